@@ -1,0 +1,74 @@
+# Everything a developer runs. `make` alone prints this list.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+DRIP := $(PY) -m drip_pipeline.cli
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# The first interpreter that is new enough; override with `make venv PYTHON=…`.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+RUNTIME := $(VENV)/.installed
+DEV := $(VENV)/.installed-dev
+# What ruff, mypy and squawk look at: only what is there.
+SOURCES := $(wildcard drip_pipeline assets sensors benchmarks tests)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test dev bench lint typecheck imports sqllint format quick clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(RUNTIME) ## make .venv with what the engine needs to run
+
+demo: $(RUNTIME) ## run the demo campaigns through Dagster on a compressed clock
+	@$(DRIP) demo $(ARGS)
+
+test: lint typecheck ## lint, types and the whole test suite on a PostgreSQL it starts itself
+	@$(PY) -m pytest -n 2 -q $(ARGS)
+
+dev: $(RUNTIME) ## the Dagster UI on localhost, sensors on
+	@$(DRIP) up $(ARGS)
+
+bench: $(DEV) ## the benchmarks, printed as ratios
+	@$(PY) -m benchmarks $(ARGS)
+
+lint: $(DEV) ## style, import rules, SQL
+	@$(PY) -m ruff check --quiet $(SOURCES)
+	@$(PY) -m ruff format --check --quiet $(SOURCES) || { echo "make format would change files"; exit 1; }
+	@$(MAKE) --no-print-directory imports sqllint
+
+imports: $(DEV) ## the rooms' one-way imports
+	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
+
+sqllint: $(DEV) ## the migrations
+	@$(VENV)/bin/squawk --quiet --reporter gcc sql/migrations/*.sql
+
+typecheck: $(DEV) ## mypy, strict
+	@$(PY) -m mypy --no-error-summary $(SOURCES)
+
+format: $(DEV) ## write the code in its one style
+	@$(PY) -m ruff check --fix --quiet $(SOURCES); $(PY) -m ruff format --quiet $(SOURCES)
+
+quick: $(DEV) ## only the tests that need no database
+	@$(PY) -m pytest -q tests/unit tests/architecture $(ARGS)
+
+clean: ## remove caches; keeps .venv and the data in .drip
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(PY):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found."; exit 1; }
+	@echo "making $(VENV) with $(PYTHON)" >&2
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make virtual environments; on Debian, install python3-venv."; exit 1; }
+
+$(RUNTIME): pyproject.toml constraints.txt | $(PY)
+	@echo "installing the packages in $(VENV) (a minute or two the first time)" >&2
+	@$(PIP) --editable .
+	@touch $@
+
+$(DEV): $(RUNTIME)
+	@echo "installing the packages for tests in $(VENV)" >&2
+	@$(PIP) --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,159 @@
+"""Writing header lines of e-mail: encoding, folding, addresses; line breaks in values are refused.
+
+Written here and not by the standard library, which folds a long List-Unsubscribe into encoded words
+that no mail client follows. Which headers a message has stands in email_message.py.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from datetime import datetime
+from email.utils import format_datetime
+from functools import lru_cache
+from typing import Final
+
+from drip_pipeline.errors import DeliveryError
+
+MAX_LINE_BYTES: Final = 998
+"""RFC 5322, 2.1.1: without the line break."""
+_FOLD_AT: Final = 76
+_LONGEST_PLAIN_WORD: Final = 70
+_BYTES_AN_ENCODED_WORD: Final = 45  # 60 characters of base64 and 12 of frame: under 75, RFC 2047
+_MAX_ADDRESS_CHARACTERS: Final = 254
+_MAX_LOCAL_PART_CHARACTERS: Final = 64
+_MAX_QUOTED_NAME_CHARACTERS: Final = 200
+
+# Everything that some reader takes for a line break, and all other control characters but the tab.
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
+_PLAIN: Final = re.compile("[!-~]+(?: [!-~]+)*")
+_ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/?^_`{|}~-]+)*")
+_HEADER_NAME: Final = re.compile("[!-9;-~]+")
+_NAME_AND_ADDRESS: Final = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
+_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_DOMAIN: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+(?<!\.)")
+_URL: Final = re.compile("(?:https?|mailto):[!-;=?-~]+", re.IGNORECASE)
+
+
+def text_header(name: str, value: str) -> bytes:
+    """`name: value` with its line break, folded; RFC 2047 encoded when it is not plain ASCII.
+
+    A reader gets `value` back, character by character. Raises DeliveryError for a value with line
+    breaks or control characters, and for a name that is none.
+    """
+    if _HEADER_NAME.fullmatch(name) is None:
+        raise DeliveryError(f"{name!r} is no name of a header")
+    _refuse_line_breaks(name, value)
+    if _is_plain(value):
+        if len(name) + 2 + len(value) <= _FOLD_AT:
+            return f"{name}: {value}\r\n".encode("ascii")
+        words = value.split(" ")
+        if max(map(len, words)) <= _LONGEST_PLAIN_WORD:
+            return _folded(name, words)
+    return _folded(name, _encoded_words(value))
+
+
+def address_header(name: str, display_name: str | None, address: str) -> bytes:
+    """`name: "Display Name" <address>` with its line break. `address` is checked by the caller."""
+    shown = " ".join(display_name.split()) if display_name else ""
+    _refuse_line_breaks(name, shown)
+    if not shown:
+        return f"{name}: {address}\r\n".encode("ascii")
+    if _ATOMS.fullmatch(shown) and "=?" not in shown and len(shown) <= _MAX_QUOTED_NAME_CHARACTERS:
+        words = shown.split(" ")
+    elif _is_plain(shown) and len(shown) <= _MAX_QUOTED_NAME_CHARACTERS:
+        escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
+        words = [f'"{escaped}"']
+    else:
+        words = _encoded_words(shown)
+    return _folded(name, [*words, f"<{address}>"])
+
+
+def unsubscribe_headers(url: str) -> bytes:
+    """`List-Unsubscribe` on one line and, for web addresses, `List-Unsubscribe-Post` (RFC 8058).
+
+    Raises DeliveryError when the URL is none, or too long for a header line.
+    """
+    if _URL.fullmatch(url) is None:
+        raise DeliveryError("the unsubscribe link is no URL of printable ASCII")
+    line = f"List-Unsubscribe: <{url}>"
+    if len(line) > MAX_LINE_BYTES:
+        raise DeliveryError(f"the unsubscribe link is longer than a header may be ({len(url)})")
+    post = "" if url[:7].lower() == "mailto:" else "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+    return f"{line}\r\n{post}".encode("ascii")
+
+
+@lru_cache(maxsize=256)
+def date_header(moment: datetime) -> bytes:
+    """`Date:` of an aware time."""
+    return f"Date: {format_datetime(moment)}\r\n".encode("ascii")
+
+
+def split_mailbox(mailbox: str) -> tuple[str | None, str]:
+    """Name and address of `Name <address>`, `"Name" <address>` or the bare address."""
+    match = _NAME_AND_ADDRESS.fullmatch(mailbox)
+    if match is None:
+        return None, mailbox.strip()
+    name = match[1]
+    if len(name) > 1 and name[0] == name[-1] == '"':
+        name = re.sub(r"\\(.)", r"\1", name[1:-1])
+    return name or None, match[2]
+
+
+def wire_address(address: str) -> str | None:
+    """The address as it goes over the wire (ASCII, domain in IDNA); None when it is no address.
+
+    Quoted local parts and local parts beyond ASCII are not taken: hardly a server accepts them.
+    """
+    local, _, domain = address.rpartition("@")
+    if not domain.isascii():
+        try:
+            domain = domain.encode("idna").decode("ascii")
+        except UnicodeError:
+            return None
+    wire = f"{local}@{domain}"
+    if len(wire) > _MAX_ADDRESS_CHARACTERS or len(local) > _MAX_LOCAL_PART_CHARACTERS:
+        return None
+    if _LOCAL_PART.fullmatch(local) is None or _DOMAIN.fullmatch(domain) is None:
+        return None
+    return wire
+
+
+def _refuse_line_breaks(name: str, value: str) -> None:
+    if _FORBIDDEN.search(value):
+        raise DeliveryError(
+            f"the header {name} holds a line break or another control character",
+            hint="Check the template and the fields it reads for line breaks.",
+        )
+
+
+def _is_plain(value: str) -> bool:
+    return value.isascii() and _PLAIN.fullmatch(value) is not None and "=?" not in value
+
+
+def _folded(name: str, words: list[str]) -> bytes:
+    lines = [f"{name}:"]
+    for word in words:
+        if len(lines[-1]) + 1 + len(word) > _FOLD_AT and lines[-1] != f"{name}:":
+            lines.append("")
+        lines[-1] += f" {word}"
+    return ("\r\n".join(lines) + "\r\n").encode("ascii")
+
+
+def _encoded_words(value: str) -> list[str]:
+    """RFC 2047 words; none splits a character. A reader drops the space between two of them."""
+    words: list[str] = []
+    chunk = b""
+    for character in value:
+        encoded = character.encode("utf-8", "replace")
+        if len(chunk) + len(encoded) > _BYTES_AN_ENCODED_WORD:
+            words.append(_encoded_word(chunk))
+            chunk = b""
+        chunk += encoded
+    if chunk:
+        words.append(_encoded_word(chunk))
+    return words
+
+
+def _encoded_word(chunk: bytes) -> str:
+    return f"=?utf-8?b?{binascii.b2a_base64(chunk, newline=False).decode('ascii')}?="

@@ -1,0 +1,134 @@
+"""The one protocol of all channels: a message, its outcome, what a channel can do.
+
+Every channel takes the same `OutgoingMessage` and uses the parts that concern it. How a channel
+talks to its provider stands in the file of that channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+MAX_ERROR_CHARACTERS: Final = 500
+
+
+class Outcome(StrEnum):
+    """What became of handing a message to a provider.
+
+    accepted: the provider has it. rejected: refused for good, repeating is pointless. throttled:
+    not taken now, come back later (`retry_after_seconds` when the provider says). not_sent: it
+    certainly did not go out, repeating is safe. unknown: it may have gone out.
+    """
+
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    THROTTLED = "throttled"
+    NOT_SENT = "not_sent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMessage:
+    """One rendered message to one recipient (or one post).
+
+    `delivery_id` is the same at every attempt. `created_at` (aware) is the message's own date.
+    `sender` and `recipient` are as the channel writes them: for e-mail `Name <address>` or the bare
+    address, `recipient` always the bare address. `subject`, `text` and `preheader` are plain text,
+    `html` is HTML. `headers` are additional e-mail or HTTP headers; `payload` holds what only some
+    channels need (the body of a webhook, media of a post).
+    """
+
+    delivery_id: UUID
+    channel: str
+    recipient: str
+    created_at: datetime
+    sender: str = ""
+    recipient_name: str | None = None
+    subject: str = ""
+    text: str = ""
+    html: str | None = None
+    preheader: str | None = None
+    unsubscribe_url: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    payload: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryResult:
+    """What became of one message.
+
+    `error_code` is a short stable word, `error` a sentence in the provider's words; neither ever
+    holds addresses or parts of the message. `recipient_invalid`: the address does not exist, so
+    nothing more should be sent to it.
+    """
+
+    delivery_id: UUID
+    outcome: Outcome
+    provider_message_id: str | None = None
+    error_code: str | None = None
+    error: str | None = None
+    retry_after_seconds: float | None = None
+    recipient_invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What publishing and delivering may expect of a channel.
+
+    `is_idempotent`: the provider recognises a repeated delivery id, so an unknown outcome may be
+    tried again. `max_batch`: messages per call of `send`. `max_text_characters`: longest text, None
+    for no limit. `is_recorder`: nothing leaves; the engine may store what is "sent" itself, in the
+    transaction that moves the state on.
+    """
+
+    is_idempotent: bool
+    max_batch: int
+    has_subject: bool = False
+    has_html: bool = False
+    has_media: bool = False
+    has_schedule: bool = False
+    max_text_characters: int | None = None
+    is_recorder: bool = False
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that checking a channel brought to light; `message` says what to do, if anything."""
+
+    severity: Severity
+    code: str
+    message: str
+
+
+class Channel(Protocol):
+    """A way out. Safe to use from several threads at once."""
+
+    @property
+    def name(self) -> str:
+        """The name under which campaigns and channel rows know it: email, sms, webhook …"""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do; constant."""
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
+        """Try each message once; one result a message, in the same order. Raises nothing for what
+        concerns one message or the provider: that is an outcome."""
+
+    def check(self) -> list[Finding]:
+        """Connect and authenticate, send nothing, and tell what was found."""
+
+    def close(self) -> None:
+        """Give connections back; sending again opens new ones."""

@@ -1,0 +1,23 @@
+"""`drip …`: the engine's verbs for people and scripts. This module is the table of commands and
+nothing else; a command's module is imported when it is called, so that `drip --help` stays quick.
+What all commands share is in `command.py`.
+"""
+
+from __future__ import annotations
+
+from drip_pipeline.cli.group import LazyCommand, LazyGroup
+
+COMMANDS: dict[str, LazyCommand] = {
+    "db": LazyCommand(
+        "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
+    ),
+    "doctor": LazyCommand(
+        "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
+    ),
+}
+
+main = LazyGroup(
+    "drip",
+    commands=COMMANDS,
+    help="Drip campaigns on PostgreSQL. Every command takes --json for machine-readable output.",
+)

@@ -1,0 +1,95 @@
+"""`drip db …`: the schema and the embedded server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.errors import NotAllowed
+
+OWN_SERVER = "DRIP_DATABASE_URL names a server of your own, which drip neither starts nor stops"
+
+
+@click.group(help="The database: its schema, and the embedded server.")
+def db() -> None:
+    """Commands of the database."""
+
+
+@command(db)
+def migrate(invocation: Invocation) -> Answer:
+    """Bring the schema up to date. Safe to repeat."""
+    from drip_pipeline.db.migrate import migrate as migrate_database
+
+    report = migrate_database(invocation.database)
+    done = f"applied {', '.join(report.applied)}; " if report.applied else "nothing to apply; "
+    return Answer(report, f"{done}the schema is at version {report.version}")
+
+
+@command(db)
+def status(invocation: Invocation) -> Answer:
+    """Show the server and the migrations, starting nothing."""
+    from drip_pipeline.db.embedded import EmbeddedServer
+
+    settings = invocation.settings
+    data: dict[str, Any] = {"server": "your own", "is_running": True}
+    if settings.database_url is None:
+        server = EmbeddedServer.from_settings(settings).status()
+        data = {
+            "server": "embedded",
+            "is_running": server.is_running,
+            "pid": server.pid,
+            "port": server.port,
+            "data_folder": server.data_folder,
+        }
+    if data["is_running"]:
+        data |= _schema_status(invocation)
+    return Answer(data)
+
+
+@command(db)
+def url(invocation: Invocation) -> Answer:
+    """Print the URL for psql, starting the embedded server if it is down."""
+    found = invocation.database.url
+    return Answer({"url": found}, found)
+
+
+@command(db)
+def start(invocation: Invocation) -> Answer:
+    """Start the embedded server; it is made the first time. Does not migrate."""
+    from drip_pipeline.db.embedded import EmbeddedServer
+
+    if invocation.settings.database_url is not None:
+        raise NotAllowed(OWN_SERVER)
+    server = EmbeddedServer.from_settings(invocation.settings)
+    server.ensure_running()
+    state = server.status()
+    return Answer(state, f"PostgreSQL {state.version} is running on port {state.port}")
+
+
+@command(db)
+def stop(invocation: Invocation) -> Answer:
+    """Stop the embedded server."""
+    from drip_pipeline.db.embedded import EmbeddedServer
+
+    if invocation.settings.database_url is not None:
+        raise NotAllowed(OWN_SERVER)
+    was_running = EmbeddedServer.from_settings(invocation.settings).stop()
+    return Answer({"was_running": was_running}, "stopped" if was_running else "was not running")
+
+
+def _schema_status(invocation: Invocation) -> dict[str, Any]:
+    from drip_pipeline.db.migrate import status as schema_status
+    from drip_pipeline.db.server import server_version
+
+    found = schema_status(invocation.database)
+    return {
+        "server_version": server_version(invocation.database),
+        "schema_version": found.version,
+        "is_current": found.is_current,
+        "pending": list(found.pending),
+        "edited": list(found.edited),
+        "unknown": list(found.unknown),
+        "changed_functions": list(found.functions),
+    }

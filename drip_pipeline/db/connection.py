@@ -1,0 +1,172 @@
+"""Connections and transactions. `Database` is the one thing the rest of the engine is handed to
+reach PostgreSQL; a `Connection` it yields is inside a transaction, always in UTC. Statements belong
+into sql/queries/ and `queries.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from threading import Lock
+from types import TracebackType
+from typing import Any, TypeAlias
+
+import orjson
+import psycopg
+from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
+from psycopg_pool import ConnectionPool
+
+from drip_pipeline.db.translate import translated_errors
+from drip_pipeline.db.urls import libpq_url, without_password
+from drip_pipeline.settings import Settings
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+CONNECT_TIMEOUT_SECONDS = 10
+POOL_SIZE = 8
+# JIT compiles for longer than any of the engine's statements run.
+_SESSION_SETTINGS = "SET TIME ZONE 'UTC'; SET jit = off"
+
+
+class Database:
+    """One PostgreSQL database and a small pool of connections to it, opened at first use. Safe to
+    share between threads.
+    """
+
+    __slots__ = ("_application_name", "_lock", "_pool", "_url")
+
+    def __init__(self, url: str, *, application_name: str = "drip") -> None:
+        self._url = libpq_url(url)
+        self._application_name = application_name
+        self._pool: ConnectionPool[Connection] | None = None
+        self._lock = Lock()
+
+    @classmethod
+    def from_settings(cls, settings: Settings, *, application_name: str = "drip") -> Database:
+        """The database of DRIP_DATABASE_URL; without one, the embedded server's, started if it is
+        down.
+        """
+        if settings.database_url is not None:
+            return cls(settings.database_url.reveal(), application_name=application_name)
+        from drip_pipeline.db.embedded import EmbeddedServer
+
+        url = EmbeddedServer.from_settings(settings).ensure_running()
+        return cls(url, application_name=application_name)
+
+    @property
+    def url(self) -> str:
+        """libpq's URL, password included. Do not log it."""
+        return self._url
+
+    def __repr__(self) -> str:
+        return f"Database({without_password(self._url)!r})"
+
+    @contextmanager
+    def transaction(self, *, is_read_only: bool = False) -> Iterator[Connection]:
+        """A connection inside a transaction: committed at the end, rolled back on any exception.
+
+        `is_read_only` gives one snapshot for all statements and refuses writes. Database errors
+        leave as DripErrors.
+        """
+        with translated_errors(), self._opened().connection() as connection:
+            if is_read_only:
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield connection
+
+    @contextmanager
+    def autocommit(self) -> Iterator[Connection]:
+        """A connection of its own, outside any transaction, for what cannot run in one (VACUUM,
+        CREATE DATABASE …).
+        """
+        with translated_errors(), self._connected() as connection:
+            connection.autocommit = True
+            yield connection
+
+    def close(self) -> None:
+        """Close all connections. The next use opens new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _connected(self) -> Connection:
+        connection: Connection = psycopg.connect(
+            self._url,
+            application_name=self._application_name,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+        )
+        _configure(connection)
+        return connection
+
+    def _opened(self) -> ConnectionPool[Connection]:
+        with self._lock:
+            if self._pool is None:
+                # The pool reports a server that is down only as a timeout, after retrying in the
+                # background; one connection made here says at once what is wrong.
+                self._connected().close()
+                self._pool = ConnectionPool(
+                    self._url,
+                    kwargs={
+                        "application_name": self._application_name,
+                        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                    },
+                    min_size=0,
+                    max_size=POOL_SIZE,
+                    max_idle=60,
+                    timeout=30,
+                    reconnect_timeout=CONNECT_TIMEOUT_SECONDS,
+                    configure=_configure,
+                    check=ConnectionPool.check_connection,
+                    name="drip",
+                    open=True,
+                )
+            return self._pool
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[Connection]:
+    """A part of the running transaction that is rolled back alone when the body raises."""
+    with translated_errors(), connection.transaction():
+        yield connection
+
+
+def jsonb(value: Any) -> Jsonb:
+    """A list or scalar as a jsonb parameter (a list would otherwise become an array; a dict needs
+    no wrapper).
+    """
+    return Jsonb(value)
+
+
+def dump_json(value: Any) -> bytes:
+    """JSON as the database gets it. Datetimes, UUIDs and dataclasses are understood; NaN becomes
+    null.
+    """
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (set, frozenset)):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _configure(connection: Connection) -> None:
+    set_json_dumps(dump_json, connection)
+    set_json_loads(orjson.loads, connection)
+    connection.adapters.register_dumper(dict, JsonbDumper)
+    connection.execute(_SESSION_SETTINGS)
+    connection.commit()

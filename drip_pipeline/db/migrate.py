@@ -1,0 +1,288 @@
+"""The runner of migrations: sql/migrations/NNNN_verb_object.sql, forward only, one transaction
+each, under an advisory lock; then sql/functions/*.sql, applied anew whenever one of them changed.
+What the schema is, stands in those files; they are plain SQL, so the same files serve Supabase.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import psycopg
+
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.queries import SQL_FOLDER
+from drip_pipeline.db.translate import safe_text
+from drip_pipeline.errors import (
+    MigrationEdited,
+    MigrationError,
+    MigrationFailed,
+    MigrationUnknown,
+)
+
+log = logging.getLogger(__name__)
+
+# Any constant does, as long as nobody else in the database uses it: the first bytes of
+# sha256('drip_pipeline.migrate').
+LOCK_KEY = 0x800A_916A
+_FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
+
+_BOOKKEEPING = """
+CREATE TABLE IF NOT EXISTS drip_schema_migrations (
+    version integer PRIMARY KEY,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    duration_ms integer NOT NULL
+);
+CREATE TABLE IF NOT EXISTS drip_schema_functions (
+    name text PRIMARY KEY,
+    checksum text NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+ALTER TABLE drip_schema_migrations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE drip_schema_functions ENABLE ROW LEVEL SECURITY;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFile:
+    """A migration (with its number) or a file of functions (version 0)."""
+
+    version: int
+    name: str
+    text: str
+    checksum: str
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationReport:
+    """What one run did: names of the migrations and function files applied, and the version
+    reached.
+    """
+
+    applied: tuple[str, ...]
+    functions: tuple[str, ...]
+    version: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedMigration:
+    """One row of drip_schema_migrations."""
+
+    version: int
+    name: str
+    checksum: str
+    applied_at: datetime
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MigrationStatus:
+    """How the database compares with the files. Empty `pending`, `edited`, `unknown` and
+    `functions`: nothing to do.
+    """
+
+    applied: tuple[AppliedMigration, ...]
+    pending: tuple[str, ...]
+    edited: tuple[str, ...]
+    unknown: tuple[str, ...]
+    functions: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The highest applied version, 0 for none."""
+        return max((row.version for row in self.applied), default=0)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether `migrate` would change nothing and complain of nothing."""
+        return not (self.pending or self.edited or self.unknown or self.functions)
+
+
+def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
+    """Bring the schema up to date; safe to repeat and to run from several processes at once.
+
+    Raises MigrationEdited, MigrationUnknown or MigrationFailed; what was applied before the failing
+    file stays.
+    """
+    started = time.perf_counter()
+    migrations = migration_files(folder)
+    functions = function_files(folder)
+    with database.autocommit() as connection:
+        _lock(connection)
+        if not _has_bookkeeping(connection):
+            with connection.transaction():
+                connection.execute(_BOOKKEEPING)
+        state = _compared(connection, migrations, functions)
+        _refuse(state)
+        pending = [file for file in migrations if file.name in state.pending]
+        for position, file in enumerate(pending, start=1):
+            log.info("migration %s (%d of %d)", file.name, position, len(pending))
+            _apply_migration(connection, file)
+        # New tables may be what a function was written for, so a migration brings all functions
+        # along.
+        changed = functions if pending or state.functions else []
+        _apply_functions(connection, changed)
+        _forget_removed(connection, functions)
+    return MigrationReport(
+        applied=tuple(file.name for file in pending),
+        functions=tuple(file.name for file in changed),
+        version=max((file.version for file in migrations), default=0),
+        duration_ms=_elapsed_ms(started),
+    )
+
+
+def status(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationStatus:
+    """Compare the database with the files, changing nothing."""
+    with database.autocommit() as connection:
+        return _compared(connection, migration_files(folder), function_files(folder))
+
+
+def migration_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
+    """The migrations in order. Raises MigrationError on a bad name or a number used twice."""
+    files: list[SqlFile] = []
+    for path in sorted((folder / "migrations").glob("*.sql")):
+        match = _FILE_NAME.fullmatch(path.stem)
+        if not match:
+            raise MigrationError(f"{path.name} is not named NNNN_verb_object.sql")
+        version = int(match["version"])
+        if files and files[-1].version == version:
+            raise MigrationError(
+                f"{files[-1].name} and {path.stem} carry the same number", version=version
+            )
+        files.append(_sql_file(path, version))
+    return files
+
+
+def function_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
+    """The files of functions, in name order."""
+    return [_sql_file(path, 0) for path in sorted((folder / "functions").glob("*.sql"))]
+
+
+def _sql_file(path: Path, version: int) -> SqlFile:
+    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
+    return SqlFile(version, path.stem, text, hashlib.sha256(text.encode()).hexdigest())
+
+
+def _lock(connection: Connection) -> None:
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
+    if not (row and row[0]):
+        log.info("another process is migrating; waiting for it")
+        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+    # Released when the connection closes.
+
+
+def _has_bookkeeping(connection: Connection) -> bool:
+    row = connection.execute(
+        "SELECT to_regclass('drip_schema_migrations') IS NOT NULL"
+        " AND to_regclass('drip_schema_functions') IS NOT NULL"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _compared(
+    connection: Connection, migrations: list[SqlFile], functions: list[SqlFile]
+) -> MigrationStatus:
+    applied: tuple[AppliedMigration, ...] = ()
+    known_functions: dict[str, str] = {}
+    if _has_bookkeeping(connection):
+        found = connection.execute(
+            "SELECT version, name, checksum, applied_at, duration_ms"
+            " FROM drip_schema_migrations ORDER BY version"
+        )
+        applied = tuple(AppliedMigration(*row) for row in found)
+        functions_found = connection.execute("SELECT name, checksum FROM drip_schema_functions")
+        known_functions = {str(name): str(checksum) for name, checksum in functions_found}
+    by_version = {row.version: row for row in applied}
+    versions = {file.version for file in migrations}
+    return MigrationStatus(
+        applied=applied,
+        pending=tuple(file.name for file in migrations if file.version not in by_version),
+        edited=tuple(
+            file.name
+            for file in migrations
+            if file.version in by_version and by_version[file.version].checksum != file.checksum
+        ),
+        unknown=tuple(row.name for row in applied if row.version not in versions),
+        functions=tuple(
+            file.name for file in functions if known_functions.get(file.name) != file.checksum
+        ),
+    )
+
+
+def _refuse(state: MigrationStatus) -> None:
+    if state.edited:
+        name = state.edited[0]
+        raise MigrationEdited(
+            f"migration {name} was edited after it had been applied", version=int(name[:4])
+        )
+    if state.unknown:
+        raise MigrationUnknown(
+            f"the database has migration {state.unknown[0]}, which sql/migrations/ does not",
+            version=int(state.unknown[0][:4]),
+        )
+    late = [name for name in state.pending if int(name[:4]) < state.version]
+    if late:
+        raise MigrationError(
+            f"migration {late[0]} is new, but number {state.version} is already applied",
+            version=int(late[0][:4]),
+            hint="Give it the next free number.",
+        )
+
+
+def _apply_migration(connection: Connection, file: SqlFile) -> None:
+    started = time.perf_counter()
+    with connection.transaction():
+        _execute(connection, file, "migration")
+        connection.execute(
+            "INSERT INTO drip_schema_migrations (version, name, checksum, duration_ms)"
+            " VALUES (%s, %s, %s, %s)",
+            [file.version, file.name, file.checksum, _elapsed_ms(started)],
+        )
+    log.info("migration %s applied in %d ms", file.name, _elapsed_ms(started))
+
+
+def _apply_functions(connection: Connection, files: list[SqlFile]) -> None:
+    if not files:
+        return
+    with connection.transaction():
+        for file in files:
+            _execute(connection, file, "functions")
+            connection.execute(
+                "INSERT INTO drip_schema_functions (name, checksum) VALUES (%s, %s)"
+                " ON CONFLICT (name) DO UPDATE"
+                " SET checksum = EXCLUDED.checksum, applied_at = now()",
+                [file.name, file.checksum],
+            )
+    log.info("%d files of functions applied", len(files))
+
+
+def _forget_removed(connection: Connection, files: list[SqlFile]) -> None:
+    connection.execute(
+        "DELETE FROM drip_schema_functions WHERE NOT name = ANY(%s)", [[f.name for f in files]]
+    )
+
+
+def _execute(connection: Connection, file: SqlFile, kind: str) -> None:
+    try:
+        connection.execute(file.text, prepare=False)
+    except psycopg.Error as error:
+        position = error.diag.statement_position
+        line = file.text.count("\n", 0, int(position)) + 1 if position else None
+        where = f", line {line}" if line else ""
+        raise MigrationFailed(
+            f"{kind} {file.name}{where}: {safe_text(error)}",
+            version=file.version or None,
+            hint="Nothing of this file was applied. Correct it and run `drip db migrate` again.",
+        ) from None
+
+
+def _elapsed_ms(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)

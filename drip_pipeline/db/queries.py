@@ -1,0 +1,126 @@
+"""The loader of named queries. Each query of sql/queries/*.sql begins with `-- name: its_name`,
+then one or more comment lines that say what it is for, then SQL with `%(name)s` parameters (a
+literal percent sign is `%%`). SQL text belongs there, not here, and only modules of `db/` speak
+queries by name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from psycopg.rows import dict_row
+
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.translate import translated_errors
+from drip_pipeline.errors import DatabaseError, QueryFileInvalid, QueryNotFound
+
+SQL_FOLDER = Path(__file__).resolve().parents[2] / "sql"
+_NAME = re.compile(r"^--\s*name:\s*(?P<name>\S+)\s*$")
+_VALID = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One named query: what it is for, its text, and the file it stands in."""
+
+    name: str
+    purpose: str
+    text: str
+    file: str
+
+
+def sql(name: str) -> str:
+    """The text of a named query. Raises QueryNotFound."""
+    try:
+        return all_queries()[name].text
+    except KeyError:
+        raise QueryNotFound(name) from None
+
+
+def rows(connection: Connection, name: str, **params: Any) -> list[dict[str, Any]]:
+    """All rows of a named query as dictionaries by column."""
+    with translated_errors(), connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(sql(name), params).fetchall()
+
+
+def tuples(connection: Connection, name: str, **params: Any) -> list[tuple[Any, ...]]:
+    """All rows of a named query as tuples; cheaper than `rows` for many of them."""
+    with translated_errors():
+        return connection.execute(sql(name), params).fetchall()
+
+
+def one(connection: Connection, name: str, **params: Any) -> dict[str, Any] | None:
+    """The only row of a named query, or None. More than one is an error of the query."""
+    found = rows(connection, name, **params)
+    if len(found) > 1:
+        raise DatabaseError(f"query {name} gave {len(found)} rows where at most one was expected")
+    return found[0] if found else None
+
+
+def scalar(connection: Connection, name: str, **params: Any) -> Any:
+    """The first column of the first row, or None without a row."""
+    with translated_errors():
+        row = connection.execute(sql(name), params).fetchone()
+    return row[0] if row else None
+
+
+def run(connection: Connection, name: str, **params: Any) -> int:
+    """Execute a named query and return the number of rows it touched."""
+    with translated_errors():
+        return connection.execute(sql(name), params).rowcount
+
+
+@lru_cache(maxsize=1)
+def all_queries() -> dict[str, Query]:
+    """Every query of sql/queries/, by name. Raises QueryFileInvalid."""
+    return load(SQL_FOLDER / "queries")
+
+
+def load(folder: Path) -> dict[str, Query]:
+    """The queries of all .sql files in a folder. Raises QueryFileInvalid on a bad form or a name
+    used twice.
+    """
+    found: dict[str, Query] = {}
+    for path in sorted(folder.glob("*.sql")):
+        for query in _parsed(path):
+            if query.name in found:
+                raise QueryFileInvalid(
+                    f"query {query.name!r} stands both in {found[query.name].file} and {query.file}"
+                )
+            found[query.name] = query
+    return found
+
+
+def _parsed(path: Path) -> list[Query]:
+    blocks: list[tuple[str, list[str]]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        heading = _NAME.match(line)
+        if heading:
+            blocks.append((heading["name"], []))
+        elif blocks:
+            blocks[-1][1].append(line)
+        elif line.strip() and not line.lstrip().startswith("--"):
+            raise QueryFileInvalid(f"{path.name}, line {number}: SQL before the first `-- name:`")
+    return [_query(name, lines, path.name) for name, lines in blocks]
+
+
+def _query(name: str, lines: list[str], file: str) -> Query:
+    if not _VALID.fullmatch(name):
+        raise QueryFileInvalid(f"{file}: {name!r} is not a name of the form lower_case")
+    purpose: list[str] = []
+    while lines and (lines[0].startswith("--") or not lines[0].strip()):
+        purpose.append(lines.pop(0).lstrip("- ").strip())
+    # Whole-line comments are for readers of the file; psycopg would look for parameters in them.
+    body = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip()
+    if not any(purpose):
+        raise QueryFileInvalid(f"{file}: query {name!r} does not say what it is for")
+    if not body:
+        raise QueryFileInvalid(f"{file}: query {name!r} has no SQL")
+    text = " ".join(line for line in purpose if line)
+    # The leading comment shows the query's name in pg_stat_activity and in plans logged by the
+    # server.
+    return Query(name, text, f"/* drip: {name} */ {body.rstrip(';')}", file)

@@ -1,0 +1,71 @@
+"""One place that turns the URL a user gives into the spelling each library wants, and names other
+databases on the same server. Connecting does not belong here.
+
+SQLAlchemy 2.1 takes `postgresql://` to mean psycopg 3, with which Dagster's storage fails on its
+first event; hence the explicit drivers.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote, urlsplit
+
+from drip_pipeline.errors import SettingsError
+
+_SCHEMES = {"postgresql", "postgres"}
+
+
+def libpq_url(url: str) -> str:
+    """The URL for psycopg, psql and other users of libpq: `postgresql://…`. Raises SettingsError if
+    it is none.
+    """
+    return _with_scheme(url, "postgresql")
+
+
+def sqlalchemy_url(url: str) -> str:
+    """The URL for SQLAlchemy on psycopg 3: `postgresql+psycopg://…`."""
+    return _with_scheme(url, "postgresql+psycopg")
+
+
+def dagster_url(url: str) -> str:
+    """The URL for Dagster's storage, which needs psycopg 2: `postgresql+psycopg2://…`."""
+    return _with_scheme(url, "postgresql+psycopg2")
+
+
+def with_database(url: str, name: str) -> str:
+    """The same server and user, another database."""
+    parts = urlsplit(url)
+    return _joined(parts.scheme, parts.netloc, quote(name, safe=""), parts.query)
+
+
+def database_name(url: str) -> str:
+    """The database that a URL names, or '' when it names none."""
+    return unquote(urlsplit(url).path.lstrip("/"))
+
+
+def without_password(url: str) -> str:
+    """The URL as it may be shown: the password, in the authority or in the query, becomes `***`."""
+    parts = urlsplit(url)
+    authority = parts.netloc
+    if "@" in authority:
+        user, _, host = authority.rpartition("@")
+        name, colon, _password = user.partition(":")
+        authority = f"{name}:***@{host}" if colon else f"{name}@{host}"
+    shown = [
+        "password=***" if item.startswith("password=") else item for item in parts.query.split("&")
+    ]
+    return _joined(parts.scheme, authority, parts.path.lstrip("/"), "&".join(shown))
+
+
+def _with_scheme(url: str, scheme: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme.partition("+")[0] not in _SCHEMES:
+        raise SettingsError(
+            "DRIP_DATABASE_URL", "must begin with postgresql:// and name host and database"
+        )
+    return _joined(scheme, parts.netloc, parts.path.lstrip("/"), parts.query)
+
+
+def _joined(scheme: str, authority: str, database: str, query: str) -> str:
+    # urlunsplit would drop the empty authority of `postgresql:///name?host=/socket/folder`.
+    tail = f"?{query}" if query else ""
+    return f"{scheme}://{authority}/{database}{tail}"

@@ -1,0 +1,203 @@
+"""Comparing one value of a person with one value of a condition: equality, order, containment.
+
+The rule for all of them: a missing value, or two values that cannot be compared, make a comparison
+false, never an error. Where the values come from is the business of conditions.py.
+"""
+
+from __future__ import annotations
+
+import operator as operators
+import re
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Final
+
+Test = Callable[[Any], bool]
+Scalar = str | int | float | bool
+
+# No exponents, no leading zeros, bounded length: "1e5" and "01234" are codes, not numbers, and a
+# text of a million digits is not worth converting.
+_NUMBER: Final = re.compile(r"\s*([+-]?(?:0|[1-9]\d{0,29}))(\.\d{1,30})?\s*", re.ASCII)
+
+
+class Operator(StrEnum):
+    """The comparisons of the specification."""
+
+    EQ = "=="
+    NE = "!="
+    GT = ">"
+    LT = "<"
+    GE = ">="
+    LE = "<="
+    CONTAINS = "contains"
+    IN = "in"
+
+
+_ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+    Operator.GT: operators.gt,
+    Operator.LT: operators.lt,
+    Operator.GE: operators.ge,
+    Operator.LE: operators.le,
+}
+
+
+def value_test(operator: Operator, expected: Scalar | Sequence[Scalar]) -> Test:
+    """A predicate over a person's value: `actual <operator> expected`; None is always false.
+
+    Numbers given as text count as numbers when both sides are numeric. Text compares as text,
+    case included. Dates and times of the database compare with ISO texts; one without a time of
+    day stands for the whole day (UTC). Anything else can be compared for equality only.
+    `contains` asks a text for a substring and a list for a member; `in` wants a list as `expected`
+    and, for a person's value that is a list itself, any common member.
+    """
+    if operator is Operator.IN:
+        return _is_in(_as_list(expected))
+    if isinstance(expected, (list, tuple)):
+        raise ValueError(f"operator {operator.value!r} compares with one value, not with a list")
+    assert isinstance(expected, (str, int, float))
+    if operator is Operator.EQ:
+        return _equals(expected)
+    if operator is Operator.NE:
+        equals = _equals(expected)
+        return lambda actual: actual is not None and not equals(actual)
+    if operator is Operator.CONTAINS:
+        return _contains(expected)
+    return _ordered(_ORDER[operator], expected)
+
+
+def as_number(value: Any) -> int | float | None:
+    """The finite number that `value` is or spells, None for everything else (bools included)."""
+    kind = type(value)
+    if kind is int:
+        return int(value)
+    if kind is str:
+        match = _NUMBER.fullmatch(value)
+        if match is None:
+            return None
+        return float(value) if match[2] else int(match[1])
+    if kind is float or kind is Decimal:
+        number = float(value)
+        return number if abs(number) < float("inf") else None
+    return None
+
+
+def as_instant(text: str) -> datetime | date | None:
+    """The date or UTC time that an ISO text spells; a time without a zone is taken as UTC."""
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _as_list(expected: Scalar | Sequence[Scalar]) -> list[Scalar]:
+    if isinstance(expected, (list, tuple)):
+        return list(expected)
+    raise ValueError("operator 'in' compares with a list of values")
+
+
+def _is_collection(actual: Any) -> bool:
+    return isinstance(actual, (list, tuple, set, frozenset))
+
+
+def _equals(expected: Scalar) -> Test:
+    if isinstance(expected, bool):
+        spelled = "true" if expected else "false"
+        return lambda actual: (
+            actual is expected or (type(actual) is str and actual.strip().lower() == spelled)
+        )
+    number = as_number(expected)
+    text = str(expected)
+    instant = as_instant(text) if isinstance(expected, str) else None
+
+    def equals(actual: Any) -> bool:
+        if type(actual) is str:
+            return actual == text or (number is not None and as_number(actual) == number)
+        if actual is None or isinstance(actual, (dict, list, tuple, set, frozenset)):
+            return False
+        if isinstance(actual, bool):
+            return text.strip().lower() == ("true" if actual else "false")
+        if isinstance(actual, date):
+            return instant is not None and _same_kind(actual, instant, operators.eq)
+        mine = as_number(actual)
+        if mine is not None:
+            return mine == number
+        return str(actual) == text
+
+    return equals
+
+
+def _ordered(compare: Callable[[Any, Any], bool], expected: Scalar) -> Test:
+    if isinstance(expected, bool):
+        return lambda actual: False
+    number = as_number(expected)
+    text = expected if isinstance(expected, str) else None
+    instant = as_instant(text) if text is not None else None
+
+    def ordered(actual: Any) -> bool:
+        if number is not None:
+            mine = as_number(actual)
+            if mine is not None:
+                return compare(mine, number)
+        if text is None:
+            return False
+        if type(actual) is str:
+            return compare(actual, text)
+        if isinstance(actual, date):
+            return instant is not None and _same_kind(actual, instant, compare)
+        return False
+
+    return ordered
+
+
+def _same_kind(actual: date, expected: date, compare: Callable[[Any, Any], bool]) -> bool:
+    """Compare two dates or two moments; as days (UTC) as soon as one of them is only a day."""
+    left, right = _in_utc(actual), _in_utc(expected)
+    if not (isinstance(left, datetime) and isinstance(right, datetime)):
+        left = left.date() if isinstance(left, datetime) else left
+        right = right.date() if isinstance(right, datetime) else right
+    return compare(left, right)
+
+
+def _in_utc(value: date) -> date:
+    if not isinstance(value, datetime):
+        return value
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _contains(expected: Scalar) -> Test:
+    equals = _equals(expected)
+    text = str(expected)
+
+    def contains(actual: Any) -> bool:
+        if type(actual) is str:
+            return text in actual
+        return _is_collection(actual) and any(equals(member) for member in actual)
+
+    return contains
+
+
+def _is_in(expected: list[Scalar]) -> Test:
+    # Plain texts are looked up: a list of a thousand mail domains is common.
+    texts = frozenset(value for value in expected if type(value) is str)
+    tests = [_equals(value) for value in expected]
+    tests_of_text = [
+        _equals(value)
+        for value in expected
+        if type(value) is not str or as_number(value) is not None
+    ]
+
+    def is_in(actual: Any) -> bool:
+        if actual is None:
+            return False
+        if type(actual) is str:
+            return actual in texts or any(test(actual) for test in tests_of_text)
+        if _is_collection(actual):
+            return any(is_in(member) for member in actual if not _is_collection(member))
+        return any(test(actual) for test in tests)
+
+    return is_in

@@ -1,0 +1,97 @@
+"""What of a person templates and conditions can name: columns of `contacts`, custom fields, aliases.
+
+Building the mapping of names to values, and telling which columns a set of names needs. Reading the
+rows is the business of db/ and engine/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+CONTACT_COLUMNS: Final = frozenset(
+    {
+        "id",
+        "workspace_id",
+        "name",
+        "email",
+        "company",
+        "phone",
+        "job_title",
+        "ai_score",
+        "status",
+        "tags",
+        "last_interaction",
+        "created_at",
+        "updated_at",
+    }
+)
+CUSTOM_FIELDS: Final = "custom_fields"
+
+# alias -> the column that holds its value
+_ALIASES: Final[Mapping[str, str]] = {
+    "first_name": "name",
+    "last_name": "name",
+    "company_name": "company",
+    "lead_score": "ai_score",
+}
+_NAME_PARTS: Final = ("first_name", "last_name")
+
+ALIASES: Final = frozenset(_ALIASES)
+CAMPAIGN_VARIABLES: Final = frozenset({"campaign_id", "campaign_name", "unsubscribe_url", "now"})
+"""Names that are not of the contact: whoever renders adds them to the context. `now` is the moment
+of rendering, an aware datetime."""
+
+KNOWN_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | CAMPAIGN_VARIABLES | {CUSTOM_FIELDS}
+
+
+def contact_context(contact: Mapping[str, Any]) -> dict[str, Any]:
+    """Every name that a template or a condition may use, with its value for this person.
+
+    `contact` maps columns of `contacts` to values; columns that were not loaded may be absent.
+    Custom fields stand under their own names and under `custom_fields`, and never hide a column or
+    an alias; only `first_name` and `last_name` are taken from them first (when not empty), and
+    split from `name` otherwise.
+    """
+    custom = contact.get(CUSTOM_FIELDS)
+    if not isinstance(custom, Mapping):
+        custom = {}
+    context: dict[str, Any] = {**custom, **contact, CUSTOM_FIELDS: custom}
+    first = custom.get("first_name")
+    last = custom.get("last_name")
+    if not first or not last:
+        split_first, split_last = split_name(contact.get("name"))
+        first = first or split_first
+        last = last or split_last
+    context["first_name"] = first
+    context["last_name"] = last
+    context["company_name"] = contact.get("company")
+    context["lead_score"] = contact.get("ai_score")
+    return context
+
+
+def split_name(name: Any) -> tuple[str | None, str | None]:
+    """First word and the rest of a full name; None for what is not there."""
+    if not isinstance(name, str):
+        return None, None
+    words = name.split(maxsplit=1)
+    first = words[0] if words else None
+    return first, words[1].rstrip() if len(words) > 1 else None
+
+
+def contact_columns_for(names: Iterable[str]) -> tuple[frozenset[str], bool]:
+    """Which columns of `contacts` the given variable or field names read, and whether custom fields.
+
+    Names may be columns, aliases, custom field names (dotted paths too) or campaign variables.
+    """
+    columns: set[str] = set()
+    needs_custom_fields = False
+    for name in names:
+        if name in CONTACT_COLUMNS:
+            columns.add(name)
+        elif name in _ALIASES:
+            columns.add(_ALIASES[name])
+            needs_custom_fields |= name in _NAME_PARTS
+        elif name not in CAMPAIGN_VARIABLES:
+            needs_custom_fields = True
+    return frozenset(columns), needs_custom_fields

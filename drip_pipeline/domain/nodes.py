@@ -1,0 +1,548 @@
+"""The configuration of each node type, as immutable pydantic models in one discriminated union.
+
+What a single configuration may say stands here, with its units and limits. What only makes sense
+across nodes (edges, weights against a test, texts against variables) is checked in validate.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from drip_pipeline.domain.conditions import Condition
+from drip_pipeline.domain.events import normalise_event_type
+
+UNIT_SECONDS: Final[Mapping[str, int]] = {
+    "seconds": 1,
+    "minutes": 60,
+    "hours": 3_600,
+    "days": 86_400,
+    "weeks": 604_800,
+}
+MAX_WAIT_SECONDS: Final = 10 * 365 * 86_400
+"""Ten years: beyond it a wait is a slip of the pen, and far beyond it a timestamp overflows."""
+DEFAULT_MAX_WAIT_DAYS: Final = 7
+WEIGHT_TOLERANCE: Final = 0.01
+
+
+class NodeModel(BaseModel):
+    """What all configurations share: unknown keys are refused, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+def _no_bool(value: object) -> object:
+    # bool is an int to Python; `value: true` in a file is a mistake, never one hour.
+    if isinstance(value, bool):
+        raise PydanticCustomError("not_a_number", "must be a number, not true or false")
+    return value
+
+
+def _unit(value: object) -> object:
+    if isinstance(value, str):
+        cleaned = value.strip().lower()
+        return cleaned if cleaned.endswith("s") else f"{cleaned}s"
+    return value
+
+
+def _texts(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+def _event_type(value: object) -> object:
+    return normalise_event_type(value) if isinstance(value, str) else value
+
+
+Number = Annotated[float, BeforeValidator(_no_bool), Field(allow_inf_nan=False)]
+Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], BeforeValidator(_unit)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
+EventName = Annotated[Name, BeforeValidator(_event_type)]
+
+
+class Duration(NodeModel):
+    """A length of time: `value` of `unit`, from nothing to ten years."""
+
+    value: Annotated[Number, Field(ge=0)]
+    unit: Unit = "hours"
+
+    @property
+    def seconds(self) -> int:
+        """The duration in whole seconds, rounded."""
+        return round(self.value * UNIT_SECONDS[self.unit])
+
+    @model_validator(mode="after")
+    def _within_reason(self) -> Self:
+        if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
+            raise PydanticCustomError("wait_too_long", "is longer than ten years")
+        return self
+
+
+# --- entry ------------------------------------------------------------------------------------
+
+
+class AfterDays(NodeModel):
+    """Re-entry is open this many days after the last run ended."""
+
+    after_days: Annotated[Number, Field(ge=0, le=36_500)]
+
+
+ReEntry = Literal["once", "after_exit", "per_key"] | AfterDays
+
+TriggerKind = Literal["manual", "tag", "score", "webhook", "schedule", "event"]
+
+
+def _trigger_kind(value: object) -> object:
+    return "schedule" if value == "scheduled" else value
+
+
+class TriggerConfig(NodeModel):
+    """How people get in, and whether they may come again.
+
+    `tag` needs a tag, `score` a number of points (`at_least`, 0..100), `schedule` a cron
+    expression of five fields (`where` narrows who is taken, `timezone` is where the clock hangs,
+    UTC by default), `event` an event type. `backfill`: people who match already when the campaign
+    is published enter too.
+    """
+
+    type: Literal["trigger"] = "trigger"
+    trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = "manual"
+    tag: Name | None = None
+    at_least: Annotated[Number, Field(ge=0, le=100)] | None = None
+    cron: Name | None = None
+    where: Condition | None = None
+    timezone: Name | None = None
+    event_type: EventName | None = None
+    backfill: bool = False
+    re_entry: ReEntry = "once"
+
+    @property
+    def kind(self) -> TriggerKind:
+        """The kind of trigger."""
+        return self.trigger
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        belongs = {
+            "tag": ("tag",),
+            "score": ("at_least",),
+            "schedule": ("cron", "where", "timezone"),
+            "event": ("event_type",),
+        }
+        own = belongs.get(self.trigger, ())
+        if own and getattr(self, own[0]) is None:
+            raise PydanticCustomError(
+                "trigger_incomplete",
+                "a {kind} trigger needs `{field}`",
+                {"kind": self.trigger, "field": own[0]},
+            )
+        for fields in belongs.values():
+            for field in fields:
+                if field not in own and getattr(self, field) is not None:
+                    raise PydanticCustomError(
+                        "trigger_foreign_key",
+                        "`{field}` does not belong to a {kind} trigger",
+                        {"kind": self.trigger, "field": field},
+                    )
+        return self
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_readable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Imported here: it costs 30 ms, and most campaigns have no schedule.
+        from croniter import croniter  # type: ignore[import-untyped]
+
+        if len(value.split()) != 5 or not croniter.is_valid(value):
+            raise PydanticCustomError(
+                "trigger_cron", "{cron} is not a cron expression of five fields", {"cron": value}
+            )
+        return value
+
+
+# --- messages and waits -----------------------------------------------------------------------
+
+
+class EmailConfig(NodeModel):
+    """A mail. Texts are Liquid templates unless `personalization_enabled` is off.
+
+    `body` is the plain text; it may be empty when there is a `body_html`.
+    """
+
+    type: Literal["email"] = "email"
+    subject: str
+    preheader: str | None = None
+    body: str = ""
+    body_html: str | None = None
+    personalization_enabled: bool = True
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _no_body_is_an_empty_one(cls, value: object) -> object:
+        return "" if value is None else value
+
+    @field_validator("subject")
+    @classmethod
+    def _subject_is_one_line(cls, value: str) -> str:
+        if not value.strip():
+            raise PydanticCustomError("subject_missing", "the subject is empty")
+        # Anything splitlines() breaks at could smuggle a header into the message.
+        if len(value.splitlines()) > 1 or value != value.rstrip("\r\n"):
+            raise PydanticCustomError("subject_lines", "the subject must be one line")
+        return value
+
+    @field_validator("preheader")
+    @classmethod
+    def _empty_preheader_is_none(cls, value: str | None) -> str | None:
+        return value if value and value.strip() else None
+
+    @model_validator(mode="after")
+    def _has_a_body(self) -> Self:
+        if not self.body.strip() and not (self.body_html or "").strip():
+            raise PydanticCustomError("body_missing", "the mail needs `body` or `body_html`")
+        return self
+
+
+class DurationWait(NodeModel):
+    """Wait for a length of time."""
+
+    type: Literal["duration"] = "duration"
+    value: Annotated[Number, Field(ge=0)]
+    unit: Unit = "hours"
+
+    @property
+    def seconds(self) -> int:
+        """The wait in whole seconds, rounded."""
+        return Duration(value=self.value, unit=self.unit).seconds
+
+    @model_validator(mode="after")
+    def _within_reason(self) -> Self:
+        if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
+            raise PydanticCustomError("wait_too_long", "is longer than ten years")
+        return self
+
+
+class EventWait(NodeModel):
+    """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days)."""
+
+    type: Literal["until_event"] = "until_event"
+    event_type: EventName
+    max_wait: Duration = Field(
+        default=Duration(value=DEFAULT_MAX_WAIT_DAYS, unit="days"),
+        validation_alias=AliasChoices("max_wait", "max_wait_duration"),
+    )
+
+    @property
+    def max_wait_seconds(self) -> int:
+        """After how many seconds the way out is `timeout`."""
+        return self.max_wait.seconds
+
+
+# --- ways that part ---------------------------------------------------------------------------
+
+
+class Branch(NodeModel):
+    """One way out of a condition. Without a condition it is the else-branch."""
+
+    id: Name
+    label: str | None = None
+    condition: Condition | None = None
+
+
+class ConditionConfig(NodeModel):
+    """Branches in the order in which they are tried; the else-branch comes last."""
+
+    type: Literal["condition"] = "condition"
+    branches: Annotated[tuple[Branch, ...], Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        _refuse_duplicates("branch", [branch.id for branch in self.branches])
+        return self
+
+
+class Variant(NodeModel):
+    """One way out of a split. `percentage` (0..100) is its share of everybody who arrives.
+
+    `holdout`: these people get nothing; without an edge they leave with the reason `holdout`.
+    `values`: what stands in the contact field when people are assigned from one (`from_field`);
+    the variant's id and name always count too.
+    """
+
+    id: Name
+    name: str = ""
+    percentage: Annotated[Number, Field(ge=0, le=100)]
+    holdout: bool = False
+    values: Names = ()
+
+
+class SplitConfig(NodeModel):
+    """Variants of a split, with weights that sum to 100, or assigned from a contact field."""
+
+    type: Literal["split"] = "split"
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=100)]
+    from_field: Name | None = None
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        _refuse_duplicates("variant", [variant.id for variant in self.variants])
+        return self
+
+    def variant_by_value(self) -> dict[str, str]:
+        """For `from_field`: text of the field, trimmed and case-folded → variant id."""
+        found: dict[str, str] = {}
+        for variant in self.variants:
+            for text in (variant.id, variant.name, *variant.values):
+                if text:
+                    found.setdefault(text.strip().casefold(), variant.id)
+        for variant in self.variants:  # given values outrank another variant's id or name
+            for text in variant.values:
+                found[text.strip().casefold()] = variant.id
+        return found
+
+
+def _refuse_duplicates(what: str, ids: list[str]) -> None:
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise PydanticCustomError(
+            f"{what}_duplicate",
+            "{what} id {names} is used more than once",
+            {"what": what, "names": ", ".join(twice)},
+        )
+
+
+# --- actions ----------------------------------------------------------------------------------
+
+
+class TagAction(NodeModel):
+    """Add tags to the contact, then take tags away."""
+
+    type: Literal["tag"] = "tag"
+    add: Names = ()
+    remove: Names = ()
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not self.add and not self.remove:
+            raise PydanticCustomError("tag_empty", "a tag action needs `add` or `remove`")
+        both = sorted(set(self.add) & set(self.remove))
+        if both:
+            raise PydanticCustomError(
+                "tag_contradiction", "adds and removes {tags}", {"tags": ", ".join(both)}
+            )
+        return self
+
+
+class ScoreAction(NodeModel):
+    """Change the contact's score by `delta` points, or set it; the result stays within 0..100."""
+
+    type: Literal["score"] = "score"
+    delta: Annotated[int, BeforeValidator(_no_bool), Field(ge=-100, le=100)] | None = None
+    set: Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=100)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.delta is None) == (self.set is None):
+            raise PydanticCustomError(
+                "score_config", "a score action needs exactly one of `delta` and `set`"
+            )
+        return self
+
+
+UPDATABLE_COLUMNS: Final = frozenset({"name", "company", "phone", "job_title", "status"})
+CONTACT_STATUSES: Final = ("prospect", "lead", "customer", "contact")
+_PROTECTED_COLUMNS: Final[Mapping[str, str]] = {
+    "email": "an address is changed by importing contacts",
+    "tags": "use a tag action",
+    "ai_score": "use a score action",
+    "lead_score": "use a score action",
+    "id": "it identifies the contact",
+    "workspace_id": "a contact stays in its workspace",
+    "custom_fields": "name the field inside it instead",
+    "created_at": "the database keeps it",
+    "updated_at": "the database keeps it",
+    "last_interaction": "the engine keeps it",
+}
+
+
+class FieldUpdateAction(NodeModel):
+    """Write `value` into a column of the contact, or into the custom field of that name."""
+
+    type: Literal["field_update"] = "field_update"
+    field: Name
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _field_may_be_written(self) -> Self:
+        why = _PROTECTED_COLUMNS.get(self.field)
+        if why is not None:
+            raise PydanticCustomError(
+                "field_protected",
+                "{field} cannot be set by a field update: {why}",
+                {"field": self.field, "why": why},
+            )
+        if self.field == "status" and self.value not in CONTACT_STATUSES:
+            raise PydanticCustomError(
+                "field_value",
+                "status must be one of {statuses}",
+                {"statuses": ", ".join(CONTACT_STATUSES)},
+            )
+        return self
+
+
+class WebhookAction(NodeModel):
+    """Call a URL. The text leaves of `payload` are Liquid templates; the URL is not."""
+
+    type: Literal["webhook"] = "webhook"
+    url: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_048)]
+    method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    payload: dict[str, Any] | list[Any] = Field(default_factory=dict)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_in_capitals(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_absolute_http(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise PydanticCustomError("webhook_url", "the URL cannot be read") from None
+        if parts.scheme.lower() not in ("http", "https") or not host:
+            raise PydanticCustomError(
+                "webhook_url", "the URL must begin with http:// or https:// and name a host"
+            )
+        if any(char.isspace() or ord(char) < 32 for char in value):
+            raise PydanticCustomError("webhook_url", "the URL contains white space")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_single_lines(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or any(char in "\r\n\0" for char in name + text):
+                raise PydanticCustomError(
+                    "webhook_header", "header {name} must be one line", {"name": repr(name)}
+                )
+        return value
+
+
+class SmsAction(NodeModel):
+    """A text message; `body` is a Liquid template."""
+
+    type: Literal["sms"] = "sms"
+    body: str
+
+    @field_validator("body")
+    @classmethod
+    def _body_is_there(cls, value: str) -> str:
+        if not value.strip():
+            raise PydanticCustomError("body_missing", "the text message needs `body`")
+        return value
+
+
+class SocialAction(NodeModel):
+    """One public post for everybody: its texts know nothing about a single contact."""
+
+    type: Literal["social"] = "social"
+    platform: Name
+    post_type: Name = "post"
+    content: str = ""
+    media_urls: Names = ()
+    hashtags: Names = ()
+    schedule_time: datetime | None = None
+
+    @field_validator("platform")
+    @classmethod
+    def _platform_in_small_letters(cls, value: str) -> str:
+        return value.lower()
+
+    @field_validator("schedule_time")
+    @classmethod
+    def _time_has_a_zone(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.content.strip() and not self.media_urls:
+            raise PydanticCustomError("body_missing", "the post needs `content` or `media_urls`")
+        return self
+
+
+class ExitConfig(NodeModel):
+    """The end. `exited` carries a reason (`goal`, `exit_condition` or free text)."""
+
+    type: Literal["exit"] = "exit"
+    status: Literal["completed", "exited"] = "completed"
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_reason_means_exited(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        if data.get("reason") and "status" not in data:
+            return {**data, "status": "exited"}
+        if data.get("status") == "exited" and not data.get("reason"):
+            return {**data, "reason": "exit_condition"}
+        return data
+
+    @model_validator(mode="after")
+    def _completed_needs_no_reason(self) -> Self:
+        if self.status == "completed" and self.reason:
+            raise PydanticCustomError(
+                "exit_reason", "a completed exit has no reason; use status `exited`"
+            )
+        return self
+
+
+ActionConfig = (
+    TagAction | ScoreAction | FieldUpdateAction | WebhookAction | SmsAction | SocialAction
+)
+NodeConfig = Annotated[
+    TriggerConfig
+    | EmailConfig
+    | DurationWait
+    | EventWait
+    | ConditionConfig
+    | SplitConfig
+    | TagAction
+    | ScoreAction
+    | FieldUpdateAction
+    | WebhookAction
+    | SmsAction
+    | SocialAction
+    | ExitConfig,
+    Field(discriminator="type"),
+]
+
+INSTANT_ACTIONS: Final = (TagAction, ScoreAction, FieldUpdateAction)
+"""Actions that only change the contact; all others become deliveries."""
+
+
+def channel_of(config: NodeConfig) -> str | None:
+    """The channel a node needs to be executed (email, sms, social, webhook), or None."""
+    if isinstance(config, EmailConfig | SmsAction | SocialAction | WebhookAction):
+        return config.type
+    return None

@@ -1,0 +1,143 @@
+"""What is wrong with a definition, as values: one class, and how foreign findings become it.
+
+Every check of the package reports `Problem`s. The checks themselves live beside what they check.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ValidationError
+
+Severity = Literal["error", "warning"]
+
+# pydantic's error types that have a name of their own here; all other built-in ones are
+# `config_invalid`, and custom ones (PydanticCustomError) already carry their code.
+_CODES: Final = {"missing": "config_missing", "extra_forbidden": "config_unknown_key"}
+_OWN_CODES: Final = frozenset(
+    {
+        "body_missing",
+        "branch_duplicate",
+        "exit_reason",
+        "field_protected",
+        "field_value",
+        "not_a_number",
+        "score_config",
+        "subject_lines",
+        "subject_missing",
+        "tag_contradiction",
+        "tag_empty",
+        "trigger_cron",
+        "trigger_foreign_key",
+        "trigger_incomplete",
+        "variant_duplicate",
+        "wait_too_long",
+        "webhook_header",
+        "webhook_url",
+    }
+)
+# What pydantic says to programmers, said to people who write campaign files.
+_PLAIN_WORDS: Final = {
+    "dict_type": "must be an object",
+    "list_type": "must be a list",
+    "tuple_type": "must be a list",
+    "string_type": "must be text",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "finite_number": "must be a finite number",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "string_too_short": "must not be empty",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One finding. `code` is stable and meant for programs, `message` for people.
+
+    `node_id` is None when the campaign as a whole is at fault. An error forbids publishing, a
+    warning does not.
+    """
+
+    node_id: str | None
+    code: str
+    message: str
+    severity: Severity = "error"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The problem as JSON."""
+        return {
+            "node_id": self.node_id,
+            "code": self.code,
+            "message": self.message,
+            "severity": self.severity,
+        }
+
+
+def errors_in(problems: Iterable[Problem]) -> list[Problem]:
+    """Only those that forbid publishing."""
+    return [problem for problem in problems if problem.severity == "error"]
+
+
+def without_repeats(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Each finding once, in order of first appearance."""
+    return tuple(dict.fromkeys(problems))
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """`; did you mean "x"?` when something known looks like `name`, otherwise nothing."""
+    near = difflib.get_close_matches(str(name).strip().lower(), sorted(known), n=1, cutoff=0.6)
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """`value` for use in a message, never longer than `limit` characters."""
+    text = repr(value) if not isinstance(value, str) else f'"{value}"'
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def from_validation(
+    error: ValidationError, *, node_id: str | None, where: str, model: type[BaseModel]
+) -> list[Problem]:
+    """What pydantic found in the part of the definition called `where`, as problems."""
+    found = []
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        path = _path(where, item["loc"])
+        if item["type"] == "extra_forbidden":
+            key = item["loc"][-1]
+            hint = did_you_mean(key, model.model_fields) if len(item["loc"]) == 1 else ""
+            message = f"{path} is not a known key{hint}"
+        elif item["type"] == "missing":
+            message = f"{path} is missing"
+        else:
+            words = _PLAIN_WORDS.get(item["type"]) or _lower_first(
+                item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            )
+            message = f"{path}: {words}" if path else words
+        code = _CODES.get(item["type"]) or (
+            item["type"] if item["type"] in _OWN_CODES else "config_invalid"
+        )
+        found.append(Problem(node_id, code, message))
+    return found
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
+
+
+def _path(where: str, loc: Sequence[int | str]) -> str:
+    parts = [where]
+    for part in loc:
+        if isinstance(part, int):
+            parts[-1] += f"[{part}]"
+        elif not part.startswith(("function-", "tuple[", "literal[")):
+            parts.append(part)
+    return ".".join(part for part in parts if part)

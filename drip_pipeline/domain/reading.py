@@ -1,0 +1,185 @@
+"""Text to plain JSON values: JSON and YAML campaign files, and the clean-up of parsed ones.
+
+Nothing here knows what a campaign is. Opening files is the caller's business.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Hashable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Final
+from uuid import UUID
+
+import yaml
+
+MAX_DEPTH: Final = 60
+MAX_VALUES: Final = 500_000
+MAX_TEXT_BYTES: Final = 20_000_000
+
+
+class Unreadable(ValueError):
+    """The text is neither JSON nor YAML, or not of a sane size. The message says where."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as JSON sees it: no dates, no `yes`/`on` booleans, no 12:30 as a number of base 60."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    ("int", r"^[-+]?[0-9]+$", list("-+0123456789")),
+    (
+        "float",
+        r"^(?:[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*|[0-9]+(?=[eE]))(?:[eE][-+]?[0-9]+)?)$",
+        list("-+.0123456789"),
+    ),
+    ("merge", r"^(?:<<)$", ["<"]),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(_pattern), _first)
+
+
+def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    return int(loader.construct_scalar(node))  # `010` is ten, not eight
+
+
+def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
+    return float(loader.construct_scalar(node))
+
+
+def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
+    seen: set[Any] = set()
+    for key_node, _ in node.value:
+        if isinstance(key_node, yaml.ScalarNode):
+            if key_node.value in seen:
+                raise Unreadable(
+                    f"key {key_node.value!r} stands twice in one object"
+                    f" (line {key_node.start_mark.line + 1})"
+                )
+            seen.add(key_node.value)
+    return loader.construct_mapping(node, deep=True)
+
+
+_SAFE: Final = yaml.SafeLoader.yaml_constructors
+_Loader.yaml_constructors = {
+    tag: _SAFE[tag]
+    for tag in (None, *(f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "seq", "str")))
+}
+_Loader.add_constructor("tag:yaml.org,2002:int", _int)
+_Loader.add_constructor("tag:yaml.org,2002:float", _float)
+_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse_text(text: str) -> Any:
+    """The value of a JSON or YAML text. Raises Unreadable naming line and fault."""
+    if len(text) > MAX_TEXT_BYTES:
+        raise Unreadable(f"the file is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
+    text = text.removeprefix("\ufeff")
+    if text.lstrip().startswith(("{", "[")):
+        try:
+            return json.loads(text, object_pairs_hook=_unique_keys)
+        except json.JSONDecodeError as error:
+            # No second try as YAML, though its flow style begins with a brace as well: it reads
+            # `{"value": }` without complaint.
+            raise Unreadable(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+        except RecursionError:
+            raise Unreadable("the file is nested too deep") from None
+    return _parse_yaml(text)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise Unreadable(f"key {key!r} stands twice in one object")
+        found[key] = value
+    return found
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise Unreadable(f"{where}{what}") from None
+    except RecursionError:
+        raise Unreadable("the file is nested too deep") from None
+    except (ValueError, TypeError) as error:
+        raise Unreadable(str(error)) from None
+
+
+def as_json(value: Any) -> tuple[Any, list[str]]:
+    """A deep copy of `value` in plain JSON types, and what had to be changed or dropped.
+
+    Dates, UUIDs, decimals and enums (rows of a database) become text and numbers silently. What
+    PostgreSQL's jsonb cannot hold (NUL, lone surrogates, NaN) is taken out and reported with its
+    place. Raises Unreadable when the value is nested too deep or, through YAML's aliases, huge.
+    """
+    faults: list[str] = []
+    budget = [MAX_VALUES]
+    return _plain(value, "", 0, faults, budget), faults
+
+
+def _plain(value: Any, path: str, depth: int, faults: list[str], budget: list[int]) -> Any:
+    budget[0] -= 1
+    if depth > MAX_DEPTH:
+        raise Unreadable(f"{path[:80]} … is nested deeper than {MAX_DEPTH} levels")
+    if budget[0] < 0:
+        raise Unreadable(f"the file holds more than {MAX_VALUES:,} values")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value.value if isinstance(value, Enum) else value, path, faults)
+    if isinstance(value, int | float | Decimal):
+        return _number(value, path, faults)
+    if isinstance(value, Mapping):
+        copy: dict[str, Any] = {}
+        for key, item in value.items():
+            name = _text(key if isinstance(key, str) else json.dumps(key, default=str), path, [])
+            copy[name] = _plain(item, f"{path}.{name}" if path else name, depth + 1, faults, budget)
+        return copy
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=repr) if isinstance(value, set | frozenset) else value
+        return [
+            _plain(item, f"{path}[{index}]", depth + 1, faults, budget)
+            for index, item in enumerate(items)
+        ]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    faults.append(f"{path} is a {type(value).__name__}, which a campaign file cannot hold")
+    return None
+
+
+def _text(value: str, path: str, faults: list[str]) -> str:
+    cleaned = value.replace("\x00", "")
+    try:
+        cleaned.encode("utf-8")
+    except UnicodeEncodeError:
+        cleaned = cleaned.encode("utf-8", "ignore").decode("utf-8")
+    if cleaned != value:
+        faults.append(f"{path} holds a character that no database text can hold")
+    return cleaned
+
+
+def _number(value: int | float | Decimal, path: str, faults: list[str]) -> int | float | None:
+    if isinstance(value, int):
+        if abs(value) >= 2**63:
+            faults.append(f"{path} is too large a number")
+            return None
+        return int(value)
+    number = float(value)
+    if not math.isfinite(number):
+        faults.append(f"{path} is not a finite number")
+        return None
+    # 24 and 24.0 are one number; the shorter form is canonical.
+    return int(number) if number.is_integer() and abs(number) < 2**53 else number

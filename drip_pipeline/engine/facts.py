@@ -1,0 +1,219 @@
+"""What is known of the people of one batch: read once a batch, only what the graphs of the batch name, and kept in step
+with the changes that the batch itself makes. Reading is done by `load`; everything after it is in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db import facts as facts_db
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.domain.conditions import Facts
+from drip_pipeline.domain.contact_fields import contact_context
+from drip_pipeline.domain.graph import CampaignGraph, NodeType
+from drip_pipeline.domain.nodes import EventWait, SplitConfig
+from drip_pipeline.engine.transitions import ContactChange, DueState
+
+EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
+"""A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an open."""
+
+_NO_FIELDS: Mapping[str, Any] = {}
+_NO_TAGS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class SplitTest:
+    """The running or decided test of a split."""
+
+    test_id: UUID
+    split_node_id: str
+    winner_variant: str | None
+
+
+class BatchFacts:
+    """Facts by person. People without an entry have no facts loaded because no graph of theirs asks for any."""
+
+    def __init__(
+        self,
+        now: datetime,
+        *,
+        contexts: dict[UUID, dict[str, Any]] | None = None,
+        events: dict[UUID, dict[str, datetime]] | None = None,
+        since: Mapping[UUID, datetime] | None = None,
+        tests: Mapping[tuple[UUID, int, str], SplitTest] | None = None,
+        variants: Mapping[str, Mapping[UUID, str]] | None = None,
+    ) -> None:
+        self._now = now
+        self._contexts = contexts or {}
+        self._events = events or {}
+        self._since = since or {}
+        self._tests = tests or {}
+        self._variants = variants or {}
+
+    def of(self, person: DueState) -> Facts:
+        """The facts that a condition is evaluated on."""
+        context = self._contexts.get(person.contact_id, _NO_FIELDS)
+        zone = context.get("timezone")
+        return Facts(
+            fields=context,
+            tags=context.get("tags") or _NO_TAGS,
+            events=self._events.get(person.id, {}),
+            now=self._now,
+            timezone=zone if isinstance(zone, str) else None,
+        )
+
+    def happened_since_message(self, people: Sequence[DueState], event_type: str) -> set[UUID]:
+        """States whose person did this since their latest message (or since they came here, without one)."""
+        found = set()
+        for person in people:
+            latest = self._events.get(person.id, {}).get(event_type)
+            since = self._since.get(person.id)
+            if latest is not None and since is not None and latest >= since - EVENT_CLOCK_TOLERANCE:
+                found.add(person.id)
+        return found
+
+    def test_of(self, person: DueState, split_node_id: str) -> SplitTest | None:
+        """The test that this split belongs to in the person's version."""
+        return self._tests.get((person.campaign_id, person.campaign_version, split_node_id))
+
+    def variants_given(self, split_node_id: str) -> Mapping[UUID, str]:
+        """Variants already given at this split, by state id and by contact id."""
+        return self._variants.get(split_node_id, {})
+
+    def apply(self, change: ContactChange, people: Iterable[DueState]) -> None:
+        """Keep loaded facts in step with a change that the batch makes, so that a condition behind an action sees it."""
+        for person in people:
+            context = self._contexts.get(person.contact_id)
+            if context is not None:
+                _apply(change, context)
+
+
+def load(
+    connection: Connection,
+    people: Sequence[DueState],
+    graphs: Mapping[tuple[UUID, int], CampaignGraph],
+    now: datetime,
+) -> BatchFacts:
+    """Read what the graphs of this batch need to know of its people. A few queries a batch, none a person."""
+    contact_ids: set[UUID] = set()
+    asking: list[DueState] = []
+    waiting: list[DueState] = []
+    splitting: list[DueState] = []
+    event_types: set[str] = set()
+    needs = {key: _Needs.of(graph) for key, graph in graphs.items()}
+    for person in people:
+        need = needs[(person.campaign_id, person.campaign_version)]
+        if need.contacts:
+            contact_ids.add(person.contact_id)
+        if need.event_types:
+            asking.append(person)
+            event_types |= need.event_types
+        if need.waits_for_events:
+            waiting.append(person)
+        if need.has_split:
+            splitting.append(person)
+    tests = _tests(connection, splitting) if splitting else {}
+    return BatchFacts(
+        now,
+        contexts=_contexts(connection, contact_ids) if contact_ids else None,
+        events=_events(connection, asking, event_types) if asking else None,
+        since=facts_db.look_back_from(connection, [p.id for p in waiting]) if waiting else None,
+        tests=tests,
+        variants=_variants(connection, splitting, tests) if splitting else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    contacts: bool
+    event_types: frozenset[str]
+    waits_for_events: bool
+    has_split: bool
+
+    @classmethod
+    def of(cls, graph: CampaignGraph) -> _Needs:
+        waits = {
+            node.config.event_type for node in graph.nodes.values() if isinstance(node.config, EventWait)
+        }
+        splits = [n for n in graph.nodes.values() if n.node_type is NodeType.SPLIT]
+        from_field = any(isinstance(n.config, SplitConfig) and n.config.from_field for n in splits)
+        return cls(
+            contacts=bool(graph.contact_fields()) or graph.reads_tags() or from_field,
+            event_types=graph.event_types() | waits,
+            waits_for_events=bool(waits),
+            has_split=bool(splits),
+        )
+
+
+def _contexts(connection: Connection, contact_ids: set[UUID]) -> dict[UUID, dict[str, Any]]:
+    contexts = {}
+    for row in facts_db.contact_facts(connection, list(contact_ids)):
+        context = contact_context(row)
+        context["tags"] = frozenset(row["tags"] or ())
+        contexts[row["id"]] = context
+    return contexts
+
+
+def _events(
+    connection: Connection, people: Sequence[DueState], event_types: set[str]
+) -> dict[UUID, dict[str, datetime]]:
+    found: dict[UUID, dict[str, datetime]] = {}
+    for state_id, event_type, latest_at in facts_db.latest_events(
+        connection, [p.id for p in people], [p.contact_id for p in people], sorted(event_types)
+    ):
+        mine = found.setdefault(state_id, {})
+        if event_type not in mine or latest_at > mine[event_type]:
+            mine[event_type] = latest_at
+    return found
+
+
+def _tests(
+    connection: Connection, people: Sequence[DueState]
+) -> dict[tuple[UUID, int, str], SplitTest]:
+    campaign_ids = {person.campaign_id for person in people}
+    return {
+        (row["campaign_id"], version, row["split_node_id"]): SplitTest(
+            row["id"], row["split_node_id"], row["winner_variant"]
+        )
+        for row in facts_db.running_tests(connection, list(campaign_ids))
+        for version in row["campaign_versions"]
+    }
+
+
+def _variants(
+    connection: Connection,
+    people: Sequence[DueState],
+    tests: Mapping[tuple[UUID, int, str], SplitTest],
+) -> dict[str, dict[UUID, str]]:
+    given: dict[str, dict[UUID, str]] = {}
+    for owner, split_node_id, variant in facts_db.variants_given(
+        connection,
+        [p.id for p in people],
+        [p.contact_id for p in people],
+        list({test.test_id for test in tests.values()}),
+    ):
+        given.setdefault(split_node_id, {})[owner] = variant
+    return given
+
+
+def _apply(change: ContactChange, context: dict[str, Any]) -> None:
+    match change.kind:
+        case "tags":
+            context["tags"] = (context["tags"] | frozenset(change.add)) - frozenset(change.remove)
+        case "score_delta":
+            score = min(100, max(0, (context.get("ai_score") or 0) + change.value))
+            context["ai_score"] = context["lead_score"] = score
+        case "score_set":
+            context["ai_score"] = context["lead_score"] = change.value
+        case "column":
+            text = None if change.value is None else str(change.value)
+            context[change.name] = text
+            if change.name == "company":
+                context["company_name"] = text
+        case "custom_field":
+            context[change.name] = change.value
+            context["custom_fields"] = {**context["custom_fields"], change.name: change.value}

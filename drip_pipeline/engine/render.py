@@ -1,0 +1,189 @@
+"""From a leased delivery to the message that goes out: templates of the node, parsed once, rendered for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.domain.contact_fields import contact_context
+from drip_pipeline.domain.graph import GraphNode
+from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.domain.templates import CompiledTemplate, parse
+from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
+from drip_pipeline.engine.graphs import PublishedVersion
+from drip_pipeline.settings import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSettings:
+    """What every message needs besides its texts: the sender, where links point to, and the key that signs them."""
+
+    mail_from: str
+    public_url: str
+    secret_key: Secret
+
+
+def render(
+    delivery: Mapping[str, Any],
+    version: PublishedVersion,
+    settings: MessageSettings,
+    now: datetime,
+) -> OutgoingMessage:
+    """The message of a leased delivery (its row carries the contact's columns). Raises TemplateError."""
+    node = version.graph.nodes[delivery["node_id"]]
+    config = node.config
+    parts = _parts(delivery["campaign_id"], version.version, node.node_id, _Texts.of(node))
+    delivery_id: UUID = delivery["id"]
+    link = _unsubscribe_url(settings, delivery_id)
+    context = _context(delivery, version, link, now) if parts.has_variables else {}
+    rendered = {name: template.render(context) for name, template in parts.templates.items()}
+    if isinstance(config, EmailConfig):
+        return OutgoingMessage(
+            delivery_id=delivery_id,
+            channel="email",
+            recipient=delivery["email"],
+            recipient_name=delivery["name"],
+            created_at=now,
+            sender=settings.mail_from,
+            subject=" ".join(rendered["subject"].split()),
+            preheader=rendered.get("preheader"),
+            text=rendered["body"],
+            html=rendered.get("body_html"),
+            unsubscribe_url=link,
+        )
+    return OutgoingMessage(
+        delivery_id=delivery_id,
+        channel=config.type,
+        recipient=_recipient(config, delivery),
+        created_at=now,
+        text=rendered.get("body", ""),
+        payload=_payload(config, context),
+    )
+
+
+def _recipient(config: Any, delivery: Mapping[str, Any]) -> str:
+    if isinstance(config, SmsAction):
+        return delivery["phone"] or ""
+    if isinstance(config, WebhookAction):
+        return config.url
+    return config.platform if isinstance(config, SocialAction) else ""
+
+
+def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(config, WebhookAction):
+        return {
+            "method": config.method,
+            "headers": dict(config.headers),
+            "payload": render_leaves(config.payload, context),
+        }
+    if isinstance(config, SocialAction):
+        return config.model_dump(mode="json")
+    return {}
+
+
+def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
+    """A JSON value with its text leaves rendered; the JSON text itself is never a template, so no value of a person can
+    change its structure."""
+    if isinstance(value, str):
+        return _parsed(value).render(context)
+    if isinstance(value, Mapping):
+        return {key: render_leaves(item, context) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [render_leaves(item, context) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of a node: (name, template, is HTML); `is_personal` off means they are taken as they are."""
+
+    texts: tuple[tuple[str, str, bool], ...]
+    is_personal: bool = True
+    reads_payload: bool = False
+
+    @classmethod
+    def of(cls, node: GraphNode) -> _Texts:
+        config = node.config
+        if isinstance(config, EmailConfig):
+            texts = [("subject", config.subject, False), ("body", config.body, False)]
+            if config.preheader:
+                texts.append(("preheader", config.preheader, False))
+            if config.body_html:
+                texts.append(("body_html", config.body_html, True))
+            return cls(tuple(texts), config.personalization_enabled)
+        if isinstance(config, SmsAction):
+            return cls((("body", config.body, False),))
+        return cls((), reads_payload=isinstance(config, WebhookAction))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    templates: dict[str, CompiledTemplate | _Verbatim]
+    has_variables: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Verbatim:
+    text: str
+    variables: frozenset[str] = frozenset()
+
+    def render(self, _context: Mapping[str, Any]) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=4096)
+def _parts(_campaign_id: UUID, _version: int, _node_id: str, texts: _Texts) -> _Parts:
+    templates: dict[str, CompiledTemplate | _Verbatim] = {
+        name: parse(text, html=html) if texts.is_personal else _Verbatim(text)
+        for name, text, html in texts.texts
+    }
+    reads = any(template.variables for template in templates.values())
+    return _Parts(templates, reads or texts.reads_payload)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> CompiledTemplate:
+    return parse(text, html=False)
+
+
+def _context(
+    delivery: Mapping[str, Any], version: PublishedVersion, unsubscribe_url: str, now: datetime
+) -> dict[str, Any]:
+    context = contact_context(
+        {
+            "id": delivery["contact_id"],
+            "workspace_id": delivery["workspace_id"],
+            **{name: delivery[name] for name in _CONTACT_COLUMNS},
+        }
+    )
+    context["campaign_id"] = str(version.campaign_id)
+    context["campaign_name"] = version.campaign_name
+    context["unsubscribe_url"] = unsubscribe_url
+    context["now"] = now
+    return context
+
+
+_CONTACT_COLUMNS = (
+    "name",
+    "email",
+    "company",
+    "phone",
+    "job_title",
+    "ai_score",
+    "status",
+    "tags",
+    "custom_fields",
+    "last_interaction",
+    "created_at",
+    "updated_at",
+)
+
+
+def _unsubscribe_url(settings: MessageSettings, delivery_id: UUID) -> str:
+    token = sign(settings.secret_key.reveal(), Purpose.UNSUBSCRIBE, SignedLink(delivery_id))
+    return f"{settings.public_url}/u/{token}"

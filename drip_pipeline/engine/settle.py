@@ -1,0 +1,355 @@
+"""What became of deliveries, and what that means for the people who waited for them: outcome, event and the next steps of
+the state, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from drip_pipeline.channels.protocol import DeliveryResult, Outcome
+from drip_pipeline.db import deliveries as deliveries_db
+from drip_pipeline.db import states as states_db
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.advance import carry_on
+from drip_pipeline.engine.commit import commit
+from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
+
+MAX_ATTEMPTS: Final = 4
+GRACE_SECONDS: Final = 15 * 60.0
+
+SENT_EVENT: Final[Mapping[str, str]] = {
+    "email": "email_sent",
+    "sms": "sms_sent",
+    "social": "social_posted",
+    "webhook": "webhook_succeeded",
+}
+FAILED_EVENT: Final[Mapping[str, str]] = {
+    "email": "email_failed",
+    "sms": "sms_failed",
+    "social": "social_failed",
+    "webhook": "webhook_failed",
+}
+# Why a message was held back → how the run ends (reason, status of the enrolment); reasons that are not here only skip
+# the message, and the person goes on.
+_ENDS: Final[Mapping[str, tuple[str, str]]] = {
+    "unsubscribed": ("unsubscribed", "unsubscribed"),
+    "bounced": ("suppressed", "bounced"),
+    "complained": ("suppressed", "unsubscribed"),
+    "manual": ("suppressed", "completed"),
+    "removed": ("removed", "completed"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a round of deliveries came to. `skipped` counts by reason."""
+
+    sent: int = 0
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    failed: int = 0
+    retried: int = 0
+    unknown: int = 0
+    held: int = 0
+
+    def total(self) -> int:
+        """All deliveries that were looked at."""
+        return (
+            self.sent + sum(self.skipped.values()) + self.failed + self.retried + self.unknown + self.held
+        )
+
+    def __add__(self, other: Delivered) -> Delivered:
+        reasons = {**self.skipped}
+        for reason, count in other.skipped.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+        return Delivered(
+            self.sent + other.sent,
+            reasons,
+            self.failed + other.failed,
+            self.retried + other.retried,
+            self.unknown + other.unknown,
+            self.held + other.held,
+        )
+
+    def sizes(self) -> dict[str, int]:
+        """The figures that are not zero, for the ledger."""
+        figures = {
+            "sent": self.sent,
+            "failed": self.failed,
+            "retried": self.retried,
+            "unknown": self.unknown,
+            "held": self.held,
+        } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
+        return {name: count for name, count in figures.items() if count}
+
+
+Row = Mapping[str, Any]
+
+
+def settle_results(
+    connection: Connection,
+    rows: Sequence[Row],
+    results: Sequence[DeliveryResult],
+    *,
+    channel: str,
+    batch_id: UUID,
+    now: datetime,
+) -> Delivered:
+    """Write down what the channel said of these leased deliveries and carry their people on."""
+    row_of = {row["id"]: row for row in rows}
+    by_outcome: dict[Outcome, list[DeliveryResult]] = {}
+    for result in results:
+        by_outcome.setdefault(result.outcome, []).append(result)
+    accepted = by_outcome.get(Outcome.ACCEPTED, [])
+    if accepted:
+        settle_accepted(
+            connection,
+            [row_of[r.delivery_id] for r in accepted],
+            [r.provider_message_id for r in accepted],
+            channel=channel,
+            batch_id=batch_id,
+            now=now,
+        )
+    in_doubt = by_outcome.get(Outcome.UNKNOWN, [])
+    if in_doubt:
+        deliveries_db.mark_unknown(
+            connection,
+            [(r.delivery_id, r.error) for r in in_doubt],
+            now + timedelta(seconds=GRACE_SECONDS),
+        )
+    rejected = by_outcome.get(Outcome.REJECTED, [])
+    again: list[DeliveryResult] = []
+    for result in by_outcome.get(Outcome.THROTTLED, []) + by_outcome.get(Outcome.NOT_SENT, []):
+        tries = row_of[result.delivery_id]["attempts"] + 1
+        (rejected if tries >= MAX_ATTEMPTS else again).append(result)
+    if again:
+        _reschedule(connection, row_of, again, now)
+    if rejected:
+        _settle_failed(connection, row_of, rejected, channel, batch_id, now)
+    return Delivered(
+        sent=len(accepted), failed=len(rejected), retried=len(again), unknown=len(in_doubt)
+    )
+
+
+def settle_accepted(
+    connection: Connection,
+    rows: Sequence[Row],
+    provider_ids: Sequence[str | None],
+    *,
+    channel: str,
+    batch_id: UUID,
+    now: datetime,
+    certainty: str = "known",
+) -> None:
+    """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran out."""
+    deliveries_db.settle_sent(
+        connection,
+        [row["id"] for row in rows],
+        list(provider_ids),
+        event_type=SENT_EVENT[channel],
+        certainty=certainty,
+        batch_id=batch_id,
+        now=now,
+    )
+    _carry_on(connection, rows, batch_id, now, message_at=now)
+
+
+def settle_skipped(
+    connection: Connection, rows: Sequence[Row], *, channel: str, batch_id: UUID, now: datetime
+) -> dict[str, int]:
+    """Settle what the gate held back; each row's `gate` is the reason. Counts by reason."""
+    deliveries_db.settle_not_sent(
+        connection,
+        [(row["id"], "skipped", row["gate"], None, "message_skipped") for row in rows],
+        channel=channel,
+        batch_id=batch_id,
+        now=now,
+    )
+    by_reason: dict[str, list[Row]] = {}
+    for row in rows:
+        by_reason.setdefault(row["gate"], []).append(row)
+    for reason, group in by_reason.items():
+        if reason in _ENDS:
+            exit_reason, status = _ENDS[reason]
+            _end(connection, group, exit_reason, status, batch_id, now)
+        else:
+            _carry_on(connection, group, batch_id, now, message_at=None)
+    return {reason: len(group) for reason, group in by_reason.items()}
+
+
+def _reschedule(
+    connection: Connection,
+    row_of: Mapping[UUID, Row],
+    results: Sequence[DeliveryResult],
+    now: datetime,
+) -> None:
+    later = []
+    for result in results:
+        attempt = row_of[result.delivery_id]["attempts"] + 1
+        seconds = retry_delay_seconds(attempt, result.delivery_id, result.retry_after_seconds)
+        due_at = now + timedelta(seconds=seconds)
+        later.append((result.delivery_id, due_at, result.error_code, result.error))
+    deliveries_db.reschedule(connection, later, now)
+
+
+def _settle_failed(
+    connection: Connection,
+    row_of: Mapping[UUID, Row],
+    results: Sequence[DeliveryResult],
+    channel: str,
+    batch_id: UUID,
+    now: datetime,
+) -> None:
+    bounced = "email_bounced" if channel == "email" else FAILED_EVENT[channel]
+    deliveries_db.settle_not_sent(
+        connection,
+        [
+            (
+                r.delivery_id,
+                "failed",
+                r.error_code,
+                r.error,
+                bounced if r.recipient_invalid else FAILED_EVENT[channel],
+            )
+            for r in results
+        ],
+        channel=channel,
+        batch_id=batch_id,
+        now=now,
+    )
+    invalid = [row_of[r.delivery_id] for r in results if r.recipient_invalid]
+    if invalid:
+        deliveries_db.suppress(
+            connection,
+            [(row["contact_id"], "bounced") for row in invalid],
+            channel=channel,
+            source="provider",
+            now=now,
+        )
+        _end(connection, invalid, "suppressed", "bounced", batch_id, now)
+    by_error: dict[str, list[Row]] = {}
+    for result in results:
+        if not result.recipient_invalid:
+            told = result.error or result.error_code or "refused"
+            by_error.setdefault(told, []).append(row_of[result.delivery_id])
+    for error, rows in by_error.items():
+        _fail(connection, rows, error, batch_id, now)
+
+
+def _locked(
+    connection: Connection, rows: Sequence[Row]
+) -> tuple[list[DueState], list[DueState], dict[UUID, UUID]]:
+    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by state)."""
+    locked = states_db.lock_of_deliveries(
+        connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
+    )
+    running = [DueState(*row[:10]) for row in locked if row[11] == "active"]
+    halted = [DueState(*row[:10]) for row in locked if row[11] != "active"]
+    return running, halted, {row[0]: row[10] for row in locked}
+
+
+def _carry_on(
+    connection: Connection,
+    rows: Sequence[Row],
+    batch_id: UUID,
+    now: datetime,
+    *,
+    message_at: datetime | None,
+) -> None:
+    running, halted, _ = _locked(connection, rows)
+    if running:
+        carry_on(connection, running, batch_id=batch_id, now=now, message_at=message_at)
+    if halted:
+        # The message is out, but the campaign was paused meanwhile: they go on when it is resumed.
+        _commit(
+            connection,
+            halted,
+            batch_id,
+            now,
+            message_at=message_at,
+            status="running",
+            due_at=now,
+            resume_port="default",
+        )
+
+
+def _end(
+    connection: Connection,
+    rows: Sequence[Row],
+    exit_reason: str,
+    enrollment_status: str,
+    batch_id: UUID,
+    now: datetime,
+) -> None:
+    running, halted, _ = _locked(connection, rows)
+    _commit(
+        connection,
+        running + halted,
+        batch_id,
+        now,
+        status="exited",
+        exit_reason=exit_reason,
+        enrollment_status=enrollment_status,
+        event_type="enrollment_exited",
+        event_data={"reason": exit_reason},
+    )
+
+
+def _fail(
+    connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
+) -> None:
+    running, halted, delivery_of = _locked(connection, rows)
+    _commit(
+        connection,
+        running + halted,
+        batch_id,
+        now,
+        status="failed",
+        resume_port="default",
+        error=error,
+        delivery_of=delivery_of,
+        event_type="enrollment_failed",
+        event_data={"error": error},
+    )
+
+
+def _commit(
+    connection: Connection,
+    people: Sequence[DueState],
+    batch_id: UUID,
+    now: datetime,
+    *,
+    status: Any,
+    message_at: datetime | None = None,
+    event_type: str | None = None,
+    event_data: Mapping[str, Any] | None = None,
+    delivery_of: Mapping[UUID, UUID] | None = None,
+    **fields: Any,
+) -> None:
+    """The same thing for everybody, wherever they stand."""
+    by_node: dict[str, list[DueState]] = {}
+    for person in people:
+        by_node.setdefault(person.current_node_id, []).append(person)
+    transitions = tuple(
+        Transition(
+            people=group,
+            node_id=node_id,
+            step_id=None,
+            status=status,
+            events=(EventNote(event_type, node_id, None, event_data or {}),) if event_type else (),
+            delivery_ids=[delivery_of[p.id] for p in group] if delivery_of else None,
+            **fields,
+        )
+        for node_id, group in by_node.items()
+    )
+    if transitions:
+        commit(
+            connection,
+            Batch(transitions),
+            batch_id=batch_id,
+            now=now,
+            message_at=message_at,
+        )

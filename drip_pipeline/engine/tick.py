@@ -1,0 +1,165 @@
+"""A tick: rescue, then advance and deliver in turns. Without Dagster this is the whole engine; with it, the minute job
+does the same in ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from drip_pipeline.channels.protocol import Channel
+from drip_pipeline.db import deliveries as deliveries_db
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.advance import advance_batch
+from drip_pipeline.engine.deliver import deliver_batch
+from drip_pipeline.engine.ledger import NO_RUN, RunContext
+from drip_pipeline.engine.render import MessageSettings
+from drip_pipeline.engine.rescue import Rescued, rescue
+from drip_pipeline.engine.settle import Delivered
+
+SENDING_WORKERS: Final = 4
+"""Threads that hand messages to one provider; each has at most MAX_IN_DOUBT of them on the way."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a tick works with. `channels` by name; a delivery whose channel is not there stays due."""
+
+    database: Database
+    channels: Mapping[str, Channel]
+    messages: MessageSettings
+    batch_size: int = 10_000
+    shard: int = 0
+    shards: int = 1
+
+
+@dataclass
+class TickReport:
+    """What a tick did. `batches` counts committed batches, `moved` people by the status that a batch left them in."""
+
+    rescued: Rescued = field(default_factory=Rescued)
+    batches: int = 0
+    advanced: int = 0
+    moved: dict[str, int] = field(default_factory=dict)
+    delivered: dict[str, Delivered] = field(default_factory=dict)
+    is_idle: bool = False
+    """Nothing was due any more when the tick ended."""
+
+
+def tick(
+    engine: Engine,
+    *,
+    now: datetime,
+    until_idle: bool = False,
+    max_seconds: float | None = None,
+    context: RunContext = NO_RUN,
+    progress: Progress | None = None,
+) -> TickReport:
+    """Advance everybody who is due and deliver what is to be delivered, once; with `until_idle`, again until nothing is
+    due at `now`. `max_seconds` of real time ends it between two batches: what is left stays due.
+    """
+    ends_at = None if max_seconds is None else monotonic() + max_seconds
+    report = TickReport(rescued=rescue(engine.database, now=now))
+    while True:
+        advanced = _advance_all(engine, now, report, ends_at, context, progress)
+        delivered = _deliver_all(engine, now, report, ends_at, context, progress)
+        report.is_idle = not advanced and not delivered
+        if report.is_idle or not until_idle or _is_over(ends_at):
+            return report
+
+
+def _advance_all(
+    engine: Engine,
+    now: datetime,
+    report: TickReport,
+    ends_at: float | None,
+    context: RunContext,
+    progress: Progress | None,
+) -> int:
+    total = 0
+    while not _is_over(ends_at):
+        batch = advance_batch(
+            engine.database,
+            now=now,
+            batch_size=engine.batch_size,
+            shard=engine.shard,
+            shards=engine.shards,
+            context=context,
+        )
+        if not batch.claimed:
+            break
+        total += batch.claimed
+        report.batches += 1
+        report.advanced += batch.claimed
+        for status, count in batch.sizes.items():
+            report.moved[status] = report.moved.get(status, 0) + count
+        if progress:
+            progress(f"advanced {report.advanced:,} people")
+    return total
+
+
+def _deliver_all(
+    engine: Engine,
+    now: datetime,
+    report: TickReport,
+    ends_at: float | None,
+    context: RunContext,
+    progress: Progress | None,
+) -> int:
+    with engine.database.transaction() as connection:
+        due = deliveries_db.due_channels(connection, now)
+    total = 0
+    for name in due:
+        channel = engine.channels.get(name)
+        if channel is None:
+            continue
+        done = deliver_channel(engine, channel, now=now, ends_at=ends_at, context=context)
+        report.delivered[name] = report.delivered.get(name, Delivered()) + done
+        total += done.total()
+        if progress:
+            progress(f"{name}: {report.delivered[name].sent:,} sent")
+    return total
+
+
+def deliver_channel(
+    engine: Engine,
+    channel: Channel,
+    *,
+    now: datetime,
+    ends_at: float | None = None,
+    context: RunContext = NO_RUN,
+) -> Delivered:
+    """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the monotonic clock."""
+
+    def work(_worker: int) -> Delivered:
+        done = Delivered()
+        while not _is_over(ends_at):
+            latest = deliver_batch(
+                engine.database,
+                channel,
+                settings=engine.messages,
+                now=now,
+                batch_size=engine.batch_size,
+                context=context,
+            )
+            if not latest.total():
+                break
+            done += latest
+        return done
+
+    if channel.capabilities.is_recorder:
+        return work(0)
+    total = Delivered()
+    with ThreadPoolExecutor(SENDING_WORKERS, thread_name_prefix=f"deliver-{channel.name}") as pool:
+        for done in pool.map(work, range(SENDING_WORKERS)):
+            total += done
+    return total
+
+
+def _is_over(ends_at: float | None) -> bool:
+    return ends_at is not None and monotonic() >= ends_at

@@ -1,0 +1,198 @@
+"""What is counted: the totals of a variant, the cohort a decision rests on, and the checks that
+they can be true.
+
+A contact counts once per variant. Totals feed the rates that are shown; a cohort, when given, feeds
+the test (people sent long enough ago, without machine opens). No statistics here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from drip_pipeline.experiments.codes import Reason, State
+from drip_pipeline.experiments.config import ABTestConfig
+from drip_pipeline.experiments.metrics import METRICS, Metric
+
+Score = float | Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CohortCounts:
+    """The people a decision rests on: sent (a holdout: assigned) at least the attribution window
+    ago.
+
+    `successes` for the four rates; for `engagement_score` the sum and the sum of squares of
+    per-contact scores in [0, 1].
+    """
+
+    contacts: int
+    successes: int = 0
+    score_sum: Score | None = None
+    score_sum_squares: Score | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VariantCounts:
+    """One variant of one split. Every count is of distinct contacts.
+
+    `assigned` and `weight` (any unit, only the proportions matter) feed the sample-ratio check;
+    without `cohort` the test uses the totals. A holdout was sent nothing: it is counted over
+    `assigned` and never competes.
+    """
+
+    variant_group: str
+    total_sent: int
+    total_delivered: int = 0
+    total_opened: int = 0
+    total_clicked: int = 0
+    total_replied: int = 0
+    total_converted: int = 0
+    total_unsubscribed: int = 0
+    total_bounced: int = 0
+    total_complained: int = 0
+    assigned: int | None = None
+    weight: float | None = None
+    is_holdout: bool = False
+    score_sum: Score | None = None
+    score_sum_squares: Score | None = None
+    cohort: CohortCounts | None = None
+
+    @property
+    def base(self) -> int:
+        """The people rates are counted over: the sent, of a holdout the assigned."""
+        return (self.assigned or 0) if self.is_holdout else self.total_sent
+
+
+class SrmHold(StrEnum):
+    """What a person or an earlier evaluation said about the sample ratio. A block stays until
+    somebody clears it.
+    """
+
+    NONE = "none"
+    BLOCKED = "blocked"
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class PriorDecision:
+    """A decision that was already taken. It is final: judging again returns it."""
+
+    state: State
+    reason: Reason
+    winner: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.state.is_terminal:
+            raise ValueError(f"{self.state} is not a decision")
+
+
+@dataclass(frozen=True, slots=True)
+class ABTest:
+    """All that judging one test takes: counts, the configuration frozen at its start, and what was
+    settled before.
+
+    `runtime_hours`: since the first assignment, None when unknown. `decided`: the decision, once
+    there is one.
+    """
+
+    variants: tuple[VariantCounts, ...]
+    config: ABTestConfig
+    runtime_hours: float | None = None
+    srm_hold: SrmHold = SrmHold.NONE
+    decided: PriorDecision | None = None
+
+    @property
+    def competing(self) -> tuple[VariantCounts, ...]:
+        """The variants that can win, in the given order."""
+        return tuple(v for v in self.variants if not v.is_holdout)
+
+    @property
+    def holdout(self) -> VariantCounts | None:
+        """The group that was sent nothing, if there is one."""
+        return next((v for v in self.variants if v.is_holdout), None)
+
+
+def decision_counts(variant: VariantCounts, metric: Metric) -> CohortCounts:
+    """The numbers that are tested: the cohort where one is given, else the totals."""
+    if variant.cohort is not None:
+        return variant.cohort
+    if metric.is_score:
+        return CohortCounts(
+            variant.base,
+            score_sum=variant.score_sum,
+            score_sum_squares=variant.score_sum_squares,
+        )
+    return CohortCounts(variant.base, getattr(variant, METRICS[metric].count_field))
+
+
+_BOUNDED_BY_BASE = (
+    ("total_delivered", Reason.DELIVERED_EXCEEDS_SENT),
+    ("total_opened", Reason.OPENED_EXCEEDS_SENT),
+    ("total_clicked", Reason.CLICKED_EXCEEDS_SENT),
+    ("total_replied", Reason.REPLIED_EXCEEDS_SENT),
+    ("total_converted", Reason.CONVERTED_EXCEEDS_SENT),
+    ("total_unsubscribed", Reason.UNSUBSCRIBED_EXCEEDS_SENT),
+    ("total_bounced", Reason.BOUNCED_EXCEEDS_SENT),
+    ("total_complained", Reason.COMPLAINED_EXCEEDS_SENT),
+)
+
+
+def variant_fault(variant: VariantCounts, metric: Metric) -> Reason | None:
+    """Why the counts of a variant cannot be true, or None. The first fault found, totals before
+    cohort.
+    """
+    if variant.is_holdout and variant.assigned is None:
+        return Reason.HOLDOUT_ASSIGNED_MISSING
+    base = variant.base
+    if base < 0 or variant.total_sent < 0 or (variant.assigned or 0) < 0:
+        return Reason.NEGATIVE_COUNT
+    if variant.assigned is not None and variant.total_sent > variant.assigned:
+        return Reason.SENT_EXCEEDS_ASSIGNED
+    for field, reason in _BOUNDED_BY_BASE:
+        count = getattr(variant, field)
+        if count > base:
+            return reason
+        if count < 0:
+            return Reason.NEGATIVE_COUNT
+    counts = decision_counts(variant, metric)
+    if counts.contacts < 0 or counts.successes < 0:
+        return Reason.NEGATIVE_COUNT
+    if counts.contacts > base:
+        return Reason.COHORT_EXCEEDS_TOTAL
+    if counts.successes > counts.contacts:
+        return Reason.SUCCESSES_EXCEED_COHORT
+    if metric.is_score and not variant.is_holdout:
+        return _score_fault(counts)
+    return None
+
+
+def _score_fault(counts: CohortCounts) -> Reason | None:
+    """Scores lie in [0, 1], so Σs² ≤ Σs ≤ n and (Σs)² ≤ n·Σs²; a little room for the rounding of
+    sums of floats.
+    """
+    if counts.score_sum is None or counts.score_sum_squares is None:
+        return Reason.SCORE_SUMS_MISSING
+    n, s, q = counts.contacts, float(counts.score_sum), float(counts.score_sum_squares)
+    room = 1e-9 * max(1.0, n)
+    possible = -room <= q <= s + room and s <= n + room and s * s <= n * q + room * max(1.0, n)
+    return None if possible else Reason.SCORE_SUMS_IMPOSSIBLE
+
+
+def fault_of(test: ABTest) -> tuple[Reason, str | None] | None:
+    """Why a test cannot be judged, with the variant at fault where there is one; None when it
+    can.
+    """
+    names = [v.variant_group for v in test.variants]
+    if len(set(names)) < len(names):
+        return Reason.DUPLICATE_VARIANT, next(n for n in names if names.count(n) > 1)
+    for variant in test.variants:
+        fault = variant_fault(variant, test.config.winner_metric)
+        if fault is not None:
+            return fault, variant.variant_group
+    if len(names) - len(test.competing) > 1:
+        return Reason.SEVERAL_HOLDOUTS, None
+    if len(test.competing) < 2:
+        return Reason.FEWER_THAN_TWO_VARIANTS, None
+    return None

@@ -1,0 +1,79 @@
+"""Guardrails: does the leader make something worse (unsubscribes, bounces, complaints) than the
+runner-up does?
+
+Counted over the totals, not the cohort: harm counts as soon as it is seen. The same always-valid p
+as everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from drip_pipeline.experiments.config import ABTestConfig
+from drip_pipeline.experiments.counts import VariantCounts
+from drip_pipeline.experiments.leader import Standing
+from drip_pipeline.experiments.metrics import GUARDRAILS, Guardrail, rate_pct
+from drip_pipeline.experiments.pairs import Group, compare, or_none
+from drip_pipeline.experiments.verdict import GuardrailResult
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderGuard:
+    """The competing variants of one test and who leads them."""
+
+    variants: tuple[VariantCounts, ...]
+    standing: Standing
+    config: ABTestConfig
+
+
+def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult, ...]]:
+    """Every guardrail of every test; nothing for a test without a leader. Order kept.
+
+    Of several tied runners-up each is compared: to be worse than one of them is enough.
+    """
+    checks: list[tuple[int, Guardrail, VariantCounts, VariantCounts]] = []
+    for position, test in enumerate(tests):
+        if test.standing.leader is None:
+            continue
+        leader = test.variants[test.standing.leader]
+        checks += [
+            (position, guardrail, leader, test.variants[runner_up])
+            for guardrail in test.config.guardrails
+            for runner_up in test.standing.runners_up
+        ]
+    results: list[list[GuardrailResult]] = [[] for _ in tests]
+    if not checks:
+        return [()] * len(tests)
+    configs = [tests[position].config for position, *_ in checks]
+    figures = compare(
+        [_harm(leader, guardrail) for _, guardrail, leader, _ in checks],
+        [_harm(other, guardrail) for _, guardrail, _, other in checks],
+        [c.alpha for c in configs],
+        [c.minimum_sample_size for c in configs],
+    )
+    rows = zip(
+        checks,
+        configs,
+        or_none(figures.always_valid),
+        figures.difference.tolist(),
+        strict=True,
+    )
+    for (position, guardrail, leader, other), config, p, difference in rows:
+        field = GUARDRAILS[guardrail].count_field
+        results[position].append(
+            GuardrailResult(
+                guardrail=guardrail,
+                leader=leader.variant_group,
+                runner_up=other.variant_group,
+                leader_pct=rate_pct(getattr(leader, field), leader.total_sent),
+                runner_up_pct=rate_pct(getattr(other, field), other.total_sent),
+                p=p,
+                is_worse=p is not None and difference > 0 and p <= config.alpha,
+            )
+        )
+    return [tuple(of_test) for of_test in results]
+
+
+def _harm(variant: VariantCounts, guardrail: Guardrail) -> Group:
+    return Group(variant.total_sent, getattr(variant, GUARDRAILS[guardrail].count_field))

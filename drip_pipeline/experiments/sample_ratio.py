@@ -1,0 +1,124 @@
+"""Sample-ratio mismatch: do the people assigned to the variants have the promised proportions?
+
+The chi-square is reported; the sequential Dirichlet-multinomial p blocks, since it too is looked at
+each minute. Vectorised over tests with the same number of groups.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from drip_pipeline.experiments.chi_square import Floats, chi_square_p, floats, sum_columns
+from drip_pipeline.experiments.codes import Reason
+from drip_pipeline.experiments.counts import ABTest
+from drip_pipeline.experiments.verdict import SampleRatio
+
+# The prior's weight in people: large enough to expect the promised proportions, small against any
+# real test.
+PRIOR_PEOPLE = 100.0
+
+
+def ratio_chi_square(assigned: ArrayLike, shares: ArrayLike) -> Floats:
+    """Goodness-of-fit χ² of counts (…, K) against shares (…, K) that sum to 1; K − 1 degrees of
+    freedom, NaN without people.
+
+    A share of 0 adds nothing when nobody has it, and makes χ² infinite when somebody does.
+    """
+    counts, theta = floats(assigned), floats(shares)
+    expected = theta * sum_columns(counts)[..., None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((expected == 0) & (counts == 0), 0.0, (counts - expected) ** 2 / expected)
+    return np.where(sum_columns(counts) > 0, sum_columns(terms), np.nan)
+
+
+def sequential_ratio_p(assigned: ArrayLike, shares: ArrayLike) -> Floats:
+    """min(1, 1/e), ln e = ln B(a + c) − ln B(a) − Σ c·ln θ, a = 100·θ (Lindon and Malek, 2020). NaN
+    without people.
+
+    Valid at every look: under the promised proportions it ever falls below x with probability at
+    most x.
+    """
+    from scipy import special
+
+    counts, theta = floats(assigned), floats(shares)
+    prior = PRIOR_PEOPLE * theta
+    total = sum_columns(counts)
+    used = theta > 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = (
+            floats(special.gammaln(prior + counts))
+            - floats(special.gammaln(prior))
+            - counts * np.log(theta)
+        )
+        log_e = (
+            sum_columns(np.where(used, terms, 0.0))
+            - floats(special.gammaln(PRIOR_PEOPLE + total))
+            + float(special.gammaln(PRIOR_PEOPLE))
+        )
+    impossible = (~used & (counts > 0)).any(axis=-1)
+    p = np.where(impossible, 0.0, np.exp(np.minimum(-log_e, 0.0)))
+    return np.where(total > 0, p, np.nan)
+
+
+def promised_shares(test: ABTest) -> tuple[float, ...] | None:
+    """The share of each variant (holdout included, in the given order) that its weight promises;
+    None when unknown.
+
+    A holdout without a weight has `holdout_percentage` of the people, and the others share the
+    rest.
+    """
+    weights = [v.weight for v in test.variants]
+    held_out = test.config.holdout_percentage / 100
+    holdout = test.holdout
+    derived = holdout is not None and holdout.weight is None and held_out > 0
+    known = [
+        w
+        for v, w in zip(test.variants, weights, strict=True)
+        if w is not None and not (derived and v is holdout)
+    ]
+    if len(known) < len(weights) - derived or not sum(known) > 0:
+        return None
+    rest = (1 - held_out if derived else 1.0) / sum(known)
+    return tuple(held_out if w is None else w * rest for w in weights)
+
+
+def sample_ratios(tests: Sequence[ABTest]) -> list[SampleRatio]:
+    """The check of each test; tests with the same number of groups are computed together. Order
+    kept.
+    """
+    by_size: dict[int, list[tuple[int, list[int], tuple[float, ...]]]] = defaultdict(list)
+    results: dict[int, SampleRatio] = {}
+    for position, test in enumerate(tests):
+        assigned = [v.assigned for v in test.variants if v.assigned is not None]
+        shares = promised_shares(test)
+        if len(assigned) < len(test.variants) or not assigned:
+            results[position] = _unknown(Reason.ASSIGNED_UNKNOWN)
+        elif shares is None:
+            results[position] = _unknown(Reason.WEIGHTS_UNKNOWN)
+        elif sum(assigned) == 0:
+            results[position] = _unknown(Reason.NOBODY_ASSIGNED)
+        else:
+            by_size[len(assigned)].append((position, assigned, shares))
+    for size, rows in by_size.items():
+        counts, theta = floats([c for _, c, _ in rows]), floats([s for *_, s in rows])
+        chi2 = ratio_chi_square(counts, theta)
+        figures = zip(
+            rows,
+            chi2.tolist(),
+            chi_square_p(chi2, max(1, size - 1)).tolist(),
+            sequential_ratio_p(counts, theta).tolist(),
+            strict=True,
+        )
+        for (position, *_), statistic, p, sequential in figures:
+            # An impossible assignment (share 0, somebody in it) has no finite chi-square to store.
+            shown = statistic if statistic < float("inf") else None
+            results[position] = SampleRatio(shown, p, sequential)
+    return [results[i] for i in range(len(tests))]
+
+
+def _unknown(reason: Reason) -> SampleRatio:
+    return SampleRatio(None, None, None, reason)

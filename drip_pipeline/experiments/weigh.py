@@ -1,0 +1,303 @@
+"""Puts one verdict together: what the columns say, which gates are open, whether the leader beats
+all, and so the state.
+
+Scalar rules on figures that were computed elsewhere; the order of the states is in `states.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from drip_pipeline.experiments.codes import Reason
+from drip_pipeline.experiments.comparisons import Comparison
+from drip_pipeline.experiments.config import DecisionMethod
+from drip_pipeline.experiments.counts import (
+    ABTest,
+    PriorDecision,
+    SrmHold,
+    VariantCounts,
+    decision_counts,
+)
+from drip_pipeline.experiments.leader import Standing
+from drip_pipeline.experiments.metrics import GUARDRAILS, Metric, engagement_score_pct, rate_pct
+from drip_pipeline.experiments.states import Facts, next_state
+from drip_pipeline.experiments.verdict import (
+    ZERO_CONFIDENCE,
+    GuardrailResult,
+    HoldoutLift,
+    PairResult,
+    Progress,
+    Rates,
+    SampleRatio,
+    VariantResult,
+    Verdict,
+    confidence_column,
+    confidence_pct,
+    p_value_column,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that was found out about one running test."""
+
+    test: ABTest
+    fault: tuple[Reason, str | None] | None
+    comparison: Comparison
+    standing: Standing
+    guardrails: tuple[GuardrailResult, ...]
+    srm: SampleRatio
+    holdout_lifts: tuple[HoldoutLift, ...]
+
+
+def weigh(evidence: Evidence) -> Verdict:
+    """The verdict on one running test."""
+    test, found = evidence.test, evidence.comparison
+    progress = _progress(test, found)
+    shortfall = _shortfall(test, found, progress)
+    leader = None
+    if evidence.standing.leader is not None:
+        leader = test.competing[evidence.standing.leader].variant_group
+    confidence = _confidences(test, found, leader)
+    significant = _significant(test, found, progress, confidence)
+    lead_is_significant = leader is not None and significant[leader]
+    beats_all = lead_is_significant and _lead_exceeds_minimum(test, found.pairs, leader)
+    worse = [g for g in evidence.guardrails if g.is_worse]
+    state, reason = next_state(
+        Facts(
+            fault=evidence.fault[0] if evidence.fault else None,
+            srm_blocks=_srm_blocks(test, evidence.srm),
+            shortfall=shortfall,
+            leader_beats_all=beats_all,
+            guardrail=GUARDRAILS[worse[0].guardrail].worse if worse else None,
+            auto_select_winner=test.config.auto_select_winner,
+            equivalent=_equivalent(test, found.pairs),
+            exhausted=_exhausted(test, found),
+            waiting_for=_waiting_for(found, leader, lead_is_significant),
+        )
+    )
+    winner = leader if reason is Reason.LEADER_BEATS_ALL else None
+    p_column = p_value_column(found.p_value)
+    variants = tuple(
+        _result(v, test.config.winner_metric)
+        if v.is_holdout or evidence.fault
+        else _result(
+            v,
+            test.config.winner_metric,
+            p_column,
+            confidence_column(confidence[v.variant_group]),
+            significant[v.variant_group],
+            v.variant_group == winner,
+        )
+        for v in test.variants
+    )
+    return Verdict(
+        state=state,
+        reason=reason,
+        subject=evidence.fault[1] if evidence.fault else None,
+        config=test.config,
+        variants=variants,
+        pairs=found.pairs,
+        srm=evidence.srm,
+        p_value=found.p_value,
+        p_value_reason=found.p_value_reason,
+        min_expected_cell=found.min_expected_cell,
+        leader=leader,
+        winner=winner,
+        guardrails=evidence.guardrails,
+        holdout_lifts=evidence.holdout_lifts,
+        progress=progress,
+    )
+
+
+def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
+    """The verdict on a test that was decided before: the decision, and current rates beside it."""
+    state, reason = next_state(Facts(decided=decided))
+    metric = test.config.winner_metric
+    return Verdict(
+        state=state,
+        reason=reason,
+        subject=None,
+        config=test.config,
+        variants=tuple(
+            _result(v, metric, is_winner=v.variant_group == decided.winner) for v in test.variants
+        ),
+        pairs=(),
+        srm=SampleRatio(None, None, None),
+        p_value=None,
+        p_value_reason=None,
+        min_expected_cell=None,
+        leader=None,
+        winner=decided.winner,
+        guardrails=(),
+        holdout_lifts=(),
+        progress=_progress(test, None),
+        is_final=True,
+    )
+
+
+def rates_of(variant: VariantCounts) -> Rates:
+    """The six rates of a variant from its totals; a holdout's are over the assigned, and it has no
+    delivery rate.
+    """
+    base = variant.base
+    opened, clicked, replied = variant.total_opened, variant.total_clicked, variant.total_replied
+    return Rates(
+        delivery_rate=None if variant.is_holdout else rate_pct(variant.total_delivered, base),
+        open_rate=rate_pct(opened, base),
+        click_rate=rate_pct(clicked, base),
+        reply_rate=rate_pct(replied, base),
+        conversion_rate=rate_pct(variant.total_converted, base),
+        engagement_score=engagement_score_pct(opened, clicked, replied, base),
+    )
+
+
+def _result(
+    variant: VariantCounts,
+    metric: Metric,
+    p_value: Decimal | None = None,
+    confidence_level: Decimal = ZERO_CONFIDENCE,
+    is_significant: bool = False,
+    is_winner: bool = False,
+) -> VariantResult:
+    counts = decision_counts(variant, metric)
+    total = counts.score_sum if metric.is_score else counts.successes
+    value = None
+    if total is not None and 0 <= total <= counts.contacts and counts.contacts > 0:
+        value = 100 * float(total) / counts.contacts
+    return VariantResult(
+        variant.variant_group,
+        variant.is_holdout,
+        counts.contacts,
+        value,
+        rates_of(variant),
+        p_value,
+        confidence_level,
+        is_significant,
+        is_winner,
+    )
+
+
+def _confidences(test: ABTest, found: Comparison, leader: str | None) -> dict[str, Decimal]:
+    """Unrounded confidence by variant: of a follower, that the leader beats it; of the leader, the
+    least of those.
+
+    0 for everybody when the lead is shared or the test over all is degenerate.
+    """
+    confidence = {v.variant_group: Decimal(0) for v in test.competing}
+    if leader is None or found.p_value is None:
+        return confidence
+    followers = []
+    for pair in found.pairs:
+        if leader in (pair.a, pair.b):
+            follower = pair.b if pair.a == leader else pair.a
+            confidence[follower] = confidence_pct(pair.decision_p)
+            followers.append(confidence[follower])
+    confidence[leader] = min(followers)
+    return confidence
+
+
+def _significant(
+    test: ABTest, found: Comparison, progress: Progress, confidence: dict[str, Decimal]
+) -> dict[str, bool]:
+    """Confidence at the threshold, every gate of size open, and the fixed-horizon p under α as its
+    column shows it.
+    """
+    config = test.config
+    p_column = p_value_column(found.p_value)
+    possible = (
+        p_column is not None
+        and p_column < config.exact_alpha
+        and progress.smallest_sample >= progress.needed_sample
+        and (progress.min_expected_cell or 0.0) >= progress.needed_cell
+    )
+    threshold = 100 * (1 - config.exact_alpha)
+    return {name: possible and value >= threshold for name, value in confidence.items()}
+
+
+def _lead_exceeds_minimum(test: ABTest, pairs: tuple[PairResult, ...], leader: str | None) -> bool:
+    """The lower bound of every lead of the leader exceeds minimum_lift; with 0 the test itself has
+    said so.
+    """
+    least = test.config.minimum_lift
+    if least == 0:
+        return True
+    for pair in pairs:
+        if pair.interval is None:
+            return False
+        if pair.a == leader and not pair.interval[0] > least:
+            return False
+        if pair.b == leader and not -pair.interval[1] > least:
+            return False
+    return True
+
+
+def _srm_blocks(test: ABTest, srm: SampleRatio) -> bool:
+    """A block holds until a person clears it, even when later people make the proportions look
+    right again.
+    """
+    if test.srm_hold is not SrmHold.NONE:
+        return test.srm_hold is SrmHold.BLOCKED
+    return srm.sequential_p is not None and srm.sequential_p < test.config.srm_alpha
+
+
+def _equivalent(test: ABTest, pairs: tuple[PairResult, ...]) -> bool:
+    margin = test.config.equivalence_margin
+    if margin is None or not pairs:
+        return False
+    return all(
+        p.interval is not None and -margin < p.interval[0] and p.interval[1] < margin for p in pairs
+    )
+
+
+def _exhausted(test: ABTest, found: Comparison) -> bool:
+    """The planned sample or the maximum duration is used up."""
+    config = test.config
+    overdue = (
+        config.max_duration_hours is not None
+        and test.runtime_hours is not None
+        and test.runtime_hours >= config.max_duration_hours
+    )
+    return overdue or found.plan_complete
+
+
+def _progress(test: ABTest, found: Comparison | None) -> Progress:
+    config = test.config
+    samples = [decision_counts(v, config.winner_metric).contacts for v in test.competing]
+    return Progress(
+        smallest_sample=min(samples, default=0),
+        needed_sample=config.minimum_sample_size,
+        min_expected_cell=found.min_expected_cell if found else None,
+        needed_cell=config.min_expected_cell,
+        runtime_hours=test.runtime_hours,
+        needed_hours=config.minimum_runtime_hours,
+    )
+
+
+def _shortfall(test: ABTest, found: Comparison, progress: Progress) -> Reason | None:
+    """Which gate is still closed, the most telling first; None when all are open."""
+    if progress.smallest_sample <= 0:
+        return Reason.EMPTY_VARIANT
+    if progress.smallest_sample < progress.needed_sample:
+        return Reason.SAMPLE_TOO_SMALL
+    if (progress.min_expected_cell or 0.0) < progress.needed_cell:
+        return found.p_value_reason or Reason.EXPECTED_CELL_TOO_SMALL
+    if progress.needed_hours > 0:
+        if progress.runtime_hours is None:
+            return Reason.RUNTIME_UNKNOWN
+        if progress.runtime_hours < progress.needed_hours:
+            return Reason.RUNTIME_TOO_SHORT
+    fixed = test.config.decision_method is DecisionMethod.FIXED_HORIZON
+    if fixed and not found.plan_complete:
+        return Reason.BEFORE_HORIZON
+    return None
+
+
+def _waiting_for(found: Comparison, leader: str | None, lead_is_significant: bool) -> Reason:
+    """Why a test with open gates still collects."""
+    if found.p_value_reason is not None:
+        return found.p_value_reason
+    if leader is None:
+        return Reason.LEADERS_TIED
+    return Reason.LIFT_TOO_SMALL if lead_is_significant else Reason.NOT_SIGNIFICANT

@@ -1,0 +1,321 @@
+"""The only reader of the environment. `SETTINGS` documents every variable once: default, unit,
+consequence; `Settings` is the frozen result that the rest of the engine is handed. Secrets are
+wrapped so that no log or repr can show them. Neither connections nor files of channels belong here.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from drip_pipeline.errors import SettingsError
+
+PREFIX = "DRIP_"
+CHECKOUT = Path(__file__).resolve().parents[1]
+MASK = "**********"
+
+
+class Secret:
+    """A text that shows itself only to `reveal()`; `str`, `repr` and formatting give a mask."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself. Never log what this returns."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return f"Secret({MASK!r})"
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and secrets.compare_digest(
+            self._text.encode(), other._text.encode()
+        )
+
+    def __hash__(self) -> int:
+        return hash(("Secret", self._text))
+
+
+Delivery = Literal["record", "send"]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One environment variable. `default` is what the user reads about it, `parse` turns its text
+    into the field.
+    """
+
+    name: str
+    field: str
+    default: str
+    unit: str
+    consequence: str
+    parse: Callable[[str, str], Any]
+    is_secret: bool = False
+
+
+def _text(_name: str, value: str) -> str:
+    return value
+
+
+def _secret(_name: str, value: str) -> Secret:
+    return Secret(value)
+
+
+def _path(_name: str, value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _whole_number(low: int, high: int) -> Callable[[str, str], int]:
+    def parse(name: str, value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise SettingsError(name, f"must be a whole number, not {value!r}") from None
+        if not low <= number <= high:
+            raise SettingsError(name, f"must lie between {low} and {high}, not {number}")
+        return number
+
+    return parse
+
+
+def _one_of(*allowed: str) -> Callable[[str, str], str]:
+    def parse(name: str, value: str) -> str:
+        if value.lower() not in allowed:
+            raise SettingsError(name, f"must be one of {', '.join(allowed)}, not {value!r}")
+        return value.lower()
+
+    return parse
+
+
+def _secret_url(*schemes: str) -> Callable[[str, str], Secret]:
+    def parse(name: str, value: str) -> Secret:
+        _check_url(name, value, schemes)
+        return Secret(value)
+
+    return parse
+
+
+def _public_url(name: str, value: str) -> str:
+    _check_url(name, value, ("http", "https"))
+    if not urlsplit(value).hostname:
+        raise SettingsError(name, "must name a host, as in https://mail.example.com")
+    return value.rstrip("/")
+
+
+def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
+    # The value is not quoted in these messages: it may hold a password.
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        raise SettingsError(name, "is not a URL") from None
+    if parts.scheme not in schemes:
+        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
+        raise SettingsError(name, f"must begin with {wanted}")
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "DRIP_DATABASE_URL",
+        "database_url",
+        "the embedded server under DRIP_HOME",
+        "URL",
+        "Where everything is stored. Set it (postgresql://user:password@host:port/name) to use a "
+        "server of your own; the embedded one is then neither started nor needed.",
+        _secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_DAGSTER_DATABASE_URL",
+        "dagster_database_url",
+        "the database `dagster` on the server of DRIP_DATABASE_URL",
+        "URL",
+        "Where Dagster keeps its runs and events. It must not be the engine's own database.",
+        _secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_HOME",
+        "home",
+        ".drip in the checkout",
+        "folder",
+        "Data of the embedded server, Dagster's files, recorded messages and the landing folder. "
+        "Deleting it deletes them.",
+        _path,
+    ),
+    Setting(
+        "DRIP_POSTGRES_BIN",
+        "postgres_bin",
+        "the packaged binaries, then a server found on this machine",
+        "folder",
+        "Takes initdb, pg_ctl and postgres of the embedded server from this folder.",
+        _path,
+    ),
+    Setting(
+        "DRIP_BATCH_SIZE",
+        "batch_size",
+        "10000",
+        "people",
+        "How many due people one transaction advances. Smaller costs speed, larger holds row "
+        "locks longer.",
+        _whole_number(1, 100_000),
+    ),
+    Setting(
+        "DRIP_DELIVERY",
+        "delivery",
+        "record",
+        "record or send",
+        "`record`: every message is rendered and recorded, nothing leaves. `send`: real providers "
+        "get them.",
+        _one_of("record", "send"),
+    ),
+    Setting(
+        "DRIP_SMTP_URL",
+        "smtp_url",
+        "none: e-mail cannot be sent",
+        "URL",
+        "The mail relay, smtp://user:password@host:port (STARTTLS where offered) or smtps://. "
+        "Used when DRIP_DELIVERY=send.",
+        _secret_url("smtp", "smtps"),
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_MAIL_FROM",
+        "mail_from",
+        "Drip <drip@example.com>",
+        "address",
+        "Sender of every e-mail that names none itself.",
+        _text,
+    ),
+    Setting(
+        "DRIP_PUBLIC_URL",
+        "public_url",
+        "http://localhost:8080",
+        "URL",
+        "Base of the links for tracking and unsubscribing. Recipients must be able to reach it.",
+        _public_url,
+    ),
+    Setting(
+        "DRIP_SECRET_KEY",
+        "secret_key",
+        "made once and kept in DRIP_HOME/secret_key",
+        "text",
+        "Signs the links in messages. Changing it breaks the links in messages already sent; "
+        "several machines that share a database must share it.",
+        _secret,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_LOG_LEVEL",
+        "log_level",
+        "info",
+        "debug, info, warning or error",
+        "How much is logged to stderr.",
+        _one_of("debug", "info", "warning", "error"),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, checked. Build it with `from_env`, or directly in tests."""
+
+    home: Path = CHECKOUT / ".drip"
+    database_url: Secret | None = None
+    dagster_database_url: Secret | None = None
+    postgres_bin: Path | None = None
+    batch_size: int = 10_000
+    delivery: Delivery = "record"
+    smtp_url: Secret | None = None
+    mail_from: str = "Drip <drip@example.com>"
+    public_url: str = "http://localhost:8080"
+    secret_key: Secret | None = None
+    log_level: str = "info"
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read `environ` (default: the process environment). An empty variable counts as unset.
+
+        Raises SettingsError naming the variable at fault.
+        """
+        given = os.environ if environ is None else environ
+        fields: dict[str, Any] = {}
+        for setting in SETTINGS:
+            value = given.get(setting.name, "").strip()
+            if value:
+                fields[setting.field] = setting.parse(setting.name, value)
+        return cls(**fields)
+
+    def signing_key(self) -> Secret:
+        """DRIP_SECRET_KEY, else a key made once and kept in DRIP_HOME with mode 0600."""
+        if self.secret_key:
+            return self.secret_key
+        return Secret(_kept_key(self.home / "secret_key"))
+
+    def described(self, environ: Mapping[str, str] | None = None) -> list[dict[str, str]]:
+        """The table that `drip doctor` prints: one row per setting, secrets masked."""
+        given = os.environ if environ is None else environ
+        rows = []
+        for setting in SETTINGS:
+            is_set = bool(given.get(setting.name, "").strip())
+            value = getattr(self, setting.field) if is_set else None
+            rows.append(
+                {
+                    "name": setting.name,
+                    "value": "" if value is None else str(value),
+                    "default": setting.default,
+                    "unit": setting.unit,
+                    "consequence": setting.consequence,
+                }
+            )
+        return rows
+
+
+def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Variables with our prefix that no setting reads: most likely misspelt."""
+    given = os.environ if environ is None else environ
+    known = {setting.name for setting in SETTINGS}
+    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+
+
+def environment_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
+    """The secret in the variable that a channel's configuration names. Raises SettingsError when it
+    is not set.
+    """
+    value = (os.environ if environ is None else environ).get(name, "")
+    if not value:
+        raise SettingsError(
+            name, "is not set, and a channel's configuration asks for it", hint=f"Set {name}."
+        )
+    return Secret(value)
+
+
+def _kept_key(path: Path) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            file.write(secrets.token_urlsafe(48))
+        try:
+            os.link(draft, path)  # atomic: of two processes that start together, one key wins
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path.read_text(encoding="ascii").strip()

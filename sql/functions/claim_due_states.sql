@@ -1,0 +1,81 @@
+-- The claim. Due = (running or waiting) and next_execution_at <= now, of active campaigns. The rows stay locked until the
+-- caller's transaction ends, so the engine advances them in the same transaction and needs no lease.
+--
+-- Campaigns take turns: each with due work gets an equal share of the batch, so a million due people in one do not starve
+-- the others, and a paused campaign is never scanned. The MATERIALIZED steps are there because the planner otherwise
+-- pulls the lock above the limit and locks rows that it then throws away.
+--
+-- Enrolments that an application paused or unsubscribed come along with their status: the engine parks or ends them, so
+-- that they do not stand at the head of the queue for ever.
+CREATE OR REPLACE FUNCTION claim_due_states(
+    p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1
+)
+RETURNS TABLE (
+    id uuid,
+    campaign_id uuid,
+    campaign_version integer,
+    contact_id uuid,
+    current_node_id text,
+    resume_port text,
+    retry_count integer,
+    max_retries integer,
+    steps_taken integer,
+    enrollment_status text
+)
+LANGUAGE sql
+ROWS 10000
+AS $$
+    WITH due AS MATERIALIZED (
+        SELECT c.id
+        FROM drip_campaigns c
+        WHERE c.status = 'active'
+          AND EXISTS (
+              SELECT FROM campaign_workflow_states s
+              WHERE s.campaign_id = c.id
+                AND s.workflow_status IN ('running', 'waiting')
+                AND s.next_execution_at <= p_now
+          )
+    ),
+    picked AS MATERIALIZED (
+        SELECT s.*
+        FROM due d
+        CROSS JOIN LATERAL (
+            SELECT
+                w.id, w.campaign_id, w.campaign_version, w.contact_id, w.current_node_id, w.resume_port,
+                w.retry_count, w.max_retries, w.steps_taken
+            FROM campaign_workflow_states w
+            WHERE w.campaign_id = d.id
+              AND w.workflow_status IN ('running', 'waiting')
+              AND w.next_execution_at <= p_now
+              AND (p_shards = 1 OR abs(hashtext(w.id::text)) % p_shards = p_shard)
+            ORDER BY w.next_execution_at
+            LIMIT greatest(1, p_batch_size / greatest(1, (SELECT count(*) FROM due)))
+            FOR UPDATE SKIP LOCKED
+        ) s
+        LIMIT p_batch_size
+    )
+    SELECT
+        p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
+        p.max_retries, p.steps_taken, e.status
+    FROM picked p
+    JOIN campaign_enrollments e ON e.id = p.id
+$$;
+
+-- The specification's claim: due states of active campaigns and active enrolments, oldest first, locked.
+CREATE OR REPLACE FUNCTION get_next_workflow_executions(batch_size integer, p_now timestamptz DEFAULT now())
+RETURNS SETOF campaign_workflow_states
+LANGUAGE sql
+ROWS 1000
+AS $$
+    SELECT s.*
+    FROM campaign_workflow_states s
+    JOIN drip_campaigns c ON c.id = s.campaign_id
+    JOIN campaign_enrollments e ON e.id = s.id
+    WHERE s.workflow_status IN ('running', 'waiting')
+      AND s.next_execution_at <= p_now
+      AND c.status = 'active'
+      AND e.status = 'active'
+    ORDER BY s.next_execution_at, s.id
+    LIMIT batch_size
+    FOR UPDATE OF s SKIP LOCKED
+$$;

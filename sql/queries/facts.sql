@@ -1,0 +1,93 @@
+-- name: contact_facts
+-- What conditions and splits read of the people in a batch.
+SELECT
+    k.id, k.name, k.email, k.company, k.phone, k.job_title, k.ai_score, k.status, k.tags, k.custom_fields,
+    k.last_interaction, k.created_at, k.updated_at
+FROM contacts k
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: latest_events
+-- When each event type last happened to these people, in their run of the campaign or at contact level.
+SELECT e.enrollment_id, e.event_type, max(e.created_at) AS latest_at
+FROM campaign_events e
+WHERE e.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+  AND e.event_type = ANY(CAST(%(event_types)s AS text []))
+GROUP BY e.enrollment_id, e.event_type
+UNION ALL
+SELECT p.enrollment_id, x.event_type, max(x.occurred_at) AS latest_at
+FROM unnest(CAST(%(enrollment_ids)s AS uuid []), CAST(%(contact_ids)s AS uuid [])) AS p (enrollment_id, contact_id)
+JOIN contact_events x ON x.contact_id = p.contact_id
+WHERE x.event_type = ANY(CAST(%(event_types)s AS text []))
+GROUP BY p.enrollment_id, x.event_type;
+
+-- name: look_back_from
+-- From when on an event counts that came before its wait began: the latest message, else the entry into the node before.
+SELECT s.id, coalesce(s.last_message_at, s.node_entered_at, s.started_at) AS since
+FROM campaign_workflow_states s
+WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
+
+-- name: running_tests
+-- The tests that the splits of these campaigns belong to, with the winner once there is one.
+SELECT t.id, t.campaign_id, t.split_node_id, t.campaign_versions, t.winner_variant
+FROM campaign_ab_tests t
+WHERE t.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid [])) AND t.status <> 'superseded';
+
+-- name: existing_assignments
+-- Variants that people were given at these splits before: a repeat keeps them.
+SELECT a.enrollment_id, a.split_node_id, a.variant_group
+FROM campaign_split_assignments a
+WHERE a.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []));
+
+-- name: contact_assignments
+-- Variants that contacts were given in earlier runs of the same test: one person, one variant.
+SELECT a.contact_id, a.split_node_id, a.variant_group
+FROM campaign_split_assignments a
+WHERE a.ab_test_id = ANY(CAST(%(test_ids)s AS uuid [])) AND a.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: compiled_graph
+-- The immutable graph of one version.
+SELECT v.compiled_graph, c.name AS campaign_name, c.workspace_id
+FROM campaign_versions v
+JOIN drip_campaigns c ON c.id = v.campaign_id
+WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = CAST(%(version)s AS integer);
+
+-- name: change_tags
+-- Adds and removes a tag set-based and atomically; a tag stands once, order kept.
+UPDATE contacts k
+SET tags = (
+        SELECT coalesce(array_agg(u.tag ORDER BY u.position), '{}')
+        FROM (
+            SELECT t.tag, min(t.position) AS position
+            FROM unnest(coalesce(k.tags, '{}') || CAST(%(add)s AS text [])) WITH ORDINALITY AS t (tag, position)
+            WHERE t.tag <> ALL(CAST(%(remove)s AS text []))
+            GROUP BY t.tag
+        ) u
+    ),
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: change_score
+-- Moves or sets the score, within 0..100.
+UPDATE contacts k
+SET ai_score = least(100, greatest(0, coalesce(CAST(%(set)s AS integer), coalesce(k.ai_score, 0) + coalesce(CAST(%(delta)s AS integer), 0)))),
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: change_column
+-- Writes one of the columns that a field update may touch.
+UPDATE contacts k
+SET name = CASE CAST(%(column)s AS text) WHEN 'name' THEN CAST(%(value)s AS text) ELSE k.name END,
+    company = CASE CAST(%(column)s AS text) WHEN 'company' THEN CAST(%(value)s AS text) ELSE k.company END,
+    phone = CASE CAST(%(column)s AS text) WHEN 'phone' THEN CAST(%(value)s AS text) ELSE k.phone END,
+    job_title = CASE CAST(%(column)s AS text) WHEN 'job_title' THEN CAST(%(value)s AS text) ELSE k.job_title END,
+    status = CASE CAST(%(column)s AS text) WHEN 'status' THEN CAST(%(value)s AS text) ELSE k.status END,
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: change_custom_field
+-- Writes one custom field.
+UPDATE contacts k
+SET custom_fields = coalesce(k.custom_fields, '{}')
+        || jsonb_build_object(CAST(%(field)s AS text), CAST(%(value)s AS jsonb)),
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));

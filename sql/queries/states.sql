@@ -1,0 +1,347 @@
+-- name: claim_states
+-- Due states, locked until the transaction ends; the function says how they are chosen.
+SELECT
+    id, campaign_id, campaign_version, contact_id, current_node_id, resume_port, retry_count, max_retries, steps_taken,
+    enrollment_status
+FROM claim_due_states(
+    CAST(%(batch_size)s AS integer), CAST(%(now)s AS timestamptz), CAST(%(shard)s AS integer),
+    CAST(%(shards)s AS integer)
+);
+
+-- name: lock_states_of_deliveries
+-- The states parked on these deliveries, locked, to be carried on from there. An enrolment that ended meanwhile is not
+-- among them. The campaign's status comes along: people of a paused campaign stay where they are.
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+    s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
+FROM unnest(CAST(%(delivery_ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [])) AS d (delivery_id, enrollment_id)
+JOIN campaign_workflow_states s ON s.id = d.enrollment_id AND s.pending_delivery_id = d.delivery_id
+JOIN campaign_enrollments e ON e.id = s.id
+JOIN drip_campaigns c ON c.id = s.campaign_id
+WHERE s.workflow_status IN ('running', 'waiting')
+ORDER BY s.id
+FOR UPDATE OF s;
+
+-- name: commit_transitions
+-- Writes a batch: states, events, assignments, deliveries and the enrolments that follow, in one statement. What is the
+-- same for a group of people travels once per group; per person only the id, the group and the id of a delivery.
+WITH groups AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        CAST(%(group_no)s AS integer []), CAST(%(node_id)s AS text []), CAST(%(step_id)s AS uuid []),
+        CAST(%(status)s AS text []), CAST(%(path)s AS text []), CAST(%(path_length)s AS integer []),
+        CAST(%(due_at)s AS timestamptz []), CAST(%(wait_until)s AS timestamptz []), CAST(%(wait_for_event)s AS text []),
+        CAST(%(resume_port)s AS text []), CAST(%(retry_count)s AS integer []), CAST(%(last_error)s AS text []),
+        CAST(%(exit_reason)s AS text []), CAST(%(enrollment_status)s AS text []), CAST(%(variant)s AS text [])
+    ) AS g (
+        group_no, node_id, step_id, status, path, path_length, due_at, wait_until, wait_for_event, resume_port,
+        retry_count, last_error, exit_reason, enrollment_status, variant
+    )
+),
+
+moved AS (
+    UPDATE campaign_workflow_states s
+    SET current_node_id = g.node_id,
+        current_step_id = g.step_id,
+        workflow_status = g.status,
+        execution_path = CASE g.path_length
+            WHEN 0 THEN s.execution_path ELSE s.execution_path || CAST(g.path AS jsonb)
+        END,
+        steps_taken = s.steps_taken + g.path_length,
+        node_entered_at = CASE g.path_length WHEN 0 THEN s.node_entered_at ELSE CAST(%(now)s AS timestamptz) END,
+        next_execution_at = g.due_at,
+        wait_until = g.wait_until,
+        wait_for_event = g.wait_for_event,
+        resume_port = g.resume_port,
+        retry_count = g.retry_count,
+        last_error = g.last_error,
+        exit_reason = g.exit_reason,
+        completed_at = CASE
+            WHEN g.status IN ('completed', 'exited', 'failed') THEN CAST(%(now)s AS timestamptz)
+        END,
+        assigned_variant = coalesce(g.variant, s.assigned_variant),
+        variant_assigned_at = CASE
+            WHEN g.variant IS NULL THEN s.variant_assigned_at ELSE CAST(%(now)s AS timestamptz)
+        END,
+        last_message_at = coalesce(CAST(%(message_at)s AS timestamptz), s.last_message_at),
+        pending_delivery_id = m.delivery_id,
+        last_executed_at = CAST(%(now)s AS timestamptz),
+        batch_id = CAST(%(batch_id)s AS uuid)
+    FROM unnest(
+        CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
+    ) AS m (state_id, group_no, delivery_id)
+    JOIN groups g ON g.group_no = m.group_no
+    WHERE s.id = m.state_id
+    RETURNING
+        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group
+    )
+    SELECT
+        v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id, CAST(e.event_data AS jsonb),
+        -- A microsecond apart, so that the log keeps the order in which a person passed the nodes.
+        CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond',
+        v.workspace_id, v.campaign_version, e.variant_group
+    FROM moved v
+    JOIN unnest(
+        CAST(%(event_group)s AS integer []), CAST(%(event_ordinal)s AS integer []), CAST(%(event_type)s AS text []),
+        CAST(%(event_step_id)s AS uuid []), CAST(%(event_node_id)s AS text []), CAST(%(event_data)s AS text []),
+        CAST(%(event_variant)s AS text [])
+    ) AS e (group_no, ordinal, event_type, step_id, node_id, event_data, variant_group) ON e.group_no = v.group_no
+),
+
+assigned AS (
+    INSERT INTO campaign_split_assignments (
+        enrollment_id, split_node_id, workspace_id, campaign_id, campaign_version, ab_test_id, contact_id,
+        variant_group, is_holdout, is_randomised, assigned_at
+    )
+    SELECT
+        v.id, a.split_node_id, v.workspace_id, v.campaign_id, v.campaign_version, a.ab_test_id, v.contact_id,
+        a.variant_group, a.is_holdout, a.is_randomised, CAST(%(now)s AS timestamptz)
+    FROM moved v
+    JOIN unnest(
+        CAST(%(assignment_group)s AS integer []), CAST(%(assignment_split)s AS text []),
+        CAST(%(assignment_test)s AS uuid []), CAST(%(assignment_variant)s AS text []),
+        CAST(%(assignment_holdout)s AS boolean []), CAST(%(assignment_randomised)s AS boolean [])
+    ) AS a (group_no, split_node_id, ab_test_id, variant_group, is_holdout, is_randomised) ON a.group_no = v.group_no
+    ON CONFLICT (enrollment_id, split_node_id) DO NOTHING
+),
+
+queued AS (
+    INSERT INTO campaign_deliveries (
+        id, workspace_id, campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, channel,
+        split_node_id, variant_group, due_at, created_at
+    )
+    SELECT
+        v.delivery_id, v.workspace_id, v.campaign_id, v.campaign_version, v.id, v.contact_id, d.node_id, d.step_id,
+        d.channel, d.split_node_id, d.variant_group, CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+    FROM moved v
+    JOIN unnest(
+        CAST(%(delivery_group)s AS integer []), CAST(%(delivery_node_id)s AS text []),
+        CAST(%(delivery_step_id)s AS uuid []), CAST(%(delivery_channel)s AS text []),
+        CAST(%(delivery_split)s AS text []), CAST(%(delivery_variant)s AS text [])
+    ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group) ON d.group_no = v.group_no
+    ON CONFLICT (id) DO NOTHING
+),
+
+followed AS (
+    UPDATE campaign_enrollments e
+    SET status = g.enrollment_status,
+        completed_at = CAST(%(now)s AS timestamptz),
+        updated_at = CAST(%(now)s AS timestamptz)
+    FROM moved v
+    JOIN groups g ON g.group_no = v.group_no
+    WHERE e.id = v.id AND g.enrollment_status IS NOT NULL
+)
+
+SELECT count(*) FROM moved;
+
+-- name: park_paused_states
+-- Takes states whose enrolment an application paused out of the queue; everything else about them stays.
+UPDATE campaign_workflow_states s
+SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
+WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
+
+-- name: resume_unpaused_states
+-- Brings paused states back whose enrolment is active again. One that has no due time of its own is due now.
+UPDATE campaign_workflow_states s
+SET workflow_status = 'waiting', next_execution_at = coalesce(s.next_execution_at, CAST(%(now)s AS timestamptz))
+FROM campaign_enrollments e
+WHERE e.id = s.id AND s.workflow_status = 'paused' AND e.status = 'active'
+  AND s.pending_delivery_id IS NULL;
+
+-- name: due_overview
+-- What a sensor needs to decide: how much is due now (counted up to a limit), and when the next thing is.
+WITH active AS (
+    SELECT c.id FROM drip_campaigns c WHERE c.status = 'active'
+)
+
+SELECT
+    (
+        SELECT count(*)
+        FROM (
+            SELECT
+            FROM active a
+            JOIN campaign_workflow_states s ON s.campaign_id = a.id
+            WHERE s.workflow_status IN ('running', 'waiting') AND s.next_execution_at <= CAST(%(now)s AS timestamptz)
+            LIMIT %(count_limit)s
+        ) d
+    ) AS due_states,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT
+            FROM active a
+            JOIN campaign_deliveries d ON d.campaign_id = a.id
+            WHERE d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
+            LIMIT %(count_limit)s
+        ) d
+    ) AS due_deliveries,
+    (
+        SELECT min(n.next_at)
+        FROM active a
+        CROSS JOIN LATERAL (
+            SELECT s.next_execution_at AS next_at
+            FROM campaign_workflow_states s
+            WHERE s.campaign_id = a.id AND s.workflow_status IN ('running', 'waiting')
+            ORDER BY s.next_execution_at
+            LIMIT 1
+        ) n
+    ) AS next_state_at,
+    (
+        SELECT min(n.next_at)
+        FROM active a
+        CROSS JOIN LATERAL (
+            SELECT d.due_at AS next_at
+            FROM campaign_deliveries d
+            WHERE d.campaign_id = a.id AND d.status = 'pending'
+            ORDER BY d.due_at
+            LIMIT 1
+        ) n
+    ) AS next_delivery_at;
+
+-- name: population_by_version
+-- Where everybody is, per campaign version: what the invariant entered = active + completed + exited + failed rests on.
+-- Entered is counted from the log, the rest from the states: two sources, so that a difference means something.
+WITH now_there AS (
+    SELECT
+        s.campaign_id, s.campaign_version,
+        count(*) FILTER (WHERE s.workflow_status IN ('running', 'waiting', 'paused')) AS active,
+        count(*) FILTER (WHERE s.workflow_status = 'completed') AS completed,
+        count(*) FILTER (WHERE s.workflow_status = 'exited') AS exited,
+        count(*) FILTER (WHERE s.workflow_status = 'failed') AS failed
+    FROM campaign_workflow_states s
+    WHERE CAST(%(campaign_id)s AS uuid) IS NULL OR s.campaign_id = CAST(%(campaign_id)s AS uuid)
+    GROUP BY s.campaign_id, s.campaign_version
+),
+
+entered AS (
+    SELECT e.campaign_id, e.campaign_version, count(DISTINCT e.enrollment_id) AS entered
+    FROM campaign_events e
+    WHERE e.event_type = 'enrollment_started'
+      AND (CAST(%(campaign_id)s AS uuid) IS NULL OR e.campaign_id = CAST(%(campaign_id)s AS uuid))
+    GROUP BY e.campaign_id, e.campaign_version
+)
+
+SELECT
+    c.id AS campaign_id, c.name AS campaign_name, coalesce(n.campaign_version, x.campaign_version) AS campaign_version,
+    coalesce(x.entered, 0) AS entered, coalesce(n.active, 0) AS active, coalesce(n.completed, 0) AS completed,
+    coalesce(n.exited, 0) AS exited, coalesce(n.failed, 0) AS failed
+FROM now_there n
+FULL JOIN entered x ON x.campaign_id = n.campaign_id AND x.campaign_version = n.campaign_version
+JOIN drip_campaigns c ON c.id = coalesce(n.campaign_id, x.campaign_id)
+ORDER BY c.name, c.id, campaign_version;
+
+-- name: exits_by_reason
+-- How many people left before the end, by reason.
+SELECT s.campaign_id, s.campaign_version, s.exit_reason, count(*) AS people
+FROM campaign_workflow_states s
+WHERE s.workflow_status = 'exited'
+  AND (CAST(%(campaign_id)s AS uuid) IS NULL OR s.campaign_id = CAST(%(campaign_id)s AS uuid))
+GROUP BY s.campaign_id, s.campaign_version, s.exit_reason
+ORDER BY s.campaign_id, s.campaign_version, s.exit_reason;
+
+-- name: spread_overdue_states
+-- After a pause: overdue work gets due times spread evenly over a stretch of time, by a hash of the id.
+UPDATE campaign_workflow_states s
+SET next_execution_at = CAST(%(now)s AS timestamptz)
+    + (abs(hashtext(s.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND s.workflow_status IN ('running', 'waiting')
+  AND s.next_execution_at <= CAST(%(now)s AS timestamptz);
+
+-- name: spread_overdue_deliveries
+-- After a pause: overdue deliveries likewise.
+UPDATE campaign_deliveries d
+SET due_at = CAST(%(now)s AS timestamptz)
+    + (abs(hashtext(d.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND d.status = 'pending'
+  AND d.due_at <= CAST(%(now)s AS timestamptz);
+
+-- name: archive_open_states
+-- Archiving a campaign ends everybody who is still in it.
+WITH ended AS (
+    UPDATE campaign_workflow_states s
+    SET workflow_status = 'exited', exit_reason = 'campaign_archived', completed_at = CAST(%(now)s AS timestamptz),
+        next_execution_at = NULL, wait_for_event = NULL, wait_until = NULL, pending_delivery_id = NULL
+    WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.workflow_status IN ('running', 'waiting', 'paused')
+    RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, s.current_node_id
+),
+
+followed AS (
+    UPDATE campaign_enrollments e
+    SET status = 'completed', completed_at = CAST(%(now)s AS timestamptz), updated_at = CAST(%(now)s AS timestamptz)
+    FROM ended x
+    WHERE e.id = x.id
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, node_id, event_data, created_at, workspace_id,
+        campaign_version
+    )
+    SELECT
+        x.campaign_id, x.id, x.contact_id, 'enrollment_exited', x.current_node_id,
+        '{"reason": "campaign_archived"}', CAST(%(now)s AS timestamptz), x.workspace_id, x.campaign_version
+    FROM ended x
+)
+
+SELECT count(*) FROM ended;
+
+-- name: archive_open_deliveries
+-- What was still to be sent when a campaign is archived.
+UPDATE campaign_deliveries d
+SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz), error_code = 'campaign_archived'
+WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid) AND d.status = 'pending';
+
+-- name: requeue_failed_states
+-- Failed states back to due, with fresh retries; their enrolment counts as active again.
+WITH back AS (
+    UPDATE campaign_workflow_states s
+    SET workflow_status = 'running', completed_at = NULL, retry_count = 0, last_error = NULL,
+        next_execution_at = CAST(%(now)s AS timestamptz), pending_delivery_id = NULL
+    WHERE s.workflow_status = 'failed'
+      AND (CAST(%(campaign_id)s AS uuid) IS NULL OR s.campaign_id = CAST(%(campaign_id)s AS uuid))
+      AND (CAST(%(batch_id)s AS uuid) IS NULL OR s.batch_id = CAST(%(batch_id)s AS uuid))
+      AND (CAST(%(node_id)s AS text) IS NULL OR s.current_node_id = CAST(%(node_id)s AS text))
+      AND (CAST(%(since)s AS timestamptz) IS NULL OR s.completed_at >= CAST(%(since)s AS timestamptz))
+      -- A failed delivery is brought back by itself, under its own id.
+      AND NOT EXISTS (
+          SELECT FROM campaign_deliveries d WHERE d.id = s.pending_delivery_id AND d.status = 'failed'
+      )
+    RETURNING s.id
+)
+
+SELECT count(*) FROM back;
+
+-- name: requeue_failed_deliveries
+-- Failed deliveries back to due under the same id, and their states back to waiting for them.
+WITH back AS (
+    UPDATE campaign_deliveries d
+    SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, last_error = NULL,
+        error_code = NULL
+    FROM campaign_workflow_states s
+    WHERE s.pending_delivery_id = d.id
+      AND s.id = d.enrollment_id
+      AND s.workflow_status = 'failed'
+      AND d.status = 'failed'
+      AND (CAST(%(campaign_id)s AS uuid) IS NULL OR d.campaign_id = CAST(%(campaign_id)s AS uuid))
+      AND (CAST(%(batch_id)s AS uuid) IS NULL OR d.batch_id = CAST(%(batch_id)s AS uuid))
+      AND (CAST(%(node_id)s AS text) IS NULL OR d.node_id = CAST(%(node_id)s AS text))
+      AND (CAST(%(since)s AS timestamptz) IS NULL OR d.settled_at >= CAST(%(since)s AS timestamptz))
+    RETURNING d.id, d.enrollment_id
+),
+
+waiting AS (
+    UPDATE campaign_workflow_states s
+    SET workflow_status = 'waiting', completed_at = NULL, retry_count = 0, last_error = NULL
+    FROM back b
+    WHERE s.id = b.enrollment_id
+)
+
+SELECT count(*) FROM back;
