@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -76,13 +77,15 @@ def template(server_url: str) -> str:
 @pytest.fixture
 def database(server_url: str, template: str) -> Iterator[Database]:
     """A migrated database of this test's own."""
-    yield from _own_database(server_url, template)
+    with own_database(server_url, template) as made:
+        yield made
 
 
 @pytest.fixture
 def empty_database(server_url: str) -> Iterator[Database]:
     """A database of this test's own with nothing in it."""
-    yield from _own_database(server_url, "template0")
+    with own_database(server_url, "template0") as made:
+        yield made
 
 
 def _quick_folder() -> str | None:
@@ -93,7 +96,9 @@ def _quick_folder() -> str | None:
     return None
 
 
-def _own_database(server_url: str, template: str) -> Iterator[Database]:
+@contextmanager
+def own_database(server_url: str, template: str) -> Iterator[Database]:
+    """A clone of a template database, dropped at the end; for fixtures with a wider scope than one test."""
     name = f"test_{uuid.uuid4().hex}"
     # FILE_COPY: with fsync off, copying the files beats writing every page to the log.
     _administer(server_url, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)

@@ -31,7 +31,10 @@ _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*
 _HEADER_NAME: Final = re.compile("[!-9;-~]+")
 _NAME_AND_ADDRESS: Final = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
 _LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_DOMAIN: Final = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.?)+(?<!\.)")
+# Written so that a text has one reading only: with optional parts inside a repetition, matching a
+# hostile address of 250 characters would take years.
+_LABEL: Final = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
+_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL: Final = re.compile("(?:https?|mailto):[!-;=?-~]+", re.IGNORECASE)
 
 
@@ -142,6 +145,9 @@ def _folded(name: str, words: list[str]) -> bytes:
 
 def _encoded_words(value: str) -> list[str]:
     """RFC 2047 words; none splits a character. A reader drops the space between two of them."""
+    whole = value.encode("utf-8", "replace")
+    if len(whole) <= _BYTES_AN_ENCODED_WORD:
+        return [_encoded_word(whole)]
     words: list[str] = []
     chunk = b""
     for character in value:
@@ -150,9 +156,7 @@ def _encoded_words(value: str) -> list[str]:
             words.append(_encoded_word(chunk))
             chunk = b""
         chunk += encoded
-    if chunk:
-        words.append(_encoded_word(chunk))
-    return words
+    return [*words, _encoded_word(chunk)]
 
 
 def _encoded_word(chunk: bytes) -> str:

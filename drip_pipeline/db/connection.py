@@ -164,9 +164,16 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no JSON form")
 
 
+class _DictDumper(JsonbDumper):
+    """Dictionaries are jsonb without a wrapper. `set_json_dumps` reaches only the wrapped ones."""
+
+    def dump(self, obj: Any) -> bytes:
+        return dump_json(obj)
+
+
 def _configure(connection: Connection) -> None:
     set_json_dumps(dump_json, connection)
     set_json_loads(orjson.loads, connection)
-    connection.adapters.register_dumper(dict, JsonbDumper)
+    connection.adapters.register_dumper(dict, _DictDumper)
     connection.execute(_SESSION_SETTINGS)
     connection.commit()

@@ -195,6 +195,8 @@ class EmbeddedServer:
 
     def _answers(self, url: str) -> bool:
         """Whether this very server answers: another one may have taken the port since."""
+        if self._postmaster() is None:
+            return False
         try:
             with psycopg.connect(url, connect_timeout=5, application_name="drip") as connection:
                 row = connection.execute("SELECT current_setting('data_directory')").fetchone()
@@ -250,9 +252,8 @@ class EmbeddedServer:
 
     def _initialise(self, placement: Placement) -> None:
         log.info("making an embedded PostgreSQL %d in %s", placement.binaries.major, self._folder)
-        draft = (
-            placement.folder / "data.new"
-        )  # renamed when complete: a killed initdb leaves no half-made data
+        # Renamed when complete: a killed initdb leaves no half-made data.
+        draft = placement.folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
         password = secrets.token_urlsafe(24)

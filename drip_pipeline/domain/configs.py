@@ -28,6 +28,7 @@ from drip_pipeline.domain.nodes import (
     WebhookAction,
 )
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.step_forms import CONFIG_KEYS
 
 ACTIONS: Final[Mapping[str, type[BaseModel]]] = {
     "tag": TagAction,
@@ -84,25 +85,15 @@ def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> No
         "action": ("action_config", "channel_config"),
         "exit": ("exit_config",),
     }
-    keys = (
-        "channel_config",
-        "wait_config",
-        "conditional_branches",
-        "action_config",
-        "trigger_config",
-        "exit_config",
-        "variants",
-        "assignment",
-    )
-    for key in keys:
-        if key not in own[step.node_type or ""] and getattr(step, key):
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "config_misplaced",
-                    f"{key} does not belong to a node of type {step.node_type}",
-                )
-            )
+    problems += [
+        Problem(
+            step.node_id,
+            "config_misplaced",
+            f"{key} does not belong to a node of type {step.node_type}",
+        )
+        for key in CONFIG_KEYS
+        if key not in own[step.node_type or ""] and getattr(step, key)
+    ]
 
 
 def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
@@ -119,14 +110,14 @@ def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None
 def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
     channels = dict(step.channel_config or {})
     email = channels.pop("email", None)
-    for key in channels:
-        problems.append(
-            Problem(
-                step.node_id,
-                "config_unknown_key",
-                f"channel_config.{key} does not belong to an email node",
-            )
+    problems += [
+        Problem(
+            step.node_id,
+            "config_unknown_key",
+            f"channel_config.{key} does not belong to an email node",
         )
+        for key in channels
+    ]
     if not isinstance(email, dict):
         problems.append(
             Problem(
@@ -155,7 +146,7 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
         return None
     fields = dict(step.wait_config)
     kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
-    models = {"duration": DurationWait, "until_event": EventWait}
+    models: dict[str, type[BaseModel]] = {"duration": DurationWait, "until_event": EventWait}
     if kind not in models:
         problems.append(
             Problem(

@@ -7,9 +7,8 @@ in both must be the same. Shares for a holdout are added here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from drip_pipeline.domain.ab_test import (
     HOLDOUT_VARIANT_ID,
@@ -31,7 +30,7 @@ class _OwnVariant(ABTestVariant):
 class _OwnVariants(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    variants: tuple[_OwnVariant, ...] = Field(min_length=1)
+    variants: tuple[_OwnVariant, ...] = ()
     assignment: Assignment | None = None
 
 
@@ -90,15 +89,11 @@ def _split(
     count: int,
     problems: list[Problem],
 ) -> SplitConfig | None:
-    for key in ("channel_config", "wait_config", "conditional_branches"):
-        if getattr(step, key):
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "config_misplaced",
-                    f"{key} does not belong to a node of type split",
-                )
-            )
+    problems += [
+        Problem(step.node_id, "config_misplaced", f"{key} does not belong to a node of type split")
+        for key in ("channel_config", "wait_config", "conditional_branches")
+        if getattr(step, key)
+    ]
     own = _own(step, problems)
     if own is None:
         return None
@@ -137,7 +132,17 @@ def _split(
         for variant, weight in zip(variants, weights, strict=True)
     ]
     if experiment is not None and experiment.holdout_percentage:
-        found = _with_holdout(step, found, experiment.holdout_percentage, problems)
+        if from_field is None:
+            found = _with_holdout(step, found, experiment.holdout_percentage, problems)
+        else:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "holdout_assigned",
+                    f"holdout_percentage has no effect where {from_field} assigns people: mark the"
+                    " held-out variant with holdout: true",
+                )
+            )
     competing = [variant for variant in found if not variant.holdout]
     if len(found) < 2 or not competing:
         problems.append(
@@ -152,19 +157,11 @@ def _split(
         return None
 
 
-class _NoVariants(BaseModel):
-    variants: tuple[_OwnVariant, ...] = ()
-    assignment: Assignment | None = None
-
-
-def _own(step: StepDefinition, problems: list[Problem]) -> _OwnVariants | _NoVariants | None:
-    fields: dict[str, Any] = {"assignment": step.assignment}
-    model: type[_OwnVariants | _NoVariants] = _NoVariants
-    if step.variants:
-        fields["variants"] = step.variants
-        model = _OwnVariants
+def _own(step: StepDefinition, problems: list[Problem]) -> _OwnVariants | None:
     try:
-        return model.model_validate(fields)
+        return _OwnVariants.model_validate(
+            {"variants": step.variants or (), "assignment": step.assignment}
+        )
     except ValidationError as error:
         problems += from_validation(error, node_id=step.node_id, where="", model=_OwnVariant)
         return None

@@ -109,8 +109,8 @@ def _without_catch_alls(step: StepDefinition) -> StepDefinition:
             for key in ("variants", "assignment"):
                 given = getattr(step, key)
                 update[key] = given if given is not None else extra.get(key)
-    if isinstance(update.get("variants"), dict | str | int):
-        update["variants"] = [update["variants"]]
+    if not isinstance(update.get("variants"), list | None):
+        update["variants"] = [update["variants"]]  # to be refused by name where variants are read
     return step.model_copy(update=update)
 
 

@@ -15,7 +15,6 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.domain.conditions import Facts
 from drip_pipeline.domain.contact_fields import contact_context
 from drip_pipeline.domain.graph import CampaignGraph, NodeType
-from drip_pipeline.domain.nodes import EventWait, SplitConfig
 from drip_pipeline.engine.transitions import ContactChange, DueState
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -136,16 +135,11 @@ class _Needs:
 
     @classmethod
     def of(cls, graph: CampaignGraph) -> _Needs:
-        waits = {
-            node.config.event_type for node in graph.nodes.values() if isinstance(node.config, EventWait)
-        }
-        splits = [n for n in graph.nodes.values() if n.node_type is NodeType.SPLIT]
-        from_field = any(isinstance(n.config, SplitConfig) and n.config.from_field for n in splits)
         return cls(
-            contacts=bool(graph.contact_fields()) or graph.reads_tags() or from_field,
-            event_types=graph.event_types() | waits,
-            waits_for_events=bool(waits),
-            has_split=bool(splits),
+            contacts=bool(graph.contact_fields()) or graph.needs().tags,
+            event_types=graph.needs().event_types | graph.waits_for(),
+            waits_for_events=bool(graph.waits_for()),
+            has_split=any(n.node_type is NodeType.SPLIT for n in graph.nodes.values()),
         )
 
 

@@ -36,8 +36,9 @@ def test_addresses_in_structured_values_are_masked_however_deep(stream):
 
 
 def test_addresses_in_tracebacks_are_masked(stream):
+    message = "no such person: dora@example.com"
     try:
-        raise ValueError("no such person: dora@example.com")
+        raise ValueError(message)
     except ValueError:
         structlog.get_logger("x").exception("failed")
         logging.getLogger("y").exception("failed too")

@@ -19,7 +19,8 @@ def wait(visit: NodeVisit) -> list[Answer]:
         return _wait_for_event(visit, config)
     assert isinstance(config, DurationWait)
     if config.seconds == 0:
-        return [Answer(visit.people, Leave(PORT_DEFAULT))]
+        passed = visit.note("wait_completed", port=PORT_DEFAULT)
+        return [Answer(visit.people, Leave(PORT_DEFAULT), (passed,))]
     until = visit.now + timedelta(seconds=config.seconds)
     started = visit.note("wait_started", until=until.isoformat())
     return [Answer(visit.people, Park(until, PORT_DEFAULT), (started,))]
@@ -32,12 +33,11 @@ def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[Answer]:
     if already:
         completed = visit.note("wait_completed", port=PORT_EVENT, event_type=config.event_type)
         answers.append(Answer(already, Leave(PORT_EVENT), (completed,)))
-    if config.max_wait_seconds == 0:
-        waiting_port = Leave(PORT_TIMEOUT)
-        rest = [person for person in visit.people if person.id not in happened]
-        return [*answers, Answer(rest, waiting_port)] if rest else answers
     rest = [person for person in visit.people if person.id not in happened]
-    if rest:
+    if rest and config.max_wait_seconds == 0:
+        passed = visit.note("wait_completed", port=PORT_TIMEOUT, event_type=config.event_type)
+        answers.append(Answer(rest, Leave(PORT_TIMEOUT), (passed,)))
+    elif rest:
         until = visit.now + timedelta(seconds=config.max_wait_seconds)
         started = visit.note("wait_started", event_type=config.event_type, until=until.isoformat())
         answers.append(Answer(rest, Park(until, PORT_TIMEOUT, config.event_type), (started,)))

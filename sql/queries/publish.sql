@@ -1,0 +1,222 @@
+-- name: lock_campaign_name
+-- Two people who publish the same new name at once get one campaign: the second waits and then finds it.
+SELECT pg_advisory_xact_lock(hashtextextended(CAST(%(workspace_id)s AS text) || CAST(%(name)s AS text), 1));
+
+-- name: workspaces_named
+-- Workspaces of this name, or all of them when none is given.
+SELECT w.id, w.name
+FROM workspaces w
+WHERE CAST(%(name)s AS text) IS NULL OR w.name = CAST(%(name)s AS text)
+ORDER BY w.name, w.id;
+
+-- name: insert_workspace
+-- A new workspace.
+INSERT INTO workspaces (name) VALUES (CAST(%(name)s AS text)) RETURNING id;
+
+-- name: lock_campaign
+-- The campaign of this name, locked: publishing it is one at a time. Archived ones are not published again.
+SELECT c.*
+FROM drip_campaigns c
+WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
+  AND CASE
+      WHEN CAST(%(campaign_id)s AS uuid) IS NULL
+          THEN c.name = CAST(%(name)s AS text) AND c.status <> 'archived'
+      ELSE c.id = CAST(%(campaign_id)s AS uuid)
+  END
+ORDER BY c.created_at
+FOR UPDATE;
+
+-- name: insert_campaign
+-- A new campaign, still a draft.
+INSERT INTO drip_campaigns (workspace_id, name, sequence_type, status, created_at, updated_at)
+VALUES (
+    CAST(%(workspace_id)s AS uuid), CAST(%(name)s AS text), CAST(%(sequence_type)s AS text), 'draft',
+    CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+)
+RETURNING id;
+
+-- name: custom_field_names
+-- Names of custom fields that people of the workspace have, from a bounded look at the newest.
+SELECT DISTINCT f.name
+FROM (
+    SELECT k.custom_fields
+    FROM contacts k
+    WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+    LIMIT 20000
+) k
+CROSS JOIN LATERAL jsonb_object_keys(
+    CASE jsonb_typeof(k.custom_fields) WHEN 'object' THEN k.custom_fields ELSE '{}' END
+) AS f (name);
+
+-- name: published_hash
+-- The hash of what newcomers enter now.
+SELECT v.definition_hash, v.version
+FROM drip_campaigns c
+JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
+WHERE c.id = CAST(%(campaign_id)s AS uuid);
+
+-- name: steps_of_campaign
+-- The steps as they stand, in their order.
+SELECT s.*
+FROM campaign_steps s
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+ORDER BY s.step_number NULLS LAST, s.node_id, s.id;
+
+-- name: campaign_row
+-- One campaign.
+SELECT c.* FROM drip_campaigns c WHERE c.id = CAST(%(campaign_id)s AS uuid);
+
+-- name: free_step_numbers
+-- Takes the numbers off the steps that are about to be numbered anew, so that no two meet on the way.
+UPDATE campaign_steps s
+SET step_number = NULL
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid);
+
+-- name: upsert_steps
+-- Steps by node id: what an application shows for a step keeps its id through versions.
+INSERT INTO campaign_steps (
+    id, campaign_id, node_id, node_type, step_number, step_name, day_delay, subject_line, preheader_text, email_body,
+    email_body_html, node_position, channel_id, channel_config, variant_group, variant_percentage,
+    conditional_branches, wait_config, action_config, node_config, cta, conditional_logic, created_at, updated_at
+)
+SELECT
+    coalesce(r.id, gen_random_uuid()), CAST(%(campaign_id)s AS uuid), r.node_id, r.node_type, r.step_number, r.step_name,
+    coalesce(r.day_delay, 0), r.subject_line, r.preheader_text, r.email_body, r.email_body_html,
+    coalesce(r.node_position, '{"x": 0, "y": 0}'), r.channel_id, r.channel_config, r.variant_group,
+    r.variant_percentage, r.conditional_branches, r.wait_config, r.action_config, r.node_config, r.cta,
+    r.conditional_logic, CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+FROM jsonb_to_recordset(CAST(%(steps)s AS jsonb)) AS r (
+    id uuid, node_id text, node_type text, step_number integer, step_name text, day_delay integer, subject_line text,
+    preheader_text text, email_body text, email_body_html text, node_position jsonb, channel_id uuid,
+    channel_config jsonb, variant_group text, variant_percentage numeric, conditional_branches jsonb, wait_config jsonb,
+    action_config jsonb, node_config jsonb, cta jsonb, conditional_logic jsonb
+)
+ON CONFLICT (campaign_id, node_id) DO UPDATE
+SET node_type = excluded.node_type,
+    step_number = excluded.step_number,
+    step_name = excluded.step_name,
+    day_delay = excluded.day_delay,
+    subject_line = excluded.subject_line,
+    preheader_text = excluded.preheader_text,
+    email_body = excluded.email_body,
+    email_body_html = excluded.email_body_html,
+    node_position = excluded.node_position,
+    channel_id = excluded.channel_id,
+    channel_config = excluded.channel_config,
+    variant_group = excluded.variant_group,
+    variant_percentage = excluded.variant_percentage,
+    conditional_branches = excluded.conditional_branches,
+    wait_config = excluded.wait_config,
+    action_config = excluded.action_config,
+    node_config = excluded.node_config,
+    cta = excluded.cta,
+    conditional_logic = excluded.conditional_logic,
+    updated_at = excluded.updated_at
+RETURNING id, node_id;
+
+-- name: link_parent_splits
+-- Steps inside a variant point at their split's step.
+UPDATE campaign_steps s
+SET parent_split_id = p.id
+FROM unnest(CAST(%(node_ids)s AS text []), CAST(%(split_node_ids)s AS text [])) AS r (node_id, split_node_id)
+LEFT JOIN campaign_steps p ON p.campaign_id = CAST(%(campaign_id)s AS uuid) AND p.node_id = r.split_node_id
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.node_id = r.node_id
+  AND s.parent_split_id IS DISTINCT FROM p.id;
+
+-- name: delete_other_steps
+-- Steps that the new version does not have any more; their rows live on in the versions' snapshots.
+DELETE FROM campaign_steps s
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND (s.node_id IS NULL OR s.node_id <> ALL(CAST(%(node_ids)s AS text [])));
+
+-- name: update_campaign
+-- What the definition says of the campaign itself.
+UPDATE drip_campaigns c
+SET name = CAST(%(name)s AS text),
+    description = CAST(%(description)s AS text),
+    campaign_type = CAST(%(campaign_type)s AS text),
+    sequence_type = CAST(%(sequence_type)s AS text),
+    goal = CAST(%(goal)s AS text),
+    goal_metric = CAST(%(goal_metric)s AS text),
+    goal_target = CAST(%(goal_target)s AS numeric),
+    tags = CAST(%(tags)s AS text []),
+    ab_test_config = CAST(%(ab_test_config)s AS jsonb),
+    canvas_data = CAST(%(canvas_data)s AS jsonb),
+    settings = CAST(%(settings)s AS jsonb),
+    total_steps = CAST(%(total_steps)s AS integer),
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE c.id = CAST(%(campaign_id)s AS uuid);
+
+-- name: snapshot_version
+-- The next version, with a snapshot of campaign, steps and canvas.
+SELECT create_campaign_version_snapshot(
+    CAST(%(campaign_id)s AS uuid), CAST(%(description)s AS text), CAST(%(change_type)s AS text),
+    CAST(%(now)s AS timestamptz)
+) AS version_id;
+
+-- name: complete_version
+-- The compiled graph joins its snapshot, and newcomers enter it from now on.
+WITH made AS (
+    UPDATE campaign_versions v
+    SET compiled_graph = CAST(%(graph)s AS jsonb), definition = CAST(%(definition)s AS jsonb),
+        definition_hash = CAST(%(definition_hash)s AS text), graph_hash = CAST(%(graph_hash)s AS text),
+        waits_for = CAST(%(waits_for)s AS text [])
+    WHERE v.id = CAST(%(version_id)s AS uuid)
+    RETURNING v.campaign_id, v.version
+)
+
+UPDATE drip_campaigns c
+SET published_version = m.version,
+    status = CASE c.status WHEN 'draft' THEN CAST(%(status)s AS text) ELSE c.status END
+FROM made m
+WHERE c.id = m.campaign_id
+RETURNING c.published_version, c.status;
+
+-- name: activate_campaign
+-- Publishing what is published already only wakes a draft.
+UPDATE drip_campaigns c SET status = 'active', updated_at = CAST(%(now)s AS timestamptz)
+WHERE c.id = CAST(%(campaign_id)s AS uuid) AND c.status = 'draft';
+
+-- name: adopt_enrollments
+-- States for people who enrolled before there was anything to enter.
+SELECT enter_enrollments(array_agg(e.id)) AS entered
+FROM campaign_enrollments e
+WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND e.status IN ('active', 'paused')
+  AND NOT EXISTS (SELECT FROM campaign_workflow_states s WHERE s.id = e.id);
+
+-- name: tests_of_campaign
+-- All tests of a campaign, newest first per split.
+SELECT t.*
+FROM campaign_ab_tests t
+WHERE t.campaign_id = CAST(%(campaign_id)s AS uuid)
+ORDER BY t.split_node_id, t.test_number DESC;
+
+-- name: continue_test
+-- The new version leaves a test as it is: it runs on over both.
+UPDATE campaign_ab_tests t
+SET campaign_versions = t.campaign_versions || CAST(%(version)s AS integer)
+WHERE t.id = CAST(%(test_id)s AS uuid) AND NOT CAST(%(version)s AS integer) = ANY(t.campaign_versions);
+
+-- name: supersede_test
+-- The new version changes or drops the test: what was counted stays, a new test starts from nothing.
+UPDATE campaign_ab_tests t
+SET status = 'superseded', state = 'superseded', ended_at = coalesce(t.ended_at, CAST(%(now)s AS timestamptz))
+WHERE t.id = CAST(%(test_id)s AS uuid) AND t.status = 'running';
+
+-- name: start_test
+-- A test with its configuration and weights frozen.
+INSERT INTO campaign_ab_tests (
+    workspace_id, campaign_id, split_node_id, test_number, config, config_hash, campaign_versions, started_at
+)
+SELECT
+    c.workspace_id, c.id, CAST(%(split_node_id)s AS text),
+    (
+        SELECT coalesce(max(t.test_number), 0) + 1
+        FROM campaign_ab_tests t
+        WHERE t.campaign_id = c.id AND t.split_node_id = CAST(%(split_node_id)s AS text)
+    ),
+    CAST(%(config)s AS jsonb), CAST(%(config_hash)s AS text), ARRAY[CAST(%(version)s AS integer)],
+    CAST(%(now)s AS timestamptz)
+FROM drip_campaigns c
+WHERE c.id = CAST(%(campaign_id)s AS uuid)
+RETURNING id;
