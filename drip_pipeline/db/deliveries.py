@@ -31,7 +31,8 @@ RECORDED_COLUMNS = (
 def lease(
     connection: Connection, *, channel: str, batch_size: int, now: datetime
 ) -> list[dict[str, Any]]:
-    """Lock due deliveries of a channel with the contact's columns and the gate's verdict (`gate`, None = may go out)."""
+    """Lock due deliveries of a channel with the contact's columns and the gate's verdict (`gate`,
+    None = may go out)."""
     return queries.rows(
         connection, "lease_deliveries", channel=channel, batch_size=batch_size, now=now
     )
@@ -138,9 +139,7 @@ def rescue_expired(connection: Connection, *, grace_seconds: float, now: datetim
     return queries.run(connection, "rescue_expired_leases", grace_seconds=grace_seconds, now=now)
 
 
-def past_grace(
-    connection: Connection, *, batch_size: int, now: datetime
-) -> list[dict[str, Any]]:
+def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[dict[str, Any]]:
     """Unknown deliveries whose grace time is over, locked: id, enrollment_id, channel."""
     return queries.rows(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
 

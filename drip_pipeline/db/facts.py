@@ -1,4 +1,5 @@
-"""Reading what the engine must know of people: contacts, events, tests and variants; and changing contacts set-based."""
+"""Reading what the engine must know of people: contacts, events, tests and variants; and changing
+contacts set-based."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ def latest_events(
     contact_ids: Sequence[UUID],
     event_types: Sequence[str],
 ) -> list[tuple[UUID, str, datetime]]:
-    """(enrolment, event type, latest time) of the run and of the contact; the two lists of ids go in step."""
+    """(enrolment, event type, latest time) of the run and of the contact; the two lists of ids go
+    in step."""
     return [
         (row[0], row[1], row[2])
         for row in queries.tuples(
@@ -38,8 +40,7 @@ def latest_events(
 def look_back_from(connection: Connection, state_ids: Sequence[UUID]) -> dict[UUID, datetime]:
     """From when on events count for a wait, by state."""
     return {
-        row[0]: row[1]
-        for row in queries.tuples(connection, "look_back_from", state_ids=state_ids)
+        row[0]: row[1] for row in queries.tuples(connection, "look_back_from", state_ids=state_ids)
     }
 
 
@@ -54,7 +55,8 @@ def variants_given(
     contact_ids: Sequence[UUID],
     test_ids: Sequence[UUID],
 ) -> list[tuple[UUID, str, str]]:
-    """(owner, split, variant) where the owner is an enrolment or, for earlier runs of the same test, a contact."""
+    """(owner, split, variant) where the owner is an enrolment or, for earlier runs of the same
+    test, a contact."""
     found = queries.tuples(connection, "existing_assignments", enrollment_ids=enrollment_ids)
     if test_ids:
         found += queries.tuples(
@@ -66,7 +68,8 @@ def variants_given(
 def compiled_graph(
     connection: Connection, campaign_id: UUID, version: int
 ) -> dict[str, Any] | None:
-    """The compiled graph of a version with the campaign's name and workspace, None when there is no such version."""
+    """The compiled graph of a version with the campaign's name and workspace, None when there is no
+    such version."""
     return queries.one(connection, "compiled_graph", campaign_id=campaign_id, version=version)
 
 

@@ -56,5 +56,6 @@ def by_outcome(connection: Connection, *, since: datetime | None = None) -> list
 
 
 def ensure_partitions(connection: Connection, now: datetime) -> int:
-    """Make the log's partitions for this month and the next where they are missing; how many were made."""
+    """Make the log's partitions for this month and the next where they are missing; how many were
+    made."""
     return int(queries.scalar(connection, "ensure_partitions", now=now))

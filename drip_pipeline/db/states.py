@@ -23,7 +23,8 @@ def claim(
 def lock_of_deliveries(
     connection: Connection, delivery_ids: Sequence[UUID], enrollment_ids: Sequence[UUID]
 ) -> list[tuple[Any, ...]]:
-    """Lock the states parked on these deliveries; columns of `DueState`, the delivery's id, the campaign's status."""
+    """Lock the states parked on these deliveries; columns of `DueState`, the delivery's id, the
+    campaign's status."""
     return queries.tuples(
         connection,
         "lock_states_of_deliveries",

@@ -1,5 +1,5 @@
-"""One batch of due people: claim, execute, commit, in one transaction. If anything breaks, nothing happened, and the rows
-are still due."""
+"""One batch of due people: claim, execute, commit, in one transaction. If anything breaks, nothing
+happened, and the rows are still due."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ _NO_GRAPH: Final = CampaignGraph(entry_node_id="", nodes={}, variant_of_node={})
 
 @dataclass(frozen=True, slots=True)
 class AdvanceReport:
-    """What one batch did. `claimed` is 0 when nothing was due; `sizes` counts people by the status they ended in."""
+    """What one batch did. `claimed` is 0 when nothing was due; `sizes` counts people by the status
+    they ended in."""
 
     batch_id: UUID
     claimed: int
@@ -44,8 +45,8 @@ def advance_batch(
 ) -> AdvanceReport:
     """Carry up to `batch_size` due people on to their next wait, delivery or end.
 
-    Raises the DripError that made the batch fail, after entering it in the ledger; a conflict with another transaction is
-    tried again first.
+    Raises the DripError that made the batch fail, after entering it in the ledger; a conflict with
+    another transaction is tried again first.
     """
     for attempt in range(1, CONFLICT_TRIES + 1):
         entry = BatchEntry.begin(uuid4(), "advance", now, context)
@@ -62,9 +63,7 @@ def advance_batch(
                     return AdvanceReport(entry.batch_id, 0)
                 written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
                 entry.committed(connection, written.sizes(), _places(claimed))
-            return AdvanceReport(
-                entry.batch_id, len(claimed), written.sizes(), entry.duration_ms()
-            )
+            return AdvanceReport(entry.batch_id, len(claimed), written.sizes(), entry.duration_ms())
         except Conflict as error:
             if attempt == CONFLICT_TRIES:
                 entry.failed(database, str(error), _places(claimed))

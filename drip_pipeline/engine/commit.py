@@ -1,7 +1,8 @@
 """The only writer of workflow state: turns transitions into rows, one statement a batch.
 
-If the statement fails as a whole because of a value (a poison row), the batch is halved under savepoints until the
-culprit stands alone; that person gets a retry or fails, everybody else is committed.
+If the statement fails as a whole because of a value (a poison row), the batch is halved under
+savepoints until the culprit stands alone; that person gets a retry or fails, everybody else is
+committed.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def commit(
     now: datetime,
     message_at: datetime | None = None,
 ) -> Batch:
-    """Write a batch inside the caller's transaction and return it as written: with failures in the place of poison.
+    """Write a batch inside the caller's transaction and return it as written: with failures in the
+    place of poison.
 
     `message_at`: when the message was sent that these people were parked on, if they were.
     """

@@ -1,8 +1,8 @@
 """One round of deliveries of a channel: lease through the last gate, render, hand over, settle.
 
-A recording channel is settled in the transaction that leases: nothing leaves, so nothing can be in doubt. A sending one
-gets small groups, marked `sending` and committed before they go out, and is settled afterwards in a second transaction;
-no transaction is open while a provider is talked to.
+A recording channel is settled in the transaction that leases: nothing leaves, so nothing can be in
+doubt. A sending one gets small groups, marked `sending` and committed before they go out, and is
+settled afterwards in a second transaction; no transaction is open while a provider is talked to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from drip_pipeline.channels.protocol import Channel, DeliveryResult, OutgoingMessage, Outcome
+from drip_pipeline.channels.protocol import Channel, DeliveryResult, Outcome, OutgoingMessage
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine import graphs
@@ -36,9 +36,11 @@ def deliver_batch(
     batch_size: int,
     context: RunContext = NO_RUN,
 ) -> Delivered:
-    """Deliver up to `batch_size` due messages of this channel; a sending channel takes at most MAX_IN_DOUBT at once.
+    """Deliver up to `batch_size` due messages of this channel; a sending channel takes at most
+    MAX_IN_DOUBT at once.
 
-    Nothing due gives an empty result. Raises the DripError that made the round fail, after entering it in the ledger.
+    Nothing due gives an empty result. Raises the DripError that made the round fail, after entering
+    it in the ledger.
     """
     entry = BatchEntry.begin(uuid4(), "deliver", now, context)
     round_ = _Round(database, channel, settings, now, entry)
@@ -128,9 +130,7 @@ class _Round:
             )
         return Delivered(skipped=skipped, held=len(paused))
 
-    def _render(
-        self, connection: Connection
-    ) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
+    def _render(self, connection: Connection) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
         for row in self._leased:

@@ -1,8 +1,9 @@
-"""From claimed states to transitions. Writes nothing: a dry run or a simulation is this without `commit`.
+"""From claimed states to transitions. Writes nothing: a dry run or a simulation is this without
+`commit`.
 
-People are carried through as many nodes as take no time, in memory, until a wait, a delivery or the end. They travel in
-groups: those who stand at the same node of the same version, and part company only where an operator parts them. So the
-cost is per group and node, not per person and node.
+People are carried through as many nodes as take no time, in memory, until a wait, a delivery or the
+end. They travel in groups: those who stand at the same node of the same version, and part company
+only where an operator parts them. So the cost is per group and node, not per person and node.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ _PAUSE_AFTER_MANY_NODES = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """A group on its way: where it stands and what it has left behind. Tuples, since groups part and share the past."""
+    """A group on its way: where it stands and what it has left behind. Tuples, since groups part
+    and share the past."""
 
     people: Sequence[DueState]
     node_id: str
@@ -109,7 +111,8 @@ class _Walker:
     def walk(
         self, people: Sequence[DueState], node_id: str, resume_port: str | None
     ) -> list[Transition]:
-        """Start at a node (or on leaving it by `resume_port`) and go on until everybody has stopped."""
+        """Start at a node (or on leaving it by `resume_port`) and go on until everybody has
+        stopped."""
         node = self._graph.nodes.get(node_id)
         if node is None:
             self._stop_failed(
@@ -139,10 +142,12 @@ class _Walker:
         operator = OPERATORS[node.node_type]
         try:
             return operator(NodeVisit(node, people, self._facts, self._now))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - see below
             # Whatever an operator stumbles over, only the person it concerns may stop there.
             if len(people) == 1:
-                return [Answer(people, Fail(f"{node.node_type} node {node.node_id!r}: {_told(error)}"))]
+                return [
+                    Answer(people, Fail(f"{node.node_type} node {node.node_id!r}: {_told(error)}"))
+                ]
             middle = len(people) // 2
             return self._answers(node, people[:middle]) + self._answers(node, people[middle:])
 
@@ -308,7 +313,8 @@ _ENDS_OUTSIDE: Final[Mapping[str, str]] = {
 def _ended_outside(
     graph: CampaignGraph, node_id: str, people: Sequence[DueState], enrollment_status: str
 ) -> Transition:
-    """An application ended the enrolment: the state follows; what the application wrote there stays."""
+    """An application ended the enrolment: the state follows; what the application wrote there
+    stays."""
     node = graph.nodes.get(node_id)
     reason = _ENDS_OUTSIDE.get(enrollment_status, "removed")
     step_id = node.step_id if node else None

@@ -1,5 +1,6 @@
-"""What is known of the people of one batch: read once a batch, only what the graphs of the batch name, and kept in step
-with the changes that the batch itself makes. Reading is done by `load`; everything after it is in memory.
+"""What is known of the people of one batch: read once a batch, only what the graphs of the batch
+name, and kept in step with the changes that the batch itself makes. Reading is done by `load`;
+everything after it is in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from drip_pipeline.domain.graph import CampaignGraph, NodeType
 from drip_pipeline.engine.transitions import ContactChange, DueState
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
-"""A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an open."""
+"""A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an
+open."""
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _NO_TAGS: frozenset[str] = frozenset()
@@ -34,7 +36,8 @@ class SplitTest:
 
 
 class BatchFacts:
-    """Facts by person. People without an entry have no facts loaded because no graph of theirs asks for any."""
+    """Facts by person. People without an entry have no facts loaded because no graph of theirs asks
+    for any."""
 
     def __init__(
         self,
@@ -66,7 +69,8 @@ class BatchFacts:
         )
 
     def happened_since_message(self, people: Sequence[DueState], event_type: str) -> set[UUID]:
-        """States whose person did this since their latest message (or since they came here, without one)."""
+        """States whose person did this since their latest message (or since they came here, without
+        one)."""
         found = set()
         for person in people:
             latest = self._events.get(person.id, {}).get(event_type)
@@ -84,7 +88,8 @@ class BatchFacts:
         return self._variants.get(split_node_id, {})
 
     def apply(self, change: ContactChange, people: Iterable[DueState]) -> None:
-        """Keep loaded facts in step with a change that the batch makes, so that a condition behind an action sees it."""
+        """Keep loaded facts in step with a change that the batch makes, so that a condition behind
+        an action sees it."""
         for person in people:
             context = self._contexts.get(person.contact_id)
             if context is not None:
@@ -97,7 +102,8 @@ def load(
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
 ) -> BatchFacts:
-    """Read what the graphs of this batch need to know of its people. A few queries a batch, none a person."""
+    """Read what the graphs of this batch need to know of its people. A few queries a batch, none a
+    person."""
     contact_ids: set[UUID] = set()
     asking: list[DueState] = []
     waiting: list[DueState] = []

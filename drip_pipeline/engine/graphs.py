@@ -1,5 +1,5 @@
-"""Compiled graphs by (campaign, version). A published version never changes, so what was read once is kept for the life
-of the process, up to a number of versions."""
+"""Compiled graphs by (campaign, version). A published version never changes, so what was read once
+is kept for the life of the process, up to a number of versions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ _lock = Lock()
 
 
 def version(connection: Connection, campaign_id: UUID, number: int) -> PublishedVersion:
-    """One published version. Raises VersionNotFound when there is none or it was never published."""
+    """One published version. Raises VersionNotFound when there is none or it was never
+    published."""
     key = (campaign_id, number)
     with _lock:
         found = _kept.get(key)
@@ -44,7 +45,9 @@ def version(connection: Connection, campaign_id: UUID, number: int) -> Published
     row = facts_db.compiled_graph(connection, campaign_id, number)
     if row is None or row["compiled_graph"] is None:
         raise VersionNotFound(
-            str(campaign_id), number, hint="Publish the campaign again; its people stay where they are."
+            str(campaign_id),
+            number,
+            hint="Publish the campaign again; its people stay where they are.",
         )
     loaded = PublishedVersion(
         campaign_id,

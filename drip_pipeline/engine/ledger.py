@@ -1,5 +1,5 @@
-"""Keeping the ledger: one row for every executed batch, in the batch's own transaction; a failed batch gets its row in a
-transaction of its own, since its own rolled back."""
+"""Keeping the ledger: one row for every executed batch, in the batch's own transaction; a failed
+batch gets its row in a transaction of its own, since its own rolled back."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ class BatchEntry:
     started: float
 
     @classmethod
-    def begin(cls, batch_id: UUID, kind: BatchKind, now: datetime, context: RunContext) -> BatchEntry:
+    def begin(
+        cls, batch_id: UUID, kind: BatchKind, now: datetime, context: RunContext
+    ) -> BatchEntry:
         """Start the stopwatch."""
         return cls(batch_id, kind, now, context, perf_counter())
 

@@ -1,4 +1,5 @@
-"""From a leased delivery to the message that goes out: templates of the node, parsed once, rendered for each person."""
+"""From a leased delivery to the message that goes out: templates of the node, parsed once, rendered
+for each person."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from drip_pipeline.settings import Secret
 
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
-    """What every message needs besides its texts: the sender, where links point to, and the key that signs them."""
+    """What every message needs besides its texts: the sender, where links point to, and the key
+    that signs them."""
 
     mail_from: str
     public_url: str
@@ -34,7 +36,8 @@ def render(
     settings: MessageSettings,
     now: datetime,
 ) -> OutgoingMessage:
-    """The message of a leased delivery (its row carries the contact's columns). Raises TemplateError."""
+    """The message of a leased delivery (its row carries the contact's columns). Raises
+    TemplateError."""
     node = version.graph.nodes[delivery["node_id"]]
     config = node.config
     parts = _parts(delivery["campaign_id"], version.version, node.node_id, _Texts.of(node))
@@ -87,8 +90,8 @@ def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
-    """A JSON value with its text leaves rendered; the JSON text itself is never a template, so no value of a person can
-    change its structure."""
+    """A JSON value with its text leaves rendered; the JSON text itself is never a template, so no
+    value of a person can change its structure."""
     if isinstance(value, str):
         return _parsed(value).render(context)
     if isinstance(value, Mapping):
@@ -100,7 +103,8 @@ def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """The texts of a node: (name, template, is HTML); `is_personal` off means they are taken as they are."""
+    """The texts of a node: (name, template, is HTML); `is_personal` off means they are taken as
+    they are."""
 
     texts: tuple[tuple[str, str, bool], ...]
     is_personal: bool = True

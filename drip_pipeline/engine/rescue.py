@@ -1,5 +1,5 @@
-"""What a tick puts right before it begins: leases whose sender died, deliveries in doubt for too long, people whose
-enrolment is active again, partitions of the log."""
+"""What a tick puts right before it begins: leases whose sender died, deliveries in doubt for too
+long, people whose enrolment is active again, partitions of the log."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _SETTLED_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What was put right: leases that ran out, deliveries settled as sent in doubt, states brought back."""
+    """What was put right: leases that ran out, deliveries settled as sent in doubt, states brought
+    back."""
 
     in_doubt: int = 0
     assumed_sent: int = 0
@@ -36,7 +37,8 @@ def rescue(database: Database, *, now: datetime, grace_seconds: float = GRACE_SE
 
 
 def _assume_sent(database: Database, now: datetime) -> int:
-    """Nobody hangs: after the grace time the person moves on as if the message was sent, counted apart."""
+    """Nobody hangs: after the grace time the person moves on as if the message was sent, counted
+    apart."""
     total = 0
     while True:
         with database.transaction() as connection:

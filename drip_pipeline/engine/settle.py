@@ -1,5 +1,5 @@
-"""What became of deliveries, and what that means for the people who waited for them: outcome, event and the next steps of
-the state, in one transaction."""
+"""What became of deliveries, and what that means for the people who waited for them: outcome, event
+and the next steps of the state, in one transaction."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ FAILED_EVENT: Final[Mapping[str, str]] = {
     "social": "social_failed",
     "webhook": "webhook_failed",
 }
-# Why a message was held back → how the run ends (reason, status of the enrolment); reasons that are not here only skip
-# the message, and the person goes on.
+# Why a message was held back → how the run ends (reason, status of the enrolment); reasons that are
+# not here only skip the message, and the person goes on.
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
@@ -58,7 +58,12 @@ class Delivered:
     def total(self) -> int:
         """All deliveries that were looked at."""
         return (
-            self.sent + sum(self.skipped.values()) + self.failed + self.retried + self.unknown + self.held
+            self.sent
+            + sum(self.skipped.values())
+            + self.failed
+            + self.retried
+            + self.unknown
+            + self.held
         )
 
     def __add__(self, other: Delivered) -> Delivered:
@@ -144,7 +149,8 @@ def settle_accepted(
     now: datetime,
     certainty: str = "known",
 ) -> None:
-    """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran out."""
+    """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran
+    out."""
     deliveries_db.settle_sent(
         connection,
         [row["id"] for row in rows],
@@ -242,7 +248,8 @@ def _settle_failed(
 def _locked(
     connection: Connection, rows: Sequence[Row]
 ) -> tuple[list[DueState], list[DueState], dict[UUID, UUID]]:
-    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by state)."""
+    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by
+    state)."""
     locked = states_db.lock_of_deliveries(
         connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
     )

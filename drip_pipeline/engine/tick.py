@@ -1,5 +1,5 @@
-"""A tick: rescue, then advance and deliver in turns. Without Dagster this is the whole engine; with it, the minute job
-does the same in ops."""
+"""A tick: rescue, then advance and deliver in turns. Without Dagster this is the whole engine; with
+it, the minute job does the same in ops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a tick works with. `channels` by name; a delivery whose channel is not there stays due."""
+    """What a tick works with. `channels` by name; a delivery whose channel is not there stays
+    due."""
 
     database: Database
     channels: Mapping[str, Channel]
@@ -40,7 +41,8 @@ class Engine:
 
 @dataclass
 class TickReport:
-    """What a tick did. `batches` counts committed batches, `moved` people by the status that a batch left them in."""
+    """What a tick did. `batches` counts committed batches, `moved` people by the status that a
+    batch left them in."""
 
     rescued: Rescued = field(default_factory=Rescued)
     batches: int = 0
@@ -60,8 +62,9 @@ def tick(
     context: RunContext = NO_RUN,
     progress: Progress | None = None,
 ) -> TickReport:
-    """Advance everybody who is due and deliver what is to be delivered, once; with `until_idle`, again until nothing is
-    due at `now`. `max_seconds` of real time ends it between two batches: what is left stays due.
+    """Advance everybody who is due and deliver what is to be delivered, once; with `until_idle`,
+    again until nothing is due at `now`. `max_seconds` of real time ends it between two batches:
+    what is left stays due.
     """
     ends_at = None if max_seconds is None else monotonic() + max_seconds
     report = TickReport(rescued=rescue(engine.database, now=now))
@@ -134,7 +137,8 @@ def deliver_channel(
     ends_at: float | None = None,
     context: RunContext = NO_RUN,
 ) -> Delivered:
-    """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the monotonic clock."""
+    """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the
+    monotonic clock."""
 
     def work(_worker: int) -> Delivered:
         done = Delivered()

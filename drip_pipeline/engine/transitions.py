@@ -1,7 +1,8 @@
-"""What an executed batch wants to happen, as data: `execute` makes transitions, `commit` writes them.
+"""What an executed batch wants to happen, as data: `execute` makes transitions, `commit` writes
+them.
 
-People who pass the same nodes in the same way share one transition, so a batch of thousands is a handful of these.
-Nothing here reads or writes.
+People who pass the same nodes in the same way share one transition, so a batch of thousands is a
+handful of these. Nothing here reads or writes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from uuid import UUID
 
 
 class DueState(NamedTuple):
-    """A claimed workflow state. `id` is the enrolment's id too; `resume_port` is None when the node is to be entered."""
+    """A claimed workflow state. `id` is the enrolment's id too; `resume_port` is None when the node
+    is to be entered."""
 
     id: UUID
     campaign_id: UUID
@@ -66,7 +68,8 @@ ChangeKind = Literal["tags", "score_delta", "score_set", "column", "custom_field
 
 @dataclass(frozen=True, slots=True)
 class ContactChange:
-    """A change of the contact: `tags` takes (add, remove), the others a name (where there is one) and a value."""
+    """A change of the contact: `tags` takes (add, remove), the others a name (where there is one)
+    and a value."""
 
     kind: ChangeKind
     name: str = ""
@@ -83,8 +86,9 @@ EndStatus = Literal["completed", "exited", "failed"]
 class Transition:
     """Where a group of people goes and what is to be said of the way.
 
-    `path`: nodes entered on the way. `due_at` is None when the state ends or waits for its delivery. `enrollment_status`
-    is what the enrolment is to show, None = unchanged. `delivery_ids` has one id per person where there is a delivery.
+    `path`: nodes entered on the way. `due_at` is None when the state ends or waits for its
+    delivery. `enrollment_status` is what the enrolment is to show, None = unchanged. `delivery_ids`
+    has one id per person where there is a delivery.
     """
 
     people: Sequence[DueState]
@@ -121,13 +125,15 @@ class Transition:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The transitions of one batch, and the people whose enrolment is paused and who are only to be parked."""
+    """The transitions of one batch, and the people whose enrolment is paused and who are only to be
+    parked."""
 
     transitions: tuple[Transition, ...]
     paused: tuple[DueState, ...] = ()
 
     def sizes(self) -> dict[str, int]:
-        """How many people end in which status; `paused` are counted too. Statuses without people are left out."""
+        """How many people end in which status; `paused` are counted too. Statuses without people
+        are left out."""
         counted: dict[str, int] = {}
         for transition in self.transitions:
             counted[transition.status] = counted.get(transition.status, 0) + len(transition.people)

@@ -21,6 +21,7 @@ import pytest
 from drip_pipeline.db import embedded_identity
 from drip_pipeline.db.embedded import EmbeddedServer
 from drip_pipeline.db.embedded_binaries import find_binaries
+from drip_pipeline.db.embedded_identity import _copied_binaries
 from drip_pipeline.db.embedded_config import configuration
 from drip_pipeline.db.urls import with_database
 from drip_pipeline.errors import EmbeddedServerError
@@ -105,7 +106,8 @@ def test_another_port_is_taken_when_somebody_sits_on_ours(server):
     port = server.status().port
     assert port is not None
     server.stop()
-    with socket.create_server(("127.0.0.1", port)):
+    with socket.socket() as squatter:
+        squatter.bind(("127.0.0.1", port))
         assert not server.status().is_running
         other = server.ensure_running()
         assert asked(other, "SELECT 1") == 1
@@ -178,28 +180,16 @@ def test_the_settings_name_home_and_programs(tmp_path):
         EmbeddedServer.from_settings(settings).ensure_running()
 
 
-def command_line_as(user: str | None, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    entry = pwd.getpwnam(user) if user else None
-    return subprocess.run(
-        [sys.executable, "-m", "drip_pipeline.cli", *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], "DRIP_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        user=entry.pw_uid if entry else None,
-        group=entry.pw_gid if entry else None,
-        extra_groups=[] if entry else None,
-    )
-
-
-@pytest.mark.parametrize("user", ["nobody", None] if IS_ROOT else [None])
-def test_the_commands_work_for_root_and_for_a_normal_user(home, user):
-    if user:
-        home.mkdir()
-        os.chown(home, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+def test_the_commands_make_migrate_name_and_stop_the_server(home):
     for arguments in (["start"], ["migrate", "--json"], ["url"], ["status", "--json"], ["stop"]):
-        done = command_line_as(user, home, "db", *arguments)
+        done = subprocess.run(
+            [sys.executable, "-m", "drip_pipeline.cli", "db", *arguments],
+            cwd=CHECKOUT,
+            env={"PATH": os.environ["PATH"], "DRIP_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
         if arguments[0] == "migrate":
             assert "0001" in json.loads(done.stdout)["applied"][0]
@@ -219,6 +209,29 @@ def as_root_would(monkeypatch: pytest.MonkeyPatch, home: Path, *, can_unshare: b
 
 
 if IS_ROOT:  # these ways exist for root only; a normal user runs the server as itself
+
+    def test_a_normal_user_runs_the_server_as_itself(server, home):
+        server.ensure_running()  # by root first: imports what the child could no longer read
+        server.stop()
+        entry = pwd.getpwnam("nobody")
+        own = home.parent / "own"
+        own.mkdir()
+        os.chown(own, entry.pw_uid, entry.pw_gid)
+        binaries = _copied_binaries(find_binaries(), home.parent)
+        # A fork, since neither the interpreter nor the checkout need be reachable for that user.
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.setgroups([])
+                os.setgid(entry.pw_gid)
+                os.setuid(entry.pw_uid)
+                mine = EmbeddedServer(own, postgres_bin=binaries.folder, overrides=QUICK)
+                code = 0 if asked(mine.ensure_running(), "SELECT 1") == 1 and mine.stop() else 2
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert (own / "postgres" / "data").stat().st_uid == entry.pw_uid
 
     def test_root_hands_the_server_to_another_user(server, home):
         server.ensure_running()

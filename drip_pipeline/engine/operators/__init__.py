@@ -1,5 +1,6 @@
-"""One operator per node type: a whole group of people in, what becomes of them out. Operators write nothing and ask the
-database nothing; what they need to know of people is in the facts of the batch."""
+"""One operator per node type: a whole group of people in, what becomes of them out. Operators write
+nothing and ask the database nothing; what they need to know of people is in the facts of the
+batch."""
 
 from __future__ import annotations
 

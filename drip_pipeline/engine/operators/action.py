@@ -1,9 +1,11 @@
-"""The action node: tags, score and fields at once; webhooks, text messages and posts through the outbox."""
+"""The action node: tags, score and fields at once; webhooks, text messages and posts through the
+outbox."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from drip_pipeline.domain.graph import PORT_DEFAULT
 from drip_pipeline.domain.nodes import (
     UPDATABLE_COLUMNS,
     FieldUpdateAction,
@@ -11,9 +13,8 @@ from drip_pipeline.domain.nodes import (
     TagAction,
     channel_of,
 )
-from drip_pipeline.domain.graph import PORT_DEFAULT
 from drip_pipeline.engine.operators.contract import Answer, Leave, NodeVisit, Send
-from drip_pipeline.engine.transitions import ContactChange, EventNote
+from drip_pipeline.engine.transitions import ChangeKind, ContactChange, EventNote
 
 
 def act(visit: NodeVisit) -> list[Answer]:
@@ -41,7 +42,7 @@ def _change(visit: NodeVisit, config: Any) -> tuple[ContactChange, tuple[EventNo
             visit.note("score_updated", delta=config.delta),
         )
     assert isinstance(config, FieldUpdateAction)
-    kind = "column" if config.field in UPDATABLE_COLUMNS else "custom_field"
+    kind: ChangeKind = "column" if config.field in UPDATABLE_COLUMNS else "custom_field"
     change = ContactChange(kind, name=config.field, value=config.value)
     # The value stays out of the log: it may be personal.
     return change, (visit.note("field_updated", field=config.field),)

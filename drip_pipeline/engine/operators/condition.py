@@ -1,4 +1,5 @@
-"""The condition node: each person takes the first branch whose condition holds, else the else-branch."""
+"""The condition node: each person takes the first branch whose condition holds, else the
+else-branch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What an operator gets and what it answers. The walk in execute.py turns answers into transitions."""
+"""What an operator gets and what it answers. The walk in execute.py turns answers into
+transitions."""
 
 from __future__ import annotations
 
@@ -72,9 +73,9 @@ class NodeVisit:
     facts: BatchFacts
     now: datetime
 
-    def note(self, event_type: str, *, variant: str | None = None, **data: Any) -> EventNote:
-        """An event at this node."""
-        return EventNote(event_type, self.node.node_id, self.node.step_id, data, variant)
+    def note(self, kind: str, /, *, variant: str | None = None, **data: Any) -> EventNote:
+        """An event of this kind at this node."""
+        return EventNote(kind, self.node.node_id, self.node.step_id, data, variant)
 
 
 Operator = Callable[[NodeVisit], list[Answer]]

@@ -1,4 +1,5 @@
-"""The email node: a message for everybody, written to the outbox; sending is the business of deliver.py."""
+"""The email node: a message for everybody, written to the outbox; sending is the business of
+deliver.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The split node: each person gets a variant, the same one however often the step is repeated.
 
-In this order: the variant the person has here already; the contact field that people were randomised by elsewhere; the
-winner once the test is decided (holdouts excepted); a salted hash of the contact into 10,000 buckets.
+In this order: the variant the person has here already; the contact field that people were
+randomised by elsewhere; the winner once the test is decided (holdouts excepted); a salted hash of
+the contact into 10,000 buckets.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def _chooser(
     bounds, ids = _wheel(config)
     winner = test.winner_variant if test else None
     holdouts = {variant.id for variant in config.variants if variant.holdout}
-    # The salt is the split's own; a new test of the same split keeps people where they were as far as weights allow.
+    # The salt is the split's own; a new test of the same split keeps people where they were as far
+    # as weights allow.
 
     def by_hash(person: DueState) -> tuple[str, bool]:
         bucket = assignment_bucket(person.campaign_id, node_id, person.contact_id)
@@ -82,7 +84,8 @@ def _answer(
         return Answer(
             people,
             Fail(
-                f"split {node_id!r}: the contact's field {config.from_field!r} names none of the variants "
+                f"split {node_id!r}: the contact's field {config.from_field!r} names none of"
+                " the variants "
                 + ", ".join(repr(known.id) for known in config.variants)
             ),
         )
@@ -103,7 +106,8 @@ def _answer(
 
 @lru_cache(maxsize=1024)
 def _wheel(config: SplitConfig) -> tuple[list[int], list[str]]:
-    """Upper bounds of each variant's share in buckets, and the variants' ids; a weight of 0 gets nobody."""
+    """Upper bounds of each variant's share in buckets, and the variants' ids; a weight of 0 gets
+    nobody."""
     weighted = [variant for variant in config.variants if variant.percentage > 0]
     total = sum(variant.percentage for variant in weighted)
     bounds = [

@@ -1,4 +1,5 @@
-"""The trigger: where people come in. The log has their `enrollment_started` already, written with the enrolment."""
+"""The trigger: where people come in. The log has their `enrollment_started` already, written with
+the enrolment."""
 
 from __future__ import annotations
 

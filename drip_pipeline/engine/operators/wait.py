@@ -1,6 +1,7 @@
 """The wait node: for a length of time, or until an event with a time-out.
 
-A wait until an event looks back: an event since the person's latest message counts although it came before the wait.
+A wait until an event looks back: an event since the person's latest message counts although it came
+before the wait.
 """
 
 from __future__ import annotations

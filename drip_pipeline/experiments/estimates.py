@@ -1,0 +1,190 @@
+"""Estimates for planning and for impatient readers: how many contacts a test needs, how long it may
+still take.
+
+They guess that the future goes on like the past; no decision rests on them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from drip_pipeline.experiments.chi_square import chi_square_p
+from drip_pipeline.experiments.codes import Reason
+from drip_pipeline.experiments.config import ABTestConfig, DecisionMethod
+from drip_pipeline.experiments.counts import ABTest, decision_counts
+from drip_pipeline.experiments.sequential import (
+    always_valid_multiplier,
+    always_valid_p,
+    mixture_variance,
+    planned_boundary,
+    planned_p,
+    planned_progress,
+)
+from drip_pipeline.experiments.verdict import PairResult, Verdict
+
+# Beyond this many times the present sample an estimate is no use: there is no lead to speak of.
+FURTHEST_FACTOR = 10_000.0
+
+
+def sample_size_per_variant(
+    baseline_pct: float,
+    lift_points: float,
+    *,
+    method: DecisionMethod = DecisionMethod.ALWAYS_VALID,
+    confidence_threshold: float = 95.0,
+    power: float = 0.8,
+    minimum_sample_size: int = 100,
+) -> int:
+    """Contacts that each of two equal variants needs to show `lift_points` (percentage points,
+    either sign) over a baseline rate.
+
+    With one look: (z_α·√(2·p̄·q̄) + z_β·√(p₁q₁ + p₂q₂))² / d². `planned`: that times the price of
+    looking all the way. `always_valid`: where the bound is passed with this power by then, which
+    leaves out earlier passings and so errs upwards. Raises ValueError when a rate leaves 0 … 100 or
+    nothing is to be shown.
+    """
+    from scipy import special
+
+    before, after = baseline_pct / 100, (baseline_pct + lift_points) / 100
+    if not (0 <= before <= 1 and 0 <= after <= 1) or before == after or not 0 < power < 1:
+        raise ValueError("rates lie between 0 and 100, differ, and power lies between 0 and 1")
+    alpha = (100 - confidence_threshold) / 100
+    mean = (before + after) / 2
+    under_null = math.sqrt(2 * mean * (1 - mean))
+    under_effect = math.sqrt(before * (1 - before) + after * (1 - after))
+    z_power = float(special.ndtri(power))
+    distance = abs(after - before)
+
+    def one_look(bound: float) -> float:
+        return ((bound * under_null + z_power * under_effect) / distance) ** 2
+
+    single = float(special.ndtri(1 - alpha / 2))
+    if method is DecisionMethod.FIXED_HORIZON:
+        return math.ceil(one_look(single))
+    if method is DecisionMethod.PLANNED:
+        price = (_planned_drift(planned_boundary(alpha), power) / (single + z_power)) ** 2
+        return math.ceil(one_look(single) * price)
+    per_contact = float(mixture_variance(alpha, minimum_sample_size))
+
+    def enough(n: float) -> bool:
+        return n >= one_look(float(always_valid_multiplier(2 * n * per_contact, alpha)))
+
+    return math.ceil(_smallest(enough, one_look(single), 1e15))
+
+
+@dataclass(frozen=True, slots=True)
+class TimeToDecision:
+    """`hours` from now and contacts more in the smallest variant until a decision of either kind,
+    if things go on like so far. None when that cannot be told, with the reason.
+    """
+
+    hours: float | None
+    more_per_variant: int | None
+    reason: Reason
+
+
+def time_to_decision(test: ABTest, verdict: Verdict) -> TimeToDecision:
+    """When the present lead, if it is real, would decide the test; 0 hours once decided."""
+    if verdict.state.is_terminal:
+        return TimeToDecision(0.0, 0, verdict.reason)
+    smallest = verdict.progress.smallest_sample
+    factors = [_gates_factor(verdict), _evidence_factor(test, verdict)]
+    factor = None if None in factors else max(f for f in factors if f is not None)
+    more = None if factor is None else max(0, math.ceil((factor - 1) * smallest))
+    hours = None
+    passed = test.runtime_hours
+    if passed is not None:
+        if factor is not None and passed > 0:
+            hours = max((factor - 1) * passed, test.config.minimum_runtime_hours - passed, 0.0)
+        if test.config.max_duration_hours is not None:
+            left = max(0.0, test.config.max_duration_hours - passed)
+            hours = left if hours is None else min(hours, left)
+    return TimeToDecision(hours, more, verdict.reason)
+
+
+def _gates_factor(verdict: Verdict) -> float | None:
+    """How many times the present sample opens the gates of sample and cell; None from nothing."""
+    progress = verdict.progress
+    if progress.smallest_sample <= 0:
+        return None
+    factors = [1.0, progress.needed_sample / progress.smallest_sample]
+    if progress.needed_cell > 0:
+        if not progress.min_expected_cell:
+            return None
+        factors.append(progress.needed_cell / progress.min_expected_cell)
+    return max(factors)
+
+
+def _evidence_factor(test: ABTest, verdict: Verdict) -> float | None:
+    """How many times the present sample lets the leader beat all, or ends the plan; None when that
+    is out of sight.
+    """
+    config = test.config
+    planned = config.planned_sample_size or 0
+    if config.decision_method is DecisionMethod.FIXED_HORIZON:
+        smallest = verdict.progress.smallest_sample
+        return max(1.0, planned / smallest) if smallest > 0 else None
+    rivals = [p for p in verdict.pairs if verdict.leader in (p.a, p.b)]
+    contacts = {
+        v.variant_group: decision_counts(v, config.winner_metric).contacts for v in test.variants
+    }
+    factors: list[float] = []
+    for pair in rivals:
+        n_a, n_b = contacts[pair.a], contacts[pair.b]
+        if pair.chi2 is None or n_a <= 0 or n_b <= 0:
+            return None
+        last = FURTHEST_FACTOR
+        if config.decision_method is DecisionMethod.PLANNED:
+            last = max(1.0, 1 / float(planned_progress(n_a, n_b, planned)))
+        found = _smallest(lambda f, p=pair: _would_decide(config, p, n_a, n_b, f), 1.0, last)  # type: ignore[misc]
+        if found >= FURTHEST_FACTOR:
+            return None
+        factors.append(found)
+    return max(factors) if factors else None
+
+
+def _would_decide(
+    config: ABTestConfig, pair: PairResult, n_a: int, n_b: int, factor: float
+) -> bool:
+    """Whether a pair would be decided at `factor` times its contacts, χ² growing with them."""
+    chi2 = (pair.chi2 or 0.0) * factor
+    if config.decision_method is DecisionMethod.PLANNED:
+        progress = factor * planned_progress(n_a, n_b, config.planned_sample_size or 1)
+        p = float(planned_p(chi2, progress))
+    else:
+        per_contact = mixture_variance(config.alpha, config.minimum_sample_size)
+        p = float(always_valid_p(chi2, per_contact * (n_a + n_b) * factor))
+    return max(p, float(chi_square_p(chi2, 1))) <= config.alpha
+
+
+def _planned_drift(bound: float, power: float) -> float:
+    """The drift θ with which a Brownian motion passes `bound` before time 1 with probability
+    `power`: Φ(θ − b) + exp(2θb)·Φ(−b − θ).
+    """
+    from scipy import optimize, special
+
+    def missing(theta: float) -> float:
+        reflected = math.exp(2 * theta * bound + float(special.log_ndtr(-bound - theta)))
+        return float(special.ndtr(theta - bound)) + reflected - power
+
+    return float(optimize.brentq(missing, 0.0, 40.0))
+
+
+def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float:
+    """The smallest x in [low, high] from which on `enough` holds, to a relative 1e−9; high when it
+    never does.
+    """
+    if enough(low):
+        return low
+    step = low
+    while not enough(step):
+        if step >= high:
+            return high
+        low, step = step, min(2 * step, high)
+    high = step
+    while high - low > 1e-9 * high:
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
