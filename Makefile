@@ -42,7 +42,7 @@ imports: $(DEV) ## the rooms' one-way imports
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
 sqllint: $(DEV) ## the migrations
-	@$(VENV)/bin/squawk --quiet --reporter gcc sql/migrations/*.sql
+	@$(VENV)/bin/squawk --reporter gcc sql/migrations/*.sql >$(VENV)/sql.log 2>&1 || { cat $(VENV)/sql.log; exit 1; }
 
 typecheck: $(DEV) ## mypy, strict
 	@$(PY) -m mypy --no-error-summary $(SOURCES)

@@ -1,4 +1,6 @@
-"""A real PostgreSQL for the tests: one server for all workers, one migrated template, a clone of it for every test."""
+"""A real PostgreSQL for the tests: one server for all workers, one migrated template, a clone of it
+for every test.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +38,13 @@ OVERRIDES = {
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Choose the server's folder once, in the process that starts the workers. Nothing is started yet."""
+    """Choose the server's folder once, in the process that starts the workers. Nothing is started
+    yet.
+    """
     for name in [name for name in os.environ if name.startswith("DRIP_")]:
         del os.environ[name]  # tests must not depend on, nor reach, what the developer works with
     if not hasattr(config, "workerinput"):
-        os.environ[HOME_VARIABLE] = tempfile.mkdtemp(prefix="drip-tests-", dir=_quick_folder())
+        os.environ[HOME_VARIABLE] = tempfile.mkdtemp(prefix="drip-tests-", dir=quick_folder())
         # The server may run as another user (tests as root), who must get to the folder.
         Path(os.environ[HOME_VARIABLE]).chmod(0o755)
 
@@ -88,8 +92,10 @@ def empty_database(server_url: str) -> Iterator[Database]:
         yield made
 
 
-def _quick_folder() -> str | None:
-    """Memory where there is enough: cloning a database takes 30 ms there, and up to 450 ms on a busy disk."""
+def quick_folder() -> str | None:
+    """Memory where there is enough: cloning a database takes 30 ms there, and up to 450 ms on a
+    busy disk.
+    """
     memory = Path("/dev/shm")
     if memory.is_dir() and shutil.disk_usage(memory).free > QUICK_FOLDER_BYTES:
         return str(memory)
@@ -98,7 +104,9 @@ def _quick_folder() -> str | None:
 
 @contextmanager
 def own_database(server_url: str, template: str) -> Iterator[Database]:
-    """A clone of a template database, dropped at the end; for fixtures with a wider scope than one test."""
+    """A clone of a template database, dropped at the end; for fixtures with a wider scope than one
+    test.
+    """
     name = f"test_{uuid.uuid4().hex}"
     # FILE_COPY: with fsync off, copying the files beats writing every page to the log.
     _administer(server_url, "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy", name, template)

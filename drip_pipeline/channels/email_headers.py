@@ -30,7 +30,9 @@ _PLAIN: Final = re.compile("[!-~]+(?: [!-~]+)*")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/?^_`{|}~-]+)*")
 _HEADER_NAME: Final = re.compile("[!-9;-~]+")
 _NAME_AND_ADDRESS: Final = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
-_LOCAL_PART: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_LOCAL_PART: Final = re.compile(
+    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+)
 # Written so that a text has one reading only: with optional parts inside a repetition, matching a
 # hostile address of 250 characters would take years.
 _LABEL: Final = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
@@ -82,7 +84,8 @@ def unsubscribe_headers(url: str) -> bytes:
     line = f"List-Unsubscribe: <{url}>"
     if len(line) > MAX_LINE_BYTES:
         raise DeliveryError(f"the unsubscribe link is longer than a header may be ({len(url)})")
-    post = "" if url[:7].lower() == "mailto:" else "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n"
+    is_web = not url.lower().startswith("mailto:")
+    post = "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" if is_web else ""
     return f"{line}\r\n{post}".encode("ascii")
 
 

@@ -176,9 +176,10 @@ def _body(message: OutgoingMessage) -> bytes:
 
 def _part(subtype: bytes, text: str, boundary: str) -> bytes:
     encoding, body = _encoded(text, boundary)
-    return (
-        b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b"
-        % (subtype, encoding, body)
+    return b"Content-Type: text/%b; charset=utf-8\r\nContent-Transfer-Encoding: %b\r\n\r\n%b" % (
+        subtype,
+        encoding,
+        body,
     )
 
 

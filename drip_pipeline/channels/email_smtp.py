@@ -19,8 +19,8 @@ from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
     Finding,
-    OutgoingMessage,
     Outcome,
+    OutgoingMessage,
     Severity,
 )
 from drip_pipeline.channels.redaction import redacted
@@ -152,7 +152,7 @@ class SmtpChannel:
     def _deliver(
         self, message: OutgoingMessage, session: SmtpSession | None
     ) -> tuple[SmtpSession | None, Verdict]:
-        if wire_address(message.recipient) is None:
+        if not message.recipient or wire_address(message.recipient) is None:
             words = "the recipient is no e-mail address that can be written"
             refused = Verdict(
                 Phase.CONNECT, Outcome.REJECTED, "address_invalid", words, is_recipient_invalid=True
@@ -198,7 +198,7 @@ class SmtpChannel:
             return self._executor
 
     def _result(self, message: OutgoingMessage, verdict: Verdict) -> DeliveryResult:
-        known = (message.recipient, message.recipient_name or "", self._server.username or "")
+        known = (message.recipient or "", message.recipient_name or "", self._server.username or "")
         return DeliveryResult(
             delivery_id=message.delivery_id,
             outcome=verdict.outcome,

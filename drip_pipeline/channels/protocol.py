@@ -105,7 +105,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that checking a channel brought to light; `message` says what to do, if anything."""
+    """One thing that checking a channel brought to light; `message` says what to do, if any."""
 
     severity: Severity
     code: str

@@ -14,8 +14,8 @@ from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
     Finding,
-    OutgoingMessage,
     Outcome,
+    OutgoingMessage,
     Severity,
 )
 

@@ -8,7 +8,7 @@ from typing import Final
 from drip_pipeline.channels.protocol import MAX_ERROR_CHARACTERS
 
 _ADDRESS: Final = re.compile(r"""[^\s<>"'(),;:\[\]]+@[^\s<>"'(),;:\[\]]+""")
-_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]+")
+_BLANKS: Final = re.compile(r"[\s\x00-\x1f\x7f]+")
 _SHORTEST_NAME: Final = 3
 _LONGEST_READ: Final = 4 * MAX_ERROR_CHARACTERS
 REDACTED: Final = "<address>"
@@ -19,7 +19,7 @@ def redacted(words: str, *known: str) -> str:
 
     Of a known address its local part is taken out too: servers write "user ada unknown".
     """
-    line = _UNPRINTABLE.sub(" ", words[:_LONGEST_READ]).strip()
+    line = _BLANKS.sub(" ", words[:_LONGEST_READ]).strip()
     for text in known:
         for secret in (text, text.partition("@")[0]):
             if len(secret) >= _SHORTEST_NAME:

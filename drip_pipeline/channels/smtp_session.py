@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import smtplib
 import ssl
+from contextlib import suppress
+from typing import Final
 
 from drip_pipeline.channels.email_message import WrittenEmail
 from drip_pipeline.channels.protocol import Outcome
@@ -19,9 +21,9 @@ from drip_pipeline.channels.smtp_replies import (
 )
 from drip_pipeline.channels.smtp_server import SmtpServer
 
-_READY = 220
-_OK = 250
-_SEND_NOW = 354
+_READY: Final = 220
+_OK: Final = 250
+_SEND_NOW: Final = 354
 
 
 class SessionFailed(Exception):
@@ -49,6 +51,7 @@ class SmtpSession:
         where = f"{server.host}:{server.port}"
         try:
             self._smtp = self._connect(server, ehlo_name)
+            self._smtp.ehlo_or_helo_if_needed()
             self._secure(server)
             self._authenticate(server)
         except ssl.SSLError as error:
@@ -57,10 +60,8 @@ class SmtpSession:
             words = _text(error.smtp_error)
             self.close()
             raise SessionFailed(verdict_on_reply(Phase.CONNECT, error.smtp_code, words)) from None
-        except smtplib.SMTPException as error:
-            self._give_up("connect_failed", f"cannot talk to {where}: {error}")
-        except OSError as error:
-            code = "timeout" if isinstance(error, TimeoutError) else "connect_failed"
+        except OSError as error:  # smtplib's own errors are OSErrors, too
+            code = "timeout" if _timed_out(error) else "connect_failed"
             self._give_up(code, f"cannot connect to {where}: {error.strerror or error}")
         self.is_open = True
 
@@ -83,10 +84,9 @@ class SmtpSession:
             self._send_content(email.content)
             phase = Phase.END
             code, reply = self._last_reply()
-        except OSError as error:  # smtplib's own errors are OSErrors, too
+        except OSError as error:
             self.close()
-            timed_out = TimeoutError in (type(error), type(error.__context__))
-            return verdict_on_silence(phase, timed_out=timed_out)
+            return verdict_on_silence(phase, timed_out=_timed_out(error))
         self.messages += 1
         return self._closed_if_lost(verdict_on_reply(phase, code, _text(reply)))
 
@@ -101,10 +101,8 @@ class SmtpSession:
     def quit(self) -> None:
         """Say goodbye and close."""
         if self.is_open:
-            try:
+            with suppress(OSError):  # it may be gone already
                 self._smtp.quit()
-            except OSError:
-                pass  # it is gone already
         self.close()
 
     def close(self) -> None:
@@ -114,22 +112,15 @@ class SmtpSession:
             self._smtp.close()
 
     def _connect(self, server: SmtpServer, ehlo_name: str) -> smtplib.SMTP:
-        if server.begins_with_tls:
-            smtp: smtplib.SMTP = smtplib.SMTP_SSL(
-                local_hostname=ehlo_name,
-                timeout=self._timeout_seconds,
-                context=server.tls_context(),
-            )
-        else:
-            smtp = smtplib.SMTP(local_hostname=ehlo_name, timeout=self._timeout_seconds)
-        # smtplib wants the name for TLS here, since it was made without a host to connect to.
-        smtp._host = server.host  # type: ignore[attr-defined]  # not in the stubs
-        self._smtp = smtp
-        code, reply = smtp.connect(server.host, server.port)
-        if code != _READY:
-            raise smtplib.SMTPConnectError(code, reply)
-        smtp.ehlo_or_helo_if_needed()
-        return smtp
+        if not server.begins_with_tls:
+            return smtplib.SMTP(server.host, server.port, ehlo_name, self._timeout_seconds)
+        return smtplib.SMTP_SSL(
+            server.host,
+            server.port,
+            ehlo_name,
+            timeout=self._timeout_seconds,
+            context=server.tls_context(),
+        )
 
     def _secure(self, server: SmtpServer) -> None:
         if self.is_encrypted:
@@ -141,7 +132,8 @@ class SmtpSession:
             self._smtp.ehlo()
             self.is_encrypted = True
         elif not server.is_local:
-            self._give_up("tls_missing", f"{server.host} offers no STARTTLS; nothing is sent openly")
+            words = f"{server.host} offers no STARTTLS; nothing is sent openly"
+            self._give_up("tls_missing", words)
 
     def _authenticate(self, server: SmtpServer) -> None:
         if server.username is None or server.password is None:
@@ -151,8 +143,10 @@ class SmtpSession:
         except smtplib.SMTPAuthenticationError as error:
             words = f"{server.host} refused user or password: {_text(error.smtp_error)}"
             self._give_up("auth_failed", words)
-        except smtplib.SMTPNotSupportedError:
-            self._give_up("auth_failed", f"{server.host} offers no authentication")
+        except smtplib.SMTPServerDisconnected:
+            raise
+        except smtplib.SMTPException:
+            self._give_up("auth_failed", f"{server.host} offers no authentication that we know")
 
     def _give_up(self, error_code: str, words: str) -> None:
         self.close()
@@ -177,13 +171,21 @@ class SmtpSession:
     def _refused(self, phase: Phase, code: int, reply: bytes) -> Verdict:
         verdict = self._closed_if_lost(verdict_on_reply(phase, code, _text(reply)))
         if self.is_open:
-            self._smtp.rset()
+            try:
+                self._smtp.rset()
+            except OSError:
+                self.close()  # the refusal stands all the same
         return verdict
 
     def _closed_if_lost(self, verdict: Verdict) -> Verdict:
         if verdict.is_connection_lost:
             self.close()
         return verdict
+
+
+def _timed_out(error: OSError) -> bool:
+    """smtplib raises its own error while handling the one of the socket."""
+    return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 
 def _text(reply: bytes | str) -> str:

@@ -12,7 +12,7 @@ from drip_pipeline.settings import environment_variables_unknown
 
 
 def check_settings(invocation: Invocation) -> Iterator[Finding]:
-    """Variables that nobody reads are most likely misspelt; some settings only make sense together."""
+    """Variables nobody reads are likely misspelt; some settings only make sense together."""
     settings = invocation.settings
     unknown = environment_variables_unknown()
     for name in unknown:

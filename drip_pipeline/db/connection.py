@@ -34,25 +34,32 @@ class Database:
     share between threads.
     """
 
-    __slots__ = ("_application_name", "_lock", "_pool", "_url")
+    __slots__ = ("_application_name", "_lock", "_pool", "_pool_size", "_url")
 
-    def __init__(self, url: str, *, application_name: str = "drip") -> None:
+    def __init__(
+        self, url: str, *, application_name: str = "drip", pool_size: int = POOL_SIZE
+    ) -> None:
+        """`pool_size`: the most connections in use at once; a thread that finds none waits 30 s."""
         self._url = libpq_url(url)
+        self._pool_size = pool_size
         self._application_name = application_name
         self._pool: ConnectionPool[Connection] | None = None
         self._lock = Lock()
 
     @classmethod
-    def from_settings(cls, settings: Settings, *, application_name: str = "drip") -> Database:
+    def from_settings(
+        cls, settings: Settings, *, application_name: str = "drip", pool_size: int = POOL_SIZE
+    ) -> Database:
         """The database of DRIP_DATABASE_URL; without one, the embedded server's, started if it is
         down.
         """
         if settings.database_url is not None:
-            return cls(settings.database_url.reveal(), application_name=application_name)
+            url = settings.database_url.reveal()
+            return cls(url, application_name=application_name, pool_size=pool_size)
         from drip_pipeline.db.embedded import EmbeddedServer
 
         url = EmbeddedServer.from_settings(settings).ensure_running()
-        return cls(url, application_name=application_name)
+        return cls(url, application_name=application_name, pool_size=pool_size)
 
     @property
     def url(self) -> str:
@@ -123,7 +130,7 @@ class Database:
                         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                     },
                     min_size=0,
-                    max_size=POOL_SIZE,
+                    max_size=self._pool_size,
                     max_idle=60,
                     timeout=30,
                     reconnect_timeout=CONNECT_TIMEOUT_SECONDS,

@@ -27,7 +27,7 @@ from psycopg import sql
 
 from drip_pipeline.db import embedded_config
 from drip_pipeline.db.embedded_binaries import find_binaries
-from drip_pipeline.db.embedded_identity import Placement, place
+from drip_pipeline.db.embedded_identity import Placement, make_passable, place
 from drip_pipeline.db.urls import with_database
 from drip_pipeline.errors import EmbeddedServerError
 from drip_pipeline.settings import Settings
@@ -176,7 +176,7 @@ class EmbeddedServer:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        _make_folder(self._home)
+        make_passable(self._home)
         lock = FileLock(self._home / "postgres.lock")
         try:
             lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
@@ -222,7 +222,7 @@ class EmbeddedServer:
         url = self._url()
         if url is not None and self._answers(url):
             return url  # somebody else was quicker
-        _make_folder(self._folder)
+        make_passable(self._folder)
         placement = self._placement()
         if not self._data.exists():
             self._initialise(placement)
@@ -342,16 +342,6 @@ def _create_databases(url: str) -> None:
         for name in DATABASES:
             if name not in found:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder that other users may pass through, whatever the umask: the server may be one of
-    them.
-    """
-    if not folder.exists():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)
 
 
 def _write_private(path: Path, text: str) -> None:

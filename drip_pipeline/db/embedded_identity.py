@@ -73,6 +73,14 @@ class Placement:
     folder: Path
 
 
+def make_passable(folder: Path) -> None:
+    """Make a folder that others may pass through, whatever the umask: the server may be one."""
+    if not folder.exists():
+        make_passable(folder.parent)
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+
+
 def place(binaries: Binaries, folder: Path) -> Placement:
     """Decide for the server folder (which exists). For root, `folder` may become a link to a
     reachable place.
@@ -138,8 +146,10 @@ def _reaches(identity: Identity, binaries: Binaries, folder: Path) -> bool:
     try:
         probe.mkdir(exist_ok=True)
         identity.give(probe)
-        check = f'test -w "$1" && cd "$1" && "{binaries.program("initdb")}" --version'
-        return _succeeds(identity, ["/bin/sh", "-c", check, "sh", str(probe)])
+        check = 'test -w "$1" && cd "$1" && "$2" --version'
+        return _succeeds(
+            identity, ["/bin/sh", "-c", check, "sh", str(probe), binaries.program("initdb")]
+        )
     except OSError:
         return False  # a file system that knows no owners
     finally:
@@ -164,8 +174,7 @@ def _moved_within_reach(identity: Identity, binaries: Binaries, folder: Path) ->
     """
     target = REACHABLE_FOLDER / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     try:
-        REACHABLE_FOLDER.mkdir(mode=0o755, exist_ok=True)
-        target.mkdir(mode=0o755, exist_ok=True)
+        make_passable(target)
         if (target / "data").exists():
             # Left by a DRIP_HOME of the same name that was deleted since; its password is gone with
             # it.
@@ -188,6 +197,7 @@ def _copied_binaries(binaries: Binaries, folder: Path) -> Binaries:
     if not target.exists():
         draft = target.with_suffix(".new")
         shutil.rmtree(draft, ignore_errors=True)
+        make_passable(draft)
         for source in (top, top.with_name(f"{top.name}.libs")):
             if source.is_dir():
                 shutil.copytree(source, draft / source.name, symlinks=True)

@@ -41,19 +41,19 @@ def sql(name: str) -> str:
         raise QueryNotFound(name) from None
 
 
-def rows(connection: Connection, name: str, **params: Any) -> list[dict[str, Any]]:
+def rows(connection: Connection, name: str, /, **params: Any) -> list[dict[str, Any]]:
     """All rows of a named query as dictionaries by column."""
     with translated_errors(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(sql(name), params).fetchall()
 
 
-def tuples(connection: Connection, name: str, **params: Any) -> list[tuple[Any, ...]]:
+def tuples(connection: Connection, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
     """All rows of a named query as tuples; cheaper than `rows` for many of them."""
     with translated_errors():
         return connection.execute(sql(name), params).fetchall()
 
 
-def one(connection: Connection, name: str, **params: Any) -> dict[str, Any] | None:
+def one(connection: Connection, name: str, /, **params: Any) -> dict[str, Any] | None:
     """The only row of a named query, or None. More than one is an error of the query."""
     found = rows(connection, name, **params)
     if len(found) > 1:
@@ -61,14 +61,14 @@ def one(connection: Connection, name: str, **params: Any) -> dict[str, Any] | No
     return found[0] if found else None
 
 
-def scalar(connection: Connection, name: str, **params: Any) -> Any:
+def scalar(connection: Connection, name: str, /, **params: Any) -> Any:
     """The first column of the first row, or None without a row."""
     with translated_errors():
         row = connection.execute(sql(name), params).fetchone()
     return row[0] if row else None
 
 
-def run(connection: Connection, name: str, **params: Any) -> int:
+def run(connection: Connection, name: str, /, **params: Any) -> int:
     """Execute a named query and return the number of rows it touched."""
     with translated_errors():
         return connection.execute(sql(name), params).rowcount

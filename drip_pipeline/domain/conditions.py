@@ -221,7 +221,8 @@ def field_name(name: str) -> str:
 
 
 def _compile_field(condition: Condition) -> Predicate:
-    assert condition.operator is not None and condition.value is not None
+    assert condition.operator is not None
+    assert condition.value is not None
     test = value_test(condition.operator, condition.value)
     name = field_name(condition.field or "")
     if name == "tags":
@@ -248,7 +249,8 @@ def _compile_score(condition: Condition) -> Predicate:
     values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
     if any(as_number(value) is None for value in values):
         raise ValueError("a score is compared with numbers")
-    assert condition.operator is not None and condition.value is not None
+    assert condition.operator is not None
+    assert condition.value is not None
     test = value_test(condition.operator, condition.value)
     return lambda facts: test(facts.fields.get("ai_score"))
 
@@ -287,7 +289,8 @@ def _compile_event(condition: Condition) -> Predicate:
 def _compile_time(condition: Condition) -> Predicate:
     if condition.field not in TIME_FIELDS:
         raise ValueError(f"a time condition has field {', '.join(TIME_FIELDS)}")
-    assert condition.operator is not None and condition.value is not None
+    assert condition.operator is not None
+    assert condition.value is not None
     test = local_time_test(condition.field, condition.operator, condition.value)
     return lambda facts: test(facts.now, facts.timezone)
 

@@ -1,4 +1,4 @@
-"""What of a person templates and conditions can name: columns of `contacts`, custom fields, aliases.
+"""What of a person templates and conditions can name: columns, custom fields, aliases.
 
 Building the mapping of names to values, and telling which columns a set of names needs. Reading the
 rows is the business of db/ and engine/.
@@ -80,7 +80,7 @@ def split_name(name: Any) -> tuple[str | None, str | None]:
 
 
 def contact_columns_for(names: Iterable[str]) -> tuple[frozenset[str], bool]:
-    """Which columns of `contacts` the given variable or field names read, and whether custom fields.
+    """Which columns of `contacts` the given names read, and whether they read custom fields.
 
     Names may be columns, aliases, custom field names (dotted paths too) or campaign variables.
     """

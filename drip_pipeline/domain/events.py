@@ -87,6 +87,7 @@ _VOCABULARY: Final = (
     _engine("message_skipped", "workflow", "a message was held back; the reason is in its data"),
     _engine("retry_scheduled", "workflow", "a step failed for now and will be tried again"),
     _engine("variant_assigned", "ab_test", "a split assigned a variant"),
+    _engine("ab_test_decided", "ab_test", "a test ended with a decision"),
     _engine("enrollment_started", "lifecycle", "the person entered"),
     _engine("enrollment_completed", "lifecycle", "the person reached the end"),
     _engine("enrollment_exited", "lifecycle", "the person left before the end"),

@@ -29,7 +29,7 @@ _MOMENTS: Final = ("now", "today")
 
 
 class _ClocklessContext(RenderContext):
-    """Liquid answers `now` and `today` from the machine's clock; here they come from the context."""
+    """Liquid answers `now` and `today` from the machine's clock; this one from the context."""
 
     def __init__(self, template: BoundTemplate, **kwargs: Any) -> None:
         super().__init__(template, **kwargs)

@@ -10,7 +10,8 @@ import html
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from liquid import BoundTemplate, Environment
+from liquid import BoundTemplate, Environment, Markup
+from liquid import escape as escape_markup
 from liquid.ast import Node
 from liquid.builtin.content import ContentNode
 from liquid.builtin.expressions import FilteredExpression, Path
@@ -19,8 +20,6 @@ from liquid.builtin.expressions.filtered import Filter
 from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral, StringLiteral
 from liquid.builtin.output import OutputNode
 from liquid.stringify import to_liquid_string
-from markupsafe import Markup
-from markupsafe import escape as escape_markup
 
 Render = Callable[[Mapping[str, Any]], str]
 _Convert = Callable[[Any], str]

@@ -94,7 +94,7 @@ def _interpreter(template: BoundTemplate, text: str) -> Render:
     def render(context: Mapping[str, Any]) -> str:
         try:
             return template.render(context)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 – see below; nothing is swallowed
             # Filters let foreign exceptions through as well. Their texts may quote a person's data,
             # so only the kind of error and the template's own line are told.
             raise TemplateError(_fault_without_values(error, text)) from None
@@ -121,7 +121,7 @@ def _line_of(error: LiquidError) -> int | None:
 
 
 def _line_by_search(text: str, error: LiquidError, environment: Environment) -> int | None:
-    """The line up to which the text must be parsed to meet the error; Liquid does not always say."""
+    """The line up to which one must parse to meet the error; Liquid does not always say."""
     lines = text.splitlines(keepends=True)
     if len(lines) > _MAX_LINES_TO_SEARCH:
         return None

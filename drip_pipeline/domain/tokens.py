@@ -49,7 +49,7 @@ def sign(secret: str, purpose: Purpose, link: SignedLink) -> str:
     payload = link.delivery_id.bytes
     if link.url is not None:
         payload += link.url.encode()
-    # Every part but the last has a fixed length or cannot hold the separator: one text, one meaning.
+    # No part but the last can hold the separator: one text, one meaning.
     signed = b"\0".join((b"drip link", _VERSION.encode(), purpose.encode(), payload))
     signature = hmac.digest(secret.encode(), signed, "sha256")
     return _VERSION + base64.urlsafe_b64encode(signature + payload).rstrip(b"=").decode("ascii")

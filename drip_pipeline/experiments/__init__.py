@@ -21,7 +21,8 @@ from drip_pipeline.experiments.estimates import (
     sample_size_per_variant,
     time_to_decision,
 )
-from drip_pipeline.experiments.evaluation_file import EvaluationFileInvalid, as_item, evaluate_file
+from drip_pipeline.experiments.evaluation_file import EvaluationFileInvalid, evaluate_file
+from drip_pipeline.experiments.evaluation_result import as_item
 from drip_pipeline.experiments.explain import explain, what_would_change
 from drip_pipeline.experiments.judge import judge_many, judge_one
 from drip_pipeline.experiments.metrics import Guardrail, Metric

@@ -84,8 +84,8 @@ class ABTestConfig(BaseModel):
     )
     attribution_window_hours: Mapping[Metric, float] = Field(
         default_factory=dict,
-        description="Per metric: only contacts sent at least so long ago count, with the events inside the window. "
-        "0 or absent: everything so far.",
+        description="Per metric: only contacts sent at least so long ago count, with the events "
+        "inside the window. 0 or absent: everything so far.",
     )
     srm_alpha: float = Field(
         default=0.01, gt=0, lt=1, description="A sample-ratio p below this blocks the test."
@@ -97,7 +97,8 @@ class ABTestConfig(BaseModel):
         default=0.0,
         ge=0,
         lt=100,
-        description="Percentage points that the lower bound of the lead must exceed. 0: any lead that is significant.",
+        description="Percentage points that the lower bound of the lead must exceed. "
+        "0: any lead that is significant.",
     )
     equivalence_margin: float | None = Field(
         default=None,

@@ -22,7 +22,7 @@ from drip_pipeline.experiments.sequential import (
     planned_p,
     planned_progress,
 )
-from drip_pipeline.experiments.verdict import PairResult, Verdict
+from drip_pipeline.experiments.verdict import Verdict
 
 # Beyond this many times the present sample an estimate is no use: there is no lead to speak of.
 FURTHEST_FACTOR = 10_000.0
@@ -122,41 +122,43 @@ def _evidence_factor(test: ABTest, verdict: Verdict) -> float | None:
     is out of sight.
     """
     config = test.config
-    planned = config.planned_sample_size or 0
     if config.decision_method is DecisionMethod.FIXED_HORIZON:
+        planned = config.planned_sample_size or 0
         smallest = verdict.progress.smallest_sample
         return max(1.0, planned / smallest) if smallest > 0 else None
     rivals = [p for p in verdict.pairs if verdict.leader in (p.a, p.b)]
     contacts = {
         v.variant_group: decision_counts(v, config.winner_metric).contacts for v in test.variants
     }
-    factors: list[float] = []
-    for pair in rivals:
-        n_a, n_b = contacts[pair.a], contacts[pair.b]
-        if pair.chi2 is None or n_a <= 0 or n_b <= 0:
-            return None
-        last = FURTHEST_FACTOR
-        if config.decision_method is DecisionMethod.PLANNED:
-            last = max(1.0, 1 / float(planned_progress(n_a, n_b, planned)))
-        found = _smallest(lambda f, p=pair: _would_decide(config, p, n_a, n_b, f), 1.0, last)  # type: ignore[misc]
-        if found >= FURTHEST_FACTOR:
-            return None
-        factors.append(found)
-    return max(factors) if factors else None
+    factors = [
+        _pair_factor(config, pair.chi2, contacts[pair.a], contacts[pair.b]) for pair in rivals
+    ]
+    if not factors or None in factors:
+        return None
+    return max(f for f in factors if f is not None)
 
 
-def _would_decide(
-    config: ABTestConfig, pair: PairResult, n_a: int, n_b: int, factor: float
-) -> bool:
-    """Whether a pair would be decided at `factor` times its contacts, χ² growing with them."""
-    chi2 = (pair.chi2 or 0.0) * factor
-    if config.decision_method is DecisionMethod.PLANNED:
-        progress = factor * planned_progress(n_a, n_b, config.planned_sample_size or 1)
-        p = float(planned_p(chi2, progress))
-    else:
-        per_contact = mixture_variance(config.alpha, config.minimum_sample_size)
-        p = float(always_valid_p(chi2, per_contact * (n_a + n_b) * factor))
-    return max(p, float(chi_square_p(chi2, 1))) <= config.alpha
+def _pair_factor(config: ABTestConfig, chi2: float | None, n_a: int, n_b: int) -> float | None:
+    """How many times its contacts decide a pair, χ² growing with them; for a plan at the latest its
+    end. None when that is out of sight."""
+    if chi2 is None or n_a <= 0 or n_b <= 0:
+        return None
+    square = chi2
+    per_contact = mixture_variance(config.alpha, config.minimum_sample_size)
+    is_planned = config.decision_method is DecisionMethod.PLANNED
+    now = float(planned_progress(n_a, n_b, config.planned_sample_size or 1))
+
+    def decided(factor: float) -> bool:
+        grown = square * factor
+        if is_planned:
+            p = float(planned_p(grown, factor * now))
+        else:
+            p = float(always_valid_p(grown, per_contact * (n_a + n_b) * factor))
+        return max(p, float(chi_square_p(grown, 1))) <= config.alpha
+
+    last = max(1.0, 1 / now) if is_planned else FURTHEST_FACTOR
+    found = _smallest(decided, 1.0, last)
+    return None if found >= FURTHEST_FACTOR else found
 
 
 def _planned_drift(bound: float, power: float) -> float:

@@ -76,7 +76,7 @@ def fisher_p(x_a: int, n_a: int, x_b: int, n_b: int) -> float | None:
         return None
     from scipy import stats
 
-    return float(stats.fisher_exact([[x_a, n_a - x_a], [x_b, n_b - x_b]]).pvalue)
+    return float(stats.fisher_exact(np.array([[x_a, n_a - x_a], [x_b, n_b - x_b]])).pvalue)
 
 
 def chance_to_be_best(successes: Sequence[int], contacts: Sequence[int]) -> list[float]:

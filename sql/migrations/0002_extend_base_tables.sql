@@ -75,6 +75,9 @@ BEGIN
 END
 $$;
 
+-- Serves finding a contact by address, however it is spelt: imports, enrolling from a list, events by address.
+CREATE INDEX IF NOT EXISTS contacts_address ON contacts (lower(email), workspace_id);
+
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_enrollments_entry_key
     ON campaign_enrollments (campaign_id, contact_id, entry_key);
 -- Serves deleting a contact, and finding a person's enrolments for contact-level events.

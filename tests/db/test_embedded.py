@@ -21,11 +21,12 @@ import pytest
 from drip_pipeline.db import embedded_identity
 from drip_pipeline.db.embedded import EmbeddedServer
 from drip_pipeline.db.embedded_binaries import find_binaries
-from drip_pipeline.db.embedded_identity import _copied_binaries
 from drip_pipeline.db.embedded_config import configuration
+from drip_pipeline.db.embedded_identity import _copied_binaries
 from drip_pipeline.db.urls import with_database
 from drip_pipeline.errors import EmbeddedServerError
 from drip_pipeline.settings import CHECKOUT, Settings
+from tests.conftest import quick_folder
 
 QUICK = {"fsync": "off", "shared_buffers": "64MB"}
 IS_ROOT = os.geteuid() == 0
@@ -34,7 +35,7 @@ IS_ROOT = os.geteuid() == 0
 @pytest.fixture
 def home() -> Iterator[Path]:
     # Not pytest's tmp_path: that is closed to the other user whom root lets run the server.
-    folder = Path(tempfile.mkdtemp(prefix="drip-embedded-"))
+    folder = Path(tempfile.mkdtemp(prefix="drip-embedded-", dir=quick_folder()))
     folder.chmod(0o755)
     yield folder / "home"
     EmbeddedServer(folder / "home").stop()
@@ -106,8 +107,7 @@ def test_another_port_is_taken_when_somebody_sits_on_ours(server):
     port = server.status().port
     assert port is not None
     server.stop()
-    with socket.socket() as squatter:
-        squatter.bind(("127.0.0.1", port))
+    with socket.create_server(("127.0.0.1", port)):
         assert not server.status().is_running
         other = server.ensure_running()
         assert asked(other, "SELECT 1") == 1

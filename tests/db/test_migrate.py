@@ -84,7 +84,8 @@ def test_other_line_ends_are_no_edit(empty_database, folder):
 
 
 def test_a_failing_migration_is_rolled_back_whole_and_earlier_ones_stay(empty_database, folder):
-    write(folder, "migrations/0003_break", "CREATE TABLE half (x int);\n\nSELECT nothing FROM items;")
+    text = "CREATE TABLE half (x int);\n\nSELECT nothing FROM items;"
+    write(folder, "migrations/0003_break", text)
     with pytest.raises(MigrationFailed, match=r"0003_break, line 3: .*nothing") as caught:
         migrate(empty_database, folder=folder)
     assert caught.value.version == 3
@@ -109,8 +110,9 @@ def test_a_database_newer_than_the_code_is_refused(empty_database, folder):
 
 
 def test_a_number_that_comes_late_is_refused(empty_database, folder):
-    (folder / "migrations/0001_create_items.sql").rename(folder / "migrations/0005_create_items.sql")
-    (folder / "migrations/0002_add_name.sql").unlink()
+    (folder / "migrations/0001_create_items.sql").unlink()
+    (folder / "migrations/0002_add_name.sql").rename(folder / "migrations/0005_add_name.sql")
+    write(folder, "migrations/0005_add_name", "SELECT 1")
     migrate(empty_database, folder=folder)
     write(folder, "migrations/0003_late", "SELECT 1")
     with pytest.raises(MigrationError, match="number 5 is already applied"):

@@ -35,6 +35,17 @@ def body(query: queries.Query) -> str:
     return query.text.partition("*/")[2].strip()
 
 
+def temporary_tables_beside(query: queries.Query) -> list[queries.Query]:
+    """The queries of the same file that make the temporary tables it may speak of."""
+    return [
+        other
+        for other in queries.all_queries().values()
+        if other.file == query.file
+        and other.name != query.name
+        and re.match(r"CREATE TEMP(ORARY)? TABLE", body(other), re.IGNORECASE)
+    ]
+
+
 @pytest.fixture(scope="module")
 def migrated(server_url, template):
     """One migrated database for all queries: preparing changes nothing."""
@@ -49,12 +60,15 @@ def test_every_query_fits_the_migrated_schema(migrated: Database, name):
     query = queries.all_queries()[name]
     statement = body(query)
     with migrated.transaction() as connection:
+        for other in temporary_tables_beside(query):
+            connection.execute(sql.SQL(numbered(other.text)))
         if PREPARABLE.match(statement):
             connection.execute(sql.SQL("PREPARE checked AS ") + sql.SQL(numbered(query.text)))
             connection.execute("DEALLOCATE checked")
         else:
             assert "%(" not in statement, "what cannot be prepared takes no parameters"
             connection.execute(sql.SQL(numbered(query.text)))
+        connection.rollback()
 
 
 @pytest.mark.parametrize("name", sorted(queries.all_queries()))
@@ -69,7 +83,7 @@ def test_numbering_keeps_one_number_per_name():
 
 def test_answers_come_as_rows_tuples_one_scalar_or_count(database, monkeypatch):
     text = {
-        "pair": "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) AS t (n, s) WHERE n <= %(most)s ORDER BY n",
+        "pair": "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) t (n, s) WHERE n <= %(most)s ORDER BY n",
         "fill": "CREATE TEMPORARY TABLE filled AS SELECT * FROM generate_series(1, 3)",
     }
     found = {name: queries.Query(name, "A test.", body, "t.sql") for name, body in text.items()}

@@ -22,8 +22,8 @@ BODIES = (
     | st.text("ab .=\n\té😀", max_size=300)
     | st.text("ab <>&\n", max_size=300).map(lambda text: text * 20)
 )
-# Python 3.11's parser puts a space between two encoded words of a name, so names fill one word only;
-# longer ones have their test with the older decoder in tests/unit/channels.
+# Python 3.11's parser puts a space between two encoded words of a name, so names fill one word
+# only; longer ones have their test with the older decoder in tests/unit/channels.
 NAMES = HEADER_TEXTS.map(lambda name: " ".join(name.split())).filter(
     lambda name: len(name.encode()) <= 45
 )
@@ -61,7 +61,8 @@ def test_a_message_is_read_as_it_was_written(
     assert content.isascii()
     assert max(map(len, content.split(b"\r\n"))) <= 998
     bare = content.replace(b"\r\n", b"")
-    assert b"\r" not in bare and b"\n" not in bare
+    assert b"\r" not in bare
+    assert b"\n" not in bare
 
     read = message_from_bytes(content, policy=policy.default)
     assert isinstance(read, EmailMessage)

@@ -20,7 +20,8 @@ from drip_pipeline.settings import (
 )
 
 DOCUMENTED = {setting.name for setting in SETTINGS}
-SOURCES = [path for room in ("drip_pipeline", "assets", "sensors") for path in CHECKOUT.glob(f"{room}/**/*.py")]
+ROOMS = ("drip_pipeline", "assets", "sensors")
+SOURCES = [path for room in ROOMS for path in CHECKOUT.glob(f"{room}/**/*.py")]
 
 
 def test_an_empty_environment_gives_the_defaults():

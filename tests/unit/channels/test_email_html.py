@@ -1,6 +1,8 @@
-"""HTML at publish: inlining keeps the template a template, text and footers are made where missing."""
+"""HTML at publish: inlining keeps the template a template, text and footers are made."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
@@ -23,7 +25,8 @@ p { color: {{ brand_color }} } a:hover { color: green }
 {% if a > b and c < d %}yes{% endif %}</p>
 <table>{% for t in tags %}<tr><td>{{ t }}</td></tr>{% endfor %}</table>
 <!--[if mso]><p>{{ mso }}</p><![endif]-->
-<a href="{{ unsubscribe_url }}&amp;x={{ name | default: 'y' }}">bye</a>{% raw %}{{ raw }}{% endraw %}
+<a href="{{ unsubscribe_url }}&amp;x={{ name | default: 'y' }}">bye</a>
+{% raw %}{{ raw }}{% endraw %}
 </body></html>"""
 CONTEXT = {
     "title": "T",
@@ -52,10 +55,13 @@ def test_inlining_keeps_every_liquid_construct_where_it_was() -> None:
     inlined = inline_css(PAGE)
     assert parse(inlined, html=True).variables == parse(PAGE, html=True).variables
     result = parse(inlined, html=True).render(CONTEXT)
-    assert "<td>one</td>" in result and "<td>two</td>" in result
+    assert "<td>one</td>" in result
+    assert "<td>two</td>" in result
     assert result.index("<table>") < result.index("<td>one</td>") < result.index("</table>")
-    assert "Hi a > b" in result and "yes" in result
-    assert 'class="big"' in result and 'class="dark"' in result
+    assert "Hi a > b" in result
+    assert "yes" in result
+    assert 'class="big"' in result
+    assert 'class="dark"' in result
     assert '<a href="https://example.com/u&amp;x=y">' in result
     assert "<!--[if mso]><p>outlook</p><![endif]-->" in result
     assert "{{ raw }}" in result
@@ -65,10 +71,9 @@ def test_html_without_styles_is_left_alone() -> None:
     assert inline_css("<P>Hi {{ a }}<br/></p>") == "<P>Hi {{ a }}<br/></p>"
 
 
-def test_nothing_is_loaded_while_inlining(tmp_path: object) -> None:
-    styles = f"{tmp_path}/a.css"
-    with open(styles, "w", encoding="utf-8") as file:
-        file.write("p { color: purple }")
+def test_nothing_is_loaded_while_inlining(tmp_path: Path) -> None:
+    styles = tmp_path / "a.css"
+    styles.write_text("p { color: purple }", encoding="utf-8")
     html = f'<link rel="stylesheet" href="{styles}"><style>b {{ color: red }}</style><p>x</p>'
     assert "purple" not in inline_css(html)
     assert f'href="{styles}"' in inline_css(html)
@@ -89,7 +94,8 @@ def test_words_that_look_like_shielded_liquid_survive() -> None:
 def test_a_footer_is_added_only_where_no_unsubscribe_link_is_read() -> None:
     assert with_html_footer(PAGE) == PAGE
     footed = with_html_footer("<body><p>Hi</p></BODY>")
-    assert footed.startswith("<body><p>Hi</p><p") and footed.endswith("</BODY>")
+    assert footed.startswith("<body><p>Hi</p><p")
+    assert footed.endswith("</BODY>")
     assert "unsubscribe_url" in parse(footed, html=True).variables
     assert "unsubscribe_url" in parse(with_html_footer("<p>Hi</p>"), html=True).variables
     # A mention that is no output is no link.

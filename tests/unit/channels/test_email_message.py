@@ -45,7 +45,8 @@ def parsed(message: OutgoingMessage, writer: EmailWriter = WRITER) -> EmailMessa
     content = writer.write(message).content
     assert content.isascii()
     assert max(map(len, content.split(b"\r\n"))) <= 998
-    assert b"\n" not in content.replace(b"\r\n", b"") and b"\r" not in content.replace(b"\r\n", b"")
+    assert b"\n" not in content.replace(b"\r\n", b"")
+    assert b"\r" not in content.replace(b"\r\n", b"")
     read = message_from_bytes(content, policy=policy.default)
     assert isinstance(read, EmailMessage)
     assert not [defect for part in read.walk() for defect in part.defects]
@@ -180,7 +181,8 @@ def test_additional_headers_are_written() -> None:
 
 def test_without_an_unsubscribe_link_there_is_no_such_header() -> None:
     read = parsed(outgoing(unsubscribe_url=None))
-    assert read["List-Unsubscribe"] is None and read["List-Unsubscribe-Post"] is None
+    assert read["List-Unsubscribe"] is None
+    assert read["List-Unsubscribe-Post"] is None
     mail = parsed(outgoing(unsubscribe_url="mailto:stop@example.com?subject=stop"))
     assert mail["List-Unsubscribe"] == "<mailto:stop@example.com?subject=stop>"
     assert mail["List-Unsubscribe-Post"] is None
@@ -200,10 +202,12 @@ def test_the_preheader_is_hidden_at_the_top_of_the_body(html: str, start: str) -
     assert "display:none" in result
     read = parsed(outgoing(html=html, preheader="Only <today>"))
     part = read.get_body(("html",))
-    assert part is not None and "Only &lt;today&gt;" in part.get_content()
+    assert part is not None
+    assert "Only &lt;today&gt;" in part.get_content()
 
 
 def test_a_body_that_holds_the_boundary_does_not_break_the_message() -> None:
     text = f"--=_{DELIVERY.hex}\nstill text"
     part = parsed(outgoing(text=text)).get_body(("plain",))
-    assert part is not None and part.get_content().splitlines() == text.splitlines()
+    assert part is not None
+    assert part.get_content().splitlines() == text.splitlines()

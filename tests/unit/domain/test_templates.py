@@ -88,8 +88,9 @@ def test_computed_names_and_huge_texts_are_refused() -> None:
 
 
 def test_variables_are_the_roots_that_come_from_outside() -> None:
-    text = "{{ a.b }}{% assign q = c %}{{ q }}{% for t in tags %}{{ t }}{{ forloop.index }}{% endfor %}"
-    assert parse(text, html=False).variables == {"a", "c", "tags"}
+    loop = "{% for t in tags %}{{ t }}{{ forloop.index }}{% endfor %}"
+    text = "{{ a.b }}{% assign q = c %}{{ q }}"
+    assert parse(text + loop, html=False).variables == {"a", "c", "tags"}
     assert parse("{{ x }}{{ y | default: z }}", html=False).variables == {"x", "y", "z"}
     assert parse("no variables", html=False).variables == frozenset()
 
@@ -164,14 +165,24 @@ def test_a_contact_without_a_name_has_no_first_name(contact: dict[str, Any]) -> 
     assert contact_context({"name": "Cher"})["last_name"] is None
 
 
-def test_only_the_columns_that_are_named_need_loading() -> None:
-    assert contact_columns_for(["email", "company_name", "lead_score"]) == (
-        {"email", "company", "ai_score"},
-        False,
-    )
-    assert contact_columns_for(["first_name"]) == ({"name"}, True)
-    assert contact_columns_for(["plan"]) == (frozenset(), True)
-    assert contact_columns_for(["custom_fields"]) == (frozenset(), True)
-    campaign = ["campaign_id", "campaign_name", "unsubscribe_url", "now"]
-    assert contact_columns_for(campaign) == (frozenset(), False)
-    assert set(campaign) <= KNOWN_VARIABLES
+@pytest.mark.parametrize(
+    ("names", "columns", "needs_custom_fields"),
+    [
+        (["email", "company_name", "lead_score"], {"email", "company", "ai_score"}, False),
+        (["first_name"], {"name"}, True),
+        (["plan", "address.city"], set(), True),
+        (["custom_fields"], set(), True),
+        (["campaign_id", "campaign_name", "unsubscribe_url", "now"], set(), False),
+    ],
+)
+def test_only_the_columns_that_are_named_need_loading(
+    names: list[str], columns: set[str], needs_custom_fields: bool
+) -> None:
+    found, custom = contact_columns_for(names)
+    assert found == columns
+    assert custom is needs_custom_fields
+
+
+def test_every_name_the_engine_gives_is_known() -> None:
+    engine = {"campaign_id", "campaign_name", "unsubscribe_url", "now"}
+    assert engine | contact_context({"name": "Ada"}).keys() <= KNOWN_VARIABLES

@@ -1,0 +1,200 @@
+"""Publishing: a definition becomes the version that newcomers enter, in one transaction under the campaign's row lock.
+
+Everything that is wrong is said at once, before anything is written. Publishing what is published already changes
+nothing. People who are inside an earlier version finish it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from drip_pipeline.db import publish as publish_db
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.domain.compile import compile_graph, definition_hash, graph_hash
+from drip_pipeline.domain.definition import CampaignDefinition, complete, load_definition
+from drip_pipeline.domain.problems import Problem, errors_in
+from drip_pipeline.domain.validate import validate
+from drip_pipeline.engine.split_tests import keep_tests
+from drip_pipeline.engine.step_rows import canvas_with_step_ids, step_rows
+from drip_pipeline.engine.workspaces import workspace_named
+from drip_pipeline.errors import CampaignAmbiguous, DefinitionInvalid
+
+PublishStatus = Literal["published", "unchanged", "dry_run"]
+
+
+@dataclass(frozen=True, slots=True)
+class PublishReport:
+    """What publishing did. `warnings` forbid nothing; `version` is the one newcomers enter (or would)."""
+
+    campaign_id: UUID | None
+    name: str
+    version: int
+    status: PublishStatus
+    warnings: Sequence[Problem] = field(default_factory=tuple)
+    entered: int = 0
+    """People who had enrolled before there was anything to enter, and who are in now."""
+
+
+def publish(
+    database: Database,
+    source: str | Mapping[str, Any],
+    *,
+    now: datetime,
+    channels: frozenset[str],
+    workspace: str | None = None,
+    campaign_id: UUID | None = None,
+    dry_run: bool = False,
+    description: str | None = None,
+    change_type: str = "published",
+) -> PublishReport:
+    """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
+
+    `channels` are those that messages can be sent over; `campaign_id` publishes into that campaign, whatever its name.
+    Raises DefinitionInvalid with every problem at once.
+    """
+    definition = complete(load_definition(source))
+    with database.transaction() as connection:
+        workspace_id = workspace_named(connection, workspace or definition.workspace)
+        problems = validate(
+            definition,
+            known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
+            available_channels=channels,
+        )
+        if errors_in(problems):
+            raise DefinitionInvalid(errors_in(problems), name=definition.name)
+        report = publish_valid(
+            connection,
+            definition,
+            workspace_id=workspace_id,
+            campaign_id=campaign_id,
+            warnings=problems,
+            now=now,
+            description=description,
+            change_type=change_type,
+        )
+        if dry_run:
+            connection.rollback()
+            status: PublishStatus = "unchanged" if report.status == "unchanged" else "dry_run"
+            return PublishReport(
+                report.campaign_id if status == "unchanged" else None,
+                report.name,
+                report.version,
+                status,
+                report.warnings,
+            )
+    return report
+
+
+def publish_valid(
+    connection: Connection,
+    definition: CampaignDefinition,
+    *,
+    workspace_id: UUID,
+    campaign_id: UUID | None,
+    warnings: Sequence[Problem] = (),
+    now: datetime,
+    description: str | None = None,
+    change_type: str = "published",
+    enter: bool = True,
+) -> PublishReport:
+    """Write a definition that was found valid. `enter` lets people in who enrolled before."""
+    campaign = _campaign(connection, workspace_id, definition, campaign_id, now)
+    wanted = definition_hash(definition)
+    current = publish_db.published_hash(connection, campaign)
+    if current is not None and current[0] == wanted:
+        publish_db.activate(connection, campaign, now)
+        return PublishReport(
+            campaign, definition.name, current[1], "unchanged", tuple(warnings)
+        )
+    version = _write(
+        connection, campaign, definition, wanted, now, description=description, change_type=change_type
+    )
+    entered = publish_db.adopt_enrollments(connection, campaign) if enter else 0
+    return PublishReport(
+        campaign, definition.name, version, "published", tuple(warnings), entered
+    )
+
+
+def _campaign(
+    connection: Connection,
+    workspace_id: UUID,
+    definition: CampaignDefinition,
+    campaign_id: UUID | None,
+    now: datetime,
+) -> UUID:
+    found = publish_db.lock_campaigns(
+        connection, workspace_id, name=definition.name, campaign_id=campaign_id
+    )
+    if len(found) > 1:
+        raise CampaignAmbiguous(definition.name, len(found))
+    if found:
+        existing: UUID = found[0]["id"]
+        return existing
+    return publish_db.insert_campaign(
+        connection,
+        workspace_id,
+        name=definition.name,
+        sequence_type=definition.sequence_type,
+        now=now,
+    )
+
+
+def _write(
+    connection: Connection,
+    campaign_id: UUID,
+    definition: CampaignDefinition,
+    wanted_hash: str,
+    now: datetime,
+    *,
+    description: str | None,
+    change_type: str,
+) -> int:
+    rows, split_of_node = step_rows(definition)
+    step_ids = publish_db.write_steps(
+        connection, campaign_id, rows, split_of_node=split_of_node, now=now
+    )
+    names = {node_id: str(step_id) for node_id, step_id in step_ids.items()}
+    publish_db.update_campaign(
+        connection,
+        campaign_id,
+        name=definition.name,
+        description=definition.description,
+        campaign_type=definition.campaign_type,
+        sequence_type=definition.sequence_type,
+        goal=definition.goal,
+        goal_metric=definition.goal_metric,
+        goal_target=definition.goal_target,
+        tags=list(definition.tags),
+        ab_test_config=definition.ab_test_config,
+        canvas_data=canvas_with_step_ids(definition, names),
+        settings=_settings(definition),
+        total_steps=len(rows),
+        now=now,
+    )
+    graph = compile_graph(definition, names)
+    version_id = publish_db.snapshot(
+        connection, campaign_id, description=description, change_type=change_type, now=now
+    )
+    version = publish_db.complete_version(
+        connection,
+        version_id,
+        graph=graph.to_dict(),
+        definition=definition.to_dict(),
+        definition_hash=wanted_hash,
+        graph_hash=graph_hash(definition),
+        waits_for=sorted(graph.waits_for()),
+        status="active",
+    )
+    keep_tests(connection, campaign_id, definition, graph, version=version, now=now)
+    return version
+
+
+def _settings(definition: CampaignDefinition) -> dict[str, Any]:
+    """What the file says that has no column of its own."""
+    told = definition.to_dict()
+    kept = ("re_entry", "timezone", "resume_spread_minutes", "workspace")
+    return {key: told[key] for key in kept if key in told}

@@ -1,0 +1,82 @@
+-- name: find_campaigns
+-- Campaigns with this id or exact name, those in use before archived ones.
+SELECT
+    c.id, c.workspace_id, w.name AS workspace, c.name, c.status, c.campaign_type, c.version, c.published_version,
+    c.settings
+FROM drip_campaigns c
+JOIN workspaces w ON w.id = c.workspace_id
+WHERE c.id = CAST(%(id)s AS uuid) OR c.name = CAST(%(wanted)s AS text)
+ORDER BY c.status = 'archived', c.created_at, c.id;
+
+-- name: lock_campaign_for_entry
+-- The campaign as it is now, held so that it can neither be archived nor published anew while people are let in.
+SELECT c.status, c.published_version
+FROM drip_campaigns c
+WHERE c.id = CAST(%(campaign_id)s AS uuid)
+FOR SHARE;
+
+-- name: list_campaigns
+-- All campaigns with how many people are in which state.
+SELECT
+    c.id, c.name, w.name AS workspace, c.status, c.campaign_type, c.published_version AS version,
+    coalesce(p.active, 0) AS active, coalesce(p.completed, 0) AS completed, coalesce(p.exited, 0) AS exited,
+    coalesce(p.failed, 0) AS failed, c.updated_at
+FROM drip_campaigns c
+JOIN workspaces w ON w.id = c.workspace_id
+LEFT JOIN (
+    SELECT
+        s.campaign_id,
+        count(*) FILTER (WHERE s.workflow_status IN ('running', 'waiting', 'paused')) AS active,
+        count(*) FILTER (WHERE s.workflow_status = 'completed') AS completed,
+        count(*) FILTER (WHERE s.workflow_status = 'exited') AS exited,
+        count(*) FILTER (WHERE s.workflow_status = 'failed') AS failed
+    FROM campaign_workflow_states s
+    GROUP BY s.campaign_id
+) p ON p.campaign_id = c.id
+WHERE CAST(%(workspace)s AS text) IS NULL OR w.name = CAST(%(workspace)s AS text)
+ORDER BY c.status = 'archived', c.name, c.created_at, c.id;
+
+-- name: list_versions
+-- The versions of a campaign, newest first; only a published one has a graph that people can walk.
+SELECT
+    v.version, v.change_type, v.change_description, v.created_at, v.compiled_graph IS NOT NULL AS is_published
+FROM campaign_versions v
+WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid)
+ORDER BY v.version DESC;
+
+-- name: people_by_node
+-- Where the people of a campaign stand, all versions together.
+SELECT s.current_node_id AS node_id, s.workflow_status AS status, count(*) AS people
+FROM campaign_workflow_states s
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+GROUP BY s.current_node_id, s.workflow_status;
+
+-- name: people_passed_by_node
+-- How many people have passed each node: it is on their way, and they do not stand there any more.
+SELECT p.node_id, count(*) AS people
+FROM campaign_workflow_states s
+CROSS JOIN LATERAL (SELECT DISTINCT jsonb_array_elements_text(s.execution_path) AS node_id) p
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND NOT (
+      p.node_id = s.current_node_id AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+  )
+GROUP BY p.node_id;
+
+-- name: set_campaign_status
+-- Moves a campaign to another status if it is in one of the given ones.
+UPDATE drip_campaigns c
+SET status = CAST(%(status)s AS text), updated_at = CAST(%(now)s AS timestamptz)
+WHERE c.id = CAST(%(campaign_id)s AS uuid) AND c.status = ANY(CAST(%(from_statuses)s AS text []))
+RETURNING c.id;
+
+-- name: snapshot_archived_campaign
+-- The last entry of a campaign's history.
+SELECT create_campaign_version_snapshot(
+    CAST(%(campaign_id)s AS uuid), 'Archived', 'archived', CAST(%(now)s AS timestamptz)
+) AS version_id;
+
+-- name: batch_of_ledger
+-- One executed batch, if the ledger knows it.
+SELECT b.id, b.kind, b.outcome, b.size
+FROM campaign_batches b
+WHERE b.id = CAST(%(batch_id)s AS uuid);

@@ -1,0 +1,125 @@
+-- name: create_imported_contacts
+-- Where the rows of an imported file stand before they become contacts; goes with the connection.
+CREATE TEMPORARY TABLE imported_contacts (
+    line_number bigint PRIMARY KEY,
+    email text NOT NULL,
+    name text,
+    company text,
+    phone text,
+    job_title text,
+    ai_score integer,
+    status text,
+    tags text [],
+    custom_fields jsonb NOT NULL,
+    last_interaction timestamptz,
+    is_unsubscribed boolean NOT NULL
+);
+
+-- name: analyze_imported_contacts
+-- Without figures the planner takes the table for tiny and joins it row by row.
+ANALYZE imported_contacts;
+
+-- name: set_aside_repeated_contacts
+-- An address that stands in the file more than once: the last line counts, the others are noted.
+WITH repeated AS (
+    DELETE FROM imported_contacts i
+    USING (
+        SELECT r.line_number, row_number() OVER (PARTITION BY r.email ORDER BY r.line_number DESC) AS place
+        FROM imported_contacts r
+    ) n
+    WHERE n.line_number = i.line_number AND n.place > 1
+    RETURNING i.line_number
+)
+
+INSERT INTO rejected_contacts (workspace_id, source, line_number, reason, rejected_at)
+SELECT
+    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, 'repeated_email',
+    CAST(%(now)s AS timestamptz)
+FROM repeated r
+ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
+
+-- name: insert_imported_contacts
+-- People of these lines whom the workspace does not know, however their address is spelt there.
+INSERT INTO contacts (
+    workspace_id, email, name, company, phone, job_title, ai_score, status, tags, custom_fields, last_interaction,
+    created_at, updated_at
+)
+SELECT
+    CAST(%(workspace_id)s AS uuid), i.email, i.name, i.company, i.phone, i.job_title, coalesce(i.ai_score, 0),
+    coalesce(i.status, 'prospect'), coalesce(i.tags, '{}'), i.custom_fields, i.last_interaction,
+    CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+FROM imported_contacts i
+WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
+  AND NOT EXISTS (
+      SELECT FROM contacts k
+      WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+  )
+ON CONFLICT (workspace_id, email) DO NOTHING;
+
+-- name: update_imported_contacts
+-- People of these lines whom the workspace knows. What the file does not say stays: an empty cell changes nothing, tags
+-- are added, custom fields are merged. Who is already as the file says is not written.
+WITH known AS MATERIALIZED (
+    SELECT DISTINCT ON (i.line_number) k.id AS contact_id, i.*
+    FROM imported_contacts i
+    JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+    WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
+    ORDER BY i.line_number, k.email = i.email DESC, k.created_at, k.id
+)
+
+UPDATE contacts k
+SET name = coalesce(i.name, k.name),
+    company = coalesce(i.company, k.company),
+    phone = coalesce(i.phone, k.phone),
+    job_title = coalesce(i.job_title, k.job_title),
+    ai_score = coalesce(i.ai_score, k.ai_score),
+    status = coalesce(i.status, k.status),
+    tags = CASE
+        WHEN i.tags IS NULL OR k.tags @> i.tags THEN k.tags
+        ELSE coalesce(k.tags, '{}') || ARRAY(SELECT t FROM unnest(i.tags) AS t WHERE t <> ALL(coalesce(k.tags, '{}')))
+    END,
+    custom_fields = coalesce(k.custom_fields, '{}') || i.custom_fields,
+    last_interaction = coalesce(i.last_interaction, k.last_interaction),
+    updated_at = CAST(%(now)s AS timestamptz)
+FROM known i
+WHERE k.id = i.contact_id
+  AND (
+      (
+          coalesce(i.name, k.name), coalesce(i.company, k.company), coalesce(i.phone, k.phone),
+          coalesce(i.job_title, k.job_title), coalesce(i.ai_score, k.ai_score), coalesce(i.status, k.status),
+          coalesce(k.custom_fields, '{}') || i.custom_fields, coalesce(i.last_interaction, k.last_interaction)
+      ) IS DISTINCT FROM (
+          k.name, k.company, k.phone, k.job_title, k.ai_score, k.status, coalesce(k.custom_fields, '{}'),
+          k.last_interaction
+      )
+      OR NOT coalesce(k.tags, '{}') @> coalesce(i.tags, '{}')
+  );
+
+-- name: suppress_imported_contacts
+-- People of these lines who have unsubscribed: from everything, on every channel.
+INSERT INTO campaign_suppressions (workspace_id, contact_id, address, reason, source, created_at)
+SELECT k.workspace_id, k.id, k.email, 'unsubscribed', 'import', CAST(%(now)s AS timestamptz)
+FROM imported_contacts i
+JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+WHERE i.is_unsubscribed
+  AND i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
+ON CONFLICT DO NOTHING;
+
+-- name: imported_contacts_between
+-- How many rows of the file stand in these lines.
+SELECT count(*) AS people
+FROM imported_contacts i
+WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint);
+
+-- name: forget_rejected_contacts
+-- What an earlier import of the same file set aside: the file may have been corrected since.
+DELETE FROM rejected_contacts r
+WHERE r.workspace_id = CAST(%(workspace_id)s AS uuid) AND r.source = CAST(%(source)s AS text);
+
+-- name: keep_rejected_contacts
+-- Lines that could not be taken, with their reasons.
+INSERT INTO rejected_contacts (workspace_id, source, line_number, reason, rejected_at)
+SELECT
+    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text [])) AS r (line_number, reason)
+ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
