@@ -40,7 +40,7 @@ SCANNER_MARKS: Final = (
 )
 """Parts of agents, in small letters, that only programs carry."""
 
-_ROBOT: Final = re.compile(r"bot\b|crawler|spider")
+_ROBOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider")  # CUBOT makes telephones
 _TABLET: Final = re.compile(r"ipad|tablet|kindle|silk/|android(?!.*mobile)")
 _PHONE: Final = re.compile(r"iphone|ipod|mobile|android|windows phone|blackberry")
 _DESKTOP: Final = re.compile(r"windows|macintosh|x11|linux|cros|thunderbird|outlook")

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any, Final, Literal
 
 import orjson
@@ -39,7 +40,7 @@ _READ_AS: Final[Mapping[Kind, Callable[[str], Any]]] = {
 }
 
 
-class Rejected(Exception):  # noqa: N818 - names what is the matter, and never leaves this room
+class Rejected(Exception):
     """A row that cannot be taken; the argument is the reason's word."""
 
 
@@ -203,6 +204,8 @@ def _value(cell: Any) -> Any:
     """A typed cell as a custom field."""
     if isinstance(cell, str):
         return cell.strip() or None
+    if isinstance(cell, Decimal):
+        return int(cell) if cell == cell.to_integral_value() else float(cell)
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return cell

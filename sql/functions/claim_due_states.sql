@@ -2,11 +2,16 @@
 -- caller's transaction ends, so the engine advances them in the same transaction and needs no lease.
 --
 -- Campaigns take turns: each with due work gets an equal share of the batch, so a million due people in one do not starve
--- the others, and a paused campaign is never scanned. The MATERIALIZED steps are there because the planner otherwise
--- pulls the lock above the limit and locks rows that it then throws away.
+-- the others, and a paused campaign is never scanned. With more due campaigns than places, those whose people have waited
+-- longest go first. The MATERIALIZED steps are there because the planner otherwise pulls the lock above the limit and
+-- locks rows that it then throws away.
 --
 -- Enrolments that an application paused or unsubscribed come along with their status: the engine parks or ends them, so
--- that they do not stand at the head of the queue for ever.
+-- that they do not stand at the head of the queue for ever. States without a version belong to a campaign that is not
+-- published yet.
+--
+-- Shards never meet: a state belongs to the shard that a hash of its id names. The hash is cut to 31 bits, since abs() of
+-- the smallest integer is an error.
 CREATE OR REPLACE FUNCTION claim_due_states(
     p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1
 )
@@ -28,13 +33,18 @@ AS $$
     WITH due AS MATERIALIZED (
         SELECT c.id
         FROM drip_campaigns c
-        WHERE c.status = 'active'
-          AND EXISTS (
-              SELECT FROM campaign_workflow_states s
-              WHERE s.campaign_id = c.id
-                AND s.workflow_status IN ('running', 'waiting')
-                AND s.next_execution_at <= p_now
-          )
+        CROSS JOIN LATERAL (
+            SELECT s.next_execution_at
+            FROM campaign_workflow_states s
+            WHERE s.campaign_id = c.id
+              AND s.workflow_status IN ('running', 'waiting')
+              AND s.next_execution_at <= p_now
+            ORDER BY s.next_execution_at
+            LIMIT 1
+        ) oldest
+        WHERE c.status = 'active' AND c.published_version IS NOT NULL
+        ORDER BY oldest.next_execution_at, c.id
+        LIMIT p_batch_size
     ),
     picked AS MATERIALIZED (
         SELECT s.*
@@ -47,12 +57,12 @@ AS $$
             WHERE w.campaign_id = d.id
               AND w.workflow_status IN ('running', 'waiting')
               AND w.next_execution_at <= p_now
-              AND (p_shards = 1 OR abs(hashtext(w.id::text)) % p_shards = p_shard)
+              AND w.campaign_version IS NOT NULL
+              AND (p_shards = 1 OR (hashtext(w.id::text) & 2147483647) % p_shards = p_shard)
             ORDER BY w.next_execution_at
-            LIMIT greatest(1, p_batch_size / greatest(1, (SELECT count(*) FROM due)))
+            LIMIT p_batch_size / greatest(1, (SELECT count(*) FROM due))
             FOR UPDATE SKIP LOCKED
         ) s
-        LIMIT p_batch_size
     )
     SELECT
         p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
@@ -61,8 +71,9 @@ AS $$
     JOIN campaign_enrollments e ON e.id = p.id
 $$;
 
--- The specification's claim: due states of active campaigns and active enrolments, oldest first, locked.
-CREATE OR REPLACE FUNCTION get_next_workflow_executions(batch_size integer, p_now timestamptz DEFAULT now())
+-- The specification's claim: due states of active campaigns and active enrolments, oldest first, locked until the
+-- caller's transaction ends.
+CREATE OR REPLACE FUNCTION get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamptz DEFAULT now())
 RETURNS SETOF campaign_workflow_states
 LANGUAGE sql
 ROWS 1000

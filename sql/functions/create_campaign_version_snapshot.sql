@@ -1,5 +1,6 @@
--- Snapshots the campaign, its steps and its canvas under the next version number. Numbers are taken under the campaign's
--- row lock: two people who publish at once get one number after the other.
+-- Snapshots the campaign, its steps and its canvas under the next version number, and returns the new row's id. Numbers
+-- are taken under the campaign's row lock: two people who publish at once get one number after the other. Where the
+-- platform knows who is signed in, that is the author.
 CREATE OR REPLACE FUNCTION create_campaign_version_snapshot(
     p_campaign_id uuid,
     p_description text DEFAULT NULL,
@@ -14,10 +15,18 @@ DECLARE
     campaign drip_campaigns;
     next_version integer;
     version_id uuid;
+    author uuid := p_created_by;
 BEGIN
     SELECT * INTO campaign FROM drip_campaigns c WHERE c.id = p_campaign_id FOR UPDATE;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'campaign % does not exist', p_campaign_id USING ERRCODE = 'no_data_found';
+    END IF;
+    IF author IS NULL
+        AND to_regnamespace('auth') IS NOT NULL
+        AND has_schema_privilege('auth', 'USAGE')
+        AND to_regprocedure('auth.uid()') IS NOT NULL
+    THEN
+        EXECUTE 'SELECT auth.uid()' INTO author;
     END IF;
     SELECT coalesce(max(v.version), 0) + 1 INTO next_version
     FROM campaign_versions v WHERE v.campaign_id = p_campaign_id;
@@ -36,7 +45,7 @@ BEGIN
             ),
             '[]'
         ),
-        campaign.canvas_data, p_description, p_change_type, p_created_by, p_now
+        campaign.canvas_data, p_description, p_change_type, author, p_now
     )
     RETURNING id INTO version_id;
     RETURN version_id;

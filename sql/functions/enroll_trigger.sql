@@ -1,9 +1,62 @@
 -- Inserting an enrolment, from SQL or from an application, puts the person at the entry of the version that newcomers
 -- enter. Statement-level: one INSERT of 100,000 rows costs one pass. A campaign that was never published gives no state;
 -- publishing it takes in the people who wait.
+--
+-- The triggers run with the rights of the tables' owner: an application's role, or a signed-in user under row-level
+-- security, may insert an enrolment without any right to write states and events.
+
+-- Makes the states of enrolments that have none yet, and says how many. Publishing calls it for people who enrolled in a
+-- draft. People of another workspace than the campaign's, whom an older application let in, get none.
+CREATE OR REPLACE FUNCTION enter_enrollments(p_enrollment_ids uuid [])
+RETURNS bigint
+LANGUAGE sql
+AS $$
+    WITH enrolled AS MATERIALIZED (
+        SELECT
+            e.id, e.campaign_id, e.contact_id, p.workspace_id, e.status,
+            coalesce(e.started_at, e.created_at, now()) AS started_at
+        FROM unnest(p_enrollment_ids) AS i (id)
+        JOIN campaign_enrollments e ON e.id = i.id
+        JOIN contacts p ON p.id = e.contact_id
+    ),
+    -- The graph is large and stored compressed: it is opened once a campaign, not once a person.
+    entries AS MATERIALIZED (
+        SELECT
+            c.id, c.workspace_id, v.version, v.compiled_graph ->> 'entry_node_id' AS entry_node_id
+        FROM drip_campaigns c
+        JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
+        WHERE c.id IN (SELECT e.campaign_id FROM enrolled e) AND v.compiled_graph IS NOT NULL
+    ),
+    entered AS (
+        INSERT INTO campaign_workflow_states (
+            id, enrollment_id, campaign_id, contact_id, workspace_id, campaign_version, current_node_id,
+            workflow_status, started_at, next_execution_at, node_entered_at
+        )
+        SELECT
+            e.id, e.id, e.campaign_id, e.contact_id, n.workspace_id, n.version, n.entry_node_id,
+            CASE e.status WHEN 'paused' THEN 'paused' ELSE 'running' END, e.started_at, e.started_at, e.started_at
+        FROM enrolled e
+        JOIN entries n ON n.id = e.campaign_id AND n.workspace_id = e.workspace_id
+        ON CONFLICT (id) DO NOTHING
+        RETURNING id, campaign_id, contact_id, workspace_id, campaign_version, current_node_id, started_at
+    ),
+    logged AS (
+        INSERT INTO campaign_events (
+            campaign_id, enrollment_id, contact_id, event_type, event_source, node_id, created_at, workspace_id,
+            campaign_version
+        )
+        SELECT
+            n.campaign_id, n.id, n.contact_id, 'enrollment_started', 'system', n.current_node_id, n.started_at,
+            n.workspace_id, n.campaign_version
+        FROM entered n
+    )
+    SELECT count(*) FROM entered
+$$;
+
 CREATE OR REPLACE FUNCTION create_workflow_state_on_enrollment()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 AS $$
 DECLARE
     stranger record;
@@ -24,64 +77,56 @@ BEGIN
 END
 $$;
 
--- Makes the states of enrolments that have none yet. Publishing calls it for people who enrolled in a draft.
-CREATE OR REPLACE FUNCTION enter_enrollments(p_enrollment_ids uuid[])
-RETURNS bigint
-LANGUAGE sql
+-- An application does not know the column; the engine's own statements fill it and skip this.
+CREATE OR REPLACE FUNCTION fill_enrollment_workspace()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
 AS $$
-    WITH entering AS (
-        SELECT
-            e.id, e.campaign_id, e.contact_id, e.status, e.started_at, c.workspace_id, c.published_version,
-            v.compiled_graph ->> 'entry_node_id' AS entry_node_id
-        FROM unnest(p_enrollment_ids) AS i (id)
-        JOIN campaign_enrollments e ON e.id = i.id
-        JOIN drip_campaigns c ON c.id = e.campaign_id
-        JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
-        WHERE v.compiled_graph IS NOT NULL
-    ),
-    entered AS (
-        INSERT INTO campaign_workflow_states (
-            id, enrollment_id, campaign_id, contact_id, workspace_id, campaign_version, current_node_id,
-            workflow_status, started_at, next_execution_at, node_entered_at
-        )
-        SELECT
-            n.id, n.id, n.campaign_id, n.contact_id, n.workspace_id, n.published_version, n.entry_node_id,
-            CASE n.status WHEN 'paused' THEN 'paused' ELSE 'running' END, n.started_at, n.started_at, n.started_at
-        FROM entering n
-        ON CONFLICT (id) DO NOTHING
-        RETURNING id, campaign_id, contact_id, workspace_id, campaign_version, current_node_id, started_at
-    ),
-    logged AS (
-        INSERT INTO campaign_events (
-            campaign_id, enrollment_id, contact_id, event_type, event_source, node_id, created_at, workspace_id,
-            campaign_version
-        )
-        SELECT
-            n.campaign_id, n.id, n.contact_id, 'enrollment_started', 'system', n.current_node_id, n.started_at,
-            n.workspace_id, n.campaign_version
-        FROM entered n
-    )
-    SELECT count(*) FROM entered
-$$;
-
-DO $$
-DECLARE
-    old record;
 BEGIN
-    -- The specification's own trigger was per row, under a name that is not known for sure.
-    FOR old IN
-        SELECT t.tgname
-        FROM pg_trigger t
-        JOIN pg_proc p ON p.oid = t.tgfoid
-        WHERE t.tgrelid = 'campaign_enrollments'::regclass
-          AND NOT t.tgisinternal
-          AND p.proname = 'create_workflow_state_on_enrollment'
-    LOOP
-        EXECUTE format('DROP TRIGGER %I ON campaign_enrollments', old.tgname);
-    END LOOP;
-    CREATE TRIGGER create_workflow_state_on_enrollment
-        AFTER INSERT ON campaign_enrollments
-        REFERENCING NEW TABLE AS new_enrollments
-        FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();
+    NEW.workspace_id := (SELECT c.workspace_id FROM drip_campaigns c WHERE c.id = NEW.campaign_id);
+    RETURN NEW;
 END
 $$;
+
+-- A state that an application inserts by the specification's columns alone: its id is its enrolment's, and it runs in
+-- the version that newcomers enter.
+CREATE OR REPLACE FUNCTION fill_workflow_state()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+AS $$
+BEGIN
+    NEW.id := NEW.enrollment_id;
+    SELECT c.workspace_id, coalesce(NEW.campaign_version, c.published_version)
+    INTO NEW.workspace_id, NEW.campaign_version
+    FROM drip_campaigns c WHERE c.id = NEW.campaign_id;
+    IF NEW.workflow_status IN ('running', 'waiting') THEN
+        NEW.next_execution_at := coalesce(NEW.next_execution_at, NEW.wait_until, NEW.started_at);
+    END IF;
+    RETURN NEW;
+END
+$$;
+
+-- A function that runs with its owner's rights looks nowhere but in the schema that it was made in.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION create_workflow_state_on_enrollment() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION fill_enrollment_workspace() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION fill_workflow_state() SET search_path = %I, pg_temp', current_schema());
+END
+$$;
+
+CREATE OR REPLACE TRIGGER create_workflow_state_on_enrollment
+    AFTER INSERT ON campaign_enrollments
+    REFERENCING NEW TABLE AS new_enrollments
+    FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();
+
+CREATE OR REPLACE TRIGGER fill_enrollment_workspace
+    BEFORE INSERT ON campaign_enrollments
+    FOR EACH ROW WHEN (NEW.workspace_id IS NULL) EXECUTE FUNCTION fill_enrollment_workspace();
+
+CREATE OR REPLACE TRIGGER fill_workflow_state
+    BEFORE INSERT ON campaign_workflow_states
+    FOR EACH ROW WHEN (NEW.id <> NEW.enrollment_id OR NEW.workspace_id IS NULL)
+    EXECUTE FUNCTION fill_workflow_state();

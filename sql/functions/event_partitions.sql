@@ -1,34 +1,49 @@
--- Makes the log's partitions for the month of p_now and the next one, if they are missing, and returns how many were
--- made. Rows that fell into the default partition meanwhile move into the new one.
+-- Makes the log's partitions for the month of p_now and the next one, and for earlier months (ten years back) whose
+-- events fell into the default partition; returns how many were made. The rows move into the new partition.
 CREATE OR REPLACE FUNCTION ensure_event_partitions(p_now timestamptz)
 RETURNS integer
 LANGUAGE plpgsql
 AS $$
 DECLARE
+    this_month timestamp := date_trunc('month', p_now AT TIME ZONE 'UTC');
+    missing timestamp [];
     month_start timestamptz;
+    month_end timestamptz;
     partition_name text;
     made integer := 0;
 BEGIN
-    FOR month_start IN
-        SELECT (date_trunc('month', p_now AT TIME ZONE 'UTC') + make_interval(months => ahead)) AT TIME ZONE 'UTC'
-        FROM generate_series(0, 1) AS ahead
-    LOOP
-        partition_name := 'campaign_events_' || to_char(month_start AT TIME ZONE 'UTC', 'YYYY_MM');
+    -- Months are UTC's; a difference of a month in another time zone would end on another day.
+    SELECT array_agg(m.month ORDER BY m.month) INTO missing
+    FROM (
+        SELECT this_month + make_interval(months => ahead) AS month FROM generate_series(0, 1) AS ahead
+        UNION
+        SELECT date_trunc('month', d.created_at AT TIME ZONE 'UTC')
+        FROM campaign_events_default d
+        WHERE d.created_at >= (this_month - interval '10 years') AT TIME ZONE 'UTC'
+          AND d.created_at < this_month AT TIME ZONE 'UTC'
+    ) m
+    WHERE to_regclass('campaign_events_' || to_char(m.month, 'YYYY_MM')) IS NULL;
+    IF missing IS NULL THEN
+        RETURN 0;
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_event_partitions'));
+    -- Nobody may add a row of these months between the move and the attaching.
+    LOCK TABLE campaign_events_default IN ACCESS EXCLUSIVE MODE;
+    FOR i IN 1 .. cardinality(missing) LOOP
+        partition_name := 'campaign_events_' || to_char(missing[i], 'YYYY_MM');
         CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
-        PERFORM pg_advisory_xact_lock(hashtext('ensure_event_partitions'));
-        CONTINUE WHEN to_regclass(partition_name) IS NOT NULL;
+        month_start := missing[i] AT TIME ZONE 'UTC';
+        month_end := (missing[i] + interval '1 month') AT TIME ZONE 'UTC';
         EXECUTE format('CREATE TABLE %I (LIKE campaign_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', partition_name);
         EXECUTE format(
             'WITH moved AS (DELETE FROM campaign_events_default WHERE created_at >= $1 AND created_at < $2 RETURNING *) '
             'INSERT INTO %I SELECT * FROM moved', partition_name
-        ) USING month_start, month_start + interval '1 month';
+        ) USING month_start, month_end;
         EXECUTE format(
             'ALTER TABLE campaign_events ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
-            partition_name, month_start, (month_start AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC'
+            partition_name, month_start, month_end
         );
-        IF (SELECT c.relrowsecurity FROM pg_class c WHERE c.oid = 'campaign_events'::regclass) THEN
-            EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', partition_name);
-        END IF;
+        PERFORM drip_protect_table(partition_name::regclass);
         made := made + 1;
     END LOOP;
     RETURN made;

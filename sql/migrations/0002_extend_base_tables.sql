@@ -1,76 +1,154 @@
 -- The specification's new columns on existing tables. Adding is idempotent: a database on which the specification's own
--- migration ran keeps its columns and data, and only what contradicts the decisions is relaxed.
+-- migration ran keeps its columns and data, and only what contradicts the decisions is changed.
 
 ALTER TABLE drip_campaigns
-    ADD COLUMN IF NOT EXISTS campaign_type text DEFAULT 'linear'
-        CHECK (campaign_type IN ('linear', 'branching', 'ab_test')),
+    ADD COLUMN IF NOT EXISTS campaign_type text DEFAULT 'linear',
     ADD COLUMN IF NOT EXISTS canvas_data jsonb DEFAULT '{"nodes": [], "edges": [], "viewport": {}}',
     ADD COLUMN IF NOT EXISTS ab_test_config jsonb,
-    ADD COLUMN IF NOT EXISTS ab_test_winner_id uuid REFERENCES campaign_steps (id) ON DELETE SET NULL,
+    ADD COLUMN IF NOT EXISTS ab_test_winner_id uuid,
     ADD COLUMN IF NOT EXISTS ab_test_completed_at timestamptz,
-    ADD COLUMN IF NOT EXISTS goal_metric text
-        CHECK (goal_metric IN ('open_rate', 'click_rate', 'reply_rate', 'conversion_rate', 'engagement_score')),
+    ADD COLUMN IF NOT EXISTS goal_metric text,
     ADD COLUMN IF NOT EXISTS goal_target numeric(5, 2),
     ADD COLUMN IF NOT EXISTS version integer DEFAULT 1,
-    ADD COLUMN IF NOT EXISTS parent_campaign_id uuid REFERENCES drip_campaigns (id) ON DELETE SET NULL,
-    -- Added by this project: which version newcomers enter (null until the first publish), the file's keys that have no
-    -- column of their own (re-entry policy, timezone …), and the hash that makes publishing idempotent.
+    ADD COLUMN IF NOT EXISTS parent_campaign_id uuid,
+    -- Added by this project: which version newcomers enter (null until the first publish), and the file's keys that have
+    -- no column of their own (re-entry policy, timezone …).
     ADD COLUMN IF NOT EXISTS published_version integer,
     ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}';
 
+-- Defaults, checks and keys get one form everywhere, also where the columns were there before.
+SELECT
+    drip_drop_constraints('drip_campaigns', 'c', 'campaign_type'),
+    drip_drop_constraints('drip_campaigns', 'c', 'goal_metric'),
+    drip_drop_constraints('drip_campaigns', 'f', 'ab_test_winner_id'),
+    drip_drop_constraints('drip_campaigns', 'f', 'parent_campaign_id');
+
+ALTER TABLE drip_campaigns
+    ALTER COLUMN campaign_type SET DEFAULT 'linear',
+    ALTER COLUMN canvas_data SET DEFAULT '{"nodes": [], "edges": [], "viewport": {}}',
+    ALTER COLUMN version SET DEFAULT 1,
+    ADD CONSTRAINT drip_campaigns_campaign_type_check CHECK (campaign_type IN ('linear', 'branching', 'ab_test')),
+    ADD CONSTRAINT drip_campaigns_goal_metric_check CHECK (
+        goal_metric IN ('open_rate', 'click_rate', 'reply_rate', 'conversion_rate', 'engagement_score')
+    ),
+    -- Publishing may drop a step that once won; the decision row keeps the winner's name.
+    ADD CONSTRAINT drip_campaigns_ab_test_winner_id_fkey
+        FOREIGN KEY (ab_test_winner_id) REFERENCES campaign_steps (id) ON DELETE SET NULL,
+    ADD CONSTRAINT drip_campaigns_parent_campaign_id_fkey
+        FOREIGN KEY (parent_campaign_id) REFERENCES drip_campaigns (id) ON DELETE SET NULL;
+
 ALTER TABLE campaign_steps
     ADD COLUMN IF NOT EXISTS node_id text,
-    ADD COLUMN IF NOT EXISTS node_type text
-        CHECK (node_type IN ('trigger', 'email', 'wait', 'condition', 'split', 'action', 'exit')),
+    ADD COLUMN IF NOT EXISTS node_type text,
     ADD COLUMN IF NOT EXISTS node_position jsonb DEFAULT '{"x": 0, "y": 0}',
-    ADD COLUMN IF NOT EXISTS channel_id uuid REFERENCES campaign_channels (id) ON DELETE SET NULL,
+    ADD COLUMN IF NOT EXISTS channel_id uuid,
     ADD COLUMN IF NOT EXISTS channel_config jsonb,
     ADD COLUMN IF NOT EXISTS variant_group text,
-    ADD COLUMN IF NOT EXISTS variant_percentage numeric(7, 4)
-        CHECK (variant_percentage >= 0 AND variant_percentage <= 100),
-    ADD COLUMN IF NOT EXISTS parent_split_id uuid REFERENCES campaign_steps (id) ON DELETE SET NULL,
+    ADD COLUMN IF NOT EXISTS variant_percentage numeric(7, 4),
+    ADD COLUMN IF NOT EXISTS parent_split_id uuid,
     ADD COLUMN IF NOT EXISTS conditional_branches jsonb,
     ADD COLUMN IF NOT EXISTS wait_config jsonb,
     ADD COLUMN IF NOT EXISTS action_config jsonb,
     -- Added by this project: what a node's configuration says beyond the specification's columns (trigger, split, exit).
     ADD COLUMN IF NOT EXISTS node_config jsonb;
 
--- Waits, triggers and exits are steps too, without a subject, and legacy steps keep their numbers when waits come between.
+SELECT
+    drip_drop_constraints('campaign_steps', 'c', 'node_type'),
+    drip_drop_constraints('campaign_steps', 'c', 'variant_percentage'),
+    drip_drop_constraints('campaign_steps', 'f', 'channel_id'),
+    drip_drop_constraints('campaign_steps', 'f', 'parent_split_id');
+
+-- Percentages may be fractional. The type is changed only where it has to be: views on the column stand in the way.
+DO $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM pg_attribute a
+        WHERE a.attrelid = 'campaign_steps'::regclass AND a.attname = 'variant_percentage'
+          AND format_type(a.atttypid, a.atttypmod) <> 'numeric(7,4)'
+    ) THEN
+        PERFORM drip_put_aside(false, 'campaign_steps');
+        ALTER TABLE campaign_steps ALTER COLUMN variant_percentage TYPE numeric(7, 4);
+        PERFORM drip_bring_back();
+    END IF;
+END
+$$;
+
+-- Waits, triggers and exits are steps too, without a subject or a text. Publishing takes the numbers off for a moment
+-- while it numbers the steps anew.
 ALTER TABLE campaign_steps
+    ALTER COLUMN step_number DROP NOT NULL,
+    ALTER COLUMN step_name DROP NOT NULL,
     ALTER COLUMN subject_line DROP NOT NULL,
     ALTER COLUMN email_body DROP NOT NULL,
-    ALTER COLUMN step_number DROP NOT NULL,
-    ALTER COLUMN variant_percentage TYPE numeric(7, 4);
+    ALTER COLUMN node_type DROP DEFAULT,
+    ALTER COLUMN node_position SET DEFAULT '{"x": 0, "y": 0}',
+    ADD CONSTRAINT campaign_steps_node_type_check
+        CHECK (node_type IN ('trigger', 'email', 'wait', 'condition', 'split', 'action', 'exit')),
+    ADD CONSTRAINT campaign_steps_variant_percentage_check
+        CHECK (variant_percentage >= 0 AND variant_percentage <= 100),
+    ADD CONSTRAINT campaign_steps_channel_id_fkey
+        FOREIGN KEY (channel_id) REFERENCES campaign_channels (id) ON DELETE SET NULL,
+    ADD CONSTRAINT campaign_steps_parent_split_id_fkey
+        FOREIGN KEY (parent_split_id) REFERENCES campaign_steps (id) ON DELETE SET NULL;
 
--- A database may have the specification's column without its check, or the other way about; one named index serves the
--- visual builder and keeps a node id unique within its campaign.
+-- A node id stands once in its campaign. Where copying steps left it twice, the first step keeps it.
+SELECT drip_update_quietly(
+    'campaign_steps',
+    $update$
+    UPDATE campaign_steps s
+    SET node_id = s.node_id || '_' || s.id
+    FROM (
+        SELECT
+            t.id,
+            row_number() OVER (PARTITION BY t.campaign_id, t.node_id ORDER BY t.step_number, t.created_at, t.id) AS nth
+        FROM campaign_steps t
+        WHERE t.node_id IS NOT NULL
+    ) r
+    WHERE r.id = s.id AND r.nth > 1
+    $update$
+);
+
+-- Serves the visual builder and publishing.
 DROP INDEX IF EXISTS idx_campaign_steps_node_id;
 CREATE UNIQUE INDEX idx_campaign_steps_node_id ON campaign_steps (campaign_id, node_id);
 
 ALTER TABLE campaign_enrollments
     -- One enrolment per (campaign, contact, entry key): re-entry gets a key, everybody else the empty one.
     ADD COLUMN IF NOT EXISTS entry_key text NOT NULL DEFAULT '',
+    -- The campaign's; filled by a trigger where an application does not say it.
     ADD COLUMN IF NOT EXISTS workspace_id uuid;
 
+-- Somebody who is only written to by text message has no address.
 ALTER TABLE campaign_enrollments ALTER COLUMN contact_email DROP NOT NULL;
 
--- The old key (campaign, contact) forbids re-entry. Its name differs between databases, so it is found by its columns.
+SELECT drip_update_quietly(
+    'campaign_enrollments',
+    $update$
+    UPDATE campaign_enrollments e
+    SET workspace_id = c.workspace_id
+    FROM drip_campaigns c
+    WHERE c.id = e.campaign_id AND e.workspace_id IS NULL
+    $update$
+);
+
+-- The old key (campaign, contact) forbids re-entry. It is a constraint or only an index, under a name that differs.
+SELECT drip_drop_constraints('campaign_enrollments', 'u', 'campaign_id', 'contact_id');
+
 DO $$
 DECLARE
-    old record;
+    earlier record;
 BEGIN
-    FOR old IN
-        SELECT c.conname
-        FROM pg_constraint c
-        WHERE c.conrelid = 'campaign_enrollments'::regclass
-          AND c.contype = 'u'
+    FOR earlier IN
+        SELECT x.indexrelid::regclass AS name
+        FROM pg_index x
+        WHERE x.indrelid = 'campaign_enrollments'::regclass
+          AND x.indisunique AND NOT x.indisprimary AND x.indnkeyatts = 2
           AND (
-              SELECT array_agg(a.attname::text ORDER BY a.attname)
-              FROM unnest(c.conkey) AS k (attnum)
-              JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum
+              SELECT array_agg(a.attname::text ORDER BY a.attname::text COLLATE "C")
+              FROM pg_attribute a WHERE a.attrelid = x.indrelid AND a.attnum = ANY (x.indkey)
           ) = ARRAY['campaign_id', 'contact_id']
     LOOP
-        EXECUTE format('ALTER TABLE campaign_enrollments DROP CONSTRAINT %I', old.conname);
+        EXECUTE format('DROP INDEX %s', earlier.name);
     END LOOP;
 END
 $$;
@@ -87,21 +165,9 @@ CREATE INDEX IF NOT EXISTS campaign_enrollments_contact ON campaign_enrollments 
 CREATE INDEX IF NOT EXISTS campaign_enrollments_held
     ON campaign_enrollments (campaign_id) WHERE status IN ('paused', 'unsubscribed', 'bounced');
 
--- sms and webhook are channels as well. The check is found by its column, whatever it is called.
-DO $$
-DECLARE
-    old record;
-BEGIN
-    FOR old IN
-        SELECT c.conname
-        FROM pg_constraint c
-        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
-        WHERE c.conrelid = 'campaign_channels'::regclass AND c.contype = 'c' AND a.attname = 'channel_category'
-    LOOP
-        EXECUTE format('ALTER TABLE campaign_channels DROP CONSTRAINT %I', old.conname);
-    END LOOP;
-    ALTER TABLE campaign_channels ADD CONSTRAINT campaign_channels_channel_category_check CHECK (
-        channel_category IN ('website', 'blog', 'social', 'email', 'video', 'advertising', 'sms', 'webhook')
-    );
-END
-$$;
+-- sms and webhook are channels as well.
+SELECT drip_drop_constraints('campaign_channels', 'c', 'channel_category');
+
+ALTER TABLE campaign_channels ADD CONSTRAINT campaign_channels_channel_category_check CHECK (
+    channel_category IN ('website', 'blog', 'social', 'email', 'video', 'advertising', 'sms', 'webhook')
+);

@@ -22,33 +22,33 @@ CREATE TABLE IF NOT EXISTS campaign_workflow_states (
     completed_at timestamptz
 );
 
--- Foreign keys, checks and secondary indexes of an earlier design go: a step that moves a person to another node would
--- re-check current_step_id, and each index costs a write. What they protected is held by the key to the enrolment.
+-- What an earlier design put on the table goes: a step that moves a person to another node would re-check
+-- current_step_id, and each index costs a write. What they protected is held by the key to the enrolment.
+SELECT drip_strip_table(
+    'campaign_workflow_states', 'id', 'enrollment_id', 'campaign_id', 'contact_id', 'current_node_id',
+    'current_step_id', 'workflow_status', 'execution_path', 'workflow_variables', 'wait_until', 'wait_for_event',
+    'retry_count', 'max_retries', 'assigned_variant', 'variant_assigned_at', 'started_at', 'last_executed_at',
+    'next_execution_at', 'completed_at'
+);
+
+-- The specification's trigger made states row by row, under a name that is not known for sure; the one that takes its
+-- place comes with the functions.
 DO $$
 DECLARE
-    old record;
+    earlier record;
 BEGIN
-    FOR old IN
-        SELECT c.conname
-        FROM pg_constraint c
-        WHERE c.conrelid = 'campaign_workflow_states'::regclass AND c.contype IN ('f', 'c')
+    FOR earlier IN
+        SELECT t.tgname
+        FROM pg_trigger t
+        JOIN pg_proc p ON p.oid = t.tgfoid
+        WHERE t.tgrelid = 'campaign_enrollments'::regclass
+          AND NOT t.tgisinternal
+          AND (
+              p.proname = 'create_workflow_state_on_enrollment'
+              OR p.prosrc ~* 'insert\s+into\s+("?public"?\.)?"?campaign_workflow_states'
+          )
     LOOP
-        EXECUTE format('ALTER TABLE campaign_workflow_states DROP CONSTRAINT %I', old.conname);
-    END LOOP;
-    FOR old IN
-        SELECT c.conname
-        FROM pg_constraint c
-        WHERE c.conrelid = 'campaign_workflow_states'::regclass AND c.contype = 'u'
-    LOOP
-        EXECUTE format('ALTER TABLE campaign_workflow_states DROP CONSTRAINT %I', old.conname);
-    END LOOP;
-    FOR old IN
-        SELECT i.relname
-        FROM pg_index x
-        JOIN pg_class i ON i.oid = x.indexrelid
-        WHERE x.indrelid = 'campaign_workflow_states'::regclass AND NOT x.indisprimary
-    LOOP
-        EXECUTE format('DROP INDEX %I', old.relname);
+        EXECUTE format('DROP TRIGGER %I ON campaign_enrollments', earlier.tgname);
     END LOOP;
 END
 $$;
@@ -69,39 +69,128 @@ ALTER TABLE campaign_workflow_states
     -- The batch of the ledger that moved the row last: what `requeue --batch` goes by.
     ADD COLUMN IF NOT EXISTS batch_id uuid;
 
--- Rows that an earlier design wrote: one row per enrolment, its id the enrolment's.
+-- Rows that an earlier design wrote: one row per enrolment, its id the enrolment's. Without a key to the enrolment there
+-- may be several, or some of enrolments that are gone. The row that moved last stays and keeps the others' contents.
 DELETE FROM campaign_workflow_states s
 WHERE NOT EXISTS (SELECT FROM campaign_enrollments e WHERE e.id = s.enrollment_id);
 
+CREATE TEMPORARY TABLE drip_earlier_states ON COMMIT DROP AS
+SELECT
+    s.id, s.enrollment_id, to_jsonb(s) AS contents,
+    row_number() OVER (
+        PARTITION BY s.enrollment_id
+        ORDER BY coalesce(s.last_executed_at, s.started_at) DESC NULLS LAST, s.id
+    ) AS nth
+FROM campaign_workflow_states s;
+
+SELECT drip_update_quietly(
+    'campaign_workflow_states',
+    $update$
+    UPDATE campaign_workflow_states s
+    SET workflow_variables = coalesce(s.workflow_variables, '{}') || jsonb_build_object('earlier_states', o.others)
+    FROM drip_earlier_states k
+    JOIN (
+        SELECT n.enrollment_id, jsonb_agg(n.contents ORDER BY n.nth) AS others
+        FROM drip_earlier_states n WHERE n.nth > 1 GROUP BY n.enrollment_id
+    ) o ON o.enrollment_id = k.enrollment_id
+    WHERE k.nth = 1 AND s.id = k.id
+    $update$
+);
+
 DELETE FROM campaign_workflow_states s
-USING campaign_workflow_states newer
-WHERE newer.enrollment_id = s.enrollment_id
-  AND (newer.started_at, newer.id) > (s.started_at, s.id);
+USING drip_earlier_states n
+WHERE n.id = s.id AND n.nth > 1;
 
-UPDATE campaign_workflow_states s SET id = s.enrollment_id WHERE s.id <> s.enrollment_id;
+ALTER TABLE campaign_workflow_states ALTER COLUMN current_node_id DROP NOT NULL;
 
-UPDATE campaign_workflow_states s
-SET workspace_id = c.workspace_id,
-    execution_path = coalesce(s.execution_path, '[]'),
-    workflow_variables = coalesce(s.workflow_variables, '{}'),
-    retry_count = coalesce(s.retry_count, 0),
-    max_retries = coalesce(s.max_retries, 3),
-    started_at = coalesce(s.started_at, e.started_at),
-    completed_at = CASE
-        WHEN s.workflow_status IN ('completed', 'exited', 'failed')
-            THEN coalesce(s.completed_at, s.last_executed_at, s.started_at, e.started_at)
-    END,
-    exit_reason = CASE WHEN s.workflow_status = 'exited' THEN coalesce(s.exit_reason, 'exit_condition') END,
-    next_execution_at = CASE
-        WHEN s.workflow_status IN ('completed', 'exited', 'failed') THEN NULL
-        ELSE coalesce(s.next_execution_at, s.wait_until, s.started_at, e.started_at)
-    END
-FROM campaign_enrollments e
-JOIN drip_campaigns c ON c.id = e.campaign_id
-WHERE e.id = s.enrollment_id;
+-- Words that the checks below and the vocabulary of events do not know.
+SELECT drip_update_quietly(
+    'campaign_workflow_states',
+    $update$
+    UPDATE campaign_workflow_states s
+    SET workflow_status = CASE
+            WHEN s.workflow_status IN ('running', 'waiting', 'paused', 'completed', 'failed', 'exited')
+                THEN s.workflow_status
+            ELSE 'running'
+        END,
+        wait_for_event = CASE s.wait_for_event
+            WHEN 'email_open' THEN 'email_opened'
+            WHEN 'open' THEN 'email_opened'
+            WHEN 'email_click' THEN 'email_clicked'
+            WHEN 'click' THEN 'email_clicked'
+            WHEN 'email_reply' THEN 'email_replied'
+            WHEN 'reply' THEN 'email_replied'
+            WHEN 'email_bounce' THEN 'email_bounced'
+            WHEN 'sms_reply' THEN 'sms_replied'
+            ELSE s.wait_for_event
+        END
+    WHERE s.workflow_status IS NULL
+       OR s.workflow_status NOT IN ('running', 'waiting', 'paused', 'completed', 'failed', 'exited')
+       OR s.wait_for_event IS NOT NULL
+    $update$
+);
+
+-- Everybody stays where they are: who is inside a wait leaves it when it ends and does not begin it anew, and who waits
+-- for an event without an end gets the end that waits have by default.
+SELECT drip_update_quietly(
+    'campaign_workflow_states',
+    $update$
+    UPDATE campaign_workflow_states s
+    SET id = s.enrollment_id,
+        workspace_id = c.workspace_id,
+        execution_path = coalesce(s.execution_path, '[]'),
+        workflow_variables = coalesce(s.workflow_variables, '{}'),
+        retry_count = coalesce(s.retry_count, 0),
+        max_retries = coalesce(s.max_retries, 3),
+        started_at = coalesce(s.started_at, e.started_at, now()),
+        completed_at = CASE
+            WHEN s.workflow_status IN ('completed', 'exited', 'failed')
+                THEN coalesce(s.completed_at, s.last_executed_at, s.started_at, e.started_at, now())
+        END,
+        exit_reason = CASE s.workflow_status WHEN 'exited' THEN 'exit_condition' END,
+        next_execution_at = CASE
+            WHEN s.workflow_status IN ('running', 'waiting') THEN coalesce(
+                s.next_execution_at,
+                s.wait_until,
+                CASE
+                    WHEN s.wait_for_event IS NOT NULL
+                        THEN coalesce(s.last_executed_at, s.started_at, e.started_at, now()) + interval '7 days'
+                END,
+                s.started_at, e.started_at, now()
+            )
+            ELSE s.next_execution_at
+        END,
+        resume_port = CASE
+            WHEN s.workflow_status NOT IN ('waiting', 'paused') OR p.id IS NULL THEN NULL
+            WHEN s.wait_for_event IS NOT NULL THEN 'timeout'
+            WHEN s.wait_until IS NOT NULL THEN 'default'
+        END,
+        steps_taken = CASE jsonb_typeof(s.execution_path)
+            WHEN 'array' THEN jsonb_array_length(s.execution_path) ELSE 0
+        END,
+        node_entered_at = coalesce(s.last_executed_at, s.started_at, e.started_at),
+        last_message_at = e.last_email_sent_at
+    FROM campaign_enrollments e
+    JOIN drip_campaigns c ON c.id = e.campaign_id
+    JOIN campaign_workflow_states w ON w.enrollment_id = e.id
+    LEFT JOIN campaign_steps p
+        ON p.campaign_id = w.campaign_id AND p.node_id = w.current_node_id AND p.node_type = 'wait'
+    WHERE e.id = s.enrollment_id
+    $update$
+);
 
 ALTER TABLE campaign_workflow_states
+    ALTER COLUMN id SET DEFAULT gen_random_uuid(),
+    ALTER COLUMN workflow_status SET DEFAULT 'running',
+    ALTER COLUMN execution_path SET DEFAULT '[]',
+    ALTER COLUMN workflow_variables SET DEFAULT '{}',
+    ALTER COLUMN retry_count SET DEFAULT 0,
+    ALTER COLUMN max_retries SET DEFAULT 3,
+    ALTER COLUMN started_at SET DEFAULT now(),
     ALTER COLUMN workspace_id SET NOT NULL,
+    ALTER COLUMN enrollment_id SET NOT NULL,
+    ALTER COLUMN campaign_id SET NOT NULL,
+    ALTER COLUMN contact_id SET NOT NULL,
     ALTER COLUMN workflow_status SET NOT NULL,
     ALTER COLUMN execution_path SET NOT NULL,
     ALTER COLUMN workflow_variables SET NOT NULL,
@@ -147,3 +236,5 @@ ALTER TABLE campaign_workflow_states SET (
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.05
 );
+
+SELECT drip_protect_table('campaign_workflow_states');

@@ -1,10 +1,23 @@
 -- The event log: what happened, partitioned by month and dropped by partition, never deleted in bulk. No foreign keys:
 -- its rows are written from rows that the engine holds locked, and an asset check counts orphans.
 
--- The specification's own migration made an ordinary table; its rows move over and the old table goes.
+-- The specification's own migration made an ordinary table; its rows, with columns that an application added, its
+-- triggers, grants and views move over, and the old table goes.
 DO $$
+DECLARE
+    earlier record;
 BEGIN
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = to_regclass('campaign_events')) = 'r' THEN
+        PERFORM drip_put_aside(true, 'campaign_events');
+        FOR earlier IN
+            SELECT c.conrelid::regclass AS name, c.conname
+            FROM pg_constraint c
+            WHERE c.contype = 'f' AND c.confrelid = 'campaign_events'::regclass
+        LOOP
+            -- The key of a partitioned log holds the time too, so that no foreign key can point at it.
+            RAISE NOTICE 'foreign key % of % is dropped: the event log is partitioned by time', earlier.conname, earlier.name;
+            EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', earlier.name, earlier.conname);
+        END LOOP;
         ALTER TABLE campaign_events RENAME TO campaign_events_before_partitions;
     END IF;
 END
@@ -35,37 +48,64 @@ CREATE TABLE IF NOT EXISTS campaign_events (
 CREATE TABLE IF NOT EXISTS campaign_events_default PARTITION OF campaign_events DEFAULT;
 
 DO $$
+DECLARE
+    extra record;
+    targets text;
+    origins text;
 BEGIN
     IF to_regclass('campaign_events_before_partitions') IS NOT NULL THEN
-        INSERT INTO campaign_events (
-            id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data,
-            user_agent, ip_address, device_type, location_data, created_at, workspace_id
-        )
+        FOR extra IN
+            SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type
+            FROM pg_attribute a
+            WHERE a.attrelid = 'campaign_events_before_partitions'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+              AND NOT EXISTS (
+                  SELECT FROM pg_attribute n
+                  WHERE n.attrelid = 'campaign_events'::regclass AND n.attname = a.attname AND NOT n.attisdropped
+              )
+            ORDER BY a.attnum
+        LOOP
+            EXECUTE format('ALTER TABLE campaign_events ADD COLUMN %I %s', extra.name, extra.type);
+        END LOOP;
         SELECT
-            o.id, o.campaign_id, o.enrollment_id, o.contact_id, o.event_type, coalesce(o.event_source, 'system'),
-            o.step_id, o.node_id, coalesce(o.event_data, '{}'), o.user_agent, o.ip_address, o.device_type,
-            o.location_data, coalesce(o.created_at, now()), c.workspace_id
-        FROM campaign_events_before_partitions o
-        LEFT JOIN drip_campaigns c ON c.id = o.campaign_id;
-        DROP TABLE campaign_events_before_partitions CASCADE;
+            string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum),
+            string_agg(
+                CASE a.attname
+                    WHEN 'event_source' THEN 'coalesce(o.event_source, ''system'')'
+                    WHEN 'event_data' THEN 'coalesce(o.event_data, ''{}'')'
+                    WHEN 'created_at' THEN 'coalesce(o.created_at, now())'
+                    WHEN 'workspace_id' THEN 'coalesce(o.workspace_id, c.workspace_id)'
+                    ELSE 'o.' || quote_ident(a.attname)
+                END,
+                ', ' ORDER BY a.attnum
+            )
+        INTO targets, origins
+        FROM pg_attribute a
+        WHERE a.attrelid = 'campaign_events_before_partitions'::regclass AND a.attnum > 0 AND NOT a.attisdropped;
+        IF NOT EXISTS (
+            SELECT FROM pg_attribute a
+            WHERE a.attrelid = 'campaign_events_before_partitions'::regclass AND a.attname = 'workspace_id'
+        ) THEN
+            targets := targets || ', workspace_id';
+            origins := origins || ', c.workspace_id';
+        END IF;
+        EXECUTE format(
+            'INSERT INTO campaign_events (%s) SELECT %s FROM campaign_events_before_partitions o '
+            'LEFT JOIN drip_campaigns c ON c.id = o.campaign_id',
+            targets, origins
+        );
+        DROP TABLE campaign_events_before_partitions;
     END IF;
 END
 $$;
 
-DO $$
-BEGIN
-    IF NOT EXISTS (
-        SELECT FROM pg_constraint c WHERE c.conrelid = 'campaign_events'::regclass AND c.contype = 'p'
-    ) THEN
-        ALTER TABLE campaign_events ADD CONSTRAINT campaign_events_pkey PRIMARY KEY (id, created_at);
-    END IF;
-END
-$$;
+ALTER TABLE campaign_events ADD CONSTRAINT campaign_events_pkey PRIMARY KEY (id, created_at);
 
 -- Serves "what happened to this person here", conditions on events, look-back of waits.
 CREATE INDEX IF NOT EXISTS idx_campaign_events_enrollment ON campaign_events (enrollment_id);
 -- Serves reading the log by time (assets, archive). BRIN: a thousandth of a btree, and appends cost nothing.
 CREATE INDEX IF NOT EXISTS idx_campaign_events_created ON campaign_events USING brin (created_at);
+
+SELECT drip_bring_back();
 
 -- The vocabulary. A table and not a CHECK, so that a new type needs no lock on the log.
 CREATE TABLE IF NOT EXISTS campaign_event_types (
@@ -152,6 +192,8 @@ CREATE TABLE IF NOT EXISTS ingested_event_keys (
 -- Events that could not be taken, with the reason; nothing is thrown away.
 CREATE TABLE IF NOT EXISTS rejected_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Null where the event does not tell whose it is.
+    workspace_id uuid,
     source text NOT NULL,
     line_number bigint,
     reason text NOT NULL,
@@ -161,3 +203,11 @@ CREATE TABLE IF NOT EXISTS rejected_events (
 -- The same line of the same file is kept once, however often the file is loaded; another file of that name is another.
 CREATE UNIQUE INDEX IF NOT EXISTS rejected_events_line
     ON rejected_events (source, coalesce(line_number, 0), md5(coalesce(raw, '')));
+
+SELECT
+    drip_protect_table('campaign_events'),
+    drip_protect_table('campaign_events_default'),
+    drip_protect_table('campaign_event_types'),
+    drip_protect_table('contact_events'),
+    drip_protect_table('ingested_event_keys'),
+    drip_protect_table('rejected_events');

@@ -188,3 +188,13 @@ CREATE TABLE IF NOT EXISTS rejected_contacts (
     rejected_at timestamptz NOT NULL,
     UNIQUE (workspace_id, source, line_number)
 );
+
+SELECT
+    drip_protect_table('campaign_deliveries'),
+    drip_protect_table('campaign_message_outcomes'),
+    drip_protect_table('recorded_messages'),
+    drip_protect_table('campaign_suppressions'),
+    drip_protect_table('campaign_daily_metrics'),
+    drip_protect_table('stale_metric_days'),
+    drip_protect_table('campaign_batches'),
+    drip_protect_table('rejected_contacts');

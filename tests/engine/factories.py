@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Connection, Database, jsonb
 from drip_pipeline.domain.graph import CampaignGraph
@@ -46,7 +47,8 @@ class Sent:
 
 def a_workspace(connection: Connection, name: str = "Acme") -> UUID:
     """An empty workspace."""
-    return _scalar(connection, "INSERT INTO workspaces (name) VALUES (%s) RETURNING id", name)
+    made: UUID = _scalar(connection, "INSERT INTO workspaces (name) VALUES (%s) RETURNING id", name)
+    return made
 
 
 def the_workspace(connection: Connection) -> UUID:
@@ -118,8 +120,8 @@ def enrolled(
     """Enrolments of these contacts, in their order; the trigger has put them at the entry."""
     ids = [uuid4() for _ in contact_ids]
     connection.execute(
-        "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email, workspace_id, "
-        "entry_key, started_at, created_at, updated_at) "
+        "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email, "
+        "workspace_id, entry_key, started_at, created_at, updated_at) "
         "SELECT u.id, %s, u.contact_id, k.email, k.workspace_id, %s, %s, %s, %s "
         "FROM unnest(%s::uuid[], %s::uuid[]) AS u (id, contact_id) "
         "JOIN contacts k ON k.id = u.contact_id",
@@ -128,9 +130,17 @@ def enrolled(
     return ids
 
 
-def run_until_idle(database: Database, now: datetime = NOW) -> TickReport:
-    """Everything due at `now` done by the real engine; messages are recorded, nothing leaves."""
-    channels = {name: RecorderChannel(name) for name in ("email", "sms", "webhook", "social")}
+def run_until_idle(
+    database: Database, now: datetime = NOW, *, email: Channel | None = None
+) -> TickReport:
+    """Everything due at `now` done by the real engine; messages are recorded, and nothing leaves.
+    `email` is another channel in the recorder's place.
+    """
+    channels: dict[str, Channel] = {
+        name: RecorderChannel(name) for name in ("email", "sms", "webhook", "social")
+    }
+    if email is not None:
+        channels["email"] = email
     return tick(Engine(database, channels, MESSAGES), now=now, until_idle=True)
 
 
@@ -169,21 +179,22 @@ def a_running_test(
     connection: Connection, campaign: Published, split_node_id: str, *, now: datetime = NOW
 ) -> UUID:
     """The running A/B test of a split."""
-    return _scalar(
+    made: UUID = _scalar(
         connection,
         "INSERT INTO campaign_ab_tests (workspace_id, campaign_id, split_node_id, test_number, "
         "config, config_hash, campaign_versions, started_at) "
         "VALUES (%s, %s, %s, 1, '{}', '', ARRAY[1], %s) RETURNING id",
         campaign.workspace_id, campaign.campaign_id, split_node_id, now,
     )  # fmt: skip
+    return made
 
 
 def rows_of(connection: Connection, table: str, order_by: str = "1") -> list[tuple[Any, ...]]:
     """A whole table, for comparing."""
-    return connection.execute(f"SELECT * FROM {table} ORDER BY {order_by}").fetchall()  # type: ignore[arg-type]
+    return connection.execute(f"SELECT * FROM {table} ORDER BY {order_by}").fetchall()
 
 
-def an_event(number: int, event_type: str, **fields: Any) -> dict[str, Any]:
+def an_event(number: int | str, event_type: str, **fields: Any) -> dict[str, Any]:
     """A line of an events file, five minutes after NOW unless it says otherwise."""
     line = {
         "event_id": f"e-{number}",
@@ -196,6 +207,6 @@ def an_event(number: int, event_type: str, **fields: Any) -> dict[str, Any]:
 
 
 def _scalar(connection: Connection, statement: str, *params: Any) -> Any:
-    row = connection.execute(statement, params).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(statement, params).fetchone()
     assert row is not None
     return row[0]

@@ -1,0 +1,109 @@
+"""`drip enroll C …`: let people into a campaign."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.cli.options import Progress, counted, now_option
+
+if TYPE_CHECKING:
+    from drip_pipeline.engine.enroll import EnrollReport
+    from drip_pipeline.engine.selection import Selection
+
+
+@command()
+@click.argument("campaign")
+@click.option("--all", "is_everybody", is_flag=True, help="Everybody of the campaign's workspace.")
+@click.option(
+    "--emails",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="People with these addresses: one a line, or a CSV file's column `email`.",
+)
+@click.option("--tag", metavar="T", help="People with this tag.")
+@click.option(
+    "--where",
+    metavar="JSON",
+    help="People whom a condition is true of, written as in a campaign file.",
+)
+@click.option("--entry-key", metavar="K", help="Names the run, where people may enter repeatedly.")
+@click.option(
+    "--spread",
+    type=click.FloatRange(min=0),
+    default=0,
+    metavar="MINUTES",
+    help="Spread the beginning of their runs over this time.",
+)
+@now_option
+def enroll(
+    invocation: Invocation,
+    campaign: str,
+    is_everybody: bool,
+    emails: Path | None,
+    tag: str | None,
+    where: str | None,
+    entry_key: str | None,
+    spread: float,
+    now: datetime,
+) -> Answer:
+    """Let people into CAMPAIGN (its id or exact name).
+
+    Exactly one of --all, --emails, --tag and --where says who. Repeating it lets nobody in twice.
+    """
+    if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
+        raise click.UsageError("Say who with exactly one of --all, --emails, --tag and --where.")
+    people = _people(emails, tag, where)
+    from drip_pipeline.engine.enroll import enroll as enroll_people
+
+    with Progress() as progress:
+        report = enroll_people(
+            invocation.database,
+            campaign,
+            people,
+            now=now,
+            entry_key=entry_key,
+            spread_minutes=spread,
+            progress=progress,
+        )
+    return Answer(report, _told(report))
+
+
+def _people(emails: Path | None, tag: str | None, where: str | None) -> Selection:
+    from drip_pipeline.engine.selection import Addresses, Everybody, Matching, Tagged
+
+    if emails is not None:
+        from drip_pipeline.engine.address_lists import addresses_in
+
+        return Addresses(addresses_in(emails))
+    if tag is not None:
+        return Tagged(tag)
+    if where is None:
+        return Everybody()
+    from pydantic import ValidationError
+
+    from drip_pipeline.domain.conditions import Condition
+    from drip_pipeline.domain.problems import from_validation
+
+    try:
+        return Matching(Condition.model_validate(json.loads(where)))
+    except json.JSONDecodeError as error:
+        raise click.UsageError(f"--where is not JSON: {error.msg} (at {error.pos})") from None
+    except ValidationError as error:
+        found = from_validation(error, node_id=None, where="--where", model=Condition)
+        raise click.UsageError("; ".join(problem.message for problem in found)) from None
+
+
+def _told(report: EnrollReport) -> str:
+    campaign = f"{report.campaign!r} (version {report.version})"
+    lines = [f"{report.enrolled:,} enrolled in {campaign}, {report.already_in:,} already in"]
+    if report.refused:
+        lines.append(f"refused: {counted(report.refused)}")
+    if report.status == "paused":
+        lines.append("the campaign is paused: they wait until `drip campaign resume`")
+    return "\n".join(lines)

@@ -1,0 +1,282 @@
+"""One line of provider events: what it must hold, and the row it becomes. Pure; whether the message
+or the person exists is for the database to say. Reasons never quote the line, since lines hold
+addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from ipaddress import ip_address
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from drip_pipeline.db.connection import dump_json
+from drip_pipeline.domain.events import (
+    CONTACT_EVENT_TYPES,
+    EVENT_TYPES,
+    PROVIDER_EVENT_TYPES,
+    normalise_event_type,
+)
+from drip_pipeline.domain.identity import event_key
+from drip_pipeline.domain.user_agents import device_type, is_machine_open, is_scanner
+
+EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
+FUTURE_TOLERANCE: Final = timedelta(days=1)
+"""Clocks and time zones of providers are wrong by hours, not by days."""
+LARGEST_VALUE: Final = Decimal(10) ** 9
+NOT_A_TIME: Final = "occurred_at is not an ISO time"
+
+_TRANSIENT_BOUNCES: Final = frozenset(
+    {"soft", "softbounce", "transient", "temporary", "undetermined", "block", "blocked"}
+)
+# A message's own id, bare or as it stands on the wire: <id@domain>.
+_MESSAGE_ID: Final = re.compile(
+    r"<?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?:@[^>]*)?>?",
+    re.IGNORECASE,
+)
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+_ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+_LONGEST_TEXT: Final = 1_000
+_LONGEST_URL: Final = 4_000
+
+
+class EventRow(NamedTuple):
+    """A line as the database gets it: texts in PostgreSQL's notation, '' for none, in the order of
+    the staging table.
+    """
+
+    event_key: str
+    line_number: str
+    event_type: str
+    occurred_at: str
+    message_id: str
+    provider_ref: str
+    email: str
+    campaign: str
+    is_machine: str
+    is_permanent: str
+    value: str
+    currency: str
+    user_agent: str
+    ip_address: str
+    device_type: str
+    location_data: str
+    event_data: str
+
+
+class BadLine(ValueError):
+    """A line that cannot be taken; its text is the reason."""
+
+
+@dataclass(slots=True)
+class LineReader:
+    """Turns lines of one provider into rows. `read` raises BadLine; `now` bounds their times."""
+
+    provider: str
+    now: datetime
+    months: set[datetime] = field(default_factory=set)
+    """First days of the months that rows were read for; the log needs a partition for each."""
+    _types: dict[str, str | None] = field(default_factory=dict)
+    _addresses: dict[str, bool] = field(default_factory=dict)
+
+    def read(self, line_number: int, line: Mapping[str, Any]) -> EventRow:
+        """The row of a line."""
+        event_type = self._event_type(line.get("event_type"))
+        key = event_key(self.provider, _event_id(line.get("event_id")))
+        occurred_at = self._occurred_at(line.get("occurred_at"))
+        message_id, provider_ref = _message(line.get("message_id"))
+        email = _text(line, "email", _LONGEST_TEXT)
+        if not (message_id or provider_ref or email):
+            raise BadLine("neither message_id nor email is given")
+        data = _data(line.get("data"))
+        user_agent = _text(line, "user_agent", _LONGEST_TEXT)
+        is_machine = _is_machine(event_type, user_agent, data)
+        if is_machine:
+            data["machine"] = True
+        url = _text(line, "url", _LONGEST_URL)
+        if url:
+            data["url"] = url
+        value, currency = _value(event_type, data)
+        address = self._ip_address(line.get("ip_address"), data)
+        location = data.pop("location") if isinstance(data.get("location"), dict) else None
+        row = EventRow(
+            key.hex,
+            str(line_number),
+            event_type,
+            occurred_at,
+            message_id,
+            provider_ref,
+            "" if message_id or provider_ref else email,
+            _text(line, "campaign", _LONGEST_TEXT),
+            "t" if is_machine else "f",
+            "t" if _is_permanent(event_type, data) else "f",
+            value,
+            currency,
+            user_agent,
+            address,
+            (device_type(user_agent) or "") if user_agent else "",
+            _json(location) if location else "",
+            _json(data) if data else "{}",
+        )
+        if _holds_nul("".join(row)):
+            raise BadLine("the line holds a NUL character")
+        return row
+
+    def _event_type(self, given: Any) -> str:
+        if not isinstance(given, str) or not given:
+            raise BadLine("event_type is missing")
+        try:
+            known = self._types[given]
+        except KeyError:
+            name = normalise_event_type(given)
+            known = self._types[given] = name if name in EVENT_TYPES else None
+        if known is None:
+            raise BadLine("event_type is not in the vocabulary")
+        if known not in PROVIDER_EVENT_TYPES:
+            raise BadLine("event_type is one that only the engine itself writes")
+        return known
+
+    def _occurred_at(self, given: Any) -> str:
+        moment = _moment(given)
+        try:
+            if moment < EARLIEST:
+                raise BadLine("occurred_at is before the year 2000")
+            if moment > self.now + FUTURE_TOLERANCE:
+                raise BadLine("occurred_at is in the future")
+            moment = moment.astimezone(UTC)
+        except OverflowError:
+            raise BadLine(NOT_A_TIME) from None
+        self.months.add(datetime(moment.year, moment.month, 1, tzinfo=UTC))
+        return moment.isoformat()
+
+    def _ip_address(self, given: Any, data: dict[str, Any]) -> str:
+        if not isinstance(given, str) or not given:
+            return ""
+        try:
+            is_valid = self._addresses[given]
+        except KeyError:
+            is_valid = _is_ip_address(given)
+            if len(self._addresses) < 100_000:
+                self._addresses[given] = is_valid
+        if is_valid:
+            return given
+        # Not worth losing the event; kept as it came.
+        data["ip_address"] = given[:_LONGEST_TEXT]
+        return ""
+
+
+def _event_id(given: Any) -> str:
+    if isinstance(given, int) and not isinstance(given, bool):
+        return str(given)
+    if not isinstance(given, str) or not given.strip():
+        raise BadLine("event_id is missing")
+    return given
+
+
+def _moment(given: Any) -> datetime:
+    if given is None:
+        raise BadLine("occurred_at is missing")
+    if isinstance(given, str):
+        try:
+            given = datetime.fromisoformat(given.strip())
+        except ValueError:
+            raise BadLine(NOT_A_TIME) from None
+    if not isinstance(given, datetime):
+        raise BadLine(NOT_A_TIME)
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given
+
+
+def _message(given: Any) -> tuple[str, str]:
+    """(the engine's message id, the provider's): at most one of them is not empty."""
+    if not isinstance(given, str) or not given.strip():
+        return "", ""
+    found = _MESSAGE_ID.fullmatch(given.strip())
+    if found:
+        return found[1], ""
+    return "", given.strip().strip("<>")[:_LONGEST_TEXT]
+
+
+def _text(line: Mapping[str, Any], name: str, longest: int) -> str:
+    given = line.get(name)
+    if given is None:
+        return ""
+    if not isinstance(given, str):
+        raise BadLine(f"{name} is not a text")
+    return given.strip()[:longest]
+
+
+def _data(given: Any) -> dict[str, Any]:
+    if isinstance(given, (str, bytes)) and given:
+        # A column of Parquet that holds JSON as text.
+        try:
+            given = orjson.loads(given)
+        except orjson.JSONDecodeError:
+            raise BadLine("data is not a JSON object") from None
+    if not given:
+        return {}
+    if not isinstance(given, dict):
+        raise BadLine("data is not a JSON object")
+    return {str(name): value for name, value in given.items() if value is not None}
+
+
+def _json(value: Any) -> str:
+    try:
+        return dump_json(value).decode()
+    except (TypeError, ValueError):
+        raise BadLine("data holds something that JSON cannot") from None
+
+
+def _is_machine(event_type: str, user_agent: str, data: Mapping[str, Any]) -> bool:
+    if data.get("machine") in (True, "true"):
+        return True
+    if not user_agent:
+        return False
+    if event_type == "email_opened":
+        return is_machine_open(user_agent)
+    return event_type == "email_clicked" and is_scanner(user_agent)
+
+
+def _is_permanent(event_type: str, data: Mapping[str, Any]) -> bool:
+    """Whether the address is no good: a bounce that is not said to be passing."""
+    if event_type != "email_bounced":
+        return False
+    kind = str(data.get("bounce_type", "")).lower().replace("_", "").replace("-", "")
+    return kind not in _TRANSIENT_BOUNCES
+
+
+def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:
+    """What the event was worth, with its currency; written back in one form, so that the log can be
+    summed.
+    """
+    if event_type not in CONTACT_EVENT_TYPES or "value" not in data:
+        return "", ""
+    given = data["value"]
+    try:
+        value = Decimal(str(given)) if not isinstance(given, bool) else Decimal("NaN")
+    except InvalidOperation:
+        raise BadLine("data.value is not an amount") from None
+    if not value.is_finite() or abs(value) > LARGEST_VALUE:
+        raise BadLine("data.value is not an amount")
+    rounded = f"{value:.2f}"
+    data["value"] = float(rounded)
+    currency = data.get("currency")
+    is_code = isinstance(currency, str) and _CURRENCY.fullmatch(currency.strip().upper())
+    return rounded, currency.strip().upper() if isinstance(currency, str) and is_code else ""
+
+
+def _is_ip_address(given: str) -> bool:
+    try:
+        ip_address(given)
+    except ValueError:
+        return False
+    return "%" not in given  # PostgreSQL knows no scopes
+
+
+def _holds_nul(text: str) -> bool:
+    """A character that JSON allows and PostgreSQL does not store, bare or escaped."""
+    return "\x00" in text or ("\\u0000" in text and _ESCAPED_NUL.search(text) is not None)

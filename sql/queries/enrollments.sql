@@ -1,0 +1,154 @@
+-- name: contacts_after
+-- The next slice of a workspace's people, or of those with a tag, in the order of their ids.
+SELECT k.id
+FROM contacts k
+WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+  AND (CAST(%(after)s AS uuid) IS NULL OR k.id > CAST(%(after)s AS uuid))
+  AND (CAST(%(tag)s AS text) IS NULL OR k.tags @> ARRAY[CAST(%(tag)s AS text)])
+ORDER BY k.id
+LIMIT CAST(%(slice_size)s AS integer);
+
+-- name: contacts_by_address
+-- Who has these addresses (in small letters): the contact of this workspace, else whether another one knows it.
+SELECT a.address, k.id AS contact_id, k.id IS NULL AND o.address IS NOT NULL AS is_elsewhere
+FROM unnest(CAST(%(addresses)s AS text [])) AS a (address)
+LEFT JOIN (
+    SELECT DISTINCT ON (lower(c.email)) lower(c.email) AS address, c.id
+    FROM contacts c
+    WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
+      AND lower(c.email) = ANY(CAST(%(addresses)s AS text []))
+    ORDER BY lower(c.email), c.created_at, c.id
+) k ON k.address = a.address
+LEFT JOIN (
+    SELECT DISTINCT lower(c.email) AS address
+    FROM contacts c
+    WHERE c.workspace_id <> CAST(%(workspace_id)s AS uuid)
+      AND lower(c.email) = ANY(CAST(%(addresses)s AS text []))
+) o ON o.address = a.address;
+
+-- name: latest_events_of_contacts
+-- When each event type last happened to these people, in whichever campaign or at contact level.
+SELECT x.contact_id, x.event_type, max(x.happened_at) AS latest_at
+FROM (
+    SELECT c.contact_id, c.event_type, c.occurred_at AS happened_at
+    FROM contact_events c
+    WHERE c.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+      AND c.event_type = ANY(CAST(%(event_types)s AS text []))
+    UNION ALL
+    SELECT n.contact_id, e.event_type, e.created_at AS happened_at
+    FROM campaign_enrollments n
+    JOIN campaign_events e ON e.enrollment_id = n.id
+    WHERE n.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+      AND e.event_type = ANY(CAST(%(event_types)s AS text []))
+) x
+GROUP BY x.contact_id, x.event_type;
+
+-- name: enroll_contacts
+-- Lets a slice of people into a campaign and says what became of each: enrolled, in already, or refused and why. The
+-- trigger on the table makes their states and events, once for the whole statement. Repeating it finds everybody in.
+WITH candidates AS MATERIALIZED (
+    SELECT k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name
+    FROM unnest(CAST(%(contact_ids)s AS uuid [])) AS i (id)
+    JOIN contacts k ON k.id = i.id
+),
+
+earlier AS MATERIALIZED (
+    SELECT
+        e.contact_id,
+        count(*) AS runs,
+        bool_or(e.entry_key = CAST(%(entry_key)s AS text)) AS has_key,
+        bool_or(e.status IN ('unsubscribed', 'bounced')) AS has_left,
+        bool_or(
+            CASE WHEN s.id IS NULL THEN e.status IN ('active', 'paused') ELSE s.completed_at IS NULL END
+        ) AS is_in,
+        max(coalesce(s.completed_at, e.completed_at, e.started_at)) AS ended_at
+    FROM candidates c
+    JOIN campaign_enrollments e ON e.contact_id = c.id AND e.campaign_id = CAST(%(campaign_id)s AS uuid)
+    LEFT JOIN campaign_workflow_states s ON s.id = e.id
+    GROUP BY e.contact_id
+),
+
+addresses AS (
+    SELECT c.id, lower(c.email) AS address, 'email' AS channel FROM candidates c WHERE c.email IS NOT NULL
+    UNION ALL
+    SELECT c.id, lower(c.phone) AS address, 'sms' AS channel FROM candidates c WHERE c.phone IS NOT NULL
+),
+
+blocked AS MATERIALIZED (
+    SELECT
+        a.id,
+        bool_or(a.channel = 'email' AND (x.channel IS NULL OR x.channel = 'email')) AS by_email,
+        bool_or(a.channel = 'sms' AND (x.channel IS NULL OR x.channel = 'sms')) AS by_sms,
+        bool_or(x.channel IS NULL) AS by_all
+    FROM addresses a
+    JOIN campaign_suppressions x
+        ON x.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(x.address) = a.address
+    WHERE x.campaign_id IS NULL OR x.campaign_id = CAST(%(campaign_id)s AS uuid)
+    GROUP BY a.id
+),
+
+judged AS MATERIALIZED (
+    SELECT
+        c.id, c.email, c.name,
+        coalesce(
+            CAST(%(entry_key)s AS text),
+            CASE WHEN e.contact_id IS NULL THEN '' ELSE 'run-' || (e.runs + 1) END
+        ) AS entry_key,
+        CASE
+            WHEN c.workspace_id <> CAST(%(workspace_id)s AS uuid) THEN 'other_workspace'
+            WHEN e.has_key THEN 'already_in'
+            WHEN e.contact_id IS NOT NULL AND CAST(%(re_entry)s AS text) = 'once' THEN 'already_in'
+            WHEN e.is_in AND CAST(%(re_entry)s AS text) <> 'per_key' THEN 'already_in'
+            WHEN e.has_left OR b.by_all THEN 'suppressed'
+            -- Somebody is written to over whichever of the campaign's channels is open to them.
+            WHEN CAST(%(by_email)s AS boolean) AND c.email IS NOT NULL AND b.by_email IS NOT TRUE THEN NULL
+            WHEN CAST(%(by_sms)s AS boolean) AND c.phone IS NOT NULL AND b.by_sms IS NOT TRUE THEN NULL
+            WHEN CAST(%(by_email)s AS boolean) AND c.email IS NOT NULL THEN 'suppressed'
+            WHEN CAST(%(by_sms)s AS boolean) AND c.phone IS NOT NULL THEN 'suppressed'
+            WHEN CAST(%(by_email)s AS boolean) THEN 'no_email'
+            WHEN CAST(%(by_sms)s AS boolean) THEN 'no_phone'
+        END AS refusal,
+        e.ended_at > CAST(%(ended_before)s AS timestamptz) AS is_too_soon
+    FROM candidates c
+    LEFT JOIN earlier e ON e.contact_id = c.id
+    LEFT JOIN blocked b ON b.id = c.id
+),
+
+let_in AS (
+    INSERT INTO campaign_enrollments (
+        campaign_id, contact_id, contact_email, contact_name, entry_key, workspace_id, status, started_at, created_at,
+        updated_at
+    )
+    SELECT
+        CAST(%(campaign_id)s AS uuid), j.id, j.email, j.name, j.entry_key, CAST(%(workspace_id)s AS uuid), 'active',
+        CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+    FROM judged j
+    WHERE j.refusal IS NULL AND j.is_too_soon IS NOT TRUE
+    ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
+    RETURNING id, contact_id
+)
+
+SELECT
+    CASE
+        WHEN l.id IS NOT NULL THEN 'enrolled'
+        WHEN j.refusal IS NOT NULL THEN j.refusal
+        WHEN j.is_too_soon THEN 'too_soon'
+        ELSE 'already_in'
+    END AS verdict,
+    count(*) AS people
+FROM judged j
+LEFT JOIN let_in l ON l.contact_id = j.id
+GROUP BY 1;
+
+-- name: spread_new_states
+-- Due times of people who were just let in, spread evenly over a stretch of time by a hash of the id.
+UPDATE campaign_workflow_states s
+SET next_execution_at = CAST(%(now)s AS timestamptz)
+    + (abs(hashtext(s.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+FROM campaign_enrollments e
+WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND e.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+  AND s.id = e.id
+  AND s.steps_taken = 0
+  AND s.workflow_status = 'running'
+  AND s.next_execution_at = CAST(%(now)s AS timestamptz);

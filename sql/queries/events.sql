@@ -1,0 +1,464 @@
+-- name: lock_ingestion
+-- One slice of events at a time, in whichever process: the look for keys taken before and their insertion are two
+-- statements, and whoever updates outcomes does so in one order.
+SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS bigint));
+
+-- name: workspaces_for_events
+-- The workspace of that name, or without one, all there are (two are enough to know that it must be said).
+SELECT w.id
+FROM workspaces w
+WHERE CAST(%(name)s AS text) IS NULL OR w.name = CAST(%(name)s AS text) OR w.id::text = lower(CAST(%(name)s AS text))
+ORDER BY w.name, w.id
+LIMIT 2;
+
+-- name: create_staging
+-- Where a slice lands as it came. Gone with the transaction.
+CREATE TEMPORARY TABLE staged_events (
+    event_key uuid NOT NULL,
+    line_number bigint NOT NULL,
+    event_type text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    message_id uuid,
+    provider_ref text,
+    email text,
+    campaign text,
+    is_machine boolean NOT NULL,
+    is_permanent boolean NOT NULL,
+    value numeric(14, 2),
+    currency text,
+    user_agent text,
+    ip_address inet,
+    device_type text,
+    location_data jsonb,
+    event_data jsonb NOT NULL
+) ON COMMIT DROP;
+
+-- name: create_arrivals
+-- The events of the slice that are new and whose message, enrolment or contact is known. Gone with the transaction.
+CREATE TEMPORARY TABLE arrived_events (
+    event_key uuid NOT NULL,
+    event_type text NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    is_machine boolean NOT NULL,
+    is_permanent boolean NOT NULL,
+    value numeric(14, 2),
+    currency text,
+    user_agent text,
+    ip_address inet,
+    device_type text,
+    location_data jsonb,
+    event_data jsonb NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid,
+    campaign_version integer,
+    enrollment_id uuid,
+    contact_id uuid NOT NULL,
+    node_id text,
+    step_id uuid,
+    message_id uuid,
+    variant_group text
+) ON COMMIT DROP;
+
+-- name: resolve_provider_refs
+-- A provider may name a message by its own id instead of ours.
+UPDATE staged_events s
+SET message_id = d.id
+FROM campaign_deliveries d
+WHERE s.message_id IS NULL AND s.provider_ref IS NOT NULL AND d.provider_message_id = s.provider_ref;
+
+-- name: resolve_by_message
+-- Events that name their message. Gives back those that are not taken, with the reason.
+WITH found AS MATERIALIZED (
+    SELECT
+        s.*, o.workspace_id, o.campaign_id, o.campaign_version, o.enrollment_id, o.contact_id, o.node_id, o.step_id,
+        o.message_id AS known_message_id, o.variant_group,
+        CASE
+            WHEN k.event_key IS NOT NULL THEN 'duplicate'
+            WHEN o.message_id IS NULL THEN 'no such message'
+        END AS problem
+    FROM staged_events s
+    LEFT JOIN ingested_event_keys k ON k.event_key = s.event_key
+    LEFT JOIN campaign_message_outcomes o
+        ON o.message_id = s.message_id
+        AND (CAST(%(workspace_id)s AS uuid) IS NULL OR o.workspace_id = CAST(%(workspace_id)s AS uuid))
+    WHERE (s.message_id IS NOT NULL OR s.provider_ref IS NOT NULL)
+      AND (CAST(%(lines)s AS bigint []) IS NULL OR s.line_number = ANY(CAST(%(lines)s AS bigint [])))
+),
+
+taken AS (
+    INSERT INTO arrived_events
+    SELECT
+        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
+        f.ip_address, f.device_type, f.location_data, f.event_data, f.workspace_id, f.campaign_id, f.campaign_version,
+        f.enrollment_id, f.contact_id, f.node_id, f.step_id, f.known_message_id, f.variant_group
+    FROM found f
+    WHERE f.problem IS NULL
+)
+
+SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+
+-- name: deliveries_of_lines
+-- Where the deliveries stand that events name although nothing is known to have been sent. Locked: one in doubt is about
+-- to be settled by the provider's own word.
+SELECT d.id, d.enrollment_id, d.channel, d.status
+FROM campaign_deliveries d
+WHERE d.id IN (
+    SELECT s.message_id FROM staged_events s WHERE s.line_number = ANY(CAST(%(lines)s AS bigint []))
+)
+  AND (CAST(%(workspace_id)s AS uuid) IS NULL OR d.workspace_id = CAST(%(workspace_id)s AS uuid))
+ORDER BY d.id
+FOR UPDATE OF d;
+
+-- name: lines_of_deliveries
+-- The lines that name these messages.
+SELECT s.line_number
+FROM staged_events s
+WHERE s.message_id = ANY(CAST(%(ids)s AS uuid []));
+
+-- name: resolve_by_campaign
+-- Events that name an address and a campaign: the contact's latest enrolment there at that time, with its latest message
+-- at that time, if it has one. Whatever began later counts only where nothing began earlier.
+WITH candidates AS (
+    SELECT
+        n.campaign, c.id, c.workspace_id,
+        dense_rank() OVER (
+            PARTITION BY n.campaign ORDER BY (c.id::text = lower(n.campaign)) DESC, c.status = 'archived'
+        ) AS choice
+    FROM (SELECT DISTINCT s.campaign FROM staged_events s WHERE s.email IS NOT NULL AND s.campaign IS NOT NULL) n
+    JOIN drip_campaigns c ON c.name = n.campaign OR c.id::text = lower(n.campaign)
+    WHERE CAST(%(workspace_id)s AS uuid) IS NULL OR c.workspace_id = CAST(%(workspace_id)s AS uuid)
+),
+
+campaigns AS MATERIALIZED (
+    SELECT
+        d.campaign, count(*) AS found, (array_agg(d.id))[1] AS id, (array_agg(d.workspace_id))[1] AS workspace_id
+    FROM candidates d
+    WHERE d.choice = 1
+    GROUP BY d.campaign
+),
+
+found AS MATERIALIZED (
+    SELECT
+        s.*, c.workspace_id, c.id AS campaign_id, coalesce(o.campaign_version, w.campaign_version) AS campaign_version,
+        e.id AS enrollment_id, p.id AS contact_id,
+        o.node_id, o.step_id, o.message_id AS known_message_id,
+        coalesce(o.variant_group, w.assigned_variant) AS variant_group,
+        CASE
+            WHEN k.event_key IS NOT NULL THEN 'duplicate'
+            WHEN c.id IS NULL THEN 'no such campaign'
+            WHEN c.found > 1 THEN 'several campaigns have this name'
+            WHEN p.id IS NULL THEN 'no such contact'
+            WHEN e.id IS NULL THEN 'the contact is not enrolled in this campaign'
+        END AS problem
+    FROM staged_events s
+    LEFT JOIN ingested_event_keys k ON k.event_key = s.event_key
+    LEFT JOIN campaigns c ON c.campaign = s.campaign
+    LEFT JOIN LATERAL (
+        SELECT x.id
+        FROM contacts x
+        WHERE x.workspace_id = c.workspace_id AND lower(x.email) = lower(s.email)
+        ORDER BY x.email = s.email DESC, x.created_at, x.id
+        LIMIT 1
+    ) p ON true
+    LEFT JOIN LATERAL (
+        SELECT x.id
+        FROM campaign_enrollments x
+        WHERE x.campaign_id = c.id AND x.contact_id = p.id
+        ORDER BY x.started_at <= s.occurred_at + CAST(%(tolerance)s AS interval) DESC, x.started_at DESC, x.id
+        LIMIT 1
+    ) e ON true
+    LEFT JOIN campaign_workflow_states w ON w.id = e.id
+    LEFT JOIN campaign_event_types t ON t.event_type = s.event_type
+    LEFT JOIN LATERAL (
+        SELECT x.message_id, x.node_id, x.step_id, x.variant_group, x.campaign_version
+        FROM campaign_message_outcomes x
+        WHERE x.enrollment_id = e.id AND (t.channel NOT IN ('email', 'sms', 'social') OR x.channel = t.channel)
+        ORDER BY x.sent_at <= s.occurred_at + CAST(%(tolerance)s AS interval) DESC, x.sent_at DESC, x.message_id
+        LIMIT 1
+    ) o ON true
+    WHERE s.email IS NOT NULL AND s.campaign IS NOT NULL
+),
+
+taken AS (
+    INSERT INTO arrived_events
+    SELECT
+        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
+        f.ip_address, f.device_type, f.location_data, f.event_data, f.workspace_id, f.campaign_id, f.campaign_version,
+        f.enrollment_id, f.contact_id, f.node_id, f.step_id, f.known_message_id, f.variant_group
+    FROM found f
+    WHERE f.problem IS NULL
+)
+
+SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+
+-- name: resolve_by_address
+-- Events that name nothing but an address: the contact's own.
+WITH found AS MATERIALIZED (
+    SELECT
+        s.*, p.id AS contact_id,
+        CASE
+            WHEN k.event_key IS NOT NULL THEN 'duplicate'
+            WHEN CAST(%(workspace_id)s AS uuid) IS NULL THEN 'there are several workspaces, and none is named'
+            WHEN p.id IS NULL THEN 'no such contact'
+        END AS problem
+    FROM staged_events s
+    LEFT JOIN ingested_event_keys k ON k.event_key = s.event_key
+    LEFT JOIN LATERAL (
+        SELECT x.id
+        FROM contacts x
+        WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(x.email) = lower(s.email)
+        ORDER BY x.email = s.email DESC, x.created_at, x.id
+        LIMIT 1
+    ) p ON true
+    WHERE s.email IS NOT NULL AND s.campaign IS NULL
+),
+
+taken AS (
+    INSERT INTO arrived_events (
+        event_key, event_type, occurred_at, is_machine, is_permanent, value, currency, user_agent, ip_address,
+        device_type, location_data, event_data, workspace_id, contact_id
+    )
+    SELECT
+        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
+        f.ip_address, f.device_type, f.location_data, f.event_data, CAST(%(workspace_id)s AS uuid), f.contact_id
+    FROM found f
+    WHERE f.problem IS NULL
+)
+
+SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+
+-- name: months_of_arrivals
+-- The months that the taken events fall into; the log needs a partition for each.
+SELECT DISTINCT date_trunc('month', a.occurred_at, 'UTC') AS month_start
+FROM arrived_events a;
+
+-- name: keep_event_keys
+-- From now on these events are duplicates.
+INSERT INTO ingested_event_keys (event_key, recorded_at)
+SELECT a.event_key, CAST(%(now)s AS timestamptz)
+FROM arrived_events a;
+
+-- name: log_arrivals
+-- Events of an enrolment, into the log. The id is the event's key.
+INSERT INTO campaign_events (
+    id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, user_agent,
+    ip_address, device_type, location_data, created_at, workspace_id, campaign_version, variant_group, message_id
+)
+SELECT
+    a.event_key, a.campaign_id, a.enrollment_id, a.contact_id, a.event_type,
+    CASE WHEN a.event_type LIKE 'email\_%%' THEN 'email_provider' ELSE 'webhook' END, a.step_id, a.node_id,
+    a.event_data, a.user_agent, a.ip_address, a.device_type, a.location_data, a.occurred_at, a.workspace_id,
+    a.campaign_version, a.variant_group, a.message_id
+FROM arrived_events a
+WHERE a.enrollment_id IS NOT NULL;
+
+-- name: keep_contact_arrivals
+-- Events of a contact that belong to no enrolment.
+INSERT INTO contact_events (
+    id, workspace_id, contact_id, event_type, value, currency, event_data, occurred_at, recorded_at
+)
+SELECT
+    a.event_key, a.workspace_id, a.contact_id, a.event_type, a.value, a.currency, a.event_data, a.occurred_at,
+    CAST(%(now)s AS timestamptz)
+FROM arrived_events a
+WHERE a.enrollment_id IS NULL;
+
+-- name: reject_events
+-- Lines that could not be taken, kept with the reason; the same line of the same file once.
+INSERT INTO rejected_events (source, line_number, reason, raw, rejected_at)
+SELECT CAST(%(source)s AS text), r.line_number, r.reason, r.raw, CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text []), CAST(%(raws)s AS text [])) AS r (
+    line_number, reason, raw
+)
+ON CONFLICT DO NOTHING;
+
+-- name: apply_to_outcomes
+-- What became of the messages that these events are about: earliest times, and counts of new events only, so that neither
+-- order nor slicing matters. Machines' opens and clicks stand apart. The days of the messages' sending become stale.
+WITH news AS (
+    SELECT
+        a.message_id,
+        min(a.occurred_at) FILTER (WHERE a.event_type IN ('email_delivered', 'sms_delivered')) AS delivered_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_opened' AND NOT a.is_machine) AS opened_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_opened' AND a.is_machine) AS machine_opened_at,
+        count(*) FILTER (WHERE a.event_type = 'email_opened' AND NOT a.is_machine) AS opens,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_clicked' AND NOT a.is_machine) AS clicked_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_clicked' AND a.is_machine) AS machine_clicked_at,
+        count(*) FILTER (WHERE a.event_type = 'email_clicked' AND NOT a.is_machine) AS clicks,
+        min(a.occurred_at) FILTER (
+            WHERE a.event_type IN ('email_replied', 'sms_replied') AND NOT a.is_machine
+        ) AS replied_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'converted') AS converted_at,
+        coalesce(sum(a.value) FILTER (WHERE a.event_type = 'converted'), 0) AS conversion_value,
+        min(a.occurred_at) FILTER (WHERE a.event_type IN ('email_unsubscribed', 'sms_opted_out')) AS unsubscribed_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_complained') AS complained_at,
+        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_bounced') AS bounced_at,
+        min(a.occurred_at) FILTER (
+            WHERE a.event_type IN ('email_failed', 'email_suppressed', 'sms_failed', 'social_failed')
+        ) AS failed_at
+    FROM arrived_events a
+    WHERE a.message_id IS NOT NULL AND a.event_type <> ALL(ARRAY['email_deferred', 'social_engaged'])
+    GROUP BY a.message_id
+),
+
+touched AS (
+    UPDATE campaign_message_outcomes o
+    SET delivered_at = least(o.delivered_at, n.delivered_at),
+        first_opened_at = least(o.first_opened_at, n.opened_at),
+        first_machine_opened_at = least(o.first_machine_opened_at, n.machine_opened_at),
+        open_count = o.open_count + n.opens,
+        first_clicked_at = least(o.first_clicked_at, n.clicked_at),
+        first_machine_clicked_at = least(o.first_machine_clicked_at, n.machine_clicked_at),
+        click_count = o.click_count + n.clicks,
+        first_replied_at = least(o.first_replied_at, n.replied_at),
+        first_converted_at = least(o.first_converted_at, n.converted_at),
+        conversion_value = o.conversion_value + n.conversion_value,
+        unsubscribed_at = least(o.unsubscribed_at, n.unsubscribed_at),
+        complained_at = least(o.complained_at, n.complained_at),
+        bounced_at = least(o.bounced_at, n.bounced_at),
+        failed_at = least(o.failed_at, n.failed_at)
+    FROM news n
+    WHERE o.message_id = n.message_id
+    RETURNING o.workspace_id, CAST(o.sent_at AT TIME ZONE 'UTC' AS date) AS metric_date
+)
+
+-- A mark that stands already is written again: whoever refreshes that day then waits for this transaction, and does not
+-- take the mark away without having seen what it is for.
+INSERT INTO stale_metric_days (workspace_id, metric_date, marked_at)
+SELECT DISTINCT t.workspace_id, t.metric_date, CAST(%(now)s AS timestamptz)
+FROM touched t
+ORDER BY t.workspace_id, t.metric_date
+ON CONFLICT (workspace_id, metric_date) DO UPDATE SET marked_at = excluded.marked_at;
+
+-- name: apply_to_assignments
+-- Conversions of people who were assigned at a split, messages or not.
+WITH news AS (
+    SELECT a.enrollment_id, min(a.occurred_at) AS converted_at, coalesce(sum(a.value), 0) AS value
+    FROM arrived_events a
+    WHERE a.event_type = 'converted' AND a.enrollment_id IS NOT NULL
+    GROUP BY a.enrollment_id
+)
+
+UPDATE campaign_split_assignments s
+SET first_converted_at = least(s.first_converted_at, n.converted_at),
+    conversion_value = s.conversion_value + n.value
+FROM news n
+WHERE s.enrollment_id = n.enrollment_id;
+
+-- name: lock_states_of_arrivals
+-- Locks whoever these events may wake or end, in the order of ids, and says how many that are. A state that another
+-- transaction is just parking is waited for: the statements after this one see where it was parked. Waiting for an event
+-- is looked up here and not earlier, so that a version published meanwhile is not missed.
+WITH waited AS MATERIALIZED (
+    SELECT DISTINCT v.campaign_id, t.event_type
+    FROM campaign_versions v
+    CROSS JOIN unnest(v.waits_for) AS t (event_type)
+    WHERE v.compiled_graph IS NOT NULL
+)
+
+SELECT count(*)
+FROM (
+    SELECT s.id
+    FROM campaign_workflow_states s
+    WHERE s.workflow_status NOT IN ('completed', 'exited')
+      AND s.id IN (
+          SELECT a.enrollment_id
+          FROM arrived_events a
+          JOIN waited w ON w.campaign_id = a.campaign_id AND w.event_type = a.event_type
+          WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
+          UNION
+          SELECT e.id
+          FROM arrived_events a
+          JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+          JOIN waited w ON w.campaign_id = e.campaign_id AND w.event_type = a.event_type
+          WHERE a.enrollment_id IS NULL AND NOT a.is_machine
+          UNION
+          SELECT a.enrollment_id
+          FROM arrived_events a
+          WHERE a.enrollment_id IS NOT NULL
+            AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+          UNION
+          SELECT e.id
+          FROM arrived_events a
+          JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+          WHERE a.enrollment_id IS NULL
+            AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+      )
+    ORDER BY s.id
+    FOR UPDATE
+) locked;
+
+-- name: wake_states
+-- People whose wait these events end. An event from before the latest message (or before the wait's node was entered,
+-- where there was none) does not count; the look-back of the wait itself measures the same way.
+UPDATE campaign_workflow_states s
+SET resume_port = 'event',
+    wait_for_event = NULL,
+    wait_until = NULL,
+    next_execution_at = CAST(%(now)s AS timestamptz),
+    workflow_status = CASE s.workflow_status WHEN 'paused' THEN 'paused' ELSE 'running' END
+FROM (
+    SELECT a.enrollment_id AS state_id, a.event_type, max(a.occurred_at) AS latest_at
+    FROM arrived_events a
+    WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
+    GROUP BY a.enrollment_id, a.event_type
+    UNION ALL
+    SELECT w.id, a.event_type, max(a.occurred_at)
+    FROM arrived_events a
+    JOIN campaign_workflow_states w
+        ON w.contact_id = a.contact_id AND w.wait_for_event IS NOT NULL AND w.wait_for_event = a.event_type
+    WHERE a.enrollment_id IS NULL AND NOT a.is_machine
+    GROUP BY w.id, a.event_type
+) n
+WHERE s.id = n.state_id
+  AND s.wait_for_event = n.event_type
+  AND s.workflow_status IN ('waiting', 'paused')
+  AND n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at) - CAST(%(tolerance)s AS interval);
+
+-- name: people_to_suppress
+-- Whom these events forbid to write to, with the reason and the channel; the gravest reason where there are several.
+SELECT
+    a.contact_id,
+    CASE a.event_type WHEN 'sms_opted_out' THEN 'sms' ELSE 'email' END AS channel,
+    CASE min(CASE a.event_type WHEN 'email_complained' THEN 2 WHEN 'email_bounced' THEN 3 ELSE 1 END)
+        WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' ELSE 'bounced'
+    END AS reason
+FROM arrived_events a
+WHERE a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent
+GROUP BY a.contact_id, channel
+ORDER BY a.contact_id, channel;
+
+-- name: states_to_end
+-- The open runs that these events end: the enrolment's own, or all of a contact who named no campaign. The first ten
+-- columns are those of a claimed state.
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+    s.max_retries, s.steps_taken, e.status AS enrollment_status, n.cause
+FROM (
+    SELECT x.state_id, max(x.cause) AS cause
+    FROM (
+        SELECT a.enrollment_id AS state_id, a.event_type AS cause
+        FROM arrived_events a
+        WHERE a.enrollment_id IS NOT NULL
+          AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+        UNION ALL
+        SELECT m.id, a.event_type
+        FROM arrived_events a
+        JOIN campaign_enrollments m ON m.contact_id = a.contact_id
+        WHERE a.enrollment_id IS NULL
+          AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+    ) x
+    GROUP BY x.state_id
+) n
+JOIN campaign_workflow_states s ON s.id = n.state_id
+JOIN campaign_enrollments e ON e.id = s.id
+WHERE s.workflow_status IN ('running', 'waiting', 'paused')
+ORDER BY s.id;
+
+-- name: rejected_by_reason
+-- How many lines are kept aside, by file and reason.
+SELECT r.source, r.reason, count(*) AS lines, max(r.rejected_at) AS latest_at
+FROM rejected_events r
+WHERE CAST(%(source)s AS text) IS NULL OR r.source = CAST(%(source)s AS text)
+GROUP BY r.source, r.reason
+ORDER BY r.source, r.reason;
