@@ -8,11 +8,25 @@ from __future__ import annotations
 from drip_pipeline.cli.group import LazyCommand, LazyGroup
 
 COMMANDS: dict[str, LazyCommand] = {
+    "campaign": LazyCommand(
+        "drip_pipeline.cli.campaign:campaign",
+        "Campaigns: publish, list, show, pause, resume, archive, export.",
+    ),
+    "contacts": LazyCommand(
+        "drip_pipeline.cli.contacts:contacts", "People: import them from a file."
+    ),
     "db": LazyCommand(
         "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
     ),
     "doctor": LazyCommand(
         "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
+    ),
+    "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Let people into a campaign."),
+    "requeue": LazyCommand(
+        "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
+    ),
+    "run": LazyCommand(
+        "drip_pipeline.cli.run:run", "Advance and deliver what is due, without Dagster."
     ),
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -19,12 +21,26 @@ def db() -> None:
 
 @command(db)
 def migrate(invocation: Invocation) -> Answer:
-    """Bring the schema up to date. Safe to repeat."""
+    """Bring the schema up to date and take over running campaigns. Safe to repeat."""
     from drip_pipeline.db.migrate import migrate as migrate_database
+    from drip_pipeline.engine.adopt_legacy import adopt_legacy
+    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
 
     report = migrate_database(invocation.database)
+    taken = adopt_legacy(invocation.database, now=datetime.now(UTC), channels=AVAILABLE_CHANNELS)
     done = f"applied {', '.join(report.applied)}; " if report.applied else "nothing to apply; "
-    return Answer(report, f"{done}the schema is at version {report.version}")
+    lines = [f"{done}the schema is at version {report.version}"]
+    lines += [f"took over {one.name!r} with {one.people} people" for one in taken.adopted]
+    lines += [
+        f"could not take over {name!r}: {'; '.join(reasons)}"
+        for name, reasons in taken.refused.items()
+    ]
+    data = {
+        **asdict(report),
+        "adopted": [asdict(one) for one in taken.adopted],
+        "refused": taken.refused,
+    }
+    return Answer(data, "\n".join(lines))
 
 
 @command(db)

@@ -1,14 +1,16 @@
-"""The outbox: leasing with the last gate, marking, settling, and what the recorder keeps."""
+"""The outbox: what is due where, leasing with the last gate, marking, settling, and what the
+recorder keeps. Posts for everybody stand in broadcasts.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.copying import copy_rows
 
 RECORDED_COLUMNS = (
@@ -28,23 +30,117 @@ RECORDED_COLUMNS = (
 )
 
 
+class Place(NamedTuple):
+    """A node of a campaign version with due deliveries; `due` is counted up to a limit."""
+
+    campaign_id: UUID
+    campaign_version: int
+    node_id: str
+    workspace_id: UUID
+    channel: str
+    due: int
+
+
+class Quota(NamedTuple):
+    """How many deliveries of a place to take. With `blocked`, its reason holds them all back;
+    `needs_consent` holds back who has not said yes."""
+
+    place: Place
+    most: int
+    blocked: str | None = None
+    needs_consent: bool = False
+
+
+class NotSent(NamedTuple):
+    """A delivery that will not go out. `attempt` is the attempt the verdict is about, None for any;
+    `details` go into the event."""
+
+    id: UUID
+    status: str
+    error_code: str | None
+    error: str | None
+    event_type: str
+    attempt: int | None = None
+    details: Mapping[str, Any] | None = None
+
+
+class Later(NamedTuple):
+    """A delivery to be tried again."""
+
+    id: UUID
+    due_at: datetime
+    error_code: str | None
+    error: str | None
+    attempt: int | None = None
+
+
+class InDoubt(NamedTuple):
+    """A delivery whose fate is unknown."""
+
+    id: UUID
+    error_code: str | None
+    error: str | None
+    attempt: int | None = None
+
+
+def due_places(
+    connection: Connection, *, channel: str | None, count_limit: int, now: datetime
+) -> list[Place]:
+    """Places of active campaigns where deliveries of a channel (or of any) are due."""
+    found = queries.tuples(
+        connection, "due_places", channel=channel, count_limit=count_limit, now=now
+    )
+    return [Place(*row) for row in found]
+
+
+def due_channels(connection: Connection, now: datetime) -> list[str]:
+    """Channels with due deliveries."""
+    return sorted(
+        {place.channel for place in due_places(connection, channel=None, count_limit=1, now=now)}
+    )
+
+
 def lease(
-    connection: Connection, *, channel: str, batch_size: int, now: datetime
+    connection: Connection, quotas: Sequence[Quota], *, channel: str, now: datetime
 ) -> list[dict[str, Any]]:
-    """Lock due deliveries of a channel with the contact's columns and the gate's verdict (`gate`,
-    None = may go out)."""
+    """Lock due deliveries of these places, with the contact's columns and the gate's verdict
+    (`gate`, None = may go out)."""
     return queries.rows(
-        connection, "lease_deliveries", channel=channel, batch_size=batch_size, now=now
+        connection,
+        "lease_deliveries",
+        campaign_ids=[quota.place.campaign_id for quota in quotas],
+        versions=[quota.place.campaign_version for quota in quotas],
+        node_ids=[quota.place.node_id for quota in quotas],
+        quotas=[quota.most for quota in quotas],
+        blocks=[quota.blocked for quota in quotas],
+        needs_consent=[quota.needs_consent for quota in quotas],
+        channel=channel,
+        now=now,
     )
 
 
 def mark_sending(
-    connection: Connection, ids: Sequence[UUID], *, lease_token: UUID, leased_until: datetime
+    connection: Connection,
+    ids: Sequence[UUID],
+    *,
+    outlet: str,
+    channel_id: UUID | None,
+    lease_token: UUID,
+    leased_until: datetime,
+    now: datetime,
 ) -> int:
     """Mark leased deliveries as going out; from here on they are in doubt if the process dies."""
-    return queries.run(
-        connection, "mark_sending", ids=ids, lease_token=lease_token, leased_until=leased_until
+    marked: int = queries.scalar(
+        connection,
+        "mark_sending",
+        ids=ids,
+        outlet=outlet,
+        channel_id=channel_id,
+        lease_token=lease_token,
+        leased_until=leased_until,
+        now=now,
     )
+    return marked
 
 
 def hold(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
@@ -57,96 +153,95 @@ def settle_sent(
     ids: Sequence[UUID],
     provider_ids: Sequence[str | None],
     *,
+    details: Sequence[Mapping[str, Any] | None],
     event_type: str,
     certainty: str,
     batch_id: UUID,
     now: datetime,
 ) -> list[UUID]:
     """Settle as sent, with event and outcome row; the ids that were open until now."""
-    return [
-        row[0]
-        for row in queries.tuples(
-            connection,
-            "settle_sent",
-            ids=ids,
-            provider_ids=provider_ids,
-            event_type=event_type,
-            certainty=certainty,
-            batch_id=batch_id,
-            now=now,
-        )
-    ]
+    found = queries.tuples(
+        connection,
+        "settle_sent",
+        ids=ids,
+        provider_ids=provider_ids,
+        details=[_json(each) for each in details],
+        event_type=event_type,
+        certainty=certainty,
+        batch_id=batch_id,
+        now=now,
+    )
+    return [row[0] for row in found]
 
 
 def settle_not_sent(
     connection: Connection,
-    rows: Sequence[tuple[UUID, str, str | None, str | None, str]],
+    rows: Sequence[NotSent],
     *,
     channel: str,
     batch_id: UUID,
     now: datetime,
 ) -> list[UUID]:
-    """Settle as skipped or failed; rows are (id, status, reason, error, event type)."""
-    return [
-        row[0]
-        for row in queries.tuples(
-            connection,
-            "settle_not_sent",
-            ids=[row[0] for row in rows],
-            statuses=[row[1] for row in rows],
-            error_codes=[row[2] for row in rows],
-            errors=[row[3] for row in rows],
-            event_types=[row[4] for row in rows],
-            channel=channel,
-            batch_id=batch_id,
-            now=now,
-        )
-    ]
+    """Settle as skipped or failed; the ids that were open until now."""
+    found = queries.tuples(
+        connection,
+        "settle_not_sent",
+        ids=[row.id for row in rows],
+        statuses=[row.status for row in rows],
+        error_codes=[row.error_code for row in rows],
+        errors=[row.error for row in rows],
+        event_types=[row.event_type for row in rows],
+        attempts=[row.attempt for row in rows],
+        details=[_json(row.details) for row in rows],
+        channel=channel,
+        batch_id=batch_id,
+        now=now,
+    )
+    return [row[0] for row in found]
 
 
-def reschedule(
-    connection: Connection,
-    rows: Sequence[tuple[UUID, datetime, str | None, str | None]],
-    now: datetime,
-) -> int:
-    """Back to due later; rows are (id, due time, reason, error)."""
+def reschedule(connection: Connection, rows: Sequence[Later], now: datetime) -> int:
+    """Back to due later; how many."""
     return queries.run(
         connection,
         "reschedule_deliveries",
-        ids=[row[0] for row in rows],
-        due_at=[row[1] for row in rows],
-        error_codes=[row[2] for row in rows],
-        errors=[row[3] for row in rows],
+        ids=[row.id for row in rows],
+        due_at=[row.due_at for row in rows],
+        error_codes=[row.error_code for row in rows],
+        errors=[row.error for row in rows],
+        attempts=[row.attempt for row in rows],
         now=now,
     )
 
 
 def mark_unknown(
-    connection: Connection, rows: Sequence[tuple[UUID, str | None]], grace_until: datetime
+    connection: Connection, rows: Sequence[InDoubt], grace_until: datetime | None
 ) -> int:
-    """In doubt until the grace time is over; rows are (id, error)."""
+    """In doubt until the grace time is over; without one, until somebody settles them."""
     return queries.run(
         connection,
         "mark_unknown",
-        ids=[row[0] for row in rows],
-        errors=[row[1] for row in rows],
+        ids=[row.id for row in rows],
+        error_codes=[row.error_code for row in rows],
+        errors=[row.error for row in rows],
+        attempts=[row.attempt for row in rows],
         grace_until=grace_until,
     )
 
 
-def rescue_expired(connection: Connection, *, grace_seconds: float, now: datetime) -> int:
-    """Deliveries whose sender died become unknown; how many."""
-    return queries.run(connection, "rescue_expired_leases", grace_seconds=grace_seconds, now=now)
+def rescue_expired(
+    connection: Connection, *, grace_seconds: float, now: datetime
+) -> tuple[int, int]:
+    """Deliveries whose sender died: (in doubt, due again since the provider recognises them)."""
+    ((in_doubt, retried),) = queries.tuples(
+        connection, "rescue_expired_leases", grace_seconds=grace_seconds, now=now
+    )
+    return in_doubt, retried
 
 
 def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[dict[str, Any]]:
     """Unknown deliveries whose grace time is over, locked: id, enrollment_id, channel."""
     return queries.rows(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
-
-
-def due_channels(connection: Connection, now: datetime) -> list[str]:
-    """Channels with due deliveries."""
-    return sorted(row[0] for row in queries.tuples(connection, "due_channels", now=now))
 
 
 def by_status(connection: Connection) -> list[dict[str, Any]]:
@@ -177,3 +272,7 @@ def suppress(
         source=source,
         now=now,
     )
+
+
+def _json(value: Mapping[str, Any] | None) -> str | None:
+    return dump_json(dict(value)).decode() if value else None

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.campaign_file import Metric
@@ -17,15 +25,17 @@ from drip_pipeline.domain.nodes import Name, Names, Number
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation
 
 HOLDOUT_VARIANT_ID: Final = "holdout"
-Guardrail = Literal["unsubscribe_rate", "bounce_rate", "complaint_rate"]
+Guardrail = Literal["unsubscribes", "bounces", "complaints"]
+GUARDRAILS: Final[tuple[Guardrail, ...]] = ("unsubscribes", "bounces", "complaints")
 
-_GUARDRAIL_NAMES: Final[Mapping[str, str]] = {
-    "unsubscribe": "unsubscribe_rate",
-    "unsubscribes": "unsubscribe_rate",
-    "bounce": "bounce_rate",
-    "bounces": "bounce_rate",
-    "complaint": "complaint_rate",
-    "complaints": "complaint_rate",
+_METRICS: Final[Mapping[str, str]] = {
+    "open": "open_rate",
+    "click": "click_rate",
+    "reply": "reply_rate",
+    "replie": "reply_rate",
+    "conversion": "conversion_rate",
+    "engagement": "engagement_score",
+    "engagement_score": "engagement_score",
 }
 _RECOMMENDED: Final[Mapping[str, Any]] = {
     "minimum_runtime_hours": 24,
@@ -38,14 +48,39 @@ _RECOMMENDED: Final[Mapping[str, Any]] = {
 }
 
 
+def _metric(value: object) -> object:
+    """`opens` and `open_rate` are one metric."""
+    if not isinstance(value, str):
+        return value
+    name = value.strip().lower()
+    return _METRICS.get(name.removesuffix("_rate").removesuffix("s"), name)
+
+
 def _guardrails(value: object) -> object:
+    """A list of names, or true for all of them, false for none, or {name: wanted}."""
+    if isinstance(value, bool):
+        return GUARDRAILS if value else ()
+    if isinstance(value, Mapping):
+        value = [name for name, wanted in value.items() if wanted is not False]
     if isinstance(value, list | tuple):
-        return tuple(_GUARDRAIL_NAMES.get(v, v) if isinstance(v, str) else v for v in value)
+        return tuple(
+            f"{name.removesuffix('_rate').removesuffix('s')}s" if isinstance(name, str) else name
+            for name in value
+        )
+    return value
+
+
+def _two_places(value: float) -> float:
+    if round(value, 2) != value:
+        raise PydanticCustomError("two_places", "must have at most two decimal places")
     return value
 
 
 def _listed(value: object) -> object:
     return () if value is None else value
+
+
+MetricName = Annotated[Metric, BeforeValidator(_metric)]
 
 
 class ABTestVariant(BaseModel):
@@ -77,34 +112,32 @@ class ABTestConfig(BaseModel):
     split, and the other weights share the rest in their proportions. `profile: recommended` sets
     a runtime of 24 h and attribution windows of 24 h for opens and clicks, 72 h for replies and
     168 h for conversions, where they are not given. `srm_alpha`: below it a sample-ratio mismatch
-    blocks the decision. `guardrails`: rates in which the winner must not be worse.
+    blocks the decision. `guardrails`: in what the winner must not be worse. `winner_metric` left
+    out is the campaign's `goal_metric`, or the open rate when it has none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = True
     variants: Annotated[tuple[ABTestVariant, ...], BeforeValidator(_listed)] = ()
-    winner_metric: Metric | None = None
+    winner_metric: MetricName = "open_rate"
     minimum_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
-    confidence_threshold: Annotated[Number, Field(ge=50, lt=100)] = 95.0
-    auto_select_winner: bool = False
-    profile: Literal["recommended"] | None = None
+    confidence_threshold: Annotated[Number, Field(ge=50, lt=100), AfterValidator(_two_places)] = (
+        95.0
+    )
+    auto_select_winner: bool = True
+    profile: Literal["default", "recommended"] = "default"
     decision_method: Literal["always_valid", "planned", "fixed_horizon"] = "always_valid"
     planned_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
     minimum_runtime_hours: Annotated[Number, Field(ge=0, le=87_600)] = 0
-    attribution_window_hours: dict[Metric, Annotated[Number, Field(ge=0, le=87_600)]] = Field(
+    attribution_window_hours: dict[MetricName, Annotated[Number, Field(ge=0, le=87_600)]] = Field(
         default_factory=dict
     )
     srm_alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.01
-    guardrails: Annotated[tuple[Guardrail, ...], BeforeValidator(_guardrails)] = (
-        "unsubscribe_rate",
-        "bounce_rate",
-        "complaint_rate",
-    )
+    guardrails: Annotated[tuple[Guardrail, ...], BeforeValidator(_guardrails)] = GUARDRAILS
     minimum_lift: Annotated[Number, Field(ge=0, le=100)] = 0
     equivalence_margin: Annotated[Number, Field(gt=0, le=100)] | None = None
     max_duration_hours: Annotated[Number, Field(gt=0, le=87_600)] | None = None
-    maximum_sample_size: Annotated[int, Field(ge=1)] | None = None
     min_expected_cell: Annotated[Number, Field(ge=0, le=1_000_000)] = 5
     holdout_percentage: Annotated[Number, Field(ge=0, lt=100)] = 0
     assignment: Assignment | None = None
@@ -136,9 +169,14 @@ class ABTestConfig(BaseModel):
         return [variant for variant in self.variants if not variant.holdout]
 
 
-def read_ab_test(raw: Mapping[str, Any] | None) -> tuple[ABTestConfig | None, list[Problem]]:
-    """The configuration and what is wrong with it; what is wrong is replaced by its default."""
-    if raw is None:
+def read_ab_test(
+    raw: Mapping[str, Any] | None, *, goal_metric: Metric | None = None
+) -> tuple[ABTestConfig | None, list[Problem]]:
+    """The configuration and what is wrong with it; what is wrong is replaced by its default.
+
+    None for no test: nothing given, or an empty object, as some applications store it.
+    """
+    if not raw:
         return None, []
     problems: list[Problem] = []
     fields: dict[str, Any] = {}
@@ -151,6 +189,8 @@ def read_ab_test(raw: Mapping[str, Any] | None) -> tuple[ABTestConfig | None, li
             problems.append(
                 Problem(None, "unknown_key", f"ab_test_config.{key} is not a known key{hint}")
             )
+    if goal_metric is not None:
+        fields.setdefault("winner_metric", goal_metric)
     while True:
         try:
             return ABTestConfig.model_validate(fields), problems

@@ -58,9 +58,14 @@ def has_nodes(raw: Mapping[str, Any] | None) -> bool:
     return bool(raw) and bool(_list_of(raw, "nodes", []))
 
 
+def raw_edges(raw: Mapping[str, Any] | None) -> list[Any]:
+    """The edges as they were written, as a list."""
+    return _list_of(raw, "edges", [])
+
+
 def has_edges(raw: Mapping[str, Any] | None) -> bool:
     """Whether the canvas connects anything. A data migration in the field wrote the text `'[]'`."""
-    return bool(raw) and bool(_list_of(raw, "edges", []))
+    return bool(raw_edges(raw))
 
 
 def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:

@@ -1,4 +1,7 @@
-"""Compiling a definition into the immutable graph, and the hashes that tell definitions apart."""
+"""Compiling a definition into the immutable graph, and the hashes that tell definitions apart.
+
+Deterministic: the same definition gives the same graph and the same hashes, on every machine.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,55 @@ from hashlib import sha256
 from typing import Any
 
 from drip_pipeline.domain.campaign_file import CampaignDefinition
+from drip_pipeline.domain.check_structure import structure_problems
+from drip_pipeline.domain.complete import complete
 from drip_pipeline.domain.draft import Draft, take_apart
-from drip_pipeline.domain.flow import reachable
 from drip_pipeline.domain.graph import CampaignGraph, GraphNode, NodeType
-from drip_pipeline.domain.nodes import SplitConfig
+from drip_pipeline.domain.problems import errors_in
+from drip_pipeline.domain.variant_areas import variant_of_node
+from drip_pipeline.errors import DefinitionInvalid
 
 
 def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -> CampaignGraph:
-    """The graph of a definition without errors; `step_ids` maps node ids to uuids of steps."""
+    """The graph of a definition; `step_ids` maps node ids to uuids of campaign_steps rows.
+
+    Raises DefinitionInvalid, naming every reason, when the structure or a configuration has errors.
+    Texts and channels are `validate`'s business: they do not change the graph.
+    """
     draft = take_apart(definition)
+    errors = errors_in([*draft.problems, *structure_problems(draft)])
+    if errors:
+        raise DefinitionInvalid(errors, name=definition.name)
+    return _graph(draft, step_ids)
+
+
+def definition_hash(definition: CampaignDefinition) -> str:
+    """A hash of everything the file says: texts, settings, canvas positions.
+
+    The same however the file was formatted, whether canvas and waits were written or left to be
+    completed, and in whichever workspace it is published.
+    """
+    told = complete(definition).to_dict()
+    told.pop("workspace", None)
+    return _hash(told)
+
+
+def graph_hash(definition: CampaignDefinition) -> str:
+    """A hash of what affects execution: the graph with its texts, the test, the campaign's clock.
+
+    Names, descriptions and positions do not count. Raises DefinitionInvalid as `compile_graph`.
+    """
+    graph = compile_graph(definition, {}).to_dict()
+    for node in graph["nodes"]:
+        del node["step_name"]
+    told = complete(definition).to_dict()
+    settings = {
+        key: told.get(key) for key in ("timezone", "resume_spread_minutes", "ab_test_config")
+    }
+    return _hash({"graph": graph, "settings": settings})
+
+
+def _graph(draft: Draft, step_ids: Mapping[str, str]) -> CampaignGraph:
     (entry,) = draft.of_type(NodeType.TRIGGER)
     nodes = {
         node_id: GraphNode(
@@ -30,42 +73,9 @@ def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -
         )
         for node_id, step in draft.steps.items()
     }
-    return CampaignGraph(entry, nodes, _variant_of_node(entry, draft))
-
-
-def definition_hash(definition: CampaignDefinition) -> str:
-    """The same for the same definition, however it was formatted."""
-    from drip_pipeline.domain.complete import complete
-
-    return _hash(complete(definition).to_dict())
-
-
-def graph_hash(definition: CampaignDefinition) -> str:
-    """The same for definitions that execute alike; positions on the canvas do not count."""
-    return _hash(compile_graph(definition, {}).to_dict())
+    return CampaignGraph(entry, nodes, variant_of_node(entry, draft))
 
 
 def _hash(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()
-
-
-def _variant_of_node(entry: str, draft: Draft) -> dict[str, tuple[str, str]]:
-    """Nodes that only one variant of a split leads to; of several splits the innermost counts."""
-    found: dict[str, tuple[int, str, str]] = {}
-    for split_id, config in draft.configs.items():
-        if not isinstance(config, SplitConfig):
-            continue
-        elsewhere = reachable([entry], draft.successors, without=split_id)
-        by_variant = {
-            variant: reachable([edge.target], draft.successors, without=split_id)
-            for variant, edge in draft.ports[split_id].items()
-        }
-        for variant, nodes in by_variant.items():
-            others = set().union(*(n for v, n in by_variant.items() if v != variant))
-            own = nodes - others - elsewhere
-            for node_id in own:
-                size = len(own)
-                if node_id not in found or size < found[node_id][0]:
-                    found[node_id] = (size, split_id, variant)
-    return {node_id: (split, variant) for node_id, (_, split, variant) in found.items()}

@@ -13,7 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from drip_pipeline.domain.campaign_file import NODE_TYPES, CampaignDefinition, StepDefinition
-from drip_pipeline.domain.canvas import Canvas, CanvasNode, has_edges, has_nodes, read_canvas
+from drip_pipeline.domain.canvas import (
+    Canvas,
+    CanvasNode,
+    has_edges,
+    has_nodes,
+    raw_edges,
+    read_canvas,
+)
 from drip_pipeline.domain.problems import (
     Problem,
     did_you_mean,
@@ -21,7 +28,7 @@ from drip_pipeline.domain.problems import (
     shorten,
     without_repeats,
 )
-from drip_pipeline.domain.sequence import in_sequence
+from drip_pipeline.domain.sequence import DEFAULT_VIEWPORT, in_sequence
 from drip_pipeline.domain.split_columns import with_variants_from_columns
 from drip_pipeline.domain.step_forms import CONFIG_KEYS, has_config, inline_config, normal_step
 
@@ -161,7 +168,7 @@ def _one_per_node(
         _check_day_delay(step, canvas, by_node, problems)
         found[node.node_id] = step.model_copy(
             update={
-                "step_name": step.step_name or node.label,
+                "step_name": step.step_name or node.label or node.node_id,
                 "node_position": None,  # the canvas node has it
                 "day_delay": None,
             }
@@ -259,11 +266,17 @@ def _bound_canvas(
         copy["id"] = node.node_id
         if node.node_type is None and types.get(node.node_id):
             copy["type"] = types[node.node_id]
-        if isinstance(copy.get("data"), Mapping) and "stepId" in copy["data"]:
-            copy["data"] = {k: v for k, v in copy["data"].items() if k != "stepId"}
+        data = copy.get("data") or {}
+        if isinstance(data, Mapping):
+            data = {key: value for key, value in data.items() if key != "stepId"}
+        copy["data"] = data
         nodes.append(copy)
-    edges = raw.get("edges")
-    return {**raw, "nodes": nodes, "edges": edges if isinstance(edges, list) else []}
+    return {
+        **raw,
+        "nodes": nodes,
+        "edges": raw_edges(raw),
+        "viewport": raw.get("viewport") or dict(DEFAULT_VIEWPORT),
+    }
 
 
 def _with_node_references(

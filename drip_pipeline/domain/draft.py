@@ -51,7 +51,7 @@ def take_apart(definition: CampaignDefinition) -> Draft:
     problems = list(whole.reading_problems)
     canvas, _ = read_canvas(whole.canvas_data)  # its faults are among the reading problems
     steps = {step.node_id: step for step in whole.steps if step.node_id is not None}
-    experiment, test_problems = read_ab_test(whole.ab_test_config)
+    experiment, test_problems = read_ab_test(whole.ab_test_config, goal_metric=whole.goal_metric)
     problems += test_problems
     configs: dict[str, NodeConfig] = {}
     split_configs = read_splits(list(steps.values()), experiment, problems)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from drip_pipeline.domain.campaign_file import StepDefinition
 from drip_pipeline.domain.problems import Problem
 
+DEFAULT_VIEWPORT: Final[Mapping[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
 _X_STEP: Final = 200
 _Y: Final = 100
 
@@ -68,7 +69,8 @@ def in_sequence(
     for step in ordered:
         if step.day_delay:
             complete.append(_wait_before(step, names))
-        complete.append(step.model_copy(update={"day_delay": None}))
+        named = step.step_name or step.node_id
+        complete.append(step.model_copy(update={"day_delay": None, "step_name": named}))
     if not any(step.node_type == "trigger" for step in complete):
         complete.insert(0, _made("trigger", names.take("trigger"), "Start"))
     if complete[-1].node_type != "exit":
@@ -79,11 +81,8 @@ def in_sequence(
             for index, step in enumerate(complete)
         ],
         "edges": _edges(complete),
-        "viewport": viewport if isinstance(viewport, dict) and viewport else _VIEWPORT.copy(),
+        "viewport": viewport if isinstance(viewport, dict) and viewport else dict(DEFAULT_VIEWPORT),
     }
-
-
-_VIEWPORT: Final[dict[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
 
 
 def _made(node_type: str, node_id: str, name: str) -> StepDefinition:

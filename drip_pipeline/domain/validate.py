@@ -1,12 +1,18 @@
-"""All findings about a definition at once."""
+"""All findings about a definition at once, by node.
+
+The rules stand in check_*.py and beside what they read; this module only brings them together.
+"""
 
 from __future__ import annotations
 
 from drip_pipeline.domain.campaign_file import CampaignDefinition
+from drip_pipeline.domain.check_structure import structure_problems
+from drip_pipeline.domain.check_texts import text_problems
+from drip_pipeline.domain.check_use import use_problems
 from drip_pipeline.domain.draft import take_apart
-from drip_pipeline.domain.graph import NodeType
-from drip_pipeline.domain.nodes import channel_of
-from drip_pipeline.domain.problems import Problem
+from drip_pipeline.domain.problems import Problem, Severity, errors_in, without_repeats
+
+__all__ = ["Problem", "Severity", "errors_in", "validate"]
 
 
 def validate(
@@ -15,14 +21,28 @@ def validate(
     known_custom_fields: frozenset[str],
     available_channels: frozenset[str],
 ) -> list[Problem]:
-    """Every problem, errors and warnings."""
+    """Every problem of a definition: errors forbid publishing, warnings do not. Never raises.
+
+    `known_custom_fields`: names of custom fields that contacts of the workspace have.
+    `available_channels`: what messages can be sent over (email, sms, social, webhook). The order is
+    that of the file: the campaign as a whole first, then node by node.
+    """
     draft = take_apart(definition)
-    problems = list(draft.problems)
-    triggers = draft.of_type(NodeType.TRIGGER)
-    if len(triggers) != 1:
-        problems.append(Problem(None, "trigger_count", f"{len(triggers)} triggers; one is needed"))
-    for node_id, config in draft.configs.items():
-        channel = channel_of(config)
-        if channel is not None and channel not in available_channels:
-            problems.append(Problem(node_id, "channel_missing", f"no channel {channel}"))
-    return problems
+    problems = without_repeats(
+        [
+            *draft.problems,
+            *structure_problems(draft),
+            *use_problems(
+                draft,
+                known_custom_fields=known_custom_fields,
+                available_channels=available_channels,
+            ),
+            *text_problems(draft, known_custom_fields),
+        ]
+    )
+    places = {node_id: place for place, node_id in enumerate(draft.steps, 1)}
+    # A node that the draft does not have (a step without a node) comes last.
+    return sorted(
+        problems,
+        key=lambda p: 0 if p.node_id is None else places.get(p.node_id, len(places) + 1),
+    )

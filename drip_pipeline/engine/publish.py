@@ -1,7 +1,8 @@
-"""Publishing: a definition becomes the version that newcomers enter, in one transaction under the campaign's row lock.
+"""Publishing: a definition becomes the version that newcomers enter, in one transaction under the
+campaign's row lock.
 
-Everything that is wrong is said at once, before anything is written. Publishing what is published already changes
-nothing. People who are inside an earlier version finish it.
+Everything that is wrong is said at once, before anything is written. Publishing what is published
+already changes nothing. People who are inside an earlier version finish it.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ PublishStatus = Literal["published", "unchanged", "dry_run"]
 
 @dataclass(frozen=True, slots=True)
 class PublishReport:
-    """What publishing did. `warnings` forbid nothing; `version` is the one newcomers enter (or would)."""
+    """What publishing did. `warnings` forbid nothing; `version` is the one newcomers enter (or
+    would)."""
 
     campaign_id: UUID | None
     name: str
@@ -53,8 +55,8 @@ def publish(
 ) -> PublishReport:
     """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
 
-    `channels` are those that messages can be sent over; `campaign_id` publishes into that campaign, whatever its name.
-    Raises DefinitionInvalid with every problem at once.
+    `channels` are those that messages can be sent over; `campaign_id` publishes into that campaign,
+    whatever its name. Raises DefinitionInvalid with every problem at once.
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:
@@ -100,23 +102,23 @@ def publish_valid(
     description: str | None = None,
     change_type: str = "published",
     enter: bool = True,
+    kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> PublishReport:
-    """Write a definition that was found valid. `enter` lets people in who enrolled before."""
+    """Write a definition that was found valid. `enter` lets people in who enrolled before;
+    `kept_steps` (by node id) keep their numbers and delays as applications know them.
+    """
     campaign = _campaign(connection, workspace_id, definition, campaign_id, now)
     wanted = definition_hash(definition)
     current = publish_db.published_hash(connection, campaign)
     if current is not None and current[0] == wanted:
         publish_db.activate(connection, campaign, now)
-        return PublishReport(
-            campaign, definition.name, current[1], "unchanged", tuple(warnings)
-        )
-    version = _write(
-        connection, campaign, definition, wanted, now, description=description, change_type=change_type
+        return PublishReport(campaign, definition.name, current[1], "unchanged", tuple(warnings))
+    names = write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
+    version = _new_version(
+        connection, campaign, definition, names, wanted, now, description, change_type
     )
     entered = publish_db.adopt_enrollments(connection, campaign) if enter else 0
-    return PublishReport(
-        campaign, definition.name, version, "published", tuple(warnings), entered
-    )
+    return PublishReport(campaign, definition.name, version, "published", tuple(warnings), entered)
 
 
 def _campaign(
@@ -143,17 +145,17 @@ def _campaign(
     )
 
 
-def _write(
+def write_definition(
     connection: Connection,
     campaign_id: UUID,
     definition: CampaignDefinition,
-    wanted_hash: str,
-    now: datetime,
     *,
-    description: str | None,
-    change_type: str,
-) -> int:
-    rows, split_of_node = step_rows(definition)
+    now: datetime,
+    kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
+) -> dict[str, str]:
+    """Write campaign, steps and canvas as they stand in the definition; the steps' ids by node
+    id."""
+    rows, split_of_node = step_rows(definition, kept_steps)
     step_ids = publish_db.write_steps(
         connection, campaign_id, rows, split_of_node=split_of_node, now=now
     )
@@ -175,7 +177,20 @@ def _write(
         total_steps=len(rows),
         now=now,
     )
-    graph = compile_graph(definition, names)
+    return names
+
+
+def _new_version(
+    connection: Connection,
+    campaign_id: UUID,
+    definition: CampaignDefinition,
+    step_ids: Mapping[str, str],
+    wanted_hash: str,
+    now: datetime,
+    description: str | None,
+    change_type: str,
+) -> int:
+    graph = compile_graph(definition, step_ids)
     version_id = publish_db.snapshot(
         connection, campaign_id, description=description, change_type=change_type, now=now
     )

@@ -1,5 +1,5 @@
-"""Which test a split belongs to. Configuration and weights are frozen when a test starts: a version that leaves them as
-they are continues it, one that changes them ends it and starts another."""
+"""Which test a split belongs to. Configuration and weights are frozen when a test starts: a version
+that leaves them as they are continues it, one that changes them ends it and starts another."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def keep_tests(
 
 
 def test_configs(definition: CampaignDefinition, graph: CampaignGraph) -> dict[str, dict[str, Any]]:
-    """The frozen configuration of each tested split: the test's keys, and the split's own variants with their weights."""
+    """The frozen configuration of each tested split: the test's keys, and the split's own variants
+    with their weights."""
     draft = take_apart(definition)
     if draft.experiment is None or draft.tested_split_id is None or not draft.experiment.enabled:
         return {}
@@ -61,9 +62,7 @@ def test_configs(definition: CampaignDefinition, graph: CampaignGraph) -> dict[s
         | {"first_step_id": _step_id(graph, split.node_id, variant.id)}
         for variant in split.config.variants
     ]
-    return {
-        split.node_id: told | {"variants": variants, "from_field": split.config.from_field}
-    }
+    return {split.node_id: told | {"variants": variants, "from_field": split.config.from_field}}
 
 
 def config_hash(config: dict[str, Any]) -> str:

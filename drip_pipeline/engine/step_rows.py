@@ -10,16 +10,24 @@ from drip_pipeline.domain.definition import CampaignDefinition, StepDefinition
 
 def step_rows(
     definition: CampaignDefinition,
+    kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
-    """The rows, numbered in the order of the definition, and the split that each node names as its parent.
+    """The rows, numbered in the order of the definition, and the split that each node names as its
+    parent.
 
-    The flat e-mail columns are filled as well: existing applications show a step by them.
+    The flat e-mail columns are filled as well: existing applications show a step by them. With
+    `kept_steps` (rows by node id) those keep their number and delay, and the nodes between them
+    have none.
     """
     positions = _positions(definition)
     rows = [
         _row(step, number, positions.get(step.node_id or ""))
         for number, step in enumerate(definition.steps, start=1)
     ]
+    if kept_steps is not None:
+        for row in rows:
+            kept = kept_steps.get(row["node_id"], {})
+            row |= {"step_number": kept.get("step_number"), "day_delay": kept.get("day_delay")}
     parents = {
         step.node_id: step.parent_split_id for step in definition.steps if step.node_id is not None
     }
@@ -29,7 +37,8 @@ def step_rows(
 def canvas_with_step_ids(
     definition: CampaignDefinition, step_ids: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The canvas with `data.stepId` on every node, as the visual builder wants it; all else as it came."""
+    """The canvas with `data.stepId` on every node, as the visual builder wants it; all else as it
+    came."""
     canvas: dict[str, Any] = dict(definition.canvas_data or {})
     canvas["nodes"] = [
         {**node, "data": {**(node.get("data") or {}), "stepId": step_ids[node["id"]]}}

@@ -7,7 +7,7 @@ the test (people sent long enough ago, without machine opens). No statistics her
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -102,16 +102,21 @@ class ABTest:
     runtime_hours: float | None = None
     srm_hold: SrmHold = SrmHold.NONE
     decided: PriorDecision | None = None
+    # The variants that can win, in the given order, and the group that was sent nothing.
+    competing: tuple[VariantCounts, ...] = field(init=False, repr=False, compare=False)
+    holdout: VariantCounts | None = field(init=False, repr=False, compare=False)
 
-    @property
-    def competing(self) -> tuple[VariantCounts, ...]:
-        """The variants that can win, in the given order."""
-        return tuple(v for v in self.variants if not v.is_holdout)
+    def __post_init__(self) -> None:
+        # Found once: judging asks for them a dozen times.
+        competing = tuple([v for v in self.variants if not v.is_holdout])
+        object.__setattr__(self, "competing", competing)
+        held_out = [v for v in self.variants if v.is_holdout]
+        object.__setattr__(self, "holdout", held_out[0] if held_out else None)
 
-    @property
-    def holdout(self) -> VariantCounts | None:
-        """The group that was sent nothing, if there is one."""
-        return next((v for v in self.variants if v.is_holdout), None)
+    def tested(self) -> dict[str, CohortCounts]:
+        """The numbers that are tested, by variant."""
+        metric = self.config.winner_metric
+        return {v.variant_group: decision_counts(v, metric) for v in self.variants}
 
 
 def decision_counts(variant: VariantCounts, metric: Metric) -> CohortCounts:
@@ -150,8 +155,8 @@ def variant_fault(variant: VariantCounts, metric: Metric) -> Reason | None:
         return Reason.NEGATIVE_COUNT
     if variant.assigned is not None and variant.total_sent > variant.assigned:
         return Reason.SENT_EXCEEDS_ASSIGNED
-    for field, reason in _BOUNDED_BY_BASE:
-        count = getattr(variant, field)
+    for name, reason in _BOUNDED_BY_BASE:
+        count = getattr(variant, name)
         if count > base:
             return reason
         if count < 0:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from drip_pipeline.experiments.chi_square import chi_square_p
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.config import ABTestConfig, DecisionMethod
-from drip_pipeline.experiments.counts import ABTest, decision_counts
+from drip_pipeline.experiments.counts import ABTest
 from drip_pipeline.experiments.sequential import (
     always_valid_multiplier,
     always_valid_p,
@@ -127,9 +127,7 @@ def _evidence_factor(test: ABTest, verdict: Verdict) -> float | None:
         smallest = verdict.progress.smallest_sample
         return max(1.0, planned / smallest) if smallest > 0 else None
     rivals = [p for p in verdict.pairs if verdict.leader in (p.a, p.b)]
-    contacts = {
-        v.variant_group: decision_counts(v, config.winner_metric).contacts for v in test.variants
-    }
+    contacts = {name: counts.contacts for name, counts in test.tested().items()}
     factors = [
         _pair_factor(config, pair.chi2, contacts[pair.a], contacts[pair.b]) for pair in rivals
     ]

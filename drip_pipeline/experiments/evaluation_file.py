@@ -11,7 +11,7 @@ import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from drip_pipeline.errors import StatisticsInputError
 from drip_pipeline.experiments.config import GRAPH_KEYS, ABTestConfig, ConfigInvalid
@@ -75,7 +75,6 @@ def read_items(items: object) -> list[ABTest]:
     if not _is_list(items):
         problem = Problem(None, "", "an evaluation file is a JSON list of tests")
         raise EvaluationFileInvalid([problem])
-    assert isinstance(items, Sequence)
     problems: list[Problem] = []
     tests = [_Reader(position, problems).item(item) for position, item in enumerate(items)]
     if problems:
@@ -119,7 +118,7 @@ class _Reader:
 
     def _variants(self, item: Mapping[str, Any], is_score: bool) -> tuple[VariantCounts, ...]:
         listed = item.get("variants")
-        if not isinstance(listed, Sequence) or not _is_list(listed):
+        if not _is_list(listed):
             self._note("variants", "should be a list" if "variants" in item else "is missing")
             return ()
         read = [self._variant(f"variants[{i}].", v, is_score) for i, v in enumerate(listed)]
@@ -139,7 +138,7 @@ class _Reader:
             self._note(where + "variant_group", "should be a name" if known else "is missing")
             name = ""
         is_holdout = self._flag(where, given, "holdout")
-        counts = {
+        counts: dict[str, Any] = {
             field: self._count(where, given, field, field in REQUIRED_COUNTS)
             for field in (*REQUIRED_COUNTS, "total_complained")
         }
@@ -202,11 +201,12 @@ class _Reader:
         self._problems.append(Problem(self._position, field, message))
 
 
-def _is_list(value: object) -> bool:
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[int | float]:
     """A finite number, 0 or more; true and false are no numbers."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value >= 0  # type: ignore[arg-type,operator]
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) and value >= 0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 
 from drip_pipeline.experiments.codes import Reason, State
+from drip_pipeline.experiments.config import DecisionMethod
 from drip_pipeline.experiments.metrics import GUARDRAILS, METRICS
 from drip_pipeline.experiments.verdict import PairResult, Verdict
 
@@ -48,10 +49,10 @@ def explain(verdict: Verdict) -> str:
         return f"This test cannot be judged: {_FAULTS.get(reason, reason.value)}{where}."
     if verdict.state is State.SRM_BLOCKED:
         p = verdict.srm.sequential_p
-        figure = "" if p is None else f" (p = {p:.2g})"
+        figure = "" if p is None else f" (p = {p:.2g})" if p >= 1e-4 else " (p < 0.0001)"
         return (
-            f"The people assigned do not have the promised proportions{figure}, so the variants may not be comparable and "
-            "nothing is decided until a person has cleared this."
+            f"The people assigned do not have the promised proportions{figure}, so the variants "
+            "may not be comparable and nothing is decided until a person has cleared this."
         )
     if reason is Reason.DECLARED_BY_HAND:
         return f"{verdict.winner} was declared the winner by hand."
@@ -61,13 +62,17 @@ def explain(verdict: Verdict) -> str:
         margin = verdict.config.equivalence_margin or 0.0
         return f"No winner: the variants surely differ by less than {margin:g} percentage points."
     if reason is Reason.INCONCLUSIVE:
-        return "No winner: the planned sample or the maximum duration is used up and no variant beats all others."
+        return (
+            "No winner: the planned sample or the maximum duration is used up and no variant "
+            "beats all others."
+        )
     if reason is Reason.LEADER_BEATS_ALL:
         return f"{_lead(verdict, 'wins with')}."
     if reason is Reason.AWAITING_PERSON:
         return f"{_lead(verdict, 'is significantly ahead with')}; a person has to declare it."
     if verdict.state is State.GUARDRAIL_BLOCKED:
-        return f"{verdict.leader} is significantly ahead, but {_worse(verdict)}, so no winner is declared."
+        ahead = f"{verdict.leader} is significantly ahead"
+        return f"{ahead}, but {_worse(verdict)}, so no winner is declared."
     return f"Still collecting: {_collecting(verdict)}."
 
 
@@ -83,7 +88,10 @@ def what_would_change(verdict: Verdict) -> str:
             "A person who knows why the proportions are off clears the block, or starts a new test."
         )
     if verdict.state is State.GUARDRAIL_BLOCKED:
-        return "More data in which the harm is no longer clear, or a person who declares a winner by hand."
+        return (
+            "More data in which the harm is no longer clear, or a person who declares a winner "
+            "by hand."
+        )
     if verdict.state is State.SIGNIFICANT:
         return f"A person declares {verdict.leader} the winner, or the lead shrinks."
     if reason in (Reason.EMPTY_VARIANT, Reason.SAMPLE_TOO_SMALL):
@@ -99,7 +107,10 @@ def what_would_change(verdict: Verdict) -> str:
     if reason in (Reason.LEADERS_TIED, Reason.NO_VARIANCE) or verdict.leader is None:
         return "A difference between the variants."
     if reason is Reason.EXPECTED_CELL_TOO_SMALL or reason in _TABLES:
-        return "More people who do it, or more people who do not: the rarer of the two is too rare to compare."
+        return (
+            "More people who do it, or more people who do not: the rarer of the two is too rare "
+            "to compare."
+        )
     return _needed_lead(verdict)
 
 
@@ -108,7 +119,8 @@ def _collecting(verdict: Verdict) -> str:
     if reason in _TABLES:
         return _TABLES[reason]
     if reason is Reason.SAMPLE_TOO_SMALL:
-        return f"the smallest variant has {progress.smallest_sample} of {_people(progress.needed_sample)}"
+        needed = _people(progress.needed_sample)
+        return f"the smallest variant has {progress.smallest_sample} of {needed}"
     if reason is Reason.EXPECTED_CELL_TOO_SMALL:
         cell = progress.min_expected_cell or 0.0
         return f"the smallest expected cell is {cell:.1f} of {progress.needed_cell:g}"
@@ -126,7 +138,7 @@ def _collecting(verdict: Verdict) -> str:
     if reason is Reason.LIFT_TOO_SMALL:
         least = verdict.config.minimum_lift
         return f"{verdict.leader} is ahead, but not surely by more than {least:g} percentage points"
-    return _lead(verdict, "leads with", "not yet")
+    return _lead(verdict, "leads with", "not yet enough: ")
 
 
 def _lead(verdict: Verdict, verb: str, qualifier: str = "") -> str:
@@ -138,13 +150,10 @@ def _lead(verdict: Verdict, verb: str, qualifier: str = "") -> str:
     other = verdict.variant(rival.b if rival.a == leader.variant_group else rival.a)
     noun = METRICS[verdict.config.winner_metric].noun
     needed = f"{verdict.config.confidence_threshold:g} % needed"
-    sure = f"{qualifier + ' ' if qualifier else ''}enough" if qualifier else ""
-    confidence = f"{leader.confidence_level} % confidence, {needed}"
-    if sure:
-        confidence = f"{sure}: {confidence}"
+    rates = f"{_pct(leader.value_pct)} against {_pct(other.value_pct)} for {other.variant_group}"
     return (
-        f"{leader.variant_group} {verb} a {noun} of {_pct(leader.value_pct)} against {_pct(other.value_pct)} for "
-        f"{other.variant_group} ({confidence})"
+        f"{leader.variant_group} {verb} {_article(noun)} {noun} of {rates} "
+        f"({qualifier}{leader.confidence_level} % confidence, {needed})"
     )
 
 
@@ -158,25 +167,39 @@ def _closest(verdict: Verdict) -> PairResult | None:
 
 def _needed_lead(verdict: Verdict) -> str:
     rival = _closest(verdict)
-    if rival is None or rival.interval is None:
+    if rival is None or verdict.leader is None:
         return "More people."
+    values = verdict.variant(rival.a).value_pct, verdict.variant(rival.b).value_pct
+    lead = abs((values[0] or 0.0) - (values[1] or 0.0))
     other = rival.b if rival.a == verdict.leader else rival.a
+    if rival.interval is None or verdict.config.decision_method is not DecisionMethod.ALWAYS_VALID:
+        return (
+            f"A larger lead over {other} (it is {lead:.2f} percentage points), or more people with "
+            "the lead as it is."
+        )
+    # The half towards the leader is never cut off at 0, so it is the whole margin.
     low, high = rival.interval
-    margin = (high - low) / 2 + verdict.config.minimum_lift
+    margin = high - lead if rival.a == verdict.leader else -low - lead
     return (
-        f"A lead over {other} of more than about {margin:.2f} percentage points at this sample "
-        f"(it is {abs(high + low) / 2:.2f}), or more people with the lead as it is."
+        f"A lead over {other} of more than about {margin + verdict.config.minimum_lift:.2f} "
+        f"percentage points at this sample (it is {lead:.2f}), or more people with the lead as it "
+        "is."
     )
 
 
 def _worse(verdict: Verdict) -> str:
     found = next(g for g in verdict.guardrails if g.is_worse)
     noun = GUARDRAILS[found.guardrail].noun
-    return f"its {noun} is worse than that of {found.runner_up} ({found.leader_pct} % against {found.runner_up_pct} %)"
+    rates = f"{found.leader_pct} % against {found.runner_up_pct} %"
+    return f"its {noun} is worse than that of {found.runner_up} ({rates})"
 
 
 def _pct(value: float | None) -> str:
     return "no rate" if value is None else f"{value:.2f} %"
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeo" else "a"
 
 
 def _people(count: int) -> str:

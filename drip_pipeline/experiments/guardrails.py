@@ -47,8 +47,8 @@ def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult
         return [()] * len(tests)
     configs = [tests[position].config for position, *_ in checks]
     figures = compare(
-        [_harm(leader, guardrail) for _, guardrail, leader, _ in checks],
-        [_harm(other, guardrail) for _, guardrail, _, other in checks],
+        [_harm(leader, GUARDRAILS[of].count_field) for _, of, leader, _ in checks],
+        [_harm(other, GUARDRAILS[of].count_field) for _, of, _, other in checks],
         [c.alpha for c in configs],
         [c.minimum_sample_size for c in configs],
     )
@@ -75,5 +75,5 @@ def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult
     return [tuple(of_test) for of_test in results]
 
 
-def _harm(variant: VariantCounts, guardrail: Guardrail) -> Group:
-    return Group(variant.total_sent, getattr(variant, GUARDRAILS[guardrail].count_field))
+def _harm(variant: VariantCounts, count_field: str) -> Group:
+    return Group(variant.total_sent, getattr(variant, count_field))

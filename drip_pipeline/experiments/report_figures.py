@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 
-from drip_pipeline.experiments.counts import ABTest, CohortCounts, decision_counts
+from drip_pipeline.experiments.counts import ABTest, CohortCounts
 from drip_pipeline.experiments.figures import (
     chance_to_be_best,
     chance_to_be_best_mean,
@@ -59,7 +59,7 @@ class ReportFigures:
 def report_figures(test: ABTest, verdict: Verdict) -> ReportFigures:
     """Reporting figures of a judged test; of an invalid one only what its rates allow."""
     metric = test.config.winner_metric
-    counts = {v.variant_group: decision_counts(v, metric) for v in test.variants}
+    counts = test.tested()
     chances = _chances(test, counts, metric.is_score)
     total = sum(counts[v.variant_group].contacts for v in test.competing)
     variants = tuple(

@@ -6,19 +6,20 @@ Scalar rules on figures that were computed elsewhere; the order of the states is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.comparisons import Comparison
-from drip_pipeline.experiments.config import DecisionMethod
 from drip_pipeline.experiments.counts import (
     ABTest,
+    CohortCounts,
     PriorDecision,
     SrmHold,
     VariantCounts,
-    decision_counts,
 )
+from drip_pipeline.experiments.gates import is_exhausted, progress_of, shortfall_of
 from drip_pipeline.experiments.leader import Standing
 from drip_pipeline.experiments.metrics import GUARDRAILS, Metric, engagement_score_pct, rate_pct
 from drip_pipeline.experiments.states import Facts, next_state
@@ -43,6 +44,7 @@ class Evidence:
     """All that was found out about one running test."""
 
     test: ABTest
+    tested: Mapping[str, CohortCounts]
     fault: tuple[Reason, str | None] | None
     comparison: Comparison
     standing: Standing
@@ -53,9 +55,9 @@ class Evidence:
 
 def weigh(evidence: Evidence) -> Verdict:
     """The verdict on one running test."""
-    test, found = evidence.test, evidence.comparison
-    progress = _progress(test, found)
-    shortfall = _shortfall(test, found, progress)
+    test, found, tested = evidence.test, evidence.comparison, evidence.tested
+    progress = progress_of(test, found, tested)
+    shortfall = shortfall_of(test, found, progress)
     leader = None
     if evidence.standing.leader is not None:
         leader = test.competing[evidence.standing.leader].variant_group
@@ -73,18 +75,20 @@ def weigh(evidence: Evidence) -> Verdict:
             guardrail=GUARDRAILS[worse[0].guardrail].worse if worse else None,
             auto_select_winner=test.config.auto_select_winner,
             equivalent=_equivalent(test, found.pairs),
-            exhausted=_exhausted(test, found),
+            exhausted=is_exhausted(test, found),
             waiting_for=_waiting_for(found, leader, lead_is_significant),
         )
     )
     winner = leader if reason is Reason.LEADER_BEATS_ALL else None
     p_column = p_value_column(found.p_value)
+    metric = test.config.winner_metric
     variants = tuple(
-        _result(v, test.config.winner_metric)
+        _result(v, tested[v.variant_group], metric)
         if v.is_holdout or evidence.fault
         else _result(
             v,
-            test.config.winner_metric,
+            tested[v.variant_group],
+            metric,
             p_column,
             confidence_column(confidence[v.variant_group]),
             significant[v.variant_group],
@@ -114,6 +118,7 @@ def weigh(evidence: Evidence) -> Verdict:
 def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
     """The verdict on a test that was decided before: the decision, and current rates beside it."""
     state, reason = next_state(Facts(decided=decided))
+    tested = test.tested()
     metric = test.config.winner_metric
     return Verdict(
         state=state,
@@ -121,7 +126,8 @@ def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
         subject=None,
         config=test.config,
         variants=tuple(
-            _result(v, metric, is_winner=v.variant_group == decided.winner) for v in test.variants
+            _result(v, tested[v.variant_group], metric, is_winner=v.variant_group == decided.winner)
+            for v in test.variants
         ),
         pairs=(),
         srm=SampleRatio(None, None, None),
@@ -132,7 +138,7 @@ def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
         winner=decided.winner,
         guardrails=(),
         holdout_lifts=(),
-        progress=_progress(test, None),
+        progress=progress_of(test, None, tested),
         is_final=True,
     )
 
@@ -155,13 +161,13 @@ def rates_of(variant: VariantCounts) -> Rates:
 
 def _result(
     variant: VariantCounts,
+    counts: CohortCounts,
     metric: Metric,
     p_value: Decimal | None = None,
     confidence_level: Decimal = ZERO_CONFIDENCE,
     is_significant: bool = False,
     is_winner: bool = False,
 ) -> VariantResult:
-    counts = decision_counts(variant, metric)
     total = counts.score_sum if metric.is_score else counts.successes
     value = None
     if total is not None and 0 <= total <= counts.contacts and counts.contacts > 0:
@@ -249,49 +255,6 @@ def _equivalent(test: ABTest, pairs: tuple[PairResult, ...]) -> bool:
     return all(
         p.interval is not None and -margin < p.interval[0] and p.interval[1] < margin for p in pairs
     )
-
-
-def _exhausted(test: ABTest, found: Comparison) -> bool:
-    """The planned sample or the maximum duration is used up."""
-    config = test.config
-    overdue = (
-        config.max_duration_hours is not None
-        and test.runtime_hours is not None
-        and test.runtime_hours >= config.max_duration_hours
-    )
-    return overdue or found.plan_complete
-
-
-def _progress(test: ABTest, found: Comparison | None) -> Progress:
-    config = test.config
-    samples = [decision_counts(v, config.winner_metric).contacts for v in test.competing]
-    return Progress(
-        smallest_sample=min(samples, default=0),
-        needed_sample=config.minimum_sample_size,
-        min_expected_cell=found.min_expected_cell if found else None,
-        needed_cell=config.min_expected_cell,
-        runtime_hours=test.runtime_hours,
-        needed_hours=config.minimum_runtime_hours,
-    )
-
-
-def _shortfall(test: ABTest, found: Comparison, progress: Progress) -> Reason | None:
-    """Which gate is still closed, the most telling first; None when all are open."""
-    if progress.smallest_sample <= 0:
-        return Reason.EMPTY_VARIANT
-    if progress.smallest_sample < progress.needed_sample:
-        return Reason.SAMPLE_TOO_SMALL
-    if (progress.min_expected_cell or 0.0) < progress.needed_cell:
-        return found.p_value_reason or Reason.EXPECTED_CELL_TOO_SMALL
-    if progress.needed_hours > 0:
-        if progress.runtime_hours is None:
-            return Reason.RUNTIME_UNKNOWN
-        if progress.runtime_hours < progress.needed_hours:
-            return Reason.RUNTIME_TOO_SHORT
-    fixed = test.config.decision_method is DecisionMethod.FIXED_HORIZON
-    if fixed and not found.plan_complete:
-        return Reason.BEFORE_HORIZON
-    return None
 
 
 def _waiting_for(found: Comparison, leader: str | None, lead_is_significant: bool) -> Reason:

@@ -12,6 +12,8 @@ DECLARE
     partition_name text;
     made integer := 0;
 BEGIN
+    -- Before anything is read: two engines that had both read the default partition would wait for each other.
+    PERFORM pg_advisory_xact_lock(hashtext('ensure_event_partitions'));
     -- Months are UTC's; a difference of a month in another time zone would end on another day.
     SELECT array_agg(m.month ORDER BY m.month) INTO missing
     FROM (
@@ -26,7 +28,6 @@ BEGIN
     IF missing IS NULL THEN
         RETURN 0;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('ensure_event_partitions'));
     -- Nobody may add a row of these months between the move and the attaching.
     LOCK TABLE campaign_events_default IN ACCESS EXCLUSIVE MODE;
     FOR i IN 1 .. cardinality(missing) LOOP

@@ -1,77 +1,176 @@
--- name: lease_deliveries
--- The last gate: takes due deliveries of one channel, campaign by campaign in turns, and says in the same statement who
--- must not be written to and why (gate). The rows stay locked until the transaction ends; `mark_sending` turns them into
--- a lease that outlives it. People of a paused enrolment are held: their delivery is looked at again later.
-WITH due AS MATERIALIZED (
-    SELECT c.id
+-- name: due_places
+-- Where something is due: nodes of versions of active campaigns, found by jumping through the index from place to place,
+-- so that a backlog of millions costs no more than one row. `due` is counted up to a limit.
+WITH RECURSIVE places AS (
+    SELECT c.id AS campaign_id, p.node_id, p.campaign_version
     FROM drip_campaigns c
+    CROSS JOIN LATERAL (
+        SELECT d.node_id, d.campaign_version
+        FROM campaign_deliveries d
+        WHERE d.campaign_id = c.id AND d.status = 'pending'
+        ORDER BY d.node_id, d.campaign_version
+        LIMIT 1
+    ) p
     WHERE c.status = 'active'
-      AND EXISTS (
-          SELECT FROM campaign_deliveries d
-          WHERE d.campaign_id = c.id AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
-            AND d.channel = CAST(%(channel)s AS text)
-      )
+    UNION ALL
+    SELECT l.campaign_id, p.node_id, p.campaign_version
+    FROM places l
+    CROSS JOIN LATERAL (
+        SELECT d.node_id, d.campaign_version
+        FROM campaign_deliveries d
+        WHERE d.campaign_id = l.campaign_id AND d.status = 'pending'
+          AND (d.node_id, d.campaign_version) > (l.node_id, l.campaign_version)
+        ORDER BY d.node_id, d.campaign_version
+        LIMIT 1
+    ) p
+)
+
+SELECT l.campaign_id, l.campaign_version, l.node_id, f.workspace_id, f.channel, n.due
+FROM places l
+CROSS JOIN LATERAL (
+    SELECT d.workspace_id, d.channel
+    FROM campaign_deliveries d
+    WHERE d.campaign_id = l.campaign_id AND d.node_id = l.node_id AND d.campaign_version = l.campaign_version
+      AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
+    ORDER BY d.due_at
+    LIMIT 1
+) f
+CROSS JOIN LATERAL (
+    SELECT count(*) AS due
+    FROM (
+        SELECT
+        FROM campaign_deliveries d
+        WHERE d.campaign_id = l.campaign_id AND d.node_id = l.node_id AND d.campaign_version = l.campaign_version
+          AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
+        LIMIT CAST(%(count_limit)s AS integer)
+    ) x
+) n
+WHERE CAST(%(channel)s AS text) IS NULL OR f.channel = CAST(%(channel)s AS text)
+ORDER BY l.campaign_id, l.node_id, l.campaign_version;
+
+-- name: lease_deliveries
+-- The last gate: takes due deliveries of these places, so many of each, and says in the same statement who must not be
+-- written to and why (gate). The rows stay locked until the transaction ends; `mark_sending` turns them into a lease that
+-- outlives it. People of a paused enrolment are held: their delivery is looked at again later.
+WITH wanted AS MATERIALIZED (
+    SELECT w.*
+    FROM unnest(
+        CAST(%(campaign_ids)s AS uuid []), CAST(%(versions)s AS integer []), CAST(%(node_ids)s AS text []),
+        CAST(%(quotas)s AS integer []), CAST(%(blocks)s AS text []), CAST(%(needs_consent)s AS boolean [])
+    ) AS w (campaign_id, campaign_version, node_id, quota, blocked, needs_consent)
+    JOIN drip_campaigns c ON c.id = w.campaign_id AND c.status = 'active'
 ),
 
 picked AS MATERIALIZED (
-    SELECT p.*
-    FROM due
+    SELECT p.*, w.blocked, w.needs_consent
+    FROM wanted w
     CROSS JOIN LATERAL (
         SELECT
             d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id,
-            d.step_id, d.split_node_id, d.variant_group, d.attempts, d.channel_id
+            d.step_id, d.split_node_id, d.variant_group, d.attempts, d.due_at
         FROM campaign_deliveries d
-        WHERE d.campaign_id = due.id AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
+        WHERE d.campaign_id = w.campaign_id AND d.node_id = w.node_id AND d.campaign_version = w.campaign_version
+          AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
           AND d.channel = CAST(%(channel)s AS text)
         ORDER BY d.due_at
-        LIMIT greatest(1, CAST(%(batch_size)s AS integer) / greatest(1, (SELECT count(*) FROM due)))
+        LIMIT w.quota
         FOR UPDATE SKIP LOCKED
     ) p
-    LIMIT CAST(%(batch_size)s AS integer)
+),
+
+people AS MATERIALIZED (
+    SELECT
+        p.*, k.id AS found_contact_id, k.name, k.email, k.company, k.phone, k.job_title, k.ai_score,
+        k.status AS contact_status, k.tags, k.custom_fields, k.last_interaction, k.created_at, k.updated_at,
+        suppressed_phone(k.phone) AS phone_key,
+        lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) AS consent
+    FROM picked p
+    LEFT JOIN contacts k ON k.id = p.contact_id
 ),
 
 blocked AS MATERIALIZED (
-    -- One row per delivery that a suppression stops: by contact or by address, for this channel or all, for this
-    -- campaign or all. An unsubscription outranks the rest, since it also ends the enrolment.
-    SELECT p.id, min(CASE x.reason WHEN 'unsubscribed' THEN 'a:unsubscribed' ELSE 'b:' || x.reason END) AS reason
-    FROM picked p
-    JOIN contacts k ON k.id = p.contact_id
-    JOIN campaign_suppressions x
-        ON x.workspace_id = p.workspace_id AND lower(x.address) = lower(
-            CASE CAST(%(channel)s AS text) WHEN 'sms' THEN k.phone ELSE k.email END
-        )
+    -- One row per delivery that a suppression stops: by contact or by either address, for this channel or all, for this
+    -- campaign or all. One that forbids a whole person (any, or e-mail) ends the run, an unsubscription before the rest;
+    -- one for another channel alone only skips its messages.
+    SELECT
+        x.id,
+        min(
+            CASE
+                WHEN x.channel IS NOT NULL AND x.channel <> 'email' THEN CASE x.reason
+                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
+                END
+                WHEN x.reason = 'unsubscribed' THEN 'a:unsubscribed'
+                ELSE 'b:' || x.reason
+            END
+        ) AS reason
+    FROM (
+        SELECT p.id, p.campaign_id AS into_campaign, s.channel, s.campaign_id, s.reason
+        FROM people p
+        JOIN campaign_suppressions s ON s.workspace_id = p.workspace_id AND lower(s.address) = lower(p.email)
+        UNION ALL
+        SELECT p.id, p.campaign_id, s.channel, s.campaign_id, s.reason
+        FROM people p
+        JOIN campaign_suppressions s ON s.workspace_id = p.workspace_id AND lower(s.address) = p.phone_key
+        UNION ALL
+        SELECT p.id, p.campaign_id, s.channel, s.campaign_id, s.reason
+        FROM people p
+        JOIN campaign_suppressions s ON s.contact_id = p.contact_id AND s.workspace_id = p.workspace_id
+    ) x
     WHERE (x.channel IS NULL OR x.channel = CAST(%(channel)s AS text))
-      AND (x.campaign_id IS NULL OR x.campaign_id = p.campaign_id)
-    GROUP BY p.id
+      AND (x.campaign_id IS NULL OR x.campaign_id = x.into_campaign)
+    GROUP BY x.id
 )
 
 SELECT
     p.id, p.workspace_id, p.campaign_id, p.campaign_version, p.enrollment_id, p.contact_id, p.node_id, p.step_id,
-    p.split_node_id, p.variant_group, p.attempts, p.channel_id,
+    p.split_node_id, p.variant_group, p.attempts, p.due_at,
     CASE
-        WHEN k.id IS NULL THEN 'removed'
+        WHEN p.found_contact_id IS NULL OR e.id IS NULL THEN 'removed'
         WHEN e.status = 'unsubscribed' THEN 'unsubscribed'
         WHEN e.status = 'bounced' THEN 'bounced'
         WHEN e.status = 'completed' THEN 'removed'
         WHEN e.status = 'paused' THEN 'paused'
         WHEN b.reason IS NOT NULL THEN substr(b.reason, 3)
-        WHEN CAST(%(channel)s AS text) = 'email' AND coalesce(k.email, '') = '' THEN 'no_address'
-        WHEN CAST(%(channel)s AS text) = 'sms' AND coalesce(k.phone, '') = '' THEN 'no_address'
+        WHEN p.blocked IS NOT NULL THEN p.blocked
+        WHEN CAST(%(channel)s AS text) = 'email' AND coalesce(p.email, '') = '' THEN 'no_address'
+        WHEN CAST(%(channel)s AS text) = 'sms' AND coalesce(p.phone, '') = '' THEN 'no_address'
+        WHEN p.consent IN ('false', 'no', '0') THEN 'no_consent'
+        WHEN p.needs_consent AND coalesce(p.consent NOT IN ('true', 'yes', '1'), true) THEN 'no_consent'
     END AS gate,
-    k.name, k.email, k.company, k.phone, k.job_title, k.ai_score, k.status, k.tags, k.custom_fields,
-    k.last_interaction, k.created_at, k.updated_at
-FROM picked p
-LEFT JOIN contacts k ON k.id = p.contact_id
+    p.name, p.email, p.company, p.phone, p.job_title, p.ai_score, p.contact_status AS status, p.tags, p.custom_fields,
+    p.last_interaction, p.created_at, p.updated_at
+FROM people p
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
 LEFT JOIN blocked b ON b.id = p.id;
 
 -- name: mark_sending
--- From here on a row is in doubt if the process dies: marked in small groups, just before they go out.
-UPDATE campaign_deliveries d
-SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
-    lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1
-WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status = 'pending'
-RETURNING d.id;
+-- From here on a row is in doubt if the process dies: marked in small groups, just before they go out. Calls of webhooks
+-- leave an event of their own, one per attempt.
+WITH marked AS (
+    UPDATE campaign_deliveries d
+    SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
+        lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1, outlet = CAST(%(outlet)s AS text),
+        channel_id = CAST(%(channel_id)s AS uuid)
+    WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status = 'pending'
+    RETURNING
+        d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
+        d.channel, d.variant_group, d.attempts
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group, message_id
+    )
+    SELECT
+        m.campaign_id, m.enrollment_id, m.contact_id, 'webhook_triggered', 'system', m.step_id, m.node_id,
+        jsonb_build_object('attempt', m.attempts), CAST(%(now)s AS timestamptz), m.workspace_id, m.campaign_version,
+        m.variant_group, m.id
+    FROM marked m
+    WHERE m.channel = 'webhook'
+)
+
+SELECT count(*) FROM marked;
 
 -- name: hold_deliveries
 -- Deliveries of paused enrolments are looked at again later; until then they do not stand at the head of the queue.
@@ -81,18 +180,21 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status = 'pending';
 
 -- name: settle_sent
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
--- once only), the message has an outcome row, and the enrolment shows when it was last written to.
+-- once only), the message has an outcome row, and the enrolment shows when it was last written to. People pass a post for
+-- everybody: their events point at it, and it counts as no message to them.
 WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = 'sent', due_at = NULL, leased_until = NULL, lease_token = NULL, last_error = NULL, error_code = NULL,
         settled_at = CAST(%(now)s AS timestamptz), provider_message_id = r.provider_message_id,
         attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END,
         batch_id = CAST(%(batch_id)s AS uuid)
-    FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text [])) AS r (id, provider_message_id)
+    FROM unnest(
+        CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text []), CAST(%(details)s AS text [])
+    ) AS r (id, provider_message_id, details)
     WHERE d.id = r.id AND d.status IN ('pending', 'sending', 'unknown')
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
-        d.channel, d.split_node_id, d.variant_group
+        d.channel, d.split_node_id, d.variant_group, d.outlet, r.details
 ),
 
 logged AS (
@@ -103,9 +205,23 @@ logged AS (
     SELECT
         t.id, t.campaign_id, t.enrollment_id, t.contact_id, CAST(%(event_type)s AS text), 'system', t.step_id,
         t.node_id,
-        CASE CAST(%(certainty)s AS text) WHEN 'unknown' THEN '{"certainty": "unknown"}'::jsonb ELSE '{}'::jsonb END,
+        coalesce(CAST(t.details AS jsonb), '{}')
+        || CASE CAST(%(certainty)s AS text) WHEN 'unknown' THEN '{"certainty": "unknown"}'::jsonb ELSE '{}' END,
         CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
     FROM settled t
+),
+
+triggered AS (
+    -- A recorded webhook never was on its way; its log reads the same.
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group, message_id
+    )
+    SELECT
+        t.campaign_id, t.enrollment_id, t.contact_id, 'webhook_triggered', 'system', t.step_id, t.node_id,
+        '{"attempt": 1}', CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
+    FROM settled t
+    WHERE t.channel = 'webhook' AND t.outlet IS NULL
 ),
 
 counted AS (
@@ -117,6 +233,7 @@ counted AS (
         t.id, t.workspace_id, t.campaign_id, t.campaign_version, t.enrollment_id, t.contact_id, t.node_id, t.step_id,
         t.channel, t.split_node_id, t.variant_group, CAST(%(certainty)s AS text), CAST(%(now)s AS timestamptz)
     FROM settled t
+    WHERE t.channel <> 'social'
     ON CONFLICT (message_id) DO NOTHING
 ),
 
@@ -131,20 +248,24 @@ shown AS (
 SELECT id FROM settled;
 
 -- name: settle_not_sent
--- What will not go out, with the reason: held back at the gate (skipped) or refused for good (failed).
+-- What will not go out, with the reason: held back at the gate (skipped) or refused for good (failed). A verdict on an
+-- earlier attempt says nothing about the one that is on its way now.
 WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = r.status, due_at = NULL, leased_until = NULL, lease_token = NULL,
         settled_at = CAST(%(now)s AS timestamptz), error_code = r.error_code, last_error = r.error,
+        attempts = CASE WHEN d.status = 'pending' AND r.status = 'failed' THEN d.attempts + 1 ELSE d.attempts END,
         batch_id = CAST(%(batch_id)s AS uuid)
     FROM unnest(
         CAST(%(ids)s AS uuid []), CAST(%(statuses)s AS text []), CAST(%(error_codes)s AS text []),
-        CAST(%(errors)s AS text []), CAST(%(event_types)s AS text [])
-    ) AS r (id, status, error_code, error, event_type)
-    WHERE d.id = r.id AND d.status IN ('pending', 'sending', 'unknown')
+        CAST(%(errors)s AS text []), CAST(%(event_types)s AS text []), CAST(%(attempts)s AS integer []),
+        CAST(%(details)s AS text [])
+    ) AS r (id, status, error_code, error, event_type, attempt, details)
+    WHERE d.id = r.id
+      AND (d.status = 'pending' OR (d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts)))
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
-        d.variant_group, d.error_code, d.last_error, r.event_type
+        d.variant_group, d.error_code, d.last_error, r.event_type, r.details
 ),
 
 logged AS (
@@ -154,7 +275,7 @@ logged AS (
     )
     SELECT
         t.campaign_id, t.enrollment_id, t.contact_id, t.event_type, 'system', t.step_id, t.node_id,
-        jsonb_strip_nulls(
+        coalesce(CAST(t.details AS jsonb), '{}') || jsonb_strip_nulls(
             jsonb_build_object('reason', t.error_code, 'error', t.last_error, 'channel', CAST(%(channel)s AS text))
         ),
         CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
@@ -171,9 +292,10 @@ WITH later AS (
         last_error = r.error, attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END
     FROM unnest(
         CAST(%(ids)s AS uuid []), CAST(%(due_at)s AS timestamptz []), CAST(%(error_codes)s AS text []),
-        CAST(%(errors)s AS text [])
-    ) AS r (id, due_at, error_code, error)
-    WHERE d.id = r.id AND d.status IN ('pending', 'sending')
+        CAST(%(errors)s AS text []), CAST(%(attempts)s AS integer [])
+    ) AS r (id, due_at, error_code, error, attempt)
+    WHERE d.id = r.id
+      AND (d.status = 'pending' OR (d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts)))
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.error_code, d.last_error, d.attempts, d.due_at
@@ -192,20 +314,59 @@ SELECT
 FROM later t;
 
 -- name: mark_unknown
--- In doubt: handed over, but the answer never came.
+-- In doubt: handed over, but the answer never came. Without a grace time it waits for the provider or an operator.
 UPDATE campaign_deliveries d
-SET status = 'unknown', lease_token = NULL, last_error = r.error, error_code = 'in_doubt',
+SET status = 'unknown', lease_token = NULL, last_error = r.error, error_code = r.error_code,
     leased_until = CAST(%(grace_until)s AS timestamptz)
-FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(errors)s AS text [])) AS r (id, error)
-WHERE d.id = r.id AND d.status = 'sending';
+FROM unnest(
+    CAST(%(ids)s AS uuid []), CAST(%(error_codes)s AS text []), CAST(%(errors)s AS text []),
+    CAST(%(attempts)s AS integer [])
+) AS r (id, error_code, error, attempt)
+WHERE d.id = r.id AND d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 
 -- name: rescue_expired_leases
--- Rows whose sender died between handing over and settling are in doubt; the grace time runs from the end of the lease.
-UPDATE campaign_deliveries d
-SET status = 'unknown', lease_token = NULL, error_code = 'in_doubt', last_error = 'the sender stopped before settling',
-    leased_until = d.leased_until + make_interval(secs => CAST(%(grace_seconds)s AS double precision))
-WHERE d.status = 'sending' AND d.leased_until <= CAST(%(now)s AS timestamptz)
-RETURNING d.id;
+-- Rows whose sender died between handing over and settling. What their way out can recognise is due again; the others
+-- are in doubt, and their grace time runs from the end of the lease.
+WITH expired AS (
+    SELECT d.id, coalesce(f.on_unknown, 'assume_sent') AS on_unknown
+    FROM campaign_deliveries d
+    LEFT JOIN channel_flow f ON f.outlet = d.outlet
+    WHERE d.status = 'sending' AND d.leased_until <= CAST(%(now)s AS timestamptz)
+    FOR UPDATE OF d SKIP LOCKED
+),
+
+rescued AS (
+    UPDATE campaign_deliveries d
+    SET status = CASE x.on_unknown WHEN 'retry' THEN 'pending' ELSE 'unknown' END,
+        due_at = CASE x.on_unknown WHEN 'retry' THEN CAST(%(now)s AS timestamptz) END,
+        leased_until = CASE x.on_unknown
+            WHEN 'assume_sent'
+                THEN d.leased_until + make_interval(secs => CAST(%(grace_seconds)s AS double precision))
+        END,
+        lease_token = NULL, error_code = 'in_doubt', last_error = 'the sender stopped before settling'
+    FROM expired x
+    WHERE d.id = x.id
+    RETURNING
+        d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
+        d.status, d.attempts, d.error_code, d.last_error
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, message_id
+    )
+    SELECT
+        t.campaign_id, t.enrollment_id, t.contact_id, 'retry_scheduled', 'system', t.step_id, t.node_id,
+        jsonb_build_object('reason', t.error_code, 'error', t.last_error, 'attempt', t.attempts),
+        CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.id
+    FROM rescued t
+    WHERE t.status = 'pending'
+)
+
+SELECT
+    count(*) FILTER (WHERE t.status = 'unknown') AS in_doubt, count(*) FILTER (WHERE t.status = 'pending') AS retried
+FROM rescued t;
 
 -- name: deliveries_past_grace
 -- In doubt for longer than the grace time: nobody hangs.
@@ -215,13 +376,6 @@ WHERE d.status = 'unknown' AND d.leased_until <= CAST(%(now)s AS timestamptz)
 ORDER BY d.leased_until
 LIMIT CAST(%(batch_size)s AS integer)
 FOR UPDATE SKIP LOCKED;
-
--- name: due_channels
--- Channels that have due deliveries of active campaigns.
-SELECT DISTINCT d.channel
-FROM drip_campaigns c
-JOIN campaign_deliveries d ON d.campaign_id = c.id
-WHERE c.status = 'active' AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz);
 
 -- name: deliveries_by_status
 -- How many deliveries stand where, per channel.
@@ -236,9 +390,9 @@ INSERT INTO campaign_suppressions (
     workspace_id, contact_id, address, channel, campaign_id, reason, source, created_at
 )
 SELECT
-    k.workspace_id, k.id, CASE CAST(%(channel)s AS text) WHEN 'sms' THEN k.phone ELSE k.email END,
+    k.workspace_id, k.id, CASE CAST(%(channel)s AS text) WHEN 'sms' THEN suppressed_phone(k.phone) ELSE k.email END,
     CAST(%(channel)s AS text), NULL, r.reason, CAST(%(source)s AS text), CAST(%(now)s AS timestamptz)
 FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(reasons)s AS text [])) AS r (contact_id, reason)
 JOIN contacts k ON k.id = r.contact_id
-WHERE coalesce(CASE CAST(%(channel)s AS text) WHEN 'sms' THEN k.phone ELSE k.email END, '') <> ''
+WHERE coalesce(CASE CAST(%(channel)s AS text) WHEN 'sms' THEN suppressed_phone(k.phone) ELSE k.email END, '') <> ''
 ON CONFLICT DO NOTHING;

@@ -72,7 +72,9 @@ def only(batch: Batch) -> Transition:
 
 
 def test_instant_nodes_collapse_into_one_transition() -> None:
-    g = graph(trigger("t"), add_tag("t", "new", default="w"), wait_hours("w", 0, default="end"), end())
+    g = graph(
+        trigger("t"), add_tag("t", "new", default="w"), wait_hours("w", 0, default="end"), end()
+    )
     done = only(run([person(n) for n in range(500)], g))
     assert done.status == "completed"
     assert done.path == ("start", "t", "w", "end")
@@ -113,7 +115,8 @@ def test_a_message_parks_the_state_under_a_repeatable_delivery_id() -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
     people = [person(n) for n in range(3)]
     first, again = only(run(people, g)), only(run(people, g))
-    assert first.status == "waiting" and first.due_at is None
+    assert first.status == "waiting"
+    assert first.due_at is None
     assert first.delivery_ids == again.delivery_ids
     assert first.delivery_ids == [delivery_id(p.id, "m", 1) for p in people]
 
@@ -122,7 +125,8 @@ def test_a_loop_that_comes_again_sends_under_another_id() -> None:
     g = graph(trigger("m"), email("m", default="w"), wait_hours("w", 1, default="m"))
     once = only(run([person(1)], g))
     later = only(run([person(1, "w", resume_port="default", steps_taken=3)], g))
-    assert once.delivery_ids is not None and later.delivery_ids is not None
+    assert once.delivery_ids is not None
+    assert later.delivery_ids is not None
     assert once.delivery_ids[0] != later.delivery_ids[0]
 
 
@@ -175,7 +179,8 @@ def test_a_field_that_names_no_variant_fails_that_person_by_name() -> None:
     batch = run([person(1), person(2)], g, facts_of(p1={"arm": " A "}, p2={"arm": "z"}))
     by_number = {p.id.int - 10_000: t for t in batch.transitions for p in t.people}
     assert by_number[1].status == "completed"
-    assert by_number[2].status == "running" and "'arm'" in (by_number[2].error or "")
+    assert by_number[2].status == "running"
+    assert "'arm'" in (by_number[2].error or "")
 
 
 def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
@@ -249,7 +254,8 @@ def test_the_last_retry_fails_and_earlier_ones_come_back_later() -> None:
     g = graph(trigger("gone"))
     again, last = person(1, "gone", retry_count=1), person(2, "gone", retry_count=3)
     by_number = {p.contact_id.int: t for t in run([again, last], g).transitions for p in t.people}
-    assert by_number[1].due_at is not None and by_number[1].due_at > NOW
+    assert by_number[1].due_at is not None
+    assert by_number[1].due_at > NOW
     assert by_number[1].retry_count == 2
     assert (by_number[2].status, by_number[2].events[-1].event_type) == (
         "failed",
@@ -260,4 +266,5 @@ def test_the_last_retry_fails_and_earlier_ones_come_back_later() -> None:
 def test_going_round_without_end_is_stopped() -> None:
     g = graph(trigger("w"), wait_hours("w", 1, default="w"))
     done = only(run([person(1, "w", steps_taken=MAX_NODES_PER_LIFE)], g))
-    assert done.status == "failed" and "round" in (done.error or "")
+    assert done.status == "failed"
+    assert "round" in (done.error or "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -52,7 +53,7 @@ def test_an_event_changes_its_own_column_of_the_outcome_and_no_other(database, e
 
 def test_machines_open_and_click_apart_from_people(database):
     _, [sent] = mailed(database)
-    agents = {
+    agents: dict[str, list[str | None]] = {
         "email_opened": ["Mozilla/5.0", "Mozilla/5.0 (Macintosh) AppleWebKit", None],
         "email_clicked": ["Barracuda Sentinel (EE)", "Mozilla/5.0", "Mozilla/5.0 (Windows NT 10)"],
     }
@@ -61,13 +62,17 @@ def test_machines_open_and_click_apart_from_people(database):
         for kind, listed in agents.items()
         for n, agent in enumerate(listed)
     ]
-    told = {"message_id": sent.message_id, "data": {"machine": True}, "occurred_at": minutes(1)}
+    told: dict[str, Any] = {
+        "message_id": sent.message_id,
+        "data": {"machine": True},
+        "occurred_at": minutes(1),
+    }
     events += [an_event("t1", "email_opened", **told), an_event("t2", "email_clicked", **told)]
     assert ingest(database, events).accepted == 8
     assert rows(
         database,
-        "SELECT open_count, first_opened_at, first_machine_opened_at, click_count, first_clicked_at, "
-        "first_machine_clicked_at FROM campaign_message_outcomes",
+        "SELECT open_count, first_opened_at, first_machine_opened_at, click_count, "
+        "first_clicked_at, first_machine_clicked_at FROM campaign_message_outcomes",
     ) == [
         (
             2,

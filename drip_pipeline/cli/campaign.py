@@ -1,0 +1,218 @@
+"""`drip campaign …`: publishing a file, and campaigns as a whole: list, show, pause, resume,
+archive, export. History and comparing versions are not here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
+from drip_pipeline.cli.options import now_option
+
+if TYPE_CHECKING:
+    from drip_pipeline.engine.campaigns import CampaignDetail, StatusChange
+    from drip_pipeline.engine.publish import PublishReport
+
+
+@click.group(help="Campaigns: publish, list, show, pause, resume, archive, export.")
+def campaign() -> None:
+    """Commands of campaigns."""
+
+
+@command(campaign)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--workspace", metavar="NAME", help="Where it belongs; made if it is missing.")
+@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+@now_option
+def publish(
+    invocation: Invocation, file: Path, workspace: str | None, dry_run: bool, now: datetime
+) -> Answer:
+    """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
+
+    All problems are reported at once, each with its node. Publishing what is published already
+    changes nothing. People who are inside an earlier version finish that.
+    """
+    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publish import publish as publish_campaign
+    from drip_pipeline.errors import ImportFileError
+
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ImportFileError(str(file), "is not UTF-8") from None
+    report = publish_campaign(
+        invocation.database,
+        text,
+        now=now,
+        channels=AVAILABLE_CHANNELS,
+        workspace=workspace,
+        dry_run=dry_run,
+    )
+    return Answer(_report(report), _published(report))
+
+
+@command(campaign, name="list")
+@click.option("--workspace", metavar="NAME", help="Only those of this workspace.")
+def list_(invocation: Invocation, workspace: str | None) -> Answer:
+    """List campaigns with how many people are in them."""
+    from drip_pipeline.engine.campaigns import list_campaigns
+
+    found = list_campaigns(invocation.database, workspace=workspace)
+    columns = (
+        "name", "status", "campaign_type", "version", "active", "completed", "exited", "failed",
+        "workspace", "id",
+    )  # fmt: skip
+    return Answer(found, table(found, columns) if found else "no campaigns")
+
+
+@command(campaign)
+@click.argument("campaign")
+def show(invocation: Invocation, campaign: str) -> Answer:
+    """Show CAMPAIGN: where its people are, who left and why, and its versions."""
+    from drip_pipeline.engine.campaigns import show_campaign
+
+    found = show_campaign(invocation.database, campaign)
+    return Answer(found, _shown(found))
+
+
+@command(campaign)
+@click.argument("campaign")
+@now_option
+def pause(invocation: Invocation, campaign: str, now: datetime) -> Answer:
+    """Pause CAMPAIGN: nothing is done and nothing is sent; everybody stays where they are."""
+    from drip_pipeline.engine.campaigns import pause as pause_campaign
+
+    return _changed(pause_campaign(invocation.database, campaign, now=now), "are held")
+
+
+@command(campaign)
+@click.argument("campaign")
+@click.option(
+    "--spread",
+    type=click.FloatRange(min=0),
+    metavar="MINUTES",
+    help="Spread overdue work over this time. Default: the campaign's resume_spread_minutes, or"
+    " all at once.",
+)
+@now_option
+def resume(invocation: Invocation, campaign: str, spread: float | None, now: datetime) -> Answer:
+    """Resume CAMPAIGN: what is overdue runs, and nobody was lost."""
+    from drip_pipeline.engine.campaigns import resume as resume_campaign
+
+    change = resume_campaign(invocation.database, campaign, now=now, spread_minutes=spread)
+    return _changed(change, "go on")
+
+
+@command(campaign)
+@click.argument("campaign")
+@now_option
+def archive(invocation: Invocation, campaign: str, now: datetime) -> Answer:
+    """Archive CAMPAIGN for good: whoever is in it leaves, and nothing more is sent."""
+    from drip_pipeline.engine.campaigns import archive as archive_campaign
+
+    return _changed(archive_campaign(invocation.database, campaign, now=now), "have left")
+
+
+@command(campaign)
+@click.argument("campaign")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there.")
+def export(invocation: Invocation, campaign: str, out: Path | None) -> Answer:
+    """Print CAMPAIGN as a campaign file (YAML; JSON with --json, or where FILE ends in .json).
+
+    Publishing it again, unchanged, changes nothing.
+    """
+    from drip_pipeline.engine.export import export_campaign
+
+    exported = export_campaign(invocation.database, campaign)
+    if out is None:
+        return Answer(exported, _yaml(exported))
+    text = json_text(exported) if out.suffix == ".json" else _yaml(exported)
+    out.write_text(text + "\n", encoding="utf-8")
+    return Answer({"file": out}, f"written to {out}")
+
+
+def _report(report: PublishReport) -> dict[str, Any]:
+    return {
+        "campaign_id": report.campaign_id,
+        "name": report.name,
+        "version": report.version,
+        "status": report.status,
+        "entered": report.entered,
+        "warnings": [
+            {"node_id": warning.node_id, "code": warning.code, "message": warning.message}
+            for warning in report.warnings
+        ],
+    }
+
+
+def _published(report: PublishReport) -> str:
+    name = f"{report.name!r}"
+    match report.status:
+        case "published":
+            said = f"published {name} as version {report.version} (campaign {report.campaign_id})"
+        case "unchanged":
+            said = f"{name} is version {report.version} already (campaign {report.campaign_id})"
+        case _:
+            said = f"{name} is valid and would become version {report.version}; nothing was changed"
+    lines = [said]
+    if report.entered:
+        lines.append(f"{report.entered:,} people who had been waiting have entered")
+    for warning in report.warnings:
+        where = f"{warning.node_id}: " if warning.node_id else ""
+        lines.append(f"warning: {where}{warning.message}")
+    return "\n".join(lines)
+
+
+def _changed(change: StatusChange, people: str) -> Answer:
+    if not change.has_changed:
+        return Answer(change, f"{change.name!r} was {change.status} already")
+    text = f"{change.name!r} is {change.status}; {change.people:,} people {people}"
+    if change.spread_minutes:
+        text += f", what was overdue within {change.spread_minutes:g} minutes"
+    return Answer(change, text)
+
+
+def _shown(found: CampaignDetail) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    campaign = found.campaign
+    version = campaign.published_version
+    head = (
+        f"{campaign.name} · {campaign.status} · {campaign.campaign_type} ·"
+        f" {f'version {version}' if version else 'not published'} · {campaign.campaign_id}"
+    )
+    nodes = [
+        {
+            "node": node.node_id,
+            "type": node.node_type,
+            "step": node.step_name,
+            "now": node.now,
+            "failed": node.failed,
+            "passed": node.passed,
+        }
+        for node in found.nodes
+    ]
+    parts = (
+        ("People", found.population, _PEOPLE_COLUMNS),
+        ("Left before the end", found.exits, ("campaign_version", "exit_reason", "people")),
+        ("Nodes", nodes, None),
+        ("Versions", found.versions, _VERSION_COLUMNS),
+    )
+    tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
+    # Not wrapped: the id is there to be copied.
+    return Group(Text(head, style="bold", no_wrap=True, overflow="ignore"), *tables)
+
+
+_PEOPLE_COLUMNS = ("campaign_version", "entered", "active", "completed", "exited", "failed")
+_VERSION_COLUMNS = ("version", "change_type", "change_description", "created_at")
+
+
+def _yaml(exported: dict[str, Any]) -> str:
+    import yaml
+
+    return yaml.safe_dump(exported, sort_keys=False, allow_unicode=True, width=100).rstrip()

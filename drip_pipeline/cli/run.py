@@ -1,0 +1,74 @@
+"""`drip run`: the engine without Dagster, for one tick or until nothing is due."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.cli.options import Progress, counted, now_option
+
+if TYPE_CHECKING:
+    from drip_pipeline.engine.tick import TickReport
+
+
+@command()
+@click.option("--until-idle", is_flag=True, help="Again and again until nothing is due.")
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="S",
+    help="Stop between two batches after this time; what is left stays due.",
+)
+@now_option
+def run(
+    invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
+) -> Answer:
+    """Advance everybody who is due and deliver what is to be delivered.
+
+    Safe to run beside Dagster, or several times at once: nobody is moved twice.
+    """
+    from drip_pipeline.engine.compose import engine_from
+    from drip_pipeline.engine.tick import tick
+
+    engine = engine_from(invocation.settings, invocation.database)
+    begun = monotonic()
+    try:
+        with Progress() as progress:
+            report = tick(
+                engine,
+                now=now,
+                until_idle=until_idle,
+                max_seconds=max_seconds,
+                progress=progress,
+            )
+    finally:
+        for channel in engine.channels.values():
+            channel.close()
+    data = {**asdict(report), "now": now, "seconds": round(monotonic() - begun, 3)}
+    return Answer(data, _told(report, data["seconds"]))
+
+
+def _told(report: TickReport, seconds: Any) -> str:
+    lines = [f"advanced {report.advanced:,} people in {report.batches:,} batches"]
+    if report.moved:
+        lines[0] += f" ({counted(report.moved)})"
+    for channel, done in report.delivered.items():
+        figures = {
+            "sent": done.sent,
+            **{f"skipped ({reason})": count for reason, count in done.skipped.items()},
+            "failed": done.failed,
+            "to be retried": done.retried,
+            "in doubt": done.unknown,
+            "held": done.held,
+        }
+        lines.append(f"{channel}: {counted({name: n for name, n in figures.items() if n})}")
+    put_right = {name: n for name, n in asdict(report.rescued).items() if n}
+    if put_right:
+        lines.append(f"put right first: {counted(put_right)}")
+    left = "nothing is due any more" if report.is_idle else "there may be more that is due"
+    return "\n".join([*lines, f"{left}; {seconds:g} s"])

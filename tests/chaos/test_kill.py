@@ -1,0 +1,93 @@
+"""Engines that are killed at work: nobody is lost, nothing is recorded twice."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from drip_pipeline.db import states as states_db
+from drip_pipeline.db.connection import Database
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    contacts,
+    enrolled,
+    run_until_idle,
+)
+from tests.engine.graphs import add_tag, email, end, graph, split, trigger, wait_hours
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PEOPLE = 4_000
+KILLS = 5
+_ENGINE = """
+import sys
+from datetime import datetime
+from drip_pipeline.channels.recorder import RecorderChannel
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.tick import Engine, tick
+from tests.engine.factories import MESSAGES
+
+database = Database(sys.argv[1])
+engine = Engine(database, {"email": RecorderChannel("email")}, MESSAGES, batch_size=100)
+print("ready", flush=True)
+tick(engine, now=datetime.fromisoformat(sys.argv[2]), until_idle=True)
+print("done", flush=True)
+"""
+
+
+def test_an_engine_killed_five_times_loses_nobody_and_repeats_nothing(database: Database) -> None:
+    g = graph(
+        trigger("s"),
+        split("s", {"a": 50, "b": 50}, a="first", b="t"),
+        add_tag("t", "b", default="first"),
+        email("first", default="w"),
+        wait_hours("w", 0, default="second"),
+        email("second", default="end"),
+        end(),
+    )
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, g)
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, PEOPLE))
+    chance = random.Random(20260302)
+    interrupted = 0
+    for _ in range(KILLS):
+        worker = subprocess.Popen(
+            [sys.executable, "-c", _ENGINE, database.url, NOW.isoformat()],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+        time.sleep(chance.uniform(0.05, 0.35))
+        worker.send_signal(signal.SIGKILL)
+        interrupted += "done" not in worker.stdout.read()
+        worker.wait()
+        worker.stdout.close()
+    assert interrupted >= 3, "the engine must be killed while it works for this to show anything"
+
+    run_until_idle(database)
+    with database.transaction() as connection:
+        population = states_db.population(connection)
+        recorded = connection.execute(
+            "SELECT count(*), count(DISTINCT delivery_id) FROM recorded_messages"
+        ).fetchone()
+        per_node = connection.execute(
+            "SELECT node_id, count(*), count(DISTINCT enrollment_id) FROM recorded_messages"
+            " GROUP BY 1 ORDER BY 1"
+        ).fetchall()
+        events = dict(
+            connection.execute(
+                "SELECT event_type, count(*) FROM campaign_events GROUP BY 1"
+            ).fetchall()
+        )
+    assert [(row["entered"], row["completed"]) for row in population] == [(PEOPLE, PEOPLE)]
+    assert recorded == (2 * PEOPLE, 2 * PEOPLE)
+    assert per_node == [("first", PEOPLE, PEOPLE), ("second", PEOPLE, PEOPLE)]
+    assert events["email_sent"] == 2 * PEOPLE
+    assert events["variant_assigned"] == PEOPLE
+    assert events["enrollment_completed"] == PEOPLE
