@@ -207,6 +207,7 @@ class SmtpChannel:
             error=redacted(verdict.words, *known) if verdict.words else None,
             retry_after_seconds=verdict.retry_after_seconds,
             recipient_invalid=verdict.is_recipient_invalid,
+            is_provider_fault=verdict.is_provider_fault,
         )
 
 

@@ -63,7 +63,10 @@ class DeliveryResult:
 
     `error_code` is a short stable word, `error` a sentence in the provider's words; neither ever
     holds addresses or parts of the message. `recipient_invalid`: the address does not exist, so
-    nothing more should be sent to it.
+    nothing more should be sent to it; `recipient_opted_out`: its owner told the provider to stop.
+    `is_provider_fault`: the provider, or the way to it, is at fault; that says nothing about this
+    message. `is_gone`: the endpoint said that it wants no more calls. `details` are facts for the
+    event (status, response …).
     """
 
     delivery_id: UUID
@@ -73,6 +76,10 @@ class DeliveryResult:
     error: str | None = None
     retry_after_seconds: float | None = None
     recipient_invalid: bool = False
+    recipient_opted_out: bool = False
+    is_provider_fault: bool = False
+    is_gone: bool = False
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,8 +87,10 @@ class Capabilities:
     """What publishing and delivering may expect of a channel.
 
     `is_idempotent`: the provider recognises a repeated delivery id, so an unknown outcome may be
-    tried again. `max_batch`: messages per call of `send`. `max_text_characters`: longest text, None
-    for no limit. `is_recorder`: nothing leaves; the engine may store what is "sent" itself, in the
+    tried again. `max_batch`: messages per call of `send`. `has_schedule`: the provider keeps a time
+    itself; for the others the engine waits. `max_text_characters`: longest text, None for no limit.
+    `per_hour`: what the provider is known to take, where the channel's own configuration says
+    nothing. `is_recorder`: nothing leaves; the engine may store what is "sent" itself, in the
     transaction that moves the state on.
     """
 
@@ -92,6 +101,7 @@ class Capabilities:
     has_media: bool = False
     has_schedule: bool = False
     max_text_characters: int | None = None
+    per_hour: float | None = None
     is_recorder: bool = False
 
 

@@ -38,10 +38,22 @@ class Verdict:
     is_recipient_invalid: bool = False
     is_connection_lost: bool = False
 
+    @property
+    def is_provider_fault(self) -> bool:
+        """Whether the relay, or the way to it, is at fault: then it would be so for any message."""
+        if self.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
+            return False
+        return (
+            self.is_connection_lost
+            or self.phase in (Phase.CONNECT, Phase.SENDER)
+            or self.error_code == _AUTH_REQUIRED
+        )
+
 
 _CLOSING: Final = 421
 _TOO_BIG: Final = 552
 _THROTTLING: Final = frozenset({_CLOSING, 450, 452})
+_AUTH_REQUIRED: Final = "auth_required"
 _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
 _NO_SUCH_MAILBOX: Final = frozenset({550, 551, 553})
 
@@ -63,7 +75,7 @@ def verdict_on_reply(phase: Phase, code: int, words: str) -> Verdict:
         return Verdict(phase, Outcome.ACCEPTED, provider_message_id=_message_id(words))
     error_code = f"smtp_{code}"
     if code in _AUTHENTICATION:
-        return Verdict(phase, Outcome.NOT_SENT, "auth_required", words)
+        return Verdict(phase, Outcome.NOT_SENT, _AUTH_REQUIRED, words)
     if code // 100 == 4:
         outcome = Outcome.THROTTLED if _throttles(code, words) else Outcome.NOT_SENT
         after = _retry_after_seconds(words)

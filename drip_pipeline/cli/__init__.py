@@ -8,6 +8,10 @@ from __future__ import annotations
 from drip_pipeline.cli.group import LazyCommand, LazyGroup
 
 COMMANDS: dict[str, LazyCommand] = {
+    "ab": LazyCommand(
+        "drip_pipeline.cli.ab:ab",
+        "A/B tests: results, judge, declare, clear, and evaluate (a calculator).",
+    ),
     "campaign": LazyCommand(
         "drip_pipeline.cli.campaign:campaign",
         "Campaigns: publish, list, show, pause, resume, archive, export.",
@@ -27,6 +31,10 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "run": LazyCommand(
         "drip_pipeline.cli.run:run", "Advance and deliver what is due, without Dagster."
+    ),
+    "suppressions": LazyCommand(
+        "drip_pipeline.cli.suppressions:suppressions",
+        "Who must not be written to: import a list.",
     ),
 }
 

@@ -36,7 +36,7 @@ def publish(
     All problems are reported at once, each with its node. Publishing what is published already
     changes nothing. People who are inside an earlier version finish that.
     """
-    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.compose import channels_from
     from drip_pipeline.engine.publish import publish as publish_campaign
     from drip_pipeline.errors import ImportFileError
 
@@ -48,7 +48,7 @@ def publish(
         invocation.database,
         text,
         now=now,
-        channels=AVAILABLE_CHANNELS,
+        channels=frozenset(channels_from(invocation.settings)),
         workspace=workspace,
         dry_run=dry_run,
     )

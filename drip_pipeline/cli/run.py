@@ -32,10 +32,10 @@ def run(
 
     Safe to run beside Dagster, or several times at once: nobody is moved twice.
     """
-    from drip_pipeline.engine.compose import engine_from
+    from drip_pipeline.engine.compose import close, engine_from
     from drip_pipeline.engine.tick import tick
 
-    engine = engine_from(invocation.settings, invocation.database)
+    engine = engine_from(invocation.settings, database=invocation.database)
     begun = monotonic()
     try:
         with Progress() as progress:
@@ -47,8 +47,7 @@ def run(
                 progress=progress,
             )
     finally:
-        for channel in engine.channels.values():
-            channel.close()
+        close(engine)
     data = {**asdict(report), "now": now, "seconds": round(monotonic() - begun, 3)}
     return Answer(data, _told(report, data["seconds"]))
 

@@ -49,6 +49,7 @@ def stage(connection: Connection, lines: Iterable[str]) -> None:
     queries.run(connection, "create_arrivals")
     with translated_errors(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write("\n".join([*lines, ""]))
+    queries.run(connection, "analyze_staging")
 
 
 def workspaces(connection: Connection, name: str | None) -> list[UUID]:
@@ -66,21 +67,23 @@ def resolve_provider_refs(connection: Connection) -> None:
 
 def resolve_by_message(
     connection: Connection, workspace_id: UUID | None, lines: Sequence[int] | None = None
-) -> list[Misfit]:
-    """Take the events that name a known message (of these lines, or all); the rest comes back."""
-    return _misfits(connection, "resolve_by_message", workspace_id=workspace_id, lines=lines)
+) -> list[tuple[int, str, UUID | None]]:
+    """Take the events that name a known message (of these lines, or all); the rest comes back, with
+    the message that they name.
+    """
+    return [
+        (row[0], row[1], row[2])
+        for row in queries.tuples(
+            connection, "resolve_by_message", workspace_id=workspace_id, lines=lines
+        )
+    ]
 
 
-def deliveries_of_lines(
-    connection: Connection, workspace_id: UUID | None, lines: Sequence[int]
+def lock_deliveries(
+    connection: Connection, workspace_id: UUID | None, ids: Sequence[UUID]
 ) -> list[dict[str, Any]]:
-    """id, enrollment_id, channel, status of the deliveries that these lines name, locked."""
-    return queries.rows(connection, "deliveries_of_lines", workspace_id=workspace_id, lines=lines)
-
-
-def lines_of_deliveries(connection: Connection, ids: Sequence[UUID]) -> set[int]:
-    """The lines that name these deliveries."""
-    return {row[0] for row in queries.tuples(connection, "lines_of_deliveries", ids=ids)}
+    """id, enrollment_id, channel, status of these deliveries, locked."""
+    return queries.rows(connection, "lock_deliveries", workspace_id=workspace_id, ids=ids)
 
 
 def resolve_by_campaign(
@@ -111,6 +114,7 @@ def months_of_arrivals(connection: Connection) -> set[datetime]:
 
 def keep(connection: Connection, now: datetime) -> int:
     """Write the events that were taken into the log, with their keys; how many."""
+    queries.run(connection, "analyze_arrivals")
     count = queries.run(connection, "keep_event_keys", now=now)
     if count:
         queries.run(connection, "log_arrivals")
@@ -119,12 +123,18 @@ def keep(connection: Connection, now: datetime) -> int:
 
 
 def reject(
-    connection: Connection, source: str, rows: Sequence[tuple[int, str, str]], now: datetime
+    connection: Connection,
+    rows: Sequence[tuple[int, str, str]],
+    *,
+    workspace_id: UUID | None,
+    source: str,
+    now: datetime,
 ) -> None:
     """Keep lines aside; rows are (line number, reason, raw text)."""
     queries.run(
         connection,
         "reject_events",
+        workspace_id=workspace_id,
         source=source,
         line_numbers=[row[0] for row in rows],
         reasons=[row[1] for row in rows],

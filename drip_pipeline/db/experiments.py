@@ -93,9 +93,7 @@ def graphs_with_several_splits(
     """(test, version, compiled graph) of versions with more than one split."""
     return [
         (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection, "graphs_with_several_splits", test_ids=list(test_ids)
-        )
+        for row in queries.tuples(connection, "graphs_with_several_splits", test_ids=list(test_ids))
     ]
 
 
@@ -302,9 +300,7 @@ def mark_campaign_decided(
     )
 
 
-def snapshot(
-    connection: Connection, campaign_id: UUID, *, description: str, now: datetime
-) -> UUID:
+def snapshot(connection: Connection, campaign_id: UUID, *, description: str, now: datetime) -> UUID:
     """The history's entry `ab_test_completed`."""
     made: UUID = queries.scalar(
         connection,

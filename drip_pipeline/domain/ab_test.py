@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.campaign_file import Metric
-from drip_pipeline.domain.nodes import Name, Names, Number
+from drip_pipeline.domain.node_fields import Name, Names, Number
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation
 
 HOLDOUT_VARIANT_ID: Final = "holdout"

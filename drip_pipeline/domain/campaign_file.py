@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as PydanticValidationError
 
-from drip_pipeline.domain.nodes import Number, ReEntry
+from drip_pipeline.domain.node_fields import Number
+from drip_pipeline.domain.nodes import ReEntry
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation, shorten
 from drip_pipeline.domain.reading import Unreadable, as_json, parse_text
 from drip_pipeline.errors import DefinitionInvalid

@@ -4,7 +4,7 @@ a wait. Judged on the draft; texts are the business of check_texts.py.
 
 from __future__ import annotations
 
-from drip_pipeline.domain.check_test import test_problems
+from drip_pipeline.domain.check_ab_test import ab_test_problems
 from drip_pipeline.domain.draft import Draft
 from drip_pipeline.domain.flow import cycles, reachable, reversed_edges
 from drip_pipeline.domain.graph import PORT_EVENT, PORT_TIMEOUT, NodeType, ports_of
@@ -30,7 +30,7 @@ def structure_problems(draft: Draft) -> list[Problem]:
         *_unreachable(draft),
         *_circles(draft),
         *_endless(draft),
-        *test_problems(draft),
+        *ab_test_problems(draft),
     ]
 
 

@@ -51,8 +51,8 @@ def use_problems(
                     Problem(
                         node_id,
                         "field_unknown",
-                        f"no contact has a field {name}{did_you_mean(name, known_fields)}; until one"
-                        " does, whatever asks for it is false",
+                        f"no contact has a field {name}{did_you_mean(name, known_fields)}; until"
+                        " one does, whatever asks for it is false",
                         "warning",
                     )
                 )
@@ -82,7 +82,7 @@ def _campaign_problems(draft: Draft) -> list[Problem]:
                 "warning",
             )
         )
-    zones = [(None, definition.timezone)]
+    zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
     zones += [
         (node_id, config.timezone)
         for node_id, config in draft.configs.items()

@@ -1,10 +1,29 @@
-"""The names that other rooms need of a campaign file: reading it, completing it."""
+"""The names that other rooms need of a campaign file: reading, completing, checking, compiling it.
+
+The parts stand in modules of their own; nothing is done here.
+"""
 
 from drip_pipeline.domain.campaign_file import (
     CampaignDefinition,
     StepDefinition,
     load_definition,
 )
+from drip_pipeline.domain.compile import compile_graph, definition_hash, graph_hash
 from drip_pipeline.domain.complete import complete
+from drip_pipeline.domain.export import export_definition
+from drip_pipeline.domain.file_schema import json_schema
+from drip_pipeline.domain.validate import Problem, validate
 
-__all__ = ["CampaignDefinition", "StepDefinition", "complete", "load_definition"]
+__all__ = [
+    "CampaignDefinition",
+    "Problem",
+    "StepDefinition",
+    "compile_graph",
+    "complete",
+    "definition_hash",
+    "export_definition",
+    "graph_hash",
+    "json_schema",
+    "load_definition",
+    "validate",
+]

@@ -1,4 +1,5 @@
-"""Ids that must come out the same however often something is repeated, and the hash that assigns variants.
+"""Ids that must come out the same however often something is repeated, and the hash that assigns
+variants.
 
 Pure functions of names; nothing here draws random numbers or reads a clock.
 """
@@ -15,8 +16,9 @@ BUCKETS: Final = 10_000
 
 
 def delivery_id(state_id: UUID, node_id: str, visit: int) -> UUID:
-    """uuid5 of (state, node, visit). `visit` is the number of nodes passed before, so that a loop that comes to the node
-    again makes another delivery, and a repeat of the same step finds the one it made.
+    """uuid5 of (state, node, visit). `visit` is the number of nodes passed before, so that a loop
+    that comes to the node again makes another delivery, and a repeat of the same step finds the one
+    it made.
 
     It is uuid.uuid5 (RFC 9562 §5.5) without the detour over its text form: a batch makes thousands.
     """
@@ -28,14 +30,16 @@ def delivery_id(state_id: UUID, node_id: str, visit: int) -> UUID:
 
 
 def event_key(provider: str, event_id: str) -> UUID:
-    """The id of a provider's event in the log: the same event gets the same id, in whichever file or request it comes."""
+    """The id of a provider's event in the log: the same event gets the same id, in whichever file
+    or request it comes."""
     return UUID(bytes=md5(f"{provider}\x1f{event_id}".encode(), usedforsecurity=False).digest())
 
 
 def assignment_bucket(
     campaign_id: UUID, split_node_id: str, contact_id: UUID, salt: str = ""
 ) -> int:
-    """0..9,999 for a contact at a split: the same answer on every repeat, independent between splits and campaigns."""
+    """0..9,999 for a contact at a split: the same answer on every repeat, independent between
+    splits and campaigns."""
     key = f"{campaign_id.hex}:{split_node_id}:{salt}".encode()
     digest = blake2b(contact_id.bytes, digest_size=8, key=blake2b(key, digest_size=32).digest())
     return int.from_bytes(digest.digest(), "big") % BUCKETS

@@ -32,6 +32,13 @@ def engine_from(
     )
 
 
+def close(engine: Engine) -> None:
+    """Close the channels' connections and the database's; the next use opens new ones."""
+    for channel in engine.channels.values():
+        channel.close()
+    engine.database.close()
+
+
 def _channel(name: str, settings: Settings) -> Channel:
     if settings.delivery == "record":
         return RecorderChannel(name, _kept_by_the_engine)

@@ -310,8 +310,8 @@ class _Run:
             events_db.resolve_provider_refs(connection)
         if any(not row.email for row in batch.rows):
             found = events_db.resolve_by_message(connection, self._scope.only)
-            unknown = [line for line, problem in found if problem == NO_SUCH_MESSAGE]
-            misfits += [misfit for misfit in found if misfit[1] != NO_SUCH_MESSAGE]
+            misfits += [(line, why) for line, why, _ in found if why != NO_SUCH_MESSAGE]
+            unknown = {line: message for line, why, message in found if why == NO_SUCH_MESSAGE}
             if unknown:
                 still_unknown, settled = self._settle_doubts(connection, unknown, batch_id)
                 misfits += still_unknown
@@ -324,12 +324,17 @@ class _Run:
         return misfits, settled
 
     def _settle_doubts(
-        self, connection: Connection, lines: Sequence[int], batch_id: UUID
+        self, connection: Connection, unknown: Mapping[int, UUID | None], batch_id: UUID
     ) -> tuple[list[Misfit], int]:
-        """A provider that speaks of a message has it: one in doubt is thereby settled as sent."""
-        named = events_db.deliveries_of_lines(connection, self._scope.only, lines)
+        """A provider that speaks of a message has it: one in doubt is thereby settled as sent.
+
+        `unknown` has the lines whose message is not known to have been sent. Gives back those that
+        are not taken after all, and how many messages were settled.
+        """
+        ids = sorted({message for message in unknown.values() if message is not None})
+        named = events_db.lock_deliveries(connection, self._scope.only, ids) if ids else []
         if not named:
-            return [(line, NO_SUCH_MESSAGE) for line in lines], 0
+            return [(line, NO_SUCH_MESSAGE) for line in unknown], 0
         doubtful: dict[str, list[dict[str, Any]]] = {}
         for row in named:
             if row["status"] in ("sending", "unknown"):
@@ -343,10 +348,10 @@ class _Run:
                 batch_id=batch_id,
                 now=self._now,
             )
-        left = events_db.resolve_by_message(connection, self._scope.only, lines)
-        unsent = events_db.lines_of_deliveries(connection, [row["id"] for row in named])
-        settled = sum(map(len, doubtful.values()))
-        return [(line, NEVER_SENT if line in unsent else why) for line, why in left], settled
+        left = events_db.resolve_by_message(connection, self._scope.only, list(unknown))
+        unsent = {row["id"] for row in named}
+        misfits = [(line, NEVER_SENT if message in unsent else why) for line, why, message in left]
+        return misfits, sum(map(len, doubtful.values()))
 
     def _keep_aside(
         self,
@@ -360,7 +365,13 @@ class _Run:
             if reason != DUPLICATE
         ]
         if rows:
-            events_db.reject(connection, self._source, rows, self._now)
+            events_db.reject(
+                connection,
+                rows,
+                workspace_id=self._scope.alone,
+                source=self._source,
+                now=self._now,
+            )
 
 
 class _MonthsMissing(Exception):

@@ -107,7 +107,11 @@ def judge_counted(
     for experiment, test, verdict in zip(experiments, tests, judge_many(tests), strict=True):
         before = latest.get(experiment.test_id)
         seen = (verdict.state.value, verdict.reason.value, counts_hash(test))
-        is_new = before is None or seen != (before["state"], before["reason"], before["counts_hash"])
+        is_new = before is None or seen != (
+            before["state"],
+            before["reason"],
+            before["counts_hash"],
+        )
         evaluation_id = uuid4() if before is None or is_new else before["id"]
         judged.append(Judged(experiment, test, verdict, evaluation_id, is_new))
     return judged
@@ -178,7 +182,8 @@ def counts_listed(test: ABTest) -> list[dict[str, Any]]:
             "weight": variant.weight,
             "assigned": variant.assigned,
             **{name: getattr(variant, name) for name in COUNTS},
-            "cohort": variant.cohort and {
+            "cohort": variant.cohort
+            and {
                 "contacts": variant.cohort.contacts,
                 "successes": variant.cohort.successes,
                 "score_sum": variant.cohort.score_sum,

@@ -82,6 +82,13 @@ def chi_square_p(chi2: ArrayLike, degrees: ArrayLike) -> Floats:
     return floats(special.chdtrc(floats(degrees), floats(chi2)))
 
 
+def chi_square_critical(alpha: float, degrees: int) -> float:
+    """The χ² whose p is alpha (3.84 for 0.05 and 1 degree of freedom)."""
+    from scipy import special
+
+    return float(special.chdtri(degrees, alpha))
+
+
 def pooled_variance(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLike) -> Floats:
     """Variance of the difference of two rates if they were equal; diff²/this is χ². NaN where a
     group is empty.

@@ -102,10 +102,10 @@ BEGIN
 END
 $$;
 
--- Runs an UPDATE without the table's own triggers: filling a new column is no change that an application's `updated_at`
--- or its notifications should tell of.
-CREATE OR REPLACE FUNCTION drip_update_quietly(p_table regclass, p_statement text)
-RETURNS void
+-- Silences the table's own triggers, for filling a new column: that is no change that an application's `updated_at` or its
+-- notifications should tell of. Returns their names for `drip_wake_triggers`; one that was off before stays off.
+CREATE OR REPLACE FUNCTION drip_quiet_triggers(p_table regclass)
+RETURNS text []
 LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -117,8 +117,18 @@ BEGIN
     FOREACH trigger_name IN ARRAY awake LOOP
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', p_table, trigger_name);
     END LOOP;
-    EXECUTE p_statement;
-    FOREACH trigger_name IN ARRAY awake LOOP
+    RETURN awake;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION drip_wake_triggers(p_table regclass, p_names text [])
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    trigger_name text;
+BEGIN
+    FOREACH trigger_name IN ARRAY p_names LOOP
         EXECUTE format('ALTER TABLE %s ENABLE TRIGGER %I', p_table, trigger_name);
     END LOOP;
 END
@@ -232,6 +242,31 @@ BEGIN
         EXECUTE item.statement;
     END LOOP;
     DELETE FROM drip_aside;
+END
+$$;
+
+-- The tools are for migrations alone: platforms offer every function in public to the world.
+DO $$
+DECLARE
+    tool record;
+    stranger text;
+BEGIN
+    FOR tool IN
+        SELECT p.oid::regprocedure AS signature
+        FROM pg_proc p
+        WHERE p.pronamespace = current_schema()::regnamespace
+          AND p.proname IN (
+              'drip_protect_table', 'drip_drop_constraints', 'drip_strip_table', 'drip_quiet_triggers',
+              'drip_wake_triggers', 'drip_put_aside', 'drip_bring_back'
+          )
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', tool.signature);
+        FOREACH stranger IN ARRAY ARRAY['anon', 'authenticated', 'service_role'] LOOP
+            IF to_regrole(stranger) IS NOT NULL THEN
+                EXECUTE format('REVOKE ALL ON FUNCTION %s FROM %I', tool.signature, stranger);
+            END IF;
+        END LOOP;
+    END LOOP;
 END
 $$;
 

@@ -92,9 +92,10 @@ ALTER TABLE campaign_steps
         FOREIGN KEY (parent_split_id) REFERENCES campaign_steps (id) ON DELETE SET NULL;
 
 -- A node id stands once in its campaign. Where copying steps left it twice, the first step keeps it.
-SELECT drip_update_quietly(
-    'campaign_steps',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_steps');
+BEGIN
     UPDATE campaign_steps s
     SET node_id = s.node_id || '_' || s.id
     FROM (
@@ -104,9 +105,10 @@ SELECT drip_update_quietly(
         FROM campaign_steps t
         WHERE t.node_id IS NOT NULL
     ) r
-    WHERE r.id = s.id AND r.nth > 1
-    $update$
-);
+    WHERE r.id = s.id AND r.nth > 1;
+    PERFORM drip_wake_triggers('campaign_steps', awake);
+END
+$$;
 
 -- Serves the visual builder and publishing.
 DROP INDEX IF EXISTS idx_campaign_steps_node_id;
@@ -121,15 +123,17 @@ ALTER TABLE campaign_enrollments
 -- Somebody who is only written to by text message has no address.
 ALTER TABLE campaign_enrollments ALTER COLUMN contact_email DROP NOT NULL;
 
-SELECT drip_update_quietly(
-    'campaign_enrollments',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_enrollments');
+BEGIN
     UPDATE campaign_enrollments e
     SET workspace_id = c.workspace_id
     FROM drip_campaigns c
-    WHERE c.id = e.campaign_id AND e.workspace_id IS NULL
-    $update$
-);
+    WHERE c.id = e.campaign_id AND e.workspace_id IS NULL;
+    PERFORM drip_wake_triggers('campaign_enrollments', awake);
+END
+$$;
 
 -- The old key (campaign, contact) forbids re-entry. It is a constraint or only an index, under a name that differs.
 SELECT drip_drop_constraints('campaign_enrollments', 'u', 'campaign_id', 'contact_id');

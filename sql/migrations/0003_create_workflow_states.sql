@@ -83,9 +83,10 @@ SELECT
     ) AS nth
 FROM campaign_workflow_states s;
 
-SELECT drip_update_quietly(
-    'campaign_workflow_states',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+BEGIN
     UPDATE campaign_workflow_states s
     SET workflow_variables = coalesce(s.workflow_variables, '{}') || jsonb_build_object('earlier_states', o.others)
     FROM drip_earlier_states k
@@ -93,9 +94,10 @@ SELECT drip_update_quietly(
         SELECT n.enrollment_id, jsonb_agg(n.contents ORDER BY n.nth) AS others
         FROM drip_earlier_states n WHERE n.nth > 1 GROUP BY n.enrollment_id
     ) o ON o.enrollment_id = k.enrollment_id
-    WHERE k.nth = 1 AND s.id = k.id
-    $update$
-);
+    WHERE k.nth = 1 AND s.id = k.id;
+    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+END
+$$;
 
 DELETE FROM campaign_workflow_states s
 USING drip_earlier_states n
@@ -104,9 +106,10 @@ WHERE n.id = s.id AND n.nth > 1;
 ALTER TABLE campaign_workflow_states ALTER COLUMN current_node_id DROP NOT NULL;
 
 -- Words that the checks below and the vocabulary of events do not know.
-SELECT drip_update_quietly(
-    'campaign_workflow_states',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+BEGIN
     UPDATE campaign_workflow_states s
     SET workflow_status = CASE
             WHEN s.workflow_status IN ('running', 'waiting', 'paused', 'completed', 'failed', 'exited')
@@ -126,15 +129,17 @@ SELECT drip_update_quietly(
         END
     WHERE s.workflow_status IS NULL
        OR s.workflow_status NOT IN ('running', 'waiting', 'paused', 'completed', 'failed', 'exited')
-       OR s.wait_for_event IS NOT NULL
-    $update$
-);
+       OR s.wait_for_event IS NOT NULL;
+    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+END
+$$;
 
 -- Everybody stays where they are: who is inside a wait leaves it when it ends and does not begin it anew, and who waits
 -- for an event without an end gets the end that waits have by default.
-SELECT drip_update_quietly(
-    'campaign_workflow_states',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+BEGIN
     UPDATE campaign_workflow_states s
     SET id = s.enrollment_id,
         workspace_id = c.workspace_id,
@@ -175,9 +180,10 @@ SELECT drip_update_quietly(
     JOIN campaign_workflow_states w ON w.enrollment_id = e.id
     LEFT JOIN campaign_steps p
         ON p.campaign_id = w.campaign_id AND p.node_id = w.current_node_id AND p.node_type = 'wait'
-    WHERE e.id = s.enrollment_id
-    $update$
-);
+    WHERE e.id = s.enrollment_id;
+    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+END
+$$;
 
 ALTER TABLE campaign_workflow_states
     ALTER COLUMN id SET DEFAULT gen_random_uuid(),

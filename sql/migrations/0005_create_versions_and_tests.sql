@@ -29,9 +29,10 @@ SELECT drip_strip_table(
 );
 
 -- Numbers that were taken without a lock may stand twice: later ones move to the end, none is lost.
-SELECT drip_update_quietly(
-    'campaign_versions',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_versions');
+BEGIN
     UPDATE campaign_versions v
     SET workspace_id = c.workspace_id,
         version = r.version,
@@ -58,9 +59,10 @@ SELECT drip_update_quietly(
         ) n
     ) r
     JOIN drip_campaigns c ON c.id = r.campaign_id
-    WHERE r.id = v.id
-    $update$
-);
+    WHERE r.id = v.id;
+    PERFORM drip_wake_triggers('campaign_versions', awake);
+END
+$$;
 
 ALTER TABLE campaign_versions
     ALTER COLUMN id SET DEFAULT gen_random_uuid(),
@@ -224,9 +226,10 @@ BEGIN
 END
 $$;
 
-SELECT drip_update_quietly(
-    'campaign_ab_test_results',
-    $update$
+DO $$
+DECLARE
+    awake text [] := drip_quiet_triggers('campaign_ab_test_results');
+BEGIN
     UPDATE campaign_ab_test_results r
     SET workspace_id = c.workspace_id,
         total_sent = coalesce(r.total_sent, 0),
@@ -240,9 +243,10 @@ SELECT drip_update_quietly(
         is_statistically_significant = coalesce(r.is_statistically_significant, false),
         is_winner = coalesce(r.is_winner, false)
     FROM drip_campaigns c
-    WHERE c.id = r.campaign_id
-    $update$
-);
+    WHERE c.id = r.campaign_id;
+    PERFORM drip_wake_triggers('campaign_ab_test_results', awake);
+END
+$$;
 
 ALTER TABLE campaign_ab_test_results
     ALTER COLUMN id SET DEFAULT gen_random_uuid(),

@@ -33,6 +33,10 @@ CREATE TEMPORARY TABLE staged_events (
     event_data jsonb NOT NULL
 ) ON COMMIT DROP;
 
+-- name: analyze_staging
+-- A temporary table has no statistics, and the joins that follow depend on its size.
+ANALYZE staged_events (event_key, message_id, email, campaign);
+
 -- name: create_arrivals
 -- The events of the slice that are new and whose message, enrolment or contact is known. Gone with the transaction.
 CREATE TEMPORARY TABLE arrived_events (
@@ -95,25 +99,17 @@ taken AS (
     WHERE f.problem IS NULL
 )
 
-SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+SELECT f.line_number, f.problem, f.message_id FROM found f WHERE f.problem IS NOT NULL;
 
--- name: deliveries_of_lines
--- Where the deliveries stand that events name although nothing is known to have been sent. Locked: one in doubt is about
--- to be settled by the provider's own word.
+-- name: lock_deliveries
+-- Where deliveries stand that events name although nothing is known to have been sent. Locked: one in doubt is about to
+-- be settled by the provider's own word.
 SELECT d.id, d.enrollment_id, d.channel, d.status
 FROM campaign_deliveries d
-WHERE d.id IN (
-    SELECT s.message_id FROM staged_events s WHERE s.line_number = ANY(CAST(%(lines)s AS bigint []))
-)
+WHERE d.id = ANY(CAST(%(ids)s AS uuid []))
   AND (CAST(%(workspace_id)s AS uuid) IS NULL OR d.workspace_id = CAST(%(workspace_id)s AS uuid))
 ORDER BY d.id
 FOR UPDATE OF d;
-
--- name: lines_of_deliveries
--- The lines that name these messages.
-SELECT s.line_number
-FROM staged_events s
-WHERE s.message_id = ANY(CAST(%(ids)s AS uuid []));
 
 -- name: resolve_by_campaign
 -- Events that name an address and a campaign: the contact's latest enrolment there at that time, with its latest message
@@ -232,6 +228,10 @@ SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
 SELECT DISTINCT date_trunc('month', a.occurred_at, 'UTC') AS month_start
 FROM arrived_events a;
 
+-- name: analyze_arrivals
+-- As above, for what follows.
+ANALYZE arrived_events (event_type, message_id, enrollment_id, contact_id);
+
 -- name: keep_event_keys
 -- From now on these events are duplicates.
 INSERT INTO ingested_event_keys (event_key, recorded_at)
@@ -265,8 +265,10 @@ WHERE a.enrollment_id IS NULL;
 
 -- name: reject_events
 -- Lines that could not be taken, kept with the reason; the same line of the same file once.
-INSERT INTO rejected_events (source, line_number, reason, raw, rejected_at)
-SELECT CAST(%(source)s AS text), r.line_number, r.reason, r.raw, CAST(%(now)s AS timestamptz)
+INSERT INTO rejected_events (workspace_id, source, line_number, reason, raw, rejected_at)
+SELECT
+    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, r.raw,
+    CAST(%(now)s AS timestamptz)
 FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text []), CAST(%(raws)s AS text [])) AS r (
     line_number, reason, raw
 )
@@ -391,6 +393,13 @@ FROM (
 -- name: wake_states
 -- People whose wait these events end. An event from before the latest message (or before the wait's node was entered,
 -- where there was none) does not count; the look-back of the wait itself measures the same way.
+WITH waited AS MATERIALIZED (
+    SELECT DISTINCT v.campaign_id, t.event_type
+    FROM campaign_versions v
+    CROSS JOIN unnest(v.waits_for) AS t (event_type)
+    WHERE v.compiled_graph IS NOT NULL
+)
+
 UPDATE campaign_workflow_states s
 SET resume_port = 'event',
     wait_for_event = NULL,
@@ -400,6 +409,7 @@ SET resume_port = 'event',
 FROM (
     SELECT a.enrollment_id AS state_id, a.event_type, max(a.occurred_at) AS latest_at
     FROM arrived_events a
+    JOIN waited v ON v.campaign_id = a.campaign_id AND v.event_type = a.event_type
     WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
     GROUP BY a.enrollment_id, a.event_type
     UNION ALL

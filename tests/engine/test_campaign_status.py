@@ -46,12 +46,12 @@ TWO_LETTERS = graph(
 
 def rows(database: Database, statement: str, *params: Any) -> list[Any]:
     with database.transaction() as connection:
-        return connection.execute(statement, params).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement, params).fetchall()
 
 
 def change(database: Database, statement: str, *params: Any) -> None:
     with database.transaction() as connection:
-        connection.execute(statement, params)  # type: ignore[arg-type]
+        connection.execute(statement, params)
 
 
 def messages(database: Database, campaign: Published) -> int:

@@ -54,11 +54,11 @@ def outcome(report: EnrollReport) -> dict[str, int]:
 
 def change(database: Database, statement: str, *params: Any) -> None:
     with database.transaction() as connection:
-        connection.execute(statement, params)  # type: ignore[arg-type]
+        connection.execute(statement, params)
 
 
 def figure(connection: Connection, statement: str, *params: Any) -> Any:
-    row = connection.execute(statement, params).fetchone()  # type: ignore[arg-type]
+    row = connection.execute(statement, params).fetchone()
     assert row is not None
     return row[0]
 
@@ -93,7 +93,7 @@ def test_everybody_gets_a_state_at_the_entry_and_an_event(database):
         assert figure(connection, started) == 5
         shown = "SELECT contact_email, contact_name, workspace_id, started_at, status, entry_key"
         row = connection.execute(
-            f"{shown} FROM campaign_enrollments ORDER BY contact_email LIMIT 1"  # type: ignore[arg-type]
+            f"{shown} FROM campaign_enrollments ORDER BY contact_email LIMIT 1"
         ).fetchone()
         assert row == (
             "person1@example.com", "Person 1", campaign.workspace_id, NOW, "active", "",

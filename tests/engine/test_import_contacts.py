@@ -34,9 +34,7 @@ def taken(database: Database, path: Path, **options: Any) -> ImportReport:
 
 def people(database: Database, columns: str = "email") -> list[Any]:
     with database.transaction() as connection:
-        rows = connection.execute(
-            f"SELECT {columns} FROM contacts ORDER BY email"  # type: ignore[arg-type]
-        ).fetchall()
+        rows = connection.execute(f"SELECT {columns} FROM contacts ORDER BY email").fetchall()
     return [row[0] if len(row) == 1 else row for row in rows]
 
 
@@ -44,7 +42,7 @@ def set_aside(database: Database) -> list[tuple[int, str]]:
     with database.transaction() as connection:
         return connection.execute(
             "SELECT line_number, reason FROM rejected_contacts ORDER BY line_number"
-        ).fetchall()  # type: ignore[return-value]
+        ).fetchall()
 
 
 def test_columns_go_by_name_and_others_become_custom_fields(database, tmp_path):

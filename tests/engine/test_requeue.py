@@ -27,7 +27,7 @@ FLOW = graph(
 
 def rows(database: Database, statement: str, *params: Any) -> list[Any]:
     with database.transaction() as connection:
-        return connection.execute(statement, params).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement, params).fetchall()
 
 
 def states(database: Database) -> dict[str, int]:

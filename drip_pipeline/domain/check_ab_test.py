@@ -12,7 +12,7 @@ from drip_pipeline.domain.problems import Problem, did_you_mean
 from drip_pipeline.domain.variant_areas import variant_areas
 
 
-def test_problems(draft: Draft) -> list[Problem]:
+def ab_test_problems(draft: Draft) -> list[Problem]:
     """Everything that is wrong with the campaign as a test."""
     problems: list[Problem] = []
     is_test = draft.definition.campaign_type == "ab_test"

@@ -1,0 +1,47 @@
+"""HTTP headers that campaigns may set: names and values checked, the engine's own refused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
+_FORBIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
+_MAX_VALUE_CHARACTERS: Final = 8_000
+_OWN: Final = frozenset(
+    {
+        "connection",
+        "content-encoding",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        "webhook-id",
+        "webhook-signature",
+        "webhook-timestamp",
+    }
+)
+
+
+class HeaderInvalid(Exception):
+    """A header cannot be sent; the text names it and quotes no value. Never leaves channels/."""
+
+
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers, as they can be sent. Raises HeaderInvalid."""
+    checked: dict[str, str] = {}
+    for name, value in headers.items():
+        if _NAME.fullmatch(name) is None:
+            raise HeaderInvalid(f"{name[:50]!r} is no name of a header")
+        if name.lower() in _OWN:
+            raise HeaderInvalid(f"the header {name} is written by the engine")
+        if _FORBIDDEN.search(value) or len(value) > _MAX_VALUE_CHARACTERS:
+            raise HeaderInvalid(f"the header {name} holds a line break, or is too long")
+        checked[name] = value.strip()
+    return checked

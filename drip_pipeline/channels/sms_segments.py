@@ -1,0 +1,54 @@
+"""How many segments a text message takes: what it costs, and whether it fits. GSM 03.38 and UCS-2.
+
+One character outside the GSM alphabet (a typographic quote, an emoji) halves what fits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+# 3GPP TS 23.038, 6.2.1 and 6.2.1.1.
+_BASIC: Final = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+_EXTENDED: Final = frozenset("^{}\\[~]|€\f")
+_GSM_SINGLE: Final, _GSM_EACH = 160, 153
+_UCS2_SINGLE: Final, _UCS2_EACH = 70, 67
+MAX_SEGMENTS: Final = 10
+"""What providers take: 1,600 characters of the GSM alphabet at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segments:
+    """`units` are septets (GSM-7) or UTF-16 units (UCS-2); `culprits` are the characters that
+    forbid GSM-7, each once, in order."""
+
+    encoding: Literal["GSM-7", "UCS-2"]
+    units: int
+    segments: int
+    culprits: str = ""
+
+
+def count_segments(text: str) -> Segments:
+    """Count as a phone network does: a character of two units is never split between segments."""
+    culprits = "".join(dict.fromkeys(c for c in text if c not in _BASIC and c not in _EXTENDED))
+    if culprits:
+        sizes = [2 if ord(character) > 0xFFFF else 1 for character in text]
+        single, each = _UCS2_SINGLE, _UCS2_EACH
+    else:
+        sizes = [2 if character in _EXTENDED else 1 for character in text]
+        single, each = _GSM_SINGLE, _GSM_EACH
+    units = sum(sizes)
+    segments = 1 if units <= single else _filled(sizes, each)
+    return Segments("UCS-2" if culprits else "GSM-7", units, segments if text else 0, culprits)
+
+
+def _filled(sizes: list[int], each: int) -> int:
+    segments, used = 1, 0
+    for size in sizes:
+        if used + size > each:
+            segments, used = segments + 1, 0
+        used += size
+    return segments

@@ -1,0 +1,246 @@
+"""`drip ab …`: where A/B tests stand, judging them now, and what a person decides about them."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command, table
+from drip_pipeline.cli.options import now_option
+from drip_pipeline.errors import ImportFileError
+
+if TYPE_CHECKING:
+    from drip_pipeline.engine.ab_results import SplitResults
+
+SHOWN = (
+    "variant", "sent", "opened", "clicked", "replied", "converted", "confidence", "significant",
+    "winner",
+)  # fmt: skip
+
+
+by_option = click.option("--by", "who", help="Who says so; your login name by default.")
+split_option = click.option("--split", "split_node_id", help="The split, where there are several.")
+
+
+@click.group(help="A/B tests: results, judging, declaring a winner, and a calculator.")
+def ab() -> None:
+    """Commands of A/B tests."""
+
+
+@command(ab)
+@click.argument("campaign")
+@now_option
+def results(invocation: Invocation, campaign: str, now: datetime) -> Answer:
+    """Where the tests of a campaign stand, counted now. Nothing is decided."""
+    from drip_pipeline.engine.ab_results import campaign_results
+    from drip_pipeline.engine.ab_results_json import as_json
+
+    found = campaign_results(invocation.database, campaign, now=now)
+    return Answer(as_json(found), _shown(found))
+
+
+@command(ab)
+@click.argument("campaign", required=False)
+@now_option
+def judge(invocation: Invocation, campaign: str | None, now: datetime) -> Answer:
+    """Count and judge the running tests of a campaign, or all, and take the decisions that are
+    due.
+    """
+    from drip_pipeline.engine.campaigns import find_campaign
+    from drip_pipeline.engine.judge import judge as judge_tests
+
+    campaign_ids = None
+    if campaign is not None:
+        with invocation.database.transaction(is_read_only=True) as connection:
+            campaign_ids = [find_campaign(connection, campaign).campaign_id]
+    report = judge_tests(invocation.database, campaign_ids, now=now)
+    return Answer(_judged_data(report), _judged_text(report))
+
+
+@command(ab)
+@click.argument("campaign")
+@click.option("--variant", required=True, help="The variant that wins: its id or name.")
+@click.option("--reason", required=True, help="Why; kept with the decision.")
+@by_option
+@split_option
+@now_option
+def declare(
+    invocation: Invocation,
+    campaign: str,
+    variant: str,
+    reason: str,
+    who: str | None,
+    split_node_id: str | None,
+    now: datetime,
+) -> Answer:
+    """Declare a winner by hand. The first decision stands."""
+    from drip_pipeline.engine.declare import declare as declare_winner
+
+    decision = declare_winner(
+        invocation.database,
+        campaign,
+        variant=variant,
+        reason=reason,
+        decided_by=who or getpass.getuser(),
+        now=now,
+        split_node_id=split_node_id,
+    )
+    return Answer(
+        decision,
+        f"{decision.winner_variant} is declared the winner at {decision.split_node_id} of"
+        f" {decision.campaign!r}; everybody who reaches the split from now on goes there",
+    )
+
+
+@command(ab)
+@click.argument("campaign")
+@click.option("--reason", required=True, help="Why the proportions are all right.")
+@by_option
+@split_option
+@now_option
+def clear(
+    invocation: Invocation,
+    campaign: str,
+    reason: str,
+    who: str | None,
+    split_node_id: str | None,
+    now: datetime,
+) -> Answer:
+    """Let a test go on that is blocked because its people do not have the promised proportions."""
+    from drip_pipeline.engine.declare import clear_sample_ratio
+
+    cleared = clear_sample_ratio(
+        invocation.database,
+        campaign,
+        reason=reason,
+        cleared_by=who or getpass.getuser(),
+        now=now,
+        split_node_id=split_node_id,
+    )
+    data = {"test_id": cleared.test_id, "split_node_id": cleared.split_node_id, "cleared_at": now}
+    return Answer(data, f"the test at {cleared.split_node_id} goes on")
+
+
+@command(ab)
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+def evaluate(_invocation: Invocation, file: Path) -> Answer:
+    """Judge the counts of a JSON file (`-`: stdin) without a database: a calculator and an audit
+    tool.
+    """
+    import orjson
+
+    from drip_pipeline.experiments import evaluate_file
+
+    text = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    try:
+        items = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ImportFileError(str(file), f"is not JSON: {error}") from None
+    evaluated = evaluate_file(items)
+    return Answer(evaluated, "\n".join(_evaluated_lines(evaluated)))
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def _shown(found: list[SplitResults]) -> Any:
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for results_ in found:
+        experiment = results_.experiment
+        parts += [
+            Text.assemble(
+                (f"{results_.campaign.name}, split {experiment.split_node_id}", "bold"),
+                f" — {results_.state} ({results_.reason})",
+            ),
+            Text(results_.explanation()),
+            table([_row(results_, v.variant_group) for v in experiment.variants], SHOWN),
+        ]
+        parts += [Text(line) for line in _holdout_lines(results_)]
+        parts += [Text(f"What would change it: {results_.would_change()}"), Text()]
+    return Group(*parts)
+
+
+def _row(found: SplitResults, variant_group: str) -> dict[str, Any]:
+    from drip_pipeline.engine.ab_results_json import judged_columns, rates
+
+    counts, shares = found.counts_of(variant_group), rates(found, variant_group)
+    judged = judged_columns(found, variant_group)
+
+    def both(count: int, rate: Any) -> str:
+        return f"{count:,}" if rate is None else f"{count:,} ({rate} %)"
+
+    return {
+        "variant": variant_group,
+        "sent": f"held out: {counts.assigned:,}" if counts.is_holdout else f"{counts.total_sent:,}",
+        "opened": both(counts.total_opened, shares["open_rate"]),
+        "clicked": both(counts.total_clicked, shares["click_rate"]),
+        "replied": both(counts.total_replied, shares["reply_rate"]),
+        "converted": both(counts.total_converted, shares["conversion_rate"]),
+        "confidence": None if counts.is_holdout else f"{judged['confidence_level']} %",
+        "significant": None if counts.is_holdout else judged["is_statistically_significant"],
+        "winner": judged["is_winner"],
+    }
+
+
+def _holdout_lines(found: SplitResults) -> list[str]:
+    lines = []
+    for lift in found.lifts:
+        if lift.difference is None or lift.interval is None:
+            continue
+        low, high = lift.interval
+        lines.append(
+            f"{lift.variant_group} over the holdout: {lift.difference:+.2f} points of conversions"
+            f" ({low:+.2f} to {high:+.2f})"
+        )
+    return lines
+
+
+def _judged_data(report: Any) -> dict[str, Any]:
+    return {
+        "judged": [
+            {
+                "test_id": one.experiment.test_id,
+                "campaign_id": one.experiment.campaign_id,
+                "split_node_id": one.experiment.split_node_id,
+                "state": one.verdict.state.value,
+                "reason": one.verdict.reason.value,
+                "leader": one.verdict.leader,
+                "p_value": one.verdict.p_value,
+                "evaluation_id": one.evaluation_id,
+                "is_new": one.is_new,
+            }
+            for one in report.judged
+        ],
+        "counted": report.counted,
+        "evaluations": report.evaluations,
+        "decisions": report.decisions,
+        "faults": {str(test_id): fault for test_id, fault in report.faults.items()},
+    }
+
+
+def _judged_text(report: Any) -> str:
+    from drip_pipeline.experiments import explain
+
+    lines = [f"{one.experiment.split_node_id}: {explain(one.verdict)}" for one in report.judged]
+    lines += [
+        f"decided: {decision.campaign!r}, {decision.split_node_id}:"
+        f" {decision.winner_variant or 'no winner'}"
+        for decision in report.decisions
+    ]
+    lines += [f"cannot be read: test {test}: {fault}" for test, fault in report.faults.items()]
+    return "\n".join(lines) or "no test is running"
+
+
+def _evaluated_lines(items: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{number}. {item['state']} ({item['reason']}): {item['explanation']}"
+        for number, item in enumerate(items, start=1)
+    ]

@@ -1,0 +1,42 @@
+-- name: insert_suppressions
+-- A slice of a suppression list. Who is on the list already, for the same channel and campaign, stays as they are.
+WITH listed AS MATERIALIZED (
+    SELECT DISTINCT ON (lower(l.address), l.channel, l.campaign_id) l.address, l.reason, l.channel, l.campaign_id
+    FROM unnest(
+        CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(channels)s AS text []),
+        CAST(%(campaign_ids)s AS uuid [])
+    ) WITH ORDINALITY AS l (address, reason, channel, campaign_id, place)
+    ORDER BY lower(l.address), l.channel, l.campaign_id, l.place
+),
+
+known AS (
+    SELECT DISTINCT ON (k.address) k.address, k.id
+    FROM (
+        SELECT lower(c.email) AS address, c.id, c.created_at
+        FROM contacts c
+        JOIN listed l ON lower(l.address) = lower(c.email)
+        WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
+        UNION ALL
+        SELECT lower(c.phone) AS address, c.id, c.created_at
+        FROM contacts c
+        JOIN listed l ON lower(l.address) = lower(c.phone)
+        WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
+    ) k
+    ORDER BY k.address, k.created_at, k.id
+)
+
+INSERT INTO campaign_suppressions (
+    workspace_id, contact_id, address, channel, campaign_id, reason, source, created_at
+)
+SELECT
+    CAST(%(workspace_id)s AS uuid), k.id, l.address, l.channel, l.campaign_id, l.reason, 'import',
+    CAST(%(now)s AS timestamptz)
+FROM listed l
+LEFT JOIN known k ON k.address = lower(l.address)
+ON CONFLICT DO NOTHING;
+
+-- name: campaigns_of_workspace
+-- The ids and names that a suppression list may speak of.
+SELECT c.id, c.name
+FROM drip_campaigns c
+WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid);

@@ -1,0 +1,706 @@
+-- What sql/migrations and sql/functions build in an empty database, for reading and for seeing in a review what a
+-- migration changes. Written by `make schema`; a test compares it. Where a platform's roles exist, every table also has
+-- row-level security.
+
+CREATE TABLE campaign_ab_decisions (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    ab_test_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    split_node_id text NOT NULL,
+    outcome text NOT NULL,
+    winner_variant text,
+    decided_by text NOT NULL,
+    reason text NOT NULL,
+    evaluation_id uuid,
+    decided_at timestamp with time zone NOT NULL,
+    is_by_hand boolean NOT NULL DEFAULT false,
+    CONSTRAINT campaign_ab_decisions_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_ab_decisions_ab_test_id_fkey FOREIGN KEY (ab_test_id) REFERENCES campaign_ab_tests(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_ab_decisions_ab_test_id_key UNIQUE (ab_test_id),
+    CONSTRAINT campaign_ab_decisions_check CHECK (((outcome = 'decided_winner'::text) = (winner_variant IS NOT NULL))),
+    CONSTRAINT campaign_ab_decisions_evaluation_id_fkey FOREIGN KEY (evaluation_id) REFERENCES campaign_ab_evaluations(id) ON DELETE SET NULL,
+    CONSTRAINT campaign_ab_decisions_outcome_check CHECK ((outcome = ANY (ARRAY['decided_winner'::text, 'decided_no_winner'::text])))
+);
+
+CREATE TABLE campaign_ab_evaluations (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    ab_test_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    evaluated_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    reason text NOT NULL,
+    leader text,
+    counts jsonb NOT NULL,
+    verdict jsonb NOT NULL,
+    counts_hash text NOT NULL,
+    config_hash text NOT NULL,
+    engine_version text NOT NULL,
+    run_id text,
+    ordinal bigint NOT NULL DEFAULT IDENTITY,
+    CONSTRAINT campaign_ab_evaluations_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_ab_evaluations_ab_test_id_fkey FOREIGN KEY (ab_test_id) REFERENCES campaign_ab_tests(id) ON DELETE CASCADE
+);
+CREATE INDEX campaign_ab_evaluations_test ON public.campaign_ab_evaluations USING btree (ab_test_id, ordinal);
+
+CREATE TABLE campaign_ab_test_changes (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    campaign_id uuid NOT NULL,
+    CONSTRAINT campaign_ab_test_changes_pkey PRIMARY KEY (id)
+);
+ALTER TABLE campaign_ab_test_changes ENABLE ROW LEVEL SECURITY;
+
+CREATE TABLE campaign_ab_test_results (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    campaign_id uuid NOT NULL,
+    variant_group text NOT NULL,
+    variant_step_id uuid,
+    total_sent bigint NOT NULL DEFAULT 0,
+    total_delivered bigint NOT NULL DEFAULT 0,
+    total_opened bigint NOT NULL DEFAULT 0,
+    total_clicked bigint NOT NULL DEFAULT 0,
+    total_replied bigint NOT NULL DEFAULT 0,
+    total_converted bigint NOT NULL DEFAULT 0,
+    total_unsubscribed bigint NOT NULL DEFAULT 0,
+    total_bounced bigint NOT NULL DEFAULT 0,
+    delivery_rate numeric(5,2),
+    open_rate numeric(5,2),
+    click_rate numeric(5,2),
+    reply_rate numeric(5,2),
+    conversion_rate numeric(5,2),
+    engagement_score numeric(5,2),
+    confidence_level numeric(5,2),
+    p_value numeric(10,8),
+    is_statistically_significant boolean NOT NULL DEFAULT false,
+    is_winner boolean NOT NULL DEFAULT false,
+    test_started_at timestamp with time zone,
+    test_ended_at timestamp with time zone,
+    winner_declared_at timestamp with time zone,
+    workspace_id uuid NOT NULL,
+    ab_test_id uuid,
+    split_node_id text,
+    total_assigned bigint NOT NULL DEFAULT 0,
+    total_complained bigint NOT NULL DEFAULT 0,
+    total_machine_opened bigint NOT NULL DEFAULT 0,
+    is_holdout boolean NOT NULL DEFAULT false,
+    updated_at timestamp with time zone,
+    total_machine_clicked bigint NOT NULL DEFAULT 0,
+    cohort_contacts bigint NOT NULL DEFAULT 0,
+    cohort_successes bigint NOT NULL DEFAULT 0,
+    cohort_score_sum numeric,
+    cohort_score_sum_squares numeric,
+    first_assigned_at timestamp with time zone,
+    CONSTRAINT campaign_ab_test_results_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_ab_test_results_ab_test_id_fkey FOREIGN KEY (ab_test_id) REFERENCES campaign_ab_tests(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_ab_test_results_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_ab_test_results_variant_step_id_fkey FOREIGN KEY (variant_step_id) REFERENCES campaign_steps(id) ON DELETE SET NULL
+);
+CREATE UNIQUE INDEX campaign_ab_test_results_one_winner ON public.campaign_ab_test_results USING btree (ab_test_id) WHERE (is_winner AND (ab_test_id IS NOT NULL));
+CREATE UNIQUE INDEX campaign_ab_test_results_variant ON public.campaign_ab_test_results USING btree (ab_test_id, variant_group);
+CREATE INDEX idx_ab_test_results_campaign ON public.campaign_ab_test_results USING btree (campaign_id);
+
+CREATE TABLE campaign_ab_tests (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    split_node_id text NOT NULL,
+    test_number integer NOT NULL,
+    config jsonb NOT NULL,
+    config_hash text NOT NULL,
+    campaign_versions integer[] NOT NULL,
+    status text NOT NULL DEFAULT 'running'::text,
+    state text NOT NULL DEFAULT 'collecting'::text,
+    srm_cleared_at timestamp with time zone,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    winner_variant text,
+    srm_cleared_by text,
+    srm_cleared_reason text,
+    inner_nodes jsonb,
+    inner_nodes_of integer[],
+    CONSTRAINT campaign_ab_tests_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_ab_tests_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_ab_tests_campaign_id_split_node_id_test_number_key UNIQUE (campaign_id, split_node_id, test_number),
+    CONSTRAINT campaign_ab_tests_check CHECK (((status = 'running'::text) = (ended_at IS NULL))),
+    CONSTRAINT campaign_ab_tests_status_check CHECK ((status = ANY (ARRAY['running'::text, 'decided'::text, 'superseded'::text])))
+);
+CREATE INDEX campaign_ab_tests_running ON public.campaign_ab_tests USING btree (campaign_id) WHERE (status = 'running'::text);
+
+CREATE TABLE campaign_batches (
+    id uuid NOT NULL,
+    kind text NOT NULL,
+    outcome text NOT NULL,
+    engine_now timestamp with time zone NOT NULL,
+    started_at timestamp with time zone NOT NULL DEFAULT clock_timestamp(),
+    duration_ms integer NOT NULL,
+    size integer NOT NULL,
+    sizes jsonb NOT NULL DEFAULT '{}'::jsonb,
+    campaigns jsonb NOT NULL DEFAULT '[]'::jsonb,
+    error text,
+    run_id text,
+    step_key text,
+    CONSTRAINT campaign_batches_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_batches_kind_check CHECK ((kind = ANY (ARRAY['advance'::text, 'deliver'::text]))),
+    CONSTRAINT campaign_batches_outcome_check CHECK ((outcome = ANY (ARRAY['committed'::text, 'failed'::text])))
+);
+CREATE INDEX campaign_batches_started ON public.campaign_batches USING btree (started_at);
+
+CREATE TABLE campaign_broadcasts (
+    id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    node_id text NOT NULL,
+    step_id uuid,
+    schedule_time timestamp with time zone,
+    status text NOT NULL DEFAULT 'pending'::text,
+    due_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    attempts integer NOT NULL DEFAULT 0,
+    certainty text NOT NULL DEFAULT 'known'::text,
+    outlet text,
+    provider_message_id text,
+    details jsonb NOT NULL DEFAULT '{}'::jsonb,
+    error_code text,
+    last_error text,
+    created_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT campaign_broadcasts_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_broadcasts_certainty_check CHECK ((certainty = ANY (ARRAY['known'::text, 'unknown'::text]))),
+    CONSTRAINT campaign_broadcasts_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
+    CONSTRAINT campaign_broadcasts_check1 CHECK (((status = ANY (ARRAY['sent'::text, 'failed'::text])) = (settled_at IS NOT NULL))),
+    CONSTRAINT campaign_broadcasts_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'unknown'::text])))
+);
+CREATE INDEX campaign_broadcasts_in_doubt ON public.campaign_broadcasts USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
+CREATE UNIQUE INDEX campaign_broadcasts_place ON public.campaign_broadcasts USING btree (campaign_id, campaign_version, node_id, COALESCE(schedule_time, '-infinity'::timestamp with time zone));
+
+CREATE TABLE campaign_channels (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    channel_slug text NOT NULL,
+    channel_name text NOT NULL,
+    channel_category text NOT NULL,
+    platform text,
+    is_active boolean NOT NULL DEFAULT true,
+    specs jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT campaign_channels_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_channels_channel_category_check CHECK ((channel_category = ANY (ARRAY['website'::text, 'blog'::text, 'social'::text, 'email'::text, 'video'::text, 'advertising'::text, 'sms'::text, 'webhook'::text]))),
+    CONSTRAINT campaign_channels_workspace_id_channel_slug_key UNIQUE (workspace_id, channel_slug),
+    CONSTRAINT campaign_channels_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
+CREATE TABLE campaign_daily_metrics (
+    metric_date date NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    node_id text NOT NULL,
+    channel text NOT NULL,
+    variant_group text NOT NULL DEFAULT ''::text,
+    sent bigint NOT NULL DEFAULT 0,
+    sent_uncertain bigint NOT NULL DEFAULT 0,
+    delivered bigint NOT NULL DEFAULT 0,
+    opened bigint NOT NULL DEFAULT 0,
+    opens_total bigint NOT NULL DEFAULT 0,
+    machine_opened bigint NOT NULL DEFAULT 0,
+    clicked bigint NOT NULL DEFAULT 0,
+    clicks_total bigint NOT NULL DEFAULT 0,
+    replied bigint NOT NULL DEFAULT 0,
+    converted bigint NOT NULL DEFAULT 0,
+    conversion_value numeric(16,2) NOT NULL DEFAULT 0,
+    unsubscribed bigint NOT NULL DEFAULT 0,
+    complained bigint NOT NULL DEFAULT 0,
+    bounced bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    skipped jsonb NOT NULL DEFAULT '{}'::jsonb,
+    machine_clicked bigint NOT NULL DEFAULT 0,
+    CONSTRAINT campaign_daily_metrics_pkey PRIMARY KEY (metric_date, campaign_id, campaign_version, node_id, channel, variant_group)
+);
+CREATE INDEX campaign_daily_metrics_campaign ON public.campaign_daily_metrics USING btree (campaign_id, metric_date);
+
+CREATE TABLE campaign_deliveries (
+    id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    enrollment_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    node_id text NOT NULL,
+    step_id uuid,
+    channel text NOT NULL,
+    channel_id uuid,
+    split_node_id text,
+    variant_group text,
+    status text NOT NULL DEFAULT 'pending'::text,
+    due_at timestamp with time zone,
+    leased_until timestamp with time zone,
+    lease_token uuid,
+    attempts integer NOT NULL DEFAULT 0,
+    last_error text,
+    error_code text,
+    provider_message_id text,
+    batch_id uuid,
+    created_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone,
+    outlet text,
+    CONSTRAINT campaign_deliveries_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_deliveries_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
+    CONSTRAINT campaign_deliveries_check1 CHECK (((status = 'sending'::text) = ((leased_until IS NOT NULL) AND (lease_token IS NOT NULL)))),
+    CONSTRAINT campaign_deliveries_check2 CHECK (((status = ANY (ARRAY['sent'::text, 'skipped'::text, 'failed'::text])) = (settled_at IS NOT NULL))),
+    CONSTRAINT campaign_deliveries_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sending'::text, 'sent'::text, 'skipped'::text, 'failed'::text, 'unknown'::text])))
+) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=80);
+CREATE INDEX campaign_deliveries_due ON public.campaign_deliveries USING btree (campaign_id, node_id, campaign_version, due_at) WHERE (status = 'pending'::text);
+CREATE INDEX campaign_deliveries_failed ON public.campaign_deliveries USING btree (campaign_id) WHERE (status = 'failed'::text);
+CREATE INDEX campaign_deliveries_in_doubt ON public.campaign_deliveries USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
+CREATE INDEX campaign_deliveries_provider ON public.campaign_deliveries USING btree (provider_message_id) WHERE (provider_message_id IS NOT NULL);
+
+CREATE TABLE campaign_enrollments (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    campaign_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    contact_email text,
+    contact_name text,
+    current_step integer DEFAULT 0,
+    status text NOT NULL DEFAULT 'active'::text,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    last_email_sent_at timestamp with time zone,
+    next_email_scheduled_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    interaction_history jsonb DEFAULT '[]'::jsonb,
+    personalization_data jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    entry_key text NOT NULL DEFAULT ''::text,
+    workspace_id uuid,
+    CONSTRAINT campaign_enrollments_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_enrollments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_enrollments_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_enrollments_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text, 'unsubscribed'::text, 'bounced'::text])))
+);
+CREATE INDEX campaign_enrollments_contact ON public.campaign_enrollments USING btree (contact_id);
+CREATE UNIQUE INDEX campaign_enrollments_entry_key ON public.campaign_enrollments USING btree (campaign_id, contact_id, entry_key);
+CREATE INDEX campaign_enrollments_held ON public.campaign_enrollments USING btree (campaign_id) WHERE (status = ANY (ARRAY['paused'::text, 'unsubscribed'::text, 'bounced'::text]));
+CREATE TRIGGER create_workflow_state_on_enrollment AFTER INSERT ON public.campaign_enrollments REFERENCING NEW TABLE AS new_enrollments FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();
+CREATE TRIGGER fill_enrollment_workspace BEFORE INSERT ON public.campaign_enrollments FOR EACH ROW WHEN ((new.workspace_id IS NULL)) EXECUTE FUNCTION fill_enrollment_workspace();
+
+CREATE TABLE campaign_event_types (
+    event_type text NOT NULL,
+    channel text NOT NULL,
+    description text NOT NULL,
+    CONSTRAINT campaign_event_types_pkey PRIMARY KEY (event_type)
+);
+
+CREATE TABLE campaign_events (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    campaign_id uuid,
+    enrollment_id uuid,
+    contact_id uuid,
+    event_type text NOT NULL,
+    event_source text NOT NULL DEFAULT 'system'::text,
+    step_id uuid,
+    node_id text,
+    event_data jsonb NOT NULL DEFAULT '{}'::jsonb,
+    user_agent text,
+    ip_address inet,
+    device_type text,
+    location_data jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    workspace_id uuid,
+    campaign_version integer,
+    variant_group text,
+    message_id uuid,
+    CONSTRAINT campaign_events_pkey PRIMARY KEY (id, created_at)
+) PARTITION BY RANGE (created_at);
+CREATE INDEX idx_campaign_events_created ON ONLY public.campaign_events USING brin (created_at);
+CREATE INDEX idx_campaign_events_enrollment ON ONLY public.campaign_events USING btree (enrollment_id);
+
+CREATE TABLE campaign_events_default PARTITION OF campaign_events DEFAULT;
+CREATE INDEX campaign_events_default_created_at_idx ON public.campaign_events_default USING brin (created_at);
+CREATE INDEX campaign_events_default_enrollment_id_idx ON public.campaign_events_default USING btree (enrollment_id);
+
+CREATE TABLE campaign_message_outcomes (
+    message_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    enrollment_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    node_id text NOT NULL,
+    step_id uuid,
+    channel text NOT NULL,
+    split_node_id text,
+    variant_group text,
+    certainty text NOT NULL DEFAULT 'known'::text,
+    sent_at timestamp with time zone NOT NULL,
+    delivered_at timestamp with time zone,
+    first_opened_at timestamp with time zone,
+    first_machine_opened_at timestamp with time zone,
+    open_count integer NOT NULL DEFAULT 0,
+    first_clicked_at timestamp with time zone,
+    first_machine_clicked_at timestamp with time zone,
+    click_count integer NOT NULL DEFAULT 0,
+    first_replied_at timestamp with time zone,
+    first_converted_at timestamp with time zone,
+    conversion_value numeric(14,2) NOT NULL DEFAULT 0,
+    unsubscribed_at timestamp with time zone,
+    complained_at timestamp with time zone,
+    bounced_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    CONSTRAINT campaign_message_outcomes_pkey PRIMARY KEY (message_id),
+    CONSTRAINT campaign_message_outcomes_certainty_check CHECK ((certainty = ANY (ARRAY['known'::text, 'unknown'::text])))
+) WITH (fillfactor=80);
+CREATE INDEX campaign_message_outcomes_enrollment ON public.campaign_message_outcomes USING btree (enrollment_id, sent_at);
+CREATE INDEX campaign_message_outcomes_sent ON public.campaign_message_outcomes USING brin (sent_at);
+CREATE TRIGGER mark_changed_outcomes AFTER UPDATE ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
+CREATE TRIGGER mark_new_outcomes AFTER INSERT ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
+
+CREATE TABLE campaign_split_assignments (
+    enrollment_id uuid NOT NULL,
+    split_node_id text NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    ab_test_id uuid,
+    contact_id uuid NOT NULL,
+    variant_group text NOT NULL,
+    is_holdout boolean NOT NULL DEFAULT false,
+    is_randomised boolean NOT NULL DEFAULT true,
+    assigned_at timestamp with time zone NOT NULL,
+    first_converted_at timestamp with time zone,
+    conversion_value numeric(14,2) NOT NULL DEFAULT 0,
+    CONSTRAINT campaign_split_assignments_pkey PRIMARY KEY (enrollment_id, split_node_id),
+    CONSTRAINT campaign_split_assignments_enrollment_id_fkey FOREIGN KEY (enrollment_id) REFERENCES campaign_enrollments(id) ON DELETE CASCADE
+);
+CREATE INDEX campaign_split_assignments_campaign ON public.campaign_split_assignments USING btree (campaign_id, split_node_id);
+CREATE TRIGGER mark_changed_assignments AFTER UPDATE ON public.campaign_split_assignments REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
+CREATE TRIGGER mark_new_assignments AFTER INSERT ON public.campaign_split_assignments REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
+
+CREATE TABLE campaign_steps (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    campaign_id uuid NOT NULL,
+    step_number integer,
+    step_name text,
+    day_delay integer DEFAULT 0,
+    subject_line text,
+    preheader_text text,
+    email_body text,
+    email_body_html text,
+    cta jsonb,
+    conditional_logic jsonb,
+    metrics jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    node_id text,
+    node_type text,
+    node_position jsonb DEFAULT '{"x": 0, "y": 0}'::jsonb,
+    channel_id uuid,
+    channel_config jsonb,
+    variant_group text,
+    variant_percentage numeric(7,4),
+    parent_split_id uuid,
+    conditional_branches jsonb,
+    wait_config jsonb,
+    action_config jsonb,
+    node_config jsonb,
+    CONSTRAINT campaign_steps_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_steps_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_steps_campaign_id_step_number_key UNIQUE (campaign_id, step_number),
+    CONSTRAINT campaign_steps_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES campaign_channels(id) ON DELETE SET NULL,
+    CONSTRAINT campaign_steps_node_type_check CHECK ((node_type = ANY (ARRAY['trigger'::text, 'email'::text, 'wait'::text, 'condition'::text, 'split'::text, 'action'::text, 'exit'::text]))),
+    CONSTRAINT campaign_steps_parent_split_id_fkey FOREIGN KEY (parent_split_id) REFERENCES campaign_steps(id) ON DELETE SET NULL,
+    CONSTRAINT campaign_steps_variant_percentage_check CHECK (((variant_percentage >= (0)::numeric) AND (variant_percentage <= (100)::numeric)))
+);
+CREATE UNIQUE INDEX idx_campaign_steps_node_id ON public.campaign_steps USING btree (campaign_id, node_id);
+
+CREATE TABLE campaign_suppressions (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    contact_id uuid,
+    address text NOT NULL,
+    channel text,
+    campaign_id uuid,
+    reason text NOT NULL,
+    source text NOT NULL DEFAULT 'manual'::text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_suppressions_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_suppressions_reason_check CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'manual'::text])))
+);
+CREATE INDEX campaign_suppressions_contact ON public.campaign_suppressions USING btree (contact_id) WHERE (contact_id IS NOT NULL);
+CREATE UNIQUE INDEX campaign_suppressions_key ON public.campaign_suppressions USING btree (workspace_id, lower(address), COALESCE(channel, ''::text), COALESCE(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid));
+
+CREATE TABLE campaign_versions (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    campaign_id uuid NOT NULL,
+    version integer NOT NULL,
+    campaign_snapshot jsonb NOT NULL,
+    steps_snapshot jsonb NOT NULL,
+    canvas_snapshot jsonb,
+    change_description text,
+    change_type text,
+    created_by uuid,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    workspace_id uuid NOT NULL,
+    compiled_graph jsonb,
+    definition_hash text,
+    graph_hash text,
+    definition jsonb,
+    waits_for text[] NOT NULL DEFAULT '{}'::text[],
+    CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_versions_change_type_check CHECK ((change_type = ANY (ARRAY['draft'::text, 'published'::text, 'archived'::text, 'ab_test_started'::text, 'ab_test_completed'::text, 'rollback'::text])))
+);
+CREATE UNIQUE INDEX campaign_versions_number ON public.campaign_versions USING btree (campaign_id, version);
+
+CREATE TABLE campaign_workflow_states (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    enrollment_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    current_node_id text,
+    current_step_id uuid,
+    workflow_status text NOT NULL DEFAULT 'running'::text,
+    execution_path jsonb NOT NULL DEFAULT '[]'::jsonb,
+    workflow_variables jsonb NOT NULL DEFAULT '{}'::jsonb,
+    wait_until timestamp with time zone,
+    wait_for_event text,
+    retry_count integer NOT NULL DEFAULT 0,
+    max_retries integer NOT NULL DEFAULT 3,
+    assigned_variant text,
+    variant_assigned_at timestamp with time zone,
+    started_at timestamp with time zone NOT NULL DEFAULT now(),
+    last_executed_at timestamp with time zone,
+    next_execution_at timestamp with time zone,
+    completed_at timestamp with time zone,
+    workspace_id uuid NOT NULL,
+    campaign_version integer,
+    resume_port text,
+    steps_taken integer NOT NULL DEFAULT 0,
+    node_entered_at timestamp with time zone,
+    last_message_at timestamp with time zone,
+    pending_delivery_id uuid,
+    exit_reason text,
+    last_error text,
+    batch_id uuid,
+    CONSTRAINT campaign_workflow_states_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_workflow_states_ended_has_time CHECK (((workflow_status = ANY (ARRAY['completed'::text, 'exited'::text, 'failed'::text])) = (completed_at IS NOT NULL))),
+    CONSTRAINT campaign_workflow_states_enrollment_fkey FOREIGN KEY (id) REFERENCES campaign_enrollments(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_workflow_states_exit_has_reason CHECK (((workflow_status <> 'exited'::text) OR (exit_reason IS NOT NULL))),
+    CONSTRAINT campaign_workflow_states_id_is_enrollment CHECK ((id = enrollment_id)),
+    CONSTRAINT campaign_workflow_states_open_is_due CHECK (((workflow_status <> ALL (ARRAY['running'::text, 'waiting'::text])) OR (next_execution_at IS NOT NULL) OR (pending_delivery_id IS NOT NULL))),
+    CONSTRAINT campaign_workflow_states_workflow_status_check CHECK ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'exited'::text])))
+) WITH (autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=70);
+CREATE INDEX idx_workflow_states_held ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
+CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_states USING btree (campaign_id, next_execution_at) WHERE (workflow_status = ANY (ARRAY['running'::text, 'waiting'::text]));
+CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_states USING btree (contact_id) WHERE (wait_for_event IS NOT NULL);
+CREATE TRIGGER fill_workflow_state BEFORE INSERT ON public.campaign_workflow_states FOR EACH ROW WHEN (((new.id <> new.enrollment_id) OR (new.workspace_id IS NULL))) EXECUTE FUNCTION fill_workflow_state();
+
+CREATE TABLE channel_flow (
+    outlet text NOT NULL,
+    channel text NOT NULL,
+    channel_id uuid,
+    second_permits double precision NOT NULL DEFAULT 0,
+    hour_permits double precision NOT NULL DEFAULT 0,
+    refilled_at timestamp with time zone NOT NULL,
+    granted integer NOT NULL DEFAULT 0,
+    consecutive_failures integer NOT NULL DEFAULT 0,
+    window_started_at timestamp with time zone,
+    window_attempts integer NOT NULL DEFAULT 0,
+    window_failures integer NOT NULL DEFAULT 0,
+    times_opened integer NOT NULL DEFAULT 0,
+    open_until timestamp with time zone,
+    probing_until timestamp with time zone,
+    paused_until timestamp with time zone,
+    disabled_at timestamp with time zone,
+    last_error text,
+    last_error_at timestamp with time zone,
+    on_unknown text NOT NULL DEFAULT 'assume_sent'::text,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT channel_flow_pkey PRIMARY KEY (outlet),
+    CONSTRAINT channel_flow_on_unknown_check CHECK ((on_unknown = ANY (ARRAY['assume_sent'::text, 'retry'::text, 'hold'::text])))
+);
+
+CREATE TABLE contact_events (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    event_type text NOT NULL,
+    value numeric(14,2),
+    currency text,
+    event_data jsonb NOT NULL DEFAULT '{}'::jsonb,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT contact_events_pkey PRIMARY KEY (id)
+);
+CREATE INDEX contact_events_contact ON public.contact_events USING btree (contact_id, event_type, occurred_at);
+
+CREATE TABLE contacts (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    name text,
+    email text,
+    company text,
+    phone text,
+    job_title text,
+    ai_score integer DEFAULT 0,
+    status text DEFAULT 'prospect'::text,
+    tags text[] DEFAULT '{}'::text[],
+    custom_fields jsonb DEFAULT '{}'::jsonb,
+    last_interaction timestamp with time zone,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT contacts_pkey PRIMARY KEY (id),
+    CONSTRAINT contacts_ai_score_check CHECK (((ai_score >= 0) AND (ai_score <= 100))),
+    CONSTRAINT contacts_status_check CHECK ((status = ANY (ARRAY['prospect'::text, 'lead'::text, 'customer'::text, 'contact'::text]))),
+    CONSTRAINT contacts_workspace_id_email_key UNIQUE (workspace_id, email),
+    CONSTRAINT contacts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+CREATE INDEX contacts_address ON public.contacts USING btree (lower(email), workspace_id);
+
+CREATE TABLE drip_campaigns (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    name text NOT NULL,
+    description text,
+    sequence_type text NOT NULL DEFAULT 'custom'::text,
+    goal text,
+    status text NOT NULL DEFAULT 'draft'::text,
+    total_steps integer DEFAULT 0,
+    is_template boolean DEFAULT false,
+    tags text[] DEFAULT '{}'::text[],
+    metrics jsonb DEFAULT '{}'::jsonb,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    updated_at timestamp with time zone NOT NULL DEFAULT now(),
+    campaign_type text DEFAULT 'linear'::text,
+    canvas_data jsonb DEFAULT '{"edges": [], "nodes": [], "viewport": {}}'::jsonb,
+    ab_test_config jsonb,
+    ab_test_winner_id uuid,
+    ab_test_completed_at timestamp with time zone,
+    goal_metric text,
+    goal_target numeric(5,2),
+    version integer DEFAULT 1,
+    parent_campaign_id uuid,
+    published_version integer,
+    settings jsonb NOT NULL DEFAULT '{}'::jsonb,
+    CONSTRAINT drip_campaigns_pkey PRIMARY KEY (id),
+    CONSTRAINT drip_campaigns_ab_test_winner_id_fkey FOREIGN KEY (ab_test_winner_id) REFERENCES campaign_steps(id) ON DELETE SET NULL,
+    CONSTRAINT drip_campaigns_campaign_type_check CHECK ((campaign_type = ANY (ARRAY['linear'::text, 'branching'::text, 'ab_test'::text]))),
+    CONSTRAINT drip_campaigns_goal_metric_check CHECK ((goal_metric = ANY (ARRAY['open_rate'::text, 'click_rate'::text, 'reply_rate'::text, 'conversion_rate'::text, 'engagement_score'::text]))),
+    CONSTRAINT drip_campaigns_parent_campaign_id_fkey FOREIGN KEY (parent_campaign_id) REFERENCES drip_campaigns(id) ON DELETE SET NULL,
+    CONSTRAINT drip_campaigns_sequence_type_check CHECK ((sequence_type = ANY (ARRAY['cold_outreach'::text, 'lead_nurture'::text, 'onboarding'::text, 're_engagement'::text, 'custom'::text]))),
+    CONSTRAINT drip_campaigns_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text, 'archived'::text]))),
+    CONSTRAINT drip_campaigns_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
+CREATE TABLE drip_schema_functions (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT drip_schema_functions_pkey PRIMARY KEY (name)
+);
+ALTER TABLE drip_schema_functions ENABLE ROW LEVEL SECURITY;
+
+CREATE TABLE drip_schema_migrations (
+    version integer NOT NULL,
+    name text NOT NULL,
+    checksum text NOT NULL,
+    applied_at timestamp with time zone NOT NULL DEFAULT now(),
+    duration_ms integer NOT NULL,
+    CONSTRAINT drip_schema_migrations_pkey PRIMARY KEY (version)
+);
+ALTER TABLE drip_schema_migrations ENABLE ROW LEVEL SECURITY;
+
+CREATE TABLE ingested_event_keys (
+    event_key uuid NOT NULL,
+    recorded_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT ingested_event_keys_pkey PRIMARY KEY (event_key)
+);
+
+CREATE TABLE recorded_messages (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    delivery_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    enrollment_id uuid NOT NULL,
+    node_id text NOT NULL,
+    channel text NOT NULL,
+    recipient text NOT NULL,
+    subject text,
+    preheader text,
+    body text,
+    body_html text,
+    payload jsonb,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT recorded_messages_pkey PRIMARY KEY (id)
+);
+CREATE INDEX recorded_messages_enrollment ON public.recorded_messages USING btree (enrollment_id);
+
+CREATE TABLE rejected_contacts (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid NOT NULL,
+    source text NOT NULL,
+    line_number bigint NOT NULL,
+    reason text NOT NULL,
+    rejected_at timestamp with time zone NOT NULL,
+    CONSTRAINT rejected_contacts_pkey PRIMARY KEY (id),
+    CONSTRAINT rejected_contacts_workspace_id_source_line_number_key UNIQUE (workspace_id, source, line_number)
+);
+
+CREATE TABLE rejected_events (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid,
+    source text NOT NULL,
+    line_number bigint,
+    reason text NOT NULL,
+    raw text,
+    rejected_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT rejected_events_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX rejected_events_line ON public.rejected_events USING btree (source, COALESCE(line_number, (0)::bigint), md5(COALESCE(raw, ''::text)));
+
+CREATE TABLE rejected_suppressions (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid NOT NULL,
+    source text NOT NULL,
+    line_number bigint NOT NULL,
+    reason text NOT NULL,
+    rejected_at timestamp with time zone NOT NULL,
+    CONSTRAINT rejected_suppressions_pkey PRIMARY KEY (id),
+    CONSTRAINT rejected_suppressions_workspace_id_source_line_number_key UNIQUE (workspace_id, source, line_number)
+);
+
+CREATE TABLE stale_metric_days (
+    workspace_id uuid NOT NULL,
+    metric_date date NOT NULL,
+    marked_at timestamp with time zone NOT NULL,
+    CONSTRAINT stale_metric_days_pkey PRIMARY KEY (workspace_id, metric_date)
+);
+
+CREATE TABLE workspaces (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    org_id uuid,
+    name text NOT NULL,
+    CONSTRAINT workspaces_pkey PRIMARY KEY (id)
+);
+
+-- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
+-- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text) LANGUAGE sql
+-- count_ab_test_variants(p_test_ids uuid[], p_metrics text[], p_window_hours double precision[], p_now timestamp with time zone) RETURNS TABLE(ab_test_id uuid, variant_group text, is_holdout boolean, first_assigned_at timestamp with time zone, total_assigned bigint, total_sent bigint, total_delivered bigint, total_opened bigint, total_clicked bigint, total_replied bigint, total_converted bigint, total_unsubscribed bigint, total_bounced bigint, total_complained bigint, total_machine_opened bigint, total_machine_clicked bigint, cohort_contacts bigint, cohort_successes bigint, cohort_score_sum numeric, cohort_score_sum_squares numeric) LANGUAGE sql STABLE
+-- create_campaign_version_snapshot(p_campaign_id uuid, p_description text DEFAULT NULL::text, p_change_type text DEFAULT 'draft'::text, p_now timestamp with time zone DEFAULT now(), p_created_by uuid DEFAULT NULL::uuid) RETURNS uuid LANGUAGE plpgsql
+-- create_workflow_state_on_enrollment() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- drip_bring_back() RETURNS void LANGUAGE plpgsql
+-- drip_drop_constraints(p_table regclass, p_kind text, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
+-- drip_protect_table(p_table regclass) RETURNS void LANGUAGE plpgsql
+-- drip_put_aside(p_replaced boolean, VARIADIC p_tables regclass[]) RETURNS void LANGUAGE plpgsql
+-- drip_quiet_triggers(p_table regclass) RETURNS text[] LANGUAGE plpgsql
+-- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
+-- drip_wake_triggers(p_table regclass, p_names text[]) RETURNS void LANGUAGE plpgsql
+-- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql
+-- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql
+-- fill_enrollment_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
+-- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
+-- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE

@@ -1,0 +1,427 @@
+"""Hypothesis strategies for random valid campaign files: linear, branching, A/B test.
+
+Files as people write them (plain dicts), so that reading, completing, validating and compiling are
+all in play. `valid_files()` is any of them; publish them with KNOWN_CUSTOM_FIELDS and ALL_CHANNELS.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+KNOWN_CUSTOM_FIELDS = frozenset({"plan", "city", "visits"})
+ALL_CHANNELS = frozenset({"email", "sms", "social", "webhook"})
+
+File = dict[str, Any]
+
+_WORDS = st.sampled_from(
+    ["Hello", "news", "offer", "week", "Grüße", "你好", "50 %", "<b>", "& more", "—", "🙂"]
+)
+_OUTPUTS = st.sampled_from(
+    [
+        "{{ first_name }}",
+        "{{ company_name | default: 'you' }}",
+        "{{ plan }}",
+        "{{ custom_fields.city }}",
+        "{% if company %}{{ company }}{% endif %}",
+    ]
+)
+_NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=12)
+
+
+def texts() -> st.SearchStrategy[str]:
+    """One line of words and known variables, never empty."""
+    return st.lists(_WORDS | _OUTPUTS, min_size=1, max_size=6).map(" ".join)
+
+
+@st.composite
+def emails(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid channel_config.email."""
+    email: dict[str, Any] = {"subject": draw(texts())}
+    body = draw(texts()) + draw(st.sampled_from(["", "\n\n{{ unsubscribe_url }}"]))
+    html = f"<p>{draw(texts())}</p>"
+    kinds = draw(st.sampled_from(["body", "html", "both"]))
+    if kinds != "html":
+        email["body"] = body
+    if kinds != "body":
+        email["body_html"] = html
+    if draw(st.booleans()):
+        email["preheader"] = draw(texts())
+    if draw(st.booleans()):
+        email["personalization_enabled"] = draw(st.booleans())
+    return email
+
+
+def durations(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
+    """A valid {value, unit}."""
+    value = st.integers(1, 40) | st.sampled_from([0.5, 1.5])
+    if minimum == 0:
+        value |= st.just(0)
+    return st.fixed_dictionaries(
+        {"value": value, "unit": st.sampled_from(["minutes", "hours", "days", "weeks", "hour"])}
+    )
+
+
+def duration_waits(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
+    """A valid wait_config of type duration."""
+    return durations(minimum=minimum).map(lambda length: {"type": "duration", **length})
+
+
+@st.composite
+def event_waits(draw: st.DrawFn) -> dict[str, Any]:
+    """A valid wait_config of type until_event, short names included."""
+    wait: dict[str, Any] = {
+        "type": "until_event",
+        "event_type": draw(st.sampled_from(["email_opened", "email_click", "reply", "purchase"])),
+    }
+    if draw(st.booleans()):
+        wait["max_wait"] = draw(durations(minimum=1))
+    return wait
+
+
+def conditions(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
+    """A valid condition, nested up to `depth`."""
+    simple = st.one_of(
+        st.fixed_dictionaries(
+            {
+                "type": st.just("field"),
+                "field": st.sampled_from(["company", "plan", "visits", "status"]),
+                "operator": st.sampled_from(["==", "!=", "contains"]),
+                "value": st.text("abc ", min_size=1, max_size=5),
+            }
+        ),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("field"),
+                "field": st.just("visits"),
+                "operator": st.sampled_from([">", "<", ">=", "<="]),
+                "value": st.integers(-5, 50),
+            }
+        ),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("score"),
+                "operator": st.sampled_from([">=", "<", "=="]),
+                "value": st.integers(0, 100),
+            }
+        ),
+        st.fixed_dictionaries(
+            {
+                "type": st.just("tag"),
+                "operator": st.sampled_from(["contains", "!=", "=="]),
+                "value": _NAMES,
+            }
+        ),
+        st.fixed_dictionaries(
+            {"type": st.just("event"), "event_type": st.sampled_from(["email_open", "purchase"])},
+            optional={"time_window": st.integers(1, 240)},
+        ),
+        st.just({"type": "time", "operator": ">=", "field": "hour", "value": 9}),
+    )
+    if depth == 0:
+        return simple
+    return simple | st.fixed_dictionaries(
+        {
+            "type": st.just("composite"),
+            "logic": st.sampled_from(["AND", "OR"]),
+            "sub_conditions": st.lists(conditions(depth - 1), min_size=1, max_size=3),
+        }
+    )
+
+
+@st.composite
+def action_steps(draw: st.DrawFn) -> dict[str, Any]:
+    """The configuration keys of an action step: any of the six actions."""
+    kind = draw(st.sampled_from(["tag", "score", "field_update", "webhook", "sms", "social"]))
+    match kind:
+        case "tag":
+            config: Any = {"add": [draw(_NAMES)]}
+        case "score":
+            key, least = draw(st.sampled_from([("delta", -100), ("set", 0)]))
+            config = {key: draw(st.integers(least, 100))}
+        case "field_update":
+            value = draw(st.text("xyz", max_size=4) | st.integers(0, 9))
+            config = {"field": draw(st.sampled_from(["plan", "city", "company"])), "value": value}
+        case "webhook":
+            return {
+                "action_config": {
+                    "type": "webhook",
+                    "webhook": {
+                        "url": "https://hooks.example.com/in",
+                        "payload": {"who": "{{ email }}", "text": draw(texts())},
+                    },
+                }
+            }
+        case "sms":
+            return {"channel_config": {"sms": {"body": draw(texts())}}}
+        case _:
+            post = {"platform": "mastodon", "content": "News from {{ campaign_name }}"}
+            return {"channel_config": {"social": post}}
+    return {"action_config": {"type": kind, "config": config}}
+
+
+@st.composite
+def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
+    return draw(
+        st.fixed_dictionaries(
+            {
+                "name": st.text("abc DEF", min_size=1, max_size=20).filter(str.strip),
+                "campaign_type": st.just(campaign_type),
+            },
+            optional={
+                "description": st.text(max_size=30).filter(
+                    lambda text: "\x00" not in text and text.isprintable()
+                ),
+                "goal": st.just("More readers"),
+                "goal_metric": st.sampled_from(["open_rate", "reply_rate", "engagement_score"]),
+                "sequence_type": st.sampled_from(["onboarding", "custom"]),
+                "tags": st.lists(_NAMES, max_size=3, unique=True),
+                "timezone": st.sampled_from(["UTC", "Europe/Berlin"]),
+                "re_entry": st.sampled_from(
+                    ["once", "after_exit", "per_key", {"after_days": 30}, {"after_days": 0.5}]
+                ),
+                "resume_spread_minutes": st.integers(0, 600),
+            },
+        )
+    )
+
+
+@st.composite
+def linear_files(draw: st.DrawFn) -> File:
+    """A valid linear file of steps alone."""
+    file: File = draw(_settings("linear"))
+    steps: list[dict[str, Any]] = []
+    kinds = draw(
+        st.lists(
+            st.sampled_from(["email", "flat email", "wait", "event wait", "action"]),
+            min_size=1,
+            max_size=6,
+        )
+    )
+    for index, kind in enumerate(kinds):
+        step: dict[str, Any] = {}
+        if draw(st.booleans()):
+            step["node_id"] = f"n{index}"
+        if draw(st.booleans()):
+            step["step_name"] = draw(st.sampled_from(["Welcome", "Once more", "Größe"]))
+        if kind == "email":
+            step |= {"node_type": "email", "channel_config": {"email": draw(emails())}}
+            if draw(st.booleans()):
+                step["day_delay"] = draw(st.integers(0, 9))
+        elif kind == "flat email":
+            step |= {"subject_line": draw(texts()), "email_body": draw(texts())}
+            step["day_delay"] = draw(st.integers(0, 9))
+        elif kind == "wait":
+            step |= {"node_type": "wait", "wait_config": draw(duration_waits())}
+        elif kind == "event wait":
+            step |= {"node_type": "wait", "wait_config": draw(event_waits())}
+        else:
+            step |= {"node_type": "action", **draw(action_steps())}
+        steps.append(step)
+    return file | {"steps": steps}
+
+
+class _Drawing:
+    """A canvas that grows: nodes, steps and edges, in the ways in which people write them."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self.nodes: list[dict[str, Any]] = []
+        self.edges: list[dict[str, Any]] = []
+        self.steps: list[dict[str, Any]] = []
+
+    def add(self, node_type: str, **config: Any) -> str:
+        node_id = f"{node_type}_{len(self.nodes)}"
+        position = {"x": 200 * len(self.nodes), "y": self._draw(st.integers(0, 400))}
+        node: dict[str, Any] = {"id": node_id, "type": node_type, "position": position}
+        node["data"] = {"label": f"The {node_type}"}
+        if self._draw(st.booleans()):
+            node |= {"selected": False, "width": 150}  # what React Flow adds by itself
+        step = {"node_id": node_id, "node_type": node_type} | config
+        if config and self._draw(st.integers(0, 4)) == 0:
+            node["data"]["config"] = config  # written on the canvas alone
+        elif config or self._draw(st.booleans()):
+            self.steps.append(step)
+        self.nodes.append(node)
+        return node_id
+
+    def connect(self, source: str, target: str, handle: str | None = None, **more: Any) -> None:
+        edge: dict[str, Any] = {"id": f"e{len(self.edges)}", "source": source, "target": target}
+        if handle is not None:
+            edge["sourceHandle"] = handle
+        if self._draw(st.integers(0, 5)) == 0:
+            edge["data"] = {"delay": self._draw(durations())}
+        self.edges.append(edge | more)
+
+    def message(self) -> str:
+        return self.add("email", channel_config={"email": self._draw(emails())})
+
+    def chain(self, source: str, handle: str | None = None, **more: Any) -> str:
+        """A few nodes one after the other; the last one's id. `source` is the node before."""
+        last = source
+        for kind in self._draw(
+            st.lists(st.sampled_from(["email", "wait", "action"]), min_size=1, max_size=3)
+        ):
+            if kind == "email":
+                node = self.message()
+            elif kind == "wait":
+                node = self.add("wait", wait_config=self._draw(duration_waits()))
+            else:
+                node = self.add("action", **self._draw(action_steps()))
+            if last == source:
+                self.connect(last, node, handle, **more)
+            else:
+                self.connect(last, node)
+            last = node
+        return last
+
+    def canvas(self) -> dict[str, Any]:
+        order = self._draw(st.permutations(self.edges))
+        return {"nodes": self.nodes, "edges": order, "viewport": {"x": 0, "y": 0, "zoom": 1}}
+
+
+def _grow(drawing: _Drawing, draw: st.DrawFn, source: str, exit_node: str, depth: int) -> None:
+    """From `source` on: nothing more, the exit, a wait or condition with a subtree per way out."""
+    kind = draw(
+        st.sampled_from(["exit", "end", "wait", "condition", "loop"] if depth else ["exit"])
+    )
+    if kind == "exit":
+        drawing.connect(source, exit_node)
+    elif kind == "wait":
+        wait = drawing.add("wait", wait_config=draw(event_waits()))
+        drawing.connect(source, wait)
+        for port in ("event", "timeout"):
+            _grow(drawing, draw, drawing.chain(wait, port), exit_node, depth - 1)
+    elif kind == "condition":
+        _grow_condition(drawing, draw, source, exit_node, depth)
+    elif kind == "loop":
+        message = drawing.message()
+        drawing.connect(source, message)
+        branches = [{"id": "again", "condition": draw(conditions(0))}, {"id": "enough"}]
+        choice = drawing.add("condition", conditional_branches=branches)
+        pause = drawing.add("wait", wait_config=draw(duration_waits(minimum=1)))
+        drawing.connect(message, choice)
+        drawing.connect(choice, pause, "again")
+        drawing.connect(pause, message)
+        drawing.connect(choice, exit_node, "enough")
+
+
+def _grow_condition(
+    drawing: _Drawing, draw: st.DrawFn, source: str, exit_node: str, depth: int
+) -> None:
+    count = draw(st.integers(1, 3))
+    branches: list[dict[str, Any]] = [
+        {"id": f"b{index}", "condition": draw(conditions(1))} for index in range(count)
+    ]
+    branches.insert(draw(st.integers(0, count)), {"id": "else"})
+    node = drawing.add("condition", conditional_branches=branches)
+    drawing.connect(source, node)
+    by_type = count == 1 and draw(st.booleans())
+    for branch in branches:
+        if by_type:
+            kind = "conditional-true" if "condition" in branch else "conditional-false"
+            last = drawing.chain(node, None, type=kind)
+        else:
+            last = drawing.chain(node, branch["id"])
+        if draw(st.booleans()):
+            branch["target_node_id"] = next(
+                edge["target"]
+                for edge in drawing.edges
+                if edge["source"] == node
+                and (
+                    edge.get("type") == kind
+                    if by_type
+                    else edge.get("sourceHandle") == branch["id"]
+                )
+            )
+        _grow(drawing, draw, last, exit_node, depth - 1)
+
+
+@st.composite
+def branching_files(draw: st.DrawFn) -> File:
+    """A valid branching file: conditions, waits for events, circles through a wait."""
+    drawing = _Drawing(draw)
+    triggers = st.sampled_from(
+        [
+            {"trigger": "manual"},
+            {"trigger": "tag", "tag": "vip"},
+            {"trigger": "score", "at_least": 80},
+            {"trigger": "schedule", "cron": "0 9 * * 1"},
+            {"trigger": "event", "event_type": "purchase", "backfill": True},
+        ]
+    )
+    start = drawing.add("trigger", trigger_config=draw(triggers))
+    end = drawing.add("exit")
+    last = drawing.chain(start)
+    _grow_condition(drawing, draw, last, end, draw(st.integers(1, 2)))
+    if not any(edge["target"] == end for edge in drawing.edges):
+        drawing.nodes = [node for node in drawing.nodes if node["id"] != end]
+        drawing.steps = [step for step in drawing.steps if step["node_id"] != end]
+    file: File = draw(_settings("branching"))
+    return file | {"canvas_data": drawing.canvas(), "steps": drawing.steps}
+
+
+@st.composite
+def weights(draw: st.DrawFn, count: int) -> list[float]:
+    """`count` percentages that sum to 100, some of them fractional."""
+    parts = draw(st.lists(st.integers(1, 1000), min_size=count, max_size=count))
+    found = [round(100 * part / sum(parts), 2) for part in parts]
+    found[-1] = round(100 - sum(found[:-1]), 2)
+    return found
+
+
+@st.composite
+def ab_test_files(draw: st.DrawFn) -> File:
+    """A valid A/B test: 2 to 4 variants, weights in any of the places, a holdout at times."""
+    drawing = _Drawing(draw)
+    start = drawing.add("trigger")
+    last = drawing.chain(start) if draw(st.booleans()) else start
+    count = draw(st.integers(2, 4))
+    ids = [f"variant_{'abcd'[index]}" for index in range(count)]
+    held_out = draw(st.sampled_from(["none", "variant", "percentage"]))
+    if held_out == "variant":
+        ids.append("quiet")
+    shares = dict(zip(ids, draw(weights(len(ids))), strict=True))
+    tested: list[dict[str, Any]] = [
+        {"id": name, "name": name.title(), "percentage": share} for name, share in shares.items()
+    ]
+    if held_out == "variant":
+        tested[-1]["holdout"] = True
+    split_config: dict[str, Any] = {}
+    if draw(st.booleans()):
+        split_config["variants"] = [{"id": v["id"], "percentage": v["percentage"]} for v in tested]
+        if draw(st.booleans()):
+            for variant in tested:
+                del variant["percentage"]
+    split = drawing.add("split", **split_config)
+    drawing.connect(last, split)
+    end = drawing.add("exit")
+    how = draw(st.sampled_from(["handle", "type"]))
+    for name in ids:
+        if name == "quiet":
+            continue
+        more = {"type": name.replace("_", "-")} if how == "type" else {}
+        final = drawing.chain(split, name if how == "handle" else None, **more)
+        drawing.connect(final, end)
+    config: dict[str, Any] = {
+        "enabled": True,
+        "variants": tested,
+        "winner_metric": draw(st.sampled_from(["open_rate", "click_rate", "engagement_score"])),
+        "minimum_sample_size": draw(st.integers(1, 10_000)),
+        "confidence_threshold": draw(st.sampled_from([90, 95.0, 99.5])),
+        "auto_select_winner": draw(st.booleans()),
+    }
+    if held_out == "percentage":
+        config["holdout_percentage"] = draw(st.sampled_from([5, 12.5]))
+    file: File = draw(_settings("ab_test"))
+    return file | {
+        "ab_test_config": config,
+        "canvas_data": drawing.canvas(),
+        "steps": drawing.steps,
+    }
+
+
+def valid_files() -> st.SearchStrategy[File]:
+    """Any valid campaign file."""
+    return st.one_of(linear_files(), branching_files(), ab_test_files())
