@@ -9,10 +9,14 @@ others.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import os
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -107,20 +111,34 @@ def false_winners(
     minutes: int = MINUTES,
     people_per_minute: int = PEOPLE_PER_MINUTE,
     seed: int = SEED,
+    workers: int = 1,
 ) -> list[FalseWinners]:
     """Simulate each scenario `runs` times and look at every minute. Rows in the order of the
-    scenarios.
+    scenarios, and the same for any number of workers (processes).
     """
-    rows = []
-    for scenario in scenarios() if chosen is None else chosen:
-        # Every scenario has its own stream, so that leaving one out does not change the others.
-        rng = np.random.default_rng([seed, *scenario.name.encode()])
-        best = max(scenario.rates)
-        is_best = np.array([r == best and scenario.rates.count(best) == 1 for r in scenario.rates])
-        named, _, _ = _watch(scenario, runs, minutes, people_per_minute, rng)
-        rates = {rule: float((hits & ~is_best).any(axis=1).mean()) for rule, hits in named.items()}
-        rows.append(FalseWinners(scenario, **rates))
-    return rows
+    listed = scenarios() if chosen is None else list(chosen)
+    simulate = partial(
+        _false_winners, runs=runs, minutes=minutes, people=people_per_minute, seed=seed
+    )
+    if workers <= 1:
+        return [simulate(scenario) for scenario in listed]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        return list(pool.map(simulate, listed))
+
+
+def _false_winners(
+    scenario: Scenario, *, runs: int, minutes: int, people: int, seed: int
+) -> FalseWinners:
+    """One row. Every scenario has its own stream, so that leaving one out does not change the
+    others.
+    """
+    rng = np.random.default_rng([seed, *scenario.name.encode()])
+    best = max(scenario.rates)
+    is_best = np.array([r == best and scenario.rates.count(best) == 1 for r in scenario.rates])
+    named, _, _ = _watch(scenario, runs, minutes, people, rng)
+    rates = {rule: float((hits & ~is_best).any(axis=1).mean()) for rule, hits in named.items()}
+    return FalseWinners(scenario, **rates)
 
 
 def power(
@@ -153,7 +171,7 @@ def power(
 
 def _watch(
     scenario: Scenario, runs: int, minutes: int, people: int, rng: np.random.Generator
-) -> dict[str, Mask]:
+) -> tuple[dict[str, Mask], Table, Table]:
     """Per rule, which variant each run ever named; a run ends at its first winner, a plan with its
     last look.
     """
@@ -248,32 +266,42 @@ def _name(variants: int, is_even: bool, rate: float) -> str:
     return f"{variants} variants, {'even' if is_even else '90/10'}, {100 * rate:g} %"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables; 1 when a rule that decides names more than 5 % false winners or the plan
-    loses more than 3 points.
+def holds(rows: Sequence[FalseWinners], strength: Power, runs: int) -> bool:
+    """Whether the default rule stays at or under 5 % in every row, the planned one within the noise
+    of the simulation (its level is 5 % by construction, so half of the rows would else pass by
+    luck), and the plan costs at most 3 points of power.
     """
+    noise = 3 * (ACCEPTED * (1 - ACCEPTED) / runs) ** 0.5
+    return (
+        all(row.always_valid <= ACCEPTED and row.planned <= ACCEPTED + noise for row in rows)
+        and strength.single_look - strength.planned <= 0.03
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables; 1 when `holds` does not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=RUNS)
     parser.add_argument("--minutes", type=int, default=MINUTES)
     chosen = parser.parse_args(arguments)
     started = time.perf_counter()
-    rows = false_winners(runs=chosen.runs, minutes=chosen.minutes)
+    workers = os.cpu_count() or 1
+    rows = false_winners(runs=chosen.runs, minutes=chosen.minutes, workers=workers)
     print(f"false winners, {chosen.runs} runs, looked at {chosen.minutes} times\n")
     print(f"{'scenario':<46}{'naive':>8}{'always-valid':>14}{'planned':>9}")
     for row in rows:
-        print(
-            f"{row.scenario.name:<46}{row.naive:>8.1%}{row.always_valid:>14.1%}{row.planned:>9.1%}"
-        )
-    strength = power(runs=chosen.runs, minutes=chosen.minutes)
+        rates = f"{row.naive:>8.1%}{row.always_valid:>14.1%}{row.planned:>9.1%}"
+        print(f"{row.scenario.name:<46}{rates}")
+    strength = power(runs=5 * chosen.runs, minutes=chosen.minutes)
     low, high = (f"{100 * rate:g} %" for rate in strength.rates)
     print(f"\npower, {low} against {high}, {strength.per_variant} people per variant\n")
     print(f"one look at the end {strength.single_look:.3f}")
     print(f"planned             {strength.planned:.3f}")
     print(f"always-valid        {strength.always_valid:.3f}")
-    worst = max(max(row.always_valid, row.planned) for row in rows)
-    lost = strength.single_look - strength.planned
-    print(f"\nworst {worst:.1%}, in {time.perf_counter() - started:.0f} s")
-    return 0 if worst <= ACCEPTED and lost <= 0.03 else 1
+    worst = max(row.always_valid for row in rows), max(row.planned for row in rows)
+    took = time.perf_counter() - started
+    print(f"\nworst: always-valid {worst[0]:.1%}, planned {worst[1]:.1%}; {took:.0f} s")
+    return 0 if holds(rows, strength, chosen.runs) else 1
 
 
 if __name__ == "__main__":

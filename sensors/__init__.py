@@ -1,0 +1,1 @@
+"""What starts by itself: sensors and schedules. They decide, they never do."""

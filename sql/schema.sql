@@ -1,6 +1,6 @@
--- What sql/migrations and sql/functions build in an empty database, for reading and for seeing in a review what a
--- migration changes. Written by `make schema`; a test compares it. Where a platform's roles exist, every table also has
--- row-level security.
+-- What sql/migrations and sql/functions build in an empty database, for reading and for seeing in a
+-- review what a migration changes. Written by `make schema`; a test compares it. Where a platform's
+-- roles exist, every table also has row-level security.
 
 CREATE TABLE campaign_ab_decisions (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -95,7 +95,7 @@ CREATE TABLE campaign_ab_test_results (
     CONSTRAINT campaign_ab_test_results_ab_test_id_fkey FOREIGN KEY (ab_test_id) REFERENCES campaign_ab_tests(id) ON DELETE CASCADE,
     CONSTRAINT campaign_ab_test_results_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_ab_test_results_variant_step_id_fkey FOREIGN KEY (variant_step_id) REFERENCES campaign_steps(id) ON DELETE SET NULL
-);
+) WITH (fillfactor=50);
 CREATE UNIQUE INDEX campaign_ab_test_results_one_winner ON public.campaign_ab_test_results USING btree (ab_test_id) WHERE (is_winner AND (ab_test_id IS NOT NULL));
 CREATE UNIQUE INDEX campaign_ab_test_results_variant ON public.campaign_ab_test_results USING btree (ab_test_id, variant_group);
 CREATE INDEX idx_ab_test_results_campaign ON public.campaign_ab_test_results USING btree (campaign_id);
@@ -158,6 +158,7 @@ CREATE TABLE campaign_broadcasts (
     due_at timestamp with time zone,
     leased_until timestamp with time zone,
     attempts integer NOT NULL DEFAULT 0,
+    retry_until timestamp with time zone,
     certainty text NOT NULL DEFAULT 'known'::text,
     outlet text,
     provider_message_id text,
@@ -659,17 +660,6 @@ CREATE TABLE rejected_events (
     CONSTRAINT rejected_events_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX rejected_events_line ON public.rejected_events USING btree (source, COALESCE(line_number, (0)::bigint), md5(COALESCE(raw, ''::text)));
-
-CREATE TABLE rejected_suppressions (
-    id bigint NOT NULL DEFAULT IDENTITY,
-    workspace_id uuid NOT NULL,
-    source text NOT NULL,
-    line_number bigint NOT NULL,
-    reason text NOT NULL,
-    rejected_at timestamp with time zone NOT NULL,
-    CONSTRAINT rejected_suppressions_pkey PRIMARY KEY (id),
-    CONSTRAINT rejected_suppressions_workspace_id_source_line_number_key UNIQUE (workspace_id, source, line_number)
-);
 
 CREATE TABLE stale_metric_days (
     workspace_id uuid NOT NULL,

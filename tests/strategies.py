@@ -163,7 +163,7 @@ def action_steps(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
-    return draw(
+    told: dict[str, Any] = draw(
         st.fixed_dictionaries(
             {
                 "name": st.text("abc DEF", min_size=1, max_size=20).filter(str.strip),
@@ -185,6 +185,7 @@ def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
             },
         )
     )
+    return told
 
 
 @st.composite
@@ -238,10 +239,10 @@ class _Drawing:
         node["data"] = {"label": f"The {node_type}"}
         if self._draw(st.booleans()):
             node |= {"selected": False, "width": 150}  # what React Flow adds by itself
-        step = {"node_id": node_id, "node_type": node_type} | config
+        step: dict[str, Any] = {"node_id": node_id, "node_type": node_type, **config}
         if config and self._draw(st.integers(0, 4)) == 0:
             node["data"]["config"] = config  # written on the canvas alone
-        elif config or self._draw(st.booleans()):
+        elif bool(config) or self._draw(st.booleans()):
             self.steps.append(step)
         self.nodes.append(node)
         return node_id

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 import aiohttp
+import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from drip_pipeline.channels.address_guard import AddressGuard
@@ -67,6 +68,14 @@ class HttpAnswer:
     def text(self) -> str:
         """The body, read as UTF-8."""
         return self.body.decode("utf-8", "replace")
+
+    def json_object(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when it is none."""
+        try:
+            found = orjson.loads(self.body)
+        except orjson.JSONDecodeError:
+            return {}
+        return found if isinstance(found, dict) else {}
 
 
 class HttpClient:
@@ -138,9 +147,7 @@ class HttpClient:
             trace.on_request_headers_sent.append(_note_sent)
             connector = aiohttp.TCPConnector(
                 limit=self._connections,
-                resolver=_GuardedResolver(
-                    self._guard, self._resolve or _ask_system, self._trusted
-                ),
+                resolver=_GuardedResolver(self._guard, self._resolve or _ask_system, self._trusted),
                 # Each connection is resolved and judged anew: no answer outlives its judgement.
                 use_dns_cache=False,
                 force_close=not self._keeps_connections,

@@ -87,15 +87,16 @@ class Capabilities:
     """What publishing and delivering may expect of a channel.
 
     `is_idempotent`: the provider recognises a repeated delivery id, so an unknown outcome may be
-    tried again. `max_batch`: messages per call of `send`. `has_schedule`: the provider keeps a time
-    itself; for the others the engine waits. `max_text_characters`: longest text, None for no limit.
-    `per_hour`: what the provider is known to take, where the channel's own configuration says
-    nothing. `is_recorder`: nothing leaves; the engine may store what is "sent" itself, in the
-    transaction that moves the state on.
+    tried again; for `idempotency_seconds` after the first time, or for ever. `max_batch`: messages
+    per call of `send`. `has_schedule`: the provider keeps a time itself; for the others the engine
+    waits. `max_text_characters`: longest text, None for no limit. `per_hour`: what the provider is
+    known to take, where the channel's own configuration says nothing. `is_recorder`: nothing
+    leaves; the engine may store what is "sent" itself, in the transaction that moves the state on.
     """
 
     is_idempotent: bool
     max_batch: int
+    idempotency_seconds: float | None = None
     has_subject: bool = False
     has_html: bool = False
     has_media: bool = False

@@ -14,8 +14,10 @@ _BASIC: Final = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED: Final = frozenset("^{}\\[~]|€\f")
-_GSM_SINGLE: Final, _GSM_EACH = 160, 153
-_UCS2_SINGLE: Final, _UCS2_EACH = 70, 67
+_GSM_SINGLE: Final = 160
+_GSM_EACH: Final = 153
+_UCS2_SINGLE: Final = 70
+_UCS2_EACH: Final = 67
 MAX_SEGMENTS: Final = 10
 """What providers take: 1,600 characters of the GSM alphabet at most."""
 

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-import orjson
 from yarl import URL
 
 from drip_pipeline.channels.http_client import HttpAnswer, HttpClient, HttpRequest
@@ -107,7 +106,7 @@ class TwilioChannel:
         if answer.status != 200:
             told = f"the SMS provider answered with status {answer.status}"
             return [Finding(Severity.WARNING, f"http_{answer.status}", told)]
-        state = str(_json(answer).get("status", "active"))
+        state = str(answer.json_object().get("status", "active"))
         if state != "active":
             return [Finding(Severity.ERROR, "account_inactive", f"the SMS account is {state}")]
         return [Finding(Severity.OK, "connected", "connected to the SMS provider, authenticated")]
@@ -139,7 +138,7 @@ class TwilioChannel:
 
     def _result(self, message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
         verdict = verdict_on_answer(answer, message.created_at)
-        told = _json(answer)
+        told = answer.json_object()
         if verdict.outcome is Outcome.ACCEPTED:
             return _accepted(message, told)
         code = _number(told.get("code"))
@@ -197,14 +196,6 @@ def _refusal(message: OutgoingMessage) -> DeliveryResult | None:
         error=words,
         recipient_invalid=is_invalid,
     )
-
-
-def _json(answer: HttpAnswer) -> dict[str, Any]:
-    try:
-        found = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _number(value: Any) -> int | None:

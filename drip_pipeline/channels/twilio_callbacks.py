@@ -17,7 +17,7 @@ from drip_pipeline.settings import Secret
 
 Wish = Literal["stop", "start", "help"]
 
-# Twilio's default keywords, and the one that carriers added in 2025.
+# Twilio's default keywords, REVOKE and OPTOUT of 2025 among them.
 _STOP: Final = frozenset(
     {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"}
 )
@@ -32,7 +32,7 @@ _EVENT_OF_STATUS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class InboundText:
-    """A text that somebody sent us. `wish` is what its keyword asks for; None for a plain answer."""
+    """A text that somebody sent us. `wish` is what its keyword asks for, None without one."""
 
     provider_id: str
     sender: str

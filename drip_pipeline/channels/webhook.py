@@ -149,4 +149,3 @@ def _result(message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
         is_gone=verdict.is_gone,
         details=details,
     )
-

@@ -26,6 +26,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
     ),
     "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Let people into a campaign."),
+    "report": LazyCommand(
+        "drip_pipeline.cli.report:report", "The report of a campaign's A/B tests as an HTML file."
+    ),
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
     ),
@@ -35,6 +38,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "suppressions": LazyCommand(
         "drip_pipeline.cli.suppressions:suppressions",
         "Who must not be written to: import a list.",
+    ),
+    "up": LazyCommand(
+        "drip_pipeline.cli.up:up", "The Dagster UI and everything behind it, on this machine."
     ),
 }
 

@@ -26,17 +26,28 @@ def campaign() -> None:
 @command(campaign)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--workspace", metavar="NAME", help="Where it belongs; made if it is missing.")
+@click.option(
+    "--policy",
+    type=click.Choice(["pin"]),
+    default="pin",
+    help="What becomes of people inside an earlier version: they finish it (pin).",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
 def publish(
-    invocation: Invocation, file: Path, workspace: str | None, dry_run: bool, now: datetime
+    invocation: Invocation,
+    file: Path,
+    workspace: str | None,
+    policy: str,  # the one there is
+    dry_run: bool,
+    now: datetime,
 ) -> Answer:
     """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
 
     All problems are reported at once, each with its node. Publishing what is published already
     changes nothing. People who are inside an earlier version finish that.
     """
-    from drip_pipeline.engine.compose import channels_from
+    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
     from drip_pipeline.engine.publish import publish as publish_campaign
     from drip_pipeline.errors import ImportFileError
 
@@ -48,7 +59,7 @@ def publish(
         invocation.database,
         text,
         now=now,
-        channels=frozenset(channels_from(invocation.settings)),
+        channels=AVAILABLE_CHANNELS,
         workspace=workspace,
         dry_run=dry_run,
     )
@@ -62,11 +73,7 @@ def list_(invocation: Invocation, workspace: str | None) -> Answer:
     from drip_pipeline.engine.campaigns import list_campaigns
 
     found = list_campaigns(invocation.database, workspace=workspace)
-    columns = (
-        "name", "status", "campaign_type", "version", "active", "completed", "exited", "failed",
-        "workspace", "id",
-    )  # fmt: skip
-    return Answer(found, table(found, columns) if found else "no campaigns")
+    return Answer(found, _aligned(found, _LIST_COLUMNS) if found else "no campaigns")
 
 
 @command(campaign)
@@ -133,6 +140,23 @@ def export(invocation: Invocation, campaign: str, out: Path | None) -> Answer:
     text = json_text(exported) if out.suffix == ".json" else _yaml(exported)
     out.write_text(text + "\n", encoding="utf-8")
     return Answer({"file": out}, f"written to {out}")
+
+
+_LIST_COLUMNS = (
+    "name", "status", "version", "active", "completed", "exited", "failed", "workspace", "id",
+)  # fmt: skip
+
+
+def _aligned(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
+    """Rows as plain lines, never folded: names and ids are there to be copied."""
+    cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(columns))]
+    lines = ("  ".join(map(str.ljust, row, widths)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: Any) -> str:
+    return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _report(report: PublishReport) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def run(
     from drip_pipeline.engine.compose import close, engine_from
     from drip_pipeline.engine.tick import tick
 
-    engine = engine_from(invocation.settings, database=invocation.database)
+    engine = engine_from(invocation.settings, invocation.database)
     begun = monotonic()
     try:
         with Progress() as progress:

@@ -72,6 +72,7 @@ class Later(NamedTuple):
     error_code: str | None
     error: str | None
     attempt: int | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class InDoubt(NamedTuple):
@@ -210,6 +211,7 @@ def reschedule(connection: Connection, rows: Sequence[Later], now: datetime) -> 
         error_codes=[row.error_code for row in rows],
         errors=[row.error for row in rows],
         attempts=[row.attempt for row in rows],
+        details=[_json(row.details) for row in rows],
         now=now,
     )
 

@@ -104,8 +104,8 @@ def _misfits(connection: Connection, name: str, **params: Any) -> list[Misfit]:
     return [(row[0], row[1]) for row in queries.tuples(connection, name, **params)]
 
 
-def months_of_arrivals(connection: Connection) -> set[datetime]:
-    """The first moments of the months, in UTC, that the taken events fall into."""
+def months_of_arrivals(connection: Connection) -> set[str]:
+    """The months, as 2026-03 in UTC, that the taken events fall into."""
     return {row[0] for row in queries.tuples(connection, "months_of_arrivals")}
 
 
@@ -114,7 +114,6 @@ def months_of_arrivals(connection: Connection) -> set[datetime]:
 
 def keep(connection: Connection, now: datetime) -> int:
     """Write the events that were taken into the log, with their keys; how many."""
-    queries.run(connection, "analyze_arrivals")
     count = queries.run(connection, "keep_event_keys", now=now)
     if count:
         queries.run(connection, "log_arrivals")

@@ -34,7 +34,7 @@ class VerdictRow:
 class EvaluationRow:
     """An evaluation to keep. `counts` and `verdict` are JSON-able."""
 
-    evaluation_id: UUID
+    id: UUID
     workspace_id: UUID
     test_id: UUID
     campaign_id: UUID
@@ -116,10 +116,10 @@ def results_of(connection: Connection, test_ids: Sequence[UUID]) -> list[dict[st
 
 def latest_evaluations(
     connection: Connection, test_ids: Sequence[UUID]
-) -> dict[UUID, dict[str, Any]]:
-    """By test: id, state, reason and counts_hash of its latest evaluation."""
-    found = queries.rows(connection, "latest_evaluations", test_ids=list(test_ids))
-    return {row["ab_test_id"]: row for row in found}
+) -> dict[UUID, tuple[UUID, str, str, str]]:
+    """By test: id, state, reason and counts' hash of its latest evaluation."""
+    found = queries.tuples(connection, "latest_evaluations", test_ids=list(test_ids))
+    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
 
 def latest_evaluation(connection: Connection, test_id: UUID) -> dict[str, Any] | None:
@@ -213,17 +213,7 @@ def append_evaluations(
     return queries.run(
         connection,
         "append_evaluations",
-        ids=[row.evaluation_id for row in rows],
-        workspace_ids=[row.workspace_id for row in rows],
-        test_ids=[row.test_id for row in rows],
-        campaign_ids=[row.campaign_id for row in rows],
-        states=[row.state for row in rows],
-        reasons=[row.reason for row in rows],
-        leaders=[row.leader for row in rows],
-        counts=[dump_json(row.counts).decode() for row in rows],
-        verdicts=[dump_json(row.verdict).decode() for row in rows],
-        counts_hashes=[row.counts_hash for row in rows],
-        config_hashes=[row.config_hash for row in rows],
+        evaluations=dump_json(rows).decode(),
         engine_version=engine_version,
         run_id=run_id,
         now=now,

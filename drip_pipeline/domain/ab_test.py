@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.campaign_file import Metric
-from drip_pipeline.domain.node_fields import Name, Names, Number
+from drip_pipeline.domain.node_fields import NO_BOOL, Name, Names, Number
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation
 
 HOLDOUT_VARIANT_ID: Final = "holdout"
@@ -91,7 +91,7 @@ class ABTestVariant(BaseModel):
 
     id: Name
     name: str = ""
-    percentage: Annotated[Number, Field(ge=0, le=100)] | None = None
+    percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     holdout: bool = False
     values: Names = ()
     step_ids: Annotated[Names, BeforeValidator(_listed)] = ()
@@ -121,25 +121,25 @@ class ABTestConfig(BaseModel):
     enabled: bool = True
     variants: Annotated[tuple[ABTestVariant, ...], BeforeValidator(_listed)] = ()
     winner_metric: MetricName = "open_rate"
-    minimum_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000)] = 100
-    confidence_threshold: Annotated[Number, Field(ge=50, lt=100), AfterValidator(_two_places)] = (
-        95.0
-    )
+    minimum_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000), NO_BOOL] = 100
+    confidence_threshold: Annotated[
+        Number, Field(ge=50, lt=100), AfterValidator(_two_places), NO_BOOL
+    ] = 95.0
     auto_select_winner: bool = True
     profile: Literal["default", "recommended"] = "default"
     decision_method: Literal["always_valid", "planned", "fixed_horizon"] = "always_valid"
-    planned_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000)] | None = None
-    minimum_runtime_hours: Annotated[Number, Field(ge=0, le=87_600)] = 0
-    attribution_window_hours: dict[MetricName, Annotated[Number, Field(ge=0, le=87_600)]] = Field(
-        default_factory=dict
-    )
-    srm_alpha: Annotated[Number, Field(gt=0, le=0.5)] = 0.01
+    planned_sample_size: Annotated[int, Field(ge=1, le=1_000_000_000), NO_BOOL] | None = None
+    minimum_runtime_hours: Annotated[Number, Field(ge=0, le=87_600), NO_BOOL] = 0
+    attribution_window_hours: dict[
+        MetricName, Annotated[Number, Field(ge=0, le=87_600), NO_BOOL]
+    ] = Field(default_factory=dict)
+    srm_alpha: Annotated[Number, Field(gt=0, le=0.5), NO_BOOL] = 0.01
     guardrails: Annotated[tuple[Guardrail, ...], BeforeValidator(_guardrails)] = GUARDRAILS
-    minimum_lift: Annotated[Number, Field(ge=0, le=100)] = 0
-    equivalence_margin: Annotated[Number, Field(gt=0, le=100)] | None = None
-    max_duration_hours: Annotated[Number, Field(gt=0, le=87_600)] | None = None
-    min_expected_cell: Annotated[Number, Field(ge=0, le=1_000_000)] = 5
-    holdout_percentage: Annotated[Number, Field(ge=0, lt=100)] = 0
+    minimum_lift: Annotated[Number, Field(ge=0, le=100), NO_BOOL] = 0
+    equivalence_margin: Annotated[Number, Field(gt=0, le=100), NO_BOOL] | None = None
+    max_duration_hours: Annotated[Number, Field(gt=0, le=87_600), NO_BOOL] | None = None
+    min_expected_cell: Annotated[Number, Field(ge=0, le=1_000_000), NO_BOOL] = 5
+    holdout_percentage: Annotated[Number, Field(ge=0, lt=100), NO_BOOL] = 0
     assignment: Assignment | None = None
 
     @model_validator(mode="before")

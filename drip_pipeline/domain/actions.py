@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from drip_pipeline.domain.node_fields import Name, Names, NodeModel, no_bool
+from drip_pipeline.domain.node_fields import NO_BOOL, Name, Names, NodeModel
 
 
 class TagAction(NodeModel):
@@ -39,8 +39,8 @@ class ScoreAction(NodeModel):
     """Change the contact's score by `delta` points, or set it; the result stays within 0..100."""
 
     type: Literal["score"] = "score"
-    delta: Annotated[int, BeforeValidator(no_bool), Field(ge=-100, le=100)] | None = None
-    set: Annotated[int, BeforeValidator(no_bool), Field(ge=0, le=100)] | None = None
+    delta: Annotated[int, Field(ge=-100, le=100), NO_BOOL] | None = None
+    set: Annotated[int, Field(ge=0, le=100), NO_BOOL] | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -109,6 +109,11 @@ class WebhookAction(NodeModel):
     @field_validator("url")
     @classmethod
     def _url_is_absolute_http(cls, value: str) -> str:
+        if "{{" in value or "{%" in value:
+            raise PydanticCustomError(
+                "webhook_url_template",
+                "the URL is not a template; put the value into the payload",
+            )
         try:
             parts = urlsplit(value)
             host, _ = parts.hostname, parts.port

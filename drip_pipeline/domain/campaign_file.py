@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as PydanticValidationError
 
-from drip_pipeline.domain.node_fields import Number
+from drip_pipeline.domain.node_fields import NO_BOOL, Number
 from drip_pipeline.domain.nodes import ReEntry
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation, shorten
 from drip_pipeline.domain.reading import Unreadable, as_json, parse_text
@@ -40,7 +40,9 @@ def _id(value: object) -> object:
     return (value.strip() or None) if isinstance(value, str) else value
 
 
-Id = Annotated[str | None, BeforeValidator(_id), Field(default=None, max_length=200)]
+# The limit belongs to the text inside: on the outside it would meet the None of a blank id.
+Id = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_id)]
+Title = Annotated[Annotated[str, Field(max_length=500)] | None, BeforeValidator(_id)]
 Text = Annotated[str, BeforeValidator(_stripped)]
 Json = dict[str, Any] | None
 Model = TypeVar("Model", bound=BaseModel)
@@ -59,7 +61,7 @@ class StepDefinition(BaseModel):
     id: Id = None
     node_id: Id = None
     node_type: Id = None
-    step_name: Annotated[str | None, BeforeValidator(_id)] = Field(default=None, max_length=500)
+    step_name: Title = None
     channel_id: Id = None
     channel_config: Json = None
     wait_config: Json = None
@@ -71,14 +73,14 @@ class StepDefinition(BaseModel):
     variants: list[Any] | None = None
     assignment: Json = None
     variant_group: Id = None
-    variant_percentage: Annotated[Number, Field(ge=0, le=100)] | None = None
+    variant_percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     parent_split_id: Id = None
     node_position: Json = None
     subject_line: str | None = None
     preheader_text: str | None = None
     email_body: str | None = None
     email_body_html: str | None = None
-    day_delay: Annotated[Number, Field(ge=0, le=3_650)] | None = None
+    day_delay: Annotated[Number, Field(ge=0, le=3_650), NO_BOOL] | None = None
     cta: Any = None
     conditional_logic: Any = None
 
@@ -100,17 +102,17 @@ class CampaignDefinition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Text = ""
-    workspace: Annotated[str | None, BeforeValidator(_id)] = None
+    workspace: Title = None
     description: str | None = None
     campaign_type: CampaignType = "linear"
     sequence_type: SequenceType = "custom"
     goal: str | None = None
     goal_metric: Metric | None = None
-    goal_target: Annotated[Number, Field(ge=0, le=100)] | None = None
+    goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     tags: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = ()
     re_entry: ReEntry | None = None
-    timezone: Annotated[str | None, BeforeValidator(_id)] = None
-    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080)] | None = None
+    timezone: Id = None
+    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = None
     ab_test_config: Json = None
     canvas_data: Json = None
     steps: tuple[StepDefinition, ...] = ()

@@ -187,17 +187,19 @@ def _endless(draft: Draft) -> list[Problem]:
     unread = [node_id for node_id in draft.steps if node_id not in draft.configs]
     leads_out = reachable([*ends, *unread], reversed_edges(draft.successors))
     entered = reachable(draft.of_type(NodeType.TRIGGER), draft.successors)
-    caught = [node_id for node_id in draft.steps if node_id in entered and node_id not in leads_out]
-    if not caught:
-        return []
+    caught = entered - leads_out
+    inside = {
+        node_id: [after for after in draft.successors[node_id] if after in caught]
+        for node_id in draft.steps
+        if node_id in caught
+    }
     return [
         Problem(
-            caught[0],
+            circle[0],
             "endless",
-            "from here no way leads to an end: people go round "
-            + ", ".join(caught[:10])
-            + (" …" if len(caught) > 10 else "")
-            + " until they unsubscribe or the campaign is archived",
+            f"nobody leaves the circle {' → '.join([*circle, circle[0]])}: people go round until"
+            " they unsubscribe or the campaign is archived",
             "warning",
         )
+        for circle in cycles(inside)
     ]

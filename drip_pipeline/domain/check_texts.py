@@ -60,14 +60,6 @@ def text_problems(draft: Draft, known_custom_fields: frozenset[str]) -> list[Pro
                 problems += _unknown(node_id, part, variables, known)
         if isinstance(config, EmailConfig):
             problems += _mail_problems(node_id, config, read)
-        if isinstance(config, WebhookAction) and ("{{" in config.url or "{%" in config.url):
-            problems.append(
-                Problem(
-                    node_id,
-                    "webhook_url_template",
-                    "the URL of a webhook is not a template; put the value into the payload",
-                )
-            )
     return problems
 
 

@@ -229,7 +229,8 @@ def _with_inline_config(
             )
         )
         return step
-    return step.model_copy(update={key: getattr(inline, key) for key in CONFIG_KEYS})
+    update = {key: getattr(inline, key) for key in CONFIG_KEYS}
+    return step.model_copy(update=update | {"node_type": step.node_type or inline.node_type})
 
 
 def _check_day_delay(

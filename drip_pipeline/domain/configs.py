@@ -147,7 +147,7 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
     fields = dict(step.wait_config)
     kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
     models: dict[str, type[BaseModel]] = {"duration": DurationWait, "until_event": EventWait}
-    if kind not in models:
+    if not isinstance(kind, str) or kind not in models:
         problems.append(
             Problem(
                 step.node_id,

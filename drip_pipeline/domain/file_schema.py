@@ -21,7 +21,7 @@ from drip_pipeline.domain.actions import (
 )
 from drip_pipeline.domain.campaign_file import CampaignType, Metric, SequenceType
 from drip_pipeline.domain.conditions import Condition
-from drip_pipeline.domain.node_fields import Duration, Name, Number
+from drip_pipeline.domain.node_fields import NO_BOOL, Duration, Name, Number
 from drip_pipeline.domain.nodes import (
     DurationWait,
     EmailConfig,
@@ -132,14 +132,14 @@ class FileStep(_Strict):
     variants: list[FileVariant] | None = None
     assignment: Assignment | None = None
     variant_group: str | None = None
-    variant_percentage: Annotated[Number, Field(ge=0, le=100)] | None = None
+    variant_percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     parent_split_id: str | None = None
     node_position: Position | None = None
     subject_line: str | None = None
     preheader_text: str | None = None
     email_body: str | None = None
     email_body_html: str | None = None
-    day_delay: Annotated[Number, Field(ge=0, le=3_650)] | None = None
+    day_delay: Annotated[Number, Field(ge=0, le=3_650), NO_BOOL] | None = None
     cta: Any = None
     conditional_logic: Any = None
 
@@ -197,11 +197,11 @@ class CampaignFile(_Strict):
     sequence_type: SequenceType = "custom"
     goal: str | None = None
     goal_metric: Metric | None = None
-    goal_target: Annotated[Number, Field(ge=0, le=100)] | None = None
+    goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     tags: list[str] | None = None
     re_entry: ReEntry | None = None
     timezone: str | None = None
-    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080)] | None = None
+    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = None
     ab_test_config: ABTestConfig | None = None
     canvas_data: FileCanvas | None = None
     steps: list[FileStep] | None = None

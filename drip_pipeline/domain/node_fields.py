@@ -60,7 +60,10 @@ def _event_type(value: object) -> object:
     return normalise_event_type(value) if isinstance(value, str) else value
 
 
-Number = Annotated[float, BeforeValidator(no_bool), Field(allow_inf_nan=False)]
+NO_BOOL = BeforeValidator(no_bool)
+"""To be the last part of a number's annotation: limits that come after it would not reach the JSON
+Schema under their names."""
+Number = Annotated[float, Field(allow_inf_nan=False)]
 Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], BeforeValidator(_unit)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
@@ -70,7 +73,7 @@ EventName = Annotated[Name, BeforeValidator(_event_type)]
 class Duration(NodeModel):
     """A length of time: `value` of `unit`, from nothing to ten years."""
 
-    value: Annotated[Number, Field(ge=0)]
+    value: Annotated[Number, Field(ge=0), NO_BOOL]
     unit: Unit = "hours"
 
     @property

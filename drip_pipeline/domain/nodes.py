@@ -35,6 +35,7 @@ from drip_pipeline.domain.actions import (
 from drip_pipeline.domain.conditions import Condition
 from drip_pipeline.domain.node_fields import (
     MAX_WAIT_SECONDS,
+    NO_BOOL,
     UNIT_SECONDS,
     Duration,
     EventName,
@@ -87,7 +88,7 @@ WEIGHT_TOLERANCE: Final = 0.01
 class AfterDays(NodeModel):
     """Re-entry is open this many days after the last run ended."""
 
-    after_days: Annotated[Number, Field(ge=0, le=36_500)]
+    after_days: Annotated[Number, Field(ge=0, le=36_500), NO_BOOL]
 
 
 ReEntry = Literal["once", "after_exit", "per_key"] | AfterDays
@@ -111,7 +112,7 @@ class TriggerConfig(NodeModel):
     type: Literal["trigger"] = "trigger"
     trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = "manual"
     tag: Name | None = None
-    at_least: Annotated[Number, Field(ge=0, le=100)] | None = None
+    at_least: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
     cron: Name | None = None
     where: Condition | None = None
     timezone: Name | None = None
@@ -211,7 +212,7 @@ class DurationWait(NodeModel):
     """Wait for a length of time."""
 
     type: Literal["duration"] = "duration"
-    value: Annotated[Number, Field(ge=0)]
+    value: Annotated[Number, Field(ge=0), NO_BOOL]
     unit: Unit = "hours"
 
     @property
@@ -275,7 +276,7 @@ class Variant(NodeModel):
 
     id: Name
     name: str = ""
-    percentage: Annotated[Number, Field(ge=0, le=100)]
+    percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL]
     holdout: bool = False
     values: Names = ()
 

@@ -37,6 +37,7 @@ _OWN_CODES: Final = frozenset(
         "wait_too_long",
         "webhook_header",
         "webhook_url",
+        "webhook_url_template",
     }
 )
 # What pydantic says to programmers, said to people who write campaign files.

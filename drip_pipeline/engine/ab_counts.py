@@ -4,15 +4,17 @@ configuration, counting, and building what is judged. Nothing is judged here.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import experiments as experiments_db
-from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.experiments import CountWish
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.experiments import (
@@ -28,6 +30,7 @@ from drip_pipeline.experiments import (
 )
 
 SECONDS_AN_HOUR = 3600.0
+_STATISTICS_KEYS = tuple(sorted(ABTestConfig.model_fields))
 COUNTS = (
     "total_sent",
     "total_delivered",
@@ -71,8 +74,9 @@ class Experiment:
     srm_cleared_at: datetime | None
     campaign_versions: tuple[int, ...]
     inner_nodes_of: tuple[int, ...] | None
-    config: Mapping[str, Any]
     statistics: ABTestConfig
+    fingerprint: str
+    """Of the statistical configuration."""
     variants: tuple[VariantSpec, ...]
 
     @property
@@ -98,6 +102,7 @@ class Experiment:
 def read_experiment(row: Mapping[str, Any]) -> Experiment:
     """A row of campaign_ab_tests. Raises ConfigInvalid when its configuration cannot be used."""
     config: Mapping[str, Any] = row["config"]
+    statistics, fingerprint = statistics_config(config)
     return Experiment(
         test_id=row["id"],
         workspace_id=row["workspace_id"],
@@ -112,8 +117,8 @@ def read_experiment(row: Mapping[str, Any]) -> Experiment:
         srm_cleared_at=row["srm_cleared_at"],
         campaign_versions=tuple(row["campaign_versions"]),
         inner_nodes_of=None if row["inner_nodes_of"] is None else tuple(row["inner_nodes_of"]),
-        config=config,
-        statistics=statistics_config(config),
+        statistics=statistics,
+        fingerprint=fingerprint,
         variants=tuple(
             VariantSpec(
                 variant_group=variant["id"],
@@ -127,14 +132,19 @@ def read_experiment(row: Mapping[str, Any]) -> Experiment:
     )
 
 
-def statistics_config(config: Mapping[str, Any]) -> ABTestConfig:
-    """What a frozen configuration says to the statistics; what shapes the graph is passed over.
-    Raises ConfigInvalid.
+def statistics_config(config: Mapping[str, Any]) -> tuple[ABTestConfig, str]:
+    """What a frozen configuration says to the statistics, and its fingerprint; what shapes the
+    graph is passed over. Raises ConfigInvalid.
     """
-    known = ABTestConfig.model_fields
-    return ABTestConfig.from_mapping(
-        {key: value for key, value in config.items() if key in known and value is not None}
-    )
+    told = {key: config[key] for key in _STATISTICS_KEYS if config.get(key) is not None}
+    return _statistics(dump_json(told))
+
+
+# Most tests say the same, and reading a configuration costs more than judging a test.
+@lru_cache(maxsize=4096)
+def _statistics(told: bytes) -> tuple[ABTestConfig, str]:
+    config = ABTestConfig.from_mapping(json.loads(told))
+    return config, config.fingerprint()
 
 
 # --- counting -------------------------------------------------------------------------------------

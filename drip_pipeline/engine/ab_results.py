@@ -59,6 +59,7 @@ class SplitResults:
     lifts: tuple[HoldoutLift, ...]
     decision: Mapping[str, Any] | None
     evaluated_at: datetime | None
+    as_of: datetime
 
     def counts_of(self, variant_group: str) -> VariantCounts:
         """The counts of a variant as of now."""
@@ -190,6 +191,7 @@ def _results(
             lifts=lift,
             decision=decisions.get(experiment.test_id),
             evaluated_at=_evaluated_at(evaluations[experiment.test_id]),
+            as_of=now,
         )
         for experiment, now_counted, test, verdict, lift in zip(
             experiments, current, judged, verdicts, lifts, strict=True

@@ -1,4 +1,4 @@
-"""One round of deliveries of a channel: lease through the last gate, render, hand over, settle.
+"""Delivering what is due of a channel, by as many workers as a provider is talked to at once.
 
 A recording channel is settled in the transaction that leases: nothing leaves, so nothing can be in
 doubt. A sending one gets small groups, marked `sending` and committed before they go out, and is
@@ -8,23 +8,66 @@ settled afterwards in a second transaction; no transaction is open while a provi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, Final
-from uuid import UUID, uuid4
+from time import monotonic, sleep
+from typing import Final
+from uuid import uuid4
 
-from drip_pipeline.channels.protocol import Channel, DeliveryResult, Outcome, OutgoingMessage
+from drip_pipeline.channels.protocol import Channel, DeliveryResult, OutgoingMessage
 from drip_pipeline.db import deliveries as deliveries_db
+from drip_pipeline.db import flow as flow_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine import graphs
-from drip_pipeline.engine.ledger import NO_RUN, BatchEntry, RunContext, places
-from drip_pipeline.engine.render import MessageSettings, render
-from drip_pipeline.engine.settle import Delivered, settle_results, settle_skipped
-from drip_pipeline.errors import DripError, TemplateError, VersionNotFound
+from drip_pipeline.engine import flow
+from drip_pipeline.engine.broadcast import pass_broadcasts
+from drip_pipeline.engine.clock import MovingClock
+from drip_pipeline.engine.lanes import Lane, Planner
+from drip_pipeline.engine.ledger import NO_RUN, RunContext
+from drip_pipeline.engine.outlets import source_of
+from drip_pipeline.engine.quotas import fair_quotas
+from drip_pipeline.engine.render import MessageSettings
+from drip_pipeline.engine.rounds import LEASE_SECONDS, Round, keep_recorded, surely
+from drip_pipeline.engine.settle import Delivered
+from drip_pipeline.errors import DripError
 
+SENDING_WORKERS: Final = 4
+"""Threads of a process that hand messages of one channel to its providers."""
 MAX_IN_DOUBT: Final = 50
-"""Rows marked `sending` at a time and worker: what a kill can leave in doubt."""
-LEASE_SECONDS: Final = 300.0
-HOLD_SECONDS: Final = 300.0
+"""Messages marked `sending` at a time in a process, over all its workers: what a kill can leave in
+doubt where the provider does not recognise repeated messages."""
+IDEMPOTENT_GROUP: Final = 50
+HELD_BACK_AT_ONCE: Final = 500
+LONGEST_WAIT_SECONDS: Final = 30.0
+PATIENCE_SECONDS: Final = 50.0
+"""How long the workers of a call keep waiting for permits: a minute's tick must end, and other
+channels of the process want their turn."""
+
+
+def deliver_due(
+    database: Database,
+    channel: Channel,
+    *,
+    settings: MessageSettings,
+    now: datetime,
+    batch_size: int,
+    ends_at: float | None = None,
+    context: RunContext = NO_RUN,
+    workers: int = SENDING_WORKERS,
+) -> Delivered:
+    """Deliver everything of a channel that is due, until nothing is left that may go out now;
+    `ends_at` is a reading of the monotonic clock.
+
+    Providers that fail are named in `faults` of what comes back, and their deliveries stay due.
+    Raises the DripError that made a round fail, after entering it in the ledger.
+    """
+    dispatch = _Dispatch(database, channel, settings, now, batch_size, context, workers)
+    if channel.capabilities.is_recorder or channel.name == "social":
+        return dispatch.work(ends_at)
+    total = Delivered()
+    with ThreadPoolExecutor(workers, thread_name_prefix=f"deliver-{channel.name}") as pool:
+        for done in pool.map(lambda _: dispatch.work(ends_at), range(workers)):
+            total += done
+    return total
 
 
 def deliver_batch(
@@ -36,156 +79,187 @@ def deliver_batch(
     batch_size: int,
     context: RunContext = NO_RUN,
 ) -> Delivered:
-    """Deliver up to `batch_size` due messages of this channel; a sending channel takes at most
-    MAX_IN_DOUBT at once.
+    """One round: up to `batch_size` due messages of this channel; a sending channel takes a small
+    group at once.
 
     Nothing due gives an empty result. Raises the DripError that made the round fail, after entering
     it in the ledger.
     """
-    entry = BatchEntry.begin(uuid4(), "deliver", now, context)
-    round_ = _Round(database, channel, settings, now, entry)
-    try:
-        if channel.capabilities.is_recorder:
-            return round_.record(batch_size)
-        return round_.send(min(batch_size, MAX_IN_DOUBT, channel.capabilities.max_batch))
-    except DripError as error:
-        entry.failed(database, str(error), round_.places())
-        raise
+    return _Dispatch(database, channel, settings, now, batch_size, context, 1).round()
 
 
-class _Round:
+class _Dispatch:
+    """One call's work, shared by its workers."""
+
     def __init__(
         self,
         database: Database,
         channel: Channel,
         settings: MessageSettings,
         now: datetime,
-        entry: BatchEntry,
+        batch_size: int,
+        context: RunContext,
+        workers: int,
     ) -> None:
         self._database = database
         self._channel = channel
         self._settings = settings
-        self._now = now
-        self._entry = entry
-        self._leased: list[dict[str, Any]] = []
+        self._batch_size = batch_size
+        self._context = context
+        self._group = max(1, min(batch_size, MAX_IN_DOUBT // workers))
+        self._clock = MovingClock(now, is_stopped=channel.capabilities.is_recorder)
+        self._planner = Planner(
+            database,
+            channel.name,
+            source_of(channel),
+            self._clock,
+            count_limit=max(HELD_BACK_AT_ONCE, IDEMPOTENT_GROUP),
+        )
 
-    def record(self, batch_size: int) -> Delivered:
-        """Lease, record and settle in one transaction."""
-        with self._database.transaction() as connection:
-            held_back = self._lease(connection, batch_size)
-            if not self._leased:
-                return Delivered()
-            messages, failures = self._render(connection)
-            self._keep(connection, messages)
-            results = self._channel.send(messages)
-            done = held_back + self._settle(connection, [*results, *failures])
-            self._enter(connection, done)
+    def work(self, ends_at: float | None) -> Delivered:
+        """Round after round, until nothing can go out now or the time is over."""
+        done = Delivered()
+        has_waited = False
+        while ends_at is None or monotonic() < ends_at:
+            if has_waited and self._clock.elapsed_seconds() > PATIENCE_SECONDS:
+                break
+            latest = self.round()
+            done += latest
+            if latest.total() or latest.posts:
+                continue
+            seconds = self._planner.wait_seconds(LONGEST_WAIT_SECONDS)
+            if seconds is None or self._clock.elapsed_seconds() + seconds > PATIENCE_SECONDS:
+                break
+            if ends_at is not None and monotonic() + seconds >= ends_at:
+                break
+            sleep(min(seconds, 1.0))
+            has_waited = True
         return done
 
-    def send(self, batch_size: int) -> Delivered:
-        """Lease and mark, hand over, settle."""
-        with self._database.transaction() as connection:
-            held_back = self._lease(connection, batch_size)
-            if not self._leased:
-                return Delivered()
-            messages, failures = self._render(connection)
+    def round(self) -> Delivered:
+        """One group of one way out, or nothing."""
+        if self._channel.name == "social":
+            return pass_broadcasts(self._new_round(), self._planner, self._channel, self._clock)
+        if self._channel.capabilities.is_recorder:
+            return self._record()
+        began = self._clock.elapsed_seconds()
+        for lanes in (self._planner.lanes(), None):
+            if lanes is None:
+                # What the plan of a moment ago knew is used up: look again before giving up.
+                lanes = self._planner.lanes(newer_than_seconds=began)
+            for lane in lanes:
+                if lane.can_go(self._clock.now()):
+                    done = self._send(lane)
+                    if done.total():
+                        return done
+        return Delivered(faults=self._planner.faults())
+
+    def _new_round(self) -> Round:
+        return Round(self._database, self._channel.name, self._settings, self._clock, self._context)
+
+    def _record(self) -> Delivered:
+        """Lease, record and settle in one transaction."""
+        work = self._new_round()
+        try:
+            with self._database.transaction() as connection:
+                found = deliveries_db.due_places(
+                    connection,
+                    channel=self._channel.name,
+                    count_limit=self._batch_size,
+                    now=work.now,
+                )
+                shares = fair_quotas([place.due for place in found], self._batch_size)
+                quotas = [
+                    deliveries_db.Quota(place, share)
+                    for place, share in zip(found, shares, strict=True)
+                    if share
+                ]
+                done = work.lease(connection, quotas) if quotas else Delivered()
+                messages, failures = work.render(connection)
+                keep_recorded(connection, work.leased, messages, work.now)
+                results = self._channel.send(messages)
+                done += work.settle(connection, [*results, *failures])
+                work.enter(connection, done)
+            return done
+        except DripError as error:
+            work.failed(error)
+            raise
+
+    def _send(self, lane: Lane) -> Delivered:
+        """Lease and mark a group, hand it over, settle it."""
+        work = self._new_round()
+        try:
+            with self._database.transaction() as connection:
+                done, messages = self._lease(connection, lane, work)
+            if not messages:
+                return done
+            assert lane.outlet.channel is not None
+            results = lane.outlet.channel.send(messages)
+            return done + surely(lambda: self._settle(lane, work, results, done))
+        except DripError as error:
+            work.failed(error)
+            raise
+
+    def _lease(
+        self, connection: Connection, lane: Lane, work: Round
+    ) -> tuple[Delivered, list[OutgoingMessage]]:
+        wanted = self._group_of(lane)
+        permits = wanted
+        if lane.needs_permits and not lane.is_disabled:
+            granted = flow.take(connection, lane.outlet, wanted, work.now)
+            permits = granted.granted
+            if not permits:
+                lane.closed_until = granted.retry_at
+                lane.is_empty = granted.retry_at is None
+                return Delivered(), []
+        quotas = lane.quotas(permits, self._planner.turn())
+        done = work.lease(connection, quotas)
+        lane.is_empty = len(work.leased) < sum(quota.most for quota in quotas)
+        messages, failures = work.render(connection, lane.outlet)
+        if lane.needs_permits and not lane.is_disabled and permits > len(messages):
+            flow_db.give_back(connection, lane.outlet.key, permits - len(messages))
+        if messages:
             deliveries_db.mark_sending(
                 connection,
                 [message.delivery_id for message in messages],
+                outlet=lane.outlet.key,
+                channel_id=lane.outlet.channel_id,
                 lease_token=uuid4(),
-                leased_until=self._now + timedelta(seconds=LEASE_SECONDS),
+                leased_until=work.now + timedelta(seconds=LEASE_SECONDS),
+                now=work.now,
             )
-            done = held_back
-            if failures:
-                done += self._settle(connection, failures)
-        results = self._channel.send(messages) if messages else []
+        if failures:
+            done += work.settle(connection, failures)
+        if not messages:
+            work.enter(connection, done)
+        return done, messages
+
+    def _group_of(self, lane: Lane) -> int:
+        if lane.is_disabled:
+            return min(self._batch_size, HELD_BACK_AT_ONCE)
+        assert lane.outlet.channel is not None
+        capabilities = lane.outlet.channel.capabilities
+        group = (
+            min(self._batch_size, IDEMPOTENT_GROUP) if capabilities.is_idempotent else self._group
+        )
+        return min(group, capabilities.max_batch)
+
+    def _settle(
+        self, lane: Lane, work: Round, results: Sequence[DeliveryResult], held_back: Delivered
+    ) -> Delivered:
         with self._database.transaction() as connection:
-            done += self._settle(connection, results)
-            self._enter(connection, done)
-        return done
-
-    def places(self) -> list[dict[str, Any]]:
-        """Where the deliveries of this round belong, for the ledger."""
-        return places(
-            (row["campaign_id"], row["campaign_version"], row["node_id"]) for row in self._leased
-        )
-
-    def _lease(self, connection: Connection, batch_size: int) -> Delivered:
-        self._leased = deliveries_db.lease(
-            connection, channel=self._channel.name, batch_size=batch_size, now=self._now
-        )
-        paused = [row["id"] for row in self._leased if row["gate"] == "paused"]
-        if paused:
-            later = self._now + timedelta(seconds=HOLD_SECONDS)
-            deliveries_db.hold(connection, paused, later)
-        stopped = [row for row in self._leased if row["gate"] not in (None, "paused")]
-        skipped: dict[str, int] = {}
-        if stopped:
-            skipped = settle_skipped(
+            done = work.settle(connection, results, lane.outlet.policy)
+            now = self._clock.now()
+            fault = flow.note(
                 connection,
-                stopped,
-                channel=self._channel.name,
-                batch_id=self._entry.batch_id,
-                now=self._now,
+                lane.outlet,
+                results,
+                now=now,
+                is_watched=lane.is_watched or lane.is_open,
             )
-        return Delivered(skipped=skipped, held=len(paused))
-
-    def _render(self, connection: Connection) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
-        messages: list[OutgoingMessage] = []
-        failures: list[DeliveryResult] = []
-        for row in self._leased:
-            if row["gate"] is not None:
-                continue
-            try:
-                version = graphs.version(connection, row["campaign_id"], row["campaign_version"])
-                messages.append(render(row, version, self._settings, self._now))
-            except (TemplateError, VersionNotFound) as error:
-                failures.append(_unrenderable(row["id"], error))
-        return messages, failures
-
-    def _keep(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
-        row_of = {row["id"]: row for row in self._leased}
-        deliveries_db.record(
-            connection,
-            (_recorded(row_of[message.delivery_id], message, self._now) for message in messages),
-        )
-
-    def _settle(self, connection: Connection, results: Sequence[DeliveryResult]) -> Delivered:
-        return settle_results(
-            connection,
-            self._leased,
-            results,
-            channel=self._channel.name,
-            batch_id=self._entry.batch_id,
-            now=self._now,
-        )
-
-    def _enter(self, connection: Connection, done: Delivered) -> None:
-        self._entry.committed(connection, done.sizes(), self.places())
-
-
-def _recorded(row: dict[str, Any], message: OutgoingMessage, now: datetime) -> tuple[Any, ...]:
-    return (
-        message.delivery_id,
-        row["workspace_id"],
-        row["campaign_id"],
-        row["enrollment_id"],
-        row["node_id"],
-        message.channel,
-        message.recipient,
-        message.subject or None,
-        message.preheader,
-        message.text or None,
-        message.html,
-        dict(message.payload) if message.payload else None,
-        now,
-    )
-
-
-def _unrenderable(delivery_id: UUID, error: DripError) -> DeliveryResult:
-    return DeliveryResult(
-        delivery_id=delivery_id,
-        outcome=Outcome.REJECTED,
-        error_code="render_failed",
-        error=str(error),
-    )
+            work.enter(connection, held_back + done)
+        if fault is not None:
+            # The plan is made anew: what the breaker decided is in the database.
+            lane.is_empty = True
+            return done + Delivered(faults={lane.outlet.key: fault})
+        return done

@@ -135,9 +135,27 @@ def _parquet(path: Path) -> Iterator[SourceLine]:
                 raise ImportFileError(str(path), "has no column event_id")
             number = 0
             for batch in file.iter_batches(_PARQUET_ROWS, columns=names):
-                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                for values in zip(*map(_values, batch.columns), strict=True):
                     number += 1
                     yield SourceLine(number, dict(zip(names, values, strict=True)))
     except pa.ArrowException as error:
         kind = type(error).__name__
         raise ImportFileError(str(path), f"is not readable as Parquet ({kind})") from None
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of an Arrow column. Texts and times by way of numpy, which is many times faster;
+    times as ISO texts.
+    """
+    import pyarrow as pa
+
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        # Without a zone it is UTC, and so it is with one: Arrow stores moments.
+        moments = column.cast(pa.timestamp("us"), safe=False)
+        column = moments.cast(pa.string())
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
+        return values
+    listed: list[Any] = column.to_pylist()
+    return listed

@@ -173,7 +173,7 @@ class _Slice:
     rows: Sequence[EventRow]
     misfits: Sequence[Misfit]
     source_lines: Mapping[int, SourceLine]
-    months: frozenset[datetime] = frozenset()
+    months: frozenset[str] = frozenset()
     read: int = 0
 
     def halves(self) -> tuple[_Slice, _Slice]:
@@ -223,7 +223,7 @@ class _Run:
         self._provider = provider
         self._scope = scope
         self._now = now
-        self._months_ready: set[datetime] = set()
+        self._months_ready: set[str] = set()
         self.report = IngestReport(source)
 
     def take(self, batch: _Slice) -> None:
@@ -270,11 +270,11 @@ class _Run:
         report.suppressed += taken.moved.suppressed
         report.settled += taken.settled
 
-    def _prepare_log(self, months: Iterable[datetime]) -> None:
+    def _prepare_log(self, months: Iterable[str]) -> None:
         # In transactions of their own: what attaching a partition locks must be free again soon.
         for month in sorted(months):
             with self._database.transaction() as connection:
-                ledger_db.ensure_partitions(connection, month)
+                ledger_db.ensure_partitions(connection, datetime.fromisoformat(f"{month}-01T00Z"))
             self._months_ready.add(month)
 
     def _write(self, connection: Connection, batch: _Slice) -> _Taken:
@@ -377,7 +377,7 @@ class _Run:
 class _MonthsMissing(Exception):
     """The log has no partitions for these months yet."""
 
-    def __init__(self, months: set[datetime]) -> None:
+    def __init__(self, months: set[str]) -> None:
         super().__init__(months)
         self.months = months
 

@@ -17,6 +17,7 @@ from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, Web
 from drip_pipeline.domain.templates import CompiledTemplate, parse
 from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.graphs import PublishedVersion
+from drip_pipeline.errors import TemplateError
 from drip_pipeline.settings import Secret
 
 
@@ -38,7 +39,9 @@ def render(
 ) -> OutgoingMessage:
     """The message of a leased delivery (its row carries the contact's columns). Raises
     TemplateError."""
-    node = version.graph.nodes[delivery["node_id"]]
+    node = version.graph.nodes.get(delivery["node_id"])
+    if node is None:
+        raise TemplateError(f"version {version.version} has no node {delivery['node_id']!r}")
     config = node.config
     parts = _parts(delivery["campaign_id"], version.version, node.node_id, _Texts.of(node))
     delivery_id: UUID = delivery["id"]
@@ -69,23 +72,40 @@ def render(
     )
 
 
+def render_post(
+    config: SocialAction, version: PublishedVersion, post_id: UUID, now: datetime
+) -> OutgoingMessage:
+    """The post that a social step is, for everybody: it knows its campaign and no contact. Raises
+    TemplateError."""
+    context = {**_campaign_context(version), "now": now}
+    return OutgoingMessage(
+        delivery_id=post_id,
+        channel="social",
+        recipient=config.platform,
+        created_at=now,
+        text=_parsed(config.content).render(context),
+        payload={
+            "post_type": config.post_type,
+            "hashtags": list(config.hashtags),
+            "media_urls": list(config.media_urls),
+            "schedule_time": config.schedule_time,
+        },
+    )
+
+
 def _recipient(config: Any, delivery: Mapping[str, Any]) -> str:
     if isinstance(config, SmsAction):
         return delivery["phone"] or ""
-    if isinstance(config, WebhookAction):
-        return config.url
-    return config.platform if isinstance(config, SocialAction) else ""
+    return config.url if isinstance(config, WebhookAction) else ""
 
 
 def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, WebhookAction):
         return {
             "method": config.method,
-            "headers": dict(config.headers),
+            "headers": render_leaves(config.headers, context),
             "payload": render_leaves(config.payload, context),
         }
-    if isinstance(config, SocialAction):
-        return config.model_dump(mode="json")
     return {}
 
 
@@ -165,11 +185,14 @@ def _context(
             **{name: delivery[name] for name in _CONTACT_COLUMNS},
         }
     )
-    context["campaign_id"] = str(version.campaign_id)
-    context["campaign_name"] = version.campaign_name
+    context |= _campaign_context(version)
     context["unsubscribe_url"] = unsubscribe_url
     context["now"] = now
     return context
+
+
+def _campaign_context(version: PublishedVersion) -> dict[str, Any]:
+    return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}
 
 
 _CONTACT_COLUMNS = (

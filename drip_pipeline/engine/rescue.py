@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import uuid4
 
+from drip_pipeline.db import broadcasts as broadcasts_db
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db import ledger as ledger_db
 from drip_pipeline.db import states as states_db
@@ -18,12 +19,15 @@ _SETTLED_AT_ONCE = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Rescued:
-    """What was put right: leases that ran out, deliveries settled as sent in doubt, states brought
-    back."""
+    """What was put right: deliveries whose sender died, now in doubt or (where the provider
+    recognises repeats) due again; deliveries in doubt for too long, settled as sent; states brought
+    back; posts for everybody, either way."""
 
     in_doubt: int = 0
     assumed_sent: int = 0
     resumed: int = 0
+    retried: int = 0
+    posts: int = 0
 
 
 def rescue(database: Database, *, now: datetime, grace_seconds: float = GRACE_SECONDS) -> Rescued:
@@ -31,9 +35,12 @@ def rescue(database: Database, *, now: datetime, grace_seconds: float = GRACE_SE
     with database.transaction() as connection:
         ledger_db.ensure_partitions(connection, now)
     with database.transaction() as connection:
-        in_doubt = deliveries_db.rescue_expired(connection, grace_seconds=grace_seconds, now=now)
+        in_doubt, retried = deliveries_db.rescue_expired(
+            connection, grace_seconds=grace_seconds, now=now
+        )
+        posts = broadcasts_db.rescue(connection, grace_seconds=grace_seconds, now=now)
         resumed = states_db.resume_unpaused(connection, now)
-    return Rescued(in_doubt, _assume_sent(database, now), resumed)
+    return Rescued(in_doubt, _assume_sent(database, now), resumed, retried, posts)
 
 
 def _assume_sent(database: Database, now: datetime) -> int:

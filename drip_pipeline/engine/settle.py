@@ -13,6 +13,7 @@ from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.deliveries import InDoubt, Later, NotSent
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.advance import carry_on
 from drip_pipeline.engine.commit import commit
@@ -20,6 +21,8 @@ from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transit
 
 MAX_ATTEMPTS: Final = 4
 GRACE_SECONDS: Final = 15 * 60.0
+_THROTTLED_ATTEMPTS: Final = 5
+"""How many times more often a message may be asked to wait than it may fail."""
 
 SENT_EVENT: Final[Mapping[str, str]] = {
     "email": "email_sent",
@@ -45,8 +48,22 @@ _ENDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class SettlePolicy:
+    """How often a delivery is tried, and what becomes of one whose fate is unknown: `assume_sent`
+    after the grace time, `retry` (after the last try it is assumed sent, too) or `hold` until
+    somebody settles it.
+    """
+
+    max_attempts: int = MAX_ATTEMPTS
+    on_unknown: str = "assume_sent"
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
-    """What a round of deliveries came to. `skipped` counts by reason."""
+    """What a round of deliveries came to. `skipped` counts by reason. `posts` are those for
+    everybody that went out; the people who passed them count as sent. `faults` are the words of
+    providers that fail, or what is wrong with a way out, by its name.
+    """
 
     sent: int = 0
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -54,6 +71,8 @@ class Delivered:
     retried: int = 0
     unknown: int = 0
     held: int = 0
+    posts: int = 0
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     def total(self) -> int:
         """All deliveries that were looked at."""
@@ -77,6 +96,8 @@ class Delivered:
             self.retried + other.retried,
             self.unknown + other.unknown,
             self.held + other.held,
+            self.posts + other.posts,
+            {**self.faults, **other.faults},
         )
 
     def sizes(self) -> dict[str, int]:
@@ -87,11 +108,13 @@ class Delivered:
             "retried": self.retried,
             "unknown": self.unknown,
             "held": self.held,
+            "posts": self.posts,
         } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
         return {name: count for name, count in figures.items() if count}
 
 
 Row = Mapping[str, Any]
+_DEFAULT_POLICY: Final = SettlePolicy()
 
 
 def settle_results(
@@ -102,13 +125,29 @@ def settle_results(
     channel: str,
     batch_id: UUID,
     now: datetime,
+    policy: SettlePolicy = _DEFAULT_POLICY,
 ) -> Delivered:
     """Write down what the channel said of these leased deliveries and carry their people on."""
     row_of = {row["id"]: row for row in rows}
-    by_outcome: dict[Outcome, list[DeliveryResult]] = {}
+    accepted: list[DeliveryResult] = []
+    rejected: list[DeliveryResult] = []
+    again: list[DeliveryResult] = []
+    in_doubt: list[DeliveryResult] = []
     for result in results:
-        by_outcome.setdefault(result.outcome, []).append(result)
-    accepted = by_outcome.get(Outcome.ACCEPTED, [])
+        tries = row_of[result.delivery_id]["attempts"] + 1
+        match result.outcome:
+            case Outcome.ACCEPTED:
+                accepted.append(result)
+            case Outcome.REJECTED:
+                rejected.append(result)
+            case Outcome.THROTTLED:
+                is_last = tries >= policy.max_attempts * _THROTTLED_ATTEMPTS
+                (rejected if is_last else again).append(result)
+            case Outcome.NOT_SENT:
+                (rejected if tries >= policy.max_attempts else again).append(result)
+            case Outcome.UNKNOWN:
+                is_tried_again = policy.on_unknown == "retry" and tries < policy.max_attempts
+                (again if is_tried_again else in_doubt).append(result)
     if accepted:
         settle_accepted(
             connection,
@@ -117,19 +156,18 @@ def settle_results(
             channel=channel,
             batch_id=batch_id,
             now=now,
+            details=[r.details for r in accepted],
         )
-    in_doubt = by_outcome.get(Outcome.UNKNOWN, [])
     if in_doubt:
+        is_held = policy.on_unknown == "hold"
         deliveries_db.mark_unknown(
             connection,
-            [(r.delivery_id, r.error) for r in in_doubt],
-            now + timedelta(seconds=GRACE_SECONDS),
+            [
+                InDoubt(r.delivery_id, r.error_code, r.error, row_of[r.delivery_id]["attempts"] + 1)
+                for r in in_doubt
+            ],
+            None if is_held else now + timedelta(seconds=GRACE_SECONDS),
         )
-    rejected = by_outcome.get(Outcome.REJECTED, [])
-    again: list[DeliveryResult] = []
-    for result in by_outcome.get(Outcome.THROTTLED, []) + by_outcome.get(Outcome.NOT_SENT, []):
-        tries = row_of[result.delivery_id]["attempts"] + 1
-        (rejected if tries >= MAX_ATTEMPTS else again).append(result)
     if again:
         _reschedule(connection, row_of, again, now)
     if rejected:
@@ -148,13 +186,15 @@ def settle_accepted(
     batch_id: UUID,
     now: datetime,
     certainty: str = "known",
+    details: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran
-    out."""
+    out. `details` are facts for the events, one mapping a row."""
     deliveries_db.settle_sent(
         connection,
         [row["id"] for row in rows],
         list(provider_ids),
+        details=details or [{}] * len(rows),
         event_type=SENT_EVENT[channel],
         certainty=certainty,
         batch_id=batch_id,
@@ -169,7 +209,7 @@ def settle_skipped(
     """Settle what the gate held back; each row's `gate` is the reason. Counts by reason."""
     deliveries_db.settle_not_sent(
         connection,
-        [(row["id"], "skipped", row["gate"], None, "message_skipped") for row in rows],
+        [NotSent(row["id"], "skipped", row["gate"], None, "message_skipped") for row in rows],
         channel=channel,
         batch_id=batch_id,
         now=now,
@@ -186,6 +226,26 @@ def settle_skipped(
     return {reason: len(group) for reason, group in by_reason.items()}
 
 
+def fail_deliveries(
+    connection: Connection,
+    rows: Sequence[Row],
+    error_code: str | None,
+    error: str,
+    *,
+    channel: str,
+    batch_id: UUID,
+    now: datetime,
+) -> None:
+    """Settle deliveries as failed for one and the same reason, and their people with them."""
+    results = [
+        DeliveryResult(
+            delivery_id=row["id"], outcome=Outcome.REJECTED, error_code=error_code, error=error
+        )
+        for row in rows
+    ]
+    _settle_failed(connection, {r["id"]: r for r in rows}, results, channel, batch_id, now)
+
+
 def _reschedule(
     connection: Connection,
     row_of: Mapping[UUID, Row],
@@ -197,7 +257,8 @@ def _reschedule(
         attempt = row_of[result.delivery_id]["attempts"] + 1
         seconds = retry_delay_seconds(attempt, result.delivery_id, result.retry_after_seconds)
         due_at = now + timedelta(seconds=seconds)
-        later.append((result.delivery_id, due_at, result.error_code, result.error))
+        told = (result.error_code, result.error, attempt, result.details)
+        later.append(Later(result.delivery_id, due_at, *told))
     deliveries_db.reschedule(connection, later, now)
 
 
@@ -210,15 +271,17 @@ def _settle_failed(
     now: datetime,
 ) -> None:
     bounced = "email_bounced" if channel == "email" else FAILED_EVENT[channel]
-    deliveries_db.settle_not_sent(
+    settled = deliveries_db.settle_not_sent(
         connection,
         [
-            (
+            NotSent(
                 r.delivery_id,
                 "failed",
                 r.error_code,
                 r.error,
                 bounced if r.recipient_invalid else FAILED_EVENT[channel],
+                row_of[r.delivery_id]["attempts"] + 1,
+                r.details,
             )
             for r in results
         ],
@@ -226,23 +289,46 @@ def _settle_failed(
         batch_id=batch_id,
         now=now,
     )
-    invalid = [row_of[r.delivery_id] for r in results if r.recipient_invalid]
-    if invalid:
-        deliveries_db.suppress(
-            connection,
-            [(row["contact_id"], "bounced") for row in invalid],
-            channel=channel,
-            source="provider",
-            now=now,
-        )
-        _end(connection, invalid, "suppressed", "bounced", batch_id, now)
+    open_until_now = set(settled)
+    results = [r for r in results if r.delivery_id in open_until_now]
+    _suppress(connection, row_of, results, channel, now)
+    passing: list[Row] = []
+    ending: list[Row] = []
     by_error: dict[str, list[Row]] = {}
     for result in results:
-        if not result.recipient_invalid:
-            told = result.error or result.error_code or "refused"
-            by_error.setdefault(told, []).append(row_of[result.delivery_id])
+        row = row_of[result.delivery_id]
+        if result.recipient_invalid and channel == "email":
+            ending.append(row)
+        elif result.recipient_invalid or result.recipient_opted_out or result.is_gone:
+            # This channel cannot reach the person, or its endpoint wants no more; the way goes on.
+            passing.append(row)
+        else:
+            by_error.setdefault(result.error or result.error_code or "refused", []).append(row)
+    if ending:
+        _end(connection, ending, "suppressed", "bounced", batch_id, now)
+    if passing:
+        _carry_on(connection, passing, batch_id, now, message_at=None)
     for error, rows in by_error.items():
         _fail(connection, rows, error, batch_id, now)
+
+
+def _suppress(
+    connection: Connection,
+    row_of: Mapping[UUID, Row],
+    results: Sequence[DeliveryResult],
+    channel: str,
+    now: datetime,
+) -> None:
+    unwanted = [
+        (
+            row_of[r.delivery_id]["contact_id"],
+            "unsubscribed" if r.recipient_opted_out else "bounced",
+        )
+        for r in results
+        if r.recipient_opted_out or r.recipient_invalid
+    ]
+    if unwanted:
+        deliveries_db.suppress(connection, unwanted, channel=channel, source="provider", now=now)
 
 
 def _locked(

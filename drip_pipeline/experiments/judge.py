@@ -49,12 +49,13 @@ def judge_many(tests: Sequence[ABTest]) -> list[Verdict]:
     standings = {i: _standing(running[i], tested[i]) for i in sound}
     guards = [LeaderGuard(running[i].competing, standings[i], running[i].config) for i in sound]
     guardrails = dict(zip(sound, check_guardrails(guards), strict=True))
-    ratios = sample_ratios(running)
-    # One variant beside a holdout has nobody to compete with, yet its lift can be told.
+    # One variant beside a holdout has nobody to compete with, yet its lift can be told. Of counts
+    # that cannot be true nothing can.
     measurable = [
         test if fault is None or fault[0] is Reason.FEWER_THAN_TWO_VARIANTS else None
         for test, fault in zip(running, faults, strict=True)
     ]
+    ratios = sample_ratios(measurable)
     over_holdout = _holdout_lifts(measurable, tested)
     weighed = iter(
         [

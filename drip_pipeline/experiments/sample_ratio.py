@@ -6,6 +6,7 @@ each minute. Vectorised over tests with the same number of groups.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -75,24 +76,25 @@ def promised_shares(test: ABTest) -> tuple[float, ...] | None:
     held_out = test.config.holdout_percentage / 100
     holdout = test.holdout
     derived = holdout is not None and holdout.weight is None and held_out > 0
-    known = [
-        w
-        for v, w in zip(test.variants, weights, strict=True)
-        if w is not None and not (derived and v is holdout)
-    ]
-    if len(known) < len(weights) - derived or not sum(known) > 0:
+    known = [w for w in weights if w is not None]
+    if len(known) < len(weights) - derived or min(known, default=-1.0) < 0:
+        return None
+    if not 0 < sum(known) < math.inf:
         return None
     rest = (1 - held_out if derived else 1.0) / sum(known)
     return tuple(held_out if w is None else w * rest for w in weights)
 
 
-def sample_ratios(tests: Sequence[ABTest]) -> list[SampleRatio]:
-    """The check of each test; tests with the same number of groups are computed together. Order
-    kept.
+def sample_ratios(tests: Sequence[ABTest | None]) -> list[SampleRatio]:
+    """The check of each test (None: its counts cannot be true, nothing is said); tests with the
+    same number of groups are computed together. Order kept.
     """
     by_size: dict[int, list[tuple[int, list[int], tuple[float, ...]]]] = defaultdict(list)
     results: dict[int, SampleRatio] = {}
     for position, test in enumerate(tests):
+        if test is None:
+            results[position] = SampleRatio(None, None, None)
+            continue
         assigned = [v.assigned for v in test.variants if v.assigned is not None]
         shares = promised_shares(test)
         if len(assigned) < len(test.variants) or not assigned:

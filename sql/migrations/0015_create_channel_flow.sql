@@ -56,6 +56,8 @@ CREATE TABLE IF NOT EXISTS campaign_broadcasts (
     due_at timestamptz,
     leased_until timestamptz,
     attempts integer NOT NULL DEFAULT 0,
+    -- Until when the provider recognises a repetition; null when it never does.
+    retry_until timestamptz,
     certainty text NOT NULL DEFAULT 'known' CHECK (certainty IN ('known', 'unknown')),
     outlet text,
     provider_message_id text,
@@ -78,18 +80,6 @@ CREATE INDEX IF NOT EXISTS campaign_broadcasts_in_doubt
 CREATE INDEX IF NOT EXISTS campaign_suppressions_contact
     ON campaign_suppressions (contact_id) WHERE contact_id IS NOT NULL;
 
--- Lines of a suppression file that could not be taken, with the reason.
-CREATE TABLE IF NOT EXISTS rejected_suppressions (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    workspace_id uuid NOT NULL,
-    source text NOT NULL,
-    line_number bigint NOT NULL,
-    reason text NOT NULL,
-    rejected_at timestamptz NOT NULL,
-    UNIQUE (workspace_id, source, line_number)
-);
-
 SELECT
     drip_protect_table('channel_flow'),
-    drip_protect_table('campaign_broadcasts'),
-    drip_protect_table('rejected_suppressions');
+    drip_protect_table('campaign_broadcasts');

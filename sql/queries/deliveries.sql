@@ -292,13 +292,13 @@ WITH later AS (
         last_error = r.error, attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END
     FROM unnest(
         CAST(%(ids)s AS uuid []), CAST(%(due_at)s AS timestamptz []), CAST(%(error_codes)s AS text []),
-        CAST(%(errors)s AS text []), CAST(%(attempts)s AS integer [])
-    ) AS r (id, due_at, error_code, error, attempt)
+        CAST(%(errors)s AS text []), CAST(%(attempts)s AS integer []), CAST(%(details)s AS text [])
+    ) AS r (id, due_at, error_code, error, attempt, details)
     WHERE d.id = r.id
       AND (d.status = 'pending' OR (d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts)))
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
-        d.error_code, d.last_error, d.attempts, d.due_at
+        d.error_code, d.last_error, d.attempts, d.due_at, r.details
 )
 
 INSERT INTO campaign_events (
@@ -307,7 +307,7 @@ INSERT INTO campaign_events (
 )
 SELECT
     t.campaign_id, t.enrollment_id, t.contact_id, 'retry_scheduled', 'system', t.step_id, t.node_id,
-    jsonb_strip_nulls(
+    coalesce(CAST(t.details AS jsonb), '{}') || jsonb_strip_nulls(
         jsonb_build_object('reason', t.error_code, 'error', t.last_error, 'attempt', t.attempts, 'due_at', t.due_at)
     ),
     CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.id

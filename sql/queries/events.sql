@@ -225,12 +225,8 @@ SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
 
 -- name: months_of_arrivals
 -- The months that the taken events fall into; the log needs a partition for each.
-SELECT DISTINCT date_trunc('month', a.occurred_at, 'UTC') AS month_start
+SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month
 FROM arrived_events a;
-
--- name: analyze_arrivals
--- As above, for what follows.
-ANALYZE arrived_events (event_type, message_id, enrollment_id, contact_id);
 
 -- name: keep_event_keys
 -- From now on these events are duplicates.

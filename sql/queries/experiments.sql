@@ -236,22 +236,17 @@ FROM unnest(CAST(%(test_ids)s AS uuid []), CAST(%(states)s AS text [])) AS s (te
 WHERE t.id = s.test_id AND t.status = 'running' AND t.state <> s.state;
 
 -- name: append_evaluations
--- Evaluations with all they rested on.
+-- Evaluations with all they rested on. One JSON text: as an array of texts the same took the client 1.6 s for 5,000.
 INSERT INTO campaign_ab_evaluations (
     id, workspace_id, ab_test_id, campaign_id, evaluated_at, state, reason, leader, counts, verdict, counts_hash,
     config_hash, engine_version, run_id
 )
 SELECT
     e.id, e.workspace_id, e.test_id, e.campaign_id, CAST(%(now)s AS timestamptz), e.state, e.reason, e.leader,
-    CAST(e.counts AS jsonb), CAST(e.verdict AS jsonb), e.counts_hash, e.config_hash,
-    CAST(%(engine_version)s AS text), CAST(%(run_id)s AS text)
-FROM unnest(
-    CAST(%(ids)s AS uuid []), CAST(%(workspace_ids)s AS uuid []), CAST(%(test_ids)s AS uuid []),
-    CAST(%(campaign_ids)s AS uuid []), CAST(%(states)s AS text []), CAST(%(reasons)s AS text []),
-    CAST(%(leaders)s AS text []), CAST(%(counts)s AS text []), CAST(%(verdicts)s AS text []),
-    CAST(%(counts_hashes)s AS text []), CAST(%(config_hashes)s AS text [])
-) AS e (
-    id, workspace_id, test_id, campaign_id, state, reason, leader, counts, verdict, counts_hash, config_hash
+    e.counts, e.verdict, e.counts_hash, e.config_hash, CAST(%(engine_version)s AS text), CAST(%(run_id)s AS text)
+FROM jsonb_to_recordset(CAST(%(evaluations)s AS jsonb)) AS e (
+    id uuid, workspace_id uuid, test_id uuid, campaign_id uuid, state text, reason text, leader text, counts jsonb,
+    verdict jsonb, counts_hash text, config_hash text
 );
 
 -- name: tests_to_decide

@@ -71,7 +71,12 @@ def enrol(
 
 
 def a_campaign_with(
-    connection: Connection, workspace: UUID, count: int, *, at: datetime = NOW, status: str = "active"
+    connection: Connection,
+    workspace: UUID,
+    count: int,
+    *,
+    at: datetime = NOW,
+    status: str = "active",
 ) -> tuple[UUID, list[UUID]]:
     """A published campaign with so many people in it, due at `at`; its id and theirs."""
     campaign = a_campaign(connection, workspace, status=status)

@@ -88,13 +88,18 @@ BASE = {
         "channel_category": "text", "platform": "text", "is_active": "boolean", "specs": "jsonb",
     },
 }  # fmt: skip
-# The roles of decisions.md, section 3, and who plays them. All hold people's data but the last four.
+# What this project adds, and which of it holds people's data.
 ADDED_WITH_PEOPLE = {
     "campaign_deliveries", "campaign_message_outcomes", "campaign_split_assignments",
     "campaign_ab_decisions", "campaign_daily_metrics", "campaign_suppressions", "contact_events",
     "recorded_messages", "rejected_contacts", "rejected_events",
 }  # fmt: skip
 ADDED = ADDED_WITH_PEOPLE | {"campaign_batches", "ingested_event_keys", "campaign_event_types"}
+
+RATES = (
+    "TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric,"
+    " engagement_score numeric, sample_size bigint)"
+)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +138,10 @@ def test_every_table_that_holds_people_names_their_workspace(schema):
 @pytest.mark.parametrize(
     ("table", "index", "wanted"),
     [
-        ("campaign_workflow_states", "idx_workflow_states_next_execution", "(campaign_id, next_execution_at)"),
+        (
+            "campaign_workflow_states", "idx_workflow_states_next_execution",
+            "(campaign_id, next_execution_at)",
+        ),
         ("campaign_events", "idx_campaign_events_created", "(created_at)"),
         ("campaign_ab_test_results", "idx_ab_test_results_campaign", "(campaign_id)"),
         ("campaign_steps", "idx_campaign_steps_node_id", "(campaign_id, node_id)"),
@@ -154,8 +162,7 @@ def test_the_due_index_holds_only_states_that_can_become_due(schema):
         (
             "calculate_ab_test_metrics",
             "p_campaign_id uuid",
-            "TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, "
-            "engagement_score numeric, sample_size bigint)",
+            RATES,
         ),
         ("get_next_workflow_executions", "batch_size integer", "SETOF campaign_workflow_states"),
         (
@@ -187,7 +194,10 @@ def test_the_functions_that_the_specification_names_are_there(schema, function, 
         ("UPDATE campaign_workflow_states SET workflow_status = 'paused'", True),
         ("UPDATE campaign_workflow_states SET workflow_status = 'asleep'", False),
         ("UPDATE campaign_workflow_states SET workflow_status = 'completed'", False),
-        ("UPDATE campaign_workflow_states SET workflow_status = 'completed', completed_at = now()", True),
+        (
+            "UPDATE campaign_workflow_states SET completed_at = now(), workflow_status = 'failed'",
+            True,
+        ),
         (
             "UPDATE campaign_workflow_states SET workflow_status = 'exited', completed_at = now()",
             False,
@@ -211,13 +221,15 @@ def test_illegal_states_are_refused_and_legal_ones_taken(migrated: Database, sta
                 """
                 INSERT INTO workspaces (id, name) VALUES (md5('w')::uuid, 'W');
                 INSERT INTO contacts (id, workspace_id) VALUES (md5('k')::uuid, md5('w')::uuid);
-                INSERT INTO drip_campaigns (id, workspace_id, name) VALUES (md5('c')::uuid, md5('w')::uuid, 'C');
+                INSERT INTO drip_campaigns (id, workspace_id, name)
+                VALUES (md5('c')::uuid, md5('w')::uuid, 'C');
                 INSERT INTO campaign_steps (campaign_id, step_number) VALUES (md5('c')::uuid, 1);
                 INSERT INTO campaign_enrollments (id, campaign_id, contact_id)
                 VALUES (md5('e')::uuid, md5('c')::uuid, md5('k')::uuid);
                 INSERT INTO campaign_workflow_states (enrollment_id, campaign_id, contact_id)
                 VALUES (md5('e')::uuid, md5('c')::uuid, md5('k')::uuid);
-                INSERT INTO campaign_channels (workspace_id, channel_slug, channel_name, channel_category)
+                INSERT INTO campaign_channels (workspace_id, channel_slug, channel_name,
+                    channel_category)
                 VALUES (md5('w')::uuid, 'mail', 'Mail', 'email');
                 SELECT create_campaign_version_snapshot(md5('c')::uuid, 'first', 'published');
                 """

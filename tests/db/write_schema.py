@@ -16,9 +16,9 @@ from tests.db.schema_text import read_schema
 
 SCHEMA_FILE = SQL_FOLDER / "schema.sql"
 HEADING = """\
--- What sql/migrations and sql/functions build in an empty database, for reading and for seeing in a review what a
--- migration changes. Written by `make schema`; a test compares it. Where a platform's roles exist, every table also has
--- row-level security.
+-- What sql/migrations and sql/functions build in an empty database, for reading and for seeing in a
+-- review what a migration changes. Written by `make schema`; a test compares it. Where a platform's
+-- roles exist, every table also has row-level security.
 
 """
 

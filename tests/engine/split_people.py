@@ -84,9 +84,9 @@ def people(
     is_randomised: bool = True,
     **reacted: int,
 ) -> None:
-    """So many people of a variant. `sent`: how many got the mail (all; of a holdout none);
-    `opened`, `clicked`, `replied`, `converted`, `unsubscribed`, `bounced`, `complained`, `delivered`,
-    `machine_opened`, `machine_clicked`: how many of them did that, the first ones of each.
+    """So many people of a variant. `sent`: how many got the mail (all; of a holdout none). How many
+    of them did what, the first ones of each: `delivered`, `opened`, `clicked`, `replied`,
+    `converted`, `unsubscribed`, `bounced`, `complained`, `machine_opened`, `machine_clicked`.
     """
     is_holdout = variant == "holdout"
     reached = (0 if is_holdout else assigned) if sent is None else sent
@@ -107,8 +107,9 @@ def people(
     )
     connection.execute(
         "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email, "
-        "workspace_id, started_at) SELECT c.enrollment_id, %s, c.contact_id, c.contact_id || '@example.com', %s, "
-        "%s FROM crowd c",
+        "workspace_id, started_at) "
+        "SELECT c.enrollment_id, %s, c.contact_id, c.contact_id || '@example.com', %s, %s "
+        "FROM crowd c",
         [campaign.campaign_id, campaign.workspace_id, when],
     )
     connection.execute("SET LOCAL session_replication_role = origin")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from typing import Any
@@ -184,11 +185,10 @@ def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
         assert definition_hash(
             load_definition(export_definition(*rows_of(definition)))
         ) == definition_hash(definition)
-    else:
-        try:
-            compile_graph(definition, {})
-        except DefinitionInvalid as error:
-            assert error.problems
+        return
+    # Errors of texts and channels leave the graph as it is; all others forbid compiling.
+    with contextlib.suppress(DefinitionInvalid):
+        compile_graph(definition, {})
 
 
 @LAWS

@@ -1,0 +1,55 @@
+"""Where every running A/B test stands: counts and the verdict on them, kept in the specification's
+table, with each evaluation that found something new appended to the history.
+"""
+
+from time import perf_counter
+
+import dagster as dg
+from pydantic import Field
+
+from drip_pipeline.engine.judge import evaluate
+from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
+from drip_pipeline.orchestration.experiment_report import judged_metadata, seconds
+from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.orchestration.run_report import MESSAGE_OUTCOMES
+from drip_pipeline.orchestration.selecting import campaign_ids
+
+
+class JudgeConfig(dg.Config):
+    """Which tests to judge."""
+
+    campaign: str | None = Field(
+        default=None, description="Only the tests of this campaign (id or exact name)."
+    )
+
+
+@dg.asset(
+    deps=[MESSAGE_OUTCOMES],
+    group_name=EXPERIMENTS,
+    description="Counts per variant and the verdict on them, one row per test and variant. What "
+    "changed is counted anew, all running tests are judged in one call, and an evaluation that "
+    "differs from the last one is kept with all it rests on.",
+    owners=OWNERS,
+    kinds={"postgres", "python"},
+    pool="judging",
+    retry_policy=RETRY_POLICY,
+    metadata={
+        **stored_in("campaign_ab_test_results"),
+        **written_by(
+            counting="sql/functions/count_ab_test_variants.sql",
+            judging="drip_pipeline/engine/judge.py",
+        ),
+    },
+)
+def ab_test_results(
+    context: dg.AssetExecutionContext, config: JudgeConfig, engine: EngineResource, clock: RunClock
+) -> dg.MaterializeResult[None]:
+    """Count what changed and judge."""
+    began = perf_counter()
+    with errors_told("judging"):
+        chosen = campaign_ids(engine.database, config.campaign)
+        report = evaluate(engine.database, chosen, now=clock.moment(), run_id=context.run_id)
+    metadata = judged_metadata(engine.database, report)
+    metadata["duration_seconds"] = seconds(perf_counter() - began)
+    return dg.MaterializeResult(metadata=metadata)

@@ -1,0 +1,52 @@
+"""The PostgreSQL that benchmarks run on: a server of their own, with the durable settings of a real
+one."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.embedded import EmbeddedServer
+from drip_pipeline.db.migrate import migrate
+from drip_pipeline.db.urls import with_database
+
+OVERRIDES = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout": "30min"}
+
+
+@contextmanager
+def benchmark_server() -> Iterator[str]:
+    """A running server; the URL of a database on it. Its files are removed at the end."""
+    with tempfile.TemporaryDirectory(prefix="drip-bench-") as folder:
+        Path(folder).chmod(0o755)
+        server = EmbeddedServer(Path(folder), overrides=OVERRIDES)
+        try:
+            yield server.ensure_running()
+        finally:
+            server.stop()
+
+
+@contextmanager
+def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Database]:
+    """A database of its own, dropped at the end."""
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    _administer(server_url, "CREATE DATABASE {}", name)
+    try:
+        with Database(with_database(server_url, name), application_name="bench") as database:
+            if migrated:
+                migrate(database)
+            yield database
+    finally:
+        _administer(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+def _administer(server_url: str, statement: str, name: str) -> None:
+    url = with_database(server_url, "postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))  # type: ignore[arg-type]

@@ -1,0 +1,29 @@
+"""`drip report`: the report of a campaign's A/B tests as one HTML file."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.cli.options import now_option
+
+
+@command()
+@click.argument("campaign")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    metavar="FILE",
+    help="Where to write it: one HTML file that needs nothing else.",
+)
+@now_option
+def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> Answer:
+    """Write the report of CAMPAIGN's A/B tests: verdict, pictures, figures."""
+    from drip_pipeline.engine.reports.write import campaign_page
+
+    out.write_text(campaign_page(invocation.database, campaign, now=now), encoding="utf-8")
+    return Answer({"file": out}, f"written to {out}")

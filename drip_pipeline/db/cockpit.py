@@ -1,0 +1,67 @@
+"""What the orchestration shows and decides by: the work ahead, and what one run did. Nothing here
+writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from drip_pipeline.db import queries
+from drip_pipeline.db.connection import Connection
+
+
+def work_beside_due(connection: Connection, *, now: datetime, count_limit: int) -> dict[str, int]:
+    """waiting_people, in_doubt and resumable, each counted up to the limit."""
+    row = queries.one(connection, "work_beside_due", now=now, count_limit=count_limit)
+    assert row is not None
+    return row
+
+
+def batches_of_run(connection: Connection, run_id: str, *, since: datetime) -> list[dict[str, Any]]:
+    """The ledger's rows of a run that began (by the real clock) no earlier than `since`."""
+    return queries.rows(connection, "batches_of_run", run_id=run_id, since=since)
+
+
+def places_of_failed_batch(
+    connection: Connection, run_id: str, step_key: str, *, since: datetime
+) -> list[dict[str, Any]]:
+    """Where the people of the latest failed batch of a step stood: batch_id, kind, size, campaign,
+    version, node, people; most people first.
+    """
+    return queries.rows(
+        connection, "places_of_failed_batch", run_id=run_id, step_key=step_key, since=since
+    )
+
+
+def events_logged_between(
+    connection: Connection, first: datetime, last: datetime
+) -> list[dict[str, Any]]:
+    """event_type and events, from `first` to before `last`, most first."""
+    return queries.rows(connection, "events_logged_between", first=first, last=last)
+
+
+def due_without_channel(
+    connection: Connection, channels: Sequence[str], now: datetime
+) -> dict[str, int]:
+    """Due messages per channel that is not among these."""
+    found = queries.rows(connection, "due_without_channel", channels=sorted(channels), now=now)
+    return {row["channel"]: row["messages"] for row in found}
+
+
+def ab_results_preview(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
+    """Variants of running tests, then of decided ones, the newest tests first."""
+    return queries.rows(connection, "ab_results_preview", row_limit=limit)
+
+
+def decisions_preview(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
+    """The latest decisions, newest first."""
+    return queries.rows(connection, "decisions_preview", row_limit=limit)
+
+
+def rows_of_experiments(connection: Connection) -> dict[str, int]:
+    """Rows of the results (`results`) and of the decisions (`decisions`), and tests `running`."""
+    row = queries.one(connection, "rows_of_experiments")
+    assert row is not None
+    return row

@@ -1,0 +1,39 @@
+"""The composition root: assets, jobs, sensors and resources as one code location. It alone imports
+`assets` and `sensors`, and nobody imports it but Dagster, tests and `drip demo`.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets.ab_test_results import ab_test_results
+from assets.event_log import campaign_events
+from assets.messages import batch_ledger, message_outcomes
+from assets.winner_decisions import winner_decisions
+from drip_pipeline.orchestration.asset_jobs import judge_tests
+from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
+from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from sensors.changed_tests import changed_tests
+from sensors.due_work import due_work
+
+
+def build_definitions() -> dg.Definitions:
+    """Everything that the code location offers."""
+    return dg.Definitions(
+        assets=[
+            campaign_events,
+            message_outcomes,
+            batch_ledger,
+            ab_test_results,
+            winner_decisions,
+        ],
+        jobs=[run_due_workflows, judge_tests, requeue_failed, declare_winner],
+        sensors=[due_work, changed_tests],
+        resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
+        # A step in a process of its own would cost an interpreter and its imports each: seconds.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build_definitions()

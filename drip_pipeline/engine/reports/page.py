@@ -1,0 +1,275 @@
+"""A report as a page of its own: one HTML text with everything in it, for a phone, a desk and paper.
+No script, no font and no picture from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+
+from drip_pipeline.engine.ab_results import SplitResults
+from drip_pipeline.engine.reports import charts
+from drip_pipeline.engine.reports.history import History
+from drip_pipeline.engine.reports.tables import (
+    judged_by_table,
+    lifts_table,
+    pairs_table,
+    variants_table,
+)
+from drip_pipeline.engine.reports.wording import STATES, duration, noun, remaining, warnings
+from drip_pipeline.experiments import Metric, ReportFigures, report_figures
+
+
+@dataclass(frozen=True, slots=True)
+class SplitReport:
+    """One test, drawn and worded. `pictures`: SVG by title; `body`: the part of a page."""
+
+    found: SplitResults
+    title: str
+    pictures: Mapping[str, str]
+    body: str
+
+
+def split_report(found: SplitResults, history: History) -> SplitReport:
+    """Draw and word one test."""
+    figures = report_figures(found.test, found.verdict)
+    looks = _looks(found)
+    pictures = _pictures(found, figures, history, looks)
+    title = (
+        f"{found.campaign.name}: test {found.experiment.test_number} at the split {_split(found)}"
+    )
+    body = _body(found, figures, pictures)
+    return SplitReport(found, title, {p.title: p.svg for p in pictures}, body)
+
+
+def page(title: str, bodies: Sequence[str], now: datetime) -> str:
+    """The whole page."""
+    return (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
+        f"{''.join(bodies)}<footer>As of {_moment(now)}. Opens by machines and clicks by scanners"
+        " are counted apart and decide nothing. Intervals marked always-valid hold however often one"
+        " looks.</footer></main></body></html>"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    title: str
+    caption: str
+    svg: str
+
+
+def _looks(found: SplitResults) -> dict[str, charts.Look]:
+    looks: dict[str, charts.Look] = {}
+    position = 0
+    for spec in found.experiment.variants:
+        looks[spec.variant_group] = charts.look(position, spec.name, is_holdout=spec.is_holdout)
+        position += not spec.is_holdout
+    return looks
+
+
+def _pictures(
+    found: SplitResults,
+    figures: ReportFigures,
+    history: History,
+    looks: Mapping[str, charts.Look],
+) -> list[_Picture]:
+    metric = noun(found)
+    by_conversions = found.verdict.config.winner_metric is Metric.CONVERSION_RATE
+    drawn = [
+        _Picture(
+            f"{metric.capitalize()} per variant",
+            "Point: the rate. Bar: its always-valid interval. Intervals of single rates overlap"
+            " longer than a difference takes to be sure.",
+            charts.rates(
+                [
+                    charts.RateBar(
+                        looks[figure.variant_group],
+                        figure.value_pct,
+                        figure.interval,
+                        judged.sample,
+                        figure.variant_group == found.winner,
+                    )
+                    for figure, judged in zip(figures.variants, found.verdict.variants, strict=True)
+                    # What was sent nothing cannot open or click.
+                    if by_conversions or not judged.is_holdout
+                ],
+                metric,
+            ),
+        )
+    ]
+    if history.moments:
+        competing = {
+            name: each
+            for name, each in looks.items()
+            if by_conversions or not found.counts_of(name).is_holdout
+        }
+        drawn.append(
+            _Picture(
+                f"{metric.capitalize()} over time",
+                "Cumulative: everybody who counts by then.",
+                charts.over_time(history, competing, metric),
+            )
+        )
+        if history.leader is not None and history.rival is not None:
+            drawn.append(
+                _Picture(
+                    f"Lead of {looks[history.leader].name} over {looks[history.rival].name}",
+                    "In percentage points. Inside the shaded band the lead may be chance; where it"
+                    " leaves the band, it decides.",
+                    charts.lead_over_time(history, dict(looks)),
+                )
+            )
+    drawn.append(_balance(found, looks))
+    drawn.append(_funnel(found, looks))
+    return drawn
+
+
+def _balance(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
+    specs = found.experiment.variants
+    promised = sum(spec.percentage for spec in specs)
+    srm = found.verdict.srm
+    told = "" if srm.chi2_p is None else f" p = {srm.chi2_p:.3g} at one look"
+    if srm.sequential_p is not None:
+        told += f", {srm.sequential_p:.3g} at every look."
+    return _Picture(
+        "Who was assigned where",
+        f"Bar: people of the test. Mark: the promised share.{told}",
+        charts.balance(
+            [
+                charts.Share(
+                    looks[spec.variant_group],
+                    found.counts_of(spec.variant_group).assigned or 0,
+                    100 * spec.percentage / promised if promised else None,
+                )
+                for spec in specs
+            ]
+        ),
+    )
+
+
+def _funnel(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
+    stages = []
+    for name, column in (
+        ("Sent", "total_sent"),
+        ("Delivered", "total_delivered"),
+        ("Opened", "total_opened"),
+        ("Clicked", "total_clicked"),
+        ("Replied", "total_replied"),
+        ("Converted", "total_converted"),
+    ):
+        counts = []
+        for spec in found.experiment.variants:
+            of = found.counts_of(spec.variant_group)
+            if of.is_holdout and column != "total_converted":
+                continue
+            people = getattr(of, column)
+            base = (of.assigned or 0) if column == "total_sent" else of.base
+            share = 100 * people / base if base else None
+            counts.append((looks[spec.variant_group], people, share))
+        if column == "total_sent" or any(people for _, people, _ in counts):
+            stages.append(charts.Stage(name, counts))
+    return _Picture(
+        "Funnel per variant",
+        "Unique people; percent of those sent (sent: of those assigned; held out: of those"
+        " assigned). Stages nobody reached are left out.",
+        charts.funnel(stages),
+    )
+
+
+def _body(found: SplitResults, figures: ReportFigures, pictures: Sequence[_Picture]) -> str:
+    badge, tone = STATES.get(found.state, (found.state, "open"))
+    experiment = found.experiment
+    ran = ((experiment.ended_at or found.as_of) - experiment.started_at).total_seconds() / 3600
+    told = warnings(found)
+    facts = [
+        ("What would change it", found.would_change()),
+        ("How long it may still take", remaining(found)),
+        (
+            "Run time",
+            f"{duration(max(0.0, ran))}, from {_moment(experiment.started_at)}"
+            + (f" to {_moment(experiment.ended_at)}" if experiment.ended_at else ""),
+        ),
+    ]
+    listed = "".join(f"<dt>{name}</dt><dd>{escape(words)}</dd>" for name, words in facts)
+    figures_html = "".join(
+        f"<figure><h3>{escape(p.title)}</h3>{p.svg}<figcaption>{escape(p.caption)}</figcaption>"
+        "</figure>"
+        for p in pictures
+    )
+    parts = [
+        f"<header><p class=where>A/B test {experiment.test_number} at the split"
+        f" <b>{escape(_split(found))}</b></p><h1>{escape(found.campaign.name)}</h1></header>",
+        f"<section class='verdict {tone}'><p class=badge>{escape(badge)}</p>"
+        f"<p class=sentence>{escape(found.explanation())}</p><dl>{listed}</dl></section>",
+    ]
+    if told:
+        items = "".join(f"<li>{escape(words)}</li>" for words in told)
+        parts.append(f"<section class=warnings><h2>Beware</h2><ul>{items}</ul></section>")
+    parts.append(f"<section class=pictures>{figures_html}</section>")
+    for title, table in (
+        ("Figures", variants_table(found, figures)),
+        ("Variant against variant", pairs_table(found, figures)),
+        ("Over the holdout", lifts_table(found)),
+        ("How it is judged", judged_by_table(found)),
+    ):
+        if table:
+            parts.append(f"<section><h2>{title}</h2>{table}</section>")
+    return f"<article>{''.join(parts)}</article>"
+
+
+def _split(found: SplitResults) -> str:
+    return found.experiment.split_node_id
+
+
+def _moment(at: datetime) -> str:
+    return at.strftime("%-d %b %Y, %H:%M %Z")
+
+
+STYLE = """
+:root{color-scheme:light;--ink:#1d2733;--faint:#5b6875;--rule:#dfe4ea;--paper:#fff;--ground:#f4f6f8}
+*{box-sizing:border-box}
+body{margin:0;background:var(--ground);color:var(--ink);
+font:16px/1.5 system-ui,-apple-system,'Segoe UI','Helvetica Neue',Arial,sans-serif}
+main{max-width:1080px;margin:0 auto;padding:20px 16px 40px}
+article+article{margin-top:48px;border-top:2px solid var(--rule);padding-top:28px}
+h1{font-size:1.6rem;line-height:1.2;margin:.1em 0 .6em;overflow-wrap:anywhere}
+h2{font-size:1.1rem;margin:0 0 .5em}
+h3{font-size:1rem;margin:0 0 .4em;overflow-wrap:anywhere}
+.where{margin:0;color:var(--faint);overflow-wrap:anywhere}
+section{background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:16px;margin:0 0 16px}
+.verdict{border-left:6px solid #7a8794}
+.verdict.good{border-left-color:#1b7f4d}.verdict.bad{border-left-color:#b3261e}
+.badge{margin:0;font-weight:600;color:var(--faint)}
+.good .badge{color:#1b7f4d}.bad .badge{color:#b3261e}
+.sentence{font-size:1.2rem;line-height:1.4;margin:.2em 0 .8em}
+dl{margin:0;display:grid;gap:2px 20px}
+dt{color:var(--faint);font-size:.875rem}dd{margin:0 0 .5em}
+.warnings{background:#fff8e6;border-color:#e8cf8a}
+ul{margin:0;padding-left:1.2em}li+li{margin-top:.4em}
+.pictures{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));
+background:none;border:0;padding:0}
+figure{margin:0;background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:14px;
+break-inside:avoid}
+figure svg{display:block;width:100%;height:auto}
+figcaption{color:var(--faint);font-size:.85rem;margin-top:.4em}
+.wide{overflow-x:auto}
+table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
+th,td{padding:6px 8px;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule)}
+thead th{vertical-align:bottom}
+th[scope=row]{text-align:left;font-weight:400;color:var(--faint)}
+tbody tr:last-child>*{border-bottom:0}
+small{display:block;color:var(--faint);font-weight:400}
+.list td,.list th{text-align:left}
+a{color:#0067a5}
+footer{color:var(--faint);font-size:.85rem}
+@media(min-width:700px){dl{grid-template-columns:repeat(3,1fr)}dt{grid-row:1}dd{grid-row:2}}
+@media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}
+section,figure{border-color:#bbb;break-inside:avoid}.pictures{grid-template-columns:1fr 1fr}
+.wide{overflow:visible}article+article{break-before:page;border:0}
+*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
+"""

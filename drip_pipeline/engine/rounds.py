@@ -1,0 +1,187 @@
+"""What every round of deliveries does, whatever the channel: lease through the last gate, hold or
+skip whom the gate stops, render, settle, enter in the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from time import sleep
+from typing import Any, Final, TypeVar
+from uuid import UUID, uuid4
+
+from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
+from drip_pipeline.db import deliveries as deliveries_db
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.deliveries import Quota
+from drip_pipeline.engine import graphs
+from drip_pipeline.engine.clock import MovingClock
+from drip_pipeline.engine.ledger import BatchEntry, RunContext, places
+from drip_pipeline.engine.outlets import Outlet
+from drip_pipeline.engine.render import MessageSettings, render
+from drip_pipeline.engine.settle import Delivered, SettlePolicy, settle_results, settle_skipped
+from drip_pipeline.errors import (
+    Conflict,
+    DatabaseUnavailable,
+    DripError,
+    TemplateError,
+    VersionNotFound,
+)
+
+LEASE_SECONDS: Final = 300.0
+HOLD_SECONDS: Final = 300.0
+_SETTLING_TRIES: Final = 6
+_FIRST_PAUSE_SECONDS: Final = 0.1
+
+Result = TypeVar("Result")
+
+
+class Round:
+    """One group of deliveries of one channel, from the lease to the ledger."""
+
+    def __init__(
+        self,
+        database: Database,
+        channel: str,
+        settings: MessageSettings,
+        clock: MovingClock,
+        context: RunContext,
+    ) -> None:
+        self.database = database
+        self.channel = channel
+        self.now = clock.now()
+        self._clock = clock
+        self._settings = settings
+        self._context = context
+        self._entry = BatchEntry.begin(uuid4(), "deliver", self.now, context)
+        self.leased: list[dict[str, Any]] = []
+
+    @property
+    def batch_id(self) -> UUID:
+        """The round's row in the ledger."""
+        return self._entry.batch_id
+
+    def free(self) -> list[dict[str, Any]]:
+        """Leased deliveries that the gate lets through."""
+        return [row for row in self.leased if row["gate"] is None]
+
+    def lease(self, connection: Connection, quotas: Sequence[Quota]) -> Delivered:
+        """Take deliveries; those that the gate stops are settled or put off at once."""
+        self.leased = deliveries_db.lease(connection, quotas, channel=self.channel, now=self.now)
+        paused = [row["id"] for row in self.leased if row["gate"] == "paused"]
+        if paused:
+            deliveries_db.hold(connection, paused, self.now + timedelta(seconds=HOLD_SECONDS))
+        stopped = [row for row in self.leased if row["gate"] not in (None, "paused")]
+        skipped: dict[str, int] = {}
+        if stopped:
+            skipped = settle_skipped(
+                connection, stopped, channel=self.channel, batch_id=self.batch_id, now=self.now
+            )
+        return Delivered(skipped=skipped, held=len(paused))
+
+    def render(
+        self, connection: Connection, outlet: Outlet | None = None
+    ) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
+        """The messages, and what could not be rendered. An outlet's own sender and headers win."""
+        settings = self._settings
+        if outlet is not None and outlet.sender:
+            settings = replace(settings, mail_from=outlet.sender)
+        messages: list[OutgoingMessage] = []
+        failures: list[DeliveryResult] = []
+        for row in self.free():
+            try:
+                version = graphs.version(connection, row["campaign_id"], row["campaign_version"])
+                message = render(row, version, settings, self.now)
+            except (TemplateError, VersionNotFound) as error:
+                failures.append(_unrenderable(row["id"], error))
+                continue
+            if outlet is not None and outlet.headers:
+                message = replace(message, headers={**message.headers, **outlet.headers})
+            messages.append(message)
+        return messages, failures
+
+    def settle(
+        self,
+        connection: Connection,
+        results: Sequence[DeliveryResult],
+        policy: SettlePolicy | None = None,
+    ) -> Delivered:
+        """Write down what the channel said, and carry the people on."""
+        return settle_results(
+            connection,
+            self.leased,
+            results,
+            channel=self.channel,
+            batch_id=self.batch_id,
+            now=self._clock.now() if policy is not None else self.now,
+            policy=policy or SettlePolicy(),
+        )
+
+    def enter(self, connection: Connection, done: Delivered) -> None:
+        """The ledger's row, in the transaction that settles."""
+        if done.total():
+            self._entry.committed(connection, done.sizes(), self.places())
+
+    def failed(self, error: DripError) -> None:
+        """The ledger's row of a round that failed."""
+        self._entry.failed(self.database, str(error), self.places())
+
+    def places(self) -> list[dict[str, Any]]:
+        """Where the deliveries of this round belong."""
+        return places(
+            (row["campaign_id"], row["campaign_version"], row["node_id"]) for row in self.leased
+        )
+
+
+def surely(act: Callable[[], Result]) -> Result:
+    """Do what must not be lost, again if another transaction or a broken connection is in the way:
+    messages that went out and are not settled would be in doubt."""
+    for attempt in range(_SETTLING_TRIES - 1):
+        try:
+            return act()
+        except (Conflict, DatabaseUnavailable):
+            sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
+    return act()
+
+
+def keep_recorded(
+    connection: Connection,
+    rows: Iterable[dict[str, Any]],
+    messages: Sequence[OutgoingMessage],
+    now: datetime,
+) -> None:
+    """Keep messages that are recorded and not sent."""
+    row_of = {row["id"]: row for row in rows}
+    deliveries_db.record(
+        connection,
+        (recorded(row_of[message.delivery_id], message, now) for message in messages),
+    )
+
+
+def recorded(row: dict[str, Any], message: OutgoingMessage, now: datetime) -> tuple[Any, ...]:
+    """A row of recorded_messages."""
+    return (
+        message.delivery_id,
+        row["workspace_id"],
+        row["campaign_id"],
+        row["enrollment_id"],
+        row["node_id"],
+        message.channel,
+        message.recipient,
+        message.subject or None,
+        message.preheader,
+        message.text or None,
+        message.html,
+        dict(message.payload) if message.payload else None,
+        now,
+    )
+
+
+def _unrenderable(delivery_id: UUID, error: DripError) -> DeliveryResult:
+    return DeliveryResult(
+        delivery_id=delivery_id,
+        outcome=Outcome.REJECTED,
+        error_code="render_failed",
+        error=str(error),
+    )

@@ -1,0 +1,61 @@
+"""What the assets of experiments show: how many tests were judged, the table of results, decisions
+taken. Figures come from the verbs and the tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+
+from drip_pipeline.db import cockpit as cockpit_db
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.decide import Decision
+from drip_pipeline.engine.judge import JudgeReport
+from drip_pipeline.experiments import explain
+from drip_pipeline.orchestration.metadata import MOST_ROWS, table
+
+
+def judged_metadata(database: Database, report: JudgeReport) -> dict[str, Any]:
+    """Counts, the verdicts in words, the table of results, and tests that cannot be read."""
+    with database.transaction(is_read_only=True) as connection:
+        rows = cockpit_db.ab_results_preview(connection, limit=MOST_ROWS)
+        totals = cockpit_db.rows_of_experiments(connection)
+    metadata: dict[str, Any] = {
+        "dagster/row_count": totals["results"],
+        "tests_judged": len(report.judged),
+        "tests_counted": report.counted,
+        "new_evaluations": report.evaluations,
+        "preview": table(rows),
+        "verdicts": table(
+            {
+                "split": one.experiment.split_node_id,
+                "state": one.verdict.state.value,
+                "verdict": explain(one.verdict),
+            }
+            for one in report.judged
+        ),
+    }
+    if report.faults:
+        metadata["unreadable_tests"] = table(
+            {"test": str(test_id), "fault": fault} for test_id, fault in report.faults.items()
+        )
+    return metadata
+
+
+def decided_metadata(database: Database, taken: list[Decision]) -> dict[str, Any]:
+    """Decisions taken now, and the latest of all."""
+    with database.transaction(is_read_only=True) as connection:
+        latest = cockpit_db.decisions_preview(connection, limit=MOST_ROWS)
+        totals = cockpit_db.rows_of_experiments(connection)
+    return {
+        "dagster/row_count": totals["decisions"],
+        "decisions_taken": len(taken),
+        "tests_running": totals["running"],
+        "preview": table(latest),
+    }
+
+
+def seconds(value: float) -> dg.FloatMetadataValue:
+    """A duration."""
+    return dg.MetadataValue.float(round(value, 3))

@@ -1,0 +1,43 @@
+"""The minute job: plan → batches → deliver per channel → reconcile. Its order and tags stand here,
+its ops in `minute_ops.py`; when it starts, `sensors/due_work.py` decides.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dagster as dg
+
+from drip_pipeline.orchestration.minute_ops import (
+    BACKLOG,
+    CHANNELS,
+    advance_batch,
+    deliver_op,
+    plan,
+    reconcile,
+)
+
+KIND_TAG: Final = "drip/kind"
+ENGINE_KIND: Final = "engine"
+# Dagster ends a run that takes longer. A worker that was killed leaves its run "started", and that
+# would keep the next ones waiting; the people it had claimed were due again at once.
+MAX_RUNTIME_SECONDS: Final = 120
+
+_DELIVER_OPS: Final = {channel: deliver_op(channel) for channel in CHANNELS}
+
+
+@dg.job(
+    tags={KIND_TAG: ENGINE_KIND, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    description="Advance everybody who is due and hand over what is to be sent, until nothing is "
+    "due or the time is over. A batch that fails stops no other; re-execution from failure repeats "
+    "just those that failed. Safe beside `drip run` and beside itself: nobody is moved twice.",
+)
+def run_due_workflows() -> None:
+    """Plan, advance in batches, deliver, reconcile."""
+    planned: Any = plan()
+    advanced = planned.batches.map(lambda batch: advance_batch(start=batch)).collect()
+    delivered = []
+    for channel, op in _DELIVER_OPS.items():
+        op.alias(f"{channel}{BACKLOG}")(start=planned.backlog)
+        delivered.append(op(start=advanced))
+    reconcile(start=delivered)

@@ -1,0 +1,115 @@
+"""What the minute job says of itself: on each step, in its log, and on the assets that it keeps up
+to date. Figures come from the verbs; nothing is counted here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dagster as dg
+
+from drip_pipeline.engine.run_account import RunAccount
+from drip_pipeline.engine.settle import Delivered
+from drip_pipeline.engine.shares import Plan, ShareReport
+from drip_pipeline.orchestration.metadata import counts, sentence, table
+
+EVENT_LOG: Final = dg.AssetKey("campaign_events")
+MESSAGE_OUTCOMES: Final = dg.AssetKey("message_outcomes")
+BATCH_LEDGER: Final = dg.AssetKey("batch_ledger")
+
+
+def plan_told(planned: Plan) -> str:
+    """What there is to do, in one line."""
+    rescued = planned.rescued
+    put_right = {
+        "leases of dead senders ended": rescued.in_doubt,
+        "messages settled as sent in doubt": rescued.assumed_sent,
+        "people resumed": rescued.resumed,
+    }
+    found = sentence({name: count for name, count in put_right.items() if count})
+    return (
+        f"{planned.due_people:,} people due, parted into {len(planned.shares)} batches; "
+        f"{planned.due_messages:,} messages due; put right first: {found}"
+    )
+
+
+def share_metadata(done: ShareReport) -> dict[str, Any]:
+    """The figures of an advanced share."""
+    left = "nothing is due any more" if done.is_done else "the time was over; the rest stays due"
+    return {
+        "people": done.people,
+        "transactions": done.batches,
+        "outcome": counts(done.moved, "status", "people"),
+        "end": left,
+    }
+
+
+def delivered_metadata(done: Delivered) -> dict[str, Any]:
+    """The figures of a round of deliveries."""
+    return {"messages": done.total(), "outcome": counts(done.sizes(), "outcome", "messages")}
+
+
+def summary_metadata(account: RunAccount) -> dict[str, Any]:
+    """The figures of a whole run."""
+    return {
+        "people_advanced": account.advanced,
+        "people_by_status": counts(account.moved, "status", "people"),
+        "messages": counts(account.messages, "outcome", "messages"),
+        "still_due": int(account.left["due_states"]) + int(account.left["due_deliveries"]),
+        "failed_batches": account.failed,
+        "unaccounted_people": account.unaccounted,
+    }
+
+
+def warn_of(context: dg.OpExecutionContext, account: RunAccount) -> None:
+    """Say in the run's log what an operator should look at."""
+    for channel, messages in account.without_channel.items():
+        context.log.warning(
+            "%d %s messages are due and no such channel is set up: see `drip doctor`",
+            messages,
+            channel,
+        )
+
+
+def log_materialisations(context: dg.OpExecutionContext, account: RunAccount) -> None:
+    """Report the tables that the run wrote to. They are kept up to date by batches, not by a step
+    of their own, and a report costs no run.
+    """
+    if not account.batches:
+        return
+    context.log_event(
+        dg.AssetMaterialization(
+            EVENT_LOG,
+            description="Events logged at the times the run worked at.",
+            metadata={
+                "events": sum(account.events.values()),
+                "by_type": counts(account.events, "event_type", "events"),
+            },
+        )
+    )
+    if account.messages:
+        context.log_event(
+            dg.AssetMaterialization(
+                MESSAGE_OUTCOMES,
+                description="Messages of this run; provider events change them later.",
+                metadata={
+                    "messages_sent": account.messages.get("sent", 0),
+                    "by_outcome": counts(account.messages, "outcome", "messages"),
+                },
+            )
+        )
+    context.log_event(
+        dg.AssetMaterialization(
+            BATCH_LEDGER,
+            description="Batches of this run.",
+            metadata={
+                "batches": len(account.batches),
+                "failed": account.failed,
+                "duration_seconds": sum(b["duration_ms"] for b in account.batches) / 1000,
+                "preview": table(account.batches, _BATCH_COLUMNS),
+            },
+        )
+    )
+
+
+_BATCH_COLUMNS: Final = ("kind", "outcome", "step_key", "size", "duration_ms", "error")

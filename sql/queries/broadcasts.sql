@@ -1,0 +1,71 @@
+-- name: open_broadcasts
+-- Posts for everybody that the first people have reached; whoever comes later finds them there.
+INSERT INTO campaign_broadcasts (
+    id, workspace_id, campaign_id, campaign_version, node_id, step_id, schedule_time, due_at, created_at
+)
+SELECT
+    r.id, r.workspace_id, r.campaign_id, r.campaign_version, r.node_id, r.step_id, r.schedule_time, r.due_at,
+    CAST(%(now)s AS timestamptz)
+FROM unnest(
+    CAST(%(ids)s AS uuid []), CAST(%(workspace_ids)s AS uuid []), CAST(%(campaign_ids)s AS uuid []),
+    CAST(%(versions)s AS integer []), CAST(%(node_ids)s AS text []), CAST(%(step_ids)s AS uuid []),
+    CAST(%(schedule_times)s AS timestamptz []), CAST(%(due_at)s AS timestamptz [])
+) AS r (id, workspace_id, campaign_id, campaign_version, node_id, step_id, schedule_time, due_at)
+ON CONFLICT DO NOTHING;
+
+-- name: lock_broadcasts
+-- These posts as they stand, locked in the order of ids.
+SELECT b.*
+FROM campaign_broadcasts b
+WHERE b.id = ANY(CAST(%(ids)s AS uuid []))
+ORDER BY b.id
+FOR UPDATE;
+
+-- name: claim_broadcast
+-- A post about to be handed over: in doubt if the process dies now.
+UPDATE campaign_broadcasts b
+SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz), attempts = b.attempts + 1,
+    outlet = CAST(%(outlet)s AS text), retry_until = coalesce(b.retry_until, CAST(%(retry_until)s AS timestamptz))
+WHERE b.id = CAST(%(id)s AS uuid) AND b.status = 'pending';
+
+-- name: reopen_broadcast
+-- A post that failed for good is tried anew for people who come, or were requeued, afterwards.
+UPDATE campaign_broadcasts b
+SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, retry_until = NULL
+WHERE b.id = CAST(%(id)s AS uuid) AND b.status = 'failed';
+
+-- name: settle_broadcast
+-- What became of handing over a post.
+UPDATE campaign_broadcasts b
+SET status = CAST(%(status)s AS text),
+    due_at = CAST(%(due_at)s AS timestamptz),
+    leased_until = CAST(%(grace_until)s AS timestamptz),
+    certainty = CAST(%(certainty)s AS text),
+    provider_message_id = coalesce(CAST(%(provider_message_id)s AS text), b.provider_message_id),
+    details = b.details || coalesce(CAST(%(details)s AS jsonb), '{}'),
+    error_code = CAST(%(error_code)s AS text),
+    last_error = CAST(%(error)s AS text),
+    settled_at = CASE WHEN CAST(%(status)s AS text) IN ('sent', 'failed') THEN CAST(%(now)s AS timestamptz) END
+WHERE b.id = CAST(%(id)s AS uuid) AND b.status IN ('pending', 'sending', 'unknown');
+
+-- name: rescue_broadcasts
+-- Posts whose sender died: due again while the provider still recognises a repetition, else in doubt; and posts in doubt
+-- for longer than the grace time, which count as out.
+UPDATE campaign_broadcasts b
+SET status = CASE
+        WHEN b.status = 'unknown' THEN 'sent'
+        WHEN b.retry_until > CAST(%(now)s AS timestamptz) THEN 'pending'
+        ELSE 'unknown'
+    END,
+    due_at = CASE
+        WHEN b.status = 'sending' AND b.retry_until > CAST(%(now)s AS timestamptz) THEN CAST(%(now)s AS timestamptz)
+    END,
+    leased_until = CASE
+        WHEN b.status = 'sending' AND coalesce(b.retry_until <= CAST(%(now)s AS timestamptz), true)
+            THEN b.leased_until + make_interval(secs => CAST(%(grace_seconds)s AS double precision))
+    END,
+    certainty = CASE b.status WHEN 'unknown' THEN 'unknown' ELSE b.certainty END,
+    settled_at = CASE b.status WHEN 'unknown' THEN CAST(%(now)s AS timestamptz) END,
+    error_code = 'in_doubt',
+    last_error = CASE b.status WHEN 'sending' THEN 'the sender stopped before settling' ELSE b.last_error END
+WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz);
