@@ -72,6 +72,10 @@ def _text(_name: str, value: str) -> str:
     return value
 
 
+def _words(_name: str, value: str) -> tuple[str, ...]:
+    return tuple(word for word in value.replace(",", " ").split() if word)
+
+
 def _secret(_name: str, value: str) -> Secret:
     return Secret(value)
 
@@ -221,6 +225,26 @@ SETTINGS: tuple[Setting, ...] = (
         is_secret=True,
     ),
     Setting(
+        "DRIP_WEBHOOK_SECRET",
+        "webhook_secret",
+        "none: webhooks are not signed",
+        "text",
+        "Signs the calls of webhook steps whose workspace has no webhook channel of its own "
+        "(Standard Webhooks: whsec_ and base64). Receivers check it.",
+        _secret,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_WEBHOOK_ALLOW",
+        "webhook_allow",
+        "none: internal addresses and unusual ports are not called",
+        "hosts, separated by commas",
+        "Internal hosts that campaigns may call all the same: names, addresses or networks, with "
+        "a port or for any (hooks.internal:8080, 10.1.0.0/16). Whoever may publish campaigns can "
+        "then reach them.",
+        _words,
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -245,6 +269,8 @@ class Settings:
     mail_from: str = "Drip <drip@example.com>"
     public_url: str = "http://localhost:8080"
     secret_key: Secret | None = None
+    webhook_secret: Secret | None = None
+    webhook_allow: tuple[str, ...] = ()
     log_level: str = "info"
 
     @classmethod

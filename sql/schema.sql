@@ -49,7 +49,6 @@ CREATE TABLE campaign_ab_test_changes (
     campaign_id uuid NOT NULL,
     CONSTRAINT campaign_ab_test_changes_pkey PRIMARY KEY (id)
 );
-ALTER TABLE campaign_ab_test_changes ENABLE ROW LEVEL SECURITY;
 
 CREATE TABLE campaign_ab_test_results (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -693,4 +692,5 @@ CREATE TABLE workspaces (
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
 -- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
+-- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE

@@ -22,6 +22,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "db": LazyCommand(
         "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
     ),
+    "demo": LazyCommand(
+        "drip_pipeline.cli.demo:demo", "See the engine at work on made-up people."
+    ),
     "doctor": LazyCommand(
         "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
     ),

@@ -41,7 +41,7 @@ def results(invocation: Invocation, campaign: str, now: datetime) -> Answer:
     from drip_pipeline.engine.ab_results_json import as_json
 
     found = campaign_results(invocation.database, campaign, now=now)
-    return Answer(as_json(found), _shown(found))
+    return Answer(as_json(found), results_shown(found))
 
 
 @command(ab)
@@ -148,7 +148,8 @@ def evaluate(_invocation: Invocation, file: Path) -> Answer:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def _shown(found: list[SplitResults]) -> Any:
+def results_shown(found: list[SplitResults]) -> Any:
+    """Tests as they are shown on a terminal."""
     from rich.console import Group
     from rich.text import Text
 

@@ -42,9 +42,13 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def stage(connection: Connection, lines: Iterable[str]) -> None:
-    """Begin a slice: wait for any other ingester, and load these lines of `copy_line`."""
+def lock(connection: Connection) -> None:
+    """Wait until nobody else takes events in, and be the one until the transaction ends."""
     queries.run(connection, "lock_ingestion", lock_key=LOCK_KEY)
+
+
+def stage(connection: Connection, lines: Iterable[str]) -> None:
+    """Begin a slice: load these lines of `copy_line`."""
     queries.run(connection, "create_staging")
     queries.run(connection, "create_arrivals")
     with translated_errors(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:

@@ -59,7 +59,7 @@ def play(
     people_file = settings.home / "demo" / "people.csv"
     people_file.parent.mkdir(parents=True, exist_ok=True)
     people = write_people(people_file)
-    report = import_contacts(database, people_file, now=began_at, workspace=WORKSPACE)
+    import_contacts(database, people_file, now=began_at, workspace=WORKSPACE)
     tell(f"imported {people:,} made-up people")
     played = Played(workspace_id, began_at, began_at)
     for file in CAMPAIGN_FILES:
@@ -73,7 +73,6 @@ def play(
         assert done.campaign_id is not None
         played.campaigns[done.name] = done.campaign_id
     tell(f"published {', '.join(repr(name) for name in played.campaigns)}")
-    del report
     _Days(database, cockpit, played, tell).pass_by()
     return played
 

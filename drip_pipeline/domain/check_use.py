@@ -27,7 +27,7 @@ def use_problems(
     draft: Draft, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
 ) -> list[Problem]:
     """Everything that does not fit the place where the campaign is to run."""
-    problems = _campaign_problems(draft)
+    problems = [*_campaign_problems(draft), *_legacy_problems(draft)]
     known_fields = (
         KNOWN_VARIABLES
         | known_custom_fields
@@ -94,6 +94,25 @@ def _campaign_problems(draft: Draft) -> list[Problem]:
         if zone is not None and not _is_zone(zone)
     ]
     return problems
+
+
+def _legacy_problems(draft: Draft) -> list[Problem]:
+    """Columns of campaigns made before the specification that nothing here acts upon."""
+    advice = {
+        "cta": "put the link into the body",
+        "conditional_logic": "draw a condition node",
+    }
+    return [
+        Problem(
+            node_id,
+            "legacy_column_ignored",
+            f"{column} is kept but not carried out; {what}",
+            "warning",
+        )
+        for node_id, step in draft.steps.items()
+        for column, what in advice.items()
+        if getattr(step, column)
+    ]
 
 
 def _is_zone(name: str) -> bool:

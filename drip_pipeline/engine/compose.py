@@ -7,24 +7,26 @@ from typing import Final
 
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
+from drip_pipeline.db.channels import MESSAGE_CATEGORIES
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.render import MessageSettings
+from drip_pipeline.engine.sending import sending_channels
 from drip_pipeline.engine.tick import Engine
-from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import Settings
 
-AVAILABLE_CHANNELS: Final = frozenset({"email"})
-"""Channels that a campaign may be published for."""
+AVAILABLE_CHANNELS: Final = frozenset(MESSAGE_CATEGORIES)
+"""Channels that steps may use; whether one is set up for a workspace, publishing checks step by
+step (channel_checks.py)."""
 
 
 def engine_from(
     settings: Settings, database: Database, *, shard: int = 0, shards: int = 1
 ) -> Engine:
-    """The engine of these settings. Raises SettingsError when something that sending needs is not
-    set."""
+    """The engine of these settings. A channel that is not set up says so when something is due for
+    it, and its deliveries stay due."""
     return Engine(
         database=database,
-        channels={name: _channel(name, settings) for name in sorted(AVAILABLE_CHANNELS)},
+        channels=_channels(settings),
         messages=MessageSettings(settings.mail_from, settings.public_url, settings.signing_key()),
         batch_size=settings.batch_size,
         shard=shard,
@@ -39,19 +41,10 @@ def close(engine: Engine) -> None:
     engine.database.close()
 
 
-def _channel(name: str, settings: Settings) -> Channel:
+def _channels(settings: Settings) -> dict[str, Channel]:
     if settings.delivery == "record":
-        return RecorderChannel(name, _kept_by_the_engine)
-    from drip_pipeline.channels.email_smtp import SmtpChannel
-    from drip_pipeline.channels.smtp_server import parse_smtp_url
-
-    if settings.smtp_url is None:
-        raise SettingsError(
-            "DRIP_SMTP_URL",
-            "is not set, and DRIP_DELIVERY is `send`",
-            hint="Set it to the mail relay, or DRIP_DELIVERY to `record`.",
-        )
-    return SmtpChannel(parse_smtp_url(settings.smtp_url.reveal()), settings.mail_from)
+        return {name: RecorderChannel(name, _kept_by_the_engine) for name in AVAILABLE_CHANNELS}
+    return sending_channels(settings)
 
 
 def _kept_by_the_engine(_messages: object) -> None:

@@ -141,7 +141,7 @@ class RowReader:
             _score(_at(texts, self._score)),
             _status(_at(texts, self._status)),
             self._tag_list(cells, texts),
-            orjson.dumps(self._fields(cells, texts), default=str).decode(),
+            _json(self._fields(cells, texts)),
             _moment(_at(texts, self._last_interaction)),
             _yes(_at(texts, self._unsubscribed)),
         )
@@ -164,6 +164,7 @@ class RowReader:
             listed = [str(tag) for tag in given if tag is not None]
         else:
             listed = (texts[self._tags] or "").split(",")
+        _refuse_unstorable(listed)
         return list(dict.fromkeys(tag.strip() for tag in listed if tag.strip())) or None
 
     def _fields(self, cells: Sequence[Any], texts: Sequence[str | None]) -> dict[str, Any]:
@@ -209,6 +210,25 @@ def _value(cell: Any) -> Any:
     if isinstance(cell, float) and not math.isfinite(cell):
         return None
     return cell
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    try:
+        text = orjson.dumps(fields, default=str).decode()
+    except (TypeError, ValueError):  # an integer of more than 64 bits, for one
+        raise Rejected("invalid_value") from None
+    if "\\u0000" in text and _holds_nul(fields):
+        raise Rejected("not_utf8")
+    return text
+
+
+def _holds_nul(value: Any) -> bool:
+    """JSON may say NUL and PostgreSQL cannot store it."""
+    if isinstance(value, Mapping):
+        return any(_holds_nul(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nul, value))
+    return "\0" in str(value)
 
 
 def _refuse_unstorable(texts: Sequence[str | None]) -> None:

@@ -70,24 +70,6 @@ def deliver_due(
     return total
 
 
-def deliver_batch(
-    database: Database,
-    channel: Channel,
-    *,
-    settings: MessageSettings,
-    now: datetime,
-    batch_size: int,
-    context: RunContext = NO_RUN,
-) -> Delivered:
-    """One round: up to `batch_size` due messages of this channel; a sending channel takes a small
-    group at once.
-
-    Nothing due gives an empty result. Raises the DripError that made the round fail, after entering
-    it in the ledger.
-    """
-    return _Dispatch(database, channel, settings, now, batch_size, context, 1).round()
-
-
 class _Dispatch:
     """One call's work, shared by its workers."""
 

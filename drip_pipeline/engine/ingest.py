@@ -283,6 +283,8 @@ class _Run:
         moved = Moved()
         if batch.rows:
             events_db.stage(connection, map(copy_line, batch.rows))
+            # Here and not earlier: staging needs nobody's leave.
+            events_db.lock(connection)
             batch_id = uuid4()
             unresolved, settled = self._resolve(connection, batch, batch_id)
             misfits += unresolved

@@ -4,24 +4,19 @@ it, the minute job does the same in ops."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
-from typing import Final
 
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.deliver import deliver_batch
+from drip_pipeline.engine.deliver import deliver_due
 from drip_pipeline.engine.ledger import NO_RUN, RunContext
 from drip_pipeline.engine.render import MessageSettings
 from drip_pipeline.engine.rescue import Rescued, rescue
 from drip_pipeline.engine.settle import Delivered
-
-SENDING_WORKERS: Final = 4
-"""Threads that hand messages to one provider; each has at most MAX_IN_DOUBT of them on the way."""
 
 Progress = Callable[[str], None]
 
@@ -139,30 +134,15 @@ def deliver_channel(
 ) -> Delivered:
     """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the
     monotonic clock."""
-
-    def work(_worker: int) -> Delivered:
-        done = Delivered()
-        while not _is_over(ends_at):
-            latest = deliver_batch(
-                engine.database,
-                channel,
-                settings=engine.messages,
-                now=now,
-                batch_size=engine.batch_size,
-                context=context,
-            )
-            if not latest.total():
-                break
-            done += latest
-        return done
-
-    if channel.capabilities.is_recorder:
-        return work(0)
-    total = Delivered()
-    with ThreadPoolExecutor(SENDING_WORKERS, thread_name_prefix=f"deliver-{channel.name}") as pool:
-        for done in pool.map(work, range(SENDING_WORKERS)):
-            total += done
-    return total
+    return deliver_due(
+        engine.database,
+        channel,
+        settings=engine.messages,
+        now=now,
+        batch_size=engine.batch_size,
+        ends_at=ends_at,
+        context=context,
+    )
 
 
 def _is_over(ends_at: float | None) -> bool:

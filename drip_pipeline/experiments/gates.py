@@ -52,7 +52,10 @@ def shortfall_of(test: ABTest, found: Comparison, progress: Progress) -> Reason 
             return Reason.RUNTIME_UNKNOWN
         if progress.runtime_hours < progress.needed_hours:
             return Reason.RUNTIME_TOO_SHORT
-    fixed = test.config.decision_method is DecisionMethod.FIXED_HORIZON
-    if fixed and not found.plan_complete:
-        return Reason.BEFORE_HORIZON
     return None
+
+
+def is_before_horizon(test: ABTest, found: Comparison) -> bool:
+    """A fixed horizon decides nothing before its one look; only the maximum duration may end it."""
+    is_fixed = test.config.decision_method is DecisionMethod.FIXED_HORIZON
+    return is_fixed and not found.plan_complete

@@ -19,7 +19,12 @@ from drip_pipeline.experiments.counts import (
     SrmHold,
     VariantCounts,
 )
-from drip_pipeline.experiments.gates import is_exhausted, progress_of, shortfall_of
+from drip_pipeline.experiments.gates import (
+    is_before_horizon,
+    is_exhausted,
+    progress_of,
+    shortfall_of,
+)
 from drip_pipeline.experiments.leader import Standing
 from drip_pipeline.experiments.metrics import GUARDRAILS, Metric, engagement_score_pct, rate_pct
 from drip_pipeline.experiments.states import Facts, next_state
@@ -65,6 +70,7 @@ def weigh(evidence: Evidence) -> Verdict:
     significant = _significant(test, found, progress, confidence)
     lead_is_significant = leader is not None and significant[leader]
     beats_all = lead_is_significant and _lead_exceeds_minimum(test, found.pairs, leader)
+    too_early = is_before_horizon(test, found)
     worse = [g for g in evidence.guardrails if g.is_worse]
     state, reason = next_state(
         Facts(
@@ -74,9 +80,13 @@ def weigh(evidence: Evidence) -> Verdict:
             leader_beats_all=beats_all,
             guardrail=GUARDRAILS[worse[0].guardrail].worse if worse else None,
             auto_select_winner=test.config.auto_select_winner,
-            equivalent=_equivalent(test, found.pairs),
+            equivalent=not too_early and _equivalent(test, found.pairs),
             exhausted=is_exhausted(test, found),
-            waiting_for=_waiting_for(found, leader, lead_is_significant),
+            waiting_for=(
+                Reason.BEFORE_HORIZON
+                if too_early
+                else _waiting_for(found, leader, lead_is_significant)
+            ),
         )
     )
     winner = leader if reason is Reason.LEADER_BEATS_ALL else None

@@ -45,7 +45,7 @@ class PlanConfig(dg.Config):
 
 @dg.op(
     out={
-        "batches": dg.DynamicOut(dg.Nothing, is_required=False),
+        "batches": dg.DynamicOut(dg.Nothing),
         "backlog": dg.Out(dg.Nothing, is_required=False),
     },
     retry_policy=RETRY_POLICY,

@@ -1,5 +1,5 @@
 -- The specification's new columns on existing tables. Adding is idempotent: a database on which the specification's own
--- migration ran keeps its columns and data, and only what contradicts the decisions is changed.
+-- migration ran keeps its columns and data, and only what this schema cannot do with is changed.
 
 ALTER TABLE drip_campaigns
     ADD COLUMN IF NOT EXISTS campaign_type text DEFAULT 'linear',

@@ -295,9 +295,12 @@ CREATE TABLE IF NOT EXISTS campaign_ab_evaluations (
     counts_hash text NOT NULL,
     config_hash text NOT NULL,
     engine_version text NOT NULL,
-    run_id text
+    run_id text,
+    -- The latest evaluation is the one written last, also on a clock that stands still or is set back.
+    ordinal bigint GENERATED ALWAYS AS IDENTITY
 );
-CREATE INDEX IF NOT EXISTS campaign_ab_evaluations_test ON campaign_ab_evaluations (ab_test_id, evaluated_at);
+-- Serves finding the latest evaluations of a test.
+CREATE INDEX IF NOT EXISTS campaign_ab_evaluations_test ON campaign_ab_evaluations (ab_test_id, ordinal);
 
 -- One decision per test: the first one wins.
 CREATE TABLE IF NOT EXISTS campaign_ab_decisions (

@@ -23,12 +23,6 @@ ALTER TABLE campaign_ab_tests
     ADD COLUMN IF NOT EXISTS inner_nodes jsonb,
     ADD COLUMN IF NOT EXISTS inner_nodes_of integer[];
 
--- The latest evaluation is the one written last, also on a clock that stands still or is set back.
-ALTER TABLE campaign_ab_evaluations
-    ADD COLUMN IF NOT EXISTS ordinal bigint GENERATED ALWAYS AS IDENTITY;
-DROP INDEX IF EXISTS campaign_ab_evaluations_test;
-CREATE INDEX campaign_ab_evaluations_test ON campaign_ab_evaluations (ab_test_id, ordinal);
-
 -- Serves the minute's judging: the running tests among all that ever were.
 CREATE INDEX IF NOT EXISTS campaign_ab_tests_running ON campaign_ab_tests (campaign_id) WHERE status = 'running';
 
@@ -40,4 +34,5 @@ CREATE TABLE IF NOT EXISTS campaign_ab_test_changes (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     campaign_id uuid NOT NULL
 );
-ALTER TABLE campaign_ab_test_changes ENABLE ROW LEVEL SECURITY;
+
+SELECT drip_protect_table('campaign_ab_test_changes');

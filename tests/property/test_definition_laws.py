@@ -23,7 +23,7 @@ from tests.unit.domain.stored_rows import rows_of
 
 LAWS = settings(
     deadline=None,
-    max_examples=60,
+    max_examples=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -165,7 +165,7 @@ def mutate(file: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     return mutant
 
 
-@settings(LAWS, max_examples=400)
+@settings(LAWS, max_examples=150)
 @given(valid_files(), st.data())
 def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
     file: dict[str, Any], data: st.DataObject

@@ -113,15 +113,12 @@ def over_time(history: History, looks: dict[str, Look], noun: str) -> str:
     shown = {name: [(m.at, m.rates_pct.get(name)) for m in history.moments] for name in looks}
     values = [v for points in shown.values() for _, v in points if v is not None]
     low, high = _padded(min(values, default=0.0), max(values, default=1.0))
-    key_height = 18.0 * -(-len(looks) // 2)
+    key_height = _key_height(len(looks))
     picture = Picture(196 + key_height, f"{noun} of all so far, over time")
     x, y = _axes(picture, history, low, high, top=10 + key_height, bottom=166 + key_height)
-    for number, (name, points) in enumerate(shown.items()):
+    _key(picture, list(looks.values()))
+    for name, points in shown.items():
         drawn = looks[name]
-        column, row = number % 2, number // 2
-        left, base = MARGIN + column * WIDTH / 2, 14 + 18.0 * row
-        picture.line([(left, base - 4), (left + 22, base - 4)], drawn.colour, dash=drawn.dash)
-        picture.text(left + 28, base, shortened(drawn.name, 22))
         line = [(x(at.timestamp()), y(v)) for at, v in points if v is not None]
         if line:
             picture.line(line, drawn.colour, dash=drawn.dash)
@@ -175,32 +172,48 @@ def balance(shares: Sequence[Share]) -> str:
         told = f"{share.assigned:,} ({got:.2f} %)"
         if share.promised_pct is not None:
             told += f", promised {share.promised_pct:.2f} %"
-        picture.text(MARGIN, top - 5, shortened(share.look.name, 22))
-        picture.text(WIDTH - MARGIN, top - 5, told, anchor="end", colour=FAINT_INK, size=10.5)
+        picture.text(MARGIN, top - 5, shortened(share.look.name, 18))
+        picture.text(WIDTH - MARGIN, top - 5, told, anchor="end", colour=FAINT_INK, size=11)
         picture.box(MARGIN, top, x(got) - MARGIN, 12, share.look.colour)
         if share.promised_pct is not None:
             at = x(share.promised_pct)
-            picture.line([(at, top - 3), (at, top + 15)], INK, width=2)
+            picture.line([(at, top - 1), (at, top + 16)], INK, width=2)
     return picture.svg()
 
 
-def funnel(stages: Sequence[Stage]) -> str:
+def funnel(stages: Sequence[Stage], looks: Sequence[Look]) -> str:
     """People at each stage, a bar per variant, over the base of its rates."""
-    bar = 17.0
+    bar = 18.0
     heights = [22 + bar * len(stage.counts) for stage in stages]
-    picture = Picture(sum(heights) + 8, "people at each stage per variant")
-    x = Scale(0, 100, MARGIN, WIDTH - 130)
-    top = 0.0
+    top = _key_height(len(looks))
+    picture = Picture(top + sum(heights) + 8, "people at each stage per variant")
+    _key(picture, looks, is_line=False)
+    x = Scale(0, 100, MARGIN, WIDTH - 132)
     for stage, height in zip(stages, heights, strict=True):
         picture.text(MARGIN, top + 16, stage.name, is_bold=True)
         for number, (drawn, people, share) in enumerate(stage.counts):
             base = top + 22 + number * bar
-            picture.box(MARGIN, base, x(100) - MARGIN, bar - 5, BAND)
-            picture.box(MARGIN, base, max(1.0, x(share or 0) - MARGIN), bar - 5, drawn.colour)
+            picture.box(MARGIN, base, x(100) - MARGIN, bar - 6, BAND)
+            picture.box(MARGIN, base, max(1.0, x(share or 0) - MARGIN), bar - 6, drawn.colour)
             told = f"{people:,}" if share is None else f"{people:,} ({share:.2f} %)"
-            picture.text(x(100) + 6, base + bar - 7, told, size=10.5)
+            picture.text(x(100) + 6, base + bar - 7.5, told, size=11)
         top += height
     return picture.svg()
+
+
+def _key_height(count: int) -> float:
+    return 18.0 * -(-count // 2)
+
+
+def _key(picture: Picture, looks: Sequence[Look], *, is_line: bool = True) -> None:
+    """What is drawn how, two beside each other."""
+    for number, drawn in enumerate(looks):
+        left, base = MARGIN + (number % 2) * WIDTH / 2, 14 + 18.0 * (number // 2)
+        if is_line:
+            picture.line([(left, base - 4), (left + 22, base - 4)], drawn.colour, dash=drawn.dash)
+        else:
+            picture.box(left, base - 10, 22, 11, drawn.colour)
+        picture.text(left + 28, base, shortened(drawn.name, 21))
 
 
 def _axes(

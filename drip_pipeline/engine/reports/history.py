@@ -12,23 +12,25 @@ from typing import Any
 from drip_pipeline.db import experiments as experiments_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.engine.ab_results import SplitResults
-from drip_pipeline.experiments import ABTest, CohortCounts, Verdict, judge_many
+from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, judge_many
 
 MOST_STEPS = 48
+# The rate of a handful of people jumps about and would hide everything that comes after.
+FEWEST_SHOWN = 30
 MINUTE = 60
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 STEPS_SECONDS = (
-    MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR, DAY,
-    2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 91 * DAY, 364 * DAY,
+    MINUTE, 5 * MINUTE, 15 * MINUTE, 30 * MINUTE, HOUR, 2 * HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR,
+    DAY, 2 * DAY, 7 * DAY, 14 * DAY, 28 * DAY, 91 * DAY, 364 * DAY,
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """One point in time. `rates_pct`: by variant the cumulative winner metric, None before the
-    first contact. `lead_points`: the leader's lead over its closest rival; `needed_points`: what
-    would decide at that sample; both None where nothing can be compared.
+    """One point in time. `rates_pct`: by variant the cumulative winner metric, None while only a
+    few people count. `lead_points`: the leader's lead over its closest rival; `needed_points`:
+    what would decide at that sample; both None where nothing can be compared.
     """
 
     at: datetime
@@ -60,11 +62,16 @@ def history_of(connection: Connection, found: SplitResults, now: datetime) -> Hi
     steps = max(1, -(-int((ends_at - starts_at).total_seconds()) // step))
     tests = _tests(found.test, rows, steps)
     leader, rival = leading_pair(found.verdict)
+    final = {v.variant_group: (v.cohort.contacts if v.cohort else 0) for v in tests[-1].variants}
+    fewest = {name: min(FEWEST_SHOWN, count / 4) for name, count in final.items()}
     moments = []
     for position, verdict in enumerate(judge_many(tests)):
         lead, needed = _lead(verdict, leader, rival)
         at = min(ends_at, starts_at + timedelta(seconds=position * step))
-        rates = {v.variant_group: v.value_pct for v in verdict.variants}
+        rates = {
+            v.variant_group: v.value_pct if v.sample >= fewest[v.variant_group] else None
+            for v in verdict.variants
+        }
         moments.append(Moment(at, rates, lead, needed))
     return History(tuple(moments), leader, rival)
 
@@ -95,25 +102,21 @@ def _tests(test: ABTest, rows: Sequence[Mapping[str, Any]], steps: int) -> list[
             row = news.get((name, step))
             if row is not None:
                 sums[name] = _plus(sums[name], row)
-        variants = tuple(
-            replace(v, cohort=sums[v.variant_group], **_base(v.is_holdout, sums[v.variant_group]))
-            for v in test.variants
-        )
+        variants = tuple(_as_it_was(v, sums[v.variant_group]) for v in test.variants)
         found.append(replace(test, variants=variants, decided=None))
     return found
 
 
-def _base(is_holdout: bool, cohort: CohortCounts) -> dict[str, int]:
-    """Totals that go with a cohort of the past: no more than its people were there."""
-    sent = 0 if is_holdout else cohort.contacts
-    nothing = dict.fromkeys(
-        (
-            "total_delivered", "total_opened", "total_clicked", "total_replied", "total_converted",
-            "total_unsubscribed", "total_bounced", "total_complained",
-        ),
-        0,
-    )  # fmt: skip
-    return nothing | {"total_sent": sent, "assigned": cohort.contacts}
+def _as_it_was(variant: VariantCounts, cohort: CohortCounts) -> VariantCounts:
+    """A variant when only these people counted."""
+    return VariantCounts(
+        variant.variant_group,
+        total_sent=0 if variant.is_holdout else cohort.contacts,
+        assigned=cohort.contacts,
+        weight=variant.weight,
+        is_holdout=variant.is_holdout,
+        cohort=cohort,
+    )
 
 
 def _plus(sums: CohortCounts, row: Mapping[str, Any]) -> CohortCounts:

@@ -1,5 +1,5 @@
-"""A report as a page of its own: one HTML text with everything in it, for a phone, a desk and paper.
-No script, no font and no picture from elsewhere.
+"""A report as a page of its own: one HTML text with all that it needs, for phone, desk and paper.
+No script, no font and no picture comes from elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from html import escape
 from drip_pipeline.engine.ab_results import SplitResults
 from drip_pipeline.engine.reports import charts
 from drip_pipeline.engine.reports.history import History
+from drip_pipeline.engine.reports.style import STYLE
 from drip_pipeline.engine.reports.tables import (
     judged_by_table,
     lifts_table,
@@ -46,14 +47,19 @@ def split_report(found: SplitResults, history: History) -> SplitReport:
 
 def page(title: str, bodies: Sequence[str], now: datetime) -> str:
     """The whole page."""
-    return (
+    return _unbroken(
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
         f"{''.join(bodies)}<footer>As of {_moment(now)}. Opens by machines and clicks by scanners"
-        " are counted apart and decide nothing. Intervals marked always-valid hold however often one"
+        " are counted apart and decide nothing. Always-valid intervals hold however often one"
         " looks.</footer></main></body></html>"
     )
+
+
+def _unbroken(html: str) -> str:
+    """A figure and its percent sign stay on one line."""
+    return html.replace(" %", "\N{NO-BREAK SPACE}%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +183,7 @@ def _funnel(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
         "Funnel per variant",
         "Unique people; percent of those sent (sent: of those assigned; held out: of those"
         " assigned). Stages nobody reached are left out.",
-        charts.funnel(stages),
+        charts.funnel(stages, list(looks.values())),
     )
 
 
@@ -201,12 +207,15 @@ def _body(found: SplitResults, figures: ReportFigures, pictures: Sequence[_Pictu
         "</figure>"
         for p in pictures
     )
-    parts = [
+    head = (
         f"<header><p class=where>A/B test {experiment.test_number} at the split"
-        f" <b>{escape(_split(found))}</b></p><h1>{escape(found.campaign.name)}</h1></header>",
+        f" <b>{escape(_split(found))}</b></p><h1>{escape(found.campaign.name)}</h1></header>"
+    )
+    verdict = (
         f"<section class='verdict {tone}'><p class=badge>{escape(badge)}</p>"
-        f"<p class=sentence>{escape(found.explanation())}</p><dl>{listed}</dl></section>",
-    ]
+        f"<p class=sentence>{escape(found.explanation())}</p><dl>{listed}</dl></section>"
+    )
+    parts = [head, verdict]
     if told:
         items = "".join(f"<li>{escape(words)}</li>" for words in told)
         parts.append(f"<section class=warnings><h2>Beware</h2><ul>{items}</ul></section>")
@@ -228,48 +237,3 @@ def _split(found: SplitResults) -> str:
 
 def _moment(at: datetime) -> str:
     return at.strftime("%-d %b %Y, %H:%M %Z")
-
-
-STYLE = """
-:root{color-scheme:light;--ink:#1d2733;--faint:#5b6875;--rule:#dfe4ea;--paper:#fff;--ground:#f4f6f8}
-*{box-sizing:border-box}
-body{margin:0;background:var(--ground);color:var(--ink);
-font:16px/1.5 system-ui,-apple-system,'Segoe UI','Helvetica Neue',Arial,sans-serif}
-main{max-width:1080px;margin:0 auto;padding:20px 16px 40px}
-article+article{margin-top:48px;border-top:2px solid var(--rule);padding-top:28px}
-h1{font-size:1.6rem;line-height:1.2;margin:.1em 0 .6em;overflow-wrap:anywhere}
-h2{font-size:1.1rem;margin:0 0 .5em}
-h3{font-size:1rem;margin:0 0 .4em;overflow-wrap:anywhere}
-.where{margin:0;color:var(--faint);overflow-wrap:anywhere}
-section{background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:16px;margin:0 0 16px}
-.verdict{border-left:6px solid #7a8794}
-.verdict.good{border-left-color:#1b7f4d}.verdict.bad{border-left-color:#b3261e}
-.badge{margin:0;font-weight:600;color:var(--faint)}
-.good .badge{color:#1b7f4d}.bad .badge{color:#b3261e}
-.sentence{font-size:1.2rem;line-height:1.4;margin:.2em 0 .8em}
-dl{margin:0;display:grid;gap:2px 20px}
-dt{color:var(--faint);font-size:.875rem}dd{margin:0 0 .5em}
-.warnings{background:#fff8e6;border-color:#e8cf8a}
-ul{margin:0;padding-left:1.2em}li+li{margin-top:.4em}
-.pictures{display:grid;gap:16px;grid-template-columns:repeat(auto-fill,minmax(min(100%,320px),1fr));
-background:none;border:0;padding:0}
-figure{margin:0;background:var(--paper);border:1px solid var(--rule);border-radius:8px;padding:14px;
-break-inside:avoid}
-figure svg{display:block;width:100%;height:auto}
-figcaption{color:var(--faint);font-size:.85rem;margin-top:.4em}
-.wide{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.92rem;font-variant-numeric:tabular-nums}
-th,td{padding:6px 8px;text-align:right;vertical-align:top;border-bottom:1px solid var(--rule)}
-thead th{vertical-align:bottom}
-th[scope=row]{text-align:left;font-weight:400;color:var(--faint)}
-tbody tr:last-child>*{border-bottom:0}
-small{display:block;color:var(--faint);font-weight:400}
-.list td,.list th{text-align:left}
-a{color:#0067a5}
-footer{color:var(--faint);font-size:.85rem}
-@media(min-width:700px){dl{grid-template-columns:repeat(3,1fr)}dt{grid-row:1}dd{grid-row:2}}
-@media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}
-section,figure{border-color:#bbb;break-inside:avoid}.pictures{grid-template-columns:1fr 1fr}
-.wide{overflow:visible}article+article{break-before:page;border:0}
-*{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
-"""

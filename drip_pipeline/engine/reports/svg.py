@@ -22,8 +22,8 @@ PAPER = "#ffffff"
 GOOD = "#1b7f4d"
 BAND = "#eef1f5"
 HOLDOUT = "#7a8794"
-# Distinguishable without red and green, and in grey by their lightness (Okabe and Ito); lines differ
-# in their dashes as well.
+# Distinguishable without red and green, and in grey by their lightness (Okabe and Ito); lines
+# differ in their dashes as well.
 COLOURS = ("#0067a5", "#d1650f", "#00855f", "#a4478a", "#7a5c00", "#3f9bd1")
 DASHES = ("", "6 3", "2 3", "9 3 2 3", "1 4", "12 4")
 
@@ -56,7 +56,7 @@ class Picture:
         y: float,
         words: str,
         *,
-        size: float = 11,
+        size: float = 12,
         colour: str = INK,
         anchor: str = "start",
         is_bold: bool = False,

@@ -76,7 +76,7 @@ def pairs_table(found: SplitResults, figures: ReportFigures) -> str:
             ]
         )
     heads = ["", "Difference, points", "Deciding p", "p, one look", "p, Holm"]
-    return table(heads, rows) if rows else ""
+    return table(heads, rows, shape="stack") if rows else ""
 
 
 def lifts_table(found: SplitResults) -> str:
@@ -92,7 +92,7 @@ def lifts_table(found: SplitResults) -> str:
         for lift in found.lifts
     ]
     heads = ["", "More conversions, points", "Always-valid interval", "Relative", "p"]
-    return table(heads, rows) if rows else ""
+    return table(heads, rows, shape="stack") if rows else ""
 
 
 def judged_by_table(found: SplitResults) -> str:
@@ -119,19 +119,28 @@ def judged_by_table(found: SplitResults) -> str:
             "takes effect by itself" if config.auto_select_winner else "waits for a person",
         ],
     ]
-    return table(None, [[name, escape(told)] for name, told in rows])
+    return table(None, [[name, escape(told)] for name, told in rows], shape="list")
 
 
-def table(heads: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:
-    """Cells are HTML already; the first of a row names it."""
+def table(
+    heads: Sequence[str] | None, rows: Iterable[Sequence[str]], *, shape: str = "plain"
+) -> str:
+    """Cells are HTML already; the first of a row names it. `shape`: `stack` becomes a list of rows
+    where a row has no room, `list` is text rather than figures.
+    """
     head = ""
     if heads is not None:
         head = f"<thead><tr>{''.join(f'<th scope=col>{cell}</th>' for cell in heads)}</tr></thead>"
-    body = "".join(
-        f"<tr><th scope=row>{row[0]}</th>{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>"
-        for row in rows
-    )
-    return f"<div class=wide><table>{head}<tbody>{body}</tbody></table></div>"
+    labels = [escape(cell, quote=True) for cell in heads or ()] if "stack" in shape else []
+    body = "".join(f"<tr><th scope=row>{row[0]}</th>{_cells(row, labels)}</tr>" for row in rows)
+    return f'<div class="wide {shape}"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cells(row: Sequence[str], labels: Sequence[str]) -> str:
+    if not labels:
+        return "".join(f"<td>{cell}</td>" for cell in row[1:])
+    pairs = zip(row[1:], labels[1:], strict=True)
+    return "".join(f'<td data-label="{label}">{cell}</td>' for cell, label in pairs)
 
 
 def _total(found: SplitResults, variant_group: str, column: str) -> str:
@@ -150,7 +159,11 @@ def _p(value: Any) -> str:
 
 
 def _chance(value: float | None) -> str:
-    return _NOTHING if value is None else f"{100 * value:.1f} %"
+    if value is None:
+        return _NOTHING
+    if value < 0.001:
+        return "&lt; 0.1 %"
+    return "&gt; 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
 
 
 def _interval(interval: tuple[float, float] | None) -> str:

@@ -12,7 +12,7 @@ MANY_MACHINE_OPENS_PCT = 20.0
 ODD_SAMPLE_RATIO_P = 0.001
 
 STATES = {
-    "collecting": ("Still collecting", "open"),
+    "collecting": ("Running", "open"),
     "invalid": ("Cannot be judged", "bad"),
     "srm_blocked": ("Blocked", "bad"),
     "guardrail_blocked": ("Blocked", "bad"),
@@ -20,6 +20,12 @@ STATES = {
     "decided_winner": ("Winner", "good"),
     "decided_no_winner": ("No winner", "open"),
     "superseded": ("Replaced", "open"),
+}
+WAITING = {
+    "significant": "Until a person declares it.",
+    "srm_blocked": "Until a person clears the block.",
+    "guardrail_blocked": "Until the guardrail is no longer broken, or a person declares a winner.",
+    "invalid": "Until the counts are put right.",
 }
 METHODS = {
     DecisionMethod.ALWAYS_VALID: "always valid: may be looked at at any time",
@@ -53,9 +59,7 @@ def remaining(found: SplitResults) -> str:
         return "It is over."
     if found.verdict.state.is_terminal:
         return "The decision is due and is taken at the next judging."
-    if found.state in ("srm_blocked", "guardrail_blocked", "invalid", "significant"):
-        return "It waits, however long it runs."
-    return _estimate(estimate)
+    return WAITING.get(found.state) or _estimate(estimate)
 
 
 def _estimate(estimate: TimeToDecision) -> str:
@@ -108,23 +112,23 @@ def warnings(found: SplitResults) -> list[str]:
 
 
 def _machine_opens(found: SplitResults) -> list[str]:
-    told = []
-    by_opens = found.verdict.config.winner_metric in (Metric.OPEN_RATE, Metric.ENGAGEMENT_SCORE)
+    many = []
     for name, row in found.totals.items():
         sent, machines = row["total_sent"], row["total_machine_opened"]
-        share = 100 * machines / sent if sent else 0.0
-        if share >= MANY_MACHINE_OPENS_PCT:
-            advice = (
-                " Opens that people's mail programs hide are missing from its open rate: judging by"
-                " clicks or conversions is safer."
-                if by_opens
-                else ""
-            )
-            told.append(
-                f"{machines:,} of the {sent:,} people of {name} ({share:.0f} %) have opens that look"
-                f" like a machine's. They are left out of the decision.{advice}"
-            )
-    return told
+        if sent and 100 * machines / sent >= MANY_MACHINE_OPENS_PCT:
+            many.append(f"{machines:,} of {sent:,} of {name} ({100 * machines / sent:.0f} %)")
+    if not many:
+        return []
+    told = (
+        f"Many people have opens that look like a machine's: {', '.join(many)}. Those opens are"
+        " left out of the decision."
+    )
+    if found.verdict.config.winner_metric in (Metric.OPEN_RATE, Metric.ENGAGEMENT_SCORE):
+        told += (
+            " People whose mail program hides their own opens are then missing: judging by clicks"
+            " or conversions is safer."
+        )
+    return [told]
 
 
 def _counted(number: int, one: str, many: str = "") -> str:

@@ -16,7 +16,6 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_results import SplitResults, campaign_results, results_of_all
 from drip_pipeline.engine.reports.history import history_of
 from drip_pipeline.engine.reports.page import SplitReport, page, split_report
-from drip_pipeline.engine.reports.tables import table
 from drip_pipeline.engine.reports.wording import STATES, remaining
 from drip_pipeline.settings import Settings
 
@@ -74,7 +73,7 @@ def overview_page(found: Sequence[SplitResults], now: datetime) -> str:
     running = [one for one in found if one.is_running]
     decided = [one for one in found if not one.is_running]
     sections = [
-        f"<section class=list><h2>{title}</h2>{_listed(tests)}</section>"
+        f"<h2>{title}</h2>{''.join(_card(one) for one in tests)}"
         for title, tests in (("Running", running), ("Decided", decided))
         if tests
     ]
@@ -91,17 +90,15 @@ def file_name(found: SplitResults) -> str:
     return f"{name}-{split}-{found.experiment.test_number}-{found.experiment.test_id.hex[:8]}.html"
 
 
-def _listed(found: Sequence[SplitResults]) -> str:
-    rows = []
-    for one in found:
-        badge, _ = STATES.get(one.state, (one.state, ""))
-        link = f'<a href="{file_name(one)}">{escape(one.campaign.name)}</a>'
-        told = escape(one.explanation())
-        if one.is_running:
-            told += f"<small>How long it may still take: {escape(remaining(one))}</small>"
-        split = f"<small>split {escape(one.experiment.split_node_id)}</small>"
-        rows.append([link + split, escape(badge), told])
-    return table(["Campaign", "State", "Verdict"], rows)
+def _card(one: SplitResults) -> str:
+    badge, tone = STATES.get(one.state, (one.state, "open"))
+    left = f"<p class=where>{escape(remaining(one))}</p>" if one.is_running else ""
+    return (
+        f'<section class="verdict card {tone}"><p class=badge>{escape(badge)}</p>'
+        f'<h3><a href="{file_name(one)}">{escape(one.campaign.name)}</a>'
+        f" <small>split {escape(one.experiment.split_node_id)}</small></h3>"
+        f"<p>{escape(one.explanation())}</p>{left}</section>"
+    )
 
 
 def _reports(database: Database, found: Sequence[SplitResults], now: datetime) -> list[SplitReport]:

@@ -374,6 +374,15 @@ def test_without_personalisation_texts_are_not_templates() -> None:
     assert errors_in(problems(file)) == []
 
 
+@pytest.mark.parametrize("column", ["cta", "conditional_logic"])
+def test_old_columns_that_do_nothing_are_named(column: str) -> None:
+    file = linear()
+    step(file, HELLO)[column] = {"text": "Buy", "url": "https://example.com"}
+    assert codes(file) == {(HELLO, "legacy_column_ignored")}
+    step(file, HELLO)[column] = {}
+    assert codes(file) == set()
+
+
 def test_a_post_may_name_the_campaign() -> None:
     assert codes(post(content="{{ campaign_name }} is here")) == set()
 

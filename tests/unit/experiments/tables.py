@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 from drip_pipeline.experiments import ABTest, ABTestConfig, VariantCounts
@@ -28,4 +30,17 @@ def opens(*pairs: tuple[int, int], **config: Any) -> ABTest:
     """Variants a, b, c … with (opened, sent) each."""
     return a_test_of(
         *(counted("abcdefgh"[i], n, opened=x) for i, (x, n) in enumerate(pairs)), **config
+    )
+
+
+def scored(name: str, sent: int, opened: int, clicked: int, replied: int) -> VariantCounts:
+    """A variant in which nobody does two things, so that the sums of scores follow from the
+    counts.
+    """
+    return replace(
+        counted(name, sent, opened=opened, clicked=clicked, replied=replied),
+        score_sum=Decimal("0.3") * opened + Decimal("0.4") * clicked + Decimal("0.3") * replied,
+        score_sum_squares=Decimal("0.09") * opened
+        + Decimal("0.16") * clicked
+        + Decimal("0.09") * replied,
     )

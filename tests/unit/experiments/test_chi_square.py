@@ -32,15 +32,18 @@ def exact_chi_square(successes, totals) -> Fraction:
     return total
 
 
+SEVERAL = st.integers(2, 6)
+
+
 @st.composite
-def tables(draw, variants=st.integers(2, 6), largest=10**7):
-    totals = [draw(st.integers(1, largest)) for _ in range(draw(variants))]
+def tables(draw, variants=SEVERAL):
+    totals = [draw(st.integers(1, 10**7)) for _ in range(draw(variants))]
     successes = [draw(st.integers(0, n)) for n in totals]
     return successes, totals
 
 
 def varies(successes, totals) -> bool:
-    return 0 < sum(successes) < sum(totals)
+    return bool(0 < sum(successes) < sum(totals))
 
 
 @given(tables())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import pytest
@@ -55,13 +56,13 @@ def test_an_item_has_the_documented_keys_and_forms():
     assert a["delivery_rate"] == "100.00"
     assert a["engagement_score"] == "9.00"
     assert a["click_rate"] == a["reply_rate"] == a["conversion_rate"] == "0.00"
-    assert a["p_value"] == 0.00000012
+    assert a["p_value"] == 0.00000007
     assert a["confidence_level"] == 99.99
     assert a["is_statistically_significant"] is True
     assert a["is_winner"] is True
     (pair,) = result["pairs"]
     assert {"a", "b", "chi2", "chi2_p", "decision_p", "interval", "reason"} == set(pair)
-    assert pair["chi2"] == pytest.approx(29.062, abs=1e-3)
+    assert pair["chi2"] == pytest.approx(0.075**2 / (0.2625 * 0.7375 / 1000), rel=1e-10)
     assert pair["interval"][0] < 7.5 < pair["interval"][1]
     assert pair["reason"] is None
 
@@ -273,7 +274,6 @@ JSON = st.recursive(
 @settings(max_examples=200)
 @given(JSON)
 def test_whatever_the_file_holds_it_is_judged_or_refused_by_name(document):
-    try:
-        evaluate_file(document)
-    except EvaluationFileInvalid as error:
-        assert error.problems
+    with contextlib.suppress(EvaluationFileInvalid):
+        for result in evaluate_file(document):
+            json.dumps(result, allow_nan=False)

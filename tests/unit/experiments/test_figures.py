@@ -23,10 +23,13 @@ from drip_pipeline.experiments.figures import (
 )
 @pytest.mark.parametrize("confidence", [90.0, 95.0, 99.5])
 def test_newcombes_interval_equals_statsmodels(table, confidence):
+    x_a, n_a, x_b, n_b = table
     low, high = confint_proportions_2indep(
         *table, method="newcomb", compare="diff", alpha=1 - confidence / 100
     )
-    assert newcombe_interval(*table, confidence) == pytest.approx((100 * low, 100 * high), rel=1e-9)
+    assert newcombe_interval(x_a, n_a, x_b, n_b, confidence) == pytest.approx(
+        (100 * low, 100 * high), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(("x", "n"), [(0, 10), (10, 10), (3, 17), (267, 21307)])

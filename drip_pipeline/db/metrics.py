@@ -1,0 +1,92 @@
+"""Daily figures: counting a day anew, which days need it, and reading them. A day is one of UTC: the
+base tables know no time zone of a workspace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from drip_pipeline.db import queries
+from drip_pipeline.db.connection import Connection
+
+# The first half of a two-part advisory lock; the second is the day. Any constant that nobody else
+# in the database uses: the first bytes of sha256('drip_pipeline.daily_metrics').
+LOCK_KEY: Final = 0x7ED7_C9C9
+
+
+def lock_day(connection: Connection, day: date) -> None:
+    """Wait until nobody else counts this day, and be the one until the transaction ends."""
+    queries.run(connection, "lock_metric_day", lock_key=LOCK_KEY, day=day)
+
+
+def clear_day(connection: Connection, day: date) -> set[UUID]:
+    """Take a day's figures and marks out; the campaigns that had figures."""
+    return {row[0] for row in queries.tuples(connection, "clear_metric_day", day=day)}
+
+
+def count_day(connection: Connection, day: date) -> list[tuple[UUID, int]]:
+    """Count a day from outcomes and log; (campaign, messages sent) for each row written."""
+    return [(row[0], row[1]) for row in queries.tuples(connection, "count_metric_day", day=day)]
+
+
+def marked_days(connection: Connection) -> list[date]:
+    """Days that late events have changed."""
+    return [row[0] for row in queries.tuples(connection, "marked_days")]
+
+
+def last_counted_day(connection: Connection, day: date) -> date | None:
+    """The last day up to this one that has figures."""
+    found: date | None = queries.scalar(connection, "last_counted_day", day=day)
+    return found
+
+
+def first_sending_day(connection: Connection) -> date | None:
+    """The day of the first message that went out."""
+    found: date | None = queries.scalar(connection, "first_sending_day")
+    return found
+
+
+def show(connection: Connection, campaign_ids: Sequence[UUID]) -> tuple[int, int]:
+    """Write the totals where applications read them; (campaigns, steps) that changed."""
+    ids = list(campaign_ids)
+    campaigns = queries.run(connection, "show_campaign_metrics", campaign_ids=ids)
+    return campaigns, queries.run(connection, "show_step_metrics", campaign_ids=ids)
+
+
+def figures(
+    connection: Connection,
+    *,
+    campaign_id: UUID | None = None,
+    first_day: date | None = None,
+    last_day: date | None = None,
+    by_version: bool = False,
+    by_node: bool = False,
+    by_variant: bool = False,
+    by_day: bool = False,
+) -> list[dict[str, Any]]:
+    """Totals per campaign, and finer where asked for; a column that was not asked for is None."""
+    return queries.rows(
+        connection,
+        "campaign_figures",
+        campaign_id=campaign_id,
+        first_day=first_day,
+        last_day=last_day,
+        by_version=by_version,
+        by_node=by_node,
+        by_variant=by_variant,
+        by_day=by_day,
+    )
+
+
+def rebuild_outcomes(
+    connection: Connection, *, sent_from: datetime, sent_to: datetime, now: datetime
+) -> int:
+    """Put outcomes right where they differ from the log, and mark their days; how many."""
+    return int(
+        queries.scalar(
+            connection, "rebuild_outcomes", sent_from=sent_from, sent_to=sent_to, now=now
+        )
+    )

@@ -1,0 +1,60 @@
+"""The real Dagster jobs and assets, run in this process on Dagster's own storage: what the
+demonstration does is there to see in the UI afterwards."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from typing import Any, Final
+
+import dagster as dg
+
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.run_config import clock, minute_config
+
+BUDGET_SECONDS: Final = 600.0
+_KIND: Final = {"drip/kind": "demo"}
+# Dagster tells every step to stderr; the demonstration tells its own story.
+_QUIET: Final[dict[str, Any]] = {"console": {"config": {"log_level": "WARNING"}}}
+
+
+class Cockpit:
+    """Runs jobs of the code location and raises what they fail with."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._definitions = build_definitions()
+
+    def run_minute_job(self, now: datetime) -> None:
+        """The minute job, its clock at `now`."""
+        config = minute_config(now, budget_seconds=BUDGET_SECONDS)
+        self._run("run_due_workflows", config)
+
+    def judge(self, now: datetime) -> None:
+        """Count and judge the running tests, and take decisions that are due."""
+        self._run("judge_tests", dg.RunConfig(resources={"clock": clock(now)}))
+
+    def count_days(self, first: date, last: date, now: datetime) -> None:
+        """The daily metrics from the first day to the last, as one backfill run."""
+        days = {
+            "dagster/asset_partition_range_start": first.isoformat(),
+            "dagster/asset_partition_range_end": last.isoformat(),
+        }
+        self._run("count_daily_metrics", dg.RunConfig(resources={"clock": clock(now)}), days)
+
+    def _run(self, name: str, config: dg.RunConfig, tags: dict[str, str] | None = None) -> None:
+        job = self._definitions.resolve_job_def(name)
+        told = dg.RunConfig(ops=config.ops, resources=config.resources, loggers=_QUIET)
+        job.execute_in_process(
+            run_config=told, instance=self._instance, tags={**_KIND, **(tags or {})}
+        )
+
+
+@contextmanager
+def opened(environment: dict[str, str]) -> Iterator[Cockpit]:
+    """A cockpit on the instance that `environment` (DAGSTER_HOME and its database) names."""
+    os.environ.update(environment)
+    with dg.DagsterInstance.get() as instance:
+        yield Cockpit(instance)

@@ -1,0 +1,39 @@
+"""What happened in the demonstration, as figures: who is where, per campaign, and whether the books
+balance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db import states as states_db
+from drip_pipeline.db.connection import Database
+
+_STATUSES = ("active", "completed", "exited", "failed")
+
+
+def population(database: Database, campaigns: Mapping[str, UUID]) -> list[dict[str, Any]]:
+    """A row per campaign version: entered, active, completed, exited (and `exits` by reason),
+    failed, `balanced`."""
+    rows = []
+    with database.transaction(is_read_only=True) as connection:
+        for name, campaign_id in campaigns.items():
+            exits = states_db.exits_by_reason(connection, campaign_id)
+            for people in states_db.population(connection, campaign_id):
+                version = people["campaign_version"]
+                rows.append(
+                    {
+                        "campaign": name,
+                        "version": version,
+                        "entered": people["entered"],
+                        **{status: people[status] for status in _STATUSES},
+                        "exits": {
+                            row["exit_reason"]: row["people"]
+                            for row in exits
+                            if row["campaign_version"] == version
+                        },
+                        "balanced": people["entered"] == sum(people[s] for s in _STATUSES),
+                    }
+                )
+    return rows

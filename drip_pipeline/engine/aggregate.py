@@ -1,0 +1,124 @@
+"""Daily figures of messages, by day of sending (of UTC): counted a day at a time, always whole, from
+outcomes and log. So a backfill, the refresh after late events and the count of every minute cannot
+differ, and repeating one changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from time import perf_counter
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from drip_pipeline.db import metrics as metrics_db
+from drip_pipeline.db.connection import Database
+
+Breakdown = Literal["version", "node", "variant", "day"]
+Progress = Callable[[str], None]
+
+RATES: Final = {
+    "delivery_rate": "delivered",
+    "open_rate": "opened",
+    "click_rate": "clicked",
+    "reply_rate": "replied",
+    "conversion_rate": "converted",
+}
+"""Rates of messages, in percent of those sent, and the figure they come from."""
+
+
+@dataclass(frozen=True, slots=True)
+class CountedDay:
+    """A day that was counted: rows written and messages sent that day."""
+
+    day: date
+    rows: int
+    sent: int
+    duration_ms: int
+
+
+def aggregate_days(
+    database: Database, days: Iterable[date], *, progress: Progress | None = None
+) -> list[CountedDay]:
+    """Count these days anew, each in a transaction of its own, and show the totals on campaigns and
+    steps.
+    """
+    wanted = sorted(set(days))
+    counted: list[CountedDay] = []
+    changed: set[UUID] = set()
+    for number, day in enumerate(wanted, start=1):
+        started = perf_counter()
+        with database.transaction() as connection:
+            metrics_db.lock_day(connection, day)
+            changed |= metrics_db.clear_day(connection, day)
+            rows = metrics_db.count_day(connection, day)
+        changed.update(campaign_id for campaign_id, _ in rows)
+        duration_ms = round(1_000 * (perf_counter() - started))
+        counted.append(CountedDay(day, len(rows), sum(sent for _, sent in rows), duration_ms))
+        if progress:
+            progress(f"counted {day} ({number:,} of {len(wanted):,} days)")
+    if changed:
+        with database.transaction() as connection:
+            metrics_db.show(connection, sorted(changed))
+    return counted
+
+
+def days_to_refresh(database: Database, *, now: datetime) -> list[date]:
+    """The days that have to be counted: those that late events marked, and all from the day before
+    the last one counted until today, since messages may have gone out then after it was counted.
+    """
+    today = now.astimezone(UTC).date()
+    with database.transaction(is_read_only=True) as connection:
+        marked = metrics_db.marked_days(connection)
+        last = metrics_db.last_counted_day(connection, today)
+        first = (
+            last - timedelta(days=1)
+            if last is not None
+            else metrics_db.first_sending_day(connection)
+        )
+    return sorted({*marked, *days_between(first or today, today)})
+
+
+def refresh_stale_days(
+    database: Database, *, now: datetime, progress: Progress | None = None
+) -> list[CountedDay]:
+    """Count every day whose figures may have changed."""
+    return aggregate_days(database, days_to_refresh(database, now=now), progress=progress)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    """All days from the first to the last, both included; none when they are the wrong way round."""
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def campaign_summary(
+    database: Database,
+    *,
+    campaign_id: UUID | None = None,
+    by: Collection[Breakdown] = (),
+    first_day: date | None = None,
+    last_day: date | None = None,
+) -> list[dict[str, Any]]:
+    """The counted figures per campaign, or of one, with the rates in percent of messages sent, two
+    places, None where nothing was sent. `by` breaks them down further.
+    """
+    with database.transaction(is_read_only=True) as connection:
+        rows = metrics_db.figures(
+            connection,
+            campaign_id=campaign_id,
+            first_day=first_day,
+            last_day=last_day,
+            by_version="version" in by,
+            by_node="node" in by,
+            by_variant="variant" in by,
+            by_day="day" in by,
+        )
+    return [_with_rates({name: v for name, v in row.items() if v is not None}) for row in rows]
+
+
+def _with_rates(row: dict[str, Any]) -> dict[str, Any]:
+    sent = row["sent"]
+    return row | {
+        name: round(100 * row[figure] / sent, 2) if sent else None for name, figure in RATES.items()
+    }

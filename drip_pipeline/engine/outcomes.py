@@ -1,0 +1,29 @@
+"""Rebuilding message outcomes from the log, should they ever differ. Ingestion keeps them up to date
+(`ingest.py`); whether they agree, `checks.py` tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+
+from drip_pipeline.db import events as events_db
+from drip_pipeline.db import metrics as metrics_db
+from drip_pipeline.db.connection import Database
+
+
+def rebuild_outcomes(database: Database, days: Iterable[date], *, now: datetime) -> int:
+    """Put the outcomes of messages sent on these days (of UTC) right where they differ from the log;
+    how many differed. Their days are marked to be counted anew. Messages whose sending has been
+    archived out of the log keep what they have.
+    """
+    corrected = 0
+    for day in sorted(set(days)):
+        start = datetime.combine(day, time(), UTC)
+        with database.transaction() as connection:
+            # Otherwise events that are being taken in would be overwritten by what was before them.
+            events_db.lock(connection)
+            corrected += metrics_db.rebuild_outcomes(
+                connection, sent_from=start, sent_to=start + timedelta(days=1), now=now
+            )
+    return corrected

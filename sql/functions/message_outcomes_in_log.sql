@@ -1,0 +1,96 @@
+-- What the event log says of the messages that were sent within [p_from, p_to): the same figures that ingestion keeps up
+-- to date in campaign_message_outcomes, worked out anew. For checking one against the other, and for rebuilding. Messages
+-- whose own sending is no longer in the log (archived) are left out.
+CREATE OR REPLACE FUNCTION message_outcomes_in_log(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (
+    message_id uuid,
+    delivered_at timestamptz,
+    first_opened_at timestamptz,
+    first_machine_opened_at timestamptz,
+    open_count bigint,
+    first_clicked_at timestamptz,
+    first_machine_clicked_at timestamptz,
+    click_count bigint,
+    first_replied_at timestamptz,
+    first_converted_at timestamptz,
+    conversion_value numeric,
+    unsubscribed_at timestamptz,
+    complained_at timestamptz,
+    bounced_at timestamptz,
+    failed_at timestamptz
+)
+LANGUAGE sql
+STABLE
+ROWS 10000
+AS $$
+    WITH events AS (
+        SELECT
+            o.message_id, e.event_type, e.created_at,
+            e.event_data -> 'machine' IS NOT DISTINCT FROM 'true'::jsonb AS is_machine,
+            -- What the engine itself says of failures is about attempts, not about a message that went out.
+            e.event_source <> 'system' AS is_from_outside,
+            e.event_data
+        FROM campaign_message_outcomes o
+        LEFT JOIN campaign_events e ON e.enrollment_id = o.enrollment_id AND e.message_id = o.message_id
+        WHERE o.sent_at >= p_from AND o.sent_at < p_to
+          AND EXISTS (SELECT FROM campaign_events s WHERE s.id = o.message_id AND s.created_at = o.sent_at)
+    )
+    SELECT
+        e.message_id,
+        min(e.created_at) FILTER (WHERE e.event_type IN ('email_delivered', 'sms_delivered')),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_opened' AND NOT e.is_machine),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_opened' AND e.is_machine),
+        count(*) FILTER (WHERE e.event_type = 'email_opened' AND NOT e.is_machine),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_clicked' AND NOT e.is_machine),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_clicked' AND e.is_machine),
+        count(*) FILTER (WHERE e.event_type = 'email_clicked' AND NOT e.is_machine),
+        min(e.created_at) FILTER (WHERE e.event_type IN ('email_replied', 'sms_replied') AND NOT e.is_machine),
+        min(e.created_at) FILTER (WHERE e.event_type = 'converted'),
+        coalesce(sum((e.event_data ->> 'value')::numeric(14, 2)) FILTER (WHERE e.event_type = 'converted'), 0),
+        min(e.created_at) FILTER (WHERE e.event_type IN ('email_unsubscribed', 'sms_opted_out')),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_complained'),
+        min(e.created_at) FILTER (WHERE e.event_type = 'email_bounced' AND e.is_from_outside),
+        min(e.created_at) FILTER (
+            WHERE e.event_type IN ('email_failed', 'email_suppressed', 'sms_failed', 'social_failed')
+              AND e.is_from_outside
+        )
+    FROM events e
+    GROUP BY e.message_id
+$$;
+
+-- Those of them where campaign_message_outcomes says something else.
+CREATE OR REPLACE FUNCTION message_outcomes_that_differ(p_from timestamptz, p_to timestamptz)
+RETURNS TABLE (
+    message_id uuid,
+    delivered_at timestamptz,
+    first_opened_at timestamptz,
+    first_machine_opened_at timestamptz,
+    open_count bigint,
+    first_clicked_at timestamptz,
+    first_machine_clicked_at timestamptz,
+    click_count bigint,
+    first_replied_at timestamptz,
+    first_converted_at timestamptz,
+    conversion_value numeric,
+    unsubscribed_at timestamptz,
+    complained_at timestamptz,
+    bounced_at timestamptz,
+    failed_at timestamptz
+)
+LANGUAGE sql
+STABLE
+ROWS 100
+AS $$
+    SELECT l.*
+    FROM message_outcomes_in_log(p_from, p_to) l
+    JOIN campaign_message_outcomes o ON o.message_id = l.message_id
+    WHERE (
+        o.delivered_at, o.first_opened_at, o.first_machine_opened_at, o.open_count::bigint, o.first_clicked_at,
+        o.first_machine_clicked_at, o.click_count::bigint, o.first_replied_at, o.first_converted_at,
+        o.conversion_value, o.unsubscribed_at, o.complained_at, o.bounced_at, o.failed_at
+    ) IS DISTINCT FROM (
+        l.delivered_at, l.first_opened_at, l.first_machine_opened_at, l.open_count, l.first_clicked_at,
+        l.first_machine_clicked_at, l.click_count, l.first_replied_at, l.first_converted_at,
+        l.conversion_value, l.unsubscribed_at, l.complained_at, l.bounced_at, l.failed_at
+    )
+$$;

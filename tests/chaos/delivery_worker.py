@@ -1,0 +1,26 @@
+"""A process that delivers what is due until nothing is left: what the chaos tests kill.
+
+`python -m tests.chaos.delivery_worker DATABASE_URL SMTP_PORT`
+"""
+
+from __future__ import annotations
+
+import sys
+
+from drip_pipeline.channels.email_smtp import SmtpChannel
+from drip_pipeline.channels.smtp_server import SmtpServer
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.tick import Engine, tick
+from tests.engine.factories import MESSAGES, NOW
+
+
+def main(url: str, port: str) -> None:
+    """Run ticks at NOW until nothing is due."""
+    channel = SmtpChannel(SmtpServer("127.0.0.1", int(port), is_local=True), MESSAGES.mail_from)
+    with Database(url) as database:
+        tick(Engine(database, {"email": channel}, MESSAGES), now=NOW, until_idle=True)
+    channel.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
