@@ -175,12 +175,12 @@ def wake_states(connection: Connection, now: datetime, tolerance: timedelta) -> 
 
 
 def people_to_suppress(
-    connection: Connection, ending: Sequence[str]
+    connection: Connection, suppressing: Sequence[str]
 ) -> list[tuple[UUID, str, str]]:
     """(contact, channel, reason) of whom nothing more may be sent to."""
     return [
         (row[0], row[1], row[2])
-        for row in queries.tuples(connection, "people_to_suppress", ending=list(ending))
+        for row in queries.tuples(connection, "people_to_suppress", suppressing=list(suppressing))
     ]
 
 

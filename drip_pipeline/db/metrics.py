@@ -1,5 +1,5 @@
-"""Daily figures: counting a day anew, which days need it, and reading them. A day is one of UTC: the
-base tables know no time zone of a workspace.
+"""Daily figures: counting a day anew, which days need it, and reading them. A day is one of UTC,
+since the base tables know no time zone of a workspace.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Daily figures of messages, by day of sending (of UTC): counted a day at a time, always whole, from
-outcomes and log. So a backfill, the refresh after late events and the count of every minute cannot
-differ, and repeating one changes nothing.
+"""Daily figures of messages, by day of sending (of UTC): counted a day at a time, always whole,
+from outcomes and log. So a backfill, the refresh after late events and the count of every minute
+cannot differ, and repeating one changes nothing.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from time import perf_counter
 from typing import Any, Final, Literal
 from uuid import UUID
@@ -88,7 +89,7 @@ def refresh_stale_days(
 
 
 def days_between(first: date, last: date) -> list[date]:
-    """All days from the first to the last, both included; none when they are the wrong way round."""
+    """All days from the first to the last, both included."""
     return [first + timedelta(days=n) for n in range((last - first).days + 1)]
 
 
@@ -115,6 +116,11 @@ def campaign_summary(
             by_day="day" in by,
         )
     return [_with_rates({name: v for name, v in row.items() if v is not None}) for row in rows]
+
+
+def _percent(part: int, whole: int) -> float:
+    share = Decimal(100 * part) / Decimal(whole)
+    return float(share.quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def _with_rates(row: dict[str, Any]) -> dict[str, Any]:

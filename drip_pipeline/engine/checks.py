@@ -1,12 +1,12 @@
-"""The laws that hold in the database between any two transactions, each with the rows that break it.
-Asset checks and the doctor ask here; nothing is repaired.
+"""The laws that hold in the database between any two transactions, each with the rows that break
+it. Asset checks and the doctor ask here; nothing is repaired.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from drip_pipeline.db import checks as checks_db
@@ -37,14 +37,13 @@ class LawResult:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """From which time on the log and the messages are looked at, and up to which day, and which days
-    are left out since they are to be counted anew.
+    """From when on log and messages are looked at, up to when, and which days are left out since
+    they are to be counted anew.
     """
 
     since: datetime
     now: datetime
-    are_metrics_fresh: bool
-    days_left_out: list[Any]
+    days_left_out: list[date]
 
 
 LAWS: Final[Mapping[str, str]] = {
@@ -72,7 +71,7 @@ def check_laws(
     counted anew; `are_metrics_fresh` says that they have just been, and compares all unmarked ones.
     """
     left_out = [] if are_metrics_fresh else days_to_refresh(database, now=now)
-    scope = _Scope(since or _BEGINNING, now, are_metrics_fresh, left_out)
+    scope = _Scope(since or _BEGINNING, now, left_out)
     with database.transaction(is_read_only=True) as connection:
         return [_result(name, _QUERIES[name](connection, scope)) for name in names]
 

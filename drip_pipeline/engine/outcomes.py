@@ -1,5 +1,5 @@
-"""Rebuilding message outcomes from the log, should they ever differ. Ingestion keeps them up to date
-(`ingest.py`); whether they agree, `checks.py` tells.
+"""Rebuilding message outcomes from the log, should they ever differ. Ingestion keeps them up to
+date (`ingest.py`); whether they agree, `checks.py` tells.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from drip_pipeline.db.connection import Database
 
 
 def rebuild_outcomes(database: Database, days: Iterable[date], *, now: datetime) -> int:
-    """Put the outcomes of messages sent on these days (of UTC) right where they differ from the log;
-    how many differed. Their days are marked to be counted anew. Messages whose sending has been
-    archived out of the log keep what they have.
+    """Put the outcomes of messages sent on these days (of UTC) right where they differ from the
+    log; how many differed. Their days are marked to be counted anew. Messages whose sending has
+    been archived out of the log keep what they have.
     """
     corrected = 0
     for day in sorted(set(days)):

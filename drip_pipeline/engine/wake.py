@@ -21,16 +21,18 @@ from drip_pipeline.engine.endings import end_runs
 from drip_pipeline.engine.facts import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.transitions import DueState
 
-ENDING_EVENTS: Final = ("email_unsubscribed", "email_complained", "sms_opted_out")
-"""Events after which nothing more is sent over the channel; a permanent bounce is one too."""
-
 # Event type → how the run ends: exit reason, status of the enrolment.
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "email_unsubscribed": ("unsubscribed", "unsubscribed"),
-    "sms_opted_out": ("unsubscribed", "unsubscribed"),
     "email_complained": ("suppressed", "unsubscribed"),
     "email_bounced": ("suppressed", "bounced"),
 }
+ENDING_EVENTS: Final = ("email_unsubscribed", "email_complained")
+"""Events that end a run; a permanent bounce does, too."""
+SUPPRESSING_EVENTS: Final = (*ENDING_EVENTS, "sms_opted_out")
+"""Events after which nothing more is sent over their channel. Who wants no text messages goes on;
+those messages are skipped.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ def move_people(connection: Connection, *, batch_id: UUID, source: str, now: dat
 
 def _suppress(connection: Connection, source: str, now: datetime) -> int:
     by_channel: dict[str, list[tuple[UUID, str]]] = {}
-    for contact_id, channel, reason in events_db.people_to_suppress(connection, ENDING_EVENTS):
+    for contact_id, channel, reason in events_db.people_to_suppress(connection, SUPPRESSING_EVENTS):
         by_channel.setdefault(channel, []).append((contact_id, reason))
     return sum(
         deliveries_db.suppress(connection, rows, channel=channel, source=source, now=now)

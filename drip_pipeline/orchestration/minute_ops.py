@@ -14,20 +14,19 @@ from pydantic import Field
 from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
 from drip_pipeline.engine.run_account import account_for_run
 from drip_pipeline.engine.shares import Share, advance_share, plan_shares
-from drip_pipeline.engine.tick import deliver_channel
+from drip_pipeline.engine.tick import channels_due, deliver_channel
 from drip_pipeline.orchestration.failures import RETRY_POLICY, failures_named, run_context
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.orchestration.run_report import (
-    delivered_metadata,
     log_materialisations,
     plan_told,
+    report_delivered,
     share_metadata,
     summary_metadata,
     warn_of,
 )
 
 CHANNELS: Final = tuple(sorted(AVAILABLE_CHANNELS))
-BACKLOG: Final = "_backlog"
 _AFTER: Final = {"start": dg.In(dg.Nothing)}
 
 
@@ -92,6 +91,26 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
     context.add_output_metadata(share_metadata(done))
 
 
+@dg.op(
+    ins=_AFTER,
+    out={
+        "looked": dg.Out(dg.Nothing),
+        **{channel: dg.Out(dg.Nothing, is_required=False) for channel in CHANNELS},
+    },
+    retry_policy=RETRY_POLICY,
+    tags={"dagster/kind": "postgres"},
+)
+def find_messages(
+    context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
+) -> Iterator[Any]:
+    """Find the channels on which messages are due; the others' steps are skipped."""
+    with failures_named(context, engine, clock, "finding messages"):
+        due = channels_due(engine.engine, clock.moment())
+    yield dg.Output(None, "looked")
+    for channel in due:
+        yield dg.Output(None, channel)
+
+
 def deliver_op(channel: str) -> dg.OpDefinition:
     """The op that hands over what is due on one channel, in that channel's pool."""
 
@@ -106,19 +125,39 @@ def deliver_op(channel: str) -> dg.OpDefinition:
         tags={"drip/channel": channel},
     )
     def deliver(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
-        way_out = engine.engine.channels[channel]
-        seconds = clock.seconds_for_delivery(is_backlog=context.op_handle.name.endswith(BACKLOG))
         with failures_named(context, engine, clock, f"delivering {channel}"):
             done = deliver_channel(
                 engine.engine,
-                way_out,
+                engine.engine.channels[channel],
+                now=clock.moment(),
+                ends_at=monotonic() + clock.seconds_for_delivery(),
+                context=run_context(context),
+            )
+        report_delivered(context, {channel: done})
+
+    return deliver
+
+
+@dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY)
+def deliver_backlog(
+    context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
+) -> None:
+    """Hand over what was due before this run began: messages of runs that failed, of `drip run`,
+    and those whose next try has come. Takes no more than a fifth of the run's time.
+    """
+    due = channels_due(engine.engine, clock.moment())
+    seconds = clock.seconds_for_backlog() / max(1, len(due))
+    done = {}
+    with failures_named(context, engine, clock, "delivering the backlog"):
+        for channel in due:
+            done[channel] = deliver_channel(
+                engine.engine,
+                engine.engine.channels[channel],
                 now=clock.moment(),
                 ends_at=monotonic() + seconds,
                 context=run_context(context),
             )
-        context.add_output_metadata(delivered_metadata(done))
-
-    return deliver
+    report_delivered(context, done)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})

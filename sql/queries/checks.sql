@@ -6,11 +6,12 @@ ORDER BY d.message_id
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: law_sent_once
--- Messages that are in one of the outbox, the outcomes and the log as sent, and not in the others, or twice.
+-- Messages that are in one of the outbox, the outcomes and the log as sent, and not in the others, or twice. A post for
+-- everybody is no message to those who pass it.
 WITH delivered AS (
     SELECT d.id AS message_id
     FROM campaign_deliveries d
-    WHERE d.status = 'sent' AND d.settled_at >= CAST(%(sent_from)s AS timestamptz)
+    WHERE d.status = 'sent' AND d.channel <> 'social' AND d.settled_at >= CAST(%(sent_from)s AS timestamptz)
       AND d.settled_at < CAST(%(sent_to)s AS timestamptz)
 ),
 
@@ -23,7 +24,7 @@ counted AS (
 logged AS (
     SELECT e.message_id, count(*) AS times
     FROM campaign_events e
-    WHERE e.event_type = ANY(ARRAY['email_sent', 'sms_sent', 'social_posted', 'webhook_succeeded'])
+    WHERE e.event_type = ANY(ARRAY['email_sent', 'sms_sent', 'webhook_succeeded'])
       AND e.event_source = 'system' AND e.message_id IS NOT NULL
       AND e.created_at >= CAST(%(sent_from)s AS timestamptz) AND e.created_at < CAST(%(sent_to)s AS timestamptz)
     GROUP BY e.message_id

@@ -430,7 +430,7 @@ SELECT
         WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' ELSE 'bounced'
     END AS reason
 FROM arrived_events a
-WHERE a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent
+WHERE a.event_type = ANY(CAST(%(suppressing)s AS text [])) OR a.is_permanent
 GROUP BY a.contact_id, channel
 ORDER BY a.contact_id, channel;
 

@@ -97,7 +97,8 @@ def test_a_drip_runs_through_with_its_waits(database: Database) -> None:
     with database.transaction() as connection:
         path, status, sent_at = connection.execute(
             "SELECT s.execution_path, e.status, e.last_email_sent_at"
-            " FROM campaign_workflow_states s JOIN campaign_enrollments e ON e.id = s.enrollment_id LIMIT 1"
+            " FROM campaign_workflow_states s"
+            " JOIN campaign_enrollments e ON e.id = s.enrollment_id LIMIT 1"
         ).fetchone() or (None, None, None)
     assert path == ["start", "hello", "w", "again", "end"]
     assert (status, sent_at) == ("completed", NOW + timedelta(hours=24))

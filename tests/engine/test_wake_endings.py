@@ -56,20 +56,17 @@ def suppressions(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "exit_reason", "status", "reason", "channel", "address"),
+    ("event_type", "exit_reason", "status", "reason"),
     [
-        ("email_unsubscribed", "unsubscribed", "unsubscribed", "unsubscribed", "email", ADDRESS),
-        ("email_complained", "suppressed", "unsubscribed", "complained", "email", ADDRESS),
-        ("email_bounced", "suppressed", "bounced", "bounced", "email", ADDRESS),
-        ("sms_opted_out", "unsubscribed", "unsubscribed", "unsubscribed", "sms", PHONE),
+        ("email_unsubscribed", "unsubscribed", "unsubscribed", "unsubscribed"),
+        ("email_complained", "suppressed", "unsubscribed", "complained"),
+        ("email_bounced", "suppressed", "bounced", "bounced"),
     ],
 )
 def test_whoever_wants_no_more_leaves_at_once_and_is_suppressed(
-    database, event_type, exit_reason, status, reason, channel, address
+    database, event_type, exit_reason, status, reason
 ):
     sent, _ = after_one_mail(database)
-    with database.transaction() as connection:
-        connection.execute("UPDATE contacts SET phone = %s WHERE id = %s", [PHONE, sent.contact_id])
     event = an_event(1, event_type, message_id=sent.message_id)
     report = ingest(database, [event], provider="postal")
     assert (report.ended, report.suppressed) == (1, 1)
@@ -77,7 +74,7 @@ def test_whoever_wants_no_more_leaves_at_once_and_is_suppressed(
         ("person1@example.com", "exited", exit_reason, status),
         ("person2@example.com", "waiting", None, "active"),
     ]
-    assert suppressions(database) == [(address, channel, None, reason, "postal")]
+    assert suppressions(database) == [(ADDRESS, "email", None, reason, "postal")]
     assert rows(
         database,
         "SELECT enrollment_id, event_data, created_at FROM campaign_events "
@@ -89,6 +86,17 @@ def test_whoever_wants_no_more_leaves_at_once_and_is_suppressed(
     assert value(
         database, "SELECT count(*) FROM recorded_messages WHERE node_id = 'again'"
     ) == 1  # fmt: skip
+
+
+def test_whoever_wants_no_text_messages_goes_on_without_them(database):
+    sent, _ = after_one_mail(database)
+    with database.transaction() as connection:
+        connection.execute("UPDATE contacts SET phone = %s WHERE id = %s", [PHONE, sent.contact_id])
+    event = an_event(1, "sms_opted_out", email=ADDRESS, campaign="Welcome")
+    report = ingest(database, [event], provider="postal")
+    assert (report.ended, report.suppressed) == (0, 1)
+    assert suppressions(database) == [(PHONE, "sms", None, "unsubscribed", "postal")]
+    assert people(database)[0] == (ADDRESS, "waiting", None, "active")
 
 
 @pytest.mark.parametrize("kind", ["soft", "Transient", "SoftBounce", "soft_bounce", "Undetermined"])
