@@ -14,7 +14,7 @@ SOURCES := $(wildcard drip_pipeline assets sensors benchmarks tests)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test dev bench lint typecheck imports sqllint format quick clean
+.PHONY: help venv demo test dev bench lint typecheck imports sqllint schema format quick clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ imports: $(DEV) ## the rooms' one-way imports
 
 sqllint: $(DEV) ## the migrations
 	@$(VENV)/bin/squawk --reporter gcc sql/migrations/*.sql >$(VENV)/sql.log 2>&1 || { cat $(VENV)/sql.log; exit 1; }
+
+schema: $(DEV) ## write sql/schema.sql anew
+	@$(PY) -m tests.db.write_schema
 
 typecheck: $(DEV) ## mypy, strict
 	@$(PY) -m mypy --no-error-summary $(SOURCES)

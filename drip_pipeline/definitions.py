@@ -7,15 +7,20 @@ from __future__ import annotations
 import dagster as dg
 
 from assets.ab_test_results import ab_test_results
+from assets.batch_ledger import batch_ledger
+from assets.daily_campaign_metrics import daily_campaign_metrics
 from assets.event_log import campaign_events
-from assets.messages import batch_ledger, message_outcomes
+from assets.laws import checks
+from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
-from drip_pipeline.orchestration.asset_jobs import judge_tests
+from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
 from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
 from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from sensors.changed_tests import changed_tests
 from sensors.due_work import due_work
+from sensors.hourly_laws import hourly_laws
+from sensors.uncounted_days import uncounted_days
 
 
 def build_definitions() -> dg.Definitions:
@@ -23,13 +28,23 @@ def build_definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=[
             campaign_events,
-            message_outcomes,
             batch_ledger,
+            message_outcomes,
+            daily_campaign_metrics,
             ab_test_results,
             winner_decisions,
         ],
-        jobs=[run_due_workflows, judge_tests, requeue_failed, declare_winner],
-        sensors=[due_work, changed_tests],
+        asset_checks=checks,
+        jobs=[
+            run_due_workflows,
+            judge_tests,
+            count_daily_metrics,
+            check_laws,
+            requeue_failed,
+            declare_winner,
+        ],
+        schedules=[hourly_laws],
+        sensors=[due_work, changed_tests, uncounted_days],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.
         executor=dg.in_process_executor,

@@ -583,7 +583,7 @@ CREATE TABLE drip_campaigns (
     version integer DEFAULT 1,
     parent_campaign_id uuid,
     published_version integer,
-    settings jsonb NOT NULL DEFAULT '{}'::jsonb,
+    drip_settings jsonb NOT NULL DEFAULT '{}'::jsonb,
     CONSTRAINT drip_campaigns_pkey PRIMARY KEY (id),
     CONSTRAINT drip_campaigns_ab_test_winner_id_fkey FOREIGN KEY (ab_test_winner_id) REFERENCES campaign_steps(id) ON DELETE SET NULL,
     CONSTRAINT drip_campaigns_campaign_type_check CHECK ((campaign_type = ANY (ARRAY['linear'::text, 'branching'::text, 'ab_test'::text]))),
@@ -693,4 +693,5 @@ CREATE TABLE workspaces (
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
 -- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
 -- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
+-- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE

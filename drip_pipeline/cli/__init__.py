@@ -22,15 +22,16 @@ COMMANDS: dict[str, LazyCommand] = {
     "db": LazyCommand(
         "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
     ),
-    "demo": LazyCommand(
-        "drip_pipeline.cli.demo:demo", "See the engine at work on made-up people."
-    ),
+    "demo": LazyCommand("drip_pipeline.cli.demo:demo", "See the engine at work on made-up people."),
     "doctor": LazyCommand(
         "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
     ),
     "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Let people into a campaign."),
     "report": LazyCommand(
         "drip_pipeline.cli.report:report", "The report of a campaign's A/B tests as an HTML file."
+    ),
+    "events": LazyCommand(
+        "drip_pipeline.cli.events:events", "Events: take in what providers report."
     ),
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."

@@ -5,7 +5,7 @@ writes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from drip_pipeline.db import queries
@@ -65,3 +65,16 @@ def rows_of_experiments(connection: Connection) -> dict[str, int]:
     row = queries.one(connection, "rows_of_experiments")
     assert row is not None
     return row
+
+
+def outcomes_between(connection: Connection, first: date, last: date) -> list[dict[str, Any]]:
+    """Messages sent from the first to the last day (of UTC), and what became of them, per
+    channel.
+    """
+    return queries.rows(connection, "outcomes_between", first=first, last=last)
+
+
+def latest_delivery(connection: Connection, *, since: datetime) -> datetime | None:
+    """When a delivering batch was committed last, by the real clock, None when none was since."""
+    found: datetime | None = queries.scalar(connection, "latest_delivery", since=since)
+    return found

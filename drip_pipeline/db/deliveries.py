@@ -113,6 +113,7 @@ def lease(
         versions=[quota.place.campaign_version for quota in quotas],
         node_ids=[quota.place.node_id for quota in quotas],
         quotas=[quota.most for quota in quotas],
+        most=sum(quota.most for quota in quotas),
         blocks=[quota.blocked for quota in quotas],
         needs_consent=[quota.needs_consent for quota in quotas],
         channel=channel,

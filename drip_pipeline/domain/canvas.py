@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from drip_pipeline.domain.problems import Problem, shorten
 
-EMPTY_CANVAS: Mapping[str, Any] = {"nodes": [], "edges": [], "viewport": {}}
+MAX_ID_LENGTH: Final = 200
+MAX_LABEL_LENGTH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +121,28 @@ def _node(entry: Any, index: int, problems: list[Problem]) -> CanvasNode | None:
     if node_id is None:
         problems.append(Problem(None, "node_id_missing", f"{where} has no id"))
         return None
+    if len(node_id) > MAX_ID_LENGTH:
+        message = f"the id {shorten(node_id, 30)} is longer than {MAX_ID_LENGTH} characters"
+        problems.append(Problem(None, "node_id_too_long", message))
+        return None
     data = entry.get("data")
     if data is None:
         data = {}
     elif not isinstance(data, Mapping):
-        problems.append(Problem(node_id, "canvas_shape", f"{where}.data must be an object"))
+        problems.append(
+            Problem(node_id, "canvas_shape", "data of the canvas node must be an object")
+        )
         data = {}
     config = data.get("config")
     if config is not None and not isinstance(config, Mapping):
-        problems.append(Problem(node_id, "canvas_shape", f"{where}.data.config must be an object"))
+        problems.append(
+            Problem(node_id, "canvas_shape", "data.config of the canvas node must be an object")
+        )
         config = None
     return CanvasNode(
         node_id=node_id,
         node_type=_name(entry.get("type")),
-        label=_name(data.get("label")),
+        label=(_name(data.get("label")) or "")[:MAX_LABEL_LENGTH] or None,
         step_id=_name(data.get("stepId")),
         config=config or None,
         raw=entry,

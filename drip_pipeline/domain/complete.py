@@ -71,7 +71,10 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
     steps = with_variants_from_columns(steps, ab_test_config, problems)
     return definition.model_copy(
         update={
-            "steps": tuple(step.model_copy(update={"id": None}) for step in steps),
+            # The id has been resolved, and the position stands on the canvas node.
+            "steps": tuple(
+                step.model_copy(update={"id": None, "node_position": None}) for step in steps
+            ),
             "canvas_data": canvas_data,
             "ab_test_config": ab_test_config,
             "reading_problems": without_repeats(problems),
@@ -169,7 +172,6 @@ def _one_per_node(
         found[node.node_id] = step.model_copy(
             update={
                 "step_name": step.step_name or node.label or node.node_id,
-                "node_position": None,  # the canvas node has it
                 "day_delay": None,
             }
         )

@@ -30,7 +30,7 @@ _JSON_COLUMNS: Final = frozenset(
         "cta",
         "node_config",
         "node_position",
-        "settings",
+        "drip_settings",
         "wait_config",
     }
 )
@@ -48,7 +48,7 @@ def export_definition(
     """The campaign file of a row of drip_campaigns and its rows of campaign_steps, canonical.
 
     Uuids of steps are replaced by node ids, so that the file means the same in another database.
-    Keys without a column of their own are read from the row's `settings`. Raises DefinitionInvalid
+    Keys without a column of their own are read from the row's `drip_settings`. Raises DefinitionInvalid
     only when the rows are no rows at all.
     """
     return definition_of_rows(campaign_row, step_rows, workspace=workspace).to_dict()
@@ -66,7 +66,7 @@ def definition_of_rows(
     `canvas_wins` as in `complete`: for looking at a canvas that another application has edited.
     """
     row = _parsed(campaign_row)
-    settings = row.get("settings")
+    settings = row.get("drip_settings")
     told = {**(settings if isinstance(settings, Mapping) else {}), **row}
     file = {key: told[key] for key in CAMPAIGN_KEYS if told.get(key) not in (None, {}, [])}
     if workspace is not None:

@@ -16,6 +16,7 @@ from drip_pipeline.domain.campaign_file import StepDefinition
 from drip_pipeline.domain.problems import Problem
 
 DEFAULT_VIEWPORT: Final[Mapping[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
+_LONGEST: Final = 190  # of 200, so that a number may follow
 _X_STEP: Final = 200
 _Y: Final = 100
 
@@ -27,6 +28,7 @@ class _Names:
         self._taken = set(taken)
 
     def take(self, wanted: str) -> str:
+        wanted = wanted[:_LONGEST]
         name, count = wanted, 1
         while name in self._taken:
             count += 1

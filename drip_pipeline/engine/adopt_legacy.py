@@ -17,17 +17,17 @@ from uuid import UUID
 from drip_pipeline.db import legacy as legacy_db
 from drip_pipeline.db import publish as publish_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.domain.definition import CampaignDefinition, complete, load_definition
+from drip_pipeline.domain.definition import CampaignDefinition
 from drip_pipeline.domain.draft import take_apart
+from drip_pipeline.domain.export import definition_of_rows
 from drip_pipeline.domain.graph import PORT_DEFAULT, NodeType
 from drip_pipeline.domain.nodes import DurationWait
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
 from drip_pipeline.engine.publish import publish_valid, write_definition
-from drip_pipeline.engine.stored_definition import as_definition
 from drip_pipeline.errors import DripError
 
-TOLERATED: Final = frozenset({"variable_unknown", "template_variable_unknown"})
+TOLERATED: Final = frozenset({"variable_unknown"})
 """A variable that nobody knows renders empty, as it did before; it must not stop a running
 campaign."""
 
@@ -80,7 +80,7 @@ def _adopt(
         return None, []
     legacy_db.name_nodes(connection, campaign_id)
     steps = publish_db.steps(connection, campaign_id)
-    definition = complete(load_definition(as_definition(campaign, steps)))
+    definition = definition_of_rows(campaign, steps)
     problems = [
         problem
         for problem in errors_in(

@@ -126,5 +126,5 @@ def _percent(part: int, whole: int) -> float:
 def _with_rates(row: dict[str, Any]) -> dict[str, Any]:
     sent = row["sent"]
     return row | {
-        name: round(100 * row[figure] / sent, 2) if sent else None for name, figure in RATES.items()
+        name: _percent(row[figure], sent) if sent else None for name, figure in RATES.items()
     }

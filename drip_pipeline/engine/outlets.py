@@ -20,7 +20,7 @@ from drip_pipeline.db.channels import ChannelRow
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import SocialAction, WebhookAction
-from drip_pipeline.engine.settle import SettlePolicy
+from drip_pipeline.engine.delivered import SettlePolicy
 
 _DIGEST_CHARACTERS: Final = 8
 

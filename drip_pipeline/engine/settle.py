@@ -1,25 +1,32 @@
-"""What became of deliveries, and what that means for the people who waited for them: outcome, event
-and the next steps of the state, in one transaction."""
+"""What became of deliveries: outcome, event and suppression written down in one transaction with the
+next steps of the people who waited for them (settled_people.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db import deliveries as deliveries_db
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.deliveries import InDoubt, Later, NotSent
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.engine.advance import carry_on
-from drip_pipeline.engine.commit import commit
-from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
+from drip_pipeline.engine.delivered import Delivered, SettlePolicy
+from drip_pipeline.engine.settled_people import Row, carry_people_on, end_people, fail_people
 
-MAX_ATTEMPTS: Final = 4
+__all__ = [
+    "GRACE_SECONDS",
+    "Delivered",
+    "SettlePolicy",
+    "fail_deliveries",
+    "settle_accepted",
+    "settle_results",
+    "settle_skipped",
+]
+
 GRACE_SECONDS: Final = 15 * 60.0
 _THROTTLED_ATTEMPTS: Final = 5
 """How many times more often a message may be asked to wait than it may fail."""
@@ -47,73 +54,6 @@ _ENDS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SettlePolicy:
-    """How often a delivery is tried, and what becomes of one whose fate is unknown: `assume_sent`
-    after the grace time, `retry` (after the last try it is assumed sent, too) or `hold` until
-    somebody settles it.
-    """
-
-    max_attempts: int = MAX_ATTEMPTS
-    on_unknown: str = "assume_sent"
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    """What a round of deliveries came to. `skipped` counts by reason. `posts` are those for
-    everybody that went out; the people who passed them count as sent. `faults` are the words of
-    providers that fail, or what is wrong with a way out, by its name.
-    """
-
-    sent: int = 0
-    skipped: Mapping[str, int] = field(default_factory=dict)
-    failed: int = 0
-    retried: int = 0
-    unknown: int = 0
-    held: int = 0
-    posts: int = 0
-    faults: Mapping[str, str] = field(default_factory=dict)
-
-    def total(self) -> int:
-        """All deliveries that were looked at."""
-        return (
-            self.sent
-            + sum(self.skipped.values())
-            + self.failed
-            + self.retried
-            + self.unknown
-            + self.held
-        )
-
-    def __add__(self, other: Delivered) -> Delivered:
-        reasons = {**self.skipped}
-        for reason, count in other.skipped.items():
-            reasons[reason] = reasons.get(reason, 0) + count
-        return Delivered(
-            self.sent + other.sent,
-            reasons,
-            self.failed + other.failed,
-            self.retried + other.retried,
-            self.unknown + other.unknown,
-            self.held + other.held,
-            self.posts + other.posts,
-            {**self.faults, **other.faults},
-        )
-
-    def sizes(self) -> dict[str, int]:
-        """The figures that are not zero, for the ledger."""
-        figures = {
-            "sent": self.sent,
-            "failed": self.failed,
-            "retried": self.retried,
-            "unknown": self.unknown,
-            "held": self.held,
-            "posts": self.posts,
-        } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
-        return {name: count for name, count in figures.items() if count}
-
-
-Row = Mapping[str, Any]
 _DEFAULT_POLICY: Final = SettlePolicy()
 
 
@@ -200,7 +140,7 @@ def settle_accepted(
         batch_id=batch_id,
         now=now,
     )
-    _carry_on(connection, rows, batch_id, now, message_at=now)
+    carry_people_on(connection, rows, batch_id, now, message_at=now)
 
 
 def settle_skipped(
@@ -220,9 +160,9 @@ def settle_skipped(
     for reason, group in by_reason.items():
         if reason in _ENDS:
             exit_reason, status = _ENDS[reason]
-            _end(connection, group, exit_reason, status, batch_id, now)
+            end_people(connection, group, exit_reason, status, batch_id, now)
         else:
-            _carry_on(connection, group, batch_id, now, message_at=None)
+            carry_people_on(connection, group, batch_id, now, message_at=None)
     return {reason: len(group) for reason, group in by_reason.items()}
 
 
@@ -305,11 +245,11 @@ def _settle_failed(
         else:
             by_error.setdefault(result.error or result.error_code or "refused", []).append(row)
     if ending:
-        _end(connection, ending, "suppressed", "bounced", batch_id, now)
+        end_people(connection, ending, "suppressed", "bounced", batch_id, now)
     if passing:
-        _carry_on(connection, passing, batch_id, now, message_at=None)
+        carry_people_on(connection, passing, batch_id, now, message_at=None)
     for error, rows in by_error.items():
-        _fail(connection, rows, error, batch_id, now)
+        fail_people(connection, rows, error, batch_id, now)
 
 
 def _suppress(
@@ -329,120 +269,3 @@ def _suppress(
     ]
     if unwanted:
         deliveries_db.suppress(connection, unwanted, channel=channel, source="provider", now=now)
-
-
-def _locked(
-    connection: Connection, rows: Sequence[Row]
-) -> tuple[list[DueState], list[DueState], dict[UUID, UUID]]:
-    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by
-    state)."""
-    locked = states_db.lock_of_deliveries(
-        connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
-    )
-    running = [DueState(*row[:10]) for row in locked if row[11] == "active"]
-    halted = [DueState(*row[:10]) for row in locked if row[11] != "active"]
-    return running, halted, {row[0]: row[10] for row in locked}
-
-
-def _carry_on(
-    connection: Connection,
-    rows: Sequence[Row],
-    batch_id: UUID,
-    now: datetime,
-    *,
-    message_at: datetime | None,
-) -> None:
-    running, halted, _ = _locked(connection, rows)
-    if running:
-        carry_on(connection, running, batch_id=batch_id, now=now, message_at=message_at)
-    if halted:
-        # The message is out, but the campaign was paused meanwhile: they go on when it is resumed.
-        _commit(
-            connection,
-            halted,
-            batch_id,
-            now,
-            message_at=message_at,
-            status="running",
-            due_at=now,
-            resume_port="default",
-        )
-
-
-def _end(
-    connection: Connection,
-    rows: Sequence[Row],
-    exit_reason: str,
-    enrollment_status: str,
-    batch_id: UUID,
-    now: datetime,
-) -> None:
-    running, halted, _ = _locked(connection, rows)
-    _commit(
-        connection,
-        running + halted,
-        batch_id,
-        now,
-        status="exited",
-        exit_reason=exit_reason,
-        enrollment_status=enrollment_status,
-        event_type="enrollment_exited",
-        event_data={"reason": exit_reason},
-    )
-
-
-def _fail(
-    connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
-) -> None:
-    running, halted, delivery_of = _locked(connection, rows)
-    _commit(
-        connection,
-        running + halted,
-        batch_id,
-        now,
-        status="failed",
-        resume_port="default",
-        error=error,
-        delivery_of=delivery_of,
-        event_type="enrollment_failed",
-        event_data={"error": error},
-    )
-
-
-def _commit(
-    connection: Connection,
-    people: Sequence[DueState],
-    batch_id: UUID,
-    now: datetime,
-    *,
-    status: Any,
-    message_at: datetime | None = None,
-    event_type: str | None = None,
-    event_data: Mapping[str, Any] | None = None,
-    delivery_of: Mapping[UUID, UUID] | None = None,
-    **fields: Any,
-) -> None:
-    """The same thing for everybody, wherever they stand."""
-    by_node: dict[str, list[DueState]] = {}
-    for person in people:
-        by_node.setdefault(person.current_node_id, []).append(person)
-    transitions = tuple(
-        Transition(
-            people=group,
-            node_id=node_id,
-            step_id=None,
-            status=status,
-            events=(EventNote(event_type, node_id, None, event_data or {}),) if event_type else (),
-            delivery_ids=[delivery_of[p.id] for p in group] if delivery_of else None,
-            **fields,
-        )
-        for node_id, group in by_node.items()
-    )
-    if transitions:
-        commit(
-            connection,
-            Batch(transitions),
-            batch_id=batch_id,
-            now=now,
-            message_at=message_at,
-        )

@@ -12,6 +12,7 @@ from datetime import datetime
 from time import monotonic
 from typing import Self
 
+from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.ledger import NO_RUN, RunContext
@@ -82,6 +83,13 @@ def plan_shares(engine: Engine, *, now: datetime, most: int) -> Plan:
     count = min(most, -(-people // engine.batch_size))
     shares = tuple(Share(number, count) for number in range(1, count + 1))
     return Plan(rescued, shares, people, due["due_deliveries"])
+
+
+def channels_due(engine: Engine, now: datetime) -> list[str]:
+    """The engine's channels on which something is due, by name."""
+    with engine.database.transaction(is_read_only=True) as connection:
+        due = deliveries_db.due_channels(connection, now)
+    return [name for name in due if name in engine.channels]
 
 
 def advance_share(

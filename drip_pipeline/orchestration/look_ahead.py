@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
 
 from drip_pipeline.db import cockpit as cockpit_db
 from drip_pipeline.db import experiments as experiments_db
+from drip_pipeline.db import metrics as metrics_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.aggregate import days_to_refresh
+from drip_pipeline.orchestration.partitions import ranges
 
 COUNTED_AT_MOST: Final = 10_000
 TIME_MOVES_AFTER: Final = timedelta(minutes=10)
+LOOKED_BACK: Final = timedelta(days=7)
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -104,6 +108,37 @@ def tests_ahead(database: Database) -> TestsAhead:
         moved_by_time=found["moved_by_time"],
         running=found["running"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DaysAhead:
+    """Days whose figures may have changed, as stretches; `cursor` is what to remember once they are
+    asked for.
+    """
+
+    ranges: list[tuple[date, date]]
+    cursor: str | None
+
+    def told(self) -> str:
+        """One line for a skip reason."""
+        if not self.ranges:
+            return "no messages went out and no events arrived late since the last count"
+        days = sum((last - first).days + 1 for first, last in self.ranges)
+        return f"{days:,} days to count"
+
+
+def days_ahead(database: Database, now: datetime, *, seen: str | None) -> DaysAhead:
+    """Look, changing nothing. `seen` is the cursor that the last look left: when messages went out
+    last, by the real clock.
+    """
+    since = datetime.fromisoformat(seen) if seen else now - LOOKED_BACK
+    with database.transaction(is_read_only=True) as connection:
+        marked = metrics_db.marked_days(connection)
+        delivered_at = cockpit_db.latest_delivery(connection, since=since)
+    if not marked and (delivered_at is None or (seen and delivered_at <= since)):
+        return DaysAhead([], seen)
+    cursor = delivered_at.isoformat() if delivered_at else seen
+    return DaysAhead(ranges(days_to_refresh(database, now=now)), cursor)
 
 
 def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:

@@ -1,4 +1,4 @@
-"""The minute job: plan → batches → deliver per channel → reconcile. Its order and tags stand here,
+"""The minute job: plan → batches → messages per channel → reconcile. Its order and tags stand here,
 its ops in `minute_ops.py`; when it starts, `sensors/due_work.py` decides.
 """
 
@@ -9,10 +9,11 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.orchestration.minute_ops import (
-    BACKLOG,
     CHANNELS,
     advance_batch,
+    deliver_backlog,
     deliver_op,
+    find_messages,
     plan,
     reconcile,
 )
@@ -35,9 +36,8 @@ _DELIVER_OPS: Final = {channel: deliver_op(channel) for channel in CHANNELS}
 def run_due_workflows() -> None:
     """Plan, advance in batches, deliver, reconcile."""
     planned: Any = plan()
+    deliver_backlog(start=planned.backlog)
     advanced = planned.batches.map(lambda batch: advance_batch(start=batch)).collect()
-    delivered = []
-    for channel, op in _DELIVER_OPS.items():
-        op.alias(f"{channel}{BACKLOG}")(start=planned.backlog)
-        delivered.append(op(start=advanced))
-    reconcile(start=delivered)
+    messages: Any = find_messages(start=advanced)
+    delivered = [op(start=getattr(messages, channel)) for channel, op in _DELIVER_OPS.items()]
+    reconcile(start=[messages.looked, *delivered])

@@ -13,8 +13,8 @@ from pydantic import Field
 
 from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
 from drip_pipeline.engine.run_account import account_for_run
-from drip_pipeline.engine.shares import Share, advance_share, plan_shares
-from drip_pipeline.engine.tick import channels_due, deliver_channel
+from drip_pipeline.engine.shares import Share, advance_share, channels_due, plan_shares
+from drip_pipeline.engine.tick import deliver_channel
 from drip_pipeline.orchestration.failures import RETRY_POLICY, failures_named, run_context
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.orchestration.run_report import (

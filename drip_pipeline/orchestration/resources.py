@@ -19,7 +19,9 @@ from drip_pipeline.errors import DripError
 from drip_pipeline.settings import Settings
 
 DELIVERY_SHARE = 0.4
-"""The part of a run's time that is kept for handing messages over."""
+"""The part of a run's time that is kept for handing messages over; advancing takes the rest."""
+BACKLOG_SHARE = 0.2
+"""The part of that which messages may take that were due before the run began."""
 
 
 class EngineResource(dg.ConfigurableResource["EngineResource"]):
@@ -98,12 +100,15 @@ class RunClock(dg.ConfigurableResource["RunClock"]):
         left = self._seconds_left() - DELIVERY_SHARE * self.budget_seconds
         return max(0.0, left) / (of - number + 1)
 
-    def seconds_for_delivery(self, *, is_backlog: bool) -> float:
-        """How long handing over may take: all that is left; of a backlog, which comes before this
-        run's own messages, half as much as those are sure of.
+    def seconds_for_backlog(self) -> float:
+        """How long handing over may take before the run's own messages are there."""
+        return BACKLOG_SHARE * self.budget_seconds
+
+    def seconds_for_delivery(self) -> float:
+        """How long handing over on one channel may take: all that is left, and a little where the
+        channels before it used it up.
         """
-        sure = DELIVERY_SHARE * self.budget_seconds / 2
-        return sure if is_backlog else max(self._seconds_left(), sure)
+        return max(self._seconds_left(), (DELIVERY_SHARE - BACKLOG_SHARE) * self.budget_seconds)
 
     def _seconds_left(self) -> float:
         return self.budget_seconds - (monotonic() - self._started)

@@ -4,6 +4,8 @@ to date. Figures come from the verbs; nothing is counted here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
@@ -11,6 +13,7 @@ import dagster as dg
 from drip_pipeline.engine.run_account import RunAccount
 from drip_pipeline.engine.settle import Delivered
 from drip_pipeline.engine.shares import Plan, ShareReport
+from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata import counts, sentence, table
 
 EVENT_LOG: Final = dg.AssetKey("campaign_events")
@@ -20,16 +23,10 @@ BATCH_LEDGER: Final = dg.AssetKey("batch_ledger")
 
 def plan_told(planned: Plan) -> str:
     """What there is to do, in one line."""
-    rescued = planned.rescued
-    put_right = {
-        "leases of dead senders ended": rescued.in_doubt,
-        "messages settled as sent in doubt": rescued.assumed_sent,
-        "people resumed": rescued.resumed,
-    }
-    found = sentence({name: count for name, count in put_right.items() if count})
+    put_right = {name: count for name, count in asdict(planned.rescued).items() if count}
     return (
         f"{planned.due_people:,} people due, parted into {len(planned.shares)} batches; "
-        f"{planned.due_messages:,} messages due; put right first: {found}"
+        f"{planned.due_messages:,} messages due; put right first: {sentence(put_right)}"
     )
 
 
@@ -44,9 +41,35 @@ def share_metadata(done: ShareReport) -> dict[str, Any]:
     }
 
 
-def delivered_metadata(done: Delivered) -> dict[str, Any]:
-    """The figures of a round of deliveries."""
-    return {"messages": done.total(), "outcome": counts(done.sizes(), "outcome", "messages")}
+def report_delivered(context: dg.OpExecutionContext, by_channel: Mapping[str, Delivered]) -> None:
+    """The figures of a round of deliveries, on its step and on the asset. A provider that fails
+    makes the step fail: its messages stay due, those of others went out.
+    """
+    done = sum(by_channel.values(), Delivered())
+    figures = {
+        "messages": done.total(),
+        "outcome": table(
+            {"channel": channel, "outcome": outcome, "messages": count}
+            for channel, part in by_channel.items()
+            for outcome, count in part.sizes().items()
+        ),
+    }
+    context.add_output_metadata(figures)
+    if done.total():
+        context.log_event(
+            dg.AssetObservation(
+                MESSAGE_OUTCOMES,
+                description="Messages handed over by this step; provider events follow.",
+                metadata=figures,
+            )
+        )
+    if done.faults:
+        told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in done.faults.items())
+        raise dg.Failure(
+            f"{len(done.faults)} ways out fail: {told}",
+            metadata={**figures, "what_to_do": "`drip doctor` shows what each way out lacks."},
+            allow_retries=False,
+        )
 
 
 def summary_metadata(account: RunAccount) -> dict[str, Any]:
@@ -87,17 +110,6 @@ def log_materialisations(context: dg.OpExecutionContext, account: RunAccount) ->
             },
         )
     )
-    if account.messages:
-        context.log_event(
-            dg.AssetMaterialization(
-                MESSAGE_OUTCOMES,
-                description="Messages of this run; provider events change them later.",
-                metadata={
-                    "messages_sent": account.messages.get("sent", 0),
-                    "by_outcome": counts(account.messages, "outcome", "messages"),
-                },
-            )
-        )
     context.log_event(
         dg.AssetMaterialization(
             BATCH_LEDGER,

@@ -86,7 +86,7 @@ def main(source: str) -> int:
         events = str(Path(folder) / "events.ndjson")
         make = [sys.executable, str(HERE / "make_events.py"), source, events, SENT_AT]
         subprocess.run(make, check=True)
-        taken = phase("ingest events", "events", "ingest", events)
+        taken = phase("ingest events", "events", "ingest", events, "--workspace", WORKSPACE)
     results = phase("results", "ab", "results", CAMPAIGN, "--now", TWO_WEEKS_LATER)
     people = drip("campaign", "show", CAMPAIGN)["population"]
     say(f"\n{phase.told()}\n")

@@ -14,7 +14,7 @@ ALTER TABLE drip_campaigns
     -- Added by this project: which version newcomers enter (null until the first publish), and the file's keys that have
     -- no column of their own (re-entry policy, timezone …).
     ADD COLUMN IF NOT EXISTS published_version integer,
-    ADD COLUMN IF NOT EXISTS settings jsonb NOT NULL DEFAULT '{}';
+    ADD COLUMN IF NOT EXISTS drip_settings jsonb NOT NULL DEFAULT '{}';
 
 -- Defaults, checks and keys get one form everywhere, also where the columns were there before.
 SELECT

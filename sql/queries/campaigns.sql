@@ -2,7 +2,7 @@
 -- Campaigns with this id or exact name, those in use before archived ones.
 SELECT
     c.id, c.workspace_id, w.name AS workspace, c.name, c.status, c.campaign_type, c.version, c.published_version,
-    c.settings
+    c.drip_settings AS settings
 FROM drip_campaigns c
 JOIN workspaces w ON w.id = c.workspace_id
 WHERE c.id = CAST(%(id)s AS uuid) OR c.name = CAST(%(wanted)s AS text)

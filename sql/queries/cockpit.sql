@@ -110,3 +110,21 @@ SELECT
     (SELECT count(*) FROM campaign_ab_test_results) AS results,
     (SELECT count(*) FROM campaign_ab_decisions) AS decisions,
     (SELECT count(*) FROM campaign_ab_tests WHERE status = 'running') AS running;
+
+-- name: outcomes_between
+-- Messages sent on some days (of UTC), and what became of them, per channel.
+SELECT
+    o.channel, count(*) AS messages, count(o.delivered_at) AS delivered, count(o.first_opened_at) AS opened,
+    count(o.first_clicked_at) AS clicked, count(o.first_replied_at) AS replied, count(o.first_converted_at) AS converted,
+    count(o.unsubscribed_at) AS unsubscribed, count(o.bounced_at) AS bounced
+FROM campaign_message_outcomes o
+WHERE o.sent_at >= CAST(%(first)s AS date)::timestamp AT TIME ZONE 'UTC'
+    AND o.sent_at < (CAST(%(last)s AS date) + 1)::timestamp AT TIME ZONE 'UTC'
+GROUP BY o.channel
+ORDER BY o.channel;
+
+-- name: latest_delivery
+-- When messages went out last, by the real clock: what a sensor compares its cursor with.
+SELECT max(b.started_at) AS delivered_at
+FROM campaign_batches b
+WHERE b.kind = 'deliver' AND b.outcome = 'committed' AND b.started_at >= CAST(%(since)s AS timestamptz);

@@ -76,16 +76,17 @@ picked AS MATERIALIZED (
         LIMIT w.quota
         FOR UPDATE SKIP LOCKED
     ) p
+    -- The sum of the quotas. It cuts nothing off, but tells the planner how few rows these are: without it, leasing a
+    -- dozen read all contacts and all enrolments.
+    LIMIT CAST(%(most)s AS integer)
 ),
 
-people AS MATERIALIZED (
+addresses AS MATERIALIZED (
     SELECT
-        p.*, k.id AS found_contact_id, k.name, k.email, k.company, k.phone, k.job_title, k.ai_score,
-        k.status AS contact_status, k.tags, k.custom_fields, k.last_interaction, k.created_at, k.updated_at,
-        suppressed_phone(k.phone) AS phone_key,
-        lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) AS consent
+        p.id, p.workspace_id, p.campaign_id, p.contact_id, lower(k.email) AS email_key,
+        suppressed_phone(k.phone) AS phone_key
     FROM picked p
-    LEFT JOIN contacts k ON k.id = p.contact_id
+    JOIN contacts k ON k.id = p.contact_id
 ),
 
 blocked AS MATERIALIZED (
@@ -104,17 +105,17 @@ blocked AS MATERIALIZED (
             END
         ) AS reason
     FROM (
-        SELECT p.id, p.campaign_id AS into_campaign, s.channel, s.campaign_id, s.reason
-        FROM people p
-        JOIN campaign_suppressions s ON s.workspace_id = p.workspace_id AND lower(s.address) = lower(p.email)
+        SELECT a.id, a.campaign_id AS into_campaign, s.channel, s.campaign_id, s.reason
+        FROM addresses a
+        JOIN campaign_suppressions s ON s.workspace_id = a.workspace_id AND lower(s.address) = a.email_key
         UNION ALL
-        SELECT p.id, p.campaign_id, s.channel, s.campaign_id, s.reason
-        FROM people p
-        JOIN campaign_suppressions s ON s.workspace_id = p.workspace_id AND lower(s.address) = p.phone_key
+        SELECT a.id, a.campaign_id, s.channel, s.campaign_id, s.reason
+        FROM addresses a
+        JOIN campaign_suppressions s ON s.workspace_id = a.workspace_id AND lower(s.address) = a.phone_key
         UNION ALL
-        SELECT p.id, p.campaign_id, s.channel, s.campaign_id, s.reason
-        FROM people p
-        JOIN campaign_suppressions s ON s.contact_id = p.contact_id AND s.workspace_id = p.workspace_id
+        SELECT a.id, a.campaign_id, s.channel, s.campaign_id, s.reason
+        FROM addresses a
+        JOIN campaign_suppressions s ON s.contact_id = a.contact_id AND s.workspace_id = a.workspace_id
     ) x
     WHERE (x.channel IS NULL OR x.channel = CAST(%(channel)s AS text))
       AND (x.campaign_id IS NULL OR x.campaign_id = x.into_campaign)
@@ -125,21 +126,27 @@ SELECT
     p.id, p.workspace_id, p.campaign_id, p.campaign_version, p.enrollment_id, p.contact_id, p.node_id, p.step_id,
     p.split_node_id, p.variant_group, p.attempts, p.due_at,
     CASE
-        WHEN p.found_contact_id IS NULL OR e.id IS NULL THEN 'removed'
+        WHEN k.id IS NULL OR e.id IS NULL THEN 'removed'
         WHEN e.status = 'unsubscribed' THEN 'unsubscribed'
         WHEN e.status = 'bounced' THEN 'bounced'
         WHEN e.status = 'completed' THEN 'removed'
         WHEN e.status = 'paused' THEN 'paused'
         WHEN b.reason IS NOT NULL THEN substr(b.reason, 3)
         WHEN p.blocked IS NOT NULL THEN p.blocked
-        WHEN CAST(%(channel)s AS text) = 'email' AND coalesce(p.email, '') = '' THEN 'no_address'
-        WHEN CAST(%(channel)s AS text) = 'sms' AND coalesce(p.phone, '') = '' THEN 'no_address'
-        WHEN p.consent IN ('false', 'no', '0') THEN 'no_consent'
-        WHEN p.needs_consent AND coalesce(p.consent NOT IN ('true', 'yes', '1'), true) THEN 'no_consent'
+        WHEN CAST(%(channel)s AS text) = 'email' AND coalesce(k.email, '') = '' THEN 'no_address'
+        WHEN CAST(%(channel)s AS text) = 'sms' AND coalesce(k.phone, '') = '' THEN 'no_address'
+        WHEN lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) IN ('false', 'no', '0')
+            THEN 'no_consent'
+        WHEN p.needs_consent
+            AND coalesce(
+                lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) NOT IN ('true', 'yes', '1'), true
+            )
+            THEN 'no_consent'
     END AS gate,
-    p.name, p.email, p.company, p.phone, p.job_title, p.ai_score, p.contact_status AS status, p.tags, p.custom_fields,
-    p.last_interaction, p.created_at, p.updated_at
-FROM people p
+    k.name, k.email, k.company, k.phone, k.job_title, k.ai_score, k.status, k.tags, k.custom_fields,
+    k.last_interaction, k.created_at, k.updated_at
+FROM picked p
+LEFT JOIN contacts k ON k.id = p.contact_id
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
 LEFT JOIN blocked b ON b.id = p.id;
 

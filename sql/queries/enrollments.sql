@@ -144,7 +144,7 @@ GROUP BY 1;
 -- Due times of people who were just let in, spread evenly over a stretch of time by a hash of the id.
 UPDATE campaign_workflow_states s
 SET next_execution_at = CAST(%(now)s AS timestamptz)
-    + (abs(hashtext(s.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+    + ((hashtext(s.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
 FROM campaign_enrollments e
 WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND e.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))

@@ -41,10 +41,37 @@ SET node_id = coalesce(
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND (s.node_id IS NULL OR s.node_type IS NULL);
 
 -- name: pin_states
--- States of an earlier design run in the version that their campaign became.
-UPDATE campaign_workflow_states s
-SET campaign_version = CAST(%(version)s AS integer)
-WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.campaign_version IS NULL;
+-- States of an earlier design run in the version that their campaign became, and the log says of each that it entered.
+WITH pinned AS (
+    UPDATE campaign_workflow_states s
+    SET campaign_version = CAST(%(version)s AS integer)
+    WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.campaign_version IS NULL
+    RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, s.current_node_id, s.started_at
+),
+
+known AS (
+    UPDATE campaign_events e
+    SET campaign_version = p.campaign_version
+    FROM pinned p
+    WHERE e.enrollment_id = p.id AND e.campaign_version IS NULL
+    RETURNING e.enrollment_id, e.event_type
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, node_id, event_data, created_at,
+        workspace_id, campaign_version
+    )
+    SELECT
+        p.campaign_id, p.id, p.contact_id, 'enrollment_started', 'system', p.current_node_id, '{"adopted": true}',
+        p.started_at, p.workspace_id, p.campaign_version
+    FROM pinned p
+    WHERE NOT EXISTS (
+        SELECT FROM known k WHERE k.enrollment_id = p.id AND k.event_type = 'enrollment_started'
+    )
+)
+
+SELECT count(*) FROM pinned;
 
 -- name: place_enrollments
 -- States for enrolments that are in the middle of a plain sequence. How many messages somebody was sent is read from

@@ -249,7 +249,7 @@ ORDER BY s.campaign_id, s.campaign_version, s.exit_reason;
 -- After a pause: overdue work gets due times spread evenly over a stretch of time, by a hash of the id.
 UPDATE campaign_workflow_states s
 SET next_execution_at = CAST(%(now)s AS timestamptz)
-    + (abs(hashtext(s.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+    + ((hashtext(s.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND s.workflow_status IN ('running', 'waiting')
   AND s.next_execution_at <= CAST(%(now)s AS timestamptz);
@@ -258,7 +258,7 @@ WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
 -- After a pause: overdue deliveries likewise.
 UPDATE campaign_deliveries d
 SET due_at = CAST(%(now)s AS timestamptz)
-    + (abs(hashtext(d.id::text)) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
+    + ((hashtext(d.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
 WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND d.status = 'pending'
   AND d.due_at <= CAST(%(now)s AS timestamptz);

@@ -15,9 +15,7 @@ from drip_pipeline.db.urls import dagster_url
 from tests.conftest import own_database
 
 # Dagster's own use of what its libraries are about to drop.
-DAGSTER_WARNINGS = (
-    "ignore:The `__fields__` attribute is deprecated",
-)
+DAGSTER_WARNINGS = ("ignore:The `__fields__` attribute is deprecated",)
 
 
 def pytest_configure(config: pytest.Config) -> None:

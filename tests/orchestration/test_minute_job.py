@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any
-
 import dagster as dg
-import pytest
 
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
@@ -37,7 +33,12 @@ def test_one(engine_database: Database, instance: dg.DagsterInstance):
     assert result.success
     with engine_database.transaction() as connection:
         print(states_db.population(connection))
-        print(connection.execute("select kind, outcome, step_key, size, sizes, duration_ms from campaign_batches").fetchall())
+        print(
+            connection.execute(
+                "select kind, outcome, step_key, size, sizes, duration_ms from campaign_batches"
+            ).fetchall()
+        )
     for e in result.all_events:
-        if e.is_step_materialization or e.event_type_value=="STEP_OUTPUT": print(e.step_key, e.event_type_value, e.event_specific_data)
+        if e.is_step_materialization or e.event_type_value == "STEP_OUTPUT":
+            print(e.step_key, e.event_type_value, e.event_specific_data)
     assert 0

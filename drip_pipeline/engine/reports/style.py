@@ -50,8 +50,8 @@ td{white-space:nowrap}.list td{text-align:left;white-space:normal}
 a{color:#0067a5}
 footer{color:var(--faint);font-size:.85rem}
 @media(min-width:700px){dl{grid-template-columns:repeat(3,1fr)}dt{grid-row:1}dd{grid-row:2}}
-@media print{body{background:#fff;font-size:11pt}main{max-width:none;padding:0}
-section,figure{border-color:#bbb;break-inside:avoid}.pictures{columns:2}
+@media print{body{background:#fff;font-size:10pt}main{max-width:none;padding:0}
+section,figure{border-color:#bbb;break-inside:avoid}.pictures{columns:2;break-inside:auto}
 .wide{overflow:visible}article+article{break-before:page;border:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """

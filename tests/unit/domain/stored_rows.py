@@ -35,7 +35,7 @@ def rows_of(definition: CampaignDefinition) -> tuple[dict[str, Any], list[dict[s
     campaign |= {key: told[key] for key in told if key not in (*SETTINGS, "steps", "canvas_data")}
     if whole.goal_target is not None:
         campaign["goal_target"] = Decimal(str(whole.goal_target))
-    campaign["settings"] = {key: told[key] for key in SETTINGS if key in told}
+    campaign["drip_settings"] = {key: told[key] for key in SETTINGS if key in told}
     campaign["canvas_data"] = canvas
     steps = []
     for number, step in enumerate(whole.steps, 1):

@@ -48,7 +48,7 @@ def test_settings_without_a_column_come_back() -> None:
 def test_columns_that_a_driver_hands_over_as_text_are_read() -> None:
     definition = load_definition(ab_test())
     campaign, steps = rows_of(definition)
-    for key in ("canvas_data", "ab_test_config", "settings"):
+    for key in ("canvas_data", "ab_test_config", "drip_settings"):
         campaign[key] = json.dumps(campaign[key])
     for row in steps:
         row["channel_config"] = json.dumps(row["channel_config"])

@@ -124,6 +124,14 @@ def test_a_drawn_sequence_has_places_for_all_its_nodes() -> None:
     assert len(set(places)) == len(places) == 3
 
 
+def test_a_place_that_a_step_names_is_where_its_node_is_drawn() -> None:
+    file = linear({"node_id": "a", "node_position": {"x": 7, "y": 9}, **email_step()})
+    definition = complete(load_definition(file))
+    assert complete(definition) == definition
+    (node,) = [n for n in (definition.canvas_data or {})["nodes"] if n["id"] == "a"]
+    assert node["position"] == {"x": 7, "y": 9}
+
+
 def test_a_dozen_thousand_characters_of_name_make_a_short_id() -> None:
     file = linear({"step_name": "x" * 400, **email_step()})
     assert len(order(file)[1]) <= 60

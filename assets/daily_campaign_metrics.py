@@ -1,0 +1,44 @@
+"""Sums of message outcomes by day of sending, per campaign version, node, channel and variant. A
+day is counted anew as a whole, so a backfill and the refresh of today give the same rows.
+"""
+
+from time import perf_counter
+
+import dagster as dg
+
+from assets.message_outcomes import message_outcomes
+from drip_pipeline.engine.aggregate import aggregate_days
+from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
+from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.metrics_report import counted_metadata
+from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
+from drip_pipeline.orchestration.resources import EngineResource
+
+
+@dg.asset(
+    deps=[message_outcomes],
+    partitions_def=days,
+    backfill_policy=ONE_RUN,
+    group_name=METRICS,
+    description="Sent, delivered, opened and clicked (unique and total, machines apart), replied, "
+    "converted with value, unsubscribed, complained, bounced, failed, and skipped by reason. A "
+    "partition is a day of sending (UTC); it is replaced as a whole. Any range is one run.",
+    owners=OWNERS,
+    kinds={"postgres"},
+    retry_policy=RETRY_POLICY,
+    metadata={
+        **stored_in("campaign_daily_metrics"),
+        **written_by(counting="sql/queries/metrics.sql", verb="drip_pipeline/engine/aggregate.py"),
+    },
+)
+def daily_campaign_metrics(
+    context: dg.AssetExecutionContext, engine: EngineResource
+) -> dg.MaterializeResult[None]:
+    """Count the days anew."""
+    began = perf_counter()
+    with errors_told("counting daily metrics"):
+        counted = aggregate_days(engine.database, days_of(context))
+        metadata = counted_metadata(engine.database, counted)
+    return dg.MaterializeResult(
+        metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}
+    )

@@ -1,0 +1,53 @@
+"""The laws that hold in the database between any two transactions, as checks on the assets they are
+about. They look and repair nothing.
+"""
+
+from datetime import timedelta
+
+import dagster as dg
+from pydantic import Field
+
+from drip_pipeline.engine.checks import LAWS, check_laws
+from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.law_report import law_result
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
+
+DAILY_METRICS = dg.AssetKey("daily_campaign_metrics")
+ASSET_OF_LAW = {
+    "population": EVENT_LOG,
+    "no_orphans": EVENT_LOG,
+    "sent_once": MESSAGE_OUTCOMES,
+    "recorded_once": MESSAGE_OUTCOMES,
+    "log_is_outcomes": MESSAGE_OUTCOMES,
+    "outcomes_are_metrics": DAILY_METRICS,
+    "rates": DAILY_METRICS,
+}
+
+
+class LawConfig(dg.Config):
+    """How far back to look."""
+
+    days: int = Field(
+        default=31,
+        ge=0,
+        description="Log and messages of so many days are looked at; 0 for all. The population is "
+        "always compared as a whole.",
+    )
+
+
+def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
+    """The check of one law."""
+
+    @dg.asset_check(name=name, asset=asset, description=f"{LAWS[name].capitalize()}.")
+    def check(config: LawConfig, engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
+        now = clock.moment()
+        since = now - timedelta(days=config.days) if config.days else None
+        with errors_told(f"checking {name}"):
+            (found,) = check_laws(engine.database, now=now, names=(name,), since=since)
+        return law_result(found)
+
+    return check
+
+
+checks = [law_check(name, asset) for name, asset in ASSET_OF_LAW.items()]

@@ -1,0 +1,135 @@
+"""Where people go whose delivery is settled: on, out, or to the failed; always of states that the
+settling transaction holds locked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db import states as states_db
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.engine.advance import carry_on
+from drip_pipeline.engine.commit import commit
+from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
+
+Row = Mapping[str, Any]
+
+
+def _locked(
+    connection: Connection, rows: Sequence[Row]
+) -> tuple[list[DueState], list[DueState], dict[UUID, UUID]]:
+    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by
+    state)."""
+    locked = states_db.lock_of_deliveries(
+        connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
+    )
+    running = [DueState(*row[:10]) for row in locked if row[11] == "active"]
+    halted = [DueState(*row[:10]) for row in locked if row[11] != "active"]
+    return running, halted, {row[0]: row[10] for row in locked}
+
+
+def carry_people_on(
+    connection: Connection,
+    rows: Sequence[Row],
+    batch_id: UUID,
+    now: datetime,
+    *,
+    message_at: datetime | None,
+) -> None:
+    running, halted, _ = _locked(connection, rows)
+    if running:
+        carry_on(connection, running, batch_id=batch_id, now=now, message_at=message_at)
+    if halted:
+        # The message is out, but the campaign was paused meanwhile: they go on when it is resumed.
+        _commit(
+            connection,
+            halted,
+            batch_id,
+            now,
+            message_at=message_at,
+            status="running",
+            due_at=now,
+            resume_port="default",
+        )
+
+
+def end_people(
+    connection: Connection,
+    rows: Sequence[Row],
+    exit_reason: str,
+    enrollment_status: str,
+    batch_id: UUID,
+    now: datetime,
+) -> None:
+    running, halted, _ = _locked(connection, rows)
+    _commit(
+        connection,
+        running + halted,
+        batch_id,
+        now,
+        status="exited",
+        exit_reason=exit_reason,
+        enrollment_status=enrollment_status,
+        event_type="enrollment_exited",
+        event_data={"reason": exit_reason},
+    )
+
+
+def fail_people(
+    connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
+) -> None:
+    running, halted, delivery_of = _locked(connection, rows)
+    _commit(
+        connection,
+        running + halted,
+        batch_id,
+        now,
+        status="failed",
+        resume_port="default",
+        error=error,
+        delivery_of=delivery_of,
+        event_type="enrollment_failed",
+        event_data={"error": error},
+    )
+
+
+def _commit(
+    connection: Connection,
+    people: Sequence[DueState],
+    batch_id: UUID,
+    now: datetime,
+    *,
+    status: Any,
+    message_at: datetime | None = None,
+    event_type: str | None = None,
+    event_data: Mapping[str, Any] | None = None,
+    delivery_of: Mapping[UUID, UUID] | None = None,
+    **fields: Any,
+) -> None:
+    """The same thing for everybody, wherever they stand."""
+    by_node: dict[str, list[DueState]] = {}
+    for person in people:
+        by_node.setdefault(person.current_node_id, []).append(person)
+    transitions = tuple(
+        Transition(
+            people=group,
+            node_id=node_id,
+            step_id=None,
+            status=status,
+            events=(EventNote(event_type, node_id, None, event_data or {}),) if event_type else (),
+            delivery_ids=[delivery_of[p.id] for p in group] if delivery_of else None,
+            **fields,
+        )
+        for node_id, group in by_node.items()
+    )
+    if transitions:
+        commit(
+            connection,
+            Batch(transitions),
+            batch_id=batch_id,
+            now=now,
+            message_at=message_at,
+        )

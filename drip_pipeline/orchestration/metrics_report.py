@@ -1,0 +1,46 @@
+"""What the assets of outcomes and metrics show: days counted, the table of campaigns, what was
+corrected. Figures come from the verbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final
+
+from drip_pipeline.db import cockpit as cockpit_db
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.aggregate import CountedDay, campaign_summary
+from drip_pipeline.orchestration.metadata import table
+
+_CAMPAIGN: Final = (
+    "campaign", "sent", "delivered", "opened", "clicked", "converted", "unsubscribed", "open_rate",
+    "click_rate",
+)  # fmt: skip
+_DAY: Final = ("day", "rows", "sent", "duration_ms")
+
+
+def counted_metadata(database: Database, counted: Sequence[CountedDay]) -> dict[str, Any]:
+    """Rows written, messages, the campaigns of these days, and the days with something in them."""
+    summary = campaign_summary(database, first_day=counted[0].day, last_day=counted[-1].day)
+    return {
+        "dagster/partition_row_count": sum(day.rows for day in counted),
+        "days": len(counted),
+        "messages_sent": sum(day.sent for day in counted),
+        "preview": table(summary, _CAMPAIGN),
+        "by_day": table(
+            [{name: getattr(day, name) for name in _DAY} for day in counted if day.rows], _DAY
+        ),
+    }
+
+
+def rebuilt_metadata(database: Database, wanted: Sequence[date], corrected: int) -> dict[str, Any]:
+    """Messages of these days, and how many differed from the log."""
+    with database.transaction(is_read_only=True) as connection:
+        rows = cockpit_db.outcomes_between(connection, wanted[0], wanted[-1])
+    return {
+        "dagster/partition_row_count": sum(row["messages"] for row in rows),
+        "days": len(wanted),
+        "corrected": corrected,
+        "preview": table(rows),
+    }

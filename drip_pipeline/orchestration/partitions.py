@@ -1,0 +1,47 @@
+"""Partitions: days of UTC, by the time of sending. One run may cover any range of them."""
+
+from __future__ import annotations
+
+import warnings
+from datetime import date
+from typing import Final
+
+import dagster as dg
+
+FIRST_DAY: Final = "2024-01-01"
+
+# Dagster calls backfill policies beta and says so at every start; its packages are pinned to one
+# minor release.
+warnings.filterwarnings("ignore", message=".*`backfill_policy`", category=dg.BetaWarning)
+
+# end_offset: today has a partition from its first minute on.
+days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
+ONE_RUN: Final = dg.BackfillPolicy.single_run()
+
+RANGE_START_TAG: Final = "dagster/asset_partition_range_start"
+RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
+
+
+def days_of(context: dg.AssetExecutionContext) -> list[date]:
+    """The days that a run was asked for."""
+    return [date.fromisoformat(key) for key in context.partition_keys]
+
+
+def ranges(wanted: list[date]) -> list[tuple[date, date]]:
+    """Days as stretches without gaps, (first, last), in order; days before the first partition are
+    left out.
+    """
+    found: list[tuple[date, date]] = []
+    for day in sorted(set(wanted)):
+        if day < date.fromisoformat(FIRST_DAY):
+            continue
+        if found and (day - found[-1][1]).days == 1:
+            found[-1] = (found[-1][0], day)
+        else:
+            found.append((day, day))
+    return found
+
+
+def range_tags(first: date, last: date) -> dict[str, str]:
+    """The tags by which one run covers these days."""
+    return {RANGE_START_TAG: first.isoformat(), RANGE_END_TAG: last.isoformat()}

@@ -1,0 +1,147 @@
+"""A/B tests from the command line: looking, judging, declaring, the calculator, the report."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from tests.cli.conftest import Drip, answered
+from tests.engine.factories import NOW
+from tests.engine.split_people import a_split_test, people
+
+LATER = (NOW + timedelta(days=2)).isoformat()
+
+
+@pytest.fixture
+def campaign(database: Database) -> str:
+    """A campaign whose test has a clear winner, and people held out."""
+    with database.transaction() as connection:
+        test = a_split_test(
+            connection, {"a": 40, "b": 40, "holdout": 20}, winner_metric="conversion_rate"
+        )
+        people(connection, test, "a", 1_000, delivered=990, opened=400, converted=40)
+        people(connection, test, "b", 1_000, delivered=980, opened=410, converted=110)
+        people(connection, test, "holdout", 500, converted=10)
+    return "Welcome"
+
+
+def test_results_hold_everything_that_was_counted_and_judged(drip: Drip, campaign: str):
+    found = answered(drip("ab", "results", campaign, "--now", LATER, "--json"))
+    a, b, holdout = found["variants"]
+    assert {name: b[name] for name in b if name.startswith("total_")} == {
+        "total_assigned": 1_000, "total_sent": 1_000, "total_delivered": 980, "total_opened": 410,
+        "total_clicked": 0, "total_replied": 0, "total_converted": 110, "total_unsubscribed": 0,
+        "total_bounced": 0, "total_complained": 0, "total_machine_opened": 0,
+        "total_machine_clicked": 0,
+    }  # fmt: skip
+    assert (b["variant_group"], b["name"], b["is_holdout"]) == ("b", "Variant b", False)
+    assert (b["open_rate"], b["delivery_rate"], b["conversion_rate"]) == (41, 98, 11)
+    assert b["is_statistically_significant"]
+    assert b["is_winner"]
+    assert b["confidence_level"] >= 95
+    assert b["p_value"] == a["p_value"] < 0.001
+    assert not a["is_winner"]
+    assert (holdout["total_assigned"], holdout["total_sent"], holdout["p_value"]) == (500, 0, None)
+    (pair,) = found["pairs"]
+    assert {"a", "b", "chi2", "chi2_p", "decision_p", "interval"} <= set(pair)
+    lifts = {lift["variant_group"]: lift for lift in found["holdout"]["lifts"]}
+    assert lifts["b"]["difference"] == pytest.approx(9)
+    assert lifts["b"]["interval"][0] < 9 < lifts["b"]["interval"][1]
+    assert (found["state"], found["reason"]) == ("decided_winner", "leader_beats_all")
+    assert found["explanation"].startswith("b wins with a conversion rate of 11.00 %")
+    assert (found["decision"], found["other_tests"]) == (None, [])
+
+
+def test_results_for_people_are_a_table_and_a_sentence(drip: Drip, campaign: str):
+    shown = drip("ab", "results", campaign, "--now", LATER)
+    assert shown.exit_code == 0
+    assert "b wins with a conversion rate of 11.00 %" in " ".join(shown.stdout.split())
+    assert "b over the holdout: +9.00 points of conversions" in shown.stdout
+    assert "What would change it" in shown.stdout
+
+
+def test_judging_decides_once(drip: Drip, campaign: str):
+    first = answered(drip("ab", "judge", campaign, "--now", LATER, "--json"))
+    assert [decision["winner_variant"] for decision in first["decisions"]] == ["b"]
+    assert (first["evaluations"], first["judged"][0]["state"]) == (1, "decided_winner")
+    again = answered(drip("ab", "judge", "--now", LATER, "--json"))
+    assert (again["decisions"], again["judged"]) == ([], [])
+    assert drip("ab", "judge").stdout.strip() == "no test is running"
+    found = answered(drip("ab", "results", campaign, "--now", LATER, "--json"))
+    assert found["decision"]["decided_by"] == "engine"
+
+
+def test_declaring_by_hand_works_once_and_says_who_was_first(drip: Drip, campaign: str):
+    told = ("--variant", "a", "--reason", "the brand's own", "--by", "Ada", "--now", LATER)
+    done = answered(drip("ab", "declare", campaign, *told, "--json"))
+    assert (done["winner_variant"], done["decided_by"], done["is_by_hand"]) == ("a", "Ada", True)
+    second = drip("ab", "declare", campaign, "--variant", "b", "--reason", "no, b")
+    assert second.exit_code == 1
+    assert "was decided before: a won, decided by Ada" in second.stderr
+    assert drip("ab", "declare", campaign, "--variant", "b").exit_code == 2
+
+
+def test_a_block_is_cleared_only_where_there_is_one(drip: Drip, campaign: str):
+    refused = drip("ab", "clear", campaign, "--reason", "looks fine")
+    assert refused.exit_code == 1
+    assert "no running test of campaign 'Welcome' is blocked" in refused.stderr
+
+
+def evaluation(**changed: Any) -> dict[str, Any]:
+    counts = {
+        "total_delivered": 0, "total_opened": 0, "total_clicked": 0, "total_replied": 0,
+        "total_unsubscribed": 0, "total_bounced": 0,
+    }  # fmt: skip
+    mens = counts | {"variant_group": "mens", "total_sent": 21_307, "total_converted": 267}
+    womens = counts | {"variant_group": "womens", "total_sent": 21_387, "total_converted": 189}
+    return {"variants": [mens, womens], "winner_metric": "conversion_rate"} | changed
+
+
+def test_the_calculator_needs_no_database(drip: Drip, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("DRIP_DATABASE_URL", "postgresql://nobody@localhost:1/nowhere")
+    path = tmp_path / "tests.json"
+    path.write_text(json.dumps([evaluation(), evaluation(variants=[])]), encoding="utf-8")
+    first, second = answered(drip("ab", "evaluate", path, "--json"))
+    assert first["state"] == "decided_winner"
+    assert [v["conversion_rate"] for v in first["variants"]] == ["1.25", "0.88"]
+    assert round(first["pairs"][0]["chi2_p"], 4) == 0.0002
+    assert (second["state"], second["reason"]) == ("invalid", "fewer_than_two_variants")
+    assert "1. decided_winner" in drip("ab", "evaluate", path).stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "is not JSON"),
+        ("{}", "is a JSON list of tests"),
+        ('[{"variants": []}]', "item 0, winner_metric: is missing"),
+    ],
+)
+def test_the_calculator_says_what_is_wrong_with_its_file(drip: Drip, tmp_path, text, complaint):
+    path = tmp_path / "tests.json"
+    path.write_text(text, encoding="utf-8")
+    refused = drip("ab", "evaluate", path)
+    assert refused.exit_code == 1
+    assert complaint in refused.stderr
+
+
+def test_a_file_that_is_not_there_is_named(drip: Drip, tmp_path: Path):
+    refused = drip("ab", "evaluate", tmp_path / "none.json")
+    assert refused.exit_code == 1
+    assert "none.json" in refused.stderr
+
+
+def test_a_report_is_one_file(drip: Drip, campaign: str, tmp_path: Path):
+    out = tmp_path / "report.html"
+    assert answered(drip("report", campaign, "--out", out, "--now", LATER, "--json")) == {
+        "file": str(out)
+    }
+    assert "b wins with a conversion rate" in out.read_text(encoding="utf-8")
+    refused = drip("report", "No such campaign", "--out", out)
+    assert refused.exit_code == 1
+    assert "No such campaign" in refused.stderr
