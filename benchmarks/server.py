@@ -49,4 +49,4 @@ def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Databa
 def _administer(server_url: str, statement: str, name: str) -> None:
     url = with_database(server_url, "postgres")
     with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Final
 
 from drip_pipeline.channels.protocol import OutgoingMessage
+
+_LINK: Final = re.compile(r"https?://\S+")
+_CHARACTERS_OF_A_LINK: Final = 23
 
 
 def with_hashtags(content: str, hashtags: Iterable[str]) -> str:
@@ -18,3 +23,9 @@ def with_hashtags(content: str, hashtags: Iterable[str]) -> str:
 def post_text(message: OutgoingMessage) -> str:
     """The whole text of a post as it is published."""
     return with_hashtags(message.text, message.payload.get("hashtags") or ())
+
+
+def mastodon_characters(text: str) -> int:
+    """How many characters Mastodon counts: every link is 23, whatever its length."""
+    links = _LINK.findall(text)
+    return len(text) - sum(map(len, links)) + _CHARACTERS_OF_A_LINK * len(links)

@@ -5,7 +5,6 @@ Media would have to be uploaded first and are not: publishing refuses a step tha
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -29,10 +28,8 @@ from drip_pipeline.settings import Secret
 # https://docs.joinmastodon.org/methods/statuses/#create
 LEAST_AHEAD: Final = timedelta(minutes=5)
 KEY_LIVES_SECONDS: Final = 3_600.0
-CHARACTERS_OF_A_LINK: Final = 23
 POSTS_AN_HOUR: Final = 100.0
 """300 in three hours, https://docs.joinmastodon.org/api/rate-limits/"""
-_LINK: Final = re.compile(r"https?://\S+")
 
 
 class MastodonChannel:
@@ -143,12 +140,6 @@ class MastodonChannel:
             retry_after_seconds=after,
             is_provider_fault=verdict.is_provider_fault,
         )
-
-
-def counted_characters(text: str) -> int:
-    """How many characters Mastodon counts: every link is 23."""
-    links = _LINK.findall(text)
-    return len(text) - sum(map(len, links)) + CHARACTERS_OF_A_LINK * len(links)
 
 
 def _until_reset(value: str | None, now: datetime) -> float | None:

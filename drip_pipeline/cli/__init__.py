@@ -16,6 +16,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.campaign:campaign",
         "Campaigns: publish, list, show, pause, resume, archive, export.",
     ),
+    "channels": LazyCommand(
+        "drip_pipeline.cli.channels:channels",
+        "Ways out: set them up, see their state, bring them back.",
+    ),
     "contacts": LazyCommand(
         "drip_pipeline.cli.contacts:contacts", "People: import them from a file."
     ),
@@ -23,6 +27,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
     ),
     "demo": LazyCommand("drip_pipeline.cli.demo:demo", "See the engine at work on made-up people."),
+    "deliveries": LazyCommand(
+        "drip_pipeline.cli.deliveries:deliveries",
+        "Messages: list them, settle those in doubt.",
+    ),
     "doctor": LazyCommand(
         "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
     ),

@@ -98,3 +98,22 @@ def settle(connection: Connection, broadcast_id: UUID, outcome: PostOutcome, now
 def rescue(connection: Connection, *, grace_seconds: float, now: datetime) -> int:
     """Posts whose sender died, or that were in doubt for too long; how many were put right."""
     return queries.run(connection, "rescue_broadcasts", grace_seconds=grace_seconds, now=now)
+
+
+def settle_doubtful(
+    connection: Connection,
+    *,
+    is_out: bool,
+    ids: Sequence[UUID] | None,
+    campaign_id: UUID | None,
+    now: datetime,
+) -> int:
+    """An operator's word on posts in doubt; how many there were."""
+    return queries.run(
+        connection,
+        "settle_doubtful_broadcasts",
+        is_out=is_out,
+        ids=None if ids is None else list(ids),
+        campaign_id=campaign_id,
+        now=now,
+    )

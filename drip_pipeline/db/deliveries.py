@@ -247,6 +247,44 @@ def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> lis
     return queries.rows(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
 
 
+def lock_doubtful(
+    connection: Connection,
+    *,
+    ids: Sequence[UUID] | None,
+    campaign_id: UUID | None,
+    channel: str | None,
+    batch_size: int,
+) -> list[dict[str, Any]]:
+    """Deliveries in doubt, locked: id, enrollment_id, contact_id, channel, attempts."""
+    return queries.rows(
+        connection,
+        "lock_doubtful_deliveries",
+        ids=None if ids is None else list(ids),
+        campaign_id=campaign_id,
+        channel=channel,
+        batch_size=batch_size,
+    )
+
+
+def listed(
+    connection: Connection,
+    *,
+    status: str,
+    campaign_id: UUID | None,
+    channel: str | None,
+    count_limit: int,
+) -> list[dict[str, Any]]:
+    """Deliveries of a status, latest first, without anybody's address."""
+    return queries.rows(
+        connection,
+        "list_deliveries",
+        status=status,
+        campaign_id=campaign_id,
+        channel=channel,
+        count_limit=count_limit,
+    )
+
+
 def by_status(connection: Connection) -> list[dict[str, Any]]:
     """Deliveries per channel and status."""
     return queries.rows(connection, "deliveries_by_status")

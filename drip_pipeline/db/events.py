@@ -154,9 +154,9 @@ def rejected_by_reason(connection: Connection, source: str | None = None) -> lis
 # --- what they do ---------------------------------------------------------------------------------
 
 
-def apply_to_outcomes(connection: Connection, now: datetime) -> None:
-    """Bring message outcomes up to date and mark the days of sending as stale."""
-    queries.run(connection, "apply_to_outcomes", now=now)
+def apply_to_outcomes(connection: Connection) -> None:
+    """Bring message outcomes up to date."""
+    queries.run(connection, "apply_to_outcomes")
 
 
 def apply_to_assignments(connection: Connection) -> None:

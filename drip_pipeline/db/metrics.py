@@ -81,12 +81,6 @@ def figures(
     )
 
 
-def rebuild_outcomes(
-    connection: Connection, *, sent_from: datetime, sent_to: datetime, now: datetime
-) -> int:
-    """Put outcomes right where they differ from the log, and mark their days; how many."""
-    return int(
-        queries.scalar(
-            connection, "rebuild_outcomes", sent_from=sent_from, sent_to=sent_to, now=now
-        )
-    )
+def rebuild_outcomes(connection: Connection, *, sent_from: datetime, sent_to: datetime) -> int:
+    """Put outcomes right where they differ from the log; how many."""
+    return queries.run(connection, "rebuild_outcomes", sent_from=sent_from, sent_to=sent_to)

@@ -48,8 +48,8 @@ def export_definition(
     """The campaign file of a row of drip_campaigns and its rows of campaign_steps, canonical.
 
     Uuids of steps are replaced by node ids, so that the file means the same in another database.
-    Keys without a column of their own are read from the row's `drip_settings`. Raises DefinitionInvalid
-    only when the rows are no rows at all.
+    Keys without a column of their own are read from the row's `drip_settings`. Raises
+    DefinitionInvalid only when the rows are no rows at all.
     """
     return definition_of_rows(campaign_row, step_rows, workspace=workspace).to_dict()
 

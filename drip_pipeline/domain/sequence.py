@@ -64,7 +64,7 @@ def in_sequence(
 ) -> tuple[list[StepDefinition], dict[str, Any]]:
     """The completed steps and their canvas. `known_nodes` are canvas nodes that exist already
     (without edges); they keep their places and whatever else is written on them."""
-    ordered = with_node_ids(steps)
+    ordered = _each_once(with_node_ids(steps), problems)
     _check_order(ordered, problems)
     names = _Names([step.node_id or "" for step in ordered])
     complete: list[StepDefinition] = []
@@ -85,6 +85,16 @@ def in_sequence(
         "edges": _edges(complete),
         "viewport": viewport if isinstance(viewport, dict) and viewport else dict(DEFAULT_VIEWPORT),
     }
+
+
+def _each_once(steps: Sequence[StepDefinition], problems: list[Problem]) -> list[StepDefinition]:
+    found: dict[str | None, StepDefinition] = {}
+    for step in steps:
+        if found.setdefault(step.node_id, step) is not step:
+            problems.append(
+                Problem(step.node_id, "step_duplicate", f"two steps belong to node {step.node_id}")
+            )
+    return list(found.values())
 
 
 def _made(node_type: str, node_id: str, name: str) -> StepDefinition:

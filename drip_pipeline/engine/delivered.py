@@ -1,5 +1,5 @@
-"""What a round of deliveries came to, and how often one is tried: the values that settling, delivering
-and their faces hand to each other.
+"""What a round of deliveries came to, and how often one is tried: the values that settling,
+delivering and their faces hand to each other.
 """
 
 from __future__ import annotations

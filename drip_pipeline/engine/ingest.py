@@ -295,7 +295,7 @@ class _Run:
                     raise _MonthsMissing(missing)
             accepted = events_db.keep(connection, self._now)
             if accepted:
-                events_db.apply_to_outcomes(connection, self._now)
+                events_db.apply_to_outcomes(connection)
                 events_db.apply_to_assignments(connection)
                 moved = move_people(
                     connection, batch_id=batch_id, source=self._provider, now=self._now

@@ -12,7 +12,7 @@ from drip_pipeline.db import metrics as metrics_db
 from drip_pipeline.db.connection import Database
 
 
-def rebuild_outcomes(database: Database, days: Iterable[date], *, now: datetime) -> int:
+def rebuild_outcomes(database: Database, days: Iterable[date]) -> int:
     """Put the outcomes of messages sent on these days (of UTC) right where they differ from the
     log; how many differed. Their days are marked to be counted anew. Messages whose sending has
     been archived out of the log keep what they have.
@@ -24,6 +24,6 @@ def rebuild_outcomes(database: Database, days: Iterable[date], *, now: datetime)
             # Otherwise events that are being taken in would be overwritten by what was before them.
             events_db.lock(connection)
             corrected += metrics_db.rebuild_outcomes(
-                connection, sent_from=start, sent_to=start + timedelta(days=1), now=now
+                connection, sent_from=start, sent_to=start + timedelta(days=1)
             )
     return corrected

@@ -86,8 +86,8 @@ def render_post(
         text=_parsed(config.content).render(context),
         payload={
             "post_type": config.post_type,
-            "hashtags": list(config.hashtags),
-            "media_urls": list(config.media_urls),
+            "hashtags": render_leaves(config.hashtags, context),
+            "media_urls": render_leaves(config.media_urls, context),
             "schedule_time": config.schedule_time,
         },
     )

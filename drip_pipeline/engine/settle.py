@@ -1,5 +1,5 @@
-"""What became of deliveries: outcome, event and suppression written down in one transaction with the
-next steps of the people who waited for them (settled_people.py).
+"""What became of deliveries: outcome, event and suppression written down in one transaction with
+the next steps of the people who waited for them (settled_people.py).
 """
 
 from __future__ import annotations

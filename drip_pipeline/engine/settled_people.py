@@ -39,6 +39,7 @@ def carry_people_on(
     *,
     message_at: datetime | None,
 ) -> None:
+    """Let them leave the node where they waited; `message_at` is when the message went out."""
     running, halted, _ = _locked(connection, rows)
     if running:
         carry_on(connection, running, batch_id=batch_id, now=now, message_at=message_at)
@@ -64,6 +65,7 @@ def end_people(
     batch_id: UUID,
     now: datetime,
 ) -> None:
+    """Let them leave the campaign, with the reason."""
     running, halted, _ = _locked(connection, rows)
     _commit(
         connection,
@@ -81,6 +83,7 @@ def end_people(
 def fail_people(
     connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
 ) -> None:
+    """Their run failed; requeueing brings it back to this delivery."""
     running, halted, delivery_of = _locked(connection, rows)
     _commit(
         connection,

@@ -27,6 +27,7 @@ EXPECTED = {
     "womens": {"people": 21_387, "converted": 189},
     "no_email": {"people": 21_306, "converted": 122},
 }
+EXPECTED_P = 0.0002  # men's against women's e-mail, chi-square
 
 
 def drip(*arguments: str) -> Any:
@@ -110,6 +111,16 @@ def compared(results: Any, people: list[dict[str, Any]]) -> int:
             f"{name:<9} {converted} of {count} converted"
             f" (published: {figures['converted']} of {figures['people']})"
             f"{'' if is_right else '  <- differs'}"
+        )
+    (pair,) = results["pairs"]
+    is_right = round(pair["chi2_p"], 4) == EXPECTED_P
+    wrong += not is_right
+    say(f"{pair['a']} against {pair['b']}: p = {pair['chi2_p']:.4f} (published: {EXPECTED_P})")
+    for lift in results["holdout"]["lifts"]:
+        low, high = lift["interval"]
+        say(
+            f"{lift['variant_group']} over the holdout: {lift['difference']:+.2f} points"
+            f" ({low:+.2f} to {high:+.2f})"
         )
     for version in people:
         inside = sum(version[kind] for kind in ("active", "completed", "exited", "failed"))

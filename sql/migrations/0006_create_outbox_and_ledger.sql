@@ -141,6 +141,7 @@ CREATE TABLE IF NOT EXISTS campaign_daily_metrics (
     machine_opened bigint NOT NULL DEFAULT 0,
     clicked bigint NOT NULL DEFAULT 0,
     clicks_total bigint NOT NULL DEFAULT 0,
+    machine_clicked bigint NOT NULL DEFAULT 0,
     replied bigint NOT NULL DEFAULT 0,
     converted bigint NOT NULL DEFAULT 0,
     conversion_value numeric(16, 2) NOT NULL DEFAULT 0,
@@ -153,12 +154,13 @@ CREATE TABLE IF NOT EXISTS campaign_daily_metrics (
 );
 CREATE INDEX IF NOT EXISTS campaign_daily_metrics_campaign ON campaign_daily_metrics (campaign_id, metric_date);
 
--- Days whose figures changed after they were counted: late events, and today.
+-- Days whose figures changed after they were counted. Appended to by a trigger, one row a statement, and never updated:
+-- whoever counts a day takes away the marks that are committed by then, and others stay for the next time.
 CREATE TABLE IF NOT EXISTS stale_metric_days (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     workspace_id uuid NOT NULL,
     metric_date date NOT NULL,
-    marked_at timestamptz NOT NULL,
-    PRIMARY KEY (workspace_id, metric_date)
+    marked_at timestamptz NOT NULL DEFAULT now()
 );
 
 -- The ledger: a row for every executed batch.

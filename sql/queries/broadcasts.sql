@@ -69,3 +69,15 @@ SET status = CASE
     error_code = 'in_doubt',
     last_error = CASE b.status WHEN 'sending' THEN 'the sender stopped before settling' ELSE b.last_error END
 WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz);
+
+-- name: settle_doubtful_broadcasts
+-- An operator's word on posts in doubt: they are out, or they are not and go out now.
+UPDATE campaign_broadcasts b
+SET status = CASE WHEN CAST(%(is_out)s AS boolean) THEN 'sent' ELSE 'pending' END,
+    due_at = CASE WHEN CAST(%(is_out)s AS boolean) THEN NULL ELSE CAST(%(now)s AS timestamptz) END,
+    settled_at = CASE WHEN CAST(%(is_out)s AS boolean) THEN CAST(%(now)s AS timestamptz) END,
+    leased_until = NULL
+WHERE b.status = 'unknown'
+  AND (CAST(%(ids)s AS uuid []) IS NULL OR b.id = ANY(CAST(%(ids)s AS uuid [])))
+  AND (CAST(%(campaign_id)s AS uuid) IS NULL OR b.campaign_id = CAST(%(campaign_id)s AS uuid))
+RETURNING b.id;

@@ -403,3 +403,28 @@ FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(reasons)s AS text [])) AS r
 JOIN contacts k ON k.id = r.contact_id
 WHERE coalesce(CASE CAST(%(channel)s AS text) WHEN 'sms' THEN suppressed_phone(k.phone) ELSE k.email END, '') <> ''
 ON CONFLICT DO NOTHING;
+
+-- name: lock_doubtful_deliveries
+-- Deliveries in doubt that an operator can speak for: some by id, or all of a campaign or a channel.
+SELECT d.id, d.enrollment_id, d.contact_id, d.channel, d.attempts
+FROM campaign_deliveries d
+WHERE d.status = 'unknown'
+  AND (CAST(%(ids)s AS uuid []) IS NULL OR d.id = ANY(CAST(%(ids)s AS uuid [])))
+  AND (CAST(%(campaign_id)s AS uuid) IS NULL OR d.campaign_id = CAST(%(campaign_id)s AS uuid))
+  AND (CAST(%(channel)s AS text) IS NULL OR d.channel = CAST(%(channel)s AS text))
+ORDER BY d.id
+LIMIT CAST(%(batch_size)s AS integer)
+FOR UPDATE SKIP LOCKED;
+
+-- name: list_deliveries
+-- Deliveries for an operator to look at, without anybody's address: in doubt, failed, or whatever is asked for.
+SELECT
+    d.id, c.name AS campaign, d.campaign_version AS version, d.node_id, d.channel, d.status, d.outlet, d.attempts,
+    d.error_code, d.last_error, d.due_at, d.leased_until, d.settled_at
+FROM campaign_deliveries d
+JOIN drip_campaigns c ON c.id = d.campaign_id
+WHERE d.status = CAST(%(status)s AS text)
+  AND (CAST(%(campaign_id)s AS uuid) IS NULL OR d.campaign_id = CAST(%(campaign_id)s AS uuid))
+  AND (CAST(%(channel)s AS text) IS NULL OR d.channel = CAST(%(channel)s AS text))
+ORDER BY coalesce(d.settled_at, d.leased_until, d.due_at, d.created_at) DESC, d.id
+LIMIT CAST(%(count_limit)s AS integer);

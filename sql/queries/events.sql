@@ -272,7 +272,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: apply_to_outcomes
 -- What became of the messages that these events are about: earliest times, and counts of new events only, so that neither
--- order nor slicing matters. Machines' opens and clicks stand apart. The days of the messages' sending become stale.
+-- order nor slicing matters. Machines' opens and clicks stand apart.
 WITH news AS (
     SELECT
         a.message_id,
@@ -297,36 +297,25 @@ WITH news AS (
     FROM arrived_events a
     WHERE a.message_id IS NOT NULL AND a.event_type <> ALL(ARRAY['email_deferred', 'social_engaged'])
     GROUP BY a.message_id
-),
-
-touched AS (
-    UPDATE campaign_message_outcomes o
-    SET delivered_at = least(o.delivered_at, n.delivered_at),
-        first_opened_at = least(o.first_opened_at, n.opened_at),
-        first_machine_opened_at = least(o.first_machine_opened_at, n.machine_opened_at),
-        open_count = o.open_count + n.opens,
-        first_clicked_at = least(o.first_clicked_at, n.clicked_at),
-        first_machine_clicked_at = least(o.first_machine_clicked_at, n.machine_clicked_at),
-        click_count = o.click_count + n.clicks,
-        first_replied_at = least(o.first_replied_at, n.replied_at),
-        first_converted_at = least(o.first_converted_at, n.converted_at),
-        conversion_value = o.conversion_value + n.conversion_value,
-        unsubscribed_at = least(o.unsubscribed_at, n.unsubscribed_at),
-        complained_at = least(o.complained_at, n.complained_at),
-        bounced_at = least(o.bounced_at, n.bounced_at),
-        failed_at = least(o.failed_at, n.failed_at)
-    FROM news n
-    WHERE o.message_id = n.message_id
-    RETURNING o.workspace_id, CAST(o.sent_at AT TIME ZONE 'UTC' AS date) AS metric_date
 )
 
--- A mark that stands already is written again: whoever refreshes that day then waits for this transaction, and does not
--- take the mark away without having seen what it is for.
-INSERT INTO stale_metric_days (workspace_id, metric_date, marked_at)
-SELECT DISTINCT t.workspace_id, t.metric_date, CAST(%(now)s AS timestamptz)
-FROM touched t
-ORDER BY t.workspace_id, t.metric_date
-ON CONFLICT (workspace_id, metric_date) DO UPDATE SET marked_at = excluded.marked_at;
+UPDATE campaign_message_outcomes o
+SET delivered_at = least(o.delivered_at, n.delivered_at),
+    first_opened_at = least(o.first_opened_at, n.opened_at),
+    first_machine_opened_at = least(o.first_machine_opened_at, n.machine_opened_at),
+    open_count = o.open_count + n.opens,
+    first_clicked_at = least(o.first_clicked_at, n.clicked_at),
+    first_machine_clicked_at = least(o.first_machine_clicked_at, n.machine_clicked_at),
+    click_count = o.click_count + n.clicks,
+    first_replied_at = least(o.first_replied_at, n.replied_at),
+    first_converted_at = least(o.first_converted_at, n.converted_at),
+    conversion_value = o.conversion_value + n.conversion_value,
+    unsubscribed_at = least(o.unsubscribed_at, n.unsubscribed_at),
+    complained_at = least(o.complained_at, n.complained_at),
+    bounced_at = least(o.bounced_at, n.bounced_at),
+    failed_at = least(o.failed_at, n.failed_at)
+FROM news n
+WHERE o.message_id = n.message_id;
 
 -- name: apply_to_assignments
 -- Conversions of people who were assigned at a split, messages or not.

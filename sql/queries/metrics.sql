@@ -3,8 +3,8 @@
 SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(day)s AS date) - date '2000-01-01');
 
 -- name: clear_metric_day
--- Takes a day's figures out, and its marks: they stand for events that the statements after this one will see. Waits for
--- transactions that are marking the day right now. Gives back the campaigns that had figures.
+-- Takes a day's figures out, with its marks: what they stand for is committed, and the next statement sees it. Gives back
+-- the campaigns that had figures.
 WITH unmarked AS (
     DELETE FROM stale_metric_days d WHERE d.metric_date = CAST(%(day)s AS date)
 ),
@@ -212,34 +212,21 @@ FROM shown s
 WHERE p.id = s.id AND p.metrics IS DISTINCT FROM coalesce(p.metrics, '{}') || s.metrics;
 
 -- name: rebuild_outcomes
--- Puts right the outcomes of messages sent within a stretch of time where they differ from the log, and marks their days.
-WITH corrected AS (
-    UPDATE campaign_message_outcomes o
-    SET delivered_at = l.delivered_at,
-        first_opened_at = l.first_opened_at,
-        first_machine_opened_at = l.first_machine_opened_at,
-        open_count = l.open_count,
-        first_clicked_at = l.first_clicked_at,
-        first_machine_clicked_at = l.first_machine_clicked_at,
-        click_count = l.click_count,
-        first_replied_at = l.first_replied_at,
-        first_converted_at = l.first_converted_at,
-        conversion_value = l.conversion_value,
-        unsubscribed_at = l.unsubscribed_at,
-        complained_at = l.complained_at,
-        bounced_at = l.bounced_at,
-        failed_at = l.failed_at
-    FROM message_outcomes_that_differ(CAST(%(sent_from)s AS timestamptz), CAST(%(sent_to)s AS timestamptz)) l
-    WHERE o.message_id = l.message_id
-    RETURNING o.message_id, o.workspace_id, CAST(o.sent_at AT TIME ZONE 'UTC' AS date) AS metric_date
-),
-
-marked AS (
-    INSERT INTO stale_metric_days (workspace_id, metric_date, marked_at)
-    SELECT DISTINCT c.workspace_id, c.metric_date, CAST(%(now)s AS timestamptz)
-    FROM corrected c
-    ORDER BY c.workspace_id, c.metric_date
-    ON CONFLICT (workspace_id, metric_date) DO UPDATE SET marked_at = excluded.marked_at
-)
-
-SELECT count(*) FROM corrected;
+-- Puts right the outcomes of messages sent within a stretch of time where they differ from the log.
+UPDATE campaign_message_outcomes o
+SET delivered_at = l.delivered_at,
+    first_opened_at = l.first_opened_at,
+    first_machine_opened_at = l.first_machine_opened_at,
+    open_count = l.open_count,
+    first_clicked_at = l.first_clicked_at,
+    first_machine_clicked_at = l.first_machine_clicked_at,
+    click_count = l.click_count,
+    first_replied_at = l.first_replied_at,
+    first_converted_at = l.first_converted_at,
+    conversion_value = l.conversion_value,
+    unsubscribed_at = l.unsubscribed_at,
+    complained_at = l.complained_at,
+    bounced_at = l.bounced_at,
+    failed_at = l.failed_at
+FROM message_outcomes_that_differ(CAST(%(sent_from)s AS timestamptz), CAST(%(sent_to)s AS timestamptz)) l
+WHERE o.message_id = l.message_id;

@@ -1,44 +1,139 @@
-"""The minute job over real campaigns: everybody gets on, figures are told, and repeating is safe."""
+"""The minute job over real campaigns: everybody gets on, and the run says what it did."""
 
 from __future__ import annotations
 
-import dagster as dg
+from datetime import timedelta
 
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.run_config import minute_config
-from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
-from tests.engine.graphs import email, end, graph, trigger, wait_hours
-
-WELCOME = graph(
-    trigger("first"),
-    email("first", default="rest"),
-    wait_hours("rest", 24, default="second"),
-    email("second", default="end"),
-    end(),
+from drip_pipeline.engine.advance import advance_batch
+from drip_pipeline.orchestration.run_report import BATCH_LEDGER, EVENT_LOG, MESSAGE_OUTCOMES
+from tests.engine.factories import NOW
+from tests.engine.graphs import add_tag, end, graph, trigger
+from tests.orchestration.running import (
+    due_people,
+    minute_job,
+    people_by_status,
+    run_minute,
+    steps,
+    value,
 )
 
-
-def people_due(database: Database, count: int) -> None:
-    with database.transaction() as connection:
-        campaign = a_published_campaign(connection, WELCOME)
-        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, count))
+DAY = timedelta(days=1)
 
 
-def test_one(engine_database: Database, instance: dg.DagsterInstance):
-    people_due(engine_database, 100)
-    job = build_definitions().resolve_job_def("run_due_workflows")
-    result = job.execute_in_process(run_config=minute_config(NOW), instance=instance)
-    assert result.success
+def test_a_run_carries_everybody_on_and_hands_their_messages_over(engine_database, instance):
+    due_people(engine_database, 120)
+    due_people(engine_database, 30, name="Win-back")
+    assert run_minute(instance).success
+    assert people_by_status(engine_database) == {"waiting": 150}
+    assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 150
+    assert run_minute(instance, NOW + DAY).success
+    assert people_by_status(engine_database) == {"completed": 150}
     with engine_database.transaction() as connection:
-        print(states_db.population(connection))
-        print(
-            connection.execute(
-                "select kind, outcome, step_key, size, sizes, duration_ms from campaign_batches"
-            ).fetchall()
-        )
-    for e in result.all_events:
-        if e.is_step_materialization or e.event_type_value == "STEP_OUTPUT":
-            print(e.step_key, e.event_type_value, e.event_specific_data)
-    assert 0
+        for row in states_db.population(connection):
+            assert row["entered"] == row["completed"] in (120, 30)
+
+
+def test_the_ledger_names_the_run_and_the_step_of_every_batch(
+    engine_database, instance, monkeypatch
+):
+    monkeypatch.setenv("DRIP_BATCH_SIZE", "50")
+    due_people(engine_database, 120)
+    result = run_minute(instance)
+    with engine_database.transaction() as connection:
+        rows = connection.execute("SELECT DISTINCT run_id, step_key FROM campaign_batches")
+        assert set(rows.fetchall()) == {
+            (result.run_id, "advance_batch[1_of_3]"),
+            (result.run_id, "advance_batch[2_of_3]"),
+            (result.run_id, "advance_batch[3_of_3]"),
+            (result.run_id, "deliver_email"),
+        }
+
+
+def test_batches_share_out_everybody_and_nobody_is_in_two(engine_database, instance, monkeypatch):
+    monkeypatch.setenv("DRIP_BATCH_SIZE", "100")
+    due_people(engine_database, 730)
+    assert run_minute(instance).success
+    moved = value(
+        engine_database, "SELECT sum(size) FROM campaign_batches WHERE kind = 'advance'"
+    )
+    assert moved == 730
+    assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 730
+
+
+def test_messages_go_out_when_nobody_is_due(engine_database, instance):
+    due_people(engine_database, 20)
+    advance_batch(engine_database, now=NOW, batch_size=100)
+    result = run_minute(instance)
+    assert steps(result, "STEP_SUCCESS") == ["plan", "find_messages", "deliver_email", "reconcile"]
+    assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 20
+
+
+def test_with_nothing_due_only_the_looking_runs(engine_database, instance):
+    result = run_minute(instance)
+    assert result.success
+    assert steps(result, "STEP_SUCCESS") == ["plan", "find_messages", "reconcile"]
+    assert value(engine_database, "SELECT count(*) FROM campaign_batches") == 0
+
+
+def test_when_the_time_is_over_the_rest_stays_due_for_the_next_run(
+    engine_database, instance, monkeypatch
+):
+    monkeypatch.setenv("DRIP_BATCH_SIZE", "10")
+    due_people(engine_database, 100, graph(trigger("tag"), add_tag("tag", "x", default="end"), end()))
+    assert run_minute(instance, budget_seconds=1e-6, max_batches=2).success
+    assert people_by_status(engine_database) == {"completed": 20, "running": 80}
+    assert run_minute(instance, max_batches=2).success
+    assert people_by_status(engine_database) == {"completed": 100}
+
+
+def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_database, instance):
+    due_people(engine_database, 40)
+    run_minute(instance)
+    (log,) = instance.fetch_materializations(EVENT_LOG, limit=10).records
+    assert log.asset_materialization is not None
+    told = {key: entry.value for key, entry in log.asset_materialization.metadata.items()}
+    assert told["events"] == 120
+    assert "| email_sent | 40 |" in told["by_type"]
+    (ledger,) = instance.fetch_materializations(BATCH_LEDGER, limit=10).records
+    assert ledger.asset_materialization is not None
+    assert ledger.asset_materialization.metadata["batches"].value == 2
+    (messages,) = instance.fetch_observations(MESSAGE_OUTCOMES, limit=10).records
+    assert messages.asset_observation is not None
+    assert messages.asset_observation.metadata["messages"].value == 40
+
+
+def test_runs_and_events_are_kept_in_postgresql(engine_database, instance, dagster_database):
+    result = run_minute(instance)
+    stored = Database(dagster_database)
+    with stored, stored.transaction() as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM event_logs WHERE run_id = %s", [result.run_id]
+        ).fetchone()
+    assert found is not None
+    assert found[0] == len(instance.all_logs(result.run_id)) > 10
+
+
+def test_neither_events_nor_configuration_show_the_password_of_the_database(
+    engine_database, instance
+):
+    due_people(engine_database, 5)
+    result = run_minute(instance)
+    password = engine_database.url.split(":")[2].partition("@")[0]
+    told = [str(event.to_json()) for event in instance.all_logs(result.run_id)]
+    run = instance.get_run_by_id(result.run_id)
+    assert len(password) > 10
+    assert not [line for line in told if password in line]
+    assert password not in str(run.run_config) + str(run.tags)
+
+
+def test_a_time_that_is_none_fails_the_run_before_it_does_anything(engine_database, instance):
+    due_people(engine_database, 5)
+    result = minute_job().execute_in_process(
+        run_config={"resources": {"clock": {"config": {"now": "yesterday"}}}},
+        instance=instance,
+        raise_on_error=False,
+    )
+    assert not result.success
+    assert people_by_status(engine_database) == {"running": 5}

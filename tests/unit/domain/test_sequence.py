@@ -84,6 +84,11 @@ def test_node_ids_come_from_names_and_not_from_places() -> None:
     assert set(order(first)) <= set(order(later))
 
 
+def test_two_steps_of_one_node_are_a_problem_with_or_without_a_canvas() -> None:
+    file = linear(*({"node_id": "a", **email_step()} for _ in range(2)))
+    assert ("a", "step_duplicate") in codes(file)
+
+
 def test_equal_names_get_different_ids() -> None:
     file = linear(*({"step_name": "Hello", **email_step()} for _ in range(3)))
     assert order(file) == ["trigger", "hello", "hello_2", "hello_3", "exit"]

@@ -1,0 +1,215 @@
+"""Batches that fail: the others commit, the run says what failed, and executing it again from
+failure repeats just those and ends where an undisturbed run would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine import facts
+from drip_pipeline.engine.shares import Share
+from drip_pipeline.engine.transitions import DueState
+from drip_pipeline.errors import (
+    Conflict,
+    DatabaseError,
+    DatabaseUnavailable,
+    DripError,
+    SchemaMismatch,
+    StatementCancelled,
+)
+from drip_pipeline.orchestration.failures import RETRY_POLICY, failure
+from tests.engine.factories import NOW
+from tests.orchestration.running import (
+    due_people,
+    executed_again,
+    failures,
+    people_by_status,
+    run_minute,
+    steps,
+    value,
+)
+
+PEOPLE = 400
+SICK = ("03_of_10", "08_of_10")
+
+
+@pytest.fixture
+def ten_batches(engine_database, monkeypatch) -> Database:
+    """People whom the minute job parts into ten batches."""
+    monkeypatch.setenv("DRIP_BATCH_SIZE", "40")
+    due_people(engine_database, PEOPLE)
+    return engine_database
+
+
+def people_of(database: Database, *shares: str) -> int:
+    """How many people these shares hold, by the rule of the claim."""
+    numbers = [Share.from_key(key).number - 1 for key in shares]
+    found: int = value(
+        database,
+        "SELECT count(*) FROM campaign_workflow_states"
+        " WHERE (hashtext(id::text) & 2147483647) %% 10 = ANY(%s)",
+        numbers,
+    )
+    return found
+
+
+def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: str) -> None:
+    """Let the database give way under the people of these shares."""
+    numbers = [Share.from_key(key).number - 1 for key in shares]
+    with database.transaction() as connection:
+        sick = {
+            row[0]
+            for row in connection.execute(
+                "SELECT id FROM campaign_workflow_states"
+                " WHERE (hashtext(id::text) & 2147483647) %% 10 = ANY(%s)",
+                [numbers],
+            )
+        }
+    healthy = facts.load
+
+    def load(connection: Any, people: Sequence[DueState], *rest: Any) -> Any:
+        if any(person.id in sick for person in people):
+            raise DatabaseError("could not extend file: no space left on device")
+        return healthy(connection, people, *rest)
+
+    monkeypatch.setattr(facts, "load", load)
+
+
+def test_batches_that_fail_stop_no_other(ten_batches, instance, monkeypatch):
+    break_batches(monkeypatch, ten_batches, *SICK)
+    result = run_minute(instance, max_batches=10)
+    assert not result.success
+    assert steps(result, "STEP_FAILURE") == [f"advance_batch[{key}]" for key in SICK]
+    sick = people_of(ten_batches, *SICK)
+    assert 0 < sick < PEOPLE
+    assert people_by_status(ten_batches) == {"running": sick, "waiting": PEOPLE - sick}
+
+
+def test_a_failed_batch_names_campaign_node_people_and_cause(ten_batches, instance, monkeypatch):
+    break_batches(monkeypatch, ten_batches, SICK[0])
+    result = run_minute(instance, max_batches=10)
+    description, metadata = failures(result)[f"advance_batch[{SICK[0]}]"]
+    people = people_of(ten_batches, SICK[0])
+    assert description == (
+        f"batch 3 of 10 failed over {people} people, {people} of them at node 'start' of 'Welcome'"
+        " (version 1): could not extend file: no space left on device"
+    )
+    assert metadata["campaign"] == "Welcome"
+    assert metadata["node"] == "start"
+    assert metadata["people"] == people
+    assert metadata["cause"] == "could not extend file: no space left on device"
+    assert f"| Welcome | 1 | start | {people} |" in metadata["where"]
+    batch = value(ten_batches, "SELECT id FROM campaign_batches WHERE outcome = 'failed'")
+    assert metadata["batch"] == str(batch)
+
+
+def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, instance, monkeypatch):
+    with monkeypatch.context() as patch:
+        break_batches(patch, ten_batches, *SICK)
+        failed = run_minute(instance, max_batches=10)
+    with executed_again(instance, failed.run_id) as again:
+        assert again.success
+        advanced = [key for key in steps(again, "STEP_START") if key.startswith("advance_batch")]
+        assert advanced == [f"advance_batch[{key}]" for key in SICK]
+        assert "plan" not in steps(again, "STEP_START")
+    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
+
+
+def test_after_a_repair_everybody_ends_as_if_nothing_had_failed(
+    ten_batches, instance, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        break_batches(patch, ten_batches, *SICK)
+        failed = run_minute(instance, max_batches=10)
+    with executed_again(instance, failed.run_id) as again:
+        assert again.success
+    assert run_minute(instance, NOW + timedelta(days=1)).success
+    assert people_by_status(ten_batches) == {"completed": PEOPLE}
+    assert sent_and_distinct(ten_batches) == (2 * PEOPLE, 2 * PEOPLE)
+    events = dict(
+        rows(ten_batches, "SELECT event_type, count(*) FROM campaign_events GROUP BY event_type")
+    )
+    assert events == {
+        "enrollment_started": PEOPLE,
+        "email_sent": 2 * PEOPLE,
+        "wait_started": PEOPLE,
+        "wait_completed": PEOPLE,
+        "enrollment_completed": PEOPLE,
+    }
+
+
+def test_the_next_run_takes_up_what_failed_without_anybody_doing_anything(
+    ten_batches, instance, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        break_batches(patch, ten_batches, *SICK)
+        run_minute(instance, max_batches=10)
+    assert run_minute(instance).success
+    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
+
+
+def test_a_batch_that_fails_in_every_run_holds_up_nobody_elses_messages(
+    ten_batches, instance, monkeypatch
+):
+    break_batches(monkeypatch, ten_batches, SICK[0])
+    run_minute(instance, max_batches=10)
+    assert sent_and_distinct(ten_batches) == (0, 0)
+    result = run_minute(instance, max_batches=10)
+    assert not result.success
+    assert "deliver_backlog" in steps(result, "STEP_SUCCESS")
+    healthy = PEOPLE - people_of(ten_batches, SICK[0])
+    assert sent_and_distinct(ten_batches) == (healthy, healthy)
+
+
+def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
+    ten_batches, instance, monkeypatch
+):
+    def load(*_: Any) -> Any:
+        raise ValueError("somebody@example.com is not what was expected")
+
+    monkeypatch.setattr(facts, "load", load)
+    result = run_minute(instance, max_batches=1)
+    description, metadata = failures(result)["advance_batch[1_of_1]"]
+    assert metadata["cause"] == "ValueError"
+    assert "example.com" not in description
+
+
+@pytest.mark.parametrize(
+    ("error", "is_repeated"),
+    [
+        (Conflict("deadlock detected"), True),
+        (DatabaseUnavailable("the server closed the connection"), True),
+        (StatementCancelled("canceling statement due to statement timeout"), True),
+        (SchemaMismatch('relation "contacts" does not exist'), False),
+        (DripError("a rule of the engine says no"), False),
+        (KeyError("a defect"), False),
+    ],
+)
+def test_only_what_may_pass_by_itself_is_tried_again_at_once(error, is_repeated):
+    assert failure("batch 1 of 1", error).allow_retries is is_repeated
+    assert RETRY_POLICY.max_retries == 2
+
+
+def test_a_failure_says_what_to_do_where_the_error_knows():
+    found = failure("planning", SchemaMismatch('relation "contacts" does not exist'))
+    assert found.metadata["what_to_do"].value == "Run `drip db migrate`."
+    assert found.description == 'planning failed: relation "contacts" does not exist'
+
+
+def sent_and_distinct(database: Database) -> tuple[int, int]:
+    ((sent, distinct),) = rows(
+        database, "SELECT count(*), count(DISTINCT delivery_id) FROM recorded_messages"
+    )
+    return sent, distinct
+
+
+def rows(database: Database, statement: str) -> list[Any]:
+    with database.transaction() as connection:
+        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
