@@ -1,5 +1,5 @@
-"""The laws of A/B tests as checks on the assets they are about. Where figures cannot be true, nothing
-is decided by them: that check blocks.
+"""The laws of A/B tests as checks on the assets they are about. Where figures cannot be true,
+nothing is decided by them: those checks block.
 """
 
 import dagster as dg

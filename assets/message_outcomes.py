@@ -11,7 +11,7 @@ from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, wri
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.metrics_report import rebuilt_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
-from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
 
 
@@ -40,13 +40,13 @@ from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
     },
 )
 def message_outcomes(
-    context: dg.AssetExecutionContext, engine: EngineResource, clock: RunClock
+    context: dg.AssetExecutionContext, engine: EngineResource
 ) -> dg.MaterializeResult[None]:
     """Put the days right from the log."""
     began = perf_counter()
     wanted = days_of(context)
     with errors_told("rebuilding message outcomes"):
-        corrected = rebuild_outcomes(engine.database, wanted, now=clock.moment())
+        corrected = rebuild_outcomes(engine.database, wanted)
         metadata = rebuilt_metadata(engine.database, wanted, corrected)
     return dg.MaterializeResult(
         metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}

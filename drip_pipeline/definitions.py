@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import dagster as dg
 
+from assets.ab_laws import ab_checks
+from assets.ab_test_reports import ab_test_reports
 from assets.ab_test_results import ab_test_results
 from assets.batch_ledger import batch_ledger
 from assets.daily_campaign_metrics import daily_campaign_metrics
@@ -16,8 +18,10 @@ from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
 from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
 from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from sensors.changed_tests import changed_tests
+from sensors.daily_reports import daily_reports
 from sensors.due_work import due_work
 from sensors.hourly_laws import hourly_laws
 from sensors.uncounted_days import uncounted_days
@@ -33,17 +37,19 @@ def build_definitions() -> dg.Definitions:
             daily_campaign_metrics,
             ab_test_results,
             winner_decisions,
+            ab_test_reports,
         ],
-        asset_checks=checks,
+        asset_checks=[*checks, *ab_checks],
         jobs=[
             run_due_workflows,
             judge_tests,
             count_daily_metrics,
             check_laws,
+            write_ab_reports,
             requeue_failed,
             declare_winner,
         ],
-        schedules=[hourly_laws],
+        schedules=[hourly_laws, daily_reports],
         sensors=[due_work, changed_tests, uncounted_days],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.

@@ -18,6 +18,8 @@ from drip_pipeline.errors import SettingsError
 PREFIX = "DRIP_"
 CHECKOUT = Path(__file__).resolve().parents[1]
 MASK = "**********"
+DAILY = "0 6 * * *"
+_CRON_FIELDS = 5
 
 
 class Secret:
@@ -74,6 +76,14 @@ def _text(_name: str, value: str) -> str:
 
 def _words(_name: str, value: str) -> tuple[str, ...]:
     return tuple(word for word in value.replace(",", " ").split() if word)
+
+
+def _cron(name: str, value: str) -> str:
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    if len(value.split()) != _CRON_FIELDS or not croniter.is_valid(value):
+        raise SettingsError(name, "must be a cron expression of five fields, as in 0 6 * * *")
+    return value
 
 
 def _secret(_name: str, value: str) -> Secret:
@@ -245,6 +255,24 @@ SETTINGS: tuple[Setting, ...] = (
         _words,
     ),
     Setting(
+        "DRIP_REPORT_CRON",
+        "report_cron",
+        "0 6 * * *",
+        "cron expression, UTC",
+        "When the reports of A/B tests are written to DRIP_HOME/reports (and mailed, with "
+        "DRIP_REPORT_TO). Read when Dagster loads the code.",
+        _cron,
+    ),
+    Setting(
+        "DRIP_REPORT_TO",
+        "report_to",
+        "none: reports are not mailed",
+        "addresses, separated by commas",
+        "Who gets the overview of A/B tests by e-mail whenever reports are written by schedule. "
+        "Needs DRIP_DELIVERY=send and DRIP_SMTP_URL.",
+        _words,
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -271,6 +299,8 @@ class Settings:
     secret_key: Secret | None = None
     webhook_secret: Secret | None = None
     webhook_allow: tuple[str, ...] = ()
+    report_cron: str = DAILY
+    report_to: tuple[str, ...] = ()
     log_level: str = "info"
 
     @classmethod

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from drip_pipeline.orchestration.asset_jobs import JUDGING_KIND, judge_tests
-from drip_pipeline.orchestration.look_ahead import tests_ahead, unfinished_run
+from drip_pipeline.orchestration.look_ahead import judging_ahead, unfinished_run
 from drip_pipeline.orchestration.minute_job import KIND_TAG
 from drip_pipeline.orchestration.resources import EngineResource
 
@@ -27,7 +27,7 @@ def changed_tests(
 ) -> dg.SensorResult | dg.SkipReason:
     """Look whether there is something to judge."""
     now = datetime.now(UTC)
-    ahead = tests_ahead(engine.database)
+    ahead = judging_ahead(engine.database)
     if not ahead.is_due(now, judged_at=context.cursor):
         return dg.SkipReason(ahead.told())
     run_id = unfinished_run(context.instance, _TAGS)

@@ -1,4 +1,4 @@
-"""Starts the counting of metrics: today's after messages went out, and the days that late events
+"""Starts the counting of metrics: of today after messages went out, and of the days that late events
 changed.
 """
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from drip_pipeline.orchestration.asset_jobs import COUNTING_KIND, count_daily_metrics
-from drip_pipeline.orchestration.look_ahead import days_ahead, unfinished_run
+from drip_pipeline.orchestration.look_ahead import stretches_to_count, unfinished_run
 from drip_pipeline.orchestration.minute_job import KIND_TAG
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.resources import EngineResource
@@ -27,14 +27,14 @@ def uncounted_days(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Look which days have changed."""
-    ahead = days_ahead(engine.database, datetime.now(UTC), seen=context.cursor)
-    if not ahead.ranges:
-        return dg.SkipReason(ahead.told())
+    stretches = stretches_to_count(engine.database, datetime.now(UTC))
+    if not stretches:
+        return dg.SkipReason("nothing became of any message since its day was counted")
     run_id = unfinished_run(context.instance, _TAGS)
     if run_id is not None:
-        return dg.SkipReason(f"{ahead.told()}; run {run_id[:8]} is still at work")
+        return dg.SkipReason(f"days to count; run {run_id[:8]} is still at work")
     requests = [
         dg.RunRequest(run_key=None, tags={**_TAGS, **range_tags(first, last)})
-        for first, last in ahead.ranges
+        for first, last in stretches
     ]
-    return dg.SensorResult(run_requests=requests, cursor=ahead.cursor)
+    return dg.SensorResult(run_requests=requests)

@@ -41,6 +41,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "events": LazyCommand(
         "drip_pipeline.cli.events:events", "Events: take in what providers report."
     ),
+    "metrics": LazyCommand(
+        "drip_pipeline.cli.metrics:metrics",
+        "Figures by day: show, refresh, rebuild; check the laws.",
+    ),
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
     ),

@@ -16,6 +16,8 @@ from drip_pipeline.errors import DripError
 CHECKS: tuple[str, ...] = (
     "drip_pipeline.cli.checks:check_settings",
     "drip_pipeline.cli.checks:check_database",
+    "drip_pipeline.cli.check_channels:check_channels",
+    "drip_pipeline.cli.check_channels:check_sender",
 )
 
 

@@ -72,9 +72,3 @@ def outcomes_between(connection: Connection, first: date, last: date) -> list[di
     channel.
     """
     return queries.rows(connection, "outcomes_between", first=first, last=last)
-
-
-def latest_delivery(connection: Connection, *, since: datetime) -> datetime | None:
-    """When a delivering batch was committed last, by the real clock, None when none was since."""
-    found: datetime | None = queries.scalar(connection, "latest_delivery", since=since)
-    return found

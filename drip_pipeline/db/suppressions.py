@@ -44,3 +44,20 @@ def campaigns(connection: Connection, workspace_id: UUID) -> list[tuple[UUID, st
         (row[0], row[1])
         for row in queries.tuples(connection, "campaigns_of_workspace", workspace_id=workspace_id)
     ]
+
+
+def latest_texts_to(connection: Connection, phone: str) -> list[tuple[UUID, UUID]]:
+    """(workspace, message) of the latest text message to this number, per workspace."""
+    found = queries.tuples(connection, "latest_texts_to", phone=phone)
+    return [(row[0], row[1]) for row in found]
+
+
+def suppress_phone(connection: Connection, phone: str, *, source: str, now: datetime) -> int:
+    """Put a number on the list for text messages, wherever it is known; how many entries are
+    new."""
+    return queries.run(connection, "suppress_phone", phone=phone, source=source, now=now)
+
+
+def readmit_phone(connection: Connection, phone: str) -> int:
+    """Take a number off the list that its owner had put there; how many entries went."""
+    return queries.run(connection, "readmit_phone", phone=phone)

@@ -90,10 +90,12 @@ def in_sequence(
 def _each_once(steps: Sequence[StepDefinition], problems: list[Problem]) -> list[StepDefinition]:
     found: dict[str | None, StepDefinition] = {}
     for step in steps:
-        if found.setdefault(step.node_id, step) is not step:
-            problems.append(
-                Problem(step.node_id, "step_duplicate", f"two steps belong to node {step.node_id}")
-            )
+        found.setdefault(step.node_id, step)
+    problems += [
+        Problem(step.node_id, "step_duplicate", f"two steps belong to node {step.node_id}")
+        for step in steps
+        if found[step.node_id] is not step
+    ]
     return list(found.values())
 
 

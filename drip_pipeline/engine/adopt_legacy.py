@@ -19,8 +19,8 @@ from drip_pipeline.db import publish as publish_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.definition import CampaignDefinition
 from drip_pipeline.domain.draft import take_apart
-from drip_pipeline.domain.export import definition_of_rows
 from drip_pipeline.domain.graph import PORT_DEFAULT, NodeType
+from drip_pipeline.domain.legacy import legacy_definition
 from drip_pipeline.domain.nodes import DurationWait
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
@@ -80,7 +80,7 @@ def _adopt(
         return None, []
     legacy_db.name_nodes(connection, campaign_id)
     steps = publish_db.steps(connection, campaign_id)
-    definition = definition_of_rows(campaign, steps)
+    definition = legacy_definition(campaign, steps)
     problems = [
         problem
         for problem in errors_in(

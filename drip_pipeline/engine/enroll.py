@@ -21,10 +21,11 @@ from drip_pipeline.domain.nodes import AfterDays, ReEntry, channel_of
 from drip_pipeline.engine import graphs
 from drip_pipeline.engine.campaigns import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.selection import Selection, Walk
-from drip_pipeline.errors import NotAllowed
+from drip_pipeline.errors import Conflict, NotAllowed
 
 SLICE_PEOPLE: Final = 20_000
 """People let in by one transaction."""
+_CONFLICT_TRIES: Final = 4
 
 Progress = Callable[[str], None]
 
@@ -70,11 +71,15 @@ def enroll(
     walk = Walk(database, found.workspace_id, people, now, slice_size)
     counted: Counter[str] = Counter()
     for contact_ids in walk.slices():
-        with database.transaction() as connection:
-            door = _door(connection, found)
-            counted.update(
-                _let_in(connection, found, door, contact_ids, entry_key, spread_minutes, now)
-            )
+        door, verdicts = _slice(
+            database,
+            found,
+            contact_ids,
+            entry_key=entry_key,
+            spread_minutes=spread_minutes,
+            now=now,
+        )
+        counted.update(verdicts)
         if progress:
             progress(f"{counted['enrolled']:,} enrolled of {counted.total():,} looked at")
     counted.update(walk.missed)
@@ -125,6 +130,29 @@ def _check_key(campaign: Campaign, door: _Door, entry_key: str | None) -> None:
             f"campaign {campaign.name!r} is entered once per key, and none is given",
             hint="Name the run with --entry-key, an order's number for example.",
         )
+
+
+def _slice(
+    database: Database,
+    campaign: Campaign,
+    contact_ids: Sequence[UUID],
+    *,
+    entry_key: str | None,
+    spread_minutes: float,
+    now: datetime,
+) -> tuple[_Door, dict[str, int]]:
+    """One transaction; whoever writes the same rows at the same time is waited out."""
+    for attempt in range(1, _CONFLICT_TRIES + 1):
+        try:
+            with database.transaction() as connection:
+                door = _door(connection, campaign)
+                return door, _let_in(
+                    connection, campaign, door, contact_ids, entry_key, spread_minutes, now
+                )
+        except Conflict:
+            if attempt == _CONFLICT_TRIES:
+                raise
+    raise AssertionError("the loop returns or raises")
 
 
 def _let_in(

@@ -19,7 +19,6 @@ from drip_pipeline.orchestration.partitions import ranges
 
 COUNTED_AT_MOST: Final = 10_000
 TIME_MOVES_AFTER: Final = timedelta(minutes=10)
-LOOKED_BACK: Final = timedelta(days=7)
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -78,7 +77,7 @@ def work_ahead(database: Database, now: datetime) -> WorkAhead:
 
 
 @dataclass(frozen=True, slots=True)
-class TestsAhead:
+class JudgingAhead:
     """Running tests: those with something new to count, and those that only time can move."""
 
     changed: int
@@ -99,46 +98,24 @@ class TestsAhead:
         return f"nothing new to count; {self.running:,} tests running"
 
 
-def tests_ahead(database: Database) -> TestsAhead:
+def judging_ahead(database: Database) -> JudgingAhead:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
         found = experiments_db.overview(connection)
-    return TestsAhead(
+    return JudgingAhead(
         changed=found["changed"] + found["uncounted"],
         moved_by_time=found["moved_by_time"],
         running=found["running"],
     )
 
 
-@dataclass(frozen=True, slots=True)
-class DaysAhead:
-    """Days whose figures may have changed, as stretches; `cursor` is what to remember once they are
-    asked for.
+def stretches_to_count(database: Database, now: datetime) -> list[tuple[date, date]]:
+    """The days whose figures may have changed, as stretches without gaps; none while nothing became
+    of any message since they were counted.
     """
-
-    ranges: list[tuple[date, date]]
-    cursor: str | None
-
-    def told(self) -> str:
-        """One line for a skip reason."""
-        if not self.ranges:
-            return "no messages went out and no events arrived late since the last count"
-        days = sum((last - first).days + 1 for first, last in self.ranges)
-        return f"{days:,} days to count"
-
-
-def days_ahead(database: Database, now: datetime, *, seen: str | None) -> DaysAhead:
-    """Look, changing nothing. `seen` is the cursor that the last look left: when messages went out
-    last, by the real clock.
-    """
-    since = datetime.fromisoformat(seen) if seen else now - LOOKED_BACK
     with database.transaction(is_read_only=True) as connection:
         marked = metrics_db.marked_days(connection)
-        delivered_at = cockpit_db.latest_delivery(connection, since=since)
-    if not marked and (delivered_at is None or (seen and delivered_at <= since)):
-        return DaysAhead([], seen)
-    cursor = delivered_at.isoformat() if delivered_at else seen
-    return DaysAhead(ranges(days_to_refresh(database, now=now)), cursor)
+    return ranges(days_to_refresh(database, now=now)) if marked else []
 
 
 def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:

@@ -92,7 +92,8 @@ def main(source: str) -> int:
     people = drip("campaign", "show", CAMPAIGN)["population"]
     say(f"\n{phase.told()}\n")
     say(f"imported {imported['inserted'] + imported['updated'] + imported['unchanged']:,}")
-    say(f"enrolled {enrolled['enrolled']:,}, sent {ran['delivered']['email']['sent']:,}")
+    sent = ran["delivered"].get("email", {}).get("sent", 0)
+    say(f"enrolled {enrolled['enrolled']:,}, in already {enrolled['already_in']:,}, sent {sent:,}")
     say(f"events {json.dumps(taken)}")
     return compared(results, people)
 

@@ -122,9 +122,3 @@ WHERE o.sent_at >= CAST(%(first)s AS date)::timestamp AT TIME ZONE 'UTC'
     AND o.sent_at < (CAST(%(last)s AS date) + 1)::timestamp AT TIME ZONE 'UTC'
 GROUP BY o.channel
 ORDER BY o.channel;
-
--- name: latest_delivery
--- When messages went out last, by the real clock: what a sensor compares its cursor with.
-SELECT max(b.started_at) AS delivered_at
-FROM campaign_batches b
-WHERE b.kind = 'deliver' AND b.outcome = 'committed' AND b.started_at >= CAST(%(since)s AS timestamptz);

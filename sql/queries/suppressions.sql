@@ -40,3 +40,27 @@ ON CONFLICT DO NOTHING;
 SELECT c.id, c.name
 FROM drip_campaigns c
 WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid);
+
+-- name: latest_texts_to
+-- Who has this telephone number and was written a text message, with the latest one; one row per workspace.
+SELECT DISTINCT ON (k.workspace_id) k.workspace_id, o.message_id
+FROM contacts k
+JOIN campaign_enrollments e ON e.contact_id = k.id
+JOIN campaign_message_outcomes o ON o.enrollment_id = e.id AND o.channel = 'sms'
+WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NULL
+ORDER BY k.workspace_id, o.sent_at DESC;
+
+-- name: suppress_phone
+-- A number that wants no text messages, in every workspace that has it.
+INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
+SELECT
+    k.workspace_id, k.id, CAST(%(phone)s AS text), 'sms', 'unsubscribed', CAST(%(source)s AS text),
+    CAST(%(now)s AS timestamptz)
+FROM contacts k
+WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+-- name: readmit_phone
+-- The owner of a number wants text messages again; what bounced or was put on the list by hand stays there.
+DELETE FROM campaign_suppressions s
+WHERE s.address = CAST(%(phone)s AS text) AND s.channel = 'sms' AND s.reason = 'unsubscribed';

@@ -6,8 +6,11 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.migrate import migrate
 from drip_pipeline.engine.adopt_legacy import adopt_legacy
+from tests.db.found_databases import legacy_database, specification_database
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
 EMAIL = frozenset({"email"})
@@ -188,3 +191,50 @@ def test_a_campaign_that_cannot_run_is_left_as_it_is_and_named(database: Databas
             "SELECT published_version FROM drip_campaigns WHERE id = %s", [campaign]
         ).fetchone()
     assert left == (None,)
+
+
+def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
+    empty_database: Database,
+) -> None:
+    with empty_database.transaction() as connection:
+        legacy_database(connection)
+    migrate(empty_database)
+    report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
+    assert report.refused == {}
+    for day in range(0, 16):
+        run_until_idle(empty_database, NOW + timedelta(days=day))
+    with empty_database.transaction() as connection:
+        population = states_db.population(connection)
+        held = connection.execute(
+            "SELECT count(*) FROM campaign_enrollments WHERE status = 'paused'"
+        ).fetchone()
+        twice = connection.execute(
+            "SELECT count(*) FROM (SELECT enrollment_id, node_id FROM recorded_messages"
+            " GROUP BY 1, 2 HAVING count(*) > 1) d"
+        ).fetchone()
+    assert population
+    assert held is not None
+    assert sum(row["active"] for row in population) == held[0]
+    for row in population:
+        assert row["failed"] == 0
+        assert row["entered"] == row["active"] + row["completed"] + row["exited"]
+    assert twice == (0,)
+
+
+def test_people_of_the_specifications_own_migration_go_on_and_are_on_the_books(
+    empty_database: Database,
+) -> None:
+    with empty_database.transaction() as connection:
+        specification_database(connection)
+    migrate(empty_database)
+    report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
+    assert report.refused == {}
+    for day in range(0, 16):
+        run_until_idle(empty_database, NOW + timedelta(days=day))
+    with empty_database.transaction() as connection:
+        population = states_db.population(connection)
+    assert population
+    for row in population:
+        assert row["campaign_version"] is not None
+        ended = row["completed"] + row["exited"] + row["failed"]
+        assert row["entered"] == row["active"] + ended

@@ -205,7 +205,7 @@ def test_resuming_can_spread_what_is_overdue(database):
 
 def test_the_campaign_itself_can_say_how_long_to_spread(database):
     people_inside(database, TWO_LETTERS, 10)
-    change(database, "UPDATE drip_campaigns SET settings = '{\"resume_spread_minutes\": 15}'")
+    change(database, "UPDATE drip_campaigns SET drip_settings = '{\"resume_spread_minutes\": 15}'")
     pause(database, "Welcome", now=NOW)
     assert resume(database, "Welcome", now=NOW + 2 * HOUR).spread_minutes == 15
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from time import perf_counter
@@ -300,6 +301,39 @@ def test_a_paused_campaign_lets_people_in_who_wait(database):
     report = enroll(database, "Welcome", Everybody(), now=NOW)
     assert (report.enrolled, report.status) == (2, "paused")
     assert run_until_idle(database, NOW).advanced == 0
+
+
+def test_two_who_enrol_the_same_people_at_once_let_each_in_once(database):
+    campaign, people = set_up(database, 3_000)
+
+    def letting_in(order: list[UUID]) -> EnrollReport:
+        return enroll(database, campaign.campaign_id, Contacts(order), now=NOW, slice_size=1_000)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(letting_in, (people, people[::-1]))
+    assert first.enrolled + second.enrolled == 3_000
+    assert first.already_in + second.already_in == 3_000
+    with database.transaction() as connection:
+        assert figure(connection, "SELECT count(*) FROM campaign_workflow_states") == 3_000
+
+
+def test_nobody_slips_into_a_campaign_while_it_is_being_archived(database):
+    campaign, _ = set_up(database, 2)
+    waiting = (
+        "SELECT count(*) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    with ThreadPoolExecutor(1) as pool:
+        with database.transaction() as connection:
+            connection.execute("UPDATE drip_campaigns SET status = 'archived'")
+            letting_in = pool.submit(enroll, database, campaign.campaign_id, Everybody(), now=NOW)
+            while not figure(connection, waiting) and not letting_in.done():
+                wait([letting_in], timeout=0.01)
+            assert not letting_in.done()
+        with pytest.raises(NotAllowed, match="it is archived"):
+            letting_in.result()
+    with database.transaction() as connection:
+        assert figure(connection, "SELECT count(*) FROM campaign_enrollments") == 0
 
 
 def test_drafts_archived_and_unknown_campaigns_are_refused_by_name(database):

@@ -46,9 +46,7 @@ def run_minute(
 
 
 @contextmanager
-def executed_again(
-    instance: dg.DagsterInstance, run_id: str
-) -> Iterator[dg.JobExecutionResult]:
+def executed_again(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.JobExecutionResult]:
     """Re-execution from failure, as the UI does it."""
     options = dg.ReexecutionOptions.from_failure(run_id, instance)
     job = dg.reconstructable(minute_job)

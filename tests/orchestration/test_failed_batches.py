@@ -94,7 +94,7 @@ def test_a_failed_batch_names_campaign_node_people_and_cause(ten_batches, instan
     break_batches(monkeypatch, ten_batches, SICK[0])
     result = run_minute(instance, max_batches=10)
     description, metadata = failures(result)[f"advance_batch[{SICK[0]}]"]
-    people = people_of(ten_batches, SICK[0])
+    people = min(40, people_of(ten_batches, SICK[0]))  # its first transaction
     assert description == (
         f"batch 3 of 10 failed over {people} people, {people} of them at node 'start' of 'Welcome'"
         " (version 1): could not extend file: no space left on device"
@@ -121,9 +121,7 @@ def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, inst
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
-def test_after_a_repair_everybody_ends_as_if_nothing_had_failed(
-    ten_batches, instance, monkeypatch
-):
+def test_after_a_repair_everybody_ends_as_if_nothing_had_failed(ten_batches, instance, monkeypatch):
     with monkeypatch.context() as patch:
         break_batches(patch, ten_batches, *SICK)
         failed = run_minute(instance, max_batches=10)

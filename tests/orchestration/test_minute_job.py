@@ -55,9 +55,7 @@ def test_batches_share_out_everybody_and_nobody_is_in_two(engine_database, insta
     monkeypatch.setenv("DRIP_BATCH_SIZE", "100")
     due_people(engine_database, 730)
     assert run_minute(instance).success
-    moved = value(
-        engine_database, "SELECT sum(size) FROM campaign_batches WHERE kind = 'advance'"
-    )
+    moved = value(engine_database, "SELECT sum(size) FROM campaign_batches WHERE kind = 'advance'")
     assert moved == 730
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 730
 
@@ -81,7 +79,9 @@ def test_when_the_time_is_over_the_rest_stays_due_for_the_next_run(
     engine_database, instance, monkeypatch
 ):
     monkeypatch.setenv("DRIP_BATCH_SIZE", "10")
-    due_people(engine_database, 100, graph(trigger("tag"), add_tag("tag", "x", default="end"), end()))
+    due_people(
+        engine_database, 100, graph(trigger("tag"), add_tag("tag", "x", default="end"), end())
+    )
     assert run_minute(instance, budget_seconds=1e-6, max_batches=2).success
     assert people_by_status(engine_database) == {"completed": 20, "running": 80}
     assert run_minute(instance, max_batches=2).success

@@ -24,8 +24,11 @@ OVERVIEW = "index.html"
 
 @dataclass(frozen=True, slots=True)
 class WrittenReports:
-    """What was written: a page per test, in the order of the overview, and the overview."""
+    """What was written: a page per test, in the order of the overview, and the overview. `found`:
+    all tests that the overview tells of.
+    """
 
+    found: Sequence[SplitResults]
     overview: Path
     pages: Sequence[tuple[Path, SplitReport]]
 
@@ -65,7 +68,7 @@ def write_reports(
         pages.append((path, report))
     overview = folder / OVERVIEW
     _replace(overview, overview_page(found, now))
-    return WrittenReports(overview, pages)
+    return WrittenReports(found, overview, pages)
 
 
 def overview_page(found: Sequence[SplitResults], now: datetime) -> str:

@@ -1,0 +1,130 @@
+"""`drip metrics …`: the daily figures, counting them anew, and whether the laws hold."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+import click
+
+from drip_pipeline.cli.command import Answer, Invocation, command, table
+from drip_pipeline.cli.options import Progress, now_option
+
+_BREAKDOWNS = ("version", "node", "variant", "day")
+_SHOWN = (
+    "campaign", "metric_date", "campaign_version", "node_id", "channel", "variant_group", "sent",
+    "delivered", "opened", "clicked", "replied", "converted", "unsubscribed", "bounced", "failed",
+    "skipped", "open_rate", "click_rate", "conversion_rate",
+)  # fmt: skip
+
+
+def _day(context: click.Context, parameter: click.Parameter, given: str | None) -> date | None:
+    if given is None:
+        return None
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise click.BadParameter(
+            f"{given!r} is not a day like 2026-03-02", param=parameter
+        ) from None
+
+
+@click.group(help="Figures of messages by day of sending (UTC).")
+def metrics() -> None:
+    """Commands of daily figures."""
+
+
+@command(metrics)
+@click.argument("campaign", required=False)
+@click.option("--by", type=click.Choice(_BREAKDOWNS), multiple=True, help="Break down; repeatable.")
+@click.option("--from", "first_day", callback=_day, metavar="DAY", help="From this day of sending.")
+@click.option("--to", "last_day", callback=_day, metavar="DAY", help="To this day of sending.")
+def show(
+    invocation: Invocation,
+    campaign: str | None,
+    by: tuple[Any, ...],
+    first_day: date | None,
+    last_day: date | None,
+) -> Answer:
+    """Show the counted figures of all campaigns, or of one (id or exact name)."""
+    from drip_pipeline.engine.aggregate import campaign_summary
+    from drip_pipeline.engine.campaigns import find_campaign
+
+    campaign_id = None
+    if campaign is not None:
+        with invocation.database.transaction(is_read_only=True) as connection:
+            campaign_id = find_campaign(connection, campaign).campaign_id
+    rows = campaign_summary(
+        invocation.database,
+        campaign_id=campaign_id,
+        by=by,
+        first_day=first_day,
+        last_day=last_day,
+    )
+    if not rows:
+        return Answer(rows, "nothing has been counted yet; `drip metrics refresh` counts")
+    return Answer(rows, table(rows, [name for name in _SHOWN if name in rows[0]]))
+
+
+@command(metrics)
+@now_option
+def refresh(invocation: Invocation, now: datetime) -> Answer:
+    """Count every day whose figures may have changed."""
+    from drip_pipeline.engine.aggregate import refresh_stale_days
+
+    with Progress() as progress:
+        counted = refresh_stale_days(invocation.database, now=now, progress=progress)
+    return _counted_answer(counted)
+
+
+@command(metrics)
+@click.option("--from", "first_day", required=True, callback=_day, metavar="DAY")
+@click.option("--to", "last_day", required=True, callback=_day, metavar="DAY")
+@click.option(
+    "--outcomes", is_flag=True, help="First put the outcomes of messages right from the log."
+)
+def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: bool) -> Answer:
+    """Count all days from one to another anew."""
+    from drip_pipeline.engine.aggregate import aggregate_days, days_between
+    from drip_pipeline.engine.outcomes import rebuild_outcomes
+
+    days = days_between(first_day, last_day)
+    if not days:
+        raise click.UsageError(f"{first_day} is after {last_day}.")
+    corrected = rebuild_outcomes(invocation.database, days) if outcomes else None
+    with Progress() as progress:
+        counted = aggregate_days(invocation.database, days, progress=progress)
+    return _counted_answer(counted, corrected)
+
+
+@command(metrics)
+@now_option
+def check(invocation: Invocation, now: datetime) -> Answer:
+    """Look whether the laws hold that tie log, messages, figures and people together. Exit code 1
+    if one does not.
+    """
+    from drip_pipeline.engine.checks import check_laws
+
+    results = check_laws(invocation.database, now=now)
+    data = [
+        {
+            "law": result.name,
+            "meaning": result.meaning,
+            "holds": result.holds,
+            "violations": result.violations,
+            "sample": result.sample,
+        }
+        for result in results
+    ]
+    shown = table(data, ["law", "holds", "violations", "meaning"])
+    return Answer(data, shown, exit_code=0 if all(result.holds for result in results) else 1)
+
+
+def _counted_answer(counted: list[Any], corrected: int | None = None) -> Answer:
+    sent = sum(day.sent for day in counted)
+    told = f"{len(counted):,} days counted, {sent:,} messages sent on them"
+    data: dict[str, Any] = {"days": counted, "sent": sent}
+    if corrected is not None:
+        data["corrected_outcomes"] = corrected
+        told += f"; {corrected:,} outcomes corrected"
+    return Answer(data, told)

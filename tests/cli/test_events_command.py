@@ -1,0 +1,66 @@
+"""`drip events ingest`: events from a file, told in sentences and in JSON."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from drip_pipeline.settings import CHECKOUT
+from tests.cli.conftest import Drip, answered
+
+NOW = "2026-03-02T09:00:00+00:00"
+ONBOARDING = str(CHECKOUT / "examples" / "onboarding.yaml")
+
+
+def event(number: int, **fields: str) -> str:
+    line = {
+        "event_id": f"e-{number}",
+        "event_type": "email_clicked",
+        "occurred_at": "2026-03-02T10:00:00+00:00",
+        "email": "ann@example.com",
+        "campaign": "Onboarding",
+    }
+    return json.dumps(line | fields)
+
+
+@pytest.fixture
+def events_file(drip: Drip, tmp_path: Path) -> Path:
+    """A click of somebody who got a letter, the same again, and a line that makes no sense."""
+    people = tmp_path / "people.csv"
+    people.write_text("email,name\nann@example.com,Ann\n", encoding="utf-8")
+    answered(drip("contacts", "import", people, "--now", NOW, "--json"))
+    answered(drip("campaign", "publish", ONBOARDING, "--now", NOW, "--json"))
+    answered(drip("enroll", "Onboarding", "--all", "--now", NOW, "--json"))
+    answered(drip("run", "--until-idle", "--now", NOW, "--json"))
+    path = tmp_path / "events.ndjson"
+    lines = [event(1), event(1), event(2, event_type="email_danced")]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_events_are_taken_once_and_bad_lines_are_told(drip, events_file, database):
+    told = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
+    assert (told["lines"], told["accepted"], told["duplicates"]) == (3, 1, 1)
+    assert sum(told["rejected"].values()) == 1
+    again = drip("events", "ingest", events_file, "--now", NOW)
+    assert "0 new events, 2 known already" in again.stdout
+    assert "set aside in rejected_events" in again.stdout
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM campaign_message_outcomes WHERE first_clicked_at IS NOT NULL"
+        ).fetchone()
+    assert row == (1,)
+
+
+def test_two_providers_may_use_the_same_ids(drip, events_file):
+    first = answered(drip("events", "ingest", events_file, "--provider", "one", "--json"))
+    second = answered(drip("events", "ingest", events_file, "--provider", "two", "--json"))
+    assert (first["accepted"], second["accepted"]) == (1, 1)
+
+
+def test_a_missing_file_is_a_sentence(drip):
+    told = drip("events", "ingest", "missing.ndjson")
+    assert told.exit_code == 1
+    assert "missing.ndjson" in told.stderr

@@ -1,0 +1,73 @@
+"""The commands that take events in and count the days."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from drip_pipeline.db.connection import Database
+from tests.cli.conftest import Drip, answered
+from tests.engine.factories import NOW, an_event
+from tests.engine.incoming import mailed
+
+CLOCK = ("--now", NOW.isoformat())
+DAY = NOW.date().isoformat()
+
+
+@pytest.fixture
+def opened(database: Database, tmp_path: Path) -> Path:
+    """A file in which the first of two people opens the mail, and one line is bad."""
+    _, sent = mailed(database, 2)
+    path = tmp_path / "events.ndjson"
+    opening = an_event(1, "email_opened", message_id=sent[0].message_id)
+    path.write_bytes(orjson.dumps(opening) + b"\n{oops\n")
+    return path
+
+
+def test_events_of_a_file_become_figures(drip: Drip, opened: Path):
+    taken = answered(drip("events", "ingest", opened, *CLOCK, "--json"))
+    assert (taken["lines"], taken["accepted"]) == (2, 1)
+    assert taken["rejected"] == {"the line is not JSON": 1}
+    again = answered(drip("events", "ingest", opened, *CLOCK, "--json"))
+    assert (again["accepted"], again["duplicates"]) == (0, 1)
+    assert answered(drip("metrics", "show", "--json")) == []
+    counted = answered(drip("metrics", "refresh", *CLOCK, "--json"))
+    assert counted["sent"] == 2
+    [row] = answered(drip("metrics", "show", "Welcome", "--by", "day", "--json"))
+    assert (row["metric_date"], row["sent"], row["opened"], row["open_rate"]) == (DAY, 2, 1, 50)
+    assert "Welcome" in drip("metrics", "show").stdout
+
+
+def test_days_are_rebuilt_from_the_log(drip: Drip, opened: Path, database: Database):
+    answered(drip("events", "ingest", opened, *CLOCK, "--json"))
+    with database.transaction() as connection:
+        connection.execute("UPDATE campaign_message_outcomes SET first_opened_at = NULL")
+    rebuilt = answered(
+        drip("metrics", "rebuild", "--from", DAY, "--to", DAY, "--outcomes", "--json")
+    )
+    assert (rebuilt["sent"], rebuilt["corrected_outcomes"]) == (2, 1)
+    [row] = answered(drip("metrics", "show", "--json"))
+    assert row["opened"] == 1
+
+
+@pytest.mark.parametrize(
+    "range_",
+    [("--from", DAY), ("--from", DAY, "--to", "soon"), ("--from", DAY, "--to", "2020-01-01")],
+)
+def test_a_range_that_makes_no_sense_is_wrong_usage(drip: Drip, range_: tuple[str, ...]):
+    assert drip("metrics", "rebuild", *range_).exit_code == 2
+
+
+def test_a_law_that_is_broken_is_told_with_exit_code_1(
+    drip: Drip, opened: Path, database: Database
+):
+    assert all(law["holds"] for law in answered(drip("metrics", "check", *CLOCK, "--json")))
+    with database.transaction() as connection:
+        connection.execute("UPDATE campaign_message_outcomes SET open_count = 9")
+    result = drip("metrics", "check", *CLOCK, "--json")
+    assert result.exit_code == 1
+    [broken] = [law for law in orjson.loads(result.stdout) if not law["holds"]]
+    assert (broken["law"], broken["violations"]) == ("log_is_outcomes", 2)
+    assert opened.exists()

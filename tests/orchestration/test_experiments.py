@@ -1,0 +1,155 @@
+"""A/B tests through Dagster: judged, decided, checked, declared by hand, reported."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.ab_test_reports import ReportConfig
+from assets.ab_test_results import JudgeConfig
+from drip_pipeline.db.connection import Database
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.manual_jobs import DeclareConfig
+from drip_pipeline.orchestration.run_config import clock
+from tests.engine.factories import NOW, rows_of
+from tests.engine.split_people import SplitTest, a_split_test, people
+from tests.orchestration.running import value
+
+LATER = NOW + timedelta(hours=1)
+
+
+def run(name: str, instance: dg.DagsterInstance, **configs: dg.Config) -> dg.ExecuteInProcessResult:
+    """A job of the code location at LATER."""
+    job = build_definitions().resolve_job_def(name)
+    config = dg.RunConfig(ops=dict(configs), resources={"clock": clock(LATER)})
+    return job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
+
+
+def a_test(database: Database, name: str = "Welcome", better: int = 300) -> SplitTest:
+    with database.transaction() as connection:
+        test = a_split_test(connection, name=name)
+        people(connection, test, "a", 1_000, opened=200)
+        people(connection, test, "b", 1_000, opened=better)
+    return test
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    materialization = result.asset_materializations_for_node(asset)[0]
+    return {key: entry.value for key, entry in materialization.metadata.items()}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    return {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+
+
+def test_judging_names_the_run_and_the_decision_stands(engine_database, instance):
+    a_test(engine_database)
+    result = run("judge_tests", instance)
+    assert result.success
+    assert checks(result) == {
+        "ab_counts": True, "ab_significance": True, "ab_pairs": True, "ab_decisions": True,
+    }  # fmt: skip
+    told = metadata(result, "ab_test_results")
+    assert (told["tests_judged"], told["new_evaluations"]) == (1, 1)
+    assert "b wins with an open rate of 30.00 %" in told["verdicts"]
+    assert metadata(result, "winner_decisions")["decisions_taken"] == 1
+    assert value(engine_database, "SELECT run_id FROM campaign_ab_evaluations") == result.run_id
+    assert value(engine_database, "SELECT winner_variant FROM campaign_ab_tests") == "b"
+
+
+def test_one_campaign_can_be_judged_alone(engine_database, instance):
+    a_test(engine_database, "Mine")
+    a_test(engine_database, "Other")
+    chosen = JudgeConfig(campaign="Mine")
+    assert run("judge_tests", instance, ab_test_results=chosen, winner_decisions=chosen).success
+    with engine_database.transaction() as connection:
+        states = connection.execute(
+            "SELECT c.name, t.status FROM campaign_ab_tests t "
+            "JOIN drip_campaigns c ON c.id = t.campaign_id ORDER BY 1"
+        ).fetchall()
+    assert states == [("Mine", "decided"), ("Other", "running")]
+
+
+def test_wrong_figures_decide_nothing(engine_database, instance):
+    a_test(engine_database)
+    with engine_database.transaction() as connection:
+        connection.execute(
+            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.total_clicked := NEW.total_sent + 1; RETURN NEW; END $$"
+        )
+        connection.execute(
+            "CREATE TRIGGER spoil BEFORE INSERT ON campaign_ab_test_results "
+            "FOR EACH ROW EXECUTE FUNCTION spoil()"
+        )
+    result = run("judge_tests", instance)
+    assert not result.success
+    assert not checks(result)["ab_counts"]
+    assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
+
+
+def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance):
+    a_test(engine_database, better=205)
+    declared = DeclareConfig(campaign="Welcome", variant="a", reason="taste", decided_by="Ada")
+    assert run("declare_winner", instance, declare_a_winner=declared).success
+    second = DeclareConfig(campaign="Welcome", variant="b", reason="no", decided_by="Bob")
+    again = run("declare_winner", instance, declare_a_winner=second)
+    assert not again.success
+    (failed,) = [e for e in again.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert "was decided before: a won, decided by Ada" in str(failed.event_specific_data)
+    with engine_database.transaction() as connection:
+        assert len(rows_of(connection, "campaign_ab_decisions")) == 1
+
+
+def test_reports_are_written_with_their_pictures_in_the_catalogue(
+    engine_database, instance, tmp_path
+):
+    a_test(engine_database, "Spring", better=205)
+    a_test(engine_database, "Autumn", better=206)
+    result = run("write_ab_reports", instance)
+    assert result.success
+    told = metadata(result, "ab_test_reports")
+    assert (told["tests"], told["pages_written"]) == (2, 2)
+    assert told["mailed"] == "to nobody: DRIP_REPORT_TO is not set"
+    overview = Path(told["overview"])
+    assert overview.parent == tmp_path / "reports"
+    assert len(list(overview.parent.glob("*.html"))) == 3
+    pictures = {key: text for key, text in told.items() if ": " in key}
+    assert len(pictures) == 10
+    for text in pictures.values():
+        assert text.startswith("![")
+        assert len(text) < 50_000
+    alone = run("write_ab_reports", instance, ab_test_reports=ReportConfig(campaign="Spring"))
+    assert metadata(alone, "ab_test_reports")["pages_written"] == 1
+
+
+def test_the_overview_is_not_mailed_while_messages_are_recorded(
+    engine_database, instance, monkeypatch
+):
+    monkeypatch.setenv("DRIP_REPORT_TO", "ada@example.com, bob@example.com")
+    a_test(engine_database)
+    told = metadata(run("write_ab_reports", instance), "ab_test_reports")
+    assert told["mailed"] == "not sent: DRIP_DELIVERY is record"
+
+
+@pytest.mark.parametrize(("cron", "taken"), [("30 7 * * 1", "30 7 * * 1"), ("daily", "0 6 * * *")])
+def test_the_schedule_follows_the_setting(monkeypatch, cron, taken):
+    from sensors.daily_reports import report_cron
+
+    monkeypatch.setenv("DRIP_REPORT_CRON", cron)
+    assert report_cron() == taken
+
+
+def test_the_code_location_offers_checks_reports_and_their_schedule():
+    definitions = build_definitions()
+    repository = definitions.get_repository_def()
+    assert "daily_reports" in {schedule.name for schedule in repository.schedule_defs}
+    graph = repository.asset_graph
+    decisions = graph.get(dg.AssetKey("winner_decisions"))
+    assert decisions.parent_keys == {dg.AssetKey("ab_test_results")}
+    assert graph.get(dg.AssetKey("ab_test_reports")).parent_keys == {decisions.key}
+    named = {key.name for key in graph.asset_check_keys}
+    assert {"ab_counts", "ab_significance", "ab_pairs", "ab_decisions"} <= named

@@ -1,0 +1,196 @@
+"""Sensors look and never do: they skip with figures, start what is due, and leave a run in peace."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+import time_machine
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.advance import advance_batch
+from drip_pipeline.engine.aggregate import aggregate_days
+from drip_pipeline.orchestration.look_ahead import JudgingAhead
+from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.orchestration.resources import EngineResource
+from sensors.changed_tests import changed_tests
+from sensors.due_work import due_work
+from sensors.uncounted_days import uncounted_days
+from tests.engine.factories import NOW, a_running_test, run_until_idle
+from tests.orchestration.running import due_people
+
+ENGINE = {"drip/kind": "engine"}
+
+
+@pytest.fixture(autouse=True)
+def _at_now():
+    with time_machine.travel(NOW, tick=False):
+        yield
+
+
+def tick(
+    sensor: dg.SensorDefinition, instance: dg.DagsterInstance, cursor: str | None = None
+) -> tuple[list[dg.RunRequest], str, str | None]:
+    """What one tick of the sensor asks for: run requests, skip reason, cursor."""
+    with dg.build_sensor_context(
+        instance=instance, cursor=cursor, resources={"engine": EngineResource()}
+    ) as context:
+        data = sensor.evaluate_tick(context)
+    return list(data.run_requests or ()), data.skip_message or "", data.cursor
+
+
+def test_with_nobody_anywhere_it_skips(engine_database, instance):
+    requests, told, _ = tick(due_work, instance)
+    assert requests == []
+    assert told == "nothing due; nobody is waiting for a time"
+
+
+def test_with_nothing_due_it_skips_and_says_when_the_next_is(engine_database, instance):
+    due_people(engine_database, 30)
+    run_until_idle(engine_database)
+    requests, told, _ = tick(due_work, instance)
+    assert requests == []
+    assert told == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 people waiting"
+
+
+def test_with_people_due_it_starts_a_run_that_may_come_again(engine_database, instance):
+    due_people(engine_database, 30)
+    ((request,), _, _) = tick(due_work, instance)
+    assert request.run_key is None
+    assert request.tags["drip/kind"] == "engine"
+    assert request.run_config == {}
+
+
+def test_with_messages_due_it_starts_a_run(engine_database, instance):
+    due_people(engine_database, 30)
+    advance_batch(engine_database, now=NOW, batch_size=100)
+    assert len(tick(due_work, instance)[0]) == 1
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        dg.DagsterRunStatus.NOT_STARTED,
+        dg.DagsterRunStatus.STARTING,
+        dg.DagsterRunStatus.STARTED,
+        dg.DagsterRunStatus.CANCELING,
+    ],
+)
+def test_while_a_run_is_under_way_it_skips_with_figures(engine_database, instance, status):
+    due_people(engine_database, 30)
+    run = instance.create_run_for_job(run_due_workflows, tags=ENGINE, status=status)
+    requests, told, _ = tick(due_work, instance)
+    assert requests == []
+    assert told == f"30 people and 0 messages due; run {run.run_id[:8]} is still at work"
+
+
+def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_database, instance):
+    due_people(engine_database, 30)
+    for status, tags in (
+        (dg.DagsterRunStatus.SUCCESS, ENGINE),
+        (dg.DagsterRunStatus.FAILURE, ENGINE),
+        (dg.DagsterRunStatus.STARTED, {"drip/kind": "judging"}),
+    ):
+        instance.create_run_for_job(run_due_workflows, tags=tags, status=status)
+    assert len(tick(due_work, instance)[0]) == 1
+
+
+def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance):
+    due_people(engine_database, 1)
+    advance_batch(engine_database, now=NOW, batch_size=100)
+    execute(
+        engine_database,
+        "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL,"
+        " lease_token = gen_random_uuid(), leased_until = %s",
+        NOW - timedelta(minutes=1),
+    )
+    assert len(tick(due_work, instance)[0]) == 1
+
+
+def test_people_whom_an_application_resumed_are_reason_enough(engine_database, instance):
+    due_people(engine_database, 3)
+    execute(engine_database, "UPDATE campaign_enrollments SET status = 'paused'")
+    run_until_idle(engine_database)
+    assert tick(due_work, instance)[0] == []
+    execute(engine_database, "UPDATE campaign_enrollments SET status = 'active'")
+    assert len(tick(due_work, instance)[0]) == 1
+
+
+def test_large_numbers_are_counted_only_so_far(engine_database, instance, monkeypatch):
+    monkeypatch.setattr("drip_pipeline.orchestration.look_ahead.COUNTED_AT_MOST", 10)
+    due_people(engine_database, 30)
+    run_until_idle(engine_database)
+    assert "10+ people waiting" in tick(due_work, instance)[1]
+
+
+# --- tests to judge -------------------------------------------------------------------------------
+
+
+def test_without_tests_nothing_is_judged(engine_database, instance):
+    requests, told, _ = tick(changed_tests, instance)
+    assert requests == []
+    assert told == "nothing new to count; 0 tests running"
+
+
+def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
+    campaign = due_people(engine_database, 3)
+    with engine_database.transaction() as connection:
+        a_running_test(connection, campaign, "first")
+    ((request,), _, cursor) = tick(changed_tests, instance)
+    assert request.tags["drip/kind"] == "judging"
+    assert cursor == NOW.isoformat()
+
+
+def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
+    ahead = JudgingAhead(changed=0, moved_by_time=1, running=1)
+    assert ahead.is_due(NOW, judged_at=None)
+    assert not ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=9)).isoformat())
+    assert ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=10)).isoformat())
+
+
+# --- days to count --------------------------------------------------------------------------------
+
+
+def test_days_are_counted_after_messages_went_out_and_not_again_before_more_do(
+    engine_database, instance
+):
+    assert tick(uncounted_days, instance)[0] == []
+    due_people(engine_database, 3)
+    run_until_idle(engine_database)
+    ((request,), _, _) = tick(uncounted_days, instance)
+    assert request.tags["dagster/asset_partition_range_start"] == "2026-03-02"
+    assert request.tags["dagster/asset_partition_range_end"] == "2026-03-02"
+    aggregate_days(engine_database, [NOW.date()])
+    requests, told, _ = tick(uncounted_days, instance)
+    assert requests == []
+    assert told == "nothing became of any message since its day was counted"
+
+
+def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_database, instance):
+    campaign = due_people(engine_database, 3)
+    for day in ("2026-01-05", "2026-01-06", "2026-02-01"):
+        execute(
+            engine_database,
+            "INSERT INTO stale_metric_days (workspace_id, metric_date) VALUES (%s, %s)",
+            campaign.workspace_id, day,
+        )  # fmt: skip
+    requests, _, _ = tick(uncounted_days, instance)
+    asked = [
+        (
+            request.tags["dagster/asset_partition_range_start"],
+            request.tags["dagster/asset_partition_range_end"],
+        )
+        for request in requests
+    ]
+    assert asked == [
+        ("2026-01-05", "2026-01-06"),
+        ("2026-02-01", "2026-02-01"),
+        ("2026-03-02", "2026-03-02"),
+    ]
+
+
+def execute(database: Database, statement: str, *params: Any) -> None:
+    with database.transaction() as connection:
+        connection.execute(statement, params)  # type: ignore[arg-type]
