@@ -49,7 +49,7 @@ def ab_test_results(
     began = perf_counter()
     with errors_told("judging"):
         chosen = campaign_ids(engine.database, config.campaign)
-        report = evaluate(engine.database, chosen, now=clock.moment(), run_id=context.run_id)
+        report = evaluate(engine.database, chosen, now=clock.moment(), run_id=context.run.run_id)
     metadata = judged_metadata(engine.database, report)
     metadata["duration_seconds"] = seconds(perf_counter() - began)
     return dg.MaterializeResult(metadata=metadata)

@@ -64,6 +64,8 @@ def configure_logging(level: str = "info", *, stream: TextIO | None = None) -> N
     # Its warnings repeat, with the connection's parameters, what the engine reports as an error of
     # its own.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+    # It tells every plug-in it sets up whenever Dagster looks at its own tables.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -1,4 +1,4 @@
-"""Starts the counting of metrics: of today after messages went out, and of the days that late events
+"""Starts the counting of metrics: of today after messages went out, and of days that late events
 changed.
 """
 

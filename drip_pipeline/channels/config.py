@@ -23,8 +23,9 @@ _VARIABLE: Final = re.compile("[A-Z][A-Z0-9_]{0,99}")
 
 def _variable(name: str) -> str:
     if _VARIABLE.fullmatch(name) is None:
+        # Not quoted: it may be the secret itself, put in the wrong place.
         raise PydanticCustomError(
-            "secret_name", "{name} is no name of an environment variable", {"name": repr(name)}
+            "secret_name", "must be the name of an environment variable, as in ACME_TOKEN"
         )
     # Whoever may write channel rows must not get at the engine's own secrets by naming them.
     if name.startswith(("DRIP_", "PG")):

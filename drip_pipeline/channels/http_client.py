@@ -214,6 +214,8 @@ class _GuardedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The judged addresses of a name. Raises AddressForbidden."""
         addresses = await self._resolve(host, port)
+        if not addresses:
+            raise OSError(f"{host} has no address")
         self._guard.check_addresses(host, port, addresses)
         if self._guard.allows_host(host, port):
             self._trusted.update((address, port) for address in addresses)

@@ -17,12 +17,16 @@ from drip_pipeline.errors import ImportFileError
 if TYPE_CHECKING:
     from drip_pipeline.engine.ab_results import SplitResults
 
-SHOWN = (
-    "variant", "sent", "opened", "clicked", "replied", "converted", "confidence", "significant",
-    "winner",
+FIGURES = (
+    "assigned", "sent", "delivered", "opened", "clicked", "replied", "converted", "confidence",
+    "significant", "winner",
 )  # fmt: skip
-
-
+_RATES = {
+    "delivered": "delivery_rate",
+    "opened": "open_rate",
+    "clicked": "click_rate",
+    "replied": "reply_rate",
+}
 by_option = click.option("--by", "who", help="Who says so; your login name by default.")
 split_option = click.option("--split", "split_node_id", help="The split, where there are several.")
 
@@ -162,33 +166,46 @@ def results_shown(found: list[SplitResults]) -> Any:
                 f" — {results_.state} ({results_.reason})",
             ),
             Text(results_.explanation()),
-            table([_row(results_, v.variant_group) for v in experiment.variants], SHOWN),
+            table(_figures(results_), ["figure", *(v.variant_group for v in experiment.variants)]),
         ]
         parts += [Text(line) for line in _holdout_lines(results_)]
         parts += [Text(f"What would change it: {results_.would_change()}"), Text()]
     return Group(*parts)
 
 
-def _row(found: SplitResults, variant_group: str) -> dict[str, Any]:
+def _figures(found: SplitResults) -> list[dict[str, Any]]:
+    """A row per figure and a column per variant: that fits a terminal."""
     from drip_pipeline.engine.ab_results_json import judged_columns, rates
 
-    counts, shares = found.counts_of(variant_group), rates(found, variant_group)
-    judged = judged_columns(found, variant_group)
+    rows: dict[str, dict[str, Any]] = {}
 
-    def both(count: int, rate: Any) -> str:
-        return f"{count:,}" if rate is None else f"{count:,} ({rate} %)"
+    def put(figure: str, variant_group: str, told: Any) -> None:
+        rows.setdefault(figure, {"figure": figure})[variant_group] = told
 
-    return {
-        "variant": variant_group,
-        "sent": f"held out: {counts.assigned:,}" if counts.is_holdout else f"{counts.total_sent:,}",
-        "opened": both(counts.total_opened, shares["open_rate"]),
-        "clicked": both(counts.total_clicked, shares["click_rate"]),
-        "replied": both(counts.total_replied, shares["reply_rate"]),
-        "converted": both(counts.total_converted, shares["conversion_rate"]),
-        "confidence": None if counts.is_holdout else f"{judged['confidence_level']} %",
-        "significant": None if counts.is_holdout else judged["is_statistically_significant"],
-        "winner": judged["is_winner"],
-    }
+    for spec in found.experiment.variants:
+        name = spec.variant_group
+        counts, shares, judged = (
+            found.counts_of(name),
+            rates(found, name),
+            judged_columns(found, name),
+        )
+        put("assigned", name, f"{counts.assigned or 0:,}")
+        put("converted", name, _both(counts.total_converted, shares["conversion_rate"]))
+        if counts.is_holdout:
+            put("sent", name, "held out")
+            continue
+        put("sent", name, f"{counts.total_sent:,}")
+        for figure in ("delivered", "opened", "clicked", "replied"):
+            rate = shares[_RATES[figure]]
+            put(figure, name, _both(getattr(counts, f"total_{figure}"), rate))
+        put("confidence", name, f"{judged['confidence_level']} %")
+        put("significant", name, judged["is_statistically_significant"])
+        put("winner", name, judged["is_winner"])
+    return [rows[figure] for figure in FIGURES if figure in rows]
+
+
+def _both(count: int, rate: Any) -> str:
+    return f"{count:,}" if rate is None else f"{count:,} ({rate} %)"
 
 
 def _holdout_lines(found: SplitResults) -> list[str]:

@@ -11,10 +11,10 @@ from drip_pipeline.cli.command import Answer, Invocation, command, table
 from drip_pipeline.cli.options import Progress, now_option
 
 _BREAKDOWNS = ("version", "node", "variant", "day")
+# What fits on a terminal; --json has all of it.
 _SHOWN = (
-    "campaign", "metric_date", "campaign_version", "node_id", "channel", "variant_group", "sent",
-    "delivered", "opened", "clicked", "replied", "converted", "unsubscribed", "bounced", "failed",
-    "skipped", "open_rate", "click_rate", "conversion_rate",
+    "campaign", "metric_date", "campaign_version", "node_id", "variant_group", "sent", "opened",
+    "clicked", "converted", "skipped", "open_rate", "click_rate",
 )  # fmt: skip
 
 

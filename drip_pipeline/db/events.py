@@ -53,6 +53,7 @@ def stage(connection: Connection, lines: Iterable[str]) -> None:
     queries.run(connection, "create_arrivals")
     with translated_errors(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         copy.write("\n".join([*lines, ""]))
+    queries.run(connection, "sample_little")
     queries.run(connection, "analyze_staging")
 
 

@@ -44,6 +44,14 @@ class Cockpit:
         }
         self._run("count_daily_metrics", dg.RunConfig(resources={"clock": clock(now)}), days)
 
+    def check_laws(self, now: datetime) -> None:
+        """The asset checks: the books balance; log, outcomes and metrics agree."""
+        self._run("check_laws", dg.RunConfig(resources={"clock": clock(now)}))
+
+    def write_reports(self, now: datetime) -> None:
+        """A page per test and an overview, with their pictures in the catalogue."""
+        self._run("write_ab_reports", dg.RunConfig(resources={"clock": clock(now)}))
+
     def _run(self, name: str, config: dg.RunConfig, tags: dict[str, str] | None = None) -> None:
         job = self._definitions.resolve_job_def(name)
         told = dg.RunConfig(ops=config.ops, resources=config.resources, loggers=_QUIET)

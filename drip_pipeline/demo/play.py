@@ -74,6 +74,11 @@ def play(
         played.campaigns[done.name] = done.campaign_id
     tell(f"published {', '.join(repr(name) for name in played.campaigns)}")
     _Days(database, cockpit, played, tell).pass_by()
+    tell("counting days, checking the books, writing reports")
+    cockpit.judge(played.ended_at)
+    cockpit.count_days(began_at.date(), played.ended_at.date(), played.ended_at)
+    cockpit.check_laws(played.ended_at)
+    cockpit.write_reports(played.ended_at)
     return played
 
 
@@ -97,6 +102,7 @@ class _Days:
         nothing."""
         began_at = self._played.began_at
         now = began_at
+        unjudged = 0
         while now <= began_at + LENGTH:
             self._enter(now - began_at, now)
             ingested = self._react(now)
@@ -104,8 +110,10 @@ class _Days:
                 self._cockpit.run_minute_job(now)
                 self._played.job_runs += 1
                 self._remember()
-            if ingested:
+            unjudged += ingested
+            if unjudged and now.hour == began_at.hour:
                 self._cockpit.judge(now)
+                unjudged = 0
             self._played.ended_at = now
             now += STEP
 

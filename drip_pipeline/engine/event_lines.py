@@ -12,11 +12,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import md5
 from ipaddress import ip_address
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
 from drip_pipeline.db.connection import dump_json
+from drip_pipeline.db.events import copy_line
 from drip_pipeline.domain.events import (
     CONTACT_EVENT_TYPES,
     EVENT_TYPES,
@@ -30,6 +31,7 @@ FUTURE_TOLERANCE: Final = timedelta(days=1)
 """Clocks and time zones of providers are wrong by hours, not by days."""
 LARGEST_VALUE: Final = Decimal(10) ** 9
 NOT_A_TIME: Final = "occurred_at is not an ISO time"
+HOLDS_NUL: Final = "the line holds a NUL character"
 
 _TRANSIENT_BOUNCES: Final = frozenset(
     {"soft", "softbounce", "transient", "temporary", "undetermined", "block", "blocked"}
@@ -42,33 +44,26 @@ _MESSAGE_ID: Final = re.compile(
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
+# What JSON allows and PostgreSQL does not store; the backslash before it must not itself be escaped.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_TEXT: Final = 1_000
 _LONGEST_URL: Final = 4_000
 
 
+Named = Literal["message", "provider_id", "campaign", "address"]
+"""By what a line says whose it is: our message id, the provider's own, an address with a campaign,
+an address alone.
+"""
+
+
 class EventRow(NamedTuple):
-    """A line as the database gets it: texts in PostgreSQL's notation, '' for none, in the order of
-    the staging table.
+    """A line that may be taken: its event's key, by what it names its person, and the row as the
+    database is to load it.
     """
 
     event_key: str
-    line_number: str
-    event_type: str
-    occurred_at: str
-    message_id: str
-    provider_ref: str
-    email: str
-    campaign: str
-    is_machine: str
-    is_permanent: str
-    value: str
-    currency: str
-    user_agent: str
-    ip_address: str
-    device_type: str
-    location_data: str
-    event_data: str
+    named_by: Named
+    copy_text: str
 
 
 def event_key_text(provider: str, event_id: str) -> str:
@@ -102,11 +97,13 @@ class LineReader:
         occurred_at = self._occurred_at(get("occurred_at"))
         message_id, provider_ref = _message(get("message_id"))
         email = campaign = ""
+        named_by: Named = "message" if message_id else "provider_id"
         if not (message_id or provider_ref):
             email = _text(get("email"), "email")
             campaign = _text(get("campaign"), "campaign")
             if not email:
                 raise BadLine("neither message_id nor email is given")
+            named_by = "campaign" if campaign else "address"
         data = _data(get("data"))
         user_agent = _text(get("user_agent"), "user_agent")
         is_machine = _is_machine(event_type, user_agent, data)
@@ -117,28 +114,31 @@ class LineReader:
         value, currency = _value(event_type, data)
         address = _ip_address(get("ip_address"), data)
         location = data.pop("location") if isinstance(data.get("location"), dict) else None
-        row = EventRow(
-            key,
-            str(line_number),
-            event_type,
-            occurred_at,
-            message_id,
-            provider_ref,
-            email,
-            campaign,
-            "t" if is_machine else "f",
-            "t" if _is_permanent(event_type, data) else "f",
-            value,
-            currency,
-            user_agent,
-            address,
-            (device_type(user_agent) or "") if user_agent else "",
-            _json(location) if location else "",
-            _json(data) if data else "{}",
+        # In the order of the staging table.
+        text = copy_line(
+            (
+                key,
+                str(line_number),
+                event_type,
+                occurred_at,
+                message_id,
+                provider_ref,
+                email,
+                campaign,
+                "t" if is_machine else "f",
+                "t" if _is_permanent(event_type, data) else "f",
+                value,
+                currency,
+                user_agent,
+                address,
+                (device_type(user_agent) or "") if user_agent else "",
+                _json(location) if location else "",
+                _json(data) if data else "{}",
+            )
         )
-        if _holds_nul("".join(row)):
-            raise BadLine("the line holds a NUL character")
-        return row
+        if "\x00" in text:
+            raise BadLine(HOLDS_NUL)
+        return EventRow(key, named_by, text)
 
     def _event_type(self, given: Any) -> str:
         if not isinstance(given, str) or not given:
@@ -222,9 +222,12 @@ def _data(given: Any) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     try:
-        return dump_json(value).decode()
+        text = dump_json(value).decode()
     except (TypeError, ValueError):
         raise BadLine("data holds something that JSON cannot") from None
+    if "\\u0000" in text and _ESCAPED_NUL.search(text):
+        raise BadLine(HOLDS_NUL)
+    return text
 
 
 def _is_machine(event_type: str, user_agent: str, data: Mapping[str, Any]) -> bool:
@@ -283,8 +286,3 @@ def _is_ip_address(given: str) -> bool:
     except ValueError:
         return False
     return "%" not in given  # PostgreSQL knows no scopes
-
-
-def _holds_nul(text: str) -> bool:
-    """A character that JSON allows and PostgreSQL does not store, bare or escaped."""
-    return "\x00" in text or ("\\u0000" in text and _ESCAPED_NUL.search(text) is not None)

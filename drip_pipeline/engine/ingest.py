@@ -20,9 +20,9 @@ from uuid import UUID, uuid4
 from drip_pipeline.db import events as events_db
 from drip_pipeline.db import ledger as ledger_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.events import DUPLICATE, NO_SUCH_MESSAGE, Misfit, copy_line
+from drip_pipeline.db.events import DUPLICATE, NO_SUCH_MESSAGE, Misfit
 from drip_pipeline.engine.event_files import SourceLine, lines_of, read_lines
-from drip_pipeline.engine.event_lines import BadLine, EventRow, LineReader
+from drip_pipeline.engine.event_lines import BadLine, LineReader, Named
 from drip_pipeline.engine.facts import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.settle import settle_accepted
 from drip_pipeline.engine.wake import Moved, move_people
@@ -166,13 +166,15 @@ def _scope(database: Database, workspace: str | None) -> _Scope:
 
 @dataclass(frozen=True, slots=True)
 class _Slice:
-    """Lines that were read and checked: `rows` are the good ones, each event once, `misfits` the
-    rest. `read` counts all; `months` has the months of all rows so far.
+    """Lines that were read and checked: `rows` are the good ones by line number, each event once,
+    `misfits` the rest. `named_by` says how any of the rows name their person, `months` where in
+    time any row so far lies; `read` counts all lines.
     """
 
-    rows: Sequence[EventRow]
+    rows: Sequence[tuple[int, str]]
     misfits: Sequence[Misfit]
     source_lines: Mapping[int, SourceLine]
+    named_by: frozenset[Named] = frozenset()
     months: frozenset[str] = frozenset()
     read: int = 0
 
@@ -187,7 +189,8 @@ class _Slice:
 
 def _slices(lines: Iterator[SourceLine], reader: LineReader, slice_size: int) -> Iterator[_Slice]:
     while chunk := list(islice(lines, slice_size)):
-        rows: dict[str, EventRow] = {}
+        rows: dict[str, tuple[int, str]] = {}
+        named_by: set[Named] = set()
         misfits: list[Misfit] = []
         for source_line in chunk:
             number = source_line.line_number
@@ -202,11 +205,13 @@ def _slices(lines: Iterator[SourceLine], reader: LineReader, slice_size: int) ->
             if row.event_key in rows:
                 misfits.append((number, DUPLICATE))
             else:
-                rows[row.event_key] = row
+                rows[row.event_key] = number, row.copy_text
+                named_by.add(row.named_by)
         yield _Slice(
             list(rows.values()),
             misfits,
             {line.line_number: line for line in chunk},
+            frozenset(named_by),
             frozenset(reader.months),
             len(chunk),
         )
@@ -239,7 +244,7 @@ class _Run:
         except (DataRejected, ConstraintViolated):
             # A value that only the database could find fault with: found by halving.
             if len(batch.rows) == 1:
-                line = (int(batch.rows[0].line_number), REFUSED)
+                line = (batch.rows[0][0], REFUSED)
                 self._take_whole(replace(batch, rows=(), misfits=(*batch.misfits, line)))
                 return
             if not batch.rows:
@@ -282,7 +287,7 @@ class _Run:
         accepted = settled = 0
         moved = Moved()
         if batch.rows:
-            events_db.stage(connection, map(copy_line, batch.rows))
+            events_db.stage(connection, (text for _, text in batch.rows))
             # Here and not earlier: staging needs nobody's leave.
             events_db.lock(connection)
             batch_id = uuid4()
@@ -308,20 +313,20 @@ class _Run:
     ) -> tuple[list[Misfit], int]:
         misfits: list[Misfit] = []
         settled = 0
-        if any(row.provider_ref for row in batch.rows):
+        if "provider_id" in batch.named_by:
             events_db.resolve_provider_refs(connection)
-        if any(not row.email for row in batch.rows):
+        if batch.named_by & {"message", "provider_id"}:
             found = events_db.resolve_by_message(connection, self._scope.only)
             misfits += [(line, why) for line, why, _ in found if why != NO_SUCH_MESSAGE]
             unknown = {line: message for line, why, message in found if why == NO_SUCH_MESSAGE}
             if unknown:
                 still_unknown, settled = self._settle_doubts(connection, unknown, batch_id)
                 misfits += still_unknown
-        if any(row.email and row.campaign for row in batch.rows):
+        if "campaign" in batch.named_by:
             misfits += events_db.resolve_by_campaign(
                 connection, self._scope.only, EVENT_CLOCK_TOLERANCE
             )
-        if any(row.email and not row.campaign for row in batch.rows):
+        if "address" in batch.named_by:
             misfits += events_db.resolve_by_address(connection, self._scope.alone)
         return misfits, settled
 

@@ -201,7 +201,7 @@ def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
     migrate(empty_database)
     report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
     assert report.refused == {}
-    for day in range(0, 16):
+    for day in range(16):
         run_until_idle(empty_database, NOW + timedelta(days=day))
     with empty_database.transaction() as connection:
         population = states_db.population(connection)
@@ -229,7 +229,7 @@ def test_people_of_the_specifications_own_migration_go_on_and_are_on_the_books(
     migrate(empty_database)
     report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
     assert report.refused == {}
-    for day in range(0, 16):
+    for day in range(16):
         run_until_idle(empty_database, NOW + timedelta(days=day))
     with empty_database.transaction() as connection:
         population = states_db.population(connection)

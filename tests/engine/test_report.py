@@ -83,6 +83,16 @@ def test_the_verdict_stands_in_one_plain_sentence_with_what_would_change_it(data
         assert title in told
 
 
+def test_the_same_counts_are_shown_by_each_method(database):
+    with database.transaction() as connection:
+        test = a_split_test(connection, winner_metric="conversion_rate")
+        people(connection, test, "a", 21_307, converted=267)
+        people(connection, test, "b", 21_387, converted=213)
+    told = words(campaign_page(database, "Welcome", now=LATER))
+    assert re.search(r"Always valid \(chosen\) 0\.\d+ Running a", told)
+    assert re.search(r"Planned 0\.0\d+ Winner a Fixed horizon 0\.0\d+ Winner a", told)
+
+
 def test_a_decision_by_hand_names_who_and_why(database):
     with database.transaction() as connection:
         test = a_split_test(connection)

@@ -1,4 +1,4 @@
-"""Sensors look and never do: they skip with figures, start what is due, and leave a run in peace."""
+"""Sensors look and never do: they skip with figures, start what is due, let runs finish."""
 
 from __future__ import annotations
 

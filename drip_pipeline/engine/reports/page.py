@@ -16,11 +16,18 @@ from drip_pipeline.engine.reports.style import STYLE
 from drip_pipeline.engine.reports.tables import (
     judged_by_table,
     lifts_table,
+    methods_table,
     pairs_table,
     variants_table,
 )
 from drip_pipeline.engine.reports.wording import STATES, duration, noun, remaining, warnings
 from drip_pipeline.experiments import Metric, ReportFigures, report_figures
+
+LIFTS_NOTE = "Held-out people were sent nothing, so only conversions can be compared with theirs."
+METHODS_NOTE = (
+    "Only the method that was chosen before the test decides. Where no sample was planned, the"
+    " present one is taken as if it had been."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,14 +227,16 @@ def _body(found: SplitResults, figures: ReportFigures, pictures: Sequence[_Pictu
         items = "".join(f"<li>{escape(words)}</li>" for words in told)
         parts.append(f"<section class=warnings><h2>Beware</h2><ul>{items}</ul></section>")
     parts.append(f"<section class=pictures>{figures_html}</section>")
-    for title, table in (
-        ("Figures", variants_table(found, figures)),
-        ("Variant against variant", pairs_table(found, figures)),
-        ("Over the holdout", lifts_table(found)),
-        ("How it is judged", judged_by_table(found)),
+    for title, table, note in (
+        ("Figures", variants_table(found, figures), ""),
+        ("Variant against variant", pairs_table(found, figures), ""),
+        ("Over the holdout", lifts_table(found), LIFTS_NOTE),
+        ("The same counts by each method", methods_table(found), METHODS_NOTE),
+        ("How it is judged", judged_by_table(found), ""),
     ):
         if table:
-            parts.append(f"<section><h2>{title}</h2>{table}</section>")
+            told_below = f"<p class=note>{note}</p>" if note else ""
+            parts.append(f"<section><h2>{title}</h2>{table}{told_below}</section>")
     return f"<article>{''.join(parts)}</article>"
 
 

@@ -48,6 +48,7 @@ border:0;padding:2px 0}.stack th[scope=row]{color:var(--ink);font-weight:600}
 .stack td::before{content:attr(data-label);color:var(--faint);padding-right:1em}}
 td{white-space:nowrap}.list td{text-align:left;white-space:normal}
 a{color:#0067a5}
+.note{color:var(--faint);font-size:.85rem;margin:.6em 0 0}
 footer{color:var(--faint);font-size:.85rem}
 @media(min-width:700px){dl{grid-template-columns:repeat(3,1fr)}dt{grid-row:1}dd{grid-row:2}}
 @media print{body{background:#fff;font-size:10pt}main{max-width:none;padding:0}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from html import escape
 from typing import Any
 
 from drip_pipeline.engine.ab_results import SplitResults
 from drip_pipeline.engine.ab_results_json import judged_columns, rates
-from drip_pipeline.engine.reports.wording import METHODS, noun
-from drip_pipeline.experiments import ReportFigures
+from drip_pipeline.engine.reports.history import leading_pair
+from drip_pipeline.engine.reports.wording import METHODS, STATES, noun
+from drip_pipeline.experiments import DecisionMethod, ReportFigures, judge_one
 
 _NOTHING = "–"
 
@@ -77,6 +79,36 @@ def pairs_table(found: SplitResults, figures: ReportFigures) -> str:
         )
     heads = ["", "Difference, points", "Deciding p", "p, one look", "p, Holm"]
     return table(heads, rows, shape="stack") if rows else ""
+
+
+def methods_table(found: SplitResults) -> str:
+    """The verdict on the same counts by each method; the one that was chosen is marked."""
+    config = found.test.config
+    smallest = max(1, found.verdict.progress.smallest_sample)
+    rows = []
+    for method in DecisionMethod:
+        update = {
+            "decision_method": method,
+            "planned_sample_size": config.planned_sample_size or smallest,
+        }
+        test = replace(found.test, config=config.model_copy(update=update))
+        verdict = judge_one(test)
+        leader, rival = leading_pair(verdict)
+        p = None
+        if leader is not None and rival is not None:
+            p = verdict.pair(leader, rival).decision_p
+        name = escape(METHODS[method].partition(":")[0].capitalize())
+        is_chosen = method is config.decision_method
+        rows.append(
+            [
+                f"<b>{name}</b> (chosen)" if is_chosen else name,
+                _p(p),
+                escape(STATES[verdict.state.value][0]),
+                escape(verdict.winner or verdict.leader or _NOTHING),
+            ]
+        )
+    heads = ["", "Deciding p", "State", "Leader"]
+    return table(heads, rows, shape="stack") if found.verdict.pairs else ""
 
 
 def lifts_table(found: SplitResults) -> str:

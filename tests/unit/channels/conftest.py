@@ -6,19 +6,20 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
+from tests.http_servers import HttpServers, http_servers
 from tests.unit.channels.smtp_servers import CountingSmtp, Script
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def certificate() -> ssl.SSLContext:
-    """TLS for a server named localhost, signed by nobody that anybody trusts."""
+    """TLS for a server named localhost, signed by nobody that anybody trusts; made for this run."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(Path(__file__).with_name("localhost.pem"))
+    trustme.CA().issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
 
 
@@ -58,3 +59,10 @@ def smtp() -> Iterator[Callable[..., Script]]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join(10)
     loop.close()
+
+
+@pytest.fixture
+def http() -> Iterator[HttpServers]:
+    """HTTP servers: `http.start(Reply(500))`."""
+    with http_servers() as servers:
+        yield servers

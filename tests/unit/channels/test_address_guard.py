@@ -1,4 +1,4 @@
-"""Which addresses may be called: the ranges, the odd ways to write them, the operator's exceptions."""
+"""Which addresses may be called: ranges, odd ways to write them, the operator's exceptions."""
 
 from __future__ import annotations
 

@@ -1,0 +1,231 @@
+"""Assets call their verbs and show what came of it; checks notice when a law is broken."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.engine.checks import LAWS
+from drip_pipeline.orchestration.partitions import range_tags
+from drip_pipeline.orchestration.run_config import clock
+from tests.engine.factories import NOW, rows_of, run_until_idle
+from tests.engine.split_people import SplitTest, a_split_test, people
+from tests.orchestration.running import WELCOME, due_people, value
+
+LATER = NOW + timedelta(hours=1)
+DAY = NOW.date()
+
+
+def run(
+    instance: dg.DagsterInstance,
+    name: str,
+    *,
+    ops: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+) -> dg.ExecuteInProcessResult:
+    """One run of a job of the code location, an hour after NOW."""
+    job = build_definitions().resolve_job_def(name)
+    config = dg.RunConfig(
+        ops={key: {"config": given} for key, given in (ops or {}).items()},
+        resources={"clock": clock(LATER)},
+    )
+    return job.execute_in_process(
+        run_config=config, instance=instance, tags=tags, raise_on_error=False
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    """What the run showed on the asset."""
+    (event,) = [
+        event
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(asset)
+    ][-1:]
+    found = event.step_materialization_data.materialization.metadata
+    return {key: entry.value for key, entry in found.items()}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
+    return {found.check_name: found for found in result.get_asset_check_evaluations()}
+
+
+def a_clear_difference(database: Database, **config: Any) -> SplitTest:
+    with database.transaction() as connection:
+        test = a_split_test(connection, name="Subjects", **config)
+        people(connection, test, "a", 1_000, opened=200)
+        people(connection, test, "b", 1_000, opened=300)
+    return test
+
+
+# --- metrics --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_days_of_mail(engine_database) -> Database:
+    """A campaign whose 40 people got a mail on each of two days."""
+    due_people(engine_database, 40, WELCOME)
+    run_until_idle(engine_database)
+    run_until_idle(engine_database, NOW + timedelta(days=1))
+    return engine_database
+
+
+def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
+    tags = range_tags(DAY - timedelta(days=5), DAY + timedelta(days=2))
+    result = run(instance, "count_daily_metrics", tags=tags)
+    assert result.success
+    told = metadata(result, "daily_campaign_metrics")
+    assert told["days"] == 8
+    assert told["messages_sent"] == 80
+    assert "| Welcome | 80 |" in told["preview"]
+    sent = value(two_days_of_mail, "SELECT sum(sent) FROM campaign_daily_metrics")
+    assert sent == 80
+    partitions = instance.get_materialized_partitions(dg.AssetKey("daily_campaign_metrics"))
+    assert len(partitions) == 8
+
+
+def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, instance):
+    both = range_tags(DAY, DAY + timedelta(days=1))
+    run(instance, "count_daily_metrics", tags=both)
+    with two_days_of_mail.transaction() as connection:
+        before = rows_of(connection, "campaign_daily_metrics", "metric_date, node_id")
+        connection.execute("DELETE FROM campaign_daily_metrics WHERE metric_date = %s", [DAY])
+    job = build_definitions().resolve_job_def("count_daily_metrics")
+    again = job.execute_in_process(partition_key=DAY.isoformat(), instance=instance)
+    assert again.success
+    with two_days_of_mail.transaction() as connection:
+        assert rows_of(connection, "campaign_daily_metrics", "metric_date, node_id") == before
+
+
+def test_counting_checks_the_figures_it_wrote(two_days_of_mail, instance):
+    result = run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
+    found = checks(result)
+    assert {name: check.passed for name, check in found.items()} == {
+        "outcomes_are_metrics": True,
+        "rates": True,
+    }
+
+
+def test_materialising_outcomes_puts_a_day_right_from_the_log(two_days_of_mail, instance):
+    with two_days_of_mail.transaction() as connection:
+        connection.execute("UPDATE campaign_message_outcomes SET delivered_at = sent_at")
+    job = build_definitions().resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey("message_outcomes")],
+        partition_key=DAY.isoformat(),
+        instance=instance,
+    )
+    told = metadata(result, "message_outcomes")
+    assert told["corrected"] == 40
+    assert told["dagster/partition_row_count"] == 40
+    assert (
+        value(
+            two_days_of_mail,
+            "SELECT count(*) FROM campaign_message_outcomes WHERE delivered_at IS NOT NULL",
+        )
+        == 40
+    )  # those of the other day, which nobody asked for
+
+
+# --- experiments ----------------------------------------------------------------------------------
+
+
+def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_database, instance):
+    test = a_clear_difference(engine_database)
+    result = run(instance, "judge_tests")
+    assert result.success
+    judged, decided = metadata(result, "ab_test_results"), metadata(result, "winner_decisions")
+    assert judged["tests_judged"] == judged["new_evaluations"] == 1
+    assert judged["dagster/row_count"] == 2
+    assert "| Subjects | s |" in judged["preview"]
+    assert decided["decisions_taken"] == decided["dagster/row_count"] == 1
+    assert "| Subjects | s | decided_winner | b |" in decided["preview"]
+    run_id = value(
+        engine_database,
+        "SELECT run_id FROM campaign_ab_evaluations WHERE ab_test_id = %s",
+        test.test_id,
+    )
+    assert run_id == result.run_id
+
+
+def test_judging_again_keeps_no_second_evaluation_and_no_second_decision(engine_database, instance):
+    a_clear_difference(engine_database)
+    run(instance, "judge_tests")
+    again = run(instance, "judge_tests")
+    assert metadata(again, "ab_test_results")["new_evaluations"] == 0
+    assert metadata(again, "winner_decisions")["decisions_taken"] == 0
+
+
+def test_one_campaign_can_be_judged_alone(engine_database, instance):
+    a_clear_difference(engine_database)
+    with engine_database.transaction() as connection:
+        other = a_split_test(connection, name="Senders")
+        people(connection, other, "a", 10, opened=1)
+        people(connection, other, "b", 10, opened=1)
+    named = {"campaign": "Senders"}
+    result = run(instance, "judge_tests", ops={"ab_test_results": named, "winner_decisions": named})
+    assert metadata(result, "ab_test_results")["tests_judged"] == 1
+    assert metadata(result, "winner_decisions")["decisions_taken"] == 0
+
+
+def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, instance):
+    result = run(instance, "judge_tests", ops={"ab_test_results": {"campaign": "Nobody's"}})
+    (event,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    told = event.step_failure_data.user_failure_data
+    assert told.description == 'judging failed: no campaign "Nobody\'s"'
+    assert told.metadata["what_to_do"].value == "`drip campaign list` shows what there is."
+
+
+# --- jobs for operators ---------------------------------------------------------------------------
+
+
+def test_a_winner_is_declared_from_the_launchpad_with_a_reason(engine_database, instance):
+    a_clear_difference(engine_database, auto_select_winner=False)
+    given = {"campaign": "Subjects", "variant": "a", "reason": "the brand", "decided_by": "Ann"}
+    assert run(instance, "declare_winner", ops={"declare_a_winner": given}).success
+    second = run(instance, "declare_winner", ops={"declare_a_winner": {**given, "variant": "b"}})
+    assert not second.success
+    assert value(engine_database, "SELECT decided_by FROM campaign_ab_decisions") == "Ann"
+
+
+def test_failed_people_are_brought_back_from_the_launchpad(engine_database, instance):
+    due_people(engine_database, 7)
+    with engine_database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_workflow_states SET workflow_status = 'failed', completed_at = %s,"
+            " next_execution_at = NULL",
+            [NOW],
+        )
+    nothing = run(instance, "requeue_failed", ops={"requeue_failed_people": {}})
+    assert not nothing.success
+    named = {"campaign": "Welcome", "since": NOW.isoformat()}
+    assert run(instance, "requeue_failed", ops={"requeue_failed_people": named}).success
+    running = "SELECT count(*) FROM campaign_workflow_states WHERE workflow_status = 'running'"
+    assert value(engine_database, running) == 7
+
+
+# --- laws -----------------------------------------------------------------------------------------
+
+
+def test_every_law_holds_after_real_work(two_days_of_mail, instance):
+    run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
+    found = checks(run(instance, "check_laws"))
+    assert set(LAWS) <= set(found)
+    assert {name for name, check in found.items() if not check.passed} == set()
+
+
+def test_a_person_who_is_lost_is_noticed_and_counted(two_days_of_mail, instance):
+    with two_days_of_mail.transaction() as connection:
+        connection.execute(
+            "DELETE FROM campaign_workflow_states WHERE id IN"
+            " (SELECT id FROM campaign_workflow_states LIMIT 3)"
+        )
+    result = run(instance, "check_laws")
+    population = checks(result)["population"]
+    assert not population.passed
+    assert population.metadata["violations"].value == 1
+    assert "| 40 |" in population.metadata["sample"].value
