@@ -1,5 +1,5 @@
-"""Files of contacts as columns and rows: CSV (read as a stream) and Parquet. What a column means and
-whether a row will do is decided in contact_rows.py.
+"""Files of contacts as columns and rows: CSV (read as a stream) and Parquet. What a column means
+and whether a row will do is decided in contact_rows.py.
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ _MESSAGE_ID: Final = re.compile(
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-# What JSON allows and PostgreSQL does not store; the backslash before it must not itself be escaped.
+# What JSON allows and PostgreSQL does not store; the backslash before it must not itself be
+# escaped.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_TEXT: Final = 1_000
 _LONGEST_URL: Final = 4_000

@@ -1,5 +1,5 @@
-"""Importing people from a file: read as a stream, staged by COPY, merged set-based a slice at a time.
-Bad lines are kept aside with their reason and the rest goes on. Repeating it updates.
+"""Importing people from a file: read as a stream, staged by COPY, merged set-based a slice at a
+time. Bad lines are kept aside with their reason and the rest goes on. Repeating it updates.
 """
 
 from __future__ import annotations

@@ -46,14 +46,19 @@ refilled AS (
     SELECT
         h.outlet, h.open_until, h.probing_until, h.paused_until,
         greatest(h.refilled_at, CAST(%(now)s AS timestamptz)) AS refilled_at,
-        least(
-            greatest(1, CAST(%(per_second)s AS double precision) / 4),
-            h.second_permits + CAST(%(per_second)s AS double precision) * h.elapsed_seconds
-        ) AS second_permits,
-        least(
-            greatest(1, CAST(%(per_hour)s AS double precision) / 60),
-            h.hour_permits + CAST(%(per_hour)s AS double precision) / 3600 * h.elapsed_seconds
-        ) AS hour_permits,
+        -- Without a rate these are null, and null limits nothing.
+        CASE
+            WHEN CAST(%(per_second)s AS double precision) IS NOT NULL THEN least(
+                greatest(1, CAST(%(per_second)s AS double precision) / 4),
+                h.second_permits + CAST(%(per_second)s AS double precision) * h.elapsed_seconds
+            )
+        END AS second_permits,
+        CASE
+            WHEN CAST(%(per_hour)s AS double precision) IS NOT NULL THEN least(
+                greatest(1, CAST(%(per_hour)s AS double precision) / 60),
+                h.hour_permits + CAST(%(per_hour)s AS double precision) / 3600 * h.elapsed_seconds
+            )
+        END AS hour_permits,
         CASE
             WHEN CAST(%(concurrency)s AS integer) IS NOT NULL
                 THEN CAST(%(concurrency)s AS integer) - (

@@ -74,7 +74,7 @@ def test_a_second_gives_its_share_and_no_more(outlet: Database):
     granted = [take(outlet, 1_000, step / 20, per_second=50).granted for step in range(20 * 60)]
     # The bucket holds a quarter of a second when it is full; the minute itself gives 3,000.
     assert 3_000 - 50 <= sum(granted) <= 3_000 + 13
-    for start in range(0, len(granted) - 20):
+    for start in range(len(granted) - 20):
         assert sum(granted[start : start + 20]) <= 50 + 13
 
 

@@ -18,9 +18,7 @@ from drip_pipeline.domain.nodes import (
 )
 
 
-def node(
-    node_id: str, node_type: str, config: NodeConfig, /, **ports: str | Edge
-) -> GraphNode:
+def node(node_id: str, node_type: str, config: NodeConfig, /, **ports: str | Edge) -> GraphNode:
     """A node with ports given as `port="target"`; write `else` as `else_`."""
     edges = {
         port.rstrip("_"): edge if isinstance(edge, Edge) else Edge(edge)

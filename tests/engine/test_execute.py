@@ -14,6 +14,7 @@ from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.engine import execute as execute_module
 from drip_pipeline.engine.execute import MAX_NODES_PER_LIFE, execute
 from drip_pipeline.engine.facts import BatchFacts
+from drip_pipeline.engine.operators import OPERATORS
 from drip_pipeline.engine.operators.contract import Answer, Leave, NodeVisit
 from drip_pipeline.engine.transitions import Batch, DueState, Transition
 from tests.engine.graphs import (
@@ -240,7 +241,7 @@ def test_one_person_on_whom_an_operator_breaks_does_not_sink_the_others(
             raise RuntimeError("secret@example.com")
         return [Answer(visit.people, Leave("default"))]
 
-    operators = dict(execute_module.OPERATORS)
+    operators = dict(OPERATORS)
     operators[graph(add_tag("t", "x")).nodes["t"].node_type] = breaks_on_three
     monkeypatch.setattr(execute_module, "OPERATORS", operators)
     batch = run([person(n, "t") for n in range(9)], graph(add_tag("t", "x", default="end"), end()))
