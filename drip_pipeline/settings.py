@@ -349,6 +349,12 @@ def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> l
     return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
 
 
+def hand_to_libraries(variables: Mapping[str, str]) -> None:
+    """Put variables into this process's environment, for libraries that take them from nowhere else
+    (Dagster)."""
+    os.environ.update(variables)
+
+
 def environment_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
     """The secret in the variable that a channel's configuration names. Raises SettingsError when it
     is not set.

@@ -208,6 +208,7 @@ CREATE TABLE campaign_daily_metrics (
     machine_opened bigint NOT NULL DEFAULT 0,
     clicked bigint NOT NULL DEFAULT 0,
     clicks_total bigint NOT NULL DEFAULT 0,
+    machine_clicked bigint NOT NULL DEFAULT 0,
     replied bigint NOT NULL DEFAULT 0,
     converted bigint NOT NULL DEFAULT 0,
     conversion_value numeric(16,2) NOT NULL DEFAULT 0,
@@ -216,7 +217,6 @@ CREATE TABLE campaign_daily_metrics (
     bounced bigint NOT NULL DEFAULT 0,
     failed bigint NOT NULL DEFAULT 0,
     skipped jsonb NOT NULL DEFAULT '{}'::jsonb,
-    machine_clicked bigint NOT NULL DEFAULT 0,
     CONSTRAINT campaign_daily_metrics_pkey PRIMARY KEY (metric_date, campaign_id, campaign_version, node_id, channel, variant_group)
 );
 CREATE INDEX campaign_daily_metrics_campaign ON public.campaign_daily_metrics USING btree (campaign_id, metric_date);
@@ -355,6 +355,8 @@ CREATE TABLE campaign_message_outcomes (
 CREATE INDEX campaign_message_outcomes_enrollment ON public.campaign_message_outcomes USING btree (enrollment_id, sent_at);
 CREATE INDEX campaign_message_outcomes_sent ON public.campaign_message_outcomes USING brin (sent_at);
 CREATE TRIGGER mark_changed_outcomes AFTER UPDATE ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
+CREATE TRIGGER mark_days_of_changed_outcomes AFTER UPDATE ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_metric_days();
+CREATE TRIGGER mark_days_of_new_outcomes AFTER INSERT ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_metric_days();
 CREATE TRIGGER mark_new_outcomes AFTER INSERT ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
 
 CREATE TABLE campaign_split_assignments (
@@ -558,6 +560,7 @@ CREATE TABLE contacts (
     CONSTRAINT contacts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 CREATE INDEX contacts_address ON public.contacts USING btree (lower(email), workspace_id);
+CREATE INDEX contacts_phone ON public.contacts USING btree (suppressed_phone(phone)) WHERE (phone IS NOT NULL);
 
 CREATE TABLE drip_campaigns (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -661,10 +664,11 @@ CREATE TABLE rejected_events (
 CREATE UNIQUE INDEX rejected_events_line ON public.rejected_events USING btree (source, COALESCE(line_number, (0)::bigint), md5(COALESCE(raw, ''::text)));
 
 CREATE TABLE stale_metric_days (
+    id bigint NOT NULL DEFAULT IDENTITY,
     workspace_id uuid NOT NULL,
     metric_date date NOT NULL,
-    marked_at timestamp with time zone NOT NULL,
-    CONSTRAINT stale_metric_days_pkey PRIMARY KEY (workspace_id, metric_date)
+    marked_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT stale_metric_days_pkey PRIMARY KEY (id)
 );
 
 CREATE TABLE workspaces (
@@ -692,6 +696,7 @@ CREATE TABLE workspaces (
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
 -- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
+-- mark_stale_metric_days() RETURNS trigger LANGUAGE plpgsql
 -- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE

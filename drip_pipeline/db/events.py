@@ -19,6 +19,9 @@ from drip_pipeline.db.translate import translated_errors
 # Any constant that nobody else in the database uses: the first bytes of
 # sha256('drip_pipeline.ingest').
 LOCK_KEY: Final = 0x5B4D_F414
+LANES: Final = 2
+"""Events of one message go along one lane, and one transaction at a time is on each."""
+KEYS_TABLE: Final = "ingested_event_keys"
 _COPY: Final = sql.SQL("COPY staged_events FROM STDIN (NULL '')")
 
 Misfit = tuple[int, str]
@@ -42,9 +45,12 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def lock(connection: Connection) -> None:
-    """Wait until nobody else takes events in, and be the one until the transaction ends."""
-    queries.run(connection, "lock_ingestion", lock_key=LOCK_KEY)
+def lock(connection: Connection, lanes: Iterable[int]) -> None:
+    """Wait until nobody else takes events in on these lanes, and be the one until the transaction
+    ends.
+    """
+    for lane in sorted(lanes):
+        queries.run(connection, "lock_ingestion", lock_key=LOCK_KEY, lane=lane)
 
 
 def stage(connection: Connection, lines: Iterable[str]) -> None:

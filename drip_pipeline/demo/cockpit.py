@@ -3,7 +3,6 @@ demonstration does is there to see in the UI afterwards."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -13,6 +12,7 @@ import dagster as dg
 
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.run_config import clock, minute_config
+from drip_pipeline.settings import hand_to_libraries
 
 BUDGET_SECONDS: Final = 600.0
 _KIND: Final = {"drip/kind": "demo"}
@@ -63,6 +63,6 @@ class Cockpit:
 @contextmanager
 def opened(environment: dict[str, str]) -> Iterator[Cockpit]:
     """A cockpit on the instance that `environment` (DAGSTER_HOME and its database) names."""
-    os.environ.update(environment)
+    hand_to_libraries(environment)
     with dg.DagsterInstance.get() as instance:
         yield Cockpit(instance)

@@ -237,7 +237,7 @@ def _kept_counts(kept: Mapping[str, Any]) -> VariantCounts:
         weight=kept["weight"],
         is_holdout=kept["is_holdout"],
         cohort=None if cohort is None else CohortCounts(**cohort),
-        **{name: kept[name] for name in COUNTS},
+        **{name: kept.get(name, 0) for name in COUNTS},
     )
 
 

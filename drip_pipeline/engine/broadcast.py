@@ -148,7 +148,7 @@ class _Passage:
             time,
             self._due_at(time),
         )
-        message = render_post(config, version, post_id, self._work.now)
+        message = render_post(config, version, post_id, self._work.moment)
         return _Post(broadcast, message, people)
 
     def _due_at(self, time: datetime | None) -> datetime:
@@ -191,7 +191,7 @@ class _Passage:
             told = {"id": post.broadcast.id, "details": {}, "certainty": "known"}
             return self._let_pass(connection, post.people, told) + Delivered(posts=1), None
         if self._lane.needs_permits:
-            permits = flow.take(connection, self._outlet, 1, now)
+            permits = flow.take(connection, self._outlet, 1, self._work.moment)
             if not permits.granted:
                 self._lane.closed_until = permits.retry_at
                 return Delivered(), None
@@ -199,7 +199,7 @@ class _Passage:
             connection,
             post.broadcast.id,
             outlet=self._outlet.key,
-            leased_until=now + timedelta(seconds=LEASE_SECONDS),
+            leased_until=self._work.moment + timedelta(seconds=LEASE_SECONDS),
             retry_until=self._retry_until(now),
         )
         if not claimed and self._lane.needs_permits:
@@ -271,11 +271,11 @@ class _Passage:
                 outcome = _post_outcome(self._outlet, result, attempt, now)
                 broadcasts_db.settle(connection, result.delivery_id, outcome, now)
                 out += outcome.status == "sent"
-            fault = flow.note(
+            news = flow.note(
                 connection, self._outlet, results, now=now, is_watched=self._lane.is_watched
             )
             self._work.enter(connection, before)
-        faults = {self._outlet.key: fault} if fault else {}
+        faults = {self._outlet.key: news.fault} if news.fault else {}
         return Delivered(posts=out, faults=faults)
 
 

@@ -15,15 +15,15 @@ class MovingClock:
     what recording wants: nothing leaves, so nothing takes time."""
 
     def __init__(self, now: datetime, *, is_stopped: bool = False) -> None:
-        self._start = now
+        self.start = now
         self._started = monotonic()
         self._is_stopped = is_stopped
 
     def now(self) -> datetime:
         """The engine's time at this moment."""
         if self._is_stopped:
-            return self._start
-        return self._start + timedelta(seconds=self.elapsed_seconds())
+            return self.start
+        return self.start + timedelta(seconds=self.elapsed_seconds())
 
     def elapsed_seconds(self) -> float:
         """Real seconds since the start."""

@@ -188,7 +188,7 @@ class _Dispatch:
         wanted = self._group_of(lane)
         permits = wanted
         if lane.needs_permits and not lane.is_disabled:
-            granted = flow.take(connection, lane.outlet, wanted, work.now)
+            granted = flow.take(connection, lane.outlet, wanted, work.moment)
             permits = granted.granted
             if not permits:
                 lane.closed_until = granted.retry_at
@@ -207,7 +207,7 @@ class _Dispatch:
                 outlet=lane.outlet.key,
                 channel_id=lane.outlet.channel_id,
                 lease_token=uuid4(),
-                leased_until=work.now + timedelta(seconds=LEASE_SECONDS),
+                leased_until=work.moment + timedelta(seconds=LEASE_SECONDS),
                 now=work.now,
             )
         if failures:
@@ -221,10 +221,9 @@ class _Dispatch:
             return min(self._batch_size, HELD_BACK_AT_ONCE)
         assert lane.outlet.channel is not None
         capabilities = lane.outlet.channel.capabilities
-        group = (
-            min(self._batch_size, IDEMPOTENT_GROUP) if capabilities.is_idempotent else self._group
-        )
-        return min(group, capabilities.max_batch)
+        # What the provider recognises is not in doubt after a kill: it is sent again.
+        most = IDEMPOTENT_GROUP if capabilities.is_idempotent else self._group
+        return min(self._batch_size, most, capabilities.max_batch)
 
     def _settle(
         self, lane: Lane, work: Round, results: Sequence[DeliveryResult], held_back: Delivered
@@ -232,16 +231,12 @@ class _Dispatch:
         with self._database.transaction() as connection:
             done = work.settle(connection, results, lane.outlet.policy)
             now = self._clock.now()
-            fault = flow.note(
-                connection,
-                lane.outlet,
-                results,
-                now=now,
-                is_watched=lane.is_watched or lane.is_open,
-            )
+            is_watched = lane.is_watched or lane.is_open
+            news = flow.note(connection, lane.outlet, results, now=now, is_watched=is_watched)
             work.enter(connection, held_back + done)
-        if fault is not None:
+        if news.may_be_closed:
             # The plan is made anew: what the breaker decided is in the database.
             lane.is_empty = True
-            return done + Delivered(faults={lane.outlet.key: fault})
+        if news.fault is not None:
+            done += Delivered(faults={lane.outlet.key: news.fault})
         return done

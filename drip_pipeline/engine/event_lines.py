@@ -13,11 +13,12 @@ from decimal import Decimal, InvalidOperation
 from hashlib import md5
 from ipaddress import ip_address
 from typing import Any, Final, Literal, NamedTuple
+from zlib import crc32
 
 import orjson
 
 from drip_pipeline.db.connection import dump_json
-from drip_pipeline.db.events import copy_line
+from drip_pipeline.db.events import LANES, copy_line
 from drip_pipeline.domain.events import (
     CONTACT_EVENT_TYPES,
     EVENT_TYPES,
@@ -44,7 +45,7 @@ _MESSAGE_ID: Final = re.compile(
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-# What JSON allows and PostgreSQL does not store; the backslash before it must not itself be
+# JSON allows it, PostgreSQL does not store it. The backslash before it must not itself be escaped.
 # escaped.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_TEXT: Final = 1_000
@@ -58,12 +59,13 @@ an address alone.
 
 
 class EventRow(NamedTuple):
-    """A line that may be taken: its event's key, by what it names its person, and the row as the
-    database is to load it.
+    """A line that may be taken: its event's key, by what it names its person, the lane that all
+    lines of that name go along, and the row as the database is to load it.
     """
 
     event_key: str
     named_by: Named
+    lane: int
     copy_text: str
 
 
@@ -139,7 +141,7 @@ class LineReader:
         )
         if "\x00" in text:
             raise BadLine(HOLDS_NUL)
-        return EventRow(key, named_by, text)
+        return EventRow(key, named_by, _lane(message_id or provider_ref or email), text)
 
     def _event_type(self, given: Any) -> str:
         if not isinstance(given, str) or not given:
@@ -166,6 +168,10 @@ class LineReader:
         text = moment.isoformat()
         self.months.add(text[:7])
         return text
+
+
+def _lane(name: str) -> int:
+    return crc32(name.replace("-", "").lower().encode()) % LANES
 
 
 def _event_id(given: Any) -> str:

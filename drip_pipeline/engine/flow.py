@@ -5,6 +5,7 @@ themselves are statements of sql/queries/flow.sql, since all processes share one
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -21,6 +22,15 @@ PROBE_SECONDS: Final = 120.0
 PAUSE_SECONDS: Final = 10.0
 """How long to wait when a provider asks to and does not say how long."""
 LONGEST_PAUSE_SECONDS: Final = 3_600.0
+
+
+@dataclass(frozen=True, slots=True)
+class FlowNews:
+    """What a group has shown: the provider's words when it fails, and whether the way out may be
+    closed now, so that whoever planned with it must look again."""
+
+    fault: str | None
+    may_be_closed: bool
 
 
 def ensure(connection: Connection, outlet: Outlet, now: datetime) -> None:
@@ -57,8 +67,8 @@ def note(
     *,
     now: datetime,
     is_watched: bool,
-) -> str | None:
-    """Tell the breaker about a group. The provider's words when it fails, else None.
+) -> FlowNews:
+    """Tell the breaker about a group.
 
     A healthy outlet (`is_watched` off) with nothing but successes writes nothing: the row is not
     for counting messages, and every group of every process would queue for it.
@@ -85,8 +95,8 @@ def note(
         )
     if gone is not None:
         flow_db.disable(connection, outlet.key, gone.error or "gone", now)
-        return gone.error
-    return error
+        error = gone.error
+    return FlowNews(error, error is not None or pause is not None)
 
 
 def _is_failure(result: DeliveryResult) -> bool:

@@ -176,22 +176,31 @@ def _evaluation(one: Judged) -> EvaluationRow:
 
 
 def _verdict_kept(one: Judged) -> dict[str, Any]:
-    """A verdict as an evaluation keeps it: figures and codes. Sentences follow from them."""
+    """A verdict as an evaluation keeps it: figures and codes. Sentences and rates follow from them
+    and from the counts; over the years they would be most of the table.
+    """
     item = as_item(one.verdict)
     del item["explanation"], item["would_change"]
     item["runtime_hours"] = one.test.runtime_hours
+    item["variants"] = [
+        {name: variant[name] for name in _VARIANT_KEPT} for variant in item["variants"]
+    ]
+    item["guardrails"] = [guard for guard in item["guardrails"] if guard["p"] is not None]
     return item
 
 
+_VARIANT_KEPT = ("variant_group", "p_value", "confidence_level", "is_statistically_significant")
+
+
 def counts_listed(test: ABTest) -> list[dict[str, Any]]:
-    """What an evaluation keeps of the counts it rested on, and what the counts' hash is over."""
+    """The counts that an evaluation rested on; what is not there is 0."""
     return [
         {
             "variant_group": variant.variant_group,
             "is_holdout": variant.is_holdout,
             "weight": variant.weight,
             "assigned": variant.assigned,
-            **{name: getattr(variant, name) for name in COUNTS},
+            **{name: count for name in COUNTS if (count := getattr(variant, name))},
             "cohort": variant.cohort
             and {
                 "contacts": variant.cohort.contacts,

@@ -131,7 +131,10 @@ class Planner:
         now = self._clock.now()
         with self._database.transaction() as connection:
             places = deliveries_db.due_places(
-                connection, channel=self._category, count_limit=self._count_limit, now=now
+                connection,
+                channel=self._category,
+                count_limit=self._count_limit,
+                now=self._clock.start,
             )
             lanes = self._sorted_out(connection, places)
             self._ensure_rows(connection, lanes, now)

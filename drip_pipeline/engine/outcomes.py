@@ -22,7 +22,7 @@ def rebuild_outcomes(database: Database, days: Iterable[date]) -> int:
         start = datetime.combine(day, time(), UTC)
         with database.transaction() as connection:
             # Otherwise events that are being taken in would be overwritten by what was before them.
-            events_db.lock(connection)
+            events_db.lock(connection, range(events_db.LANES))
             corrected += metrics_db.rebuild_outcomes(
                 connection, sent_from=start, sent_to=start + timedelta(days=1)
             )

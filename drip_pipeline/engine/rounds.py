@@ -38,7 +38,12 @@ Result = TypeVar("Result")
 
 
 class Round:
-    """One group of deliveries of one channel, from the lease to the ledger."""
+    """One group of deliveries of one channel, from the lease to the ledger.
+
+    `now` is the tick's: what is due, and what is written down of people, goes by it, so that a tick
+    is one moment in their lives. `moment` is what the clock said when the round began: leases,
+    rates and what a provider asked for go by real time.
+    """
 
     def __init__(
         self,
@@ -50,7 +55,8 @@ class Round:
     ) -> None:
         self.database = database
         self.channel = channel
-        self.now = clock.now()
+        self.now = clock.start
+        self.moment = clock.now()
         self._clock = clock
         self._settings = settings
         self._context = context
@@ -92,7 +98,7 @@ class Round:
         for row in self.free():
             try:
                 version = graphs.version(connection, row["campaign_id"], row["campaign_version"])
-                message = render(row, version, settings, self.now)
+                message = render(row, version, settings, self.moment)
             except (TemplateError, VersionNotFound) as error:
                 failures.append(_unrenderable(row["id"], error))
                 continue
@@ -114,7 +120,8 @@ class Round:
             results,
             channel=self.channel,
             batch_id=self.batch_id,
-            now=self._clock.now() if policy is not None else self.now,
+            now=self.now,
+            moment=self._clock.now(),
             policy=policy or SettlePolicy(),
         )
 

@@ -65,9 +65,15 @@ def settle_results(
     channel: str,
     batch_id: UUID,
     now: datetime,
+    moment: datetime | None = None,
     policy: SettlePolicy = _DEFAULT_POLICY,
 ) -> Delivered:
-    """Write down what the channel said of these leased deliveries and carry their people on."""
+    """Write down what the channel said of these leased deliveries and carry their people on.
+
+    `moment` is the real time of the answer, from which retries and the grace time count; by default
+    `now`.
+    """
+    moment = moment or now
     row_of = {row["id"]: row for row in rows}
     accepted: list[DeliveryResult] = []
     rejected: list[DeliveryResult] = []
@@ -106,10 +112,10 @@ def settle_results(
                 InDoubt(r.delivery_id, r.error_code, r.error, row_of[r.delivery_id]["attempts"] + 1)
                 for r in in_doubt
             ],
-            None if is_held else now + timedelta(seconds=GRACE_SECONDS),
+            None if is_held else moment + timedelta(seconds=GRACE_SECONDS),
         )
     if again:
-        _reschedule(connection, row_of, again, now)
+        _reschedule(connection, row_of, again, now, moment)
     if rejected:
         _settle_failed(connection, row_of, rejected, channel, batch_id, now)
     return Delivered(
@@ -191,12 +197,13 @@ def _reschedule(
     row_of: Mapping[UUID, Row],
     results: Sequence[DeliveryResult],
     now: datetime,
+    moment: datetime,
 ) -> None:
     later = []
     for result in results:
         attempt = row_of[result.delivery_id]["attempts"] + 1
         seconds = retry_delay_seconds(attempt, result.delivery_id, result.retry_after_seconds)
-        due_at = now + timedelta(seconds=seconds)
+        due_at = moment + timedelta(seconds=seconds)
         told = (result.error_code, result.error, attempt, result.details)
         later.append(Later(result.delivery_id, due_at, *told))
     deliveries_db.reschedule(connection, later, now)

@@ -43,6 +43,13 @@ class Moved:
     suppressed: int = 0
     ended: int = 0
 
+    def __add__(self, other: Moved) -> Moved:
+        return Moved(
+            self.woken + other.woken,
+            self.suppressed + other.suppressed,
+            self.ended + other.ended,
+        )
+
 
 def move_people(connection: Connection, *, batch_id: UUID, source: str, now: datetime) -> Moved:
     """Do to people what the arrived events of this transaction demand, once they are written down.

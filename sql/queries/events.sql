@@ -1,7 +1,7 @@
 -- name: lock_ingestion
--- One slice of events at a time, in whichever process: the look for keys taken before and their insertion are two
--- statements, and whoever updates outcomes does so in one order.
-SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS bigint));
+-- One transaction at a time on each lane, in whichever process: the look for keys taken before and their insertion are
+-- two statements, and nobody must meet another on the outcomes of the same messages.
+SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(lane)s AS integer));
 
 -- name: workspaces_for_events
 -- The workspace of that name, or without one, all there are (two are enough to know that it must be said).

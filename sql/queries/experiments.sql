@@ -46,12 +46,28 @@ WITH noted AS MATERIALIZED (
 DELETE FROM campaign_ab_test_changes h USING noted n WHERE h.id = n.id RETURNING h.campaign_id;
 
 -- name: changed_tests_overview
--- What a sensor needs: tests with something new to count, those that only time can move, and winners not yet declared.
+-- What a sensor needs: tests with something new to count or with a decision that was found and not taken, tests that were
+-- never counted, and those that only time can move.
 SELECT
     (
-        SELECT count(DISTINCT t.id)
-        FROM campaign_ab_test_changes h
-        JOIN campaign_ab_tests t ON t.campaign_id = h.campaign_id AND t.status <> 'superseded'
+        SELECT count(*)
+        FROM (
+            SELECT t.id
+            FROM campaign_ab_test_changes h
+            JOIN campaign_ab_tests t ON t.campaign_id = h.campaign_id AND t.status <> 'superseded'
+            UNION
+            SELECT t.id
+            FROM campaign_ab_tests t
+            JOIN drip_campaigns c ON c.id = t.campaign_id AND c.status <> 'archived'
+            CROSS JOIN LATERAL (
+                SELECT v.state
+                FROM campaign_ab_evaluations v
+                WHERE v.ab_test_id = t.id
+                ORDER BY v.ordinal DESC
+                LIMIT 1
+            ) e
+            WHERE t.status = 'running' AND e.state IN ('decided_winner', 'decided_no_winner')
+        ) n
     ) AS changed,
     count(*) AS running,
     count(*) FILTER (

@@ -9,9 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.engine.ab_results import campaign_results
+from drip_pipeline.engine.ab_results_json import as_json
+from drip_pipeline.engine.judge import JudgeReport
 from tests.engine.factories import NOW, Published, a_published_campaign, the_workspace
 from tests.engine.graphs import email, end, graph, split, trigger
+
+LATER = NOW + timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +156,23 @@ def people(
         ],
     )  # fmt: skip
     connection.execute("DROP TABLE crowd")
+
+
+def results_by_variant(connection: Connection, test: SplitTest) -> dict[str, dict[str, Any]]:
+    """The rows of the results table."""
+    found = connection.execute(
+        "SELECT to_jsonb(r) FROM campaign_ab_test_results r WHERE r.ab_test_id = %s",
+        [test.test_id],
+    ).fetchall()
+    return {row[0]["variant_group"]: row[0] for row in found}
+
+
+def results_now(database: Database, test: SplitTest, now: datetime = LATER) -> dict[str, Any]:
+    """What `drip ab results --json` gives."""
+    return as_json(campaign_results(database, test.campaign.campaign_id, now=now))
+
+
+def only(report: JudgeReport) -> Any:
+    """The one test that was judged."""
+    (judged,) = report.judged
+    return judged

@@ -1,0 +1,97 @@
+"""Cutting a stream of lines into slices for the database. A large slice comes in parts that have no
+message and no person in common, so that they can be written at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Final
+
+from drip_pipeline.db.events import DUPLICATE, LANES, Misfit
+from drip_pipeline.engine.event_files import SourceLine
+from drip_pipeline.engine.event_lines import BadLine, LineReader, Named
+
+PARTED_FROM: Final = 5_000
+"""Rows from which on a slice is worth two transactions."""
+ALL_LANES: Final = tuple(range(LANES))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one transaction is to write: `rows` are good lines by number, each event once, `misfits`
+    those that are not taken. `lanes` are those of the rows; `named_by` says how any row names its
+    person, `months` where in time any row so far lies.
+    """
+
+    rows: Sequence[tuple[int, str]]
+    misfits: Sequence[Misfit]
+    source_lines: Mapping[int, SourceLine]
+    lanes: tuple[int, ...] = ALL_LANES
+    named_by: frozenset[Named] = frozenset()
+    months: frozenset[str] = frozenset()
+
+    def halves(self) -> tuple[Part, Part]:
+        """The same rows in two parts, without the misfits."""
+        middle = len(self.rows) // 2
+        return (
+            replace(self, rows=self.rows[:middle], misfits=()),
+            replace(self, rows=self.rows[middle:], misfits=()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class EventSlice:
+    """Some lines of a source, read and checked."""
+
+    parts: Sequence[Part]
+    lines: int
+
+
+def read_slices(
+    lines: Iterator[SourceLine], reader: LineReader, slice_size: int
+) -> Iterator[EventSlice]:
+    """All lines in slices of this size."""
+    while chunk := list(islice(lines, slice_size)):
+        yield _checked(chunk, reader)
+
+
+@dataclass(slots=True)
+class _Gathered:
+    rows: list[list[tuple[int, str]]] = field(default_factory=lambda: [[] for _ in ALL_LANES])
+    misfits: list[Misfit] = field(default_factory=list)
+    named_by: set[Named] = field(default_factory=set)
+
+
+def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventSlice:
+    found = _Gathered()
+    keys: set[str] = set()
+    for number, line, _, problem in chunk:
+        if line is None:
+            found.misfits.append((number, problem or "unreadable"))
+            continue
+        try:
+            row = reader.read(number, line)
+        except BadLine as bad:
+            found.misfits.append((number, str(bad)))
+            continue
+        if row.event_key in keys:
+            found.misfits.append((number, DUPLICATE))
+        else:
+            keys.add(row.event_key)
+            found.rows[row.lane].append((number, row.copy_text))
+            found.named_by.add(row.named_by)
+    return EventSlice(_parts(chunk, found, frozenset(reader.months)), len(chunk))
+
+
+def _parts(chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]) -> Sequence[Part]:
+    source_lines = {line.line_number: line for line in chunk}
+    named_by = frozenset(found.named_by)
+    if sum(map(len, found.rows)) < PARTED_FROM:
+        together = [row for rows in found.rows for row in rows]
+        return [Part(together, found.misfits, source_lines, ALL_LANES, named_by, months)]
+    return [
+        Part(rows, () if lane else found.misfits, source_lines, (lane,), named_by, months)
+        for lane, rows in enumerate(found.rows)
+    ]

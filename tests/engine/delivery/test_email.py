@@ -1,0 +1,259 @@
+"""E-mail from the outbox to a real server and back into the people's states, fault by fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from email import message_from_bytes, policy
+from typing import Any
+
+import pytest
+
+from drip_pipeline.channels.email_prepare import prepare_email
+from drip_pipeline.domain.nodes import EmailConfig
+from drip_pipeline.domain.tokens import Purpose, SignedLink, verify
+from drip_pipeline.engine.rounds import LEASE_SECONDS
+from drip_pipeline.engine.settle import GRACE_SECONDS
+from tests.engine.delivery.sending import Sender, one_step
+from tests.engine.factories import NOW
+from tests.unit.channels.smtp_servers import Script, hang_up, say_nothing, store_and_hang_up
+
+Start = Callable[..., Sender]
+StartSmtp = Callable[..., Script]
+MAIL = EmailConfig(subject="Hello {{ first_name }} 🎉", body="Dear {{ name }} of {{ company }}")
+GRAPH = one_step(MAIL, node_type="email")
+LATER = timedelta(minutes=10)
+
+
+def test_mails_arrive_and_people_go_on(smtp: StartSmtp, sending: Start):
+    script = smtp()
+    sender = sending(smtp=script)
+    sender.people(GRAPH, 30)
+    report = sender.run()
+    assert report.delivered["email"].sent == 30
+    assert sender.deliveries() == {"sent": 30}
+    assert sender.states() == {"completed": 30}
+    assert sender.events() == {"email_sent": 30, "enrollment_completed": 30}
+    assert len({envelope.rcpt_tos[0] for envelope in script.received}) == 30
+    ids = {str(row[0]) for row in sender.rows("SELECT id FROM campaign_deliveries")}
+    assert {envelope.mail_from[8:44] for envelope in script.received} == ids
+    named = sender.rows("SELECT DISTINCT provider_message_id, outlet FROM campaign_deliveries")
+    assert named == [("4XyZabc123", "email")]
+
+
+def test_a_mail_carries_the_persons_own_signed_unsubscribe_link(smtp: StartSmtp, sending: Start):
+    script = smtp()
+    sender = sending(smtp=script)
+    sender.people(one_step(prepare_email(MAIL), node_type="email"), 1)
+    sender.run()
+    (envelope,) = script.received
+    read = message_from_bytes(envelope.content, policy=policy.default)
+    link = read["List-Unsubscribe"].strip("<>")
+    assert read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert f"Unsubscribe: {link}" in read.get_content()
+    token = link.removeprefix("https://mail.example.com/u/")
+    delivery_id = sender.value("SELECT id FROM campaign_deliveries")
+    assert verify("a key for tests", Purpose.UNSUBSCRIBE, token) == SignedLink(delivery_id)
+
+
+@pytest.mark.parametrize(
+    ("where", "reply", "code"),
+    [
+        ("on_rcpt", "450 4.2.0 greylisted", "smtp_450"),
+        ("on_data", "451 4.3.0 try again", "smtp_451"),
+        ("on_rcpt", hang_up, "disconnected"),
+    ],
+)
+def test_a_transient_failure_is_tried_again_later(
+    smtp: StartSmtp, sending: Start, where: str, reply: Any, code: str
+):
+    script = smtp(**{where: reply})
+    sender = sending(smtp=script)
+    sender.people(GRAPH, 1)
+    assert sender.run().delivered["email"].retried == 1
+    assert sender.deliveries() == {"pending": 1}
+    assert sender.states() == {"waiting": 1}
+    assert sender.events() == {f"retry_scheduled/{code}": 1}
+    attempts, told, due_at = sender.rows(
+        "SELECT attempts, last_error, due_at FROM campaign_deliveries"
+    )[0]
+    assert attempts == 1
+    assert told
+    assert timedelta(seconds=44) <= due_at - NOW <= timedelta(seconds=80)
+    setattr(script, where, "250 OK")
+    assert sender.run().delivered == {}
+    sender.run(NOW + LATER)
+    assert sender.states() == {"completed": 1}
+    assert sender.value("SELECT attempts FROM campaign_deliveries") == 2
+    assert len(script.received) == 1
+
+
+def test_a_message_is_a_dead_letter_after_its_last_try(smtp: StartSmtp, sending: Start):
+    script = smtp(on_data="451 4.3.0 no luck")
+    sender = sending(smtp=script)
+    campaign, _ = sender.people(GRAPH, 1)
+    for hour in range(6):
+        sender.run(NOW + timedelta(hours=hour))
+    assert sender.deliveries() == {"failed": 1}
+    assert sender.states() == {"failed": 1}
+    assert sender.events() == {
+        "retry_scheduled/smtp_451": 3,
+        "email_failed/smtp_451": 1,
+        "enrollment_failed": 1,
+    }
+    error = sender.value("SELECT last_error FROM campaign_workflow_states")
+    assert error == "4.3.0 no luck"
+    from drip_pipeline.engine.requeue import requeue
+
+    script.on_data = "250 OK"
+    back = requeue(sender.database, now=NOW + timedelta(days=1), campaign=campaign.campaign_id)
+    assert (back.states, back.deliveries) == (0, 1)
+    sender.run(NOW + timedelta(days=1))
+    assert sender.states() == {"completed": 1}
+    (envelope,) = script.received
+    delivery_id = sender.value("SELECT id FROM campaign_deliveries")
+    assert str(delivery_id) in envelope.mail_from
+
+
+def test_a_mailbox_that_is_not_there_suppresses_and_ends(smtp: StartSmtp, sending: Start):
+    script = smtp(on_rcpt="550 5.1.1 no such user")
+    sender = sending(smtp=script)
+    sender.people(GRAPH, 1)
+    sender.run()
+    assert sender.deliveries() == {"failed": 1}
+    assert sender.states() == {"exited/suppressed": 1}
+    assert sender.events() == {"email_bounced/smtp_550": 1, "enrollment_exited/suppressed": 1}
+    suppressed = sender.rows("SELECT address, channel, reason FROM campaign_suppressions")
+    assert suppressed == [("Welcome1@example.com", "email", "bounced")]
+    assert sender.value("SELECT status FROM campaign_enrollments") == "bounced"
+
+
+def test_a_refusal_of_the_content_fails_by_name(smtp: StartSmtp, sending: Start):
+    sender = sending(smtp=smtp(on_data="550 5.7.1 looks like spam"))
+    sender.people(GRAPH, 2)
+    sender.run()
+    assert sender.deliveries() == {"failed": 2}
+    assert sender.states() == {"failed": 2}
+    assert sender.events() == {"email_failed/smtp_550": 2, "enrollment_failed": 2}
+    assert sender.rows("SELECT DISTINCT last_error FROM campaign_workflow_states") == [
+        ("5.7.1 looks like spam",)
+    ]
+
+
+def test_a_hang_up_after_the_end_is_in_doubt_and_not_sent_again(smtp: StartSmtp, sending: Start):
+    script = smtp(on_data=store_and_hang_up)
+    sender = sending(smtp=script)
+    sender.people(GRAPH, 1)
+    assert sender.run().delivered["email"].unknown == 1
+    assert sender.deliveries() == {"unknown": 1}
+    assert sender.states() == {"waiting": 1}
+    assert sender.events() == {}
+    script.on_data = "250 OK"
+    sender.run(NOW + timedelta(seconds=GRACE_SECONDS - 60))
+    assert sender.states() == {"waiting": 1}
+    sender.run(NOW + timedelta(seconds=GRACE_SECONDS + 60))
+    assert sender.states() == {"completed": 1}
+    assert sender.data("email_sent") == [{"certainty": "unknown"}]
+    certainty = sender.value("SELECT certainty FROM campaign_message_outcomes")
+    assert certainty == "unknown"
+    assert len(script.received) == 1
+
+
+def test_with_the_policy_retry_a_doubtful_mail_is_sent_again(smtp: StartSmtp, sending: Start):
+    script = smtp(on_data=store_and_hang_up)
+    sender = sending(smtp=script)
+    sender.channel("email", {"on_unknown": "retry"})
+    sender.people(GRAPH, 1)
+    assert sender.run().delivered["email"].retried == 1
+    script.on_data = "250 OK"
+    sender.run(NOW + LATER)
+    assert sender.deliveries() == {"sent": 1}
+    assert len({envelope.mail_from for envelope in script.received}) == 1
+    assert len(script.received) == 2
+
+
+def test_with_the_policy_hold_a_doubtful_mail_waits_for_a_person(smtp: StartSmtp, sending: Start):
+    sender = sending(smtp=smtp(on_data=store_and_hang_up))
+    sender.channel("email", {"on_unknown": "hold"})
+    sender.people(GRAPH, 1)
+    sender.run()
+    sender.run(NOW + timedelta(days=30))
+    assert sender.deliveries() == {"unknown": 1}
+    assert sender.states() == {"waiting": 1}
+
+
+def test_a_slow_server_is_waited_for(smtp: StartSmtp, sending: Start):
+    async def think(_script: Script, _connection: Any, _envelope: Any) -> str:
+        import asyncio
+
+        await asyncio.sleep(0.3)
+        return "250 OK"
+
+    sender = sending(smtp=smtp(on_data=think))
+    sender.people(GRAPH, 4)
+    assert sender.run().delivered["email"].sent == 4
+
+
+def test_a_sender_that_dies_leaves_its_mails_in_doubt(smtp: StartSmtp, sending: Start):
+    script = smtp(on_data=say_nothing)
+    sender = sending(smtp=script)
+    sender.people(GRAPH, 1)
+    with sender.database.transaction() as connection:
+        # As a worker leaves it that was killed between marking and settling.
+        from drip_pipeline.engine.advance import advance_batch
+
+        advance_batch(sender.database, now=NOW, batch_size=10)
+        connection.execute(
+            "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL, outlet = 'email', "
+            "lease_token = id, leased_until = %s, attempts = 1",
+            [NOW + timedelta(seconds=LEASE_SECONDS)],
+        )
+    late = NOW + timedelta(seconds=LEASE_SECONDS + 1)
+    assert sender.run(late).rescued.in_doubt == 1
+    assert sender.deliveries() == {"unknown": 1}
+    assert sender.run(late + timedelta(seconds=GRACE_SECONDS)).rescued.assumed_sent == 1
+    assert sender.states() == {"completed": 1}
+    assert script.received == []
+
+
+def test_a_template_that_cannot_be_rendered_fails_its_people_by_name(
+    smtp: StartSmtp, sending: Start
+):
+    script = smtp()
+    sender = sending(smtp=script)
+    broken = EmailConfig(subject="Hi", body="{{ ai_score | divided_by: 0 }}")
+    sender.people(one_step(broken, node_type="email"), 2)
+    sender.run()
+    assert sender.deliveries() == {"failed": 2}
+    assert sender.events()["email_failed/render_failed"] == 2
+    assert script.received == []
+
+
+def test_a_row_of_ones_own_brings_its_sender_and_where_answers_go(
+    smtp: StartSmtp, sending: Start, monkeypatch: pytest.MonkeyPatch
+):
+    relay, other = smtp(), smtp()
+    monkeypatch.setenv("ACME_SMTP", f"smtp://127.0.0.1:{other.port}")
+    sender = sending(smtp=relay)
+    row = sender.channel(
+        "email",
+        {
+            "smtp_url_env": "ACME_SMTP",
+            "from": "Zoë at Acme <zoe@acme.example>",
+            "reply_to": "answers@acme.example",
+            "bounce_domain": "bounces.acme.example",
+        },
+        slug="acme",
+    )
+    sender.people(GRAPH, 1)
+    sender.run()
+    assert relay.received == []
+    (envelope,) = other.received
+    read = message_from_bytes(envelope.content, policy=policy.default)
+    assert (read["From"], read["Reply-To"]) == (
+        "Zoë at Acme <zoe@acme.example>",
+        "answers@acme.example",
+    )
+    assert envelope.mail_from.endswith("@bounces.acme.example")
+    taken = sender.rows("SELECT channel_id, outlet FROM campaign_deliveries")
+    assert taken == [(row, f"email/acme/{str(row)[:8]}")]

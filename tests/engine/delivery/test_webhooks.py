@@ -1,0 +1,234 @@
+"""Webhook steps from the outbox to a receiver and back, fault by fault."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from drip_pipeline.domain.nodes import WebhookAction
+from drip_pipeline.engine.channel_rows import reset_outlet
+from drip_pipeline.engine.rounds import LEASE_SECONDS
+from drip_pipeline.settings import Secret
+from tests.engine.delivery.sending import Sender, one_step
+from tests.engine.factories import NOW
+from tests.engine.graphs import email, end, graph, node, trigger
+from tests.http_servers import DROP, HANG, HttpScript, HttpServers, Reply, Request, in_turn
+
+Start = Callable[..., Sender]
+SECRET = "whsec_" + base64.b64encode(b"sixteen bytes or more").decode()
+LATER = timedelta(minutes=10)
+
+
+def call(url: str, **fields: Any) -> WebhookAction:
+    payload = {
+        "contact_email": "{{ email }}",
+        "company": "{{ company }}",
+        "campaign_id": "{{ campaign_id }}",
+        "nested": [{"name": "{{ first_name }}", "n": 1, "yes": True, "none": None}],
+    }
+    return WebhookAction(**({"url": f"{url}/leads", "payload": payload} | fields))
+
+
+def test_the_leaves_are_rendered_and_the_structure_is_nobodys_to_change(
+    http: HttpServers, sending: Start
+):
+    script = http.start(Reply(201, "thanks"))
+    sender = sending(allow=[script.host])
+    hostile = 'Acme", "admin": true, "x": "\n{{ email }}'
+    config = call(script.url, headers={"X-Person": "{{ first_name }}"})
+    campaign, _ = sender.people(one_step(config), 1, company=hostile, name="Welcome")
+    sender.run()
+    (request,) = script.requests
+    assert request.json == {
+        "contact_email": "Welcome1@example.com",
+        "company": hostile,
+        "campaign_id": str(campaign.campaign_id),
+        "nested": [{"name": "Person", "n": 1, "yes": True, "none": None}],
+    }
+    assert request.headers["x-person"] == "Person"
+    assert sender.states() == {"completed": 1}
+    assert sender.events() == {
+        "webhook_triggered": 1,
+        "webhook_succeeded": 1,
+        "enrollment_completed": 1,
+    }
+    assert sender.data("webhook_succeeded") == [{"status": 201, "response": "thanks"}]
+
+
+def test_calls_are_signed_and_keep_their_id_over_retries(http: HttpServers, sending: Start):
+    from datetime import UTC, datetime
+
+    now = datetime.now(UTC)
+    verified: list[str] = []
+
+    def answer(request: Request) -> Reply:
+        Webhook(SECRET).verify(request.body, request.headers)
+        verified.append(request.headers["webhook-id"])
+        return Reply(500 if len(verified) == 1 else 200)
+
+    script = http.start(answer)
+    sender = sending(allow=[script.host], webhook_secret=Secret(SECRET))
+    sender.people(one_step(call(script.url)), 1)
+    sender.run(now)
+    # The receiver's library wants calls of the last five minutes; a retry comes after one or two.
+    sender.run(now + timedelta(minutes=2))
+    delivery_id = str(sender.value("SELECT id FROM campaign_deliveries"))
+    assert verified == [delivery_id, delivery_id]
+    assert sender.events()["webhook_triggered"] == 2
+    assert [data["attempt"] for data in sender.data("webhook_triggered")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Reply(500, "oops"), "http_500"),
+        (HANG, "timeout"),
+        (DROP, "disconnected"),
+        (Reply(502), "http_502"),
+    ],
+)
+def test_whatever_may_be_repeated_is_tried_again(
+    http: HttpServers, sending: Start, reply: Reply, code: str
+):
+    script = http.start(in_turn(reply, Reply(200)))
+    sender = sending(allow=[script.host])
+    sender.channel("webhook", {"timeout_seconds": 0.5})
+    sender.people(one_step(call(script.url)), 1)
+    assert sender.run().delivered["webhook"].retried == 1
+    assert sender.deliveries() == {"pending": 1}
+    assert sender.events() == {"webhook_triggered": 1, f"retry_scheduled/{code}": 1}
+    if reply.status == 500:
+        assert sender.data("retry_scheduled")[0]["response"] == "oops"
+    sender.run(NOW + LATER)
+    assert sender.states() == {"completed": 1}
+    assert len({request.headers["webhook-id"] for request in script.requests}) == 1
+
+
+def test_retry_after_is_kept(http: HttpServers, sending: Start):
+    script = http.start(in_turn(Reply(429, headers={"Retry-After": "900"}), Reply(200)))
+    sender = sending(allow=[script.host])
+    sender.people(one_step(call(script.url)), 1)
+    assert sender.run().delivered["webhook"].retried == 1
+    due_at = sender.value("SELECT due_at FROM campaign_deliveries")
+    assert due_at >= NOW + timedelta(seconds=900)
+    assert sender.run(NOW + timedelta(seconds=890)).delivered == {}
+    sender.run(NOW + timedelta(seconds=1_000))
+    assert sender.states() == {"completed": 1}
+
+
+def test_a_refusal_fails_by_name_with_the_response_in_the_event(
+    http: HttpServers, sending: Start
+):
+    script = http.start(Reply(422, "no such list"))
+    sender = sending(allow=[script.host])
+    sender.people(one_step(call(script.url)), 1)
+    sender.run()
+    assert sender.states() == {"failed": 1}
+    (data,) = sender.data("webhook_failed")
+    assert (data["status"], data["response"], data["reason"]) == (422, "no such list", "http_422")
+    assert data["error"] == "the endpoint answered with status 422"
+
+
+def test_an_endpoint_that_is_gone_is_called_once_and_people_go_on(
+    http: HttpServers, sending: Start
+):
+    script = http.start(Reply(410))
+    sender = sending(allow=[script.host])
+    sender.people(one_step(call(script.url)), 3, name="First")
+    sender.run()
+    called = len(script.requests)
+    sender.people(one_step(call(script.url)), 120, name="Second")
+    report = sender.run()
+    assert len(script.requests) == called <= 3
+    assert report.delivered["webhook"].skipped == {"endpoint_gone": 120}
+    assert sender.states() == {"completed": 123}
+    assert sender.events()["message_skipped/endpoint_gone"] >= 120
+    (outlet,) = sender.rows("SELECT outlet, last_error FROM channel_flow WHERE disabled_at < 'now'")
+    assert outlet[0].startswith("webhook/127.0.0.1/")
+    assert "gone" in outlet[1]
+    # An operator brings it back.
+    script.answer = lambda _: Reply(200)
+    reset_outlet(sender.database, outlet[0], now=NOW)
+    sender.people(one_step(call(script.url)), 2, name="Third")
+    assert sender.run().delivered["webhook"].sent == 2
+
+
+def test_a_failing_endpoint_leaves_other_endpoints_and_channels_alone(
+    http: HttpServers, sending: Start, smtp: Callable[..., Any]
+):
+    bad, good, mail = http.start(Reply(500, "down")), http.start(), smtp()
+    sender = sending(allow=[bad.host, good.host], smtp=mail)
+    sender.people(one_step(call(bad.url)), 60, name="Bad")
+    sender.people(one_step(call(good.url)), 60, name="Good")
+    sender.people(graph(trigger("mail"), email("mail", default="end"), end()), 60, name="Mail")
+    report = sender.run()
+    assert report.delivered["webhook"].sent == 60
+    assert report.delivered["email"].sent == 60
+    (words,) = report.delivered["webhook"].faults.values()
+    assert words == "the endpoint answered with status 500"
+    # The breaker spares those who were not tried.
+    assert len(bad.requests) <= 60
+    states = sender.rows(
+        "SELECT c.name, s.workflow_status, count(*) FROM campaign_workflow_states s "
+        "JOIN drip_campaigns c ON c.id = s.campaign_id GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+    assert ("Good", "completed", 60) in states
+    assert ("Mail", "completed", 60) in states
+    # Re-execution sends only what was not sent.
+    bad.answer = lambda _: Reply(200)
+    good_before = len(good.requests)
+    for minutes in (5, 15, 60):
+        sender.run(NOW + timedelta(minutes=minutes))
+    assert sender.states() == {"completed": 180}
+    assert len(good.requests) == good_before
+    assert len(mail.received) == 60
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/latest", "http://127.0.0.1:22/", "http://[::1]/"]
+)
+def test_an_internal_address_is_refused_and_the_step_fails_by_name(sending: Start, url: str):
+    sender = sending()
+    sender.people(one_step(WebhookAction(url=url)), 1)
+    sender.run()
+    assert sender.states() == {"failed": 1}
+    assert sender.events()["webhook_failed/address_forbidden"] == 1
+
+
+def test_a_caller_that_dies_is_repeated_under_the_same_id(http: HttpServers, sending: Start):
+    from drip_pipeline.engine.advance import advance_batch
+
+    script = http.start()
+    sender = sending(allow=[script.host])
+    sender.people(one_step(call(script.url)), 1, name="First")
+    sender.run()
+    sender.people(one_step(call(script.url)), 1, name="Second")
+    advance_batch(sender.database, now=NOW, batch_size=10)
+    with sender.database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL, lease_token = id, "
+            "outlet = (SELECT outlet FROM channel_flow WHERE outlet LIKE 'webhook/%%'), "
+            "leased_until = %s, attempts = 1 WHERE status = 'pending'",
+            [NOW + timedelta(seconds=LEASE_SECONDS)],
+        )
+    report = sender.run(NOW + timedelta(seconds=LEASE_SECONDS + 1))
+    assert (report.rescued.retried, report.rescued.in_doubt) == (1, 0)
+    assert sender.states() == {"completed": 2}
+    assert len(script.requests) == 2
+
+
+def answering(script: HttpScript) -> list[str]:
+    return [request.headers["webhook-id"] for request in script.requests]
+
+
+def test_nobody_is_called_twice_however_many_workers_there_are(http: HttpServers, sending: Start):
+    script = http.start()
+    sender = sending(allow=[script.host])
+    sender.people(one_step(call(script.url)), 400)
+    sender.run()
+    assert len(answering(script)) == len(set(answering(script))) == 400
