@@ -1,31 +1,46 @@
 """What became of each message. Batches and ingestion keep the table up to date as they commit; to
-materialise a day is to put it right from the log.
+materialise it is to put days right from the log.
 """
 
+from datetime import date, timedelta
 from time import perf_counter
 
 import dagster as dg
+from pydantic import Field
 
+from drip_pipeline.engine.aggregate import days_between
 from drip_pipeline.engine.outcomes import rebuild_outcomes
 from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.metrics_report import rebuilt_metadata
-from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
-from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
+
+
+class OutcomesConfig(dg.Config):
+    """Which messages to compare, by their day of sending (UTC)."""
+
+    first_day: str | None = Field(
+        default=None, description="As in 2026-03-02. Empty: six days before the last."
+    )
+    last_day: str | None = Field(default=None, description="As in 2026-03-08. Empty: today.")
+
+    def days(self, today: date) -> list[date]:
+        """The days asked for. Raises ValueError for what is no date."""
+        last = date.fromisoformat(self.last_day) if self.last_day else today
+        first = date.fromisoformat(self.first_day) if self.first_day else last - timedelta(days=6)
+        return days_between(first, last)
 
 
 @dg.asset(
     key=MESSAGE_OUTCOMES,
     deps=[EVENT_LOG],
-    partitions_def=days,
-    backfill_policy=ONE_RUN,
     group_name=DELIVERY,
     description="One row a message: sent, delivered, first opened and clicked (machines apart), "
     "replied, converted, unsubscribed, bounced. A row is made when the message goes out, and "
     "provider events bring it up to date in whatever order they arrive; the minute job reports "
-    "what it added as observations. Materialising a day (of sending, UTC) compares it with the log "
-    "and corrects what differs, which should be nothing.",
+    "what it added. Materialising it by hand compares days with the log and corrects what differs, "
+    "which should be nothing.",
     owners=OWNERS,
     kinds={"postgres"},
     pool="ingestion",
@@ -40,11 +55,11 @@ from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
     },
 )
 def message_outcomes(
-    context: dg.AssetExecutionContext, engine: EngineResource
+    config: OutcomesConfig, engine: EngineResource, clock: RunClock
 ) -> dg.MaterializeResult[None]:
     """Put the days right from the log."""
     began = perf_counter()
-    wanted = days_of(context)
+    wanted = config.days(clock.moment().date())
     with errors_told("rebuilding message outcomes"):
         corrected = rebuild_outcomes(engine.database, wanted)
         metadata = rebuilt_metadata(engine.database, wanted, corrected)

@@ -115,9 +115,11 @@ def _misfits(connection: Connection, name: str, **params: Any) -> list[Misfit]:
     return [(row[0], row[1]) for row in queries.tuples(connection, name, **params)]
 
 
-def months_of_arrivals(connection: Connection) -> set[str]:
-    """The months, as 2026-03 in UTC, that the taken events fall into."""
-    return {row[0] for row in queries.tuples(connection, "months_of_arrivals")}
+def months_of_arrivals(connection: Connection) -> dict[str, bool]:
+    """The months, as 2026-03 in UTC, that the taken events fall into; whether the log has a
+    partition for them.
+    """
+    return {row[0]: row[1] for row in queries.tuples(connection, "months_of_arrivals")}
 
 
 # --- writing them down ----------------------------------------------------------------------------

@@ -5,7 +5,8 @@ Rows by column name; what the figures mean is the business of engine/ and experi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.db.translate import translated_errors
 
 CountWish = tuple[UUID, str, float]
 """A test to count: its id, the metric its cohort is for, and the attribution window in hours."""
@@ -173,6 +175,15 @@ def keep_inner_nodes(
         test_ids=list(nodes),
         inner_nodes=[dump_json(of_test).decode() for of_test in nodes.values()],
     )
+
+
+@contextmanager
+def pipelined(connection: Connection) -> Iterator[None]:
+    """Statements inside are sent without waiting for the answer to the one before: the server works
+    on one while the next is made. What they return is not to be relied on; errors come at the end.
+    """
+    with translated_errors(), connection.pipeline():
+        yield
 
 
 def write_counts(connection: Connection, wishes: Sequence[CountWish], now: datetime) -> int:

@@ -50,6 +50,7 @@ def pass_broadcasts(
     """
     is_recorder = channel.capabilities.is_recorder
     began = clock.elapsed_seconds()
+    nothing = Delivered()
     try:
         for lane in planner.lanes(newer_than_seconds=began):
             if not lane.can_go(clock.now()):
@@ -57,10 +58,11 @@ def pass_broadcasts(
             done = _Passage(work, lane, is_recorder, clock).go()
             if done.total() or done.posts:
                 return done
+            nothing += done
     except DripError as error:
         work.failed(error)
         raise
-    return Delivered(faults=planner.faults())
+    return Delivered(faults=planner.faults()) + nothing
 
 
 def broadcast_id(
@@ -173,11 +175,10 @@ class _Passage:
                 return self._hold(connection, post.people, row["due_at"]), None
             case "pending":
                 return self._hand_over(connection, post)
+            case "unknown" if row["leased_until"] is not None and row["leased_until"] > now:
+                return self._hold(connection, post.people, row["leased_until"]), None
             case _:
-                # Somebody is handing it over at this moment, or it is in doubt.
-                until = row["leased_until"]
-                if until is not None and row["status"] == "unknown":
-                    return self._hold(connection, post.people, max(until, now)), None
+                # Somebody is handing it over at this moment, or has to say what became of it.
                 return Delivered(), None
 
     def _hand_over(

@@ -219,7 +219,6 @@ class _Run:
         for month in sorted(months):
             with self._database.transaction() as connection:
                 ledger_db.ensure_partitions(connection, datetime.fromisoformat(f"{month}-01T00Z"))
-            self._months_ready.add(month)
 
     def _write(self, connection: Connection, part: Part) -> Taken:
         taken = Taken(misfits=part.misfits)
@@ -233,9 +232,10 @@ class _Run:
             )
             if part.months - self._months_ready:
                 # Only months of events that are taken: any line may claim any time.
-                missing = events_db.months_of_arrivals(connection) - self._months_ready
-                if missing:
-                    raise _MonthsMissing(missing)
+                months = events_db.months_of_arrivals(connection)
+                if not all(months.values()):
+                    raise _MonthsMissing(months)
+                self._months_ready.update(months)
             accepted = events_db.keep(connection, self._now)
             moved = Moved()
             if accepted:
@@ -272,6 +272,6 @@ class _Run:
 class _MonthsMissing(Exception):
     """The log has no partitions for these months yet."""
 
-    def __init__(self, months: set[str]) -> None:
+    def __init__(self, months: Mapping[str, bool]) -> None:
         super().__init__(months)
-        self.months = months
+        self.months = [month for month, has_partition in months.items() if not has_partition]

@@ -29,7 +29,17 @@ from drip_pipeline.engine.ab_counts import (
     read_all,
 )
 from drip_pipeline.engine.decide import Decision, decide
-from drip_pipeline.experiments import ENGINE_VERSION, ABTest, Verdict, as_item, judge_many
+from drip_pipeline.experiments import (
+    ENGINE_VERSION,
+    ABTest,
+    SrmHold,
+    Verdict,
+    as_item,
+    judge_many,
+)
+
+KEPT_AT_ONCE = 500
+"""Evaluations a statement: while the server writes some, the next are put together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +100,13 @@ def evaluate(
     """Count what changed, judge, and keep results and evaluations in one transaction; nothing is
     decided. `run_id` names the Dagster run in the evaluations.
     """
-    with _without_cycle_collection(), database.transaction() as connection:
+    with database.transaction() as connection:
         rows = experiments_db.tests_to_judge(connection, campaign_ids)
         experiments, faults = read_all(rows)
         counted = count_changed(connection, experiments, campaign_ids, now)
-        judged = judge_counted(connection, experiments, now)
-        _keep(connection, judged, run_id, now)
+        with _without_cycle_collection():
+            judged = judge_counted(connection, experiments, now)
+            _keep(connection, judged, run_id, now)
         return JudgeReport(judged, counted, faults)
 
 
@@ -125,38 +136,39 @@ def _keep(
     fresh = [one for one in judged if one.is_new]
     if not fresh:
         return
-    experiments_db.write_verdicts(
-        connection,
-        [
-            VerdictRow(
-                one.experiment.test_id,
-                variant.variant_group,
-                variant.p_value,
-                variant.confidence_level,
-                variant.is_statistically_significant,
+    with experiments_db.pipelined(connection):
+        experiments_db.write_verdicts(connection, [r for one in fresh for r in _rows(one)], now)
+        # A test whose decision is due keeps its state until the decision is taken with all that
+        # belongs to it.
+        experiments_db.write_test_states(
+            connection,
+            {
+                one.experiment.test_id: one.verdict.state.value
+                for one in fresh
+                if not one.verdict.state.is_terminal
+            },
+        )
+        for start in range(0, len(fresh), KEPT_AT_ONCE):
+            experiments_db.append_evaluations(
+                connection,
+                [_evaluation(one) for one in fresh[start : start + KEPT_AT_ONCE]],
+                engine_version=ENGINE_VERSION,
+                run_id=run_id,
+                now=now,
             )
-            for one in fresh
-            for variant in one.verdict.variants
-        ],
-        now,
-    )
-    # A test whose decision is due keeps its state until the decision is taken with all that
-    # belongs to it.
-    experiments_db.write_test_states(
-        connection,
-        {
-            one.experiment.test_id: one.verdict.state.value
-            for one in fresh
-            if not one.verdict.state.is_terminal
-        },
-    )
-    experiments_db.append_evaluations(
-        connection,
-        [_evaluation(one) for one in fresh],
-        engine_version=ENGINE_VERSION,
-        run_id=run_id,
-        now=now,
-    )
+
+
+def _rows(one: Judged) -> list[VerdictRow]:
+    return [
+        VerdictRow(
+            one.experiment.test_id,
+            variant.variant_group,
+            variant.p_value,
+            variant.confidence_level,
+            variant.is_statistically_significant,
+        )
+        for variant in one.verdict.variants
+    ]
 
 
 def _evaluation(one: Judged) -> EvaluationRow:
@@ -220,7 +232,7 @@ def counts_hash(experiment: Experiment, test: ABTest) -> str:
     told = [
         [_HASHED(variant) for variant in test.variants],
         experiment.fingerprint,
-        test.srm_hold.value,
+        test.srm_hold is SrmHold.CLEARED,  # a block follows from the counts before
         ENGINE_VERSION,
     ]
     return sha256(dump_json(told)).hexdigest()

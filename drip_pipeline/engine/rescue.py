@@ -38,7 +38,10 @@ def rescue(database: Database, *, now: datetime, grace_seconds: float = GRACE_SE
         in_doubt, retried = deliveries_db.rescue_expired(
             connection, grace_seconds=grace_seconds, now=now
         )
-        posts = broadcasts_db.rescue(connection, grace_seconds=grace_seconds, now=now)
+        # Twice: what comes into doubt may have been in doubt for longer than the grace time.
+        posts = sum(
+            broadcasts_db.rescue(connection, grace_seconds=grace_seconds, now=now) for _ in range(2)
+        )
         resumed = states_db.resume_unpaused(connection, now)
     return Rescued(in_doubt, _assume_sent(database, now), resumed, retried, posts)
 

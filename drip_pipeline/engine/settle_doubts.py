@@ -47,7 +47,8 @@ def settle_doubts(
     """Settle messages in doubt: by id, or all of a campaign or channel.
 
     `sent`: the people go on. `not-sent`: the messages are due again, under the ids they had.
-    `skip`: the people go on without. Raises NotAllowed when nothing says which are meant, CampaignNotFound.
+    `skip`: the people go on without. Raises NotAllowed when nothing says which are meant,
+    CampaignNotFound.
     """
     if ids is None and campaign is None and channel is None:
         raise NotAllowed(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -15,7 +15,7 @@ from drip_pipeline.db import metrics as metrics_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.aggregate import days_to_refresh
-from drip_pipeline.orchestration.partitions import ranges
+from drip_pipeline.orchestration.partitions import stretches
 
 COUNTED_AT_MOST: Final = 10_000
 TIME_MOVES_AFTER: Final = timedelta(minutes=10)
@@ -113,9 +113,12 @@ def stretches_to_count(database: Database, now: datetime) -> list[tuple[date, da
     """The days whose figures may have changed, as stretches without gaps; none while nothing became
     of any message since they were counted.
     """
+    today = now.astimezone(UTC).date()
     with database.transaction(is_read_only=True) as connection:
         marked = metrics_db.marked_days(connection)
-    return ranges(days_to_refresh(database, now=now)) if marked else []
+    if not stretches(marked, today):
+        return []
+    return stretches(days_to_refresh(database, now=now), today)
 
 
 def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:

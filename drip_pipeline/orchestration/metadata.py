@@ -29,7 +29,7 @@ def table(
     names = list(columns) if columns is not None else list(listed[0])
     numeric = {name: _is_numeric(listed, name) for name in names}
     lines = [
-        _line(name.replace("_", " ") for name in names),
+        _line(_heading(name) for name in names),
         _line("---:" if numeric[name] else ":---" for name in names),
         *(_line(_shown(row.get(name)) for name in names) for row in listed[:most_rows]),
     ]
@@ -47,6 +47,10 @@ def sentence(figures: Mapping[str, int], nothing: str = "nothing") -> str:
     """`{"waiting": 1200}` as `1,200 waiting`, several with commas."""
     told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items())
     return told or nothing
+
+
+def _heading(name: str) -> str:
+    return name.replace("_pct", " %").replace("_", " ")
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from drip_pipeline.db import cockpit as cockpit_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.aggregate import CountedDay, campaign_summary
+from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.metadata import table
 
 _CAMPAIGN: Final = (
@@ -35,12 +36,16 @@ def counted_metadata(database: Database, counted: Sequence[CountedDay]) -> dict[
 
 
 def rebuilt_metadata(database: Database, wanted: Sequence[date], corrected: int) -> dict[str, Any]:
-    """Messages of these days, and how many differed from the log."""
+    """Messages of these days, and how many differed from the log. Raises DripError without a
+    day."""
+    if not wanted:
+        raise DripError("no day to compare: the last day lies before the first")
     with database.transaction(is_read_only=True) as connection:
         rows = cockpit_db.outcomes_between(connection, wanted[0], wanted[-1])
     return {
-        "dagster/partition_row_count": sum(row["messages"] for row in rows),
-        "days": len(wanted),
+        "messages": sum(row["messages"] for row in rows),
+        "first_day": str(wanted[0]),
+        "last_day": str(wanted[-1]),
         "corrected": corrected,
         "preview": table(rows),
     }

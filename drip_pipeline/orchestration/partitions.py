@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
 import dagster as dg
 
-FIRST_DAY: Final = "2024-01-01"
+# Before the first release of the engine, which therefore sent nothing earlier.
+FIRST_DAY: Final = "2026-01-01"
 
 # Dagster calls backfill policies beta and says so at every start; its packages are pinned to one
 # minor release.
@@ -27,13 +29,13 @@ def days_of(context: dg.AssetExecutionContext) -> list[date]:
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 
-def ranges(wanted: list[date]) -> list[tuple[date, date]]:
-    """Days as stretches without gaps, (first, last), in order; days before the first partition are
-    left out.
+def stretches(wanted: Iterable[date], today: date) -> list[tuple[date, date]]:
+    """Days as stretches without gaps, (first, last), in order. Days without a partition are left
+    out: those before the first one, and those to come.
     """
     found: list[tuple[date, date]] = []
     for day in sorted(set(wanted)):
-        if day < date.fromisoformat(FIRST_DAY):
+        if not date.fromisoformat(FIRST_DAY) <= day <= today:
             continue
         if found and (day - found[-1][1]).days == 1:
             found[-1] = (found[-1][0], day)

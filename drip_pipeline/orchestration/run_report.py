@@ -57,7 +57,7 @@ def report_delivered(context: dg.OpExecutionContext, by_channel: Mapping[str, De
     context.add_output_metadata(figures)
     if done.total():
         context.log_event(
-            dg.AssetObservation(
+            dg.AssetMaterialization(
                 MESSAGE_OUTCOMES,
                 description="Messages handed over by this step; provider events follow.",
                 metadata=figures,

@@ -83,9 +83,8 @@ ORDER BY d.channel;
 -- name: ab_results_preview
 -- The results table as a person reads it: variants of the tests judged last, running ones before decided ones.
 SELECT
-    c.name AS campaign, t.split_node_id AS split, t.state, r.variant_group AS variant,
-    r.total_assigned AS assigned, r.total_sent AS sent, r.open_rate AS opened_pct, r.click_rate AS clicked_pct,
-    r.reply_rate AS replied_pct, r.conversion_rate AS converted_pct, r.p_value, r.confidence_level AS confidence_pct,
+    c.name AS campaign, t.split_node_id AS split, r.variant_group AS variant, r.total_sent AS sent,
+    r.open_rate AS opened_pct, r.click_rate AS clicked_pct, r.conversion_rate AS converted_pct, r.p_value,
     r.is_winner AS winner
 FROM campaign_ab_tests t
 JOIN drip_campaigns c ON c.id = t.campaign_id

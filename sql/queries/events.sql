@@ -228,9 +228,9 @@ taken AS (
 SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
 
 -- name: months_of_arrivals
--- The months that the taken events fall into; the log needs a partition for each.
-SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month
-FROM arrived_events a;
+-- The months that the taken events fall into, and whether the log has a partition for them.
+SELECT m.month, to_regclass('campaign_events_' || replace(m.month, '-', '_')) IS NOT NULL AS has_partition
+FROM (SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month FROM arrived_events a) m;
 
 -- name: keep_event_keys
 -- From now on these events are duplicates.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
+from itertools import count
+from threading import Barrier
 from uuid import UUID, uuid4
 
 import pytest
 
+from drip_pipeline.db import events as events_db
 from drip_pipeline.domain.identity import event_key
 from drip_pipeline.engine.ingest import IngestReport
 from drip_pipeline.errors import NotAllowed, NotFound
@@ -248,6 +251,33 @@ def test_an_event_that_was_rejected_is_taken_once_its_message_is_known(database)
     with database.transaction() as connection:
         enrolled(connection, campaign, [late])
     assert ingest(database, [event]).accepted == 1
+
+
+def test_one_event_under_two_names_on_two_lanes_at_once_counts_once(database, monkeypatch):
+    _, [sent] = mailed(database)
+    by_message = an_event(1, "email_opened", message_id=sent.message_id)
+    by_address = an_event(1, "email_opened", email=sent.email, campaign="Welcome")
+    # Both have looked for the key, and found none, before either writes it.
+    both_looked = Barrier(2, timeout=30)
+    keep = events_db.keep
+    calls = count()
+
+    def keep_after_both_looked(connection, now):
+        if next(calls) < 2:
+            both_looked.wait()
+        return keep(connection, now)
+
+    monkeypatch.setattr(events_db, "keep", keep_after_both_looked)
+    # Small slices lock all lanes; these two are as parts of large ones are, on a lane each.
+    lanes = iter(((0,), (1,)))
+    lock = events_db.lock
+    monkeypatch.setattr(
+        events_db, "lock", lambda connection, _: lock(connection, next(lanes, (0, 1)))
+    )
+    with ThreadPoolExecutor(2) as pool:
+        reports = list(pool.map(lambda line: ingest(database, [line]), (by_message, by_address)))
+    assert sorted((r.accepted, r.duplicates) for r in reports) == [(0, 1), (1, 0)]
+    assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 1
 
 
 def test_four_ingesters_at_once_count_every_event_once(database):

@@ -183,6 +183,7 @@ def test_a_sample_ratio_mismatch_blocks_until_a_person_clears_it(database):
         people(connection, test, "a", 1_000, opened=200)
         people(connection, test, "b", 1_300, opened=450)
     assert only(judge(database, now=LATER)).verdict.state == "srm_blocked"
+    assert judge(database, now=LATER).evaluations == 0
     with database.transaction() as connection:
         people(connection, test, "a", 300, opened=60)  # the proportions are right again
     report = judge(database, now=LATER)

@@ -87,7 +87,7 @@ def failures(result: Any) -> dict[str, Any]:
 def value(database: Database, statement: str, *params: Any) -> Any:
     """The one value that a statement gives."""
     with database.transaction() as connection:
-        ((found,),) = connection.execute(statement, params).fetchall()  # type: ignore[arg-type]
+        ((found,),) = connection.execute(statement, params).fetchall()
     return found
 
 

@@ -47,6 +47,7 @@ def shape(definitions: dg.Definitions) -> Iterator[str]:
             f" {sensor.minimum_interval_seconds} s, {sensor.default_status.value}"
         )
     for schedule in definitions.schedules or ():
+        assert isinstance(schedule, dg.ScheduleDefinition)
         yield (
             f"schedule {schedule.name} starts {schedule.job_name}, {schedule.cron_schedule},"
             f" {schedule.default_status.value}"

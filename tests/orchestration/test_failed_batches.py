@@ -39,7 +39,7 @@ SICK = ("03_of_10", "08_of_10")
 
 
 @pytest.fixture
-def ten_batches(engine_database, monkeypatch) -> Database:
+def ten_batches(engine_database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """People whom the minute job parts into ten batches."""
     monkeypatch.setenv("DRIP_BATCH_SIZE", "40")
     due_people(engine_database, PEOPLE)
@@ -210,4 +210,4 @@ def sent_and_distinct(database: Database) -> tuple[int, int]:
 
 def rows(database: Database, statement: str) -> list[Any]:
     with database.transaction() as connection:
-        return connection.execute(statement).fetchall()  # type: ignore[arg-type]
+        return connection.execute(statement).fetchall()

@@ -99,9 +99,9 @@ def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_data
     (ledger,) = instance.fetch_materializations(BATCH_LEDGER, limit=10).records
     assert ledger.asset_materialization is not None
     assert ledger.asset_materialization.metadata["batches"].value == 2
-    (messages,) = instance.fetch_observations(MESSAGE_OUTCOMES, limit=10).records
-    assert messages.asset_observation is not None
-    assert messages.asset_observation.metadata["messages"].value == 40
+    (messages,) = instance.fetch_materializations(MESSAGE_OUTCOMES, limit=10).records
+    assert messages.asset_materialization is not None
+    assert messages.asset_materialization.metadata["messages"].value == 40
 
 
 def test_runs_and_events_are_kept_in_postgresql(engine_database, instance, dagster_database):

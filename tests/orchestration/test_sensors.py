@@ -191,6 +191,17 @@ def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_databas
     ]
 
 
+def test_days_without_a_partition_start_nothing(engine_database, instance):
+    campaign = due_people(engine_database, 3)
+    for day in ("2008-03-20", "2030-01-01"):
+        execute(
+            engine_database,
+            "INSERT INTO stale_metric_days (workspace_id, metric_date) VALUES (%s, %s)",
+            campaign.workspace_id, day,
+        )  # fmt: skip
+    assert tick(uncounted_days, instance)[0] == []
+
+
 def execute(database: Database, statement: str, *params: Any) -> None:
     with database.transaction() as connection:
-        connection.execute(statement, params)  # type: ignore[arg-type]
+        connection.execute(statement, params)

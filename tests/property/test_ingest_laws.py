@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.engine import event_slices
 from drip_pipeline.engine.aggregate import aggregate_days, days_between, refresh_stale_days
 from drip_pipeline.engine.checks import check_laws
 from drip_pipeline.engine.ingest import ingest_events
@@ -142,6 +144,7 @@ def test_order_slices_and_repetition_change_nothing(people, lines, data):
     repeated = data.draw(st.lists(st.sampled_from(whole), max_size=5)) if whole else []
     shuffled = data.draw(st.permutations(whole + repeated))
     slice_size = data.draw(st.integers(1, 10))
+    parted_from = data.draw(st.sampled_from((1, event_slices.PARTED_FROM)))
     cut = data.draw(st.integers(0, len(shuffled)))
 
     forget_events(database)
@@ -152,7 +155,8 @@ def test_order_slices_and_repetition_change_nothing(people, lines, data):
 
     forget_events(database)
     for part in (shuffled[:cut], shuffled[cut:], shuffled):
-        report = ingest_events(database, part, source="part", now=LATER, slice_size=slice_size)
+        with patch.object(event_slices, "PARTED_FROM", parted_from):
+            report = ingest_events(database, part, source="part", now=LATER, slice_size=slice_size)
         taken = report.accepted + report.duplicates + sum(report.rejected.values())
         assert report.lines == len(part) == taken
         refresh_stale_days(database, now=LATER)

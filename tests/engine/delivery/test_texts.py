@@ -246,5 +246,7 @@ def test_an_answer_belongs_to_the_latest_text(texting: Callable[..., Any]):
     now = NOW + timedelta(minutes=5)
     assert take_inbound_text(sender.database, inbound(None), now=now).events == 1
     message = sender.value("SELECT id FROM campaign_deliveries")
-    replied = sender.value("SELECT message_id FROM campaign_events WHERE event_type = 'sms_replied'")
+    replied = sender.value(
+        "SELECT message_id FROM campaign_events WHERE event_type = 'sms_replied'"
+    )
     assert replied == message

@@ -16,7 +16,7 @@ from drip_pipeline.engine.rounds import LEASE_SECONDS
 from drip_pipeline.settings import Secret
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
-from tests.engine.graphs import email, end, graph, node, trigger
+from tests.engine.graphs import email, end, graph, trigger
 from tests.http_servers import DROP, HANG, HttpScript, HttpServers, Reply, Request, in_turn
 
 Start = Callable[..., Sender]
