@@ -28,6 +28,7 @@ class Sink:
     port: int = 0
     delay_seconds: float = 0.0
     received: list[Received] = field(default_factory=list)
+    transports: set[asyncio.Transport] = field(default_factory=set)
 
 
 class _Connection(asyncio.Protocol):
@@ -41,7 +42,12 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        self._sink.transports.add(transport)
         transport.write(b"220 sink.example.com ESMTP\r\n")
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        assert self._transport is not None
+        self._sink.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -101,10 +107,17 @@ def smtp_sink(*, delay_seconds: float = 0.0) -> Iterator[Sink]:
     sink.port = server.sockets[0].getsockname()[1]
     thread = threading.Thread(target=loop.run_forever, name="smtp-sink", daemon=True)
     thread.start()
+
+    async def stop() -> None:
+        server.close()
+        for transport in list(sink.transports):
+            transport.abort()
+        await asyncio.sleep(0)
+
     try:
         yield sink
     finally:
-        loop.call_soon_threadsafe(server.close)
+        asyncio.run_coroutine_threadsafe(stop(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()

@@ -28,9 +28,7 @@ def name_nodes(connection: Connection, campaign_id: UUID) -> None:
 
 def pin_states(connection: Connection, campaign_id: UUID, version: int) -> int:
     """Pin states that an earlier design made to a version; how many."""
-    return int(
-        queries.scalar(connection, "pin_states", campaign_id=campaign_id, version=version)
-    )
+    return int(queries.scalar(connection, "pin_states", campaign_id=campaign_id, version=version))
 
 
 def place_enrollments(

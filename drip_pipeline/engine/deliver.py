@@ -192,6 +192,7 @@ class _Dispatch:
             permits = granted.granted
             if not permits:
                 lane.closed_until = granted.retry_at
+                lane.is_short_of_permits = granted.state == "closed"
                 lane.is_empty = granted.retry_at is None
                 return Delivered(), []
         quotas = lane.quotas(permits, self._planner.turn())

@@ -19,7 +19,7 @@ BREAKER_LEAST: Final = 20
 """So many messages in a minute before a share of failures means anything."""
 PROBE_SECONDS: Final = 120.0
 """How long a probe may take before another one is let through."""
-PAUSE_SECONDS: Final = 10.0
+PAUSE_SECONDS: Final = 60.0
 """How long to wait when a provider asks to and does not say how long."""
 LONGEST_PAUSE_SECONDS: Final = 3_600.0
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from threading import Lock
 from typing import Final
@@ -25,6 +25,7 @@ from drip_pipeline.engine.quotas import fair_quotas
 from drip_pipeline.errors import VersionNotFound
 
 PLAN_SECONDS: Final = 1.0
+MOMENT_SECONDS: Final = 5.0
 GONE_REASON: Final = "endpoint_gone"
 
 
@@ -41,6 +42,8 @@ class Lane:
     is_open: bool = False
     """The breaker is not closed: permits decide who may try."""
     closed_until: datetime | None = None
+    is_short_of_permits: bool = False
+    """`closed_until` is when the next permit comes; otherwise the provider asked, or the breaker."""
     is_empty: bool = False
     fault: str = ""
 
@@ -112,10 +115,9 @@ class Planner:
             return {lane.outlet.key: lane.fault for lane in self._lanes if lane.fault}
 
     def wait_seconds(self, longest: float) -> float | None:
-        """How long until a lane opens that is only waiting for permits; None when none does so
-        soon."""
+        """How long until a lane opens that is short of permits (at most `longest`), or whose
+        provider asked to wait for a moment; None when none does so soon."""
         now = self._clock.now()
-        horizon = now + timedelta(seconds=longest)
         with self._lock:
             times = [
                 lane.closed_until
@@ -123,7 +125,8 @@ class Planner:
                 if lane.closed_until is not None
                 and not lane.is_empty
                 and lane.outlet.channel is not None
-                and lane.closed_until <= horizon
+                and (lane.closed_until - now).total_seconds()
+                <= (longest if lane.is_short_of_permits else MOMENT_SECONDS)
             ]
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 

@@ -115,7 +115,7 @@ def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, inst
     with executed_again(instance, failed.run_id) as again:
         assert again.success
         advanced = [key for key in steps(again, "STEP_START") if key.startswith("advance_batch")]
-        assert advanced == [f"advance_batch[{key}]" for key in SICK]
+        assert sorted(advanced) == [f"advance_batch[{key}]" for key in SICK]
         assert "plan" not in steps(again, "STEP_START")
     assert people_by_status(ten_batches) == {"waiting": PEOPLE}
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)

@@ -85,8 +85,7 @@ def _answer(
             people,
             Fail(
                 f"split {node_id!r}: the contact's field {config.from_field!r} names none of"
-                " the variants "
-                + ", ".join(repr(known.id) for known in config.variants)
+                " the variants " + ", ".join(repr(known.id) for known in config.variants)
             ),
         )
     assignment = AssignmentNote(
