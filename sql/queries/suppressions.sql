@@ -2,10 +2,16 @@
 -- A slice of a suppression list. Who is on the list already, for the same channel and campaign, stays as they are.
 WITH listed AS MATERIALIZED (
     SELECT DISTINCT ON (lower(l.address), l.channel, l.campaign_id) l.address, l.reason, l.channel, l.campaign_id
-    FROM unnest(
-        CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(channels)s AS text []),
-        CAST(%(campaign_ids)s AS uuid [])
-    ) WITH ORDINALITY AS l (address, reason, channel, campaign_id, place)
+    FROM (
+        SELECT
+            CASE WHEN g.address LIKE '%%@%%' THEN g.address ELSE coalesce(suppressed_phone(g.address), g.address) END
+            AS address,
+            g.reason, g.channel, g.campaign_id, g.place
+        FROM unnest(
+            CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(channels)s AS text []),
+            CAST(%(campaign_ids)s AS uuid [])
+        ) WITH ORDINALITY AS g (address, reason, channel, campaign_id, place)
+    ) l
     ORDER BY lower(l.address), l.channel, l.campaign_id, l.place
 ),
 
@@ -17,10 +23,10 @@ known AS (
         JOIN listed l ON lower(l.address) = lower(c.email)
         WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
         UNION ALL
-        SELECT lower(c.phone) AS address, c.id, c.created_at
+        SELECT suppressed_phone(c.phone) AS address, c.id, c.created_at
         FROM contacts c
-        JOIN listed l ON lower(l.address) = lower(c.phone)
-        WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
+        JOIN listed l ON l.address = suppressed_phone(c.phone)
+        WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid) AND c.phone IS NOT NULL
     ) k
     ORDER BY k.address, k.created_at, k.id
 )
