@@ -101,7 +101,8 @@ class SmtpChannel:
         try:
             session = self._open()
         except SessionFailed as failed:
-            words = redacted(failed.verdict.words, self._server.username or "")
+            password = self._server.password.reveal() if self._server.password else ""
+            words = redacted(failed.verdict.words, self._server.username or "", password)
             code = failed.verdict.error_code or "connect_failed"
             return [Finding(Severity.ERROR, code, f"{words}. Check DRIP_SMTP_URL.")]
         answers = session.is_alive()
@@ -198,13 +199,15 @@ class SmtpChannel:
             return self._executor
 
     def _result(self, message: OutgoingMessage, verdict: Verdict) -> DeliveryResult:
-        known = (message.recipient or "", message.recipient_name or "", self._server.username or "")
+        secrets = (self._server.username, self._server.password and self._server.password.reveal())
+        known = [text or "" for text in (message.recipient, message.recipient_name, *secrets)]
+        texts = (message.subject, message.text, message.html)
         return DeliveryResult(
             delivery_id=message.delivery_id,
             outcome=verdict.outcome,
             provider_message_id=verdict.provider_message_id,
             error_code=verdict.error_code,
-            error=redacted(verdict.words, *known) if verdict.words else None,
+            error=redacted(verdict.words, *known, texts=texts) if verdict.words else None,
             retry_after_seconds=verdict.retry_after_seconds,
             recipient_invalid=verdict.is_recipient_invalid,
             is_provider_fault=verdict.is_provider_fault,

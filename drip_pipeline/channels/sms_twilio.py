@@ -133,8 +133,11 @@ class TwilioChannel:
         )
 
     def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Basic {self._pair()}"}
+
+    def _pair(self) -> str:
         pair = f"{self._account_sid}:{self._auth_token.reveal()}".encode()
-        return {"Authorization": f"Basic {base64.b64encode(pair).decode('ascii')}"}
+        return base64.b64encode(pair).decode("ascii")
 
     def _result(self, message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
         verdict = verdict_on_answer(answer, message.created_at)
@@ -144,13 +147,15 @@ class TwilioChannel:
         code = _number(told.get("code"))
         words = str(told.get("message") or "")
         outcome, is_fault = _meaning(verdict, code)
-        known = (message.recipient, e164(message.recipient) or "", self._account_sid)
+        number = e164(message.recipient) or ""
+        secrets = (self._account_sid, self._auth_token.reveal(), self._pair())
+        known = (message.recipient, number, number.lstrip("+"), *secrets)
         error = f"the SMS provider {verdict.words}" + (f": {words}" if words else "")
         return DeliveryResult(
             delivery_id=message.delivery_id,
             outcome=outcome,
             error_code=f"twilio_{code}" if code else verdict.error_code,
-            error=redacted(error, *known, *(number.lstrip("+") for number in known[:2])),
+            error=redacted(error, *known, texts=[message.text]),
             retry_after_seconds=verdict.retry_after_seconds,
             recipient_invalid=outcome is Outcome.REJECTED and code in _NO_SUCH_NUMBER,
             recipient_opted_out=code in _OPTED_OUT,

@@ -136,7 +136,7 @@ class MastodonChannel:
             delivery_id=message.delivery_id,
             outcome=verdict.outcome,
             error_code=verdict.error_code,
-            error=redacted(words),
+            error=redacted(words, self._access_token.reveal(), texts=[message.text]),
             retry_after_seconds=after,
             is_provider_fault=verdict.is_provider_fault,
         )
