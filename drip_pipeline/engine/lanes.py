@@ -43,7 +43,8 @@ class Lane:
     """The breaker is not closed: permits decide who may try."""
     closed_until: datetime | None = None
     is_short_of_permits: bool = False
-    """`closed_until` is when the next permit comes; otherwise the provider asked, or the breaker."""
+    """`closed_until` is when the next permit comes; otherwise the provider asked, or the
+    breaker."""
     is_empty: bool = False
     fault: str = ""
 

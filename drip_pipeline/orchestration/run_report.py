@@ -46,7 +46,7 @@ def report_delivered(context: dg.OpExecutionContext, by_channel: Mapping[str, De
     makes the step fail: its messages stay due, those of others went out.
     """
     done = sum(by_channel.values(), Delivered())
-    figures = {
+    figures: dict[str, Any] = {
         "messages": done.total(),
         "outcome": table(
             {"channel": channel, "outcome": outcome, "messages": count}

@@ -64,7 +64,7 @@ class Sender:
             )
             for column, value in columns.items():
                 connection.execute(
-                    f"UPDATE contacts SET {column} = %s WHERE id = ANY(%s)",  # type: ignore[arg-type]
+                    f"UPDATE contacts SET {column} = %s WHERE id = ANY(%s)",
                     [value, contacts],
                 )
             return campaign, factories.enrolled(connection, campaign, contacts)
@@ -80,7 +80,7 @@ class Sender:
     def rows(self, statement: str, *params: Any) -> Sequence[tuple[Any, ...]]:
         """Whatever the database says."""
         with self.database.transaction() as connection:
-            return connection.execute(statement, params).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, params).fetchall()
 
     def value(self, statement: str, *params: Any) -> Any:
         """The only value that it says."""

@@ -103,10 +103,10 @@ def test_a_publishing_tool_serves_the_platforms_it_names(sending: Start, databas
 def test_mastodon_takes_no_media_and_so_many_characters(sending: Start, database: Database):
     account = {"base_url": "https://social.example.com", "access_token_env": "M"}
     sending().channel("social", account, platform="mastodon")
-    media = ["https://example.com/a.png"]
+    media = ("https://example.com/a.png",)
     with_media = step(SocialAction(platform="mastodon", content="Hi", media_urls=media))
     assert problems(database, with_media) == [("post_media", "error")]
-    long = SocialAction(platform="mastodon", content="x" * 495, hashtags=["launch"])
+    long = SocialAction(platform="mastodon", content="x" * 495, hashtags=("launch",))
     assert problems(database, step(long)) == [("post_too_long", "error")]
     fits = SocialAction(platform="mastodon", content="https://example.com/" + "x" * 900)
     assert problems(database, step(fits)) == []
@@ -142,7 +142,7 @@ def test_a_row_that_an_application_made_for_itself_does_not_stand_in_the_way(dat
         connection.execute(
             "INSERT INTO campaign_channels (workspace_id, channel_slug, channel_name, "
             "channel_category, platform, specs) VALUES (%s, 'newsletter', 'Newsletter', 'email', "
-            "'sendgrid', '{\"max_length\": 5, \"colour\": \"red\"}')",
+            '\'sendgrid\', \'{"max_length": 5, "colour": "red"}\')',
             [factories.the_workspace(connection)],
         )
     assert problems(database, step(MAIL)) == []

@@ -34,7 +34,8 @@ def suppress(sender: Sender, address: str, **fields: Any) -> None:
     values = {"reason": "manual", "channel": None, "campaign_id": None, "contact_id": None} | fields
     sender.rows(
         "INSERT INTO campaign_suppressions (workspace_id, address, reason, channel, campaign_id, "
-        "contact_id, created_at) SELECT w.id, %s, %s, %s, %s, %s, %s FROM workspaces w RETURNING id",
+        "contact_id, created_at) SELECT w.id, %s, %s, %s, %s, %s, %s FROM workspaces w "
+        "RETURNING id",
         address, values["reason"], values["channel"], values["campaign_id"],
         values["contact_id"], NOW,
     )  # fmt: skip
@@ -224,7 +225,9 @@ def test_every_message_that_was_not_sent_has_an_event_with_its_reason(
     )
     sender.people(MAIL, 8)
     suppress(sender, "welcome1@example.com")
-    sender.rows("UPDATE contacts SET email = NULL WHERE email = 'Welcome2@example.com' RETURNING id")
+    sender.rows(
+        "UPDATE contacts SET email = NULL WHERE email = 'Welcome2@example.com' RETURNING id"
+    )
     sender.run()
     told = sender.rows(
         "SELECT d.id FROM campaign_deliveries d WHERE d.status <> 'sent' AND NOT EXISTS ("

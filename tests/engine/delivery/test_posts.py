@@ -173,7 +173,9 @@ def test_a_time_of_its_own_is_kept_by_the_engine_where_the_provider_cannot(
     tool = {"url": f"{script.url}/publish", "secret_env": "TOOL_SECRET"}
     sender.channel("social", tool, platform="webhook")
     time = NOW + timedelta(days=2)
-    post = a_post(platform="instagram", schedule_time=time, media_urls=["https://example.com/a.mp4"])
+    post = a_post(
+        platform="instagram", schedule_time=time, media_urls=["https://example.com/a.mp4"]
+    )
     sender.people(one_step(post), 4)
     sender.run()
     sender.run(NOW + timedelta(days=1))

@@ -121,9 +121,7 @@ def test_retry_after_is_kept(http: HttpServers, sending: Start):
     assert sender.states() == {"completed": 1}
 
 
-def test_a_refusal_fails_by_name_with_the_response_in_the_event(
-    http: HttpServers, sending: Start
-):
+def test_a_refusal_fails_by_name_with_the_response_in_the_event(http: HttpServers, sending: Start):
     script = http.start(Reply(422, "no such list"))
     sender = sending(allow=[script.host])
     sender.people(one_step(call(script.url)), 1)
