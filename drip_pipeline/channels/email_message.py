@@ -165,7 +165,10 @@ def _body(message: OutgoingMessage) -> bytes:
         mark = boundary.encode("ascii")
         return b"".join(
             (
-                b'Content-Type: multipart/alternative; boundary="' + mark + b'"\r\n\r\n--' + mark,
+                b'Content-Type: multipart/alternative;\r\n boundary="'
+                + mark
+                + b'"\r\n\r\n--'
+                + mark,
                 b"\r\n" + _part(b"plain", message.text, boundary) + b"\r\n--" + mark,
                 b"\r\n" + _part(b"html", html, boundary) + b"\r\n--" + mark + b"--\r\n",
             )

@@ -54,15 +54,15 @@ def variants_given(
     enrollment_ids: Sequence[UUID],
     contact_ids: Sequence[UUID],
     test_ids: Sequence[UUID],
-) -> list[tuple[UUID, str, str]]:
-    """(owner, split, variant) where the owner is an enrolment or, for earlier runs of the same
-    test, a contact."""
+) -> list[tuple[UUID, str, str, bool]]:
+    """(owner, split, variant, whether by chance) where the owner is an enrolment or, for earlier
+    runs of the same test, a contact."""
     found = queries.tuples(connection, "existing_assignments", enrollment_ids=enrollment_ids)
     if test_ids:
         found += queries.tuples(
             connection, "contact_assignments", test_ids=test_ids, contact_ids=contact_ids
         )
-    return [(row[0], row[1], row[2]) for row in found]
+    return [(row[0], row[1], row[2], row[3]) for row in found]
 
 
 def compiled_graph(

@@ -27,6 +27,14 @@ _NO_TAGS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
+class GivenVariant:
+    """A variant that somebody has; not by chance when a decision had routed them to it."""
+
+    variant_id: str
+    is_randomised: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SplitTest:
     """The running or decided test of a split."""
 
@@ -47,7 +55,7 @@ class BatchFacts:
         events: dict[UUID, dict[str, datetime]] | None = None,
         since: Mapping[UUID, datetime] | None = None,
         tests: Mapping[tuple[UUID, int, str], SplitTest] | None = None,
-        variants: Mapping[str, Mapping[UUID, str]] | None = None,
+        variants: Mapping[str, Mapping[UUID, GivenVariant]] | None = None,
     ) -> None:
         self._now = now
         self._contexts = contexts or {}
@@ -83,7 +91,7 @@ class BatchFacts:
         """The test that this split belongs to in the person's version."""
         return self._tests.get((person.campaign_id, person.campaign_version, split_node_id))
 
-    def variants_given(self, split_node_id: str) -> Mapping[UUID, str]:
+    def variants_given(self, split_node_id: str) -> Mapping[UUID, GivenVariant]:
         """Variants already given at this split, by state id and by contact id."""
         return self._variants.get(split_node_id, {})
 
@@ -188,15 +196,15 @@ def _variants(
     connection: Connection,
     people: Sequence[DueState],
     tests: Mapping[tuple[UUID, int, str], SplitTest],
-) -> dict[str, dict[UUID, str]]:
-    given: dict[str, dict[UUID, str]] = {}
-    for owner, split_node_id, variant in facts_db.variants_given(
+) -> dict[str, dict[UUID, GivenVariant]]:
+    given: dict[str, dict[UUID, GivenVariant]] = {}
+    for owner, split_node_id, variant, is_randomised in facts_db.variants_given(
         connection,
         [p.id for p in people],
         [p.contact_id for p in people],
         list({test.test_id for test in tests.values()}),
     ):
-        given.setdefault(split_node_id, {})[owner] = variant
+        given.setdefault(split_node_id, {})[owner] = GivenVariant(variant, is_randomised)
     return given
 
 

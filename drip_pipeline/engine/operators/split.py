@@ -31,8 +31,8 @@ def assign_variant(visit: NodeVisit) -> list[Answer]:
     chosen: dict[tuple[str, bool], list[DueState]] = {}
     for person in visit.people:
         given = known.get(person.id) or known.get(person.contact_id)
-        if given in variants:
-            key = (given, True)
+        if given is not None and given.variant_id in variants:
+            key = (given.variant_id, given.is_randomised)
         else:
             key = choose(person)
         chosen.setdefault(key, []).append(person)

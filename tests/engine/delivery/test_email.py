@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -30,6 +31,13 @@ def content_of(envelope: Envelope) -> bytes:
     """The message as it was received."""
     assert isinstance(envelope.content, bytes)
     return envelope.content
+
+
+def read_only(script: Script) -> EmailMessage:
+    """The only message that came in, as the standard library reads it."""
+    (envelope,) = script.received
+    assert isinstance(envelope.content, bytes)
+    return message_from_bytes(envelope.content, policy=policy.default)
 
 
 def test_mails_arrive_and_people_go_on(smtp: StartSmtp, sending: Start):
