@@ -20,6 +20,8 @@ MAX_LINE_BYTES: Final = 998
 _FOLD_AT: Final = 76
 _LONGEST_PLAIN_WORD: Final = 70
 _BYTES_AN_ENCODED_WORD: Final = 45  # 60 characters of base64 and 12 of frame: under 75, RFC 2047
+_FRAME_OF_A_WORD: Final = 12
+_FEWEST_BYTES_A_WORD: Final = 12
 _MAX_ADDRESS_CHARACTERS: Final = 254
 _MAX_LOCAL_PART_CHARACTERS: Final = 64
 _MAX_QUOTED_NAME_CHARACTERS: Final = 200
@@ -55,7 +57,7 @@ def text_header(name: str, value: str) -> bytes:
         words = value.split(" ")
         if max(map(len, words)) <= _LONGEST_PLAIN_WORD:
             return _folded(name, words)
-    return _folded(name, _encoded_words(value))
+    return _folded(name, _encoded_words(name, value))
 
 
 def address_header(name: str, display_name: str | None, address: str) -> bytes:
@@ -70,7 +72,7 @@ def address_header(name: str, display_name: str | None, address: str) -> bytes:
         escaped = shown.replace("\\", "\\\\").replace('"', '\\"')
         words = [f'"{escaped}"']
     else:
-        words = _encoded_words(shown)
+        words = _encoded_words(name, shown)
     return _folded(name, [*words, f"<{address}>"])
 
 
@@ -146,18 +148,22 @@ def _folded(name: str, words: list[str]) -> bytes:
     return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
 
-def _encoded_words(value: str) -> list[str]:
-    """RFC 2047 words; none splits a character. A reader drops the space between two of them."""
+def _encoded_words(name: str, value: str) -> list[str]:
+    """RFC 2047 words; none splits a character, and the first one fits beside the header's name. A
+    reader drops the space between two of them."""
     whole = value.encode("utf-8", "replace")
-    if len(whole) <= _BYTES_AN_ENCODED_WORD:
+    beside_name = (_FOLD_AT - len(name) - 2 - _FRAME_OF_A_WORD) // 4 * 3
+    room = max(_FEWEST_BYTES_A_WORD, min(_BYTES_AN_ENCODED_WORD, beside_name))
+    if len(whole) <= room:
         return [_encoded_word(whole)]
     words: list[str] = []
     chunk = b""
     for character in value:
         encoded = character.encode("utf-8", "replace")
-        if len(chunk) + len(encoded) > _BYTES_AN_ENCODED_WORD:
+        if len(chunk) + len(encoded) > room:
             words.append(_encoded_word(chunk))
             chunk = b""
+            room = _BYTES_AN_ENCODED_WORD
         chunk += encoded
     return [*words, _encoded_word(chunk)]
 

@@ -83,12 +83,32 @@ class Supervisor:
         """End `run` soon; safe to call from a signal handler."""
         self._stopping.set()
 
+    def end_leftovers(self) -> None:
+        """End what an earlier supervisor of this folder left running when it was killed; before
+        `start`.
+        """
+        try:
+            listed = json.loads((self._folder / "processes.json").read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return
+        for entry in listed:
+            try:
+                process = psutil.Process(entry["pid"])
+                if process.create_time() != entry["born"]:
+                    continue  # the number was given to a stranger since
+                self._say(f"ending process {entry['pid']}, which an earlier `drip up` left behind")
+                process.terminate()
+                process.wait(STOP_SECONDS)
+            except psutil.NoSuchProcess:
+                continue
+            except psutil.TimeoutExpired:
+                process.kill()
+
     def start(self, *, timeout_seconds: float) -> bool:
         """Start all, each when the one before is ready; False when told to stop meanwhile. Raises
         DripError naming the program that does not come up.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._end_leftovers()
         for child in self._children:
             self._spawn(child)
             deadline = monotonic() + timeout_seconds
@@ -181,8 +201,6 @@ class Supervisor:
         for child in children:
             child.process = None
 
-    # --- what a killed supervisor left behind -----------------------------------------------------
-
     def _remember(self) -> None:
         listed = []
         for child in self._children:
@@ -196,24 +214,6 @@ class Supervisor:
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(listed), encoding="ascii")
         draft.replace(path)
-
-    def _end_leftovers(self) -> None:
-        try:
-            listed = json.loads((self._folder / "processes.json").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return
-        for entry in listed:
-            try:
-                process = psutil.Process(entry["pid"])
-                if process.create_time() != entry["born"]:
-                    continue  # the number was given to a stranger since
-                self._say(f"ending process {entry['pid']}, which an earlier `drip up` left behind")
-                process.terminate()
-                process.wait(STOP_SECONDS)
-            except psutil.NoSuchProcess:
-                continue
-            except psutil.TimeoutExpired:
-                process.kill()
 
 
 def _ended(status: int) -> str:

@@ -48,7 +48,6 @@ def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
     settings = invocation.settings
     with _alone(settings.home), _server(settings) as url:
         _migrate(invocation)
-        _refuse_taken(port)
         restarts = _supervise(settings, url, port, code_port or _free_port())
     return Answer({"restarts": restarts}, "stopped")
 
@@ -66,6 +65,8 @@ def _supervise(
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
+    supervisor.end_leftovers()
+    _refuse_taken(port)
     try:
         if supervisor.start(timeout_seconds=START_SECONDS):
             _say(f"the UI is at http://localhost:{port} (Ctrl-C stops everything)")

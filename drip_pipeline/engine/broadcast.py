@@ -195,6 +195,7 @@ class _Passage:
             permits = flow.take(connection, self._outlet, 1, self._work.moment)
             if not permits.granted:
                 self._lane.closed_until = permits.retry_at
+                self._lane.is_short_of_permits = permits.state == "closed"
                 return Delivered(), None
         claimed = broadcasts_db.claim(
             connection,

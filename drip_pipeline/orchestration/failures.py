@@ -82,8 +82,14 @@ def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) 
     return dg.Failure(
         description=f"{what} failed{where}: {cause}",
         metadata=metadata,
-        allow_retries=isinstance(error, _PASSING),
+        allow_retries=_may_pass(error),
     )
+
+
+def _may_pass(error: Exception) -> bool:
+    # "User request" is a person who cancelled the statement, or Dagster ending the run: to begin
+    # again at once would be against both.
+    return isinstance(error, _PASSING) and "user request" not in str(error)
 
 
 _PLACE: Final = ("campaign", "version", "node", "people")

@@ -12,6 +12,8 @@ SELECT e.enrollment_id, e.event_type, max(e.created_at) AS latest_at
 FROM campaign_events e
 WHERE e.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
   AND e.event_type = ANY(CAST(%(event_types)s AS text []))
+  -- A machine's open or a scanner's click is not the person's: it neither wakes nor decides.
+  AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 GROUP BY e.enrollment_id, e.event_type
 UNION ALL
 SELECT p.enrollment_id, x.event_type, max(x.occurred_at) AS latest_at

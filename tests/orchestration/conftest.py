@@ -14,15 +14,6 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.urls import dagster_url
 from tests.conftest import own_database
 
-# Dagster's own use of what its libraries are about to drop.
-DAGSTER_WARNINGS = ("ignore:The `__fields__` attribute is deprecated",)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Let Dagster's own warnings pass; ours are errors as everywhere."""
-    for line in DAGSTER_WARNINGS:
-        config.addinivalue_line("filterwarnings", line)
-
 
 @pytest.fixture
 def engine_database(

@@ -185,6 +185,7 @@ def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
         (Conflict("deadlock detected"), True),
         (DatabaseUnavailable("the server closed the connection"), True),
         (StatementCancelled("canceling statement due to statement timeout"), True),
+        (StatementCancelled("canceling statement due to user request"), False),
         (SchemaMismatch('relation "contacts" does not exist'), False),
         (DripError("a rule of the engine says no"), False),
         (KeyError("a defect"), False),

@@ -41,6 +41,7 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
+        self.supervisor.end_leftovers()
         assert self.supervisor.start(timeout_seconds=20)
         thread = threading.Thread(target=self.supervisor.run)
         thread.start()

@@ -106,4 +106,5 @@ def test_a_reader_of_our_own_reads_the_same(content: tuple[bytes, str]):
     assert raw.decode() == f"List-Unsubscribe: {headers['List-Unsubscribe']}"
     assert re.fullmatch(rf"<{re.escape(PUBLIC_URL)}/u/[A-Za-z0-9_-]+>", headers["List-Unsubscribe"])
     assert max(map(len, lines)) <= 998
-    assert all(len(line) <= 78 for line in lines if not line.startswith(b"List-Unsubscribe:"))
+    long = [line for line in lines if len(line) > 78]
+    assert [line[:17] for line in long] == [b"List-Unsubscribe:"]

@@ -87,7 +87,8 @@ def test_whoever_comes_later_passes_without_another_post(posting: Post, server: 
 
 
 def test_another_campaign_or_version_has_a_post_of_its_own(posting: Post, server: MastodonLike):
-    sender, _ = posting(server.answer)
+    # What Mastodon takes an hour would make the second post wait for half a minute.
+    sender, _ = posting(server.answer, per_hour=36_000)
     sender.people(one_step(a_post()), 2, name="One")
     sender.people(one_step(a_post()), 2, name="Two")
     sender.run()
