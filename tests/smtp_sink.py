@@ -5,6 +5,7 @@ thousand, where aiosmtpd would be what is measured.
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -121,3 +122,15 @@ def smtp_sink(*, delay_seconds: float = 0.0) -> Iterator[Sink]:
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+def main() -> None:
+    """Listen, say on which port, and go when standard input closes: a sink as a process."""
+    with smtp_sink() as sink:
+        sys.stdout.write(f"{sink.port}\n")
+        sys.stdout.flush()
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

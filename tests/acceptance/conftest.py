@@ -6,8 +6,7 @@ from tests.orchestration.conftest import (
     dagster_database,
     engine_database,
     instance,
-    pytest_configure,
 )
 from tests.unit.channels.conftest import http, smtp
 
-__all__ = ["dagster_database", "engine_database", "http", "instance", "pytest_configure", "smtp"]
+__all__ = ["dagster_database", "engine_database", "http", "instance", "smtp"]
