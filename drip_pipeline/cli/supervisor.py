@@ -19,6 +19,7 @@ import psutil
 
 from drip_pipeline.errors import DripError
 
+LIST_NAME: Final = "processes.json"
 LOOK_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 20.0
 LOG_BYTES: Final = 10_000_000
@@ -83,27 +84,6 @@ class Supervisor:
         """End `run` soon; safe to call from a signal handler."""
         self._stopping.set()
 
-    def end_leftovers(self) -> None:
-        """End what an earlier supervisor of this folder left running when it was killed; before
-        `start`.
-        """
-        try:
-            listed = json.loads((self._folder / "processes.json").read_text(encoding="ascii"))
-        except (OSError, ValueError):
-            return
-        for entry in listed:
-            try:
-                process = psutil.Process(entry["pid"])
-                if process.create_time() != entry["born"]:
-                    continue  # the number was given to a stranger since
-                self._say(f"ending process {entry['pid']}, which an earlier `drip up` left behind")
-                process.terminate()
-                process.wait(STOP_SECONDS)
-            except psutil.NoSuchProcess:
-                continue
-            except psutil.TimeoutExpired:
-                process.kill()
-
     def start(self, *, timeout_seconds: float) -> bool:
         """Start all, each when the one before is ready; False when told to stop meanwhile. Raises
         DripError naming the program that does not come up.
@@ -137,7 +117,7 @@ class Supervisor:
         """Stop them all, the last one first, and wait for them."""
         for child in reversed(self._children):
             self._end([child])
-        (self._folder / "processes.json").unlink(missing_ok=True)
+        (self._folder / LIST_NAME).unlink(missing_ok=True)
 
     # --- one child --------------------------------------------------------------------------------
 
@@ -210,10 +190,30 @@ class Supervisor:
                 except psutil.Error:
                     continue
                 listed.append({"pid": child.process.pid, "born": born})
-        path = self._folder / "processes.json"
+        path = self._folder / LIST_NAME
         draft = path.with_suffix(".new")
         draft.write_text(json.dumps(listed), encoding="ascii")
         draft.replace(path)
+
+
+def end_leftovers(folder: Path, say: Callable[[str], None]) -> None:
+    """End what an earlier supervisor of this folder left running when it was killed."""
+    try:
+        listed = json.loads((folder / LIST_NAME).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return
+    for entry in listed:
+        try:
+            process = psutil.Process(entry["pid"])
+            if process.create_time() != entry["born"]:
+                continue  # the number was given to a stranger since
+            say(f"ending process {entry['pid']}, which an earlier `drip up` left behind")
+            process.terminate()
+            process.wait(STOP_SECONDS)
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.TimeoutExpired:
+            process.kill()
 
 
 def _ended(status: int) -> str:

@@ -25,7 +25,7 @@ from drip_pipeline.cli.dagster_home import (
     dagster_home,
     write_workspace,
 )
-from drip_pipeline.cli.supervisor import Program, Supervisor
+from drip_pipeline.cli.supervisor import Program, Supervisor, end_leftovers
 from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import CHECKOUT, Settings
 
@@ -47,6 +47,8 @@ def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
     """Run the Dagster UI and everything behind it on this machine, until Ctrl-C."""
     settings = invocation.settings
     with _alone(settings.home), _server(settings) as url:
+        end_leftovers(settings.home / "logs", _say)
+        _refuse_taken(port)
         _migrate(invocation)
         restarts = _supervise(settings, url, port, code_port or _free_port())
     return Answer({"restarts": restarts}, "stopped")
@@ -65,8 +67,6 @@ def _supervise(
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: supervisor.stop())
-    supervisor.end_leftovers()
-    _refuse_taken(port)
     try:
         if supervisor.start(timeout_seconds=START_SECONDS):
             _say(f"the UI is at http://localhost:{port} (Ctrl-C stops everything)")

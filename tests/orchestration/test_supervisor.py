@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drip_pipeline.cli.supervisor import Program, Supervisor
+from drip_pipeline.cli.supervisor import Program, Supervisor, end_leftovers
 from drip_pipeline.errors import DripError
 
 SLEEPS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
@@ -41,7 +41,7 @@ class Bench:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        self.supervisor.end_leftovers()
+        end_leftovers(self.folder, self.said.append)
         assert self.supervisor.start(timeout_seconds=20)
         thread = threading.Thread(target=self.supervisor.run)
         thread.start()
