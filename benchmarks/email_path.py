@@ -159,9 +159,8 @@ def _fill(database: Database, mails: int) -> None:
         workspace, campaign = uuid4(), uuid4()
         connection.execute("INSERT INTO workspaces (id, name) VALUES (%s, 'Bench')", [workspace])
         connection.execute(
-            "INSERT INTO drip_campaigns"
-            " (id, workspace_id, name, status, published_version, version)"
-            " VALUES (%s, %s, 'Bench', 'active', 1, 1)",
+            "INSERT INTO drip_campaigns (id, workspace_id, name, status, published_version, "
+            "version) VALUES (%s, %s, 'Bench', 'active', 1, 1)",
             [campaign, workspace],
         )
         connection.execute(

@@ -48,7 +48,10 @@ def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
     settings = invocation.settings
     with _alone(settings.home), _server(settings) as url:
         end_leftovers(settings.home / "logs", _say)
-        _refuse_taken(port)
+        _refuse_taken(port, "--port")
+        if code_port is not None:
+            # gRPC shares a port with whoever has it already, and every second call goes astray.
+            _refuse_taken(code_port, "--code-port")
         _migrate(invocation)
         restarts = _supervise(settings, url, port, code_port or _free_port())
     return Answer({"restarts": restarts}, "stopped")
@@ -165,9 +168,9 @@ def _alone(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_taken(port: int) -> None:
+def _refuse_taken(port: int, option: str) -> None:
     if _listens(port):
-        raise NotAllowed(f"port {port} is taken", hint="Choose another one with --port.")
+        raise NotAllowed(f"port {port} is taken", hint=f"Choose another one with {option}.")
 
 
 def _free_port() -> int:

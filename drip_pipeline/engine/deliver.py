@@ -171,8 +171,7 @@ class _Dispatch:
         """Lease and mark a group, hand it over, settle it."""
         work = self._new_round()
         try:
-            with self._database.transaction() as connection:
-                done, messages = self._lease(connection, lane, work)
+            done, messages = surely(lambda: self._leased(lane, work))
             if not messages:
                 return done
             assert lane.outlet.channel is not None
@@ -181,6 +180,10 @@ class _Dispatch:
         except DripError as error:
             work.failed(error)
             raise
+
+    def _leased(self, lane: Lane, work: Round) -> tuple[Delivered, list[OutgoingMessage]]:
+        with self._database.transaction() as connection:
+            return self._lease(connection, lane, work)
 
     def _lease(
         self, connection: Connection, lane: Lane, work: Round

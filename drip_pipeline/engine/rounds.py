@@ -142,8 +142,8 @@ class Round:
 
 
 def surely(act: Callable[[], Result]) -> Result:
-    """Do what must not be lost, again if another transaction or a broken connection is in the way:
-    messages that went out and are not settled would be in doubt."""
+    """Do one transaction, again if another one or a broken connection is in the way: messages that
+    went out and are not settled would be in doubt."""
     for attempt in range(_SETTLING_TRIES - 1):
         try:
             return act()

@@ -65,8 +65,9 @@ def report_delivered(context: dg.OpExecutionContext, by_channel: Mapping[str, De
         )
     if done.faults:
         told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in done.faults.items())
+        count = len(done.faults)
         raise dg.Failure(
-            f"{len(done.faults)} ways out fail: {told}",
+            f"{'a way out fails' if count == 1 else f'{count} ways out fail'}: {told}",
             metadata={**figures, "what_to_do": "`drip doctor` shows what each way out lacks."},
             allow_retries=False,
         )

@@ -2,7 +2,7 @@
 
 -- name: work_beside_due
 -- What else a sensor looks at: how many people have something ahead of them (counted up to a limit), and how much only a
--- tick can put right: deliveries whose lease or grace time is over, people whose enrolment is no longer paused.
+-- tick can put right: deliveries and posts whose lease or grace time is over, people whose enrolment is no longer paused.
 SELECT
     (
         SELECT count(*)
@@ -21,6 +21,10 @@ SELECT
             SELECT
             FROM campaign_deliveries d
             WHERE d.status IN ('sending', 'unknown') AND d.leased_until <= CAST(%(now)s AS timestamptz)
+            UNION ALL
+            SELECT
+            FROM campaign_broadcasts b
+            WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz)
             LIMIT %(count_limit)s
         ) d
     ) AS in_doubt,

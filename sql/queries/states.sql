@@ -294,10 +294,25 @@ logged AS (
 SELECT count(*) FROM ended;
 
 -- name: archive_open_deliveries
--- What was still to be sent when a campaign is archived.
-UPDATE campaign_deliveries d
-SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz), error_code = 'campaign_archived'
-WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid) AND d.status = 'pending';
+-- What was still to be sent when a campaign is archived; each leaves an event, as everything that is not sent.
+WITH skipped AS (
+    UPDATE campaign_deliveries d
+    SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz), error_code = 'campaign_archived'
+    WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid) AND d.status = 'pending'
+    RETURNING
+        d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
+        d.variant_group, d.channel
+)
+
+INSERT INTO campaign_events (
+    campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+    workspace_id, campaign_version, variant_group, message_id
+)
+SELECT
+    k.campaign_id, k.enrollment_id, k.contact_id, 'message_skipped', 'system', k.step_id, k.node_id,
+    jsonb_build_object('reason', 'campaign_archived', 'channel', k.channel), CAST(%(now)s AS timestamptz),
+    k.workspace_id, k.campaign_version, k.variant_group, k.id
+FROM skipped k;
 
 -- name: requeue_failed_states
 -- Failed states back to due, with fresh retries; their enrolment counts as active again.

@@ -166,6 +166,23 @@ def test_a_batch_that_fails_in_every_run_holds_up_nobody_elses_messages(
     assert sent_and_distinct(ten_batches) == (healthy, healthy)
 
 
+def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
+    engine_database, instance, monkeypatch
+):
+    due_people(engine_database, 12)
+    with monkeypatch.context() as patch:
+        patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
+        failed = run_minute(instance)
+    description, metadata = failures(failed)["deliver_email"]
+    assert description.startswith("a way out fails: email: ")
+    assert "DRIP_SMTP_URL" in description
+    assert metadata["messages"] == 0
+    with executed_again(instance, failed.run_id) as again:
+        assert again.success
+        assert steps(again, "STEP_START") == ["deliver_email", "reconcile"]
+    assert sent_and_distinct(engine_database) == (12, 12)
+
+
 def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
     ten_batches, instance, monkeypatch
 ):

@@ -256,3 +256,15 @@ def test_webhooks_of_suppressed_people_are_not_called_and_others_go_on(
         "Welcome1@example.com",
         "Welcome3@example.com",
     ]
+
+
+def test_what_an_archived_campaign_had_still_to_send_is_told(mailing: tuple[Sender, Script]):
+    from drip_pipeline.engine.campaigns import archive
+
+    sender, script = mailing
+    queued(sender, 2)
+    archive(sender.database, "Welcome", now=NOW)
+    sender.run()
+    assert script.received == []
+    assert sender.deliveries() == {"skipped": 2}
+    assert sender.events()["message_skipped/campaign_archived"] == 2
