@@ -5,51 +5,51 @@ from __future__ import annotations
 
 import argparse
 import sys
+import traceback
 
-from benchmarks import aa_simulation, engine_against_sql, judging
 from benchmarks.report import Figure, table, write
-from benchmarks.server import benchmark_server, fresh_database
+from benchmarks.sections import SECTIONS, Options, named
+from benchmarks.server import benchmark_server
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 0 unless a simulation breaks its bound."""
+    """Run what was asked for; 1 when a section failed, after all the others."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under five minutes")
+    parser.add_argument("--only", choices=tuple(SECTIONS), action="append", help="some sections")
     parser.add_argument("--people", type=int, help="through the five-node drip")
-    parser.add_argument("--only", choices=("engine", "judging", "simulation"))
+    parser.add_argument("--repeats", type=int, help="of each measurement")
+    parser.add_argument("--states", type=int, help="up to so many for claims (10 million)")
+    parser.add_argument("--events", type=int, help="in the log that is aggregated (10 million)")
     chosen = parser.parse_args(arguments)
-    people = chosen.people or (20_000 if chosen.quick else 100_000)
     figures: list[Figure] = []
+    broken: list[str] = []
     with benchmark_server() as url:
-        if chosen.only in (None, "engine"):
-            repeats = 2 if chosen.quick else 5
-            figures += engine_against_sql.figures(url, people=people, repeats=repeats)
-        if chosen.only in (None, "judging"):
-            figures += _judging(url)
-    if figures:
-        print(table(figures), flush=True)
-        write(figures)
-    if chosen.only in (None, "simulation"):
-        return aa_simulation.main(["--runs", "200"] if chosen.quick else [])
-    return 0
-
-
-def _judging(url: str) -> list[Figure]:
-    with fresh_database(url) as database:
-        times = judging.measure(database)
-    return [
-        Figure(
-            name,
-            times.goal_seconds / seconds,
-            times.goal_seconds / seconds,
-            times.goal_seconds / seconds,
-            f"{times.tests:,} tests of 3 variants in {seconds:.2f} s of {times.goal_seconds:g} s",
+        options = Options(
+            server_url=url,
+            is_quick=chosen.quick,
+            people=chosen.people or (20_000 if chosen.quick else 100_000),
+            repeats=chosen.repeats or (2 if chosen.quick else 5),
+            states=chosen.states or (1_000_000 if chosen.quick else 10_000_000),
+            events=chosen.events or (300_000 if chosen.quick else 10_000_000),
         )
-        for name, seconds in (
-            ("judging_all_new", times.all_new_seconds),
-            ("judging_nothing_new", times.nothing_new_seconds),
-        )
-    ]
+        for name in chosen.only or SECTIONS:
+            options.say(f"{name} …")
+            try:
+                found = named(name)(options)
+            except Exception as error:  # noqa: BLE001 - the other sections' figures count, too
+                traceback.print_exc()
+                broken.append(f"{name}: {type(error).__name__}: {error}")
+                continue
+            if found:
+                print(table(found), flush=True)
+            figures += found
+            write(figures)
+    if len(chosen.only or SECTIONS) > 1:
+        print(f"\nall figures\n{table(figures)}", flush=True)
+    for line in broken:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

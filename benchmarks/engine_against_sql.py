@@ -7,6 +7,7 @@ from collections.abc import Callable
 from benchmarks.five_nodes import Ready, engine_rate, people_at_the_start
 from benchmarks.plain_loop import loop_rate
 from benchmarks.report import Figure, figure, in_turn
+from benchmarks.sections import Options
 from benchmarks.server import fresh_database
 from benchmarks.set_based_sql import COLLAPSED, ONE_STEP_A_WRITE, sql_rate
 
@@ -39,3 +40,8 @@ def figures(server_url: str, *, people: int, repeats: int) -> list[Figure]:
         figure("drip_vs_sql_collapsed", one, collapsed, "one process, instant nodes collapsed"),
         figure("drip_vs_loop", one, loop, "one transaction a person and step, plain psycopg"),
     ]
+
+
+def section(options: Options) -> list[Figure]:
+    """The section of `make bench`."""
+    return figures(options.server_url, people=options.people, repeats=options.repeats)
