@@ -18,6 +18,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.definition import load_definition
 from drip_pipeline.engine.publish import publish
+from drip_pipeline.settings import Settings
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -88,7 +89,9 @@ class Ready:
 def people_at_the_start(database: Database, people: int) -> Ready:
     """Publish the drip and put people at its trigger."""
     load_definition(DEFINITION)
-    report = publish(database, DEFINITION, now=NOW, channels=frozenset({"email"}))
+    report = publish(
+        database, DEFINITION, now=NOW, channels=frozenset({"email"}), settings=Settings()
+    )
     assert report.campaign_id is not None
     with database.transaction() as connection:
         connection.execute("SELECT ensure_event_partitions(%s)", [NOW])

@@ -60,6 +60,7 @@ def publish(
         text,
         now=now,
         channels=AVAILABLE_CHANNELS,
+        settings=invocation.settings,
         workspace=workspace,
         dry_run=dry_run,
     )

@@ -68,6 +68,7 @@ def play(
             (EXAMPLES / file).read_text(encoding="utf-8"),
             now=began_at,
             channels=AVAILABLE_CHANNELS,
+            settings=settings,
             workspace=WORKSPACE,
         )
         assert done.campaign_id is not None

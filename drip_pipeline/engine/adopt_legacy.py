@@ -17,6 +17,7 @@ from uuid import UUID
 from drip_pipeline.db import legacy as legacy_db
 from drip_pipeline.db import publish as publish_db
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.domain.compile import compile_graph
 from drip_pipeline.domain.definition import CampaignDefinition
 from drip_pipeline.domain.draft import take_apart
 from drip_pipeline.domain.graph import PORT_DEFAULT, NodeType
@@ -24,6 +25,7 @@ from drip_pipeline.domain.legacy import legacy_definition
 from drip_pipeline.domain.nodes import DurationWait
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
+from drip_pipeline.engine.channel_checks import unprepared_mails
 from drip_pipeline.engine.publish import publish_valid, write_definition
 from drip_pipeline.errors import DripError
 
@@ -94,6 +96,8 @@ def _adopt(
         )
         if problem.code not in TOLERATED
     ]
+    if not problems:
+        problems = unprepared_mails(compile_graph(definition, {}))
     if problems:
         connection.rollback()
         return None, problems

@@ -49,7 +49,7 @@ def channel_problems(
     what can never work is an error everywhere.
     """
     rows: dict[str, list[ChannelRow]] = {}
-    problems: list[Problem] = []
+    problems = unprepared_mails(graph)
     for node in graph.nodes.values():
         category = channel_of(node.config)
         if category is None:
@@ -58,6 +58,19 @@ def channel_problems(
             found = load_rows(connection, category, [workspace_id])
             rows[category] = found.get(workspace_id, [])
         problems += _StepCheck(node, category, rows[category], settings).problems()
+    return problems
+
+
+def unprepared_mails(graph: CampaignGraph) -> list[Problem]:
+    """Every mail that `prepared_graph` could not make ready."""
+    problems: list[Problem] = []
+    for node in graph.nodes.values():
+        if isinstance(node.config, EmailConfig):
+            try:
+                prepare_email(node.config)
+            except TemplateError as error:
+                told = f"the mail cannot be prepared: {error}. {error.hint}".strip()
+                problems.append(Problem(node.node_id, "email_unprepared", told))
     return problems
 
 
@@ -86,7 +99,7 @@ class _StepCheck:
                 yield self._problem("channel_misconfigured", str(error), self._not_set_up)
         step = self._node.config
         if isinstance(step, EmailConfig):
-            yield from self._email(step, row)
+            yield from self._email(row)
         elif isinstance(step, SmsAction):
             yield from self._sms(step, row)
         elif isinstance(step, WebhookAction):
@@ -94,12 +107,7 @@ class _StepCheck:
         elif isinstance(step, SocialAction):
             yield from self._social(step, row, config)
 
-    def _email(self, step: EmailConfig, row: object) -> Iterator[Problem]:
-        try:
-            prepare_email(step)
-        except TemplateError as error:
-            told = f"the mail cannot be prepared: {error}. {error.hint}".strip()
-            yield self._problem("email_unprepared", told)
+    def _email(self, row: object) -> Iterator[Problem]:
         if row is None and self._settings.smtp_url is None:
             told = "no way out for e-mail: DRIP_SMTP_URL is not set"
             yield self._problem("channel_missing", told, self._not_set_up)

@@ -1,8 +1,10 @@
 """Publishing: a definition becomes the version that newcomers enter, in one transaction under the
 campaign's row lock.
 
-Everything that is wrong is said at once, before anything is written. Publishing what is published
-already changes nothing. People who are inside an earlier version finish it.
+Everything that is wrong is said at once, before anything is written: with the file, and with each
+step and the channel that would carry it. The stored definition has the author's texts, the
+immutable graph the mails as they are sent. Publishing what is published already changes nothing.
+People who are inside an earlier version finish it.
 """
 
 from __future__ import annotations
@@ -19,10 +21,12 @@ from drip_pipeline.domain.compile import compile_graph, definition_hash, graph_h
 from drip_pipeline.domain.definition import CampaignDefinition, complete, load_definition
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
+from drip_pipeline.engine.channel_checks import channel_problems, prepared_graph
 from drip_pipeline.engine.split_tests import keep_tests
 from drip_pipeline.engine.step_rows import canvas_with_step_ids, step_rows
 from drip_pipeline.engine.workspaces import workspace_named
 from drip_pipeline.errors import CampaignAmbiguous, DefinitionInvalid
+from drip_pipeline.settings import Settings
 
 PublishStatus = Literal["published", "unchanged", "dry_run"]
 
@@ -47,6 +51,7 @@ def publish(
     *,
     now: datetime,
     channels: frozenset[str],
+    settings: Settings,
     workspace: str | None = None,
     campaign_id: UUID | None = None,
     dry_run: bool = False,
@@ -55,17 +60,20 @@ def publish(
 ) -> PublishReport:
     """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
 
-    `channels` are those that messages can be sent over; `campaign_id` publishes into that campaign,
-    whatever its name. Raises DefinitionInvalid with every problem at once.
+    `channels` are those that messages can be sent over, `settings` say how; `campaign_id` publishes
+    into that campaign, whatever its name. Raises DefinitionInvalid with every problem at once.
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:
         workspace_id = workspace_named(connection, workspace or definition.workspace)
-        problems = validate(
-            definition,
-            known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
-            available_channels=channels,
-        )
+        problems = [
+            *validate(
+                definition,
+                known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
+                available_channels=channels,
+            ),
+            *_channel_problems(connection, definition, settings, workspace_id),
+        ]
         if errors_in(problems):
             raise DefinitionInvalid(errors_in(problems), name=definition.name)
         report = publish_valid(
@@ -89,6 +97,18 @@ def publish(
                 report.warnings,
             )
     return report
+
+
+def _channel_problems(
+    connection: Connection, definition: CampaignDefinition, settings: Settings, workspace_id: UUID
+) -> list[Problem]:
+    """What stands between the steps and their channels; nothing for a definition that has no graph,
+    which the validation says in full."""
+    try:
+        graph = compile_graph(definition, {})
+    except DefinitionInvalid:
+        return []
+    return channel_problems(connection, graph, settings=settings, workspace_id=workspace_id)
 
 
 def publish_valid(
@@ -190,7 +210,7 @@ def _new_version(
     description: str | None,
     change_type: str,
 ) -> int:
-    graph = compile_graph(definition, step_ids)
+    graph = prepared_graph(compile_graph(definition, step_ids))
     version_id = publish_db.snapshot(
         connection, campaign_id, description=description, change_type=change_type, now=now
     )

@@ -193,6 +193,21 @@ def test_a_campaign_that_cannot_run_is_left_as_it_is_and_named(database: Databas
     assert left == (None,)
 
 
+def test_a_mail_that_cannot_be_made_ready_keeps_its_campaign_as_it_is_by_name(
+    database: Database,
+) -> None:
+    with database.transaction() as connection:
+        _, _, steps = a_legacy_campaign(connection)
+        connection.execute(
+            "UPDATE campaign_steps SET email_body_html = %s WHERE id = %s",
+            ["<p>{% if a %}<a {% endif %}>x", steps[1]],
+        )
+    report = adopt_legacy(database, now=NOW, channels=EMAIL)
+    assert report.adopted == []
+    (reasons,) = report.refused.values()
+    assert "the mail cannot be prepared" in reasons[0]
+
+
 def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
     empty_database: Database,
 ) -> None:
