@@ -20,6 +20,7 @@ from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_fail
 from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from sensors.alerts import alerts, failed_runs
 from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
 from sensors.due_work import due_work
@@ -50,7 +51,7 @@ def build_definitions() -> dg.Definitions:
             declare_winner,
         ],
         schedules=[hourly_laws, daily_reports],
-        sensors=[due_work, changed_tests, uncounted_days],
+        sensors=[alerts, failed_runs, due_work, changed_tests, uncounted_days],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.
         executor=dg.in_process_executor,

@@ -273,6 +273,44 @@ SETTINGS: tuple[Setting, ...] = (
         _words,
     ),
     Setting(
+        "DRIP_ALERT_TO",
+        "alert_to",
+        "none: alerts are not mailed",
+        "addresses, separated by commas",
+        "Who is told by e-mail of what needs a person: failed runs, a stuck backlog, messages in "
+        "doubt, open breakers, skewed tests, decisions. Needs DRIP_DELIVERY=send and "
+        "DRIP_SMTP_URL.",
+        _words,
+    ),
+    Setting(
+        "DRIP_ALERT_WEBHOOK",
+        "alert_webhook",
+        "none: alerts are not posted",
+        "URL",
+        'Where the same is posted as {"text": …}, as Slack, Mattermost and their likes take it. '
+        "Needs DRIP_DELIVERY=send.",
+        _secret_url("http", "https"),
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_ALERT_BACKLOG_MINUTES",
+        "alert_backlog_minutes",
+        "15",
+        "minutes",
+        "How long due people and messages may wait before the backlog counts as stuck.",
+        _whole_number(1, 10_080),
+    ),
+    Setting(
+        "DRIP_METRICS_TOKEN",
+        "metrics_token",
+        "none: /metrics is not served",
+        "text",
+        "Whoever reads the figures for Prometheus from /metrics of `drip receive` must send it: "
+        "Authorization: Bearer, and this.",
+        _secret,
+        is_secret=True,
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -301,6 +339,10 @@ class Settings:
     webhook_allow: tuple[str, ...] = ()
     report_cron: str = DAILY
     report_to: tuple[str, ...] = ()
+    alert_to: tuple[str, ...] = ()
+    alert_webhook: Secret | None = None
+    alert_backlog_minutes: int = 15
+    metrics_token: Secret | None = None
     log_level: str = "info"
 
     @classmethod

@@ -321,6 +321,36 @@ CREATE TABLE campaign_events_default PARTITION OF campaign_events DEFAULT;
 CREATE INDEX campaign_events_default_created_at_idx ON public.campaign_events_default USING brin (created_at);
 CREATE INDEX campaign_events_default_enrollment_id_idx ON public.campaign_events_default USING btree (enrollment_id);
 
+CREATE TABLE campaign_incident_notices (
+    incident_id uuid NOT NULL,
+    route text NOT NULL,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamp with time zone NOT NULL,
+    told_at timestamp with time zone,
+    last_error text,
+    CONSTRAINT campaign_incident_notices_pkey PRIMARY KEY (incident_id, route),
+    CONSTRAINT campaign_incident_notices_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES campaign_incidents(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_incident_notices_route_check CHECK ((route = ANY (ARRAY['mail'::text, 'webhook'::text])))
+);
+CREATE INDEX campaign_incident_notices_due ON public.campaign_incident_notices USING btree (next_attempt_at) WHERE (told_at IS NULL);
+
+CREATE TABLE campaign_incidents (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    incident_key text NOT NULL,
+    kind text NOT NULL,
+    workspace_id uuid,
+    sentence text NOT NULL,
+    what_to_do text NOT NULL,
+    details jsonb NOT NULL DEFAULT '{}'::jsonb,
+    opened_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    resolved_at timestamp with time zone,
+    CONSTRAINT campaign_incidents_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_incidents_check CHECK ((seen_at >= opened_at))
+);
+CREATE INDEX campaign_incidents_key ON public.campaign_incidents USING btree (incident_key, opened_at);
+CREATE UNIQUE INDEX campaign_incidents_open ON public.campaign_incidents USING btree (incident_key) WHERE (resolved_at IS NULL);
+
 CREATE TABLE campaign_message_outcomes (
     message_id uuid NOT NULL,
     workspace_id uuid NOT NULL,

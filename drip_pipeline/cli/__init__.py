@@ -12,6 +12,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.ab:ab",
         "A/B tests: results, judge, declare, clear, and evaluate (a calculator).",
     ),
+    "alerts": LazyCommand(
+        "drip_pipeline.cli.alerts:alerts",
+        "Incidents: what is open, a look now, a trial of the ways of telling.",
+    ),
     "campaign": LazyCommand(
         "drip_pipeline.cli.campaign:campaign",
         "Campaigns: publish, list, show, pause, resume, archive, export.",

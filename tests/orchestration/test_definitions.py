@@ -42,8 +42,9 @@ def shape(definitions: dg.Definitions) -> Iterator[str]:
         yield f"job {job.name} {' '.join(tags)}".rstrip()
         yield from (f"    {line}" for line in _steps(job))
     for sensor in sorted(definitions.sensors or (), key=lambda sensor: sensor.name):
+        starts = f"starts {sensor.job_name}" if sensor.targets else "starts nothing"
         yield (
-            f"sensor {sensor.name} starts {sensor.job_name}, every"
+            f"sensor {sensor.name} {starts}, every"
             f" {sensor.minimum_interval_seconds} s, {sensor.default_status.value}"
         )
     for schedule in definitions.schedules or ():

@@ -1,0 +1,192 @@
+-- Incidents: what is wrong at this moment, what of it is known, who is still to be told.
+
+-- name: oldest_due_work
+-- Per kind of work the campaign with the longest overdue person or message, and since when.
+SELECT o.work, o.campaign_id, o.campaign, o.workspace_id, o.due_at
+FROM (
+    SELECT DISTINCT ON (found.work) found.work, c.id AS campaign_id, c.name AS campaign, c.workspace_id, found.due_at
+    FROM drip_campaigns c
+    CROSS JOIN LATERAL (
+        (
+            SELECT 'people' AS work, s.next_execution_at AS due_at
+            FROM campaign_workflow_states s
+            WHERE s.campaign_id = c.id AND s.workflow_status IN ('running', 'waiting')
+                AND s.next_execution_at <= CAST(%(now)s AS timestamptz)
+            ORDER BY s.next_execution_at
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT 'messages' AS work, d.due_at
+            FROM campaign_deliveries d
+            WHERE d.campaign_id = c.id AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
+            ORDER BY d.due_at
+            LIMIT 1
+        )
+    ) found
+    WHERE c.status = 'active' AND c.published_version IS NOT NULL
+    ORDER BY found.work, found.due_at
+) o
+ORDER BY o.work;
+
+-- name: messages_in_doubt
+-- Messages whose fate nobody knows, per channel; posts for everybody count as social ones.
+SELECT d.channel, count(*) AS messages, min(d.created_at) AS oldest_at
+FROM (
+    SELECT d.channel, d.created_at FROM campaign_deliveries d WHERE d.status = 'unknown'
+    UNION ALL
+    SELECT 'social', b.created_at FROM campaign_broadcasts b WHERE b.status = 'unknown'
+) d
+GROUP BY d.channel
+ORDER BY d.channel;
+
+-- name: ways_out_in_trouble
+-- Ways out whose breaker is open or being probed, and those that said they are gone.
+SELECT f.outlet, f.channel, f.open_until, f.disabled_at, f.times_opened, f.last_error
+FROM channel_flow f
+WHERE f.open_until IS NOT NULL OR f.disabled_at IS NOT NULL
+ORDER BY f.outlet;
+
+-- name: tests_with_skewed_shares
+-- Running tests that are blocked since their variants got other shares of the people than they should have.
+SELECT t.id AS ab_test_id, t.workspace_id, c.name AS campaign, t.split_node_id AS split
+FROM campaign_ab_tests t
+JOIN drip_campaigns c ON c.id = t.campaign_id
+WHERE t.status = 'running' AND t.state = 'srm_blocked'
+ORDER BY c.name, t.split_node_id;
+
+-- name: decisions_since
+-- Decisions of A/B tests since a moment.
+SELECT
+    d.id AS decision_id, d.workspace_id, c.name AS campaign, d.split_node_id AS split, d.outcome, d.winner_variant,
+    d.decided_by, d.reason
+FROM campaign_ab_decisions d
+JOIN drip_campaigns c ON c.id = d.campaign_id
+WHERE d.decided_at > CAST(%(since)s AS timestamptz)
+ORDER BY d.decided_at, d.id;
+
+-- name: lock_incidents
+-- Watchers come one after the other: two that see the same trouble would both tell of it.
+SELECT pg_advisory_xact_lock(hashtext('drip incidents'));
+
+-- name: see_again
+-- Known and still there: its words as of now.
+UPDATE campaign_incidents i
+SET seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz)), sentence = n.sentence, details = CAST(n.details AS jsonb)
+FROM unnest(
+    CAST(%(keys)s AS text []), CAST(%(sentences)s AS text []), CAST(%(details)s AS text [])
+) AS n (incident_key, sentence, details)
+WHERE i.incident_key = n.incident_key AND i.resolved_at IS NULL;
+
+-- name: bring_back
+-- Trouble that is back soon after it was over is the same incident: nobody is told a second time.
+UPDATE campaign_incidents i
+SET resolved_at = NULL, seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz))
+WHERE i.id IN (
+    SELECT DISTINCT ON (p.incident_key) p.id
+    FROM campaign_incidents p
+    WHERE p.incident_key = ANY(CAST(%(keys)s AS text []))
+        AND p.resolved_at > CAST(%(since)s AS timestamptz)
+        AND NOT EXISTS (
+            SELECT FROM campaign_incidents o WHERE o.incident_key = p.incident_key AND o.resolved_at IS NULL
+        )
+    ORDER BY p.incident_key, p.opened_at DESC
+);
+
+-- name: open_incidents
+-- New trouble: what has no open incident, and for what happens once, no incident at all. A notice for each way of telling.
+WITH opened AS (
+    INSERT INTO campaign_incidents (
+        incident_key, kind, workspace_id, sentence, what_to_do, details, opened_at, seen_at, resolved_at
+    )
+    SELECT
+        n.incident_key, n.kind, n.workspace_id, n.sentence, n.what_to_do, CAST(n.details AS jsonb),
+        CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz),
+        CASE WHEN n.is_over THEN CAST(%(now)s AS timestamptz) END
+    FROM unnest(
+        CAST(%(keys)s AS text []), CAST(%(kinds)s AS text []), CAST(%(workspace_ids)s AS uuid []),
+        CAST(%(sentences)s AS text []), CAST(%(what_to_do)s AS text []), CAST(%(details)s AS text []),
+        CAST(%(over)s AS boolean [])
+    ) AS n (incident_key, kind, workspace_id, sentence, what_to_do, details, is_over)
+    WHERE NOT EXISTS (
+        SELECT FROM campaign_incidents i
+        WHERE i.incident_key = n.incident_key AND (n.is_over OR i.resolved_at IS NULL)
+    )
+    RETURNING id
+),
+
+noticed AS (
+    INSERT INTO campaign_incident_notices (incident_id, route, next_attempt_at)
+    SELECT o.id, r.route, CAST(%(now)s AS timestamptz)
+    FROM opened o
+    CROSS JOIN unnest(CAST(%(routes)s AS text [])) AS r (route)
+)
+
+SELECT count(*) FROM opened;
+
+-- name: resolve_unseen
+-- What was wrong and is no more.
+UPDATE campaign_incidents i
+SET resolved_at = CAST(%(now)s AS timestamptz)
+WHERE i.resolved_at IS NULL AND i.kind = ANY(CAST(%(kinds)s AS text []))
+    AND i.incident_key <> ALL(CAST(%(keys)s AS text []));
+
+-- name: resolve_incident
+-- One incident is over.
+UPDATE campaign_incidents i
+SET resolved_at = CAST(%(now)s AS timestamptz)
+WHERE i.resolved_at IS NULL AND i.incident_key = CAST(%(incident_key)s AS text);
+
+-- name: take_notices
+-- Notices that are due, moved on to their next try before this one is made: whoever dies with one loses nothing, and
+-- nobody else takes it meanwhile. After the last try it stays as it is, with its error.
+UPDATE campaign_incident_notices n
+SET attempts = n.attempts + 1,
+    next_attempt_at = CAST(%(now)s AS timestamptz) + least(60 * power(2, n.attempts), 3600) * interval '1 second'
+FROM campaign_incidents i
+WHERE i.id = n.incident_id
+    AND (n.incident_id, n.route) IN (
+        SELECT d.incident_id, d.route
+        FROM campaign_incident_notices d
+        WHERE d.told_at IS NULL AND d.next_attempt_at <= CAST(%(now)s AS timestamptz)
+            AND d.attempts < CAST(%(most_attempts)s AS integer) AND d.route = ANY(CAST(%(routes)s AS text []))
+        ORDER BY d.next_attempt_at
+        LIMIT CAST(%(row_limit)s AS integer)
+        FOR UPDATE SKIP LOCKED
+    )
+RETURNING i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.opened_at;
+
+-- name: settle_notice
+-- What became of telling somebody.
+UPDATE campaign_incident_notices n
+SET told_at = CASE WHEN CAST(%(error)s AS text) IS NULL THEN CAST(%(now)s AS timestamptz) END,
+    last_error = CAST(%(error)s AS text)
+WHERE n.incident_id = CAST(%(incident_id)s AS uuid) AND n.route = CAST(%(route)s AS text);
+
+-- name: list_incidents
+-- Incidents, open ones first, then the newest, with how they were told.
+SELECT
+    i.id AS incident_id, i.kind, i.sentence, i.what_to_do, i.details, i.opened_at, i.seen_at, i.resolved_at,
+    coalesce(
+        (
+            SELECT jsonb_agg(
+                jsonb_build_object(
+                    'route', n.route, 'told_at', n.told_at, 'attempts', n.attempts, 'last_error', n.last_error
+                ) ORDER BY n.route
+            )
+            FROM campaign_incident_notices n
+            WHERE n.incident_id = i.id
+        ),
+        '[]'
+    ) AS notices
+FROM campaign_incidents i
+WHERE CAST(%(is_all)s AS boolean) OR i.resolved_at IS NULL
+ORDER BY i.resolved_at IS NOT NULL, i.opened_at DESC
+LIMIT CAST(%(row_limit)s AS integer);
+
+-- name: open_incident_keys
+-- The keys of open incidents of a kind, and since when.
+SELECT i.incident_key, i.opened_at, i.seen_at
+FROM campaign_incidents i
+WHERE i.resolved_at IS NULL AND i.kind = CAST(%(kind)s AS text)
+ORDER BY i.incident_key;

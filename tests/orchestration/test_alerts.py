@@ -1,0 +1,103 @@
+"""Alerts through Dagster: a job that fails is told once, and is over when it succeeds again."""
+
+# No `from __future__ import annotations`: Dagster reads the types of an op's parameters.
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.orchestration.run_incidents import close_recovered
+from sensors.alerts import alerts, failed_runs
+from tests.http_servers import HttpScript, http_servers
+from tests.orchestration.running import value
+
+
+@pytest.fixture
+def chat(engine_database, monkeypatch):
+    with http_servers() as servers:
+        script = servers.start()
+        monkeypatch.setenv("DRIP_DELIVERY", "send")
+        monkeypatch.setenv("DRIP_ALERT_WEBHOOK", script.url)
+        yield script
+
+
+class Switch(dg.Config):
+    """Whether the job breaks."""
+
+    breaks: bool
+
+
+@dg.op
+def work(config: Switch) -> None:
+    if config.breaks:
+        raise dg.Failure("batch 2 of 10 failed: the relay refused ada@example.com")
+
+
+@dg.job
+def sometimes() -> None:
+    work()
+
+
+def ran(instance: dg.DagsterInstance, *, breaks: bool) -> dg.ExecuteInProcessResult:
+    return sometimes.execute_in_process(
+        run_config={"ops": {"work": {"config": {"breaks": breaks}}}},
+        instance=instance,
+        raise_on_error=False,
+    )
+
+
+def told(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
+    (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
+    with dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=failure,
+        resources={"engine": EngineResource()},
+    ) as context:
+        failed_runs(context.for_run_failure())
+
+
+def texts(chat: HttpScript) -> list[str]:
+    return [request.json["text"] for request in chat.requests]
+
+
+def test_a_job_that_keeps_failing_is_told_once_in_its_own_words(engine_database, instance, chat):
+    for _ in range(3):
+        told(instance, ran(instance, breaks=True))
+    (text,) = texts(chat)
+    assert "A run of sometimes failed: step work: batch 2 of 10 failed" in text
+    assert "re-execute from failure" in text
+    assert "ada@" not in text
+
+
+def test_it_is_over_when_the_job_succeeds_and_told_again_when_it_fails_later(
+    engine_database, instance, chat
+):
+    told(instance, ran(instance, breaks=True))
+    now = datetime.now(UTC)
+    assert close_recovered(instance, engine_database, now) == 0
+    ran(instance, breaks=False)
+    assert close_recovered(instance, engine_database, now) == 1
+    assert close_recovered(instance, engine_database, now) == 0
+    with engine_database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_incidents SET resolved_at = %s", [now - timedelta(hours=1)]
+        )
+    told(instance, ran(instance, breaks=True))
+    assert len(chat.requests) == 2
+
+
+def test_the_sensor_says_what_it_did(engine_database, instance, chat):
+    with engine_database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO channel_flow (outlet, channel, refilled_at, updated_at, open_until) "
+            "VALUES ('email', 'email', now(), now(), now())"
+        )
+    with dg.build_sensor_context(
+        instance=instance, resources={"engine": EngineResource()}
+    ) as context:
+        said = alerts.evaluate_tick(context).skip_message
+    assert said == "1 incidents new, 0 over; 1 notices told, 0 to be told again"
+    assert value(engine_database, "SELECT kind FROM campaign_incidents") == "breaker_open"
