@@ -12,10 +12,12 @@ from assets.ab_test_results import ab_test_results
 from assets.batch_ledger import batch_ledger
 from assets.daily_campaign_metrics import daily_campaign_metrics
 from assets.event_log import campaign_events
+from assets.landed_files import landed_files as landed_files_asset
 from assets.laws import checks
 from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
+from drip_pipeline.orchestration.landing_job import load_event_files
 from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
 from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
@@ -25,6 +27,7 @@ from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
 from sensors.due_work import due_work
 from sensors.hourly_laws import hourly_laws
+from sensors.landed_files import landed_files
 from sensors.uncounted_days import uncounted_days
 
 
@@ -32,6 +35,7 @@ def build_definitions() -> dg.Definitions:
     """Everything that the code location offers."""
     return dg.Definitions(
         assets=[
+            landed_files_asset,
             campaign_events,
             batch_ledger,
             message_outcomes,
@@ -43,6 +47,7 @@ def build_definitions() -> dg.Definitions:
         asset_checks=[*checks, *ab_checks],
         jobs=[
             run_due_workflows,
+            load_event_files,
             judge_tests,
             count_daily_metrics,
             check_laws,
@@ -51,7 +56,7 @@ def build_definitions() -> dg.Definitions:
             declare_winner,
         ],
         schedules=[hourly_laws, daily_reports],
-        sensors=[alerts, failed_runs, due_work, changed_tests, uncounted_days],
+        sensors=[alerts, failed_runs, due_work, landed_files, changed_tests, uncounted_days],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.
         executor=dg.in_process_executor,

@@ -286,6 +286,7 @@ class ImportFileError(DripError):
         super().__init__(f"{where}: {problem}", hint=hint)
         self.path = path
         self.line = line
+        self.problem = problem
 
 
 class DeliveryError(DripError):

@@ -173,6 +173,16 @@ SETTINGS: tuple[Setting, ...] = (
         _path,
     ),
     Setting(
+        "DRIP_LANDING",
+        "landing",
+        "landing in DRIP_HOME",
+        "folder",
+        "Files of events that are put here (NDJSON, gzipped or not, or Parquet) are loaded, each "
+        "once. A sub-folder names the provider whose event ids they have, as in ses/monday.ndjson. "
+        "Give a file that is still being written a name that ends in .part.",
+        _path,
+    ),
+    Setting(
         "DRIP_POSTGRES_BIN",
         "postgres_bin",
         "the packaged binaries, then a server found on this machine",
@@ -326,6 +336,7 @@ class Settings:
     """What the environment says, checked. Build it with `from_env`, or directly in tests."""
 
     home: Path = CHECKOUT / ".drip"
+    landing: Path | None = None
     database_url: Secret | None = None
     dagster_database_url: Secret | None = None
     postgres_bin: Path | None = None
@@ -358,6 +369,10 @@ class Settings:
             if value:
                 fields[setting.field] = setting.parse(setting.name, value)
         return cls(**fields)
+
+    def landing_folder(self) -> Path:
+        """DRIP_LANDING, else `landing` in DRIP_HOME."""
+        return self.landing or self.home / "landing"
 
     def signing_key(self) -> Secret:
         """DRIP_SECRET_KEY, else a key made once and kept in DRIP_HOME with mode 0600."""

@@ -651,6 +651,30 @@ CREATE TABLE ingested_event_keys (
     CONSTRAINT ingested_event_keys_pkey PRIMARY KEY (event_key)
 );
 
+CREATE TABLE landed_files (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    path text NOT NULL,
+    size_bytes bigint NOT NULL,
+    modified_ns bigint NOT NULL,
+    provider text NOT NULL,
+    outcome text NOT NULL,
+    error text,
+    lines bigint NOT NULL DEFAULT 0,
+    accepted bigint NOT NULL DEFAULT 0,
+    duplicates bigint NOT NULL DEFAULT 0,
+    rejected jsonb NOT NULL DEFAULT '{}'::jsonb,
+    woken bigint NOT NULL DEFAULT 0,
+    ended bigint NOT NULL DEFAULT 0,
+    suppressed bigint NOT NULL DEFAULT 0,
+    duration_ms bigint NOT NULL DEFAULT 0,
+    run_id text,
+    loaded_at timestamp with time zone NOT NULL,
+    CONSTRAINT landed_files_pkey PRIMARY KEY (id),
+    CONSTRAINT landed_files_check CHECK (((error IS NULL) = (outcome = 'loaded'::text))),
+    CONSTRAINT landed_files_outcome_check CHECK ((outcome = ANY (ARRAY['loaded'::text, 'unreadable'::text, 'failed'::text])))
+);
+CREATE UNIQUE INDEX landed_files_identity ON public.landed_files USING btree (path, size_bytes, modified_ns);
+
 CREATE TABLE recorded_messages (
     id bigint NOT NULL DEFAULT IDENTITY,
     delivery_id uuid NOT NULL,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from time import sleep
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,6 +15,10 @@ from drip_pipeline.cli.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.ingest import IngestReport
+    from drip_pipeline.engine.landing import FileLoaded
+
+SECONDS_BETWEEN_LOOKS: Final = 1.0
+"""A file of a folder that changes between two looks is still being written, and left."""
 
 
 @click.group(help="Events: take in what providers report.")
@@ -38,7 +44,14 @@ def ingest(
 
     The same event counts once, however often it comes. People who wait for what happened go on;
     lines that cannot be taken are kept in rejected_events with their reasons.
+
+    FILE may be a folder: what was not loaded yet is, as from the landing folder (DRIP_LANDING),
+    with its sub-folders as providers.
     """
+    if file.is_dir():
+        if provider is not None:
+            raise click.UsageError("In a folder, sub-folders name the providers.")
+        return _ingest_folder(invocation, file, workspace, now)
     from drip_pipeline.engine.ingest import DEFAULT_PROVIDER, ingest_file
 
     with Progress() as progress:
@@ -51,6 +64,45 @@ def ingest(
             progress=progress,
         )
     return Answer(report, _told(report))
+
+
+def _ingest_folder(
+    invocation: Invocation, folder: Path, workspace: str | None, now: datetime
+) -> Answer:
+    from drip_pipeline.engine.landing import load_files, look, not_loaded, steady
+
+    database = invocation.database
+    seen = {file.path: file.identity for file in not_loaded(database, look(folder))}
+    if seen:
+        sleep(SECONDS_BETWEEN_LOOKS)
+    wanted = {file.path: file.identity for file in steady(look(folder), seen)}
+    with Progress() as progress:
+        done = list(
+            load_files(database, folder, wanted, now=now, workspace=workspace, progress=progress)
+        )
+    is_whole = all(file.outcome == "loaded" for file in done)
+    return Answer(done, _files_told(done, len(seen) - len(done)), exit_code=0 if is_whole else 1)
+
+
+def _files_told(files: Sequence[FileLoaded], left: int) -> str:
+    lines = [
+        f"{file.path}: {file.lines:,} lines, {file.accepted:,} new events,"
+        f" {file.duplicates:,} known already, {sum(file.rejected.values()):,} set aside"
+        + (f"; {file.outcome}: {file.error}" if file.error else "")
+        for file in files
+    ]
+    if left:
+        lines.append(f"{left:,} files are still being written: try again")
+    return "\n".join(lines) or "no file that is not loaded"
+
+
+@command(events)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+def files(invocation: Invocation, limit: int) -> Answer:
+    """List the files loaded from the landing folder, latest first, with what came of each."""
+    from drip_pipeline.engine.landing import recent_files
+
+    return Answer(recent_files(invocation.database, limit))
 
 
 def _told(report: IngestReport) -> str:

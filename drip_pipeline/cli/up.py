@@ -52,6 +52,7 @@ def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
         if code_port is not None:
             # gRPC shares a port with whoever has it already, and every second call goes astray.
             _refuse_taken(code_port, "--code-port")
+        settings.landing_folder().mkdir(parents=True, exist_ok=True)
         _migrate(invocation)
         restarts = _supervise(settings, url, port, code_port or _free_port())
     return Answer({"restarts": restarts}, "stopped")

@@ -128,5 +128,11 @@ def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str
     return found[0].dagster_run.run_id if found else None
 
 
+def last_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
+    """The id of the latest run with these tags, whatever became of it."""
+    found = instance.get_run_records(dg.RunsFilter(tags=dict(tags)), limit=1)
+    return found[0].dagster_run.run_id if found else None
+
+
 def _counted(count: int) -> str:
     return f"{count:,}+" if count >= COUNTED_AT_MOST else f"{count:,}"

@@ -64,3 +64,25 @@ def test_a_missing_file_is_a_sentence(drip):
     told = drip("events", "ingest", "missing.ndjson")
     assert told.exit_code == 1
     assert "missing.ndjson" in told.stderr
+
+
+def test_a_folder_is_loaded_file_by_file_each_once(drip, events_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("drip_pipeline.cli.events.SECONDS_BETWEEN_LOOKS", 0.0)
+    folder = tmp_path / "landing"
+    (folder / "ses").mkdir(parents=True)
+    events_file.rename(folder / "ses" / "monday.ndjson")
+    (folder / "half.ndjson.part").write_text("{", encoding="utf-8")
+    (told,) = answered(drip("events", "ingest", folder, "--now", NOW, "--json"))
+    assert (told["path"], told["provider"], told["accepted"]) == ("ses/monday.ndjson", "ses", 1)
+    assert "no file that is not loaded" in drip("events", "ingest", folder).stdout
+    (listed,) = answered(drip("events", "files", "--json"))
+    assert (listed["path"], listed["outcome"], listed["lines"]) == (
+        "ses/monday.ndjson",
+        "loaded",
+        3,
+    )
+    (folder / "bad.parquet").write_bytes(b"PAR1 and nothing else")
+    bad = drip("events", "ingest", folder, "--now", NOW)
+    assert bad.exit_code == 1
+    assert "bad.parquet" in bad.stdout
+    assert drip("events", "ingest", folder, "--provider", "x").exit_code == 2

@@ -1,0 +1,120 @@
+"""The landing folder through Dagster: the sensor's looks, its job, what a run says of itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.landing_job import load_event_files
+from drip_pipeline.orchestration.landing_report import MOST_FILES
+from sensors.landed_files import landed_files
+from tests.engine.incoming import LATER, mailed
+from tests.engine.test_landing import put
+from tests.orchestration.running import failures, value
+from tests.orchestration.test_sensors import tick
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The landing folder of the test's settings."""
+    made = tmp_path / "landing"
+    made.mkdir()
+    return made
+
+
+def two_ticks(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
+    _, _, cursor = tick(landed_files, instance)
+    return tick(landed_files, instance, cursor)[0]
+
+
+def run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+    job = build_definitions().resolve_job_def("load_event_files")
+    config = {**request.run_config, "resources": {"clock": {"config": {"now": str(LATER)}}}}
+    return job.execute_in_process(
+        run_config=config, instance=instance, tags=request.tags, raise_on_error=False
+    )
+
+
+def an_open(number: int, message_id: object) -> dict[str, object]:
+    return {
+        "event_id": number,
+        "event_type": "email_opened",
+        "occurred_at": LATER.isoformat(),
+        "message_id": str(message_id),
+    }
+
+
+def test_a_file_is_loaded_when_two_looks_found_it_the_same(engine_database, instance, folder):
+    _, [sent] = mailed(engine_database)
+    path = put(folder, "ses/a.ndjson", an_open(1, sent.message_id), {"event_type": "x"})
+    requests, told, cursor = tick(landed_files, instance)
+    assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
+    with path.open("ab") as file:
+        file.write(b"\n")
+    requests, told, cursor = tick(landed_files, instance, cursor)
+    assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
+    ((request,), _, cursor) = tick(landed_files, instance, cursor)
+    # The same look again asks for the same run, which Dagster starts once.
+    assert tick(landed_files, instance, cursor)[0][0].run_key == request.run_key
+    result = run(instance, request)
+    assert result.success
+    assert value(engine_database, "SELECT open_count FROM campaign_message_outcomes") == 1
+    # Even with its cursor lost the sensor finds nothing to do.
+    for lost in (cursor, None):
+        requests, told, _ = tick(landed_files, instance, lost)
+        assert (requests, told) == ([], "no file in the landing folder that is not loaded")
+
+
+def test_the_run_reports_files_and_events_as_materialised(engine_database, instance, folder):
+    _, [sent] = mailed(engine_database)
+    put(folder, "ses/a.ndjson", an_open(1, sent.message_id), an_open(1, sent.message_id), {})
+    result = run(instance, two_ticks(instance)[0])
+    events = {
+        event.asset_key.to_user_string(): event.materialization.metadata
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+    files = {label: entry.value for label, entry in events["landed_files"].items()}
+    assert [files[name] for name in ("files", "lines", "events", "duplicates")] == [1, 3, 1, 1]
+    assert "event_type is missing" in str(files["set_aside"])
+    assert "ses/a.ndjson" in str(files["preview"])
+    assert events["campaign_events"]["events"].value == 1
+
+
+def test_a_run_names_the_file_that_cannot_be_read_and_loads_the_others(
+    engine_database, instance, folder
+):
+    _, [sent] = mailed(engine_database)
+    (folder / "bad.parquet").write_bytes(b"PAR1 and nothing else")
+    os.utime(folder / "bad.parquet", ns=(1, 1))
+    put(folder, "good.ndjson", an_open(1, sent.message_id))
+    result = run(instance, two_ticks(instance)[0])
+    ((description, metadata),) = failures(result).values()
+    assert description.startswith("1 of 2 files could not be read to their end: bad.parquet: ")
+    assert metadata["events"] == 1
+    assert two_ticks(instance) == []
+
+
+def test_while_a_run_is_at_work_the_sensor_waits(engine_database, instance, folder):
+    put(folder, "a.ndjson", {"a": 1})
+    under_way = instance.create_run_for_job(
+        load_event_files,
+        run_config={"ops": {"load_landed_files": {"config": {"files": {"a.ndjson": "1:1"}}}}},
+        tags={"drip/kind": "landing"},
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    _, _, cursor = tick(landed_files, instance)
+    requests, told, _ = tick(landed_files, instance, cursor)
+    assert requests == []
+    assert told.endswith(f"run {under_way.run_id[:8]} is still at work")
+
+
+def test_a_run_takes_no_more_files_than_it_may(engine_database, instance, folder):
+    for number in range(MOST_FILES + 5):
+        put(folder, f"{number}.ndjson", {"a": 1})
+    ((request,)) = two_ticks(instance)
+    assert len(request.run_config["ops"]["load_landed_files"]["config"]["files"]) == MOST_FILES
