@@ -22,7 +22,8 @@ from drip_pipeline.orchestration.resources import EngineResource
     group_name=METRICS,
     description="Sent, delivered, opened and clicked (unique and total, machines apart), replied, "
     "converted with value, unsubscribed, complained, bounced, failed, and skipped by reason. A "
-    "partition is a day of sending (UTC); it is replaced as a whole. Any range is one run.",
+    "partition is a day of sending, in each workspace's own time zone; it is replaced as a whole. "
+    "Any range is one run.",
     owners=OWNERS,
     kinds={"postgres"},
     retry_policy=RETRY_POLICY,

@@ -18,7 +18,7 @@ from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
 
 
 class OutcomesConfig(dg.Config):
-    """Which messages to compare, by their day of sending (UTC)."""
+    """Which messages to compare, by their day of sending (of their workspace)."""
 
     first_day: str | None = Field(
         default=None, description="As in 2026-03-02. Empty: six days before the last."

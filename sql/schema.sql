@@ -729,8 +729,11 @@ CREATE TABLE workspaces (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     org_id uuid,
     name text NOT NULL,
-    CONSTRAINT workspaces_pkey PRIMARY KEY (id)
+    time_zone text NOT NULL DEFAULT 'UTC'::text,
+    CONSTRAINT workspaces_pkey PRIMARY KEY (id),
+    CONSTRAINT workspaces_time_zone_check CHECK ((('2000-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE time_zone) IS NOT NULL))
 );
+CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.workspaces FOR EACH ROW WHEN ((new.time_zone IS DISTINCT FROM old.time_zone)) EXECUTE FUNCTION mark_days_of_moved_workspace();
 
 -- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
 -- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text) LANGUAGE sql
@@ -750,7 +753,9 @@ CREATE TABLE workspaces (
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
 -- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
+-- mark_days_of_moved_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- mark_stale_metric_days() RETURNS trigger LANGUAGE plpgsql
 -- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE
+-- workspace_day_bounds(p_first date, p_last date) RETURNS TABLE(day_start timestamp with time zone, day_end timestamp with time zone) LANGUAGE sql STABLE

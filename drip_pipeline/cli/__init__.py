@@ -59,6 +59,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.suppressions:suppressions",
         "Who must not be written to: import a list.",
     ),
+    "workspace": LazyCommand(
+        "drip_pipeline.cli.workspace:workspace", "Workspaces: list them, set their time zone."
+    ),
     "up": LazyCommand(
         "drip_pipeline.cli.up:up", "The Dagster UI and everything behind it, on this machine."
     ),

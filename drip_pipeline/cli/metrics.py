@@ -29,7 +29,7 @@ def _day(context: click.Context, parameter: click.Parameter, given: str | None) 
         ) from None
 
 
-@click.group(help="Figures of messages by day of sending (UTC).")
+@click.group(help="Figures of messages by day of sending (of the workspace's zone).")
 def metrics() -> None:
     """Commands of daily figures."""
 

@@ -68,7 +68,7 @@ def rows_of_experiments(connection: Connection) -> dict[str, int]:
 
 
 def outcomes_between(connection: Connection, first: date, last: date) -> list[dict[str, Any]]:
-    """Messages sent from the first to the last day (of UTC), and what became of them, per
-    channel.
+    """Messages sent from the first to the last day (of their workspace's time zone), and what
+    became of them, per channel.
     """
     return queries.rows(connection, "outcomes_between", first=first, last=last)

@@ -1,11 +1,11 @@
-"""Daily figures: counting a day anew, which days need it, and reading them. A day is one of UTC,
-since the base tables know no time zone of a workspace.
+"""Daily figures: counting a day anew, which days need it, and reading them. A day is one of each
+workspace's own time zone: what is counted for it are calendar days that do not all begin at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -49,6 +49,12 @@ def first_sending_day(connection: Connection) -> date | None:
     return found
 
 
+def latest_date(connection: Connection, now: datetime) -> date:
+    """The date where the day began first: in the easternmost time zone of any workspace."""
+    found: date | None = queries.scalar(connection, "latest_date", now=now)
+    return found or now.astimezone(UTC).date()
+
+
 def show(connection: Connection, campaign_ids: Sequence[UUID]) -> tuple[int, int]:
     """Write the totals where applications read them; (campaigns, steps) that changed."""
     ids = list(campaign_ids)
@@ -81,6 +87,6 @@ def figures(
     )
 
 
-def rebuild_outcomes(connection: Connection, *, sent_from: datetime, sent_to: datetime) -> int:
-    """Put outcomes right where they differ from the log; how many."""
-    return queries.run(connection, "rebuild_outcomes", sent_from=sent_from, sent_to=sent_to)
+def rebuild_outcomes(connection: Connection, day: date) -> int:
+    """Put outcomes of a day's messages right where they differ from the log; how many."""
+    return queries.run(connection, "rebuild_outcomes", day=day)

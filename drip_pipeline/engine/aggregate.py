@@ -1,13 +1,13 @@
-"""Daily figures of messages, by day of sending (of UTC): counted a day at a time, always whole,
-from outcomes and log. So a backfill, the refresh after late events and the count of every minute
-cannot differ, and repeating one changes nothing.
+"""Daily figures of messages, by day of sending in the workspace's time zone: counted a day at a
+time, always whole, from outcomes and log. So a backfill, the refresh after late events and the
+count of every minute cannot differ, and repeating one changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from time import perf_counter
 from typing import Any, Final, Literal
@@ -67,10 +67,11 @@ def aggregate_days(
 
 def days_to_refresh(database: Database, *, now: datetime) -> list[date]:
     """The days that have to be counted: those that late events marked, and all from the day before
-    the last one counted until today, since messages may have gone out then after it was counted.
+    the last one counted until today (where it began first), since messages may have gone out then
+    after it was counted.
     """
-    today = now.astimezone(UTC).date()
     with database.transaction(is_read_only=True) as connection:
+        today = metrics_db.latest_date(connection, now)
         marked = metrics_db.marked_days(connection)
         last = metrics_db.last_counted_day(connection, today)
         first = (

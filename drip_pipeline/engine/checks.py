@@ -104,7 +104,7 @@ def _outcomes_are_metrics(connection: Connection, scope: _Scope) -> list[dict[st
     return checks_db.outcomes_are_metrics(
         connection,
         days_left_out=[*scope.days_left_out, *metrics_db.marked_days(connection)],
-        last_day=scope.now.astimezone(UTC).date(),
+        last_day=metrics_db.latest_date(connection, scope.now),
         sample=SAMPLE,
     )
 

@@ -5,7 +5,7 @@ date (`ingest.py`); whether they agree, `checks.py` tells.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 
 from drip_pipeline.db import events as events_db
 from drip_pipeline.db import metrics as metrics_db
@@ -13,17 +13,14 @@ from drip_pipeline.db.connection import Database
 
 
 def rebuild_outcomes(database: Database, days: Iterable[date]) -> int:
-    """Put the outcomes of messages sent on these days (of UTC) right where they differ from the
-    log; how many differed. Their days are marked to be counted anew. Messages whose sending has
-    been archived out of the log keep what they have.
+    """Put the outcomes of messages sent on these days (of their workspace's time zone) right where
+    they differ from the log; how many differed. Their days are marked to be counted anew. Messages
+    whose sending has been archived out of the log keep what they have.
     """
     corrected = 0
     for day in sorted(set(days)):
-        start = datetime.combine(day, time(), UTC)
         with database.transaction() as connection:
             # Otherwise events that are being taken in would be overwritten by what was before them.
             events_db.lock(connection, range(events_db.LANES))
-            corrected += metrics_db.rebuild_outcomes(
-                connection, sent_from=start, sent_to=start + timedelta(days=1)
-            )
+            corrected += metrics_db.rebuild_outcomes(connection, day)
     return corrected

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 import dagster as dg
@@ -113,8 +113,8 @@ def stretches_to_count(database: Database, now: datetime) -> list[tuple[date, da
     """The days whose figures may have changed, as stretches without gaps; none while nothing became
     of any message since they were counted.
     """
-    today = now.astimezone(UTC).date()
     with database.transaction(is_read_only=True) as connection:
+        today = metrics_db.latest_date(connection, now)
         marked = metrics_db.marked_days(connection)
     if not stretches(marked, today):
         return []

@@ -1,4 +1,6 @@
-"""Partitions: days of UTC, by the time of sending. One run may cover any range of them."""
+"""Partitions: calendar days of sending; a partition holds that day of every workspace, each on the
+clock of its own time zone. One run may cover any range of them.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ FIRST_DAY: Final = "2026-01-01"
 # minor release.
 warnings.filterwarnings("ignore", message=".*`backfill_policy`", category=dg.BetaWarning)
 
-# end_offset: today has a partition from its first minute on.
-days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=1)
+# end_offset: a day has its partition from its first minute on, also where it begins before UTC's.
+days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=2)
 ONE_RUN: Final = dg.BackfillPolicy.single_run()
 
 RANGE_START_TAG: Final = "dagster/asset_partition_range_start"

@@ -44,7 +44,7 @@ LIMIT CAST(%(sample)s AS integer);
 -- Days and places where the daily figures are not the sums of the outcomes. Days that are to be counted anew are left out.
 WITH sums AS (
     SELECT
-        CAST(o.sent_at AT TIME ZONE 'UTC' AS date) AS metric_date, o.campaign_id, o.campaign_version, o.node_id,
+        CAST(o.sent_at AT TIME ZONE w.time_zone AS date) AS metric_date, o.campaign_id, o.campaign_version, o.node_id,
         o.channel, coalesce(o.variant_group, '') AS variant_group,
         count(*) AS sent, count(o.delivered_at) AS delivered, count(o.first_opened_at) AS opened,
         sum(o.open_count) AS opens_total, count(o.first_machine_opened_at) AS machine_opened,
@@ -53,6 +53,7 @@ WITH sums AS (
         count(o.first_converted_at) AS converted, sum(o.conversion_value) AS conversion_value,
         count(o.unsubscribed_at) AS unsubscribed, count(o.complained_at) AS complained, count(o.bounced_at) AS bounced
     FROM campaign_message_outcomes o
+    JOIN workspaces w ON w.id = o.workspace_id
     GROUP BY 1, 2, 3, 4, 5, 6
 ),
 

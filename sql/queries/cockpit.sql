@@ -115,13 +115,15 @@ SELECT
     (SELECT count(*) FROM campaign_ab_tests WHERE status = 'running') AS running;
 
 -- name: outcomes_between
--- Messages sent on some days (of UTC), and what became of them, per channel.
+-- Messages sent on some days (of their workspace's time zone), and what became of them, per channel.
 SELECT
     o.channel, count(*) AS messages, count(o.delivered_at) AS delivered, count(o.first_opened_at) AS opened,
     count(o.first_clicked_at) AS clicked, count(o.first_replied_at) AS replied, count(o.first_converted_at) AS converted,
     count(o.unsubscribed_at) AS unsubscribed, count(o.bounced_at) AS bounced
-FROM campaign_message_outcomes o
-WHERE o.sent_at >= CAST(%(first)s AS date)::timestamp AT TIME ZONE 'UTC'
-    AND o.sent_at < (CAST(%(last)s AS date) + 1)::timestamp AT TIME ZONE 'UTC'
+FROM workspace_day_bounds(CAST(%(first)s AS date), CAST(%(last)s AS date)) b
+JOIN campaign_message_outcomes o ON o.sent_at >= b.day_start AND o.sent_at < b.day_end
+JOIN workspaces w ON w.id = o.workspace_id
+WHERE CAST(o.sent_at AT TIME ZONE w.time_zone AS date)
+    BETWEEN CAST(%(first)s AS date) AND CAST(%(last)s AS date)
 GROUP BY o.channel
 ORDER BY o.channel;

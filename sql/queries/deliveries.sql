@@ -287,6 +287,14 @@ logged AS (
         ),
         CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
     FROM settled t
+),
+
+-- The figures of the day count what was held back or failed, too.
+marked AS (
+    INSERT INTO stale_metric_days (workspace_id, metric_date)
+    SELECT w.id, CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)
+    FROM workspaces w
+    WHERE w.id IN (SELECT t.workspace_id FROM settled t)
 )
 
 SELECT id FROM settled;

@@ -17,11 +17,10 @@ SELECT DISTINCT c.campaign_id FROM cleared c;
 
 -- name: count_metric_day
 -- A day's figures: sums of the outcomes of messages sent that day, and what the log says of messages that did not go out
--- that day (held back, by reason; failed). The day is one of UTC.
-WITH bounds AS (
-    SELECT
-        CAST(%(day)s AS date)::timestamp AT TIME ZONE 'UTC' AS day_start,
-        (CAST(%(day)s AS date) + 1)::timestamp AT TIME ZONE 'UTC' AS day_end
+-- that day (held back, by reason; failed). The day is one of each workspace's own time zone. The bounds are asked for as
+-- values: joined, the planner knew nothing of them and read all outcomes.
+WITH bounds AS MATERIALIZED (
+    SELECT b.day_start, b.day_end FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
 ),
 
 sent AS (
@@ -44,8 +43,10 @@ sent AS (
         count(o.complained_at) AS complained,
         count(o.bounced_at) AS bounced,
         count(o.failed_at) AS failed
-    FROM bounds b
-    JOIN campaign_message_outcomes o ON o.sent_at >= b.day_start AND o.sent_at < b.day_end
+    FROM campaign_message_outcomes o
+    JOIN workspaces w ON w.id = o.workspace_id
+    WHERE o.sent_at >= (SELECT b.day_start FROM bounds b) AND o.sent_at < (SELECT b.day_end FROM bounds b)
+      AND CAST(o.sent_at AT TIME ZONE w.time_zone AS date) = CAST(%(day)s AS date)
     GROUP BY o.workspace_id, o.campaign_id, o.campaign_version, o.node_id, o.channel, coalesce(o.variant_group, '')
 ),
 
@@ -56,13 +57,15 @@ held AS (
         coalesce(e.variant_group, '') AS variant_group,
         CASE e.event_type WHEN 'message_skipped' THEN coalesce(e.event_data ->> 'reason', 'unknown') END AS reason,
         count(DISTINCT coalesce(e.message_id, e.id)) AS messages
-    FROM bounds b
-    JOIN campaign_events e ON e.created_at >= b.day_start AND e.created_at < b.day_end
-    WHERE e.event_source = 'system'
+    FROM campaign_events e
+    JOIN workspaces w ON w.id = e.workspace_id
+    WHERE e.created_at >= (SELECT b.day_start FROM bounds b) AND e.created_at < (SELECT b.day_end FROM bounds b)
+      AND CAST(e.created_at AT TIME ZONE w.time_zone AS date) = CAST(%(day)s AS date)
+      AND e.event_source = 'system'
       AND e.event_type = ANY(
           ARRAY['message_skipped', 'email_failed', 'email_bounced', 'sms_failed', 'social_failed', 'webhook_failed']
       )
-      AND e.workspace_id IS NOT NULL AND e.campaign_id IS NOT NULL AND e.campaign_version IS NOT NULL
+      AND e.campaign_id IS NOT NULL AND e.campaign_version IS NOT NULL
     GROUP BY
         e.workspace_id, e.campaign_id, e.campaign_version, coalesce(e.node_id, ''), channel,
         coalesce(e.variant_group, ''), reason
@@ -111,8 +114,14 @@ WHERE m.metric_date <= CAST(%(day)s AS date);
 
 -- name: first_sending_day
 -- The day of the first message that went out. Reads all outcomes; asked only while nothing has been counted yet.
-SELECT CAST(min(o.sent_at) AT TIME ZONE 'UTC' AS date) AS first_day
-FROM campaign_message_outcomes o;
+SELECT min(CAST(o.sent_at AT TIME ZONE w.time_zone AS date)) AS first_day
+FROM campaign_message_outcomes o
+JOIN workspaces w ON w.id = o.workspace_id;
+
+-- name: latest_date
+-- The date in the easternmost time zone of any workspace, null without one.
+SELECT max(CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)) AS latest
+FROM (SELECT DISTINCT z.time_zone FROM workspaces z) w;
 
 -- name: campaign_figures
 -- Totals of daily figures per campaign, and finer where asked for: by version, by node and channel, by variant, by day.
@@ -212,7 +221,7 @@ FROM shown s
 WHERE p.id = s.id AND p.metrics IS DISTINCT FROM coalesce(p.metrics, '{}') || s.metrics;
 
 -- name: rebuild_outcomes
--- Puts right the outcomes of messages sent within a stretch of time where they differ from the log.
+-- Puts right the outcomes of messages sent on a day (of their workspace's time zone) where they differ from the log.
 UPDATE campaign_message_outcomes o
 SET delivered_at = l.delivered_at,
     first_opened_at = l.first_opened_at,
@@ -228,5 +237,8 @@ SET delivered_at = l.delivered_at,
     complained_at = l.complained_at,
     bounced_at = l.bounced_at,
     failed_at = l.failed_at
-FROM message_outcomes_that_differ(CAST(%(sent_from)s AS timestamptz), CAST(%(sent_to)s AS timestamptz)) l
-WHERE o.message_id = l.message_id;
+FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
+CROSS JOIN LATERAL message_outcomes_that_differ(b.day_start, b.day_end) l
+JOIN campaign_message_outcomes m ON m.message_id = l.message_id
+JOIN workspaces w ON w.id = m.workspace_id
+WHERE o.message_id = l.message_id AND CAST(m.sent_at AT TIME ZONE w.time_zone AS date) = CAST(%(day)s AS date);

@@ -302,6 +302,14 @@ WITH skipped AS (
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.variant_group, d.channel
+),
+
+-- The figures of the day count what was held back, too.
+marked AS (
+    INSERT INTO stale_metric_days (workspace_id, metric_date)
+    SELECT w.id, CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)
+    FROM workspaces w
+    WHERE w.id IN (SELECT k.workspace_id FROM skipped k)
 )
 
 INSERT INTO campaign_events (

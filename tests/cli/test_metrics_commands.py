@@ -52,6 +52,22 @@ def test_days_are_rebuilt_from_the_log(drip: Drip, opened: Path, database: Datab
     assert row["opened"] == 1
 
 
+def test_the_time_zone_of_a_workspace_is_set_and_shown(drip: Drip, opened: Path):
+    answered(drip("metrics", "refresh", *CLOCK, "--json"))
+    moved = answered(drip("workspace", "zone", "Pacific/Auckland", "--json"))
+    assert (moved["before"], moved["time_zone"], moved["days_to_count"]) == (
+        "UTC", "Pacific/Auckland", 3,
+    )  # fmt: skip
+    [shown] = answered(drip("workspace", "list", "--json"))
+    assert (shown["workspace"], shown["time_zone"], shown["contacts"]) == (
+        "Acme", "Pacific/Auckland", 2,
+    )  # fmt: skip
+    assert "Pacific/Auckland already" in drip("workspace", "zone", "Pacific/Auckland").stdout
+    refused = drip("workspace", "zone", "Pacific/Aukland")
+    assert refused.exit_code == 1
+    assert "Pacific/Auckland" in refused.stderr
+
+
 @pytest.mark.parametrize(
     "range_",
     [("--from", DAY), ("--from", DAY, "--to", "soon"), ("--from", DAY, "--to", "2020-01-01")],

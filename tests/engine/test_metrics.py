@@ -28,19 +28,12 @@ from tests.engine.factories import (
     people_inside,
     rows_of,
     run_until_idle,
-    sent_messages,
 )
 from tests.engine.graphs import email, end, graph, split, trigger, wait_hours
 from tests.engine.incoming import ingest, mailed, minutes, rows, value
 
 TODAY = NOW.date()
 DAY = timedelta(days=1)
-KEY = "metric_date, campaign_id, campaign_version, node_id, channel, variant_group"
-
-
-def figures(database: Database) -> list[tuple[Any, ...]]:
-    with database.transaction() as connection:
-        return rows_of(connection, "campaign_daily_metrics", KEY)
 
 
 def one_day(database: Database, **wanted: Any) -> dict[str, Any]:
@@ -220,57 +213,6 @@ def test_nothing_to_count_is_no_error(database):
     assert [day.rows for day in refresh_stale_days(database, now=NOW)] == [0]
     assert campaign_summary(database) == []
     assert days_between(date(2026, 1, 2), date(2026, 1, 1)) == []
-
-
-def test_a_backfill_gives_what_the_days_gave_one_after_the_other(database):
-    """Ninety days of sends, each with events that arrive up to a month late."""
-    with database.transaction() as connection:
-        campaign = a_published_campaign(
-            connection, graph(trigger("mail"), email("mail", default="end"), end())
-        )
-        people = contacts(connection, campaign.workspace_id, 900)
-        ids = enrolled(connection, campaign, people)
-        connection.execute(
-            "INSERT INTO campaign_message_outcomes (message_id, workspace_id, campaign_id, "
-            "campaign_version, enrollment_id, contact_id, node_id, channel, sent_at, "
-            "variant_group) "
-            "SELECT s.id, s.workspace_id, s.campaign_id, 1, s.id, s.contact_id, 'mail', 'email', "
-            "%s + (u.n %% 90) * interval '1 day', chr(97 + (u.n %% 2)::int) "
-            "FROM campaign_workflow_states s "
-            "JOIN unnest(%s::uuid[]) WITH ORDINALITY AS u (id, n) ON u.id = s.id",
-            [NOW, ids],
-        )
-        sent = sent_messages(connection, campaign)
-    last = NOW + 130 * DAY
-    kinds = ("email_delivered", "email_opened", "email_clicked", "converted")
-    events = [
-        an_event(
-            f"{n}-{kind}",
-            kind,
-            message_id=s.message_id,
-            occurred_at=(NOW + (n % 90 + n % 31) * DAY).isoformat(),
-            data={"value": n % 7},
-        )
-        for n, s in enumerate(sent)
-        for kind in kinds[: n % 5]
-    ]
-    events.sort(key=lambda event: str(event["occurred_at"]))
-    for start in range(0, len(events), 150):
-        ingest(database, events[start : start + 150], now=last)
-        arrived = NOW + (start * 130 // len(events)) * DAY
-        refresh_stale_days(database, now=arrived)
-    refresh_stale_days(database, now=last)
-    incremental = figures(database)
-    assert len(incremental) == 90
-    with database.transaction() as connection:
-        connection.execute("DELETE FROM campaign_daily_metrics")
-    aggregate_days(database, days_between(TODAY, TODAY + 89 * DAY))
-    assert figures(database) == incremental
-    one = TODAY + 17 * DAY
-    with database.transaction() as connection:
-        connection.execute("DELETE FROM campaign_daily_metrics WHERE metric_date = %s", [one])
-    aggregate_days(database, [one])
-    assert figures(database) == incremental
 
 
 # --- at the same time -----------------------------------------------------------------------------
