@@ -1,8 +1,9 @@
-"""`drip metrics …`: the daily figures, counting them anew, and whether the laws hold."""
+"""`drip metrics …`: the daily figures, counting them anew, whether the laws hold, and what
+a monitor draws."""
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import click
@@ -118,6 +119,29 @@ def check(invocation: Invocation, now: datetime) -> Answer:
     ]
     shown = table(data, ["law", "holds", "violations", "meaning"])
     return Answer(data, shown, exit_code=0 if all(result.holds for result in results) else 1)
+
+
+@command(metrics)
+@click.option("--prometheus", is_flag=True, help="In Prometheus' text format.")
+def live(invocation: Invocation, prometheus: bool) -> Answer:
+    """What a monitor draws: backlog and its age, rates of the last five minutes, messages in doubt
+    or dead, ways out that are blocked.
+    """
+    from drip_pipeline.engine.gauges import prometheus_text, read_gauges
+
+    # By the real clock, as the ledger is: --now would compare two times that are none.
+    gauges = read_gauges(invocation.database, now=datetime.now(UTC))
+    if prometheus:
+        return Answer(gauges, prometheus_text(gauges).rstrip())
+    rows = [
+        {
+            "figure": gauge.name,
+            "of": ", ".join(gauge.labels.values()),
+            "value": f"{gauge.value:,.6g}",
+        }
+        for gauge in gauges
+    ]
+    return Answer(gauges, table(rows))
 
 
 def _counted_answer(counted: list[Any], corrected: int | None = None) -> Answer:

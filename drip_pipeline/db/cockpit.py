@@ -72,3 +72,19 @@ def outcomes_between(connection: Connection, first: date, last: date) -> list[di
     became of them, per channel.
     """
     return queries.rows(connection, "outcomes_between", first=first, last=last)
+
+
+def engine_rates(
+    connection: Connection, *, since: datetime, until: datetime
+) -> list[dict[str, Any]]:
+    """Of the batches that ended in this stretch of real time: kind, outcome, batches, people,
+    busy_ms and sizes, summed.
+    """
+    return queries.rows(connection, "engine_rates", since=since, until=until)
+
+
+def engine_levels(connection: Connection) -> dict[str, int]:
+    """Counts of sending, unknown and failed messages, failed people, stale days, open incidents."""
+    row = queries.one(connection, "engine_levels")
+    assert row is not None
+    return row

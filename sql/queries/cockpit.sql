@@ -127,3 +127,34 @@ WHERE CAST(o.sent_at AT TIME ZONE w.time_zone AS date)
     BETWEEN CAST(%(first)s AS date) AND CAST(%(last)s AS date)
 GROUP BY o.channel
 ORDER BY o.channel;
+
+-- name: engine_rates
+-- What the ledger says of a stretch of (real) time: batches, people and, of deliveries, messages by what became of them.
+SELECT
+    b.kind, b.outcome, count(*) AS batches, sum(b.size) AS people, sum(b.duration_ms) AS busy_ms,
+    (
+        SELECT jsonb_object_agg(f.figure, f.messages)
+        FROM (
+            SELECT z.key AS figure, sum(CAST(z.value AS bigint)) AS messages
+            FROM campaign_batches d
+            CROSS JOIN LATERAL jsonb_each_text(d.sizes) AS z
+            WHERE d.kind = b.kind AND d.outcome = b.outcome
+                AND d.started_at > CAST(%(since)s AS timestamptz) AND d.started_at <= CAST(%(until)s AS timestamptz)
+            GROUP BY z.key
+        ) f
+    ) AS sizes
+FROM campaign_batches b
+WHERE b.started_at > CAST(%(since)s AS timestamptz) AND b.started_at <= CAST(%(until)s AS timestamptz)
+GROUP BY b.kind, b.outcome
+ORDER BY b.kind, b.outcome;
+
+-- name: engine_levels
+-- Counts that a monitor draws: what is on its way, in doubt or dead among the messages, what is to be counted anew, and
+-- how many incidents are open. Each from an index that holds just these rows.
+SELECT
+    (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'sending') AS sending,
+    (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'unknown') AS unknown,
+    (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'failed') AS failed,
+    (SELECT count(*) FROM campaign_workflow_states s WHERE s.workflow_status = 'failed') AS failed_people,
+    (SELECT count(DISTINCT m.metric_date) FROM stale_metric_days m) AS stale_days,
+    (SELECT count(*) FROM campaign_incidents i WHERE i.resolved_at IS NULL) AS open_incidents;

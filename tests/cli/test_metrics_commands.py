@@ -87,3 +87,10 @@ def test_a_law_that_is_broken_is_told_with_exit_code_1(
     [broken] = [law for law in orjson.loads(result.stdout) if not law["holds"]]
     assert (broken["law"], broken["violations"]) == ("log_is_outcomes", 2)
     assert opened.exists()
+
+
+def test_live_figures_come_as_a_table_as_json_and_for_prometheus(drip):
+    assert "drip_oldest_due_seconds" in drip("metrics", "live").stdout
+    assert {row["name"] for row in answered(drip("metrics", "live", "--json"))} >= {"drip_backlog"}
+    told = drip("metrics", "live", "--prometheus").stdout
+    assert 'drip_backlog{work="people"} 0.0' in told
