@@ -17,6 +17,7 @@ from assets.laws import checks
 from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
+from drip_pipeline.orchestration.inbox_job import drain_inbox
 from drip_pipeline.orchestration.landing_job import load_event_files
 from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
 from drip_pipeline.orchestration.minute_job import run_due_workflows
@@ -26,6 +27,7 @@ from sensors.alerts import alerts, failed_runs
 from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
 from sensors.due_work import due_work
+from sensors.full_inbox import full_inbox
 from sensors.hourly_laws import hourly_laws
 from sensors.landed_files import landed_files
 from sensors.uncounted_days import uncounted_days
@@ -48,6 +50,7 @@ def build_definitions() -> dg.Definitions:
         jobs=[
             run_due_workflows,
             load_event_files,
+            drain_inbox,
             judge_tests,
             count_daily_metrics,
             check_laws,
@@ -56,7 +59,15 @@ def build_definitions() -> dg.Definitions:
             declare_winner,
         ],
         schedules=[hourly_laws, daily_reports],
-        sensors=[alerts, failed_runs, due_work, landed_files, changed_tests, uncounted_days],
+        sensors=[
+            alerts,
+            failed_runs,
+            due_work,
+            landed_files,
+            full_inbox,
+            changed_tests,
+            uncounted_days,
+        ],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.
         executor=dg.in_process_executor,

@@ -7,140 +7,33 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from drip_pipeline.errors import SettingsError
+from drip_pipeline.setting_kinds import Secret as Secret
+from drip_pipeline.setting_kinds import (
+    Setting,
+    cron,
+    folder,
+    one_of,
+    plain_text,
+    public_url,
+    secret,
+    secret_url,
+    secrets_of,
+    whole_number,
+    words,
+)
 
 PREFIX = "DRIP_"
 CHECKOUT = Path(__file__).resolve().parents[1]
-MASK = "**********"
 DAILY = "0 6 * * *"
-_CRON_FIELDS = 5
-
-
-class Secret:
-    """A text that shows itself only to `reveal()`; `str`, `repr` and formatting give a mask."""
-
-    __slots__ = ("_text",)
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def reveal(self) -> str:
-        """The text itself. Never log what this returns."""
-        return self._text
-
-    def __repr__(self) -> str:
-        return f"Secret({MASK!r})"
-
-    def __str__(self) -> str:
-        return MASK
-
-    def __bool__(self) -> bool:
-        return bool(self._text)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and secrets.compare_digest(
-            self._text.encode(), other._text.encode()
-        )
-
-    def __hash__(self) -> int:
-        return hash(("Secret", self._text))
-
+LOCAL_URL = "http://localhost:8080"
 
 Delivery = Literal["record", "send"]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One environment variable. `default` is what the user reads about it, `parse` turns its text
-    into the field.
-    """
-
-    name: str
-    field: str
-    default: str
-    unit: str
-    consequence: str
-    parse: Callable[[str, str], Any]
-    is_secret: bool = False
-
-
-def _text(_name: str, value: str) -> str:
-    return value
-
-
-def _words(_name: str, value: str) -> tuple[str, ...]:
-    return tuple(word for word in value.replace(",", " ").split() if word)
-
-
-def _cron(name: str, value: str) -> str:
-    from croniter import croniter  # type: ignore[import-untyped]
-
-    if len(value.split()) != _CRON_FIELDS or not croniter.is_valid(value):
-        raise SettingsError(name, "must be a cron expression of five fields, as in 0 6 * * *")
-    return value
-
-
-def _secret(_name: str, value: str) -> Secret:
-    return Secret(value)
-
-
-def _path(_name: str, value: str) -> Path:
-    return Path(value).expanduser().absolute()
-
-
-def _whole_number(low: int, high: int) -> Callable[[str, str], int]:
-    def parse(name: str, value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise SettingsError(name, f"must be a whole number, not {value!r}") from None
-        if not low <= number <= high:
-            raise SettingsError(name, f"must lie between {low} and {high}, not {number}")
-        return number
-
-    return parse
-
-
-def _one_of(*allowed: str) -> Callable[[str, str], str]:
-    def parse(name: str, value: str) -> str:
-        if value.lower() not in allowed:
-            raise SettingsError(name, f"must be one of {', '.join(allowed)}, not {value!r}")
-        return value.lower()
-
-    return parse
-
-
-def _secret_url(*schemes: str) -> Callable[[str, str], Secret]:
-    def parse(name: str, value: str) -> Secret:
-        _check_url(name, value, schemes)
-        return Secret(value)
-
-    return parse
-
-
-def _public_url(name: str, value: str) -> str:
-    _check_url(name, value, ("http", "https"))
-    if not urlsplit(value).hostname:
-        raise SettingsError(name, "must name a host, as in https://mail.example.com")
-    return value.rstrip("/")
-
-
-def _check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
-    # The value is not quoted in these messages: it may hold a password.
-    try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        raise SettingsError(name, "is not a URL") from None
-    if parts.scheme not in schemes:
-        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise SettingsError(name, f"must begin with {wanted}")
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -151,7 +44,7 @@ SETTINGS: tuple[Setting, ...] = (
         "URL",
         "Where everything is stored. Set it (postgresql://user:password@host:port/name) to use a "
         "server of your own; the embedded one is then neither started nor needed.",
-        _secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
+        secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
         is_secret=True,
     ),
     Setting(
@@ -160,7 +53,7 @@ SETTINGS: tuple[Setting, ...] = (
         "the database `dagster` on the server of DRIP_DATABASE_URL",
         "URL",
         "Where Dagster keeps its runs and events. It must not be the engine's own database.",
-        _secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
+        secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
         is_secret=True,
     ),
     Setting(
@@ -170,7 +63,7 @@ SETTINGS: tuple[Setting, ...] = (
         "folder",
         "Data of the embedded server, Dagster's files, recorded messages and the landing folder. "
         "Deleting it deletes them.",
-        _path,
+        folder,
     ),
     Setting(
         "DRIP_LANDING",
@@ -180,7 +73,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Files of events that are put here (NDJSON, gzipped or not, or Parquet) are loaded, each "
         "once. A sub-folder names the provider whose event ids they have, as in ses/monday.ndjson. "
         "Give a file that is still being written a name that ends in .part.",
-        _path,
+        folder,
     ),
     Setting(
         "DRIP_POSTGRES_BIN",
@@ -188,7 +81,7 @@ SETTINGS: tuple[Setting, ...] = (
         "the packaged binaries, then a server found on this machine",
         "folder",
         "Takes initdb, pg_ctl and postgres of the embedded server from this folder.",
-        _path,
+        folder,
     ),
     Setting(
         "DRIP_BATCH_SIZE",
@@ -197,7 +90,7 @@ SETTINGS: tuple[Setting, ...] = (
         "people",
         "How many due people one transaction advances. Smaller costs speed, larger holds row "
         "locks longer.",
-        _whole_number(1, 100_000),
+        whole_number(1, 100_000),
     ),
     Setting(
         "DRIP_DELIVERY",
@@ -206,7 +99,7 @@ SETTINGS: tuple[Setting, ...] = (
         "record or send",
         "`record`: every message is rendered and recorded, nothing leaves. `send`: real providers "
         "get them.",
-        _one_of("record", "send"),
+        one_of("record", "send"),
     ),
     Setting(
         "DRIP_SMTP_URL",
@@ -215,7 +108,7 @@ SETTINGS: tuple[Setting, ...] = (
         "URL",
         "The mail relay, smtp://user:password@host:port (STARTTLS where offered) or smtps://. "
         "Used when DRIP_DELIVERY=send.",
-        _secret_url("smtp", "smtps"),
+        secret_url("smtp", "smtps"),
         is_secret=True,
     ),
     Setting(
@@ -224,15 +117,16 @@ SETTINGS: tuple[Setting, ...] = (
         "Drip <drip@example.com>",
         "address",
         "Sender of every e-mail that names none itself.",
-        _text,
+        plain_text,
     ),
     Setting(
         "DRIP_PUBLIC_URL",
         "public_url",
         "http://localhost:8080",
         "URL",
-        "Base of the links for tracking and unsubscribing. Recipients must be able to reach it.",
-        _public_url,
+        "Base of the links for tracking and unsubscribing, where `drip receive` is reached. "
+        "Recipients must be able to reach it.",
+        public_url,
     ),
     Setting(
         "DRIP_SECRET_KEY",
@@ -241,7 +135,7 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "Signs the links in messages. Changing it breaks the links in messages already sent; "
         "several machines that share a database must share it.",
-        _secret,
+        secret,
         is_secret=True,
     ),
     Setting(
@@ -251,7 +145,7 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "Signs the calls of webhook steps whose workspace has no webhook channel of its own "
         "(Standard Webhooks: whsec_ and base64). Receivers check it.",
-        _secret,
+        secret,
         is_secret=True,
     ),
     Setting(
@@ -262,7 +156,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Internal hosts that campaigns may call all the same: names, addresses or networks, with "
         "a port or for any (hooks.internal:8080, 10.1.0.0/16). Whoever may publish campaigns can "
         "then reach them.",
-        _words,
+        words,
     ),
     Setting(
         "DRIP_REPORT_CRON",
@@ -271,7 +165,7 @@ SETTINGS: tuple[Setting, ...] = (
         "cron expression, UTC",
         "When the reports of A/B tests are written to DRIP_HOME/reports (and mailed, with "
         "DRIP_REPORT_TO). Read when Dagster loads the code.",
-        _cron,
+        cron,
     ),
     Setting(
         "DRIP_REPORT_TO",
@@ -280,7 +174,7 @@ SETTINGS: tuple[Setting, ...] = (
         "addresses, separated by commas",
         "Who gets the overview of A/B tests by e-mail whenever reports are written by schedule. "
         "Needs DRIP_DELIVERY=send and DRIP_SMTP_URL.",
-        _words,
+        words,
     ),
     Setting(
         "DRIP_ALERT_TO",
@@ -290,7 +184,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Who is told by e-mail of what needs a person: failed runs, a stuck backlog, messages in "
         "doubt, open breakers, skewed tests, decisions. Needs DRIP_DELIVERY=send and "
         "DRIP_SMTP_URL.",
-        _words,
+        words,
     ),
     Setting(
         "DRIP_ALERT_WEBHOOK",
@@ -299,7 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
         "URL",
         'Where the same is posted as {"text": …}, as Slack, Mattermost and their likes take it. '
         "Needs DRIP_DELIVERY=send.",
-        _secret_url("http", "https"),
+        secret_url("http", "https"),
         is_secret=True,
     ),
     Setting(
@@ -308,7 +202,7 @@ SETTINGS: tuple[Setting, ...] = (
         "15",
         "minutes",
         "How long due people and messages may wait before the backlog counts as stuck.",
-        _whole_number(1, 10_080),
+        whole_number(1, 10_080),
     ),
     Setting(
         "DRIP_METRICS_TOKEN",
@@ -317,8 +211,101 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "Whoever reads the figures for Prometheus from /metrics of `drip receive` must send it: "
         "Authorization: Bearer, and this.",
-        _secret,
+        secret,
         is_secret=True,
+    ),
+    Setting(
+        "DRIP_TRACKING",
+        "tracking",
+        "opens, clicks",
+        "opens, clicks or none",
+        "What e-mails in HTML are watched for by links of our own; only where DRIP_PUBLIC_URL and "
+        "DRIP_SECRET_KEY are set. Choose none where the provider does it.",
+        words,
+    ),
+    Setting(
+        "DRIP_SNS_TOPICS",
+        "sns_topics",
+        "none: no events of Amazon SES are taken",
+        "ARNs, separated by commas",
+        "The topics over which Amazon SES reports to /events/ses. Their subscriptions are "
+        "confirmed, those of others are not.",
+        words,
+    ),
+    Setting(
+        "DRIP_SENDGRID_KEYS",
+        "sendgrid_keys",
+        "none: no events of SendGrid are taken",
+        "public keys in base64, separated by commas",
+        "Verification keys of the signed event webhook that reports to /events/sendgrid.",
+        words,
+    ),
+    Setting(
+        "DRIP_POSTMARK_LOGINS",
+        "postmark_logins",
+        "none: no events of Postmark are taken",
+        "user:password, separated by commas",
+        "What Postmark's webhooks to /events/postmark log in with: put it into their URL, as in "
+        "https://user:password@mail.example.com/events/postmark.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_MAILGUN_KEYS",
+        "mailgun_keys",
+        "none: no events of Mailgun are taken",
+        "texts, separated by commas",
+        "Signing keys of the webhooks that report to /events/mailgun.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_TWILIO_TOKENS",
+        "twilio_tokens",
+        "none: no reports and no answers of Twilio are taken",
+        "texts, separated by commas",
+        "Auth tokens of the accounts whose callbacks come to /events/twilio; their signatures are "
+        "checked against the URL under DRIP_PUBLIC_URL.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_EVENTS_SECRETS",
+        "events_secrets",
+        "none: no events are taken at /events/generic",
+        "texts, separated by commas",
+        "Secrets (Standard Webhooks: whsec_ and base64) of shops and applications that send events "
+        "of their own to /events/generic.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_TRIGGER_SECRETS",
+        "trigger_secrets",
+        "none: no signed calls are taken at /trigger",
+        "texts, separated by commas",
+        "Secrets (Standard Webhooks: whsec_ and base64) of applications that let people into "
+        "campaigns by signed calls.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_TRIGGER_TOKENS",
+        "trigger_tokens",
+        "none: no calls with a token are taken at /trigger",
+        "texts, separated by commas",
+        "Bearer tokens of applications that let people into campaigns and cannot sign.",
+        secrets_of,
+        is_secret=True,
+    ),
+    Setting(
+        "DRIP_TRUSTED_PROXIES",
+        "trusted_proxies",
+        "none: a client is whoever connects",
+        "addresses or networks, separated by commas",
+        "Reverse proxies in front of `drip receive` whose X-Forwarded-For is believed. Without it "
+        "all who come through a proxy count as one client.",
+        words,
     ),
     Setting(
         "DRIP_LOG_LEVEL",
@@ -326,7 +313,7 @@ SETTINGS: tuple[Setting, ...] = (
         "info",
         "debug, info, warning or error",
         "How much is logged to stderr.",
-        _one_of("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
     ),
 )
 
@@ -344,7 +331,7 @@ class Settings:
     delivery: Delivery = "record"
     smtp_url: Secret | None = None
     mail_from: str = "Drip <drip@example.com>"
-    public_url: str = "http://localhost:8080"
+    public_url: str = LOCAL_URL
     secret_key: Secret | None = None
     webhook_secret: Secret | None = None
     webhook_allow: tuple[str, ...] = ()
@@ -354,6 +341,16 @@ class Settings:
     alert_webhook: Secret | None = None
     alert_backlog_minutes: int = 15
     metrics_token: Secret | None = None
+    tracking: tuple[str, ...] = ("opens", "clicks")
+    sns_topics: tuple[str, ...] = ()
+    sendgrid_keys: tuple[str, ...] = ()
+    postmark_logins: tuple[Secret, ...] = ()
+    mailgun_keys: tuple[Secret, ...] = ()
+    twilio_tokens: tuple[Secret, ...] = ()
+    events_secrets: tuple[Secret, ...] = ()
+    trigger_secrets: tuple[Secret, ...] = ()
+    trigger_tokens: tuple[Secret, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     log_level: str = "info"
 
     @classmethod

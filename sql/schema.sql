@@ -645,6 +645,26 @@ CREATE TABLE drip_schema_migrations (
 );
 ALTER TABLE drip_schema_migrations ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE event_inbox (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    provider text NOT NULL,
+    payload bytea NOT NULL,
+    context jsonb NOT NULL DEFAULT '{}'::jsonb,
+    received_at timestamp with time zone NOT NULL,
+    status text NOT NULL DEFAULT 'pending'::text,
+    due_at timestamp with time zone,
+    attempts integer NOT NULL DEFAULT 0,
+    reason text,
+    settled_at timestamp with time zone,
+    CONSTRAINT event_inbox_pkey PRIMARY KEY (id),
+    CONSTRAINT event_inbox_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
+    CONSTRAINT event_inbox_check1 CHECK (((status <> 'pending'::text) = (settled_at IS NOT NULL))),
+    CONSTRAINT event_inbox_check2 CHECK (((status <> 'rejected'::text) OR (reason IS NOT NULL))),
+    CONSTRAINT event_inbox_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'done'::text, 'rejected'::text])))
+);
+CREATE INDEX event_inbox_due ON public.event_inbox USING btree (due_at, id) WHERE (status = 'pending'::text);
+CREATE INDEX event_inbox_rejected ON public.event_inbox USING btree (provider, id) WHERE (status = 'rejected'::text);
+
 CREATE TABLE ingested_event_keys (
     event_key uuid NOT NULL,
     recorded_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -674,6 +694,14 @@ CREATE TABLE landed_files (
     CONSTRAINT landed_files_outcome_check CHECK ((outcome = ANY (ARRAY['loaded'::text, 'unreadable'::text, 'failed'::text])))
 );
 CREATE UNIQUE INDEX landed_files_identity ON public.landed_files USING btree (path, size_bytes, modified_ns);
+
+CREATE TABLE receiver_counts (
+    counted_on date NOT NULL,
+    endpoint text NOT NULL,
+    outcome text NOT NULL,
+    requests bigint NOT NULL,
+    CONSTRAINT receiver_counts_pkey PRIMARY KEY (counted_on, endpoint, outcome)
+);
 
 CREATE TABLE recorded_messages (
     id bigint NOT NULL DEFAULT IDENTITY,
@@ -723,6 +751,16 @@ CREATE TABLE stale_metric_days (
     metric_date date NOT NULL,
     marked_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT stale_metric_days_pkey PRIMARY KEY (id)
+);
+
+CREATE TABLE trigger_calls (
+    campaign_id uuid NOT NULL,
+    call_key text NOT NULL,
+    workspace_id uuid NOT NULL,
+    body_hash text NOT NULL,
+    answer jsonb NOT NULL,
+    called_at timestamp with time zone NOT NULL,
+    CONSTRAINT trigger_calls_pkey PRIMARY KEY (campaign_id, call_key)
 );
 
 CREATE TABLE workspaces (

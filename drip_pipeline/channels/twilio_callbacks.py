@@ -67,6 +67,7 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, An
     line: dict[str, Any] = {"event_id": f"{sid}:{status}", "event_type": event_type, "data": data}
     if message_id:
         line["message_id"] = message_id
+    line["provider_message_id"] = sid
     return line
 
 

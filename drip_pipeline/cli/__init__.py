@@ -45,6 +45,10 @@ COMMANDS: dict[str, LazyCommand] = {
     "events": LazyCommand(
         "drip_pipeline.cli.events:events", "Events: take in what providers report."
     ),
+    "inbox": LazyCommand(
+        "drip_pipeline.cli.inbox:inbox",
+        "What came in over HTTP: drain, status, retry, prune.",
+    ),
     "metrics": LazyCommand(
         "drip_pipeline.cli.metrics:metrics",
         "Figures by day: show, refresh, rebuild; check the laws.",

@@ -28,17 +28,23 @@ if TYPE_CHECKING:
 def run(
     invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
 ) -> Answer:
-    """Advance everybody who is due and deliver what is to be delivered.
+    """Take in what came in, advance everybody who is due, deliver what is to be delivered.
 
     Safe to run beside Dagster, or several times at once: nobody is moved twice.
     """
+    from drip_pipeline.cli.inbox import told as inbox_told
     from drip_pipeline.engine.compose import close, engine_from
+    from drip_pipeline.engine.drain_inbox import drain_inbox
     from drip_pipeline.engine.tick import tick
 
     engine = engine_from(invocation.settings, invocation.database)
     begun = monotonic()
     try:
         with Progress() as progress:
+            # First: whoever unsubscribed is not written to, and whom an event wakes goes on.
+            drained = drain_inbox(
+                engine.database, now=now, max_seconds=max_seconds, progress=progress
+            )
             report = tick(
                 engine,
                 now=now,
@@ -48,8 +54,10 @@ def run(
             )
     finally:
         close(engine)
-    data = {**asdict(report), "now": now, "seconds": round(monotonic() - begun, 3)}
-    return Answer(data, _told(report, data["seconds"]))
+    seconds = round(monotonic() - begun, 3)
+    data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}
+    lines = [inbox_told(drained)] if drained.rows else []
+    return Answer(data, "\n".join([*lines, _told(report, seconds)]))
 
 
 def _told(report: TickReport, seconds: Any) -> str:

@@ -99,6 +99,9 @@ class LineReader:
         key = event_key_text(self.provider, _event_id(get("event_id")))
         occurred_at = self._occurred_at(get("occurred_at"))
         message_id, provider_ref = _message(get("message_id"))
+        if not message_id and (named := get("provider_message_id")):
+            # A provider's own id may look like one of ours.
+            provider_ref = _text(named, "provider_message_id").strip("<>")
         email = campaign = ""
         named_by: Named = "message" if message_id else "provider_id"
         if not (message_id or provider_ref):

@@ -33,6 +33,8 @@ CONFLICT_TRIES: Final = 4
 REFUSED: Final = "the database refused a value"
 
 Progress = Callable[[str], None]
+OnMisfits = Callable[[Sequence[Misfit]], None]
+"""Is told of the lines that were not taken, duplicates among them; they are then not kept aside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def ingest_events(
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
     slice_size: int = SLICE_SIZE,
+    on_misfits: OnMisfits | None = None,
 ) -> IngestReport:
     """Take in events that are in memory, each with the keys of a line of an events file."""
     return ingest_lines(
@@ -134,6 +137,7 @@ def ingest_events(
         provider=provider,
         workspace=workspace,
         slice_size=slice_size,
+        on_misfits=on_misfits,
     )
 
 
@@ -147,9 +151,17 @@ def ingest_lines(
     workspace: str | None,
     slice_size: int = SLICE_SIZE,
     progress: Progress | None = None,
+    on_misfits: OnMisfits | None = None,
 ) -> IngestReport:
     """Take in any source of lines, slice by slice."""
-    run = _Run(database, source, provider, scope_of(database, workspace), now)
+    run = _Run(
+        database,
+        source,
+        provider,
+        scope_of(database, workspace),
+        now,
+        keeps_misfits=on_misfits is None,
+    )
     with (
         ThreadPoolExecutor(LANES, thread_name_prefix="write-events") as writers,
         ThreadPoolExecutor(1, thread_name_prefix="read-events") as reader,
@@ -160,6 +172,8 @@ def ingest_lines(
             upcoming = reader.submit(next, slices, None)
             for taken in writers.map(run.take, batch.parts):
                 run.report.count(taken)
+                if on_misfits and taken.misfits:
+                    on_misfits(taken.misfits)
             run.report.lines += batch.lines
             run.report.slices += 1
             if progress:
@@ -171,9 +185,17 @@ class _Run:
     """The way of one source's slices into the database; several threads may `take` at a time."""
 
     def __init__(
-        self, database: Database, source: str, provider: str, scope: Scope, now: datetime
+        self,
+        database: Database,
+        source: str,
+        provider: str,
+        scope: Scope,
+        now: datetime,
+        *,
+        keeps_misfits: bool,
     ) -> None:
         self._database = database
+        self._keeps_misfits = keeps_misfits
         self._source = source
         self._provider = provider
         self._scope = scope
@@ -245,7 +267,8 @@ class _Run:
                     connection, batch_id=batch_id, source=self._provider, now=self._now
                 )
             taken = Taken(accepted, (*part.misfits, *unresolved), moved, settled)
-        self._keep_aside(connection, taken.misfits, part.source_lines)
+        if self._keeps_misfits:
+            self._keep_aside(connection, taken.misfits, part.source_lines)
         return taken
 
     def _keep_aside(

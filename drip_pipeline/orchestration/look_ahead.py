@@ -11,6 +11,7 @@ import dagster as dg
 
 from drip_pipeline.db import cockpit as cockpit_db
 from drip_pipeline.db import experiments as experiments_db
+from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db import metrics as metrics_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
@@ -119,6 +120,15 @@ def stretches_to_count(database: Database, now: datetime) -> list[tuple[date, da
     if not stretches(marked, today):
         return []
     return stretches(days_to_refresh(database, now=now), today)
+
+
+def inbox_ahead(database: Database, now: datetime) -> str | None:
+    """What is due to be read in the inbox, in words; None when nothing is."""
+    with database.transaction(is_read_only=True) as connection:
+        rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=COUNTED_AT_MOST)
+    if oldest_at is None:
+        return None
+    return f"{_counted(rows)} payloads wait, the oldest since {oldest_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:

@@ -64,7 +64,15 @@ def test_the_contracts_notice_a_forbidden_import(tmp_path, room, statement, cont
     for name in (*packages, "drip_pipeline", "assets", "sensors"):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / name / "__init__.py").touch()
-    for name in ("settings", "errors", "log_setup", "definitions", "engine/act", "domain/rule"):
+    for name in (
+        "settings",
+        "setting_kinds",
+        "errors",
+        "log_setup",
+        "definitions",
+        "engine/act",
+        "domain/rule",
+    ):
         (tmp_path / "drip_pipeline" / f"{name}.py").touch()
     (tmp_path / "pyproject.toml").write_bytes((CHECKOUT / "pyproject.toml").read_bytes())
     assert linted(tmp_path).returncode == 0
