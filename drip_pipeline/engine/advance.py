@@ -17,7 +17,7 @@ from drip_pipeline.engine.commit import commit
 from drip_pipeline.engine.execute import execute
 from drip_pipeline.engine.ledger import NO_RUN, BatchEntry, RunContext, places
 from drip_pipeline.engine.transitions import Batch, DueState
-from drip_pipeline.errors import Conflict, DripError, VersionNotFound
+from drip_pipeline.errors import Conflict, VersionNotFound
 
 CONFLICT_TRIES: Final = 4
 _NO_GRAPH: Final = CampaignGraph(entry_node_id="", nodes={}, variant_of_node={})
@@ -45,8 +45,8 @@ def advance_batch(
 ) -> AdvanceReport:
     """Carry up to `batch_size` due people on to their next wait, delivery or end.
 
-    Raises the DripError that made the batch fail, after entering it in the ledger; a conflict with
-    another transaction is tried again first.
+    Raises what made the batch fail, after entering it in the ledger; a conflict with another
+    transaction is tried again first.
     """
     for attempt in range(1, CONFLICT_TRIES + 1):
         entry = BatchEntry.begin(uuid4(), "advance", now, context)
@@ -66,10 +66,10 @@ def advance_batch(
             return AdvanceReport(entry.batch_id, len(claimed), written.sizes(), entry.duration_ms())
         except Conflict as error:
             if attempt == CONFLICT_TRIES:
-                entry.failed(database, str(error), _places(claimed))
+                entry.failed(database, error, _places(claimed))
                 raise
-        except DripError as error:
-            entry.failed(database, str(error), _places(claimed))
+        except Exception as error:  # a defect, too, has to say over whom it came
+            entry.failed(database, error, _places(claimed))
             raise
     raise AssertionError("the loop returns or raises")
 

@@ -28,7 +28,6 @@ from drip_pipeline.engine.quotas import fair_quotas
 from drip_pipeline.engine.render import MessageSettings
 from drip_pipeline.engine.rounds import LEASE_SECONDS, Round, keep_recorded, surely
 from drip_pipeline.engine.settle import Delivered
-from drip_pipeline.errors import DripError
 
 SENDING_WORKERS: Final = 4
 """Threads of a process that hand messages of one channel to its providers."""
@@ -58,7 +57,7 @@ def deliver_due(
     `ends_at` is a reading of the monotonic clock.
 
     Providers that fail are named in `faults` of what comes back, and their deliveries stay due.
-    Raises the DripError that made a round fail, after entering it in the ledger.
+    Raises what made a round fail, after entering it in the ledger.
     """
     dispatch = _Dispatch(database, channel, settings, now, batch_size, context, workers)
     if channel.capabilities.is_recorder or channel.name == "social":
@@ -163,7 +162,7 @@ class _Dispatch:
                 done += work.settle(connection, [*results, *failures])
                 work.enter(connection, done)
             return done
-        except DripError as error:
+        except Exception as error:
             work.failed(error)
             raise
 
@@ -177,7 +176,7 @@ class _Dispatch:
             assert lane.outlet.channel is not None
             results = lane.outlet.channel.send(messages)
             return done + surely(lambda: self._settle(lane, work, results, done))
-        except DripError as error:
+        except Exception as error:
             work.failed(error)
             raise
 

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from drip_pipeline.db import ledger as ledger_db
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.errors import DripError
 
 BatchKind = Literal["advance", "deliver"]
 _PLACES_KEPT = 50
@@ -56,10 +57,10 @@ class BatchEntry:
         """Enter the batch as done, in its own transaction."""
         self._record(connection, "committed", sizes, places, None)
 
-    def failed(self, database: Database, error: str, places: list[dict[str, Any]]) -> None:
+    def failed(self, database: Database, error: Exception, places: list[dict[str, Any]]) -> None:
         """Enter the batch as failed; nothing of it was written."""
         with database.transaction() as connection:
-            self._record(connection, "failed", {}, places, error)
+            self._record(connection, "failed", {}, places, cause_of(error))
 
     def _record(
         self,
@@ -83,6 +84,12 @@ class BatchEntry:
             run_id=self.context.run_id,
             step_key=self.context.step_key,
         )
+
+
+def cause_of(error: Exception) -> str:
+    """What is told of an error: its sentence when it is one of ours. The text of a foreign one may
+    quote a person's data; its kind does not."""
+    return str(error) if isinstance(error, DripError) else type(error).__name__
 
 
 def places(people: Iterable[tuple[UUID, int, str]]) -> list[dict[str, Any]]:

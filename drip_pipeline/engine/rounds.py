@@ -130,9 +130,9 @@ class Round:
         if done.total():
             self._entry.committed(connection, done.sizes(), self.places())
 
-    def failed(self, error: DripError) -> None:
+    def failed(self, error: Exception) -> None:
         """The ledger's row of a round that failed."""
-        self._entry.failed(self.database, str(error), self.places())
+        self._entry.failed(self.database, error, self.places())
 
     def places(self) -> list[dict[str, Any]]:
         """Where the deliveries of this round belong."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic
+from typing import Final
 
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.db import deliveries as deliveries_db
@@ -19,6 +20,9 @@ from drip_pipeline.engine.rescue import Rescued, rescue
 from drip_pipeline.engine.settle import Delivered
 
 Progress = Callable[[str], None]
+
+DELIVERY_SHARE: Final = 0.4
+"""The part of a tick's time that is kept for handing messages over; advancing takes the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,15 @@ def tick(
     progress: Progress | None = None,
 ) -> TickReport:
     """Advance everybody who is due and deliver what is to be delivered, once; with `until_idle`,
-    again until nothing is due at `now`. `max_seconds` of real time ends it between two batches:
-    what is left stays due.
+    again until nothing is due at `now`. `max_seconds` of real time ends it between two batches,
+    with a part kept for delivering: what is left stays due.
     """
     ends_at = None if max_seconds is None else monotonic() + max_seconds
     report = TickReport(rescued=rescue(engine.database, now=now))
     while True:
-        advanced = _advance_all(engine, now, report, ends_at, context, progress)
+        advanced = _advance_all(engine, now, report, _part_of(ends_at), context, progress)
         delivered = _deliver_all(engine, now, report, ends_at, context, progress)
-        report.is_idle = not advanced and not delivered
+        report.is_idle = not advanced and not delivered and not _is_over(ends_at)
         if report.is_idle or not until_idle or _is_over(ends_at):
             return report
 
@@ -112,11 +116,12 @@ def _deliver_all(
     with engine.database.transaction() as connection:
         due = deliveries_db.due_channels(connection, now)
     total = 0
-    for name in due:
-        channel = engine.channels.get(name)
-        if channel is None:
-            continue
-        done = deliver_channel(engine, channel, now=now, ends_at=ends_at, context=context)
+    names = [name for name in due if name in engine.channels]
+    for number, name in enumerate(names):
+        until = _part_of(ends_at, 1 / (len(names) - number))
+        done = deliver_channel(
+            engine, engine.channels[name], now=now, ends_at=until, context=context
+        )
         report.delivered[name] = report.delivered.get(name, Delivered()) + done
         total += done.total()
         if progress:
@@ -143,6 +148,11 @@ def deliver_channel(
         ends_at=ends_at,
         context=context,
     )
+
+
+def _part_of(ends_at: float | None, part: float = 1 - DELIVERY_SHARE) -> float | None:
+    """When this part of the time left is over."""
+    return None if ends_at is None else monotonic() + part * (ends_at - monotonic())
 
 
 def _is_over(ends_at: float | None) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.ledger import RunContext
+from drip_pipeline.engine.ledger import RunContext, cause_of
 from drip_pipeline.engine.run_account import failed_places
 from drip_pipeline.errors import (
     Conflict,
@@ -60,8 +60,7 @@ def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) 
     """The failure of `what`. `places` as `engine.run_account.failed_places` gives them. Only what
     may pass by itself is allowed retries.
     """
-    # The text of a foreign error may quote a person's data; its kind does not.
-    cause = redact(str(error)) if isinstance(error, DripError) else type(error).__name__
+    cause = redact(cause_of(error))
     metadata: dict[str, Any] = {"cause": cause}
     if isinstance(error, DripError) and error.hint:
         metadata["what_to_do"] = error.hint

@@ -14,12 +14,10 @@ from pydantic import Field, PrivateAttr
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.compose import close, engine_from
-from drip_pipeline.engine.tick import Engine
+from drip_pipeline.engine.tick import DELIVERY_SHARE, Engine
 from drip_pipeline.errors import DripError
 from drip_pipeline.settings import Settings
 
-DELIVERY_SHARE = 0.4
-"""The part of a run's time that is kept for handing messages over; advancing takes the rest."""
 BACKLOG_SHARE = 0.2
 """The part of that which messages may take that were due before the run began."""
 

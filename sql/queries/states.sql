@@ -156,8 +156,9 @@ WHERE e.id = s.id AND s.workflow_status = 'paused' AND e.status = 'active'
 
 -- name: due_overview
 -- What a sensor needs to decide: how much is due now (counted up to a limit), and when the next thing is.
+-- People count whom the claim would take, and no others: a run that finds nothing to do would be started every minute.
 WITH active AS (
-    SELECT c.id FROM drip_campaigns c WHERE c.status = 'active'
+    SELECT c.id, c.published_version IS NOT NULL AS is_claimed FROM drip_campaigns c WHERE c.status = 'active'
 )
 
 SELECT
@@ -166,8 +167,9 @@ SELECT
         FROM (
             SELECT
             FROM active a
-            JOIN campaign_workflow_states s ON s.campaign_id = a.id
-            WHERE s.workflow_status IN ('running', 'waiting') AND s.next_execution_at <= CAST(%(now)s AS timestamptz)
+            JOIN campaign_workflow_states s ON s.campaign_id = a.id AND s.campaign_version IS NOT NULL
+            WHERE a.is_claimed
+              AND s.workflow_status IN ('running', 'waiting') AND s.next_execution_at <= CAST(%(now)s AS timestamptz)
             LIMIT %(count_limit)s
         ) d
     ) AS due_states,
@@ -188,9 +190,11 @@ SELECT
             SELECT s.next_execution_at AS next_at
             FROM campaign_workflow_states s
             WHERE s.campaign_id = a.id AND s.workflow_status IN ('running', 'waiting')
+              AND s.campaign_version IS NOT NULL
             ORDER BY s.next_execution_at
             LIMIT 1
         ) n
+        WHERE a.is_claimed
     ) AS next_state_at,
     (
         SELECT min(n.next_at)

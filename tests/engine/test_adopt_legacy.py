@@ -199,8 +199,8 @@ def test_a_mail_that_cannot_be_made_ready_keeps_its_campaign_as_it_is_by_name(
     with database.transaction() as connection:
         _, _, steps = a_legacy_campaign(connection)
         connection.execute(
-            "UPDATE campaign_steps SET email_body_html = %s WHERE id = %s",
-            ["<p>{% if a %}<a {% endif %}>x", steps[1]],
+            "UPDATE campaign_steps SET email_body = '', email_body_html = %s WHERE id = %s",
+            ["<style>p {color: red}</style><p>{% if a %}<a {% endif %}>x", steps[1]],
         )
     report = adopt_legacy(database, now=NOW, channels=EMAIL)
     assert report.adopted == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from time import sleep
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,7 @@ from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.nodes import FieldUpdateAction, ScoreAction
 from drip_pipeline.engine import advance as advance_module
+from drip_pipeline.engine import tick as tick_module
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.tick import Engine, tick
 from drip_pipeline.errors import DataRejected
@@ -204,8 +206,16 @@ def _keep_in_memory(campaign_id: UUID, g: Any) -> None:
     graphs._kept[(campaign_id, 1)] = kept
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        (DataRejected("the provider of failures"), "the provider of failures"),
+        # The text of a foreign error may quote people's data; its kind does not.
+        (KeyError("somebody@example.com"), "KeyError"),
+    ],
+)
 def test_a_batch_that_fails_leaves_everything_due_and_a_row_in_the_ledger(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch, failure: Exception, told: str
 ) -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
     with database.transaction() as connection:
@@ -213,11 +223,11 @@ def test_a_batch_that_fails_leaves_everything_due_and_a_row_in_the_ledger(
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 10))
 
     def breaks(*_args: Any, **_kwargs: Any) -> None:
-        raise DataRejected("the provider of failures")
+        raise failure
 
     with monkeypatch.context() as patched:
         patched.setattr(advance_module, "execute", breaks)
-        with pytest.raises(DataRejected):
+        with pytest.raises(type(failure)):
             advance_batch(database, now=NOW, batch_size=100)
     with database.transaction() as connection:
         ledger = connection.execute(
@@ -225,12 +235,56 @@ def test_a_batch_that_fails_leaves_everything_due_and_a_row_in_the_ledger(
         ).fetchall()
     assert len(ledger) == 1
     outcome, size, error, campaigns = ledger[0]
-    assert (outcome, size, error) == ("failed", 10, "the provider of failures")
+    assert (outcome, size, error) == ("failed", 10, told)
     assert campaigns[0]["node_id"] == "start"
     assert campaigns[0]["people"] == 10
     assert statuses(database) == {"running": 10}
     run_until_idle(database)
     assert statuses(database) == {"completed": 10}
+
+
+def test_a_message_round_that_breaks_by_a_defect_is_in_the_ledger_too(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as connection:
+        campaign = a_published_campaign(
+            connection, graph(trigger("m"), email("m", default="end"), end())
+        )
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 10))
+    advance_batch(database, now=NOW, batch_size=100)
+    channel = RecorderChannel("email")
+
+    def breaks(_messages: Any) -> Any:
+        raise KeyError("somebody@example.com")
+
+    monkeypatch.setattr(channel, "send", breaks)
+    with pytest.raises(KeyError):
+        tick(Engine(database, {"email": channel}, MESSAGES), now=NOW)
+    with database.transaction() as connection:
+        found = connection.execute(
+            "SELECT kind, size, error FROM campaign_batches WHERE outcome = 'failed'"
+        ).fetchall()
+    assert found == [("deliver", 10, "KeyError")]
+
+
+def test_a_tick_whose_time_is_short_keeps_some_of_it_for_delivering(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    g = graph(trigger("m"), email("m", default="end"), end())
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, g)
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 100))
+
+    def slowly(*args: Any, **kwargs: Any) -> Any:
+        sleep(0.1)
+        return advance_batch(*args, **kwargs)
+
+    monkeypatch.setattr(tick_module, "advance_batch", slowly)
+    engine = Engine(database, {"email": RecorderChannel("email")}, MESSAGES, batch_size=1)
+    report = tick(engine, now=NOW, max_seconds=1)
+    assert 0 < report.advanced < 10
+    assert report.delivered["email"].sent == report.advanced
+    assert not report.is_idle
 
 
 def test_a_huge_campaign_does_not_starve_a_small_one(database: Database) -> None:

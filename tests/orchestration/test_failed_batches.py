@@ -194,6 +194,8 @@ def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
     description, metadata = failures(result)["advance_batch[1_of_1]"]
     assert metadata["cause"] == "ValueError"
     assert "example.com" not in description
+    assert metadata["campaign"] == "Welcome"
+    assert metadata["people"] == 40
 
 
 @pytest.mark.parametrize(

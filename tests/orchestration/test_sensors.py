@@ -63,6 +63,18 @@ def test_with_people_due_it_starts_a_run_that_may_come_again(engine_database, in
     assert request.run_config == {}
 
 
+def test_people_whom_no_run_would_take_start_none(engine_database, instance):
+    due_people(engine_database, 30)
+    with engine_database.transaction() as connection:
+        connection.execute("UPDATE drip_campaigns SET published_version = NULL")
+    requests, told, _ = tick(due_work, instance)
+    assert (requests, told) == ([], "nothing due; nobody is waiting for a time")
+    with engine_database.transaction() as connection:
+        connection.execute("UPDATE drip_campaigns SET published_version = 1")
+        connection.execute("UPDATE campaign_workflow_states SET campaign_version = NULL")
+    assert tick(due_work, instance)[0] == []
+
+
 def test_with_messages_due_it_starts_a_run(engine_database, instance):
     due_people(engine_database, 30)
     advance_batch(engine_database, now=NOW, batch_size=100)
