@@ -79,47 +79,6 @@ picked AS MATERIALIZED (
     -- The sum of the quotas. It cuts nothing off, but tells the planner how few rows these are: without it, leasing a
     -- dozen read all contacts and all enrolments.
     LIMIT CAST(%(most)s AS integer)
-),
-
-addresses AS MATERIALIZED (
-    SELECT
-        p.id, p.workspace_id, p.campaign_id, p.contact_id, lower(k.email) AS email_key,
-        suppressed_phone(k.phone) AS phone_key
-    FROM picked p
-    JOIN contacts k ON k.id = p.contact_id
-),
-
-blocked AS MATERIALIZED (
-    -- One row per delivery that a suppression stops: by contact or by either address, for this channel or all, for this
-    -- campaign or all. One that forbids a whole person (any, or e-mail) ends the run, an unsubscription before the rest;
-    -- one for another channel alone only skips its messages.
-    SELECT
-        x.id,
-        min(
-            CASE
-                WHEN x.channel IS NOT NULL AND x.channel <> 'email' THEN CASE x.reason
-                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
-                END
-                WHEN x.reason = 'unsubscribed' THEN 'a:unsubscribed'
-                ELSE 'b:' || x.reason
-            END
-        ) AS reason
-    FROM (
-        SELECT a.id, a.campaign_id AS into_campaign, s.channel, s.campaign_id, s.reason
-        FROM addresses a
-        JOIN campaign_suppressions s ON s.workspace_id = a.workspace_id AND lower(s.address) = a.email_key
-        UNION ALL
-        SELECT a.id, a.campaign_id, s.channel, s.campaign_id, s.reason
-        FROM addresses a
-        JOIN campaign_suppressions s ON s.workspace_id = a.workspace_id AND lower(s.address) = a.phone_key
-        UNION ALL
-        SELECT a.id, a.campaign_id, s.channel, s.campaign_id, s.reason
-        FROM addresses a
-        JOIN campaign_suppressions s ON s.contact_id = a.contact_id AND s.workspace_id = a.workspace_id
-    ) x
-    WHERE (x.channel IS NULL OR x.channel = CAST(%(channel)s AS text))
-      AND (x.campaign_id IS NULL OR x.campaign_id = x.into_campaign)
-    GROUP BY x.id
 )
 
 SELECT
@@ -148,17 +107,50 @@ SELECT
 FROM picked p
 LEFT JOIN contacts k ON k.id = p.contact_id
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
-LEFT JOIN blocked b ON b.id = p.id;
+CROSS JOIN LATERAL (
+    -- What a suppression says of this delivery: by contact or by either address, for this channel or all, for this
+    -- campaign or all. One that forbids a whole person (any, or e-mail) ends the run, an unsubscription before the rest;
+    -- one for another channel alone only skips its messages. Looked up for each delivery in the indexes: as a set of its
+    -- own, joined afterwards, it was taken for one row and compared with every delivery (10,000 suppressed: 5 s).
+    SELECT
+        min(
+            CASE
+                WHEN x.channel IS NOT NULL AND x.channel <> 'email' THEN CASE x.reason
+                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
+                END
+                WHEN x.reason = 'unsubscribed' THEN 'a:unsubscribed'
+                ELSE 'b:' || x.reason
+            END
+        ) AS reason
+    FROM (
+        SELECT s.channel, s.campaign_id, s.reason
+        FROM campaign_suppressions s
+        WHERE s.workspace_id = p.workspace_id AND lower(s.address) = lower(k.email)
+        UNION ALL
+        SELECT s.channel, s.campaign_id, s.reason
+        FROM campaign_suppressions s
+        WHERE s.workspace_id = p.workspace_id AND lower(s.address) = suppressed_phone(k.phone)
+        UNION ALL
+        SELECT s.channel, s.campaign_id, s.reason
+        FROM campaign_suppressions s
+        WHERE s.contact_id = k.id  -- which is of one workspace; naming that, too, led to reading all of it
+    ) x
+    WHERE (x.channel IS NULL OR x.channel = CAST(%(channel)s AS text))
+      AND (x.campaign_id IS NULL OR x.campaign_id = p.campaign_id)
+) b;
 
 -- name: mark_sending
 -- From here on a row is in doubt if the process dies: marked in small groups, just before they go out. Calls of webhooks
 -- leave an event of their own, one per attempt.
+-- Here and below, where deliveries or states are looked up by id, `|| ''` keeps the planner off the partial indexes by
+-- status: with statistics from before a campaign began it takes those for empty, and reads all that is due for each dozen
+-- that is sent (20,000 mails: 13 ms instead of 1 for each dozen, and more with more).
 WITH marked AS (
     UPDATE campaign_deliveries d
     SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
         lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1, outlet = CAST(%(outlet)s AS text),
         channel_id = CAST(%(channel_id)s AS uuid)
-    WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status = 'pending'
+    WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending'
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.channel, d.variant_group, d.attempts
@@ -183,7 +175,7 @@ SELECT count(*) FROM marked;
 -- Deliveries of paused enrolments are looked at again later; until then they do not stand at the head of the queue.
 UPDATE campaign_deliveries d
 SET due_at = CAST(%(due_at)s AS timestamptz)
-WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status = 'pending';
+WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 
 -- name: settle_sent
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
@@ -198,7 +190,7 @@ WITH settled AS (
     FROM unnest(
         CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text []), CAST(%(details)s AS text [])
     ) AS r (id, provider_message_id, details)
-    WHERE d.id = r.id AND d.status IN ('pending', 'sending', 'unknown')
+    WHERE d.id = r.id AND d.status || '' IN ('pending', 'sending', 'unknown')
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.channel, d.split_node_id, d.variant_group, d.outlet, r.details
@@ -269,7 +261,10 @@ WITH settled AS (
         CAST(%(details)s AS text [])
     ) AS r (id, status, error_code, error, event_type, attempt, details)
     WHERE d.id = r.id
-      AND (d.status = 'pending' OR (d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts)))
+      AND (
+          d.status || '' = 'pending'
+          OR (d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts))
+      )
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.variant_group, d.error_code, d.last_error, r.event_type, r.details
@@ -310,7 +305,10 @@ WITH later AS (
         CAST(%(errors)s AS text []), CAST(%(attempts)s AS integer []), CAST(%(details)s AS text [])
     ) AS r (id, due_at, error_code, error, attempt, details)
     WHERE d.id = r.id
-      AND (d.status = 'pending' OR (d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts)))
+      AND (
+          d.status || '' = 'pending'
+          OR (d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts))
+      )
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.error_code, d.last_error, d.attempts, d.due_at, r.details
@@ -337,7 +335,7 @@ FROM unnest(
     CAST(%(ids)s AS uuid []), CAST(%(error_codes)s AS text []), CAST(%(errors)s AS text []),
     CAST(%(attempts)s AS integer [])
 ) AS r (id, error_code, error, attempt)
-WHERE d.id = r.id AND d.status IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
+WHERE d.id = r.id AND d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 
 -- name: rescue_expired_leases
 -- Rows whose sender died between handing over and settling. What their way out can recognise is due again; the others

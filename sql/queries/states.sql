@@ -18,7 +18,7 @@ FROM unnest(CAST(%(delivery_ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [
 JOIN campaign_workflow_states s ON s.id = d.enrollment_id AND s.pending_delivery_id = d.delivery_id
 JOIN campaign_enrollments e ON e.id = s.id
 JOIN drip_campaigns c ON c.id = s.campaign_id
-WHERE s.workflow_status IN ('running', 'waiting')
+WHERE s.workflow_status || '' IN ('running', 'waiting')  -- by id, not by the index of those that are due
 ORDER BY s.id
 FOR UPDATE OF s;
 
