@@ -115,7 +115,8 @@ def test_leasing_whom_suppressions_stop_compares_nobody_with_everybody(stale: Da
     with stale.transaction() as connection:
         connection.execute(
             "INSERT INTO campaign_suppressions"
-            " (workspace_id, address, contact_id, reason, created_at) SELECT workspace_id, email, id, 'bounced', %s FROM contacts",
+            " (workspace_id, address, contact_id, reason, created_at)"
+            " SELECT workspace_id, email, id, 'bounced', %s FROM contacts",
             [NOW],
         )
         campaign = connection.execute("SELECT id FROM drip_campaigns").fetchone()
