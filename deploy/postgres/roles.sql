@@ -1,0 +1,152 @@
+-- Least-privilege roles for a PostgreSQL of your own. Run it in the engine's database as a superuser, or as the owner of
+-- its tables with CREATEROLE: before the first `drip db migrate` or later, and again after each migration. It may run any
+-- number of times.
+--
+--   drip_owner   owns tables and functions; `drip db migrate` runs as it, and nothing else does
+--   drip_engine  what Dagster and `drip run` connect as: reads and writes rows, makes and drops nothing
+--   drip_ingest  what `drip receive` connects as: takes in what providers report, unsubscribes people, enrols those that a
+--                trigger webhook names
+--   drip_read    dashboards and people who look: reads
+--
+-- They cannot log in and have no passwords. Make users of your own in them:
+--   CREATE ROLE drip_app LOGIN PASSWORD '…' IN ROLE drip_engine;
+--   CREATE ROLE drip_migrations LOGIN PASSWORD '…' IN ROLE drip_owner;
+--   ALTER ROLE drip_migrations SET role = 'drip_owner';  -- what it makes belongs to drip_owner
+--
+-- Where an application owns the base tables and must go on owning them: SET drip.keep_owner = 'on' before, in the same
+-- session; migrations then run as that owner.
+
+DO $$
+DECLARE
+    role_name text;
+BEGIN
+    FOREACH role_name IN ARRAY ARRAY['drip_owner', 'drip_engine', 'drip_ingest', 'drip_read'] LOOP
+        BEGIN
+            IF to_regrole(role_name) IS NULL THEN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+            END IF;
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;  -- another session was quicker
+        END;
+    END LOOP;
+END
+$$;
+
+-- Everything that the migrations made belongs to drip_owner.
+DO $$
+DECLARE
+    thing record;
+BEGIN
+    IF coalesce(current_setting('drip.keep_owner', true), '') = 'on' THEN
+        RETURN;
+    END IF;
+    EXECUTE format('GRANT CREATE ON SCHEMA public TO drip_owner');
+    EXECUTE format('GRANT TEMPORARY, CREATE ON DATABASE %I TO drip_owner', current_database());
+    FOR thing IN
+        SELECT c.oid::regclass AS name, CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
+            AND c.relowner <> to_regrole('drip_owner')
+    LOOP
+        EXECUTE format('ALTER %s %s OWNER TO drip_owner', thing.kind, thing.name);
+    END LOOP;
+    FOR thing IN
+        SELECT p.oid::regprocedure AS name
+        FROM pg_proc p
+        JOIN pg_language l ON l.oid = p.prolang
+        WHERE p.pronamespace = 'public'::regnamespace AND p.proowner <> to_regrole('drip_owner')
+            AND l.lanname IN ('sql', 'plpgsql') AND p.prokind = 'f'
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s OWNER TO drip_owner', thing.name);
+    END LOOP;
+END
+$$;
+
+-- Nobody makes things in the schema but its owner. Temporary tables are how the engine brings rows in.
+DO $$
+BEGIN
+    EXECUTE format('REVOKE CREATE ON DATABASE %I FROM PUBLIC', current_database());
+    EXECUTE format(
+        'GRANT CONNECT, TEMPORARY ON DATABASE %I TO drip_owner, drip_engine, drip_ingest', current_database()
+    );
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO drip_read', current_database());
+END
+$$;
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO drip_owner, drip_engine, drip_ingest, drip_read;
+
+-- drip_engine: rows of every table; the record of migrations it only reads.
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO drip_engine;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO drip_engine;
+DO $$
+DECLARE
+    kept text;
+BEGIN
+    FOREACH kept IN ARRAY ARRAY['drip_schema_migrations', 'drip_schema_functions'] LOOP
+        IF to_regclass(kept) IS NOT NULL THEN
+            EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %I FROM drip_engine', kept);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- drip_read: everything, changing nothing.
+GRANT SELECT ON ALL TABLES IN SCHEMA public TO drip_read;
+
+-- What later migrations add gets the same rights by itself.
+DO $$
+DECLARE
+    owner text := CASE coalesce(current_setting('drip.keep_owner', true), '') WHEN 'on' THEN current_user ELSE 'drip_owner' END;
+BEGIN
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO drip_engine',
+        owner
+    );
+    EXECUTE format(
+        'ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT USAGE ON SEQUENCES TO drip_engine', owner
+    );
+    EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT ON TABLES TO drip_read', owner);
+END
+$$;
+
+-- Functions that make or drop partitions of the event log run with their owner's rights: that is all the making and
+-- dropping that drip_engine can have done. Nobody else calls them.
+DO $$
+DECLARE
+    made record;
+BEGIN
+    FOR made IN
+        SELECT p.oid::regprocedure AS name
+        FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
+            AND p.proname IN ('ensure_event_partitions', 'drop_event_partition')
+    LOOP
+        EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_engine', made.name);
+    END LOOP;
+END
+$$;
+
+-- Where a platform has put row-level security on the tables, the engine's roles see every row: who may see what is
+-- decided by whoever connects as them.
+DO $$
+DECLARE
+    secured record;
+    role_name text;
+BEGIN
+    FOR secured IN
+        SELECT c.oid::regclass AS name, c.oid
+        FROM pg_class c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relrowsecurity
+    LOOP
+        FOREACH role_name IN ARRAY ARRAY['drip_engine', 'drip_ingest', 'drip_read'] LOOP
+            IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = secured.oid AND p.polname = role_name || '_all') THEN
+                EXECUTE format(
+                    'CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',
+                    role_name || '_all', secured.name, role_name
+                );
+            END IF;
+        END LOOP;
+    END LOOP;
+END
+$$;

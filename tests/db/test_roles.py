@@ -1,0 +1,145 @@
+"""The least-privilege roles: each can do its work, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from filelock import FileLock
+from psycopg import sql
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.migrate import migrate
+from drip_pipeline.engine.aggregate import aggregate_days
+from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+from drip_pipeline.engine.enroll import enroll
+from drip_pipeline.engine.ingest import ingest_events
+from drip_pipeline.engine.publish import publish
+from drip_pipeline.engine.selection import Everybody
+from drip_pipeline.settings import CHECKOUT, Settings
+from tests.conftest import own_database
+from tests.engine.factories import NOW, an_event, contacts, run_until_idle, the_workspace
+
+SCRIPT = CHECKOUT / "deploy" / "postgres" / "roles.sql"
+"""Roles belong to the whole server: tests that make them come one after the other."""
+
+
+@pytest.fixture(scope="module")
+def guarded(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A database set up as the script says: roles, migrations as the owner, roles again."""
+    lock = FileLock(tmp_path_factory.getbasetemp().parent / "roles.lock")
+    with lock, own_database(server_url, "template0") as database:
+        run_script(database)
+        with as_role(database, "drip_owner") as owner:
+            assert migrate(owner).applied
+        for _ in range(2):
+            run_script(database)
+        yield database
+        with psycopg.connect(database.url) as connection:
+            for role in ("drip_owner", "drip_engine", "drip_ingest", "drip_read"):
+                name = sql.Identifier(role)
+                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(name))
+                connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
+
+
+def run_script(database: Database) -> None:
+    with psycopg.connect(database.url) as connection:
+        connection.execute(SCRIPT.read_text(encoding="utf-8").encode())
+
+
+def as_role(database: Database, role: str) -> Database:
+    """The same database, with every connection in that role."""
+    return Database(f"{database.url}?options={quote(f'-c role={role}')}")
+
+
+def refused(database: Database, role: str, statement: str) -> str:
+    """What the server says to this role; the statement must fail for want of rights."""
+    with psycopg.connect(database.url) as connection:
+        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as told:
+            connection.execute(statement.encode())
+        return str(told.value)
+
+
+def test_the_engine_role_runs_campaigns_from_publishing_to_figures(guarded):
+    assert rows(
+        guarded, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    ) == [("drip_owner",)]
+    with guarded.transaction() as connection:
+        workspace = the_workspace(connection)
+        contacts(connection, workspace, 20)
+    with as_role(guarded, "drip_engine") as engine:
+        publish(
+            engine,
+            (CHECKOUT / "examples" / "onboarding.yaml").read_text(encoding="utf-8"),
+            now=NOW,
+            channels=AVAILABLE_CHANNELS,
+            settings=Settings(),
+            workspace="Acme",
+        )
+        ((name,),) = rows(engine, "SELECT name FROM drip_campaigns")
+        assert enroll(engine, name, Everybody(), now=NOW).enrolled == 20
+        run_until_idle(engine, now=NOW)
+        ((message,), *_) = rows(engine, "SELECT message_id FROM campaign_message_outcomes")
+        event = an_event(1, "email_opened", message_id=str(message))
+        # Of a month that has no partition yet: the engine may have it made.
+        later = (NOW + timedelta(days=70)).isoformat()
+        taken = ingest_events(
+            engine,
+            [event, {**event, "event_id": "2", "occurred_at": later}],
+            source="test",
+            now=NOW + timedelta(days=71),
+        )
+        assert (taken.accepted, taken.rejected) == (2, {})
+        assert aggregate_days(engine, [NOW.date()])[0].sent == 20
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DROP TABLE campaign_events",
+        "TRUNCATE contacts",
+        "ALTER TABLE contacts ADD COLUMN x text",
+        "CREATE TABLE mine (x integer)",
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "DELETE FROM drip_schema_migrations",
+        "DROP FUNCTION ensure_event_partitions(timestamptz)",
+        "CREATE ROLE other",
+    ],
+)
+def test_the_engine_role_makes_and_drops_nothing(guarded, statement):
+    refused(guarded, "drip_engine", statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO workspaces (name) VALUES ('x')",
+        "UPDATE contacts SET name = 'x'",
+        "DELETE FROM campaign_events",
+        "SELECT ensure_event_partitions(now())",
+    ],
+)
+def test_the_read_role_reads_and_cannot_write(guarded, statement):
+    with as_role(guarded, "drip_read") as reader:
+        assert rows(reader, "SELECT count(*) FROM contacts JOIN campaign_events ON true")
+    refused(guarded, "drip_read", statement)
+
+
+def test_what_a_later_migration_adds_is_there_for_the_roles(guarded):
+    with as_role(guarded, "drip_owner") as owner, owner.transaction() as connection:
+        connection.execute("CREATE TABLE later (id bigint GENERATED ALWAYS AS IDENTITY, x text)")
+    with as_role(guarded, "drip_engine") as engine, engine.transaction() as connection:
+        connection.execute("INSERT INTO later (x) VALUES ('a')")
+    refused(guarded, "drip_read", "INSERT INTO later (x) VALUES ('a')")
+    with as_role(guarded, "drip_read") as reader:
+        assert rows(reader, "SELECT x FROM later") == [("a",)]
+
+
+def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    with database.transaction() as connection:
+        return connection.execute(statement.encode()).fetchall()
