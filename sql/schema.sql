@@ -785,7 +785,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- drip_quiet_triggers(p_table regclass) RETURNS text[] LANGUAGE plpgsql
 -- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
 -- drip_wake_triggers(p_table regclass, p_names text[]) RETURNS void LANGUAGE plpgsql
--- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql
+-- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql
 -- fill_enrollment_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
