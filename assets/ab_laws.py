@@ -15,9 +15,10 @@ ASSET_OF_LAW = {
     "ab_counts": ab_test_results,
     "ab_significance": ab_test_results,
     "ab_pairs": ab_test_results,
+    "ab_outcomes": ab_test_results,
     "ab_decisions": winner_decisions,
 }
-BLOCKING = {"ab_counts", "ab_significance", "ab_pairs"}
+BLOCKING = {"ab_counts", "ab_significance", "ab_pairs", "ab_outcomes"}
 
 
 def law_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:

@@ -1,5 +1,6 @@
 """The laws that hold in the database between any two transactions, as checks on the assets they are
-about. They look and repair nothing.
+about. They look and repair nothing. What follows from a figure that breaks one waits: those checks
+block.
 """
 
 from datetime import timedelta
@@ -23,6 +24,7 @@ ASSET_OF_LAW = {
     "outcomes_are_metrics": DAILY_METRICS,
     "rates": DAILY_METRICS,
 }
+BLOCKING = {"log_is_outcomes", "outcomes_are_metrics", "rates"}
 
 
 class LawConfig(dg.Config):
@@ -39,7 +41,12 @@ class LawConfig(dg.Config):
 def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     """The check of one law."""
 
-    @dg.asset_check(name=name, asset=asset, description=f"{LAWS[name].capitalize()}.")
+    @dg.asset_check(
+        name=name,
+        asset=asset,
+        blocking=name in BLOCKING,
+        description=f"{LAWS[name].capitalize()}.",
+    )
     def check(config: LawConfig, engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
         now = clock.moment()
         since = now - timedelta(days=config.days) if config.days else None

@@ -11,6 +11,7 @@ from assets.ab_test_reports import ab_test_reports
 from assets.ab_test_results import ab_test_results
 from assets.batch_ledger import batch_ledger
 from assets.daily_campaign_metrics import daily_campaign_metrics
+from assets.daily_metrics_files import daily_metrics_files
 from assets.event_log import campaign_events
 from assets.landed_files import landed_files as landed_files_asset
 from assets.laws import checks
@@ -42,6 +43,7 @@ def build_definitions() -> dg.Definitions:
             batch_ledger,
             message_outcomes,
             daily_campaign_metrics,
+            daily_metrics_files,
             ab_test_results,
             winner_decisions,
             ab_test_reports,

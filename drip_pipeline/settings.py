@@ -308,6 +308,15 @@ SETTINGS: tuple[Setting, ...] = (
         words,
     ),
     Setting(
+        "DRIP_METRICS_FOLDER",
+        "metrics_folder",
+        "metrics in DRIP_HOME",
+        "folder",
+        "Where daily figures are kept as Parquet files, a folder a day (day=2026-03-02), for other "
+        "tools to read. Several machines that share a database should share it.",
+        folder,
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -351,6 +360,7 @@ class Settings:
     trigger_secrets: tuple[Secret, ...] = ()
     trigger_tokens: tuple[Secret, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
+    metrics_folder: Path | None = None
     log_level: str = "info"
 
     @classmethod

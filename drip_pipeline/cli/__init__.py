@@ -51,7 +51,7 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "metrics": LazyCommand(
         "drip_pipeline.cli.metrics:metrics",
-        "Figures by day: show, refresh, rebuild; check the laws.",
+        "Figures by day: show, refresh, rebuild, export; check the laws.",
     ),
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."

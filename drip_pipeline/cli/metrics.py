@@ -4,6 +4,7 @@ a monitor draws."""
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import click
@@ -96,6 +97,34 @@ def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: b
     with Progress() as progress:
         counted = aggregate_days(invocation.database, days, progress=progress)
     return _counted_answer(counted, corrected)
+
+
+@command(metrics)
+@click.option("--from", "first_day", callback=_day, metavar="DAY", help="From this day of sending.")
+@click.option("--to", "last_day", callback=_day, metavar="DAY", help="To this day of sending.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Where to; by default DRIP_METRICS_FOLDER.",
+)
+def export(
+    invocation: Invocation, first_day: date | None, last_day: date | None, out: Path | None
+) -> Answer:
+    """Write the counted figures as Parquet files, a folder a day: all days, or some."""
+    from drip_pipeline.engine.aggregate import days_between
+    from drip_pipeline.engine.export_metrics import counted_days, export_days, metrics_folder
+
+    folder = out or metrics_folder(invocation.settings)
+    if first_day and last_day:
+        days = days_between(first_day, last_day)
+    else:
+        days = counted_days(invocation.database, first_day, last_day)
+    with Progress() as progress:
+        written = export_days(invocation.database, days, folder, progress=progress)
+    data = {"folder": folder, "days": written}
+    rows, files = sum(day.rows for day in written), sum(day.rows > 0 for day in written)
+    return Answer(data, f"{rows:,} rows of {files:,} days written to {folder}")
 
 
 @command(metrics)

@@ -27,6 +27,11 @@ def pairs(connection: Connection, *, sample: int) -> Rows:
     return queries.rows(connection, "law_ab_pairs", sample=sample)
 
 
+def outcomes(connection: Connection, *, sample: int) -> Rows:
+    """Messages of tests about to be decided whose outcome is not what the log says."""
+    return queries.rows(connection, "law_ab_outcomes", sample=sample)
+
+
 def decisions(connection: Connection, *, sample: int) -> Rows:
     """Tests whose decision is not what every table says."""
     return queries.rows(connection, "law_ab_decisions", sample=sample)

@@ -32,6 +32,19 @@ def count_day(connection: Connection, day: date) -> list[tuple[UUID, int]]:
     return [(row[0], row[1]) for row in queries.tuples(connection, "count_metric_day", day=day)]
 
 
+def day_rows(connection: Connection, day: date) -> list[dict[str, Any]]:
+    """The figures of a day with names of workspaces and campaigns, in the order of their key."""
+    return queries.rows(connection, "metric_day_rows", day=day)
+
+
+def counted_days(
+    connection: Connection, first_day: date | None = None, last_day: date | None = None
+) -> list[date]:
+    """The days that have figures."""
+    found = queries.tuples(connection, "counted_days", first_day=first_day, last_day=last_day)
+    return [row[0] for row in found]
+
+
 def marked_days(connection: Connection) -> list[date]:
     """Days that late events have changed."""
     return [row[0] for row in queries.tuples(connection, "marked_days")]

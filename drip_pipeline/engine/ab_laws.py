@@ -17,6 +17,8 @@ AB_LAWS: Final[Mapping[str, str]] = {
     "ab_significance": "significant means p below alpha, confidence at the threshold, and enough"
     " people in every variant",
     "ab_pairs": "the p that decides is never smaller than the p of a single look",
+    "ab_outcomes": "what became of the messages that a test is about to be decided by, the log says"
+    " as well",
     "ab_decisions": "a test is decided exactly when it has a decision, and state, results, winner"
     " and log say the same",
 }
@@ -25,6 +27,7 @@ _QUERIES: Final[Mapping[str, Callable[..., list[dict[str, Any]]]]] = {
     "ab_counts": ab_laws_db.counts,
     "ab_significance": ab_laws_db.significance,
     "ab_pairs": ab_laws_db.pairs,
+    "ab_outcomes": ab_laws_db.outcomes,
     "ab_decisions": ab_laws_db.decisions,
 }
 

@@ -1,16 +1,20 @@
-"""What the assets of outcomes and metrics show: days counted, the table of campaigns, what was
-corrected. Figures come from the verbs.
+"""What the assets of outcomes and metrics show: days counted, the table of campaigns, files, what
+was corrected. Figures come from the verbs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Any, Final
+
+import dagster as dg
 
 from drip_pipeline.db import cockpit as cockpit_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.aggregate import CountedDay, campaign_summary
+from drip_pipeline.engine.export_metrics import ExportedDay
 from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.metadata import table
 
@@ -32,6 +36,17 @@ def counted_metadata(database: Database, counted: Sequence[CountedDay]) -> dict[
         "by_day": table(
             [{name: getattr(day, name) for name in _DAY} for day in counted if day.rows], _DAY
         ),
+    }
+
+
+def exported_metadata(folder: Path, written: Sequence[ExportedDay]) -> dict[str, Any]:
+    """Where the files are, and how many rows and bytes are in them."""
+    return {
+        "folder": dg.MetadataValue.path(str(folder)),
+        "dagster/partition_row_count": sum(day.rows for day in written),
+        "days": len(written),
+        "files_changed": sum(day.is_new for day in written),
+        "bytes": sum(day.size_bytes for day in written),
     }
 
 

@@ -101,3 +101,29 @@ WHERE CASE
 END
 ORDER BY t.id
 LIMIT CAST(%(sample)s AS integer);
+
+-- name: law_ab_outcomes
+-- Messages of tests that are about to be decided whose outcome is not what the log says. Nothing is read while no decision
+-- is due: then the stretch of time has no ends.
+WITH due AS MATERIALIZED (
+    SELECT t.id, t.campaign_id, t.split_node_id, t.started_at
+    FROM campaign_ab_tests t
+    CROSS JOIN LATERAL (
+        SELECT v.state
+        FROM campaign_ab_evaluations v
+        WHERE v.ab_test_id = t.id
+        ORDER BY v.ordinal DESC
+        LIMIT 1
+    ) e
+    WHERE t.status = 'running' AND e.state IN ('decided_winner', 'decided_no_winner')
+)
+
+SELECT d.id AS ab_test_id, o.message_id, o.node_id, o.variant_group, count(*) OVER () AS violations
+FROM message_outcomes_that_differ(
+    (SELECT min(d.started_at) FROM due d),
+    (SELECT 'infinity'::timestamptz WHERE EXISTS (SELECT FROM due d))
+) l
+JOIN campaign_message_outcomes o ON o.message_id = l.message_id
+JOIN due d ON d.campaign_id = o.campaign_id AND o.sent_at >= d.started_at
+ORDER BY d.id, o.message_id
+LIMIT CAST(%(sample)s AS integer);

@@ -100,6 +100,27 @@ FULL JOIN not_sent n
     AND n.channel = s.channel AND n.variant_group = s.variant_group
 RETURNING campaign_id, sent;
 
+-- name: metric_day_rows
+-- The figures of a day with the names that go with them, in the order of the key.
+SELECT
+    m.metric_date, m.workspace_id, w.name AS workspace, w.time_zone, m.campaign_id, c.name AS campaign,
+    m.campaign_version, m.node_id, m.channel, m.variant_group, m.sent, m.sent_uncertain, m.delivered, m.opened,
+    m.opens_total, m.machine_opened, m.clicked, m.clicks_total, m.machine_clicked, m.replied, m.converted,
+    m.conversion_value, m.unsubscribed, m.complained, m.bounced, m.failed, m.skipped
+FROM campaign_daily_metrics m
+LEFT JOIN workspaces w ON w.id = m.workspace_id
+LEFT JOIN drip_campaigns c ON c.id = m.campaign_id
+WHERE m.metric_date = CAST(%(day)s AS date)
+ORDER BY m.campaign_id, m.campaign_version, m.node_id, m.channel, m.variant_group;
+
+-- name: counted_days
+-- The days that have figures, within a range where one is given.
+SELECT DISTINCT m.metric_date
+FROM campaign_daily_metrics m
+WHERE (CAST(%(first_day)s AS date) IS NULL OR m.metric_date >= CAST(%(first_day)s AS date))
+  AND (CAST(%(last_day)s AS date) IS NULL OR m.metric_date <= CAST(%(last_day)s AS date))
+ORDER BY m.metric_date;
+
 -- name: marked_days
 -- Days whose figures late events have changed.
 SELECT DISTINCT d.metric_date

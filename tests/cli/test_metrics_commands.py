@@ -52,6 +52,15 @@ def test_days_are_rebuilt_from_the_log(drip: Drip, opened: Path, database: Datab
     assert row["opened"] == 1
 
 
+def test_figures_are_written_as_files(drip: Drip, opened: Path, tmp_path: Path):
+    answered(drip("metrics", "refresh", *CLOCK, "--json"))
+    written = answered(drip("metrics", "export", "--out", tmp_path / "out", "--json"))
+    assert [(day["day"], day["rows"]) for day in written["days"]] == [(DAY, 1)]
+    assert (tmp_path / "out" / f"day={DAY}" / "metrics.parquet").is_file()
+    some = drip("metrics", "export", "--from", DAY, "--to", "2026-03-05", "--out", tmp_path / "out")
+    assert some.stdout.startswith("1 rows of 1 days written to")
+
+
 def test_the_time_zone_of_a_workspace_is_set_and_shown(drip: Drip, opened: Path):
     answered(drip("metrics", "refresh", *CLOCK, "--json"))
     moved = answered(drip("workspace", "zone", "Pacific/Auckland", "--json"))

@@ -42,8 +42,8 @@ DAY = timedelta(days=1)
 KEY = "metric_date, campaign_id, campaign_version, node_id, channel, variant_group"
 # East and west of everybody, half an hour off, and two whose clocks go back over midnight.
 ZONES = ("UTC", "America/New_York", "Pacific/Kiritimati", "Asia/Kolkata", "Atlantic/Azores")
-# 1,000,000 messages take about a quarter of an hour.
-MESSAGES = int(os.environ.get("DRIP_TEST_BACKFILL_MESSAGES", "1500"))
+# BACKFILL_MESSAGES=200000 is a size for an afternoon.
+MESSAGES = int(os.environ.get("BACKFILL_MESSAGES", "1500"))
 
 
 def a_campaign_in(database: Database, time_zone: str) -> Published:

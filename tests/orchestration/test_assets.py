@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -84,8 +85,12 @@ def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
     assert "| Welcome | 80 |" in told["preview"]
     sent = value(two_days_of_mail, "SELECT sum(sent) FROM campaign_daily_metrics")
     assert sent == 80
-    partitions = instance.get_materialized_partitions(dg.AssetKey("daily_campaign_metrics"))
-    assert len(partitions) == 8
+    for asset in ("daily_campaign_metrics", "daily_metrics_files"):
+        assert len(instance.get_materialized_partitions(dg.AssetKey(asset))) == 8
+    files = metadata(result, "daily_metrics_files")
+    assert (files["days"], files["files_changed"]) == (8, 2)
+    written = sorted(path.parent.name for path in Path(files["folder"]).glob("*/metrics.parquet"))
+    assert written == [f"day={DAY}", f"day={DAY + timedelta(days=1)}"]
 
 
 def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, instance):
@@ -124,6 +129,20 @@ def test_materialising_outcomes_puts_days_right_from_the_log(two_days_of_mail, i
     assert told["corrected"] == told["messages"] == 40
     wrong = "SELECT count(*) FROM campaign_message_outcomes WHERE delivered_at IS NOT NULL"
     assert value(two_days_of_mail, wrong) == 40  # those of the other day, which nobody asked for
+
+
+def test_figures_that_cannot_be_are_not_handed_on(two_days_of_mail, instance):
+    with two_days_of_mail.transaction() as connection:
+        connection.execute(
+            "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN NEW.opened := NEW.sent + 1; RETURN NEW; END $$;"
+            "CREATE TRIGGER spoil BEFORE INSERT ON campaign_daily_metrics "
+            "FOR EACH ROW EXECUTE FUNCTION spoil()"
+        )
+    result = run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY))
+    assert not result.success
+    assert not checks(result)["rates"].passed
+    assert instance.get_materialized_partitions(dg.AssetKey("daily_metrics_files")) == set()
 
 
 # --- experiments ----------------------------------------------------------------------------------

@@ -51,7 +51,8 @@ def test_judging_names_the_run_and_the_decision_stands(engine_database, instance
     result = run("judge_tests", instance)
     assert result.success
     assert checks(result) == {
-        "ab_counts": True, "ab_significance": True, "ab_pairs": True, "ab_decisions": True,
+        "ab_counts": True, "ab_significance": True, "ab_pairs": True, "ab_outcomes": True,
+        "ab_decisions": True,
     }  # fmt: skip
     told = metadata(result, "ab_test_results")
     assert (told["tests_judged"], told["new_evaluations"]) == (1, 1)
@@ -88,6 +89,23 @@ def test_wrong_figures_decide_nothing(engine_database, instance):
     result = run("judge_tests", instance)
     assert not result.success
     assert not checks(result)["ab_counts"]
+    assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
+
+
+def test_outcomes_that_the_log_does_not_bear_out_decide_nothing(engine_database, instance):
+    a_test(engine_database)
+    with engine_database.transaction() as connection:
+        # The opens were not logged; the sending of one of those messages was.
+        connection.execute(
+            "INSERT INTO campaign_events (id, campaign_id, enrollment_id, event_type, node_id, "
+            "created_at, workspace_id, campaign_version, message_id) "
+            "SELECT o.message_id, o.campaign_id, o.enrollment_id, 'email_sent', o.node_id, "
+            "o.sent_at, o.workspace_id, 1, o.message_id FROM campaign_message_outcomes o "
+            "WHERE o.first_opened_at IS NOT NULL LIMIT 1"
+        )
+    result = run("judge_tests", instance)
+    assert not result.success
+    assert not checks(result)["ab_outcomes"]
     assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
 
 
@@ -152,4 +170,4 @@ def test_the_code_location_offers_checks_reports_and_their_schedule():
     assert decisions.parent_keys == {dg.AssetKey("ab_test_results")}
     assert graph.get(dg.AssetKey("ab_test_reports")).parent_keys == {decisions.key}
     named = {key.name for key in graph.asset_check_keys}
-    assert {"ab_counts", "ab_significance", "ab_pairs", "ab_decisions"} <= named
+    assert {"ab_counts", "ab_significance", "ab_pairs", "ab_outcomes", "ab_decisions"} <= named

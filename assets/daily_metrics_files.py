@@ -1,0 +1,45 @@
+"""The daily figures as Parquet files, a folder a day, for other tools. They follow the table: the
+same partitions, written in the same run.
+"""
+
+from time import perf_counter
+
+import dagster as dg
+
+from assets.daily_campaign_metrics import daily_campaign_metrics
+from drip_pipeline.engine.export_metrics import export_days, metrics_folder
+from drip_pipeline.orchestration.catalog import METRICS, OWNERS, written_by
+from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.metrics_report import exported_metadata
+from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
+from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.settings import Settings
+
+
+@dg.asset(
+    deps=[daily_campaign_metrics],
+    partitions_def=days,
+    backfill_policy=ONE_RUN,
+    group_name=METRICS,
+    description="The figures of a day as `day=2026-03-02/metrics.parquet` under "
+    "DRIP_METRICS_FOLDER, for DuckDB, pandas, Spark or a spreadsheet. A file is replaced whole; a "
+    "day without figures has none. `drip metrics export` writes the same.",
+    owners=OWNERS,
+    kinds={"parquet"},
+    retry_policy=RETRY_POLICY,
+    metadata=written_by(
+        rows="sql/queries/metrics.sql", files="drip_pipeline/engine/export_metrics.py"
+    ),
+)
+def daily_metrics_files(
+    context: dg.AssetExecutionContext, engine: EngineResource
+) -> dg.MaterializeResult[None]:
+    """Write the files of the days."""
+    began = perf_counter()
+    folder = metrics_folder(Settings.from_env())
+    with errors_told("writing daily metrics"):
+        written = export_days(engine.database, days_of(context), folder)
+    metadata = exported_metadata(folder, written)
+    return dg.MaterializeResult(
+        metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}
+    )
