@@ -219,6 +219,74 @@ class DefinitionInvalid(DripError):
         }
 
 
+class StrandedLike(Protocol):
+    """What an error needs to know of people who have nowhere to go."""
+
+    @property
+    def version(self) -> int:
+        """The version they are in."""
+
+    @property
+    def node_id(self) -> str:
+        """The node they stand at."""
+
+    @property
+    def label(self) -> str:
+        """What the node is called."""
+
+    @property
+    def people(self) -> int:
+        """How many they are."""
+
+    @property
+    def why(self) -> str:
+        """Why they cannot go on."""
+
+
+class PeopleStranded(DripError):
+    """People inside an earlier version have nowhere to go in the new one; `stranded` holds all of
+    them, by node.
+    """
+
+    default_hint = (
+        "Name a node for each with `--map OLD=NEW`, or choose the policy pin or exit; "
+        "nothing was changed."
+    )
+
+    def __init__(
+        self, stranded: Sequence[StrandedLike], to_version: int, *, hint: str | None = None
+    ) -> None:
+        people = sum(group.people for group in stranded)
+        super().__init__(f"{people:,} people have nowhere to go in version {to_version}", hint=hint)
+        self.stranded = tuple(stranded)
+
+    def __str__(self) -> str:
+        return f"{self.message}: {'; '.join(self.items())}"
+
+    def items(self) -> tuple[str, ...]:
+        """One line per node."""
+        return tuple(
+            f"{group.node_id} ({group.label}, version {group.version}): {group.people:,} people;"
+            f" {group.why}"
+            for group in self.stranded
+        )
+
+    def details(self) -> dict[str, Any]:
+        """The stranded, one object a node."""
+        return {
+            "stranded": [
+                {
+                    "version": group.version,
+                    "node_id": group.node_id,
+                    "label": group.label,
+                    "people": group.people,
+                    "why": group.why,
+                }
+                for group in self.stranded
+            ]
+        }
+
+
 class TemplateError(DripError):
     """A template cannot be parsed or rendered."""
 

@@ -11,16 +11,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
+from drip_pipeline.cli.in_flight import map_options, node_map, register, told
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.campaigns import CampaignDetail, StatusChange
+    from drip_pipeline.engine.in_flight import Policy
     from drip_pipeline.engine.publish import PublishReport
 
 
-@click.group(help="Campaigns: publish, list, show, pause, resume, archive, export.")
+@click.group(help="Campaigns: publish, list, show, migrate, pause, resume, archive, export.")
 def campaign() -> None:
     """Commands of campaigns."""
+
+
+register(campaign)
 
 
 @command(campaign)
@@ -28,26 +33,32 @@ def campaign() -> None:
 @click.option("--workspace", metavar="NAME", help="Where it belongs; made if it is missing.")
 @click.option(
     "--policy",
-    type=click.Choice(["pin"]),
+    type=click.Choice(["pin", "migrate", "exit"]),
     default="pin",
-    help="What becomes of people inside an earlier version: they finish it (pin).",
+    help="What becomes of people inside an earlier version: they finish it (pin), move to the new"
+    " one (migrate) or leave (exit).",
 )
+@map_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
 def publish(
     invocation: Invocation,
     file: Path,
     workspace: str | None,
-    policy: str,  # the one there is
+    policy: Policy,
+    pairs: tuple[str, ...],
+    map_file: Path | None,
     dry_run: bool,
     now: datetime,
 ) -> Answer:
     """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
 
     All problems are reported at once, each with its node. Publishing what is published already
-    changes nothing. People who are inside an earlier version finish that.
+    changes nothing. --dry-run says for each policy how many people would go from where to where,
+    and who would have nowhere to go.
     """
     from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.in_flight import InFlight
     from drip_pipeline.engine.publish import publish as publish_campaign
     from drip_pipeline.errors import ImportFileError
 
@@ -63,8 +74,11 @@ def publish(
         settings=invocation.settings,
         workspace=workspace,
         dry_run=dry_run,
+        in_flight=InFlight(policy, node_map(pairs, map_file)),
     )
-    return Answer(_report(report), _published(report))
+    is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
+    shown = told(_published(report), report.in_flight)
+    return Answer(_report(report), shown, exit_code=1 if is_refused else 0)
 
 
 @command(campaign, name="list")
@@ -167,6 +181,7 @@ def _report(report: PublishReport) -> dict[str, Any]:
         "version": report.version,
         "status": report.status,
         "entered": report.entered,
+        "in_flight": report.in_flight.to_json() if report.in_flight else None,
         "warnings": [
             {"node_id": warning.node_id, "code": warning.code, "message": warning.message}
             for warning in report.warnings

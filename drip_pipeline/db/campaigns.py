@@ -50,6 +50,11 @@ def passed_by_node(connection: Connection, campaign_id: UUID) -> dict[str, int]:
     }
 
 
+def lock(connection: Connection, campaign_id: UUID) -> None:
+    """Hold a campaign until the transaction ends."""
+    queries.run(connection, "hold_campaign", campaign_id=campaign_id)
+
+
 def set_status(
     connection: Connection,
     campaign_id: UUID,

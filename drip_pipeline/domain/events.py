@@ -92,6 +92,9 @@ _VOCABULARY: Final = (
     _engine("enrollment_completed", "lifecycle", "the person reached the end"),
     _engine("enrollment_exited", "lifecycle", "the person left before the end"),
     _engine("enrollment_failed", "lifecycle", "the run failed after its last retry"),
+    _engine(
+        "enrollment_migrated", "lifecycle", "the person moved to another version of the campaign"
+    ),
     _engine("goal_reached", "lifecycle", "the person reached the campaign's goal"),
     _contact("converted", "the person did what the campaign is for", engine=True),
     _contact("purchase", "the person bought something"),

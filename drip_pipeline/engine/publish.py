@@ -4,7 +4,7 @@ campaign's row lock.
 Everything that is wrong is said at once, before anything is written: with the file, and with each
 step and the channel that would carry it. The stored definition has the author's texts, the
 immutable graph the mails as they are sent. Publishing what is published already changes nothing.
-People who are inside an earlier version finish it.
+What becomes of people who are inside an earlier version, in_flight.py says.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ from drip_pipeline.db import publish as publish_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.compile import compile_graph, definition_hash, graph_hash
 from drip_pipeline.domain.definition import CampaignDefinition, complete, load_definition
+from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
+from drip_pipeline.engine import in_flight as flight
 from drip_pipeline.engine.channel_checks import channel_problems, prepared_graph
+from drip_pipeline.engine.in_flight import PIN, InFlight, InFlightReport
 from drip_pipeline.engine.split_tests import keep_tests
 from drip_pipeline.engine.step_rows import canvas_with_step_ids, step_rows
 from drip_pipeline.engine.workspaces import workspace_named
@@ -43,6 +46,9 @@ class PublishReport:
     warnings: Sequence[Problem] = field(default_factory=tuple)
     entered: int = 0
     """People who had enrolled before there was anything to enter, and who are in now."""
+    in_flight: InFlightReport | None = None
+    """What became (or would become) of people inside earlier versions; None where nothing was
+    published."""
 
 
 def publish(
@@ -57,11 +63,14 @@ def publish(
     dry_run: bool = False,
     description: str | None = None,
     change_type: str = "published",
+    in_flight: InFlight = PIN,
 ) -> PublishReport:
     """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
 
     `channels` are those that messages can be sent over, `settings` say how; `campaign_id` publishes
-    into that campaign, whatever its name. Raises DefinitionInvalid with every problem at once.
+    into that campaign, whatever its name; `in_flight` says what becomes of people inside earlier
+    versions. Raises DefinitionInvalid with every problem at once, PeopleStranded with everybody who
+    would have nowhere to go (a dry run reports them instead).
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:
@@ -85,6 +94,8 @@ def publish(
             now=now,
             description=description,
             change_type=change_type,
+            in_flight=in_flight,
+            is_preview=dry_run,
         )
         if dry_run:
             connection.rollback()
@@ -95,6 +106,7 @@ def publish(
                 report.version,
                 status,
                 report.warnings,
+                in_flight=report.in_flight,
             )
     return report
 
@@ -123,9 +135,12 @@ def publish_valid(
     change_type: str = "published",
     enter: bool = True,
     kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
+    in_flight: InFlight = PIN,
+    is_preview: bool = False,
 ) -> PublishReport:
     """Write a definition that was found valid. `enter` lets people in who enrolled before;
-    `kept_steps` (by node id) keep their numbers and delays as applications know them.
+    `kept_steps` (by node id) keep their numbers and delays as applications know them. With
+    `is_preview` the caller rolls back, and people inside earlier versions are only counted.
     """
     campaign = _campaign(connection, workspace_id, definition, campaign_id, now)
     wanted = definition_hash(definition)
@@ -134,11 +149,15 @@ def publish_valid(
         publish_db.activate(connection, campaign, now)
         return PublishReport(campaign, definition.name, current[1], "unchanged", tuple(warnings))
     names = write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
-    version = _new_version(
+    version, graph = _new_version(
         connection, campaign, definition, names, wanted, now, description, change_type
     )
+    act = flight.preview if is_preview else flight.apply
+    moved = act(connection, campaign, in_flight, graph, to_version=version, now=now)
     entered = publish_db.adopt_enrollments(connection, campaign) if enter else 0
-    return PublishReport(campaign, definition.name, version, "published", tuple(warnings), entered)
+    return PublishReport(
+        campaign, definition.name, version, "published", tuple(warnings), entered, moved
+    )
 
 
 def _campaign(
@@ -209,7 +228,7 @@ def _new_version(
     now: datetime,
     description: str | None,
     change_type: str,
-) -> int:
+) -> tuple[int, CampaignGraph]:
     graph = prepared_graph(compile_graph(definition, step_ids))
     version_id = publish_db.snapshot(
         connection, campaign_id, description=description, change_type=change_type, now=now
@@ -225,7 +244,7 @@ def _new_version(
         status="active",
     )
     keep_tests(connection, campaign_id, definition, graph, version=version, now=now)
-    return version
+    return version, graph
 
 
 def _settings(definition: CampaignDefinition) -> dict[str, Any]:

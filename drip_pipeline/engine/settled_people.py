@@ -53,7 +53,6 @@ def carry_people_on(
             message_at=message_at,
             status="running",
             due_at=now,
-            resume_port="default",
         )
 
 
@@ -91,7 +90,6 @@ def fail_people(
         batch_id,
         now,
         status="failed",
-        resume_port="default",
         error=error,
         delivery_of=delivery_of,
         event_type="enrollment_failed",
@@ -112,10 +110,11 @@ def _commit(
     delivery_of: Mapping[UUID, UUID] | None = None,
     **fields: Any,
 ) -> None:
-    """The same thing for everybody, wherever they stand."""
-    by_node: dict[str, list[DueState]] = {}
+    """The same thing for everybody, wherever they stand. Who goes on from there leaves the node
+    where the message was made, or enters the one that another version has for them."""
+    by_node: dict[tuple[str, str | None], list[DueState]] = {}
     for person in people:
-        by_node.setdefault(person.current_node_id, []).append(person)
+        by_node.setdefault((person.current_node_id, person.resume_port), []).append(person)
     transitions = tuple(
         Transition(
             people=group,
@@ -124,9 +123,10 @@ def _commit(
             status=status,
             events=(EventNote(event_type, node_id, None, event_data or {}),) if event_type else (),
             delivery_ids=[delivery_of[p.id] for p in group] if delivery_of else None,
+            resume_port=resume_port,
             **fields,
         )
-        for node_id, group in by_node.items()
+        for (node_id, resume_port), group in by_node.items()
     )
     if transitions:
         commit(

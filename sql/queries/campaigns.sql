@@ -80,3 +80,7 @@ SELECT create_campaign_version_snapshot(
 SELECT b.id, b.kind, b.outcome, b.size
 FROM campaign_batches b
 WHERE b.id = CAST(%(batch_id)s AS uuid);
+
+-- name: hold_campaign
+-- Holds a campaign until the transaction ends: nobody publishes, archives, or moves its people meanwhile.
+SELECT c.id FROM drip_campaigns c WHERE c.id = CAST(%(campaign_id)s AS uuid) FOR UPDATE;

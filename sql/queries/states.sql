@@ -147,12 +147,20 @@ SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
 -- name: resume_unpaused_states
--- Brings paused states back whose enrolment is active again. One that has no due time of its own is due now.
+-- Brings paused states back whose enrolment is active again. One that has no due time of its own is due now; one that
+-- another transaction holds has another turn.
+WITH held AS MATERIALIZED (
+    SELECT s.id
+    FROM campaign_workflow_states s
+    JOIN campaign_enrollments e ON e.id = s.id
+    WHERE s.workflow_status = 'paused' AND e.status = 'active' AND s.pending_delivery_id IS NULL
+    FOR UPDATE OF s SKIP LOCKED
+)
+
 UPDATE campaign_workflow_states s
 SET workflow_status = 'waiting', next_execution_at = coalesce(s.next_execution_at, CAST(%(now)s AS timestamptz))
-FROM campaign_enrollments e
-WHERE e.id = s.id AND s.workflow_status = 'paused' AND e.status = 'active'
-  AND s.pending_delivery_id IS NULL;
+FROM held h
+WHERE s.id = h.id;
 
 -- name: due_overview
 -- What a sensor needs to decide: how much is due now (counted up to a limit), and when the next thing is.
@@ -210,7 +218,9 @@ SELECT
 
 -- name: population_by_version
 -- Where everybody is, per campaign version: what the invariant entered = active + completed + exited + failed rests on.
--- Entered is counted from the log, the rest from the states: two sources, so that a difference means something.
+-- Entered is counted from the log, the rest from the states: two sources, so that a difference means something. Whoever
+-- moved to another version has entered that one, and this one no longer; `started`, `moved_in` and `moved_out` tell it
+-- apart.
 WITH now_there AS (
     SELECT
         s.campaign_id, s.campaign_version,
@@ -223,18 +233,33 @@ WITH now_there AS (
     GROUP BY s.campaign_id, s.campaign_version
 ),
 
-entered AS (
-    SELECT e.campaign_id, e.campaign_version, count(DISTINCT e.enrollment_id) AS entered
+told AS (
+    SELECT
+        e.campaign_id, v.campaign_version, e.enrollment_id, e.event_type = 'enrollment_started' AS has_started, v.moved
     FROM campaign_events e
-    WHERE e.event_type = 'enrollment_started'
+    CROSS JOIN LATERAL (
+        SELECT e.campaign_version, CASE e.event_type WHEN 'enrollment_migrated' THEN 1 ELSE 0 END AS moved
+        UNION ALL
+        SELECT CAST(e.event_data ->> 'from_version' AS integer), -1
+        WHERE e.event_type = 'enrollment_migrated'
+    ) v
+    WHERE e.event_type IN ('enrollment_started', 'enrollment_migrated')
       AND (CAST(%(campaign_id)s AS uuid) IS NULL OR e.campaign_id = CAST(%(campaign_id)s AS uuid))
-    GROUP BY e.campaign_id, e.campaign_version
+),
+
+entered AS (
+    SELECT
+        t.campaign_id, t.campaign_version, count(DISTINCT t.enrollment_id) FILTER (WHERE t.has_started) AS started,
+        count(*) FILTER (WHERE t.moved = 1) AS moved_in, count(*) FILTER (WHERE t.moved = -1) AS moved_out
+    FROM told t
+    GROUP BY t.campaign_id, t.campaign_version
 )
 
 SELECT
     c.id AS campaign_id, c.name AS campaign_name, coalesce(n.campaign_version, x.campaign_version) AS campaign_version,
-    coalesce(x.entered, 0) AS entered, coalesce(n.active, 0) AS active, coalesce(n.completed, 0) AS completed,
-    coalesce(n.exited, 0) AS exited, coalesce(n.failed, 0) AS failed
+    coalesce(x.started + x.moved_in - x.moved_out, 0) AS entered, coalesce(x.started, 0) AS started,
+    coalesce(x.moved_in, 0) AS moved_in, coalesce(x.moved_out, 0) AS moved_out, coalesce(n.active, 0) AS active,
+    coalesce(n.completed, 0) AS completed, coalesce(n.exited, 0) AS exited, coalesce(n.failed, 0) AS failed
 FROM now_there n
 FULL JOIN entered x ON x.campaign_id = n.campaign_id AND x.campaign_version = n.campaign_version
 JOIN drip_campaigns c ON c.id = coalesce(n.campaign_id, x.campaign_id)
@@ -327,11 +352,11 @@ SELECT
 FROM skipped k;
 
 -- name: requeue_failed_states
--- Failed states back to due, with fresh retries; their enrolment counts as active again.
-WITH back AS (
-    UPDATE campaign_workflow_states s
-    SET workflow_status = 'running', completed_at = NULL, retry_count = 0, last_error = NULL,
-        next_execution_at = CAST(%(now)s AS timestamptz), pending_delivery_id = NULL
+-- Failed states back to due, with fresh retries; their enrolment counts as active again. Locked in the order of ids, as
+-- everybody does who locks several.
+WITH held AS MATERIALIZED (
+    SELECT s.id
+    FROM campaign_workflow_states s
     WHERE s.workflow_status = 'failed'
       AND (CAST(%(campaign_id)s AS uuid) IS NULL OR s.campaign_id = CAST(%(campaign_id)s AS uuid))
       AND (CAST(%(batch_id)s AS uuid) IS NULL OR s.batch_id = CAST(%(batch_id)s AS uuid))
@@ -341,6 +366,16 @@ WITH back AS (
       AND NOT EXISTS (
           SELECT FROM campaign_deliveries d WHERE d.id = s.pending_delivery_id AND d.status = 'failed'
       )
+    ORDER BY s.id
+    FOR UPDATE
+),
+
+back AS (
+    UPDATE campaign_workflow_states s
+    SET workflow_status = 'running', completed_at = NULL, retry_count = 0, last_error = NULL,
+        next_execution_at = CAST(%(now)s AS timestamptz), pending_delivery_id = NULL
+    FROM held h
+    WHERE s.id = h.id
     RETURNING s.id
 )
 
@@ -348,19 +383,26 @@ SELECT count(*) FROM back;
 
 -- name: requeue_failed_deliveries
 -- Failed deliveries back to due under the same id, and their states back to waiting for them.
-WITH back AS (
-    UPDATE campaign_deliveries d
-    SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, last_error = NULL,
-        error_code = NULL
+WITH held AS MATERIALIZED (
+    SELECT d.id
     FROM campaign_workflow_states s
-    WHERE s.pending_delivery_id = d.id
-      AND s.id = d.enrollment_id
-      AND s.workflow_status = 'failed'
+    JOIN campaign_deliveries d ON d.id = s.pending_delivery_id AND d.enrollment_id = s.id
+    WHERE s.workflow_status = 'failed'
       AND d.status = 'failed'
       AND (CAST(%(campaign_id)s AS uuid) IS NULL OR d.campaign_id = CAST(%(campaign_id)s AS uuid))
       AND (CAST(%(batch_id)s AS uuid) IS NULL OR d.batch_id = CAST(%(batch_id)s AS uuid))
       AND (CAST(%(node_id)s AS text) IS NULL OR d.node_id = CAST(%(node_id)s AS text))
       AND (CAST(%(since)s AS timestamptz) IS NULL OR d.settled_at >= CAST(%(since)s AS timestamptz))
+    ORDER BY s.id
+    FOR UPDATE
+),
+
+back AS (
+    UPDATE campaign_deliveries d
+    SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, last_error = NULL,
+        error_code = NULL
+    FROM held h
+    WHERE d.id = h.id
     RETURNING d.id, d.enrollment_id
 ),
 

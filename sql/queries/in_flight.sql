@@ -1,0 +1,302 @@
+-- name: versions_with_people
+-- Versions other than the given one that somebody is still inside, or has failed in.
+SELECT DISTINCT s.campaign_version AS version
+FROM campaign_workflow_states s
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+  AND s.campaign_version <> CAST(%(but_version)s AS integer)
+  AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+ORDER BY version;
+
+-- name: nodes_of_versions
+-- Node ids that any published version of the campaign has.
+SELECT DISTINCT n.node ->> 'node_id' AS node_id
+FROM campaign_versions v
+CROSS JOIN LATERAL jsonb_array_elements(v.compiled_graph -> 'nodes') AS n (node)
+WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.compiled_graph IS NOT NULL;
+
+-- name: events_waited_for
+-- Event types that these versions wait for.
+SELECT DISTINCT t.event_type
+FROM campaign_versions v
+CROSS JOIN unnest(v.waits_for) AS t (event_type)
+WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = ANY(CAST(%(versions)s AS integer []));
+
+-- name: lock_people_in_flight
+-- Locks everybody inside these versions, in the order of ids as everybody who locks several: a batch that is at work on
+-- one is waited for, and statements after this one see what it did.
+SELECT count(*)
+FROM (
+    SELECT s.id
+    FROM campaign_workflow_states s
+    WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+      AND s.campaign_version = ANY(CAST(%(versions)s AS integer []))
+      AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+    ORDER BY s.id
+    FOR UPDATE
+) locked;
+
+-- name: people_in_flight
+-- How many people are inside these versions, by node and by how they stand there.
+SELECT
+    p.version, p.node_id, p.status, p.situation, p.enrollment_status IN ('active', 'paused') AS is_enrolled,
+    count(*) AS people
+FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
+GROUP BY p.version, p.node_id, p.status, p.situation, is_enrolled
+ORDER BY p.version, p.node_id, p.situation, p.status, is_enrolled DESC;
+
+-- name: waits_in_flight
+-- Of people whose wait is measured anew: for how many it is over at once, because the event has happened or the time has
+-- passed.
+SELECT
+    p.version, p.node_id, p.status, p.situation,
+    count(*) FILTER (WHERE h.has_happened) AS by_event,
+    count(*) FILTER (
+        WHERE NOT h.has_happened
+          AND p.came_at + make_interval(secs => m.wait_seconds) <= CAST(%(now)s AS timestamptz)
+    ) AS by_time
+FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
+JOIN unnest(
+    CAST(%(from_version)s AS integer []), CAST(%(from_node)s AS text []), CAST(%(situation)s AS text []),
+    CAST(%(wait_seconds)s AS double precision []), CAST(%(wait_for_event)s AS text [])
+) AS m (from_version, from_node, situation, wait_seconds, wait_for_event)
+    ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.situation
+CROSS JOIN LATERAL (
+    SELECT m.wait_for_event IS NOT NULL AND has_happened_since(
+        p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
+    ) AS has_happened
+) h
+GROUP BY p.version, p.node_id, p.status, p.situation;
+
+-- name: migrate_people
+-- Moves everybody inside these versions to another one, as the moves say: states, the messages they are parked on, and
+-- the log. The states are locked already; of messages only those that can be locked at once are touched: one that a
+-- sender holds this moment is on its way. A message that was tried since it was looked at may be out, too.
+WITH moves AS MATERIALIZED (
+    SELECT *
+    FROM unnest(
+        CAST(%(from_version)s AS integer []), CAST(%(from_node)s AS text []), CAST(%(situation)s AS text []),
+        CAST(%(to_node)s AS text []), CAST(%(to_step_id)s AS uuid []), CAST(%(step)s AS text []),
+        CAST(%(message)s AS text []), CAST(%(wait_seconds)s AS double precision []),
+        CAST(%(wait_for_event)s AS text []), CAST(%(resume_port)s AS text []), CAST(%(split_node_id)s AS text []),
+        CAST(%(variant)s AS text [])
+    ) AS m (
+        from_version, from_node, situation, to_node, to_step_id, step, message, wait_seconds, wait_for_event,
+        resume_port, split_node_id, variant
+    )
+),
+
+held AS MATERIALIZED (
+    SELECT d.id, d.status, d.attempts
+    FROM campaign_workflow_states s
+    JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
+    WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+      AND s.campaign_version = ANY(CAST(%(versions)s AS integer []))
+      AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+      AND d.status IN ('pending', 'failed')
+    FOR UPDATE OF d SKIP LOCKED
+),
+
+standing AS MATERIALIZED (
+    SELECT
+        p.*,
+        CASE
+            WHEN p.situation NOT IN ('message_pending', 'message_failed') THEN p.situation
+            WHEN h.status = p.delivery_status AND h.attempts = p.delivery_attempts THEN p.situation
+            ELSE 'message_out'
+        END AS stands
+    FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
+    LEFT JOIN held h ON h.id = p.delivery_id
+),
+
+moving AS MATERIALIZED (
+    SELECT
+        p.state_id, p.status, p.delivery_id, m.*,
+        CASE m.step
+            WHEN 'wait' THEN p.came_at + make_interval(secs => m.wait_seconds)
+        END AS until,
+        m.step = 'wait' AND m.wait_for_event IS NOT NULL AND has_happened_since(
+            p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
+        ) AS has_happened
+    FROM standing p
+    JOIN moves m ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.stands
+),
+
+moved AS (
+    UPDATE campaign_workflow_states s
+    SET campaign_version = CAST(%(to_version)s AS integer),
+        current_node_id = m.to_node,
+        current_step_id = m.to_step_id,
+        workflow_status = CASE
+            WHEN s.workflow_status <> 'waiting' THEN s.workflow_status
+            WHEN m.step = 'enter' OR m.has_happened THEN 'running'
+            ELSE s.workflow_status
+        END,
+        resume_port = CASE m.step
+            WHEN 'keep' THEN s.resume_port
+            WHEN 'wait' THEN CASE WHEN m.has_happened THEN 'event' ELSE m.resume_port END
+        END,
+        wait_for_event = CASE
+            WHEN m.step = 'keep' THEN s.wait_for_event
+            WHEN m.step = 'wait' AND NOT m.has_happened THEN m.wait_for_event
+        END,
+        wait_until = CASE
+            WHEN m.step = 'keep' THEN s.wait_until
+            WHEN m.step = 'wait' AND NOT m.has_happened THEN m.until
+        END,
+        next_execution_at = CASE
+            WHEN m.step IN ('keep', 'enter_after') THEN s.next_execution_at
+            WHEN s.workflow_status = 'failed' THEN NULL
+            WHEN m.step = 'wait' AND NOT m.has_happened THEN m.until
+            ELSE CAST(%(now)s AS timestamptz)
+        END,
+        pending_delivery_id = CASE
+            WHEN m.step IN ('keep', 'enter_after') THEN s.pending_delivery_id
+        END,
+        retry_count = CASE WHEN m.step = 'enter' AND s.workflow_status <> 'failed' THEN 0 ELSE s.retry_count END
+    FROM moving m
+    WHERE s.id = m.state_id
+    RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id
+),
+
+renewed AS (
+    UPDATE campaign_deliveries d
+    SET campaign_version = CAST(%(to_version)s AS integer), node_id = m.to_node, step_id = m.to_step_id,
+        split_node_id = m.split_node_id, variant_group = m.variant
+    FROM moving m
+    WHERE d.id = m.delivery_id AND m.message = 'renewed' AND d.status IN ('pending', 'failed')
+    RETURNING d.id
+),
+
+withdrawn AS (
+    UPDATE campaign_deliveries d
+    SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz),
+        error_code = CAST(%(reason)s AS text)
+    FROM moving m
+    WHERE d.id = m.delivery_id AND m.message = 'withdrawn' AND d.status = 'pending'
+    RETURNING
+        d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
+        d.variant_group, d.channel
+),
+
+skips AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group, message_id
+    )
+    SELECT
+        k.campaign_id, k.enrollment_id, k.contact_id, 'message_skipped', 'system', k.step_id, k.node_id,
+        jsonb_build_object('reason', CAST(%(reason)s AS text), 'channel', k.channel), CAST(%(now)s AS timestamptz),
+        k.workspace_id, k.campaign_version, k.variant_group, k.id
+    FROM withdrawn k
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version
+    )
+    SELECT
+        v.campaign_id, v.id, v.contact_id, 'enrollment_migrated', 'system', m.to_step_id, m.to_node,
+        jsonb_strip_nulls(
+            jsonb_build_object(
+                'from_version', m.from_version, 'from_node', m.from_node, 'step', m.step, 'until', m.until,
+                'message', nullif(m.message, 'none')
+            )
+        ),
+        -- After what the log says of the withdrawn message.
+        CAST(%(now)s AS timestamptz) + interval '1 microsecond', v.workspace_id, CAST(%(to_version)s AS integer)
+    FROM moved v
+    JOIN moving m ON m.state_id = v.id
+)
+
+SELECT
+    m.from_version AS version, m.from_node AS node_id, m.status, m.situation, count(*) AS people,
+    count(*) FILTER (WHERE m.has_happened) AS by_event,
+    count(*) FILTER (WHERE NOT m.has_happened AND m.until <= CAST(%(now)s AS timestamptz)) AS by_time,
+    (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM renewed) AS renewed,
+    (SELECT count(*) FROM withdrawn) AS withdrawn
+FROM moving m
+GROUP BY m.from_version, m.from_node, m.status, m.situation
+ORDER BY m.from_version, m.from_node, m.situation, m.status;
+
+-- name: exit_people
+-- Lets everybody inside these versions leave, with a reason; an enrolment that an application has ended keeps the reason
+-- that goes with that. What is surely not out is withdrawn, what may be is settled without them.
+WITH held AS MATERIALIZED (
+    SELECT d.id, d.attempts
+    FROM campaign_workflow_states s
+    JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
+    WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
+      AND s.campaign_version = ANY(CAST(%(versions)s AS integer []))
+      AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+      AND d.status = 'pending'
+    FOR UPDATE OF d SKIP LOCKED
+),
+
+leaving AS MATERIALIZED (
+    SELECT
+        p.*,
+        CASE
+            WHEN p.situation <> 'message_pending' OR h.attempts = p.delivery_attempts THEN p.situation
+            ELSE 'message_out'
+        END AS stands,
+        CASE p.enrollment_status
+            WHEN 'unsubscribed' THEN 'unsubscribed' WHEN 'bounced' THEN 'suppressed' WHEN 'completed' THEN 'removed'
+            ELSE CAST(%(reason)s AS text)
+        END AS exit_reason
+    FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
+    LEFT JOIN held h ON h.id = p.delivery_id
+),
+
+ended AS (
+    UPDATE campaign_workflow_states s
+    SET workflow_status = 'exited', exit_reason = l.exit_reason, completed_at = CAST(%(now)s AS timestamptz),
+        next_execution_at = NULL, wait_for_event = NULL, wait_until = NULL, pending_delivery_id = NULL
+    FROM leaving l
+    WHERE s.id = l.state_id
+    RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, s.current_node_id, s.exit_reason
+),
+
+followed AS (
+    UPDATE campaign_enrollments e
+    SET status = 'completed', completed_at = CAST(%(now)s AS timestamptz), updated_at = CAST(%(now)s AS timestamptz)
+    FROM ended x
+    WHERE e.id = x.id AND e.status IN ('active', 'paused')
+),
+
+withdrawn AS (
+    UPDATE campaign_deliveries d
+    SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz),
+        error_code = CAST(%(reason)s AS text)
+    FROM leaving l
+    WHERE d.id = l.delivery_id AND l.stands = 'message_pending' AND d.status = 'pending'
+    RETURNING
+        d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
+        d.variant_group, d.channel
+),
+
+logged AS (
+    INSERT INTO campaign_events (
+        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group, message_id
+    )
+    SELECT
+        k.campaign_id, k.enrollment_id, k.contact_id, 'message_skipped', 'system', k.step_id, k.node_id,
+        jsonb_build_object('reason', CAST(%(reason)s AS text), 'channel', k.channel), CAST(%(now)s AS timestamptz),
+        k.workspace_id, k.campaign_version, k.variant_group, k.id
+    FROM withdrawn k
+    UNION ALL
+    SELECT
+        x.campaign_id, x.id, x.contact_id, 'enrollment_exited', 'system', NULL, x.current_node_id,
+        jsonb_build_object('reason', x.exit_reason), CAST(%(now)s AS timestamptz) + interval '1 microsecond',
+        x.workspace_id, x.campaign_version, NULL, NULL
+    FROM ended x
+)
+
+SELECT
+    l.version, l.node_id, l.status, l.stands AS situation,
+    l.enrollment_status IN ('active', 'paused') AS is_enrolled, count(*) AS people,
+    (SELECT count(*) FROM ended) AS moved, (SELECT count(*) FROM withdrawn) AS withdrawn
+FROM leaving l
+GROUP BY l.version, l.node_id, l.status, l.stands, is_enrolled
+ORDER BY l.version, l.node_id, situation, l.status, is_enrolled DESC;
