@@ -20,7 +20,11 @@ from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
 from drip_pipeline.orchestration.inbox_job import drain_inbox
 from drip_pipeline.orchestration.landing_job import load_event_files
-from drip_pipeline.orchestration.manual_jobs import declare_winner, requeue_failed
+from drip_pipeline.orchestration.manual_jobs import (
+    declare_winner,
+    migrate_people,
+    requeue_failed,
+)
 from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -59,6 +63,7 @@ def build_definitions() -> dg.Definitions:
             write_ab_reports,
             requeue_failed,
             declare_winner,
+            migrate_people,
         ],
         schedules=[hourly_laws, daily_reports],
         sensors=[

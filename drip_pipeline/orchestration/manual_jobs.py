@@ -1,5 +1,6 @@
-"""Jobs that an operator starts from the launchpad: bringing back what failed, declaring a winner.
-The same verbs as `drip requeue` and `drip ab declare`.
+"""Jobs that an operator starts from the launchpad: bringing back what failed, declaring a winner,
+moving people to another version. The same verbs as `drip requeue`, `drip ab declare` and
+`drip campaign migrate`.
 """
 
 from datetime import UTC, datetime
@@ -9,8 +10,10 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.declare import declare
+from drip_pipeline.engine.move_people import move_people
 from drip_pipeline.engine.requeue import requeue
 from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.in_flight_report import moved_people
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
@@ -104,3 +107,46 @@ def declare_a_winner(
 def declare_winner() -> None:
     """One op."""
     declare_a_winner()
+
+
+class MigrateConfig(dg.Config):
+    """Who is to move to which version."""
+
+    campaign: str = Field(description="The campaign's id or exact name.")
+    from_versions: list[int] = Field(
+        default=[], description="Only people inside these versions. Empty: all others."
+    )
+    to_version: int | None = Field(
+        default=None, description="Where they go. Default: the version newcomers enter."
+    )
+    node_map: dict[str, str] = Field(
+        default={}, description="Old node: new node, where they do not have the same id."
+    )
+    dry_run: bool = Field(default=False, description="Say who would go where, and move nobody.")
+
+
+@dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
+def migrate_people_in_flight(
+    context: dg.OpExecutionContext, config: MigrateConfig, engine: EngineResource, clock: RunClock
+) -> None:
+    """Move people who are inside earlier versions. All move or nobody; nothing is sent twice."""
+    with errors_told("moving people to another version"):
+        moved = move_people(
+            engine.database,
+            config.campaign,
+            now=clock.moment(),
+            from_versions=config.from_versions or None,
+            to_version=config.to_version,
+            node_map=config.node_map,
+            dry_run=config.dry_run,
+        )
+    context.add_output_metadata(moved_people(moved.in_flight, is_dry_run=config.dry_run))
+
+
+@dg.job(
+    description="People pinned to an earlier version of a campaign move to another one, by node id "
+    "or by a map. With `dry_run` only says who would go where, and who would have nowhere to go.",
+)
+def migrate_people() -> None:
+    """One op."""
+    migrate_people_in_flight()

@@ -1,0 +1,41 @@
+"""Moving people to another version from the launchpad."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.manual_jobs import MigrateConfig
+from drip_pipeline.orchestration.run_config import clock
+from tests.engine.factories import NOW
+from tests.engine.in_flight_people import COHORTS, MAP, NAME, published, spread_people, version_2
+from tests.orchestration.running import value
+
+_INSIDE_VERSION_1 = (
+    "SELECT count(*) FROM campaign_workflow_states"
+    " WHERE campaign_version = 1 AND completed_at IS NULL"
+)
+
+
+def move(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessResult:
+    job = build_definitions().resolve_job_def("migrate_people")
+    run_config = dg.RunConfig(
+        ops={"migrate_people_in_flight": MigrateConfig(campaign=NAME, **config)},  # type: ignore[arg-type]
+        resources={"clock": clock(NOW)},
+    )
+    return job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
+
+
+def test_people_move_from_the_launchpad_once_a_map_says_where(engine_database, instance):
+    spread_people(engine_database, len(COHORTS))
+    published(engine_database, version_2())
+    refused = move(instance)
+    assert not refused.success
+    (failed,) = [e for e in refused.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert "nowhere to go in version 2" in str(failed.event_specific_data)
+    inside = value(engine_database, _INSIDE_VERSION_1)
+    assert inside > 0
+    assert move(instance, node_map=MAP, dry_run=True).success
+    assert value(engine_database, _INSIDE_VERSION_1) == inside
+    assert move(instance, node_map=MAP).success
+    assert value(engine_database, _INSIDE_VERSION_1) == 0
