@@ -182,6 +182,12 @@ def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
                     ["once", "after_exit", "per_key", {"after_days": 30}, {"after_days": 0.5}]
                 ),
                 "resume_spread_minutes": st.integers(0, 600),
+                "goal_event": st.sampled_from(
+                    [
+                        {"event_type": "purchase"},
+                        {"event_type": "page_view", "within": {"value": 36, "unit": "hours"}},
+                    ]
+                ),
             },
         )
     )

@@ -113,6 +113,7 @@ def _told(report: IngestReport) -> str:
         "runs ended": report.ended,
         "contacts suppressed": report.suppressed,
         "messages no longer in doubt": report.settled,
+        "conversions": report.conversions,
     }
     if any(figures.values()):
         lines.append(counted({name: count for name, count in figures.items() if count}))

@@ -125,13 +125,20 @@ def months_of_arrivals(connection: Connection) -> dict[str, bool]:
 # --- writing them down ----------------------------------------------------------------------------
 
 
-def keep(connection: Connection, now: datetime) -> int:
-    """Write the events that were taken into the log, with their keys; how many."""
-    count = queries.run(connection, "keep_event_keys", now=now)
-    if count:
-        queries.run(connection, "log_arrivals")
-        queries.run(connection, "keep_contact_arrivals", now=now)
-    return count
+def keep_keys(connection: Connection, now: datetime) -> int:
+    """Make the events that were taken known, so that they are duplicates from now on; how many."""
+    return queries.run(connection, "keep_event_keys", now=now)
+
+
+def add_conversions(connection: Connection) -> int:
+    """Put beside the events the conversions that they amount to; how many. To be logged alike."""
+    return queries.run(connection, "add_conversions")
+
+
+def log(connection: Connection, now: datetime) -> None:
+    """Write the events that were taken into the log, or to their contacts."""
+    queries.run(connection, "log_arrivals")
+    queries.run(connection, "keep_contact_arrivals", now=now)
 
 
 def reject(

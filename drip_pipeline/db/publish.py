@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.domain.node_fields import GoalEvent
 
 
 def workspaces(connection: Connection, name: str | None) -> list[dict[str, Any]]:
@@ -137,6 +138,7 @@ def complete_version(
     definition_hash: str,
     graph_hash: str,
     waits_for: Sequence[str],
+    goal_event: GoalEvent | None,
     status: str,
 ) -> int:
     """Store the compiled graph with its snapshot and let newcomers enter it; the version's
@@ -150,6 +152,8 @@ def complete_version(
         definition_hash=definition_hash,
         graph_hash=graph_hash,
         waits_for=list(waits_for),
+        goal_event_type=goal_event.event_type if goal_event else None,
+        goal_within=timedelta(seconds=goal_event.within.seconds) if goal_event else None,
         status=status,
     )
     return number

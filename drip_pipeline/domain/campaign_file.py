@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as PydanticValidationError
 
-from drip_pipeline.domain.node_fields import NO_BOOL, Number
+from drip_pipeline.domain.node_fields import NO_BOOL, GoalEvent, Number
 from drip_pipeline.domain.nodes import ReEntry
 from drip_pipeline.domain.problems import Problem, did_you_mean, from_validation, shorten
 from drip_pipeline.domain.reading import Unreadable, as_json, parse_text
@@ -95,7 +95,8 @@ class CampaignDefinition(BaseModel):
 
     `re_entry`: once (default), after_exit, per_key, or {after_days: N}. `timezone`: where the
     campaign's clock hangs (IANA name). `resume_spread_minutes`: over how long overdue work is
-    spread after a pause (default: the engine's). `reading_problems` is what could not be read; it
+    spread after a pause (default: the engine's). `goal_event`: what counts as converted, and how
+    long after a message. `reading_problems` is what could not be read; it
     is no key of the file.
     """
 
@@ -109,6 +110,7 @@ class CampaignDefinition(BaseModel):
     goal: str | None = None
     goal_metric: Metric | None = None
     goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
+    goal_event: GoalEvent | None = None
     tags: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = ()
     re_entry: ReEntry | None = None
     timezone: Id = None

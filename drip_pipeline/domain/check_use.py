@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from drip_pipeline.domain.conditions import Condition, needs_of
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
 from drip_pipeline.domain.draft import Draft
-from drip_pipeline.domain.events import is_known_event_type, suggest_event_type
+from drip_pipeline.domain.events import GOAL_EVENT_TYPES, is_known_event_type, suggest_event_type
+from drip_pipeline.domain.node_fields import GoalEvent
 from drip_pipeline.domain.nodes import (
     ConditionConfig,
     EventWait,
@@ -82,6 +83,8 @@ def _campaign_problems(draft: Draft) -> list[Problem]:
                 "warning",
             )
         )
+    if definition.goal_event is not None:
+        problems += _goal_problems(definition.goal_event)
     zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
     zones += [
         (node_id, config.timezone)
@@ -93,6 +96,24 @@ def _campaign_problems(draft: Draft) -> list[Problem]:
         for node_id, zone in zones
         if zone is not None and not _is_zone(zone)
     ]
+    return problems
+
+
+def _goal_problems(goal: GoalEvent) -> list[Problem]:
+    problems = []
+    if goal.event_type not in GOAL_EVENT_TYPES:
+        problems.append(
+            Problem(
+                None,
+                "goal_event_unknown",
+                f"goal_event {goal.event_type} is no event that a contact causes, such as"
+                f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
+            )
+        )
+    if not goal.within.seconds:
+        problems.append(
+            Problem(None, "goal_event_within", "goal_event counts within no time at all")
+        )
     return problems
 
 

@@ -73,7 +73,8 @@ def _graph(draft: Draft, step_ids: Mapping[str, str]) -> CampaignGraph:
         )
         for node_id, step in draft.steps.items()
     }
-    return CampaignGraph(entry, nodes, variant_of_node(entry, draft))
+    goal = draft.definition.goal_event
+    return CampaignGraph(entry, nodes, variant_of_node(entry, draft), goal)
 
 
 def _hash(value: Any) -> str:

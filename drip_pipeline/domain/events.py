@@ -114,6 +114,8 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {kind.name: kind for kind in _VOCA
 PROVIDER_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.provider)
 ENGINE_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.engine)
 CONTACT_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.contact_level)
+GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
+"""What a campaign may be for: whoever does it within the goal's time has converted."""
 
 _VERBS: Final = {
     "sent": ("send",),

@@ -21,7 +21,7 @@ from drip_pipeline.domain.actions import (
 )
 from drip_pipeline.domain.campaign_file import CampaignType, Metric, SequenceType
 from drip_pipeline.domain.conditions import Condition
-from drip_pipeline.domain.node_fields import NO_BOOL, Duration, Name, Number
+from drip_pipeline.domain.node_fields import NO_BOOL, Duration, GoalEvent, Name, Number
 from drip_pipeline.domain.nodes import (
     DurationWait,
     EmailConfig,
@@ -198,6 +198,13 @@ class CampaignFile(_Strict):
     goal: str | None = None
     goal_metric: Metric | None = None
     goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
+    goal_event: Annotated[
+        GoalEvent | None,
+        Field(
+            description="an event of the contact's that counts as converted, for the last message "
+            "before it, within this time (default 7 days)"
+        ),
+    ] = None
     tags: list[str] | None = None
     re_entry: ReEntry | None = None
     timezone: str | None = None

@@ -14,6 +14,7 @@ from typing import Any, Final, Self
 from pydantic import TypeAdapter
 
 from drip_pipeline.domain.conditions import Needs, needs_of
+from drip_pipeline.domain.node_fields import GoalEvent
 from drip_pipeline.domain.nodes import (
     ConditionConfig,
     DurationWait,
@@ -122,12 +123,14 @@ class CampaignGraph:
     """One campaign version, ready to run.
 
     `variant_of_node` maps a node to (split node id, variant id) when every way to it leads through
-    that one variant; where several splits qualify, the innermost does.
+    that one variant; where several splits qualify, the innermost does. `goal_event` is what counts
+    as converted, None where nothing does by itself.
     """
 
     entry_node_id: str
     nodes: Mapping[str, GraphNode]
     variant_of_node: Mapping[str, tuple[str, str]]
+    goal_event: GoalEvent | None = None
     _needs: Needs = field(init=False, repr=False, compare=False)
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
 
@@ -175,7 +178,9 @@ class CampaignGraph:
 
     def to_dict(self) -> dict[str, Any]:
         """The graph as JSON, nodes in a stable order; `from_dict` reads it back equal."""
-        return {
+        # Not there when there is none, so that graphs of before have the hash they had.
+        goal = {"goal_event": self.goal_event.model_dump(mode="json")} if self.goal_event else {}
+        return goal | {
             "format": GRAPH_FORMAT,
             "entry_node_id": self.entry_node_id,
             "nodes": [self.nodes[node_id].to_dict() for node_id in sorted(self.nodes)],
@@ -191,12 +196,14 @@ class CampaignGraph:
         if data.get("format", GRAPH_FORMAT) != GRAPH_FORMAT:
             raise ValueError(f"graph format {data['format']} is unknown to this release")
         nodes = [GraphNode.from_dict(node) for node in data["nodes"]]
+        goal = data.get("goal_event")
         return cls(
             entry_node_id=data["entry_node_id"],
             nodes={node.node_id: node for node in nodes},
             variant_of_node={
                 node_id: (pair[0], pair[1]) for node_id, pair in data["variant_of_node"].items()
             },
+            goal_event=GoalEvent.model_validate(goal) if goal else None,
         )
 
 

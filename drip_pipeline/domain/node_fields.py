@@ -68,6 +68,7 @@ Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], Before
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 EventName = Annotated[Name, BeforeValidator(_event_type)]
+DEFAULT_GOAL_DAYS: Final = 7
 
 
 class Duration(NodeModel):
@@ -86,3 +87,12 @@ class Duration(NodeModel):
         if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
             raise PydanticCustomError("wait_too_long", "is longer than ten years")
         return self
+
+
+class GoalEvent(NodeModel):
+    """What a campaign is for: an event of the contact's (a purchase, say) that happens within some
+    time of the last message before it.
+    """
+
+    event_type: EventName
+    within: Duration = Duration(value=DEFAULT_GOAL_DAYS, unit="days")

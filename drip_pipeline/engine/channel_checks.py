@@ -175,4 +175,4 @@ def prepared_graph(graph: CampaignGraph) -> CampaignGraph:
         else node
         for node_id, node in graph.nodes.items()
     }
-    return CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node)
+    return replace(graph, nodes=nodes)

@@ -17,6 +17,7 @@ from drip_pipeline.db import facts as facts_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, dump_json, savepoint
 from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.conversions import attribute_late
 from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
 from drip_pipeline.errors import ConstraintViolated, DataRejected
 
@@ -105,6 +106,8 @@ def _write_together(
     columns = _columns(transitions)
     columns |= {"now": now, "message_at": message_at, "batch_id": batch_id}
     states_db.write_transitions(connection, columns)
+    assigned = [person.id for t in transitions if t.assignments for person in t.people]
+    attribute_late(connection, assigned, now)
 
 
 def _change_contacts(connection: Connection, transition: Transition, now: datetime) -> None:

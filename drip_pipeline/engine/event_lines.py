@@ -22,6 +22,7 @@ from drip_pipeline.db.events import LANES, copy_line
 from drip_pipeline.domain.events import (
     CONTACT_EVENT_TYPES,
     EVENT_TYPES,
+    GOAL_EVENT_TYPES,
     PROVIDER_EVENT_TYPES,
     normalise_event_type,
 )
@@ -60,13 +61,15 @@ an address alone.
 
 class EventRow(NamedTuple):
     """A line that may be taken: its event's key, by what it names its person, the lane that all
-    lines of that name go along, and the row as the database is to load it.
+    lines of that name go along, the row as the database is to load it, and whether its event is
+    one that a campaign may have for its goal.
     """
 
     event_key: str
     named_by: Named
     lane: int
     copy_text: str
+    may_convert: bool = False
 
 
 def event_key_text(provider: str, event_id: str) -> str:
@@ -144,7 +147,8 @@ class LineReader:
         )
         if "\x00" in text:
             raise BadLine(HOLDS_NUL)
-        return EventRow(key, named_by, _lane(message_id or provider_ref or email), text)
+        lane = _lane(message_id or provider_ref or email)
+        return EventRow(key, named_by, lane, text, event_type in GOAL_EVENT_TYPES)
 
     def _event_type(self, given: Any) -> str:
         if not isinstance(given, str) or not given:

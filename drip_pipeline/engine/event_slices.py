@@ -31,6 +31,8 @@ class Part:
     lanes: tuple[int, ...] = ALL_LANES
     named_by: frozenset[Named] = frozenset()
     months: frozenset[str] = frozenset()
+    may_convert: bool = False
+    """Whether any row is of a kind that a campaign may have for its goal."""
 
     def halves(self) -> tuple[Part, Part]:
         """The same rows in two parts, without the misfits."""
@@ -62,6 +64,7 @@ class _Gathered:
     rows: list[list[tuple[int, str]]] = field(default_factory=lambda: [[] for _ in ALL_LANES])
     misfits: list[Misfit] = field(default_factory=list)
     named_by: set[Named] = field(default_factory=set)
+    may_convert: bool = False
 
 
 def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventSlice:
@@ -82,15 +85,27 @@ def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventSlice:
             keys.add(row.event_key)
             found.rows[row.lane].append((number, row.copy_text))
             found.named_by.add(row.named_by)
+            found.may_convert |= row.may_convert
     return EventSlice(_parts(chunk, found, frozenset(reader.months)), len(chunk))
 
 
 def _parts(chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]) -> Sequence[Part]:
     source_lines = {line.line_number: line for line in chunk}
     named_by = frozenset(found.named_by)
-    if sum(map(len, found.rows)) < PARTED_FROM:
+    if found.may_convert or sum(map(len, found.rows)) < PARTED_FROM:
+        # A purchase is credited to a message that other lines name: the lanes would meet there.
         together = [row for rows in found.rows for row in rows]
-        return [Part(together, found.misfits, source_lines, ALL_LANES, named_by, months)]
+        return [
+            Part(
+                together,
+                found.misfits,
+                source_lines,
+                ALL_LANES,
+                named_by,
+                months,
+                found.may_convert,
+            )
+        ]
     return [
         Part(rows, () if lane else found.misfits, source_lines, (lane,), named_by, months)
         for lane, rows in enumerate(found.rows)

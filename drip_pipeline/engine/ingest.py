@@ -23,7 +23,7 @@ from drip_pipeline.db.events import DUPLICATE, KEYS_TABLE, LANES, Misfit
 from drip_pipeline.engine.event_files import SourceLine, lines_of, read_lines
 from drip_pipeline.engine.event_lines import LineReader
 from drip_pipeline.engine.event_slices import Part, read_slices
-from drip_pipeline.engine.wake import Moved, move_people
+from drip_pipeline.engine.wake import Moved, lock_people, move_people
 from drip_pipeline.engine.whose_events import Scope, resolve, scope_of
 from drip_pipeline.errors import Conflict, ConstraintViolated, DataRejected
 
@@ -45,6 +45,7 @@ class Taken:
     misfits: Sequence[Misfit] = ()
     moved: Moved = field(default_factory=Moved)
     settled: int = 0
+    conversions: int = 0
 
     def __add__(self, other: Taken) -> Taken:
         return Taken(
@@ -52,6 +53,7 @@ class Taken:
             (*self.misfits, *other.misfits),
             self.moved + other.moved,
             self.settled + other.settled,
+            self.conversions + other.conversions,
         )
 
 
@@ -61,7 +63,8 @@ class IngestReport:
 
     `rejected` counts by reason. `woken` people wait no longer, `ended` ones left because they want
     no more, `suppressed` contacts are new on a suppression list, `settled` messages were in doubt
-    until their provider spoke of them.
+    until their provider spoke of them. `conversions` are what the events amount to in campaigns
+    whose goal they are.
     """
 
     source: str
@@ -73,6 +76,7 @@ class IngestReport:
     ended: int = 0
     suppressed: int = 0
     settled: int = 0
+    conversions: int = 0
     slices: int = 0
 
     def count(self, taken: Taken) -> None:
@@ -82,6 +86,7 @@ class IngestReport:
         self.ended += taken.moved.ended
         self.suppressed += taken.moved.suppressed
         self.settled += taken.settled
+        self.conversions += taken.conversions
         for reason, lines in Counter(reason for _, reason in taken.misfits).items():
             if reason == DUPLICATE:
                 self.duplicates += lines
@@ -258,15 +263,19 @@ class _Run:
                 if not all(months.values()):
                     raise _MonthsMissing(months)
                 self._months_ready.update(months)
-            accepted = events_db.keep(connection, self._now)
-            moved = Moved()
+            accepted = events_db.keep_keys(connection, self._now)
+            moved, conversions = Moved(), 0
             if accepted:
+                locked = lock_people(connection)
+                if part.may_convert:
+                    conversions = events_db.add_conversions(connection)
+                events_db.log(connection, self._now)
                 events_db.apply_to_outcomes(connection)
                 events_db.apply_to_assignments(connection)
                 moved = move_people(
-                    connection, batch_id=batch_id, source=self._provider, now=self._now
+                    connection, locked, batch_id=batch_id, source=self._provider, now=self._now
                 )
-            taken = Taken(accepted, (*part.misfits, *unresolved), moved, settled)
+            taken = Taken(accepted, (*part.misfits, *unresolved), moved, settled, conversions)
         if self._keeps_misfits:
             self._keep_aside(connection, taken.misfits, part.source_lines)
         return taken

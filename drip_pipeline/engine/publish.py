@@ -241,6 +241,7 @@ def _new_version(
         definition_hash=wanted_hash,
         graph_hash=graph_hash(definition),
         waits_for=sorted(graph.waits_for()),
+        goal_event=graph.goal_event,
         status="active",
     )
     keep_tests(connection, campaign_id, definition, graph, version=version, now=now)
@@ -250,5 +251,5 @@ def _new_version(
 def _settings(definition: CampaignDefinition) -> dict[str, Any]:
     """What the file says that has no column of its own."""
     told = definition.to_dict()
-    kept = ("re_entry", "timezone", "resume_spread_minutes", "workspace")
+    kept = ("re_entry", "timezone", "resume_spread_minutes", "goal_event", "workspace")
     return {key: told[key] for key in kept if key in told}

@@ -14,6 +14,7 @@ from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.deliveries import InDoubt, Later, NotSent
 from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.conversions import TOUCHING_CHANNELS, attribute_late
 from drip_pipeline.engine.delivered import Delivered, SettlePolicy
 from drip_pipeline.engine.settled_people import Row, carry_people_on, end_people, fail_people
 
@@ -146,6 +147,8 @@ def settle_accepted(
         batch_id=batch_id,
         now=now,
     )
+    if channel in TOUCHING_CHANNELS:
+        attribute_late(connection, [row["enrollment_id"] for row in rows], now)
     carry_people_on(connection, rows, batch_id, now, message_at=now)
 
 

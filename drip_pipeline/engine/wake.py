@@ -51,12 +51,19 @@ class Moved:
         )
 
 
-def move_people(connection: Connection, *, batch_id: UUID, source: str, now: datetime) -> Moved:
-    """Do to people what the arrived events of this transaction demand, once they are written down.
+def lock_people(connection: Connection) -> int:
+    """Lock whoever the arrived events of this transaction may move or credit; how many."""
+    return events_db.lock_states(connection, ENDING_EVENTS)
 
-    `source` says on the suppression list where an entry comes from.
+
+def move_people(
+    connection: Connection, locked: int, *, batch_id: UUID, source: str, now: datetime
+) -> Moved:
+    """Do to people what the arrived events of this transaction demand, once they are written down
+    and `lock_people` has `locked` so many. `source` says on the suppression list where an entry
+    comes from.
     """
-    if not events_db.lock_states(connection, ENDING_EVENTS):
+    if not locked:
         return Moved(suppressed=_suppress(connection, source, now))
     suppressed = _suppress(connection, source, now)
     ended = _end(connection, batch_id, now)

@@ -64,7 +64,9 @@ CREATE TEMPORARY TABLE arrived_events (
     node_id text,
     step_id uuid,
     message_id uuid,
-    variant_group text
+    variant_group text,
+    -- A conversion that another event of the slice amounts to.
+    is_derived boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 
 -- name: resolve_provider_refs
@@ -238,6 +240,27 @@ INSERT INTO ingested_event_keys (event_key, recorded_at)
 SELECT a.event_key, CAST(%(now)s AS timestamptz)
 FROM arrived_events a;
 
+-- name: add_conversions
+-- Conversions that the events of the slice amount to, beside them: one in each campaign whose goal such an event is and
+-- that wrote to the contact (or held it out) within the goal's time. An event that names a campaign counts in that one.
+INSERT INTO arrived_events (
+    event_key, event_type, occurred_at, is_machine, is_permanent, is_derived, value, currency, event_data, workspace_id,
+    campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, message_id, variant_group
+)
+SELECT
+    conversion_id(t.campaign_id, a.event_key), 'converted', a.occurred_at, false, false, true, a.value, a.currency,
+    jsonb_strip_nulls(
+        jsonb_build_object(
+            'event_type', a.event_type, 'event_id', a.event_key, 'value', a.value, 'currency', a.currency
+        )
+    ),
+    t.workspace_id, t.campaign_id, t.campaign_version, t.enrollment_id, a.contact_id, t.node_id, t.step_id,
+    t.message_id, t.variant_group
+FROM arrived_events a
+CROSS JOIN LATERAL conversion_touches(a.contact_id, a.event_type, a.occurred_at, a.campaign_id) t
+WHERE NOT a.is_machine
+  AND a.event_type IN (SELECT v.goal_event_type FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL);
+
 -- name: log_arrivals
 -- Events of an enrolment, into the log. The id is the event's key.
 INSERT INTO campaign_events (
@@ -246,7 +269,10 @@ INSERT INTO campaign_events (
 )
 SELECT
     a.event_key, a.campaign_id, a.enrollment_id, a.contact_id, a.event_type,
-    CASE WHEN a.event_type LIKE 'email\_%%' THEN 'email_provider' ELSE 'webhook' END, a.step_id, a.node_id,
+    CASE
+        WHEN a.is_derived THEN 'system' WHEN a.event_type LIKE 'email\_%%' THEN 'email_provider' ELSE 'webhook'
+    END,
+    a.step_id, a.node_id,
     a.event_data, a.user_agent, a.ip_address, a.device_type, a.location_data, a.occurred_at, a.workspace_id,
     a.campaign_version, a.variant_group, a.message_id
 FROM arrived_events a
@@ -339,8 +365,15 @@ WHERE s.enrollment_id = n.enrollment_id;
 -- name: lock_states_of_arrivals
 -- Locks whoever these events may wake or end, in the order of ids, and says how many that are. A state that another
 -- transaction is just parking is waited for: the statements after this one see where it was parked. Waiting for an event
--- is looked up here and not earlier, so that a version published meanwhile is not missed.
-WITH waited AS MATERIALIZED (
+-- is looked up here and not earlier, so that a version published meanwhile is not missed. People of campaigns whose goal
+-- these events are get locked even when they are through: a message of theirs may be going out at this very moment.
+WITH goals AS MATERIALIZED (
+    SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type
+    FROM campaign_versions v
+    WHERE v.goal_event_type IS NOT NULL
+),
+
+waited AS MATERIALIZED (
     SELECT DISTINCT v.campaign_id, t.event_type
     FROM campaign_versions v
     CROSS JOIN unnest(v.waits_for) AS t (event_type)
@@ -350,33 +383,43 @@ WITH waited AS MATERIALIZED (
 SELECT count(*)
 FROM (
     SELECT s.id
-    FROM campaign_workflow_states s
-    WHERE s.workflow_status NOT IN ('completed', 'exited')
-      AND s.id IN (
-          SELECT a.enrollment_id
-          FROM arrived_events a
-          JOIN waited w ON w.campaign_id = a.campaign_id AND w.event_type = a.event_type
-          WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
-          UNION
-          SELECT e.id
-          FROM arrived_events a
-          JOIN campaign_enrollments e ON e.contact_id = a.contact_id
-          JOIN waited w ON w.campaign_id = e.campaign_id AND w.event_type = a.event_type
-          WHERE a.enrollment_id IS NULL AND NOT a.is_machine
-          UNION
-          SELECT a.enrollment_id
-          FROM arrived_events a
-          WHERE a.enrollment_id IS NOT NULL
-            AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
-          UNION
-          SELECT e.id
-          FROM arrived_events a
-          JOIN campaign_enrollments e ON e.contact_id = a.contact_id
-          WHERE a.enrollment_id IS NULL
-            AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
-      )
+    FROM (
+        SELECT u.id, bool_or(u.is_goal) AS is_goal
+        FROM (
+            SELECT a.enrollment_id AS id, false AS is_goal
+            FROM arrived_events a
+            JOIN waited w ON w.campaign_id = a.campaign_id AND w.event_type = a.event_type
+            WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
+            UNION ALL
+            SELECT e.id, false
+            FROM arrived_events a
+            JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+            JOIN waited w ON w.campaign_id = e.campaign_id AND w.event_type = a.event_type
+            WHERE a.enrollment_id IS NULL AND NOT a.is_machine
+            UNION ALL
+            SELECT a.enrollment_id, false
+            FROM arrived_events a
+            WHERE a.enrollment_id IS NOT NULL
+              AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+            UNION ALL
+            SELECT e.id, false
+            FROM arrived_events a
+            JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+            WHERE a.enrollment_id IS NULL
+              AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+            UNION ALL
+            SELECT e.id, true
+            FROM arrived_events a
+            JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+            JOIN goals g ON g.campaign_id = e.campaign_id AND g.event_type = a.event_type
+            WHERE NOT a.is_machine AND (a.campaign_id IS NULL OR a.campaign_id = e.campaign_id)
+        ) u
+        GROUP BY u.id
+    ) n
+    JOIN campaign_workflow_states s ON s.id = n.id
+    WHERE n.is_goal OR s.workflow_status NOT IN ('completed', 'exited')
     ORDER BY s.id
-    FOR UPDATE
+    FOR UPDATE OF s
 ) locked;
 
 -- name: wake_states

@@ -96,12 +96,21 @@ def a_published_campaign(
             campaign, number, node.step_name, node_id, node.node_type.value,
         )  # fmt: skip
         nodes[node_id] = replace(node, step_id=str(step))
-    with_steps = CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node)
+    goal = graph.goal_event
+    with_steps = CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node, goal)
     connection.execute(
         "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
-        "steps_snapshot, compiled_graph, waits_for, change_type, created_at) "
-        "VALUES (%s, %s, 1, '{}', '[]', %s, %s, 'published', %s)",
-        [campaign, workspace, jsonb(with_steps.to_dict()), sorted(graph.waits_for()), now],
+        "steps_snapshot, compiled_graph, waits_for, goal_event_type, goal_within, change_type, "
+        "created_at) VALUES (%s, %s, 1, '{}', '[]', %s, %s, %s, %s, 'published', %s)",
+        [
+            campaign,
+            workspace,
+            jsonb(with_steps.to_dict()),
+            sorted(graph.waits_for()),
+            goal.event_type if goal else None,
+            timedelta(seconds=goal.within.seconds) if goal else None,
+            now,
+        ],
     )
     connection.execute(
         "UPDATE drip_campaigns SET published_version = 1, version = 1 WHERE id = %s", [campaign]

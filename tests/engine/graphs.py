@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from drip_pipeline.domain.graph import CampaignGraph, Edge, GraphNode, NodeType
+from drip_pipeline.domain.node_fields import Duration, GoalEvent
 from drip_pipeline.domain.nodes import (
     ConditionConfig,
     DurationWait,
@@ -27,9 +28,17 @@ def node(node_id: str, node_type: str, config: NodeConfig, /, **ports: str | Edg
     return GraphNode(node_id, NodeType(node_type), node_id, None, config, edges)
 
 
-def graph(*nodes: GraphNode, variant_of_node: Any = None) -> CampaignGraph:
+def graph(
+    *nodes: GraphNode, variant_of_node: Any = None, goal: GoalEvent | None = None
+) -> CampaignGraph:
     """A graph whose entry is the first node."""
-    return CampaignGraph(nodes[0].node_id, {n.node_id: n for n in nodes}, variant_of_node or {})
+    by_id = {n.node_id: n for n in nodes}
+    return CampaignGraph(nodes[0].node_id, by_id, variant_of_node or {}, goal)
+
+
+def goal(event_type: str, hours: float) -> GoalEvent:
+    """What counts as converted for so many hours after a message."""
+    return GoalEvent(event_type=event_type, within=Duration(value=hours, unit="hours"))
 
 
 def trigger(to: str) -> GraphNode:

@@ -259,7 +259,7 @@ def test_one_event_under_two_names_on_two_lanes_at_once_counts_once(database, mo
     by_address = an_event(1, "email_opened", email=sent.email, campaign="Welcome")
     # Both have looked for the key, and found none, before either writes it.
     both_looked = Barrier(2, timeout=30)
-    keep = events_db.keep
+    keep = events_db.keep_keys
     calls = count()
 
     def keep_after_both_looked(connection, now):
@@ -267,7 +267,7 @@ def test_one_event_under_two_names_on_two_lanes_at_once_counts_once(database, mo
             both_looked.wait()
         return keep(connection, now)
 
-    monkeypatch.setattr(events_db, "keep", keep_after_both_looked)
+    monkeypatch.setattr(events_db, "keep_keys", keep_after_both_looked)
     # Small slices lock all lanes; these two are as parts of large ones are, on a lane each.
     lanes = iter(((0,), (1,)))
     lock = events_db.lock

@@ -1,5 +1,5 @@
 """Laws of ingestion: neither the order of events nor how they are cut into files and slices, nor
-repetition, changes what is known of messages, people and days.
+repetition, changes what is known of messages, people, conversions and days.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from tests.engine.factories import (
     run_until_idle,
     sent_messages,
 )
-from tests.engine.graphs import email, end, graph, split, trigger, wait_hours
+from tests.engine.graphs import email, end, goal, graph, split, trigger, wait_hours
 
 LATER = NOW + timedelta(days=5)
 PEOPLE = 8
 TYPES = (
     "email_delivered", "email_opened", "email_clicked", "email_replied", "email_bounced",
     "email_unsubscribed", "email_complained", "email_deferred", "email_failed", "converted",
-    "purchase",
+    "purchase", "purchase", "page_view",
 )  # fmt: skip
 CAMPAIGN = graph(
     trigger("split"),
@@ -45,6 +45,7 @@ CAMPAIGN = graph(
     wait_hours("pause", 24, default="second"),
     email("second", default="end"),
     end(),
+    goal=goal("purchase", 30),
 )
 
 
@@ -78,6 +79,7 @@ def events(draw: st.DrawFn) -> list[dict[str, Any]]:
                 "machine": draw(st.booleans()),
                 "value": draw(st.integers(-500, 50_000)) / 100,
                 "bounce_type": draw(st.sampled_from(("hard", "soft"))),
+                "currency": draw(st.sampled_from(("EUR", "usd ", "coins"))),
             }
         lines.append(line)
     return lines
@@ -103,7 +105,9 @@ def forget_events(database: Database) -> None:
             "TRUNCATE ingested_event_keys, rejected_events, contact_events, stale_metric_days, "
             "campaign_daily_metrics, campaign_suppressions"
         )
-        connection.execute("DELETE FROM campaign_events WHERE event_source <> 'system'")
+        connection.execute(
+            "DELETE FROM campaign_events WHERE event_source <> 'system' OR event_type = 'converted'"
+        )
         connection.execute(
             "UPDATE campaign_message_outcomes SET delivered_at = NULL, first_opened_at = NULL, "
             "first_machine_opened_at = NULL, open_count = 0, first_clicked_at = NULL, "
@@ -126,7 +130,8 @@ def known(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         "days": rows_of(connection, "campaign_daily_metrics", "1, 3, 4, 5, 6, 7"),
         "log": connection.execute(
             "SELECT id, event_type, message_id, enrollment_id, created_at, event_data "
-            "FROM campaign_events WHERE event_source <> 'system' ORDER BY id"
+            "FROM campaign_events WHERE event_source <> 'system' OR event_type = 'converted' "
+            "ORDER BY id"
         ).fetchall(),
         "rejected": connection.execute(
             "SELECT reason, raw FROM rejected_events GROUP BY reason, raw ORDER BY reason, raw"

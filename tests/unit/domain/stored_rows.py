@@ -9,7 +9,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from drip_pipeline.domain.definition import CampaignDefinition, complete
 
-SETTINGS = ("re_entry", "timezone", "resume_spread_minutes", "workspace")
+SETTINGS = ("re_entry", "timezone", "resume_spread_minutes", "goal_event", "workspace")
 
 
 def rows_of(definition: CampaignDefinition) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -39,10 +39,14 @@ def test_uuids_of_the_database_do_not_reach_the_file() -> None:
 
 
 def test_settings_without_a_column_come_back() -> None:
+    goal = {"event_type": "order", "within": {"value": 2, "unit": "week"}}
     file = linear() | {"re_entry": {"after_days": 30}, "timezone": "UTC", "tags": ["a", "b"]}
+    file["goal_event"] = goal
     exported = export_definition(*rows_of(load_definition(file)))
     assert (exported["re_entry"], exported["timezone"]) == ({"after_days": 30}, "UTC")
     assert exported["tags"] == ["a", "b"]
+    weeks = {"value": 2, "unit": "weeks"}
+    assert exported["goal_event"] == {"event_type": "purchase", "within": weeks}
 
 
 def test_columns_that_a_driver_hands_over_as_text_are_read() -> None:
@@ -75,6 +79,7 @@ def test_the_workspace_is_where_and_not_what() -> None:
         (lambda f: step(f, "offer")["channel_config"]["email"].update(body="Else"), True),
         (lambda f: edge(f, "news", "end").update(target="offer"), True),
         (lambda f: f.update(re_entry="after_exit"), True),
+        (lambda f: f.update(goal_event={"event_type": "purchase"}), True),
         (lambda f: f.update(timezone="Europe/Berlin"), True),
         (lambda f: edge(f, "news", "end").update(data={"delay": {"value": 1}}), True),
     ],

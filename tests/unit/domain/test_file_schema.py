@@ -59,6 +59,7 @@ def test_the_schema_names_exactly_the_keys_that_are_read() -> None:
         lambda f: f.update(stepps=[]),
         lambda f: f.update(campaign_type="liner"),
         lambda f: f.update(goal_target=101),
+        lambda f: f.update(goal_event={"within": {"value": 1}}),
         lambda f: step(f, "offer").update(node_type="emial"),
         lambda f: step(f, "offer")["channel_config"]["email"].pop("subject"),
         lambda f: step(f, "offer")["channel_config"]["email"].update(subjekt="x"),

@@ -69,6 +69,17 @@ CAMPAIGN = [
     (lambda f: f.update(goal_metric="open_rate", goal_target=12.345), "goal_target_places"),
     (lambda f: f.update(goal_target=20), "goal_metric_missing"),
     (lambda f: f.update(timezone="Europe/Atlantis"), "timezone_unknown"),
+    (lambda f: f.update(goal_event={"event_type": "email_opened"}), "goal_event_unknown"),
+    (lambda f: f.update(goal_event={"event_type": "converted"}), "goal_event_unknown"),
+    (lambda f: f.update(goal_event={"event_type": "purchas"}), "goal_event_unknown"),
+    (lambda f: f.update(goal_event="purchase"), "config_invalid"),
+    (lambda f: f.update(goal_event={}), "config_missing"),
+    (
+        lambda f: f.update(
+            goal_event={"event_type": "purchase", "within": {"value": 0, "unit": "days"}}
+        ),
+        "goal_event_within",
+    ),
     (lambda f: f.update(re_entry="sometimes"), "re_entry_invalid"),
     (lambda f: f.update(re_entry={"after_days": -1}), "re_entry_invalid"),
     (lambda f: f.update(campaign_type="liner"), "config_invalid"),

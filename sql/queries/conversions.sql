@@ -1,0 +1,121 @@
+-- name: is_any_goal
+-- Whether any campaign has a goal that events can reach.
+SELECT EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL) AS is_any;
+
+-- name: lock_states_of_goals
+-- Locks those of these enrolments' states whose campaign has such a goal, and says how many that are: events that are
+-- being taken in at this moment have the same states locked, so that one of the two sees what the other wrote.
+SELECT count(*)
+FROM (
+    SELECT s.id
+    FROM campaign_workflow_states s
+    WHERE s.id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+      AND EXISTS (
+          SELECT FROM campaign_versions v WHERE v.campaign_id = s.campaign_id AND v.goal_event_type IS NOT NULL
+      )
+    ORDER BY s.id
+    FOR UPDATE
+) locked;
+
+-- name: attribute_late_conversions
+-- Messages went out, or people were assigned, at or after a time from which on events are known already: what these amount
+-- to now. A conversion that had an earlier message moves to the later one. Gives back the enrolments to count anew.
+WITH people AS (
+    SELECT DISTINCT e.campaign_id, e.contact_id, v.goal_event_type
+    FROM campaign_enrollments e
+    JOIN campaign_versions v ON v.campaign_id = e.campaign_id AND v.goal_event_type IS NOT NULL
+    WHERE e.id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+),
+
+happened AS (
+    SELECT p.campaign_id, p.contact_id, x.id, x.event_type, x.value, x.currency, x.occurred_at
+    FROM people p
+    JOIN contact_events x
+        ON x.contact_id = p.contact_id AND x.event_type = p.goal_event_type
+        AND x.occurred_at >= CAST(%(since)s AS timestamptz)
+    WHERE x.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
+    UNION ALL
+    SELECT
+        p.campaign_id, p.contact_id, x.id, x.event_type, CAST(x.event_data ->> 'value' AS numeric(14, 2)),
+        CASE WHEN upper(btrim(x.event_data ->> 'currency')) ~ '^[A-Z]{3}$' THEN upper(btrim(x.event_data ->> 'currency')) END,
+        x.created_at
+    FROM people p
+    JOIN campaign_enrollments e ON e.campaign_id = p.campaign_id AND e.contact_id = p.contact_id
+    JOIN campaign_events x
+        ON x.enrollment_id = e.id AND x.event_type = p.goal_event_type AND x.event_source <> 'system'
+        AND x.created_at >= CAST(%(since)s AS timestamptz)
+    WHERE x.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
+),
+
+wanted AS MATERIALIZED (
+    SELECT
+        conversion_id(h.campaign_id, h.id) AS conversion_id, h.contact_id, h.occurred_at, t.*,
+        jsonb_strip_nulls(
+            jsonb_build_object('event_type', h.event_type, 'event_id', h.id, 'value', h.value, 'currency', h.currency)
+        ) AS event_data
+    FROM happened h
+    CROSS JOIN LATERAL conversion_touches(h.contact_id, h.event_type, h.occurred_at, h.campaign_id) t
+),
+
+changed AS MATERIALIZED (
+    SELECT w.*, x.id IS NOT NULL AS is_known, x.enrollment_id AS earlier_enrollment_id
+    FROM wanted w
+    LEFT JOIN campaign_events x ON x.id = w.conversion_id AND x.created_at = w.occurred_at
+    WHERE x.id IS NULL OR (x.enrollment_id, x.message_id) IS DISTINCT FROM (w.enrollment_id, w.message_id)
+),
+
+moved AS (
+    UPDATE campaign_events x
+    SET enrollment_id = c.enrollment_id, campaign_version = c.campaign_version, node_id = c.node_id,
+        step_id = c.step_id, message_id = c.message_id, variant_group = c.variant_group
+    FROM changed c
+    WHERE c.is_known AND x.id = c.conversion_id AND x.created_at = c.occurred_at
+),
+
+added AS (
+    INSERT INTO campaign_events (
+        id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        workspace_id, campaign_version, variant_group, message_id
+    )
+    SELECT
+        c.conversion_id, c.campaign_id, c.enrollment_id, c.contact_id, 'converted', 'system', c.step_id, c.node_id,
+        c.event_data, c.occurred_at, c.workspace_id, c.campaign_version, c.variant_group, c.message_id
+    FROM changed c
+    WHERE NOT c.is_known
+)
+
+SELECT c.enrollment_id FROM changed c
+UNION
+SELECT c.earlier_enrollment_id FROM changed c WHERE c.is_known;
+
+-- name: recount_conversions_of_messages
+-- The conversions of these enrolments' messages, as the log has them.
+UPDATE campaign_message_outcomes o
+SET first_converted_at = l.converted_at, conversion_value = l.value
+FROM (
+    SELECT
+        m.message_id, min(x.created_at) AS converted_at,
+        coalesce(sum(CAST(x.event_data ->> 'value' AS numeric(14, 2))), 0) AS value
+    FROM campaign_message_outcomes m
+    LEFT JOIN campaign_events x
+        ON x.enrollment_id = m.enrollment_id AND x.message_id = m.message_id AND x.event_type = 'converted'
+    WHERE m.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+    GROUP BY m.message_id
+) l
+WHERE o.message_id = l.message_id
+  AND (o.first_converted_at, o.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);
+
+-- name: recount_conversions_of_assignments
+-- The conversions of these enrolments at their splits, as the log has them.
+UPDATE campaign_split_assignments s
+SET first_converted_at = l.converted_at, conversion_value = l.value
+FROM (
+    SELECT
+        r.enrollment_id, min(x.created_at) AS converted_at,
+        coalesce(sum(CAST(x.event_data ->> 'value' AS numeric(14, 2))), 0) AS value
+    FROM unnest(CAST(%(enrollment_ids)s AS uuid [])) AS r (enrollment_id)
+    LEFT JOIN campaign_events x ON x.enrollment_id = r.enrollment_id AND x.event_type = 'converted'
+    GROUP BY r.enrollment_id
+) l
+WHERE s.enrollment_id = l.enrollment_id
+  AND (s.first_converted_at, s.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);
