@@ -26,6 +26,7 @@ from drip_pipeline.orchestration.manual_jobs import (
     requeue_failed,
 )
 from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.orchestration.newcomers_job import enroll_newcomers
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from sensors.alerts import alerts, failed_runs
@@ -35,6 +36,7 @@ from sensors.due_work import due_work
 from sensors.full_inbox import full_inbox
 from sensors.hourly_laws import hourly_laws
 from sensors.landed_files import landed_files
+from sensors.newcomers import newcomers
 from sensors.uncounted_days import uncounted_days
 
 
@@ -57,6 +59,7 @@ def build_definitions() -> dg.Definitions:
             run_due_workflows,
             load_event_files,
             drain_inbox,
+            enroll_newcomers,
             judge_tests,
             count_daily_metrics,
             check_laws,
@@ -70,6 +73,7 @@ def build_definitions() -> dg.Definitions:
             alerts,
             failed_runs,
             due_work,
+            newcomers,
             landed_files,
             full_inbox,
             changed_tests,

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 def run(
     invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
 ) -> Answer:
-    """Take in what came in, advance everybody who is due, deliver what is to be delivered.
+    """Take in what came in, let in who came to match, advance everybody who is due, deliver what is
+    to be delivered.
 
     Safe to run beside Dagster, or several times at once: nobody is moved twice.
     """
@@ -64,6 +65,10 @@ def _told(report: TickReport, seconds: Any) -> str:
     lines = [f"advanced {report.advanced:,} people in {report.batches:,} batches"]
     if report.moved:
         lines[0] += f" ({counted(report.moved)})"
+    for new in report.newcomers:
+        verdicts = {"enrolled": new.enrolled, "already in": new.already_in, **new.refused}
+        shown = counted({name: n for name, n in verdicts.items() if n})
+        lines.append(f"{new.campaign}, by its {new.kind} trigger: {shown or 'nobody'}")
     for channel, done in report.delivered.items():
         figures = {
             "sent": done.sent,

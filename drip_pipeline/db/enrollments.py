@@ -68,21 +68,21 @@ def enroll(
     workspace_id: UUID,
     contact_ids: Sequence[UUID],
     *,
-    entry_key: str | None,
+    entry_keys: Sequence[str | None],
     re_entry: str,
     ended_before: datetime | None,
     by_email: bool,
     by_sms: bool,
     now: datetime,
 ) -> dict[str, int]:
-    """Insert the enrolments of these people; how many were enrolled, in already, or refused, by
-    verdict.
+    """Insert the enrolments of these people, each under the key at its place (None: the next run's
+    number); how many were enrolled, in already, or refused, by verdict.
     """
     params: dict[str, Any] = {
         "campaign_id": campaign_id,
         "workspace_id": workspace_id,
         "contact_ids": contact_ids,
-        "entry_key": entry_key,
+        "entry_keys": list(entry_keys),
         "re_entry": re_entry,
         "ended_before": ended_before,
         "by_email": by_email,

@@ -103,21 +103,23 @@ def _trigger_kind(value: object) -> object:
 class TriggerConfig(NodeModel):
     """How people get in, and whether they may come again.
 
-    `tag` needs a tag, `score` a number of points (`at_least`, 0..100), `schedule` a cron
-    expression of five fields (`where` narrows who is taken, `timezone` is where the clock hangs,
-    UTC by default), `event` an event type. `backfill`: people who match already when the campaign
-    is published enter too.
+    `tag` needs a tag, `score` a number of points (`at_least`, above 0, up to 100), `schedule` a
+    cron expression of five fields (`where` narrows who is taken, `timezone` is where the clock
+    hangs, UTC by default), `event` an event type. `backfill`: people who match already when the
+    campaign is published enter too (a schedule runs once at once). `spread_minutes` spreads when
+    the runs of people begin who enter together.
     """
 
     type: Literal["trigger"] = "trigger"
     trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = "manual"
     tag: Name | None = None
-    at_least: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
+    at_least: Annotated[Number, Field(gt=0, le=100), NO_BOOL] | None = None
     cron: Name | None = None
     where: Condition | None = None
     timezone: Name | None = None
     event_type: EventName | None = None
     backfill: bool = False
+    spread_minutes: Annotated[Number, Field(ge=0, le=MAX_WAIT_SECONDS / 60), NO_BOOL] = 0
     re_entry: ReEntry = "once"
 
     @property
@@ -158,7 +160,9 @@ class TriggerConfig(NodeModel):
         # Imported here: it costs 30 ms, and most campaigns have no schedule.
         from croniter import croniter  # type: ignore[import-untyped]
 
-        if len(value.split()) != 5 or not croniter.is_valid(value):
+        from drip_pipeline.domain.cron import has_occurrences
+
+        if len(value.split()) != 5 or not croniter.is_valid(value) or not has_occurrences(value):
             raise PydanticCustomError(
                 "trigger_cron", "{cron} is not a cron expression of five fields", {"cron": value}
             )

@@ -1,7 +1,8 @@
 """Letting people into a campaign, set-based, a slice at a time. Repeating it lets nobody in twice.
 
 Who is meant comes from selection.py; whether they may enter is decided by one statement per slice;
-their states and events are made by the trigger on the table, as for any other insert.
+their states and events are made by the trigger on the table, as for any other insert. Who came to
+match by themselves is `newcomers.py`'s business.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from drip_pipeline.db import campaigns as campaigns_db
 from drip_pipeline.db import enrollments as enrollments_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph import CampaignGraph
-from drip_pipeline.domain.nodes import AfterDays, ReEntry, channel_of
+from drip_pipeline.domain.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.engine import graphs
 from drip_pipeline.engine.campaigns import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.selection import Selection, Walk
@@ -25,7 +26,7 @@ from drip_pipeline.errors import Conflict, NotAllowed
 
 SLICE_PEOPLE: Final = 20_000
 """People let in by one transaction."""
-_CONFLICT_TRIES: Final = 4
+CONFLICT_TRIES: Final = 4
 
 Progress = Callable[[str], None]
 
@@ -66,7 +67,7 @@ def enroll(
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)
-        door = _door(connection, found)
+        door = open_door(connection, found)
         _check_key(found, door, entry_key)
     walk = Walk(database, found.workspace_id, people, now, slice_size)
     counted: Counter[str] = Counter()
@@ -95,17 +96,24 @@ def enroll(
 
 
 @dataclass(frozen=True, slots=True)
-class _Door:
+class Door:
     """What newcomers enter, and on what terms."""
 
     status: str
     version: int
-    re_entry: ReEntry
+    trigger: TriggerConfig
     channels: frozenset[str]
 
+    @property
+    def re_entry(self) -> ReEntry:
+        """Whether people may come again."""
+        return self.trigger.re_entry
 
-def _door(connection: Connection, campaign: Campaign) -> _Door:
-    """The campaign's terms, held still until the transaction ends."""
+
+def open_door(connection: Connection, campaign: Campaign) -> Door:
+    """The campaign's terms, held still until the transaction ends. Raises NotAllowed when nobody
+    can enter.
+    """
     locked = campaigns_db.lock_for_entry(connection, campaign.campaign_id)
     status, version = locked if locked is not None else ("gone", None)
     if status not in ("active", "paused") or version is None:
@@ -115,7 +123,7 @@ def _door(connection: Connection, campaign: Campaign) -> _Door:
             hint="`drip campaign publish FILE` opens a campaign.",
         )
     graph = graphs.version(connection, campaign.campaign_id, version).graph
-    return _Door(status, version, graph.trigger.re_entry, _channels(graph))
+    return Door(status, version, graph.trigger, _channels(graph))
 
 
 def _channels(graph: CampaignGraph) -> frozenset[str]:
@@ -124,7 +132,7 @@ def _channels(graph: CampaignGraph) -> frozenset[str]:
     )
 
 
-def _check_key(campaign: Campaign, door: _Door, entry_key: str | None) -> None:
+def _check_key(campaign: Campaign, door: Door, entry_key: str | None) -> None:
     if door.re_entry == "per_key" and not entry_key:
         raise NotAllowed(
             f"campaign {campaign.name!r} is entered once per key, and none is given",
@@ -140,30 +148,34 @@ def _slice(
     entry_key: str | None,
     spread_minutes: float,
     now: datetime,
-) -> tuple[_Door, dict[str, int]]:
+) -> tuple[Door, dict[str, int]]:
     """One transaction; whoever writes the same rows at the same time is waited out."""
-    for attempt in range(1, _CONFLICT_TRIES + 1):
+    for attempt in range(1, CONFLICT_TRIES + 1):
         try:
             with database.transaction() as connection:
-                door = _door(connection, campaign)
-                return door, _let_in(
-                    connection, campaign, door, contact_ids, entry_key, spread_minutes, now
+                door = open_door(connection, campaign)
+                keys = [entry_key] * len(contact_ids)
+                return door, let_in(
+                    connection, campaign, door, contact_ids, keys, spread_minutes, now
                 )
         except Conflict:
-            if attempt == _CONFLICT_TRIES:
+            if attempt == CONFLICT_TRIES:
                 raise
     raise AssertionError("the loop returns or raises")
 
 
-def _let_in(
+def let_in(
     connection: Connection,
     campaign: Campaign,
-    door: _Door,
+    door: Door,
     contact_ids: Sequence[UUID],
-    entry_key: str | None,
+    entry_keys: Sequence[str | None],
     spread_minutes: float,
     now: datetime,
 ) -> dict[str, int]:
+    """Decide about these people, each under the key at its place, and let in who may; how many, by
+    verdict.
+    """
     ended_before = None
     re_entry = "after_days"
     if isinstance(door.re_entry, AfterDays):
@@ -175,7 +187,7 @@ def _let_in(
         campaign.campaign_id,
         campaign.workspace_id,
         contact_ids,
-        entry_key=entry_key,
+        entry_keys=entry_keys,
         re_entry=re_entry,
         ended_before=ended_before,
         # A campaign that only posts or calls webhooks needs nobody's address.

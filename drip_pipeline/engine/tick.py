@@ -1,5 +1,5 @@
-"""A tick: rescue, then advance and deliver in turns. Without Dagster this is the whole engine; with
-it, the minute job does the same in ops."""
+"""A tick: rescue, then let newcomers in, advance and deliver in turns. Without Dagster this is the
+whole engine; with it, two jobs do the same in ops."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.deliver import deliver_due
 from drip_pipeline.engine.ledger import NO_RUN, RunContext
+from drip_pipeline.engine.newcomers import Newcomers, let_newcomers_in
 from drip_pipeline.engine.render import MessageSettings
 from drip_pipeline.engine.rescue import Rescued, rescue
 from drip_pipeline.engine.settle import Delivered
@@ -44,6 +45,8 @@ class TickReport:
     batch left them in."""
 
     rescued: Rescued = field(default_factory=Rescued)
+    newcomers: list[Newcomers] = field(default_factory=list)
+    """Per turn and campaign, people who came to match an entry trigger."""
     batches: int = 0
     advanced: int = 0
     moved: dict[str, int] = field(default_factory=dict)
@@ -61,16 +64,22 @@ def tick(
     context: RunContext = NO_RUN,
     progress: Progress | None = None,
 ) -> TickReport:
-    """Advance everybody who is due and deliver what is to be delivered, once; with `until_idle`,
-    again until nothing is due at `now`. `max_seconds` of real time ends it between two batches,
-    with a part kept for delivering: what is left stays due.
+    """Let in who came to match, advance everybody who is due and deliver what is to be delivered,
+    once; with `until_idle`, again until nothing is due at `now`. `max_seconds` of real time ends it
+    between two batches, with a part kept for delivering: what is left stays due.
     """
     ends_at = None if max_seconds is None else monotonic() + max_seconds
     report = TickReport(rescued=rescue(engine.database, now=now))
     while True:
+        # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
+        newcomers = let_newcomers_in(
+            engine.database, now=now, ends_at=_part_of(ends_at), progress=progress
+        )
+        report.newcomers += newcomers
         advanced = _advance_all(engine, now, report, _part_of(ends_at), context, progress)
         delivered = _deliver_all(engine, now, report, ends_at, context, progress)
-        report.is_idle = not advanced and not delivered and not _is_over(ends_at)
+        is_quiet = not advanced and not delivered and not newcomers
+        report.is_idle = is_quiet and not _is_over(ends_at)
         if report.is_idle or not until_idle or _is_over(ends_at):
             return report
 

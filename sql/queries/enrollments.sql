@@ -47,16 +47,17 @@ GROUP BY x.contact_id, x.event_type;
 -- Lets a slice of people into a campaign and says what became of each: enrolled, in already, or refused and why. The
 -- trigger on the table makes their states and events, once for the whole statement. Repeating it finds everybody in.
 WITH candidates AS MATERIALIZED (
-    SELECT k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name
-    FROM unnest(CAST(%(contact_ids)s AS uuid [])) AS i (id)
+    SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name
+    FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text [])) AS i (id, entry_key)
     JOIN contacts k ON k.id = i.id
 ),
 
 earlier AS MATERIALIZED (
     SELECT
         e.contact_id,
+        c.entry_key,
         count(*) AS runs,
-        bool_or(e.entry_key = CAST(%(entry_key)s AS text)) AS has_key,
+        bool_or(e.entry_key = c.entry_key) AS has_key,
         bool_or(e.status IN ('unsubscribed', 'bounced')) AS has_left,
         bool_or(
             CASE WHEN s.id IS NULL THEN e.status IN ('active', 'paused') ELSE s.completed_at IS NULL END
@@ -65,7 +66,7 @@ earlier AS MATERIALIZED (
     FROM candidates c
     JOIN campaign_enrollments e ON e.contact_id = c.id AND e.campaign_id = CAST(%(campaign_id)s AS uuid)
     LEFT JOIN campaign_workflow_states s ON s.id = e.id
-    GROUP BY e.contact_id
+    GROUP BY e.contact_id, c.entry_key
 ),
 
 addresses AS (
@@ -91,7 +92,7 @@ judged AS MATERIALIZED (
     SELECT
         c.id, c.email, c.name,
         coalesce(
-            CAST(%(entry_key)s AS text),
+            c.entry_key,
             CASE WHEN e.contact_id IS NULL THEN '' ELSE 'run-' || (e.runs + 1) END
         ) AS entry_key,
         CASE
@@ -110,7 +111,7 @@ judged AS MATERIALIZED (
         END AS refusal,
         e.ended_at > CAST(%(ended_before)s AS timestamptz) AS is_too_soon
     FROM candidates c
-    LEFT JOIN earlier e ON e.contact_id = c.id
+    LEFT JOIN earlier e ON e.contact_id = c.id AND e.entry_key IS NOT DISTINCT FROM c.entry_key
     LEFT JOIN blocked b ON b.id = c.id
 ),
 
@@ -125,9 +126,9 @@ let_in AS (
     FROM judged j
     WHERE j.refusal IS NULL AND j.is_too_soon IS NOT TRUE
     -- Two who enrol the same people at once would otherwise wait for each other crosswise.
-    ORDER BY j.id
+    ORDER BY j.id, j.entry_key
     ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
-    RETURNING id, contact_id
+    RETURNING id, contact_id, entry_key
 )
 
 SELECT
@@ -139,7 +140,7 @@ SELECT
     END AS verdict,
     count(*) AS people
 FROM judged j
-LEFT JOIN let_in l ON l.contact_id = j.id
+LEFT JOIN let_in l ON l.contact_id = j.id AND l.entry_key = j.entry_key
 GROUP BY 1;
 
 -- name: spread_new_states

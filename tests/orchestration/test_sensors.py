@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 import time_machine
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.domain.nodes import TriggerConfig
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.aggregate import aggregate_days
 from drip_pipeline.orchestration.look_ahead import JudgingAhead
@@ -17,9 +20,16 @@ from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
 from sensors.changed_tests import changed_tests
 from sensors.due_work import due_work
+from sensors.newcomers import newcomers
 from sensors.uncounted_days import uncounted_days
-from tests.engine.factories import NOW, a_running_test, run_until_idle
-from tests.orchestration.running import due_people
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    a_running_test,
+    contacts,
+    run_until_idle,
+)
+from tests.orchestration.running import WELCOME, due_people, people_by_status
 
 ENGINE = {"drip/kind": "engine"}
 
@@ -135,6 +145,29 @@ def test_large_numbers_are_counted_only_so_far(engine_database, instance, monkey
     due_people(engine_database, 30)
     run_until_idle(engine_database)
     assert "10+ people waiting" in tick(due_work, instance)[1]
+
+
+# --- newcomers ------------------------------------------------------------------------------------
+
+
+def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_database, instance):
+    start = replace(WELCOME.nodes["start"], config=TriggerConfig(trigger="tag", tag="vip"))
+    with engine_database.transaction() as connection:
+        campaign = a_published_campaign(
+            connection, replace(WELCOME, nodes={**WELCOME.nodes, "start": start})
+        )
+        contacts(connection, campaign.workspace_id, 40)
+    assert tick(newcomers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    execute(engine_database, "UPDATE contacts SET tags = '{vip}'")
+    ((request,), _, _) = tick(newcomers, instance)
+    assert request.tags["drip/kind"] == "newcomers"
+    job = build_definitions().resolve_job_def("enroll_newcomers")
+    result = job.execute_in_process(instance=instance)
+    (output,) = result.get_step_success_events()[:1]
+    assert output.step_key == "let_in_who_came_to_match"
+    assert tick(newcomers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    assert len(tick(due_work, instance)[0]) == 1
+    assert sum(people_by_status(engine_database).values()) == 40
 
 
 # --- tests to judge -------------------------------------------------------------------------------

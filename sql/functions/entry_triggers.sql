@@ -1,0 +1,182 @@
+-- Noticing who comes to match a campaign's entry trigger, whoever changes the data: our engine, an application's own
+-- SQL, an import.
+--
+-- Each change writes a note into a narrow queue in its own transaction. So a note becomes visible exactly when the
+-- change does: a transaction that commits late, with whatever times and ids, brings its notes along, and no look can
+-- have passed over it. Looks take notes out by the row and let people in with them, in one transaction.
+--
+-- Rejected: a table of who matched at the last look, compared each minute (reads every contact of a workspace each
+-- minute, and never sees a tag that was taken off and put on again in between); a cursor over updated_at (a transaction
+-- that commits late is passed over, and applications forget the column); transition tables on contacts (they copy every
+-- updated row for everybody who updates people for other reasons: 50,000 rows in 348 ms instead of 282).
+-- Chosen for contacts: row triggers with a WHEN, which the server judges without calling anything. Other updates pay
+-- nothing that can be measured; tagging 50,000 people in one statement takes 365 ms instead of 291, and 1.5 µs a person.
+-- Chosen for events: statement triggers with a transition table, as events are written by the thousand: 0.4 µs a row.
+
+-- A person was made or changed in what triggers listen to.
+CREATE OR REPLACE FUNCTION note_people_who_match()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+AS $$
+DECLARE
+    tags_before text [];
+    score_before integer;
+BEGIN
+    IF TG_OP = 'UPDATE' THEN
+        tags_before := OLD.tags;
+        score_before := OLD.ai_score;
+    END IF;
+    INSERT INTO campaign_entry_notes (trigger_id, contact_id)
+    SELECT t.id, NEW.id
+    FROM campaign_entry_triggers t
+    WHERE t.workspace_id = NEW.workspace_id
+      AND CASE t.kind
+          WHEN 'tag' THEN t.tag = ANY(NEW.tags) AND (t.tag = ANY(tags_before)) IS NOT TRUE
+          WHEN 'score' THEN NEW.ai_score >= t.at_least AND (score_before >= t.at_least) IS NOT TRUE
+      END;
+    RETURN NULL;
+END
+$$;
+
+-- Something happened to people, outside campaigns or inside one. A campaign does not listen to itself: it would let the
+-- same people in for ever. A machine's open or a scanner's click is not the person's.
+CREATE OR REPLACE FUNCTION note_contact_events()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO campaign_entry_notes (trigger_id, contact_id, event_id)
+    SELECT t.id, n.contact_id, n.id
+    FROM new_events n
+    JOIN campaign_entry_triggers t
+        ON t.kind = 'event' AND t.event_type = n.event_type AND t.workspace_id = n.workspace_id
+    WHERE (n.occurred_at >= t.since OR t.has_backfill)
+      AND n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;
+    RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE FUNCTION note_campaign_events()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO campaign_entry_notes (trigger_id, contact_id, event_id)
+    SELECT t.id, n.contact_id, n.id
+    FROM new_events n
+    JOIN campaign_entry_triggers t
+        ON t.kind = 'event' AND t.event_type = n.event_type
+        AND t.workspace_id = coalesce(n.workspace_id, t.workspace_id)
+    WHERE n.contact_id IS NOT NULL
+      AND n.campaign_id IS DISTINCT FROM t.campaign_id
+      AND (n.created_at >= t.since OR t.has_backfill)
+      AND n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;
+    RETURN NULL;
+END
+$$;
+
+-- Brings the row of a campaign in line with its published version. The same trigger goes on with its notes and its
+-- place in the calendar; another one begins anew, and what was noted for the old one is void.
+CREATE OR REPLACE FUNCTION keep_entry_trigger(p_campaign_id uuid)
+RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+    campaign record;
+    config jsonb;
+    published_at timestamptz;
+    wanted jsonb;
+    kept campaign_entry_triggers;
+    backfill boolean;
+BEGIN
+    SELECT c.workspace_id, c.status, c.published_version INTO campaign FROM drip_campaigns c WHERE c.id = p_campaign_id;
+    SELECT n.node -> 'config', v.created_at INTO config, published_at
+    FROM campaign_versions v
+    CROSS JOIN LATERAL jsonb_array_elements(v.compiled_graph -> 'nodes') AS n (node)
+    WHERE v.campaign_id = p_campaign_id AND v.version = campaign.published_version
+      AND n.node ->> 'node_id' = v.compiled_graph ->> 'entry_node_id';
+    SELECT t.* INTO kept FROM campaign_entry_triggers t WHERE t.campaign_id = p_campaign_id FOR UPDATE;
+    IF campaign.status = 'archived' OR (config ->> 'trigger' IN ('tag', 'score', 'schedule', 'event')) IS NOT TRUE THEN
+        DELETE FROM campaign_entry_notes n WHERE n.trigger_id = kept.id;
+        DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
+        RETURN;
+    END IF;
+    backfill := coalesce((config ->> 'backfill')::boolean, false);
+    wanted := jsonb_build_object(
+        'trigger', config -> 'trigger', 'tag', config -> 'tag', 'at_least', config -> 'at_least',
+        'event_type', config -> 'event_type', 'cron', config -> 'cron', 'timezone', config -> 'timezone'
+    );
+    IF kept.listens_to = wanted THEN
+        UPDATE campaign_entry_triggers t
+        SET has_backfill = backfill, is_backfill_due = t.is_backfill_due AND backfill OR backfill AND NOT t.has_backfill
+        WHERE t.id = kept.id AND t.has_backfill IS DISTINCT FROM backfill;
+        RETURN;
+    END IF;
+    DELETE FROM campaign_entry_notes n WHERE n.trigger_id = kept.id;
+    DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
+    INSERT INTO campaign_entry_triggers (
+        campaign_id, workspace_id, kind, tag, at_least, event_type, listens_to, since, has_backfill, is_backfill_due,
+        taken_up_to
+    )
+    VALUES (
+        p_campaign_id, campaign.workspace_id, config ->> 'trigger', config ->> 'tag', (config ->> 'at_least')::numeric,
+        config ->> 'event_type', wanted, published_at, backfill, backfill,
+        CASE config ->> 'trigger' WHEN 'schedule' THEN published_at END
+    );
+END
+$$;
+
+CREATE OR REPLACE FUNCTION keep_entry_trigger_of_campaign()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+AS $$
+BEGIN
+    PERFORM keep_entry_trigger(NEW.id);
+    RETURN NULL;
+END
+$$;
+
+-- A function that runs with its owner's rights looks nowhere but in the schema that it was made in.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION note_people_who_match() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION note_contact_events() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION note_campaign_events() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION keep_entry_trigger_of_campaign() SET search_path = %I, pg_temp', current_schema());
+END
+$$;
+
+CREATE OR REPLACE TRIGGER note_new_people_who_match
+    AFTER INSERT ON contacts
+    FOR EACH ROW WHEN (cardinality(NEW.tags) > 0 OR NEW.ai_score > 0)
+    EXECUTE FUNCTION note_people_who_match();
+-- Not `UPDATE OF`: a column that another trigger changes is not in the statement's list.
+CREATE OR REPLACE TRIGGER note_changed_people_who_match
+    AFTER UPDATE ON contacts
+    FOR EACH ROW WHEN (OLD.tags IS DISTINCT FROM NEW.tags OR OLD.ai_score IS DISTINCT FROM NEW.ai_score)
+    EXECUTE FUNCTION note_people_who_match();
+CREATE OR REPLACE TRIGGER note_contact_events
+    AFTER INSERT ON contact_events
+    REFERENCING NEW TABLE AS new_events
+    FOR EACH STATEMENT EXECUTE FUNCTION note_contact_events();
+CREATE OR REPLACE TRIGGER note_campaign_events
+    AFTER INSERT ON campaign_events
+    REFERENCING NEW TABLE AS new_events
+    FOR EACH STATEMENT EXECUTE FUNCTION note_campaign_events();
+CREATE OR REPLACE TRIGGER keep_entry_trigger_of_campaign
+    AFTER INSERT OR UPDATE OF published_version, status ON drip_campaigns
+    FOR EACH ROW WHEN (NEW.published_version IS NOT NULL)
+    EXECUTE FUNCTION keep_entry_trigger_of_campaign();
+
+-- Campaigns that were published before there was anything to listen with.
+SELECT keep_entry_trigger(c.id) FROM drip_campaigns c WHERE c.published_version IS NOT NULL ORDER BY c.id;
