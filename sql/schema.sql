@@ -279,10 +279,9 @@ CREATE TABLE campaign_enrollments (
     CONSTRAINT campaign_enrollments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_enrollments_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE,
     CONSTRAINT campaign_enrollments_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text, 'unsubscribed'::text, 'bounced'::text])))
-);
+) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=80);
 CREATE INDEX campaign_enrollments_contact ON public.campaign_enrollments USING btree (contact_id);
 CREATE UNIQUE INDEX campaign_enrollments_entry_key ON public.campaign_enrollments USING btree (campaign_id, contact_id, entry_key);
-CREATE INDEX campaign_enrollments_held ON public.campaign_enrollments USING btree (campaign_id) WHERE (status = ANY (ARRAY['paused'::text, 'unsubscribed'::text, 'bounced'::text]));
 CREATE TRIGGER create_workflow_state_on_enrollment AFTER INSERT ON public.campaign_enrollments REFERENCING NEW TABLE AS new_enrollments FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();
 CREATE TRIGGER fill_enrollment_workspace BEFORE INSERT ON public.campaign_enrollments FOR EACH ROW WHEN ((new.workspace_id IS NULL)) EXECUTE FUNCTION fill_enrollment_workspace();
 
@@ -565,7 +564,7 @@ CREATE TABLE campaign_workflow_states (
     CONSTRAINT campaign_workflow_states_workflow_status_check CHECK ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'exited'::text])))
 ) WITH (autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=70);
 CREATE INDEX idx_workflow_states_held ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
-CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_states USING btree (campaign_id, next_execution_at) WHERE (workflow_status = ANY (ARRAY['running'::text, 'waiting'::text]));
+CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_states USING btree (campaign_id, next_execution_at) WHERE ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text])) AND (next_execution_at IS NOT NULL));
 CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_states USING btree (contact_id) WHERE (wait_for_event IS NOT NULL);
 CREATE TRIGGER fill_workflow_state BEFORE INSERT ON public.campaign_workflow_states FOR EACH ROW WHEN (((new.id <> new.enrollment_id) OR (new.workspace_id IS NULL))) EXECUTE FUNCTION fill_workflow_state();
 

@@ -17,6 +17,7 @@ import psycopg
 from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 
+from drip_pipeline.db.arrays import DUMPERS
 from drip_pipeline.db.translate import translated_errors
 from drip_pipeline.db.urls import libpq_url, without_password
 from drip_pipeline.settings import Settings
@@ -182,5 +183,7 @@ def _configure(connection: Connection) -> None:
     set_json_dumps(dump_json, connection)
     set_json_loads(orjson.loads, connection)
     connection.adapters.register_dumper(dict, _DictDumper)
+    for column, dumper in DUMPERS:
+        connection.adapters.register_dumper(column, dumper)
     connection.execute(_SESSION_SETTINGS)
     connection.commit()

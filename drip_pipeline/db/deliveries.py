@@ -4,30 +4,14 @@ recorder keeps. Posts for everybody stand in broadcasts.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
+from drip_pipeline.db.arrays import texts, uuids
 from drip_pipeline.db.connection import Connection, dump_json
-from drip_pipeline.db.copying import copy_rows
-
-RECORDED_COLUMNS = (
-    "delivery_id",
-    "workspace_id",
-    "campaign_id",
-    "enrollment_id",
-    "node_id",
-    "channel",
-    "recipient",
-    "subject",
-    "preheader",
-    "body",
-    "body_html",
-    "payload",
-    "recorded_at",
-)
 
 
 class Place(NamedTuple):
@@ -73,6 +57,22 @@ class Later(NamedTuple):
     error: str | None
     attempt: int | None = None
     details: Mapping[str, Any] | None = None
+
+
+class Recorded(NamedTuple):
+    """A message that is kept and not sent."""
+
+    delivery_id: UUID
+    workspace_id: UUID
+    campaign_id: UUID
+    enrollment_id: UUID
+    node_id: str
+    recipient: str
+    subject: str | None
+    preheader: str | None
+    body: str | None
+    body_html: str | None
+    payload: Mapping[str, Any] | None
 
 
 class InDoubt(NamedTuple):
@@ -165,15 +165,20 @@ def settle_sent(
     found = queries.tuples(
         connection,
         "settle_sent",
-        ids=ids,
-        provider_ids=provider_ids,
-        details=[_json(each) for each in details],
+        ids=uuids(ids),
+        provider_ids=texts(provider_ids),
+        details=texts([_json(each) for each in details]),
         event_type=event_type,
         certainty=certainty,
         batch_id=batch_id,
         now=now,
     )
     return [row[0] for row in found]
+
+
+def show_emailed(connection: Connection, enrollment_ids: Sequence[UUID], now: datetime) -> int:
+    """Let enrolments show that they were written to."""
+    return queries.run(connection, "show_emailed", enrollment_ids=enrollment_ids, now=now)
 
 
 def settle_not_sent(
@@ -290,9 +295,25 @@ def by_status(connection: Connection) -> list[dict[str, Any]]:
     return queries.rows(connection, "deliveries_by_status")
 
 
-def record(connection: Connection, rows: Iterable[tuple[Any, ...]]) -> int:
-    """Keep messages that are recorded and not sent; columns as RECORDED_COLUMNS."""
-    return copy_rows(connection, "recorded_messages", RECORDED_COLUMNS, rows)
+def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, now: datetime) -> int:
+    """Keep messages of a channel that are recorded and not sent."""
+    return queries.run(
+        connection,
+        "record_messages",
+        delivery_ids=uuids([row.delivery_id for row in rows]),
+        workspace_ids=uuids([row.workspace_id for row in rows]),
+        campaign_ids=uuids([row.campaign_id for row in rows]),
+        enrollment_ids=uuids([row.enrollment_id for row in rows]),
+        node_ids=texts([row.node_id for row in rows]),
+        recipients=texts([row.recipient for row in rows]),
+        subjects=texts([row.subject for row in rows]),
+        preheaders=texts([row.preheader for row in rows]),
+        bodies=texts([row.body for row in rows]),
+        html_bodies=texts([row.body_html for row in rows]),
+        payloads=texts([_json(row.payload) for row in rows]),
+        channel=channel,
+        now=now,
+    )
 
 
 def suppress(

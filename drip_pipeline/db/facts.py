@@ -3,18 +3,44 @@ contacts set-based."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.db import queries
+from drip_pipeline.db.arrays import uuids
 from drip_pipeline.db.connection import Connection, dump_json
 
+FACT_COLUMNS: Final = (
+    "name",
+    "email",
+    "company",
+    "phone",
+    "job_title",
+    "ai_score",
+    "status",
+    "tags",
+    "custom_fields",
+    "last_interaction",
+    "created_at",
+    "updated_at",
+)
 
-def contact_facts(connection: Connection, contact_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """The columns of these contacts, one row each."""
-    return queries.rows(connection, "contact_facts", contact_ids=contact_ids)
+
+def contact_facts(
+    connection: Connection, contact_ids: Sequence[UUID], columns: Collection[str] = FACT_COLUMNS
+) -> list[dict[str, Any]]:
+    """One row a contact: `id` and the columns asked for; the others are not in it."""
+    wanted = [name for name in FACT_COLUMNS if name in columns]
+    places = [1 + FACT_COLUMNS.index(name) for name in wanted]
+    found = queries.tuples(
+        connection, "contact_facts", contact_ids=uuids(contact_ids), columns=wanted
+    )
+    return [
+        {"id": row[0], **{name: row[place] for name, place in zip(wanted, places, strict=True)}}
+        for row in found
+    ]
 
 
 def latest_events(

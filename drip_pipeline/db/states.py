@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import queries
+from drip_pipeline.db.arrays import integers, uuids
 from drip_pipeline.db.connection import Connection
 
 
@@ -28,14 +29,19 @@ def lock_of_deliveries(
     return queries.tuples(
         connection,
         "lock_states_of_deliveries",
-        delivery_ids=delivery_ids,
-        enrollment_ids=enrollment_ids,
+        delivery_ids=uuids(delivery_ids),
+        enrollment_ids=uuids(enrollment_ids),
     )
 
 
 def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int:
     """Write a batch of transitions given as columns (see the query); the number of states moved."""
-    return int(queries.scalar(connection, "commit_transitions", **columns))
+    people = {
+        "state_id": uuids(columns["state_id"]),
+        "member_group": integers(columns["member_group"]),
+        "delivery_id": uuids(columns["delivery_id"]),
+    }
+    return int(queries.scalar(connection, "commit_transitions", **{**columns, **people}))
 
 
 def park_paused(connection: Connection, state_ids: Sequence[UUID], now: datetime) -> int:

@@ -13,7 +13,6 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
-from drip_pipeline.domain.conditions import Needs, needs_of
 from drip_pipeline.domain.node_fields import GoalEvent
 from drip_pipeline.domain.nodes import (
     ConditionConfig,
@@ -131,33 +130,13 @@ class CampaignGraph:
     nodes: Mapping[str, GraphNode]
     variant_of_node: Mapping[str, tuple[str, str]]
     goal_event: GoalEvent | None = None
-    _needs: Needs = field(init=False, repr=False, compare=False)
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Asked for with every batch, so worked out once; frozen, hence object.__setattr__.
-        needs = Needs()
-        waits_for: set[str] = set()
-        for node in self.nodes.values():
-            config = node.config
-            if isinstance(config, SplitConfig) and config.from_field:
-                needs |= Needs(fields=frozenset({config.from_field}))
-            elif isinstance(config, ConditionConfig):
-                for branch in config.branches:
-                    if branch.condition is not None:
-                        needs |= needs_of(branch.condition)
-            elif isinstance(config, EventWait):
-                waits_for.add(config.event_type)
-        object.__setattr__(self, "_needs", needs)
-        object.__setattr__(self, "_waits_for", frozenset(waits_for))
-
-    def needs(self) -> Needs:
-        """What a batch must load so that every condition and split of this graph can be decided."""
-        return self._needs
-
-    def contact_fields(self) -> frozenset[str]:
-        """Names of contact columns and custom fields that conditions and splits read."""
-        return self._needs.fields
+        configs = [node.config for node in self.nodes.values()]
+        waits_for = frozenset(c.event_type for c in configs if isinstance(c, EventWait))
+        object.__setattr__(self, "_waits_for", waits_for)
 
     def waits_for(self) -> frozenset[str]:
         """Event types that some wait of this graph is for."""

@@ -13,10 +13,11 @@ from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.engine import facts, graphs
+from drip_pipeline.engine.collector import no_collection
 from drip_pipeline.engine.commit import commit
 from drip_pipeline.engine.execute import execute
 from drip_pipeline.engine.ledger import NO_RUN, BatchEntry, RunContext, places
-from drip_pipeline.engine.transitions import Batch, DueState
+from drip_pipeline.engine.transitions import NO_MESSAGE, Batch, DueState, Message
 from drip_pipeline.errors import Conflict, VersionNotFound
 
 CONFLICT_TRIES: Final = 4
@@ -52,7 +53,7 @@ def advance_batch(
         entry = BatchEntry.begin(uuid4(), "advance", now, context)
         claimed: list[DueState] = []
         try:
-            with database.transaction() as connection:
+            with no_collection(), database.transaction() as connection:
                 claimed = [
                     DueState(*row)
                     for row in states_db.claim(
@@ -80,14 +81,14 @@ def carry_on(
     *,
     batch_id: UUID,
     now: datetime,
-    message_at: datetime | None = None,
+    message: Message = NO_MESSAGE,
 ) -> Batch:
     """Execute and commit people whose states the caller's transaction holds locked."""
     keys = {(person.campaign_id, person.campaign_version) for person in people}
     graph_of = {key: _graph(connection, *key) for key in keys}
     known = facts.load(connection, people, graph_of, now)
     batch = execute(people, graph_of, known, now)
-    return commit(connection, batch, batch_id=batch_id, now=now, message_at=message_at)
+    return commit(connection, batch, batch_id=batch_id, now=now, message=message)
 
 
 def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignGraph:

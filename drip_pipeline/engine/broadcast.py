@@ -186,8 +186,8 @@ class _Passage:
     ) -> tuple[Delivered, OutgoingMessage | None]:
         now = self._work.now
         if self._is_recorder:
-            rows = [recorded({**post.people[0]}, post.message, now)]
-            deliveries_db.record(connection, rows)
+            kept = [recorded(post.people[0], post.message)]
+            deliveries_db.record(connection, kept, channel=post.message.channel, now=now)
             broadcasts_db.settle(connection, post.broadcast.id, PostOutcome("sent"), now)
             told = {"id": post.broadcast.id, "details": {}, "certainty": "known"}
             return self._let_pass(connection, post.people, told) + Delivered(posts=1), None

@@ -18,7 +18,14 @@ from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, dump_json, savepoint
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.conversions import attribute_late
-from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
+from drip_pipeline.engine.transitions import (
+    NO_MESSAGE,
+    Batch,
+    DueState,
+    EventNote,
+    Message,
+    Transition,
+)
 from drip_pipeline.errors import ConstraintViolated, DataRejected
 
 
@@ -28,18 +35,16 @@ def commit(
     *,
     batch_id: UUID,
     now: datetime,
-    message_at: datetime | None = None,
+    message: Message = NO_MESSAGE,
 ) -> Batch:
     """Write a batch inside the caller's transaction and return it as written: with failures in the
-    place of poison.
-
-    `message_at`: when the message was sent that these people were parked on, if they were.
+    place of poison. `message`: what these people were parked on, if it went out.
     """
     if batch.paused:
         states_db.park_paused(connection, [person.id for person in batch.paused], now)
     if not batch.transitions:
         return batch
-    written = _write(connection, batch.transitions, batch_id, now, message_at)
+    written = _write(connection, batch.transitions, batch_id, now, message)
     return replace(batch, transitions=tuple(written))
 
 
@@ -48,25 +53,25 @@ def _write(
     transitions: Iterable[Transition],
     batch_id: UUID,
     now: datetime,
-    message_at: datetime | None,
+    message: Message,
 ) -> list[Transition]:
     transitions = list(transitions)
     try:
         with savepoint(connection):
-            _write_together(connection, transitions, batch_id, now, message_at)
+            _write_together(connection, transitions, batch_id, now, message)
         return transitions
     except (DataRejected, ConstraintViolated) as error:
         people = [person for transition in transitions for person in transition.people]
         if len(people) == 1:
             failed = _failure(transitions[0], people[0], str(error), now)
-            _write_together(connection, [failed], batch_id, now, message_at)
+            _write_together(connection, [failed], batch_id, now, message)
             return [failed]
     written: list[Transition] = []
     middle = len(people) // 2
     for half in (people[:middle], people[middle:]):
         wanted = {person.id for person in half}
         kept = [part for t in transitions if (part := t.only(wanted)) is not None]
-        written += _write(connection, kept, batch_id, now, message_at)
+        written += _write(connection, kept, batch_id, now, message)
     return written
 
 
@@ -99,18 +104,21 @@ def _write_together(
     transitions: list[Transition],
     batch_id: UUID,
     now: datetime,
-    message_at: datetime | None,
+    message: Message,
 ) -> None:
     for transition in transitions:
         _change_contacts(connection, transition, now)
     columns = _columns(transitions)
-    columns |= {"now": now, "message_at": message_at, "batch_id": batch_id}
+    columns |= {"now": now, "batch_id": batch_id}
+    columns |= {"message_at": message.sent_at, "emailed_at": message.emailed_at}
     states_db.write_transitions(connection, columns)
     assigned = [person.id for t in transitions if t.assignments for person in t.people]
     attribute_late(connection, assigned, now)
 
 
 def _change_contacts(connection: Connection, transition: Transition, now: datetime) -> None:
+    if not transition.changes:
+        return
     # In the order of ids: two engines that change the same contacts must not lock them crosswise.
     contact_ids = sorted({person.contact_id for person in transition.people})
     for change in transition.changes:

@@ -21,6 +21,7 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine import flow
 from drip_pipeline.engine.broadcast import pass_broadcasts
 from drip_pipeline.engine.clock import MovingClock
+from drip_pipeline.engine.collector import no_collection
 from drip_pipeline.engine.lanes import Lane, Planner
 from drip_pipeline.engine.ledger import NO_RUN, RunContext
 from drip_pipeline.engine.outlets import source_of
@@ -142,7 +143,7 @@ class _Dispatch:
         """Lease, record and settle in one transaction."""
         work = self._new_round()
         try:
-            with self._database.transaction() as connection:
+            with no_collection(), self._database.transaction() as connection:
                 found = deliveries_db.due_places(
                     connection,
                     channel=self._channel.name,
@@ -157,7 +158,7 @@ class _Dispatch:
                 ]
                 done = work.lease(connection, quotas) if quotas else Delivered()
                 messages, failures = work.render(connection)
-                keep_recorded(connection, work.leased, messages, work.now)
+                keep_recorded(connection, work.leased, messages, channel=work.channel, now=work.now)
                 results = self._channel.send(messages)
                 done += work.settle(connection, [*results, *failures])
                 work.enter(connection, done)

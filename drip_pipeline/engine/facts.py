@@ -13,9 +13,10 @@ from uuid import UUID
 
 from drip_pipeline.db import facts as facts_db
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.domain.conditions import Facts
-from drip_pipeline.domain.contact_fields import contact_context
-from drip_pipeline.domain.graph import CampaignGraph, NodeType
+from drip_pipeline.domain.conditions import Facts, Needs
+from drip_pipeline.domain.contact_fields import contact_columns_for, contact_context
+from drip_pipeline.domain.graph import CampaignGraph
+from drip_pipeline.domain.reach import reach
 from drip_pipeline.engine.transitions import ContactChange, DueState
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
@@ -110,29 +111,31 @@ def load(
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
 ) -> BatchFacts:
-    """Read what the graphs of this batch need to know of its people. A few queries a batch, none a
-    person."""
+    """Read what must be known of people on the way that they can go in this batch. A few queries a
+    batch, none a person."""
     contact_ids: set[UUID] = set()
+    columns: set[str] = set()
     asking: list[DueState] = []
     waiting: list[DueState] = []
     splitting: list[DueState] = []
     event_types: set[str] = set()
-    needs = {key: _Needs.of(graph) for key, graph in graphs.items()}
-    for person in people:
-        need = needs[(person.campaign_id, person.campaign_version)]
-        if need.contacts:
-            contact_ids.add(person.contact_id)
-        if need.event_types:
-            asking.append(person)
-            event_types |= need.event_types
-        if need.waits_for_events:
-            waiting.append(person)
-        if need.has_split:
-            splitting.append(person)
+    for (campaign_id, version, node_id, port), group in _by_place(people).items():
+        ahead = reach(graphs[(campaign_id, version)], node_id, port)
+        wanted = _columns(ahead.needs)
+        if wanted:
+            columns |= wanted
+            contact_ids.update(person.contact_id for person in group)
+        if ahead.needs.event_types or ahead.waits_for:
+            asking += group
+            event_types |= ahead.needs.event_types | ahead.waits_for
+        if ahead.waits_for:
+            waiting += group
+        if ahead.has_split:
+            splitting += group
     tests = _tests(connection, splitting) if splitting else {}
     return BatchFacts(
         now,
-        contexts=_contexts(connection, contact_ids) if contact_ids else None,
+        contexts=_contexts(connection, contact_ids, columns) if contact_ids else None,
         events=_events(connection, asking, event_types) if asking else None,
         since=facts_db.look_back_from(connection, [p.id for p in waiting]) if waiting else None,
         tests=tests,
@@ -140,28 +143,31 @@ def load(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Needs:
-    contacts: bool
-    event_types: frozenset[str]
-    waits_for_events: bool
-    has_split: bool
-
-    @classmethod
-    def of(cls, graph: CampaignGraph) -> _Needs:
-        return cls(
-            contacts=bool(graph.contact_fields()) or graph.needs().tags,
-            event_types=graph.needs().event_types | graph.waits_for(),
-            waits_for_events=bool(graph.waits_for()),
-            has_split=any(n.node_type is NodeType.SPLIT for n in graph.nodes.values()),
-        )
+def _by_place(
+    people: Sequence[DueState],
+) -> dict[tuple[UUID, int, str, str | None], list[DueState]]:
+    found: dict[tuple[UUID, int, str, str | None], list[DueState]] = {}
+    for person in people:
+        found.setdefault((person[1], person[2], person[4], person[5]), []).append(person)
+    return found
 
 
-def _contexts(connection: Connection, contact_ids: set[UUID]) -> dict[UUID, dict[str, Any]]:
+def _columns(needs: Needs) -> set[str]:
+    columns, reads_custom_fields = contact_columns_for(needs.fields)
+    return (
+        set(columns)
+        | ({"custom_fields"} if reads_custom_fields else set())
+        | ({"tags"} if needs.tags else set())
+    )
+
+
+def _contexts(
+    connection: Connection, contact_ids: set[UUID], columns: set[str]
+) -> dict[UUID, dict[str, Any]]:
     contexts = {}
-    for row in facts_db.contact_facts(connection, list(contact_ids)):
+    for row in facts_db.contact_facts(connection, list(contact_ids), columns):
         context = contact_context(row)
-        context["tags"] = frozenset(row["tags"] or ())
+        context["tags"] = frozenset(row.get("tags") or ())
         contexts[row["id"]] = context
     return contexts
 

@@ -4,7 +4,7 @@ skip whom the gate stops, render, settle, enter in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import sleep
@@ -14,9 +14,10 @@ from uuid import UUID, uuid4
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.deliveries import Quota
+from drip_pipeline.db.deliveries import Quota, Recorded
 from drip_pipeline.engine import graphs
 from drip_pipeline.engine.clock import MovingClock
+from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.engine.ledger import BatchEntry, RunContext, places
 from drip_pipeline.engine.outlets import Outlet
 from drip_pipeline.engine.render import MessageSettings, render
@@ -95,10 +96,13 @@ class Round:
             settings = replace(settings, mail_from=outlet.sender)
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
+        known: dict[tuple[UUID, int], PublishedVersion] = {}
         for row in self.free():
+            key = (row["campaign_id"], row["campaign_version"])
             try:
-                version = graphs.version(connection, row["campaign_id"], row["campaign_version"])
-                message = render(row, version, settings, self.moment)
+                if key not in known:
+                    known[key] = graphs.version(connection, *key)
+                message = render(row, known[key], settings, self.moment)
             except (TemplateError, VersionNotFound) as error:
                 failures.append(_unrenderable(row["id"], error))
                 continue
@@ -156,32 +160,31 @@ def keep_recorded(
     connection: Connection,
     rows: Iterable[dict[str, Any]],
     messages: Sequence[OutgoingMessage],
+    *,
+    channel: str,
     now: datetime,
 ) -> None:
-    """Keep messages that are recorded and not sent."""
+    """Keep messages that are recorded and not sent; `rows` are the leased deliveries, in any
+    order."""
     row_of = {row["id"]: row for row in rows}
-    deliveries_db.record(
-        connection,
-        (recorded(row_of[message.delivery_id], message, now) for message in messages),
-    )
+    kept = [recorded(row_of[message.delivery_id], message) for message in messages]
+    deliveries_db.record(connection, kept, channel=channel, now=now)
 
 
-def recorded(row: dict[str, Any], message: OutgoingMessage, now: datetime) -> tuple[Any, ...]:
-    """A row of recorded_messages."""
-    return (
+def recorded(row: Mapping[str, Any], message: OutgoingMessage) -> Recorded:
+    """What is kept of a message, in the place of its delivery."""
+    return Recorded(
         message.delivery_id,
         row["workspace_id"],
         row["campaign_id"],
         row["enrollment_id"],
         row["node_id"],
-        message.channel,
         message.recipient,
         message.subject or None,
         message.preheader,
         message.text or None,
         message.html,
-        dict(message.payload) if message.payload else None,
-        now,
+        message.payload or None,
     )
 
 

@@ -17,6 +17,7 @@ from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.conversions import TOUCHING_CHANNELS, attribute_late
 from drip_pipeline.engine.delivered import Delivered, SettlePolicy
 from drip_pipeline.engine.settled_people import Row, carry_people_on, end_people, fail_people
+from drip_pipeline.engine.transitions import Message
 
 __all__ = [
     "GRACE_SECONDS",
@@ -137,7 +138,7 @@ def settle_accepted(
 ) -> None:
     """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran
     out. `details` are facts for the events, one mapping a row."""
-    deliveries_db.settle_sent(
+    settled = deliveries_db.settle_sent(
         connection,
         [row["id"] for row in rows],
         list(provider_ids),
@@ -149,7 +150,17 @@ def settle_accepted(
     )
     if channel in TOUCHING_CHANNELS:
         attribute_late(connection, [row["enrollment_id"] for row in rows], now)
-    carry_people_on(connection, rows, batch_id, now, message_at=now)
+    message = Message(now, is_email=channel == "email")
+    moved = carry_people_on(connection, rows, batch_id, now, message=message)
+    if message.is_email and len(moved) < len(settled):
+        # The message went out to people whose run ended or was halted meanwhile, too.
+        now_settled = set(settled)
+        others = [
+            row["enrollment_id"]
+            for row in rows
+            if row["id"] in now_settled and row["enrollment_id"] not in moved
+        ]
+        deliveries_db.show_emailed(connection, others, now)
 
 
 def settle_skipped(
@@ -171,7 +182,7 @@ def settle_skipped(
             exit_reason, status = _ENDS[reason]
             end_people(connection, group, exit_reason, status, batch_id, now)
         else:
-            carry_people_on(connection, group, batch_id, now, message_at=None)
+            carry_people_on(connection, group, batch_id, now)
     return {reason: len(group) for reason, group in by_reason.items()}
 
 
@@ -257,7 +268,7 @@ def _settle_failed(
     if ending:
         end_people(connection, ending, "suppressed", "bounced", batch_id, now)
     if passing:
-        carry_people_on(connection, passing, batch_id, now, message_at=None)
+        carry_people_on(connection, passing, batch_id, now)
     for error, rows in by_error.items():
         fail_people(connection, rows, error, batch_id, now)
 

@@ -13,7 +13,14 @@ from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.engine.advance import carry_on
 from drip_pipeline.engine.commit import commit
-from drip_pipeline.engine.transitions import Batch, DueState, EventNote, Transition
+from drip_pipeline.engine.transitions import (
+    NO_MESSAGE,
+    Batch,
+    DueState,
+    EventNote,
+    Message,
+    Transition,
+)
 
 Row = Mapping[str, Any]
 
@@ -37,12 +44,14 @@ def carry_people_on(
     batch_id: UUID,
     now: datetime,
     *,
-    message_at: datetime | None,
-) -> None:
-    """Let them leave the node where they waited; `message_at` is when the message went out."""
+    message: Message = NO_MESSAGE,
+) -> set[UUID]:
+    """Let them leave the node where they waited, `message` being what went out to them; who did."""
     running, halted, _ = _locked(connection, rows)
+    moved: set[UUID] = set()
     if running:
-        carry_on(connection, running, batch_id=batch_id, now=now, message_at=message_at)
+        written = carry_on(connection, running, batch_id=batch_id, now=now, message=message)
+        moved |= written.written_ids()
     if halted:
         # The message is out, but the campaign was paused meanwhile: they go on when it is resumed.
         _commit(
@@ -50,10 +59,12 @@ def carry_people_on(
             halted,
             batch_id,
             now,
-            message_at=message_at,
+            message=message,
             status="running",
             due_at=now,
         )
+        moved.update(person.id for person in halted)
+    return moved
 
 
 def end_people(
@@ -104,7 +115,7 @@ def _commit(
     now: datetime,
     *,
     status: Any,
-    message_at: datetime | None = None,
+    message: Message = NO_MESSAGE,
     event_type: str | None = None,
     event_data: Mapping[str, Any] | None = None,
     delivery_of: Mapping[UUID, UUID] | None = None,
@@ -134,5 +145,5 @@ def _commit(
             Batch(transitions),
             batch_id=batch_id,
             now=now,
-            message_at=message_at,
+            message=message,
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 from uuid import UUID
 
 
@@ -124,6 +124,23 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """What went out to everybody of a batch before they move on: when, and whether it was an
+    e-mail, which their enrolments show."""
+
+    sent_at: datetime | None = None
+    is_email: bool = False
+
+    @property
+    def emailed_at(self) -> datetime | None:
+        """When they were last written to by e-mail."""
+        return self.sent_at if self.is_email else None
+
+
+NO_MESSAGE: Final = Message()
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The transitions of one batch, and the people whose enrolment is paused and who are only to be
     parked."""
@@ -140,6 +157,10 @@ class Batch:
         if self.paused:
             counted["paused"] = len(self.paused)
         return counted
+
+    def written_ids(self) -> set[UUID]:
+        """The states that are written; not those that are only parked."""
+        return {person.id for transition in self.transitions for person in transition.people}
 
     def size(self) -> int:
         """How many people are in the batch."""

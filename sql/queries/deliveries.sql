@@ -179,8 +179,8 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 
 -- name: settle_sent
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
--- once only), the message has an outcome row, and the enrolment shows when it was last written to. People pass a post for
--- everybody: their events point at it, and it counts as no message to them.
+-- once only), and the message has an outcome row. People pass a post for everybody: their events point at it, and it
+-- counts as no message to them. That the enrolment shows when it was last written to is left to `commit_transitions`.
 WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = 'sent', due_at = NULL, leased_until = NULL, lease_token = NULL, last_error = NULL, error_code = NULL,
@@ -234,17 +234,16 @@ counted AS (
     FROM settled t
     WHERE t.channel <> 'social'
     ON CONFLICT (message_id) DO NOTHING
-),
-
-shown AS (
-    UPDATE campaign_enrollments e
-    SET last_email_sent_at = CAST(%(now)s AS timestamptz), current_step = coalesce(e.current_step, 0) + 1,
-        updated_at = CAST(%(now)s AS timestamptz)
-    FROM settled t
-    WHERE e.id = t.enrollment_id AND t.channel = 'email'
 )
 
 SELECT id FROM settled;
+
+-- name: show_emailed
+-- Enrolments show when they were last written to; for people who do not move on with the message.
+UPDATE campaign_enrollments e
+SET last_email_sent_at = CAST(%(now)s AS timestamptz), current_step = coalesce(e.current_step, 0) + 1,
+    updated_at = CAST(%(now)s AS timestamptz)
+WHERE e.id = ANY(CAST(%(enrollment_ids)s AS uuid []));
 
 -- name: settle_not_sent
 -- What will not go out, with the reason: held back at the gate (skipped) or refused for good (failed). A verdict on an
@@ -434,3 +433,22 @@ WHERE d.status = CAST(%(status)s AS text)
   AND (CAST(%(channel)s AS text) IS NULL OR d.channel = CAST(%(channel)s AS text))
 ORDER BY coalesce(d.settled_at, d.leased_until, d.due_at, d.created_at) DESC, d.id
 LIMIT CAST(%(count_limit)s AS integer);
+
+-- name: record_messages
+-- Keeps messages that are recorded and not sent, one array a column: with COPY, row by row, it took a quarter longer.
+INSERT INTO recorded_messages (
+    delivery_id, workspace_id, campaign_id, enrollment_id, node_id, channel, recipient, subject, preheader, body,
+    body_html, payload, recorded_at
+)
+SELECT
+    r.delivery_id, r.workspace_id, r.campaign_id, r.enrollment_id, r.node_id, CAST(%(channel)s AS text), r.recipient,
+    r.subject, r.preheader, r.body, r.body_html, CAST(r.payload AS jsonb), CAST(%(now)s AS timestamptz)
+FROM unnest(
+    CAST(%(delivery_ids)s AS uuid []), CAST(%(workspace_ids)s AS uuid []), CAST(%(campaign_ids)s AS uuid []),
+    CAST(%(enrollment_ids)s AS uuid []), CAST(%(node_ids)s AS text []), CAST(%(recipients)s AS text []),
+    CAST(%(subjects)s AS text []), CAST(%(preheaders)s AS text []), CAST(%(bodies)s AS text []),
+    CAST(%(html_bodies)s AS text []), CAST(%(payloads)s AS text [])
+) AS r (
+    delivery_id, workspace_id, campaign_id, enrollment_id, node_id, recipient, subject, preheader, body, body_html,
+    payload
+);

@@ -1,9 +1,21 @@
 -- name: contact_facts
--- What conditions and splits read of the people in a batch.
+-- What conditions and splits read of people; a column that nobody asks for comes as null and is not sent.
 SELECT
-    k.id, k.name, k.email, k.company, k.phone, k.job_title, k.ai_score, k.status, k.tags, k.custom_fields,
-    k.last_interaction, k.created_at, k.updated_at
+    k.id,
+    CASE WHEN 'name' = ANY(w.names) THEN k.name END AS name,
+    CASE WHEN 'email' = ANY(w.names) THEN k.email END AS email,
+    CASE WHEN 'company' = ANY(w.names) THEN k.company END AS company,
+    CASE WHEN 'phone' = ANY(w.names) THEN k.phone END AS phone,
+    CASE WHEN 'job_title' = ANY(w.names) THEN k.job_title END AS job_title,
+    CASE WHEN 'ai_score' = ANY(w.names) THEN k.ai_score END AS ai_score,
+    CASE WHEN 'status' = ANY(w.names) THEN k.status END AS status,
+    CASE WHEN 'tags' = ANY(w.names) THEN k.tags END AS tags,
+    CASE WHEN 'custom_fields' = ANY(w.names) THEN k.custom_fields END AS custom_fields,
+    CASE WHEN 'last_interaction' = ANY(w.names) THEN k.last_interaction END AS last_interaction,
+    CASE WHEN 'created_at' = ANY(w.names) THEN k.created_at END AS created_at,
+    CASE WHEN 'updated_at' = ANY(w.names) THEN k.updated_at END AS updated_at
 FROM contacts k
+CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: latest_events

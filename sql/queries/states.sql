@@ -129,13 +129,22 @@ queued AS (
 ),
 
 followed AS (
+    -- Once per enrolment, whatever there is to say of it: a row that a transaction writes twice has its foreign keys
+    -- checked, and no index entry is saved. That alone was a fifth of the time of a delivered message.
     UPDATE campaign_enrollments e
-    SET status = g.enrollment_status,
-        completed_at = CAST(%(now)s AS timestamptz),
+    SET status = coalesce(g.enrollment_status, e.status),
+        completed_at = CASE
+            WHEN g.enrollment_status IS NULL THEN e.completed_at ELSE CAST(%(now)s AS timestamptz)
+        END,
+        last_email_sent_at = coalesce(CAST(%(emailed_at)s AS timestamptz), e.last_email_sent_at),
+        current_step = CASE
+            WHEN CAST(%(emailed_at)s AS timestamptz) IS NULL THEN e.current_step
+            ELSE coalesce(e.current_step, 0) + 1
+        END,
         updated_at = CAST(%(now)s AS timestamptz)
     FROM moved v
     JOIN groups g ON g.group_no = v.group_no
-    WHERE e.id = v.id AND g.enrollment_status IS NOT NULL
+    WHERE e.id = v.id AND (g.enrollment_status IS NOT NULL OR CAST(%(emailed_at)s AS timestamptz) IS NOT NULL)
 )
 
 SELECT count(*) FROM moved;
@@ -198,7 +207,7 @@ SELECT
             SELECT s.next_execution_at AS next_at
             FROM campaign_workflow_states s
             WHERE s.campaign_id = a.id AND s.workflow_status IN ('running', 'waiting')
-              AND s.campaign_version IS NOT NULL
+              AND s.campaign_version IS NOT NULL AND s.next_execution_at IS NOT NULL
             ORDER BY s.next_execution_at
             LIMIT 1
         ) n
