@@ -18,6 +18,7 @@ from assets.laws import checks
 from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
+from drip_pipeline.orchestration.audit_job import audit_tests
 from drip_pipeline.orchestration.inbox_job import drain_inbox
 from drip_pipeline.orchestration.landing_job import load_event_files
 from drip_pipeline.orchestration.manual_jobs import (
@@ -67,6 +68,7 @@ def build_definitions() -> dg.Definitions:
             requeue_failed,
             declare_winner,
             migrate_people,
+            audit_tests,
         ],
         schedules=[hourly_laws, daily_reports],
         sensors=[

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.options import now_option
+from drip_pipeline.cli.options import moment, now_option
 from drip_pipeline.errors import ImportFileError
 
 if TYPE_CHECKING:
@@ -38,14 +38,29 @@ def ab() -> None:
 
 @command(ab)
 @click.argument("campaign")
+@click.option(
+    "--as-of",
+    metavar="ISO",
+    callback=moment,
+    help="As they stood at this moment in the past, by the time when things happened.",
+)
 @now_option
-def results(invocation: Invocation, campaign: str, now: datetime) -> Answer:
-    """Where the tests of a campaign stand, counted now. Nothing is decided."""
-    from drip_pipeline.engine.ab_results import campaign_results
+def results(invocation: Invocation, campaign: str, as_of: datetime | None, now: datetime) -> Answer:
+    """Where the tests of a campaign stand, counted now. Nothing is decided.
+
+    With --as-of: where they stood then, for audits. What had happened by then counts, also where it
+    was reported afterwards; an evaluation of that day knew only what had been reported.
+    """
+    from drip_pipeline.engine.ab_results import campaign_results, results_as_of
     from drip_pipeline.engine.ab_results_json import as_json
 
-    found = campaign_results(invocation.database, campaign, now=now)
-    return Answer(as_json(found), results_shown(found))
+    if as_of is None:
+        found = campaign_results(invocation.database, campaign, now=now)
+        return Answer(as_json(found), results_shown(found))
+    if as_of > now:
+        raise click.UsageError(f"--as-of {as_of.isoformat()} lies in the future.")
+    found = results_as_of(invocation.database, campaign, as_of=as_of)
+    return Answer(as_json(found) | {"as_of": as_of}, results_shown(found, as_of=as_of))
 
 
 @command(ab)
@@ -152,12 +167,14 @@ def evaluate(_invocation: Invocation, file: Path) -> Answer:
 # --- for people -----------------------------------------------------------------------------------
 
 
-def results_shown(found: list[SplitResults]) -> Any:
+def results_shown(found: list[SplitResults], *, as_of: datetime | None = None) -> Any:
     """Tests as they are shown on a terminal."""
     from rich.console import Group
     from rich.text import Text
 
     parts: list[Any] = []
+    if as_of is not None:
+        parts = [Text(f"What had happened by {as_of:%Y-%m-%d %H:%M:%S %Z}."), Text()]
     for results_ in found:
         experiment = results_.experiment
         parts += [

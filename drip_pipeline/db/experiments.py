@@ -106,6 +106,13 @@ def count_variants(
     return queries.rows(connection, "count_variants", **_wished(wishes), now=now)
 
 
+def count_variants_until(
+    connection: Connection, wishes: Sequence[CountWish], until: datetime
+) -> list[dict[str, Any]]:
+    """Counts of what had happened by a moment in the past, nothing written."""
+    return queries.rows(connection, "count_variants_until", **_wished(wishes), until=until)
+
+
 def counted_variants(connection: Connection, test_ids: Sequence[UUID]) -> list[dict[str, Any]]:
     """The figures as they were counted last."""
     return queries.rows(connection, "counted_variants", test_ids=list(test_ids))
@@ -124,9 +131,11 @@ def latest_evaluations(
     return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
 
 
-def latest_evaluation(connection: Connection, test_id: UUID) -> dict[str, Any] | None:
-    """The whole latest evaluation of a test."""
-    return queries.one(connection, "latest_evaluation", test_id=test_id)
+def latest_evaluation(
+    connection: Connection, test_id: UUID, *, until: datetime | None = None
+) -> dict[str, Any] | None:
+    """The whole latest evaluation of a test, by a moment where one is given."""
+    return queries.one(connection, "latest_evaluation", test_id=test_id, until=until)
 
 
 def evaluation(connection: Connection, evaluation_id: UUID) -> dict[str, Any] | None:

@@ -1,5 +1,6 @@
-"""Where the tests of a campaign stand, looked at afresh: totals as of now, the verdict on them, and
-of a decided test what it was decided on. Nothing is decided here and no evaluation is kept.
+"""Where the tests of a campaign stand, looked at afresh: totals as of now, or as of a moment in the
+past, the verdict on them, and of a decided test what it was decided on. Nothing is decided here and
+no evaluation is kept.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from drip_pipeline.experiments import (
     ABTestConfig,
     CohortCounts,
     Metric,
+    State,
     TimeToDecision,
     VariantCounts,
     Verdict,
@@ -151,27 +153,59 @@ def results_of_all(database: Database, *, now: datetime) -> list[SplitResults]:
         return found
 
 
+def results_as_of(
+    database: Database, campaign: str | UUID, *, as_of: datetime
+) -> list[SplitResults]:
+    """The tests of a campaign as they stood at a moment in the past, for audits: judged by the same
+    code, with nothing written.
+
+    The time when things happened counts, not when they became known: somebody who opened before
+    that moment counts, also where the provider told of it afterwards; whoever was assigned, sent
+    something or did something later does not. Tests that began later are left out, decisions of
+    later are not known. Raises NotAllowed when there was no test yet.
+    """
+    with database.transaction() as connection:
+        found = find_campaign(connection, campaign)
+        began = [e for e in _experiments(connection, found) if e.started_at <= as_of]
+        if not began:
+            raise NotAllowed(
+                f"campaign {found.name!r} had no A/B test at {as_of.isoformat()}",
+                hint="Name a later moment; `drip ab results` shows when tests began.",
+            )
+        return _results(connection, found, began, as_of, is_past=True)
+
+
 def _experiments(connection: Connection, campaign: Campaign) -> list[Experiment]:
     rows = experiments_db.tests_of(connection, [campaign.campaign_id])
     return [read_experiment(row) for row in rows]
 
 
 def _results(
-    connection: Connection, campaign: Campaign, experiments: Sequence[Experiment], now: datetime
+    connection: Connection,
+    campaign: Campaign,
+    experiments: Sequence[Experiment],
+    now: datetime,
+    *,
+    is_past: bool = False,
 ) -> list[SplitResults]:
     ids = [experiment.test_id for experiment in experiments]
     note_inner_nodes(connection, experiments)
+    until = now if is_past else None
+    decisions = {
+        test_id: decision
+        for test_id, decision in experiments_db.decisions_of(connection, ids).items()
+        if until is None or decision["decided_at"] <= until
+    }
+    evaluations = {e.test_id: _evaluation(connection, e, decisions, until) for e in experiments}
+    if until is not None:
+        experiments = [_as_it_stood(e, evaluations[e.test_id], until) for e in experiments]
     kept = [e for e in experiments if e.status == "superseded"]
     fresh = [e for e in experiments if e.status != "superseded"]
-    totals = by_test(experiments_db.count_variants(connection, [e.wish for e in fresh], now))
+    count = experiments_db.count_variants_until if is_past else experiments_db.count_variants
+    totals = by_test(count(connection, [e.wish for e in fresh], now))
     # What was counted of a test that was replaced stays as it was.
     totals |= by_test(experiments_db.counted_variants(connection, [e.test_id for e in kept]))
     rows = by_test(experiments_db.results_of(connection, ids))
-    decisions = experiments_db.decisions_of(connection, ids)
-    evaluations = {
-        experiment.test_id: _evaluation(connection, experiment, decisions)
-        for experiment in experiments
-    }
     current = [as_test(e, totals.get(e.test_id, {}), e.ended_at or now) for e in experiments]
     judged = [
         _deciding_test(experiment, evaluations[experiment.test_id], test)
@@ -199,13 +233,33 @@ def _results(
     ]
 
 
+def _as_it_stood(
+    experiment: Experiment, evaluation: Mapping[str, Any] | None, until: datetime
+) -> Experiment:
+    """The test as its row said at that moment; `evaluation` is the latest of then."""
+    is_cleared = experiment.srm_cleared_at is not None and experiment.srm_cleared_at <= until
+    if experiment.ended_at is not None and experiment.ended_at <= until:
+        return experiment
+    return replace(
+        experiment,
+        status="running",
+        state=State.COLLECTING.value if evaluation is None else evaluation["state"],
+        ended_at=None,
+        winner_variant=None,
+        srm_cleared_at=experiment.srm_cleared_at if is_cleared else None,
+    )
+
+
 def _evaluation(
-    connection: Connection, experiment: Experiment, decisions: Mapping[UUID, Mapping[str, Any]]
+    connection: Connection,
+    experiment: Experiment,
+    decisions: Mapping[UUID, Mapping[str, Any]],
+    until: datetime | None,
 ) -> Mapping[str, Any] | None:
     """The evaluation that a decision rests on; of a test without one, the latest."""
     decision = decisions.get(experiment.test_id)
     if decision is None:
-        return experiments_db.latest_evaluation(connection, experiment.test_id)
+        return experiments_db.latest_evaluation(connection, experiment.test_id, until=until)
     if decision["evaluation_id"] is None:
         return None
     return experiments_db.evaluation(connection, decision["evaluation_id"])

@@ -4,12 +4,17 @@ taken. Figures come from the verbs and the tables.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
 
 from drip_pipeline.db import cockpit as cockpit_db
-from drip_pipeline.db.connection import Database
+from drip_pipeline.db.connection import Database, dump_json
+from drip_pipeline.engine.ab_results import SplitResults
+from drip_pipeline.engine.ab_results_json import test_json
 from drip_pipeline.engine.decide import Decision
 from drip_pipeline.engine.judge import JudgeReport
 from drip_pipeline.experiments import explain
@@ -53,6 +58,30 @@ def decided_metadata(database: Database, taken: list[Decision]) -> dict[str, Any
         "decisions_taken": len(taken),
         "tests_running": totals["running"],
         "preview": table(latest),
+    }
+
+
+def audited_metadata(found: Sequence[SplitResults], as_of: datetime) -> dict[str, Any]:
+    """Tests as they stood at a moment in the past."""
+    columns = (
+        "total_assigned", "total_sent", "total_opened", "total_clicked", "total_replied",
+        "total_converted", "p_value", "confidence_level", "is_statistically_significant",
+    )  # fmt: skip
+    told = [test_json(one) for one in found]
+    return {
+        "as_of": as_of.isoformat(),
+        "what_counts": "What had happened by then, whenever it was reported.",
+        "verdicts": table(
+            {name: one[name] for name in ("split_node_id", "test_number", "state", "explanation")}
+            for one in told
+        ),
+        "variants": table(
+            {"split": one["split_node_id"], "variant": variant["variant_group"]}
+            | {name.removeprefix("total_"): variant[name] for name in columns}
+            for one in told
+            for variant in one["variants"]
+        ),
+        "results": dg.MetadataValue.json(json.loads(dump_json(told))),
     }
 
 

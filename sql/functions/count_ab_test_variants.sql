@@ -5,11 +5,15 @@
 -- People whom a decision routed to the winner are no part of the comparison. A holdout is counted over the assigned; it
 -- was sent nothing, yet its people convert. p_window_hours 0: everything so far; else only contacts sent (assigned) at
 -- least so long ago, with what they did inside the window. Machine opens and scanner clicks have totals of their own.
-CREATE OR REPLACE FUNCTION count_ab_test_variants(
+--
+-- What happened after p_until does not count, by the time when it happened: somebody who opened by then counts, whenever
+-- the provider told of it; nobody who was assigned, sent something or opened later does. 'infinity': everything so far.
+CREATE OR REPLACE FUNCTION count_ab_test_variants_until(
     p_test_ids uuid[],
     p_metrics text[],
     p_window_hours double precision[],
-    p_now timestamptz
+    p_now timestamptz,
+    p_until timestamptz
 )
 RETURNS TABLE (
     ab_test_id uuid,
@@ -57,26 +61,28 @@ AS $$
         SELECT
             v.test_id, v.variant, v.held_out, v.metric, v.attribution,
             min(a.assigned_at) AS assigned_at,
-            min(a.first_converted_at) AS converted_at,
+            min(a.first_converted_at) FILTER (WHERE a.first_converted_at <= p_until) AS converted_at,
             min(o.sent_at) AS sent_at,
-            bool_or(o.delivered_at IS NOT NULL) AS was_delivered,
-            min(o.first_opened_at) AS opened_at,
-            min(o.first_clicked_at) AS clicked_at,
-            min(o.first_replied_at) AS replied_at,
-            bool_or(o.first_machine_opened_at IS NOT NULL) AS machine_opened,
-            bool_or(o.first_machine_clicked_at IS NOT NULL) AS machine_clicked,
-            bool_or(o.unsubscribed_at IS NOT NULL) AS has_unsubscribed,
-            bool_or(o.bounced_at IS NOT NULL) AS has_bounced,
-            bool_or(o.complained_at IS NOT NULL) AS has_complained
+            bool_or(o.delivered_at <= p_until) AS was_delivered,
+            min(o.first_opened_at) FILTER (WHERE o.first_opened_at <= p_until) AS opened_at,
+            min(o.first_clicked_at) FILTER (WHERE o.first_clicked_at <= p_until) AS clicked_at,
+            min(o.first_replied_at) FILTER (WHERE o.first_replied_at <= p_until) AS replied_at,
+            bool_or(o.first_machine_opened_at <= p_until) AS machine_opened,
+            bool_or(o.first_machine_clicked_at <= p_until) AS machine_clicked,
+            bool_or(o.unsubscribed_at <= p_until) AS has_unsubscribed,
+            bool_or(o.bounced_at <= p_until) AS has_bounced,
+            bool_or(o.complained_at <= p_until) AS has_complained
         FROM variants v
         JOIN campaign_split_assignments a
             ON a.campaign_id = v.campaign_id
             AND a.split_node_id = v.split_node_id
             AND a.ab_test_id = v.test_id
             AND a.variant_group = v.variant
+            AND a.assigned_at <= p_until
         LEFT JOIN campaign_message_outcomes o
             ON o.enrollment_id = a.enrollment_id
             AND NOT v.held_out
+            AND o.sent_at <= p_until
             AND (
                 (o.split_node_id = a.split_node_id AND o.variant_group = a.variant_group)
                 OR o.node_id = ANY(v.inner_nodes)
@@ -153,4 +159,39 @@ AS $$
         round(coalesce(s.tenths, 0) / 10.0, 1), round(coalesce(s.tenths_squared, 0) / 100.0, 2)
     FROM variants v
     LEFT JOIN sums s ON s.test_id = v.test_id AND s.variant = v.variant
+$$;
+
+-- The same as of now.
+CREATE OR REPLACE FUNCTION count_ab_test_variants(
+    p_test_ids uuid[],
+    p_metrics text[],
+    p_window_hours double precision[],
+    p_now timestamptz
+)
+RETURNS TABLE (
+    ab_test_id uuid,
+    variant_group text,
+    is_holdout boolean,
+    first_assigned_at timestamptz,
+    total_assigned bigint,
+    total_sent bigint,
+    total_delivered bigint,
+    total_opened bigint,
+    total_clicked bigint,
+    total_replied bigint,
+    total_converted bigint,
+    total_unsubscribed bigint,
+    total_bounced bigint,
+    total_complained bigint,
+    total_machine_opened bigint,
+    total_machine_clicked bigint,
+    cohort_contacts bigint,
+    cohort_successes bigint,
+    cohort_score_sum numeric,
+    cohort_score_sum_squares numeric
+)
+LANGUAGE sql
+STABLE
+AS $$
+    SELECT n.* FROM count_ab_test_variants_until(p_test_ids, p_metrics, p_window_hours, p_now, 'infinity') AS n
 $$;

@@ -130,6 +130,14 @@ FROM count_ab_test_variants(
     CAST(%(now)s AS timestamptz)
 ) AS n;
 
+-- name: count_variants_until
+-- The same with what had happened by a moment in the past; attribution windows end by it, too.
+SELECT n.*
+FROM count_ab_test_variants_until(
+    CAST(%(test_ids)s AS uuid []), CAST(%(metrics)s AS text []), CAST(%(window_hours)s AS double precision []),
+    CAST(%(until)s AS timestamptz), CAST(%(until)s AS timestamptz)
+) AS n;
+
 -- name: write_counts
 -- Fresh counts of some tests into the results, with their rates: 100 x count / sent, rounded half up in whole numbers.
 -- Of a decided test the cohort is frozen and only totals and rates go on.
@@ -220,10 +228,11 @@ CROSS JOIN LATERAL (
 ) e;
 
 -- name: latest_evaluation
--- The latest evaluation of one test, whole.
+-- The latest evaluation of one test, whole; where a moment is given, the latest by then.
 SELECT v.*
 FROM campaign_ab_evaluations v
 WHERE v.ab_test_id = CAST(%(test_id)s AS uuid)
+  AND (CAST(%(until)s AS timestamptz) IS NULL OR v.evaluated_at <= CAST(%(until)s AS timestamptz))
 ORDER BY v.ordinal DESC
 LIMIT 1;
 

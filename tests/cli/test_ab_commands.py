@@ -57,6 +57,17 @@ def test_results_hold_everything_that_was_counted_and_judged(drip: Drip, campaig
     assert (found["decision"], found["other_tests"]) == (None, [])
 
 
+def test_results_of_a_past_moment_are_told_for_audits(drip: Drip, campaign: str):
+    past = (NOW + timedelta(minutes=1)).isoformat()
+    found = answered(drip("ab", "results", campaign, "--as-of", past, "--now", LATER, "--json"))
+    assert [v["total_converted"] for v in found["variants"]] == [0, 0, 0]
+    assert (found["state"], found["as_of"]) == ("collecting", past)
+    shown = drip("ab", "results", campaign, "--as-of", past, "--now", LATER).stdout
+    assert shown.startswith("What had happened by 2026-03-02 09:01:00 UTC.")
+    assert drip("ab", "results", campaign, "--as-of", LATER, "--now", past).exit_code == 2
+    assert drip("ab", "results", campaign, "--as-of", "2020-01-01").exit_code == 1
+
+
 def test_results_for_people_are_a_table_and_a_sentence(drip: Drip, campaign: str):
     shown = drip("ab", "results", campaign, "--now", LATER)
     assert shown.exit_code == 0

@@ -13,6 +13,7 @@ from assets.ab_test_reports import ReportConfig
 from assets.ab_test_results import JudgeConfig
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.audit_job import AuditConfig
 from drip_pipeline.orchestration.manual_jobs import DeclareConfig
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.factories import NOW, rows_of
@@ -120,6 +121,23 @@ def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance)
     assert "was decided before: a won, decided by Ada" in str(failed.event_specific_data)
     with engine_database.transaction() as connection:
         assert len(rows_of(connection, "campaign_ab_decisions")) == 1
+
+
+def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_database, instance):
+    a_test(engine_database)
+    run("judge_tests", instance)
+    before = AuditConfig(campaign="Welcome", as_of=(NOW + timedelta(minutes=1)).isoformat())
+    result = run("audit_tests", instance, audit_a_campaign=before)
+    assert result.success
+    (output,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
+    told: dict[str, Any] = {
+        key: entry.value for key, entry in output.step_output_data.metadata.items()
+    }
+    assert "| s | 1 | collecting |" in told["verdicts"]
+    assert "| s | b | 1,000 | 1,000 | 0 |" in told["variants"]
+    assert told["results"][0]["variants"][0]["total_opened"] == 0
+    too_early = AuditConfig(campaign="Welcome", as_of="2020-01-01")
+    assert not run("audit_tests", instance, audit_a_campaign=too_early).success
 
 
 def test_reports_are_written_with_their_pictures_in_the_catalogue(
