@@ -8,7 +8,7 @@ All of them survive pickling, since Dagster carries errors between processes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 
@@ -287,6 +287,48 @@ class PeopleStranded(DripError):
         }
 
 
+class FilesInvalid(DripError):
+    """Campaign files have problems; `problems` holds all of them by file."""
+
+    default_hint = "Correct the files and repeat the command; nothing was changed."
+
+    def __init__(
+        self,
+        problems: Mapping[str, Sequence[ProblemLike]],
+        files: int,
+        *,
+        hint: str | None = None,
+    ) -> None:
+        count = sum(map(len, problems.values()))
+        super().__init__(
+            f"{len(problems)} of {files} campaign file{'' if files == 1 else 's'} cannot be"
+            f" published, {count} problem{'' if count == 1 else 's'} in all",
+            hint=hint,
+        )
+        self.problems = {file: tuple(found) for file, found in problems.items()}
+
+    def __str__(self) -> str:
+        return f"{self.message}: {'; '.join(self.items())}"
+
+    def items(self) -> tuple[str, ...]:
+        """One line per problem, its file first, then its node."""
+        return tuple(
+            f"{file}: {p.node_id}: {p.message}" if p.node_id else f"{file}: {p.message}"
+            for file, found in self.problems.items()
+            for p in found
+        )
+
+    def details(self) -> dict[str, Any]:
+        """The problems, one object each."""
+        return {
+            "problems": [
+                {"file": file, "node_id": p.node_id, "code": p.code, "message": p.message}
+                for file, found in self.problems.items()
+                for p in found
+            ]
+        }
+
+
 class TemplateError(DripError):
     """A template cannot be parsed or rendered."""
 
@@ -327,6 +369,29 @@ class VersionNotFound(NotFound):
         super().__init__("version", f"{version} of campaign {campaign}", hint=hint)
         self.campaign = campaign
         self.version = version
+
+
+class VersionMoved(DripError):
+    """Somebody published while a file that was made from an earlier version was being edited.
+    `based_on` is that version (0: there was none), `published` the one that is published now.
+    """
+
+    def __init__(
+        self, name: str, based_on: int, published: int | None, *, hint: str | None = None
+    ) -> None:
+        made_from = f"version {based_on}" if based_on else "nothing that was published"
+        now = f"version {published}" if published else "not published"
+        default = (
+            f"Nothing was changed. `drip campaign diff {name!r} {published} FILE` shows what is"
+            f" different; take over what is missing and publish with --based-on {published}."
+        )
+        super().__init__(
+            f"campaign {name!r} is {now} by now, and the file was made from {made_from}",
+            hint=(default if published else "Nothing was changed.") if hint is None else hint,
+        )
+        self.name = name
+        self.based_on = based_on
+        self.published = published
 
 
 class NotAllowed(DripError):

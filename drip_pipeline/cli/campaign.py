@@ -77,8 +77,8 @@ def publish(
         in_flight=InFlight(policy, node_map(pairs, map_file)),
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
-    shown = told(_published(report), report.in_flight)
-    return Answer(_report(report), shown, exit_code=1 if is_refused else 0)
+    shown = told(published_text(report), report.in_flight)
+    return Answer(published_report(report), shown, exit_code=1 if is_refused else 0)
 
 
 @command(campaign, name="list")
@@ -174,7 +174,8 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _report(report: PublishReport) -> dict[str, Any]:
+def published_report(report: PublishReport) -> dict[str, Any]:
+    """What publishing did, as JSON."""
     return {
         "campaign_id": report.campaign_id,
         "name": report.name,
@@ -189,7 +190,8 @@ def _report(report: PublishReport) -> dict[str, Any]:
     }
 
 
-def _published(report: PublishReport) -> str:
+def published_text(report: PublishReport) -> str:
+    """What publishing did, in words."""
     name = f"{report.name!r}"
     match report.status:
         case "published":

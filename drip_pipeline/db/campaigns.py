@@ -29,11 +29,6 @@ def listed(connection: Connection, workspace: str | None = None) -> list[dict[st
     return queries.rows(connection, "list_campaigns", workspace=workspace)
 
 
-def versions(connection: Connection, campaign_id: UUID) -> list[dict[str, Any]]:
-    """Version history, newest first."""
-    return queries.rows(connection, "list_versions", campaign_id=campaign_id)
-
-
 def people_by_node(connection: Connection, campaign_id: UUID) -> list[tuple[str, str, int]]:
     """(node, status, people)."""
     return [

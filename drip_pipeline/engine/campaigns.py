@@ -12,6 +12,7 @@ from uuid import UUID
 
 from drip_pipeline.db import campaigns as campaigns_db
 from drip_pipeline.db import states as states_db
+from drip_pipeline.db import versions as versions_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.engine import graphs
@@ -88,13 +89,15 @@ class NodeCount:
 
 @dataclass(frozen=True, slots=True)
 class CampaignDetail:
-    """A campaign with its history, its people by version and its nodes in the order of the way."""
+    """A campaign with its history, its people by version and its nodes in the order of the way;
+    `lineage`: the campaign it was cloned from and its clones."""
 
     campaign: Campaign
     versions: list[dict[str, Any]]
     population: list[dict[str, Any]]
     exits: list[dict[str, Any]]
     nodes: list[NodeCount]
+    lineage: list[dict[str, Any]]
 
 
 def list_campaigns(database: Database, *, workspace: str | None = None) -> list[dict[str, Any]]:
@@ -114,7 +117,8 @@ def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
             ).graph
         return CampaignDetail(
             campaign=campaign,
-            versions=campaigns_db.versions(connection, campaign.campaign_id),
+            versions=versions_db.history(connection, campaign.campaign_id),
+            lineage=versions_db.lineage(connection, campaign.campaign_id),
             population=states_db.population(connection, campaign.campaign_id),
             exits=states_db.exits_by_reason(connection, campaign.campaign_id),
             nodes=_node_counts(connection, campaign.campaign_id, graph),

@@ -28,7 +28,7 @@ from drip_pipeline.engine.in_flight import PIN, InFlight, InFlightReport
 from drip_pipeline.engine.split_tests import keep_tests
 from drip_pipeline.engine.step_rows import canvas_with_step_ids, step_rows
 from drip_pipeline.engine.workspaces import workspace_named
-from drip_pipeline.errors import CampaignAmbiguous, DefinitionInvalid
+from drip_pipeline.errors import CampaignAmbiguous, DefinitionInvalid, VersionMoved
 from drip_pipeline.settings import Settings
 
 PublishStatus = Literal["published", "unchanged", "dry_run"]
@@ -64,25 +64,26 @@ def publish(
     description: str | None = None,
     change_type: str = "published",
     in_flight: InFlight = PIN,
+    based_on: int | None = None,
 ) -> PublishReport:
     """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
 
     `channels` are those that messages can be sent over, `settings` say how; `campaign_id` publishes
     into that campaign, whatever its name; `in_flight` says what becomes of people inside earlier
-    versions. Raises DefinitionInvalid with every problem at once, PeopleStranded with everybody who
-    would have nowhere to go (a dry run reports them instead).
+    versions; `based_on` is the version that was edited. Raises DefinitionInvalid with every problem
+    at once, VersionMoved when another version than `based_on` is published by now, PeopleStranded
+    with everybody who would have nowhere to go (a dry run reports them instead).
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:
         workspace_id = workspace_named(connection, workspace or definition.workspace)
-        problems = [
-            *validate(
-                definition,
-                known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
-                available_channels=channels,
-            ),
-            *_channel_problems(connection, definition, settings, workspace_id),
-        ]
+        problems = problems_of(
+            connection,
+            definition,
+            workspace_id=workspace_id,
+            channels=channels,
+            settings=settings,
+        )
         if errors_in(problems):
             raise DefinitionInvalid(errors_in(problems), name=definition.name)
         report = publish_valid(
@@ -96,6 +97,7 @@ def publish(
             change_type=change_type,
             in_flight=in_flight,
             is_preview=dry_run,
+            based_on=based_on,
         )
         if dry_run:
             connection.rollback()
@@ -109,6 +111,25 @@ def publish(
                 in_flight=report.in_flight,
             )
     return report
+
+
+def problems_of(
+    connection: Connection,
+    definition: CampaignDefinition,
+    *,
+    workspace_id: UUID,
+    channels: frozenset[str],
+    settings: Settings,
+) -> list[Problem]:
+    """Everything that is wrong with a definition in this workspace, warnings included."""
+    return [
+        *validate(
+            definition,
+            known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
+            available_channels=channels,
+        ),
+        *_channel_problems(connection, definition, settings, workspace_id),
+    ]
 
 
 def _channel_problems(
@@ -137,6 +158,7 @@ def publish_valid(
     kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
     in_flight: InFlight = PIN,
     is_preview: bool = False,
+    based_on: int | None = None,
 ) -> PublishReport:
     """Write a definition that was found valid. `enter` lets people in who enrolled before;
     `kept_steps` (by node id) keep their numbers and delays as applications know them. With
@@ -148,6 +170,9 @@ def publish_valid(
     if current is not None and current[0] == wanted:
         publish_db.activate(connection, campaign, now)
         return PublishReport(campaign, definition.name, current[1], "unchanged", tuple(warnings))
+    # Under the campaign's row lock: of two who edited the same version the second is told.
+    if based_on is not None and based_on != (current[1] if current is not None else 0):
+        raise VersionMoved(definition.name, based_on, current[1] if current is not None else None)
     names = write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
     version, graph = _new_version(
         connection, campaign, definition, names, wanted, now, description, change_type

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import publish as publish_db
+from drip_pipeline.db import versions as versions_db
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.domain.definition import CampaignDefinition
 from drip_pipeline.domain.draft import take_apart
@@ -36,6 +37,11 @@ def keep_tests(
             del wanted[test["split_node_id"]]
         else:
             publish_db.supersede_test(connection, test["id"], now)
+    if wanted:
+        splits = ", ".join(wanted)
+        versions_db.mark_test_start(
+            connection, campaign_id, version, f"A/B test started at the split {splits}"
+        )
     for split_node_id, config in wanted.items():
         publish_db.start_test(
             connection,

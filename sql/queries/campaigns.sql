@@ -20,9 +20,10 @@ FOR SHARE;
 SELECT
     c.id, c.name, w.name AS workspace, c.status, c.campaign_type, c.published_version AS version,
     coalesce(p.active, 0) AS active, coalesce(p.completed, 0) AS completed, coalesce(p.exited, 0) AS exited,
-    coalesce(p.failed, 0) AS failed, c.updated_at
+    coalesce(p.failed, 0) AS failed, c.updated_at, parent.name AS cloned_from
 FROM drip_campaigns c
 JOIN workspaces w ON w.id = c.workspace_id
+LEFT JOIN drip_campaigns parent ON parent.id = c.parent_campaign_id
 LEFT JOIN (
     SELECT
         s.campaign_id,
@@ -35,14 +36,6 @@ LEFT JOIN (
 ) p ON p.campaign_id = c.id
 WHERE CAST(%(workspace)s AS text) IS NULL OR w.name = CAST(%(workspace)s AS text)
 ORDER BY c.status = 'archived', c.name, c.created_at, c.id;
-
--- name: list_versions
--- The versions of a campaign, newest first; only a published one has a graph that people can walk.
-SELECT
-    v.version, v.change_type, v.change_description, v.created_at, v.compiled_graph IS NOT NULL AS is_published
-FROM campaign_versions v
-WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid)
-ORDER BY v.version DESC;
 
 -- name: people_by_node
 -- Where the people of a campaign stand, all versions together.
