@@ -1,5 +1,5 @@
 """`drip campaign …`: publishing a file, and campaigns as a whole: list, show, pause, resume,
-archive, export. History and comparing versions are not here.
+archive, export. History, folders of files and people in flight have modules of their own.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from drip_pipeline.cli import campaign_files, versions
 from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
-from drip_pipeline.cli.in_flight import map_options, node_map, register, told
+from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, register, told
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
@@ -20,24 +21,37 @@ if TYPE_CHECKING:
     from drip_pipeline.engine.publish import PublishReport
 
 
-@click.group(help="Campaigns: publish, list, show, migrate, pause, resume, archive, export.")
+@click.group(
+    help="Campaigns: publish, list, show, migrate, pause, resume, archive; their versions; files."
+)
 def campaign() -> None:
     """Commands of campaigns."""
 
 
 register(campaign)
+for _made in (
+    versions.versions,
+    versions.diff,
+    versions.snapshot,
+    versions.rollback,
+    versions.clone,
+    campaign_files.plan,
+    campaign_files.apply,
+    campaign_files.schema,
+):
+    campaign.add_command(_made)
 
 
 @command(campaign)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--workspace", metavar="NAME", help="Where it belongs; made if it is missing.")
 @click.option(
-    "--policy",
-    type=click.Choice(["pin", "migrate", "exit"]),
-    default="pin",
-    help="What becomes of people inside an earlier version: they finish it (pin), move to the new"
-    " one (migrate) or leave (exit).",
+    "--based-on",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The version that was edited (0: none): refuse when another one is published by now.",
 )
+@policy_option
 @map_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
@@ -45,6 +59,7 @@ def publish(
     invocation: Invocation,
     file: Path,
     workspace: str | None,
+    based_on: int | None,
     policy: Policy,
     pairs: tuple[str, ...],
     map_file: Path | None,
@@ -52,6 +67,7 @@ def publish(
     now: datetime,
 ) -> Answer:
     """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
+    Of a FOLDER all files, if all are valid.
 
     All problems are reported at once, each with its node. Publishing what is published already
     changes nothing. --dry-run says for each policy how many people would go from where to where,
@@ -60,21 +76,24 @@ def publish(
     from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
     from drip_pipeline.engine.in_flight import InFlight
     from drip_pipeline.engine.publish import publish as publish_campaign
-    from drip_pipeline.errors import ImportFileError
 
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError:
-        raise ImportFileError(str(file), "is not UTF-8") from None
+    in_flight = InFlight(policy, node_map(pairs, map_file))
+    if file.is_dir():
+        if based_on is not None:
+            raise click.BadParameter("is for one file", param_hint="--based-on")
+        return campaign_files.publish_folder(
+            invocation, file, workspace=workspace, in_flight=in_flight, dry_run=dry_run, now=now
+        )
     report = publish_campaign(
         invocation.database,
-        text,
+        campaign_files.text_of(file),
         now=now,
         channels=AVAILABLE_CHANNELS,
         settings=invocation.settings,
         workspace=workspace,
         dry_run=dry_run,
-        in_flight=InFlight(policy, node_map(pairs, map_file)),
+        in_flight=in_flight,
+        based_on=based_on,
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(published_text(report), report.in_flight)
@@ -88,7 +107,9 @@ def list_(invocation: Invocation, workspace: str | None) -> Answer:
     from drip_pipeline.engine.campaigns import list_campaigns
 
     found = list_campaigns(invocation.database, workspace=workspace)
-    return Answer(found, _aligned(found, _LIST_COLUMNS) if found else "no campaigns")
+    clones = any(row["cloned_from"] for row in found)
+    columns = (*_LIST_COLUMNS, "cloned_from") if clones else _LIST_COLUMNS
+    return Answer(found, _aligned(found, columns) if found else "no campaigns")
 
 
 @command(campaign)
@@ -142,14 +163,18 @@ def archive(invocation: Invocation, campaign: str, now: datetime) -> Answer:
 @command(campaign)
 @click.argument("campaign")
 @click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there.")
-def export(invocation: Invocation, campaign: str, out: Path | None) -> Answer:
+@click.option(
+    "--version", type=click.IntRange(min=1), metavar="V",
+    help="An earlier version. Default: the campaign as it stands.",
+)  # fmt: skip
+def export(invocation: Invocation, campaign: str, out: Path | None, version: int | None) -> Answer:
     """Print CAMPAIGN as a campaign file (YAML; JSON with --json, or where FILE ends in .json).
 
     Publishing it again, unchanged, changes nothing.
     """
     from drip_pipeline.engine.export import export_campaign
 
-    exported = export_campaign(invocation.database, campaign)
+    exported = export_campaign(invocation.database, campaign, version)
     if out is None:
         return Answer(exported, _yaml(exported))
     text = json_text(exported) if out.suffix == ".json" else _yaml(exported)
@@ -243,15 +268,15 @@ def _shown(found: CampaignDetail) -> Any:
         ("People", found.population, _PEOPLE_COLUMNS),
         ("Left before the end", found.exits, ("campaign_version", "exit_reason", "people")),
         ("Nodes", nodes, None),
-        ("Versions", found.versions, _VERSION_COLUMNS),
+        ("Versions", found.versions, versions.VERSION_COLUMNS),
     )
     tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
+    lines = [Text(line) for line in versions.lineage_lines(found.lineage)]
     # Not wrapped: the id is there to be copied.
-    return Group(Text(head, style="bold", no_wrap=True, overflow="ignore"), *tables)
+    return Group(Text(head, style="bold", no_wrap=True, overflow="ignore"), *lines, *tables)
 
 
 _PEOPLE_COLUMNS = ("campaign_version", "entered", "active", "completed", "exited", "failed")
-_VERSION_COLUMNS = ("version", "change_type", "change_description", "created_at")
 
 
 def _yaml(exported: dict[str, Any]) -> str:

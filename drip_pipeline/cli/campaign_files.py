@@ -1,4 +1,4 @@
-"""`drip campaign plan, apply, schema`, and publishing a folder: campaigns that are kept as files."""
+"""`drip campaign plan, apply, schema`, and publishing a folder: campaigns kept as files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from drip_pipeline.cli.command import Answer, Invocation, command, json_text
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
+    from drip_pipeline.engine.in_flight import InFlight
     from drip_pipeline.engine.plan import Applied, Plan
 
 CHANGES_EXIT_CODE = 3
@@ -118,6 +119,38 @@ def apply(
     data = _applied(done) | {"not_in_folder": planned.not_in_folder}
     text = "\n".join([*_applied_lines(done), *_others(planned)])
     return Answer(data, text, exit_code=1 if done.failed else 0)
+
+
+def publish_folder(
+    invocation: Invocation,
+    path: Path,
+    *,
+    workspace: str | None,
+    in_flight: InFlight,
+    dry_run: bool,
+    now: datetime,
+) -> Answer:
+    """Publish every file of a folder, if all are valid."""
+    from drip_pipeline.cli.campaign import published_report, published_text
+    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.plan import publish_all
+
+    reports = publish_all(
+        invocation.database,
+        path,
+        now=now,
+        channels=AVAILABLE_CHANNELS,
+        settings=invocation.settings,
+        workspace=workspace,
+        in_flight=in_flight,
+        dry_run=dry_run,
+    )
+    stranded = any(report.in_flight and report.in_flight.stranded for report in reports.values())
+    return Answer(
+        {label: published_report(report) for label, report in reports.items()},
+        "\n".join(f"{label}: {published_text(report)}" for label, report in reports.items()),
+        exit_code=1 if stranded else 0,
+    )
 
 
 @command()

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
+def policy_option(function: Decorated) -> Decorated:
+    """`--policy`: what becomes of people inside an earlier version."""
+    return click.option(
+        "--policy",
+        type=click.Choice(["pin", "migrate", "exit"]),
+        default="pin",
+        help="What becomes of people inside an earlier version: they finish it (pin), move to the"
+        " new one (migrate) or leave (exit).",
+    )(function)
+
+
 def map_options(function: Decorated) -> Decorated:
     """`--map OLD=NEW`, repeatable, and `--map-file FILE` with an object of them."""
     function = click.option(

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli.command import Answer, Invocation, command, table
+from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, told
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
+    from drip_pipeline.engine.in_flight import Policy
+    from drip_pipeline.engine.publish import PublishReport
     from drip_pipeline.engine.versions import Comparison, History
 
 VERSION_COLUMNS = (
@@ -94,6 +97,8 @@ def snapshot(
     "--based-on", type=click.IntRange(min=0), metavar="N",
     help="Refuse when another version than N is published by now.",
 )  # fmt: skip
+@policy_option
+@map_options
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
 def rollback(
@@ -101,6 +106,9 @@ def rollback(
     campaign: str,
     version: int,
     based_on: int | None,
+    policy: Policy,
+    pairs: tuple[str, ...],
+    map_file: Path | None,
     dry_run: bool,
     now: datetime,
 ) -> Answer:
@@ -110,6 +118,7 @@ def rollback(
     """
     from drip_pipeline.cli.campaign import published_report
     from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.in_flight import InFlight
     from drip_pipeline.engine.versions import rollback as roll_back
 
     report = roll_back(
@@ -121,8 +130,11 @@ def rollback(
         settings=invocation.settings,
         based_on=based_on,
         dry_run=dry_run,
+        in_flight=InFlight(policy, node_map(pairs, map_file)),
     )
-    return Answer(published_report(report), _rolled_back(report, version))
+    is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
+    shown = told(_rolled_back(report, version), report.in_flight)
+    return Answer(published_report(report), shown, exit_code=1 if is_refused else 0)
 
 
 @command()
@@ -171,7 +183,7 @@ def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -
     )
 
 
-def _rolled_back(report: Any, version: int) -> str:
+def _rolled_back(report: PublishReport, version: int) -> str:
     match report.status:
         case "unchanged":
             return f"{report.name!r} is as in version {version} already (version {report.version})"

@@ -40,12 +40,6 @@ def mark_test_start(
     )
 
 
-def lock(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """The campaign's status, published version, workspace and name, held until the transaction
-    ends."""
-    return queries.one(connection, "lock_campaign_for_change", campaign_id=campaign_id)
-
-
 def of_name(connection: Connection, workspace_id: UUID, name: str) -> list[dict[str, Any]]:
     """Campaigns in use that carry this name: id, status, published_version."""
     return queries.rows(connection, "campaigns_of_name", workspace_id=workspace_id, name=name)

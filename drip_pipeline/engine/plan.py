@@ -21,6 +21,7 @@ from drip_pipeline.domain.definition_diff import compare_definitions
 from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.engine.campaign_folder import CampaignFile, read_campaign_files, refuse_invalid
 from drip_pipeline.engine.campaigns import find_campaign
+from drip_pipeline.engine.in_flight import PIN, InFlight
 from drip_pipeline.engine.publish import PublishReport, problems_of, publish
 from drip_pipeline.engine.versions import definition_of_version
 from drip_pipeline.engine.workspaces import workspace_named
@@ -184,7 +185,7 @@ def publish_all(
     settings: Settings,
     workspace: str | None = None,
     dry_run: bool = False,
-    **policy: Any,
+    in_flight: InFlight = PIN,
 ) -> dict[str, PublishReport]:
     """Publish every file of a folder, if all of them are valid: a report per file.
 
@@ -201,7 +202,7 @@ def publish_all(
             settings=settings,
             workspace=file.workspace or workspace,
             dry_run=dry_run,
-            **policy,
+            in_flight=in_flight,
         )
         for file in found.files
     }
@@ -221,11 +222,8 @@ def _planned(
 ) -> tuple[PlannedFile, UUID | None, UUID | None]:
     definition = file.definition
     if definition is None:
-        return (
-            PlannedFile(file.label, file.path, "", None, "create", problems=file.problems),
-            None,
-            None,
-        )
+        unread = PlannedFile(file.label, file.path, "", None, "create", problems=file.problems)
+        return unread, None, None
     named = definition.workspace or workspace
     try:
         workspace_id = workspace_named(connection, named)

@@ -20,6 +20,7 @@ from drip_pipeline.domain.definition_diff import compare_definitions
 from drip_pipeline.domain.export import definition_of_rows
 from drip_pipeline.domain.problems import errors_in
 from drip_pipeline.engine.campaigns import Campaign, find_campaign
+from drip_pipeline.engine.in_flight import PIN, InFlight
 from drip_pipeline.engine.publish import PublishReport, problems_of, publish_valid
 from drip_pipeline.errors import DefinitionInvalid, NotAllowed, VersionNotFound
 from drip_pipeline.settings import Settings
@@ -139,24 +140,29 @@ def rollback(
     settings: Settings,
     based_on: int | None = None,
     dry_run: bool = False,
-    **policy: Any,
+    in_flight: InFlight = PIN,
 ) -> PublishReport:
     """Publish a copy of an old version as the newest; the history and the results of tests stay as
-    they are. `unchanged` where the published version says the same already. `policy`: what becomes
-    of people inside, as in `publish_valid`.
+    they are. `unchanged` where the published version says the same already. `in_flight`: what
+    becomes of people inside the other versions.
 
-    Raises VersionNotFound, NotAllowed (archived; the old name is another campaign's by now), and
-    DefinitionInvalid where the old version cannot run today.
+    Raises VersionNotFound, NotAllowed (archived; the old name is another campaign's by now),
+    DefinitionInvalid where the old version cannot run today, VersionMoved and PeopleStranded as
+    publishing does.
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)
-        locked = versions_db.lock(connection, found.campaign_id)
-        if locked is None or locked["status"] == "archived":
+        definition = definition_of_version(connection, found, version)
+        # As publishing locks, the name before the row: the other way round two could wait for
+        # each other.
+        locked = publish_db.lock_campaigns(
+            connection, found.workspace_id, name=definition.name, campaign_id=found.campaign_id
+        )
+        if not locked or locked[0]["status"] == "archived":
             raise NotAllowed(
                 f"campaign {found.name!r} is archived, which is for good",
                 hint=f"`drip campaign clone {found.name!r} --name NAME` begins anew with it.",
             )
-        definition = definition_of_version(connection, found, version)
         _refuse_foreign_name(connection, found, definition.name)
         problems = problems_of(
             connection,
@@ -183,7 +189,8 @@ def rollback(
             description=f"back to version {version}",
             change_type="rollback",
             based_on=based_on,
-            **policy,
+            in_flight=in_flight,
+            is_preview=dry_run,
         )
         if dry_run:
             connection.rollback()

@@ -33,13 +33,6 @@ SET change_type = 'ab_test_started',
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = CAST(%(version)s AS integer)
   AND v.change_type = 'published';
 
--- name: lock_campaign_for_change
--- The campaign as it is now, held against others who would change it.
-SELECT c.status, c.published_version, c.workspace_id, c.name
-FROM drip_campaigns c
-WHERE c.id = CAST(%(campaign_id)s AS uuid)
-FOR UPDATE;
-
 -- name: campaigns_of_name
 -- Campaigns in use that carry a name in a workspace.
 SELECT c.id, c.status, c.published_version
