@@ -93,6 +93,16 @@ SETTINGS: tuple[Setting, ...] = (
         whole_number(1, 100_000),
     ),
     Setting(
+        "DRIP_SHARDS",
+        "shards",
+        "1",
+        "runs",
+        "How many runs of the minute job may be at work side by side, each with its own part of "
+        "the people. More than one pays where there are cores to spare; Dagster's "
+        "max_concurrent_runs has to allow them.",
+        whole_number(1, 64),
+    ),
+    Setting(
         "DRIP_DELIVERY",
         "delivery",
         "record",
@@ -337,6 +347,7 @@ class Settings:
     dagster_database_url: Secret | None = None
     postgres_bin: Path | None = None
     batch_size: int = 10_000
+    shards: int = 1
     delivery: Delivery = "record"
     smtp_url: Secret | None = None
     mail_from: str = "Drip <drip@example.com>"

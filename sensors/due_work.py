@@ -6,9 +6,11 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from drip_pipeline.orchestration.look_ahead import unfinished_run, work_ahead
+from drip_pipeline.orchestration.look_ahead import work_ahead
 from drip_pipeline.orchestration.minute_job import ENGINE_KIND, KIND_TAG, run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.orchestration.shards import busy_runs, look_at_shards, requests
+from drip_pipeline.settings import Settings
 
 _TAGS = {KIND_TAG: ENGINE_KIND}
 
@@ -20,18 +22,22 @@ _TAGS = {KIND_TAG: ENGINE_KIND}
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Every minute: starts `run_due_workflows` when people or messages are due. Skips, "
-    "with figures, when nothing is, and while the run before is still at work.",
+    "with figures, when nothing is, and while the run before is still at work. With DRIP_SHARDS, a "
+    "run for each shard that has something to do and none at work.",
 )
 def due_work(
     context: dg.SensorEvaluationContext, engine: EngineResource
-) -> dg.RunRequest | dg.SkipReason:
+) -> list[dg.RunRequest] | dg.SkipReason:
     """Look whether anything is due."""
-    ahead = work_ahead(engine.database, datetime.now(UTC))
+    now, shards = datetime.now(UTC), Settings.from_env().shards
+    ahead = work_ahead(engine.database, now)
     if not ahead.is_any:
         return dg.SkipReason(ahead.told())
-    run_id = unfinished_run(context.instance, _TAGS)
-    if run_id is not None:
-        return dg.SkipReason(f"{ahead.told()}; run {run_id[:8]} is still at work")
+    looks = look_at_shards(
+        context.instance, engine.database, ahead, shards=shards, tags=_TAGS, now=now
+    )
+    wanted = list(requests(looks, _TAGS))
+    if not wanted:
+        return dg.SkipReason(f"{ahead.told()}; {busy_runs(looks)}")
     context.log.info(ahead.told())
-    # No run key: the minute's work is not a thing that may happen only once.
-    return dg.RunRequest(run_key=None, tags=_TAGS)
+    return wanted

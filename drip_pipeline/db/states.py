@@ -54,9 +54,18 @@ def resume_unpaused(connection: Connection, now: datetime) -> int:
     return queries.run(connection, "resume_unpaused_states", now=now)
 
 
-def due_overview(connection: Connection, *, now: datetime, count_limit: int) -> dict[str, Any]:
+def due_overview(
+    connection: Connection, *, now: datetime, count_limit: int, shard: int = 0, shards: int = 1
+) -> dict[str, Any]:
     """due_states and due_deliveries (counted up to the limit), next_state_at, next_delivery_at."""
-    row = queries.one(connection, "due_overview", now=now, count_limit=count_limit)
+    row = queries.one(
+        connection,
+        "due_overview",
+        now=now,
+        count_limit=count_limit,
+        shard=shard,
+        shards=shards,
+    )
     assert row is not None
     return row
 

@@ -35,13 +35,16 @@ def requeue(
     node_id: str | None = None,
     since: datetime | None = None,
 ) -> RequeueReport:
-    """Failed states and deliveries of a campaign, or of one batch of the ledger, back to due.
+    """Failed states and deliveries back to due: of a campaign, of one batch of the ledger, or of
+    every campaign `since` a time (after a provider was down, say); archived ones stay as they are.
 
     `node_id` and `since` (when they failed) narrow it. Raises CampaignNotFound, NotFound for the
-    batch, NotAllowed for an archived campaign or without either.
+    batch, NotAllowed for an archived campaign or when none of the three is named.
     """
-    if campaign is None and batch_id is None:
-        raise NotAllowed("nothing says what to requeue", hint="Name a campaign or a batch.")
+    if campaign is None and batch_id is None and since is None:
+        raise NotAllowed(
+            "nothing says what to requeue", hint="Name a campaign, a batch, or since when."
+        )
     with database.transaction() as connection:
         campaign_id, note = None, ""
         if campaign is not None:

@@ -78,7 +78,13 @@ def plan_shares(engine: Engine, *, now: datetime, most: int) -> Plan:
     """
     rescued = rescue(engine.database, now=now)
     with engine.database.transaction(is_read_only=True) as connection:
-        due = states_db.due_overview(connection, now=now, count_limit=engine.batch_size * most)
+        due = states_db.due_overview(
+            connection,
+            now=now,
+            count_limit=engine.batch_size * most,
+            shard=engine.shard,
+            shards=engine.shards,
+        )
     people = due["due_states"]
     count = min(most, -(-people // engine.batch_size))
     shares = tuple(Share(number, count) for number in range(1, count + 1))

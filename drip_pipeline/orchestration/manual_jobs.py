@@ -18,7 +18,7 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 class RequeueConfig(dg.Config):
-    """What to bring back. Name a campaign, a batch, or both."""
+    """What to bring back. Name a campaign, a batch, or since when."""
 
     campaign: str | None = Field(default=None, description="A campaign's id or exact name.")
     batch: str | None = Field(default=None, description="A batch's id, as the ledger has it.")

@@ -17,6 +17,7 @@ from drip_pipeline.orchestration.minute_ops import (
     plan,
     reconcile,
 )
+from drip_pipeline.orchestration.shards import ALL_PEOPLE, SHARD_TAG
 
 KIND_TAG: Final = "drip/kind"
 ENGINE_KIND: Final = "engine"
@@ -28,7 +29,13 @@ _DELIVER_OPS: Final = {channel: deliver_op(channel) for channel in CHANNELS}
 
 
 @dg.job(
-    tags={KIND_TAG: ENGINE_KIND, "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)},
+    tags={
+        KIND_TAG: ENGINE_KIND,
+        SHARD_TAG: ALL_PEOPLE.key,
+        "dagster/max_runtime": str(MAX_RUNTIME_SECONDS),
+        # What a crashed run left is due again at once, and the next minute's run takes it.
+        "dagster/max_retries": "0",
+    },
     description="Advance everybody who is due and hand over what is to be sent, until nothing is "
     "due or the time is over. A batch that fails stops no other; re-execution from failure repeats "
     "just those that failed. Safe beside `drip run` and beside itself: nobody is moved twice.",

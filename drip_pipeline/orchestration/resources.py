@@ -16,6 +16,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.compose import close, engine_from
 from drip_pipeline.engine.tick import DELIVERY_SHARE, Engine
 from drip_pipeline.errors import DripError
+from drip_pipeline.orchestration.shards import share_of_run
 from drip_pipeline.settings import Settings
 
 BACKLOG_SHARE = 0.2
@@ -33,8 +34,9 @@ class EngineResource(dg.ConfigurableResource["EngineResource"]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[EngineResource]:
         """Open it for one run or tick, close it afterwards."""
         settings = Settings.from_env()
+        share = share_of_run(context.run.tags if context.run is not None else {})
         database = Database.from_settings(settings, application_name="drip-dagster")
-        self._engine = engine_from(settings, database)
+        self._engine = engine_from(settings, database, shard=share.number - 1, shards=share.of)
         try:
             yield self
         finally:

@@ -4,6 +4,7 @@ to date. Figures come from the verbs; nothing is counted here.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Final
@@ -118,6 +119,11 @@ def log_materialisations(context: dg.OpExecutionContext, account: RunAccount) ->
             metadata={
                 "batches": len(account.batches),
                 "failed": account.failed,
+                "by_outcome": counts(
+                    Counter(str(batch["outcome"]) for batch in account.batches),
+                    "outcome",
+                    "batches",
+                ),
                 "duration_seconds": sum(b["duration_ms"] for b in account.batches) / 1000,
                 "preview": table(account.batches, _BATCH_COLUMNS),
             },

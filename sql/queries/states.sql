@@ -174,6 +174,7 @@ WHERE s.id = h.id;
 -- name: due_overview
 -- What a sensor needs to decide: how much is due now (counted up to a limit), and when the next thing is.
 -- People count whom the claim would take, and no others: a run that finds nothing to do would be started every minute.
+-- Of several shards only `due_states` is the shard's own; deliveries are everybody's.
 WITH active AS (
     SELECT c.id, c.published_version IS NOT NULL AS is_claimed FROM drip_campaigns c WHERE c.status = 'active'
 )
@@ -187,6 +188,7 @@ SELECT
             JOIN campaign_workflow_states s ON s.campaign_id = a.id AND s.campaign_version IS NOT NULL
             WHERE a.is_claimed
               AND s.workflow_status IN ('running', 'waiting') AND s.next_execution_at <= CAST(%(now)s AS timestamptz)
+              AND (%(shards)s = 1 OR (hashtext(s.id::text) & 2147483647) %% %(shards)s = %(shard)s)
             LIMIT %(count_limit)s
         ) d
     ) AS due_states,
@@ -371,6 +373,7 @@ WITH held AS MATERIALIZED (
       AND (CAST(%(batch_id)s AS uuid) IS NULL OR s.batch_id = CAST(%(batch_id)s AS uuid))
       AND (CAST(%(node_id)s AS text) IS NULL OR s.current_node_id = CAST(%(node_id)s AS text))
       AND (CAST(%(since)s AS timestamptz) IS NULL OR s.completed_at >= CAST(%(since)s AS timestamptz))
+      AND EXISTS (SELECT FROM drip_campaigns c WHERE c.id = s.campaign_id AND c.status <> 'archived')
       -- A failed delivery is brought back by itself, under its own id.
       AND NOT EXISTS (
           SELECT FROM campaign_deliveries d WHERE d.id = s.pending_delivery_id AND d.status = 'failed'
@@ -402,6 +405,7 @@ WITH held AS MATERIALIZED (
       AND (CAST(%(batch_id)s AS uuid) IS NULL OR d.batch_id = CAST(%(batch_id)s AS uuid))
       AND (CAST(%(node_id)s AS text) IS NULL OR d.node_id = CAST(%(node_id)s AS text))
       AND (CAST(%(since)s AS timestamptz) IS NULL OR d.settled_at >= CAST(%(since)s AS timestamptz))
+      AND EXISTS (SELECT FROM drip_campaigns c WHERE c.id = d.campaign_id AND c.status <> 'archived')
     ORDER BY s.id
     FOR UPDATE
 ),

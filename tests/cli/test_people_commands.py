@@ -220,5 +220,8 @@ def test_pause_resume_and_archive_by_name_or_id(drip, campaign):
 def test_requeue_wants_a_campaign_or_a_batch(drip, campaign):
     assert drip("requeue").exit_code == 2
     assert drip("requeue", "--campaign", campaign, "--batch", str(uuid4())).exit_code == 2
+    assert drip("requeue", "--since", "yesterday").exit_code == 2
+    since = answered(drip("requeue", "--since", NOW, "--json"))
+    assert (since["states"], since["deliveries"]) == (0, 0)
     told = answered(drip("requeue", "--campaign", campaign, "--node", "tips", "--json"))
     assert (told["states"], told["deliveries"]) == (0, 0)

@@ -12,7 +12,15 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.campaigns import archive
 from drip_pipeline.engine.requeue import requeue
 from drip_pipeline.errors import CampaignNotFound, NotAllowed, NotFound
-from tests.engine.factories import NOW, people_inside, run_until_idle, sent_messages
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    contacts,
+    enrolled,
+    people_inside,
+    run_until_idle,
+    sent_messages,
+)
 from tests.engine.graphs import email, end, graph, trigger, wait_hours
 
 HOUR = timedelta(hours=1)
@@ -118,6 +126,20 @@ def test_what_there_is_not_is_refused_by_name(database):
     archive(database, "Welcome", now=NOW)
     with pytest.raises(NotAllowed, match="is archived"):
         requeue(database, campaign="Welcome", now=NOW)
+
+
+def test_after_an_outage_all_that_failed_since_comes_back_except_the_archived(database):
+    people_inside(database, FLOW, 3, name="First")
+    fail_states(database, 3)
+    with database.transaction() as connection:
+        second = a_published_campaign(connection, FLOW, name="Second", now=NOW)
+        enrolled(connection, second, contacts(connection, second.workspace_id, 2, prefix="other"))
+    run_until_idle(database)
+    fail_states(database, 1)
+    archive(database, "First", now=NOW)
+    assert requeue(database, since=NOW + HOUR, now=NOW + HOUR).states == 0
+    assert requeue(database, since=NOW - HOUR, now=NOW + HOUR).states == 1
+    assert states(database) == {"failed": 3, "waiting": 1, "running": 1}
 
 
 def test_a_batch_that_was_rolled_back_has_nothing_to_bring_back_and_says_so(database):

@@ -63,7 +63,8 @@ def test_the_shipped_configuration_makes_an_instance_that_runs_jobs(
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         limits = queue.tag_concurrency_limits
-        assert {"key": "drip/kind", "value": "engine", "limit": 1} in limits
+        per_shard = {"applyLimitPerUniqueValue": True}
+        assert {"key": "drip/shard", "value": per_shard, "limit": 1} in limits
         assert not instance.telemetry_enabled
         assert not instance.nux_enabled
         assert run_minute(instance).success

@@ -12,6 +12,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine import facts
+from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.shares import Share
 from drip_pipeline.engine.transitions import DueState
 from drip_pipeline.errors import (
@@ -181,6 +182,41 @@ def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
         assert again.success
         assert steps(again, "STEP_START") == ["deliver_email", "reconcile"]
     assert sent_and_distinct(engine_database) == (12, 12)
+
+
+def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated_alone(
+    ten_batches, instance, monkeypatch
+):
+    with ten_batches.transaction() as connection:
+        first = connection.execute(
+            "SELECT id FROM campaign_workflow_states WHERE (hashtext(id::text) & 2147483647) %% 10"
+            " <> %s ORDER BY id LIMIT 20",
+            [Share.from_key(SICK[0]).number - 1],
+        ).fetchall()
+        later = NOW + timedelta(seconds=1)
+        connection.execute(
+            "UPDATE campaign_workflow_states SET next_execution_at = %s WHERE NOT id = ANY(%s)",
+            [later, [row[0] for row in first]],
+        )
+    advance_batch(ten_batches, now=NOW, batch_size=100)  # messages that are due already
+    with monkeypatch.context() as patch:
+        patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
+        break_batches(patch, ten_batches, SICK[0])
+        failed = run_minute(instance, later, max_batches=10)
+    told = failures(failed)
+    assert set(told) == {f"advance_batch[{SICK[0]}]", "deliver_backlog"}
+    assert "batch 3 of 10 failed over" in told[f"advance_batch[{SICK[0]}]"][0]
+    assert "DRIP_SMTP_URL" in told["deliver_backlog"][0]
+    with executed_again(instance, failed.run_id) as again:
+        assert again.success
+        begun = steps(again, "STEP_START")
+        assert set(begun) >= set(told)
+        assert {key for key in begun if key.startswith("advance_batch")} == {
+            f"advance_batch[{SICK[0]}]"
+        }
+        assert "plan" not in begun
+    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
 def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(

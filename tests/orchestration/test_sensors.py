@@ -31,7 +31,7 @@ from tests.engine.factories import (
 )
 from tests.orchestration.running import WELCOME, due_people, people_by_status
 
-ENGINE = {"drip/kind": "engine"}
+ENGINE = {"drip/kind": "engine", "drip/shard": "1_of_1"}
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +105,7 @@ def test_while_a_run_is_under_way_it_skips_with_figures(engine_database, instanc
     run = instance.create_run_for_job(run_due_workflows, tags=ENGINE, status=status)
     requests, told, _ = tick(due_work, instance)
     assert requests == []
-    assert told == f"30 people and 0 messages due; run {run.run_id[:8]} is still at work"
+    assert told == f"30 people and 0 messages due; run {run.run_id[:8]} still at work"
 
 
 def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_database, instance):
