@@ -6,7 +6,6 @@ wrapped so that no log or repr can show them. Neither connections nor files of c
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from drip_pipeline.setting_kinds import (
     Setting,
     cron,
     folder,
+    kept_key,
     one_of,
     plain_text,
     public_url,
@@ -396,7 +396,7 @@ class Settings:
         """DRIP_SECRET_KEY, else a key made once and kept in DRIP_HOME with mode 0600."""
         if self.secret_key:
             return self.secret_key
-        return Secret(_kept_key(self.home / "secret_key"))
+        return Secret(kept_key(self.home / "secret_key"))
 
     def described(self, environ: Mapping[str, str] | None = None) -> list[dict[str, str]]:
         """The table that `drip doctor` prints: one row per setting, secrets masked."""
@@ -440,19 +440,3 @@ def environment_secret(name: str, environ: Mapping[str, str] | None = None) -> S
             name, "is not set, and a channel's configuration asks for it", hint=f"Set {name}."
         )
     return Secret(value)
-
-
-def _kept_key(path: Path) -> str:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    if not path.exists():
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secrets.token_urlsafe(48))
-        try:
-            os.link(draft, path)  # atomic: of two processes that start together, one key wins
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    return path.read_text(encoding="ascii").strip()
