@@ -49,7 +49,7 @@ def is_signed(auth_token: Secret, url: str, form: Mapping[str, str], signature: 
     """Whether `X-Twilio-Signature` fits: HMAC-SHA1 over the full URL and the sorted fields."""
     text = url + "".join(f"{name}{form[name]}" for name in sorted(form))
     digest = hmac.digest(auth_token.reveal().encode(), text.encode(), "sha1")
-    return hmac.compare_digest(base64.b64encode(digest).decode("ascii"), signature)
+    return hmac.compare_digest(base64.b64encode(digest), signature.encode())
 
 
 def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, Any] | None:

@@ -1,18 +1,25 @@
-"""Signing calls as Standard Webhooks v1 has it, so that a receiver can tell ours from others."""
+"""Signing calls as Standard Webhooks v1 has it, so that a receiver can tell ours from others; and
+checking calls that others signed so.
+"""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import hmac
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
+from drip_pipeline.channels.proofs import Proof, Unproven, check_time
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import Secret
 
 _PREFIX: Final = "whsec_"
 _LEAST_BYTES: Final = 16
+_TOLERANCE: Final = timedelta(minutes=5)
+_MOST_SIGNATURES: Final = 10
+_LONGEST_ID: Final = 256
 
 
 def signing_key(name: str, secret: Secret) -> bytes:
@@ -44,3 +51,26 @@ def signature_headers(
         digest = base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
         headers["webhook-signature"] = f"v1,{digest}"
     return headers
+
+
+def check_signature(
+    keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime
+) -> Proof:
+    """The proof of a call signed with one of these keys, named by its `webhook-id`. A repeated call
+    is signed anew, so the same signature twice is a replay. Raises Unproven.
+    """
+    message_id = headers.get("webhook-id", "")
+    timestamp = headers.get("webhook-timestamp", "")
+    if not message_id or len(message_id) > _LONGEST_ID:
+        raise Unproven("forged")
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    given = headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
+    digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    for each in given:
+        version, _, signature = each.partition(",")
+        if version == "v1" and any(
+            hmac.compare_digest(signature.encode(), digest) for digest in digests
+        ):
+            check_time(timestamp, now, past=_TOLERANCE, future=_TOLERANCE)
+            return Proof(call_id=message_id, once=f"{message_id}.{timestamp}.{signature}")
+    raise Unproven("forged")

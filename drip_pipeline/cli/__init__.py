@@ -53,6 +53,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.metrics:metrics",
         "Figures by day: show, refresh, rebuild, export; check the laws.",
     ),
+    "receive": LazyCommand(
+        "drip_pipeline.cli.receive:receive",
+        "Take events, followed links, unsubscribes and triggers over HTTP.",
+    ),
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
     ),

@@ -128,7 +128,7 @@ def counts_since(connection: Connection, since: date) -> list[dict[str, Any]]:
 
 
 def recipient(connection: Connection, delivery_id: UUID) -> dict[str, Any] | None:
-    """contact_id, workspace_id, channel, is_unsubscribed of a message; None if there is none."""
+    """contact_id, channel (email or sms), is_unsubscribed of a message; None if there is none."""
     return queries.one(connection, "recipient_of_delivery", id=delivery_id)
 
 

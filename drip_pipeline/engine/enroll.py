@@ -68,7 +68,7 @@ def enroll(
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)
         door = open_door(connection, found)
-        _check_key(found, door, entry_key)
+        check_key(found, door, entry_key)
     walk = Walk(database, found.workspace_id, people, now, slice_size)
     counted: Counter[str] = Counter()
     for contact_ids in walk.slices():
@@ -132,7 +132,8 @@ def _channels(graph: CampaignGraph) -> frozenset[str]:
     )
 
 
-def _check_key(campaign: Campaign, door: Door, entry_key: str | None) -> None:
+def check_key(campaign: Campaign, door: Door, entry_key: str | None) -> None:
+    """Raise NotAllowed when the campaign is entered once per key and there is none."""
     if door.re_entry == "per_key" and not entry_key:
         raise NotAllowed(
             f"campaign {campaign.name!r} is entered once per key, and none is given",

@@ -104,14 +104,17 @@ ORDER BY c.endpoint, c.outcome;
 -- name: recipient_of_delivery
 -- Whose message this is, and whether they are off the list for its channel already.
 SELECT
-    d.contact_id, d.workspace_id, d.channel,
+    m.contact_id, m.channel,
     EXISTS (
         SELECT FROM campaign_suppressions x
-        WHERE x.workspace_id = d.workspace_id AND x.contact_id = d.contact_id AND x.campaign_id IS NULL
-          AND (x.channel IS NULL OR x.channel = 'email')
+        WHERE x.workspace_id = m.workspace_id AND x.contact_id = m.contact_id AND x.campaign_id IS NULL
+          AND (x.channel IS NULL OR x.channel = m.channel)
     ) AS is_unsubscribed
-FROM campaign_deliveries d
-WHERE d.id = CAST(%(id)s AS uuid);
+FROM (
+    SELECT d.contact_id, d.workspace_id, CASE d.channel WHEN 'sms' THEN 'sms' ELSE 'email' END AS channel
+    FROM campaign_deliveries d
+    WHERE d.id = CAST(%(id)s AS uuid)
+) m;
 
 -- name: trigger_call
 -- The answer that a call of a trigger webhook got before.

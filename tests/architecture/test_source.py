@@ -19,7 +19,10 @@ TESTS = [path for room in ("tests", "benchmarks") for path in CHECKOUT.glob(f"{r
 ALL_PYTHON = sorted([*MODULES, *TESTS])
 
 # Time comes in as `now` below these.
-CLOCK_READERS = ("drip_pipeline/orchestration/", "drip_pipeline/cli/", "assets/", "sensors/")
+CLOCK_READERS = (
+    "drip_pipeline/orchestration/", "drip_pipeline/receiver/", "drip_pipeline/cli/", "assets/",
+    "sensors/",
+)  # fmt: skip
 CLOCKS = {
     ("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today"),
     ("time", "time"), ("time", "time_ns"), ("time", "localtime"), ("time", "gmtime"),

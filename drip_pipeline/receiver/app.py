@@ -1,0 +1,133 @@
+"""The receiver as an ASGI application. `routes` is the list of its endpoints with their limits: a
+further one is a line there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import structlog
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from drip_pipeline.errors import DripError
+from drip_pipeline.receiver.gate import Answer, Call, Endpoint, Gate, told
+from drip_pipeline.receiver.headers import SafeHeaders
+from drip_pipeline.receiver.limits import Rate
+from drip_pipeline.receiver.links import Links
+from drip_pipeline.receiver.provider_calls import ProviderCalls
+from drip_pipeline.receiver.services import Services
+from drip_pipeline.receiver.triggering import Triggering
+from drip_pipeline.receiver.unsubscribing import Unsubscribing
+
+log = structlog.get_logger(__name__)
+
+KILOBYTE: Final = 1024
+MOST_EVENT_BYTES: Final = 2 * KILOBYTE * KILOBYTE
+MOST_TRIGGER_BYTES: Final = KILOBYTE * KILOBYTE
+MOST_LINK_BYTES: Final = 8 * KILOBYTE
+# A provider sends all its customers' events from few addresses; a mail provider unsubscribes and
+# loads pictures for many people from few; a whole office may stand behind one address.
+PROVIDERS: Final = Rate(per_second=500, burst=5_000)
+LINKS: Final = Rate(per_second=50, burst=500)
+TRIGGERS: Final = Rate(per_second=20, burst=200)
+HEALTH: Final = Rate(per_second=5, burst=50)
+COUNTS_SECONDS: Final = 10.0
+
+
+def build_app(services: Services) -> Starlette:
+    """The application. Raises SettingsError for secrets that are none."""
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        services.appender.start()
+        writing = asyncio.create_task(_write_counts(services))
+        try:
+            yield
+        finally:
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
+            await services.appender.stop()
+            await _written(services)
+
+    return Starlette(
+        routes=routes(services), middleware=[Middleware(SafeHeaders)], lifespan=lifespan
+    )
+
+
+def routes(services: Services) -> Sequence[Route]:
+    """All endpoints."""
+    links, providers = Links(services), ProviderCalls(services)
+    unsubscribing, triggering = Unsubscribing(services), Triggering(services)
+
+    def gate(name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES) -> Gate:
+        return Gate(name, endpoint, services.counts, services.limiter, rate, most_bytes)
+
+    log.info("receiver_ready", takes_events_of=", ".join(providers.providers) or "nobody")
+    calls = [
+        Route(
+            f"/events/{name}",
+            gate(f"events/{name}", _named(providers, name), PROVIDERS, MOST_EVENT_BYTES),
+            methods=["POST"],
+        )
+        for name in ("ses", "sendgrid", "postmark", "mailgun", "twilio", "generic")
+    ]
+    return [
+        *calls,
+        Route("/o/{token}", gate("open", links.opened, LINKS), methods=["GET"]),
+        Route("/c/{token}", gate("click", links.clicked, LINKS), methods=["GET"]),
+        Route("/u/{token}", gate("unsubscribe", unsubscribing, LINKS), methods=["GET", "POST"]),
+        Route(
+            "/trigger/{campaign}",
+            gate("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),
+            methods=["POST"],
+        ),
+        Route("/healthz", gate("healthz", _Health(services), HEALTH), methods=["GET"]),
+    ]
+
+
+def _named(providers: ProviderCalls, name: str) -> Endpoint:
+    async def called(call: Call) -> Answer:
+        return await providers(name, call)
+
+    return called
+
+
+class _Health:
+    """Whether the database answers, so that what comes in can be kept."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    async def __call__(self, _call: Call) -> Answer:
+        try:
+            await run_in_threadpool(self._look)
+        except DripError:
+            return told(503, "The database does not answer.", "unavailable", retry_seconds=5)
+        return Answer(PlainTextResponse("ok\n"), "ok")
+
+    def _look(self) -> None:
+        with self._services.database.transaction(is_read_only=True):
+            pass
+
+
+async def _write_counts(services: Services) -> None:
+    while True:
+        await asyncio.sleep(COUNTS_SECONDS)
+        await _written(services)
+
+
+async def _written(services: Services) -> None:
+    day = services.now().date()
+    try:
+        await run_in_threadpool(services.counts.write, services.database, day)
+    except DripError as error:
+        # Kept, and tried again.
+        log.warning("receiver_counts_not_written", error=type(error).__name__)

@@ -1,0 +1,136 @@
+"""What every request passes on its way to an endpoint: the client's rate, the size and pace of the
+body; and on its way back: the count of how it was answered. An endpoint is handed the whole body
+and gives an answer; nothing that goes wrong in it reaches the client or a log with its content.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Final
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+from drip_pipeline.errors import DripError
+from drip_pipeline.receiver.counts import Counts
+from drip_pipeline.receiver.limits import Rate, RateLimiter
+
+log = structlog.get_logger(__name__)
+
+BODY_SECONDS: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request with its whole body."""
+
+    request: Request
+    body: bytes
+
+    @property
+    def client(self) -> str:
+        """Who asks: an address, or nothing where that is not known."""
+        client = self.request.client
+        return client.host if client else ""
+
+    def param(self, name: str) -> str:
+        """A part of the path."""
+        return str(self.request.path_params.get(name, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, and the word under which it is counted."""
+
+    response: Response
+    outcome: str
+
+
+Endpoint = Callable[[Call], Awaitable[Answer]]
+
+
+class _Refused(Exception):
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.outcome)
+        self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """An endpoint with its limits, as an ASGI application. `name` is what it is counted under."""
+
+    name: str
+    endpoint: Endpoint
+    counts: Counts
+    limiter: RateLimiter
+    rate: Rate
+    most_bytes: int
+    body_seconds: float = BODY_SECONDS
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope)
+        try:
+            self._check_rate(request)
+            body = await self._body(request, receive)
+            answer = await self._answered(Call(request, body))
+        except _Refused as refused:
+            answer = refused.answer
+        self.counts.add(self.name, answer.outcome)
+        await answer.response(scope, receive, send)
+
+    async def _answered(self, call: Call) -> Answer:
+        try:
+            return await self.endpoint(call)
+        except DripError as error:
+            log.warning("receiver_unavailable", endpoint=self.name, error=type(error).__name__)
+            return told(503, "Not now. Please try again later.", "unavailable", retry_seconds=30)
+        except Exception as error:  # noqa: BLE001 - whatever it is, others must still be served
+            # What was sent is not logged, and neither is a traceback, which may quote it.
+            log.error("receiver_failed", endpoint=self.name, error=type(error).__name__)
+            return told(500, "This did not work.", "failed")
+
+    def _check_rate(self, request: Request) -> None:
+        client = request.client.host if request.client else ""
+        wait = self.limiter.wait_seconds(self.name, client, self.rate, monotonic())
+        if wait > 0:
+            raise _Refused(
+                told(429, "Too many requests.", "rate_limited", retry_seconds=math.ceil(wait))
+            )
+
+    async def _body(self, request: Request, receive: Receive) -> bytes:
+        declared = request.headers.get("content-length", "0")
+        if declared.isdigit() and int(declared[:20]) > self.most_bytes:
+            raise _Refused(_too_large())
+        pieces: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self.body_seconds):
+                while True:
+                    message = await receive()
+                    if message["type"] == "http.disconnect":
+                        raise _Refused(told(400, "Gone.", "disconnected"))
+                    pieces.append(message.get("body", b""))
+                    size += len(pieces[-1])
+                    if size > self.most_bytes:
+                        raise _Refused(_too_large())
+                    if not message.get("more_body", False):
+                        return b"".join(pieces)
+        except TimeoutError:
+            raise _Refused(told(408, "The request took too long.", "too_slow")) from None
+
+
+def told(status: int, words: str, outcome: str, *, retry_seconds: int | None = None) -> Answer:
+    """An answer in plain text."""
+    headers = {} if retry_seconds is None else {"retry-after": str(retry_seconds)}
+    return Answer(PlainTextResponse(f"{words}\n", status, headers), outcome)
+
+
+def _too_large() -> Answer:
+    return told(413, "The request is too large.", "too_large")

@@ -1,0 +1,171 @@
+"""Calls of providers: proved, kept as they came, answered. What they say is read later, when the
+inbox is drained. A call that proves nothing leaves no trace but a count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+import structlog
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from drip_pipeline.channels.proofs import Proof, Unproven
+from drip_pipeline.channels.provider_signatures import (
+    check_login,
+    check_mailgun,
+    check_sendgrid,
+    sendgrid_key,
+)
+from drip_pipeline.channels.sns_signature import SnsUnreachable, SnsVerifier
+from drip_pipeline.channels.twilio_callbacks import is_signed
+from drip_pipeline.channels.webhook_signature import check_signature, signing_key
+from drip_pipeline.db.inbox import Arrival
+from drip_pipeline.domain.providers.lines import PayloadInvalid, our_message_id
+from drip_pipeline.engine.inbox_readers import form_of
+from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.services import Services
+
+log = structlog.get_logger(__name__)
+
+Check = Callable[[Call], Awaitable[Proof]]
+_TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
+
+
+class ProviderCalls:
+    """The endpoint of all providers that are set up."""
+
+    def __init__(self, services: Services) -> None:
+        """Raises SettingsError for keys that are none."""
+        self._services = services
+        self._sns = SnsVerifier(services.settings.sns_topics, services.fetch)
+        self._checks = self._set_up()
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Whose calls are taken."""
+        return tuple(self._checks)
+
+    async def __call__(self, provider: str, call: Call) -> Answer:
+        """Take a call of this provider, or refuse it."""
+        check = self._checks.get(provider)
+        if check is None:
+            return told(404, "Nothing is set up here.", "not_set_up")
+        try:
+            proof = await check(call)
+            if proof.once is not None and f"{provider} {proof.once}" in self._services.seen:
+                raise Unproven("replayed")
+        except Unproven as unproven:
+            return _refused(provider, unproven)
+        except SnsUnreachable:
+            return told(503, "Not now.", "unavailable", retry_seconds=30)
+        if provider == "ses" and (answer := await self._confirmed(call)) is not None:
+            return answer
+        arrival = Arrival(provider, call.body, self._services.now(), _context(call, proof))
+        await self._services.appender.append(arrival)
+        if proof.once is not None:
+            self._services.seen.add(f"{provider} {proof.once}")
+        if provider == "twilio":
+            return Answer(Response(_TWIML, media_type="text/xml"), "accepted")
+        return Answer(Response(status_code=200), "accepted")
+
+    def _set_up(self) -> Mapping[str, Check]:
+        settings = self._services.settings
+        checks: dict[str, Check] = {}
+        if settings.sns_topics:
+            checks["ses"] = self._check_ses
+        if settings.sendgrid_keys:
+            keys = [sendgrid_key(text) for text in settings.sendgrid_keys]
+            checks["sendgrid"] = _at_once(
+                lambda call: check_sendgrid(
+                    keys, call.request.headers, call.body, self._services.now()
+                )
+            )
+        if settings.postmark_logins:
+            checks["postmark"] = _at_once(
+                lambda call: check_login(settings.postmark_logins, call.request.headers)
+            )
+        if settings.mailgun_keys:
+            checks["mailgun"] = _at_once(
+                lambda call: check_mailgun(settings.mailgun_keys, call.body, self._services.now())
+            )
+        if settings.twilio_tokens:
+            checks["twilio"] = _at_once(self._check_twilio)
+        if settings.events_secrets:
+            secrets = [signing_key("DRIP_EVENTS_SECRETS", each) for each in settings.events_secrets]
+            checks["generic"] = _at_once(
+                lambda call: check_signature(
+                    secrets, call.request.headers, call.body, self._services.now()
+                )
+            )
+        return checks
+
+    async def _check_ses(self, call: Call) -> Proof:
+        # In a thread: the certificate may have to be fetched.
+        message = _sns_message(call.body)
+        return await run_in_threadpool(self._sns.check, message, self._services.now())
+
+    def _check_twilio(self, call: Call) -> Proof:
+        settings, request = self._services.settings, call.request
+        query = f"?{request.url.query}" if request.url.query else ""
+        # What the provider called is the public address, whatever a proxy made of it.
+        url = f"{settings.public_url}{request.url.path}{query}"
+        signature = request.headers.get("x-twilio-signature", "")
+        try:
+            form = form_of(call.body)
+        except PayloadInvalid:
+            raise Unproven("forged") from None
+        if not any(is_signed(token, url, form, signature) for token in settings.twilio_tokens):
+            raise Unproven("forged")
+        return Proof()
+
+    async def _confirmed(self, call: Call) -> Answer | None:
+        """The answer to a topic that asks whether we want its messages; None to other messages."""
+        message = _sns_message(call.body)
+        if message.get("Type") != "SubscriptionConfirmation":
+            return None
+        topic = message.get("TopicArn")
+        try:
+            if not await run_in_threadpool(self._sns.confirm, message):
+                return _refused("ses", Unproven("forged"))
+        except SnsUnreachable as error:
+            log.warning("sns_subscription_not_confirmed", topic=topic, error=str(error))
+            return told(503, "Not now.", "unavailable", retry_seconds=30)
+        log.info("sns_subscription_confirmed", topic=topic)
+        return Answer(Response(status_code=200), "confirmed")
+
+
+def _at_once(check: Callable[[Call], Proof]) -> Check:
+    async def checked(call: Call) -> Proof:
+        return check(call)
+
+    return checked
+
+
+def _refused(provider: str, unproven: Unproven) -> Answer:
+    answer = told(401, "Not authorised.", unproven.why)
+    if provider == "postmark":
+        answer.response.headers["www-authenticate"] = 'Basic realm="events"'
+    return answer
+
+
+def _context(call: Call, proof: Proof) -> dict[str, Any]:
+    """What reading the payload needs and the payload does not say."""
+    context: dict[str, Any] = {}
+    if proof.call_id:
+        context["call_id"] = proof.call_id
+    if message_id := our_message_id(call.request.query_params.get("message_id")):
+        context["message_id"] = message_id
+    return context
+
+
+def _sns_message(body: bytes) -> Mapping[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise Unproven("forged") from None
+    if not isinstance(found, dict):
+        raise Unproven("forged")
+    return found

@@ -1,0 +1,56 @@
+"""Running the receiver under uvicorn until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+import uvicorn
+
+from drip_pipeline.channels.address_guard import AddressGuard
+from drip_pipeline.channels.http_client import HttpClient
+from drip_pipeline.channels.sns_signature import fetch_by
+from drip_pipeline.db.connection import Database
+from drip_pipeline.receiver.app import build_app
+from drip_pipeline.receiver.appender import Appender
+from drip_pipeline.receiver.services import Services
+from drip_pipeline.receiver.slow_clients import ImpatientProtocol
+from drip_pipeline.settings import Settings
+
+MOST_CONNECTIONS: Final = 2_000
+KEEP_ALIVE_SECONDS: Final = 15
+STOP_SECONDS: Final = 10
+
+
+def serve(settings: Settings, database: Database, *, host: str, port: int) -> None:
+    """Answer requests until SIGTERM or Ctrl-C; what was begun is answered first. Raises
+    SettingsError.
+    """
+    # Nobody named it in a setting, so nothing internal may be called by it.
+    client = HttpClient(AddressGuard(()))
+    try:
+        services = Services(settings, database, Appender(database), fetch_by(client))
+        uvicorn.Server(config_of(settings, services, host=host, port=port)).run()
+    finally:
+        client.close()
+
+
+def config_of(settings: Settings, services: Services, *, host: str, port: int) -> uvicorn.Config:
+    """How uvicorn is to run it. Raises SettingsError."""
+    # The paths of links are secrets of their recipients; whatever logging is set up later.
+    logging.getLogger("uvicorn.access").disabled = True
+    return uvicorn.Config(
+        build_app(services),
+        host=host,
+        port=port,
+        http=ImpatientProtocol,
+        ws="none",
+        server_header=False,
+        access_log=False,
+        log_config=None,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )

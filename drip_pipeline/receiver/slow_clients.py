@@ -1,0 +1,73 @@
+"""Dropping clients that send the head of a request too slowly, or one without end: uvicorn itself
+waits for ever. The pace of bodies is watched in gate.py.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS: Final = 10.0
+MOST_HEAD_BYTES: Final = 32 * 1024
+
+
+class ImpatientProtocol(HttpToolsProtocol):
+    """A connection must bring the head of each request within a time and a size."""
+
+    head_seconds = HEAD_SECONDS
+    most_head_bytes = MOST_HEAD_BYTES
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A client connects: from now on time counts."""
+        super().connection_made(transport)
+        self._begin_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone."""
+        self._end_head()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Part of a request."""
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        cycle: Any = self.cycle  # none before the first request
+        if self._head_timer is None and (cycle is None or cycle.response_complete):
+            # Something that is no request yet, after one that was answered.
+            self._begin_head()
+        if self._head_timer is not None and self._head_bytes > self.most_head_bytes:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        if self._head_timer is None:
+            self._begin_head()
+
+    def on_headers_complete(self) -> None:
+        """The head is here."""
+        self._end_head()
+        super().on_headers_complete()
+
+    def _begin_head(self) -> None:
+        self._head_bytes = 0
+        self._head_timer = self.loop.call_later(self.head_seconds, self._give_up)
+
+    def _end_head(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if not self.transport.is_closing():
+            self.transport.abort()

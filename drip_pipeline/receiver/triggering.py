@@ -1,0 +1,88 @@
+"""Calls that let people into the campaign whose trigger is a webhook, signed (Standard Webhooks) or
+with a bearer token; answered in JSON with what became of everybody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any, Final
+
+import orjson
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from drip_pipeline.channels.proofs import Proof, Unproven
+from drip_pipeline.channels.provider_signatures import check_token
+from drip_pipeline.channels.webhook_signature import check_signature, signing_key
+from drip_pipeline.engine.trigger_people import CallInvalid
+from drip_pipeline.engine.trigger_webhook import enter_by_webhook
+from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
+from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.services import Services
+
+_LONGEST_KEY: Final = 200
+
+
+class Triggering:
+    """The endpoint of trigger webhooks."""
+
+    def __init__(self, services: Services) -> None:
+        """Raises SettingsError for secrets that are none."""
+        settings = services.settings
+        self._services = services
+        self._tokens = settings.trigger_tokens
+        self._keys = [
+            signing_key("DRIP_TRIGGER_SECRETS", each) for each in settings.trigger_secrets
+        ]
+
+    async def __call__(self, call: Call) -> Answer:
+        """Let people in, or say why not."""
+        if not (self._tokens or self._keys):
+            return told(404, "Nothing is set up here.", "not_set_up")
+        try:
+            proof = self._proof(call)
+        except Unproven as unproven:
+            answer = told(401, "Not authorised.", unproven.why)
+            answer.response.headers["www-authenticate"] = "Bearer"
+            return answer
+        key = call.request.headers.get("idempotency-key", "").strip() or proof.call_id or None
+        if key is not None and len(key) > _LONGEST_KEY:
+            return _problem(422, CallInvalid("the key of the call is too long"))
+        try:
+            entered = await run_in_threadpool(
+                enter_by_webhook,
+                self._services.database,
+                call.param("campaign"),
+                call.body,
+                now=self._services.now(),
+                call_key=key,
+            )
+        except CallInvalid as invalid:
+            return _problem(422, invalid)
+        except CampaignNotFound as missing:
+            return _problem(404, missing)
+        except (CampaignAmbiguous, NotAllowed) as refused:
+            return _problem(409, refused)
+        if proof.once is not None:
+            self._services.seen.add(f"trigger {proof.once}")
+        nobody = not (entered.enrolled or entered.already_in or entered.refused)
+        return _json(422 if nobody else 200, asdict(entered), "accepted")
+
+    def _proof(self, call: Call) -> Proof:
+        """Raises Unproven."""
+        headers = call.request.headers
+        if "webhook-signature" not in headers:
+            return check_token(self._tokens, headers)
+        proof = check_signature(self._keys, headers, call.body, self._services.now())
+        if f"trigger {proof.once}" in self._services.seen:
+            raise Unproven("replayed")
+        return proof
+
+
+def _problem(status: int, error: DripError) -> Answer:
+    return _json(status, {"error": str(error), "hint": error.hint}, "refused")
+
+
+def _json(status: int, content: dict[str, Any], outcome: str) -> Answer:
+    body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return Answer(Response(body, status, media_type="application/json"), outcome)

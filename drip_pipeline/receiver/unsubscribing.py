@@ -1,0 +1,40 @@
+"""The unsubscribe link: looking at it shows a page, for scanners follow links; only POST acts, as
+the page's button does and a mail program by itself (RFC 8058).
+"""
+
+from __future__ import annotations
+
+from starlette.concurrency import run_in_threadpool
+
+from drip_pipeline.domain.tokens import Purpose, verify
+from drip_pipeline.engine.unsubscribe import recipient_of, unsubscribe
+from drip_pipeline.receiver import pages
+from drip_pipeline.receiver.gate import Answer, Call
+from drip_pipeline.receiver.services import Services
+
+
+class Unsubscribing:
+    """The endpoint of unsubscribe links."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._key = services.settings.signing_key().reveal()
+        self._sender = pages.sender_name(services.settings.mail_from)
+
+    async def __call__(self, call: Call) -> Answer:
+        """Show the page, or act."""
+        link = verify(self._key, Purpose.UNSUBSCRIBE, call.param("token"))
+        if link is None:
+            return Answer(pages.unknown_link(400), "unknown")
+        database = self._services.database
+        if call.request.method == "POST":
+            now = self._services.now()
+            if await run_in_threadpool(unsubscribe, database, link.delivery_id, now=now):
+                return Answer(pages.unsubscribed(self._sender), "unsubscribed")
+            return Answer(pages.unknown_link(404), "unknown")
+        recipient = await run_in_threadpool(recipient_of, database, link.delivery_id)
+        if recipient is None:
+            return Answer(pages.unknown_link(404), "unknown")
+        if recipient.is_unsubscribed:
+            return Answer(pages.unsubscribed(self._sender), "shown")
+        return Answer(pages.ask(self._sender), "shown")
