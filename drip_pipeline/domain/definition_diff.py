@@ -130,7 +130,9 @@ class _Comparison:
     def _of_step(self, node_id: str) -> Iterator[Change]:
         if node_id not in self.before.steps:
             step = self.after.steps[node_id]
-            said = f"new {step.get('node_type')}, {self._where(self.after, node_id)}"
+            told = in_words.detail(self.after.draft.configs.get(node_id))
+            does = f" ({told})" if told else ""
+            said = f"new {step.get('node_type')}{does}, {self._where(self.after, node_id)}"
             yield Change("step_added", said, key="steps", after=step)
         elif node_id not in self.after.steps:
             step = self.before.steps[node_id]

@@ -27,10 +27,11 @@ font-size:.9rem}
 .legend li{margin:0}
 .legend b{display:inline-block;min-width:1.5em;text-align:center;border-radius:4px;
 margin-right:.4em}
-.flows{display:grid;gap:16px;grid-template-columns:repeat(2,minmax(0,1fr))}
+.flows{display:grid;gap:16px;grid-template-columns:repeat(2,minmax(0,1fr));margin:0 0 16px}
 .flow{margin:0;overflow-x:auto}
 .flow figcaption{font-weight:600;color:var(--ink);margin:0 0 .6em;position:sticky;left:0}
-.flow svg{display:block;margin:0 auto;width:auto;height:auto;max-width:none}
+.flow svg{display:block;margin:0 auto;width:auto;height:auto;max-width:100%;
+min-width:calc(var(--width)*.6)}
 .step h3 code{font-weight:400;color:var(--faint);font-size:.85em;margin-left:.4em}
 .step ul{list-style:none;padding:0}
 .step li{padding-left:1.6em;position:relative;overflow-wrap:anywhere}
@@ -43,8 +44,8 @@ border-radius:2px}
 del{background:#f9d7d3;color:#7a1710;border-radius:2px}
 .added{background:#e3f4ec;color:#00694a}.removed{background:#fbe9e7;color:#b3261e}
 .changed{background:#fff4d6;color:#9a6700}.moved{background:#e5f1f9;color:#0067a5}
-@media(max-width:800px){.flows{grid-template-columns:1fr}}
-@media print{.flows{grid-template-columns:1fr 1fr}.flow svg{max-width:100%}}
+@media(max-width:800px){.flows{grid-template-columns:1fr}.flow{padding:10px 6px}}
+@media print{.flows{grid-template-columns:1fr 1fr}.flow svg{min-width:0}}
 """
 _SIGNS: Final[Mapping[Tone, tuple[str, str]]] = {
     "added": ("+", "added"),
@@ -101,10 +102,16 @@ def _flows(found: Comparison) -> str:
         f"<li><b class={tone}>{sign}</b>{words}</li>" for tone, (sign, words) in _SIGNS.items()
     )
     figures = "".join(
-        f"<figure class=flow><figcaption>{escape(label)}</figcaption>{svg}</figure>"
+        f'<figure class=flow style="--width:{_width(svg)}px">'
+        f"<figcaption>{escape(label)}</figcaption>{svg}</figure>"
         for label, svg in pictures.items()
     )
     return f"<ul class=legend>{legend}</ul><div class=flows>{figures}</div>"
+
+
+def _width(svg: str) -> str:
+    """The width of a picture in points: it may shrink, but stays readable and scrolls instead."""
+    return svg.split(' width="', 1)[1].split('"', 1)[0]
 
 
 def _tones(diff: DefinitionDiff) -> dict[str, Tone]:

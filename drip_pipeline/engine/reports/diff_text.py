@@ -73,12 +73,20 @@ def shortened(pieces: Sequence[Piece]) -> list[Piece]:
     for place, piece in enumerate(pieces):
         text = piece.text
         if piece.kind == "same":
-            head = "" if place == 0 else text[:CONTEXT_CHARACTERS]
-            tail = "" if place == last else text[-CONTEXT_CHARACTERS:]
-            if len(text) > len(head) + len(tail) + 3:
-                text = f"{head} … {tail}" if head and tail else f"{head}…{tail}"
+            head = "" if place == 0 else _at_a_word(text[:CONTEXT_CHARACTERS])
+            tail = "" if place == last else _at_a_word(text[-CONTEXT_CHARACTERS:], is_end=True)
+            if len(text) > 2 * CONTEXT_CHARACTERS:
+                text = f"{head} … {tail}"
         found.append(Piece(piece.kind, text))
     return found
+
+
+def _at_a_word(text: str, *, is_end: bool = False) -> str:
+    """A cut text without the half word at its edge."""
+    words = text.split(maxsplit=1) if is_end else text.rsplit(maxsplit=1)
+    if len(words) < 2:
+        return text
+    return words[1] if is_end else words[0]
 
 
 _SIGNS = {"step_added": "+", "step_removed": "-", "step_moved": "\N{UP DOWN ARROW}"}

@@ -111,7 +111,7 @@ def test_a_step_that_comes_in_between_is_told_once(winback):
     winback.file["canvas_data"]["edges"].append(new)
     wait = {"type": "duration", "value": 1, "unit": "hours"}
     winback.file["steps"].append({"node_id": "pause", "node_type": "wait", "wait_config": wait})
-    assert winback.told() == [("step_added", "pause", "new wait, after “Offer”")]
+    assert winback.told() == [("step_added", "pause", "new wait (1 hour), after “Offer”")]
 
 
 def test_a_step_that_changes_its_branch_is_moved(winback):
