@@ -30,6 +30,12 @@ from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.newcomers_job import enroll_newcomers
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.orchestration.version_jobs import (
+    compare_campaign_versions,
+    list_campaign_versions,
+    roll_back_campaign,
+    snapshot_campaign,
+)
 from sensors.alerts import alerts, failed_runs
 from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
@@ -68,6 +74,10 @@ def build_definitions() -> dg.Definitions:
             requeue_failed,
             declare_winner,
             migrate_people,
+            list_campaign_versions,
+            compare_campaign_versions,
+            snapshot_campaign,
+            roll_back_campaign,
             audit_tests,
         ],
         schedules=[hourly_laws, daily_reports],

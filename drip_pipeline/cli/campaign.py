@@ -247,6 +247,8 @@ def _shown(found: CampaignDetail) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from drip_pipeline.engine.versions import HISTORY_COLUMNS
+
     campaign = found.campaign
     version = campaign.published_version
     head = (
@@ -268,7 +270,7 @@ def _shown(found: CampaignDetail) -> Any:
         ("People", found.population, _PEOPLE_COLUMNS),
         ("Left before the end", found.exits, ("campaign_version", "exit_reason", "people")),
         ("Nodes", nodes, None),
-        ("Versions", found.versions, versions.VERSION_COLUMNS),
+        ("Versions", found.versions, HISTORY_COLUMNS),
     )
     tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
     lines = [Text(line) for line in versions.lineage_lines(found.lineage)]

@@ -17,11 +17,6 @@ if TYPE_CHECKING:
     from drip_pipeline.engine.publish import PublishReport
     from drip_pipeline.engine.versions import Comparison, History
 
-VERSION_COLUMNS = (
-    "version", "change_type", "change_description", "created_at", "is_published", "is_current",
-    "people",
-)  # fmt: skip
-
 
 @command()
 @click.argument("campaign")
@@ -207,9 +202,11 @@ def _versions_text(found: History) -> Any:
     from rich.console import Group
     from rich.text import Text
 
+    from drip_pipeline.engine.versions import HISTORY_COLUMNS
+
     head = f"{found.campaign.name} · {found.campaign.campaign_id}"
     lines = [head, *lineage_lines(found.lineage)]
     if not found.versions:
         return "\n".join([*lines, "no versions yet"])
     texts = [Text(line, no_wrap=True, overflow="ignore") for line in lines]
-    return Group(*texts, table(found.versions, VERSION_COLUMNS))
+    return Group(*texts, table(found.versions, HISTORY_COLUMNS))

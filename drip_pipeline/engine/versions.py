@@ -28,6 +28,11 @@ from drip_pipeline.settings import Settings
 TOLERATED: Final = frozenset({"variable_unknown"})
 """A custom field that nobody has any more was known when the version was published; it renders
 empty, which must not stand in the way of going back."""
+HISTORY_COLUMNS: Final = (
+    "version", "change_type", "change_description", "created_at", "is_published", "is_current",
+    "people",
+)  # fmt: skip
+"""What a table of versions shows, in this order."""
 _HOW_TO_LOOK: Final = "`drip campaign versions {name!r}` shows them."
 
 

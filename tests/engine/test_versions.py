@@ -29,7 +29,7 @@ from drip_pipeline.settings import CHECKOUT, Settings
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
 SETTINGS = Settings.from_env({})
-ROUNDS = int(os.environ.get("DRIP_TEST_PUBLISH_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("PUBLISH_ROUNDS", "12"))
 
 
 def example(name: str) -> Any:

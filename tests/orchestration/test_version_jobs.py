@@ -1,0 +1,85 @@
+"""The history of a campaign from the launchpad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.engine.versions import history
+from drip_pipeline.orchestration.run_config import clock
+from drip_pipeline.orchestration.version_jobs import (
+    CompareConfig,
+    HistoryConfig,
+    RollbackConfig,
+    SnapshotConfig,
+)
+from tests.engine.factories import NOW, a_workspace
+from tests.engine.test_versions import example, kinds, published, with_subject
+
+NAME = "Win-back"
+
+
+@pytest.fixture
+def two_versions(engine_database: Database) -> Database:
+    """A campaign whose second version has another subject."""
+    with engine_database.transaction() as connection:
+        a_workspace(connection)
+    published(engine_database, example("winback"))
+    published(engine_database, with_subject(example("winback"), "We have | missed *you*"))
+    return engine_database
+
+
+def run(
+    instance: dg.DagsterInstance, job: str, op: str, config: dg.Config, *, at: bool = False
+) -> dg.ExecuteInProcessResult:
+    run_config = dg.RunConfig(ops={op: config}, resources={"clock": clock(NOW)} if at else {})
+    found = build_definitions().resolve_job_def(job)
+    return found.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
+
+
+def metadata(result: dg.ExecuteInProcessResult, op: str) -> dict[str, Any]:
+    assert result.success
+    (made,) = [e for e in result.events_for_node(op) if e.event_type_value == "STEP_OUTPUT"]
+    data: Any = made.event_specific_data
+    return {name: value.value for name, value in data.metadata.items()}
+
+
+def test_versions_are_compared_in_words_and_pictures(two_versions, instance):
+    done = run(
+        instance, "compare_campaign_versions", "compare_two_versions",
+        CompareConfig(campaign=NAME, before=1, after=2),
+    )  # fmt: skip
+    told = metadata(done, "compare_two_versions")
+    assert told["summary"] == "1 text changed"
+    assert "- subject changed" in told["changes"]
+    assert "have \\| missed \\*you\\*" in told["changes"]
+    assert told["version 1"].startswith("![version 1](data:image/svg+xml;base64,")
+    assert len(told["version 1"]) < 30_000
+
+
+def test_going_back_keeping_and_listing(two_versions, instance):
+    back = RollbackConfig(campaign=NAME, version=1)
+    done = metadata(run(instance, "roll_back_campaign", "roll_back", back, at=True), "roll_back")
+    assert (done["status"], done["version"]) == ("published", 3)
+    kept = SnapshotConfig(campaign=NAME, description="so far")
+    made = run(instance, "snapshot_campaign", "keep_snapshot", kept, at=True)
+    assert metadata(made, "keep_snapshot")["version"] == 4
+    assert [kind for _, kind in kinds(two_versions, NAME)] == [
+        "published", "published", "rollback", "draft",
+    ]  # fmt: skip
+    shown = run(instance, "list_campaign_versions", "show_versions", HistoryConfig(campaign=NAME))
+    assert "so far" in metadata(shown, "show_versions")["versions"]
+
+
+def test_a_version_that_is_not_there_fails_with_a_sentence(two_versions, instance):
+    done = run(
+        instance, "roll_back_campaign", "roll_back", RollbackConfig(campaign=NAME, version=9),
+        at=True,
+    )  # fmt: skip
+    (failed,) = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert "no version '9 of campaign Win-back'" in str(failed.event_specific_data)
+    assert history(two_versions, NAME).campaign.published_version == 2
