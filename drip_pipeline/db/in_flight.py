@@ -32,16 +32,6 @@ def node_ids(connection: Connection, campaign_id: UUID) -> set[str]:
     }
 
 
-def events_waited_for(
-    connection: Connection, campaign_id: UUID, versions: Sequence[int]
-) -> set[str]:
-    """Event types that these versions wait for."""
-    found = queries.tuples(
-        connection, "events_waited_for", campaign_id=campaign_id, versions=list(versions)
-    )
-    return {row[0] for row in found}
-
-
 def lock(connection: Connection, campaign_id: UUID, versions: Sequence[int]) -> int:
     """Lock everybody inside these versions until the transaction ends; how many they are."""
     return int(

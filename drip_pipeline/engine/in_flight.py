@@ -2,9 +2,9 @@
 move to the new one (migrate) or leave (exit). Previewing reads only; applying is set-based, in the
 transaction of the caller, who holds the campaign's row lock.
 
-Order of locks: the campaign; the lanes of arriving events (where the new version waits for others
-than earlier ones, so that none arrives between the look back and the commit); people, in the order
-of their ids; and of messages only those that nobody holds.
+Order of locks: the lanes of arriving events (where the new version waits for any, so that none
+arrives between the look back and the commit); the campaign, which settling holds before it touches
+its people; people, in the order of their ids; and of messages only those that nobody holds.
 """
 
 from __future__ import annotations
@@ -126,6 +126,13 @@ class _Plan:
     moves: Sequence[Move]
 
 
+def hold_arrivals(connection: Connection, wanted: InFlight, graph: CampaignGraph) -> None:
+    """Let no event arrive until the transaction ends, if people may come to wait for one; before
+    the campaign is locked."""
+    if wanted.policy == "migrate" and graph.waits_for():
+        events_db.lock(connection, ALL_LANES)
+
+
 def preview(
     connection: Connection,
     campaign_id: UUID,
@@ -162,8 +169,6 @@ def apply(
             to_version=to_version, from_versions=from_versions, now=now,
         )  # fmt: skip
     versions = _versions(connection, campaign_id, to_version, from_versions)
-    if wanted.policy == "migrate" and _waits_for_more(connection, campaign_id, versions, graph):
-        events_db.lock(connection, ALL_LANES)
     in_flight_db.lock(connection, campaign_id, versions)
     plan = _planned(connection, campaign_id, wanted, graph, to_version, versions, now)
     if plan.report.stranded:
@@ -194,15 +199,6 @@ def _versions(
 ) -> list[int]:
     found = in_flight_db.versions_with_people(connection, campaign_id, but_version=to_version)
     return found if asked is None else [version for version in found if version in asked]
-
-
-def _waits_for_more(
-    connection: Connection, campaign_id: UUID, versions: Sequence[int], graph: CampaignGraph
-) -> bool:
-    """Whether people may come to wait for events that arriving ones do not look for yet."""
-    return bool(
-        graph.waits_for() - in_flight_db.events_waited_for(connection, campaign_id, versions)
-    )
 
 
 def _planned(

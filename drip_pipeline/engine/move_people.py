@@ -45,11 +45,9 @@ def move_people(
     an archived or unpublished campaign and for a wrong map; PeopleStranded with everybody who has
     nowhere to go (a dry run reports them instead).
     """
+    wanted = InFlight("migrate", dict(node_map or {}))
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
-        if not dry_run:
-            campaigns_db.lock(connection, campaign.campaign_id)
-            campaign = find_campaign(connection, campaign.campaign_id)
         if campaign.published_version is None or campaign.status == "archived":
             why = "is archived" if campaign.status == "archived" else "was never published"
             raise NotAllowed(f"campaign {campaign.name!r} {why}: nobody is inside it")
@@ -59,11 +57,14 @@ def move_people(
         for version in from_versions or ():
             graphs.version(connection, campaign.campaign_id, version)
         graph = graphs.version(connection, campaign.campaign_id, target).graph
+        if not dry_run:
+            flight.hold_arrivals(connection, wanted, graph)
+            campaigns_db.lock(connection, campaign.campaign_id)
         act = flight.preview if dry_run else flight.apply
         report = act(
             connection,
             campaign.campaign_id,
-            InFlight("migrate", dict(node_map or {})),
+            wanted,
             graph,
             to_version=target,
             from_versions=from_versions,

@@ -164,6 +164,8 @@ def publish_valid(
     `kept_steps` (by node id) keep their numbers and delays as applications know them. With
     `is_preview` the caller rolls back, and people inside earlier versions are only counted.
     """
+    if not is_preview:
+        flight.hold_arrivals(connection, in_flight, compile_graph(definition, {}))
     campaign = _campaign(connection, workspace_id, definition, campaign_id, now)
     wanted = definition_hash(definition)
     current = publish_db.published_hash(connection, campaign)

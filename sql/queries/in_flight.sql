@@ -14,13 +14,6 @@ FROM campaign_versions v
 CROSS JOIN LATERAL jsonb_array_elements(v.compiled_graph -> 'nodes') AS n (node)
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.compiled_graph IS NOT NULL;
 
--- name: events_waited_for
--- Event types that these versions wait for.
-SELECT DISTINCT t.event_type
-FROM campaign_versions v
-CROSS JOIN unnest(v.waits_for) AS t (event_type)
-WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = ANY(CAST(%(versions)s AS integer []));
-
 -- name: lock_people_in_flight
 -- Locks everybody inside these versions, in the order of ids as everybody who locks several: a batch that is at work on
 -- one is waited for, and statements after this one see what it did.
@@ -101,11 +94,13 @@ standing AS MATERIALIZED (
         p.*,
         CASE
             WHEN p.situation NOT IN ('message_pending', 'message_failed') THEN p.situation
-            WHEN h.status = p.delivery_status AND h.attempts = p.delivery_attempts THEN p.situation
+            -- No join: the planner takes `held` for one row and would look through all of them for each person.
+            WHEN (p.delivery_id, p.delivery_status, p.delivery_attempts) IN (
+                SELECT h.id, h.status, h.attempts FROM held h
+            ) THEN p.situation
             ELSE 'message_out'
         END AS stands
     FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
-    LEFT JOIN held h ON h.id = p.delivery_id
 ),
 
 moving AS MATERIALIZED (
@@ -155,7 +150,9 @@ moved AS (
         retry_count = CASE WHEN m.step = 'enter' AND s.workflow_status <> 'failed' THEN 0 ELSE s.retry_count END
     FROM moving m
     WHERE s.id = m.state_id
-    RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id
+    RETURNING
+        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.current_step_id, s.current_node_id, m.from_version,
+        m.from_node, m.step, m.until, m.message
 ),
 
 renewed AS (
@@ -196,17 +193,16 @@ logged AS (
         workspace_id, campaign_version
     )
     SELECT
-        v.campaign_id, v.id, v.contact_id, 'enrollment_migrated', 'system', m.to_step_id, m.to_node,
+        v.campaign_id, v.id, v.contact_id, 'enrollment_migrated', 'system', v.current_step_id, v.current_node_id,
         jsonb_strip_nulls(
             jsonb_build_object(
-                'from_version', m.from_version, 'from_node', m.from_node, 'step', m.step, 'until', m.until,
-                'message', nullif(m.message, 'none')
+                'from_version', v.from_version, 'from_node', v.from_node, 'step', v.step, 'until', v.until,
+                'message', nullif(v.message, 'none')
             )
         ),
         -- After what the log says of the withdrawn message.
         CAST(%(now)s AS timestamptz) + interval '1 microsecond', v.workspace_id, CAST(%(to_version)s AS integer)
     FROM moved v
-    JOIN moving m ON m.state_id = v.id
 )
 
 SELECT
@@ -237,7 +233,9 @@ leaving AS MATERIALIZED (
     SELECT
         p.*,
         CASE
-            WHEN p.situation <> 'message_pending' OR h.attempts = p.delivery_attempts THEN p.situation
+            WHEN p.situation <> 'message_pending'
+                OR (p.delivery_id, p.delivery_attempts) IN (SELECT h.id, h.attempts FROM held h)
+                THEN p.situation
             ELSE 'message_out'
         END AS stands,
         CASE p.enrollment_status
@@ -245,7 +243,6 @@ leaving AS MATERIALIZED (
             ELSE CAST(%(reason)s AS text)
         END AS exit_reason
     FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
-    LEFT JOIN held h ON h.id = p.delivery_id
 ),
 
 ended AS (
