@@ -88,6 +88,8 @@ def simulation(options: Options) -> list[Figure]:
 
 SECTIONS: Final = {
     "engine": "benchmarks.engine_against_sql:section",
+    "peers": "benchmarks.peers.section:section",
+    "claims": "benchmarks.claims:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
     "simulation": "benchmarks.sections:simulation",

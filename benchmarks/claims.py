@@ -1,0 +1,209 @@
+"""How long a claim of 10,000 due states takes on tables of different sizes: fresh, after churn, and
+with an old snapshot held open while people are moved.
+
+One in a hundred is due at a time, over twenty campaigns. Everything is set up set-based, without
+enrolments moving through a drip: what counts here is the claim's own way to its rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from statistics import median
+from time import perf_counter
+from typing import Any, Final
+
+from benchmarks.five_nodes import DEFINITION, NOW
+from benchmarks.report import Figure
+from benchmarks.sections import Options
+from benchmarks.server import fresh_database
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.states import claim
+from drip_pipeline.engine.publish import publish
+from drip_pipeline.settings import Settings
+
+BATCH: Final = 10_000
+CAMPAIGNS: Final = 20
+CLAIMS: Final = 5
+SIZES: Final = (100_000, 1_000_000, 10_000_000)
+STEPS_BESIDE_A_SNAPSHOT: Final = 300_000
+
+
+@dataclass(frozen=True, slots=True)
+class Times:
+    """Milliseconds of a claim on a table of that many states, medians; `per_row` of the first in
+    microseconds, since small tables have fewer than 10,000 due."""
+
+    states: int
+    claimed: int
+    fresh: list[float]
+    churned: list[float]
+
+    @property
+    def microseconds_a_row(self) -> float:
+        """Of a claim after churn."""
+        return 1_000 * median(self.churned) / self.claimed
+
+
+def section(options: Options) -> list[Figure]:
+    """claim_growth, claim_growth_fresh, claim_with_old_snapshot."""
+    measured: list[Times] = []
+    sizes = [size for size in SIZES if size <= options.states] or [options.states]
+    beside: tuple[list[float], list[float]] | None = None
+    for size in sizes:
+        with fresh_database(options.server_url) as database:
+            options.say(f"claims: {size:,} states")
+            _fill(database, size)
+            fresh = _timed_claims(database, NOW)
+            _churn(database)
+            churned = _timed_claims(database, NOW)
+            measured.append(Times(size, min(BATCH, size // 100), fresh, churned))
+            if size == min(1_000_000, sizes[-1]):
+                steps = min(STEPS_BESIDE_A_SNAPSHOT, size // 3)
+                beside = _beside_a_snapshot(database, options, steps)
+    figures = [_growth(measured[n], measured[n - 1]) for n in range(1, len(measured))]
+    if beside is not None:
+        without, with_one = beside
+        told = f"10,000 states: {median(with_one):.0f} ms, {median(without):.0f} ms before"
+        figures.append(_ratio("claim_with_old_snapshot", with_one, without, told))
+    return figures
+
+
+def _growth(large: Times, small: Times) -> Figure:
+    factor = small.claimed / large.claimed
+    name = "claim_growth" if large.states >= 10_000_000 else f"claim_growth_{large.states}"
+    told = (
+        f"{large.states:,} states against {small.states:,}, a row claimed after churn:"
+        f" {large.microseconds_a_row:.1f} and {small.microseconds_a_row:.1f} µs;"
+        f" fresh {median(large.fresh):.0f} ms for {large.claimed:,}"
+    )
+    return _ratio(name, [ms * factor for ms in large.churned], small.churned, told)
+
+
+def _ratio(name: str, ours: list[float], theirs: list[float], told: str) -> Figure:
+    ratios = [mine / median(theirs) for mine in ours]
+    return Figure(name, median(ratios), min(ratios), max(ratios), told)
+
+
+def _fill(database: Database, states: int) -> None:
+    """Twenty campaigns with equally many people, a hundredth of them due, the others some time
+    later."""
+    campaigns = []
+    for number in range(CAMPAIGNS):
+        report = publish(
+            database,
+            {**DEFINITION, "name": f"Claims {number}"},
+            now=NOW,
+            channels=frozenset({"email"}),
+            settings=Settings(),
+        )
+        campaigns.append(report.campaign_id)
+    named = {"campaigns": campaigns, "states": states, "now": NOW, "many": CAMPAIGNS}
+    with database.transaction() as connection:
+        # Triggers and foreign keys would only take time: the rows are made to fit.
+        connection.execute("SET LOCAL session_replication_role = replica")
+        connection.execute("SET LOCAL synchronous_commit = off")
+        connection.execute(
+            "CREATE TEMPORARY TABLE people ON COMMIT DROP AS SELECT gen_random_uuid() AS id, i,"
+            " (CAST(%(campaigns)s AS uuid []))[1 + i %% %(many)s] AS campaign_id,"
+            " (SELECT w.id FROM workspaces w LIMIT 1) AS workspace_id"
+            " FROM generate_series(1, %(states)s) i",
+            named,
+        )
+        connection.execute(
+            "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email,"
+            " workspace_id, status, started_at) SELECT p.id, p.campaign_id, p.id, 'a@example.com',"
+            " p.workspace_id, 'active', %(now)s FROM people p",
+            named,
+        )
+        connection.execute(
+            "INSERT INTO campaign_workflow_states (id, enrollment_id, campaign_id, contact_id,"
+            " workspace_id, campaign_version, current_node_id, workflow_status, started_at,"
+            " next_execution_at) SELECT p.id, p.id, p.campaign_id, p.id, p.workspace_id, 1,"
+            " 'pause', 'waiting', %(now)s, %(now)s"
+            " + (random() * interval '99 hours') - interval '1 hour'"
+            " FROM people p",
+            named,
+        )
+    with database.autocommit() as connection:
+        connection.execute("VACUUM ANALYZE campaign_workflow_states")
+        connection.execute("VACUUM ANALYZE campaign_enrollments")
+        connection.execute("CHECKPOINT")
+
+
+def _timed_claims(database: Database, now: datetime) -> list[float]:
+    """Milliseconds of claims that are rolled back, the first (cold) one left out."""
+    times = []
+    for _ in range(CLAIMS + 1):
+        began = perf_counter()
+        with _rolled_back(database) as connection:
+            claim(connection, batch_size=BATCH, now=now)
+            times.append(1_000 * (perf_counter() - began))
+    return times[1:]
+
+
+@contextmanager
+def _rolled_back(database: Database) -> Iterator[Any]:
+    with database.transaction() as connection:
+        yield connection
+        connection.rollback()
+
+
+def _move(database: Database, steps: int, now: datetime) -> datetime:
+    """Move due people on by a day, so many, in batches; the moment at which as many are due as
+    before."""
+    moved = 0
+    at = now
+    while moved < steps:
+        with database.transaction() as connection:
+            ids = [row[0] for row in claim(connection, batch_size=BATCH, now=at)]
+            connection.execute(
+                "UPDATE campaign_workflow_states SET next_execution_at = %s, steps_taken ="
+                " steps_taken + 1 WHERE id = ANY(%s)",
+                [NOW + timedelta(days=10), ids],
+            )
+        moved += len(ids)
+        if len(ids) < BATCH // 2:
+            at += timedelta(minutes=30)
+    return at
+
+
+def _churn(database: Database) -> None:
+    """Every due state is moved and put back five times, as after hours of work."""
+    for _ in range(5):
+        with database.transaction() as connection:
+            connection.execute(
+                "UPDATE campaign_workflow_states SET steps_taken = steps_taken + 1,"
+                " next_execution_at = next_execution_at - interval '1 second'"
+                " WHERE workflow_status IN ('running', 'waiting') AND next_execution_at <= %s",
+                [NOW],
+            )
+
+
+def _beside_a_snapshot(
+    database: Database, options: Options, steps: int
+) -> tuple[list[float], list[float]]:
+    """Claims before, and after so many steps during which one transaction kept its snapshot."""
+    options.say(f"claims: {steps:,} steps with an old snapshot open")
+    at = _move(database, steps, NOW)
+    with database.autocommit() as connection:
+        connection.execute("VACUUM campaign_workflow_states")
+    later = _enough_due(database, at)
+    without = _timed_claims(database, later)
+    with database.transaction(is_read_only=True) as old:
+        old.execute("SELECT count(*) FROM drip_campaigns")
+        at = _move(database, steps, later)
+        later = _enough_due(database, at)
+        with_one = _timed_claims(database, later)
+    return without, with_one
+
+
+def _enough_due(database: Database, at: datetime) -> datetime:
+    """A moment from `at` on at which a whole batch is due."""
+    while True:
+        with _rolled_back(database) as connection:
+            if len(claim(connection, batch_size=BATCH, now=at)) >= BATCH * 9 // 10:
+                return at
+        at += timedelta(minutes=15)
