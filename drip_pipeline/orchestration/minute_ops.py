@@ -125,6 +125,7 @@ def deliver_op(channel: str) -> dg.OpDefinition:
         tags={"drip/channel": channel},
     )
     def deliver(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
+        began = monotonic()
         with failures_named(context, engine, clock, f"delivering {channel}"):
             done = deliver_channel(
                 engine.engine,
@@ -133,7 +134,7 @@ def deliver_op(channel: str) -> dg.OpDefinition:
                 ends_at=monotonic() + clock.seconds_for_delivery(),
                 context=run_context(context),
             )
-        report_delivered(context, {channel: done})
+        report_delivered(context, {channel: done}, seconds=monotonic() - began)
 
     return deliver
 
@@ -147,7 +148,7 @@ def deliver_backlog(
     """
     due = channels_due(engine.engine, clock.moment())
     seconds = clock.seconds_for_backlog() / max(1, len(due))
-    done = {}
+    began, done = monotonic(), {}
     with failures_named(context, engine, clock, "delivering the backlog"):
         for channel in due:
             done[channel] = deliver_channel(
@@ -157,7 +158,7 @@ def deliver_backlog(
                 ends_at=monotonic() + seconds,
                 context=run_context(context),
             )
-    report_delivered(context, done)
+    report_delivered(context, done, seconds=monotonic() - began)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})

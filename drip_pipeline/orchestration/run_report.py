@@ -42,13 +42,16 @@ def share_metadata(done: ShareReport) -> dict[str, Any]:
     }
 
 
-def report_delivered(context: dg.OpExecutionContext, by_channel: Mapping[str, Delivered]) -> None:
-    """The figures of a round of deliveries, on its step and on the asset. A provider that fails
+def report_delivered(
+    context: dg.OpExecutionContext, by_channel: Mapping[str, Delivered], *, seconds: float
+) -> None:
+    """The figures of `seconds` of deliveries, on their step and on the asset. A provider that fails
     makes the step fail: its messages stay due, those of others went out.
     """
     done = sum(by_channel.values(), Delivered())
     figures: dict[str, Any] = {
         "messages": done.total(),
+        "sent_per_second": round(done.sent / seconds, 1) if seconds else 0.0,
         "outcome": table(
             {"channel": channel, "outcome": outcome, "messages": count}
             for channel, part in by_channel.items()

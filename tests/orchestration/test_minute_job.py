@@ -102,6 +102,7 @@ def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_data
     (messages,) = instance.fetch_materializations(MESSAGE_OUTCOMES, limit=10).records
     assert messages.asset_materialization is not None
     assert messages.asset_materialization.metadata["messages"].value == 40
+    assert messages.asset_materialization.metadata["sent_per_second"].value > 0
 
 
 def test_runs_and_events_are_kept_in_postgresql(engine_database, instance, dagster_database):
