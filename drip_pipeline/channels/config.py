@@ -74,12 +74,14 @@ class ChannelConfig(BaseModel):
 class EmailChannelConfig(ChannelConfig):
     """A relay. `smtp_url_env` names the variable with its smtp:// or smtps:// URL; without one it
     is DRIP_SMTP_URL. `from` is the sender, `reply_to` where answers go, `bounce_domain` where
-    bounces go (default: the sender's domain)."""
+    bounces go (default: the sender's domain). `relay` says whose it is, for the headers by which
+    its events name our messages (default: by the host's name)."""
 
     smtp_url_env: SecretName | None = None
     mail_from: Annotated[Text | None, Field(alias="from")] = None
     reply_to: Text | None = None
     bounce_domain: Text | None = None
+    relay: Literal["ses", "sendgrid", "postmark", "mailgun", "other"] | None = None
     connections: Annotated[int, Field(ge=1, le=100)] = 4
 
 

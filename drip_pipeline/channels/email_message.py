@@ -26,6 +26,7 @@ from drip_pipeline.channels.email_headers import (
     wire_address,
 )
 from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.channels.trace_headers import Relay, trace_headers
 from drip_pipeline.errors import DeliveryError
 
 BOUNCE_PREFIX: Final = "bounces+"
@@ -70,9 +71,12 @@ class WrittenEmail:
 class EmailWriter:
     """Writes the messages of one sender. Immutable, so threads may share it."""
 
-    def __init__(self, sender: str, *, bounce_domain: str | None = None) -> None:
+    def __init__(
+        self, sender: str, *, bounce_domain: str | None = None, relay: Relay = "other"
+    ) -> None:
         """`sender` is `Name <address>` or an address; bounces go to `bounces+<delivery id>@` the
-        bounce domain, by default the sender's. Raises DeliveryError when the sender is no address.
+        bounce domain, by default the sender's. `relay` says whose headers carry our id. Raises
+        DeliveryError when the sender is no address.
         """
         name, address = split_mailbox(sender)
         wire = wire_address(address)
@@ -80,6 +84,7 @@ class EmailWriter:
             raise DeliveryError("the sender is no e-mail address", hint="Set DRIP_MAIL_FROM.")
         self._from = address_header("From", name, wire)
         self.domain = wire.rpartition("@")[2]
+        self._relay = relay
         self._bounce_domain = bounce_domain or self.domain
         if wire_address(f"x@{self._bounce_domain}") is None:
             raise DeliveryError(f"{self._bounce_domain!r} is no domain for bounces")
@@ -100,6 +105,7 @@ class EmailWriter:
                 _subject(message.subject),
                 date_header(message.created_at),
                 f"Message-ID: <{message.delivery_id}@{self.domain}>\r\n".encode("ascii"),
+                trace_headers(self._relay, message.delivery_id),
                 unsubscribe_headers(message.unsubscribe_url) if message.unsubscribe_url else b"",
                 _additional(message.headers) if message.headers else b"",
                 b"MIME-Version: 1.0\r\n",

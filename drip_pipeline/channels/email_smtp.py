@@ -27,6 +27,7 @@ from drip_pipeline.channels.redaction import redacted
 from drip_pipeline.channels.smtp_replies import Phase, Verdict
 from drip_pipeline.channels.smtp_server import SmtpServer
 from drip_pipeline.channels.smtp_session import SessionFailed, SmtpSession
+from drip_pipeline.channels.trace_headers import Relay, relay_of_host
 from drip_pipeline.errors import DeliveryError
 
 _CAPABILITIES: Final = Capabilities(
@@ -44,11 +45,13 @@ class SmtpChannel:
         sender: str,
         *,
         bounce_domain: str | None = None,
+        relay: Relay | None = None,
         connections: int = 4,
         timeout_seconds: float = 30.0,
         end_seconds: float = 120.0,
     ) -> None:
-        """`sender` is used for messages that name none. `timeout_seconds` bounds connecting and
+        """`sender` is used for messages that name none. `relay` says whose it is where the host's
+        name does not. `timeout_seconds` bounds connecting and
         every reply but the last of a message, for which `end_seconds` counts: giving up there
         leaves the message in doubt. Raises DeliveryError when the sender is no address.
         """
@@ -57,8 +60,9 @@ class SmtpChannel:
         self._connections = connections
         self._timeout_seconds = timeout_seconds
         self._end_seconds = end_seconds
+        headers_of = relay or relay_of_host(server.host)
         self._writer = lru_cache(maxsize=64)(
-            lambda mailbox: EmailWriter(mailbox, bounce_domain=bounce_domain)
+            lambda mailbox: EmailWriter(mailbox, bounce_domain=bounce_domain, relay=headers_of)
         )
         self._ehlo_name = self._writer(sender).domain
         self._idle: deque[SmtpSession] = deque()

@@ -12,7 +12,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.render import MessageSettings
 from drip_pipeline.engine.sending import sending_channels
 from drip_pipeline.engine.tick import Engine
-from drip_pipeline.settings import Settings
+from drip_pipeline.settings import LOCAL_URL, Settings
 
 AVAILABLE_CHANNELS: Final = frozenset(MESSAGE_CATEGORIES)
 """Channels that steps may use; whether one is set up for a workspace, publishing checks step by
@@ -27,10 +27,24 @@ def engine_from(
     return Engine(
         database=database,
         channels=_channels(settings),
-        messages=MessageSettings(settings.mail_from, settings.public_url, settings.signing_key()),
+        messages=message_settings(settings),
         batch_size=settings.batch_size,
         shard=shard,
         shards=shards,
+    )
+
+
+def message_settings(settings: Settings) -> MessageSettings:
+    """What every message needs. Links that are counted need an address that people reach and a key
+    that stays; without both, nothing is counted.
+    """
+    is_reached = settings.secret_key is not None and settings.public_url != LOCAL_URL
+    return MessageSettings(
+        settings.mail_from,
+        settings.public_url,
+        settings.signing_key(),
+        tracks_opens=is_reached and "opens" in settings.tracking,
+        tracks_clicks=is_reached and "clicks" in settings.tracking,
     )
 
 

@@ -109,6 +109,7 @@ def _email(config: ChannelConfig, settings: Settings) -> Built:
         parse_smtp_url(url.reveal()),
         sender,
         bounce_domain=config.bounce_domain,
+        relay=config.relay,
         connections=config.connections,
     )
     return Built(

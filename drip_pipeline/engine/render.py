@@ -16,6 +16,7 @@ from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.domain.templates import CompiledTemplate, parse
 from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
+from drip_pipeline.domain.tracked_links import with_clicks, with_picture
 from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.errors import TemplateError
 from drip_pipeline.settings import Secret
@@ -23,12 +24,14 @@ from drip_pipeline.settings import Secret
 
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
-    """What every message needs besides its texts: the sender, where links point to, and the key
-    that signs them."""
+    """What every message needs besides its texts: the sender, where links point to, the key that
+    signs them, and what HTML is watched for."""
 
     mail_from: str
     public_url: str
     secret_key: Secret
+    tracks_opens: bool = False
+    tracks_clicks: bool = False
 
 
 def render(
@@ -59,7 +62,7 @@ def render(
             subject=" ".join(rendered["subject"].split()),
             preheader=rendered.get("preheader"),
             text=rendered["body"],
-            html=rendered.get("body_html"),
+            html=_tracked(rendered.get("body_html"), settings, delivery_id, link),
             unsubscribe_url=link,
         )
     return OutgoingMessage(
@@ -211,6 +214,27 @@ _CONTACT_COLUMNS = (
 )
 
 
+def _tracked(
+    html: str | None, settings: MessageSettings, delivery_id: UUID, unsubscribe_url: str
+) -> str | None:
+    if not html:
+        return html
+    if settings.tracks_clicks:
+        # Who wants no more is not led by way of a count.
+        html = with_clicks(
+            html,
+            lambda url: _signed_url(settings, "c", Purpose.CLICK, SignedLink(delivery_id, url)),
+            keep=(unsubscribe_url,),
+        )
+    if settings.tracks_opens:
+        picture = _signed_url(settings, "o", Purpose.OPEN, SignedLink(delivery_id))
+        html = with_picture(html, picture)
+    return html
+
+
 def _unsubscribe_url(settings: MessageSettings, delivery_id: UUID) -> str:
-    token = sign(settings.secret_key.reveal(), Purpose.UNSUBSCRIBE, SignedLink(delivery_id))
-    return f"{settings.public_url}/u/{token}"
+    return _signed_url(settings, "u", Purpose.UNSUBSCRIBE, SignedLink(delivery_id))
+
+
+def _signed_url(settings: MessageSettings, path: str, purpose: Purpose, link: SignedLink) -> str:
+    return f"{settings.public_url}/{path}/{sign(settings.secret_key.reveal(), purpose, link)}"

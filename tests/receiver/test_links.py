@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
 
+from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
+from drip_pipeline.domain.nodes import EmailConfig
 from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
+from drip_pipeline.engine.compose import message_settings
 from drip_pipeline.engine.drain_inbox import drain_inbox
-from tests.engine.factories import Sent
+from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.settings import Secret, Settings
+from tests.engine.factories import NOW, Sent, a_published_campaign, contacts, enrolled
+from tests.engine.graphs import end, graph, node, trigger
 from tests.engine.incoming import LATER, mailed, rows, value
 from tests.receiver.running import KEY, Receiver, a_receiver
 
@@ -126,6 +133,50 @@ def test_a_token_that_was_changed_or_made_for_something_else_leads_nowhere(
         assert "This link does not work" in answer.text
     assert receiver.get("/o/nonsense").status == 404
     assert inbox(database) == 0
+
+
+def test_links_that_the_engine_put_into_a_mail_are_followed_and_counted(database, receiver):
+    """All the way: a mail is sent, somebody opens it and follows a link, and it is counted."""
+    html = '<p><a href="https://shop.example.com/?a=1&amp;b=2">Sale</a></p>{{ unsubscribe_url }}'
+    config = EmailConfig(subject="Hi", body="Hi {{ unsubscribe_url }}", body_html=html)
+    mail = node("mail", "email", config, default="end")
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, graph(trigger("mail"), mail, end()))
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
+    settings = Settings(
+        secret_key=receiver.services.settings.secret_key, public_url="https://mail.example.com"
+    )
+    engine = Engine(database, {"email": RecorderChannel("email")}, message_settings(settings))
+    tick(engine, now=NOW, until_idle=True)
+    sent_html = value(database, "SELECT body_html FROM recorded_messages")
+    click, unsubscribe, opened = re.findall(r"https://mail\.example\.com(/[cuo]/[\w-]+)", sent_html)
+    assert "shop.example.com" not in sent_html
+    assert receiver.get(click, user_agent=PERSON).headers["location"] == (
+        "https://shop.example.com/?a=1&b=2"
+    )
+    assert receiver.get(opened, user_agent=PERSON).status == 200
+    assert receiver.get(unsubscribe).status == 200
+    drained(database)
+    assert outcome(database) == (1, False, 1, False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "tracks"),
+    [
+        ({}, (False, False)),
+        ({"secret_key": Secret("x")}, (False, False)),
+        ({"public_url": "https://m.example.com"}, (False, False)),
+        ({"secret_key": Secret("x"), "public_url": "https://m.example.com"}, (True, True)),
+        (
+            {"secret_key": Secret("x"), "public_url": "https://m.example.com",
+             "tracking": ("clicks",)},
+            (False, True),
+        ),
+    ],
+)  # fmt: skip
+def test_mails_are_watched_only_where_links_work_and_last(tmp_path, settings, tracks):
+    found = message_settings(Settings(home=tmp_path, **settings))
+    assert (found.tracks_opens, found.tracks_clicks) == tracks
 
 
 # --- unsubscribing --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -121,7 +122,7 @@ def test_without_our_id_the_providers_own_is_used():
     notice = samples.ses(samples.SES_PARTS["delivery"], mail)
     line = only(ses.read(orjson.dumps(notice), RECEIVED))
     assert ("message_id" in line, line["provider_message_id"]) == (False, "0107-1")
-    event = samples.sendgrid("open", **{"smtp-id": "<x@sendgrid.net>", "drip_message_id": None})
+    event = samples.sendgrid("open") | {"smtp-id": "<x@sendgrid.net>", "drip_message_id": None}
     line = only(sendgrid.read(orjson.dumps([event]), RECEIVED))
     assert line["provider_message_id"] == "14c5d75ce93"
 
@@ -233,13 +234,10 @@ def test_ses_hands_on_mail_that_came_in():
     [b"", b"{", b"null", b"7", b'"x"', b"[7]", b"{}", b'{"Type": "Notification"}', b"\xff"],
 )
 def test_what_is_no_payload_is_said_to_be_none(read, payload):
-    try:
+    with suppress(PayloadInvalid):
         reading = read(payload, RECEIVED)
-    except PayloadInvalid as invalid:
-        assert "x" not in str(invalid) or len(str(invalid)) > 5
-        return
-    assert reading.lines == []
-    assert reading.problems or reading.unheeded
+        assert reading.lines == []
+        assert reading.problems or reading.unheeded
 
 
 def test_parts_of_another_shape_do_not_break_a_reader():
