@@ -90,6 +90,7 @@ SECTIONS: Final = {
     "engine": "benchmarks.engine_against_sql:section",
     "peers": "benchmarks.peers.section:section",
     "claims": "benchmarks.claims:section",
+    "ingestion": "benchmarks.ingestion:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
     "simulation": "benchmarks.sections:simulation",

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -41,6 +42,26 @@ def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Databa
         with Database(with_database(server_url, name), application_name="bench") as database:
             if migrated:
                 migrate(database)
+            yield database
+    finally:
+        _administer(server_url, "DROP DATABASE {} WITH (FORCE)", name)
+
+
+@contextmanager
+def copied_database(server_url: str, original: Database) -> Iterator[Database]:
+    """A copy of a database that nobody is using, dropped at the end. Copied as files, which ends
+    with a checkpoint: what is measured begins with none under way.
+    """
+    name = f"bench_{uuid.uuid4().hex[:12]}"
+    url = with_database(server_url, "postgres")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(name), sql.Identifier(urlsplit(original.url).path.lstrip("/"))
+            )
+        )
+    try:
+        with Database(with_database(server_url, name), application_name="bench") as database:
             yield database
     finally:
         _administer(server_url, "DROP DATABASE {} WITH (FORCE)", name)

@@ -4,7 +4,9 @@ message and no person in common, so that they can be written at the same time.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -55,8 +57,27 @@ def read_slices(
     lines: Iterator[SourceLine], reader: LineReader, slice_size: int
 ) -> Iterator[EventSlice]:
     """All lines in slices of this size."""
-    while chunk := list(islice(lines, slice_size)):
-        yield _checked(chunk, reader)
+    while True:
+        with _collector_at_rest():
+            chunk = list(islice(lines, slice_size))
+            found = _checked(chunk, reader) if chunk else None
+        if found is None:
+            return
+        yield found
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """No search for cyclic garbage while a slice is read: it makes none, and the search through its
+    hundred thousand rows is a sixth of the time.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @dataclass(slots=True)

@@ -2,14 +2,15 @@
 
 A part of a slice is one transaction: either all of it counts or nothing, and then it is read again.
 The same event counts once, in whichever file, slice or process it comes; lines that cannot be taken
-are kept aside with the reason. The next slice is read while the database works on this one.
+are kept aside with the reason. The next slice is read while the database works on those before.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,13 +23,15 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import DUPLICATE, KEYS_TABLE, LANES, Misfit
 from drip_pipeline.engine.event_files import SourceLine, lines_of, read_lines
 from drip_pipeline.engine.event_lines import LineReader
-from drip_pipeline.engine.event_slices import Part, read_slices
+from drip_pipeline.engine.event_slices import EventSlice, Part, read_slices
 from drip_pipeline.engine.wake import Moved, lock_people, move_people
 from drip_pipeline.engine.whose_events import Scope, resolve, scope_of
 from drip_pipeline.errors import Conflict, ConstraintViolated, DataRejected
 
 DEFAULT_PROVIDER: Final = "generic"
 SLICE_SIZE: Final = 50_000
+SLICES_AHEAD: Final = 2
+"""How many slices may be on their way into the database while the next one is read."""
 CONFLICT_TRIES: Final = 4
 REFUSED: Final = "the database refused a value"
 
@@ -167,22 +170,18 @@ def ingest_lines(
         now,
         keeps_misfits=on_misfits is None,
     )
-    with (
-        ThreadPoolExecutor(LANES, thread_name_prefix="write-events") as writers,
-        ThreadPoolExecutor(1, thread_name_prefix="read-events") as reader,
-    ):
-        slices = read_slices(iter(lines), LineReader(provider, now), slice_size)
-        upcoming = reader.submit(next, slices, None)
-        while (batch := upcoming.result()) is not None:
-            upcoming = reader.submit(next, slices, None)
-            for taken in writers.map(run.take, batch.parts):
-                run.report.count(taken)
-                if on_misfits and taken.misfits:
-                    on_misfits(taken.misfits)
-            run.report.lines += batch.lines
-            run.report.slices += 1
-            if progress:
-                progress(f"{run.report.lines:,} lines read, {run.report.accepted:,} events taken")
+    slices = read_slices(iter(lines), LineReader(provider, now), slice_size)
+    with ExitStack() as threads:
+        # A thread for each lane, so that neither waits for the other's part of a slice.
+        writers = [threads.enter_context(ThreadPoolExecutor(1)) for _ in range(LANES)]
+        under_way: deque[tuple[EventSlice, list[Future[Taken]]]] = deque()
+        for batch in slices:
+            parts = [writers[part.lanes[0]].submit(run.take, part) for part in batch.parts]
+            under_way.append((batch, parts))
+            while len(under_way) > SLICES_AHEAD:
+                run.finish(*under_way.popleft(), progress, on_misfits)
+        while under_way:
+            run.finish(*under_way.popleft(), progress, on_misfits)
     return run.report
 
 
@@ -207,6 +206,24 @@ class _Run:
         self._now = now
         self._months_ready: set[str] = set()
         self.report = IngestReport(source)
+
+    def finish(
+        self,
+        batch: EventSlice,
+        parts: Iterable[Future[Taken]],
+        progress: Progress | None,
+        on_misfits: OnMisfits | None,
+    ) -> None:
+        """Wait until a slice is in the database, and count it."""
+        for part in parts:
+            taken = part.result()
+            self.report.count(taken)
+            if on_misfits and taken.misfits:
+                on_misfits(taken.misfits)
+        self.report.lines += batch.lines
+        self.report.slices += 1
+        if progress:
+            progress(f"{self.report.lines:,} lines read, {self.report.accepted:,} events taken")
 
     def take(self, part: Part) -> Taken:
         """Take in a part of a slice in one transaction; if it holds a value that only the database

