@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.judge import evaluate
+from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.experiment_report import judged_metadata, seconds
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
@@ -33,6 +34,7 @@ class JudgeConfig(dg.Config):
     owners=OWNERS,
     kinds={"postgres", "python"},
     pool="judging",
+    freshness_policy=DAILY,
     retry_policy=RETRY_POLICY,
     metadata={
         **stored_in("campaign_ab_test_results"),

@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.message_outcomes import message_outcomes
 from drip_pipeline.engine.aggregate import aggregate_days
+from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.metrics_report import counted_metadata
@@ -26,6 +27,7 @@ from drip_pipeline.orchestration.resources import EngineResource
     "Any range is one run.",
     owners=OWNERS,
     kinds={"postgres"},
+    freshness_policy=DAILY,
     retry_policy=RETRY_POLICY,
     metadata={
         **stored_in("campaign_daily_metrics"),

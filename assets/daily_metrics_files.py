@@ -8,6 +8,7 @@ import dagster as dg
 
 from assets.daily_campaign_metrics import daily_campaign_metrics
 from drip_pipeline.engine.export_metrics import export_days, metrics_folder
+from drip_pipeline.orchestration.automation import AFTER_ITS_TABLE
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.metrics_report import exported_metadata
@@ -20,6 +21,7 @@ from drip_pipeline.settings import Settings
     deps=[daily_campaign_metrics],
     partitions_def=days,
     backfill_policy=ONE_RUN,
+    automation_condition=AFTER_ITS_TABLE,
     group_name=METRICS,
     description="The figures of a day as `day=2026-03-02/metrics.parquet` under "
     "DRIP_METRICS_FOLDER, for DuckDB, pandas, Spark or a spreadsheet. A file is replaced whole; a "

@@ -8,9 +8,10 @@ from datetime import timedelta
 import dagster as dg
 from pydantic import Field
 
+from drip_pipeline.engine.aggregate import days_waiting
 from drip_pipeline.engine.checks import LAWS, check_laws
 from drip_pipeline.orchestration.failures import errors_told
-from drip_pipeline.orchestration.law_report import law_result
+from drip_pipeline.orchestration.law_report import law_result, waiting_result
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
 
@@ -57,4 +58,16 @@ def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     return check
 
 
-checks = [law_check(name, asset) for name, asset in ASSET_OF_LAW.items()]
+@dg.asset_check(
+    asset=DAILY_METRICS,
+    description="No day has been waiting to be counted for more than an hour: neither the newest "
+    "one nor one that late events changed. A warning; `uncounted_days` may be off.",
+)
+def counted_in_time(engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
+    """By the real time, since marks are made by it."""
+    with errors_told("checking counted_in_time"):
+        waiting = days_waiting(engine.database, now=clock.real())
+    return waiting_result(waiting)
+
+
+checks = [*(law_check(name, asset) for name, asset in ASSET_OF_LAW.items()), counted_in_time]

@@ -10,6 +10,7 @@ from assets.ab_laws import ab_checks
 from assets.ab_test_reports import ab_test_reports
 from assets.ab_test_results import ab_test_results
 from assets.batch_ledger import batch_ledger
+from assets.campaign_funnels import campaign_funnels
 from assets.daily_campaign_metrics import daily_campaign_metrics
 from assets.daily_metrics_files import daily_metrics_files
 from assets.event_log import campaign_events
@@ -37,8 +38,10 @@ from drip_pipeline.orchestration.version_jobs import (
     snapshot_campaign,
 )
 from sensors.alerts import alerts, failed_runs
+from sensors.automation import automation
 from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
+from sensors.daily_rounds import daily_count, daily_judging
 from sensors.due_work import due_work
 from sensors.full_inbox import full_inbox
 from sensors.hourly_laws import hourly_laws
@@ -57,6 +60,7 @@ def build_definitions() -> dg.Definitions:
             message_outcomes,
             daily_campaign_metrics,
             daily_metrics_files,
+            campaign_funnels,
             ab_test_results,
             winner_decisions,
             ab_test_reports,
@@ -80,7 +84,7 @@ def build_definitions() -> dg.Definitions:
             roll_back_campaign,
             audit_tests,
         ],
-        schedules=[hourly_laws, daily_reports],
+        schedules=[hourly_laws, daily_count, daily_judging, daily_reports],
         sensors=[
             alerts,
             failed_runs,
@@ -90,6 +94,7 @@ def build_definitions() -> dg.Definitions:
             full_inbox,
             changed_tests,
             uncounted_days,
+            automation,
         ],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
         # A step in a process of its own would cost an interpreter and its imports each: seconds.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli import campaign_files, versions
+from drip_pipeline.cli import funnel as funnels
 from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
 from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, register, told
 from drip_pipeline.cli.options import now_option
@@ -38,6 +39,7 @@ for _made in (
     campaign_files.plan,
     campaign_files.apply,
     campaign_files.schema,
+    funnels.funnel,
 ):
     campaign.add_command(_made)
 

@@ -50,6 +50,11 @@ def marked_days(connection: Connection) -> list[date]:
     return [row[0] for row in queries.tuples(connection, "marked_days")]
 
 
+def marked_since(connection: Connection) -> list[tuple[date, datetime]]:
+    """Days to be counted, and when each was marked first."""
+    return [(row[0], row[1]) for row in queries.tuples(connection, "marked_since")]
+
+
 def last_counted_day(connection: Connection, day: date) -> date | None:
     """The last day up to this one that has figures."""
     found: date | None = queries.scalar(connection, "last_counted_day", day=day)

@@ -19,6 +19,7 @@ from drip_pipeline.db.connection import Database
 Breakdown = Literal["version", "node", "variant", "day"]
 Progress = Callable[[str], None]
 
+LATE_AFTER: Final = timedelta(hours=1)
 RATES: Final = {
     "delivery_rate": "delivered",
     "open_rate": "opened",
@@ -80,6 +81,22 @@ def days_to_refresh(database: Database, *, now: datetime) -> list[date]:
             else metrics_db.first_sending_day(connection)
         )
     return sorted({*marked, *days_between(first or today, today)})
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingDay:
+    """A day that is to be counted anew, and since when (by the database's own clock)."""
+
+    day: date
+    marked_at: datetime
+    is_late: bool
+
+
+def days_waiting(database: Database, *, now: datetime) -> list[WaitingDay]:
+    """The days that wait to be counted. Late is who waits for more than an hour."""
+    with database.transaction(is_read_only=True) as connection:
+        marked = metrics_db.marked_since(connection)
+    return [WaitingDay(day, since, now - since > LATE_AFTER) for day, since in marked]
 
 
 def refresh_stale_days(

@@ -13,6 +13,7 @@ INGEST: Final = "ingest"
 DELIVERY: Final = "delivery"
 METRICS: Final = "metrics"
 EXPERIMENTS: Final = "experiments"
+CAMPAIGNS: Final = "campaigns"
 
 
 def written_by(**files: str) -> dict[str, Any]:

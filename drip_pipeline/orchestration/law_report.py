@@ -4,8 +4,24 @@ from __future__ import annotations
 
 import dagster as dg
 
+from drip_pipeline.engine.aggregate import WaitingDay
 from drip_pipeline.engine.checks import LawResult
 from drip_pipeline.orchestration.metadata import table
+
+
+def waiting_result(waiting: list[WaitingDay]) -> dg.AssetCheckResult:
+    """Whether figures are fresh: days that wait to be counted, and since when."""
+    late = [day for day in waiting if day.is_late]
+    told = f"{len(late):,} days wait for more than an hour" if late else "no day waits long"
+    return dg.AssetCheckResult(
+        passed=not late,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata={
+            "days_waiting": len(waiting),
+            "late": table({"day": day.day, "since": day.marked_at} for day in late),
+        },
+    )
 
 
 def law_result(found: LawResult) -> dg.AssetCheckResult:

@@ -127,6 +127,13 @@ SELECT DISTINCT d.metric_date
 FROM stale_metric_days d
 ORDER BY d.metric_date;
 
+-- name: marked_since
+-- The same with the time of each day's first mark.
+SELECT d.metric_date, min(d.marked_at) AS marked_at
+FROM stale_metric_days d
+GROUP BY d.metric_date
+ORDER BY d.metric_date;
+
 -- name: last_counted_day
 -- The last day up to this one that has figures.
 SELECT max(m.metric_date) AS last_day

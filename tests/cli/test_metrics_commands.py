@@ -103,3 +103,16 @@ def test_live_figures_come_as_a_table_as_json_and_for_prometheus(drip):
     assert {row["name"] for row in answered(drip("metrics", "live", "--json"))} >= {"drip_backlog"}
     told = drip("metrics", "live", "--prometheus").stdout
     assert 'drip_backlog{work="people"} 0.0' in told
+
+
+def test_a_campaigns_funnel_is_told_and_drawn(drip: Drip, opened: Path, tmp_path: Path):
+    told = answered(drip("campaign", "funnel", "Welcome", *CLOCK, "--json"))
+    assert (told["entered"], told["inside"], told["ended"], told["lost"]) == (2, 0, 2, 0)
+    assert [node["reached"] for node in told["nodes"]] == [2, 2, 2]
+    assert "2 entered: 0 are inside" in drip("campaign", "funnel", "Welcome", *CLOCK).stdout
+    for name, begins in (("f.svg", "<svg"), ("f.html", "<!doctype html>")):
+        drawn = drip("campaign", "funnel", "Welcome", "--out", tmp_path / name, *CLOCK)
+        assert drawn.stdout == f"written to {tmp_path / name}\n"
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith(begins)
+    assert drip("campaign", "funnel", "Welcome", "--out", tmp_path / "f.png").exit_code == 2
+    assert drip("campaign", "funnel", "Nobody").exit_code == 1

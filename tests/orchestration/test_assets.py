@@ -112,6 +112,7 @@ def test_counting_checks_the_figures_it_wrote(two_days_of_mail, instance):
     assert {name: check.passed for name, check in found.items()} == {
         "outcomes_are_metrics": True,
         "rates": True,
+        "counted_in_time": True,
     }
 
 
@@ -244,3 +245,21 @@ def test_a_person_who_is_lost_is_noticed_and_counted(two_days_of_mail, instance)
     assert not population.passed
     assert population.metadata["violations"].value == 1
     assert "| 40 |" in str(population.metadata["sample"].value)
+
+
+# --- funnels --------------------------------------------------------------------------------------
+
+
+def test_funnels_are_drawn_for_the_catalogue(two_days_of_mail, instance):
+    job = build_definitions().resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        asset_selection=[dg.AssetKey("campaign_funnels")],
+        run_config=dg.RunConfig(resources={"clock": clock(LATER)}),
+        instance=instance,
+    )
+    told = metadata(result, "campaign_funnels")
+    assert (told["campaigns_drawn"], told["campaigns_published"]) == (1, 1)
+    assert "| Welcome | 1 | 40 | 0 | 40 | 0 |" in told["funnels"]
+    (picture,) = [text for text in told.values() if str(text).startswith("![Funnel of Welcome]")]
+    assert "(data:image/svg+xml;base64," in picture
+    assert len(picture) < 20_000

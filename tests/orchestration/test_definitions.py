@@ -30,6 +30,10 @@ def shape(definitions: dg.Definitions) -> Iterator[str]:
         if node.parent_keys:
             parents = sorted(parent.to_user_string() for parent in node.parent_keys)
             yield f"    depends on {', '.join(parents)}"
+        if node.automation_condition is not None:
+            yield f"    refreshed {node.automation_condition.get_label()}"
+        if node.freshness_policy is not None:
+            yield "    to be fresh daily"
         if node.partitions_def is not None:
             yield f"    {_partitions(node)}"
         named = [check.name for check in checks if check.asset_key == key]
@@ -42,7 +46,11 @@ def shape(definitions: dg.Definitions) -> Iterator[str]:
         yield f"job {job.name} {' '.join(tags)}".rstrip()
         yield from (f"    {line}" for line in _steps(job))
     for sensor in sorted(definitions.sensors or (), key=lambda sensor: sensor.name):
-        starts = f"starts {sensor.job_name}" if sensor.targets else "starts nothing"
+        starts = "starts nothing"
+        if isinstance(sensor, dg.AutomationConditionSensorDefinition):
+            starts = "refreshes assets"
+        elif sensor.targets:
+            starts = f"starts {sensor.job_name}"
         yield (
             f"sensor {sensor.name} {starts}, every"
             f" {sensor.minimum_interval_seconds} s, {sensor.default_status.value}"

@@ -50,7 +50,7 @@ _LOOKS: Final[Mapping[Tone, _Look]] = {
     "moved": _Look("#0067a5", "#e5f1f9", "\N{UP DOWN ARROW}", width=2.2),
     "faint": _Look("#c9d1d9", "#f6f8fa"),
 }
-_STRIPES: Final[Mapping[str, str]] = {
+STRIPES: Final[Mapping[str, str]] = {
     "trigger": "#0067a5",
     "email": "#00855f",
     "wait": "#7a8794",
@@ -203,7 +203,7 @@ class _Drawing:
                 bottom = self._tops[rank + step + 1] - _GAP_Y
                 stops += [(self._x(bend), top), (self._x(bend), bottom)]
             stops.append((end_x, end_y - 6))
-            path = _smooth(stops)
+            path = smooth(stops)
             tip = _arrow(end_x, end_y)
         dash = f' stroke-dasharray="{look.dash}"' if look.dash else ""
         width = max(way.width, look.width if way.tone != "plain" else way.width)
@@ -246,7 +246,7 @@ class _Drawing:
         )
         stripe = (
             f'<rect x="{_n(left + 1.5)}" y="{_n(top + 6)}" width="4" height="{_n(height - 12)}"'
-            f' rx="2" fill="{_STRIPES.get(box.node_type, FAINT_INK)}"/>'
+            f' rx="2" fill="{STRIPES.get(box.node_type, FAINT_INK)}"/>'
         )
         kind = _text(left + 14, top + _PAD + 6, box.node_type, size=10, colour=FAINT_INK)
         parts = [frame, stripe, kind]
@@ -277,7 +277,7 @@ def _wrapped(words: str, width: int, most: int) -> list[str]:
     return lines
 
 
-def _smooth(stops: Sequence[tuple[float, float]]) -> str:
+def smooth(stops: Sequence[tuple[float, float]]) -> str:
     """A line through stops that leaves and reaches each of them vertically."""
     x, y = stops[0]
     path = [f"M{_n(x)} {_n(y)}"]

@@ -184,24 +184,29 @@ class _Grid:
         return at
 
     def _spread(self, row: Sequence[object], wish: Mapping[object, float]) -> dict[object, float]:
-        """The nearest places to the wishes that keep the row's order and distances.
+        places = spread([wish[key] for key in row], [self.space[key] for key in row])
+        return dict(zip(row, places, strict=True))
 
-        Without the distances to the row's first key the order alone remains to be kept: neighbours
-        that would change places share the mean of their wishes (pooled adjacent violators).
-        """
-        offsets = [0.0]
-        for left, right in pairwise(row):
-            offsets.append(offsets[-1] + (self.space[left] + self.space[right]) / 2)
-        pools: list[tuple[float, int]] = []
-        for key, offset in zip(row, offsets, strict=True):
-            total, count = wish[key] - offset, 1
-            while pools and pools[-1][0] / pools[-1][1] >= total / count:
-                before, many = pools.pop()
-                total, count = total + before, count + many
-            pools.append((total, count))
-        places: list[float] = []
-        for total, count in pools:
-            places += [total / count] * count
-        return {
-            key: place + offset for key, place, offset in zip(row, places, offsets, strict=True)
-        }
+
+def spread(wishes: Sequence[float], spaces: Sequence[float]) -> list[float]:
+    """The nearest places to the wishes that keep their order and give each the space it takes.
+
+    Without the distances to the first one the order alone remains to be kept: neighbours that would
+    change places share the mean of their wishes (pooled adjacent violators).
+    """
+    if not wishes:
+        return []
+    offsets = [0.0]
+    for left, right in pairwise(spaces):
+        offsets.append(offsets[-1] + (left + right) / 2)
+    pools: list[tuple[float, int]] = []
+    for wish, offset in zip(wishes, offsets, strict=True):
+        total, count = wish - offset, 1
+        while pools and pools[-1][0] / pools[-1][1] >= total / count:
+            before, many = pools.pop()
+            total, count = total + before, count + many
+        pools.append((total, count))
+    places: list[float] = []
+    for total, count in pools:
+        places += [total / count] * count
+    return [place + offset for place, offset in zip(places, offsets, strict=True)]

@@ -52,15 +52,19 @@ def split_report(found: SplitResults, history: History) -> SplitReport:
     return SplitReport(found, title, {p.title: p.svg for p in pictures}, body)
 
 
-def page(title: str, bodies: Sequence[str], now: datetime) -> str:
+FOOTER = (
+    "Opens by machines and clicks by scanners are counted apart and decide nothing. Always-valid"
+    " intervals hold however often one looks."
+)
+
+
+def page(title: str, bodies: Sequence[str], now: datetime, *, footer: str = FOOTER) -> str:
     """The whole page."""
     return _unbroken(
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f"{''.join(bodies)}<footer>As of {_moment(now)}. Opens by machines and clicks by scanners"
-        " are counted apart and decide nothing. Always-valid intervals hold however often one"
-        " looks.</footer></main></body></html>"
+        f"{''.join(bodies)}<footer>As of {_moment(now)}. {footer}</footer></main></body></html>"
     )
 
 

@@ -48,7 +48,12 @@ class Picture:
 
     height: float
     label: str
+    width: float = WIDTH
+    stands_alone: bool = False
+    """A picture with a file of its own: it says its size, so that it is shown as large as it is,
+    and has a style sheet, which makes it half as long. In a page that would be the page's."""
     _elements: list[str] = field(default_factory=list)
+    _styles: dict[str, str] = field(default_factory=dict)
 
     def text(
         self,
@@ -62,11 +67,14 @@ class Picture:
         is_bold: bool = False,
     ) -> None:
         """Words on a base line. `anchor`: start, middle or end."""
-        weight = ' font-weight="600"' if is_bold else ""
-        self._elements.append(
-            f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size:g}" fill="{colour}"'
-            f' text-anchor="{anchor}"{weight}>{escape(words)}</text>'
-        )
+        if self.stands_alone:
+            style = f"font-size:{size:g}px;fill:{colour};text-anchor:{anchor}"
+            style += ";font-weight:600" if is_bold else ""
+            look = f'class="{self._styles.setdefault(style, f"t{len(self._styles)}")}"'
+        else:
+            weight = ' font-weight="600"' if is_bold else ""
+            look = f'font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"{weight}'
+        self._elements.append(f'<text x="{_n(x)}" y="{_n(y)}" {look}>{escape(words)}</text>')
 
     def line(
         self,
@@ -96,6 +104,21 @@ class Picture:
             f' fill="{colour}" rx="1.5"/>'
         )
 
+    def frame(
+        self, x: float, y: float, width: float, height: float, stroke: str, *, fill: str = PAPER
+    ) -> None:
+        """A rectangle with a line around it."""
+        self._elements.append(
+            f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}"'
+            f' fill="{fill}" stroke="{stroke}" rx="5"/>'
+        )
+
+    def path(self, steps: str, colour: str, *, width: float = 2) -> None:
+        """A line along an SVG path."""
+        self._elements.append(
+            f'<path d="{steps}" fill="none" stroke="{colour}" stroke-width="{_n(width)}"/>'
+        )
+
     def dot(self, x: float, y: float, colour: str, radius: float = 4) -> None:
         """A point."""
         self._elements.append(
@@ -104,11 +127,17 @@ class Picture:
 
     def svg(self) -> str:
         """The picture, to be put into a page or a file."""
+        size = sheet = ""
+        if self.stands_alone:
+            size = f' width="{_n(self.width)}" height="{_n(self.height)}"'
+            rules = "".join(f".{name}{{{style}}}" for style, name in self._styles.items())
+            sheet = f"<style>{rules}</style>"
         return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {_n(self.height)}"'
+            '<svg xmlns="http://www.w3.org/2000/svg"'
+            f' viewBox="0 0 {_n(self.width)} {_n(self.height)}"{size}'
             f' role="img" aria-label="{escape(self.label, quote=True)}" font-family="{FONT}">'
-            f'<rect width="{WIDTH}" height="{_n(self.height)}" fill="{PAPER}"/>'
-            f"{''.join(self._elements)}</svg>"
+            f'<rect width="{_n(self.width)}" height="{_n(self.height)}" fill="{PAPER}"/>'
+            f"{sheet}{''.join(self._elements)}</svg>"
         )
 
 
