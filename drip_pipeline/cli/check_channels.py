@@ -21,7 +21,7 @@ def check_channels(invocation: Invocation) -> Iterator[Finding]:
     """Every way out connects and authenticates; nothing is sent, and no server is started."""
     from drip_pipeline.engine.check_channels import look_at_channels
 
-    database = invocation.database if _has_database(invocation) else None
+    database = invocation.database if has_database(invocation) else None
     for look in look_at_channels(invocation.settings, database, now=datetime.now(UTC)):
         told = f"{look.about}: {look.finding.message}"
         yield Finding("channels", _STATES[look.finding.severity], told)
@@ -35,7 +35,8 @@ def check_sender(invocation: Invocation) -> Iterator[Finding]:
         yield Finding("sender", _STATES[look.finding.severity], look.finding.message)
 
 
-def _has_database(invocation: Invocation) -> bool:
+def has_database(invocation: Invocation) -> bool:
+    """Whether there is one to look into without starting it."""
     if invocation.settings.database_url is not None:
         return True
     from drip_pipeline.db.embedded import EmbeddedServer

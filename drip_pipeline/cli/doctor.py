@@ -18,6 +18,7 @@ CHECKS: tuple[str, ...] = (
     "drip_pipeline.cli.checks:check_database",
     "drip_pipeline.cli.check_channels:check_channels",
     "drip_pipeline.cli.check_channels:check_sender",
+    "drip_pipeline.cli.check_receiver:check_receiver",
 )
 
 

@@ -1,5 +1,6 @@
 """`drip up`: everything on this machine. PostgreSQL, the schema, and Dagster's code server,
-webserver and daemon as processes of their own, each started again when it dies.
+webserver and daemon, and the receiver, as processes of their own, each started again when it
+dies.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -32,6 +34,7 @@ from drip_pipeline.settings import CHECKOUT, Settings
 START_SECONDS = 120.0
 SERVER_LOOK_SECONDS = 5.0
 LOCAL = "127.0.0.1"
+RECEIVE_PORT = 8080
 
 
 @command()
@@ -43,7 +46,14 @@ LOCAL = "127.0.0.1"
     type=click.IntRange(1, 65535),
     help="Of the code server; a free one by default.",
 )
-def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
+@click.option(
+    "--receive-port",
+    type=click.IntRange(1, 65535),
+    help=f"Of the receiver; {RECEIVE_PORT} by default, if it is free.",
+)
+def up(
+    invocation: Invocation, port: int, code_port: int | None, receive_port: int | None
+) -> Answer:
     """Run the Dagster UI and everything behind it on this machine, until Ctrl-C."""
     settings = invocation.settings
     with _alone(settings.home), _server(settings) as url:
@@ -52,18 +62,35 @@ def up(invocation: Invocation, port: int, code_port: int | None) -> Answer:
         if code_port is not None:
             # gRPC shares a port with whoever has it already, and every second call goes astray.
             _refuse_taken(code_port, "--code-port")
+        if receive_port is not None:
+            _refuse_taken(receive_port, "--receive-port")
         settings.landing_folder().mkdir(parents=True, exist_ok=True)
         _migrate(invocation)
-        restarts = _supervise(settings, url, port, code_port or _free_port())
+        ports = Ports(port, code_port or _free_port(), receive_port or _port_to_receive_at())
+        restarts = _supervise(settings, url, ports)
     return Answer({"restarts": restarts}, "stopped")
 
 
-def _supervise(
-    settings: Settings, url: Callable[[], str], port: int, code_port: int
-) -> dict[str, int]:
-    workspace = write_workspace(dagster_home(settings), code_port)
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the programs listen; without a port for receiving nothing is received."""
+
+    ui: int
+    code: int
+    receive: int | None
+
+
+def _port_to_receive_at() -> int | None:
+    if not _listens(RECEIVE_PORT):
+        return RECEIVE_PORT
+    _say(f"port {RECEIVE_PORT} is taken, so nothing is received; give one with --receive-port")
+    return None
+
+
+def _supervise(settings: Settings, url: Callable[[], str], ports: Ports) -> dict[str, int]:
+    workspace = write_workspace(dagster_home(settings), ports.code)
     supervisor = Supervisor(
-        _programs(workspace, port, code_port),
+        _programs(workspace, ports),
         folder=settings.home / "logs",
         working_folder=CHECKOUT,
         environment=lambda: dagster_environment(settings, url()),
@@ -73,7 +100,9 @@ def _supervise(
         signal.signal(number, lambda *_: supervisor.stop())
     try:
         if supervisor.start(timeout_seconds=START_SECONDS):
-            _say(f"the UI is at http://localhost:{port} (Ctrl-C stops everything)")
+            if ports.receive is not None:
+                _say(f"events are received at http://localhost:{ports.receive}")
+            _say(f"the UI is at http://localhost:{ports.ui} (Ctrl-C stops everything)")
             supervisor.run(each_round=_watch_server(url, supervisor))
     finally:
         _say("stopping")
@@ -81,28 +110,32 @@ def _supervise(
     return supervisor.restarts
 
 
-def _programs(workspace: Path, port: int, code_port: int) -> list[Program]:
+def _programs(workspace: Path, ports: Ports) -> list[Program]:
     """In the order of starting: the webserver makes Dagster's tables, so the daemon comes last."""
     python = sys.executable
     code_server = [
-        *(python, "-m", "dagster", "api", "grpc", "--host", LOCAL, "--port", str(code_port)),
+        *(python, "-m", "dagster", "api", "grpc", "--host", LOCAL, "--port", str(ports.code)),
         *("--python-file", str(CHECKOUT / "drip_pipeline" / "definitions.py")),
         *("--working-directory", str(CHECKOUT), "--attribute", "defs"),
         *("--location-name", LOCATION_NAME, "--use-python-environment-entry-point"),
         *("--log-level", "warning"),
     ]
     webserver = [
-        *(python, "-m", "dagster_webserver", "--host", LOCAL, "--port", str(port)),
+        *(python, "-m", "dagster_webserver", "--host", LOCAL, "--port", str(ports.ui)),
         *("--workspace", str(workspace), "--log-level", "warning"),
         # Without this the webserver alone may hold 63 connections to PostgreSQL.
         *("--db-pool-max-overflow", "5"),
     ]
     daemon = [python, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
-    return [
-        Program("code-server", code_server, lambda: _listens(code_port)),
-        Program("webserver", webserver, lambda: _ui_answers(port)),
+    programs = [
+        Program("code-server", code_server, lambda: _listens(ports.code)),
+        Program("webserver", webserver, lambda: _ui_answers(ports.ui)),
         Program("daemon", daemon, lambda: True),
     ]
+    if (receive := ports.receive) is not None:
+        receiver = [python, "-m", "drip_pipeline.cli", "receive", "--port", str(receive)]
+        programs.insert(0, Program("receiver", receiver, lambda: _listens(receive)))
+    return programs
 
 
 def _watch_server(url: Callable[[], str], supervisor: Supervisor) -> Callable[[], None]:

@@ -60,11 +60,16 @@ def asked(port: int, query: str) -> Any:
 
 
 @contextmanager
-def up(home: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def up(
+    home: Path, port: int, receive_port: int | None = None, /, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """`drip up`, ended at the end whatever happens."""
     with (home / "up.log").open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "drip_pipeline.cli", "up", "--port", str(port)],
+            [
+                *(sys.executable, "-m", "drip_pipeline.cli", "up", "--port", str(port)),
+                *("--receive-port", str(receive_port or free_port())),
+            ],
             cwd=CHECKOUT,
             env={**os.environ, "DRIP_HOME": str(home), **environment},
             stderr=log,
@@ -80,7 +85,9 @@ def up(home: Path, port: int, **environment: str) -> Iterator[subprocess.Popen[s
 
 
 def processes_of(home: Path) -> list[int]:
-    """Their ids in the order of starting: code server, webserver, daemon; a dead one is missing."""
+    """Their ids in the order of starting: receiver, code server, webserver, daemon; a dead one is
+    missing.
+    """
     listed = json.loads((home / "logs" / "processes.json").read_text(encoding="ascii"))
     return [entry["pid"] for entry in listed if is_alive(entry["pid"])]
 
@@ -96,7 +103,7 @@ def is_alive(pid: int) -> bool:
 def test_everything_comes_up_works_comes_back_and_goes_down(
     database: Database, server_url: str, tmp_path: Path
 ):
-    port = free_port()
+    port, receive_port = free_port(), free_port()
     due_people(database, 25)
     storage = f"dagster_{database.url.rpartition('/')[2]}"
     environment = {
@@ -104,20 +111,22 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
         # A database that is not there yet: it is made.
         "DRIP_DAGSTER_DATABASE_URL": with_database(server_url, storage),
     }
-    with up(tmp_path, port, **environment) as process:
+    with up(tmp_path, port, receive_port, **environment) as process:
         wait_until(lambda: "the UI is at" in (tmp_path / "up.log").read_text())
         # The sensor looks, starts the minute job, and the people get on.
         wait_until(lambda: people_by_status(database).get("waiting") == 25)
         sensors = asked(port, SENSORS)["sensorsOrError"]["results"]
         assert {s["sensorState"]["status"] for s in sensors} == {"RUNNING"}
         assert "due_work" in {s["name"] for s in sensors}
+        with urllib.request.urlopen(f"http://127.0.0.1:{receive_port}/healthz") as answer:
+            assert answer.read() == b"ok\n"
         *others, daemon = processes_of(tmp_path)
         os.kill(daemon, signal.SIGKILL)
         wait_until(
-            lambda: len(processes_of(tmp_path)) == 3 and daemon not in processes_of(tmp_path)
+            lambda: len(processes_of(tmp_path)) == 4 and daemon not in processes_of(tmp_path)
         )
         started = processes_of(tmp_path)
-        assert started[:2] == others
+        assert started[:3] == others
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert [pid for pid in started if is_alive(pid)] == []
