@@ -174,14 +174,19 @@ def export(invocation: Invocation, campaign: str, out: Path | None, version: int
 
     Publishing it again, unchanged, changes nothing.
     """
-    from drip_pipeline.engine.export import export_campaign
+    from drip_pipeline.engine.export import export_file
 
-    exported = export_campaign(invocation.database, campaign, version)
+    exported = export_file(invocation.database, campaign, version)
     if out is None:
-        return Answer(exported, _yaml(exported))
-    text = json_text(exported) if out.suffix == ".json" else _yaml(exported)
+        return Answer(exported.file, _yaml(exported.file))
+    text = json_text(exported.file) if out.suffix == ".json" else _yaml(exported.file)
     out.write_text(text + "\n", encoding="utf-8")
-    return Answer({"file": out}, f"written to {out}")
+    published = exported.published_version
+    return Answer(
+        {"file": out, "published_version": published},
+        f"written to {out}; `drip campaign publish {out} --based-on {published}` takes the edited"
+        " file unless somebody was faster",
+    )
 
 
 _LIST_COLUMNS = (

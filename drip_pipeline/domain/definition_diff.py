@@ -19,7 +19,7 @@ from drip_pipeline.domain.canvas_diff import canvas_changes
 from drip_pipeline.domain.changes import Change, ChangeKind, DefinitionDiff
 from drip_pipeline.domain.compile import definition_hash
 from drip_pipeline.domain.draft import Draft, take_apart
-from drip_pipeline.domain.flow_diff import FlowDiff, comes_after, compare_flows, in_order
+from drip_pipeline.domain.flow_diff import FlowDiff, Route, comes_after, compare_flows, in_order
 from drip_pipeline.domain.graph import PORT_DEFAULT
 from drip_pipeline.domain.step_diff import (
     entry_changes,
@@ -132,11 +132,13 @@ class _Comparison:
             step = self.after.steps[node_id]
             told = in_words.detail(self.after.draft.configs.get(node_id))
             does = f" ({told})" if told else ""
-            said = f"new {step.get('node_type')}{does}, {self._where(self.after, node_id)}"
+            where = self._where(self.after, node_id, self.after.steps)
+            said = f"new {step.get('node_type')}{does}, {where}"
             yield Change("step_added", said, key="steps", after=step)
         elif node_id not in self.after.steps:
             step = self.before.steps[node_id]
-            said = f"{step.get('node_type')} removed; it stood {self._where(self.before, node_id)}"
+            where = self._where(self.before, node_id, self.before.steps)
+            said = f"{step.get('node_type')} removed; it stood {where}"
             yield Change("step_removed", said, key="steps", before=step)
         else:
             yield from self._of_kept_step(node_id)
@@ -147,7 +149,8 @@ class _Comparison:
             said = f"its node id: {was} → {node_id} (people inside are matched by node id)"
             yield Change("step_renamed", said, key="node_id", before=was, after=node_id)
         if node_id in self.flow.moved:
-            old, new = self._where(self.before, node_id), self._where(self.after, node_id)
+            old = self._where(self.before, node_id, self.common)
+            new = self._where(self.after, node_id, self.common)
             said = f"moved: {new}, no longer {old}" if new != old else f"moved: {new}"
             yield Change("step_moved", said, key="steps", before=old, after=new)
         rewired = frozenset(
@@ -164,13 +167,23 @@ class _Comparison:
     def _routes(self, node_id: str) -> Iterator[Change]:
         for route in self.flow.routes:
             if route.node_id == node_id:
-                way = "goes on" if route.port == PORT_DEFAULT else f"“{route.port}” leads"
-                old, new = self._named(route.before), self._named(route.after)
-                said = f"{way} to {new}, no longer to {old}"
                 yield Change(
-                    "route", said, key=route.port,
+                    "route", self._route(route), key=route.port,
                     before=list(route.before), after=list(route.after),
                 )  # fmt: skip
+
+    def _route(self, route: Route) -> str:
+        """Where a way leads now; a way that only one side has is told with its very next step."""
+        old = self.before.ways[route.node_id].get(route.port)
+        new = self.after.ways[route.node_id].get(route.port)
+        way = "" if route.port == PORT_DEFAULT else f"“{route.port}” "
+        if old is None and new is not None:
+            return f"{way}leads to “{self.name(new)}”"
+        if new is None and old is not None:
+            return f"{way}led to “{self.name(old)}”"
+        verb = "leads" if way else "goes on"
+        was, now = self._named(route.before), self._named(route.after)
+        return f"{way}{verb} to {now}, no longer to {was}"
 
     def _delays(self, node_id: str) -> Iterator[Change]:
         old = self.before.draft.ports.get(node_id, {})
@@ -183,10 +196,9 @@ class _Comparison:
                 said = f"delay {way}: {in_words.seconds(was)} → {in_words.seconds(now)}"
                 yield Change("delay", said, key=f"{port}.delay", before=was, after=now)
 
-    def _where(self, side: Side, node_id: str) -> str:
-        """`after “Welcome”`, told by steps that both sides have."""
-        known = [node for node in self.common if node != node_id] or list(side.steps)
-        found = comes_after(side.ways, node_id, known)
+    def _where(self, side: Side, node_id: str, known: Iterable[str]) -> str:
+        """`after “Welcome”`, told by known steps."""
+        found = comes_after(side.ways, node_id, [node for node in known if node != node_id])
         if not found:
             return "at the start"
         return "after " + " and ".join(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -199,5 +200,6 @@ def _action(config: Any) -> str:
         case FieldUpdateAction():
             return f"{config.field} = {value(config.value)}"
         case WebhookAction():
-            return f"{config.method} {config.url}"
+            url = urlsplit(config.url)  # user, password and query may hold a key
+            return f"{config.method} {url.scheme}://{url.hostname}{url.path}"
     return ""

@@ -115,8 +115,18 @@ def _plain(key: str) -> str:
 
 
 def _change(kind: ChangeKind, key: str, before: Any, after: Any, words: str) -> Change:
+    if ".headers" in key:  # a header may carry a key of somebody's service
+        before, after = _masked(before), _masked(after)
+        if before == after:
+            return Change(kind, f"{words}: changed", key=key, before=before, after=after)
     sentence = f"{words}: {in_words.value(before)} → {in_words.value(after)}"
     return Change(kind, sentence, key=key, before=before, after=after)
+
+
+def _masked(told: Any) -> Any:
+    if isinstance(told, Mapping):
+        return {key: _masked(value) for key, value in told.items()}
+    return None if told is None else "***"
 
 
 def _wait_change(before: Any, after: Any) -> Change:

@@ -25,7 +25,7 @@ from drip_pipeline.engine.in_flight import PIN, InFlight
 from drip_pipeline.engine.publish import PublishReport, problems_of, publish
 from drip_pipeline.engine.versions import definition_of_version
 from drip_pipeline.engine.workspaces import workspace_named
-from drip_pipeline.errors import CampaignAmbiguous, DripError
+from drip_pipeline.errors import CampaignAmbiguous, DripError, PeopleStranded
 from drip_pipeline.settings import Settings
 
 Step = Literal["create", "new_version", "unchanged"]
@@ -189,23 +189,32 @@ def publish_all(
 ) -> dict[str, PublishReport]:
     """Publish every file of a folder, if all of them are valid: a report per file.
 
-    Raises FilesInvalid with all problems of all files before anything is published.
+    Before anything is published, raises FilesInvalid with all problems of all files, and
+    PeopleStranded with everybody who would have nowhere to go.
     """
     found = plan(database, path, channels=channels, settings=settings, workspace=workspace)
     found.refuse_invalid()
-    return {
-        file.label: publish(
-            database,
-            file.path.read_text(encoding="utf-8-sig"),
-            now=now,
-            channels=channels,
-            settings=settings,
-            workspace=file.workspace or workspace,
-            dry_run=dry_run,
-            in_flight=in_flight,
-        )
-        for file in found.files
-    }
+
+    def published(*, is_preview: bool) -> dict[str, PublishReport]:
+        return {
+            file.label: publish(
+                database,
+                file.path.read_text(encoding="utf-8-sig"),
+                now=now,
+                channels=channels,
+                settings=settings,
+                workspace=file.workspace or workspace,
+                dry_run=is_preview,
+                in_flight=in_flight,
+            )
+            for file in found.files
+        }
+
+    if not dry_run and in_flight.policy == "migrate":
+        for report in published(is_preview=True).values():
+            if report.in_flight is not None and report.in_flight.stranded:
+                raise PeopleStranded(report.in_flight.stranded, report.version)
+    return published(is_preview=dry_run)
 
 
 def versions_of(told: Mapping[str, Any]) -> dict[str, int]:

@@ -22,6 +22,7 @@ from drip_pipeline.engine.versions import (
     rollback,
     snapshot,
 )
+from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.failures import errors_told
 from drip_pipeline.orchestration.in_flight_report import moved_people
 from drip_pipeline.orchestration.metadata import table
@@ -176,6 +177,6 @@ def _comparison_metadata(found: Comparison) -> dict[str, Any]:
     return {
         "campaign": found.name,
         "summary": found.diff.summary(),
-        "changes": dg.MetadataValue.md(diff_markdown(found.diff)),
+        "changes": dg.MetadataValue.md(redact(diff_markdown(found.diff))),
         **pictures,
     }

@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.definition import complete, load_definition
 from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+from drip_pipeline.engine.enroll import enroll
 from drip_pipeline.engine.export import export_campaign
+from drip_pipeline.engine.in_flight import InFlight
 from drip_pipeline.engine.plan import Applied, Plan, apply, plan, publish_all, versions_of
 from drip_pipeline.engine.publish import publish
-from drip_pipeline.errors import FilesInvalid, ImportFileError, VersionMoved
+from drip_pipeline.engine.selection import Everybody
+from drip_pipeline.errors import FilesInvalid, ImportFileError, PeopleStranded, VersionMoved
 from drip_pipeline.settings import CHECKOUT, Settings
-from tests.engine.factories import NOW, a_workspace
+from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 from tests.strategies import valid_files
 
 SETTINGS = Settings.from_env({})
@@ -83,6 +86,38 @@ def test_a_plan_says_what_would_be_made_and_makes_nothing(database, folder):
         "winback.yaml": "create",
     }
     assert (found.is_valid, found.is_empty, counts(database)) == (True, False, (0, 0))
+
+
+def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, folder):
+    edit(folder / "winback.yaml", workspace="New")
+    with database.transaction() as connection:
+        name = connection.execute("SELECT name FROM workspaces").fetchone()[0]
+    found = plan(database, folder, channels=AVAILABLE_CHANNELS, settings=SETTINGS, workspace=name)
+    assert found.is_valid
+    count = "SELECT count(*) FROM workspaces"
+    with database.transaction() as connection:
+        assert connection.execute(count).fetchone() == (1,)
+    assert applied(database, found, workspace=name).failed == {}
+    with database.transaction() as connection:
+        assert connection.execute(count).fetchone() == (2,)
+
+
+def test_a_folder_that_would_strand_people_is_not_published_in_part(database, folder):
+    publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    with database.transaction() as connection:
+        workspace_id = connection.execute("SELECT id FROM workspaces").fetchone()[0]
+        contacts(connection, workspace_id, 5)
+    enroll(database, "Win-back", Everybody(), now=NOW)
+    run_until_idle(database, NOW)
+    edit(folder / "onboarding.yaml", goal_target=9)
+    text = (folder / "winback.yaml").read_text(encoding="utf-8")
+    (folder / "winback.yaml").write_text(text.replace("reaction", "answer"), encoding="utf-8")
+    with pytest.raises(PeopleStranded, match="nowhere to go"):
+        publish_all(
+            database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS,
+            in_flight=InFlight("migrate", {}),
+        )  # fmt: skip
+    assert counts(database) == (3, 3)
 
 
 def test_applying_leaves_nothing_to_plan_and_repeating_changes_nothing(database, folder):

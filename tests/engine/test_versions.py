@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import copy
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,22 +16,26 @@ import pytest
 import yaml
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.migrate import migrate
 from drip_pipeline.domain.definition import definition_hash, load_definition
+from drip_pipeline.engine.adopt_legacy import adopt_legacy
 from drip_pipeline.engine.campaigns import archive, find_campaign
 from drip_pipeline.engine.clone import clone
 from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
 from drip_pipeline.engine.enroll import enroll
 from drip_pipeline.engine.export import export_campaign
+from drip_pipeline.engine.in_flight import InFlight
 from drip_pipeline.engine.judge import evaluate
 from drip_pipeline.engine.publish import PublishReport, publish
 from drip_pipeline.engine.selection import Everybody
 from drip_pipeline.engine.versions import compare_versions, history, rollback, snapshot
 from drip_pipeline.errors import DripError, NotAllowed, VersionMoved, VersionNotFound
 from drip_pipeline.settings import CHECKOUT, Settings
+from tests.db import found_databases
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
 SETTINGS = Settings.from_env({})
-ROUNDS = int(os.environ.get("PUBLISH_ROUNDS", "12"))
+ROUNDS = int(os.environ.get("PUBLISH_ROUNDS", "6"))
 
 
 def example(name: str) -> Any:
@@ -112,6 +118,37 @@ def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, 
     assert history(database, "Newsletter").campaign.published_version == 4
     inside = {row["version"]: row["people"] for row in history(database, "Newsletter").versions}
     assert inside == {1: 0, 2: 40, 3: 0, 4: 0}
+
+
+def test_going_back_moves_the_people_where_that_is_wanted(database, workspace):
+    with database.transaction() as connection:
+        contacts(connection, workspace, 9)
+    published(database, example("onboarding"))
+    published(database, with_subject(example("onboarding"), "Second"))
+    enroll(database, "Onboarding", Everybody(), now=NOW)
+    run_until_idle(database, NOW)
+    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}), dry_run=True)
+    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    assert inside == {1: 0, 2: 9}
+    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}))
+    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    assert inside == {1: 0, 2: 0, 3: 9}
+
+
+def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
+    with empty_database.transaction() as connection:
+        found_databases.specification_database(connection)
+    migrate(empty_database)
+    name = "Which subject?"
+    versions = [row["version"] for row in history(empty_database, name).versions]
+    assert versions[-2:] == [2, 1]
+    assert compare_versions(empty_database, name, 1, 2).diff.is_empty
+    adopt_legacy(empty_database, now=NOW, channels=AVAILABLE_CHANNELS)
+    newest = history(empty_database, name).versions[0]["version"]
+    kinds_told = {c.kind for c in compare_versions(empty_database, name, 1, newest).diff.changes}
+    assert "step_added" in kinds_told
+    with pytest.raises(DripError):
+        gone_back(empty_database, name, 1)
 
 
 def test_going_back_to_what_is_published_changes_nothing(database, workspace):
@@ -299,6 +336,25 @@ def test_of_two_who_edited_the_same_version_one_is_told_and_no_edit_is_lost(data
         assert f"--based-on {won.version}" in lost.hint
         version = won.version
     assert len(history(database, "Onboarding").versions) == ROUNDS + 1
+
+
+def test_two_processes_that_edit_and_try_again_lose_no_edit(database, workspace):
+    published(database, example("onboarding"))
+    editors = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.editor_process", database.url, name, str(ROUNDS)],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("ann", "bob")
+    ]
+    refused = [int(editor.communicate(timeout=110)[0]) for editor in editors]
+    assert [editor.returncode for editor in editors] == [0, 0]
+    tags = set(export_campaign(database, "Onboarding")["tags"])
+    assert {f"{name}-{n}" for name in ("ann", "bob") for n in range(ROUNDS)} <= tags
+    numbers = [row["version"] for row in history(database, "Onboarding").versions]
+    assert numbers == list(range(2 * ROUNDS + 1, 0, -1)), refused
 
 
 def test_two_who_create_the_same_campaign_at_once_make_one(database, workspace):

@@ -16,7 +16,7 @@ from tests.strategies import valid_files
 
 LAWS = settings(
     deadline=None,
-    max_examples=25,
+    max_examples=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 LINES = st.lists(
@@ -50,7 +50,7 @@ def test_different_definitions_have_a_difference_and_both_ways(
     json.dumps(there.to_dict())
 
 
-@settings(LAWS, max_examples=50)
+@settings(LAWS, max_examples=30)
 @given(valid_files(), st.data())
 def test_whatever_is_done_to_a_file_is_told_and_never_raised(
     file: dict[str, Any], data: st.DataObject

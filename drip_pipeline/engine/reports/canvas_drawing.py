@@ -27,10 +27,10 @@ _GAP_X: Final = 24
 _GAP_Y: Final = 44
 _PAD: Final = 10
 _LINE: Final = 15
-_TITLE_CHARACTERS: Final = 24
+_TITLE_CHARACTERS: Final = 20
 _DETAIL_CHARACTERS: Final = 29
 _MOST_TITLE_LINES: Final = 2
-_BACK_LANE: Final = 14
+_MOST_NAMED_BELOW: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +130,12 @@ class _Drawing:
         }
         self._heights = {box.node_id: self._height(box) for box in boxes}
         self._tops, self._bottom = self._rows()
-        self._lanes = len(layout.back)
         self._out: dict[str, list[int]] = {}
         for number, way in enumerate(ways):
             self._out.setdefault(way.source, []).append(number)
         for numbers in self._out.values():
             numbers.sort(key=self._heading)
-        self._width = layout.width * (_BOX_WIDTH + _GAP_X) + self._lanes * _BACK_LANE + 2
+        self._width = layout.width * (_BOX_WIDTH + _GAP_X) + 2
 
     def svg(self, label: str) -> str:
         """Lines first, so that boxes and words lie on top of them."""
@@ -193,7 +192,7 @@ class _Drawing:
         x, y = self._start(number, way)
         end_x, end_y = self._middle(way.target), self._top(way.target) - 1
         if number in self._layout.back:
-            path = self._upwards(number, way, x, y)
+            path = self._upwards(way, x, y)
             tip = _arrow(self._middle(way.target) + _BOX_WIDTH / 2 + 1, end_y + 18, is_left=True)
         else:
             rank = self._layout.ranks[way.source]
@@ -212,25 +211,30 @@ class _Drawing:
             f'<path d="{tip}" fill="{look.frame}"/>'
         )
 
-    def _upwards(self, number: int, way: Way, x: float, y: float) -> str:
-        """Back to an earlier box, around the right-hand side; each such way in its own lane."""
-        lane = sorted(self._layout.back).index(number)
-        side = self._layout.width * (_BOX_WIDTH + _GAP_X) + lane * _BACK_LANE - _GAP_X / 2 + 8
-        low, high = y + 12 + 4 * (lane % 3), self._top(way.target) + 17
-        return (
-            f"M{_n(x)} {_n(y)}V{_n(low)}H{_n(side)}V{_n(high)}"
-            f"H{_n(self._middle(way.target) + _BOX_WIDTH / 2 + 6)}"
-        )
+    def _upwards(self, way: Way, x: float, y: float) -> str:
+        """Back to an earlier box, up beside the boxes on the right."""
+        side = max(self._middle(way.source), self._middle(way.target)) + (_BOX_WIDTH + _GAP_X) / 2
+        high = self._top(way.target) + 17
+        end = self._middle(way.target) + _BOX_WIDTH / 2 + 6
+        return f"M{_n(x)} {_n(y)}V{_n(y + 20)}H{_n(side)}V{_n(high)}H{_n(end)}"
 
     def _words(self, number: int, way: Way) -> str:
-        """What a way is called, on its line just below the box."""
+        """What a way is called: below the box, or, of more than two ways, where each has room,
+        above what it leads to first."""
         if not way.label:
             return ""
         x, y = self._start(number, way)
-        room = max(8, _DETAIL_CHARACTERS // len(self._out[way.source]))
+        y += 14
+        ways = len(self._out[way.source])
+        if ways > _MOST_NAMED_BELOW and number not in self._layout.back:
+            bends = self._layout.bends.get(number)
+            x = self._x(bends[0]) if bends else self._middle(way.target)
+            y = self._tops[self._layout.ranks[way.source] + 1] - 14
+            ways = 1 if not bends else 2
+        room = max(8, _DETAIL_CHARACTERS // ways)
         colour = INK if way.tone == "plain" else _LOOKS[way.tone].frame
         return (
-            f'<text x="{_n(x)}" y="{_n(y + 14)}" font-size="10.5" fill="{colour}"'
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="10.5" fill="{colour}"'
             f' text-anchor="middle" stroke="{PAPER}" stroke-width="4" paint-order="stroke">'
             f"{escape(shortened(way.label, room))}</text>"
         )

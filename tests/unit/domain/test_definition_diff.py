@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +194,32 @@ def test_blocks_that_change_places_are_moves_and_no_heap_of_ways():
 
     found = compare_flows(chain(*"sabcdefghz"), chain(*"sefghabcdz"))
     assert (len(found.moved), found.routes) == (4, ())
+
+
+def test_a_flow_of_a_thousand_steps_is_compared_within_seconds():
+    nodes = [f"n{n}" for n in range(1_000)]
+    before = {a: {"default": b} for a, b in itertools.pairwise(nodes)} | {nodes[-1]: {}}
+    turned = [*nodes[:300], *reversed(nodes[300:600]), *nodes[600:]]
+    after = {a: {"default": b} for a, b in itertools.pairwise(turned)} | {nodes[-1]: {}}
+    started = time.process_time()
+    found = compare_flows(before, after)
+    assert (len(found.moved), found.routes) == (299, ())
+    assert time.process_time() - started < 3
+
+
+def test_what_a_header_says_is_not_told(winback):
+    def file(token: str) -> Any:
+        told = copy.deepcopy(winback.before)
+        for step in told["steps"]:
+            if step["node_id"] == "mark":
+                hook = {"url": "https://hooks.example.com", "headers": {"Authorization": token}}
+                step["action_config"] = {"type": "webhook", "webhook": hook}
+        return told
+
+    found = compared(file("Bearer one"), file("Bearer two"))
+    (change,) = found.changes
+    assert change.sentence == "webhook headers Authorization: changed"
+    assert "Bearer" not in str(found.to_dict())
 
 
 def test_a_text_of_a_hundred_thousand_words_is_compared_quickly():
