@@ -1,9 +1,10 @@
 """`drip up` for real, and SIGKILL of one of its processes in the middle of a tick: the daemon, the
 code server, the worker of the run. Takes minutes, so it is no test of the suite but run by hand:
 
-    python -m tests.orchestration.kill_processes [--people 20000] [--shards 2] [--kill daemon …]
+    python -m tests.orchestration.kill_processes [--people 20000] [--shards 2] [--send] [--kill …]
 
-Ends with 1 when people are still due after three minutes, or the books do not balance.
+With `--send`, mails go to a local sink, and the kill comes in the middle of sending. Ends with 1 when
+a tick has left anything undone after three minutes, or the books do not balance.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +27,12 @@ import psutil
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.embedded import EmbeddedServer
+from drip_pipeline.engine.deliver import MAX_IN_DOUBT
 from tests.engine import factories
 from tests.engine.graphs import add_tag, email, end, graph, trigger
 from tests.orchestration.running import people_by_status, value
 from tests.orchestration.test_up import free_port, up, wait_until
+from tests.smtp_sink import Sink, smtp_sink
 
 FLOW: Final = graph(
     trigger("t"), add_tag("t", "seen", default="mail"), email("mail", default="end"), end()
@@ -36,81 +41,123 @@ MOST_SECONDS: Final = 180.0
 NAMES: Final = ("code-server", "webserver", "daemon")
 
 
+@dataclass
+class Played:
+    """What is running, and what has been asked of it so far."""
+
+    home: Path
+    database: Database
+    sink: Sink | None
+    people: int = 0
+    kills: int = 0
+
+    def begun(self) -> int:
+        """People who have got anywhere: with a sink, whose mail is out."""
+        if self.sink is not None:
+            return len(self.sink.received)
+        counted = people_by_status(self.database)
+        return counted.get("waiting", 0) + counted.get("completed", 0)
+
+    def left(self) -> int:
+        """People whom a tick can still carry on: all but those who are through or in doubt."""
+        through = people_by_status(self.database).get("completed", 0)
+        return self.people - through - self.in_doubt()
+
+    def in_doubt(self) -> int:
+        """Messages whose sender was killed before it heard what became of them."""
+        found: int = value(
+            self.database,
+            "SELECT count(*) FROM campaign_deliveries WHERE status IN ('sending', 'unknown')",
+        )
+        return found
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Kill one after the other; a line of figures for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=20_000, help="for each kill")
     parser.add_argument("--shards", type=int, default=1)
+    parser.add_argument("--send", action="store_true")
     parser.add_argument("--kill", action="append", choices=tuple(KILLS))
     chosen = parser.parse_args(arguments)
     problems = []
-    with tempfile.TemporaryDirectory(prefix="drip-kill-") as folder:
+    with tempfile.TemporaryDirectory(prefix="drip-kill-") as folder, smtp_sink() as sink:
         home = Path(folder)
         home.chmod(0o755)
         environment = {"DRIP_BATCH_SIZE": "250", "DRIP_SHARDS": str(chosen.shards)}
+        if chosen.send:
+            environment |= {
+                "DRIP_DELIVERY": "send",
+                "DRIP_SMTP_URL": f"smtp://127.0.0.1:{sink.port}",
+            }
         with up(home, free_port(), **environment):
             wait_until(lambda: "the UI is at" in (home / "up.log").read_text())
             with Database(EmbeddedServer(home).ensure_running()) as database:
-                for number, name in enumerate(chosen.kill or KILLS):
-                    problems += _killed(home, database, name, number, chosen.people)
+                played = Played(home, database, sink if chosen.send else None)
+                for name in chosen.kill or KILLS:
+                    problems += _killed(played, name, chosen.people)
     for problem in problems:
         sys.stderr.write(f"FAILED: {problem}\n")
     return 1 if problems else 0
 
 
-def _killed(home: Path, database: Database, name: str, number: int, people: int) -> list[str]:
+def _killed(played: Played, name: str, people: int) -> list[str]:
     """Let people in, kill the process when some of them are on, see that all get to the end."""
-    with database.transaction() as connection:
+    before = played.begun()
+    with played.database.transaction() as connection:
         campaign = factories.a_published_campaign(connection, FLOW, name=f"Killed {name}")
-        ids = factories.contacts(connection, campaign.workspace_id, people, prefix=f"k{number}x")
+        ids = factories.contacts(
+            connection, campaign.workspace_id, people, prefix=f"k{played.kills}x"
+        )
         factories.enrolled(connection, campaign, ids)
-    before = people * number
-
-    def moved() -> int:
-        return people_by_status(database).get("waiting", 0) + _completed(database) - before
-
-    wait_until(lambda: people // 10 < moved() < people, 180)
-    pids = KILLS[name](home)
+    played.people += people
+    wait_until(lambda: people // 10 < played.begun() - before < people, 240)
+    begun, pids = played.begun() - before, KILLS[name](played.home)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
+    played.kills += len(pids)
     began = time.monotonic()
-    left_then = people - (_completed(database) - before)
-    while (seconds := time.monotonic() - began) < MOST_SECONDS:
-        if _completed(database) == before + people:
-            break
+    while (seconds := time.monotonic() - began) < MOST_SECONDS and played.left() > 0:
         time.sleep(0.5)
-    found = list(_wrong(database, name, before + people, seconds))
+    found = [f"{name}: {problem}" for problem in _problems(played)]
     sys.stdout.write(
-        f"{name}: killed {len(pids)} with {left_then:,} of {people:,} people to go;"
-        f" all done {seconds:.0f} s later; {'; '.join(found) or 'the books balance'}\n"
+        f"{name}: killed {len(pids)} when {begun:,} of {people:,} people had begun;"
+        f" all done {seconds:.0f} s later, {played.in_doubt()} in doubt;"
+        f" {'; '.join(found) or 'the books balance'}\n"
     )
     return found
 
 
-def _wrong(database: Database, name: str, people: int, seconds: float) -> list[str]:
-    if seconds >= MOST_SECONDS:
-        return [f"{name}: after {seconds:.0f} s {people_by_status(database)}"]
-    found = []
+def _problems(played: Played) -> Iterator[str]:
+    people, in_doubt, database = played.people, played.in_doubt(), played.database
+    if played.left():
+        yield f"not done in time: {people_by_status(database)}"
     with database.transaction() as connection:
         for row in states_db.population(connection):
             ended = row["completed"] + row["exited"] + row["failed"]
             if row["entered"] != row["active"] + ended:
-                found.append(f"{name}: the books do not balance: {row}")
-    for what, statement in {
-        "mails": "SELECT count(*) FROM recorded_messages",
-        "people mailed": "SELECT count(DISTINCT enrollment_id) FROM recorded_messages",
-        "sent": "SELECT count(*) FROM campaign_events WHERE event_type = 'email_sent'",
-        "tags": "SELECT count(*) FROM campaign_events WHERE event_type = 'tag_added'",
-        "ends": "SELECT count(*) FROM campaign_events WHERE event_type = 'enrollment_completed'",
+                yield f"the books do not balance: {row}"
+    counted = "SELECT count(*) FROM campaign_events WHERE event_type = %s"
+    for event_type, expected in {
+        "tag_added": people,
+        "email_sent": people - in_doubt,
+        "enrollment_completed": people - in_doubt,
     }.items():
-        count = value(database, statement)
-        if count != people:
-            found.append(f"{name}: {count:,} {what} of {people:,} people")
-    return found
-
-
-def _completed(database: Database) -> int:
-    return people_by_status(database).get("completed", 0)
+        found = value(database, counted, event_type)
+        if found != expected:
+            yield f"{found:,} times {event_type} for {expected:,} people"
+    if in_doubt > MAX_IN_DOUBT * played.kills:
+        yield f"{in_doubt} in doubt after {played.kills} kills"
+    if played.sink is None:
+        recorded = "SELECT count(DISTINCT enrollment_id) FROM recorded_messages"
+        if value(database, recorded) != people:
+            yield f"{value(database, recorded):,} people mailed of {people:,}"
+        return
+    most = max(Counter(mail.message_id for mail in played.sink.received).values())
+    if most > 1:
+        yield f"a mail arrived {most} times"
+    if not people - in_doubt <= len(played.sink.received) <= people:
+        yield f"{len(played.sink.received):,} mails arrived"
 
 
 def _supervised(name: str) -> Callable[[Path], list[int]]:
