@@ -3,8 +3,8 @@ code server, the worker of the run. Takes minutes, so it is no test of the suite
 
     python -m tests.orchestration.kill_processes [--people 20000] [--shards 2] [--send] [--kill …]
 
-With `--send`, mails go to a local sink, and the kill comes in the middle of sending. Ends with 1 when
-a tick has left anything undone after three minutes, or the books do not balance.
+With `--send`, mails go to a local sink, and the kill comes in the middle of sending. Ends with 1
+when a tick has left anything undone after three minutes, or the books do not balance.
 """
 
 from __future__ import annotations
