@@ -20,6 +20,7 @@ from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
 from drip_pipeline.orchestration.audit_job import audit_tests
+from drip_pipeline.orchestration.executors import chosen_executor
 from drip_pipeline.orchestration.inbox_job import drain_inbox
 from drip_pipeline.orchestration.landing_job import load_event_files
 from drip_pipeline.orchestration.manual_jobs import (
@@ -97,8 +98,7 @@ def build_definitions() -> dg.Definitions:
             automation,
         ],
         resources={"engine": EngineResource(), "clock": RunClock.configure_at_launch()},
-        # A step in a process of its own would cost an interpreter and its imports each: seconds.
-        executor=dg.in_process_executor,
+        executor=chosen_executor(),
     )
 
 

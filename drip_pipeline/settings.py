@@ -34,6 +34,7 @@ DAILY = "0 6 * * *"
 LOCAL_URL = "http://localhost:8080"
 
 Delivery = Literal["record", "send"]
+Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -235,6 +236,25 @@ SETTINGS: tuple[Setting, ...] = (
         folder,
     ),
     Setting(
+        "DRIP_EXECUTOR",
+        "executor",
+        "in_process",
+        "in_process, multiprocess, celery or k8s",
+        "Where a run's steps are executed: in the run's own process (least overhead), in processes "
+        "beside it (DRIP_WORKERS at a time), or on the workers of dagster-celery or dagster-k8s, "
+        "which must be installed. Read when Dagster loads the code.",
+        one_of("in_process", "multiprocess", "celery", "k8s"),
+    ),
+    Setting(
+        "DRIP_WORKERS",
+        "workers",
+        "2",
+        "processes",
+        "How many steps of a run are executed at a time where DRIP_EXECUTOR is multiprocess. A "
+        "process costs some four seconds of CPU to start.",
+        whole_number(1, 64),
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -280,6 +300,8 @@ class Settings:
     trigger_tokens: tuple[Secret, ...] = ()
     trusted_proxies: tuple[str, ...] = ()
     metrics_folder: Path | None = None
+    executor: Executor = "in_process"
+    workers: int = 2
     log_level: str = "info"
 
     @classmethod
