@@ -90,6 +90,38 @@ BEGIN
 END
 $$;
 
+-- drip_ingest: keeps what arrives without being able to read it again, puts people on the suppression list, makes and
+-- enrols those that a trigger webhook names; and the figures of /metrics.
+DO $$
+DECLARE
+    wanted record;
+BEGIN
+    FOR wanted IN
+        SELECT g.rights, t.name
+        FROM (
+            VALUES
+            ('SELECT', ARRAY[
+                'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
+                'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'receiver_counts', 'campaign_deliveries',
+                'campaign_message_outcomes', 'campaign_batches', 'channel_flow', 'stale_metric_days', 'campaign_incidents'
+            ]),
+            ('SELECT (id, status, due_at, received_at)', ARRAY['event_inbox']),
+            ('INSERT', ARRAY[
+                'event_inbox', 'receiver_counts', 'trigger_calls', 'contacts', 'campaign_enrollments',
+                'campaign_suppressions', 'rejected_contacts'
+            ]),
+            ('UPDATE', ARRAY['receiver_counts', 'contacts']),
+            -- Holding a campaign's row, so that it is not archived meanwhile, takes the right to change something of it.
+            ('UPDATE (updated_at)', ARRAY['drip_campaigns'])
+        ) AS g (rights, names)
+        CROSS JOIN unnest(g.names) AS t (name)
+        WHERE to_regclass(t.name) IS NOT NULL
+    LOOP
+        EXECUTE format('GRANT %s ON %I TO drip_ingest', wanted.rights, wanted.name);
+    END LOOP;
+END
+$$;
+
 -- drip_read: everything, changing nothing.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO drip_read;
 

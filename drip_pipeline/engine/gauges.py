@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from drip_pipeline.db import cockpit as cockpit_db
+from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db import incidents as incidents_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
@@ -34,7 +35,12 @@ class Gauge:
 def read_gauges(database: Database, *, now: datetime) -> list[Gauge]:
     """Every figure as of `now`, which must be the real time: the ledger goes by that."""
     with database.transaction(is_read_only=True) as connection:
-        return [*_backlog(connection, now), *_rates(connection, now), *_levels(connection)]
+        return [
+            *_backlog(connection, now),
+            *_rates(connection, now),
+            *_levels(connection),
+            *_arrivals(connection, now),
+        ]
 
 
 def prometheus_text(gauges: list[Gauge]) -> str:
@@ -94,6 +100,15 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
     for (kind, outcome), count in batches.items():
         told = f"Batches {window}."
         yield Gauge("drip_batches", told, count, {"kind": kind, "outcome": outcome})
+
+
+def _arrivals(connection: Connection, now: datetime) -> Iterator[Gauge]:
+    rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=COUNTED_AT_MOST)
+    told = f"Requests that were kept and are to be read, counted up to {COUNTED_AT_MOST:,}."
+    yield Gauge("drip_inbox", told, rows)
+    lag = 0.0 if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())
+    told = "How long the oldest event that was kept has waited to be taken in; 0 when none waits."
+    yield Gauge("drip_event_lag_seconds", told, lag)
 
 
 def _levels(connection: Connection) -> Iterator[Gauge]:

@@ -17,6 +17,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from drip_pipeline.errors import DripError
+from drip_pipeline.receiver.figures import Figures
 from drip_pipeline.receiver.gate import Answer, Call, Endpoint, Gate, told
 from drip_pipeline.receiver.headers import SafeHeaders
 from drip_pipeline.receiver.limits import Rate
@@ -89,6 +90,7 @@ def routes(services: Services) -> Sequence[Route]:
             gate("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),
             methods=["POST"],
         ),
+        Route("/metrics", gate("metrics", Figures(services), HEALTH), methods=["GET"]),
         Route("/healthz", gate("healthz", _Health(services), HEALTH), methods=["GET"]),
     ]
 

@@ -14,15 +14,28 @@ from psycopg import sql
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.migrate import migrate
+from drip_pipeline.domain.nodes import TriggerConfig
+from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.aggregate import aggregate_days
 from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
 from drip_pipeline.engine.enroll import enroll
 from drip_pipeline.engine.ingest import ingest_events
 from drip_pipeline.engine.publish import publish
 from drip_pipeline.engine.selection import Everybody
-from drip_pipeline.settings import CHECKOUT, Settings
+from drip_pipeline.settings import CHECKOUT, Secret, Settings
 from tests.conftest import own_database
-from tests.engine.factories import NOW, an_event, contacts, run_until_idle, the_workspace
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    a_workspace,
+    an_event,
+    contacts,
+    enrolled,
+    run_until_idle,
+    the_workspace,
+)
+from tests.engine.graphs import email, end, graph, node
+from tests.receiver.running import KEY, a_receiver
 
 SCRIPT = CHECKOUT / "deploy" / "postgres" / "roles.sql"
 """Roles belong to the whole server: tests that make them come one after the other."""
@@ -138,6 +151,67 @@ def test_what_a_later_migration_adds_is_there_for_the_roles(guarded):
     refused(guarded, "drip_read", "INSERT INTO later (x) VALUES ('a')")
     with as_role(guarded, "drip_read") as reader:
         assert rows(reader, "SELECT x FROM later") == [("a",)]
+
+
+def test_the_ingest_role_receives_unsubscribes_and_lets_people_in(guarded):
+    door = TriggerConfig.model_validate({"trigger": "webhook"})
+    with guarded.transaction() as connection:
+        workspace = a_workspace(connection, "Doors")
+        made = a_published_campaign(
+            connection,
+            graph(node("start", "trigger", door, default="m"), email("m", default="end"), end()),
+            workspace_id=workspace,
+            name="Doors",
+        )
+        enrolled(connection, made, contacts(connection, workspace, 1, prefix="door"))
+    run_until_idle(guarded, now=NOW)
+    ((message,),) = rows(
+        guarded,
+        "SELECT o.message_id FROM campaign_message_outcomes o"
+        " JOIN drip_campaigns c ON c.id = o.campaign_id WHERE c.name = 'Doors'",
+    )
+    settings = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("figures")}
+    token = {"Authorization": "Bearer a token"}
+    with (
+        as_role(guarded, "drip_ingest") as ingest,
+        a_receiver(ingest, **settings) as receiver,
+    ):
+        assert receiver.get("/healthz").status == 200
+        opened = sign(KEY, Purpose.OPEN, SignedLink(message))
+        assert receiver.get(f"/o/{opened}").status == 200
+        left = sign(KEY, Purpose.UNSUBSCRIBE, SignedLink(message))
+        assert receiver.get(f"/u/{left}").status == 200
+        assert receiver.post(f"/u/{left}").status == 200
+        body = b'{"email": "new@example.com", "fields": {"company": "Example"}}'
+        call = {**token, "Idempotency-Key": "1"}
+        assert receiver.post("/trigger/Doors", body, call).json()["enrolled"] == 1
+        assert receiver.post("/trigger/Doors", body, call).json()["is_repeat"]
+        assert receiver.get("/metrics").status == 401
+        figures = receiver.get("/metrics", Authorization="Bearer figures")
+        assert "drip_event_lag_seconds" in figures.text
+        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in figures.text
+    assert rows(guarded, "SELECT count(*) FROM event_inbox") == [(2,)]
+    assert rows(guarded, "SELECT reason FROM campaign_suppressions") == [("unsubscribed",)]
+    assert rows(guarded, "SELECT count(*) FROM receiver_counts") != [(0,)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "DELETE FROM contacts",
+        "DELETE FROM event_inbox",
+        "UPDATE event_inbox SET status = 'done'",
+        "DELETE FROM campaign_suppressions",
+        "INSERT INTO campaign_events (event_type) VALUES ('email_opened')",
+        "UPDATE drip_campaigns SET status = 'archived'",
+        "SELECT body FROM recorded_messages",
+        "SELECT payload FROM event_inbox",
+        "CREATE TABLE mine (x integer)",
+        "DROP TABLE event_inbox",
+    ],
+)
+def test_the_ingest_role_can_do_no_more(guarded, statement):
+    refused(guarded, "drip_ingest", statement)
 
 
 def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:

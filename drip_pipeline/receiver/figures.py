@@ -1,0 +1,47 @@
+"""The figures for Prometheus, for whoever has the token: the engine's own and how often each
+endpoint of this process answered how. Without a token in the settings there is no such page.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from drip_pipeline.channels.proofs import Unproven
+from drip_pipeline.channels.provider_signatures import check_token
+from drip_pipeline.engine.gauges import Gauge, prometheus_text, read_gauges
+from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.services import Services
+
+_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Figures:
+    """The endpoint /metrics."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._token = services.settings.metrics_token
+
+    async def __call__(self, call: Call) -> Answer:
+        """Everything that a monitor draws."""
+        if self._token is None:
+            return told(404, "Nothing is set up here.", "not_set_up")
+        try:
+            check_token([self._token], call.request.headers)
+        except Unproven as unproven:
+            return told(401, "Not authorised.", unproven.why)
+        gauges = await run_in_threadpool(
+            read_gauges, self._services.database, now=self._services.now()
+        )
+        text = prometheus_text([*gauges, *self._answers()])
+        return Answer(Response(text, media_type=_TYPE), "ok")
+
+    def _answers(self) -> list[Gauge]:
+        help = "Requests to this process by how they were answered, since it began."
+        return [
+            Gauge("drip_requests", help, count, {"endpoint": endpoint, "outcome": outcome})
+            for (endpoint, outcome), count in sorted(self._services.counts.totals().items())
+        ]
