@@ -23,6 +23,7 @@ def test_more_processes_are_a_setting_that_jobs_follow(monkeypatch):
     job = build_definitions().resolve_job_def("run_due_workflows")
     assert job.executor_def.name == "multiprocess"
     configured = job.executor_def.apply_config_mapping({"config": {}})
+    assert configured.value is not None
     assert configured.value["config"]["max_concurrent"] == 3
 
 
