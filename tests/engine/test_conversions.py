@@ -4,14 +4,18 @@ it, within the goal's time, in whatever order things become known.
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from itertools import product
 from typing import Any
 
 import pytest
 
+from drip_pipeline.db import events as events_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.engine import settle
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.aggregate import aggregate_days
 from drip_pipeline.engine.checks import check_laws
@@ -224,6 +228,38 @@ def test_a_conversion_moves_to_a_later_message_that_becomes_known_afterwards(dat
     ) == (1)
     marked = rows(database, "SELECT DISTINCT metric_date FROM stale_metric_days ORDER BY 1")
     assert [day for (day,) in marked] == [NOW.date(), (NOW + timedelta(days=1)).date()]
+
+
+@pytest.mark.parametrize("first", ["message", "purchase"])
+def test_a_message_and_a_purchase_that_are_written_at_once_find_each_other(
+    database, monkeypatch, first
+):
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, ONE)
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
+    advance_batch(database, now=NOW, batch_size=10)
+    buying = partial(ingest, database, [purchase(1, 0, 9)])
+    sending = partial(run_until_idle, database)
+    # The first has looked and found nothing, and has not committed when the second comes.
+    module, name = (
+        (settle, "attribute_late") if first == "message" else (events_db, "add_conversions")
+    )
+    look = getattr(module, name)
+    begin, second = (sending, buying) if first == "message" else (buying, sending)
+    with ThreadPoolExecutor(1) as pool:
+        started: list[Future[Any]] = []
+
+        def look_and_let_the_other_come(*args: Any) -> Any:
+            found = look(*args)
+            if not started:
+                started.append(pool.submit(second))
+                assert not wait(started, timeout=0.5).done, "it did not wait for the lock"
+            return found
+
+        monkeypatch.setattr(module, name, look_and_let_the_other_come)
+        begin()
+        started[0].result(timeout=30)
+    assert converted(database) == [("person1@example.com", "mail", NOW, Decimal(9))]
 
 
 ARRIVALS = list(product(range(3), repeat=3))
