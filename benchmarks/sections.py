@@ -91,6 +91,7 @@ SECTIONS: Final = {
     "peers": "benchmarks.peers.section:section",
     "claims": "benchmarks.claims:section",
     "ingestion": "benchmarks.ingestion:section",
+    "metrics": "benchmarks.daily_metrics:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
     "simulation": "benchmarks.sections:simulation",
