@@ -20,7 +20,7 @@ from benchmarks.report import Figure
 from benchmarks.sections import Options
 from benchmarks.server import fresh_database
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.states import claim
+from drip_pipeline.engine.claim import claim_due
 from drip_pipeline.engine.publish import publish
 from drip_pipeline.settings import Settings
 
@@ -139,7 +139,7 @@ def _timed_claims(database: Database, now: datetime) -> list[float]:
     for _ in range(CLAIMS + 1):
         began = perf_counter()
         with _rolled_back(database) as connection:
-            claim(connection, batch_size=BATCH, now=now)
+            claim_due(connection, batch_size=BATCH, now=now)
             times.append(1_000 * (perf_counter() - began))
     return times[1:]
 
@@ -158,12 +158,14 @@ def _move(database: Database, steps: int, now: datetime) -> datetime:
     at = now
     while moved < steps:
         with database.transaction() as connection:
-            ids = [row[0] for row in claim(connection, batch_size=BATCH, now=at)]
+            claimed = claim_due(connection, batch_size=BATCH, now=at)
+            ids = [person.id for person in claimed.people]
             connection.execute(
                 "UPDATE campaign_workflow_states SET next_execution_at = %s, steps_taken ="
                 " steps_taken + 1 WHERE id = ANY(%s)",
                 [NOW + timedelta(days=10), ids],
             )
+            claimed.mark(connection, at)
         moved += len(ids)
         if len(ids) < BATCH // 2:
             at += timedelta(minutes=30)
@@ -204,6 +206,6 @@ def _enough_due(database: Database, at: datetime) -> datetime:
     """A moment from `at` on at which a whole batch is due."""
     while True:
         with _rolled_back(database) as connection:
-            if len(claim(connection, batch_size=BATCH, now=at)) >= BATCH * 9 // 10:
+            if len(claim_due(connection, batch_size=BATCH, now=at).people) >= BATCH * 9 // 10:
                 return at
         at += timedelta(minutes=15)

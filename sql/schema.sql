@@ -192,6 +192,13 @@ CREATE TABLE campaign_channels (
     CONSTRAINT campaign_channels_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 
+CREATE TABLE campaign_claim_marks (
+    campaign_id uuid NOT NULL,
+    due_from timestamp with time zone NOT NULL,
+    valid_since timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_claim_marks_pkey PRIMARY KEY (campaign_id)
+) WITH (fillfactor=50);
+
 CREATE TABLE campaign_daily_metrics (
     metric_date date NOT NULL,
     workspace_id uuid NOT NULL,
@@ -818,6 +825,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 
 -- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
 -- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text) LANGUAGE sql
+-- claim_from_marks(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1, p_from_marks boolean DEFAULT true) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text, next_execution_at timestamp with time zone) LANGUAGE sql
 -- conversion_id(p_campaign_id uuid, p_event_id uuid) RETURNS uuid LANGUAGE sql IMMUTABLE
 -- conversion_touches(p_contact_id uuid, p_event_type text, p_occurred_at timestamp with time zone, p_campaign_id uuid) RETURNS TABLE(workspace_id uuid, campaign_id uuid, campaign_version integer, enrollment_id uuid, node_id text, step_id uuid, message_id uuid, variant_group text) LANGUAGE sql STABLE
 -- count_ab_test_variants(p_test_ids uuid[], p_metrics text[], p_window_hours double precision[], p_now timestamp with time zone) RETURNS TABLE(ab_test_id uuid, variant_group text, is_holdout boolean, first_assigned_at timestamp with time zone, total_assigned bigint, total_sent bigint, total_delivered bigint, total_opened bigint, total_clicked bigint, total_replied bigint, total_converted bigint, total_unsubscribed bigint, total_bounced bigint, total_complained bigint, total_machine_opened bigint, total_machine_clicked bigint, cohort_contacts bigint, cohort_successes bigint, cohort_score_sum numeric, cohort_score_sum_squares numeric) LANGUAGE sql STABLE

@@ -13,11 +13,35 @@ from drip_pipeline.db.connection import Connection
 
 
 def claim(
-    connection: Connection, *, batch_size: int, now: datetime, shard: int = 0, shards: int = 1
+    connection: Connection,
+    *,
+    batch_size: int,
+    now: datetime,
+    shard: int = 0,
+    shards: int = 1,
+    from_marks: bool = False,
 ) -> list[tuple[Any, ...]]:
-    """Lock up to `batch_size` due states; columns in the order of `DueState`."""
+    """Lock up to `batch_size` due states; columns in the order of `DueState`, then the due time.
+    `from_marks` reads each campaign from where the claims before came to."""
     return queries.tuples(
-        connection, "claim_states", batch_size=batch_size, now=now, shard=shard, shards=shards
+        connection,
+        "claim_states",
+        batch_size=batch_size,
+        now=now,
+        shard=shard,
+        shards=shards,
+        from_marks=from_marks,
+    )
+
+
+def mark_claimed(connection: Connection, due_from: Mapping[UUID, datetime], now: datetime) -> None:
+    """Note how far a claim came, by campaign."""
+    queries.run(
+        connection,
+        "mark_claimed",
+        campaign_ids=list(due_from),
+        due_from=list(due_from.values()),
+        now=now,
     )
 
 

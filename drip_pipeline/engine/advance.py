@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.engine import facts, graphs
+from drip_pipeline.engine.claim import claim_due
 from drip_pipeline.engine.collector import no_collection
 from drip_pipeline.engine.commit import commit
 from drip_pipeline.engine.execute import execute
@@ -54,16 +54,15 @@ def advance_batch(
         claimed: list[DueState] = []
         try:
             with no_collection(), database.transaction() as connection:
-                claimed = [
-                    DueState(*row)
-                    for row in states_db.claim(
-                        connection, batch_size=batch_size, now=now, shard=shard, shards=shards
-                    )
-                ]
+                found = claim_due(
+                    connection, batch_size=batch_size, now=now, shard=shard, shards=shards
+                )
+                claimed = found.people
                 if not claimed:
                     return AdvanceReport(entry.batch_id, 0)
                 written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
                 entry.committed(connection, written.sizes(), _places(claimed))
+                found.mark(connection, now)
             return AdvanceReport(entry.batch_id, len(claimed), written.sizes(), entry.duration_ms())
         except Conflict as error:
             if attempt == CONFLICT_TRIES:

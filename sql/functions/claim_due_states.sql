@@ -10,8 +10,81 @@
 -- that they do not stand at the head of the queue for ever. States without a version belong to a campaign that is not
 -- published yet.
 --
+-- With p_from_marks, each campaign is read from where the claims before came to (campaign_claim_marks). Moved rows leave
+-- dead index entries before that point, and as long as an old snapshot is open anywhere (a long report, pg_dump, a stuck
+-- transaction) each claim would read through all of them: 3.7 s instead of 0.17 s after 300,000 steps. A mark holds for five
+-- minutes of the engine's time and is set anew by the next full claim; shards do without, since each comes to another point.
+--
 -- Shards never meet: a state belongs to the shard that a hash of its id names. The hash is cut to 31 bits, since abs() of
 -- the smallest integer is an error.
+CREATE OR REPLACE FUNCTION claim_from_marks(
+    p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1,
+    p_from_marks boolean DEFAULT true
+)
+RETURNS TABLE (
+    id uuid,
+    campaign_id uuid,
+    campaign_version integer,
+    contact_id uuid,
+    current_node_id text,
+    resume_port text,
+    retry_count integer,
+    max_retries integer,
+    steps_taken integer,
+    enrollment_status text,
+    next_execution_at timestamptz
+)
+LANGUAGE sql
+ROWS 10000
+AS $$
+    WITH due AS MATERIALIZED (
+        SELECT c.id, f.due_from
+        FROM drip_campaigns c
+        LEFT JOIN campaign_claim_marks m
+            ON p_from_marks AND p_shards = 1 AND m.campaign_id = c.id
+            AND m.valid_since <= p_now AND m.valid_since > p_now - interval '5 minutes'
+        CROSS JOIN LATERAL (SELECT coalesce(m.due_from, '-infinity') AS due_from) f
+        CROSS JOIN LATERAL (
+            SELECT s.next_execution_at
+            FROM campaign_workflow_states s
+            WHERE s.campaign_id = c.id
+              AND s.workflow_status IN ('running', 'waiting')
+              AND s.next_execution_at <= p_now
+              AND s.next_execution_at >= f.due_from
+            ORDER BY s.next_execution_at
+            LIMIT 1
+        ) oldest
+        WHERE c.status = 'active' AND c.published_version IS NOT NULL
+        ORDER BY oldest.next_execution_at, c.id
+        LIMIT p_batch_size
+    ),
+    picked AS MATERIALIZED (
+        SELECT s.*
+        FROM due d
+        CROSS JOIN LATERAL (
+            SELECT
+                w.id, w.campaign_id, w.campaign_version, w.contact_id, w.current_node_id, w.resume_port,
+                w.retry_count, w.max_retries, w.steps_taken, w.next_execution_at
+            FROM campaign_workflow_states w
+            WHERE w.campaign_id = d.id
+              AND w.workflow_status IN ('running', 'waiting')
+              AND w.next_execution_at <= p_now
+              AND w.next_execution_at >= d.due_from
+              AND w.campaign_version IS NOT NULL
+              AND (p_shards = 1 OR (hashtext(w.id::text) & 2147483647) % p_shards = p_shard)
+            ORDER BY w.next_execution_at
+            LIMIT p_batch_size / greatest(1, (SELECT count(*) FROM due))
+            FOR UPDATE SKIP LOCKED
+        ) s
+    )
+    SELECT
+        p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
+        p.max_retries, p.steps_taken, e.status, p.next_execution_at
+    FROM picked p
+    JOIN campaign_enrollments e ON e.id = p.id
+$$;
+
+-- The same from the oldest on.
 CREATE OR REPLACE FUNCTION claim_due_states(
     p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1
 )
@@ -30,45 +103,10 @@ RETURNS TABLE (
 LANGUAGE sql
 ROWS 10000
 AS $$
-    WITH due AS MATERIALIZED (
-        SELECT c.id
-        FROM drip_campaigns c
-        CROSS JOIN LATERAL (
-            SELECT s.next_execution_at
-            FROM campaign_workflow_states s
-            WHERE s.campaign_id = c.id
-              AND s.workflow_status IN ('running', 'waiting')
-              AND s.next_execution_at <= p_now
-            ORDER BY s.next_execution_at
-            LIMIT 1
-        ) oldest
-        WHERE c.status = 'active' AND c.published_version IS NOT NULL
-        ORDER BY oldest.next_execution_at, c.id
-        LIMIT p_batch_size
-    ),
-    picked AS MATERIALIZED (
-        SELECT s.*
-        FROM due d
-        CROSS JOIN LATERAL (
-            SELECT
-                w.id, w.campaign_id, w.campaign_version, w.contact_id, w.current_node_id, w.resume_port,
-                w.retry_count, w.max_retries, w.steps_taken
-            FROM campaign_workflow_states w
-            WHERE w.campaign_id = d.id
-              AND w.workflow_status IN ('running', 'waiting')
-              AND w.next_execution_at <= p_now
-              AND w.campaign_version IS NOT NULL
-              AND (p_shards = 1 OR (hashtext(w.id::text) & 2147483647) % p_shards = p_shard)
-            ORDER BY w.next_execution_at
-            LIMIT p_batch_size / greatest(1, (SELECT count(*) FROM due))
-            FOR UPDATE SKIP LOCKED
-        ) s
-    )
     SELECT
-        p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
-        p.max_retries, p.steps_taken, e.status
-    FROM picked p
-    JOIN campaign_enrollments e ON e.id = p.id
+        c.id, c.campaign_id, c.campaign_version, c.contact_id, c.current_node_id, c.resume_port, c.retry_count,
+        c.max_retries, c.steps_taken, c.enrollment_status
+    FROM claim_from_marks(p_batch_size, p_now, p_shard, p_shards, false) c
 $$;
 
 -- The specification's claim: due states of active campaigns and active enrolments, oldest first, locked until the

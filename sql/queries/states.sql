@@ -2,11 +2,44 @@
 -- Due states, locked until the transaction ends; the function says how they are chosen.
 SELECT
     id, campaign_id, campaign_version, contact_id, current_node_id, resume_port, retry_count, max_retries, steps_taken,
-    enrollment_status
-FROM claim_due_states(
+    enrollment_status, next_execution_at
+FROM claim_from_marks(
     CAST(%(batch_size)s AS integer), CAST(%(now)s AS timestamptz), CAST(%(shard)s AS integer),
-    CAST(%(shards)s AS integer)
+    CAST(%(shards)s AS integer), CAST(%(from_marks)s AS boolean)
 );
+
+-- name: mark_claimed
+-- How far a claim came in these campaigns. A mark that another process is writing is left to it: nobody waits for a hint.
+WITH claimed AS (
+    SELECT *
+    FROM unnest(CAST(%(campaign_ids)s AS uuid []), CAST(%(due_from)s AS timestamptz [])) AS c (campaign_id, due_from)
+),
+
+free AS (
+    SELECT m.campaign_id
+    FROM campaign_claim_marks m
+    WHERE m.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid []))
+    FOR UPDATE SKIP LOCKED
+),
+
+moved AS (
+    UPDATE campaign_claim_marks m
+    SET due_from = c.due_from,
+        valid_since = CASE
+            WHEN m.valid_since <= CAST(%(now)s AS timestamptz)
+                AND m.valid_since > CAST(%(now)s AS timestamptz) - interval '5 minutes' THEN m.valid_since
+            ELSE CAST(%(now)s AS timestamptz)
+        END
+    FROM claimed c
+    JOIN free f ON f.campaign_id = c.campaign_id
+    WHERE m.campaign_id = c.campaign_id
+)
+
+INSERT INTO campaign_claim_marks (campaign_id, due_from, valid_since)
+SELECT c.campaign_id, c.due_from, CAST(%(now)s AS timestamptz)
+FROM claimed c
+WHERE NOT EXISTS (SELECT FROM campaign_claim_marks m WHERE m.campaign_id = c.campaign_id)
+ON CONFLICT (campaign_id) DO NOTHING;
 
 -- name: lock_states_of_deliveries
 -- The states parked on these deliveries, locked, to be carried on from there. An enrolment that ended meanwhile is not

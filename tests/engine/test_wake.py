@@ -14,11 +14,10 @@ from uuid import uuid4
 import pytest
 
 from drip_pipeline.db import events as events_db
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.advance import advance_batch, carry_on
+from drip_pipeline.engine.claim import claim_due
 from drip_pipeline.engine.ingest import IngestReport
-from drip_pipeline.engine.transitions import DueState
 from tests.engine.factories import (
     NOW,
     an_event,
@@ -119,7 +118,7 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
     people_inside(database, campaign, 1)
     events = arrival(database)
     with database.transaction() as engine:
-        people = [DueState(*row) for row in states_db.claim(engine, batch_size=9, now=NOW + HOUR)]
+        people = claim_due(engine, batch_size=9, now=NOW + HOUR).people
         batch = carry_on(engine, people, batch_id=uuid4(), now=NOW + HOUR)
         assert batch.sizes() == {"waiting": 1}
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
