@@ -1,7 +1,7 @@
 """How long a claim of 10,000 due states takes on tables of different sizes: fresh, after churn, and
 with an old snapshot held open while people are moved.
 
-One in a hundred is due at a time, over twenty campaigns. Everything is set up set-based, without
+One in a hundred is due, over twenty campaigns, and as many each minute after. Everything is set up set-based, without
 enrolments moving through a drip: what counts here is the claim's own way to its rows.
 """
 
@@ -123,7 +123,7 @@ def _fill(database: Database, states: int) -> None:
             " workspace_id, campaign_version, current_node_id, workflow_status, started_at,"
             " next_execution_at) SELECT p.id, p.id, p.campaign_id, p.id, p.workspace_id, 1,"
             " 'pause', 'waiting', %(now)s, %(now)s"
-            " + (random() * interval '99 hours') - interval '1 hour'"
+            " + (random() * interval '100 minutes') - interval '1 minute'"
             " FROM people p",
             named,
         )
@@ -167,8 +167,8 @@ def _move(database: Database, steps: int, now: datetime) -> datetime:
             )
             claimed.mark(connection, at)
         moved += len(ids)
-        if len(ids) < BATCH // 2:
-            at += timedelta(minutes=30)
+        if len(ids) < BATCH:
+            at += timedelta(minutes=1)
     return at
 
 
@@ -188,18 +188,23 @@ def _beside_a_snapshot(
     database: Database, options: Options, steps: int
 ) -> tuple[list[float], list[float]]:
     """Claims before, and after so many steps during which one transaction kept its snapshot."""
-    options.say(f"claims: {steps:,} steps with an old snapshot open")
+    options.say(f"claims: {steps:,} steps, twice, then with an old snapshot open")
     at = _move(database, steps, NOW)
     with database.autocommit() as connection:
         connection.execute("VACUUM campaign_workflow_states")
-    later = _enough_due(database, at)
-    without = _timed_claims(database, later)
+    at, without = _between_batches(database, at)
     with database.transaction(is_read_only=True) as old:
         old.execute("SELECT count(*) FROM drip_campaigns")
-        at = _move(database, steps, later)
-        later = _enough_due(database, at)
-        with_one = _timed_claims(database, later)
+        at = _move(database, steps, at)
+        _, with_one = _between_batches(database, at)
     return without, with_one
+
+
+def _between_batches(database: Database, at: datetime) -> tuple[datetime, list[float]]:
+    """Claims as they are in the middle of work: another batch was moved a moment ago."""
+    at = _move(database, BATCH, _enough_due(database, at))
+    at = _enough_due(database, at)
+    return at, _timed_claims(database, at)
 
 
 def _enough_due(database: Database, at: datetime) -> datetime:
@@ -208,4 +213,4 @@ def _enough_due(database: Database, at: datetime) -> datetime:
         with _rolled_back(database) as connection:
             if len(claim_due(connection, batch_size=BATCH, now=at).people) >= BATCH * 9 // 10:
                 return at
-        at += timedelta(minutes=15)
+        at += timedelta(minutes=1)
