@@ -1,8 +1,9 @@
 """How long a claim of 10,000 due states takes on tables of different sizes: fresh, after churn, and
 with an old snapshot held open while people are moved.
 
-One in a hundred is due, over twenty campaigns, and as many each minute after. Everything is set up set-based, without
-enrolments moving through a drip: what counts here is the claim's own way to its rows.
+One in a hundred is due, over twenty campaigns, and as many each minute after. Everything is set up
+set-based, without enrolments moving through a drip: what counts here is the claim's own way to its
+rows.
 """
 
 from __future__ import annotations
