@@ -297,6 +297,7 @@ CREATE TABLE campaign_entry_notes (
     trigger_id bigint NOT NULL,
     contact_id uuid NOT NULL,
     event_id uuid,
+    workspace_id uuid,
     CONSTRAINT campaign_entry_notes_pkey PRIMARY KEY (trigger_id, id)
 ) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
 

@@ -27,8 +27,8 @@ BEGIN
         tags_before := OLD.tags;
         score_before := OLD.ai_score;
     END IF;
-    INSERT INTO campaign_entry_notes (trigger_id, contact_id)
-    SELECT t.id, NEW.id
+    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id)
+    SELECT t.workspace_id, t.id, NEW.id
     FROM campaign_entry_triggers t
     WHERE t.workspace_id = NEW.workspace_id
       AND CASE t.kind
@@ -50,8 +50,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;
-    INSERT INTO campaign_entry_notes (trigger_id, contact_id, event_id)
-    SELECT t.id, n.contact_id, n.id
+    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id, event_id)
+    SELECT t.workspace_id, t.id, n.contact_id, n.id
     FROM new_events n
     JOIN campaign_entry_triggers t
         ON t.kind = 'event' AND t.event_type = n.event_type AND t.workspace_id = n.workspace_id
@@ -70,8 +70,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;
-    INSERT INTO campaign_entry_notes (trigger_id, contact_id, event_id)
-    SELECT t.id, n.contact_id, n.id
+    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id, event_id)
+    SELECT t.workspace_id, t.id, n.contact_id, n.id
     FROM new_events n
     JOIN campaign_entry_triggers t
         ON t.kind = 'event' AND t.event_type = n.event_type

@@ -13,6 +13,7 @@ PROBLEMS = [
     SimpleNamespace(node_id="n1", code="subject_missing", message="has no subject"),
     SimpleNamespace(node_id=None, code="no_trigger", message="no trigger node"),
 ]
+STRANDED = SimpleNamespace(version=1, node_id="n1", label="Hello", people=3, why="the node is gone")
 
 # Arguments for the classes that take other ones than a message.
 ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
@@ -24,6 +25,9 @@ ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
     errors.CampaignAmbiguous: ("Welcome", 2),
     errors.VersionNotFound: ("Welcome", 9),
     errors.ImportFileError: ("people.csv", "is empty"),
+    errors.FilesInvalid: ({"welcome.json": PROBLEMS}, 3),
+    errors.PeopleStranded: ([STRANDED], 2),
+    errors.VersionMoved: ("Welcome", 1, 2),
     errors.ChannelUnavailable: ("sms", "has no account"),
 }
 
