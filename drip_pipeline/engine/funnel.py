@@ -88,6 +88,12 @@ class Goal:
             and self.reached_pct >= self.target_pct
         )
 
+    def in_short(self) -> str:
+        """In figures."""
+        reached = "-" if self.reached_pct is None else f"{self.reached_pct:.2f} %"
+        aim = "" if self.target_pct is None else f" of {self.target_pct:g} %"
+        return f"{self.metric.value.replace('_', ' ')} {reached}{aim}"
+
     def told(self) -> str:
         """In words and figures."""
         noun = self.metric.value.replace("_", " ")

@@ -30,7 +30,7 @@ def funnels_metadata(found: Sequence[Funnel], *, published: int) -> dict[str, An
                 "inside": funnel.total("now"),
                 "ended": funnel.total("ended"),
                 "lost": funnel.total("lost_people"),
-                "goal": funnel.goal.told() if funnel.goal else None,
+                "goal": funnel.goal.in_short() if funnel.goal else None,
             }
             for funnel in found
         ),

@@ -184,6 +184,7 @@ def test_the_goal_counts_people_and_not_messages(database):
         "Goal: a click rate of 30 %. So far 25.00 % (2 of 8 people who were sent something): "
         "5.00 points short."
     )
+    assert goal.in_short() == "click rate 25.00 % of 30 %"
     assert not goal.is_reached
 
 

@@ -15,6 +15,7 @@ from drip_pipeline.definitions import build_definitions
 from drip_pipeline.settings import CHECKOUT
 
 SNAPSHOT = Path(__file__).with_name("definitions.txt")
+ROOMS_ON_THE_GRAPH = {"ingest", "delivery", "metrics", "campaigns", "experiments", "reports"}
 # Anything that takes long to import, and that no definition needs.
 HEAVY = ("pandas", "scipy", "matplotlib", "pyarrow")
 
@@ -113,11 +114,18 @@ def test_every_asset_says_what_it_is_whose_it_is_and_where_it_comes_from():
         assert len(node.description or "") > 60, key
         assert node.owners == ["team:lifecycle"], key
         assert node.kinds, key
+        assert node.group_name in ROOMS_ON_THE_GRAPH, key
         assert "postgres" not in node.kinds or node.metadata["dagster/table_name"], key
         text = str(node.metadata["written_by"].value)
         named = [part for part in text.split("`") if part.startswith(("sql/", "drip_pipeline/"))]
         assert named, key
         assert [path for path in named if not (CHECKOUT / path).is_file()] == [], key
+
+
+@pytest.mark.parametrize("asset", ["daily_campaign_metrics", "ab_test_results"])
+def test_figures_and_results_are_to_be_fresh(asset):
+    node = build_definitions().resolve_asset_graph().get(dg.AssetKey(asset))
+    assert isinstance(node.freshness_policy, dg.FreshnessPolicy)
 
 
 def test_every_job_sensor_and_schedule_says_what_it_does():
