@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.connection import Connection, dump_json
 
 # The first half of a two-part advisory lock; the second is the day. Any constant that nobody else
 # in the database uses: the first bytes of sha256('drip_pipeline.daily_metrics').
@@ -43,6 +43,16 @@ def counted_days(
     """The days that have figures."""
     found = queries.tuples(connection, "counted_days", first_day=first_day, last_day=last_day)
     return [row[0] for row in found]
+
+
+def held_beyond_the_log(connection: Connection, day: date) -> list[dict[str, Any]]:
+    """What a day's figures say of messages that did not go out, where its log is archived."""
+    return queries.rows(connection, "held_beyond_the_log", day=day)
+
+
+def keep_held(connection: Connection, day: date, held: Sequence[dict[str, Any]]) -> int:
+    """Put such figures back after counting; how many."""
+    return queries.run(connection, "keep_held", day=day, held=dump_json(held).decode())
 
 
 def marked_days(connection: Connection) -> list[date]:

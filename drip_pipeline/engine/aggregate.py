@@ -53,8 +53,11 @@ def aggregate_days(
         started = perf_counter()
         with database.transaction() as connection:
             metrics_db.lock_day(connection, day)
+            held = metrics_db.held_beyond_the_log(connection, day)
             changed |= metrics_db.clear_day(connection, day)
             rows = metrics_db.count_day(connection, day)
+            if held:
+                metrics_db.keep_held(connection, day, held)
         changed.update(campaign_id for campaign_id, _ in rows)
         duration_ms = round(1_000 * (perf_counter() - started))
         counted.append(CountedDay(day, len(rows), sum(sent for _, sent in rows), duration_ms))

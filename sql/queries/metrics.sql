@@ -2,6 +2,38 @@
 -- One aggregation of a day at a time: two would both put in what neither saw the other take out.
 SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(day)s AS date) - date '2000-01-01');
 
+-- name: held_beyond_the_log
+-- What figures of a day say of messages that did not go out, where the log says nothing of that day any more: it was
+-- archived, and counting anew would lose them.
+SELECT
+    m.workspace_id, m.campaign_id, m.campaign_version, m.node_id, m.channel, m.variant_group, m.failed, m.skipped
+FROM campaign_daily_metrics m
+WHERE m.metric_date = CAST(%(day)s AS date) AND (m.skipped <> '{}' OR m.failed > 0)
+  AND NOT EXISTS (
+      SELECT FROM campaign_events e
+      WHERE e.created_at >= (
+              SELECT b.day_start FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
+          )
+        AND e.created_at < (
+            SELECT b.day_end FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
+        )
+  );
+
+-- name: keep_held
+-- Puts them back beside what was counted from the outcomes.
+INSERT INTO campaign_daily_metrics AS m (
+    metric_date, workspace_id, campaign_id, campaign_version, node_id, channel, variant_group, failed, skipped
+)
+SELECT
+    CAST(%(day)s AS date), h.workspace_id, h.campaign_id, h.campaign_version, h.node_id, h.channel, h.variant_group,
+    h.failed, h.skipped
+FROM jsonb_to_recordset(CAST(%(held)s AS jsonb)) AS h (
+    workspace_id uuid, campaign_id uuid, campaign_version integer, node_id text, channel text, variant_group text,
+    failed bigint, skipped jsonb
+)
+ON CONFLICT (metric_date, campaign_id, campaign_version, node_id, channel, variant_group) DO UPDATE
+SET failed = greatest(m.failed, excluded.failed), skipped = excluded.skipped;
+
 -- name: clear_metric_day
 -- Takes a day's figures out, with its marks: what they stand for is committed, and the next statement sees it. Gives back
 -- the campaigns that had figures.

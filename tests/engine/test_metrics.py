@@ -173,6 +173,35 @@ def test_messages_that_did_not_go_out_are_counted_by_reason_on_their_day(databas
     assert (total["sent"], total["skipped"]) == (4, 2)
 
 
+def test_what_was_held_back_stays_counted_when_the_log_of_its_day_is_archived(database):
+    people_inside(
+        database, graph(trigger("mail"), email("mail", default="end"), end()), 1, name="Before"
+    )
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO campaign_suppressions (workspace_id, address, reason, created_at) "
+            "SELECT workspace_id, 'held1@example.com', 'manual', %s FROM contacts LIMIT 1",
+            [NOW],
+        )
+    people_inside(
+        database,
+        graph(trigger("mail"), email("mail", default="end"), end()),
+        2,
+        name="After",
+        prefix="held",
+    )
+    refresh_stale_days(database, now=NOW)
+    counted = "SELECT c.name, m.sent, m.skipped FROM campaign_daily_metrics m "
+    counted += "JOIN drip_campaigns c ON c.id = m.campaign_id ORDER BY 1"
+    before = rows(database, counted)
+    assert before == [("After", 1, {"manual": 1}), ("Before", 1, {})]
+    with database.transaction() as connection:
+        connection.execute("TRUNCATE campaign_events")
+    aggregate_days(database, [TODAY])
+    aggregate_days(database, [TODAY])
+    assert rows(database, counted) == before
+
+
 # --- which days -----------------------------------------------------------------------------------
 
 
