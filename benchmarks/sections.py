@@ -92,6 +92,7 @@ SECTIONS: Final = {
     "claims": "benchmarks.claims:section",
     "ingestion": "benchmarks.ingestion:section",
     "metrics": "benchmarks.daily_metrics:section",
+    "tick": "benchmarks.tick:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
     "simulation": "benchmarks.sections:simulation",

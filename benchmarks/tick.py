@@ -1,0 +1,170 @@
+"""What a tick costs beside the engine's own work: the look of the sensor when nothing is due, and a
+real run of the minute job over 10,000 people; and how the engine behaves when there is much to do:
+fairness between campaigns, memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from statistics import median
+from time import perf_counter
+from typing import Any, Final
+
+from benchmarks.five_nodes import CHECKOUT, DEFINITION, NOW, people_at_the_start
+from benchmarks.report import Figure
+from benchmarks.sections import Options
+from benchmarks.server import fresh_database
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.states import due_overview
+from drip_pipeline.engine.advance import advance_batch
+from drip_pipeline.engine.publish import publish
+from drip_pipeline.settings import Settings
+
+BUSY_PEOPLE: Final = 10_000
+IDLE_GOAL_MS: Final = 50.0
+MEMORY_GOAL_MB: Final = 1_024.0
+SMALL_CAMPAIGN: Final = 1_000
+
+_RUN = """
+import json, resource, sys
+import dagster as dg
+from drip_pipeline.definitions import defs
+with dg.DagsterInstance.ephemeral() as instance:
+    job = defs.resolve_job_def("run_due_workflows")
+    result = job.execute_in_process(instance=instance)
+    stats = instance.get_run_stats(result.run_id)
+    print(json.dumps({"seconds": stats.end_time - stats.start_time, "success": result.success}))
+"""
+
+_ADVANCE = """
+import resource, sys
+from datetime import datetime
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.advance import advance_batch
+database = Database(sys.argv[1])
+moved = 0
+while claimed := advance_batch(
+    database, now=datetime.fromisoformat(sys.argv[2]), batch_size=10_000
+).claimed:
+    moved += claimed
+print(moved, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def section(options: Options) -> list[Figure]:
+    """tick_idle, tick_busy, tick_fairness, tick_memory."""
+    many = 100_000 if options.is_quick else 1_000_000
+    with fresh_database(options.server_url) as database:
+        ready = people_at_the_start(database, BUSY_PEOPLE)
+        busy = _busy(database, ready.people)
+        idle = _idle(database)
+    with fresh_database(options.server_url) as database:
+        people_at_the_start(database, many)
+        fairness = _fairness(database, many)
+        memory = _memory(database)
+    return [idle, busy, fairness, memory]
+
+
+def _busy(database: Database, people: int) -> Figure:
+    """Engine time of a run, by the ledger, against the run's own time and the whole process."""
+    environment = {**os.environ, "DRIP_DATABASE_URL": database.url, "DRIP_SECRET_KEY": "bench"}
+    began = perf_counter()
+    told = subprocess.run(
+        [sys.executable, "-c", _RUN],
+        cwd=CHECKOUT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        check=True,
+        text=True,
+    ).stdout
+    whole = perf_counter() - began
+    run: dict[str, Any] = json.loads(told.splitlines()[-1])
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT coalesce(sum(duration_ms), 0) / 1000.0,"
+            " (SELECT count(*) FROM campaign_workflow_states WHERE workflow_status = 'completed')"
+            " FROM campaign_batches"
+        ).fetchone()
+    assert row is not None
+    assert row[1] == people, f"{row[1]} of {people} came through"
+    share = float(row[0]) / run["seconds"]
+    return Figure(
+        "tick_busy",
+        share,
+        share,
+        share,
+        f"engine time in a run's time, {people:,} people through five nodes: {float(row[0]):.1f} of"
+        f" {run['seconds']:.1f} s; {whole:.1f} s with start and imports of a process",
+    )
+
+
+def _idle(database: Database) -> Figure:
+    """The sensor's look at a database in which nothing is due."""
+    times = []
+    for _ in range(20):
+        began = perf_counter()
+        with database.transaction() as connection:
+            due_overview(connection, now=NOW, count_limit=10_000)
+        times.append(1_000 * (perf_counter() - began))
+    return Figure(
+        "tick_idle",
+        IDLE_GOAL_MS / median(times),
+        IDLE_GOAL_MS / max(times),
+        IDLE_GOAL_MS / min(times),
+        f"{median(times):.1f} ms of {IDLE_GOAL_MS:g} ms that a look may take",
+    )
+
+
+def _fairness(database: Database, many: int) -> Figure:
+    """Batches until a small campaign is served that comes due behind a huge one."""
+    small = publish(
+        database,
+        {**DEFINITION, "name": "Small"},
+        now=NOW,
+        channels=frozenset({"email"}),
+        settings=Settings(),
+    )
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email, started_at)"
+            " SELECT %s, id, email, %s FROM contacts LIMIT %s",
+            [small.campaign_id, NOW, SMALL_CAMPAIGN],
+        )
+    batches = 0
+    while True:
+        assert advance_batch(database, now=NOW, batch_size=10_000).claimed
+        batches += 1
+        with database.transaction() as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM campaign_workflow_states WHERE campaign_id = %s"
+                " AND workflow_status = 'running'",
+                [small.campaign_id],
+            ).fetchone()
+        if row == (0,):
+            break
+    told = f"{SMALL_CAMPAIGN:,} people behind {many:,} of another campaign: batch {batches}"
+    return Figure("tick_fairness", 2 / batches, 2 / batches, 2 / batches, told)
+
+
+def _memory(database: Database) -> Figure:
+    """The most memory of a process that moves everybody who is due."""
+    told = subprocess.run(
+        [sys.executable, "-c", _ADVANCE, database.url, NOW.isoformat()],
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout.split()
+    peak = float(told[1])
+    goal = MEMORY_GOAL_MB / peak
+    return Figure(
+        "tick_memory",
+        goal,
+        goal,
+        goal,
+        f"{int(told[0]):,} due people moved, {peak:,.0f} MB at most",
+    )
