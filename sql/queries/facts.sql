@@ -32,6 +32,7 @@ SELECT p.enrollment_id, x.event_type, max(x.occurred_at) AS latest_at
 FROM unnest(CAST(%(enrollment_ids)s AS uuid []), CAST(%(contact_ids)s AS uuid [])) AS p (enrollment_id, contact_id)
 JOIN contact_events x ON x.contact_id = p.contact_id
 WHERE x.event_type = ANY(CAST(%(event_types)s AS text []))
+  AND x.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 GROUP BY p.enrollment_id, x.event_type;
 
 -- name: look_back_from

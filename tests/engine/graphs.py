@@ -77,6 +77,13 @@ def has_tag(node_id: str, tag: str, **ports: str) -> GraphNode:
     return node(node_id, "condition", ConditionConfig(branches=branches), **ports)
 
 
+def has_happened(node_id: str, event_type: str, **ports: str) -> GraphNode:
+    """A condition with the branches `yes` and `else`."""
+    condition: Any = {"type": "event", "event_type": event_type}
+    branches: Any = [{"id": "yes", "condition": condition}, {"id": "else"}]
+    return node(node_id, "condition", ConditionConfig(branches=branches), **ports)
+
+
 def add_tag(node_id: str, tag: str, **ports: str) -> GraphNode:
     """An action."""
     return node(node_id, "action", TagAction(add=(tag,)), **ports)

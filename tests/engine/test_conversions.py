@@ -42,6 +42,7 @@ from tests.engine.graphs import (
     end,
     goal,
     graph,
+    has_happened,
     split,
     trigger,
     wait_for,
@@ -191,6 +192,26 @@ def test_a_conversion_wakes_who_waits_for_it(database):
     assert ingest(database, [purchase(1, 5)]).woken == 1
     run_until_idle(database, LATER)
     assert value(database, "SELECT count(*) FROM recorded_messages") == 3
+
+
+@pytest.mark.parametrize("event_type", ["purchase", "converted"])
+def test_what_a_contact_did_satisfies_conditions(database, event_type):
+    flow = graph(
+        trigger("mail"),
+        email("mail", default="pause"),
+        wait_hours("pause", 1, default="asked"),
+        has_happened("asked", event_type, yes="tag", else_="end"),
+        add_tag("tag", "customer", default="end"),
+        end(),
+        goal=BUY,
+    )
+    people_inside(database, flow, 3)
+    by_machine = purchase(2, 5, email="person2@example.com") | {"data": {"machine": True}}
+    ingest(database, [purchase(1, 5), by_machine])
+    run_until_idle(database, LATER)
+    assert rows(database, "SELECT email FROM contacts WHERE tags = '{customer}'") == [
+        ("person1@example.com",)
+    ]
 
 
 def test_a_purchase_that_came_before_its_message_was_known_counts_for_it_and_ends_the_wait(
