@@ -38,7 +38,6 @@ FLOW: Final = graph(
     trigger("t"), add_tag("t", "seen", default="mail"), email("mail", default="end"), end()
 )
 MOST_SECONDS: Final = 180.0
-NAMES: Final = ("code-server", "webserver", "daemon")
 
 
 @dataclass
@@ -160,24 +159,31 @@ def _problems(played: Played) -> Iterator[str]:
         yield f"{len(played.sink.received):,} mails arrived"
 
 
-def _supervised(name: str) -> Callable[[Path], list[int]]:
+def _supervised(*words: str) -> Callable[[Path], list[int]]:
+    """The process that `drip up` keeps running and whose command has these words."""
+
     def found(home: Path) -> list[int]:
         listed = json.loads((home / "logs" / "processes.json").read_text(encoding="ascii"))
-        return [listed[NAMES.index(name)]["pid"]]
+        commands = {entry["pid"]: psutil.Process(entry["pid"]).cmdline() for entry in listed}
+        (pid,) = (pid for pid, command in commands.items() if set(words) <= set(command))
+        return [pid]
 
     return found
 
 
+_CODE_SERVER: Final = _supervised("api", "grpc")
+
+
 def _run_workers(home: Path) -> list[int]:
     """The processes that the code server has started for runs."""
-    (server,) = _supervised("code-server")(home)
+    (server,) = _CODE_SERVER(home)
     children = psutil.Process(server).children(recursive=True)
     return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
 KILLS: Final[dict[str, Callable[[Path], list[int]]]] = {
-    "daemon": _supervised("daemon"),
-    "code-server": _supervised("code-server"),
+    "daemon": _supervised("dagster._daemon"),
+    "code-server": _CODE_SERVER,
     "run-worker": _run_workers,
 }
 
