@@ -444,7 +444,7 @@ ORDER BY coalesce(d.settled_at, d.leased_until, d.due_at, d.created_at) DESC, d.
 LIMIT CAST(%(count_limit)s AS integer);
 
 -- name: record_messages
--- Keeps messages that are recorded and not sent, one array a column: with COPY, row by row, it took a quarter longer.
+-- Keeps messages that are recorded and not sent, one array a column: as fast as COPY, at half of the client's time.
 INSERT INTO recorded_messages (
     delivery_id, workspace_id, campaign_id, enrollment_id, node_id, channel, recipient, subject, preheader, body,
     body_html, payload, recorded_at
