@@ -162,7 +162,6 @@ def settle_sent(
     now: datetime,
 ) -> list[UUID]:
     """Settle as sent, with event and outcome row; the ids that were open until now."""
-    queries.run(connection, "hold_campaigns_of_deliveries", ids=ids)
     found = queries.tuples(
         connection,
         "settle_sent",
@@ -191,7 +190,6 @@ def settle_not_sent(
     now: datetime,
 ) -> list[UUID]:
     """Settle as skipped or failed; the ids that were open until now."""
-    queries.run(connection, "hold_campaigns_of_deliveries", ids=[row.id for row in rows])
     found = queries.tuples(
         connection,
         "settle_not_sent",

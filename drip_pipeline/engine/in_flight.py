@@ -3,8 +3,9 @@ move to the new one (migrate) or leave (exit). Previewing reads only; applying i
 transaction of the caller, who holds the campaign's row lock.
 
 Order of locks: the lanes of arriving events (where the new version waits for any, so that none
-arrives between the look back and the commit); the campaign, which settling holds before it touches
-its people; people, in the order of their ids; and of messages only those that nobody holds.
+arrives between the look back and the commit); the campaign; people, in the order of their ids; and
+of messages only those that nobody holds. Engines hold people and never ask for the campaign: they
+write an enrolment once, and so its foreign key is not checked again.
 """
 
 from __future__ import annotations
@@ -127,8 +128,7 @@ class _Plan:
 
 
 def hold_arrivals(connection: Connection, wanted: InFlight, graph: CampaignGraph) -> None:
-    """Let no event arrive until the transaction ends, if people may come to wait for one; before
-    the campaign is locked."""
+    """Let no event arrive until the transaction ends, if people may come to wait for one."""
     if wanted.policy == "migrate" and graph.waits_for():
         events_db.lock(connection, ALL_LANES)
 

@@ -177,15 +177,6 @@ UPDATE campaign_deliveries d
 SET due_at = CAST(%(due_at)s AS timestamptz)
 WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 
--- name: hold_campaigns_of_deliveries
--- The campaigns of these deliveries, held before anything of their people is locked: settling and publishing, which moves
--- people, take turns. Without it the second write to an enrolment asks for the campaign while its state is held.
-SELECT c.id
-FROM drip_campaigns c
-WHERE c.id IN (SELECT d.campaign_id FROM campaign_deliveries d WHERE d.id = ANY(CAST(%(ids)s AS uuid [])))
-ORDER BY c.id
-FOR KEY SHARE;
-
 -- name: settle_sent
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
 -- once only), and the message has an outcome row. People pass a post for everybody: their events point at it, and it
