@@ -20,6 +20,7 @@ from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
 from drip_pipeline.orchestration.audit_job import audit_tests
+from drip_pipeline.orchestration.edits_job import check_canvas_edits
 from drip_pipeline.orchestration.executors import chosen_executor
 from drip_pipeline.orchestration.inbox_job import drain_inbox
 from drip_pipeline.orchestration.landing_job import load_event_files
@@ -40,6 +41,7 @@ from drip_pipeline.orchestration.version_jobs import (
 )
 from sensors.alerts import alerts, failed_runs
 from sensors.automation import automation
+from sensors.canvas_edits import canvas_edits
 from sensors.changed_tests import changed_tests
 from sensors.daily_reports import daily_reports
 from sensors.daily_rounds import daily_count, daily_judging
@@ -72,6 +74,7 @@ def build_definitions() -> dg.Definitions:
             load_event_files,
             drain_inbox,
             enroll_newcomers,
+            check_canvas_edits,
             judge_tests,
             count_daily_metrics,
             check_laws,
@@ -93,6 +96,7 @@ def build_definitions() -> dg.Definitions:
             newcomers,
             landed_files,
             full_inbox,
+            canvas_edits,
             changed_tests,
             uncounted_days,
             automation,

@@ -219,33 +219,9 @@ class DefinitionInvalid(DripError):
         }
 
 
-class StrandedLike(Protocol):
-    """What an error needs to know of people who have nowhere to go."""
-
-    @property
-    def version(self) -> int:
-        """The version they are in."""
-
-    @property
-    def node_id(self) -> str:
-        """The node they stand at."""
-
-    @property
-    def label(self) -> str:
-        """What the node is called."""
-
-    @property
-    def people(self) -> int:
-        """How many they are."""
-
-    @property
-    def why(self) -> str:
-        """Why they cannot go on."""
-
-
 class PeopleStranded(DripError):
-    """People inside an earlier version have nowhere to go in the new one; `stranded` holds all of
-    them, by node.
+    """People inside an earlier version have nowhere to go in the new one. `stranded` holds all of
+    them, an object a node: version, node_id, label, people, why.
     """
 
     default_hint = (
@@ -254,9 +230,9 @@ class PeopleStranded(DripError):
     )
 
     def __init__(
-        self, stranded: Sequence[StrandedLike], to_version: int, *, hint: str | None = None
+        self, stranded: Sequence[dict[str, Any]], to_version: int, *, hint: str | None = None
     ) -> None:
-        people = sum(group.people for group in stranded)
+        people = sum(group["people"] for group in stranded)
         super().__init__(f"{people:,} people have nowhere to go in version {to_version}", hint=hint)
         self.stranded = tuple(stranded)
 
@@ -265,26 +241,12 @@ class PeopleStranded(DripError):
 
     def items(self) -> tuple[str, ...]:
         """One line per node."""
-        return tuple(
-            f"{group.node_id} ({group.label}, version {group.version}): {group.people:,} people;"
-            f" {group.why}"
-            for group in self.stranded
-        )
+        told = "{node_id} ({label}, version {version}): {people:,} people; {why}"
+        return tuple(told.format(**group) for group in self.stranded)
 
     def details(self) -> dict[str, Any]:
         """The stranded, one object a node."""
-        return {
-            "stranded": [
-                {
-                    "version": group.version,
-                    "node_id": group.node_id,
-                    "label": group.label,
-                    "people": group.people,
-                    "why": group.why,
-                }
-                for group in self.stranded
-            ]
-        }
+        return {"stranded": list(self.stranded)}
 
 
 class FilesInvalid(DripError):
@@ -392,6 +354,28 @@ class VersionMoved(DripError):
         self.name = name
         self.based_on = based_on
         self.published = published
+
+
+class EditUnpublished(DripError):
+    """Another application has edited a campaign in its tables, and publishing a file would write
+    over that. `changes` says in one line what was edited since version `base_version`.
+    """
+
+    def __init__(
+        self, name: str, base_version: int, changes: str, *, hint: str | None = None
+    ) -> None:
+        default = (
+            f"Nothing was changed. `drip campaign drafts {name!r}` shows the edit, with --publish "
+            "it is published; --overwrite-canvas writes over it and keeps it in the history."
+        )
+        super().__init__(
+            f"campaign {name!r} was edited since version {base_version} was published, and that is "
+            f"not published ({changes})",
+            hint=default if hint is None else hint,
+        )
+        self.name = name
+        self.base_version = base_version
+        self.changes = changes
 
 
 class NotAllowed(DripError):

@@ -35,6 +35,7 @@ LOCAL_URL = "http://localhost:8080"
 
 Delivery = Literal["record", "send"]
 Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
+CanvasEdits = Literal["report", "publish"]
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -255,6 +256,17 @@ SETTINGS: tuple[Setting, ...] = (
         whole_number(1, 64),
     ),
     Setting(
+        "DRIP_CANVAS_EDITS",
+        "canvas_edits",
+        "report",
+        "report or publish",
+        "What happens to an edit that another application (a visual builder) makes in the tables "
+        "of a published campaign. report: it is checked and told, and waits for `drip campaign "
+        "drafts C --publish`. publish: a valid one that has stood still for a look is published; "
+        "people inside earlier versions finish theirs.",
+        one_of("report", "publish"),
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -277,6 +289,7 @@ class Settings:
     batch_size: int = 10_000
     shards: int = 1
     delivery: Delivery = "record"
+    canvas_edits: CanvasEdits = "report"
     smtp_url: Secret | None = None
     mail_from: str = "Drip <drip@example.com>"
     public_url: str = LOCAL_URL

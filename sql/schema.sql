@@ -264,6 +264,20 @@ CREATE INDEX campaign_deliveries_failed ON public.campaign_deliveries USING btre
 CREATE INDEX campaign_deliveries_in_doubt ON public.campaign_deliveries USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
 CREATE INDEX campaign_deliveries_provider ON public.campaign_deliveries USING btree (provider_message_id) WHERE (provider_message_id IS NOT NULL);
 
+CREATE TABLE campaign_edits (
+    campaign_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    content_hash text NOT NULL,
+    base_version integer NOT NULL,
+    kind text NOT NULL,
+    problems jsonb NOT NULL DEFAULT '[]'::jsonb,
+    changes text NOT NULL,
+    noticed_at timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_edits_pkey PRIMARY KEY (campaign_id),
+    CONSTRAINT campaign_edits_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_edits_kind_check CHECK ((kind = ANY (ARRAY['valid'::text, 'invalid'::text])))
+);
+
 CREATE TABLE campaign_enrollments (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     campaign_id uuid NOT NULL,
@@ -525,6 +539,7 @@ CREATE TABLE campaign_versions (
     waits_for text[] NOT NULL DEFAULT '{}'::text[],
     goal_event_type text,
     goal_within interval,
+    content_hash text,
     CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_versions_change_type_check CHECK ((change_type = ANY (ARRAY['draft'::text, 'published'::text, 'archived'::text, 'ab_test_started'::text, 'ab_test_completed'::text, 'rollback'::text]))),
@@ -825,6 +840,7 @@ CREATE TABLE workspaces (
 CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.workspaces FOR EACH ROW WHEN ((new.time_zone IS DISTINCT FROM old.time_zone)) EXECUTE FUNCTION mark_days_of_moved_workspace();
 
 -- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
+-- campaign_content_hash(p_campaign_id uuid) RETURNS text LANGUAGE sql STABLE
 -- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text) LANGUAGE sql
 -- claim_from_marks(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1, p_from_marks boolean DEFAULT true) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text, next_execution_at timestamp with time zone) LANGUAGE sql
 -- conversion_id(p_campaign_id uuid, p_event_id uuid) RETURNS uuid LANGUAGE sql IMMUTABLE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli import campaign_files, versions
+from drip_pipeline.cli import campaign_files, edits, versions
 from drip_pipeline.cli import funnel as funnels
 from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
 from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, register, told
@@ -40,6 +40,7 @@ for _made in (
     campaign_files.apply,
     campaign_files.schema,
     funnels.funnel,
+    edits.drafts,
 ):
     campaign.add_command(_made)
 
@@ -55,6 +56,11 @@ for _made in (
 )
 @policy_option
 @map_options
+@click.option(
+    "--overwrite-canvas",
+    is_flag=True,
+    help="Write over an edit that another application made; it is kept in the history.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
 def publish(
@@ -65,6 +71,7 @@ def publish(
     policy: Policy,
     pairs: tuple[str, ...],
     map_file: Path | None,
+    overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
 ) -> Answer:
@@ -81,8 +88,9 @@ def publish(
 
     in_flight = InFlight(policy, node_map(pairs, map_file))
     if file.is_dir():
-        if based_on is not None:
-            raise click.BadParameter("is for one file", param_hint="--based-on")
+        if based_on is not None or overwrite_canvas:
+            only = "--overwrite-canvas" if overwrite_canvas else "--based-on"
+            raise click.BadParameter("is for one file", param_hint=only)
         return campaign_files.publish_folder(
             invocation, file, workspace=workspace, in_flight=in_flight, dry_run=dry_run, now=now
         )
@@ -96,6 +104,7 @@ def publish(
         dry_run=dry_run,
         in_flight=in_flight,
         based_on=based_on,
+        overwrites_edit=overwrite_canvas,
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(published_text(report), report.in_flight)
@@ -281,6 +290,12 @@ def _shown(found: CampaignDetail) -> Any:
     )
     tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
     lines = [Text(line) for line in versions.lineage_lines(found.lineage)]
+    if found.edit is not None:
+        edit = found.edit
+        told_edit = edits.edit_lines(
+            "Draft", edit["kind"], edit["base_version"], edit["changes"], edit["problems"]
+        )
+        lines += [Text(line) for line in told_edit]
     # Not wrapped: the id is there to be copied.
     return Group(Text(head, style="bold", no_wrap=True, overflow="ignore"), *lines, *tables)
 

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import campaigns as campaigns_db
+from drip_pipeline.db import edits as edits_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db import versions as versions_db
 from drip_pipeline.db.connection import Connection, Database
@@ -90,7 +91,8 @@ class NodeCount:
 @dataclass(frozen=True, slots=True)
 class CampaignDetail:
     """A campaign with its history, its people by version and its nodes in the order of the way;
-    `lineage`: the campaign it was cloned from and its clones."""
+    `lineage`: the campaign it was cloned from and its clones; `edit`: what another application
+    edited and nobody published, as it was noticed."""
 
     campaign: Campaign
     versions: list[dict[str, Any]]
@@ -98,6 +100,7 @@ class CampaignDetail:
     exits: list[dict[str, Any]]
     nodes: list[NodeCount]
     lineage: list[dict[str, Any]]
+    edit: dict[str, Any] | None = None
 
 
 def list_campaigns(database: Database, *, workspace: str | None = None) -> list[dict[str, Any]]:
@@ -122,6 +125,7 @@ def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
             population=states_db.population(connection, campaign.campaign_id),
             exits=states_db.exits_by_reason(connection, campaign.campaign_id),
             nodes=_node_counts(connection, campaign.campaign_id, graph),
+            edit=edits_db.noted(connection, campaign.campaign_id),
         )
 
 

@@ -11,7 +11,7 @@ write an enrolment once, and so its foreign key is not checked again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -172,7 +172,7 @@ def apply(
     in_flight_db.lock(connection, campaign_id, versions)
     plan = _planned(connection, campaign_id, wanted, graph, to_version, versions, now)
     if plan.report.stranded:
-        raise PeopleStranded(plan.report.stranded, to_version)
+        raise PeopleStranded([asdict(group) for group in plan.report.stranded], to_version)
     if not plan.report.people:
         return plan.report
     if wanted.policy == "exit":

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from drip_pipeline.db import edits as edits_db
 from drip_pipeline.db import publish as publish_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.compile import compile_graph, definition_hash, graph_hash
@@ -24,11 +25,17 @@ from drip_pipeline.domain.problems import Problem, errors_in
 from drip_pipeline.domain.validate import validate
 from drip_pipeline.engine import in_flight as flight
 from drip_pipeline.engine.channel_checks import channel_problems, prepared_graph
+from drip_pipeline.engine.found_edits import edit_beside
 from drip_pipeline.engine.in_flight import PIN, InFlight, InFlightReport
 from drip_pipeline.engine.split_tests import keep_tests
 from drip_pipeline.engine.step_rows import canvas_with_step_ids, step_rows
 from drip_pipeline.engine.workspaces import workspace_named
-from drip_pipeline.errors import CampaignAmbiguous, DefinitionInvalid, VersionMoved
+from drip_pipeline.errors import (
+    CampaignAmbiguous,
+    DefinitionInvalid,
+    EditUnpublished,
+    VersionMoved,
+)
 from drip_pipeline.settings import Settings
 
 PublishStatus = Literal["published", "unchanged", "dry_run"]
@@ -65,14 +72,16 @@ def publish(
     change_type: str = "published",
     in_flight: InFlight = PIN,
     based_on: int | None = None,
+    overwrites_edit: bool = False,
 ) -> PublishReport:
     """Validate, compile, snapshot and activate a campaign file (its text, or parsed).
 
     `channels` are those that messages can be sent over, `settings` say how; `campaign_id` publishes
     into that campaign, whatever its name; `in_flight` says what becomes of people inside earlier
     versions; `based_on` is the version that was edited. Raises DefinitionInvalid with every problem
-    at once, VersionMoved when another version than `based_on` is published by now, PeopleStranded
-    with everybody who would have nowhere to go (a dry run reports them instead).
+    at once, VersionMoved when another version than `based_on` is published by now, EditUnpublished
+    when an edit that another application made would be lost and `overwrites_edit` does not say so,
+    PeopleStranded with everybody who would have nowhere to go (a dry run reports them instead).
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:
@@ -98,6 +107,7 @@ def publish(
             in_flight=in_flight,
             is_preview=dry_run,
             based_on=based_on,
+            overwrites_edit=overwrites_edit,
         )
         if dry_run:
             connection.rollback()
@@ -159,6 +169,7 @@ def publish_valid(
     in_flight: InFlight = PIN,
     is_preview: bool = False,
     based_on: int | None = None,
+    overwrites_edit: bool = False,
 ) -> PublishReport:
     """Write a definition that was found valid. `enter` lets people in who enrolled before;
     `kept_steps` (by node id) keep their numbers and delays as applications know them. With
@@ -168,14 +179,26 @@ def publish_valid(
         flight.hold_arrivals(connection, in_flight, compile_graph(definition, {}))
     campaign = _campaign(connection, workspace_id, definition, campaign_id, now)
     wanted = definition_hash(definition)
+    edit = edit_beside(connection, campaign, wanted)
+    if edit is not None and overwrites_edit:
+        publish_db.snapshot(
+            connection, campaign, description="edited, overwritten", change_type="draft", now=now
+        )
     current = publish_db.published_hash(connection, campaign)
     if current is not None and current[0] == wanted:
+        if edit is not None and overwrites_edit:
+            write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
+            edits_db.keep_layout(connection, campaign, definition.to_dict(), wanted)
+            edits_db.forget(connection, campaign)
         publish_db.activate(connection, campaign, now)
         return PublishReport(campaign, definition.name, current[1], "unchanged", tuple(warnings))
     # Under the campaign's row lock: of two who edited the same version the second is told.
     if based_on is not None and based_on != (current[1] if current is not None else 0):
         raise VersionMoved(definition.name, based_on, current[1] if current is not None else None)
+    if edit is not None and not overwrites_edit:
+        raise EditUnpublished(definition.name, edit.base_version, edit.changes)
     names = write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
+    edits_db.forget(connection, campaign)
     version, graph = _new_version(
         connection, campaign, definition, names, wanted, now, description, change_type
     )

@@ -191,7 +191,7 @@ def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread:
         published(spread, version_2(), in_flight=InFlight("migrate"))
     (stranded,) = caught.value.stranded
     at_extra = sum(n for place, n in before.items() if place[1] == "extra")
-    assert (stranded.node_id, stranded.label, stranded.people) == (
+    assert (stranded["node_id"], stranded["label"], stranded["people"]) == (
         "extra", "Letter extra", at_extra,
     )  # fmt: skip
     assert places(spread) == before
