@@ -13,7 +13,9 @@ PROBLEMS = [
     SimpleNamespace(node_id="n1", code="subject_missing", message="has no subject"),
     SimpleNamespace(node_id=None, code="no_trigger", message="no trigger node"),
 ]
-STRANDED = SimpleNamespace(version=1, node_id="n1", label="Hello", people=3, why="the node is gone")
+STRANDED = {
+    "version": 1, "node_id": "n1", "label": "Hello", "people": 3, "why": "the node is gone"
+}  # fmt: skip
 
 # Arguments for the classes that take other ones than a message.
 ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
@@ -28,6 +30,7 @@ ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
     errors.FilesInvalid: ({"welcome.json": PROBLEMS}, 3),
     errors.PeopleStranded: ([STRANDED], 2),
     errors.VersionMoved: ("Welcome", 1, 2),
+    errors.EditUnpublished: ("Welcome", 1, "1 delay changed"),
     errors.ChannelUnavailable: ("sms", "has no account"),
 }
 
