@@ -7,7 +7,7 @@ A campaign that the database has and the folder has not is named and left alone.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -213,7 +213,9 @@ def publish_all(
     if not dry_run and in_flight.policy == "migrate":
         for report in published(is_preview=True).values():
             if report.in_flight is not None and report.in_flight.stranded:
-                raise PeopleStranded(report.in_flight.stranded, report.version)
+                raise PeopleStranded(
+                    [asdict(group) for group in report.in_flight.stranded], report.version
+                )
     return published(is_preview=dry_run)
 
 
