@@ -93,6 +93,7 @@ SECTIONS: Final = {
     "ingestion": "benchmarks.ingestion:section",
     "metrics": "benchmarks.daily_metrics:section",
     "tick": "benchmarks.tick:section",
+    "receiving": "benchmarks.receiving:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
     "simulation": "benchmarks.sections:simulation",

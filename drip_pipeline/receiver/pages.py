@@ -18,7 +18,7 @@ _STYLE: Final = """
   --soft: #a3acba; --line: #2d333c; --act: #6fa1ff; --on-act: #0c1626; --good: #5fd197;
   --bad: #f0a36b; } }
 * { box-sizing: border-box; }
-body { margin: 0; min-height: 100vh; display: flex; align-items: center; justify-content: center;
+body { margin: 0; min-height: 100svh; display: flex; align-items: center; justify-content: center;
   padding: 24px 16px; background: var(--back); color: var(--text);
   font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; }
 main { width: 100%; max-width: 460px; padding: 40px 36px; background: var(--card);
@@ -30,7 +30,8 @@ main { width: 100%; max-width: 460px; padding: 40px 36px; background: var(--card
 .ask { color: var(--act); } .done { color: var(--good); } .sorry { color: var(--bad); }
 h1 { margin: 0 0 10px; font-size: 25px; line-height: 1.25; letter-spacing: -.01em;
   text-wrap: balance; }
-p { margin: 0 0 14px; overflow-wrap: anywhere; } p:last-child { margin-bottom: 0; }
+p { margin: 0 0 14px; overflow-wrap: anywhere; text-wrap: pretty; }
+p:last-child { margin-bottom: 0; }
 .soft { color: var(--soft); font-size: 15px; }
 form { margin: 26px 0 20px; }
 button { width: 100%; padding: 14px 20px; border: 0; border-radius: 10px; background: var(--act);
@@ -69,7 +70,7 @@ def ask(sender: str) -> HTMLResponse:
         "Unsubscribe?",
         f"<p>You will get no more e-mail from <strong>{escape(sender)}</strong>.</p>"
         '<form method="post"><button type="submit">Unsubscribe</button></form>'
-        '<p class="soft">Changed your mind? Just close this page; nothing happens.</p>',
+        '<p class="soft">Changed your mind? Just close this page.</p>',
     )
 
 
