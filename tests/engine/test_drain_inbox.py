@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db.connection import Database
@@ -13,6 +14,7 @@ from drip_pipeline.db.inbox import Arrival
 from drip_pipeline.engine.drain_inbox import DrainReport, drain_inbox
 from tests.engine.factories import Sent
 from tests.engine.incoming import LATER, mailed, minutes, rows, value
+from tests.unit.domain.providers import samples
 
 
 def came_in(
@@ -155,3 +157,57 @@ def test_what_nobody_reads_is_kept(database: Database):
     came_in(database, b"{}", provider="carrier-pigeon")
     drained(database)
     assert inbox(database) == [("rejected", 1, "nobody reads payloads of this provider")]
+
+
+def test_a_crash_between_taking_in_and_settling_loses_nothing_and_counts_nothing_twice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+):
+    _, sent = mailed(database, 3)
+    came_in(database, *[opened(n, s) for n, s in enumerate(sent)])
+
+    def crash(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(inbox_db, "settle", crash)
+        with pytest.raises(KeyboardInterrupt):
+            drained(database)
+    assert inbox(database) == [("pending", 0, None)] * 3  # the events are in already
+    report = drained(database)
+    assert (report.done, report.accepted, report.duplicates) == (3, 0, 3)
+    assert value(database, "SELECT sum(open_count) FROM campaign_message_outcomes") == 3
+
+
+def test_payloads_of_every_provider_find_their_message_and_end_what_they_must(database: Database):
+    """Who complained, unsubscribed or whose address is no good is written to no more, and their
+    run ends with the reason; a full mailbox ends nothing.
+    """
+    _, sent = mailed(database, 4)
+    with database.transaction() as connection:  # as if there were more to come
+        connection.execute("UPDATE campaign_workflow_states SET workflow_status = 'waiting', "
+                           "completed_at = NULL, exit_reason = NULL, current_node_id = 'mail', "
+                           "next_execution_at = %s", [LATER])  # fmt: skip
+    complained, left, bounced, full = (str(each.message_id) for each in sent)
+    parts = samples.SES_PARTS["complaint"], samples.SES_PARTS["full mailbox"]
+    mails = [{**samples.SES_MAIL, "tags": {"drip_message_id": [m]}} for m in (complained, full)]
+    for part, mail in zip(parts, mails, strict=True):
+        notice = samples.ses(part, mail) | {"MessageId": mail["tags"]["drip_message_id"][0]}
+        came_in(database, notice, provider="ses")
+    came_in(
+        database, [samples.sendgrid("unsubscribe") | {"drip_message_id": left}], provider="sendgrid"
+    )
+    bounce = samples.POSTMARK["bounce"] | {"Metadata": {"drip-message-id": bounced}}
+    came_in(database, bounce, provider="postmark")
+    report = drained(database)
+    assert (report.done, report.accepted, report.suppressed, report.ended) == (4, 4, 3, 3)
+    assert rows(
+        database,
+        "SELECT k.email, s.workflow_status, s.exit_reason, x.reason, x.source "
+        "FROM campaign_workflow_states s JOIN contacts k ON k.id = s.contact_id "
+        "LEFT JOIN campaign_suppressions x ON x.contact_id = k.id ORDER BY k.email",
+    ) == [
+        ("person1@example.com", "exited", "suppressed", "complained", "ses"),
+        ("person2@example.com", "exited", "unsubscribed", "unsubscribed", "sendgrid"),
+        ("person3@example.com", "exited", "suppressed", "bounced", "postmark"),
+        ("person4@example.com", "waiting", None, None, None),
+    ]
