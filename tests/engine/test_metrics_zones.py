@@ -43,7 +43,7 @@ KEY = "metric_date, campaign_id, campaign_version, node_id, channel, variant_gro
 # East and west of everybody, half an hour off, and two whose clocks go back over midnight.
 ZONES = ("UTC", "America/New_York", "Pacific/Kiritimati", "Asia/Kolkata", "Atlantic/Azores")
 # BACKFILL_MESSAGES=200000 is a size for an afternoon.
-MESSAGES = int(os.environ.get("BACKFILL_MESSAGES", "1500"))
+MESSAGES = int(os.environ.get("BACKFILL_MESSAGES", "1000"))
 
 
 def a_campaign_in(database: Database, time_zone: str) -> Published:
