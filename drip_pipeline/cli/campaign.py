@@ -54,6 +54,7 @@ for _made in (
     metavar="N",
     help="The version that was edited (0: none): refuse when another one is published by now.",
 )
+@click.option("--description", metavar="TEXT", help="What the history says of this version.")
 @policy_option
 @map_options
 @click.option(
@@ -68,6 +69,7 @@ def publish(
     file: Path,
     workspace: str | None,
     based_on: int | None,
+    description: str | None,
     policy: Policy,
     pairs: tuple[str, ...],
     map_file: Path | None,
@@ -92,7 +94,13 @@ def publish(
             only = "--overwrite-canvas" if overwrite_canvas else "--based-on"
             raise click.BadParameter("is for one file", param_hint=only)
         return campaign_files.publish_folder(
-            invocation, file, workspace=workspace, in_flight=in_flight, dry_run=dry_run, now=now
+            invocation,
+            file,
+            workspace=workspace,
+            description=description,
+            in_flight=in_flight,
+            dry_run=dry_run,
+            now=now,
         )
     report = publish_campaign(
         invocation.database,
@@ -105,6 +113,7 @@ def publish(
         in_flight=in_flight,
         based_on=based_on,
         overwrites_edit=overwrite_canvas,
+        description=description,
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(published_text(report), report.in_flight)

@@ -81,12 +81,14 @@ def plan(
     "--plan", "plan_file", type=click.Path(path_type=Path), metavar="FILE.json",
     help="A plan that was kept: what somebody published since then is refused, not overwritten.",
 )  # fmt: skip
+@click.option("--description", metavar="TEXT", help="What the history says of new versions.")
 @now_option
 def apply(
     invocation: Invocation,
     path: Path,
     workspace: str | None,
     plan_file: Path | None,
+    description: str | None,
     now: datetime,
 ) -> Answer:
     """Do what `plan` says of PATH, a transaction a campaign.
@@ -115,6 +117,7 @@ def apply(
         settings=invocation.settings,
         workspace=workspace,
         based_on=based_on,
+        description=description,
     )
     data = _applied(done) | {"not_in_folder": planned.not_in_folder}
     text = "\n".join([*_applied_lines(done), *_others(planned)])
@@ -126,6 +129,7 @@ def publish_folder(
     path: Path,
     *,
     workspace: str | None,
+    description: str | None,
     in_flight: InFlight,
     dry_run: bool,
     now: datetime,
@@ -142,6 +146,7 @@ def publish_folder(
         channels=AVAILABLE_CHANNELS,
         settings=invocation.settings,
         workspace=workspace,
+        description=description,
         in_flight=in_flight,
         dry_run=dry_run,
     )

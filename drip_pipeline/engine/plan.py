@@ -143,6 +143,7 @@ def apply(
     settings: Settings,
     workspace: str | None = None,
     based_on: Mapping[str, int] | None = None,
+    description: str | None = None,
 ) -> Applied:
     """Do what the plan says, a transaction a campaign; the good files go on where others fail.
 
@@ -170,6 +171,7 @@ def apply(
                 settings=settings,
                 workspace=file.workspace or workspace,
                 based_on=expected,
+                description=description,
             )
         except DripError as error:
             failed[file.label] = error
@@ -186,6 +188,7 @@ def publish_all(
     workspace: str | None = None,
     dry_run: bool = False,
     in_flight: InFlight = PIN,
+    description: str | None = None,
 ) -> dict[str, PublishReport]:
     """Publish every file of a folder, if all of them are valid: a report per file.
 
@@ -206,6 +209,7 @@ def publish_all(
                 workspace=file.workspace or workspace,
                 dry_run=is_preview,
                 in_flight=in_flight,
+                description=description,
             )
             for file in found.files
         }

@@ -95,8 +95,11 @@ def test_plan_and_apply_suit_a_pipeline(drip, tmp_path):
     told = drip("campaign", "plan", folder, "--out", kept)
     assert "winback.yaml: creates 'Win-back'" in told.stdout
     assert "1 to create, 0 to change, 0 unchanged" in told.stdout
-    done = answered(drip("campaign", "apply", folder, "--plan", kept, "--json"))
+    why = ("--description", "first of all")
+    done = answered(drip("campaign", "apply", folder, "--plan", kept, *why, "--json"))
     assert done["done"]["winback.yaml"]["status"] == "published"
+    history = answered(drip("campaign", "versions", "Win-back", "--json"))
+    assert history["versions"][0]["change_description"] == "first of all"
     assert drip("campaign", "plan", folder, "--detailed-exitcode").exit_code == 0
     assert "unchanged" in drip("campaign", "plan", folder).stdout
     assert drip("campaign", "apply", folder, "--plan", folder / "winback.yaml").exit_code == 1

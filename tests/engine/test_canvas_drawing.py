@@ -7,9 +7,12 @@ from xml.etree import ElementTree
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drip_pipeline.domain.definition import compile_graph, load_definition
-from drip_pipeline.engine.reports.canvas_drawing import Box, Tone, Way, boxes_and_ways, draw
+from drip_pipeline.domain.definition import complete, load_definition
+from drip_pipeline.domain.definition_diff import compare_definitions
+from drip_pipeline.engine.reports.canvas_drawing import MOST_BOXES, Box, Tone, Way, draw
 from drip_pipeline.engine.reports.canvas_layout import laid_out
+from drip_pipeline.engine.reports.diff_page import diff_page, drawings
+from drip_pipeline.engine.versions import Comparison
 from tests.strategies import valid_files
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -63,13 +66,30 @@ def test_the_canvas_says_which_branch_stands_further_left():
 @settings(max_examples=8, deadline=None)
 @given(valid_files())
 def test_every_node_of_a_campaign_is_drawn_once_with_its_name(file):
-    graph = compile_graph(load_definition(file), {})
-    boxes, ways = boxes_and_ways(graph)
-    picture = ElementTree.fromstring(draw(boxes, ways, label="as it is"))
-    drawn = [title.text for title in picture.iter(f"{SVG}title")]
-    assert len(drawn) == len(graph.nodes)
-    assert boxes[0].node_id == graph.entry_node_id
-    assert len(ways) == sum(len(node.ports) for node in graph.nodes.values())
+    definition = complete(load_definition(file))
+    same = compare_definitions(definition, definition)
+    found = Comparison(definition.name, "a", "b", definition, definition, same)
+    for svg in drawings(found).values():
+        drawn = [title.text or "" for title in ElementTree.fromstring(svg).iter(f"{SVG}title")]
+        assert sorted(words.split(":")[0].split(" ")[1] for words in drawn) == sorted(
+            step.node_id or "" for step in definition.steps
+        )
+
+
+def test_a_flow_of_too_many_steps_is_told_and_not_drawn():
+    steps = [
+        {"node_id": f"n{n}", "node_type": "wait", "wait_config": {"type": "duration", "value": 1}}
+        for n in range(MOST_BOXES + 1)
+    ]
+    before = complete(load_definition({"name": "Long <b>", "steps": steps[:-1]}))
+    after = complete(load_definition({"name": "Long <b>", "steps": steps}))
+    page = diff_page(
+        Comparison("Long <b>", "1", "2", before, after, compare_definitions(before, after))
+    )
+    assert "<svg" not in page
+    assert "the flows are not drawn" in page
+    assert "1 step added" in page
+    assert "<b>" not in page.split("<main>")[1].split("</h1>")[0]
 
 
 def test_names_are_texts_and_never_markup():

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final, Literal
 
-from drip_pipeline.domain.graph import PORT_DEFAULT, CampaignGraph
 from drip_pipeline.engine.reports.canvas_layout import Layout, laid_out
 from drip_pipeline.engine.reports.svg import FAINT_INK, FONT, INK, PAPER, shortened
 
@@ -81,21 +80,6 @@ class Way:
     label: str = ""
     tone: Tone = "plain"
     width: float = 1.4
-
-
-def boxes_and_ways(graph: CampaignGraph) -> tuple[list[Box], list[Way]]:
-    """A compiled graph as plain boxes and ways, the entry first; to be dressed by the caller."""
-    order = [graph.entry_node_id, *(n for n in graph.nodes if n != graph.entry_node_id)]
-    boxes = [
-        Box(node_id, graph.nodes[node_id].node_type.value, graph.nodes[node_id].step_name)
-        for node_id in order
-    ]
-    ways = [
-        Way(node_id, edge.target, "" if port == PORT_DEFAULT else port)
-        for node_id in order
-        for port, edge in graph.nodes[node_id].ports.items()
-    ]
-    return boxes, ways
 
 
 def draw(

@@ -17,7 +17,7 @@ from drip_pipeline.domain.graph import PORT_DEFAULT
 from drip_pipeline.domain.text_diff import Piece
 from drip_pipeline.engine.reports.canvas_drawing import MOST_BOXES, Box, Tone, Way, draw
 from drip_pipeline.engine.reports.diff_text import grouped, shortened
-from drip_pipeline.engine.reports.style import STYLE
+from drip_pipeline.engine.reports.style import html_page
 from drip_pipeline.engine.versions import Comparison
 
 _STYLE: Final = """
@@ -70,12 +70,7 @@ def diff_page(found: Comparison) -> str:
         f"{escape(_sentence(found.diff.summary()))}</p></section>"
     )
     body = head + _flows(found) + _changes(found.diff) + _canvas(found.diff)
-    return (
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}{_STYLE}</style></head>"
-        f"<body><main>{body}</main></body></html>"
-    ).replace(" %", "\N{NO-BREAK SPACE}%")
+    return html_page(title, body, style=_STYLE)
 
 
 def drawings(found: Comparison) -> dict[str, str]:

@@ -12,7 +12,7 @@ from html import escape
 from drip_pipeline.engine.ab_results import SplitResults
 from drip_pipeline.engine.reports import charts
 from drip_pipeline.engine.reports.history import History
-from drip_pipeline.engine.reports.style import STYLE
+from drip_pipeline.engine.reports.style import html_page
 from drip_pipeline.engine.reports.tables import (
     judged_by_table,
     lifts_table,
@@ -60,17 +60,8 @@ FOOTER = (
 
 def page(title: str, bodies: Sequence[str], now: datetime, *, footer: str = FOOTER) -> str:
     """The whole page."""
-    return _unbroken(
-        "<!doctype html><html lang=en><head><meta charset=utf-8>"
-        '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head><body><main>"
-        f"{''.join(bodies)}<footer>As of {_moment(now)}. {footer}</footer></main></body></html>"
-    )
-
-
-def _unbroken(html: str) -> str:
-    """A figure and its percent sign stay on one line."""
-    return html.replace(" %", "\N{NO-BREAK SPACE}%")
+    foot = f"<footer>As of {_moment(now)}. {footer}</footer>"
+    return html_page(title, "".join(bodies) + foot)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,10 @@
-"""How pages of reports look: on a phone first, on a desk in columns, on paper without colours."""
+"""How pages of reports look: on a phone first, on a desk in columns, on paper without colours; and
+the frame that every page stands in.
+"""
 
 from __future__ import annotations
+
+from html import escape
 
 STYLE = """
 :root{color-scheme:light;--ink:#1d2733;--faint:#5b6875;--rule:#dfe4ea;--paper:#fff;--ground:#f4f6f8}
@@ -56,3 +60,14 @@ section,figure{border-color:#bbb;break-inside:avoid}.pictures{columns:2;break-in
 .wide{overflow:visible}article+article{break-before:page;border:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
+
+
+def html_page(title: str, body: str, *, style: str = "") -> str:
+    """A whole page: nothing in it comes from elsewhere. `style` is added to what all pages have."""
+    html = (
+        "<!doctype html><html lang=en><head><meta charset=utf-8>"
+        '<meta name=viewport content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body><main>"
+        f"{body}</main></body></html>"
+    )
+    return html.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its sign stay on one line
