@@ -33,6 +33,7 @@ from drip_pipeline.orchestration.minute_job import run_due_workflows
 from drip_pipeline.orchestration.newcomers_job import enroll_newcomers
 from drip_pipeline.orchestration.report_jobs import write_ab_reports
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.orchestration.retention_job import apply_retention
 from drip_pipeline.orchestration.version_jobs import (
     compare_campaign_versions,
     list_campaign_versions,
@@ -50,6 +51,7 @@ from sensors.full_inbox import full_inbox
 from sensors.hourly_laws import hourly_laws
 from sensors.landed_files import landed_files
 from sensors.newcomers import newcomers
+from sensors.nightly_retention import nightly_retention
 from sensors.uncounted_days import uncounted_days
 
 
@@ -75,6 +77,7 @@ def build_definitions() -> dg.Definitions:
             drain_inbox,
             enroll_newcomers,
             check_canvas_edits,
+            apply_retention,
             judge_tests,
             count_daily_metrics,
             check_laws,
@@ -88,7 +91,7 @@ def build_definitions() -> dg.Definitions:
             roll_back_campaign,
             audit_tests,
         ],
-        schedules=[hourly_laws, daily_count, daily_judging, daily_reports],
+        schedules=[hourly_laws, daily_count, daily_judging, daily_reports, nightly_retention],
         sensors=[
             alerts,
             failed_runs,

@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from drip_pipeline.errors import SettingsError
@@ -61,6 +61,27 @@ class Setting:
     consequence: str
     parse: Callable[[str, str], Any]
     is_secret: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How many days each kind of data is kept; 0 is for ever. `log`: events, of enrolments and of
+    contacts. `deliveries`: settled messages of the outbox, recorded messages, keys by which events
+    are known as duplicates. `traces`: the ledger of batches, rejected lines. `runs`,
+    `failed_runs`: what Dagster keeps of runs and ticks.
+    """
+
+    log: int = 0
+    deliveries: int = 400
+    traces: int = 90
+    runs: int = 7
+    failed_runs: int = 30
+
+
+SHORTEST_LOG_DAYS: Final = 90
+"""Replies, purchases and complaints come weeks after a message, whose events must be there then."""
+
+DEFAULT_RETENTION: Final = Retention()
 
 
 def plain_text(_name: str, value: str) -> str:
@@ -156,8 +177,22 @@ def check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
         raise SettingsError(name, f"must begin with {wanted}")
 
 
+def retention(name: str, value: str) -> Retention:
+    """Days by kind of data, as in `log=760, deliveries=400`."""
+    given: dict[str, int] = {}
+    kinds = tuple(field.name for field in fields(Retention))
+    for word in words(name, value):
+        kind, _, days = word.partition("=")
+        if kind not in kinds:
+            raise SettingsError(name, f"knows {', '.join(kinds)}, not {kind!r}")
+        given[kind] = whole_number(0, 36_500)(f"{name} ({kind})", days)
+    if 0 < given.get("log", 0) < SHORTEST_LOG_DAYS:
+        raise SettingsError(name, f"(log) must be 0 or at least {SHORTEST_LOG_DAYS}")
+    return Retention(**given)
+
+
 def kept_key(path: Path) -> str:
-    """A key made once and kept in a file that only its owner reads."""
+    """A key made once and kept in this file, which only its owner may read."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     if not path.exists():

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.receiver_settings import RECEIVER_SETTINGS
-from drip_pipeline.setting_kinds import Secret as Secret
 from drip_pipeline.setting_kinds import (
+    DEFAULT_RETENTION,
+    Retention,
     Setting,
     cron,
     folder,
@@ -22,11 +23,13 @@ from drip_pipeline.setting_kinds import (
     one_of,
     plain_text,
     public_url,
+    retention,
     secret,
     secret_url,
     whole_number,
     words,
 )
+from drip_pipeline.setting_kinds import Secret as Secret
 
 PREFIX = "DRIP_"
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -267,6 +270,16 @@ SETTINGS: tuple[Setting, ...] = (
         one_of("report", "publish"),
     ),
     Setting(
+        "DRIP_RETENTION",
+        "retention",
+        "log=0, deliveries=400, traces=90, runs=7, failed_runs=30",
+        "days by kind of data; 0 is for ever",
+        "How long data is kept (docs/retention.md): the event log in whole months, archived to "
+        "Parquet before it is dropped; settled messages of the outbox and keys of events; ledger "
+        "and rejected lines; Dagster's runs. What is not named keeps its default.",
+        retention,
+    ),
+    Setting(
         "DRIP_LOG_LEVEL",
         "log_level",
         "info",
@@ -315,6 +328,7 @@ class Settings:
     metrics_folder: Path | None = None
     executor: Executor = "in_process"
     workers: int = 2
+    retention: Retention = DEFAULT_RETENTION
     log_level: str = "info"
 
     @classmethod
@@ -334,6 +348,10 @@ class Settings:
     def landing_folder(self) -> Path:
         """DRIP_LANDING, else `landing` in DRIP_HOME."""
         return self.landing or self.home / "landing"
+
+    def archive_folder(self) -> Path:
+        """Where events go that are taken out of the database by age."""
+        return self.home / "archive"
 
     def signing_key(self) -> Secret:
         """DRIP_SECRET_KEY, else a key made once and kept in DRIP_HOME with mode 0600."""

@@ -126,6 +126,32 @@ CREATE TABLE campaign_ab_tests (
 );
 CREATE INDEX campaign_ab_tests_running ON public.campaign_ab_tests USING btree (campaign_id) WHERE (status = 'running'::text);
 
+CREATE TABLE campaign_archived_entries (
+    archive_id bigint NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    started bigint NOT NULL,
+    moved_in bigint NOT NULL,
+    moved_out bigint NOT NULL,
+    CONSTRAINT campaign_archived_entries_pkey PRIMARY KEY (archive_id, campaign_id, campaign_version),
+    CONSTRAINT campaign_archived_entries_archive_id_fkey FOREIGN KEY (archive_id) REFERENCES campaign_archives(id) ON DELETE CASCADE
+);
+
+CREATE TABLE campaign_archives (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    kind text NOT NULL,
+    month date NOT NULL,
+    table_name text,
+    file text,
+    rows_archived bigint,
+    begun_at timestamp with time zone NOT NULL,
+    archived_at timestamp with time zone,
+    CONSTRAINT campaign_archives_pkey PRIMARY KEY (id),
+    CONSTRAINT campaign_archives_check CHECK (((archived_at IS NULL) = (file IS NULL))),
+    CONSTRAINT campaign_archives_check1 CHECK (((archived_at IS NULL) = (rows_archived IS NULL))),
+    CONSTRAINT campaign_archives_kind_check CHECK ((kind = ANY (ARRAY['campaign_events'::text, 'contact_events'::text])))
+);
+
 CREATE TABLE campaign_batches (
     id uuid NOT NULL,
     kind text NOT NULL,
@@ -227,6 +253,13 @@ CREATE TABLE campaign_daily_metrics (
     CONSTRAINT campaign_daily_metrics_pkey PRIMARY KEY (metric_date, campaign_id, campaign_version, node_id, channel, variant_group)
 );
 CREATE INDEX campaign_daily_metrics_campaign ON public.campaign_daily_metrics USING btree (campaign_id, metric_date);
+
+CREATE TABLE campaign_data_horizons (
+    kind text NOT NULL,
+    kept_from timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_data_horizons_pkey PRIMARY KEY (kind),
+    CONSTRAINT campaign_data_horizons_kind_check CHECK ((kind = ANY (ARRAY['log'::text, 'deliveries'::text])))
+);
 
 CREATE TABLE campaign_deliveries (
     id uuid NOT NULL,
@@ -849,6 +882,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- count_ab_test_variants_until(p_test_ids uuid[], p_metrics text[], p_window_hours double precision[], p_now timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(ab_test_id uuid, variant_group text, is_holdout boolean, first_assigned_at timestamp with time zone, total_assigned bigint, total_sent bigint, total_delivered bigint, total_opened bigint, total_clicked bigint, total_replied bigint, total_converted bigint, total_unsubscribed bigint, total_bounced bigint, total_complained bigint, total_machine_opened bigint, total_machine_clicked bigint, cohort_contacts bigint, cohort_successes bigint, cohort_score_sum numeric, cohort_score_sum_squares numeric) LANGUAGE sql STABLE
 -- create_campaign_version_snapshot(p_campaign_id uuid, p_description text DEFAULT NULL::text, p_change_type text DEFAULT 'draft'::text, p_now timestamp with time zone DEFAULT now(), p_created_by uuid DEFAULT NULL::uuid) RETURNS uuid LANGUAGE plpgsql
 -- create_workflow_state_on_enrollment() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- detach_event_month(p_month date, p_now timestamp with time zone) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- drip_bring_back() RETURNS void LANGUAGE plpgsql
 -- drip_drop_constraints(p_table regclass, p_kind text, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
 -- drip_protect_table(p_table regclass) RETURNS void LANGUAGE plpgsql
@@ -856,6 +890,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- drip_quiet_triggers(p_table regclass) RETURNS text[] LANGUAGE plpgsql
 -- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
 -- drip_wake_triggers(p_table regclass, p_names text[]) RETURNS void LANGUAGE plpgsql
+-- drop_archived_month(p_archive_id bigint, p_file text, p_rows bigint, p_now timestamp with time zone) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql
 -- fill_enrollment_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp

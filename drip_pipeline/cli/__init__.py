@@ -60,6 +60,9 @@ COMMANDS: dict[str, LazyCommand] = {
     "requeue": LazyCommand(
         "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
     ),
+    "retention": LazyCommand(
+        "drip_pipeline.cli.retention:retention", "Data by age: archive events, delete what is old."
+    ),
     "run": LazyCommand(
         "drip_pipeline.cli.run:run", "Advance and deliver what is due, without Dagster."
     ),

@@ -33,7 +33,11 @@ def sent_once(
 
 
 def outcomes_are_metrics(
-    connection: Connection, *, days_left_out: Sequence[date], last_day: date, sample: int
+    connection: Connection,
+    *,
+    days_left_out: Sequence[date],
+    last_day: date,
+    sample: int,
 ) -> Rows:
     """Places where daily figures are not the sums of outcomes."""
     return queries.rows(

@@ -22,10 +22,7 @@ def storage_url(settings: Settings, engine_url: str) -> str:
 
     Raises SettingsError when it is the engine's own database, DatabaseError when it cannot be made.
     """
-    if settings.dagster_database_url is not None:
-        url = libpq_url(settings.dagster_database_url.reveal())
-    else:
-        url = with_database(libpq_url(engine_url), DEFAULT_NAME)
+    url = _url(settings, engine_url)
     if url == libpq_url(engine_url):
         raise SettingsError(
             "DRIP_DAGSTER_DATABASE_URL",
@@ -34,6 +31,18 @@ def storage_url(settings: Settings, engine_url: str) -> str:
         )
     _ensure_exists(url)
     return dagster_url(url)
+
+
+def storage_url_if_there(settings: Settings, engine_url: str) -> str | None:
+    """The URL of Dagster's storage for our own statements; None where there is no such database."""
+    url = _url(settings, engine_url)
+    return url if url != libpq_url(engine_url) and _answers(url) else None
+
+
+def _url(settings: Settings, engine_url: str) -> str:
+    if settings.dagster_database_url is not None:
+        return libpq_url(settings.dagster_database_url.reveal())
+    return with_database(libpq_url(engine_url), DEFAULT_NAME)
 
 
 def _ensure_exists(url: str) -> None:

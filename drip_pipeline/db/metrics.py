@@ -45,9 +45,9 @@ def counted_days(
     return [row[0] for row in found]
 
 
-def held_beyond_the_log(connection: Connection, day: date) -> list[dict[str, Any]]:
-    """What a day's figures say of messages that did not go out, where its log is archived."""
-    return queries.rows(connection, "held_beyond_the_log", day=day)
+def held_figures(connection: Connection, day: date) -> list[dict[str, Any]]:
+    """What a day's figures say of messages that did not go out."""
+    return queries.rows(connection, "held_figures", day=day)
 
 
 def keep_held(connection: Connection, day: date, held: Sequence[dict[str, Any]]) -> int:
@@ -63,6 +63,12 @@ def marked_days(connection: Connection) -> list[date]:
 def marked_since(connection: Connection) -> list[tuple[date, datetime]]:
     """Days to be counted, and when each was marked first."""
     return [(row[0], row[1]) for row in queries.tuples(connection, "marked_since")]
+
+
+def is_archived(connection: Connection, day: date) -> bool:
+    """Whether some of the day's log is archived: what did not go out cannot be
+    counted any more."""
+    return bool(queries.scalar(connection, "is_day_archived", day=day))
 
 
 def last_counted_day(connection: Connection, day: date) -> date | None:

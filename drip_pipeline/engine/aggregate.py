@@ -44,7 +44,7 @@ def aggregate_days(
     database: Database, days: Iterable[date], *, progress: Progress | None = None
 ) -> list[CountedDay]:
     """Count these days anew, each in a transaction of its own, and show the totals on campaigns and
-    steps.
+    steps. Days whose log is archived keep what they say of messages that did not go out.
     """
     wanted = sorted(set(days))
     counted: list[CountedDay] = []
@@ -53,10 +53,11 @@ def aggregate_days(
         started = perf_counter()
         with database.transaction() as connection:
             metrics_db.lock_day(connection, day)
-            held = metrics_db.held_beyond_the_log(connection, day)
+            held = metrics_db.held_figures(connection, day)
             changed |= metrics_db.clear_day(connection, day)
             rows = metrics_db.count_day(connection, day)
-            if held:
+            # Looked at last: counting holds the log, so nothing of it can have gone since.
+            if held and metrics_db.is_archived(connection, day):
                 metrics_db.keep_held(connection, day, held)
         changed.update(campaign_id for campaign_id, _ in rows)
         duration_ms = round(1_000 * (perf_counter() - started))

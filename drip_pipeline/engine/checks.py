@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from drip_pipeline.db import checks as checks_db
 from drip_pipeline.db import metrics as metrics_db
+from drip_pipeline.db import retention as retention_db
 from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.aggregate import days_to_refresh
@@ -71,8 +72,11 @@ def check_laws(
     counted anew; `are_metrics_fresh` says that they have just been, and compares all unmarked ones.
     """
     left_out = [] if are_metrics_fresh else days_to_refresh(database, now=now)
-    scope = _Scope(since or _BEGINNING, now, left_out)
     with database.transaction(is_read_only=True) as connection:
+        # What was archived or dropped by age is not missing.
+        horizons = retention_db.horizons(connection)
+        begins = max([since or _BEGINNING, *horizons.values()])
+        scope = _Scope(begins, now, left_out)
         return [_result(name, _QUERIES[name](connection, scope)) for name in names]
 
 

@@ -100,6 +100,10 @@ FROM (
     LEFT JOIN campaign_events x
         ON x.enrollment_id = m.enrollment_id AND x.message_id = m.message_id AND x.event_type = 'converted'
     WHERE m.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+      -- What is archived cannot be counted anew: it stays as it is.
+      AND m.sent_at >= coalesce(
+          (SELECT h.kept_from FROM campaign_data_horizons h WHERE h.kind = 'log'), '-infinity'
+      )
     GROUP BY m.message_id
 ) l
 WHERE o.message_id = l.message_id
@@ -118,4 +122,5 @@ FROM (
     GROUP BY r.enrollment_id
 ) l
 WHERE s.enrollment_id = l.enrollment_id
+  AND s.assigned_at >= coalesce((SELECT h.kept_from FROM campaign_data_horizons h WHERE h.kind = 'log'), '-infinity')
   AND (s.first_converted_at, s.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);

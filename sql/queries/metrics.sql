@@ -2,22 +2,13 @@
 -- One aggregation of a day at a time: two would both put in what neither saw the other take out.
 SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(day)s AS date) - date '2000-01-01');
 
--- name: held_beyond_the_log
--- What figures of a day say of messages that did not go out, where the log says nothing of that day any more: it was
--- archived, and counting anew would lose them.
+-- name: held_figures
+-- What figures of a day say of messages that did not go out: where the day's log is archived, counting anew would lose
+-- them.
 SELECT
     m.workspace_id, m.campaign_id, m.campaign_version, m.node_id, m.channel, m.variant_group, m.failed, m.skipped
 FROM campaign_daily_metrics m
-WHERE m.metric_date = CAST(%(day)s AS date) AND (m.skipped <> '{}' OR m.failed > 0)
-  AND NOT EXISTS (
-      SELECT FROM campaign_events e
-      WHERE e.created_at >= (
-              SELECT b.day_start FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
-          )
-        AND e.created_at < (
-            SELECT b.day_end FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
-        )
-  );
+WHERE m.metric_date = CAST(%(day)s AS date) AND (m.skipped <> '{}' OR m.failed > 0);
 
 -- name: keep_held
 -- Puts them back beside what was counted from the outcomes.
@@ -165,6 +156,12 @@ SELECT d.metric_date, min(d.marked_at) AS marked_at
 FROM stale_metric_days d
 GROUP BY d.metric_date
 ORDER BY d.metric_date;
+
+-- name: is_day_archived
+-- Whether the log begins later than this day did, in any time zone.
+SELECT CAST(%(day)s AS date) <= CAST(h.kept_from AT TIME ZONE 'UTC' AS date) AS is_archived
+FROM campaign_data_horizons h
+WHERE h.kind = 'log';
 
 -- name: last_counted_day
 -- The last day up to this one that has figures.

@@ -293,10 +293,21 @@ told AS (
 
 entered AS (
     SELECT
-        t.campaign_id, t.campaign_version, count(DISTINCT t.enrollment_id) FILTER (WHERE t.has_started) AS started,
-        count(*) FILTER (WHERE t.moved = 1) AS moved_in, count(*) FILTER (WHERE t.moved = -1) AS moved_out
-    FROM told t
-    GROUP BY t.campaign_id, t.campaign_version
+        x.campaign_id, x.campaign_version, CAST(sum(x.started) AS bigint) AS started,
+        CAST(sum(x.moved_in) AS bigint) AS moved_in, CAST(sum(x.moved_out) AS bigint) AS moved_out
+    FROM (
+        SELECT
+            t.campaign_id, t.campaign_version, count(DISTINCT t.enrollment_id) FILTER (WHERE t.has_started) AS started,
+            count(*) FILTER (WHERE t.moved = 1) AS moved_in, count(*) FILTER (WHERE t.moved = -1) AS moved_out
+        FROM told t
+        GROUP BY t.campaign_id, t.campaign_version
+        UNION ALL
+        -- What the months said that are archived.
+        SELECT a.campaign_id, a.campaign_version, a.started, a.moved_in, a.moved_out
+        FROM campaign_archived_entries a
+        WHERE CAST(%(campaign_id)s AS uuid) IS NULL OR a.campaign_id = CAST(%(campaign_id)s AS uuid)
+    ) x
+    GROUP BY x.campaign_id, x.campaign_version
 )
 
 SELECT

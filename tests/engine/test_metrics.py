@@ -197,6 +197,9 @@ def test_what_was_held_back_stays_counted_when_the_log_of_its_day_is_archived(da
     assert before == [("After", 1, {"manual": 1}), ("Before", 1, {})]
     with database.transaction() as connection:
         connection.execute("TRUNCATE campaign_events")
+        connection.execute(
+            "INSERT INTO campaign_data_horizons (kind, kept_from) VALUES ('log', %s)", [NOW + DAY]
+        )
     aggregate_days(database, [TODAY])
     aggregate_days(database, [TODAY])
     assert rows(database, counted) == before
