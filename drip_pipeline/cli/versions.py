@@ -94,6 +94,11 @@ def snapshot(
 )  # fmt: skip
 @policy_option
 @map_options
+@click.option(
+    "--overwrite-canvas",
+    is_flag=True,
+    help="Write over an edit that another application made; it is kept in the history.",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
 @now_option
 def rollback(
@@ -104,6 +109,7 @@ def rollback(
     policy: Policy,
     pairs: tuple[str, ...],
     map_file: Path | None,
+    overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
 ) -> Answer:
@@ -126,6 +132,7 @@ def rollback(
         based_on=based_on,
         dry_run=dry_run,
         in_flight=InFlight(policy, node_map(pairs, map_file)),
+        overwrites_edit=overwrite_canvas,
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(_rolled_back(report, version), report.in_flight)

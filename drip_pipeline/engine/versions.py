@@ -146,14 +146,15 @@ def rollback(
     based_on: int | None = None,
     dry_run: bool = False,
     in_flight: InFlight = PIN,
+    overwrites_edit: bool = False,
 ) -> PublishReport:
     """Publish a copy of an old version as the newest; the history and the results of tests stay as
     they are. `unchanged` where the published version says the same already. `in_flight`: what
     becomes of people inside the other versions.
 
     Raises VersionNotFound, NotAllowed (archived; the old name is another campaign's by now),
-    DefinitionInvalid where the old version cannot run today, VersionMoved and PeopleStranded as
-    publishing does.
+    DefinitionInvalid where the old version cannot run today, VersionMoved, EditUnpublished
+    and PeopleStranded as publishing does.
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)
@@ -196,6 +197,7 @@ def rollback(
             based_on=based_on,
             in_flight=in_flight,
             is_preview=dry_run,
+            overwrites_edit=overwrites_edit,
         )
         if dry_run:
             connection.rollback()

@@ -29,7 +29,13 @@ from drip_pipeline.engine.judge import evaluate
 from drip_pipeline.engine.publish import PublishReport, publish
 from drip_pipeline.engine.selection import Everybody
 from drip_pipeline.engine.versions import compare_versions, history, rollback, snapshot
-from drip_pipeline.errors import DripError, NotAllowed, VersionMoved, VersionNotFound
+from drip_pipeline.errors import (
+    DripError,
+    EditUnpublished,
+    NotAllowed,
+    VersionMoved,
+    VersionNotFound,
+)
 from drip_pipeline.settings import CHECKOUT, Settings
 from tests.db import found_databases
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
@@ -133,6 +139,19 @@ def test_going_back_moves_the_people_where_that_is_wanted(database, workspace):
     gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}))
     inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
     assert inside == {1: 0, 2: 0, 3: 9}
+
+
+def test_an_edit_of_another_application_is_kept_when_going_back_writes_over_it(database, workspace):
+    for subject in ("One", "Two"):
+        published(database, with_subject(example("winback"), subject))
+    with database.transaction() as connection:
+        connection.execute("UPDATE drip_campaigns SET goal_target = 77")
+    with pytest.raises(EditUnpublished):
+        gone_back(database, "Win-back", 1)
+    assert gone_back(database, "Win-back", 1, overwrites_edit=True).version == 4
+    told = compare_versions(database, "Win-back", 3, 4).diff.changes
+    assert "goal target: 77 → 5" in [change.sentence for change in told]
+    assert compare_versions(database, "Win-back", 1, 4).diff.is_empty
 
 
 def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
