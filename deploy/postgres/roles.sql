@@ -151,7 +151,7 @@ BEGIN
         SELECT p.oid::regprocedure AS name
         FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
-            AND p.proname IN ('ensure_event_partitions', 'drop_event_partition')
+            AND p.proname IN ('ensure_event_partitions', 'detach_event_month', 'drop_archived_month')
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_engine', made.name);

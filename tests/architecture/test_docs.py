@@ -21,6 +21,9 @@ CALL = re.compile(
     r"(?:^|[\s(])drip ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)((?:[^\n`#]|\\\n)*)", re.MULTILINE
 )
 
+# Files that a guide tells its reader to make.
+TO_BE_MADE = ("drip_pipeline/channels/social_folder.py",)
+
 
 def code_of(page: Path) -> str:
     """Everything on a page that is set as code."""
@@ -28,34 +31,43 @@ def code_of(page: Path) -> str:
     return "\n".join(block or inline for block, inline in CODE.findall(text))
 
 
-def command_of(words: list[str]) -> tuple[click.Command | None, list[str]]:
-    """The command that these words name, as far as they do."""
-    context = click.Context(main)
+def command_of(words: list[str]) -> click.Command | None:
+    """The command that these words name; words behind it are its arguments."""
     found: click.Command = main
-    path = []
     for word in words:
         if not isinstance(found, click.Group):
-            break
-        inner = found.get_command(context, word)
+            return found
+        inner = found.get_command(click.Context(main), word)
         if inner is None:
-            return (None, words) if not path or isinstance(found, click.Group) else (found, path)
+            return None
         found = inner
-        path.append(word)
-    return found, path
+    return found
+
+
+def wrong_calls(code: str) -> list[str]:
+    """Calls of `drip` for which there is no command, or no such option."""
+    wrong = []
+    for called, rest in CALL.findall(code):
+        found = command_of(called.split())
+        if found is None:
+            wrong.append(f"drip {called}")
+            continue
+        known = {option for param in found.params for option in param.opts} | {"--help"}
+        options = re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)
+        wrong += [f"drip {called} {option}" for option in options if option not in known]
+    return wrong
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_and_their_options_exist(page):
-    for called, rest in CALL.findall(code_of(page)):
-        words = called.split()
-        found, _ = command_of(words)
-        if found is None and len(words) > 1:
-            found, _ = command_of(words[:1])
-            assert not isinstance(found, click.Group), f"drip {called} is no command"
-        assert found is not None, f"drip {called} is no command"
-        known = {option for param in found.params for option in param.opts}
-        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest):
-            assert option in known | {"--help"}, f"drip {called} has no {option}"
+    assert wrong_calls(code_of(page)) == []
+
+
+def test_commands_and_options_that_do_not_exist_are_noticed():
+    assert wrong_calls("drip fly away\ndrip campaign show C --backwards\ndrip run --json") == [
+        "drip fly away",
+        "drip campaign show --backwards",
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -82,4 +94,5 @@ def test_files_that_are_named_are_there(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
     rooms = r"(?:deploy|examples|sql|docs|drip_pipeline|assets|sensors|tests|benchmarks)"
     for path in re.findall(rf"`({rooms}/[\w./-]+)`", text):
-        assert (CHECKOUT / path).exists(), f"{page.name} names {path}"
+        is_pattern = "NNNN" in path or path in TO_BE_MADE
+        assert is_pattern or (CHECKOUT / path).exists(), f"{page.name} names {path}"
