@@ -384,10 +384,6 @@ class NotAllowed(DripError):
     """
 
 
-class NotDecided(NotAllowed):
-    """An experiment has no verdict that this act needs."""
-
-
 # --- data and deliveries --------------------------------------------------------------------------
 
 

@@ -105,6 +105,19 @@ def files(invocation: Invocation, limit: int) -> Answer:
     return Answer(recent_files(invocation.database, limit))
 
 
+@command(events)
+@click.option("--source", metavar="FILE", help="Only those of this file.")
+def rejected(invocation: Invocation, source: str | None) -> Answer:
+    """Count what could not be taken, by file and reason. The lines themselves, with their numbers,
+    stand in the table rejected_events.
+    """
+    from drip_pipeline.db import events as events_db
+
+    with invocation.database.transaction(is_read_only=True) as connection:
+        rows = events_db.rejected_by_reason(connection, source)
+    return Answer(rows, None if rows else "nothing was set aside")
+
+
 def _told(report: IngestReport) -> str:
     taken = f"{report.accepted:,} new events, {report.duplicates:,} known already"
     lines = [f"{report.lines:,} lines of {report.source}: {taken}"]

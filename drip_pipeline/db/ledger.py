@@ -50,11 +50,6 @@ def recent(
     return queries.rows(connection, "recent_batches", since=since, row_limit=limit)
 
 
-def by_outcome(connection: Connection, *, since: datetime | None = None) -> list[dict[str, Any]]:
-    """Batches and people per kind and outcome."""
-    return queries.rows(connection, "batches_by_outcome", since=since)
-
-
 def ensure_partitions(connection: Connection, now: datetime) -> int:
     """Make the log's partitions for this month and the next where they are missing; how many were
     made."""

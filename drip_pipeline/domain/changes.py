@@ -78,10 +78,6 @@ class DefinitionDiff:
         """Whether both say the same in every respect."""
         return not self.changes and not self.canvas
 
-    def of_node(self, node_id: str) -> list[Change]:
-        """The changes of one step."""
-        return [change for change in self.changes if change.node_id == node_id]
-
     def to_dict(self) -> dict[str, Any]:
         """The comparison as JSON."""
         return {

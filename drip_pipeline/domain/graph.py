@@ -16,7 +16,6 @@ from pydantic import TypeAdapter
 from drip_pipeline.domain.node_fields import GoalEvent
 from drip_pipeline.domain.nodes import (
     ConditionConfig,
-    DurationWait,
     EventWait,
     NodeConfig,
     SplitConfig,
@@ -184,12 +183,3 @@ class CampaignGraph:
             },
             goal_event=GoalEvent.model_validate(goal) if goal else None,
         )
-
-
-def takes_time(node: GraphNode) -> bool:
-    """Whether a person stops at this node for a time that is not zero."""
-    if isinstance(node.config, DurationWait):
-        return node.config.seconds > 0
-    if isinstance(node.config, EventWait):
-        return node.config.max_wait_seconds > 0
-    return False

@@ -167,16 +167,6 @@ class Progress:
     runtime_hours: float | None
     needed_hours: float
 
-    @property
-    def fraction(self) -> float:
-        """The gate that is furthest away, 0 … 1."""
-        parts = [self.smallest_sample / self.needed_sample]
-        if self.needed_cell > 0:
-            parts.append((self.min_expected_cell or 0.0) / self.needed_cell)
-        if self.needed_hours > 0:
-            parts.append((self.runtime_hours or 0.0) / self.needed_hours)
-        return max(0.0, min(1.0, *parts))
-
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

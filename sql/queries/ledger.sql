@@ -19,14 +19,6 @@ WHERE CAST(%(since)s AS timestamptz) IS NULL OR b.started_at >= CAST(%(since)s A
 ORDER BY b.started_at DESC
 LIMIT CAST(%(row_limit)s AS integer);
 
--- name: batches_by_outcome
--- How many batches of each kind went how, and how many people they moved.
-SELECT b.kind, b.outcome, count(*) AS batches, sum(b.size) AS people, max(b.started_at) AS latest_at
-FROM campaign_batches b
-WHERE CAST(%(since)s AS timestamptz) IS NULL OR b.started_at >= CAST(%(since)s AS timestamptz)
-GROUP BY b.kind, b.outcome
-ORDER BY b.kind, b.outcome;
-
 -- name: ensure_partitions
 -- Partitions of the event log for this month and the next.
 SELECT ensure_event_partitions(CAST(%(now)s AS timestamptz)) AS made;

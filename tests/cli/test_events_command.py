@@ -86,3 +86,13 @@ def test_a_folder_is_loaded_file_by_file_each_once(drip, events_file, tmp_path, 
     assert bad.exit_code == 1
     assert "bad.parquet" in bad.stdout
     assert drip("events", "ingest", folder, "--provider", "x").exit_code == 2
+
+
+def test_what_was_set_aside_is_counted_by_file_and_reason(drip, events_file):
+    assert "nothing was set aside" in drip("events", "rejected").stdout
+    events_file.write_text("{\n[]\n[1]\n", encoding="utf-8")
+    told = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
+    rows = answered(drip("events", "rejected", "--json"))
+    assert {row["reason"]: row["lines"] for row in rows} == told["rejected"]
+    assert {row["source"] for row in rows} == {events_file.name}
+    assert answered(drip("events", "rejected", "--source", "other", "--json")) == []
