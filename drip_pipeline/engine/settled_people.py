@@ -48,22 +48,17 @@ def carry_people_on(
 ) -> set[UUID]:
     """Let them leave the node where they waited, `message` being what went out to them; who did."""
     running, halted, _ = _locked(connection, rows)
+    going = [person for person in running if person.enrollment_status != "paused"]
+    paused = [person for person in running if person.enrollment_status == "paused"]
     moved: set[UUID] = set()
-    if running:
-        written = carry_on(connection, running, batch_id=batch_id, now=now, message=message)
+    if going:
+        written = carry_on(connection, going, batch_id=batch_id, now=now, message=message)
         moved |= written.written_ids()
-    if halted:
-        # The message is out, but the campaign was paused meanwhile: they go on when it is resumed.
-        _commit(
-            connection,
-            halted,
-            batch_id,
-            now,
-            message=message,
-            status="running",
-            due_at=now,
-        )
-        moved.update(person.id for person in halted)
+    # The message is out, but the campaign or the enrolment was paused meanwhile: they leave this
+    # node when it is resumed.
+    for people, status in ((halted, "running"), (paused, "paused")):
+        _commit(connection, people, batch_id, now, message=message, status=status, due_at=now)
+        moved.update(person.id for person in people)
     return moved
 
 

@@ -78,7 +78,7 @@ class ContactChange:
     remove: tuple[str, ...] = ()
 
 
-OpenStatus = Literal["running", "waiting"]
+OpenStatus = Literal["running", "waiting", "paused"]
 EndStatus = Literal["completed", "exited", "failed"]
 
 

@@ -35,7 +35,12 @@ SELECT
             FROM drip_campaigns c
             JOIN campaign_workflow_states s ON s.campaign_id = c.id
             JOIN campaign_enrollments e ON e.id = s.id
-            WHERE s.workflow_status = 'paused' AND e.status = 'active' AND s.pending_delivery_id IS NULL
+            WHERE s.workflow_status = 'paused' AND e.status = 'active'
+                AND NOT EXISTS (
+                    SELECT
+                    FROM campaign_deliveries d
+                    WHERE d.id = s.pending_delivery_id AND d.status IN ('pending', 'sending', 'unknown')
+                )
             LIMIT %(count_limit)s
         ) p
     ) AS resumable;

@@ -189,18 +189,24 @@ SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
 -- name: resume_unpaused_states
--- Brings paused states back whose enrolment is active again. One that has no due time of its own is due now; one that
--- another transaction holds has another turn.
+-- Brings paused states back whose enrolment is active again, except those whose message is still on its way. One that has
+-- no due time of its own is due now; one that another transaction holds has another turn.
 WITH held AS MATERIALIZED (
     SELECT s.id
     FROM campaign_workflow_states s
     JOIN campaign_enrollments e ON e.id = s.id
-    WHERE s.workflow_status = 'paused' AND e.status = 'active' AND s.pending_delivery_id IS NULL
+    WHERE s.workflow_status = 'paused' AND e.status = 'active'
+      AND NOT EXISTS (
+          SELECT
+          FROM campaign_deliveries d
+          WHERE d.id = s.pending_delivery_id AND d.status IN ('pending', 'sending', 'unknown')
+      )
     FOR UPDATE OF s SKIP LOCKED
 )
 
 UPDATE campaign_workflow_states s
-SET workflow_status = 'waiting', next_execution_at = coalesce(s.next_execution_at, CAST(%(now)s AS timestamptz))
+SET workflow_status = 'waiting', next_execution_at = coalesce(s.next_execution_at, CAST(%(now)s AS timestamptz)),
+    pending_delivery_id = NULL
 FROM held h
 WHERE s.id = h.id;
 
