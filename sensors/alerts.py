@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from drip_pipeline.engine.alerts import raise_incident, watch
+from drip_pipeline.orchestration.metadata import sentence
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_incidents import close_recovered, incident_of
 from drip_pipeline.settings import Settings
@@ -27,9 +28,14 @@ def alerts(context: dg.SensorEvaluationContext, engine: EngineResource) -> dg.Sk
     seen = watch(engine.database, Settings.from_env(), now=now)
     for error in seen.errors:
         context.log.warning("an alert could not be told: %s", error)
+    figures = {
+        "incidents opened": seen.opened,
+        "incidents over": seen.resolved + over,
+        "notices told": seen.told,
+        "notices to be told again": seen.failed,
+    }
     return dg.SkipReason(
-        f"{seen.opened} incidents new, {seen.resolved + over} over; {seen.told} notices told,"
-        f" {seen.failed} to be told again"
+        sentence({name: count for name, count in figures.items() if count}, "nothing new")
     )
 
 

@@ -88,8 +88,14 @@ def _shown(
     from drip_pipeline.cli.ab import results_shown
 
     days = (played.ended_at - played.began_at).days
-    lines = [{**row, "exits": _reasons(row["exits"])} for row in rows]
-    columns = ("campaign", "entered", "active", "completed", "exited", "exits", "failed")
+    counted = ("entered", "active", "completed", "exited", "failed")
+    lines = [
+        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in counted}}
+        for row in rows
+    ]
+    left = "\n".join(
+        f"{row['campaign']}, exited: {_reasons(row['exits'])}" for row in rows if row["exits"]
+    )
     sound = all(row["balanced"] for row in rows)
     books = "the books balance" if sound else "THE BOOKS DO NOT BALANCE"
     return Group(
@@ -97,8 +103,9 @@ def _shown(
             f"{days} days in {seconds:g} s: {played.job_runs} runs of the Dagster job,"
             f" {played.events:,} reactions of recipients"
         ),
-        table(lines, columns),
-        Text(f"entered = active + completed + exited + failed: {books}\n"),
+        table(lines),
+        Text(f"entered = active + completed + exited + failed: {books}"),
+        Text(f"{left}\n"),
         results_shown(tests),
         Text(f"The report, with pictures: {page}"),
         Text("Runs, assets and lineage: make dev, then http://localhost:3000"),
@@ -106,4 +113,4 @@ def _shown(
 
 
 def _reasons(exits: dict[str, int]) -> str:
-    return ", ".join(f"{reason} {people:,}" for reason, people in exits.items())
+    return ", ".join(f"{people:,} {reason.replace('_', ' ')}" for reason, people in exits.items())

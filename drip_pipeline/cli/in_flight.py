@@ -77,7 +77,7 @@ def parts_of(report: InFlightReport) -> list[Any]:
         {
             "version": group.version,
             "node": _named(group.node_id, group.label),
-            "state": f"{group.status}, {group.situation.replace('_', ' ')}",
+            "state": group.stands(),
             "people": f"{group.people:,}",
             "to": _named(group.to_node, group.to_label) if group.to_node else "",
             "what they do": group.then + _over(group.over_by_event, group.over_by_time),

@@ -50,6 +50,11 @@ def due_without_channel(
     return {row["channel"]: row["messages"] for row in found}
 
 
+def messages_waiting(connection: Connection, channels: Sequence[str]) -> list[dict[str, Any]]:
+    """campaign, version, node and messages that wait to go out on these channels, most first."""
+    return queries.rows(connection, "messages_waiting", channels=sorted(channels))
+
+
 def ab_results_preview(connection: Connection, *, limit: int) -> list[dict[str, Any]]:
     """Variants of running tests, then of decided ones, the newest tests first."""
     return queries.rows(connection, "ab_results_preview", row_limit=limit)

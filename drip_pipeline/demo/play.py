@@ -75,10 +75,11 @@ def play(
         played.campaigns[done.name] = done.campaign_id
     tell(f"published {', '.join(repr(name) for name in played.campaigns)}")
     _Days(database, cockpit, played, tell).pass_by()
-    tell("counting days, checking the books, writing reports")
+    tell("counting days, checking the books, drawing funnels, writing reports")
     cockpit.judge(played.ended_at)
     cockpit.count_days(began_at.date(), played.ended_at.date(), played.ended_at)
     cockpit.check_laws(played.ended_at)
+    cockpit.draw_funnels(played.ended_at)
     cockpit.write_reports(played.ended_at)
     return played
 

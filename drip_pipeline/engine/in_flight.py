@@ -77,6 +77,11 @@ class Group:
     over_by_event: int = 0
     over_by_time: int = 0
 
+    def stands(self) -> str:
+        """How they stand there, in words."""
+        situation = self.situation.replace("_", " ")
+        return self.status if situation == self.status else f"{self.status}, {situation}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stranded:

@@ -88,6 +88,12 @@ def failed_places(
         )
 
 
+def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the messages stand that wait to go out on these channels, most first."""
+    with engine.database.transaction(is_read_only=True) as connection:
+        return cockpit_db.messages_waiting(connection, channels)
+
+
 def _summed(batches: Sequence[Mapping[str, Any]], kind: str) -> dict[str, int]:
     total: Counter[str] = Counter()
     for batch in batches:

@@ -41,6 +41,8 @@ def judged_metadata(database: Database, report: JudgeReport) -> dict[str, Any]:
             for one in report.judged
         ),
     }
+    if not report.judged:
+        metadata["verdicts"] = "no test is running; what was decided stands in winner_decisions"
     if report.faults:
         metadata["unreadable_tests"] = table(
             {"test": str(test_id), "fault": fault} for test_id, fault in report.faults.items()

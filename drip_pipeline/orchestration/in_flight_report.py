@@ -18,7 +18,7 @@ def moved_people(report: InFlightReport, *, is_dry_run: bool) -> dict[str, dg.Me
             "version": group.version,
             "node": group.node_id,
             "step": group.label,
-            "state": f"{group.status}, {group.situation.replace('_', ' ')}",
+            "state": group.stands(),
             "people": group.people,
             "to": group.to_node or "",
             "what_they_do": group.then,

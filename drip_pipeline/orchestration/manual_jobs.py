@@ -63,6 +63,10 @@ def requeue_failed_people(
 @dg.job(
     description="Failed people and messages back to due: of a campaign, of one batch of the "
     "ledger, at one node, since a time. The next run of `run_due_workflows` takes them up.",
+    # What the launchpad begins with; fields that may be left out it would not show.
+    config={
+        "ops": {"requeue_failed_people": {"config": dict.fromkeys(RequeueConfig.model_fields)}}
+    },
 )
 def requeue_failed() -> None:
     """One op."""

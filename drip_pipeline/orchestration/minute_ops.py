@@ -134,7 +134,7 @@ def deliver_op(channel: str) -> dg.OpDefinition:
                 ends_at=monotonic() + clock.seconds_for_delivery(),
                 context=run_context(context),
             )
-        report_delivered(context, {channel: done}, seconds=monotonic() - began)
+        report_delivered(context, engine.engine, {channel: done}, seconds=monotonic() - began)
 
     return deliver
 
@@ -158,7 +158,7 @@ def deliver_backlog(
                 ends_at=monotonic() + seconds,
                 context=run_context(context),
             )
-    report_delivered(context, done, seconds=monotonic() - began)
+    report_delivered(context, engine.engine, done, seconds=monotonic() - began)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})

@@ -43,8 +43,11 @@ def written_metadata(written: WrittenReports) -> dict[str, Any]:
     }
     running = [pair for pair in written.pages if pair[1].found.is_running]
     for path, report in (running or list(written.pages))[:MOST_TESTS_DRAWN]:
+        test = f"{report.found.campaign.name}, {report.found.experiment.split_node_id}"
+        # Two workspaces may each have a campaign of this name; files never share theirs.
+        named = path.stem if any(key.startswith(f"{test}: ") for key in metadata) else test
         for title, svg in report.pictures.items():
-            metadata[f"{path.stem}: {title}"] = dg.MetadataValue.md(as_markdown(svg, title))
+            metadata[f"{named}: {title}"] = dg.MetadataValue.md(as_markdown(svg, title))
     return metadata
 
 

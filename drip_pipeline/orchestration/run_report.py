@@ -5,15 +5,16 @@ to date. Figures come from the verbs; nothing is counted here.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.run_account import RunAccount
+from drip_pipeline.engine.run_account import RunAccount, messages_waiting
 from drip_pipeline.engine.settle import Delivered
 from drip_pipeline.engine.shares import Plan, ShareReport
+from drip_pipeline.engine.tick import Engine
 from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata import counts, sentence, table
 
@@ -43,7 +44,11 @@ def share_metadata(done: ShareReport) -> dict[str, Any]:
 
 
 def report_delivered(
-    context: dg.OpExecutionContext, by_channel: Mapping[str, Delivered], *, seconds: float
+    context: dg.OpExecutionContext,
+    engine: Engine,
+    by_channel: Mapping[str, Delivered],
+    *,
+    seconds: float,
 ) -> None:
     """The figures of `seconds` of deliveries, on their step and on the asset. A provider that fails
     makes the step fail: its messages stay due, those of others went out.
@@ -68,13 +73,35 @@ def report_delivered(
             )
         )
     if done.faults:
-        told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in done.faults.items())
-        count = len(done.faults)
-        raise dg.Failure(
-            f"{'a way out fails' if count == 1 else f'{count} ways out fail'}: {told}",
-            metadata={**figures, "what_to_do": "`drip doctor` shows what each way out lacks."},
-            allow_retries=False,
+        failing = [channel for channel, part in by_channel.items() if part.faults]
+        raise _ways_out_fail(done.faults, messages_waiting(engine, failing), figures)
+
+
+def _ways_out_fail(
+    faults: Mapping[str, str], waiting: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]
+) -> dg.Failure:
+    told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in faults.items())
+    metadata = {**figures, "what_to_do": "`drip doctor` shows what each way out lacks."}
+    if waiting:
+        total, most = sum(place["messages"] for place in waiting), waiting[0]
+        told += (
+            f". {total:,} messages wait, {most['messages']:,} of them at node {most['node']!r}"
+            f" of {most['campaign']!r} (version {most['version']})"
         )
+        metadata |= {
+            "campaign": most["campaign"],
+            "node": most["node"],
+            "messages_waiting": total,
+            "where": table(waiting),
+            "state_of_messages": "They go out by themselves with the first run that finds the way"
+            " out working.",
+        }
+    count = len(faults)
+    return dg.Failure(
+        f"{'a way out fails' if count == 1 else f'{count} ways out fail'}: {told}",
+        metadata=metadata,
+        allow_retries=False,
+    )
 
 
 def summary_metadata(account: RunAccount) -> dict[str, Any]:

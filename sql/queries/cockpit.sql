@@ -89,6 +89,15 @@ WHERE c.status = 'active' AND d.status = 'pending' AND d.due_at <= CAST(%(now)s 
 GROUP BY d.channel
 ORDER BY d.channel;
 
+-- name: messages_waiting
+-- Where the messages stand that wait to go out on these channels, due now or later, most first.
+SELECT c.name AS campaign, d.campaign_version AS version, d.node_id AS node, count(*) AS messages
+FROM drip_campaigns c
+JOIN campaign_deliveries d ON d.campaign_id = c.id
+WHERE c.status = 'active' AND d.status = 'pending' AND d.channel = ANY(CAST(%(channels)s AS text []))
+GROUP BY c.name, d.campaign_version, d.node_id
+ORDER BY messages DESC, c.name, d.node_id, d.campaign_version;
+
 -- name: ab_results_preview
 -- The results table as a person reads it: variants of the tests judged last, running ones before decided ones.
 SELECT

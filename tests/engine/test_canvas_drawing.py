@@ -110,6 +110,14 @@ def test_a_tone_is_told_without_colour_too():
     assert "stroke-dasharray" in picture
 
 
+def test_details_stay_inside_their_box():
+    box = Box("a", "email", "Hello", ["Welcome aboard, {{ first_name | default: 'friend' }}"])
+    root = ElementTree.fromstring(draw([box], [], label="one"))
+    width = max(float(frame.attrib["width"]) for frame in root.iter(f"{SVG}rect"))
+    (detail,) = [found.text for found in root.iter(f"{SVG}text") if "aboard" in (found.text or "")]
+    assert len(detail or "") * 6.2 <= width - 14 - 6  # wide letters of its size take 6.2
+
+
 def test_a_large_campaign_is_drawn_within_a_second():
     nodes, edges = chain(400)
     edges += [(node, nodes[-1]) for node in nodes[:200:2]]

@@ -216,7 +216,10 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
             " next_execution_at = NULL",
             [NOW],
         )
-    nothing = run(instance, "requeue_failed", ops={"requeue_failed_people": {}})
+    offered = build_definitions().resolve_job_def("requeue_failed").run_config
+    (fields,) = [op["config"] for op in offered["ops"].values()]
+    assert list(fields) == ["campaign", "batch", "node", "since"]
+    nothing = run(instance, "requeue_failed", ops={"requeue_failed_people": fields})
     assert not nothing.success
     named = {"campaign": "Welcome", "since": NOW.isoformat()}
     assert run(instance, "requeue_failed", ops={"requeue_failed_people": named}).success

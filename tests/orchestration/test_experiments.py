@@ -60,6 +60,8 @@ def test_judging_names_the_run_and_the_decision_stands(engine_database, instance
     assert "b wins with an open rate of 30.00 %" in told["verdicts"]
     assert metadata(result, "winner_decisions")["decisions_taken"] == 1
     assert value(engine_database, "SELECT run_id FROM campaign_ab_evaluations") == result.run_id
+    later = metadata(run("judge_tests", instance), "ab_test_results")
+    assert later["verdicts"].startswith("no test is running")
     assert value(engine_database, "SELECT winner_variant FROM campaign_ab_tests") == "b"
 
 
@@ -155,6 +157,7 @@ def test_reports_are_written_with_their_pictures_in_the_catalogue(
     assert len(list(overview.parent.glob("*.html"))) == 3
     pictures = {key: text for key, text in told.items() if ": " in key}
     assert len(pictures) == 10
+    assert {key.partition(": ")[0] for key in pictures} == {"Spring, s", "Autumn, s"}
     for text in pictures.values():
         assert text.startswith("![")
         assert len(text) < 50_000

@@ -177,7 +177,11 @@ def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
     description, metadata = failures(failed)["deliver_email"]
     assert description.startswith("a way out fails: email: ")
     assert "DRIP_SMTP_URL" in description
-    assert metadata["messages"] == 0
+    assert description.endswith(
+        ". 12 messages wait, 12 of them at node 'first' of 'Welcome' (version 1)"
+    )
+    assert (metadata["messages"], metadata["messages_waiting"]) == (0, 12)
+    assert "| Welcome | 1 | first | 12 |" in metadata["where"]
     with executed_again(instance, failed.run_id) as again:
         assert again.success
         assert steps(again, "STEP_START") == ["deliver_email", "reconcile"]

@@ -27,7 +27,7 @@ _GAP_Y: Final = 44
 _PAD: Final = 10
 _LINE: Final = 15
 _TITLE_CHARACTERS: Final = 20
-_DETAIL_CHARACTERS: Final = 29
+_DETAIL_CHARACTERS: Final = 25
 _MOST_TITLE_LINES: Final = 2
 _MOST_NAMED_BELOW: Final = 2
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,12 @@ def test_plain_data_is_shown_as_a_table_with_brackets_as_they_are():
     answer = call(answering([{"name": "a[b]c", "is_on": True}]))
     assert "a[b]c" in answer.stdout
     assert "yes" in answer.stdout
+
+
+def test_times_are_shown_in_utc_to_the_second():
+    at = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
+    answer = call(answering([{"at": at}]))
+    assert "│ 2026-03-02 08:00:00 UTC │" in answer.stdout
 
 
 def test_a_bad_setting_is_explained(monkeypatch):
