@@ -185,6 +185,7 @@ def results_shown(found: list[SplitResults], *, as_of: datetime | None = None) -
             Text(results_.explanation()),
             table(_figures(results_), ["figure", *(v.variant_group for v in experiment.variants)]),
         ]
+        parts += [Text(note)] if (note := results_.totals_note()) else []
         parts += [Text(line) for line in _holdout_lines(results_)]
         parts += [Text(f"What would change it: {results_.would_change()}"), Text()]
     return Group(*parts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -116,6 +116,16 @@ class SplitResults:
         if self.decision is None:
             return "Nothing: the test that replaced it counts anew."
         return "Nothing: the decision stands, and later events change totals only."
+
+    def totals_note(self) -> str:
+        """That totals went on after the decision; empty where they did not."""
+        if self.decision is None or self.current.variants == self.test.variants:
+            return ""
+        now, then = (
+            f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
+            for at in (self.as_of, self.decision["decided_at"])
+        )
+        return f"Totals are of {now}; the verdict rests on those of {then}, when it was decided."
 
     def remaining(self) -> TimeToDecision | None:
         """How long it may still take, None when it is over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from html import unescape
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -290,6 +291,33 @@ def test_a_campaign_without_a_test_has_no_report(database):
 )  # fmt: skip
 def test_durations_are_told_as_exactly_as_one_needs_them(hours, told):
     assert duration(hours) == told
+
+
+def test_totals_that_went_on_after_the_decision_are_told_apart(database, tmp_path):
+    test = a_decided_test(database)
+    assert found_in(database, test).totals_note() == ""
+    with database.transaction() as connection:
+        people(connection, test, "a", 50, opened=50, at=LATER + timedelta(hours=1))
+    found = found_in(database, test, LATER + timedelta(days=1))
+    note = found.totals_note()
+    assert f"{LATER:%H:%M} UTC, when it was decided" in note
+    page = campaign_page(database, test.campaign.campaign_id, now=LATER + timedelta(days=1))
+    assert note in words(page)
+
+
+def test_words_below_a_time_axis_do_not_touch(database, tmp_path):
+    a_decided_test(database)
+    ((_, report),) = write_reports(database, tmp_path, now=LATER).pages
+    svg = report.pictures["Open rate over time"]
+    told = re.findall(r"<text ([^>]*)>(\d+ \w+ \d\d:\d\d)<", svg)
+    assert len(told) == 3  # of four, the last two would touch
+    places = []
+    for attributes, label in told:
+        before = 1.0 if '"end"' in attributes else 0.5 if '"middle"' in attributes else 0.0
+        wide = 6.0 * len(label)
+        left = float(re.findall(r'x="([\d.]+)"', attributes)[0]) - before * wide
+        places.append((left, left + wide))
+    assert all(right[0] > left[1] for left, right in pairwise(sorted(places)))
 
 
 def test_axes_have_round_figures():

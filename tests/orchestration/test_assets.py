@@ -217,6 +217,7 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
             [NOW],
         )
     offered = build_definitions().resolve_job_def("requeue_failed").run_config
+    assert offered is not None
     (fields,) = [op["config"] for op in offered["ops"].values()]
     assert list(fields) == ["campaign", "batch", "node", "since"]
     nothing = run(instance, "requeue_failed", ops={"requeue_failed_people": fields})

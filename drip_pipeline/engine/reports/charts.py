@@ -29,6 +29,7 @@ from drip_pipeline.engine.reports.svg import (
 MARGIN = 10.0
 AXIS = 46.0
 ROW = 40.0
+_LETTER = 6.6  # what a letter of an axis takes, in the widest of the fonts
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +239,14 @@ def _axes(
         if is_signed:
             figure = f"{'+' if mark > step / 2 else ''}{figure.removesuffix(' %')}"
         picture.text(AXIS - 6, y(mark) + 4, figure, colour=FAINT_INK, anchor="end")
-    for moment, told in moments(start, end):
-        at = x(moment.timestamp())
+    room = float(WIDTH)
+    for moment, told in reversed(moments(start, end)):
+        at, wide = x(moment.timestamp()), _LETTER * len(told)
+        left = {"start": at, "middle": at - wide / 2, "end": at - wide}[_side(at)]
         picture.line([(at, bottom), (at, bottom + 4)], FAINT_INK, width=1)
-        picture.text(at, bottom + 18, told, colour=FAINT_INK, anchor=_side(at))
+        if left + wide <= room:  # where two would overlap, the later one is told
+            picture.text(at, bottom + 18, told, colour=FAINT_INK, anchor=_side(at))
+            room = left - _LETTER
     return x, y
 
 

@@ -223,7 +223,7 @@ def _body(found: SplitResults, figures: ReportFigures, pictures: Sequence[_Pictu
         parts.append(f"<section class=warnings><h2>Beware</h2><ul>{items}</ul></section>")
     parts.append(f"<section class=pictures>{figures_html}</section>")
     for title, table, note in (
-        ("Figures", variants_table(found, figures), ""),
+        ("Figures", variants_table(found, figures), found.totals_note()),
         ("Variant against variant", pairs_table(found, figures), ""),
         ("Over the holdout", lifts_table(found), LIFTS_NOTE),
         ("The same counts by each method", methods_table(found), METHODS_NOTE),
