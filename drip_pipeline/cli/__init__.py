@@ -18,7 +18,7 @@ COMMANDS: dict[str, LazyCommand] = {
     ),
     "campaign": LazyCommand(
         "drip_pipeline.cli.campaign:campaign",
-        "Campaigns: publish, list, show, pause, resume, archive, export.",
+        "Campaigns: publish, show, pause, archive; compare, go back; files; the funnel.",
     ),
     "channels": LazyCommand(
         "drip_pipeline.cli.channels:channels",

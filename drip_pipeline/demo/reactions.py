@@ -22,7 +22,7 @@ _PHONE: Final = (
 @dataclass(frozen=True, slots=True)
 class Rates:
     """Chances of a message: to be opened; of an open to be clicked; of a click to convert; and the
-    rest of all sent."""
+    rest of all sent. `conversion` is the event that converting is told by."""
 
     opened: float = 0.34
     clicked: float = 0.22
@@ -32,6 +32,7 @@ class Rates:
     complained: float = 0.0004
     bounced: float = 0.012
     machine_opened: float = 0.10
+    conversion: str = "converted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ def _react(message: Sent, rates: Rates) -> Iterator[dict[str, Any]]:
         if chance.random() < rates.converted:
             value = round(chance.lognormvariate(3.6, 0.6), 2)
             bought = clicked + _hours(chance, 3)
-            yield _event(message, "converted", bought, data={"value": value, "currency": "EUR"})
+            what = {"value": value, "currency": "EUR"}
+            yield _event(message, rates.conversion, bought, data=what)
 
 
 def _hours(chance: Random, mean: float) -> timedelta:

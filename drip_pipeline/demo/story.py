@@ -21,8 +21,9 @@ STEP: Final = timedelta(hours=12)
 RATES: Final[dict[str, Rates]] = {
     "Newsletter subjects/plain_letter": Rates(opened=0.31, clicked=0.20),
     "Newsletter subjects/question_letter": Rates(opened=0.37, clicked=0.27),
-    "Win-back/we_miss_you": Rates(opened=0.28, clicked=0.30),
-    "Win-back/offer": Rates(opened=0.35, clicked=0.30, converted=0.30),
+    # What Win-back's goal is: the shop reports a purchase, and the engine credits it to a message.
+    "Win-back/we_miss_you": Rates(opened=0.28, clicked=0.30, conversion="purchase"),
+    "Win-back/offer": Rates(opened=0.35, clicked=0.30, converted=0.30, conversion="purchase"),
 }
 
 
