@@ -79,6 +79,7 @@ def note(
         "see_again",
         keys=[row.incident_key for row in lasting],
         sentences=[row.sentence for row in lasting],
+        what_to_dos=[row.what_to_do for row in lasting],
         details=[orjson.dumps(row.details).decode() for row in lasting],
         now=now,
     )

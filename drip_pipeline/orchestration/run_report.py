@@ -81,7 +81,7 @@ def _ways_out_fail(
     faults: Mapping[str, str], waiting: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]
 ) -> dg.Failure:
     told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in faults.items())
-    metadata = {**figures, "what_to_do": "`drip doctor` shows what each way out lacks."}
+    metadata: dict[str, Any] = {"what_to_do": "`drip doctor` shows what each way out lacks."}
     if waiting:
         total, most = sum(place["messages"] for place in waiting), waiting[0]
         told += (
@@ -99,7 +99,7 @@ def _ways_out_fail(
     count = len(faults)
     return dg.Failure(
         f"{'a way out fails' if count == 1 else f'{count} ways out fail'}: {told}",
-        metadata=metadata,
+        metadata={**metadata, **figures},  # the run page shows the first few at once
         allow_retries=False,
     )
 

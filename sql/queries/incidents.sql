@@ -72,10 +72,13 @@ SELECT pg_advisory_xact_lock(hashtext('drip incidents'));
 -- name: see_again
 -- Known and still there: its words as of now.
 UPDATE campaign_incidents i
-SET seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz)), sentence = n.sentence, details = CAST(n.details AS jsonb)
+SET
+    seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz)), sentence = n.sentence, what_to_do = n.what_to_do,
+    details = CAST(n.details AS jsonb)
 FROM unnest(
-    CAST(%(keys)s AS text []), CAST(%(sentences)s AS text []), CAST(%(details)s AS text [])
-) AS n (incident_key, sentence, details)
+    CAST(%(keys)s AS text []), CAST(%(sentences)s AS text []), CAST(%(what_to_dos)s AS text []),
+    CAST(%(details)s AS text [])
+) AS n (incident_key, sentence, what_to_do, details)
 WHERE i.incident_key = n.incident_key AND i.resolved_at IS NULL;
 
 -- name: bring_back

@@ -65,11 +65,14 @@ def texts(chat: HttpScript) -> list[str]:
 
 def test_a_job_that_keeps_failing_is_told_once_in_its_own_words(engine_database, instance, chat):
     for _ in range(3):
-        told(instance, ran(instance, breaks=True))
+        last = ran(instance, breaks=True)
+        told(instance, last)
     (text,) = texts(chat)
     assert "A run of sometimes failed: step work: batch 2 of 10 failed" in text
     assert "re-execute from failure" in text
     assert "ada@" not in text
+    leads_to = value(engine_database, "SELECT what_to_do FROM campaign_incidents")
+    assert leads_to.startswith(f"Open run {last.run_id[:8]} in Dagster")
 
 
 def test_it_is_over_when_the_job_succeeds_and_told_again_when_it_fails_later(
