@@ -9,12 +9,15 @@ rows.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from statistics import median
+from statistics import mean, median
 from time import perf_counter
 from typing import Any, Final
+
+from psycopg import sql
 
 from benchmarks.five_nodes import DEFINITION, NOW
 from benchmarks.report import Figure
@@ -28,8 +31,39 @@ from drip_pipeline.settings import Settings
 BATCH: Final = 10_000
 CAMPAIGNS: Final = 20
 CLAIMS: Final = 5
+CLAIMS_AT_WORK: Final = 10
 SIZES: Final = (100_000, 1_000_000, 10_000_000)
 STEPS_BESIDE_A_SNAPSHOT: Final = 300_000
+LOADERS: Final = 2
+
+_SECONDARY_INDEXES: Final = """
+    SELECT c.relname, pg_get_indexdef(i.indexrelid)
+    FROM pg_index i
+    JOIN pg_class c ON c.oid = i.indexrelid
+    WHERE i.indrelid IN ('campaign_enrollments'::regclass, 'campaign_workflow_states'::regclass)
+      AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+"""
+_LOAD: Final = """
+    WITH people AS (
+        INSERT INTO campaign_enrollments (
+            id, campaign_id, contact_id, contact_email, workspace_id, status, started_at
+        )
+        SELECT
+            gen_random_uuid(), (CAST(%(campaigns)s AS uuid []))[1 + i %% %(many)s],
+            gen_random_uuid(), 'a@example.com', w.id, 'active', %(now)s
+        FROM generate_series(CAST(%(first)s AS integer), CAST(%(last)s AS integer)) i
+        CROSS JOIN (SELECT id FROM workspaces LIMIT 1) w
+        RETURNING id, campaign_id, contact_id, workspace_id
+    )
+    INSERT INTO campaign_workflow_states (
+        id, enrollment_id, campaign_id, contact_id, workspace_id, campaign_version,
+        current_node_id, workflow_status, started_at, next_execution_at
+    )
+    SELECT
+        p.id, p.id, p.campaign_id, p.contact_id, p.workspace_id, 1, 'pause', 'waiting', %(now)s,
+        %(now)s + random() * interval '100 minutes' - interval '1 minute'
+    FROM people p
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +91,7 @@ def section(options: Options) -> list[Figure]:
         with fresh_database(options.server_url) as database:
             options.say(f"claims: {size:,} states")
             _fill(database, size)
+            options.say("claims: filled")
             fresh = _timed_claims(database, NOW)
             _churn(database)
             churned = _timed_claims(database, NOW)
@@ -67,7 +102,10 @@ def section(options: Options) -> list[Figure]:
     figures = [_growth(measured[n], measured[n - 1]) for n in range(1, len(measured))]
     if beside is not None:
         without, with_one = beside
-        told = f"10,000 states: {median(with_one):.0f} ms, {median(without):.0f} ms before"
+        told = (
+            f"10,000 states: {median(with_one):.0f} ms, {median(without):.0f} ms before; means"
+            f" {mean(with_one):.0f} and {mean(without):.0f} ms"
+        )
         figures.append(_ratio("claim_with_old_snapshot", with_one, without, told))
     return figures
 
@@ -101,37 +139,38 @@ def _fill(database: Database, states: int) -> None:
             settings=Settings(),
         )
         campaigns.append(report.campaign_id)
-    named = {"campaigns": campaigns, "states": states, "now": NOW, "many": CAMPAIGNS}
+    with database.autocommit() as connection:
+        indexes = connection.execute(_SECONDARY_INDEXES).fetchall()
+        for name, _ in indexes:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+    bounds = [states * n // LOADERS for n in range(LOADERS + 1)]
+    with ThreadPoolExecutor(LOADERS) as pool:
+        list(
+            pool.map(
+                lambda first, last: _load(database, campaigns, first + 1, last),
+                bounds[:-1],
+                bounds[1:],
+            )
+        )
+    with database.autocommit() as connection:
+        connection.execute("SET maintenance_work_mem = '1GB'")
+        for _, definition in indexes:
+            connection.execute(definition.encode())
+        connection.execute("VACUUM ANALYZE campaign_workflow_states")
+        connection.execute("VACUUM ANALYZE campaign_enrollments")
+        connection.execute("CHECKPOINT")
+
+
+def _load(database: Database, campaigns: list[Any], first: int, last: int) -> None:
+    """One slice of the people, over all campaigns alike."""
     with database.transaction() as connection:
         # Triggers and foreign keys would only take time: the rows are made to fit.
         connection.execute("SET LOCAL session_replication_role = replica")
         connection.execute("SET LOCAL synchronous_commit = off")
         connection.execute(
-            "CREATE TEMPORARY TABLE people ON COMMIT DROP AS SELECT gen_random_uuid() AS id, i,"
-            " (CAST(%(campaigns)s AS uuid []))[1 + i %% %(many)s] AS campaign_id,"
-            " (SELECT w.id FROM workspaces w LIMIT 1) AS workspace_id"
-            " FROM generate_series(1, %(states)s) i",
-            named,
+            _LOAD,
+            {"campaigns": campaigns, "first": first, "last": last, "now": NOW, "many": CAMPAIGNS},
         )
-        connection.execute(
-            "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email,"
-            " workspace_id, status, started_at) SELECT p.id, p.campaign_id, p.id, 'a@example.com',"
-            " p.workspace_id, 'active', %(now)s FROM people p",
-            named,
-        )
-        connection.execute(
-            "INSERT INTO campaign_workflow_states (id, enrollment_id, campaign_id, contact_id,"
-            " workspace_id, campaign_version, current_node_id, workflow_status, started_at,"
-            " next_execution_at) SELECT p.id, p.id, p.campaign_id, p.id, p.workspace_id, 1,"
-            " 'pause', 'waiting', %(now)s, %(now)s"
-            " + (random() * interval '100 minutes') - interval '1 minute'"
-            " FROM people p",
-            named,
-        )
-    with database.autocommit() as connection:
-        connection.execute("VACUUM ANALYZE campaign_workflow_states")
-        connection.execute("VACUUM ANALYZE campaign_enrollments")
-        connection.execute("CHECKPOINT")
 
 
 def _timed_claims(database: Database, now: datetime) -> list[float]:
@@ -202,10 +241,18 @@ def _beside_a_snapshot(
 
 
 def _between_batches(database: Database, at: datetime) -> tuple[datetime, list[float]]:
-    """Claims as they are in the middle of work: another batch was moved a moment ago."""
-    at = _move(database, BATCH, _enough_due(database, at))
-    at = _enough_due(database, at)
-    return at, _timed_claims(database, at)
+    """Claims as they are in the middle of work, a minute and a batch after each other: for twice as
+    long as a mark holds, so that claims from the very beginning are among them as often as at
+    work."""
+    times = []
+    for _ in range(CLAIMS_AT_WORK):
+        at = _enough_due(database, at)
+        with _rolled_back(database) as connection:
+            began = perf_counter()
+            claim_due(connection, batch_size=BATCH, now=at)
+            times.append(1_000 * (perf_counter() - began))
+        at = _move(database, BATCH * 9 // 10, at)
+    return at, times
 
 
 def _enough_due(database: Database, at: datetime) -> datetime:
