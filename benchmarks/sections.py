@@ -89,6 +89,7 @@ def simulation(options: Options) -> list[Figure]:
 SECTIONS: Final = {
     "engine": "benchmarks.engine_against_sql:section",
     "peers": "benchmarks.peers.section:section",
+    "pgboss": "benchmarks.peers.pgboss:section",
     "claims": "benchmarks.claims:section",
     "ingestion": "benchmarks.ingestion:section",
     "metrics": "benchmarks.daily_metrics:section",
