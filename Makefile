@@ -9,7 +9,6 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
-BENCH := $(VENV)/.installed-bench
 # What ruff, mypy and squawk look at: only what is there.
 SOURCES := $(wildcard drip_pipeline assets sensors benchmarks tests)
 ARGS ?=
@@ -31,7 +30,7 @@ test: lint typecheck ## lint, types and the whole test suite on a PostgreSQL it 
 dev: $(RUNTIME) ## the Dagster UI on localhost, sensors on
 	@$(DRIP) up $(ARGS)
 
-bench: $(BENCH) ## the benchmarks, printed as ratios
+bench: $(DEV) ## the benchmarks, printed as ratios
 	@$(PY) -m benchmarks $(ARGS)
 
 lint: $(DEV) ## style, import rules, SQL
@@ -72,12 +71,8 @@ $(RUNTIME): pyproject.toml constraints.txt | $(PY)
 	@$(PIP) --editable .
 	@touch $@
 
+# With the peers that benchmarks compare with: their code is type-checked, too.
 $(DEV): $(RUNTIME)
 	@echo "installing the packages for tests in $(VENV)" >&2
-	@$(PIP) --editable '.[dev]'
-	@touch $@
-
-$(BENCH): $(DEV)
-	@echo "installing the packages for benchmarks in $(VENV)" >&2
 	@$(PIP) --editable '.[dev,bench]'
 	@touch $@
