@@ -13,7 +13,14 @@ import click
 from drip_pipeline.cli import campaign_files, edits, versions
 from drip_pipeline.cli import funnel as funnels
 from drip_pipeline.cli.command import Answer, Invocation, command, json_text, table
-from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, register, told
+from drip_pipeline.cli.in_flight import (
+    map_options,
+    node_map,
+    policy_option,
+    register,
+    told,
+    trial_options,
+)
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
@@ -57,12 +64,7 @@ for _made in (
 @click.option("--description", metavar="TEXT", help="What the history says of this version.")
 @policy_option
 @map_options
-@click.option(
-    "--overwrite-canvas",
-    is_flag=True,
-    help="Write over an edit that another application made; it is kept in the history.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+@trial_options
 @now_option
 def publish(
     invocation: Invocation,

@@ -48,6 +48,18 @@ def map_options(function: Decorated) -> Decorated:
     )(function)
 
 
+def trial_options(function: Decorated) -> Decorated:
+    """`--overwrite-canvas` and `--dry-run`, of everything that publishes."""
+    function = click.option(
+        "--dry-run", is_flag=True, help="Say what would happen, and change nothing."
+    )(function)
+    return click.option(
+        "--overwrite-canvas",
+        is_flag=True,
+        help="Write over an edit that another application made; it is kept in the history.",
+    )(function)
+
+
 def node_map(pairs: tuple[str, ...], map_file: Path | None) -> dict[str, str]:
     """The map that the options say; those on the command line come first."""
     found = _from_file(map_file) if map_file else {}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, told
+from drip_pipeline.cli.in_flight import map_options, node_map, policy_option, told, trial_options
 from drip_pipeline.cli.options import now_option
 
 if TYPE_CHECKING:
@@ -94,12 +94,7 @@ def snapshot(
 )  # fmt: skip
 @policy_option
 @map_options
-@click.option(
-    "--overwrite-canvas",
-    is_flag=True,
-    help="Write over an edit that another application made; it is kept in the history.",
-)
-@click.option("--dry-run", is_flag=True, help="Say what would happen, and change nothing.")
+@trial_options
 @now_option
 def rollback(
     invocation: Invocation,

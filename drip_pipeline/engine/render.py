@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.db.facts import FACT_COLUMNS
 from drip_pipeline.domain.contact_fields import contact_context
 from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
@@ -185,7 +186,7 @@ def _context(
         {
             "id": delivery["contact_id"],
             "workspace_id": delivery["workspace_id"],
-            **{name: delivery[name] for name in _CONTACT_COLUMNS},
+            **{name: delivery[name] for name in FACT_COLUMNS},
         }
     )
     context |= _campaign_context(version)
@@ -196,22 +197,6 @@ def _context(
 
 def _campaign_context(version: PublishedVersion) -> dict[str, Any]:
     return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}
-
-
-_CONTACT_COLUMNS = (
-    "name",
-    "email",
-    "company",
-    "phone",
-    "job_title",
-    "ai_score",
-    "status",
-    "tags",
-    "custom_fields",
-    "last_interaction",
-    "created_at",
-    "updated_at",
-)
 
 
 def _tracked(
