@@ -333,7 +333,7 @@ CREATE TABLE campaign_enrollments (
     CONSTRAINT campaign_enrollments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_enrollments_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE,
     CONSTRAINT campaign_enrollments_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text, 'unsubscribed'::text, 'bounced'::text])))
-) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=80);
+) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=45);
 CREATE INDEX campaign_enrollments_contact ON public.campaign_enrollments USING btree (contact_id);
 CREATE UNIQUE INDEX campaign_enrollments_entry_key ON public.campaign_enrollments USING btree (campaign_id, contact_id, entry_key);
 CREATE TRIGGER create_workflow_state_on_enrollment AFTER INSERT ON public.campaign_enrollments REFERENCING NEW TABLE AS new_enrollments FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();

@@ -153,6 +153,7 @@ def hold(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
 def settle_sent(
     connection: Connection,
     ids: Sequence[UUID],
+    enrollment_ids: Sequence[UUID],
     provider_ids: Sequence[str | None],
     *,
     details: Sequence[Mapping[str, Any] | None],
@@ -160,12 +161,15 @@ def settle_sent(
     certainty: str,
     batch_id: UUID,
     now: datetime,
-) -> list[UUID]:
-    """Settle as sent, with event and outcome row; the ids that were open until now."""
-    found = queries.tuples(
+) -> list[tuple[Any, ...]]:
+    """Settle as sent, with event and outcome row. A row for each delivery that was open until now:
+    the state parked on it, locked, in the columns of `lock_of_deliveries`; nulls but for the
+    delivery's id where nobody waits for it any more."""
+    return queries.tuples(
         connection,
         "settle_sent",
         ids=uuids(ids),
+        enrollment_ids=uuids(enrollment_ids),
         provider_ids=texts(provider_ids),
         details=texts([_json(each) for each in details]),
         event_type=event_type,
@@ -173,7 +177,6 @@ def settle_sent(
         batch_id=batch_id,
         now=now,
     )
-    return [row[0] for row in found]
 
 
 def show_emailed(connection: Connection, enrollment_ids: Sequence[UUID], now: datetime) -> int:

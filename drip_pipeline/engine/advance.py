@@ -3,7 +3,7 @@ happened, and the rows are still due."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -17,7 +17,14 @@ from drip_pipeline.engine.collector import no_collection
 from drip_pipeline.engine.commit import commit
 from drip_pipeline.engine.execute import execute
 from drip_pipeline.engine.ledger import NO_RUN, BatchEntry, RunContext, places
-from drip_pipeline.engine.transitions import NO_MESSAGE, Batch, DueState, Message
+from drip_pipeline.engine.transitions import (
+    NO_MESSAGE,
+    Batch,
+    DueState,
+    Message,
+    Place,
+    by_place,
+)
 from drip_pipeline.errors import Conflict, VersionNotFound
 
 CONFLICT_TRIES: Final = 4
@@ -49,21 +56,36 @@ def advance_batch(
     Raises what made the batch fail, after entering it in the ledger; a conflict with another
     transaction is tried again first.
     """
+    # Around the call: whatever the batch made is gone before the collector looks again.
+    with no_collection():
+        return _advance_batch(database, now, batch_size, shard, shards, context)
+
+
+def _advance_batch(
+    database: Database,
+    now: datetime,
+    batch_size: int,
+    shard: int,
+    shards: int,
+    context: RunContext,
+) -> AdvanceReport:
     for attempt in range(1, CONFLICT_TRIES + 1):
         entry = BatchEntry.begin(uuid4(), "advance", now, context)
-        claimed: list[DueState] = []
+        claimed: dict[Place, list[DueState]] = {}
         try:
-            with no_collection(), database.transaction() as connection:
+            with database.transaction() as connection:
                 found = claim_due(
                     connection, batch_size=batch_size, now=now, shard=shard, shards=shards
                 )
-                claimed = found.people
-                if not claimed:
+                if not found.people:
                     return AdvanceReport(entry.batch_id, 0)
+                claimed = by_place(found.people)
                 written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
                 entry.committed(connection, written.sizes(), _places(claimed))
                 found.mark(connection, now)
-            return AdvanceReport(entry.batch_id, len(claimed), written.sizes(), entry.duration_ms())
+            return AdvanceReport(
+                entry.batch_id, len(found.people), written.sizes(), entry.duration_ms()
+            )
         except Conflict as error:
             if attempt == CONFLICT_TRIES:
                 entry.failed(database, error, _places(claimed))
@@ -76,14 +98,15 @@ def advance_batch(
 
 def carry_on(
     connection: Connection,
-    people: Sequence[DueState],
+    people: Mapping[Place, Sequence[DueState]],
     *,
     batch_id: UUID,
     now: datetime,
     message: Message = NO_MESSAGE,
 ) -> Batch:
-    """Execute and commit people whose states the caller's transaction holds locked."""
-    keys = {(person.campaign_id, person.campaign_version) for person in people}
+    """Execute and commit people whose states the caller's transaction holds locked, given by where
+    they stand."""
+    keys = {(place.campaign_id, place.campaign_version) for place in people}
     graph_of = {key: _graph(connection, *key) for key in keys}
     known = facts.load(connection, people, graph_of, now)
     batch = execute(people, graph_of, known, now)
@@ -98,5 +121,8 @@ def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignG
         return _NO_GRAPH
 
 
-def _places(people: Sequence[DueState]) -> list[dict[str, object]]:
-    return places((p.campaign_id, p.campaign_version, p.current_node_id) for p in people)
+def _places(people: Mapping[Place, Sequence[DueState]]) -> list[dict[str, object]]:
+    return places(
+        (place.campaign_id, place.campaign_version, place.node_id, len(group))
+        for place, group in people.items()
+    )

@@ -44,14 +44,13 @@ def claim_due(
     )
     if not rows and shards == 1:
         rows = states_db.claim(connection, batch_size=batch_size, now=now)
-    people = [DueState(*row[:_COLUMNS]) for row in rows]
+    people = [DueState._make(row[:_COLUMNS]) for row in rows]
     if shards > 1:
         return Claimed(people)
-    counts: dict[UUID, int] = {}
-    latest: dict[UUID, datetime] = {}
+    due_times: dict[int, list[datetime]] = {}
     for row in rows:
-        campaign_id, due_at = row[1], row[_COLUMNS]
-        counts[campaign_id] = counts.get(campaign_id, 0) + 1
-        if campaign_id not in latest or due_at > latest[campaign_id]:
-            latest[campaign_id] = due_at
-    return Claimed(people, {c: at for c, at in latest.items() if counts[c] >= WORTH_A_MARK})
+        due_times.setdefault(row[1].int, []).append(row[_COLUMNS])
+    return Claimed(
+        people,
+        {UUID(int=c): max(times) for c, times in due_times.items() if len(times) >= WORTH_A_MARK},
+    )

@@ -123,7 +123,9 @@ class _Dispatch:
         if self._channel.name == "social":
             return pass_broadcasts(self._new_round(), self._planner, self._channel, self._clock)
         if self._channel.capabilities.is_recorder:
-            return self._record()
+            # Around the call: whatever it made is gone before the collector looks again.
+            with no_collection():
+                return self._record()
         began = self._clock.elapsed_seconds()
         for lanes in (self._planner.lanes(), None):
             if lanes is None:
@@ -143,7 +145,7 @@ class _Dispatch:
         """Lease, record and settle in one transaction."""
         work = self._new_round()
         try:
-            with no_collection(), self._database.transaction() as connection:
+            with self._database.transaction() as connection:
                 found = deliveries_db.due_places(
                     connection,
                     channel=self._channel.name,
@@ -158,7 +160,9 @@ class _Dispatch:
                 ]
                 done = work.lease(connection, quotas) if quotas else Delivered()
                 messages, failures = work.render(connection)
-                keep_recorded(connection, work.leased, messages, channel=work.channel, now=work.now)
+                keep_recorded(
+                    connection, work.rendered, messages, channel=work.channel, now=work.now
+                )
                 results = self._channel.send(messages)
                 done += work.settle(connection, [*results, *failures])
                 work.enter(connection, done)

@@ -35,6 +35,7 @@ from drip_pipeline.engine.transitions import (
     DeliveryNote,
     DueState,
     EventNote,
+    Place,
     Transition,
 )
 
@@ -57,45 +58,32 @@ class _Walk:
 
 
 def execute(
-    people: Sequence[DueState],
+    people: Mapping[Place, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     facts: BatchFacts,
     now: datetime,
 ) -> Batch:
-    """What is to become of these people. Each is in exactly one transition, or among the paused."""
+    """What is to become of these people, given by where they stand. Each is in exactly one
+    transition, or among the paused."""
     paused: list[DueState] = []
     transitions: list[Transition] = []
-    for key, group in _grouped(people).items():
-        if key.enrollment_status == "paused":
+    for place, group in people.items():
+        if place.enrollment_status == "paused":
             paused.extend(group)
             continue
-        graph = graphs[(key.campaign_id, key.campaign_version)]
-        if key.enrollment_status != "active":
-            transitions.append(_ended_outside(graph, key.node_id, group, key.enrollment_status))
+        graph = graphs[(place.campaign_id, place.campaign_version)]
+        if place.enrollment_status != "active":
+            transitions.append(_ended_outside(graph, place.node_id, group, place.enrollment_status))
             continue
         tired = [person for person in group if person.steps_taken >= MAX_NODES_PER_LIFE]
         if tired:
-            transitions.append(_worn_out(graph, key.node_id, tired))
+            transitions.append(_worn_out(graph, place.node_id, tired))
             group = [person for person in group if person.steps_taken < MAX_NODES_PER_LIFE]
         if group:
-            transitions.extend(_Walker(graph, facts, now).walk(group, key.node_id, key.resume_port))
+            transitions.extend(
+                _Walker(graph, facts, now).walk(group, place.node_id, place.resume_port)
+            )
     return Batch(tuple(transitions), tuple(paused))
-
-
-@dataclass(frozen=True, slots=True)
-class _GroupKey:
-    campaign_id: UUID
-    campaign_version: int
-    node_id: str
-    resume_port: str | None
-    enrollment_status: str
-
-
-def _grouped(people: Sequence[DueState]) -> dict[_GroupKey, list[DueState]]:
-    raw: dict[tuple[UUID, int, str, str | None, str], list[DueState]] = {}
-    for person in people:
-        raw.setdefault((person[1], person[2], person[4], person[5], person[9]), []).append(person)
-    return {_GroupKey(*key): group for key, group in raw.items()}
 
 
 class _Walker:

@@ -17,7 +17,7 @@ from drip_pipeline.domain.conditions import Facts, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, contact_context
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.domain.reach import reach
-from drip_pipeline.engine.transitions import ContactChange, DueState
+from drip_pipeline.engine.transitions import ContactChange, DueState, Place
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
 """A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an
@@ -107,7 +107,7 @@ class BatchFacts:
 
 def load(
     connection: Connection,
-    people: Sequence[DueState],
+    people: Mapping[Place, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
 ) -> BatchFacts:
@@ -119,8 +119,9 @@ def load(
     waiting: list[DueState] = []
     splitting: list[DueState] = []
     event_types: set[str] = set()
-    for (campaign_id, version, node_id, port), group in _by_place(people).items():
-        ahead = reach(graphs[(campaign_id, version)], node_id, port)
+    for place, group in people.items():
+        graph = graphs[(place.campaign_id, place.campaign_version)]
+        ahead = reach(graph, place.node_id, place.resume_port)
         wanted = _columns(ahead.needs)
         if wanted:
             columns |= wanted
@@ -141,15 +142,6 @@ def load(
         tests=tests,
         variants=_variants(connection, splitting, tests) if splitting else None,
     )
-
-
-def _by_place(
-    people: Sequence[DueState],
-) -> dict[tuple[UUID, int, str, str | None], list[DueState]]:
-    found: dict[tuple[UUID, int, str, str | None], list[DueState]] = {}
-    for person in people:
-        found.setdefault((person[1], person[2], person[4], person[5]), []).append(person)
-    return found
 
 
 def _columns(needs: Needs) -> set[str]:

@@ -92,9 +92,13 @@ def cause_of(error: Exception) -> str:
     return str(error) if isinstance(error, DripError) else type(error).__name__
 
 
-def places(people: Iterable[tuple[UUID, int, str]]) -> list[dict[str, Any]]:
-    """How many people stood at which node of which campaign version, most first."""
+def places(groups: Iterable[tuple[UUID, int, str, int]]) -> list[dict[str, Any]]:
+    """How many people stood at which node of which campaign version, most first; from groups of
+    (campaign, version, node, people)."""
+    counted: Counter[tuple[UUID, int, str]] = Counter()
+    for campaign_id, version, node_id, people in groups:
+        counted[campaign_id, version, node_id] += people
     return [
         {"campaign_id": str(campaign_id), "version": version, "node_id": node_id, "people": count}
-        for (campaign_id, version, node_id), count in Counter(people).most_common()
+        for (campaign_id, version, node_id), count in counted.most_common()
     ]

@@ -3,7 +3,7 @@ for each person."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.facts import FACT_COLUMNS
-from drip_pipeline.domain.contact_fields import contact_context
+from drip_pipeline.domain.contact_fields import contact_context, reader_of
 from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.domain.templates import CompiledTemplate, parse
@@ -35,23 +35,43 @@ class MessageSettings:
     tracks_clicks: bool = False
 
 
-def render(
+def prepare(version: PublishedVersion, node_id: str) -> PreparedNode:
+    """What all messages of a node have in common. Raises TemplateError."""
+    node = version.graph.nodes.get(node_id)
+    if node is None:
+        raise TemplateError(f"version {version.version} has no node {node_id!r}")
+    return PreparedNode(version, node.config, _parts(_Texts.of(node)))
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedNode:
+    """A node that makes messages, for many of them."""
+
+    version: PublishedVersion
+    config: Any
+    parts: _Parts
+
+    def message(
+        self, delivery: Mapping[str, Any], settings: MessageSettings, now: datetime
+    ) -> OutgoingMessage:
+        """The message of a leased delivery, whose row carries the contact's columns. Raises
+        TemplateError."""
+        link = _unsubscribe_url(settings, delivery["id"])
+        context = _context(delivery, self.version, self.parts, link, now)
+        rendered = {n: template.render(context) for n, template in self.parts.templates.items()}
+        return _message(self.config, delivery, rendered, context, settings, link, now)
+
+
+def _message(
+    config: Any,
     delivery: Mapping[str, Any],
-    version: PublishedVersion,
+    rendered: Mapping[str, str],
+    context: Mapping[str, Any],
     settings: MessageSettings,
+    link: str,
     now: datetime,
 ) -> OutgoingMessage:
-    """The message of a leased delivery (its row carries the contact's columns). Raises
-    TemplateError."""
-    node = version.graph.nodes.get(delivery["node_id"])
-    if node is None:
-        raise TemplateError(f"version {version.version} has no node {delivery['node_id']!r}")
-    config = node.config
-    parts = _parts(delivery["campaign_id"], version.version, node.node_id, _Texts.of(node))
     delivery_id: UUID = delivery["id"]
-    link = _unsubscribe_url(settings, delivery_id)
-    context = _context(delivery, version, link, now) if parts.has_variables else {}
-    rendered = {name: template.render(context) for name, template in parts.templates.items()}
     if isinstance(config, EmailConfig):
         return OutgoingMessage(
             delivery_id=delivery_id,
@@ -151,8 +171,11 @@ class _Texts:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
+    """Parsed texts, and how to read what they name of a person; None = everything."""
+
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
+    read: Callable[[Mapping[str, Any]], dict[str, Any]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +188,17 @@ class _Verbatim:
 
 
 @lru_cache(maxsize=4096)
-def _parts(_campaign_id: UUID, _version: int, _node_id: str, texts: _Texts) -> _Parts:
+def _parts(texts: _Texts) -> _Parts:
     templates: dict[str, CompiledTemplate | _Verbatim] = {
         name: parse(text, html=html) if texts.is_personal else _Verbatim(text)
         for name, text, html in texts.texts
     }
-    reads = any(template.variables for template in templates.values())
-    return _Parts(templates, reads or texts.reads_payload)
+    variables = frozenset().union(*(template.variables for template in templates.values()))
+    # A row's own `id` is the delivery's, and the leaves of a payload are parsed one by one.
+    reads_all = texts.reads_payload or "id" in variables
+    return _Parts(
+        templates, bool(variables) or reads_all, None if reads_all else reader_of(variables)
+    )
 
 
 @lru_cache(maxsize=4096)
@@ -180,15 +207,24 @@ def _parsed(text: str) -> CompiledTemplate:
 
 
 def _context(
-    delivery: Mapping[str, Any], version: PublishedVersion, unsubscribe_url: str, now: datetime
+    delivery: Mapping[str, Any],
+    version: PublishedVersion,
+    parts: _Parts,
+    unsubscribe_url: str,
+    now: datetime,
 ) -> dict[str, Any]:
-    context = contact_context(
-        {
-            "id": delivery["contact_id"],
-            "workspace_id": delivery["workspace_id"],
-            **{name: delivery[name] for name in FACT_COLUMNS},
-        }
-    )
+    if not parts.has_variables:
+        return {}
+    if parts.read is not None:
+        context = parts.read(delivery)
+    else:
+        context = contact_context(
+            {
+                "id": delivery["contact_id"],
+                "workspace_id": delivery["workspace_id"],
+                **{name: delivery[name] for name in FACT_COLUMNS},
+            }
+        )
     context |= _campaign_context(version)
     context["unsubscribe_url"] = unsubscribe_url
     context["now"] = now

@@ -4,7 +4,8 @@ skip whom the gate stops, render, settle, enter in the ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import sleep
@@ -17,10 +18,9 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.deliveries import Quota, Recorded
 from drip_pipeline.engine import graphs
 from drip_pipeline.engine.clock import MovingClock
-from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.engine.ledger import BatchEntry, RunContext, places
 from drip_pipeline.engine.outlets import Outlet
-from drip_pipeline.engine.render import MessageSettings, render
+from drip_pipeline.engine.render import MessageSettings, PreparedNode, prepare
 from drip_pipeline.engine.settle import Delivered, SettlePolicy, settle_results, settle_skipped
 from drip_pipeline.errors import (
     Conflict,
@@ -63,6 +63,8 @@ class Round:
         self._context = context
         self._entry = BatchEntry.begin(uuid4(), "deliver", self.now, context)
         self.leased: list[dict[str, Any]] = []
+        self.rendered: list[dict[str, Any]] = []
+        """The rows of what `render` made, in step."""
 
     @property
     def batch_id(self) -> UUID:
@@ -96,19 +98,24 @@ class Round:
             settings = replace(settings, mail_from=outlet.sender)
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
-        known: dict[tuple[UUID, int], PublishedVersion] = {}
+        known: dict[tuple[int, int, str], PreparedNode] = {}
+        self.rendered = []
         for row in self.free():
-            key = (row["campaign_id"], row["campaign_version"])
+            # By the integer: a UUID hashes in Python, once a message and look.
+            key = (row["campaign_id"].int, row["campaign_version"], row["node_id"])
             try:
-                if key not in known:
-                    known[key] = graphs.version(connection, *key)
-                message = render(row, known[key], settings, self.moment)
+                node = known.get(key)
+                if node is None:
+                    version = graphs.version(connection, row["campaign_id"], key[1])
+                    node = known[key] = prepare(version, key[2])
+                message = node.message(row, settings, self.moment)
             except (TemplateError, VersionNotFound) as error:
                 failures.append(_unrenderable(row["id"], error))
                 continue
             if outlet is not None and outlet.headers:
                 message = replace(message, headers={**message.headers, **outlet.headers})
             messages.append(message)
+            self.rendered.append(row)
         return messages, failures
 
     def settle(
@@ -140,9 +147,10 @@ class Round:
 
     def places(self) -> list[dict[str, Any]]:
         """Where the deliveries of this round belong."""
-        return places(
-            (row["campaign_id"], row["campaign_version"], row["node_id"]) for row in self.leased
+        counted = Counter(
+            (row["campaign_id"].int, row["campaign_version"], row["node_id"]) for row in self.leased
         )
+        return places((UUID(int=c), v, node, people) for (c, v, node), people in counted.items())
 
 
 def surely(act: Callable[[], Result]) -> Result:
@@ -158,16 +166,15 @@ def surely(act: Callable[[], Result]) -> Result:
 
 def keep_recorded(
     connection: Connection,
-    rows: Iterable[dict[str, Any]],
+    rows: Sequence[dict[str, Any]],
     messages: Sequence[OutgoingMessage],
     *,
     channel: str,
     now: datetime,
 ) -> None:
-    """Keep messages that are recorded and not sent; `rows` are the leased deliveries, in any
-    order."""
-    row_of = {row["id"]: row for row in rows}
-    kept = [recorded(row_of[message.delivery_id], message) for message in messages]
+    """Keep messages that are recorded and not sent; `rows` are their leased deliveries, in
+    step."""
+    kept = [recorded(row, message) for row, message in zip(rows, messages, strict=True)]
     deliveries_db.record(connection, kept, channel=channel, now=now)
 
 

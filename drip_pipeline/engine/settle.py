@@ -16,7 +16,14 @@ from drip_pipeline.db.deliveries import InDoubt, Later, NotSent
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.conversions import TOUCHING_CHANNELS, attribute_late
 from drip_pipeline.engine.delivered import Delivered, SettlePolicy
-from drip_pipeline.engine.settled_people import Row, carry_people_on, end_people, fail_people
+from drip_pipeline.engine.settled_people import (
+    DELIVERY_ID,
+    Row,
+    carry_parked_on,
+    carry_people_on,
+    end_people,
+    fail_people,
+)
 from drip_pipeline.engine.transitions import Message
 
 __all__ = [
@@ -78,14 +85,18 @@ def settle_results(
     moment = moment or now
     row_of = {row["id"]: row for row in rows}
     accepted: list[DeliveryResult] = []
+    accepted_rows: list[Row] = []
     rejected: list[DeliveryResult] = []
     again: list[DeliveryResult] = []
     in_doubt: list[DeliveryResult] = []
     for result in results:
-        tries = row_of[result.delivery_id]["attempts"] + 1
+        row = row_of[result.delivery_id]
+        if result.outcome is Outcome.ACCEPTED:
+            accepted.append(result)
+            accepted_rows.append(row)
+            continue
+        tries = row["attempts"] + 1
         match result.outcome:
-            case Outcome.ACCEPTED:
-                accepted.append(result)
             case Outcome.REJECTED:
                 rejected.append(result)
             case Outcome.THROTTLED:
@@ -99,7 +110,7 @@ def settle_results(
     if accepted:
         settle_accepted(
             connection,
-            [row_of[r.delivery_id] for r in accepted],
+            accepted_rows,
             [r.provider_message_id for r in accepted],
             channel=channel,
             batch_id=batch_id,
@@ -141,6 +152,7 @@ def settle_accepted(
     settled = deliveries_db.settle_sent(
         connection,
         [row["id"] for row in rows],
+        [row["enrollment_id"] for row in rows],
         list(provider_ids),
         details=details or [{}] * len(rows),
         event_type=SENT_EVENT[channel],
@@ -151,15 +163,12 @@ def settle_accepted(
     if channel in TOUCHING_CHANNELS:
         attribute_late(connection, [row["enrollment_id"] for row in rows], now)
     message = Message(now, is_email=channel == "email")
-    moved = carry_people_on(connection, rows, batch_id, now, message=message)
-    if message.is_email and len(moved) < len(settled):
+    parked = [row for row in settled if row[0] is not None]
+    carry_parked_on(connection, parked, batch_id, now, message=message)
+    if message.is_email and len(parked) < len(settled):
         # The message went out to people whose run ended or was halted meanwhile, too.
-        now_settled = set(settled)
-        others = [
-            row["enrollment_id"]
-            for row in rows
-            if row["id"] in now_settled and row["enrollment_id"] not in moved
-        ]
+        enrollment_of = {row["id"]: row["enrollment_id"] for row in rows}
+        others = [enrollment_of[row[DELIVERY_ID]] for row in settled if row[0] is None]
         deliveries_db.show_emailed(connection, others, now)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.db import states as states_db
@@ -20,46 +20,56 @@ from drip_pipeline.engine.transitions import (
     EventNote,
     Message,
     Transition,
+    by_place,
 )
 
 Row = Mapping[str, Any]
+Parked = tuple[Any, ...]
+"""A locked state, the delivery that it is parked on, and its campaign's status, as
+`lock_of_deliveries` gives them."""
+_STATE: Final = slice(len(DueState._fields))
+DELIVERY_ID: Final = len(DueState._fields)
+_CAMPAIGN_STATUS: Final = DELIVERY_ID + 1
 
 
-def _locked(
-    connection: Connection, rows: Sequence[Row]
-) -> tuple[list[DueState], list[DueState], dict[UUID, UUID]]:
-    """States parked on these deliveries: (of active campaigns, of paused ones, delivery by
-    state)."""
-    locked = states_db.lock_of_deliveries(
+def _locked(connection: Connection, rows: Sequence[Row]) -> list[Parked]:
+    return states_db.lock_of_deliveries(
         connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
     )
-    running = [DueState(*row[:10]) for row in locked if row[11] == "active"]
-    halted = [DueState(*row[:10]) for row in locked if row[11] != "active"]
-    return running, halted, {row[0]: row[10] for row in locked}
 
 
 def carry_people_on(
+    connection: Connection, rows: Sequence[Row], batch_id: UUID, now: datetime
+) -> None:
+    """Let the people of these deliveries leave the node where they waited; nothing went out."""
+    carry_parked_on(connection, _locked(connection, rows), batch_id, now)
+
+
+def carry_parked_on(
     connection: Connection,
-    rows: Sequence[Row],
+    parked: Sequence[Parked],
     batch_id: UUID,
     now: datetime,
     *,
     message: Message = NO_MESSAGE,
-) -> set[UUID]:
-    """Let them leave the node where they waited, `message` being what went out to them; who did."""
-    running, halted, _ = _locked(connection, rows)
-    going = [person for person in running if person.enrollment_status != "paused"]
-    paused = [person for person in running if person.enrollment_status == "paused"]
-    moved: set[UUID] = set()
+) -> None:
+    """Let them leave the node where they waited, `message` being what went out to them."""
+    running = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] == "active"]
+    halted = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] != "active"]
+    places = by_place(running)
+    going = {p: people for p, people in places.items() if p.enrollment_status != "paused"}
+    paused = [
+        person
+        for p, people in places.items()
+        if p.enrollment_status == "paused"
+        for person in people
+    ]
     if going:
-        written = carry_on(connection, going, batch_id=batch_id, now=now, message=message)
-        moved |= written.written_ids()
+        carry_on(connection, going, batch_id=batch_id, now=now, message=message)
     # The message is out, but the campaign or the enrolment was paused meanwhile: they leave this
     # node when it is resumed.
     for people, status in ((halted, "running"), (paused, "paused")):
         _commit(connection, people, batch_id, now, message=message, status=status, due_at=now)
-        moved.update(person.id for person in people)
-    return moved
 
 
 def end_people(
@@ -71,10 +81,9 @@ def end_people(
     now: datetime,
 ) -> None:
     """Let them leave the campaign, with the reason."""
-    running, halted, _ = _locked(connection, rows)
     _commit(
         connection,
-        running + halted,
+        [DueState._make(row[_STATE]) for row in _locked(connection, rows)],
         batch_id,
         now,
         status="exited",
@@ -89,15 +98,15 @@ def fail_people(
     connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
 ) -> None:
     """Their run failed; requeueing brings it back to this delivery."""
-    running, halted, delivery_of = _locked(connection, rows)
+    parked = _locked(connection, rows)
     _commit(
         connection,
-        running + halted,
+        [DueState._make(row[_STATE]) for row in parked],
         batch_id,
         now,
         status="failed",
         error=error,
-        delivery_of=delivery_of,
+        delivery_of={row[0]: row[DELIVERY_ID] for row in parked},
         event_type="enrollment_failed",
         event_data={"error": error},
     )

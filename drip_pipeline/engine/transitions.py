@@ -30,6 +30,31 @@ class DueState(NamedTuple):
     enrollment_status: str
 
 
+class Place(NamedTuple):
+    """Where people stand: node of a campaign version, the port by which they leave it (None = they
+    are to enter it), and what their enrolments show."""
+
+    campaign_id: UUID
+    campaign_version: int
+    node_id: str
+    resume_port: str | None
+    enrollment_status: str
+
+
+def by_place(people: Sequence[DueState]) -> dict[Place, list[DueState]]:
+    """People by where they stand, in the order in which they come."""
+    found: dict[tuple[int, int, str, str | None, str], list[DueState]] = {}
+    for person in people:
+        # By the integer of the campaign's id: a UUID hashes in Python, once a person and look.
+        key = (person[1].int, person[2], person[4], person[5], person[9])
+        group = found.get(key)
+        if group is None:
+            found[key] = [person]
+        else:
+            group.append(person)
+    return {Place(group[0][1], *key[1:]): group for key, group in found.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class EventNote:
     """An event for everybody in the transition."""
@@ -157,10 +182,6 @@ class Batch:
         if self.paused:
             counted["paused"] = len(self.paused)
         return counted
-
-    def written_ids(self) -> set[UUID]:
-        """The states that are written; not those that are only parked."""
-        return {person.id for transition in self.transitions for person in transition.people}
 
     def size(self) -> int:
         """How many people are in the batch."""

@@ -181,7 +181,22 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
 -- once only), and the message has an outcome row. People pass a post for everybody: their events point at it, and it
 -- counts as no message to them. That the enrolment shows when it was last written to is left to `commit_transitions`.
-WITH settled AS (
+-- Gives back each delivery that was open until now with the state that was parked on it, locked, to be carried on from
+-- there: as `lock_states_of_deliveries`, whose columns these are. Without a state, the run ended or moved on meanwhile.
+WITH parked AS MATERIALIZED (
+    SELECT
+        s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+        s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
+    FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [])) AS r (id, enrollment_id)
+    JOIN campaign_workflow_states s ON s.id = r.enrollment_id AND s.pending_delivery_id = r.id
+    JOIN campaign_enrollments e ON e.id = s.id
+    JOIN drip_campaigns c ON c.id = s.campaign_id
+    WHERE s.workflow_status || '' IN ('running', 'waiting')
+    ORDER BY s.id
+    FOR UPDATE OF s
+),
+
+settled AS (
     UPDATE campaign_deliveries d
     SET status = 'sent', due_at = NULL, leased_until = NULL, lease_token = NULL, last_error = NULL, error_code = NULL,
         settled_at = CAST(%(now)s AS timestamptz), provider_message_id = r.provider_message_id,
@@ -204,8 +219,10 @@ logged AS (
     SELECT
         t.id, t.campaign_id, t.enrollment_id, t.contact_id, CAST(%(event_type)s AS text), 'system', t.step_id,
         t.node_id,
-        coalesce(CAST(t.details AS jsonb), '{}')
-        || CASE CAST(%(certainty)s AS text) WHEN 'unknown' THEN '{"certainty": "unknown"}'::jsonb ELSE '{}' END,
+        CASE CAST(%(certainty)s AS text)
+            WHEN 'unknown' THEN coalesce(CAST(t.details AS jsonb), '{}') || '{"certainty": "unknown"}'
+            ELSE coalesce(CAST(t.details AS jsonb), '{}')
+        END,
         CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
     FROM settled t
 ),
@@ -233,10 +250,13 @@ counted AS (
         t.channel, t.split_node_id, t.variant_group, CAST(%(certainty)s AS text), CAST(%(now)s AS timestamptz)
     FROM settled t
     WHERE t.channel <> 'social'
-    ON CONFLICT (message_id) DO NOTHING
 )
 
-SELECT id FROM settled;
+SELECT
+    p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
+    p.max_retries, p.steps_taken, p.enrollment_status, t.id AS delivery_id, p.campaign_status
+FROM settled t
+LEFT JOIN parked p ON p.pending_delivery_id = t.id;
 
 -- name: show_emailed
 -- Enrolments show when they were last written to; for people who do not move on with the message.

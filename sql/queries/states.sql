@@ -59,7 +59,9 @@ FOR UPDATE OF s;
 -- Writes a batch: states, events, assignments, deliveries and the enrolments that follow, in one statement. What is the
 -- same for a group of people travels once per group; per person only the id, the group and the id of a delivery.
 WITH groups AS MATERIALIZED (
-    SELECT *
+    SELECT
+        g.group_no, g.node_id, g.step_id, g.status, CAST(g.path AS jsonb) AS path, g.path_length, g.due_at, g.wait_until,
+        g.wait_for_event, g.resume_port, g.retry_count, g.last_error, g.exit_reason, g.enrollment_status, g.variant
     FROM unnest(
         CAST(%(group_no)s AS integer []), CAST(%(node_id)s AS text []), CAST(%(step_id)s AS uuid []),
         CAST(%(status)s AS text []), CAST(%(path)s AS text []), CAST(%(path_length)s AS integer []),
@@ -78,7 +80,7 @@ moved AS (
         current_step_id = g.step_id,
         workflow_status = g.status,
         execution_path = CASE g.path_length
-            WHEN 0 THEN s.execution_path ELSE s.execution_path || CAST(g.path AS jsonb)
+            WHEN 0 THEN s.execution_path ELSE s.execution_path || g.path
         END,
         steps_taken = s.steps_taken + g.path_length,
         node_entered_at = CASE g.path_length WHEN 0 THEN s.node_entered_at ELSE CAST(%(now)s AS timestamptz) END,
@@ -109,22 +111,28 @@ moved AS (
         s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id
 ),
 
+notes AS MATERIALIZED (
+    SELECT
+        e.group_no, e.event_type, e.step_id, e.node_id, CAST(e.event_data AS jsonb) AS event_data, e.variant_group,
+        -- A microsecond apart, so that the log keeps the order in which a person passed the nodes.
+        CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond' AS created_at
+    FROM unnest(
+        CAST(%(event_group)s AS integer []), CAST(%(event_ordinal)s AS integer []), CAST(%(event_type)s AS text []),
+        CAST(%(event_step_id)s AS uuid []), CAST(%(event_node_id)s AS text []), CAST(%(event_data)s AS text []),
+        CAST(%(event_variant)s AS text [])
+    ) AS e (group_no, ordinal, event_type, step_id, node_id, event_data, variant_group)
+),
+
 logged AS (
     INSERT INTO campaign_events (
         campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
         workspace_id, campaign_version, variant_group
     )
     SELECT
-        v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id, CAST(e.event_data AS jsonb),
-        -- A microsecond apart, so that the log keeps the order in which a person passed the nodes.
-        CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond',
+        v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id, e.event_data, e.created_at,
         v.workspace_id, v.campaign_version, e.variant_group
     FROM moved v
-    JOIN unnest(
-        CAST(%(event_group)s AS integer []), CAST(%(event_ordinal)s AS integer []), CAST(%(event_type)s AS text []),
-        CAST(%(event_step_id)s AS uuid []), CAST(%(event_node_id)s AS text []), CAST(%(event_data)s AS text []),
-        CAST(%(event_variant)s AS text [])
-    ) AS e (group_no, ordinal, event_type, step_id, node_id, event_data, variant_group) ON e.group_no = v.group_no
+    JOIN notes e ON e.group_no = v.group_no
 ),
 
 assigned AS (
@@ -158,7 +166,6 @@ queued AS (
         CAST(%(delivery_step_id)s AS uuid []), CAST(%(delivery_channel)s AS text []),
         CAST(%(delivery_split)s AS text []), CAST(%(delivery_variant)s AS text [])
     ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group) ON d.group_no = v.group_no
-    ON CONFLICT (id) DO NOTHING
 ),
 
 followed AS (

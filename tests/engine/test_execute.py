@@ -16,7 +16,7 @@ from drip_pipeline.engine.execute import MAX_NODES_PER_LIFE, execute
 from drip_pipeline.engine.facts import BatchFacts
 from drip_pipeline.engine.operators import OPERATORS
 from drip_pipeline.engine.operators.contract import Answer, Leave, NodeVisit
-from drip_pipeline.engine.transitions import Batch, DueState, Transition
+from drip_pipeline.engine.transitions import Batch, DueState, Transition, by_place
 from tests.engine.graphs import (
     add_tag,
     email,
@@ -54,7 +54,7 @@ def person(number: int, at: str = "start", **fields: Any) -> DueState:
 
 def run(people: list[DueState], g: CampaignGraph, facts: BatchFacts | None = None) -> Batch:
     """Execute people of the one campaign."""
-    return execute(people, {(CAMPAIGN, 1): g}, facts or BatchFacts(NOW), NOW)
+    return execute(by_place(people), {(CAMPAIGN, 1): g}, facts or BatchFacts(NOW), NOW)
 
 
 def facts_of(**by_number: dict[str, Any]) -> BatchFacts:

@@ -18,6 +18,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.advance import advance_batch, carry_on
 from drip_pipeline.engine.claim import claim_due
 from drip_pipeline.engine.ingest import IngestReport
+from drip_pipeline.engine.transitions import by_place
 from tests.engine.factories import (
     NOW,
     an_event,
@@ -119,7 +120,7 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
     events = arrival(database)
     with database.transaction() as engine:
         people = claim_due(engine, batch_size=9, now=NOW + HOUR).people
-        batch = carry_on(engine, people, batch_id=uuid4(), now=NOW + HOUR)
+        batch = carry_on(engine, by_place(people), batch_id=uuid4(), now=NOW + HOUR)
         assert batch.sizes() == {"waiting": 1}
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
             wait_until_blocked(database)

@@ -4,7 +4,7 @@ failure repeats just those and ends where an undisturbed run would have.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +14,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine import facts
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.shares import Share
-from drip_pipeline.engine.transitions import DueState
+from drip_pipeline.engine.transitions import DueState, Place
 from drip_pipeline.errors import (
     Conflict,
     DatabaseError,
@@ -73,8 +73,8 @@ def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: 
         }
     healthy = facts.load
 
-    def load(connection: Any, people: Sequence[DueState], *rest: Any) -> Any:
-        if any(person.id in sick for person in people):
+    def load(connection: Any, people: Mapping[Place, Sequence[DueState]], *rest: Any) -> Any:
+        if any(person.id in sick for group in people.values() for person in group):
             raise DatabaseError("could not extend file: no space left on device")
         return healthy(connection, people, *rest)
 

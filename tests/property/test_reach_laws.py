@@ -15,7 +15,7 @@ from drip_pipeline.domain.graph import ports_of
 from drip_pipeline.domain.reach import reach
 from drip_pipeline.engine.execute import execute
 from drip_pipeline.engine.facts import BatchFacts
-from drip_pipeline.engine.transitions import DueState
+from drip_pipeline.engine.transitions import DueState, by_place
 from tests.engine.graphs import email, end, graph, has_tag, score_at_least, trigger, wait_hours
 from tests.strategies import valid_files
 
@@ -53,7 +53,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
         for port in (None, *ports_of(node.config)):
             people = _people(node.node_id, port)
             facts = BatchFacts(NOW, contexts={k: {**v} for k, v in contexts.items()})
-            batch = execute(people, {(CAMPAIGN, 1): campaign}, facts, NOW)
+            batch = execute(by_place(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
             passed = {node_id for t in batch.transitions for node_id in t.path}
             assert passed <= reach(campaign, node.node_id, port).nodes
 
