@@ -618,7 +618,7 @@ CREATE TABLE campaign_workflow_states (
     CONSTRAINT campaign_workflow_states_id_is_enrollment CHECK ((id = enrollment_id)),
     CONSTRAINT campaign_workflow_states_open_is_due CHECK (((workflow_status <> ALL (ARRAY['running'::text, 'waiting'::text])) OR (next_execution_at IS NOT NULL) OR (pending_delivery_id IS NOT NULL))),
     CONSTRAINT campaign_workflow_states_workflow_status_check CHECK ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'exited'::text])))
-) WITH (autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=70);
+) WITH (autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=45);
 CREATE INDEX idx_workflow_states_held ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
 CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_states USING btree (campaign_id, next_execution_at) WHERE ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text])) AND (next_execution_at IS NOT NULL));
 CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_states USING btree (contact_id) WHERE (wait_for_event IS NOT NULL);

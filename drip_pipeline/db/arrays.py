@@ -50,7 +50,10 @@ class TextColumn(Column):
 
 
 def uuids(values: Sequence[UUID | None]) -> UuidColumn:
-    """A uuid[]; None is null."""
+    """A uuid[]; None is null. A column of nothing but nulls is empty, here and below: `unnest` of
+    several arrays fills the shorter ones up with nulls."""
+    if not any(values):
+        values = ()
     parts = [
         _NULL if value is None else _UUID_LENGTH + value.int.to_bytes(16, "big") for value in values
     ]
@@ -65,6 +68,8 @@ def integers(values: Sequence[int]) -> IntegerColumn:
 
 def texts(values: Sequence[str | None]) -> TextColumn:
     """A text[]; None is null."""
+    if all(value is None for value in values):
+        values = ()
     parts: list[bytes] = []
     for value in values:
         if value is None:

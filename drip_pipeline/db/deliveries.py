@@ -106,7 +106,7 @@ def lease(
 ) -> list[dict[str, Any]]:
     """Lock due deliveries of these places, with the contact's columns and the gate's verdict
     (`gate`, None = may go out)."""
-    return queries.rows(
+    return queries.many_rows(
         connection,
         "lease_deliveries",
         campaign_ids=[quota.place.campaign_id for quota in quotas],
@@ -165,7 +165,7 @@ def settle_sent(
     """Settle as sent, with event and outcome row. A row for each delivery that was open until now:
     the state parked on it, locked, in the columns of `lock_of_deliveries`; nulls but for the
     delivery's id where nobody waits for it any more."""
-    return queries.tuples(
+    return queries.many(
         connection,
         "settle_sent",
         ids=uuids(ids),

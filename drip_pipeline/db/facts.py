@@ -34,7 +34,7 @@ def contact_facts(
     """One row a contact: `id` and the columns asked for; the others are not in it."""
     wanted = [name for name in FACT_COLUMNS if name in columns]
     places = [1 + FACT_COLUMNS.index(name) for name in wanted]
-    found = queries.tuples(
+    found = queries.many(
         connection, "contact_facts", contact_ids=uuids(contact_ids), columns=wanted
     )
     return [

@@ -53,6 +53,20 @@ def tuples(connection: Connection, name: str, /, **params: Any) -> list[tuple[An
         return connection.execute(sql(name), params).fetchall()
 
 
+def many(connection: Connection, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
+    """All rows as tuples, for thousands of them: they travel in binary form, which both sides are
+    quicker at. Only for columns of uuids, numbers, texts, times, JSON, or arrays of these.
+    """
+    with translated_errors():
+        return connection.execute(sql(name), params, binary=True).fetchall()
+
+
+def many_rows(connection: Connection, name: str, /, **params: Any) -> list[dict[str, Any]]:
+    """`many` as dictionaries by column."""
+    with translated_errors(), connection.cursor(row_factory=dict_row, binary=True) as cursor:
+        return cursor.execute(sql(name), params).fetchall()
+
+
 def one(connection: Connection, name: str, /, **params: Any) -> dict[str, Any] | None:
     """The only row of a named query, or None. More than one is an error of the query."""
     found = rows(connection, name, **params)

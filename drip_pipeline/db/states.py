@@ -23,7 +23,7 @@ def claim(
 ) -> list[tuple[Any, ...]]:
     """Lock up to `batch_size` due states; columns in the order of `DueState`, then the due time.
     `from_marks` reads each campaign from where the claims before came to."""
-    return queries.tuples(
+    return queries.many(
         connection,
         "claim_states",
         batch_size=batch_size,
@@ -50,7 +50,7 @@ def lock_of_deliveries(
 ) -> list[tuple[Any, ...]]:
     """Lock the states parked on these deliveries; columns of `DueState`, the delivery's id, the
     campaign's status."""
-    return queries.tuples(
+    return queries.many(
         connection,
         "lock_states_of_deliveries",
         delivery_ids=uuids(delivery_ids),

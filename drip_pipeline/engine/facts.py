@@ -24,6 +24,7 @@ EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
 open."""
 
 _NO_FIELDS: Mapping[str, Any] = {}
+_NO_EVENTS: Mapping[str, datetime] = {}
 _NO_TAGS: frozenset[str] = frozenset()
 
 
@@ -72,7 +73,7 @@ class BatchFacts:
         return Facts(
             fields=context,
             tags=context.get("tags") or _NO_TAGS,
-            events=self._events.get(person.id, {}),
+            events=self._events.get(person.id, _NO_EVENTS) if self._events else _NO_EVENTS,
             now=self._now,
             timezone=zone if isinstance(zone, str) else None,
         )

@@ -40,16 +40,17 @@ def prepare(version: PublishedVersion, node_id: str) -> PreparedNode:
     node = version.graph.nodes.get(node_id)
     if node is None:
         raise TemplateError(f"version {version.version} has no node {node_id!r}")
-    return PreparedNode(version, node.config, _parts(_Texts.of(node)))
+    return PreparedNode(node.config, _parts(_Texts.of(node)), _campaign_context(version))
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedNode:
     """A node that makes messages, for many of them."""
 
-    version: PublishedVersion
     config: Any
     parts: _Parts
+    campaign: Mapping[str, Any]
+    """What templates can name of the campaign."""
 
     def message(
         self, delivery: Mapping[str, Any], settings: MessageSettings, now: datetime
@@ -57,7 +58,7 @@ class PreparedNode:
         """The message of a leased delivery, whose row carries the contact's columns. Raises
         TemplateError."""
         link = _unsubscribe_url(settings, delivery["id"])
-        context = _context(delivery, self.version, self.parts, link, now)
+        context = _context(delivery, self, link, now)
         rendered = {n: template.render(context) for n, template in self.parts.templates.items()}
         return _message(self.config, delivery, rendered, context, settings, link, now)
 
@@ -207,16 +208,12 @@ def _parsed(text: str) -> CompiledTemplate:
 
 
 def _context(
-    delivery: Mapping[str, Any],
-    version: PublishedVersion,
-    parts: _Parts,
-    unsubscribe_url: str,
-    now: datetime,
+    delivery: Mapping[str, Any], node: PreparedNode, unsubscribe_url: str, now: datetime
 ) -> dict[str, Any]:
-    if not parts.has_variables:
+    if not node.parts.has_variables:
         return {}
-    if parts.read is not None:
-        context = parts.read(delivery)
+    if node.parts.read is not None:
+        context = node.parts.read(delivery)
     else:
         context = contact_context(
             {
@@ -225,7 +222,7 @@ def _context(
                 **{name: delivery[name] for name in FACT_COLUMNS},
             }
         )
-    context |= _campaign_context(version)
+    context.update(node.campaign)
     context["unsubscribe_url"] = unsubscribe_url
     context["now"] = now
     return context
