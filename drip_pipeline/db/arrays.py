@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from psycopg.abc import AdaptContext
@@ -20,6 +20,9 @@ _LENGTH: Final = Struct("!i").pack
 _INTEGER: Final = Struct("!ii").pack
 _NULL: Final = _LENGTH(-1)
 _UUID_LENGTH: Final = _LENGTH(16)
+
+
+Value = TypeVar("Value")
 
 
 class Column:
@@ -50,14 +53,17 @@ class TextColumn(Column):
 
 
 def uuids(values: Sequence[UUID | None]) -> UuidColumn:
-    """A uuid[]; None is null. A column of nothing but nulls is empty, here and below: `unnest` of
-    several arrays fills the shorter ones up with nulls."""
-    if not any(values):
-        values = ()
+    """A uuid[]; None is null."""
     parts = [
         _NULL if value is None else _UUID_LENGTH + value.int.to_bytes(16, "big") for value in values
     ]
     return UuidColumn(_array(_UuidDumper.element_oid, parts))
+
+
+def unless_empty(values: Sequence[Value | None]) -> Sequence[Value | None]:
+    """Nothing in the place of nothing but nulls, for a column beside full ones: `unnest` of several
+    arrays fills the shorter ones up with nulls."""
+    return () if all(value is None for value in values) else values
 
 
 def integers(values: Sequence[int]) -> IntegerColumn:
@@ -68,8 +74,6 @@ def integers(values: Sequence[int]) -> IntegerColumn:
 
 def texts(values: Sequence[str | None]) -> TextColumn:
     """A text[]; None is null."""
-    if all(value is None for value in values):
-        values = ()
     parts: list[bytes] = []
     for value in values:
         if value is None:

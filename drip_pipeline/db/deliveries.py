@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.arrays import texts, uuids
+from drip_pipeline.db.arrays import texts, unless_empty, uuids
 from drip_pipeline.db.connection import Connection, dump_json
 
 
@@ -170,8 +170,8 @@ def settle_sent(
         "settle_sent",
         ids=uuids(ids),
         enrollment_ids=uuids(enrollment_ids),
-        provider_ids=texts(provider_ids),
-        details=texts([_json(each) for each in details]),
+        provider_ids=texts(unless_empty(provider_ids)),
+        details=texts(unless_empty([_json(each) for each in details])),
         event_type=event_type,
         certainty=certainty,
         batch_id=batch_id,
@@ -309,11 +309,11 @@ def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, no
         enrollment_ids=uuids([row.enrollment_id for row in rows]),
         node_ids=texts([row.node_id for row in rows]),
         recipients=texts([row.recipient for row in rows]),
-        subjects=texts([row.subject for row in rows]),
-        preheaders=texts([row.preheader for row in rows]),
+        subjects=texts(unless_empty([row.subject for row in rows])),
+        preheaders=texts(unless_empty([row.preheader for row in rows])),
         bodies=texts([row.body for row in rows]),
-        html_bodies=texts([row.body_html for row in rows]),
-        payloads=texts([_json(row.payload) for row in rows]),
+        html_bodies=texts(unless_empty([row.body_html for row in rows])),
+        payloads=texts(unless_empty([_json(row.payload) for row in rows])),
         channel=channel,
         now=now,
     )

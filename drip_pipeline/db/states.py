@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.arrays import integers, uuids
+from drip_pipeline.db.arrays import integers, unless_empty, uuids
 from drip_pipeline.db.connection import Connection
 
 
@@ -63,7 +63,7 @@ def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int
     people = {
         "state_id": uuids(columns["state_id"]),
         "member_group": integers(columns["member_group"]),
-        "delivery_id": uuids(columns["delivery_id"]),
+        "delivery_id": uuids(unless_empty(columns["delivery_id"])),
     }
     return int(queries.scalar(connection, "commit_transitions", **{**columns, **people}))
 

@@ -13,6 +13,7 @@ from tests.engine.coming import (
     entered_by,
     inside,
     look,
+    look_until_open,
     publish_again,
     purchase,
     set_up,
@@ -76,7 +77,7 @@ def test_with_backfill_whoever_did_it_before_enters(database):
             entered_by(trigger="event", event_type="purchase", backfill=True),
             workspace_id=workspace,
         )
-    assert look(database) == {"enrolled": 1}
+    assert look_until_open(database) == {"enrolled": 1}
     assert inside(database, campaign) == [one]
 
 

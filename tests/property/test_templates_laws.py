@@ -11,6 +11,12 @@ from hypothesis import strategies as st
 from liquid import Environment
 from markupsafe import Markup
 
+from drip_pipeline.domain.contact_fields import (
+    CAMPAIGN_VARIABLES,
+    CUSTOM_FIELDS,
+    KNOWN_VARIABLES,
+    reader_of,
+)
 from drip_pipeline.domain.templates import contact_context, parse
 from drip_pipeline.errors import TemplateError
 
@@ -91,3 +97,21 @@ def test_a_name_split_in_two_keeps_every_word(contact: dict[str, Any]) -> None:
     context = contact_context({**contact, "custom_fields": None})
     words = [part for part in (context["first_name"], context["last_name"]) if part]
     assert " ".join(words).split() == (contact.get("name") or "").split()
+
+
+FIELDS = st.sampled_from(sorted(KNOWN_VARIABLES | {"plan", "a"}))
+CUSTOM = st.none() | st.dictionaries(FIELDS, st.none() | st.text(max_size=4), max_size=6)
+CONTACTS = st.fixed_dictionaries(
+    {}, optional={"name": st.text(" ab", max_size=6), "company": VALUES, "ai_score": VALUES}
+) | st.fixed_dictionaries({"name": st.text(" ab", max_size=6), CUSTOM_FIELDS: CUSTOM})
+
+
+@given(CONTACTS, st.frozensets(FIELDS))
+def test_reading_a_few_names_gives_what_reading_all_gives(
+    contact: dict[str, Any], names: frozenset[str]
+) -> None:
+    whole = contact_context(contact)
+    read = reader_of(names)(contact)
+    for name in names - CAMPAIGN_VARIABLES:
+        assert read.get(name) == whole.get(name)
+    assert CAMPAIGN_VARIABLES.isdisjoint(read)
