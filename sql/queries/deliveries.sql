@@ -250,9 +250,8 @@ counted AS (
         t.channel, t.split_node_id, t.variant_group, CAST(%(certainty)s AS text), CAST(%(now)s AS timestamptz)
     FROM settled t
     WHERE t.channel <> 'social'
-      -- A delivery that an operator made due again by hand has its outcome. Asked for by id, one by one: half the price
-      -- of ON CONFLICT, and nobody else settles a delivery that this statement has locked.
-      AND (SELECT o.message_id FROM campaign_message_outcomes o WHERE o.message_id = t.id) IS NULL
+    -- A delivery that an operator made due again by hand has its outcome already.
+    ON CONFLICT (message_id) DO NOTHING
 )
 
 SELECT
