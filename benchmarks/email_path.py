@@ -26,7 +26,7 @@ from drip_pipeline.domain.graph import CampaignGraph, Edge, GraphNode, NodeType
 from drip_pipeline.domain.nodes import EmailConfig, ExitConfig, TriggerConfig
 from drip_pipeline.engine.advance import advance_batch
 from drip_pipeline.engine.graphs import PublishedVersion
-from drip_pipeline.engine.render import MessageSettings, prepare
+from drip_pipeline.engine.render import MessageSettings, PreparedNode
 from drip_pipeline.engine.tick import Engine, deliver_channel
 from drip_pipeline.settings import Secret
 
@@ -64,7 +64,7 @@ def figures(server_url: str, *, mails: int, repeats: int) -> list[Figure]:
 
 def _bare(port: int, mails: int) -> float:
     writer = EmailWriter(MESSAGES.mail_from)
-    content = writer.write(_NODE.message(_row(0), MESSAGES, NOW)).content
+    content = writer.write(_NODE.message(_row(0), NOW)).content
     began = perf_counter()
     with smtplib.SMTP("127.0.0.1", port) as smtp:
         for _ in range(mails):
@@ -77,7 +77,7 @@ def _path(port: int, mails: int) -> float:
     channel = _channel(port)
     began = perf_counter()
     for start in range(0, mails, 1_000):
-        group = [_NODE.message(row, MESSAGES, NOW) for row in rows[start : start + 1_000]]
+        group = [_NODE.message(row, NOW) for row in rows[start : start + 1_000]]
         results = channel.send(group)
         assert all(result.outcome is Outcome.ACCEPTED for result in results)
     seconds = perf_counter() - began
@@ -184,4 +184,4 @@ def _fill(database: Database, mails: int) -> None:
 
 
 _VERSION: Final = PublishedVersion(uuid4(), 1, "Bench", uuid4(), _graph())
-_NODE: Final = prepare(_VERSION, "mail")
+_NODE: Final = PreparedNode(_VERSION, "mail", MESSAGES)

@@ -7,13 +7,15 @@ talks to its provider stands in the file of that channel.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, Protocol
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
 MAX_ERROR_CHARACTERS: Final = 500
+NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Outcome(StrEnum):
@@ -31,9 +33,9 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMessage:
-    """One rendered message to one recipient (or one post).
+class OutgoingMessage(NamedTuple):
+    """One rendered message to one recipient (or one post). A tuple, since a batch makes thousands;
+    give and read its fields by name.
 
     `delivery_id` is the same at every attempt. `created_at` (aware) is the message's own date.
     `sender` and `recipient` are as the channel writes them: for e-mail `Name <address>` or the bare
@@ -53,13 +55,12 @@ class OutgoingMessage:
     html: str | None = None
     preheader: str | None = None
     unsubscribe_url: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = NOTHING
+    payload: Mapping[str, Any] = NOTHING
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryResult:
-    """What became of one message.
+class DeliveryResult(NamedTuple):
+    """What became of one message. Its fields, too, go by name.
 
     `error_code` is a short stable word, `error` a sentence in the provider's words; neither ever
     holds addresses or parts of the message. `recipient_invalid`: the address does not exist, so
@@ -79,7 +80,7 @@ class DeliveryResult:
     recipient_opted_out: bool = False
     is_provider_fault: bool = False
     is_gone: bool = False
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -46,18 +47,33 @@ class SignedLink:
     url: str | None = None
 
 
-def sign(secret: str, purpose: Purpose, link: SignedLink) -> str:
-    """A URL-safe token of this link: version, payload and HMAC-SHA256, 65 characters without a URL.
+Signer = Callable[[UUID, str | None], str]
+"""Makes the token of a delivery and, where the purpose needs one, a URL."""
+
+
+def signer(secret: str, purpose: Purpose) -> Signer:
+    """Makes URL-safe tokens for this purpose: version, payload and HMAC-SHA256, 65 characters
+    without a URL. For many: the secret is read once.
 
     Raises SettingsError when the secret is empty.
     """
     if not secret:
         raise SettingsError("DRIP_SECRET_KEY", "is empty; links cannot be signed")
-    payload = link.delivery_id.bytes
-    if link.url is not None:
-        payload += link.url.encode()
-    signature = hmac.digest(secret.encode(), _SIGNED_BEFORE[purpose] + payload, "sha256")
-    return _VERSION + base64.urlsafe_b64encode(signature + payload).rstrip(b"=").decode("ascii")
+    key = secret.encode()
+    before = _SIGNED_BEFORE[purpose]
+
+    def token(delivery_id: UUID, url: str | None) -> str:
+        payload = delivery_id.bytes if url is None else delivery_id.bytes + url.encode()
+        signature = hmac.digest(key, before + payload, "sha256")
+        encoded = base64.urlsafe_b64encode(signature + payload)
+        return _VERSION + encoded.rstrip(b"=").decode("ascii")
+
+    return token
+
+
+def sign(secret: str, purpose: Purpose, link: SignedLink) -> str:
+    """The token of one link. Raises SettingsError when the secret is empty."""
+    return signer(secret, purpose)(link.delivery_id, link.url)
 
 
 def verify(secret: str, purpose: Purpose, token: str) -> SignedLink | None:

@@ -14,7 +14,7 @@ from uuid import UUID
 from drip_pipeline.db import facts as facts_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.domain.conditions import Facts, Needs
-from drip_pipeline.domain.contact_fields import contact_columns_for, contact_context
+from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.domain.reach import reach
 from drip_pipeline.engine.transitions import ContactChange, DueState, Place
@@ -71,11 +71,11 @@ class BatchFacts:
         context = self._contexts.get(person.contact_id, _NO_FIELDS)
         zone = context.get("timezone")
         return Facts(
-            fields=context,
-            tags=context.get("tags") or _NO_TAGS,
-            events=self._events.get(person.id, _NO_EVENTS) if self._events else _NO_EVENTS,
-            now=self._now,
-            timezone=zone if isinstance(zone, str) else None,
+            context,
+            context.get("tags") or _NO_TAGS,
+            self._events.get(person.id, _NO_EVENTS) if self._events else _NO_EVENTS,
+            self._now,
+            zone if isinstance(zone, str) else None,
         )
 
     def happened_since_message(self, people: Sequence[DueState], event_type: str) -> set[UUID]:
@@ -116,6 +116,7 @@ def load(
     batch, none a person."""
     contact_ids: set[UUID] = set()
     columns: set[str] = set()
+    fields: set[str] = set()
     asking: list[DueState] = []
     waiting: list[DueState] = []
     splitting: list[DueState] = []
@@ -126,6 +127,7 @@ def load(
         wanted = _columns(ahead.needs)
         if wanted:
             columns |= wanted
+            fields |= ahead.needs.fields
             contact_ids.update(person.contact_id for person in group)
         if ahead.needs.event_types or ahead.waits_for:
             asking += group
@@ -137,7 +139,7 @@ def load(
     tests = _tests(connection, splitting) if splitting else {}
     return BatchFacts(
         now,
-        contexts=_contexts(connection, contact_ids, columns) if contact_ids else None,
+        contexts=_contexts(connection, contact_ids, columns, fields) if contact_ids else None,
         events=_events(connection, asking, event_types) if asking else None,
         since=facts_db.look_back_from(connection, [p.id for p in waiting]) if waiting else None,
         tests=tests,
@@ -155,13 +157,15 @@ def _columns(needs: Needs) -> set[str]:
 
 
 def _contexts(
-    connection: Connection, contact_ids: set[UUID], columns: set[str]
+    connection: Connection, contact_ids: set[UUID], columns: set[str], fields: set[str]
 ) -> dict[UUID, dict[str, Any]]:
+    # Columns too, for changes that go by them; and a path may be the whole name of a custom field.
+    read = reader_of(columns | fields | {name.partition(".")[0] for name in fields})
     contexts = {}
     for row in facts_db.contact_facts(connection, list(contact_ids), columns):
-        context = contact_context(row)
-        context["tags"] = frozenset(row.get("tags") or ())
-        contexts[row["id"]] = context
+        context = contexts[row["id"]] = read(row)
+        if "tags" in row:
+            context["tags"] = frozenset(row["tags"] or ())
     return contexts
 
 
@@ -210,7 +214,8 @@ def _variants(
 def _apply(change: ContactChange, context: dict[str, Any]) -> None:
     match change.kind:
         case "tags":
-            context["tags"] = (context["tags"] | frozenset(change.add)) - frozenset(change.remove)
+            tags = context.get("tags", _NO_TAGS)
+            context["tags"] = (tags | frozenset(change.add)) - frozenset(change.remove)
         case "score_delta":
             score = min(100, max(0, (context.get("ai_score") or 0) + change.value))
             context["ai_score"] = context["lead_score"] = score
@@ -223,4 +228,5 @@ def _apply(change: ContactChange, context: dict[str, Any]) -> None:
                 context["company_name"] = text
         case "custom_field":
             context[change.name] = change.value
-            context["custom_fields"] = {**context["custom_fields"], change.name: change.value}
+            custom = context.get("custom_fields", _NO_FIELDS)
+            context["custom_fields"] = {**custom, change.name: change.value}

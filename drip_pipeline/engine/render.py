@@ -16,7 +16,7 @@ from drip_pipeline.domain.contact_fields import contact_context, reader_of
 from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.domain.templates import CompiledTemplate, parse
-from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
+from drip_pipeline.domain.tokens import Purpose, signer
 from drip_pipeline.domain.tracked_links import with_clicks, with_picture
 from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.errors import TemplateError
@@ -35,66 +35,108 @@ class MessageSettings:
     tracks_clicks: bool = False
 
 
-def prepare(version: PublishedVersion, node_id: str) -> PreparedNode:
-    """What all messages of a node have in common. Raises TemplateError."""
-    node = version.graph.nodes.get(node_id)
-    if node is None:
-        raise TemplateError(f"version {version.version} has no node {node_id!r}")
-    return PreparedNode(node.config, _parts(_Texts.of(node)), _campaign_context(version))
+class Links:
+    """The links of one sender's messages, signed."""
+
+    def __init__(self, settings: MessageSettings) -> None:
+        """Raises SettingsError without a key."""
+        key = settings.secret_key.reveal()
+        self._public_url = settings.public_url
+        self._unsubscribe = signer(key, Purpose.UNSUBSCRIBE)
+        self._click = signer(key, Purpose.CLICK)
+        self._open = signer(key, Purpose.OPEN)
+
+    def unsubscribe(self, delivery_id: UUID) -> str:
+        """Ends the campaign for whoever got the message."""
+        return f"{self._public_url}/u/{self._unsubscribe(delivery_id, None)}"
+
+    def click(self, delivery_id: UUID, url: str) -> str:
+        """Counts a click and leads on to the URL."""
+        return f"{self._public_url}/c/{self._click(delivery_id, url)}"
+
+    def opened(self, delivery_id: UUID) -> str:
+        """A picture that counts an open."""
+        return f"{self._public_url}/o/{self._open(delivery_id, None)}"
 
 
-@dataclass(frozen=True, slots=True)
 class PreparedNode:
-    """A node that makes messages, for many of them."""
+    """A node that makes messages, prepared for many of them."""
 
-    config: Any
-    parts: _Parts
-    campaign: Mapping[str, Any]
-    """What templates can name of the campaign."""
+    def __init__(self, version: PublishedVersion, node_id: str, settings: MessageSettings) -> None:
+        """Raises TemplateError where the node's texts cannot be parsed, or the version has no such
+        node."""
+        node = version.graph.nodes.get(node_id)
+        if node is None:
+            raise TemplateError(f"version {version.version} has no node {node_id!r}")
+        self._config: Any = node.config
+        self._parts = _parts(_Texts.of(node))
+        self._campaign = _campaign_context(version)
+        self._settings = settings
+        self._links = Links(settings)
 
-    def message(
-        self, delivery: Mapping[str, Any], settings: MessageSettings, now: datetime
-    ) -> OutgoingMessage:
+    def message(self, delivery: Mapping[str, Any], now: datetime) -> OutgoingMessage:
         """The message of a leased delivery, whose row carries the contact's columns. Raises
         TemplateError."""
-        link = _unsubscribe_url(settings, delivery["id"])
-        context = _context(delivery, self, link, now)
-        rendered = {n: template.render(context) for n, template in self.parts.templates.items()}
-        return _message(self.config, delivery, rendered, context, settings, link, now)
-
-
-def _message(
-    config: Any,
-    delivery: Mapping[str, Any],
-    rendered: Mapping[str, str],
-    context: Mapping[str, Any],
-    settings: MessageSettings,
-    link: str,
-    now: datetime,
-) -> OutgoingMessage:
-    delivery_id: UUID = delivery["id"]
-    if isinstance(config, EmailConfig):
+        delivery_id: UUID = delivery["id"]
+        link = self._links.unsubscribe(delivery_id)
+        context = self._context(delivery, link, now)
+        parts = self._parts.templates
+        config = self._config
+        if isinstance(config, EmailConfig):
+            preheader, html = parts.get("preheader"), parts.get("body_html")
+            html_text = None if html is None else html.render(context)
+            return OutgoingMessage(
+                delivery_id=delivery_id,
+                channel="email",
+                recipient=delivery["email"],
+                recipient_name=delivery["name"],
+                created_at=now,
+                sender=self._settings.mail_from,
+                subject=" ".join(parts["subject"].render(context).split()),
+                preheader=None if preheader is None else preheader.render(context),
+                text=parts["body"].render(context),
+                html=html_text and self._tracked(html_text, delivery_id, link),
+                unsubscribe_url=link,
+            )
+        body = parts.get("body")
         return OutgoingMessage(
             delivery_id=delivery_id,
-            channel="email",
-            recipient=delivery["email"],
-            recipient_name=delivery["name"],
+            channel=config.type,
+            recipient=_recipient(config, delivery),
             created_at=now,
-            sender=settings.mail_from,
-            subject=" ".join(rendered["subject"].split()),
-            preheader=rendered.get("preheader"),
-            text=rendered["body"],
-            html=_tracked(rendered.get("body_html"), settings, delivery_id, link),
-            unsubscribe_url=link,
+            text="" if body is None else body.render(context),
+            payload=_payload(config, context),
         )
-    return OutgoingMessage(
-        delivery_id=delivery_id,
-        channel=config.type,
-        recipient=_recipient(config, delivery),
-        created_at=now,
-        text=rendered.get("body", ""),
-        payload=_payload(config, context),
-    )
+
+    def _context(
+        self, delivery: Mapping[str, Any], unsubscribe_url: str, now: datetime
+    ) -> dict[str, Any]:
+        if not self._parts.has_variables:
+            return {}
+        if self._parts.read is not None:
+            context = self._parts.read(delivery)
+        else:
+            context = contact_context(
+                {
+                    "id": delivery["contact_id"],
+                    "workspace_id": delivery["workspace_id"],
+                    **{name: delivery[name] for name in FACT_COLUMNS},
+                }
+            )
+        context.update(self._campaign)
+        context["unsubscribe_url"] = unsubscribe_url
+        context["now"] = now
+        return context
+
+    def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
+        if self._settings.tracks_clicks:
+            # Who wants no more is not led by way of a count.
+            html = with_clicks(
+                html, lambda url: self._links.click(delivery_id, url), keep=(unsubscribe_url,)
+            )
+        if self._settings.tracks_opens:
+            html = with_picture(html, self._links.opened(delivery_id))
+        return html
 
 
 def render_post(
@@ -207,52 +249,5 @@ def _parsed(text: str) -> CompiledTemplate:
     return parse(text, html=False)
 
 
-def _context(
-    delivery: Mapping[str, Any], node: PreparedNode, unsubscribe_url: str, now: datetime
-) -> dict[str, Any]:
-    if not node.parts.has_variables:
-        return {}
-    if node.parts.read is not None:
-        context = node.parts.read(delivery)
-    else:
-        context = contact_context(
-            {
-                "id": delivery["contact_id"],
-                "workspace_id": delivery["workspace_id"],
-                **{name: delivery[name] for name in FACT_COLUMNS},
-            }
-        )
-    context.update(node.campaign)
-    context["unsubscribe_url"] = unsubscribe_url
-    context["now"] = now
-    return context
-
-
 def _campaign_context(version: PublishedVersion) -> dict[str, Any]:
     return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}
-
-
-def _tracked(
-    html: str | None, settings: MessageSettings, delivery_id: UUID, unsubscribe_url: str
-) -> str | None:
-    if not html:
-        return html
-    if settings.tracks_clicks:
-        # Who wants no more is not led by way of a count.
-        html = with_clicks(
-            html,
-            lambda url: _signed_url(settings, "c", Purpose.CLICK, SignedLink(delivery_id, url)),
-            keep=(unsubscribe_url,),
-        )
-    if settings.tracks_opens:
-        picture = _signed_url(settings, "o", Purpose.OPEN, SignedLink(delivery_id))
-        html = with_picture(html, picture)
-    return html
-
-
-def _unsubscribe_url(settings: MessageSettings, delivery_id: UUID) -> str:
-    return _signed_url(settings, "u", Purpose.UNSUBSCRIBE, SignedLink(delivery_id))
-
-
-def _signed_url(settings: MessageSettings, path: str, purpose: Purpose, link: SignedLink) -> str:
-    return f"{settings.public_url}/{path}/{sign(settings.secret_key.reveal(), purpose, link)}"

@@ -20,7 +20,7 @@ from drip_pipeline.engine import graphs
 from drip_pipeline.engine.clock import MovingClock
 from drip_pipeline.engine.ledger import BatchEntry, RunContext, places
 from drip_pipeline.engine.outlets import Outlet
-from drip_pipeline.engine.render import MessageSettings, PreparedNode, prepare
+from drip_pipeline.engine.render import MessageSettings, PreparedNode
 from drip_pipeline.engine.settle import Delivered, SettlePolicy, settle_results, settle_skipped
 from drip_pipeline.errors import (
     Conflict,
@@ -107,13 +107,13 @@ class Round:
                 node = known.get(key)
                 if node is None:
                     version = graphs.version(connection, row["campaign_id"], key[1])
-                    node = known[key] = prepare(version, key[2])
-                message = node.message(row, settings, self.moment)
+                    node = known[key] = PreparedNode(version, key[2], settings)
+                message = node.message(row, self.moment)
             except (TemplateError, VersionNotFound) as error:
                 failures.append(_unrenderable(row["id"], error))
                 continue
             if outlet is not None and outlet.headers:
-                message = replace(message, headers={**message.headers, **outlet.headers})
+                message = message._replace(headers={**message.headers, **outlet.headers})
             messages.append(message)
             self.rendered.append(row)
         return messages, failures
@@ -174,7 +174,7 @@ def keep_recorded(
 ) -> None:
     """Keep messages that are recorded and not sent; `rows` are their leased deliveries, in
     step."""
-    kept = [recorded(row, message) for row, message in zip(rows, messages, strict=True)]
+    kept = list(map(recorded, rows, messages))
     deliveries_db.record(connection, kept, channel=channel, now=now)
 
 
