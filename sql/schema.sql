@@ -819,7 +819,6 @@ CREATE TABLE recorded_messages (
     recorded_at timestamp with time zone NOT NULL,
     CONSTRAINT recorded_messages_pkey PRIMARY KEY (id)
 );
-CREATE INDEX recorded_messages_enrollment ON public.recorded_messages USING btree (enrollment_id);
 
 CREATE TABLE rejected_contacts (
     id bigint NOT NULL DEFAULT IDENTITY,

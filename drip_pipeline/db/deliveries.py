@@ -4,7 +4,7 @@ recorder keeps. Posts for everybody stand in broadcasts.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -102,10 +102,15 @@ def due_channels(connection: Connection, now: datetime) -> list[str]:
 
 
 def lease(
-    connection: Connection, quotas: Sequence[Quota], *, channel: str, now: datetime
+    connection: Connection,
+    quotas: Sequence[Quota],
+    *,
+    columns: Collection[str],
+    channel: str,
+    now: datetime,
 ) -> list[dict[str, Any]]:
-    """Lock due deliveries of these places, with the contact's columns and the gate's verdict
-    (`gate`, None = may go out)."""
+    """Lock due deliveries of these places, with these columns of the contact (the others are None)
+    and the gate's verdict (`gate`, None = may go out)."""
     return queries.many_rows(
         connection,
         "lease_deliveries",
@@ -116,6 +121,7 @@ def lease(
         most=sum(quota.most for quota in quotas),
         blocks=[quota.blocked for quota in quotas],
         needs_consent=[quota.needs_consent for quota in quotas],
+        columns=sorted(columns),
         channel=channel,
         now=now,
     )

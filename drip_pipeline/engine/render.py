@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.facts import FACT_COLUMNS
-from drip_pipeline.domain.contact_fields import contact_context, reader_of
+from drip_pipeline.domain.contact_fields import (
+    contact_context,
+    reader_of,
+)
 from drip_pipeline.domain.graph import GraphNode
 from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.domain.templates import CompiledTemplate, parse
@@ -21,6 +24,8 @@ from drip_pipeline.domain.tracked_links import with_clicks, with_picture
 from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.errors import TemplateError
 from drip_pipeline.settings import Secret
+
+_ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,18 @@ class MessageSettings:
     secret_key: Secret
     tracks_opens: bool = False
     tracks_clicks: bool = False
+
+
+def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
+    """The contact's columns that messages of a node need. Raises TemplateError as PreparedNode."""
+    return _parts(_Texts.of(_node(version, node_id))).columns
+
+
+def _node(version: PublishedVersion, node_id: str) -> GraphNode:
+    node = version.graph.nodes.get(node_id)
+    if node is None:
+        raise TemplateError(f"version {version.version} has no node {node_id!r}")
+    return node
 
 
 class Links:
@@ -65,9 +82,7 @@ class PreparedNode:
     def __init__(self, version: PublishedVersion, node_id: str, settings: MessageSettings) -> None:
         """Raises TemplateError where the node's texts cannot be parsed, or the version has no such
         node."""
-        node = version.graph.nodes.get(node_id)
-        if node is None:
-            raise TemplateError(f"version {version.version} has no node {node_id!r}")
+        node = _node(version, node_id)
         self._config: Any = node.config
         self._parts = _parts(_Texts.of(node))
         self._campaign = _campaign_context(version)
@@ -214,11 +229,13 @@ class _Texts:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Parsed texts, and how to read what they name of a person; None = everything."""
+    """Parsed texts, how to read what they name of a person (None = everything), and the contact's
+    columns that they and the address need."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
     read: Callable[[Mapping[str, Any]], dict[str, Any]] | None
+    columns: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +255,12 @@ def _parts(texts: _Texts) -> _Parts:
     }
     variables = frozenset().union(*(template.variables for template in templates.values()))
     # A row's own `id` is the delivery's, and the leaves of a payload are parsed one by one.
-    reads_all = texts.reads_payload or "id" in variables
-    return _Parts(
-        templates, bool(variables) or reads_all, None if reads_all else reader_of(variables)
-    )
+    if texts.reads_payload or "id" in variables:
+        return _Parts(templates, True, None, frozenset(FACT_COLUMNS))
+    columns, reads_custom_fields = contact_columns_for(variables)
+    if reads_custom_fields:
+        columns |= {CUSTOM_FIELDS}
+    return _Parts(templates, bool(variables), reader_of(variables), columns | _ADDRESS_COLUMNS)
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ skip whom the gate stops, render, settle, enter in the ledger.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from time import sleep
@@ -16,11 +16,12 @@ from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMes
 from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.deliveries import Quota, Recorded
+from drip_pipeline.db.facts import FACT_COLUMNS
 from drip_pipeline.engine import graphs
 from drip_pipeline.engine.clock import MovingClock
 from drip_pipeline.engine.ledger import BatchEntry, RunContext, places
 from drip_pipeline.engine.outlets import Outlet
-from drip_pipeline.engine.render import MessageSettings, PreparedNode
+from drip_pipeline.engine.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.settle import Delivered, SettlePolicy, settle_results, settle_skipped
 from drip_pipeline.errors import (
     Conflict,
@@ -77,7 +78,13 @@ class Round:
 
     def lease(self, connection: Connection, quotas: Sequence[Quota]) -> Delivered:
         """Take deliveries; those that the gate stops are settled or put off at once."""
-        self.leased = deliveries_db.lease(connection, quotas, channel=self.channel, now=self.now)
+        self.leased = deliveries_db.lease(
+            connection,
+            quotas,
+            columns=_columns_read(connection, quotas),
+            channel=self.channel,
+            now=self.now,
+        )
         paused = [row["id"] for row in self.leased if row["gate"] == "paused"]
         if paused:
             deliveries_db.hold(connection, paused, self.now + timedelta(seconds=HOLD_SECONDS))
@@ -151,6 +158,18 @@ class Round:
             (row["campaign_id"].int, row["campaign_version"], row["node_id"]) for row in self.leased
         )
         return places((UUID(int=c), v, node, people) for (c, v, node), people in counted.items())
+
+
+def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection[str]:
+    columns: set[str] = set()
+    for quota in quotas:
+        place = quota.place
+        try:
+            version = graphs.version(connection, place.campaign_id, place.campaign_version)
+            columns |= columns_read(version, place.node_id)
+        except (TemplateError, VersionNotFound):
+            return FACT_COLUMNS  # rendering will say what is wrong
+    return columns
 
 
 def surely(act: Callable[[], Result]) -> Result:

@@ -102,9 +102,21 @@ SELECT
             )
             THEN 'no_consent'
     END AS gate,
-    k.name, k.email, k.company, k.phone, k.job_title, k.ai_score, k.status, k.tags, k.custom_fields,
-    k.last_interaction, k.created_at, k.updated_at
+    -- What no message reads is not sent.
+    CASE WHEN 'name' = ANY(n.names) THEN k.name END AS name,
+    CASE WHEN 'email' = ANY(n.names) THEN k.email END AS email,
+    CASE WHEN 'company' = ANY(n.names) THEN k.company END AS company,
+    CASE WHEN 'phone' = ANY(n.names) THEN k.phone END AS phone,
+    CASE WHEN 'job_title' = ANY(n.names) THEN k.job_title END AS job_title,
+    CASE WHEN 'ai_score' = ANY(n.names) THEN k.ai_score END AS ai_score,
+    CASE WHEN 'status' = ANY(n.names) THEN k.status END AS status,
+    CASE WHEN 'tags' = ANY(n.names) THEN k.tags END AS tags,
+    CASE WHEN 'custom_fields' = ANY(n.names) THEN k.custom_fields END AS custom_fields,
+    CASE WHEN 'last_interaction' = ANY(n.names) THEN k.last_interaction END AS last_interaction,
+    CASE WHEN 'created_at' = ANY(n.names) THEN k.created_at END AS created_at,
+    CASE WHEN 'updated_at' = ANY(n.names) THEN k.updated_at END AS updated_at
 FROM picked p
+CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) n
 LEFT JOIN contacts k ON k.id = p.contact_id
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
 CROSS JOIN LATERAL (
@@ -202,9 +214,15 @@ settled AS (
         settled_at = CAST(%(now)s AS timestamptz), provider_message_id = r.provider_message_id,
         attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END,
         batch_id = CAST(%(batch_id)s AS uuid)
-    FROM unnest(
-        CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text []), CAST(%(details)s AS text [])
-    ) AS r (id, provider_message_id, details)
+    FROM (
+        -- In the order of an index that is written: each of its pages is at hand while it is. A twentieth of a drip's
+        -- time where 150,000 people are on their way.
+        SELECT *
+        FROM unnest(
+            CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text []), CAST(%(details)s AS text [])
+        ) AS u (id, provider_message_id, details)
+        ORDER BY u.id
+    ) r
     WHERE d.id = r.id AND d.status || '' IN ('pending', 'sending', 'unknown')
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,

@@ -102,9 +102,14 @@ moved AS (
         pending_delivery_id = m.delivery_id,
         last_executed_at = CAST(%(now)s AS timestamptz),
         batch_id = CAST(%(batch_id)s AS uuid)
-    FROM unnest(
-        CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
-    ) AS m (state_id, group_no, delivery_id)
+    FROM (
+        -- In the order of the indexes that are written: each of their pages is at hand while it is.
+        SELECT *
+        FROM unnest(
+            CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
+        ) AS u (state_id, group_no, delivery_id)
+        ORDER BY u.state_id
+    ) m
     JOIN groups g ON g.group_no = m.group_no
     WHERE s.id = m.state_id
     RETURNING
