@@ -13,6 +13,8 @@ from uuid import UUID
 from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.facts import FACT_COLUMNS
 from drip_pipeline.domain.contact_fields import (
+    CUSTOM_FIELDS,
+    contact_columns_for,
     contact_context,
     reader_of,
 )
