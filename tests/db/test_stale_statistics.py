@@ -132,6 +132,7 @@ def test_leasing_whom_suppressions_stop_compares_nobody_with_everybody(stale: Da
                 most=DUE,
                 blocks=[None],
                 needs_consent=[False],
+                columns=[],
                 channel="email",
                 now=NOW,
             )
