@@ -11,7 +11,6 @@ from drip_pipeline.db import deliveries as deliveries_db
 from drip_pipeline.db.facts import FACT_COLUMNS
 from drip_pipeline.domain.graph import CampaignGraph
 from drip_pipeline.domain.nodes import EmailConfig, WebhookAction
-from drip_pipeline.engine import rounds
 from drip_pipeline.engine.graphs import PublishedVersion
 from drip_pipeline.engine.render import columns_read
 from drip_pipeline.errors import TemplateError
@@ -80,7 +79,7 @@ def test_a_lease_brings_what_the_messages_read(
         leased.extend(rows)
         return rows
 
-    monkeypatch.setattr(rounds.deliveries_db, "lease", watched)
+    monkeypatch.setattr(deliveries_db, "lease", watched)
     report = run_until_idle(database)
     assert report.delivered["email"].sent == 2
     assert [(row["company"], row["job_title"], row["tags"]) for row in leased] == [
