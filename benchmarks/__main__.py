@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
             server_url=url,
             is_quick=chosen.quick,
             people=chosen.people or (20_000 if chosen.quick else 100_000),
-            repeats=chosen.repeats or (2 if chosen.quick else 5),
+            repeats=chosen.repeats or (2 if chosen.quick else 3),
             states=chosen.states or (1_000_000 if chosen.quick else 10_000_000),
             events=chosen.events or (300_000 if chosen.quick else 10_000_000),
         )

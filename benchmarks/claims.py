@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from statistics import mean, median
 from time import perf_counter
 from typing import Any, Final
@@ -99,7 +100,11 @@ def section(options: Options) -> list[Figure]:
             if size == min(1_000_000, sizes[-1]):
                 steps = min(STEPS_BESIDE_A_SNAPSHOT, size // 3)
                 beside = _beside_a_snapshot(database, options, steps)
-    figures = [_growth(measured[n], measured[n - 1]) for n in range(1, len(measured))]
+    figures = [
+        growth
+        for small, large in pairwise(measured)
+        for growth in (_growth(large, small), _fresh_growth(large, small))
+    ]
     if beside is not None:
         without, with_one = beside
         told = (
@@ -112,13 +117,26 @@ def section(options: Options) -> list[Figure]:
 
 def _growth(large: Times, small: Times) -> Figure:
     factor = small.claimed / large.claimed
-    name = "claim_growth" if large.states >= 10_000_000 else f"claim_growth_{large.states}"
+    name = _named("claim_growth", large)
     told = (
         f"{large.states:,} states against {small.states:,}, a row claimed after churn:"
-        f" {large.microseconds_a_row:.1f} and {small.microseconds_a_row:.1f} µs;"
-        f" fresh {median(large.fresh):.0f} ms for {large.claimed:,}"
+        f" {large.microseconds_a_row:.1f} and {small.microseconds_a_row:.1f} µs"
     )
     return _ratio(name, [ms * factor for ms in large.churned], small.churned, told)
+
+
+def _fresh_growth(large: Times, small: Times) -> Figure:
+    factor = small.claimed / large.claimed
+    told = (
+        f"the same on tables just loaded: {median(large.fresh):.0f} ms for {large.claimed:,} rows,"
+        f" {median(small.fresh):.0f} ms for {small.claimed:,}"
+    )
+    name = _named("claim_growth_fresh", large)
+    return _ratio(name, [ms * factor for ms in large.fresh], small.fresh, told)
+
+
+def _named(name: str, large: Times) -> str:
+    return name if large.states >= 10_000_000 else f"{name}_{large.states}"
 
 
 def _ratio(name: str, ours: list[float], theirs: list[float], told: str) -> Figure:

@@ -124,7 +124,10 @@ database = Database(sys.argv[1])
 with database.transaction() as connection:
     connection.execute("SELECT 1")
 settings = MessageSettings("Bench <bench@example.com>", "https://mail.example.com", Secret("key"))
-engine = Engine(database, {"email": RecorderChannel("email", lambda messages: None)}, settings)
+engine = Engine(
+    database, {"email": RecorderChannel("email", lambda messages: None)}, settings,
+    shard=int(sys.argv[3]), shards=int(sys.argv[4]),
+)
 print("ready", flush=True)
 sys.stdin.readline()
 tick(engine, now=datetime.fromisoformat(sys.argv[2]), until_idle=True)
@@ -132,18 +135,19 @@ print("done", flush=True)
 """
 
 
-def engine_rate(ready: Ready, processes: int) -> float:
+def engine_rate(ready: Ready, processes: int, *, has_shards: bool = False) -> float:
     """People per second through the whole drip, by that many engine processes that begin
-    together."""
+    together; with `has_shards`, each advances people of a shard of its own."""
+    command = [sys.executable, "-c", _WORKER, ready.database.url, NOW.isoformat()]
     workers = [
         subprocess.Popen(
-            [sys.executable, "-c", _WORKER, ready.database.url, NOW.isoformat()],
+            [*command, *((str(n), str(processes)) if has_shards else ("0", "1"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd=CHECKOUT,
             text=True,
         )
-        for _ in range(processes)
+        for n in range(processes)
     ]
     for worker in workers:
         assert worker.stdout is not None

@@ -90,6 +90,7 @@ SECTIONS: Final = {
     "engine": "benchmarks.engine_against_sql:section",
     "peers": "benchmarks.peers.section:section",
     "pgboss": "benchmarks.peers.pgboss:section",
+    "scaling": "benchmarks.scaling:section",
     "claims": "benchmarks.claims:section",
     "ingestion": "benchmarks.ingestion:section",
     "metrics": "benchmarks.daily_metrics:section",
