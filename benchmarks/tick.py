@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any, Final
 
@@ -32,7 +36,7 @@ _RUN = """
 import json, resource, sys
 import dagster as dg
 from drip_pipeline.definitions import defs
-with dg.DagsterInstance.ephemeral() as instance:
+with dg.DagsterInstance.get() as instance:
     job = defs.resolve_job_def("run_due_workflows")
     result = job.execute_in_process(instance=instance)
     stats = instance.get_run_stats(result.run_id)
@@ -57,9 +61,13 @@ print(moved, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 def section(options: Options) -> list[Figure]:
     """tick_idle, tick_busy, tick_fairness, tick_memory."""
     many = 100_000 if options.is_quick else 1_000_000
-    with fresh_database(options.server_url) as database:
+    with (
+        fresh_database(options.server_url) as database,
+        fresh_database(options.server_url, migrated=False) as storage,
+        TemporaryDirectory(prefix="drip-bench-dagster-") as home,
+    ):
         ready = people_at_the_start(database, BUSY_PEOPLE)
-        busy = _busy(database, ready.people)
+        busy = _busy(database, ready.people, _dagster(Path(home), storage))
         idle = _idle(database)
     with fresh_database(options.server_url) as database:
         people_at_the_start(database, many)
@@ -68,9 +76,22 @@ def section(options: Options) -> list[Figure]:
     return [idle, busy, fairness, memory]
 
 
-def _busy(database: Database, people: int) -> Figure:
+def _dagster(home: Path, storage: Database) -> dict[str, str]:
+    """The environment of an instance as deployments have it: its configuration, with runs and
+    events kept in PostgreSQL."""
+    shutil.copy(CHECKOUT / "deploy" / "dagster" / "dagster.yaml", home / "dagster.yaml")
+    url = storage.url.replace("postgresql://", "postgresql+psycopg2://", 1)
+    return {"DAGSTER_HOME": str(home), "DAGSTER_PG_URL": url}
+
+
+def _busy(database: Database, people: int, dagster: Mapping[str, str]) -> Figure:
     """Engine time of a run, by the ledger, against the run's own time and the whole process."""
-    environment = {**os.environ, "DRIP_DATABASE_URL": database.url, "DRIP_SECRET_KEY": "bench"}
+    environment = {
+        **os.environ,
+        **dagster,
+        "DRIP_DATABASE_URL": database.url,
+        "DRIP_SECRET_KEY": "bench",
+    }
     began = perf_counter()
     told = subprocess.run(
         [sys.executable, "-c", _RUN],

@@ -159,7 +159,6 @@ def hold(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
 def settle_sent(
     connection: Connection,
     ids: Sequence[UUID],
-    enrollment_ids: Sequence[UUID],
     provider_ids: Sequence[str | None],
     *,
     details: Sequence[Mapping[str, Any] | None],
@@ -175,7 +174,6 @@ def settle_sent(
         connection,
         "settle_sent",
         ids=uuids(ids),
-        enrollment_ids=uuids(enrollment_ids),
         provider_ids=texts(unless_empty(provider_ids)),
         details=texts(unless_empty([_json(each) for each in details])),
         event_type=event_type,

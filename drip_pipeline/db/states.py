@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.arrays import integers, unless_empty, uuids
+from drip_pipeline.db.arrays import integers, random_uuids, unless_empty, uuids
 from drip_pipeline.db.connection import Connection
 
 
@@ -64,8 +64,10 @@ def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int
         "state_id": uuids(columns["state_id"]),
         "member_group": integers(columns["member_group"]),
         "delivery_id": uuids(unless_empty(columns["delivery_id"])),
+        "event_ids": random_uuids(columns["events_in_all"]),
     }
-    return int(queries.scalar(connection, "commit_transitions", **{**columns, **people}))
+    named = {name: values for name, values in columns.items() if name != "events_in_all"}
+    return int(queries.scalar(connection, "commit_transitions", **{**named, **people}))
 
 
 def park_paused(connection: Connection, state_ids: Sequence[UUID], now: datetime) -> int:

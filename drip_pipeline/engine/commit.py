@@ -160,7 +160,8 @@ def _columns(transitions: list[Transition]) -> dict[str, Any]:
     columns: dict[str, Any] = {"group_no": list(range(len(transitions)))}
     for name, value in _GROUP_COLUMNS.items():
         columns[name] = [value(t) for t in transitions]
-    return columns | _members(transitions) | _events(transitions) | _other_rows(transitions)
+    columns |= _members(transitions) | _places_of_events(transitions)
+    return columns | _events(transitions) | _other_rows(transitions)
 
 
 def _members(transitions: list[Transition]) -> dict[str, Any]:
@@ -173,6 +174,21 @@ def _members(transitions: list[Transition]) -> dict[str, Any]:
         groups.extend([number] * size)
         delivery_ids.extend(transition.delivery_ids or [None] * size)
     return {"state_id": state_ids, "member_group": groups, "delivery_id": delivery_ids}
+
+
+def _places_of_events(transitions: list[Transition]) -> dict[str, Any]:
+    """Where the ids of a person's events stand among those of the batch: people follow each other
+    group by group, and the n-th of the batch (from 1) has theirs from offset + n * count on."""
+    offsets: list[int] = []
+    counts: list[int] = []
+    people = events = 0
+    for transition in transitions:
+        count = len(transition.events)
+        offsets.append(1 + events - (people + 1) * count)
+        counts.append(count)
+        people += len(transition.people)
+        events += len(transition.people) * count
+    return {"event_offset": offsets, "event_count": counts, "events_in_all": events}
 
 
 def _events(transitions: list[Transition]) -> dict[str, Any]:

@@ -152,7 +152,6 @@ def settle_accepted(
     settled = deliveries_db.settle_sent(
         connection,
         [row["id"] for row in rows],
-        [row["enrollment_id"] for row in rows],
         list(provider_ids),
         details=details or [{}] * len(rows),
         event_type=SENT_EVENT[channel],

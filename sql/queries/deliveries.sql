@@ -195,20 +195,7 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 -- counts as no message to them. That the enrolment shows when it was last written to is left to `commit_transitions`.
 -- Gives back each delivery that was open until now with the state that was parked on it, locked, to be carried on from
 -- there: as `lock_states_of_deliveries`, whose columns these are. Without a state, the run ended or moved on meanwhile.
-WITH parked AS MATERIALIZED (
-    SELECT
-        s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
-        s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
-    FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [])) AS r (id, enrollment_id)
-    JOIN campaign_workflow_states s ON s.id = r.enrollment_id AND s.pending_delivery_id = r.id
-    JOIN campaign_enrollments e ON e.id = s.id
-    JOIN drip_campaigns c ON c.id = s.campaign_id
-    WHERE s.workflow_status || '' IN ('running', 'waiting')
-    ORDER BY s.id
-    FOR UPDATE OF s
-),
-
-settled AS (
+WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = 'sent', due_at = NULL, leased_until = NULL, lease_token = NULL, last_error = NULL, error_code = NULL,
         settled_at = CAST(%(now)s AS timestamptz), provider_message_id = r.provider_message_id,
@@ -270,6 +257,20 @@ counted AS (
     WHERE t.channel <> 'social'
     -- A delivery that an operator made due again by hand has its outcome already.
     ON CONFLICT (message_id) DO NOTHING
+),
+
+parked AS MATERIALIZED (
+    -- From what was settled: deliveries are locked before states, as everywhere.
+    SELECT
+        s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+        s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
+    FROM settled t
+    JOIN campaign_workflow_states s ON s.id = t.enrollment_id AND s.pending_delivery_id = t.id
+    JOIN campaign_enrollments e ON e.id = s.id
+    JOIN drip_campaigns c ON c.id = s.campaign_id
+    WHERE s.workflow_status || '' IN ('running', 'waiting')
+    ORDER BY s.id
+    FOR UPDATE OF s
 )
 
 SELECT

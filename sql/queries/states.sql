@@ -61,16 +61,18 @@ FOR UPDATE OF s;
 WITH groups AS MATERIALIZED (
     SELECT
         g.group_no, g.node_id, g.step_id, g.status, CAST(g.path AS jsonb) AS path, g.path_length, g.due_at, g.wait_until,
-        g.wait_for_event, g.resume_port, g.retry_count, g.last_error, g.exit_reason, g.enrollment_status, g.variant
+        g.wait_for_event, g.resume_port, g.retry_count, g.last_error, g.exit_reason, g.enrollment_status, g.variant,
+        g.event_offset, g.event_count
     FROM unnest(
         CAST(%(group_no)s AS integer []), CAST(%(node_id)s AS text []), CAST(%(step_id)s AS uuid []),
         CAST(%(status)s AS text []), CAST(%(path)s AS text []), CAST(%(path_length)s AS integer []),
         CAST(%(due_at)s AS timestamptz []), CAST(%(wait_until)s AS timestamptz []), CAST(%(wait_for_event)s AS text []),
         CAST(%(resume_port)s AS text []), CAST(%(retry_count)s AS integer []), CAST(%(last_error)s AS text []),
-        CAST(%(exit_reason)s AS text []), CAST(%(enrollment_status)s AS text []), CAST(%(variant)s AS text [])
+        CAST(%(exit_reason)s AS text []), CAST(%(enrollment_status)s AS text []), CAST(%(variant)s AS text []),
+        CAST(%(event_offset)s AS integer []), CAST(%(event_count)s AS integer [])
     ) AS g (
         group_no, node_id, step_id, status, path, path_length, due_at, wait_until, wait_for_event, resume_port,
-        retry_count, last_error, exit_reason, enrollment_status, variant
+        retry_count, last_error, exit_reason, enrollment_status, variant, event_offset, event_count
     )
 ),
 
@@ -107,18 +109,21 @@ moved AS (
         SELECT *
         FROM unnest(
             CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
-        ) AS u (state_id, group_no, delivery_id)
+        ) WITH ORDINALITY AS u (state_id, group_no, delivery_id, place)
         ORDER BY u.state_id
     ) m
     JOIN groups g ON g.group_no = m.group_no
     WHERE s.id = m.state_id
     RETURNING
-        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id
+        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id,
+        -- Random ids of events come along, those of a person one after the other.
+        CAST(g.event_offset + m.place * g.event_count AS integer) AS first_event
 ),
 
 notes AS MATERIALIZED (
     SELECT
-        e.group_no, e.event_type, e.step_id, e.node_id, CAST(e.event_data AS jsonb) AS event_data, e.variant_group,
+        e.group_no, e.ordinal, e.event_type, e.step_id, e.node_id, CAST(e.event_data AS jsonb) AS event_data,
+        e.variant_group,
         -- A microsecond apart, so that the log keeps the order in which a person passed the nodes.
         CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond' AS created_at
     FROM unnest(
@@ -130,10 +135,11 @@ notes AS MATERIALIZED (
 
 logged AS (
     INSERT INTO campaign_events (
-        campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
+        id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
         workspace_id, campaign_version, variant_group
     )
     SELECT
+        (CAST(%(event_ids)s AS uuid []))[v.first_event + e.ordinal],
         v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id, e.event_data, e.created_at,
         v.workspace_id, v.campaign_version, e.variant_group
     FROM moved v

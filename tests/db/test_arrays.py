@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drip_pipeline.db.arrays import Column, integers, texts, uuids
+from drip_pipeline.db.arrays import Column, integers, random_uuids, texts, unless_empty, uuids
 from drip_pipeline.db.connection import Database
 
 
@@ -51,3 +51,26 @@ def test_a_column_does_not_hide_how_lists_are_written(kept_database: Database) -
         connection.execute("SELECT CAST(%s AS text [])", [texts(["first"])])
         row = connection.execute("SELECT CAST(%s AS text [])", [["a", None]]).fetchone()
     assert row == (["a", None],)
+
+
+def test_random_ids_are_what_they_say(kept_database: Database) -> None:
+    ids = [UUID(str(id_)) for id_ in _read(kept_database, random_uuids(3_000), "uuid")]
+    assert len(set(ids)) == 3_000
+    assert {(id_.version, id_.variant) for id_ in ids} == {(4, RFC_4122)}
+    # Every bit but those of version and variant is now 0 and now 1.
+    changing = [
+        any((id_.int >> bit & 1) != (ids[0].int >> bit & 1) for id_ in ids) for bit in range(128)
+    ]
+    assert changing.count(False) == 6
+    assert _read(kept_database, random_uuids(0), "uuid") == []
+
+
+def test_a_column_of_nulls_may_be_left_out(kept_database: Database) -> None:
+    assert unless_empty([None, None]) == ()
+    assert unless_empty([None, "a"]) == [None, "a"]
+    with kept_database.transaction() as connection:
+        rows = connection.execute(
+            "SELECT * FROM unnest(CAST(%s AS text []), CAST(%s AS text [])) AS r (a, b)",
+            [texts(["x", "y"]), texts(unless_empty([None, None]))],
+        ).fetchall()
+    assert rows == [("x", None), ("y", None)]
