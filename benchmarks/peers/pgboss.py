@@ -77,6 +77,7 @@ def _rate(options: Options, folder: Path, *extra: str) -> float:
         subprocess.run([*script, "fill", str(people)], check=True)
         with database.autocommit() as connection:
             connection.execute("VACUUM ANALYZE")
+            connection.execute("CHECKPOINT")
         workers = [
             subprocess.Popen(
                 [*script, "work", str(BATCH), *extra],
