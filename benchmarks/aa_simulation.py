@@ -269,11 +269,13 @@ def _name(variants: int, is_even: bool, rate: float) -> str:
 def holds(rows: Sequence[FalseWinners], strength: Power, runs: int) -> bool:
     """Whether the default rule stays at or under 5 % in every row, the planned one within the noise
     of the simulation (its level is 5 % by construction, so half of the rows would else pass by
-    luck), and the plan costs at most 3 points of power.
+    luck), and the plan costs at most 3 points of power. A simulation that is cut short has noise
+    enough for the default rule, too: 3 % in truth are 7 % of 200 runs in one row of forty.
     """
     noise = 3 * (ACCEPTED * (1 - ACCEPTED) / runs) ** 0.5
+    most = ACCEPTED if runs >= RUNS else ACCEPTED + noise
     return (
-        all(row.always_valid <= ACCEPTED and row.planned <= ACCEPTED + noise for row in rows)
+        all(row.always_valid <= most and row.planned <= ACCEPTED + noise for row in rows)
         and strength.single_look - strength.planned <= 0.03
     )
 
