@@ -275,9 +275,13 @@ parked AS MATERIALIZED (
 
 SELECT
     p.id, p.campaign_id, p.campaign_version, p.contact_id, p.current_node_id, p.resume_port, p.retry_count,
-    p.max_retries, p.steps_taken, p.enrollment_status, t.id AS delivery_id, p.campaign_status
-FROM settled t
-LEFT JOIN parked p ON p.pending_delivery_id = t.id;
+    p.max_retries, p.steps_taken, p.enrollment_status, p.pending_delivery_id AS delivery_id, p.campaign_status
+FROM parked p
+UNION ALL
+-- Not joined: a plan made without knowing how many they are compared each with each (10,000 deliveries: 6 s, from the
+-- eleventh batch of a connection on).
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, o.id, NULL
+FROM (SELECT t.id FROM settled t EXCEPT SELECT p.pending_delivery_id FROM parked p) o;
 
 -- name: show_emailed
 -- Enrolments show when they were last written to; for people who do not move on with the message.
