@@ -45,7 +45,7 @@ sqllint: $(DEV) ## the migrations
 	@$(VENV)/bin/squawk --reporter gcc sql/migrations/*.sql >$(VENV)/sql.log 2>&1 || { cat $(VENV)/sql.log; exit 1; }
 
 schema: $(DEV) ## write sql/schema.sql anew
-	@$(PY) -m tests.db.write_schema
+	@$(PY) -m tests.db.schema.write_schema
 
 typecheck: $(DEV) ## mypy, strict
 	@$(PY) -m mypy --no-error-summary $(SOURCES)
@@ -54,7 +54,7 @@ format: $(DEV) ## write the code in its one style
 	@$(PY) -m ruff check --fix --quiet $(SOURCES); $(PY) -m ruff format --quiet $(SOURCES)
 
 quick: $(DEV) ## only the tests that need no database
-	@$(PY) -m pytest -q tests/unit tests/architecture $(ARGS)
+	@$(PY) -m pytest -q tests/domain tests/experiments tests/channels tests/settings tests/architecture $(ARGS)
 
 clean: ## remove caches; keeps .venv and the data in .drip
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info

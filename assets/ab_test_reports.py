@@ -8,13 +8,17 @@ import dagster as dg
 from pydantic import Field
 
 from assets.winner_decisions import winner_decisions
-from drip_pipeline.engine.reports.write import reports_folder, write_reports
+from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import OWNERS, written_by
-from drip_pipeline.orchestration.experiment_report import seconds
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
-from drip_pipeline.orchestration.report_jobs import REPORTS, mailed_metadata, written_metadata
+from drip_pipeline.orchestration.jobs.write_ab_reports import (
+    REPORTS,
+    mailed_metadata,
+    written_metadata,
+)
+from drip_pipeline.orchestration.metadata.ab_tests import seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.selecting import campaign_ids
+from drip_pipeline.reports.write import reports_folder, write_reports
 from drip_pipeline.settings import Settings
 
 
@@ -39,7 +43,7 @@ class ReportConfig(dg.Config):
     owners=OWNERS,
     kinds={"html"},
     retry_policy=RETRY_POLICY,
-    metadata=written_by(pages="drip_pipeline/engine/reports/page.py"),
+    metadata=written_by(pages="drip_pipeline/reports/ab_test_page.py"),
 )
 def ab_test_reports(
     config: ReportConfig, engine: EngineResource, clock: RunClock

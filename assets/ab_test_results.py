@@ -7,14 +7,14 @@ from time import perf_counter
 import dagster as dg
 from pydantic import Field
 
-from drip_pipeline.engine.judge import evaluate
+from drip_pipeline.engine.ab_tests.judge import evaluate
 from drip_pipeline.orchestration.automation import DAILY
+from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.experiment_report import judged_metadata, seconds
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.metadata.ab_tests import judged_metadata, seconds
+from drip_pipeline.orchestration.metadata.run import MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.run_report import MESSAGE_OUTCOMES
-from drip_pipeline.orchestration.selecting import campaign_ids
 
 
 class JudgeConfig(dg.Config):
@@ -40,7 +40,7 @@ class JudgeConfig(dg.Config):
         **stored_in("campaign_ab_test_results"),
         **written_by(
             counting="sql/functions/count_ab_test_variants.sql",
-            judging="drip_pipeline/engine/judge.py",
+            judging="drip_pipeline/engine/ab_tests/judge.py",
         ),
     },
 )

@@ -7,14 +7,14 @@ from time import perf_counter
 import dagster as dg
 from pydantic import Field
 
-from drip_pipeline.engine.funnel import campaign_funnel, campaigns_to_draw
+from drip_pipeline.engine.metrics.funnel import campaign_funnel, campaigns_to_draw
 from drip_pipeline.orchestration.automation import HOURLY_WHERE_NEW
+from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import CAMPAIGNS, OWNERS, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
-from drip_pipeline.orchestration.funnel_report import MOST_DRAWN, funnels_metadata
+from drip_pipeline.orchestration.metadata.funnel import MOST_DRAWN, funnels_metadata
+from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.run_report import EVENT_LOG
-from drip_pipeline.orchestration.selecting import campaign_ids
 
 
 class FunnelConfig(dg.Config):
@@ -37,8 +37,8 @@ class FunnelConfig(dg.Config):
     retry_policy=RETRY_POLICY,
     metadata=written_by(
         counting="sql/queries/funnels.sql",
-        figures="drip_pipeline/engine/funnel.py",
-        drawing="drip_pipeline/engine/reports/funnel_picture.py",
+        figures="drip_pipeline/engine/metrics/funnel.py",
+        drawing="drip_pipeline/reports/funnel_diagram.py",
     ),
 )
 def campaign_funnels(

@@ -7,11 +7,11 @@ from time import perf_counter
 import dagster as dg
 
 from assets.message_outcomes import message_outcomes
-from drip_pipeline.engine.aggregate import aggregate_days
+from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
-from drip_pipeline.orchestration.metrics_report import counted_metadata
+from drip_pipeline.orchestration.metadata.daily_metrics import counted_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
 
@@ -31,7 +31,9 @@ from drip_pipeline.orchestration.resources import EngineResource
     retry_policy=RETRY_POLICY,
     metadata={
         **stored_in("campaign_daily_metrics"),
-        **written_by(counting="sql/queries/metrics.sql", verb="drip_pipeline/engine/aggregate.py"),
+        **written_by(
+            counting="sql/queries/metrics.sql", verb="drip_pipeline/engine/metrics/daily_metrics.py"
+        ),
     },
 )
 def daily_campaign_metrics(

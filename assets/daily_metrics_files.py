@@ -7,11 +7,11 @@ from time import perf_counter
 import dagster as dg
 
 from assets.daily_campaign_metrics import daily_campaign_metrics
-from drip_pipeline.engine.export_metrics import export_days, metrics_folder
+from drip_pipeline.engine.metrics.parquet_export import export_days, metrics_folder
 from drip_pipeline.orchestration.automation import AFTER_ITS_TABLE
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
-from drip_pipeline.orchestration.metrics_report import exported_metadata
+from drip_pipeline.orchestration.metadata.daily_metrics import exported_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.settings import Settings
@@ -30,7 +30,7 @@ from drip_pipeline.settings import Settings
     kinds={"parquet"},
     retry_policy=RETRY_POLICY,
     metadata=written_by(
-        rows="sql/queries/metrics.sql", files="drip_pipeline/engine/export_metrics.py"
+        rows="sql/queries/metrics.sql", files="drip_pipeline/engine/metrics/parquet_export.py"
     ),
 )
 def daily_metrics_files(

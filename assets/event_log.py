@@ -5,8 +5,8 @@ by ingestion. No run makes it, so it is an external asset; the jobs report what 
 import dagster as dg
 
 from drip_pipeline.orchestration.catalog import INGEST, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.landing_report import EVENT_FILES
-from drip_pipeline.orchestration.run_report import EVENT_LOG
+from drip_pipeline.orchestration.metadata.landing import EVENT_FILES
+from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 
 campaign_events = dg.AssetSpec(
     EVENT_LOG,

@@ -5,7 +5,7 @@ the landing job reports what it read: an external asset.
 import dagster as dg
 
 from drip_pipeline.orchestration.catalog import INGEST, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.landing_report import EVENT_FILES
+from drip_pipeline.orchestration.metadata.landing import EVENT_FILES
 
 landed_files = dg.AssetSpec(
     EVENT_FILES,
@@ -19,7 +19,7 @@ landed_files = dg.AssetSpec(
         **stored_in("landed_files"),
         **written_by(
             ledger="sql/queries/landing.sql",
-            verb="drip_pipeline/engine/landing.py",
+            verb="drip_pipeline/engine/events/landing_folder.py",
         ),
     },
 )

@@ -8,13 +8,13 @@ from time import perf_counter
 import dagster as dg
 from pydantic import Field
 
-from drip_pipeline.engine.aggregate import days_between
-from drip_pipeline.engine.outcomes import rebuild_outcomes
+from drip_pipeline.engine.metrics.daily_metrics import days_between
+from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
 from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
-from drip_pipeline.orchestration.metrics_report import rebuilt_metadata
+from drip_pipeline.orchestration.metadata.daily_metrics import rebuilt_metadata
+from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.run_report import EVENT_LOG, MESSAGE_OUTCOMES
 
 
 class OutcomesConfig(dg.Config):
@@ -50,7 +50,7 @@ class OutcomesConfig(dg.Config):
         **written_by(
             deliveries="sql/queries/deliveries.sql",
             ingestion="sql/queries/events.sql",
-            rebuilding="drip_pipeline/engine/outcomes.py",
+            rebuilding="drip_pipeline/engine/metrics/rebuild_outcomes.py",
         ),
     },
 )

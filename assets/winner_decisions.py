@@ -7,12 +7,12 @@ from time import perf_counter
 import dagster as dg
 
 from assets.ab_test_results import JudgeConfig, ab_test_results
-from drip_pipeline.engine.decide import decide
+from drip_pipeline.engine.ab_tests.decide import decide
+from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.experiment_report import decided_metadata, seconds
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.metadata.ab_tests import decided_metadata, seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.selecting import campaign_ids
 
 
 @dg.asset(
@@ -26,7 +26,9 @@ from drip_pipeline.orchestration.selecting import campaign_ids
     retry_policy=RETRY_POLICY,
     metadata={
         **stored_in("campaign_ab_decisions"),
-        **written_by(deciding="drip_pipeline/engine/decide.py", rows="sql/queries/experiments.sql"),
+        **written_by(
+            deciding="drip_pipeline/engine/ab_tests/decide.py", rows="sql/queries/experiments.sql"
+        ),
     },
 )
 def winner_decisions(

@@ -25,8 +25,8 @@ from benchmarks.report import Figure
 from benchmarks.sections import Options
 from benchmarks.server import fresh_database
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.claim import claim_due
-from drip_pipeline.engine.publish import publish
+from drip_pipeline.engine.execution.claim import claim_due
+from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.settings import Settings
 
 BATCH: Final = 10_000

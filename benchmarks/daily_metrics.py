@@ -15,7 +15,7 @@ from benchmarks.report import Figure, figure, in_turn
 from benchmarks.sections import Options
 from benchmarks.server import fresh_database
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine.aggregate import aggregate_days, days_between
+from drip_pipeline.engine.metrics.daily_metrics import aggregate_days, days_between
 
 FIRST: Final = date(2025, 3, 1)
 EVENTS_A_MESSAGE: Final = 2.75

@@ -16,18 +16,18 @@ from uuid import uuid4
 
 from benchmarks.report import Figure, figure, in_turn
 from benchmarks.server import fresh_database
-from drip_pipeline.channels.email_message import EmailWriter
-from drip_pipeline.channels.email_prepare import prepare_email
-from drip_pipeline.channels.email_smtp import SmtpChannel
+from drip_pipeline.channels.email.message import EmailWriter
+from drip_pipeline.channels.email.prepare import prepare_email
+from drip_pipeline.channels.email.smtp_channel import SmtpChannel
+from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import Outcome
-from drip_pipeline.channels.smtp_server import SmtpServer
 from drip_pipeline.db.connection import Database, jsonb
-from drip_pipeline.domain.graph import CampaignGraph, Edge, GraphNode, NodeType
-from drip_pipeline.domain.nodes import EmailConfig, ExitConfig, TriggerConfig
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.graphs import PublishedVersion
-from drip_pipeline.engine.render import MessageSettings, PreparedNode
-from drip_pipeline.engine.tick import Engine, deliver_channel
+from drip_pipeline.domain.graph.graph import CampaignGraph, Edge, GraphNode, NodeType
+from drip_pipeline.domain.graph.nodes import EmailConfig, ExitConfig, TriggerConfig
+from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
+from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.runner.tick import Engine, deliver_channel
 from drip_pipeline.settings import Secret
 
 NOW: Final = datetime(2026, 3, 2, 9, tzinfo=UTC)

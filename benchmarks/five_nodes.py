@@ -16,8 +16,8 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.definition import load_definition
-from drip_pipeline.engine.publish import publish
+from drip_pipeline.domain.compiler.api import load_definition
+from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.settings import Settings
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -117,8 +117,8 @@ import sys
 from datetime import datetime
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.render import MessageSettings
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.delivery.render import MessageSettings
+from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.settings import Secret
 database = Database(sys.argv[1])
 with database.transaction() as connection:

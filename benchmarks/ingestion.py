@@ -17,9 +17,9 @@ from benchmarks.report import Figure, figure, in_turn
 from benchmarks.sections import Options
 from benchmarks.server import copied_database, fresh_database
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.event_files import read_lines
-from drip_pipeline.engine.event_lines import BadLine, LineReader
-from drip_pipeline.engine.ingest import DEFAULT_PROVIDER, ingest_file
+from drip_pipeline.engine.events.event_parser import BadLine, LineReader
+from drip_pipeline.engine.events.file_reader import read_lines
+from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
 PEOPLE_SHARE: Final = 0.3
 """Messages that went out, to events in the file: each has three or four."""

@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import Any
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.judge import judge
+from drip_pipeline.engine.ab_tests.judge import judge
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TESTS = 5_000

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.publish import publish
+from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.settings import Settings
 
 NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.embedded import EmbeddedServer
+from drip_pipeline.db.embedded.server import EmbeddedServer
 from drip_pipeline.db.migrate import migrate
 from drip_pipeline.db.urls import with_database
 

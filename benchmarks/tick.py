@@ -22,9 +22,9 @@ from benchmarks.report import Figure
 from benchmarks.sections import Options
 from benchmarks.server import fresh_database
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.states import due_overview
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.publish import publish
+from drip_pipeline.db.execution.workflow_states import due_overview
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.settings import Settings
 
 BUSY_PEOPLE: Final = 10_000
@@ -49,8 +49,8 @@ from datetime import datetime
 from pathlib import Path
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.render import MessageSettings
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.delivery.render import MessageSettings
+from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.settings import Secret
 settings = MessageSettings("Bench <bench@example.com>", "https://mail.example.com", Secret("key"))
 recorder = RecorderChannel("email", lambda messages: None)

@@ -6,53 +6,53 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets.ab_laws import ab_checks
+from assets.ab_test_invariants import ab_checks
 from assets.ab_test_reports import ab_test_reports
 from assets.ab_test_results import ab_test_results
-from assets.batch_ledger import batch_ledger
+from assets.batch_log import batch_ledger
 from assets.campaign_funnels import campaign_funnels
 from assets.daily_campaign_metrics import daily_campaign_metrics
 from assets.daily_metrics_files import daily_metrics_files
 from assets.event_log import campaign_events
+from assets.invariants import checks
 from assets.landed_files import landed_files as landed_files_asset
-from assets.laws import checks
 from assets.message_outcomes import message_outcomes
 from assets.winner_decisions import winner_decisions
-from drip_pipeline.orchestration.asset_jobs import check_laws, count_daily_metrics, judge_tests
-from drip_pipeline.orchestration.audit_job import audit_tests
-from drip_pipeline.orchestration.edits_job import check_canvas_edits
 from drip_pipeline.orchestration.executors import chosen_executor
-from drip_pipeline.orchestration.inbox_job import drain_inbox
-from drip_pipeline.orchestration.landing_job import load_event_files
-from drip_pipeline.orchestration.manual_jobs import (
+from drip_pipeline.orchestration.jobs.apply_retention import apply_retention
+from drip_pipeline.orchestration.jobs.asset_jobs import check_laws, count_daily_metrics, judge_tests
+from drip_pipeline.orchestration.jobs.audit_tests import audit_tests
+from drip_pipeline.orchestration.jobs.check_canvas_edits import check_canvas_edits
+from drip_pipeline.orchestration.jobs.drain_inbox import drain_inbox
+from drip_pipeline.orchestration.jobs.enroll_by_triggers import enroll_newcomers
+from drip_pipeline.orchestration.jobs.load_event_files import load_event_files
+from drip_pipeline.orchestration.jobs.operator_jobs import (
     declare_winner,
     migrate_people,
     requeue_failed,
 )
-from drip_pipeline.orchestration.minute_job import run_due_workflows
-from drip_pipeline.orchestration.newcomers_job import enroll_newcomers
-from drip_pipeline.orchestration.report_jobs import write_ab_reports
-from drip_pipeline.orchestration.resources import EngineResource, RunClock
-from drip_pipeline.orchestration.retention_job import apply_retention
-from drip_pipeline.orchestration.version_jobs import (
+from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
+from drip_pipeline.orchestration.jobs.version_jobs import (
     compare_campaign_versions,
     list_campaign_versions,
     roll_back_campaign,
     snapshot_campaign,
 )
+from drip_pipeline.orchestration.jobs.write_ab_reports import write_ab_reports
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from sensors.alerts import alerts, failed_runs
 from sensors.automation import automation
-from sensors.canvas_edits import canvas_edits
-from sensors.changed_tests import changed_tests
+from sensors.changed_ab_tests import changed_tests
 from sensors.daily_reports import daily_reports
-from sensors.daily_rounds import daily_count, daily_judging
-from sensors.due_work import due_work
-from sensors.full_inbox import full_inbox
-from sensors.hourly_laws import hourly_laws
-from sensors.landed_files import landed_files
-from sensors.newcomers import newcomers
+from sensors.daily_schedules import daily_count, daily_judging
+from sensors.due_steps import due_work
+from sensors.entry_triggers import newcomers
+from sensors.external_edits import canvas_edits
+from sensors.hourly_invariants import hourly_laws
+from sensors.imported_files import landed_files
+from sensors.inbox_pending import full_inbox
 from sensors.nightly_retention import nightly_retention
-from sensors.uncounted_days import uncounted_days
+from sensors.stale_metrics import uncounted_days
 
 
 def build_definitions() -> dg.Definitions:

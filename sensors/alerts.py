@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from drip_pipeline.engine.alerts import raise_incident, watch
-from drip_pipeline.orchestration.metadata import sentence
+from drip_pipeline.engine.operations.alerts import raise_incident, watch
+from drip_pipeline.orchestration.metadata.common import sentence
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_incidents import close_recovered, incident_of
 from drip_pipeline.settings import Settings

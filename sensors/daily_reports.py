@@ -3,7 +3,7 @@
 import dagster as dg
 
 from drip_pipeline.errors import SettingsError
-from drip_pipeline.orchestration.report_jobs import write_ab_reports
+from drip_pipeline.orchestration.jobs.write_ab_reports import write_ab_reports
 from drip_pipeline.settings import DAILY, Settings
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from drip_pipeline.orchestration.retention_job import apply_retention
+from drip_pipeline.orchestration.jobs.apply_retention import apply_retention
 
 nightly_retention = dg.ScheduleDefinition(
     name="nightly_retention",

@@ -5,7 +5,7 @@ What all commands share is in `command.py`.
 
 from __future__ import annotations
 
-from drip_pipeline.cli.group import LazyCommand, LazyGroup
+from drip_pipeline.cli.framework.lazy_group import LazyCommand, LazyGroup
 
 COMMANDS: dict[str, LazyCommand] = {
     "ab": LazyCommand(
@@ -17,7 +17,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "Incidents: what is open, a look now, a trial of the ways of telling.",
     ),
     "campaign": LazyCommand(
-        "drip_pipeline.cli.campaign:campaign",
+        "drip_pipeline.cli.campaign.commands:campaign",
         "Campaigns: publish, show, pause, archive; compare, go back; files; the funnel.",
     ),
     "channels": LazyCommand(
@@ -30,13 +30,16 @@ COMMANDS: dict[str, LazyCommand] = {
     "db": LazyCommand(
         "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
     ),
-    "demo": LazyCommand("drip_pipeline.cli.demo:demo", "See the engine at work on made-up people."),
+    "demo": LazyCommand(
+        "drip_pipeline.cli.local.demo:demo", "See the engine at work on made-up people."
+    ),
     "deliveries": LazyCommand(
         "drip_pipeline.cli.deliveries:deliveries",
         "Messages: list them, settle those in doubt.",
     ),
     "doctor": LazyCommand(
-        "drip_pipeline.cli.doctor:doctor", "Check settings, database and channels; say what to do."
+        "drip_pipeline.cli.doctor.commands:doctor",
+        "Check settings, database and channels; say what to do.",
     ),
     "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Let people into a campaign."),
     "report": LazyCommand(
@@ -74,7 +77,7 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.workspace:workspace", "Workspaces: list them, set their time zone."
     ),
     "up": LazyCommand(
-        "drip_pipeline.cli.up:up", "The Dagster UI and everything behind it, on this machine."
+        "drip_pipeline.cli.local.up:up", "The Dagster UI and everything behind it, on this machine."
     ),
 }
 

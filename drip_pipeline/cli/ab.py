@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.options import moment, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.options import moment, now_option
 from drip_pipeline.errors import ImportFileError
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.ab_results import SplitResults
+    from drip_pipeline.engine.ab_tests.results import SplitResults
 
 FIGURES = (
     "assigned", "sent", "delivered", "opened", "clicked", "replied", "converted", "confidence",
@@ -51,8 +51,8 @@ def results(invocation: Invocation, campaign: str, as_of: datetime | None, now: 
     With --as-of: where they stood then, for audits. What had happened by then counts, also where it
     was reported afterwards; an evaluation of that day knew only what had been reported.
     """
-    from drip_pipeline.engine.ab_results import campaign_results, results_as_of
-    from drip_pipeline.engine.ab_results_json import as_json
+    from drip_pipeline.engine.ab_tests.results import campaign_results, results_as_of
+    from drip_pipeline.engine.ab_tests.results_json import as_json
 
     if as_of is None:
         found = campaign_results(invocation.database, campaign, now=now)
@@ -70,8 +70,8 @@ def judge(invocation: Invocation, campaign: str | None, now: datetime) -> Answer
     """Count and judge the running tests of a campaign, or all, and take the decisions that are
     due.
     """
-    from drip_pipeline.engine.campaigns import find_campaign
-    from drip_pipeline.engine.judge import judge as judge_tests
+    from drip_pipeline.engine.ab_tests.judge import judge as judge_tests
+    from drip_pipeline.engine.campaigns.campaign import find_campaign
 
     campaign_ids = None
     if campaign is not None:
@@ -98,7 +98,7 @@ def declare(
     now: datetime,
 ) -> Answer:
     """Declare a winner by hand. The first decision stands."""
-    from drip_pipeline.engine.declare import declare as declare_winner
+    from drip_pipeline.engine.ab_tests.declare import declare as declare_winner
 
     decision = declare_winner(
         invocation.database,
@@ -131,7 +131,7 @@ def clear(
     now: datetime,
 ) -> Answer:
     """Let a test go on that is blocked because its people do not have the promised proportions."""
-    from drip_pipeline.engine.declare import clear_sample_ratio
+    from drip_pipeline.engine.ab_tests.declare import clear_sample_ratio
 
     cleared = clear_sample_ratio(
         invocation.database,
@@ -193,7 +193,7 @@ def results_shown(found: list[SplitResults], *, as_of: datetime | None = None) -
 
 def _figures(found: SplitResults) -> list[dict[str, Any]]:
     """A row per figure and a column per variant: that fits a terminal."""
-    from drip_pipeline.engine.ab_results_json import judged_columns, rates
+    from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
 
     rows: dict[str, dict[str, Any]] = {}
 

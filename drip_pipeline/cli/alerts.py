@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.options import now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.options import now_option
 
 
 @click.group(help="Incidents: what is open, a look now, and a trial of the ways of telling.")
@@ -21,7 +21,7 @@ def alerts() -> None:
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 def list_(invocation: Invocation, is_all: bool, limit: int) -> Answer:
     """List open incidents, with what to do and whom they were told."""
-    from drip_pipeline.db import incidents as incidents_db
+    from drip_pipeline.db.operations import incidents as incidents_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = incidents_db.listed(connection, is_all=is_all, limit=limit)
@@ -38,7 +38,7 @@ def check(invocation: Invocation, now: datetime) -> Answer:
     """Look now and tell of what is new, as Dagster's sensor does every minute. Exit code 1 when
     something could not be told.
     """
-    from drip_pipeline.engine.alerts import watch
+    from drip_pipeline.engine.operations.alerts import watch
 
     seen = watch(invocation.database, invocation.settings, now=now)
     told = (
@@ -53,7 +53,7 @@ def check(invocation: Invocation, now: datetime) -> Answer:
 @now_option
 def test(invocation: Invocation, now: datetime) -> Answer:
     """Send a trial alert by every way that is set up. Exit code 1 when one fails."""
-    from drip_pipeline.engine.alerts import trial
+    from drip_pipeline.engine.operations.alerts import trial
 
     results = trial(invocation.settings, now=now)
     rows = [{"way": way, "result": error or "told"} for way, error in results.items()]

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.options import now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.options import now_option
 
 
 @click.group(help="Channels: set them up, see how their providers fare, bring them back.")
@@ -54,7 +54,7 @@ def set_(
     now: datetime,
 ) -> Answer:
     """Make the channel SLUG, or change it. Secrets stay in the environment; it names them."""
-    from drip_pipeline.engine.channel_rows import set_channel
+    from drip_pipeline.engine.transports.accounts import set_channel
 
     report = set_channel(
         invocation.database,
@@ -76,7 +76,7 @@ def set_(
 @now_option
 def list_(invocation: Invocation, now: datetime) -> Answer:
     """List every way out that was used: breaker, last error, messages on their way and in doubt."""
-    from drip_pipeline.engine.channel_rows import list_outlets
+    from drip_pipeline.engine.transports.accounts import list_outlets
 
     rows = list_outlets(invocation.database, now=now)
     shown = ("outlet", "state", "sending", "unknown", "last_error", "last_error_at")
@@ -89,7 +89,7 @@ def list_(invocation: Invocation, now: datetime) -> Answer:
 @now_option
 def reset(invocation: Invocation, outlet: str, now: datetime) -> Answer:
     """Say that OUTLET works again: closes its breaker, and calls an endpoint that was gone."""
-    from drip_pipeline.engine.channel_rows import reset_outlet
+    from drip_pipeline.engine.transports.accounts import reset_outlet
 
     reset_outlet(invocation.database, outlet, now=now)
     return Answer({"outlet": outlet}, f"{outlet} is open again")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.import_contacts import ImportReport
+    from drip_pipeline.engine.contacts.import_contacts import ImportReport
 
 
 @click.group(help="People: import them from a file.")
@@ -65,7 +65,7 @@ def import_(
     every other column becomes a custom field. Importing again updates by workspace and address.
     Lines that cannot be taken are kept in rejected_contacts with their reasons.
     """
-    from drip_pipeline.engine.import_contacts import import_contacts
+    from drip_pipeline.engine.contacts.import_contacts import import_contacts
 
     with Progress() as progress:
         report = import_contacts(

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
 from drip_pipeline.errors import NotAllowed
 
 OWN_SERVER = "DRIP_DATABASE_URL names a server of your own, which drip neither starts nor stops"
@@ -23,8 +23,8 @@ def db() -> None:
 def migrate(invocation: Invocation) -> Answer:
     """Bring the schema up to date and take over running campaigns. Safe to repeat."""
     from drip_pipeline.db.migrate import migrate as migrate_database
-    from drip_pipeline.engine.adopt_legacy import adopt_legacy
-    from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
+    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 
     report = migrate_database(invocation.database)
     taken = adopt_legacy(invocation.database, now=datetime.now(UTC), channels=AVAILABLE_CHANNELS)
@@ -46,7 +46,7 @@ def migrate(invocation: Invocation) -> Answer:
 @command(db)
 def status(invocation: Invocation) -> Answer:
     """Show the server and the migrations, starting nothing."""
-    from drip_pipeline.db.embedded import EmbeddedServer
+    from drip_pipeline.db.embedded.server import EmbeddedServer
 
     settings = invocation.settings
     data: dict[str, Any] = {"server": "your own", "is_running": True}
@@ -74,7 +74,7 @@ def url(invocation: Invocation) -> Answer:
 @command(db)
 def start(invocation: Invocation) -> Answer:
     """Start the embedded server; it is made the first time. Does not migrate."""
-    from drip_pipeline.db.embedded import EmbeddedServer
+    from drip_pipeline.db.embedded.server import EmbeddedServer
 
     if invocation.settings.database_url is not None:
         raise NotAllowed(OWN_SERVER)
@@ -87,7 +87,7 @@ def start(invocation: Invocation) -> Answer:
 @command(db)
 def stop(invocation: Invocation) -> Answer:
     """Stop the embedded server."""
-    from drip_pipeline.db.embedded import EmbeddedServer
+    from drip_pipeline.db.embedded.server import EmbeddedServer
 
     if invocation.settings.database_url is not None:
         raise NotAllowed(OWN_SERVER)
@@ -97,7 +97,7 @@ def stop(invocation: Invocation) -> Answer:
 
 def _schema_status(invocation: Invocation) -> dict[str, Any]:
     from drip_pipeline.db.migrate import status as schema_status
-    from drip_pipeline.db.server import server_version
+    from drip_pipeline.db.server_info import server_version
 
     found = schema_status(invocation.database)
     return {

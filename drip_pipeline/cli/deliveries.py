@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import now_option
 
 STATUSES = ("unknown", "failed", "pending", "sending", "sent", "skipped")
 CHANNELS = ("email", "sms", "social", "webhook")
@@ -34,7 +34,7 @@ def list_(
     invocation: Invocation, status: str, campaign: str | None, channel: str | None, limit: int
 ) -> Answer:
     """List deliveries of a status, latest first, with the provider's last words."""
-    from drip_pipeline.engine.list_deliveries import list_deliveries
+    from drip_pipeline.engine.delivery.list_deliveries import list_deliveries
 
     rows = list_deliveries(
         invocation.database, status=status, campaign=campaign, channel=channel, limit=limit
@@ -68,7 +68,7 @@ def settle(
     """
     if not ids and campaign is None and channel is None:
         raise click.UsageError("Name ids, --campaign or --channel.")
-    from drip_pipeline.engine.settle_doubts import settle_doubts
+    from drip_pipeline.engine.delivery.resolve_unknown import settle_doubts
 
     report = settle_doubts(
         invocation.database,

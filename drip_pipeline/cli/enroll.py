@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.enroll import EnrollReport
-    from drip_pipeline.engine.selection import Selection
+    from drip_pipeline.engine.enrollment.audience import Selection
+    from drip_pipeline.engine.enrollment.enroll import EnrollReport
 
 
 @command()
@@ -59,7 +59,7 @@ def enroll(
     if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
         raise click.UsageError("Say who with exactly one of --all, --emails, --tag and --where.")
     people = _people(emails, tag, where)
-    from drip_pipeline.engine.enroll import enroll as enroll_people
+    from drip_pipeline.engine.enrollment.enroll import enroll as enroll_people
 
     with Progress() as progress:
         report = enroll_people(
@@ -75,10 +75,10 @@ def enroll(
 
 
 def _people(emails: Path | None, tag: str | None, where: str | None) -> Selection:
-    from drip_pipeline.engine.selection import Addresses, Everybody, Matching, Tagged
+    from drip_pipeline.engine.enrollment.audience import Addresses, Everybody, Matching, Tagged
 
     if emails is not None:
-        from drip_pipeline.engine.address_lists import addresses_in
+        from drip_pipeline.engine.contacts.address_lists import addresses_in
 
         return Addresses(addresses_in(emails))
     if tag is not None:
@@ -87,8 +87,8 @@ def _people(emails: Path | None, tag: str | None, where: str | None) -> Selectio
         return Everybody()
     from pydantic import ValidationError
 
-    from drip_pipeline.domain.conditions import Condition
-    from drip_pipeline.domain.problems import from_validation
+    from drip_pipeline.domain.conditions.conditions import Condition
+    from drip_pipeline.domain.definition.problems import from_validation
 
     try:
         return Matching(Condition.model_validate(json.loads(where)))

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.ingest import IngestReport
-    from drip_pipeline.engine.landing import FileLoaded
+    from drip_pipeline.engine.events.ingest import IngestReport
+    from drip_pipeline.engine.events.landing_folder import FileLoaded
 
 SECONDS_BETWEEN_LOOKS: Final = 1.0
 """A file of a folder that changes between two looks is still being written, and left."""
@@ -52,7 +52,7 @@ def ingest(
         if provider is not None:
             raise click.UsageError("In a folder, sub-folders name the providers.")
         return _ingest_folder(invocation, file, workspace, now)
-    from drip_pipeline.engine.ingest import DEFAULT_PROVIDER, ingest_file
+    from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
     with Progress() as progress:
         report = ingest_file(
@@ -69,7 +69,7 @@ def ingest(
 def _ingest_folder(
     invocation: Invocation, folder: Path, workspace: str | None, now: datetime
 ) -> Answer:
-    from drip_pipeline.engine.landing import load_files, look, not_loaded, steady
+    from drip_pipeline.engine.events.landing_folder import load_files, look, not_loaded, steady
 
     database = invocation.database
     seen = {file.path: file.identity for file in not_loaded(database, look(folder))}
@@ -100,7 +100,7 @@ def _files_told(files: Sequence[FileLoaded], left: int) -> str:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
 def files(invocation: Invocation, limit: int) -> Answer:
     """List the files loaded from the landing folder, latest first, with what came of each."""
-    from drip_pipeline.engine.landing import recent_files
+    from drip_pipeline.engine.events.landing_folder import recent_files
 
     return Answer(recent_files(invocation.database, limit))
 
@@ -111,7 +111,7 @@ def rejected(invocation: Invocation, source: str | None) -> Answer:
     """Count what could not be taken, by file and reason. The lines themselves, with their numbers,
     stand in the table rejected_events.
     """
-    from drip_pipeline.db import events as events_db
+    from drip_pipeline.db.events import ingestion as events_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = events_db.rejected_by_reason(connection, source)

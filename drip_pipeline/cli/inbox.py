@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.drain_inbox import DrainReport
+    from drip_pipeline.engine.events.drain_inbox import DrainReport
 
 _DAYS_SHOWN = 7
 
@@ -37,7 +37,7 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> A
     A payload that cannot be read, or holds events that cannot be taken, is kept with its reason
     (`drip inbox status`). Safe to run beside Dagster.
     """
-    from drip_pipeline.engine.drain_inbox import drain_inbox
+    from drip_pipeline.engine.events.drain_inbox import drain_inbox
 
     with Progress() as progress:
         report = drain_inbox(
@@ -52,7 +52,7 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> A
 @now_option
 def status(invocation: Invocation, provider: str | None, limit: int, now: datetime) -> Answer:
     """Say what waits, what could not be taken and why, and how the receiver answered lately."""
-    from drip_pipeline.db import inbox as inbox_db
+    from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         waiting = inbox_db.by_status(connection)
@@ -74,7 +74,7 @@ def retry(
 
     What was taken of it counts once all the same.
     """
-    from drip_pipeline.db import inbox as inbox_db
+    from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.retry(connection, ids=ids or None, provider=provider, now=now)
@@ -86,7 +86,7 @@ def retry(
 @now_option
 def prune(invocation: Invocation, older_than_days: int, now: datetime) -> Answer:
     """Remove payloads that were taken long ago; their events stay in the log."""
-    from drip_pipeline.db import inbox as inbox_db
+    from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.prune(connection, now - timedelta(days=older_than_days))
@@ -119,7 +119,7 @@ def _shown(
 ) -> Any:
     from rich.console import Group
 
-    from drip_pipeline.cli.command import table
+    from drip_pipeline.cli.framework.command import table
 
     parts = [
         table(rows, title=title)

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command, table
-from drip_pipeline.cli.options import Progress, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.options import Progress, now_option
 
 _BREAKDOWNS = ("version", "node", "variant", "day")
 # What fits on a terminal; --json has all of it.
@@ -49,8 +49,8 @@ def show(
     last_day: date | None,
 ) -> Answer:
     """Show the counted figures of all campaigns, or of one (id or exact name)."""
-    from drip_pipeline.engine.aggregate import campaign_summary
-    from drip_pipeline.engine.campaigns import find_campaign
+    from drip_pipeline.engine.campaigns.campaign import find_campaign
+    from drip_pipeline.engine.metrics.daily_metrics import campaign_summary
 
     campaign_id = None
     if campaign is not None:
@@ -72,7 +72,7 @@ def show(
 @now_option
 def refresh(invocation: Invocation, now: datetime) -> Answer:
     """Count every day whose figures may have changed."""
-    from drip_pipeline.engine.aggregate import refresh_stale_days
+    from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
 
     with Progress() as progress:
         counted = refresh_stale_days(invocation.database, now=now, progress=progress)
@@ -87,8 +87,8 @@ def refresh(invocation: Invocation, now: datetime) -> Answer:
 )
 def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: bool) -> Answer:
     """Count all days from one to another anew."""
-    from drip_pipeline.engine.aggregate import aggregate_days, days_between
-    from drip_pipeline.engine.outcomes import rebuild_outcomes
+    from drip_pipeline.engine.metrics.daily_metrics import aggregate_days, days_between
+    from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
 
     days = days_between(first_day, last_day)
     if not days:
@@ -112,8 +112,12 @@ def export(
     invocation: Invocation, first_day: date | None, last_day: date | None, out: Path | None
 ) -> Answer:
     """Write the counted figures as Parquet files, a folder a day: all days, or some."""
-    from drip_pipeline.engine.aggregate import days_between
-    from drip_pipeline.engine.export_metrics import counted_days, export_days, metrics_folder
+    from drip_pipeline.engine.metrics.daily_metrics import days_between
+    from drip_pipeline.engine.metrics.parquet_export import (
+        counted_days,
+        export_days,
+        metrics_folder,
+    )
 
     folder = out or metrics_folder(invocation.settings)
     if first_day and last_day:
@@ -133,7 +137,7 @@ def check(invocation: Invocation, now: datetime) -> Answer:
     """Look whether the laws hold that tie log, messages, figures and people together. Exit code 1
     if one does not.
     """
-    from drip_pipeline.engine.checks import check_laws
+    from drip_pipeline.engine.operations.invariants import check_laws
 
     results = check_laws(invocation.database, now=now)
     data = [
@@ -156,7 +160,7 @@ def live(invocation: Invocation, prometheus: bool) -> Answer:
     """What a monitor draws: backlog and its age, rates of the last five minutes, messages in doubt
     or dead, ways out that are blocked.
     """
-    from drip_pipeline.engine.gauges import prometheus_text, read_gauges
+    from drip_pipeline.engine.metrics.prometheus import prometheus_text, read_gauges
 
     # By the real clock, as the ledger is: --now would compare two times that are none.
     gauges = read_gauges(invocation.database, now=datetime.now(UTC))

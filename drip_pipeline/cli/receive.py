@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
 
 
 @command()

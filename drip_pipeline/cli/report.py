@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import now_option
 
 
 @command()
@@ -23,7 +23,7 @@ from drip_pipeline.cli.options import now_option
 @now_option
 def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> Answer:
     """Write the report of CAMPAIGN's A/B tests: verdict, pictures, figures."""
-    from drip_pipeline.engine.reports.write import campaign_page
+    from drip_pipeline.reports.write import campaign_page
 
     out.write_text(campaign_page(invocation.database, campaign, now=now), encoding="utf-8")
     return Answer({"file": out}, f"written to {out}")

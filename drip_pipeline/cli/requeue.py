@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import moment, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import moment, now_option
 
 
 @command()
@@ -38,7 +38,7 @@ def requeue(
         raise click.UsageError("Name either --batch or --campaign.")
     if batch is None and campaign is None and since is None:
         raise click.UsageError("Name --batch, --campaign or --since.")
-    from drip_pipeline.engine.requeue import requeue as requeue_failed
+    from drip_pipeline.engine.operations.requeue import requeue as requeue_failed
 
     report = requeue_failed(
         invocation.database,

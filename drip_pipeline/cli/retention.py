@@ -6,8 +6,8 @@ from datetime import datetime
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 
 @click.group(help="Data by age: archive events, delete what nobody needs any more.")
@@ -23,7 +23,7 @@ def run(invocation: Invocation, dry_run: bool, now: datetime) -> Answer:
 
     Events that open runs, running tests or days to be counted still need stay, however old.
     """
-    from drip_pipeline.engine.keep import keep_house
+    from drip_pipeline.engine.operations.run_retention import keep_house
 
     with Progress() as progress:
         done = keep_house(

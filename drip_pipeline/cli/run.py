@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import Progress, counted, now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.tick import TickReport
+    from drip_pipeline.engine.runner.tick import TickReport
 
 
 @command()
@@ -34,9 +34,9 @@ def run(
     Safe to run beside Dagster, or several times at once: nobody is moved twice.
     """
     from drip_pipeline.cli.inbox import told as inbox_told
-    from drip_pipeline.engine.compose import close, engine_from
-    from drip_pipeline.engine.drain_inbox import drain_inbox
-    from drip_pipeline.engine.tick import tick
+    from drip_pipeline.engine.events.drain_inbox import drain_inbox
+    from drip_pipeline.engine.runner.factory import close, engine_from
+    from drip_pipeline.engine.runner.tick import tick
 
     engine = engine_from(invocation.settings, invocation.database)
     begun = monotonic()

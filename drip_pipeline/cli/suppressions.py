@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command
-from drip_pipeline.cli.options import counted, now_option
+from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.options import counted, now_option
 
 
 @click.group(help="The suppression list: import addresses that must not be written to.")
@@ -27,7 +27,7 @@ def import_(invocation: Invocation, file: Path, workspace: str | None, now: date
     default); channel: email or sms, empty for every one; campaign: name or id, empty for all.
     Nobody is taken off the list.
     """
-    from drip_pipeline.engine.import_suppressions import import_suppressions
+    from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
 
     report = import_suppressions(invocation.database, file, now=now, workspace=workspace)
     added = f"{report.added:,} new on the suppression list, {report.already:,} on it already"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drip_pipeline.cli.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
 
 
 @click.group(help="Workspaces: list them, set their time zone.")
@@ -15,7 +15,7 @@ def workspace() -> None:
 @command(workspace, name="list")
 def list_(invocation: Invocation) -> Answer:
     """Show all workspaces with their time zones."""
-    from drip_pipeline.db import workspaces as workspaces_db
+    from drip_pipeline.db.campaigns import workspaces as workspaces_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = workspaces_db.listed(connection)
@@ -31,7 +31,7 @@ def zone(invocation: Invocation, time_zone: str, name: str | None) -> Answer:
     """Set the time zone by which a workspace's days are counted: ZONE as in Europe/Berlin. Its days
     are counted anew by the next `drip metrics refresh`, or by Dagster's sensor.
     """
-    from drip_pipeline.engine.workspaces import set_time_zone
+    from drip_pipeline.engine.campaigns.workspaces import set_time_zone
 
     moved = set_time_zone(invocation.database, name, time_zone)
     if moved.before == moved.time_zone:

@@ -17,8 +17,8 @@ import psycopg
 from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 
-from drip_pipeline.db.arrays import DUMPERS
-from drip_pipeline.db.translate import translated_errors
+from drip_pipeline.db.binary_arrays import DUMPERS
+from drip_pipeline.db.error_translation import translated_errors
 from drip_pipeline.db.urls import libpq_url, without_password
 from drip_pipeline.settings import Settings
 
@@ -57,7 +57,7 @@ class Database:
         if settings.database_url is not None:
             url = settings.database_url.reveal()
             return cls(url, application_name=application_name, pool_size=pool_size)
-        from drip_pipeline.db.embedded import EmbeddedServer
+        from drip_pipeline.db.embedded.server import EmbeddedServer
 
         url = EmbeddedServer.from_settings(settings).ensure_running()
         return cls(url, application_name=application_name, pool_size=pool_size)

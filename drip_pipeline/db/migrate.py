@@ -16,8 +16,8 @@ from pathlib import Path
 import psycopg
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.error_translation import safe_text
 from drip_pipeline.db.queries import SQL_FOLDER
-from drip_pipeline.db.translate import safe_text
 from drip_pipeline.errors import (
     MigrationEdited,
     MigrationError,

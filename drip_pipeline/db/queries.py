@@ -15,7 +15,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.translate import translated_errors
+from drip_pipeline.db.error_translation import translated_errors
 from drip_pipeline.errors import DatabaseError, QueryFileInvalid, QueryNotFound
 
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "sql"

@@ -11,10 +11,10 @@ from itertools import count
 from typing import Any, Final
 from uuid import UUID
 
-from drip_pipeline.db import demo as demo_db
-from drip_pipeline.db import publish as publish_db
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.operations import demo as demo_db
+from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.demo.cockpit import Cockpit
 from drip_pipeline.demo.population import write_people
 from drip_pipeline.demo.reactions import Sent, reactions
@@ -27,11 +27,11 @@ from drip_pipeline.demo.story import (
     Entry,
     entries,
 )
-from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
-from drip_pipeline.engine.enroll import enroll
-from drip_pipeline.engine.import_contacts import import_contacts
-from drip_pipeline.engine.ingest import ingest_events
-from drip_pipeline.engine.publish import publish
+from drip_pipeline.engine.contacts.import_contacts import import_contacts
+from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.settings import Settings
 
 WORKSPACE: Final = "Drip demo"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from drip_pipeline.demo.reactions import Rates
-from drip_pipeline.domain.conditions import Condition
-from drip_pipeline.engine.selection import Matching, Selection, Tagged
+from drip_pipeline.domain.conditions.conditions import Condition
+from drip_pipeline.engine.enrollment.audience import Matching, Selection, Tagged
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 CAMPAIGN_FILES: Final = ("onboarding.yaml", "winback.yaml", "subject_test.yaml")

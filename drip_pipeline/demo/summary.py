@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution import workflow_states as states_db
 
 _STATUSES = ("active", "completed", "exited", "failed")
 

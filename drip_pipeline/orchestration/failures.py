@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.ledger import RunContext, cause_of
-from drip_pipeline.engine.run_account import failed_places
+from drip_pipeline.engine.execution.batch_ledger import RunContext, cause_of
+from drip_pipeline.engine.runner.run_summary import failed_places
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -19,7 +19,7 @@ from drip_pipeline.errors import (
     StatementCancelled,
 )
 from drip_pipeline.log_setup import redact
-from drip_pipeline.orchestration.metadata import table
+from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 RETRY_POLICY: Final = dg.RetryPolicy(

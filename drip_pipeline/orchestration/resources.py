@@ -13,8 +13,8 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.compose import close, engine_from
-from drip_pipeline.engine.tick import DELIVERY_SHARE, Engine
+from drip_pipeline.engine.runner.factory import close, engine_from
+from drip_pipeline.engine.runner.tick import DELIVERY_SHARE, Engine
 from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.shards import share_of_run
 from drip_pipeline.settings import Settings

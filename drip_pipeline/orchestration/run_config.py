@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from drip_pipeline.orchestration.minute_ops import PlanConfig
+from drip_pipeline.orchestration.jobs.run_due_workflows_ops import PlanConfig
 from drip_pipeline.orchestration.resources import RunClock
 
 

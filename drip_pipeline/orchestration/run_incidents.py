@@ -7,10 +7,10 @@ from typing import Final
 
 import dagster as dg
 
-from drip_pipeline.db import incidents as incidents_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.incidents import IncidentRow
-from drip_pipeline.engine.incidents import RUN_FAILED, failed_run
+from drip_pipeline.db.operations import incidents as incidents_db
+from drip_pipeline.db.operations.incidents import IncidentRow
+from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run
 
 _SHOWN: Final = 300
 

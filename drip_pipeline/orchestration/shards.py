@@ -11,11 +11,11 @@ from typing import Final
 
 import dagster as dg
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.shares import Share
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.runner.work_units import Share
 from drip_pipeline.errors import DripError
-from drip_pipeline.orchestration.look_ahead import WorkAhead, unfinished_run
+from drip_pipeline.orchestration.pending_work import WorkAhead, unfinished_run
 
 SHARD_TAG: Final = "drip/shard"
 ALL_PEOPLE: Final = Share(1, 1)

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.inbox import Arrival
+from drip_pipeline.db.events import inbox as inbox_db
+from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.errors import ConstraintViolated, DataRejected, DripError
 
 MOST_WAITING: Final = 5_000

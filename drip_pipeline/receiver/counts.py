@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from datetime import date
 from threading import Lock
 
-from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.events import inbox as inbox_db
 
 
 class Counts:

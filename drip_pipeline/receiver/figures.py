@@ -9,9 +9,9 @@ from typing import Final
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from drip_pipeline.channels.proofs import Unproven
-from drip_pipeline.channels.provider_signatures import check_token
-from drip_pipeline.engine.gauges import Gauge, prometheus_text, read_gauges
+from drip_pipeline.channels.signatures.providers import check_token
+from drip_pipeline.channels.signatures.verification import Unproven
+from drip_pipeline.engine.metrics.prometheus import Gauge, prometheus_text, read_gauges
 from drip_pipeline.receiver.gate import Answer, Call, told
 from drip_pipeline.receiver.services import Services
 

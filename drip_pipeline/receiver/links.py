@@ -12,9 +12,9 @@ from uuid import uuid4
 import orjson
 from starlette.responses import RedirectResponse, Response
 
-from drip_pipeline.db.inbox import Arrival
-from drip_pipeline.domain.tokens import Purpose, SignedLink, verify
-from drip_pipeline.engine.inbox_readers import LINKS
+from drip_pipeline.db.events.inbox import Arrival
+from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, verify
+from drip_pipeline.engine.events.payload_readers import LINKS
 from drip_pipeline.receiver import pages
 from drip_pipeline.receiver.appender import NotKept
 from drip_pipeline.receiver.gate import Answer, Call

@@ -9,7 +9,7 @@ from typing import Final
 
 from starlette.responses import HTMLResponse
 
-from drip_pipeline.channels.email_headers import split_mailbox
+from drip_pipeline.channels.email.headers import split_mailbox
 
 _STYLE: Final = """
 :root { color-scheme: light dark; --back: #f4f5f7; --card: #fff; --text: #1c2330; --soft: #5b6472;

@@ -12,19 +12,19 @@ import structlog
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from drip_pipeline.channels.proofs import Proof, Unproven
-from drip_pipeline.channels.provider_signatures import (
+from drip_pipeline.channels.signatures.providers import (
     check_login,
     check_mailgun,
     check_sendgrid,
     sendgrid_key,
 )
-from drip_pipeline.channels.sns_signature import SnsUnreachable, SnsVerifier
-from drip_pipeline.channels.twilio_callbacks import is_signed
-from drip_pipeline.channels.webhook_signature import check_signature, signing_key
-from drip_pipeline.db.inbox import Arrival
-from drip_pipeline.domain.providers.lines import PayloadInvalid, our_message_id
-from drip_pipeline.engine.inbox_readers import form_of
+from drip_pipeline.channels.signatures.sns import SnsUnreachable, SnsVerifier
+from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
+from drip_pipeline.channels.signatures.verification import Proof, Unproven
+from drip_pipeline.channels.sms.twilio_callbacks import is_signed
+from drip_pipeline.db.events.inbox import Arrival
+from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
+from drip_pipeline.engine.events.payload_readers import form_of
 from drip_pipeline.receiver.gate import Answer, Call, told
 from drip_pipeline.receiver.services import Services
 

@@ -7,9 +7,9 @@ from typing import Final
 
 import uvicorn
 
-from drip_pipeline.channels.address_guard import AddressGuard
-from drip_pipeline.channels.http_client import HttpClient
-from drip_pipeline.channels.sns_signature import fetch_by
+from drip_pipeline.channels.http.address_guard import AddressGuard
+from drip_pipeline.channels.http.client import HttpClient
+from drip_pipeline.channels.signatures.sns import fetch_by
 from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.app import build_app
 from drip_pipeline.receiver.appender import Appender

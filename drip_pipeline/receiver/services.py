@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from drip_pipeline.channels.sns_signature import Fetch
+from drip_pipeline.channels.signatures.sns import Fetch
 from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.appender import Appender
 from drip_pipeline.receiver.counts import Counts

@@ -11,11 +11,11 @@ import orjson
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from drip_pipeline.channels.proofs import Proof, Unproven
-from drip_pipeline.channels.provider_signatures import check_token
-from drip_pipeline.channels.webhook_signature import check_signature, signing_key
-from drip_pipeline.engine.trigger_people import CallInvalid
-from drip_pipeline.engine.trigger_webhook import enter_by_webhook
+from drip_pipeline.channels.signatures.providers import check_token
+from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
+from drip_pipeline.channels.signatures.verification import Proof, Unproven
+from drip_pipeline.engine.enrollment.webhook_payload import CallInvalid
+from drip_pipeline.engine.enrollment.webhook_trigger import enter_by_webhook
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
 from drip_pipeline.receiver.gate import Answer, Call, told
 from drip_pipeline.receiver.services import Services

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from starlette.concurrency import run_in_threadpool
 
-from drip_pipeline.domain.tokens import Purpose, verify
-from drip_pipeline.engine.unsubscribe import recipient_of, unsubscribe
+from drip_pipeline.domain.templates.signed_tokens import Purpose, verify
+from drip_pipeline.engine.events.unsubscribe import recipient_of, unsubscribe
 from drip_pipeline.receiver import pages
 from drip_pipeline.receiver.gate import Answer, Call
 from drip_pipeline.receiver.services import Services

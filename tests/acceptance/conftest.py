@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tests.channels.conftest import http, smtp
 from tests.orchestration.conftest import (
     dagster_database,
     engine_database,
     instance,
 )
-from tests.unit.channels.conftest import http, smtp
 
 __all__ = ["dagster_database", "engine_database", "http", "instance", "smtp"]

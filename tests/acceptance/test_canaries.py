@@ -18,16 +18,16 @@ from click.testing import CliRunner
 
 from drip_pipeline.cli import main
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.graph import CampaignGraph
-from drip_pipeline.domain.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
-from drip_pipeline.engine.channel_rows import set_channel
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.engine.transports.accounts import set_channel
 from drip_pipeline.log_setup import configure_logging
+from tests.channels.email.smtp_servers import Script, store_and_hang_up
 from tests.engine import factories
 from tests.engine.delivery.sending import one_step
 from tests.engine.factories import NOW
 from tests.http_servers import HANG, HttpServers, Reply, Request
 from tests.orchestration.running import failures, run_minute
-from tests.unit.channels.smtp_servers import Script, store_and_hang_up
 
 SECRETS = {
     "SMTP_FOR_TESTS": "smtp://127.0.0.1:{port}",

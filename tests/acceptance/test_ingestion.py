@@ -23,11 +23,11 @@ from benchmarks.provider_events import (
     message_id,
     provider_events,
 )
-from drip_pipeline.engine.checks import check_laws
-from drip_pipeline.engine.ingest import ingest_events
-from sensors.landed_files import landed_files
+from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.operations.invariants import check_laws
+from sensors.imported_files import landed_files
+from tests.engine.events.incoming import rows, value
 from tests.engine.factories import a_workspace
-from tests.engine.incoming import rows, value
 from tests.orchestration.test_landing import run
 from tests.orchestration.test_sensors import tick
 

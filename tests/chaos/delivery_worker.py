@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import sys
 
-from drip_pipeline.channels.email_smtp import SmtpChannel
-from drip_pipeline.channels.smtp_server import SmtpServer
+from drip_pipeline.channels.email.smtp_channel import SmtpChannel
+from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.runner.tick import Engine, tick
 from tests.engine.factories import MESSAGES, NOW
 
 

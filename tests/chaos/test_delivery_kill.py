@@ -15,10 +15,10 @@ from datetime import timedelta
 
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.deliver import MAX_IN_DOUBT
-from drip_pipeline.engine.rounds import LEASE_SECONDS
-from drip_pipeline.engine.settle import GRACE_SECONDS
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.delivery.deliver import MAX_IN_DOUBT
+from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
+from drip_pipeline.engine.delivery.settle import GRACE_SECONDS
+from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.settings import CHECKOUT
 from tests.engine import factories
 from tests.engine.factories import MESSAGES, NOW

@@ -28,15 +28,15 @@ from drip_pipeline.channels.protocol import (
 )
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.checks import check_laws
-from drip_pipeline.engine.in_flight import InFlight
-from drip_pipeline.engine.ingest import ingest_events
-from drip_pipeline.engine.move_people import move_people
-from drip_pipeline.engine.requeue import requeue
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.requeue import requeue
+from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from drip_pipeline.engine.publishing.migrate_people import move_people
+from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.errors import Conflict
 from tests.engine.factories import MESSAGES, NOW
-from tests.engine.in_flight_people import (
+from tests.engine.publishing.in_flight_states import (
     COHORTS,
     DAY,
     MAP,
@@ -203,8 +203,8 @@ _PUBLISHER = """
 import os, signal, sys
 from drip_pipeline.db import in_flight as in_flight_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.in_flight import InFlight
-from tests.engine.in_flight_people import MAP, published, version_2
+from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from tests.engine.publishing.in_flight_states import MAP, published, version_2
 
 real = in_flight_db.migrate
 

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution import workflow_states as states_db
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
@@ -28,7 +28,7 @@ import sys
 from datetime import datetime
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.runner.tick import Engine, tick
 from tests.engine.factories import MESSAGES
 
 database = Database(sys.argv[1])

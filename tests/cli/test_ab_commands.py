@@ -11,8 +11,8 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from tests.cli.conftest import Drip, answered
+from tests.engine.ab_tests.split_contacts import a_split_test, people
 from tests.engine.factories import NOW
-from tests.engine.split_people import a_split_test, people
 
 LATER = (NOW + timedelta(days=2)).isoformat()
 

@@ -10,7 +10,7 @@ import pytest
 from drip_pipeline.db.connection import Database
 from tests.cli.conftest import Drip, answered
 from tests.engine.factories import NOW
-from tests.engine.in_flight_people import NAME, published, version_1, version_2
+from tests.engine.publishing.in_flight_states import NAME, published, version_1, version_2
 
 AT = ("--now", NOW.isoformat())
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from drip_pipeline.db import inbox as inbox_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.events import inbox as inbox_db
 from tests.cli.conftest import Drip, answered
-from tests.engine.incoming import LATER, mailed, value
-from tests.engine.test_drain_inbox import came_in, opened
+from tests.engine.events.incoming import LATER, mailed, value
+from tests.engine.events.test_drain_inbox import came_in, opened
 
 AT = ("--now", LATER.isoformat())
 

@@ -9,8 +9,8 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from tests.cli.conftest import Drip, answered
+from tests.engine.events.incoming import mailed
 from tests.engine.factories import NOW, an_event
-from tests.engine.incoming import mailed
 
 CLOCK = ("--now", NOW.isoformat())
 DAY = NOW.date().isoformat()

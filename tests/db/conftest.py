@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drip_pipeline.db.embedded import EmbeddedServer
+from drip_pipeline.db.embedded.server import EmbeddedServer
 from tests.conftest import HOME_VARIABLE, OVERRIDES
 
 

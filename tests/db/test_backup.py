@@ -8,8 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.embedded_binaries import find_binaries
-from drip_pipeline.engine.checks import check_laws
+from drip_pipeline.db.embedded.binaries import find_binaries
+from drip_pipeline.engine.operations.invariants import check_laws
 from drip_pipeline.settings import CHECKOUT
 from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled, run_until_idle
 from tests.engine.graphs import email, end, graph, trigger, wait_hours

@@ -14,14 +14,14 @@ from psycopg import sql
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.migrate import migrate
-from drip_pipeline.domain.nodes import TriggerConfig
-from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
-from drip_pipeline.engine.aggregate import aggregate_days
-from drip_pipeline.engine.compose import AVAILABLE_CHANNELS
-from drip_pipeline.engine.enroll import enroll
-from drip_pipeline.engine.ingest import ingest_events
-from drip_pipeline.engine.publish import publish
-from drip_pipeline.engine.selection import Everybody
+from drip_pipeline.domain.graph.nodes import TriggerConfig
+from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
+from drip_pipeline.engine.enrollment.audience import Everybody
+from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.settings import CHECKOUT, Secret, Settings
 from tests.conftest import own_database
 from tests.engine.factories import (

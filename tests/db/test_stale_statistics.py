@@ -12,8 +12,8 @@ import pytest
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.runner.tick import Engine, tick
 from tests.engine.factories import MESSAGES, NOW, a_published_campaign, contacts, enrolled
 from tests.engine.graphs import email, end, graph, trigger
 

@@ -13,9 +13,9 @@ from uuid import UUID, uuid4
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Connection, Database, jsonb
-from drip_pipeline.domain.graph import CampaignGraph
-from drip_pipeline.engine.render import MessageSettings
-from drip_pipeline.engine.tick import Engine, TickReport, tick
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.engine.delivery.render import MessageSettings
+from drip_pipeline.engine.runner.tick import Engine, TickReport, tick
 from drip_pipeline.settings import Secret
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drip_pipeline.domain.graph import CampaignGraph, Edge, GraphNode, NodeType
-from drip_pipeline.domain.node_fields import Duration, GoalEvent
-from drip_pipeline.domain.nodes import (
+from drip_pipeline.domain.graph.fields import Duration, GoalEvent
+from drip_pipeline.domain.graph.graph import CampaignGraph, Edge, GraphNode, NodeType
+from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     DurationWait,
     EmailConfig,

@@ -24,10 +24,10 @@ from typing import Final
 
 import psutil
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.embedded import EmbeddedServer
-from drip_pipeline.engine.deliver import MAX_IN_DOUBT
+from drip_pipeline.db.embedded.server import EmbeddedServer
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.delivery.deliver import MAX_IN_DOUBT
 from tests.engine import factories
 from tests.engine.graphs import add_tag, email, end, graph, trigger
 from tests.orchestration.running import people_by_status, value

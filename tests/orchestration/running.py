@@ -11,7 +11,7 @@ import dagster as dg
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.domain.graph import CampaignGraph
+from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.orchestration.run_config import minute_config
 from tests.engine.factories import (
     NOW,

@@ -11,11 +11,11 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.engine.checks import LAWS
+from drip_pipeline.engine.operations.invariants import LAWS
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
+from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of, run_until_idle
-from tests.engine.split_people import SplitTest, a_split_test, people
 from tests.orchestration.running import WELCOME, due_people, value
 
 LATER = NOW + timedelta(hours=1)

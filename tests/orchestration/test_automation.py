@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 
 from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
-from drip_pipeline.orchestration.run_report import EVENT_LOG
-from sensors.daily_rounds import daily_count
+from sensors.daily_schedules import daily_count
 
 FUNNELS = dg.AssetKey("campaign_funnels")
 FILES = dg.AssetKey("daily_metrics_files")

@@ -8,9 +8,9 @@ import dagster as dg
 import pytest
 from dagster._core.run_coordinator import QueuedRunCoordinator
 
-from drip_pipeline.cli.dagster_home import dagster_environment, write_workspace
+from drip_pipeline.cli.local.dagster_home import dagster_environment, write_workspace
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.dagster_storage import storage_url
+from drip_pipeline.db.dagster.storage import storage_url
 from drip_pipeline.db.urls import with_database
 from drip_pipeline.errors import DatabaseUnavailable, SettingsError
 from drip_pipeline.settings import Secret, Settings

@@ -7,9 +7,9 @@ import dagster as dg
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import clock
-from sensors.canvas_edits import canvas_edits
+from sensors.external_edits import canvas_edits
 from tests.engine.factories import NOW
-from tests.engine.in_flight_people import published, version_1
+from tests.engine.publishing.in_flight_states import published, version_1
 
 
 def tick(instance: dg.DagsterInstance) -> tuple[int, str]:

@@ -13,11 +13,11 @@ from assets.ab_test_reports import ReportConfig
 from assets.ab_test_results import JudgeConfig
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.audit_job import AuditConfig
-from drip_pipeline.orchestration.manual_jobs import DeclareConfig
+from drip_pipeline.orchestration.jobs.audit_tests import AuditConfig
+from drip_pipeline.orchestration.jobs.operator_jobs import DeclareConfig
 from drip_pipeline.orchestration.run_config import clock
+from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of
-from tests.engine.split_people import SplitTest, a_split_test, people
 from tests.orchestration.running import value
 
 LATER = NOW + timedelta(hours=1)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine import facts
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.shares import Share
-from drip_pipeline.engine.transitions import DueState, Place
+from drip_pipeline.engine.execution import batch_context as facts
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.execution.transitions import DueState, Place
+from drip_pipeline.engine.runner.work_units import Share
 from drip_pipeline.errors import (
     Conflict,
     DatabaseError,

@@ -6,9 +6,9 @@ import dagster as dg
 import time_machine
 
 from drip_pipeline.definitions import build_definitions
-from sensors.full_inbox import full_inbox
-from tests.engine.incoming import LATER, mailed, value
-from tests.engine.test_drain_inbox import came_in, opened
+from sensors.inbox_pending import full_inbox
+from tests.engine.events.incoming import LATER, mailed, value
+from tests.engine.events.test_drain_inbox import came_in, opened
 from tests.orchestration.test_sensors import tick
 
 

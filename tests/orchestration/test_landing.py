@@ -10,11 +10,11 @@ import dagster as dg
 import pytest
 
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.landing_job import load_event_files
-from drip_pipeline.orchestration.landing_report import MOST_FILES
-from sensors.landed_files import landed_files
-from tests.engine.incoming import LATER, mailed
-from tests.engine.test_landing import put
+from drip_pipeline.orchestration.jobs.load_event_files import load_event_files
+from drip_pipeline.orchestration.metadata.landing import MOST_FILES
+from sensors.imported_files import landed_files
+from tests.engine.events.incoming import LATER, mailed
+from tests.engine.events.test_landing_folder import put
 from tests.orchestration.running import failures, value
 from tests.orchestration.test_sensors import tick
 

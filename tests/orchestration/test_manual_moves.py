@@ -5,10 +5,17 @@ from __future__ import annotations
 import dagster as dg
 
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.manual_jobs import MigrateConfig
+from drip_pipeline.orchestration.jobs.operator_jobs import MigrateConfig
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.factories import NOW
-from tests.engine.in_flight_people import COHORTS, MAP, NAME, published, spread_people, version_2
+from tests.engine.publishing.in_flight_states import (
+    COHORTS,
+    MAP,
+    NAME,
+    published,
+    spread_people,
+    version_2,
+)
 from tests.orchestration.running import value
 
 _INSIDE_VERSION_1 = (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from drip_pipeline.db import states as states_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.orchestration.run_report import BATCH_LEDGER, EVENT_LOG, MESSAGE_OUTCOMES
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.orchestration.metadata.run import BATCH_LEDGER, EVENT_LOG, MESSAGE_OUTCOMES
 from tests.engine.factories import NOW
 from tests.engine.graphs import add_tag, end, graph, trigger
 from tests.orchestration.running import (

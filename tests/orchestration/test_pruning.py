@@ -11,12 +11,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from drip_pipeline.db import dagster_pruning as pruning_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.dagster_pruning import pruning_queries
-from drip_pipeline.engine.prune_dagster import prune_dagster
-from drip_pipeline.orchestration.minute_job import run_due_workflows
-from drip_pipeline.setting_kinds import Retention
+from drip_pipeline.db.dagster import pruning as pruning_db
+from drip_pipeline.db.dagster.pruning import pruning_queries
+from drip_pipeline.engine.operations.prune_dagster import prune_dagster
+from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
+from drip_pipeline.settings.kinds import Retention
 from tests.engine.factories import NOW, a_published_campaign
 from tests.orchestration.running import WELCOME
 from tests.orchestration.simulated_day import PEOPLE_A_BUSY_MINUTE, simulate

@@ -12,16 +12,16 @@ import time_machine
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.domain.nodes import TriggerConfig
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.aggregate import aggregate_days
-from drip_pipeline.orchestration.look_ahead import JudgingAhead
-from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.domain.graph.nodes import TriggerConfig
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
+from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
+from drip_pipeline.orchestration.pending_work import JudgingAhead
 from drip_pipeline.orchestration.resources import EngineResource
-from sensors.changed_tests import changed_tests
-from sensors.due_work import due_work
-from sensors.newcomers import newcomers
-from sensors.uncounted_days import uncounted_days
+from sensors.changed_ab_tests import changed_tests
+from sensors.due_steps import due_work
+from sensors.entry_triggers import newcomers
+from sensors.stale_metrics import uncounted_days
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
@@ -141,7 +141,7 @@ def test_people_whom_an_application_resumed_are_reason_enough(engine_database, i
 
 
 def test_large_numbers_are_counted_only_so_far(engine_database, instance, monkeypatch):
-    monkeypatch.setattr("drip_pipeline.orchestration.look_ahead.COUNTED_AT_MOST", 10)
+    monkeypatch.setattr("drip_pipeline.orchestration.pending_work.COUNTED_AT_MOST", 10)
     due_people(engine_database, 30)
     run_until_idle(engine_database)
     assert "10+ people waiting" in tick(due_work, instance)[1]

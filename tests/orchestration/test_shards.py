@@ -11,14 +11,14 @@ import pytest
 import time_machine
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.shares import Share
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.runner.work_units import Share
 from drip_pipeline.errors import DripError
-from drip_pipeline.orchestration.minute_job import run_due_workflows
+from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import minute_config
 from drip_pipeline.orchestration.shards import MESSAGES_PER_RUN, SHARD_TAG, share_of_run
-from sensors.due_work import due_work
+from sensors.due_steps import due_work
 from tests.engine.factories import NOW
 from tests.orchestration.running import due_people, minute_job, people_by_status, value
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from drip_pipeline.cli.supervisor import Program, Supervisor, end_leftovers
+from drip_pipeline.cli.local.supervisor import Program, Supervisor, end_leftovers
 from drip_pipeline.errors import DripError
 
 SLEEPS = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]

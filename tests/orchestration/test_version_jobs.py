@@ -9,16 +9,16 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.engine.versions import history
-from drip_pipeline.orchestration.run_config import clock
-from drip_pipeline.orchestration.version_jobs import (
+from drip_pipeline.engine.publishing.history import history
+from drip_pipeline.orchestration.jobs.version_jobs import (
     CompareConfig,
     HistoryConfig,
     RollbackConfig,
     SnapshotConfig,
 )
+from drip_pipeline.orchestration.run_config import clock
 from tests.engine.factories import NOW, a_workspace
-from tests.engine.test_versions import example, kinds, published, with_subject
+from tests.engine.publishing.test_history import example, kinds, published, with_subject
 
 NAME = "Win-back"
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 from standardwebhooks import Webhook
 
-from tests.engine.incoming import LATER
+from tests.engine.events.incoming import LATER
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:ses-events"
 CERTIFICATE_URL = "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-0123.pem"

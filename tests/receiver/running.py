@@ -21,7 +21,7 @@ from drip_pipeline.receiver.appender import Appender
 from drip_pipeline.receiver.serve import config_of
 from drip_pipeline.receiver.services import Services
 from drip_pipeline.settings import Secret, Settings
-from tests.engine.incoming import LATER
+from tests.engine.events.incoming import LATER
 
 KEY = "a key for tests"  # as the messages of the factories are signed
 

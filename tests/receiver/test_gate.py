@@ -13,13 +13,13 @@ import pytest
 from starlette.routing import Route
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.inbox import Arrival
+from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.receiver import app, gate
 from drip_pipeline.receiver.appender import Appender, NotKept
 from drip_pipeline.receiver.limits import Rate, RateLimiter, Seen, network_of
 from drip_pipeline.receiver.slow_clients import ImpatientProtocol
 from drip_pipeline.settings import Secret
-from tests.engine.incoming import LATER, value
+from tests.engine.events.incoming import LATER, value
 from tests.receiver import calls
 from tests.receiver.running import Receiver, a_receiver
 

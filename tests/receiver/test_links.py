@@ -10,15 +10,15 @@ import pytest
 
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.nodes import EmailConfig
-from drip_pipeline.domain.tokens import Purpose, SignedLink, sign
-from drip_pipeline.engine.compose import message_settings
-from drip_pipeline.engine.drain_inbox import drain_inbox
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.domain.graph.nodes import EmailConfig
+from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
+from drip_pipeline.engine.events.drain_inbox import drain_inbox
+from drip_pipeline.engine.runner.factory import message_settings
+from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.settings import Secret, Settings
+from tests.engine.events.incoming import LATER, mailed, rows, value
 from tests.engine.factories import NOW, Sent, a_published_campaign, contacts, enrolled
 from tests.engine.graphs import end, graph, node, trigger
-from tests.engine.incoming import LATER, mailed, rows, value
 from tests.receiver.running import KEY, Receiver, a_receiver
 
 PERSON = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148"

@@ -10,11 +10,11 @@ from typing import Any
 import orjson
 import pytest
 
-from drip_pipeline.channels.sns_signature import SnsUnreachable, is_sns_url
+from drip_pipeline.channels.signatures.sns import SnsUnreachable, is_sns_url
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.drain_inbox import drain_inbox
+from drip_pipeline.engine.events.drain_inbox import drain_inbox
 from drip_pipeline.settings import Secret
-from tests.engine.incoming import LATER, mailed, rows, value
+from tests.engine.events.incoming import LATER, mailed, rows, value
 from tests.receiver import calls
 from tests.receiver.calls import Call
 from tests.receiver.running import Receiver, a_receiver

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.nodes import TriggerConfig
+from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.settings import Secret
+from tests.engine.events.incoming import LATER, rows, value
 from tests.engine.factories import Published, a_published_campaign, a_workspace, contacts
 from tests.engine.graphs import email, end, graph, node
-from tests.engine.incoming import LATER, rows, value
 from tests.receiver import calls
 from tests.receiver.running import Receiver, Response, a_receiver
 

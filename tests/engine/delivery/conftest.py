@@ -10,8 +10,8 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.settings import Secret, Settings
+from tests.channels.conftest import http, smtp
 from tests.engine.delivery.sending import Sender
-from tests.unit.channels.conftest import http, smtp
 
 __all__ = ["http", "sending", "smtp"]
 

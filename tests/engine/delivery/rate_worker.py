@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.compose import engine_from
-from drip_pipeline.engine.tick import deliver_channel
+from drip_pipeline.engine.runner.factory import engine_from
+from drip_pipeline.engine.runner.tick import deliver_channel
 from drip_pipeline.settings import Secret, Settings
 
 

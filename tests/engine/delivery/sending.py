@@ -9,12 +9,12 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.graph import CampaignGraph
-from drip_pipeline.domain.nodes import NodeConfig
-from drip_pipeline.engine.channel_rows import set_channel
-from drip_pipeline.engine.compose import engine_from
-from drip_pipeline.engine.settle import Delivered
-from drip_pipeline.engine.tick import TickReport, deliver_channel, tick
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import NodeConfig
+from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.runner.factory import engine_from
+from drip_pipeline.engine.runner.tick import TickReport, deliver_channel, tick
+from drip_pipeline.engine.transports.accounts import set_channel
 from drip_pipeline.settings import Settings
 from tests.engine import factories
 from tests.engine.factories import NOW, Published

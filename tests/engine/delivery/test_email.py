@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import Envelope
 
-from drip_pipeline.channels.email_prepare import prepare_email
-from drip_pipeline.domain.nodes import EmailConfig
-from drip_pipeline.domain.tokens import Purpose, SignedLink, verify
-from drip_pipeline.engine.rounds import LEASE_SECONDS
-from drip_pipeline.engine.settle import GRACE_SECONDS
+from drip_pipeline.channels.email.prepare import prepare_email
+from drip_pipeline.domain.graph.nodes import EmailConfig
+from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, verify
+from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
+from drip_pipeline.engine.delivery.settle import GRACE_SECONDS
+from tests.channels.email.smtp_servers import Script, hang_up, say_nothing, store_and_hang_up
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
-from tests.unit.channels.smtp_servers import Script, hang_up, say_nothing, store_and_hang_up
 
 Start = Callable[..., Sender]
 StartSmtp = Callable[..., Script]
@@ -118,7 +118,7 @@ def test_a_message_is_a_dead_letter_after_its_last_try(smtp: StartSmtp, sending:
     }
     error = sender.value("SELECT last_error FROM campaign_workflow_states")
     assert error == "4.3.0 no luck"
-    from drip_pipeline.engine.requeue import requeue
+    from drip_pipeline.engine.operations.requeue import requeue
 
     script.on_data = "250 OK"
     back = requeue(sender.database, now=NOW + timedelta(days=1), campaign=campaign.campaign_id)
@@ -215,7 +215,7 @@ def test_a_sender_that_dies_leaves_its_mails_in_doubt(smtp: StartSmtp, sending: 
     sender.people(GRAPH, 1)
     with sender.database.transaction() as connection:
         # As a worker leaves it that was killed between marking and settling.
-        from drip_pipeline.engine.advance import advance_batch
+        from drip_pipeline.engine.execution.advance import advance_batch
 
         advance_batch(sender.database, now=NOW, batch_size=10)
         connection.execute(

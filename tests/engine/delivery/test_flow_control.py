@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from drip_pipeline.domain.nodes import EmailConfig, WebhookAction
-from drip_pipeline.engine.advance import advance_batch
+from drip_pipeline.domain.graph.nodes import EmailConfig, WebhookAction
+from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.settings import CHECKOUT
+from tests.channels.email.smtp_servers import Script
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
 from tests.http_servers import HttpServers, Reply
 from tests.smtp_sink import smtp_sink
-from tests.unit.channels.smtp_servers import Script
 
 Start = Callable[..., Sender]
 MAIL = one_step(EmailConfig(subject="Hello", body="Dear {{ name }}"), node_type="email")

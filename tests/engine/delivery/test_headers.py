@@ -12,9 +12,9 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 
-from drip_pipeline.domain.nodes import EmailConfig
+from drip_pipeline.domain.graph.nodes import EmailConfig
+from tests.channels.email.smtp_servers import Script
 from tests.engine.delivery.sending import Sender, one_step
-from tests.unit.channels.smtp_servers import Script
 
 PUBLIC_URL = "https://mail.example.com/" + "/".join(["a-rather-long-path"] * 14)
 NAME = "Zoë Nuñez-Łukasiewicz 陳 “Z” <sz>"

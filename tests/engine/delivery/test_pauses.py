@@ -11,13 +11,13 @@ from typing import Final, cast
 
 import pytest
 
-from drip_pipeline.db.cockpit import work_beside_due
-from drip_pipeline.engine.advance import advance_batch
-from drip_pipeline.engine.settle_doubts import Answer, settle_doubts
+from drip_pipeline.db.operations.overview import work_beside_due
+from drip_pipeline.engine.delivery.resolve_unknown import Answer, settle_doubts
+from drip_pipeline.engine.execution.advance import advance_batch
+from tests.channels.email.smtp_servers import Script, store_and_hang_up
 from tests.engine.delivery.sending import Sender
 from tests.engine.factories import NOW
 from tests.engine.graphs import email, end, graph, trigger, wait_hours
-from tests.unit.channels.smtp_servers import Script, store_and_hang_up
 
 Start = Callable[..., Sender]
 HOUR: Final = timedelta(hours=1)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from drip_pipeline.channels.recorder import RecorderChannel
-from drip_pipeline.domain.nodes import SocialAction
-from drip_pipeline.engine.broadcast import broadcast_id
-from drip_pipeline.engine.requeue import requeue
-from drip_pipeline.engine.rounds import LEASE_SECONDS
-from drip_pipeline.engine.tick import Engine, tick
+from drip_pipeline.domain.graph.nodes import SocialAction
+from drip_pipeline.engine.delivery.broadcast import broadcast_id
+from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
+from drip_pipeline.engine.operations.requeue import requeue
+from drip_pipeline.engine.runner.tick import Engine, tick
 from tests.engine import factories
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import MESSAGES, NOW
@@ -257,7 +257,7 @@ def test_people_who_unsubscribed_are_stopped_at_a_post_as_everywhere(
 ):
     sender, _ = posting(server.answer)
     sender.people(one_step(a_post()), 2)
-    from drip_pipeline.engine.advance import advance_batch
+    from drip_pipeline.engine.execution.advance import advance_batch
 
     advance_batch(sender.database, now=NOW, batch_size=10)
     sender.rows(

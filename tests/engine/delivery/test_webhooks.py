@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from drip_pipeline.domain.nodes import WebhookAction
-from drip_pipeline.engine.channel_rows import reset_outlet
-from drip_pipeline.engine.rounds import LEASE_SECONDS
+from drip_pipeline.domain.graph.nodes import WebhookAction
+from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
+from drip_pipeline.engine.transports.accounts import reset_outlet
 from drip_pipeline.settings import Secret
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
@@ -199,7 +199,7 @@ def test_an_internal_address_is_refused_and_the_step_fails_by_name(sending: Star
 
 
 def test_a_caller_that_dies_is_repeated_under_the_same_id(http: HttpServers, sending: Start):
-    from drip_pipeline.engine.advance import advance_batch
+    from drip_pipeline.engine.execution.advance import advance_batch
 
     script = http.start()
     sender = sending(allow=[script.host])

@@ -1,0 +1,51 @@
+"""Making a mail ready to be published: styles inlined, a text for an HTML without one, a visible
+unsubscribe link in both. Once per published version, so that sending has nothing left to do.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from drip_pipeline.channels.email.html import (
+    html_to_text,
+    inline_css,
+    with_html_footer,
+    with_text_footer,
+)
+from drip_pipeline.domain.graph.nodes import EmailConfig
+
+_LIQUID_OPENERS: Final = re.compile(r"\{\{|\{%")
+
+
+def prepare_email(config: EmailConfig) -> EmailConfig:
+    """The mail as it is sent. Preparing what is prepared changes nothing.
+
+    With `personalization_enabled` off the texts are taken literally; they become templates that
+    render to themselves, so that the footer can hold each person's own link. Raises TemplateError
+    when the HTML cannot be prepared, naming what stands in the way.
+    """
+    if not config.personalization_enabled:
+        config = _literal(config)
+    html = config.body_html if config.body_html and config.body_html.strip() else None
+    text = config.body
+    if html is not None:
+        html = with_html_footer(inline_css(html))
+    if text.strip():
+        text = with_text_footer(text)
+    elif html is not None:
+        text = html_to_text(html)
+    return config.model_copy(update={"body": text, "body_html": html})
+
+
+def _literal(config: EmailConfig) -> EmailConfig:
+    texts = {
+        name: None if value is None else _LIQUID_OPENERS.sub(_quoted, value)
+        for name in ("subject", "preheader", "body", "body_html")
+        for value in (getattr(config, name),)
+    }
+    return config.model_copy(update={**texts, "personalization_enabled": True})
+
+
+def _quoted(opener: re.Match[str]) -> str:
+    return "{{ '" + opener.group() + "' }}"

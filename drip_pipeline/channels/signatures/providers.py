@@ -1,0 +1,115 @@
+"""How SendGrid, Mailgun and Postmark prove their calls, and applications that only have a token.
+Twilio's signature stands in twilio_callbacks.py, Amazon's in sns_signature.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from drip_pipeline.channels.signatures.verification import Proof, Unproven, check_time
+from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings import Secret
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+
+FUTURE: Final = timedelta(minutes=15)
+SENDGRID_RETRIES: Final = timedelta(hours=25)
+"""SendGrid repeats a call for 24 hours. What it repeats must be taken as long, or it is lost; what
+others repeat within that time is known by its events' ids."""
+MAILGUN_RETRIES: Final = timedelta(hours=9)
+"""Mailgun repeats a call for 8 hours."""
+SENDGRID_SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
+SENDGRID_TIMESTAMP: Final = "x-twilio-email-event-webhook-timestamp"
+
+
+def sendgrid_key(text: str) -> EllipticCurvePublicKey:
+    """The public key that SendGrid shows, in base64. Raises SettingsError."""
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        key = load_der_public_key(base64.b64decode(text, validate=True))
+    except ValueError:
+        key = None
+    if not isinstance(key, EllipticCurvePublicKey):
+        raise SettingsError("DRIP_SENDGRID_KEYS", "holds something that is no public key")
+    return key
+
+
+def check_sendgrid(
+    keys: Sequence[EllipticCurvePublicKey], headers: Mapping[str, str], body: bytes, now: datetime
+) -> Proof:
+    """ECDSA over time and body. Raises Unproven."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
+    from cryptography.hazmat.primitives.hashes import SHA256
+
+    timestamp = headers.get(SENDGRID_TIMESTAMP, "")
+    given = headers.get(SENDGRID_SIGNATURE, "")
+    try:
+        signature = base64.b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unproven("forged") from None
+    for key in keys:
+        try:
+            key.verify(signature, timestamp.encode() + body, ECDSA(SHA256()))
+        except InvalidSignature:
+            continue
+        check_time(timestamp, now, past=SENDGRID_RETRIES, future=FUTURE)
+        return Proof(once=f"{timestamp}.{given}")
+    raise Unproven("forged")
+
+
+def check_mailgun(keys: Sequence[Secret], body: bytes, now: datetime) -> Proof:
+    """HMAC over time and token, which stand in the body; a token counts once. Raises Unproven."""
+    signed = _signature_of(body)
+    timestamp, token, given = (str(signed.get(n, "")) for n in ("timestamp", "token", "signature"))
+    if not token:
+        raise Unproven("forged")
+    message = f"{timestamp}{token}".encode()
+    for key in keys:
+        digest = hmac.digest(key.reveal().encode(), message, "sha256").hex()
+        if hmac.compare_digest(digest.encode(), given.encode()):
+            check_time(timestamp, now, past=MAILGUN_RETRIES, future=FUTURE)
+            return Proof(once=token)
+    raise Unproven("forged")
+
+
+def check_login(logins: Sequence[Secret], headers: Mapping[str, str]) -> Proof:
+    """Basic authentication, which is all that Postmark offers. Raises Unproven."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    expected = [base64.b64encode(login.reveal().encode()) for login in logins]
+    if scheme.lower() != "basic" or not _is_among(given.strip().encode(), expected):
+        raise Unproven("forged")
+    return Proof()
+
+
+def check_token(tokens: Sequence[Secret], headers: Mapping[str, str]) -> Proof:
+    """A bearer token. Raises Unproven."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    expected = [token.reveal().encode() for token in tokens]
+    if scheme.lower() != "bearer" or not _is_among(given.strip().encode(), expected):
+        raise Unproven("forged")
+    return Proof()
+
+
+def _is_among(given: bytes, expected: Sequence[bytes]) -> bool:
+    return any(hmac.compare_digest(given, each) for each in expected)
+
+
+def _signature_of(body: bytes) -> Mapping[str, Any]:
+    try:
+        signed = orjson.loads(body)["signature"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        raise Unproven("forged") from None
+    if not isinstance(signed, dict):
+        raise Unproven("forged")
+    return signed

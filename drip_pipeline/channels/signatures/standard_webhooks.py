@@ -1,0 +1,76 @@
+"""Signing calls as Standard Webhooks v1 has it, so that a receiver can tell ours from others; and
+checking calls that others signed so.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from drip_pipeline.channels.signatures.verification import Proof, Unproven, check_time
+from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings import Secret
+
+_PREFIX: Final = "whsec_"
+_LEAST_BYTES: Final = 16
+_TOLERANCE: Final = timedelta(minutes=5)
+_MOST_SIGNATURES: Final = 10
+_LONGEST_ID: Final = 256
+
+
+def signing_key(name: str, secret: Secret) -> bytes:
+    """The key in a secret of the form `whsec_<base64>`. `name` is its variable, for the message.
+
+    Raises SettingsError, which never quotes the secret.
+    """
+    try:
+        key = base64.b64decode(secret.reveal().removeprefix(_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(key) < _LEAST_BYTES:
+        raise SettingsError(
+            name,
+            f"must be {_PREFIX} and base64 of {_LEAST_BYTES} bytes or more",
+            hint="`openssl rand -base64 32` makes one; put whsec_ in front.",
+        )
+    return key
+
+
+def signature_headers(
+    key: bytes | None, message_id: str, moment: datetime, body: bytes
+) -> dict[str, str]:
+    """`webhook-id`, `webhook-timestamp` and, with a key, `webhook-signature`."""
+    timestamp = str(int(moment.timestamp()))
+    headers = {"webhook-id": message_id, "webhook-timestamp": timestamp}
+    if key is not None:
+        signed = f"{message_id}.{timestamp}.".encode("ascii") + body
+        digest = base64.b64encode(hmac.digest(key, signed, "sha256")).decode("ascii")
+        headers["webhook-signature"] = f"v1,{digest}"
+    return headers
+
+
+def check_signature(
+    keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime
+) -> Proof:
+    """The proof of a call signed with one of these keys, named by its `webhook-id`. A repeated call
+    is signed anew, so the same signature twice is a replay. Raises Unproven.
+    """
+    message_id = headers.get("webhook-id", "")
+    timestamp = headers.get("webhook-timestamp", "")
+    if not message_id or len(message_id) > _LONGEST_ID:
+        raise Unproven("forged")
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    given = headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
+    digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
+    for each in given:
+        version, _, signature = each.partition(",")
+        if version == "v1" and any(
+            hmac.compare_digest(signature.encode(), digest) for digest in digests
+        ):
+            check_time(timestamp, now, past=_TOLERANCE, future=_TOLERANCE)
+            return Proof(call_id=message_id, once=f"{message_id}.{timestamp}.{signature}")
+    raise Unproven("forged")

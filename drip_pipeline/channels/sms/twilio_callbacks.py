@@ -1,0 +1,90 @@
+"""What a Twilio-compatible provider reports: what became of a message, and what people answer.
+
+Pure: the signature checked, the form translated into the vocabulary. Receiving the request, and
+finding the person behind a number, are others' business.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from drip_pipeline.channels.sms.phone_numbers import e164
+from drip_pipeline.settings import Secret
+
+Wish = Literal["stop", "start", "help"]
+
+# Twilio's default keywords, REVOKE and OPTOUT of 2025 among them.
+_STOP: Final = frozenset(
+    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"}
+)
+_START: Final = frozenset({"start", "yes", "unstop"})
+_HELP: Final = frozenset({"help", "info"})
+_EVENT_OF_STATUS: Final[Mapping[str, str]] = {
+    "delivered": "sms_delivered",
+    "undelivered": "sms_failed",
+    "failed": "sms_failed",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class InboundText:
+    """A text that somebody sent us. `wish` is what its keyword asks for, None without one."""
+
+    provider_id: str
+    sender: str
+    recipient: str
+    wish: Wish | None
+
+    @property
+    def event_type(self) -> str:
+        """What it is in the vocabulary."""
+        return "sms_opted_out" if self.wish == "stop" else "sms_replied"
+
+
+def is_signed(auth_token: Secret, url: str, form: Mapping[str, str], signature: str) -> bool:
+    """Whether `X-Twilio-Signature` fits: HMAC-SHA1 over the full URL and the sorted fields."""
+    text = url + "".join(f"{name}{form[name]}" for name in sorted(form))
+    digest = hmac.digest(auth_token.reveal().encode(), text.encode(), "sha1")
+    return hmac.compare_digest(base64.b64encode(digest), signature.encode())
+
+
+def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, Any] | None:
+    """A status report as a line of an events file, without its time; None for a status on the way
+    (queued, sent). `message_id` is what we put into the callback's URL.
+    """
+    status = (form.get("MessageStatus") or form.get("SmsStatus") or "").lower()
+    event_type = _EVENT_OF_STATUS.get(status)
+    sid = form.get("MessageSid") or form.get("SmsSid")
+    if event_type is None or not sid:
+        return None
+    data = {"status": status, "provider_message_id": sid}
+    if form.get("ErrorCode"):
+        data["reason"] = f"twilio_{form['ErrorCode']}"
+    line: dict[str, Any] = {"event_id": f"{sid}:{status}", "event_type": event_type, "data": data}
+    if message_id:
+        line["message_id"] = message_id
+    line["provider_message_id"] = sid
+    return line
+
+
+def read_inbound(form: Mapping[str, str]) -> InboundText | None:
+    """A text that came in; None when the form holds none. The text itself is not kept."""
+    sid = form.get("MessageSid") or form.get("SmsSid")
+    sender = e164(form.get("From", ""))
+    if not sid or sender is None or "Body" not in form:
+        return None
+    return InboundText(sid, sender, form.get("To", ""), _wish(form))
+
+
+def _wish(form: Mapping[str, str]) -> Wish | None:
+    told = form.get("OptOutType", "").lower()
+    word = told or form["Body"].strip().strip(".!\"'").replace(" ", "").lower()
+    if word in _STOP:
+        return "stop"
+    if word in _START:
+        return "start"
+    return "help" if word in _HELP else None

@@ -1,0 +1,151 @@
+"""The webhook channel: one signed HTTP call per message, its `webhook-id` always the delivery id.
+
+What a status means stands in http_outcomes.py, connecting and guarding in http_client.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import orjson
+from yarl import URL
+
+from drip_pipeline.channels.http.client import HttpAnswer, HttpClient, HttpRequest
+from drip_pipeline.channels.http.headers import HeaderInvalid, checked_headers
+from drip_pipeline.channels.http.outcomes import verdict_on_answer
+from drip_pipeline.channels.protocol import (
+    Capabilities,
+    DeliveryResult,
+    Finding,
+    Outcome,
+    OutgoingMessage,
+    Severity,
+)
+from drip_pipeline.channels.signatures.standard_webhooks import signature_headers
+from drip_pipeline.settings import Secret
+
+KEPT_RESPONSE_CHARACTERS: Final = 2_000
+_CAPABILITIES: Final = Capabilities(is_idempotent=True, max_batch=1_000)
+_BODILESS: Final = frozenset({"GET", "HEAD"})
+
+
+class WebhookChannel:
+    """Calls the URLs that steps name. Receivers tell repeats by `webhook-id`."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        *,
+        key: bytes | None = None,
+        secret_headers: Mapping[str, Secret] | None = None,
+        hosts: Sequence[str] = (),
+        timeout_seconds: float = 15.0,
+    ) -> None:
+        """`key` signs the calls. `secret_headers` go to `hosts` only."""
+        self._client = client
+        self._key = key
+        self._secret_headers = dict(secret_headers or {})
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._timeout_seconds = timeout_seconds
+
+    @property
+    def name(self) -> str:
+        """`webhook`."""
+        return "webhook"
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Idempotent by `webhook-id`."""
+        return _CAPABILITIES
+
+    def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
+        """Make the calls, all at once."""
+        results: dict[int, DeliveryResult] = {}
+        requests: dict[int, HttpRequest] = {}
+        for place, message in enumerate(messages):
+            try:
+                requests[place] = self._request(message)
+            except HeaderInvalid as error:
+                results[place] = DeliveryResult(
+                    delivery_id=message.delivery_id,
+                    outcome=Outcome.REJECTED,
+                    error_code="message_invalid",
+                    error=str(error),
+                )
+        answers = self._client.call(list(requests.values()))
+        for place, answer in zip(requests, answers, strict=True):
+            results[place] = _result(messages[place], answer)
+        return [results[place] for place in range(len(messages))]
+
+    def check(self) -> list[Finding]:
+        """What can be said without calling anybody: whether calls are signed."""
+        if self._key is None:
+            told = (
+                "webhooks are not signed; give a webhook channel a `secret_env` so that receivers"
+                " can tell them from forgeries"
+            )
+            return [Finding(Severity.WARNING, "unsigned", told)]
+        return [Finding(Severity.OK, "signed", "webhooks are signed (Standard Webhooks v1)")]
+
+    def close(self) -> None:
+        """Close kept connections."""
+        self._client.close()
+
+    def _request(self, message: OutgoingMessage) -> HttpRequest:
+        method = str(message.payload.get("method", "POST")).upper()
+        payload = message.payload.get("payload") or {}
+        url = message.recipient
+        body: bytes | None = None
+        headers = checked_headers(message.payload.get("headers") or {})
+        if method in _BODILESS:
+            url = _with_query(url, payload)
+        elif payload or method != "DELETE":
+            body = orjson.dumps(payload)
+            if not any(name.lower() == "content-type" for name in headers):
+                headers["Content-Type"] = "application/json"
+        if self._secret_headers and (URL(url).host or "").lower() in self._hosts:
+            headers |= {name: secret.reveal() for name, secret in self._secret_headers.items()}
+        headers |= signature_headers(
+            self._key, str(message.delivery_id), message.created_at, body or b""
+        )
+        return HttpRequest(
+            method=method,
+            url=url,
+            headers=headers,
+            body=body,
+            timeout_seconds=self._timeout_seconds,
+        )
+
+
+def _with_query(url: str, payload: Any) -> str:
+    """A call without a body carries the plain values of its payload in the query."""
+    if not isinstance(payload, Mapping):
+        return url
+    plain = {
+        str(name): "" if value is None else str(value)
+        for name, value in payload.items()
+        if value is None or isinstance(value, (str, int, float))
+    }
+    return str(URL(url).update_query(plain)) if plain else url
+
+
+def _result(message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
+    verdict = verdict_on_answer(answer, message.created_at)
+    details: dict[str, Any] = {}
+    if answer.failure is None:
+        # Kept in the event, for whoever has to find out; the error text, which others read, too,
+        # never quotes it.
+        response = answer.text.replace("\x00", "")[:KEPT_RESPONSE_CHARACTERS]
+        details = {"status": answer.status, "response": response}
+    accepted = verdict.outcome is Outcome.ACCEPTED
+    return DeliveryResult(
+        delivery_id=message.delivery_id,
+        outcome=verdict.outcome,
+        error_code=verdict.error_code,
+        error=None if accepted else f"the endpoint {verdict.words}",
+        retry_after_seconds=verdict.retry_after_seconds,
+        is_provider_fault=verdict.is_provider_fault,
+        is_gone=verdict.is_gone,
+        details=details,
+    )

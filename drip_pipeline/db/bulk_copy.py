@@ -1,0 +1,43 @@
+"""Bulk loading with COPY. Identifiers are composed by psycopg, never pasted into text. What to
+load, and the statements that work on it afterwards, belong elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from psycopg import sql
+
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.error_translation import translated_errors
+
+
+def copy_rows(
+    connection: Connection,
+    table: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    types: Sequence[str] | None = None,
+) -> int:
+    """Load rows into a table and return their number.
+
+    `table` may carry its schema (`public.contacts`). A row has one value per column: None, text,
+    numbers, bools, aware datetimes, UUIDs, lists (arrays), dicts (jsonb; wrap a JSON list in
+    `connection.jsonb`). With `types`, the PostgreSQL type of each column, the binary format is
+    used: faster for numbers, times and UUIDs, and without conversion between types.
+    """
+    target = sql.SQL("COPY {table} ({columns}) FROM STDIN {options}").format(
+        table=sql.Identifier(*table.split(".")),
+        columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
+        options=sql.SQL("(FORMAT BINARY)") if types is not None else sql.SQL(""),
+    )
+    count = 0
+    with translated_errors(), connection.cursor() as cursor, cursor.copy(target) as copy:
+        if types is not None:
+            copy.set_types(types)
+        for row in rows:
+            copy.write_row(row)
+            count += 1
+    return count

@@ -1,0 +1,142 @@
+"""A definition taken apart once: configurations, ports, the test, and every fault met on the way.
+
+Both validating and compiling begin here, so they cannot disagree about what a file means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drip_pipeline.domain.compiler.node_configs import read_config
+from drip_pipeline.domain.compiler.ports import targets_of, wire
+from drip_pipeline.domain.compiler.splits import read_splits, tested_split
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
+from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
+from drip_pipeline.domain.definition.canvas import Canvas, read_canvas
+from drip_pipeline.domain.definition.complete import complete
+from drip_pipeline.domain.definition.problems import Problem, without_repeats
+from drip_pipeline.domain.definition.split_columns import steps_of_split
+from drip_pipeline.domain.graph.graph import Edge, NodeType
+from drip_pipeline.domain.graph.nodes import NodeConfig, TriggerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a definition says, as far as it can be read.
+
+    `steps`, `configs` and `ports` are by node id, in the order of the canvas; a node whose
+    configuration cannot be read has no entry in `configs` and `ports`. `successors` also has the
+    bare edges of such nodes.
+    """
+
+    definition: CampaignDefinition
+    canvas: Canvas
+    steps: Mapping[str, StepDefinition]
+    configs: Mapping[str, NodeConfig]
+    ports: Mapping[str, Mapping[str, Edge]]
+    successors: Mapping[str, tuple[str, ...]]
+    experiment: ABTestConfig | None
+    tested_split_id: str | None
+    problems: tuple[Problem, ...]
+
+    def of_type(self, node_type: NodeType) -> list[str]:
+        """Node ids of this type, in order."""
+        return [node_id for node_id, step in self.steps.items() if step.node_type == node_type]
+
+
+def take_apart(definition: CampaignDefinition) -> Draft:
+    """The draft of a definition, completed first. Never raises; what is wrong is in `problems`."""
+    whole = complete(definition)
+    problems = list(whole.reading_problems)
+    canvas, _ = read_canvas(whole.canvas_data)  # its faults are among the reading problems
+    steps = {step.node_id: step for step in whole.steps if step.node_id is not None}
+    experiment, test_problems = read_ab_test(whole.ab_test_config, goal_metric=whole.goal_metric)
+    problems += test_problems
+    configs: dict[str, NodeConfig] = {}
+    split_configs = read_splits(list(steps.values()), experiment, problems)
+    for node_id, step in steps.items():
+        config = split_configs.get(node_id) or read_config(step, problems)
+        if isinstance(config, TriggerConfig):
+            config = _with_campaign_policy(node_id, config, step, whole, problems)
+        if config is not None:
+            configs[node_id] = config
+    tested = tested_split([s for s in steps.values() if s.node_type == "split"], experiment)
+    targets = {
+        node_id: targets_of(step, _members(step, steps, experiment if step is tested else None))
+        for node_id, step in steps.items()
+    }
+    ports = wire(canvas, configs, targets, problems)
+    return Draft(
+        definition=whole,
+        canvas=canvas,
+        steps=steps,
+        configs=configs,
+        ports=ports,
+        successors=_successors(canvas, steps, ports),
+        experiment=experiment,
+        tested_split_id=tested.node_id if tested is not None else None,
+        problems=without_repeats(problems),
+    )
+
+
+def _with_campaign_policy(
+    node_id: str,
+    config: TriggerConfig,
+    step: StepDefinition,
+    definition: CampaignDefinition,
+    problems: list[Problem],
+) -> TriggerConfig:
+    """`re_entry` and `timezone` may stand at the campaign or at its trigger."""
+    update: dict[str, object] = {}
+    given = step.trigger_config or {}
+    if definition.re_entry is not None:
+        if "re_entry" in given and config.re_entry != definition.re_entry:
+            problems.append(
+                Problem(
+                    node_id,
+                    "re_entry_conflict",
+                    "the trigger's re_entry differs from the campaign's; keep one",
+                )
+            )
+        update["re_entry"] = definition.re_entry
+    if config.trigger == "schedule" and config.timezone is None:
+        update["timezone"] = definition.timezone
+    return config.model_copy(update=update) if update else config
+
+
+def _members(
+    split: StepDefinition,
+    steps: Mapping[str, StepDefinition],
+    experiment: ABTestConfig | None,
+) -> dict[str, str]:
+    """Node → variant, for nodes that a test's `step_ids` or their own columns put there."""
+    members: dict[str, str] = {}
+    if split.node_type != "split" or split.node_id is None:
+        return members
+    for variant in experiment.variants if experiment is not None else ():
+        for node_id in variant.step_ids:
+            members.setdefault(node_id, variant.id)
+    for step in steps_of_split(list(steps.values()), split.node_id):
+        if step.node_id is not None and step.variant_group is not None:
+            members.setdefault(step.node_id, step.variant_group)
+    return members
+
+
+def _successors(
+    canvas: Canvas,
+    steps: Mapping[str, StepDefinition],
+    ports: Mapping[str, Mapping[str, Edge]],
+) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for node_id in steps:
+        if node_id in ports:
+            after = [edge.target for edge in ports[node_id].values()]
+        else:
+            after = [
+                edge.target
+                for edge in canvas.edges
+                if edge.source == node_id and edge.target in steps
+            ]
+        found[node_id] = tuple(dict.fromkeys(after))
+    return found

@@ -1,0 +1,117 @@
+"""Rules of an A/B test as a whole: a split that it is about, variants that compete, steps that lie
+where the test says. Single keys are checked in ab_test.py, weights in splits.py.
+"""
+
+from __future__ import annotations
+
+from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.variant_regions import variant_areas
+from drip_pipeline.domain.definition.ab_test import ABTestConfig
+from drip_pipeline.domain.definition.problems import Problem, did_you_mean
+from drip_pipeline.domain.graph.graph import NodeType
+from drip_pipeline.domain.graph.nodes import SplitConfig
+
+
+def ab_test_problems(draft: Draft) -> list[Problem]:
+    """Everything that is wrong with the campaign as a test."""
+    problems: list[Problem] = []
+    is_test = draft.definition.campaign_type == "ab_test"
+    splits = draft.of_type(NodeType.SPLIT)
+    if is_test and not splits:
+        problems.append(
+            Problem(None, "split_missing", "an A/B test needs a split node with its variants")
+        )
+    experiment = draft.experiment
+    if experiment is None:
+        if is_test:
+            problems.append(
+                Problem(
+                    None,
+                    "ab_test_config_missing",
+                    "an A/B test needs ab_test_config with variants and winner_metric",
+                )
+            )
+        return problems
+    if not is_test and experiment.enabled and experiment.variants and not splits:
+        problems.append(
+            Problem(None, "split_missing", "ab_test_config names variants, but there is no split")
+        )
+    if is_test and not experiment.enabled:
+        problems.append(
+            Problem(
+                None,
+                "ab_test_disabled",
+                "ab_test_config.enabled is false: the split assigns, but nothing is judged",
+                "warning",
+            )
+        )
+    if is_test or experiment.variants:
+        problems += _variant_problems(draft, experiment)
+    return problems + _step_problems(draft, experiment)
+
+
+def _variant_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
+    problems: list[Problem] = []
+    ids = [variant.id for variant in experiment.variants]
+    problems += [
+        Problem(None, "variant_duplicate", f"ab_test_config names variant {name} more than once")
+        for name in sorted({name for name in ids if ids.count(name) > 1})
+    ]
+    split = draft.configs.get(draft.tested_split_id or "")
+    competing = [variant.id for variant in experiment.competing()]
+    if isinstance(split, SplitConfig):
+        of_split = {variant.id: variant for variant in split.variants}
+        if not experiment.variants:
+            competing = [variant.id for variant in split.variants if not variant.holdout]
+        problems += [
+            Problem(
+                draft.tested_split_id,
+                "variant_unknown",
+                f"ab_test_config names variant {name}, which the split does not have"
+                f"{did_you_mean(name, of_split)}",
+            )
+            for name in dict.fromkeys(ids)
+            if name not in of_split
+        ]
+    if len(competing) < 2:
+        problems.append(
+            Problem(
+                None,
+                "ab_test_too_few",
+                "an A/B test needs at least two variants that compete, held-out ones aside; this"
+                f" one has {len(competing)}",
+            )
+        )
+    return problems
+
+
+def _step_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
+    """`step_ids` must name steps, and steps that lie behind their variant."""
+    problems: list[Problem] = []
+    triggers = draft.of_type(NodeType.TRIGGER)
+    areas = {
+        variant_id: area
+        for split_id, variant_id, area in (variant_areas(triggers[0], draft) if triggers else ())
+        if split_id == draft.tested_split_id
+    }
+    for variant in experiment.variants:
+        for name in variant.step_ids:
+            if name not in draft.steps:
+                problems.append(
+                    Problem(
+                        None,
+                        "step_unknown",
+                        f"ab_test_config: variant {variant.id} names step {name}, which is not in"
+                        f" the campaign{did_you_mean(name, draft.steps)}",
+                    )
+                )
+            elif variant.id in areas and name not in areas[variant.id]:
+                problems.append(
+                    Problem(
+                        name,
+                        "variant_step_outside",
+                        f"ab_test_config counts this step to variant {variant.id}, but people reach"
+                        " it without passing that variant, or not at all",
+                    )
+                )
+    return problems

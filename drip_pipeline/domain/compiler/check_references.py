@@ -1,0 +1,183 @@
+"""Rules of a definition against its surroundings: channels that exist, event types of the
+vocabulary, fields that contacts have, and the campaign's own settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
+
+from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.conditions.conditions import Condition, needs_of
+from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
+from drip_pipeline.domain.definition.problems import Problem, did_you_mean
+from drip_pipeline.domain.events.vocabulary import (
+    GOAL_EVENT_TYPES,
+    is_known_event_type,
+    suggest_event_type,
+)
+from drip_pipeline.domain.graph.fields import GoalEvent
+from drip_pipeline.domain.graph.nodes import (
+    ConditionConfig,
+    EventWait,
+    FieldUpdateAction,
+    NodeConfig,
+    SplitConfig,
+    TriggerConfig,
+    channel_of,
+)
+
+
+def use_problems(
+    draft: Draft, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
+) -> list[Problem]:
+    """Everything that does not fit the place where the campaign is to run."""
+    problems = [*_campaign_problems(draft), *_legacy_problems(draft)]
+    known_fields = (
+        KNOWN_VARIABLES
+        | known_custom_fields
+        | {"timezone"}
+        | {c.field for c in draft.configs.values() if isinstance(c, FieldUpdateAction)}
+    )
+    for node_id, config in draft.configs.items():
+        channel = channel_of(config)
+        if channel is not None and channel not in available_channels:
+            problems.append(
+                Problem(
+                    node_id,
+                    "channel_missing",
+                    f"there is no {channel} channel: steps that need one cannot be published yet",
+                )
+            )
+        problems += _event_problems(node_id, config)
+        for name in sorted(_fields(config)):
+            if name.split(".")[0] not in known_fields:
+                problems.append(
+                    Problem(
+                        node_id,
+                        "field_unknown",
+                        f"no contact has a field {name}{did_you_mean(name, known_fields)}; until"
+                        " one does, whatever asks for it is false",
+                        "warning",
+                    )
+                )
+    return problems
+
+
+def _campaign_problems(draft: Draft) -> list[Problem]:
+    definition = draft.definition
+    problems = []
+    if not definition.name:
+        problems.append(Problem(None, "name_missing", "the campaign has no name"))
+    elif len(definition.name) > 200:
+        problems.append(
+            Problem(None, "name_too_long", "the campaign's name is longer than 200 characters")
+        )
+    target = definition.goal_target
+    if target is not None and round(target, 2) != target:
+        problems.append(
+            Problem(None, "goal_target_places", f"goal_target {target:g} has more than two places")
+        )
+    if target is not None and definition.goal_metric is None:
+        problems.append(
+            Problem(
+                None,
+                "goal_metric_missing",
+                "goal_target means nothing without goal_metric",
+                "warning",
+            )
+        )
+    if definition.goal_event is not None:
+        problems += _goal_problems(definition.goal_event)
+    zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
+    zones += [
+        (node_id, config.timezone)
+        for node_id, config in draft.configs.items()
+        if isinstance(config, TriggerConfig) and config.timezone != definition.timezone
+    ]
+    problems += [
+        Problem(node_id, "timezone_unknown", f'"{zone}" is no time zone, such as Europe/Berlin')
+        for node_id, zone in zones
+        if zone is not None and not _is_zone(zone)
+    ]
+    return problems
+
+
+def _goal_problems(goal: GoalEvent) -> list[Problem]:
+    problems = []
+    if goal.event_type not in GOAL_EVENT_TYPES:
+        problems.append(
+            Problem(
+                None,
+                "goal_event_unknown",
+                f"goal_event {goal.event_type} is no event that a contact causes, such as"
+                f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
+            )
+        )
+    if not goal.within.seconds:
+        problems.append(
+            Problem(None, "goal_event_within", "goal_event counts within no time at all")
+        )
+    return problems
+
+
+def _legacy_problems(draft: Draft) -> list[Problem]:
+    """Columns of campaigns made before the specification that nothing here acts upon."""
+    advice = {
+        "cta": "put the link into the body",
+        "conditional_logic": "draw a condition node",
+    }
+    return [
+        Problem(
+            node_id,
+            "legacy_column_ignored",
+            f"{column} is kept but not carried out; {what}",
+            "warning",
+        )
+        for node_id, step in draft.steps.items()
+        for column, what in advice.items()
+        if getattr(step, column)
+    ]
+
+
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _event_problems(node_id: str, config: NodeConfig) -> list[Problem]:
+    names: list[str] = []
+    if isinstance(config, EventWait | TriggerConfig) and config.event_type is not None:
+        names.append(config.event_type)
+    for condition in _conditions(config):
+        names += sorted(needs_of(condition).event_types)
+    problems = []
+    for name in dict.fromkeys(names):
+        if not is_known_event_type(name):
+            near = suggest_event_type(name)
+            hint = f'; did you mean "{near}"?' if near else ""
+            problems.append(
+                Problem(node_id, "event_type_unknown", f'"{name}" is no event type{hint}')
+            )
+    return problems
+
+
+def _conditions(config: NodeConfig) -> Iterator[Condition]:
+    if isinstance(config, ConditionConfig):
+        for branch in config.branches:
+            if branch.condition is not None:
+                yield branch.condition
+    elif isinstance(config, TriggerConfig) and config.where is not None:
+        yield config.where
+
+
+def _fields(config: NodeConfig) -> set[str]:
+    if isinstance(config, SplitConfig):
+        return {config.from_field} if config.from_field else set()
+    found: set[str] = set()
+    for condition in _conditions(config):
+        found |= needs_of(condition).fields
+    return found

@@ -1,0 +1,205 @@
+"""Rules of the graph: one entry, everything reachable, every way leads somewhere, no circle without
+a wait. Judged on the draft; texts are the business of check_texts.py.
+"""
+
+from __future__ import annotations
+
+from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.check_ab_test import ab_test_problems
+from drip_pipeline.domain.compiler.ports import targets_of
+from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.graph.graph import PORT_EVENT, PORT_TIMEOUT, NodeType, ports_of
+from drip_pipeline.domain.graph.nodes import (
+    ConditionConfig,
+    DurationWait,
+    EventWait,
+    NodeConfig,
+    SplitConfig,
+)
+from drip_pipeline.domain.graph.traversal import cycles, reachable, reversed_edges
+
+
+def structure_problems(draft: Draft) -> list[Problem]:
+    """Everything that is wrong with the shape of the campaign."""
+    if not draft.steps:
+        return []  # that there are none is among the reading problems
+    return [
+        *_entry_problems(draft),
+        *_type_problems(draft),
+        *_open_ports(draft),
+        *_unreachable(draft),
+        *_circles(draft),
+        *_endless(draft),
+        *ab_test_problems(draft),
+    ]
+
+
+def _entry_problems(draft: Draft) -> list[Problem]:
+    triggers = draft.of_type(NodeType.TRIGGER)
+    problems: list[Problem] = []
+    if not triggers:
+        problems.append(
+            Problem(None, "trigger_missing", "the campaign has no trigger node: nobody can enter")
+        )
+    elif len(triggers) > 1:
+        problems += [
+            Problem(
+                node_id,
+                "trigger_twice",
+                f"a campaign has one trigger; this one has {len(triggers)} ({', '.join(triggers)})",
+            )
+            for node_id in triggers[1:]
+        ]
+    for source, targets in draft.successors.items():
+        problems += [
+            Problem(
+                target,
+                "trigger_has_input",
+                f"an edge leads from {source} back to the trigger; people enter there only once",
+            )
+            for target in targets
+            if target in triggers
+        ]
+    return problems
+
+
+def _type_problems(draft: Draft) -> list[Problem]:
+    if draft.definition.campaign_type != "linear":
+        return []
+    return [
+        Problem(
+            node_id,
+            "linear_with_branch",
+            f"a linear campaign has no {node_type.value} node; set campaign_type to"
+            f" {'ab_test' if node_type is NodeType.SPLIT else 'branching'}",
+        )
+        for node_type in (NodeType.CONDITION, NodeType.SPLIT)
+        for node_id in draft.of_type(node_type)
+    ]
+
+
+def _open_ports(draft: Draft) -> list[Problem]:
+    """Ways out that lead nowhere."""
+    problems: list[Problem] = []
+    for node_id, config in draft.configs.items():
+        ports = draft.ports[node_id]
+        open_ports = [port for port in ports_of(config) if port not in ports]
+        if not open_ports:
+            continue
+        named = targets_of(draft.steps[node_id]).by_port
+        if isinstance(config, ConditionConfig):
+            problems += [
+                Problem(
+                    node_id,
+                    "branch_without_target",
+                    f"branch {port} has no target: draw an edge with sourceHandle {port}",
+                )
+                for port in open_ports
+                if port not in named  # the missing edge has been reported
+            ]
+        elif isinstance(config, SplitConfig):
+            held_out = {variant.id for variant in config.variants if variant.holdout}
+            problems += [
+                Problem(
+                    node_id,
+                    "variant_without_target",
+                    f"variant {port} has no target: draw an edge with sourceHandle {port}",
+                )
+                for port in open_ports
+                if port not in named and port not in held_out
+            ]
+        elif isinstance(config, EventWait) and len(open_ports) == 1:
+            problems.append(
+                Problem(
+                    node_id,
+                    "port_open",
+                    f"nothing follows {_when(open_ports[0])}: these people complete the campaign"
+                    " here",
+                    "warning",
+                )
+            )
+        else:
+            problems.append(
+                Problem(
+                    node_id,
+                    "dead_end",
+                    "nothing follows this node: people complete the campaign here",
+                    "warning",
+                )
+            )
+    return problems
+
+
+def _when(port: str) -> str:
+    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the time-out"}[port]
+
+
+def _unreachable(draft: Draft) -> list[Problem]:
+    triggers = draft.of_type(NodeType.TRIGGER)
+    if not triggers:
+        return []
+    found = reachable(triggers, draft.successors)
+    return [
+        Problem(node_id, "unreachable", "no way leads from the trigger to this node")
+        for node_id in draft.steps
+        if node_id not in found
+    ]
+
+
+def _circles(draft: Draft) -> list[Problem]:
+    """A circle is allowed when going round it takes time; otherwise a person would be mailed, or
+    the engine kept busy, without end."""
+    instant: dict[str, list[str]] = {}
+    for node_id in draft.steps:
+        config = draft.configs.get(node_id)
+        if config is not None and _takes_time(config):
+            instant[node_id] = []
+        elif node_id in draft.ports:
+            instant[node_id] = [
+                edge.target for edge in draft.ports[node_id].values() if not edge.delay_seconds
+            ]
+        else:
+            instant[node_id] = list(draft.successors[node_id])
+    return [
+        Problem(
+            circle[0],
+            "cycle_without_wait",
+            f"the circle {' → '.join([*circle, circle[0]])} has no wait in it",
+        )
+        for circle in cycles(instant)
+    ]
+
+
+def _takes_time(config: NodeConfig) -> bool:
+    if isinstance(config, DurationWait):
+        return config.seconds > 0
+    return isinstance(config, EventWait) and config.max_wait_seconds > 0
+
+
+def _endless(draft: Draft) -> list[Problem]:
+    """Circles that nobody ever leaves."""
+    ends = [
+        node_id
+        for node_id, config in draft.configs.items()
+        if config.type == "exit"
+        or any(port not in draft.ports[node_id] for port in ports_of(config))
+    ]
+    unread = [node_id for node_id in draft.steps if node_id not in draft.configs]
+    leads_out = reachable([*ends, *unread], reversed_edges(draft.successors))
+    entered = reachable(draft.of_type(NodeType.TRIGGER), draft.successors)
+    caught = entered - leads_out
+    inside = {
+        node_id: [after for after in draft.successors[node_id] if after in caught]
+        for node_id in draft.steps
+        if node_id in caught
+    }
+    return [
+        Problem(
+            circle[0],
+            "endless",
+            f"nobody leaves the circle {' → '.join([*circle, circle[0]])}: people go round until"
+            " they unsubscribe or the campaign is archived",
+            "warning",
+        )
+        for circle in cycles(inside)
+    ]

@@ -1,0 +1,82 @@
+"""Compiling a definition into the immutable graph, and the hashes that tell definitions apart.
+
+Deterministic: the same definition gives the same graph and the same hashes, on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any
+
+from drip_pipeline.domain.compiler.analysis import Draft, take_apart
+from drip_pipeline.domain.compiler.check_structure import structure_problems
+from drip_pipeline.domain.compiler.variant_regions import variant_of_node
+from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
+from drip_pipeline.domain.definition.complete import complete
+from drip_pipeline.domain.definition.problems import errors_in
+from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode, NodeType
+from drip_pipeline.errors import DefinitionInvalid
+
+
+def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -> CampaignGraph:
+    """The graph of a definition; `step_ids` maps node ids to uuids of campaign_steps rows.
+
+    Raises DefinitionInvalid, naming every reason, when the structure or a configuration has errors.
+    Texts and channels are `validate`'s business: they do not change the graph.
+    """
+    draft = take_apart(definition)
+    errors = errors_in([*draft.problems, *structure_problems(draft)])
+    if errors:
+        raise DefinitionInvalid(errors, name=definition.name)
+    return _graph(draft, step_ids)
+
+
+def definition_hash(definition: CampaignDefinition) -> str:
+    """A hash of everything the file says: texts, settings, canvas positions.
+
+    The same however the file was formatted, whether canvas and waits were written or left to be
+    completed, and in whichever workspace it is published.
+    """
+    told = complete(definition).to_dict()
+    told.pop("workspace", None)
+    return _hash(told)
+
+
+def graph_hash(definition: CampaignDefinition) -> str:
+    """A hash of what affects execution: the graph with its texts, the test, the campaign's clock.
+
+    Names, descriptions and positions do not count. Raises DefinitionInvalid as `compile_graph`.
+    """
+    graph = compile_graph(definition, {}).to_dict()
+    for node in graph["nodes"]:
+        del node["step_name"]
+    told = complete(definition).to_dict()
+    settings = {
+        key: told.get(key) for key in ("timezone", "resume_spread_minutes", "ab_test_config")
+    }
+    return _hash({"graph": graph, "settings": settings})
+
+
+def _graph(draft: Draft, step_ids: Mapping[str, str]) -> CampaignGraph:
+    (entry,) = draft.of_type(NodeType.TRIGGER)
+    nodes = {
+        node_id: GraphNode(
+            node_id=node_id,
+            node_type=NodeType(step.node_type or ""),
+            step_name=step.step_name or node_id,
+            step_id=step_ids.get(node_id),
+            config=draft.configs[node_id],
+            ports=dict(draft.ports[node_id]),
+            channel_id=step.channel_id,
+        )
+        for node_id, step in draft.steps.items()
+    }
+    goal = draft.definition.goal_event
+    return CampaignGraph(entry, nodes, variant_of_node(entry, draft), goal)
+
+
+def _hash(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return sha256(text.encode()).hexdigest()

@@ -1,0 +1,289 @@
+"""From a step of the file to the checked configuration of its node, with every fault by name.
+
+One node at a time. Splits take their weights from several places and stand in splits.py; texts are
+checked against variables in check_texts.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from drip_pipeline.domain.definition.campaign_file import NODE_TYPES, StepDefinition
+from drip_pipeline.domain.definition.normalize_steps import CONFIG_KEYS
+from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.graph.nodes import (
+    ConditionConfig,
+    DurationWait,
+    EmailConfig,
+    EventWait,
+    ExitConfig,
+    FieldUpdateAction,
+    NodeConfig,
+    ScoreAction,
+    SmsAction,
+    SocialAction,
+    TagAction,
+    TriggerConfig,
+    WebhookAction,
+)
+
+ACTIONS: Final[Mapping[str, type[BaseModel]]] = {
+    "tag": TagAction,
+    "score": ScoreAction,
+    "field_update": FieldUpdateAction,
+    "webhook": WebhookAction,
+    "sms": SmsAction,
+    "social": SocialAction,
+}
+_TRIGGER_KINDS: Final = ("manual", "tag", "score", "webhook", "schedule", "scheduled", "event")
+
+
+def read_config(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    """The node's configuration, None when it cannot be read or the step is a split."""
+    reader = _READERS.get(step.node_type or "")
+    if reader is not None:
+        _report_foreign_configs(step, problems)
+        return reader(step, problems)
+    if step.node_type is None:
+        known = ", ".join(NODE_TYPES)
+        problems.append(
+            Problem(step.node_id, "node_type_missing", f"the node has no type; one of {known}")
+        )
+    elif step.node_type != "split":
+        message = f"{shorten(step.node_type)} is not a node type"
+        hint = did_you_mean(step.node_type, NODE_TYPES) or f"; types are {', '.join(NODE_TYPES)}"
+        problems.append(Problem(step.node_id, "node_type_unknown", message + hint))
+    return None
+
+
+def build(
+    model: type[BaseModel],
+    fields: Mapping[str, Any],
+    step: StepDefinition,
+    where: str,
+    problems: list[Problem],
+) -> Any:
+    """An instance of `model`, or None and the reasons why not."""
+    try:
+        return model.model_validate(dict(fields))
+    except ValidationError as error:
+        problems += from_validation(error, node_id=step.node_id, where=where, model=model)
+        return None
+
+
+def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> None:
+    """A configuration that does not belong to the node's type is a mistake about one or the other:
+    an `email` node with a `wait_config` would never wait."""
+    own: dict[str, tuple[str, ...]] = {
+        "trigger": ("trigger_config",),
+        "email": ("channel_config",),
+        "wait": ("wait_config",),
+        "condition": ("conditional_branches",),
+        "action": ("action_config", "channel_config"),
+        "exit": ("exit_config",),
+    }
+    problems += [
+        Problem(
+            step.node_id,
+            "config_misplaced",
+            f"{key} does not belong to a node of type {step.node_type}",
+        )
+        for key in CONFIG_KEYS
+        if key not in own[step.node_type or ""] and getattr(step, key)
+    ]
+
+
+def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    fields = dict(step.trigger_config or {})
+    # `{"type": "tag"}` is what people write who have just written an action.
+    if "trigger" not in fields and fields.get("type") in _TRIGGER_KINDS:
+        fields["trigger"] = fields.pop("type")
+    config: TriggerConfig | None = build(
+        TriggerConfig, {**fields, "type": "trigger"}, step, "trigger", problems
+    )
+    return config
+
+
+def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    channels = dict(step.channel_config or {})
+    email = channels.pop("email", None)
+    problems += [
+        Problem(
+            step.node_id,
+            "config_unknown_key",
+            f"channel_config.{key} does not belong to an email node",
+        )
+        for key in channels
+    ]
+    if not isinstance(email, dict):
+        problems.append(
+            Problem(
+                step.node_id,
+                "config_missing",
+                "an email node needs channel_config.email with subject and body",
+            )
+        )
+        return None
+    config: EmailConfig | None = build(
+        EmailConfig, {**email, "type": "email"}, step, "email", problems
+    )
+    return config
+
+
+def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    if not step.wait_config:
+        problems.append(
+            Problem(
+                step.node_id,
+                "config_missing",
+                'a wait node needs wait_config: {"type": "duration", "value", "unit"} or'
+                ' {"type": "until_event", "event_type", "max_wait"}',
+            )
+        )
+        return None
+    fields = dict(step.wait_config)
+    kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
+    models: dict[str, type[BaseModel]] = {"duration": DurationWait, "until_event": EventWait}
+    if not isinstance(kind, str) or kind not in models:
+        problems.append(
+            Problem(
+                step.node_id,
+                "wait_type_unknown",
+                f"wait_config.type {shorten(kind)} is not known{did_you_mean(kind, models)}",
+            )
+        )
+        return None
+    config: DurationWait | EventWait | None = build(
+        models[kind], fields, step, "wait_config", problems
+    )
+    return config
+
+
+def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    entries = step.conditional_branches
+    if not isinstance(entries, list) or not entries:
+        problems.append(
+            Problem(
+                step.node_id,
+                "config_missing",
+                "a condition node needs conditional_branches: [{id, condition, target_node_id}, …,"
+                " {id, target_node_id}], the last one for everybody else",
+            )
+        )
+        return None
+    # The target is wiring, not configuration.
+    branches = [
+        {key: value for key, value in entry.items() if key != "target_node_id"}
+        if isinstance(entry, dict)
+        else entry
+        for entry in entries
+    ]
+    otherwise = [b for b in branches if isinstance(b, dict) and "condition" not in b]
+    if not otherwise:
+        problems.append(
+            Problem(
+                step.node_id,
+                "else_missing",
+                "the else-branch is missing: one branch must have no condition, for everybody whom"
+                " no other branch takes",
+            )
+        )
+    elif len(otherwise) > 1:
+        listed = ", ".join(str(branch.get("id")) for branch in otherwise)
+        problems.append(
+            Problem(
+                step.node_id,
+                "else_twice",
+                f"branches {listed} have no condition; only one can be the else-branch",
+            )
+        )
+    # Tried in order, the else-branch last, wherever it was written.
+    ordered = [b for b in branches if b not in otherwise] + otherwise
+    config: ConditionConfig | None = build(
+        ConditionConfig, {"branches": ordered}, step, "conditional_branches", problems
+    )
+    return config
+
+
+def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    given: list[tuple[str, Any, str]] = []  # action type, its fields, where they stand
+    for channel, fields in (step.channel_config or {}).items():
+        if channel in ("sms", "social"):
+            given.append((channel, fields, f"channel_config.{channel}"))
+        else:
+            hint = (
+                "; a mail needs a node of type email"
+                if channel == "email"
+                else did_you_mean(channel, ("sms", "social"))
+            )
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "config_unknown_key",
+                    f"channel_config.{channel} does not belong to an action node{hint}",
+                )
+            )
+    action = dict(step.action_config or {})
+    kind = action.pop("type", None)
+    # `{type: "sms"}` may stand beside channel_config.sms: it only repeats the kind.
+    if kind is not None and not (not action and any(kind == name for name, _, _ in given)):
+        given.append((str(kind), _action_fields(str(kind), action), f"action_config ({kind})"))
+    elif kind is None and action:
+        problems.append(Problem(step.node_id, "config_missing", "action_config.type is missing"))
+        return None
+    if len(given) != 1:
+        what = "says several things to do" if given else "needs action_config or channel_config"
+        code = "action_ambiguous" if given else "config_missing"
+        problems.append(Problem(step.node_id, code, f"an action node does one thing; this {what}"))
+        return None
+    name, fields, where = given[0]
+    if name not in ACTIONS:
+        problems.append(
+            Problem(
+                step.node_id,
+                "action_unknown",
+                f"{shorten(name)} is not an action"
+                + (did_you_mean(name, ACTIONS) or f"; actions are {', '.join(ACTIONS)}"),
+            )
+        )
+        return None
+    if not isinstance(fields, dict):
+        problems.append(Problem(step.node_id, "config_invalid", f"{where} must be an object"))
+        return None
+    config: NodeConfig | None = build(
+        ACTIONS[name], {**fields, "type": name}, step, where, problems
+    )
+    return config
+
+
+def _action_fields(kind: str, action: dict[str, Any]) -> Any:
+    """`{config: {…}}`, `{webhook: {…}}` or flat; keys beside the nested object stay, to be named
+    as unknown."""
+    for key in ("config", kind):
+        nested = action.get(key)
+        if isinstance(nested, dict):
+            rest = {name: value for name, value in action.items() if name != key}
+            return {**rest, **nested}
+        if nested is not None and key == "config":
+            return nested
+    return action
+
+
+def _exit(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+    config: ExitConfig | None = build(
+        ExitConfig, {**(step.exit_config or {}), "type": "exit"}, step, "exit", problems
+    )
+    return config
+
+
+_READERS: Final[Mapping[str, Callable[[StepDefinition, list[Problem]], NodeConfig | None]]] = {
+    "trigger": _trigger,
+    "email": _email,
+    "wait": _wait,
+    "condition": _condition,
+    "action": _action,
+    "exit": _exit,
+}

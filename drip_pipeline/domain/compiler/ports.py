@@ -1,0 +1,346 @@
+"""From canvas edges to the ports of each node: which way out leads where.
+
+`sourceHandle` first, then the edge's type (`conditional-true`, `variant-a`), then what the step
+says about its targets, then the order of the edges. Targets that steps name must agree with the
+edges; a contradiction is reported with both sides.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from drip_pipeline.domain.definition.campaign_file import StepDefinition
+from drip_pipeline.domain.definition.canvas import Canvas, CanvasEdge
+from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.graph.graph import (
+    PORT_DEFAULT,
+    PORT_EVENT,
+    PORT_TIMEOUT,
+    Edge,
+    ports_of,
+)
+from drip_pipeline.domain.graph.nodes import (
+    ConditionConfig,
+    Duration,
+    EventWait,
+    ExitConfig,
+    NodeConfig,
+    SplitConfig,
+)
+
+# Names that React Flow and its builders give to the only handle of a node: they choose nothing.
+_PLAIN_HANDLES: Final = frozenset({"default", "source", "out", "output", "right", "bottom"})
+_TRUE: Final = frozenset({"true", "yes", "conditional_true", "if", "match"})
+_FALSE: Final = frozenset({"false", "no", "conditional_false", "else", "otherwise", "no_match"})
+_PLAIN_TYPES: Final = frozenset(
+    {"default", "straight", "step", "smoothstep", "simplebezier", "bezier", "custom"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTargets:
+    """What the steps say about the ways out of one node, beside the edges.
+
+    `by_port`: port → target node the step names itself. `members`: node → port, for nodes that
+    belong to a variant (variant_group, step_ids).
+    """
+
+    by_port: Mapping[str, str]
+    members: Mapping[str, str]
+
+
+def wire(
+    canvas: Canvas,
+    configs: Mapping[str, NodeConfig],
+    targets: Mapping[str, NodeTargets],
+    problems: list[Problem],
+) -> dict[str, dict[str, Edge]]:
+    """Node id → port → edge, for every node whose configuration could be read."""
+    known = set(canvas.node_ids())
+    outgoing: dict[str, list[CanvasEdge]] = {}
+    for edge in canvas.edges:
+        if _is_connected(edge, known, problems):
+            outgoing.setdefault(edge.source, []).append(edge)
+    return {
+        node_id: _ports(
+            node_id,
+            config,
+            outgoing.get(node_id, []),
+            targets.get(node_id, NodeTargets({}, {})),
+            problems,
+        )
+        for node_id, config in configs.items()
+    }
+
+
+def targets_of(step: StepDefinition, members: Mapping[str, str] | None = None) -> NodeTargets:
+    """What `conditional_branches` and `variants` of a completed step name as targets."""
+    named: dict[str, str] = {}
+    for entry in [*(step.conditional_branches or ()), *(step.variants or ())]:
+        if isinstance(entry, dict) and entry.get("id") is not None and entry.get("target_node_id"):
+            named[str(entry["id"]).strip()] = str(entry["target_node_id"])
+    return NodeTargets(named, members or {})
+
+
+def _is_connected(edge: CanvasEdge, known: set[str], problems: list[Problem]) -> bool:
+    whole = True
+    for end, name in (("source", edge.source), ("target", edge.target)):
+        if name not in known:
+            whole = False
+            problems.append(
+                Problem(
+                    edge.source if edge.source in known else None,
+                    "edge_unknown_node",
+                    f"edge {edge.edge_id}: its {end} {shorten(name)} is not on the canvas"
+                    f"{did_you_mean(name, known)}",
+                )
+            )
+    return whole
+
+
+def _ports(
+    node_id: str,
+    config: NodeConfig,
+    edges: Sequence[CanvasEdge],
+    targets: NodeTargets,
+    problems: list[Problem],
+) -> dict[str, Edge]:
+    if isinstance(config, ExitConfig):
+        if edges:
+            listed = ", ".join(edge.target for edge in edges)
+            problems.append(
+                Problem(node_id, "exit_with_edge", f"an exit leads nowhere, not to {listed}")
+            )
+        return {}
+    ports = ports_of(config)
+    chosen: dict[str, CanvasEdge] = {}
+    if ports == (PORT_DEFAULT,):
+        for edge in edges:
+            _choose(node_id, PORT_DEFAULT, edge, chosen, problems)
+    elif isinstance(config, EventWait) and len(edges) == 1 and _plain(edges[0].handle):
+        # One line out of a wait: on it goes, whichever way the wait ends.
+        lead = _typed_event_port(edges[0])
+        for port in (lead,) if lead else (PORT_EVENT, PORT_TIMEOUT):
+            chosen[port] = edges[0]
+    else:
+        _assign(node_id, config, ports, edges, targets, chosen, problems)
+    _compare_with_named(node_id, config, chosen, targets.by_port, problems)
+    found = {}
+    for port in ports:
+        if port in chosen:
+            delay_seconds = _delay_seconds(node_id, chosen[port], problems)
+            found[port] = Edge(chosen[port].target, delay_seconds)
+    return found
+
+
+def _assign(
+    node_id: str,
+    config: NodeConfig,
+    ports: Sequence[str],
+    edges: Sequence[CanvasEdge],
+    targets: NodeTargets,
+    chosen: dict[str, CanvasEdge],
+    problems: list[Problem],
+) -> None:
+    """Give every edge its port: the surest sign first, for all edges, then the next."""
+    by_target = {target: port for port, target in reversed(list(targets.by_port.items()))}
+    signs: list[Callable[[CanvasEdge], str | None]] = [
+        lambda edge: _by_handle(edge, config, ports),
+        lambda edge: _by_type(edge, config, ports),
+        lambda edge: _unless_taken(by_target.get(edge.target), chosen),
+        lambda edge: _unless_taken(targets.members.get(edge.target), chosen),
+        lambda edge: _by_label(edge, config, ports, chosen),
+    ]
+    left = list(edges)
+    for sign in signs:
+        undecided = []
+        for edge in left:
+            port = sign(edge)
+            if port is None or port not in ports:
+                undecided.append(edge)
+            else:
+                _choose(node_id, port, edge, chosen, problems)
+        left = undecided
+    for edge in left:
+        if not _plain(edge.handle):
+            listed = ", ".join(ports)
+            problems.append(
+                Problem(
+                    node_id,
+                    "edge_handle_unknown",
+                    f"edge {edge.edge_id} to {edge.target} leaves at {shorten(edge.handle)}, but"
+                    f" the ways out are {listed}{did_you_mean(edge.handle, ports)}",
+                )
+            )
+            continue
+        free = next((port for port in ports if port not in chosen), None)
+        if free is None:
+            problems.append(
+                Problem(
+                    node_id,
+                    "edge_surplus",
+                    f"edge {edge.edge_id} to {edge.target} is one more than the node has ways out"
+                    f" ({', '.join(ports)})",
+                )
+            )
+        else:
+            chosen[free] = edge
+
+
+def _choose(
+    node_id: str,
+    port: str,
+    edge: CanvasEdge,
+    chosen: dict[str, CanvasEdge],
+    problems: list[Problem],
+) -> None:
+    other = chosen.setdefault(port, edge)
+    if other is edge:
+        return
+    if other.target == edge.target and other.delay == edge.delay:
+        return  # the same line drawn twice
+    way = "" if port == PORT_DEFAULT else f" at {port}"
+    problems.append(
+        Problem(
+            node_id,
+            "port_twice",
+            f"two edges leave{way}, to {other.target} and to {edge.target}; a person can only go"
+            " one way",
+        )
+    )
+
+
+# --- signs of a port --------------------------------------------------------------------------
+
+
+def _clean(name: str) -> str:
+    return re.sub(r"[\s\-]+", "_", name.strip().lower())
+
+
+def _plain(handle: str | None) -> bool:
+    return handle is None or _clean(handle) in _PLAIN_HANDLES
+
+
+def _match(name: str, ports: Sequence[str]) -> str | None:
+    """The port of this name, exactly or but for case and dashes."""
+    if name in ports:
+        return name
+    near = [port for port in ports if _clean(port) == _clean(name)]
+    return near[0] if len(near) == 1 else None
+
+
+def _by_handle(edge: CanvasEdge, config: NodeConfig, ports: Sequence[str]) -> str | None:
+    if edge.handle is None:
+        return None
+    return _match(edge.handle, ports) or _true_or_false(edge.handle, config)
+
+
+def _by_type(edge: CanvasEdge, config: NodeConfig, ports: Sequence[str]) -> str | None:
+    if edge.edge_type is None or edge.edge_type in _PLAIN_TYPES or not _plain(edge.handle):
+        return None
+    exact = _match(edge.edge_type, ports) or _true_or_false(edge.edge_type, config)
+    if exact is not None:
+        return exact
+    lettered = re.fullmatch(r"variant_([a-z])", _clean(edge.edge_type))
+    if isinstance(config, SplitConfig) and lettered:
+        index = ord(lettered[1]) - ord("a")
+        return ports[index] if index < len(ports) else None
+    return None
+
+
+def _true_or_false(name: str, config: NodeConfig) -> str | None:
+    cleaned = _clean(name)
+    if isinstance(config, ConditionConfig):
+        conditional = [b.id for b in config.branches if b.condition is not None]
+        otherwise = [b.id for b in config.branches if b.condition is None]
+        if cleaned in _TRUE and len(conditional) == 1:
+            return conditional[0]
+        if cleaned in _FALSE and len(otherwise) == 1:
+            return otherwise[0]
+    if isinstance(config, EventWait):
+        return PORT_EVENT if cleaned in _TRUE else PORT_TIMEOUT if cleaned in _FALSE else None
+    return None
+
+
+def _typed_event_port(edge: CanvasEdge) -> str | None:
+    if edge.edge_type is None:
+        return None
+    cleaned = _clean(edge.edge_type)
+    if cleaned in (PORT_EVENT, *_TRUE):
+        return PORT_EVENT
+    return PORT_TIMEOUT if cleaned in (PORT_TIMEOUT, *_FALSE) else None
+
+
+def _by_label(
+    edge: CanvasEdge, config: NodeConfig, ports: Sequence[str], chosen: Mapping[str, Any]
+) -> str | None:
+    """An edge may carry the name of its branch or variant as its label."""
+    if edge.label is None or not _plain(edge.handle):
+        return None
+    names = {port: port for port in ports}
+    if isinstance(config, ConditionConfig):
+        names |= {branch.label: branch.id for branch in config.branches if branch.label}
+    if isinstance(config, SplitConfig):
+        names |= {variant.name: variant.id for variant in config.variants if variant.name}
+    found = _match(edge.label, list(names))
+    return _unless_taken(names.get(found) if found else None, chosen)
+
+
+def _unless_taken(port: str | None, chosen: Mapping[str, Any]) -> str | None:
+    return None if port in chosen else port
+
+
+# --- agreement --------------------------------------------------------------------------------
+
+
+def _compare_with_named(
+    node_id: str,
+    config: NodeConfig,
+    chosen: Mapping[str, CanvasEdge],
+    named: Mapping[str, str],
+    problems: list[Problem],
+) -> None:
+    what = "variant" if isinstance(config, SplitConfig) else "branch"
+    for port, target in named.items():
+        edge = chosen.get(port)
+        if edge is None:
+            problems.append(
+                Problem(
+                    node_id,
+                    "edge_missing",
+                    f"{what} {port} names {target} as its target, but the canvas has no edge for"
+                    " it",
+                )
+            )
+        elif edge.target != target:
+            problems.append(
+                Problem(
+                    node_id,
+                    "target_conflict",
+                    f"{what} {port} names {target} as its target, but on the canvas edge"
+                    f" {edge.edge_id} leads to {edge.target}",
+                )
+            )
+
+
+def _delay_seconds(node_id: str, edge: CanvasEdge, problems: list[Problem]) -> int:
+    if edge.delay is None:
+        return 0
+    try:
+        return Duration.model_validate(edge.delay).seconds
+    except ValidationError as error:
+        problems += [
+            Problem(node_id, "edge_delay", problem.message)
+            for problem in from_validation(
+                error,
+                node_id=node_id,
+                where=f"edge {edge.edge_id}: data.delay",
+                model=Duration,
+            )
+        ]
+        return 0

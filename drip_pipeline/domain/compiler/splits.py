@@ -1,0 +1,267 @@
+"""The variants of every split: who they are and how many people each gets.
+
+Weights come from the split's own `variants` or from `ab_test_config.variants`; a weight that stands
+in both must be the same. Shares for a holdout are added here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from drip_pipeline.domain.definition.ab_test import (
+    HOLDOUT_VARIANT_ID,
+    ABTestConfig,
+    ABTestVariant,
+    Assignment,
+)
+from drip_pipeline.domain.definition.campaign_file import StepDefinition
+from drip_pipeline.domain.definition.problems import Problem, from_validation
+from drip_pipeline.domain.graph.nodes import WEIGHT_TOLERANCE, SplitConfig, Variant
+
+
+class _OwnVariant(ABTestVariant):
+    """A variant as it stands on the split: it may also name the node it leads to."""
+
+    target_node_id: str | None = None
+
+
+class _OwnVariants(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    variants: tuple[_OwnVariant, ...] = ()
+    assignment: Assignment | None = None
+
+
+def tested_split(
+    splits: Sequence[StepDefinition], experiment: ABTestConfig | None
+) -> StepDefinition | None:
+    """The split that `ab_test_config` is about: the only one without variants of its own, or the
+    one whose variants have the same ids."""
+    if experiment is None or not splits:
+        return None
+    bare = [step for step in splits if not step.variants]
+    if len(bare) == 1:
+        return bare[0]
+    wanted = {variant.id for variant in experiment.variants}
+    for step in splits:
+        own = {
+            str(entry.get("id"))
+            for entry in step.variants or ()
+            if isinstance(entry, dict) and entry.get("id") is not None
+        }
+        if own and (own == wanted or (wanted and wanted <= own)):
+            return step
+    return splits[0] if len(splits) == 1 and not bare and not wanted else None
+
+
+def read_splits(
+    steps: Sequence[StepDefinition],
+    experiment: ABTestConfig | None,
+    problems: list[Problem],
+) -> dict[str, SplitConfig]:
+    """Node id → configuration of every split that can be read."""
+    splits = [step for step in steps if step.node_type == "split" and step.node_id]
+    tested = tested_split(splits, experiment)
+    found: dict[str, SplitConfig] = {}
+    for step in splits:
+        assert step.node_id is not None
+        of_test = experiment if step is tested else None
+        config = _split(step, of_test, len(splits), problems)
+        if config is not None:
+            found[step.node_id] = config
+    if experiment is not None and experiment.enabled and splits and tested is None:
+        listed = ", ".join(variant.id for variant in experiment.variants)
+        problems.append(
+            Problem(
+                None,
+                "ab_test_split_missing",
+                f"no split has the variants of ab_test_config ({listed})",
+            )
+        )
+    return found
+
+
+def _split(
+    step: StepDefinition,
+    experiment: ABTestConfig | None,
+    count: int,
+    problems: list[Problem],
+) -> SplitConfig | None:
+    problems += [
+        Problem(step.node_id, "config_misplaced", f"{key} does not belong to a node of type split")
+        for key in ("channel_config", "wait_config", "conditional_branches")
+        if getattr(step, key)
+    ]
+    own = _own(step, problems)
+    if own is None:
+        return None
+    variants: Sequence[ABTestVariant] = own.variants
+    if not variants:
+        if experiment is None or not experiment.variants:
+            where = "of its own" if count > 1 else "(variants, or ab_test_config.variants)"
+            problems.append(
+                Problem(step.node_id, "variants_missing", f"the split has no variants {where}")
+            )
+            return None
+        variants = experiment.variants
+    elif experiment is not None:
+        variants = _merged(step, variants, experiment, problems)
+    from_field = own.assignment.from_field if own.assignment else None
+    if experiment is not None and experiment.from_field is not None:
+        if from_field is not None and from_field != experiment.from_field:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "assignment_conflict",
+                    f"the split assigns from {from_field}, ab_test_config from"
+                    f" {experiment.from_field}",
+                )
+            )
+        from_field = experiment.from_field
+    weights = _weights(step, variants, from_field, problems)
+    found = [
+        Variant(
+            id=variant.id,
+            name=variant.name,
+            percentage=weight,
+            holdout=variant.holdout,
+            values=variant.values,
+        )
+        for variant, weight in zip(variants, weights, strict=True)
+    ]
+    if experiment is not None and experiment.holdout_percentage:
+        if from_field is None:
+            found = _with_holdout(step, found, experiment.holdout_percentage, problems)
+        else:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "holdout_assigned",
+                    f"holdout_percentage has no effect where {from_field} assigns people: mark the"
+                    " held-out variant with holdout: true",
+                )
+            )
+    competing = [variant for variant in found if not variant.holdout]
+    if len(found) < 2 or not competing:
+        problems.append(
+            Problem(step.node_id, "split_too_few", "a split needs at least two variants")
+        )
+    try:
+        return SplitConfig(variants=tuple(found), from_field=from_field)
+    except ValidationError as error:
+        problems += from_validation(
+            error, node_id=step.node_id, where="variants", model=SplitConfig
+        )
+        return None
+
+
+def _own(step: StepDefinition, problems: list[Problem]) -> _OwnVariants | None:
+    try:
+        return _OwnVariants.model_validate(
+            {"variants": step.variants or (), "assignment": step.assignment}
+        )
+    except ValidationError as error:
+        problems += from_validation(error, node_id=step.node_id, where="", model=_OwnVariant)
+        return None
+
+
+def _merged(
+    step: StepDefinition,
+    own: Sequence[ABTestVariant],
+    experiment: ABTestConfig,
+    problems: list[Problem],
+) -> list[ABTestVariant]:
+    """The split's variants, with what only ab_test_config says about them."""
+    tested: Mapping[str, ABTestVariant] = {variant.id: variant for variant in experiment.variants}
+    merged = []
+    for variant in own:
+        other = tested.get(variant.id)
+        if other is None:
+            merged.append(variant)
+            continue
+        both = (variant.percentage, other.percentage)
+        if None not in both and both[0] != both[1]:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "weights_conflict",
+                    f"variant {variant.id} has {both[0]:g} % on the split and {both[1]:g} % in"
+                    " ab_test_config",
+                )
+            )
+        merged.append(
+            variant.model_copy(
+                update={
+                    "name": variant.name or other.name,
+                    "percentage": both[0] if both[0] is not None else both[1],
+                    "holdout": variant.holdout or other.holdout,
+                    "values": variant.values or other.values,
+                    "step_ids": other.step_ids,
+                }
+            )
+        )
+    return merged
+
+
+def _weights(
+    step: StepDefinition,
+    variants: Sequence[ABTestVariant],
+    from_field: str | None,
+    problems: list[Problem],
+) -> list[float]:
+    weights = [variant.percentage for variant in variants]
+    missing = [variant.id for variant in variants if variant.percentage is None]
+    if from_field is not None and missing:
+        if len(missing) == len(variants):
+            return [0.0] * len(variants)  # unknown shares: people come assigned
+        problems.append(
+            Problem(
+                step.node_id,
+                "weights_missing",
+                f"variant {', '.join(missing)} has no percentage: give all or, since people are"
+                " assigned from a field, none",
+            )
+        )
+    elif missing:
+        problems.append(
+            Problem(
+                step.node_id, "weights_missing", f"variant {', '.join(missing)} has no percentage"
+            )
+        )
+    else:
+        total = sum(weight for weight in weights if weight is not None)
+        if abs(total - 100) > WEIGHT_TOLERANCE:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "weights_sum",
+                    f"the variants' percentages sum to {total:g}, not to 100",
+                )
+            )
+    return [weight or 0.0 for weight in weights]
+
+
+def _with_holdout(
+    step: StepDefinition, variants: list[Variant], share_pct: float, problems: list[Problem]
+) -> list[Variant]:
+    """`holdout_percentage` is of everybody; the variants share the rest in their proportions."""
+    if any(variant.holdout or variant.id == HOLDOUT_VARIANT_ID for variant in variants):
+        problems.append(
+            Problem(
+                step.node_id,
+                "holdout_twice",
+                "ab_test_config has holdout_percentage and a variant that is held out; keep one",
+            )
+        )
+        return variants
+    rest = (100 - share_pct) / 100
+    scaled = [
+        variant.model_copy(update={"percentage": round(variant.percentage * rest, 6)})
+        for variant in variants
+    ]
+    return [
+        *scaled,
+        Variant(id=HOLDOUT_VARIANT_ID, name="Holdout", percentage=share_pct, holdout=True),
+    ]

@@ -1,0 +1,311 @@
+"""Conditions: their shape in a campaign file, and their compiled form, a predicate over one person.
+
+Pure rules. What is known of a person comes in as `Facts`; how one value compares with another
+stands in comparisons.py; which branch a person takes is the condition node's business.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from drip_pipeline.domain.conditions.comparisons import Operator, as_number, value_test
+from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
+from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
+from drip_pipeline.domain.events.vocabulary import normalise_event_type
+
+MAX_DEPTH: Final = 10
+MAX_CONDITIONS: Final = 500
+MAX_LIST_LENGTH: Final = 1_000
+MAX_TEXT_LENGTH: Final = 1_000
+MAX_TIME_WINDOW_HOURS: Final = 24 * 366 * 10
+
+Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH)]
+Value = bool | int | float | str
+
+
+class ConditionType(StrEnum):
+    """What a condition looks at."""
+
+    FIELD = "field"
+    SCORE = "score"
+    TAG = "tag"
+    EVENT = "event"
+    TIME = "time"
+    COMPOSITE = "composite"
+
+
+_OPERATORS: Final[Mapping[ConditionType, frozenset[Operator | None]]] = {
+    ConditionType.FIELD: frozenset(Operator),
+    ConditionType.SCORE: frozenset(Operator) - {Operator.CONTAINS},
+    ConditionType.TAG: frozenset({None, Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.IN}),
+    ConditionType.EVENT: frozenset({None, Operator.EQ, Operator.NE}),
+    ConditionType.TIME: frozenset(Operator) - {Operator.CONTAINS},
+    ConditionType.COMPOSITE: frozenset({None, *Operator}),
+}
+
+
+class Condition(BaseModel):
+    """The specification's `Condition`, checked: what does not make sense together is refused.
+
+    `time_window` is in hours and belongs to events; `logic` and `sub_conditions` to composites,
+    whose operator is not looked at. A tag without operator means "has the tag", an event without
+    one "has happened".
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    type: ConditionType
+    operator: Operator | None = None
+    field: Text | None = None
+    value: Value | tuple[Value, ...] | None = None
+    event_type: Text | None = None
+    time_window: float | None = Field(default=None, gt=0, le=MAX_TIME_WINDOW_HOURS)
+    sub_conditions: tuple[Condition, ...] | None = None
+    logic: Literal["AND", "OR"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _within_bounds(cls, data: Any) -> Any:
+        check_size(data)
+        return data
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _dates_as_text(cls, value: Any) -> Any:
+        # YAML reads an unquoted 2026-01-28 as a date.
+        if isinstance(value, list):
+            return [item.isoformat() if isinstance(item, date) else item for item in value]
+        return value.isoformat() if isinstance(value, date) else value
+
+    @field_validator("value")
+    @classmethod
+    def _value_within_bounds(cls, value: Any) -> Any:
+        items = value if isinstance(value, tuple) else (value,)
+        if len(items) > MAX_LIST_LENGTH:
+            raise ValueError(f"a list of values may have {MAX_LIST_LENGTH} entries at most")
+        if any(isinstance(item, str) and len(item) > MAX_TEXT_LENGTH for item in items):
+            raise ValueError(f"a value may have {MAX_TEXT_LENGTH} characters at most")
+        return value
+
+    @field_validator("event_type")
+    @classmethod
+    def _in_the_vocabulary(cls, event_type: str | None) -> str | None:
+        return normalise_event_type(event_type) if event_type else event_type
+
+    @field_validator("logic", mode="before")
+    @classmethod
+    def _upper_case(cls, logic: Any) -> Any:
+        return logic.upper() if isinstance(logic, str) else logic
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        self._has_what_its_type_needs()
+        if self.operator not in _OPERATORS[self.type]:
+            allowed = " or ".join(op.value for op in Operator if op in _OPERATORS[self.type])
+            given = "no operator" if self.operator is None else repr(self.operator.value)
+            raise ValueError(f"the operator of type {self.type.value} is {allowed}; not {given}")
+        if self.type is not ConditionType.COMPOSITE:
+            compile_condition(self)  # whatever compiling refuses is refused here, by name
+        return self
+
+    def _has_what_its_type_needs(self) -> None:
+        kind = self.type.value
+        if self.type is ConditionType.COMPOSITE:
+            if not self.sub_conditions:
+                raise ValueError("a composite condition needs sub_conditions")
+        elif self.sub_conditions is not None or self.logic is not None:
+            raise ValueError(f"sub_conditions and logic belong to composite, not to {kind}")
+        if self.type is ConditionType.EVENT and not self.event_type:
+            raise ValueError("an event condition needs event_type")
+        if self.type in (ConditionType.FIELD, ConditionType.TIME) and not self.field:
+            raise ValueError(f"a {kind} condition needs field")
+        needs_value = self.type not in (ConditionType.COMPOSITE, ConditionType.EVENT)
+        if needs_value and self.value is None:
+            raise ValueError(f"a {kind} condition needs a value; missing data never matches")
+
+
+def check_size(data: Any) -> None:
+    """Refuse a condition (as parsed JSON) that is nested too deep or has too many parts."""
+    level = [data]
+    count = depth = 0
+    while level:
+        depth += 1
+        count += len(level)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"conditions may be nested {MAX_DEPTH} deep at most")
+        if count > MAX_CONDITIONS:
+            raise ValueError(f"a condition may have {MAX_CONDITIONS} parts at most")
+        below: list[Any] = []
+        for item in level:
+            children = item.get("sub_conditions") if isinstance(item, Mapping) else None
+            if isinstance(children, (list, tuple)):
+                # One more than allowed is enough to be refused in the next round.
+                below.extend(children[: MAX_CONDITIONS + 1 - len(below)])
+        level = below
+
+
+class Facts(NamedTuple):
+    """What is known of one person at the moment of evaluation.
+
+    `fields`: contact columns, custom fields and aliases by name (`contact_context` makes them).
+    `events`: event type to the latest time it happened to this person. `now` and the times of
+    events are aware. `timezone` is an IANA name; unknown ones count as UTC.
+    """
+
+    fields: Mapping[str, Any]
+    tags: frozenset[str]
+    events: Mapping[str, datetime]
+    now: datetime
+    timezone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What has to be loaded before a condition can be evaluated."""
+
+    fields: frozenset[str] = frozenset()
+    tags: bool = False
+    event_types: frozenset[str] = frozenset()
+
+    def __or__(self, other: Needs) -> Needs:
+        return Needs(
+            self.fields | other.fields,
+            self.tags or other.tags,
+            self.event_types | other.event_types,
+        )
+
+
+Predicate = Callable[[Facts], bool]
+
+
+def compile_condition(condition: Condition) -> Predicate:
+    """The condition as a function of a person's facts; it never raises, missing data is false."""
+    return _COMPILERS[condition.type](condition)
+
+
+def needs_of(condition: Condition) -> Needs:
+    """Which fields, tags and events the condition reads; time conditions read `timezone`."""
+    match condition.type:
+        case ConditionType.COMPOSITE:
+            parts = (needs_of(part) for part in condition.sub_conditions or ())
+            return functools.reduce(Needs.__or__, parts, Needs())
+        case ConditionType.TAG:
+            return Needs(tags=True)
+        case ConditionType.EVENT:
+            return Needs(event_types=frozenset({condition.event_type or ""}))
+        case ConditionType.TIME:
+            return Needs(fields=frozenset({"timezone"}))
+        case ConditionType.SCORE:
+            return Needs(fields=frozenset({"ai_score"}))
+        case ConditionType.FIELD:
+            name = field_name(condition.field or "")
+            return Needs(tags=True) if name == "tags" else Needs(fields=frozenset({name}))
+
+
+def field_name(name: str) -> str:
+    """The name under which `Facts.fields` holds it: `contact.company` and `custom_fields.plan` are
+    `company` and `plan`, unless a column hides the custom field of that name."""
+    name = name.strip()
+    if name.startswith("contact."):
+        return name.removeprefix("contact.")
+    bare = name.removeprefix(f"{CUSTOM_FIELDS}.")
+    return name if bare in CONTACT_COLUMNS else bare
+
+
+def _compile_field(condition: Condition) -> Predicate:
+    assert condition.operator is not None
+    assert condition.value is not None
+    test = value_test(condition.operator, condition.value)
+    name = field_name(condition.field or "")
+    if name == "tags":
+        return lambda facts: test(facts.tags)
+    if "." not in name:
+        return lambda facts: test(facts.fields.get(name))
+    return lambda facts: test(_look_up(facts.fields, name))
+
+
+def _look_up(fields: Mapping[str, Any], path: str) -> Any:
+    """A custom field may have a dot in its own name, or hold an object that the path enters."""
+    found = fields.get(path)
+    if found is not None:
+        return found
+    value: Any = fields
+    for part in path.split("."):
+        if not isinstance(value, Mapping):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _compile_score(condition: Condition) -> Predicate:
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if any(as_number(value) is None for value in values):
+        raise ValueError("a score is compared with numbers")
+    assert condition.operator is not None
+    assert condition.value is not None
+    test = value_test(condition.operator, condition.value)
+    return lambda facts: test(facts.fields.get("ai_score"))
+
+
+def _compile_tag(condition: Condition) -> Predicate:
+    if condition.operator is Operator.IN:
+        if not isinstance(condition.value, tuple):
+            raise ValueError("operator 'in' compares with a list of values")
+        wanted = frozenset(str(tag) for tag in condition.value)
+        return lambda facts: not wanted.isdisjoint(facts.tags)
+    if isinstance(condition.value, tuple):
+        raise ValueError("a tag condition names one tag; use operator 'in' for any of several")
+    tag = str(condition.value)
+    if condition.operator is Operator.NE:
+        return lambda facts: tag not in facts.tags
+    return lambda facts: tag in facts.tags
+
+
+def _compile_event(condition: Condition) -> Predicate:
+    # A builder may write "opened == false" where it means "has not opened".
+    if condition.value is not None and not isinstance(condition.value, bool):
+        raise ValueError("an event condition takes no value; event_type says what happened")
+    wanted = (condition.operator is not Operator.NE) is (condition.value is not False)
+    event_type = condition.event_type or ""
+    if condition.time_window is None:
+        return lambda facts: (event_type in facts.events) is wanted
+    window = timedelta(hours=condition.time_window)
+
+    def happened_lately(facts: Facts) -> bool:
+        latest = facts.events.get(event_type)
+        return (latest is not None and facts.now - latest <= window) is wanted
+
+    return happened_lately
+
+
+def _compile_time(condition: Condition) -> Predicate:
+    if condition.field not in TIME_FIELDS:
+        raise ValueError(f"a time condition has field {', '.join(TIME_FIELDS)}")
+    assert condition.operator is not None
+    assert condition.value is not None
+    test = local_time_test(condition.field, condition.operator, condition.value)
+    return lambda facts: test(facts.now, facts.timezone)
+
+
+def _compile_composite(condition: Condition) -> Predicate:
+    parts = [compile_condition(part) for part in condition.sub_conditions or ()]
+    if condition.logic == "OR":
+        return lambda facts: any(part(facts) for part in parts)
+    return lambda facts: all(part(facts) for part in parts)
+
+
+_COMPILERS: Final[Mapping[ConditionType, Callable[[Condition], Predicate]]] = {
+    ConditionType.FIELD: _compile_field,
+    ConditionType.SCORE: _compile_score,
+    ConditionType.TAG: _compile_tag,
+    ConditionType.EVENT: _compile_event,
+    ConditionType.TIME: _compile_time,
+    ConditionType.COMPOSITE: _compile_composite,
+}

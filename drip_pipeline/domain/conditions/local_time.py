@@ -1,0 +1,107 @@
+"""Time conditions: the hour, weekday, date or moment of `now` where a person lives.
+
+Time zones by IANA name, unknown ones as UTC. No clock is read here: `now` comes in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, tzinfo
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from drip_pipeline.domain.conditions.comparisons import Operator, Scalar, value_test
+
+TIME_FIELDS: Final = ("hour", "weekday", "date", "datetime")
+WEEKDAYS: Final = (
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+)
+_DAYS_A_WEEK: Final = 7
+_HOURS_A_DAY: Final = 24
+
+TimeTest = Callable[[datetime, str | None], bool]
+
+
+def local_time_test(
+    field: str, operator: Operator, expected: Scalar | Sequence[Scalar]
+) -> TimeTest:
+    """A predicate over (now, time zone name): `<field of the local time> <operator> expected`.
+
+    `hour` is 0 to 23; `weekday` 0 (Monday) to 6, or an English name, in full or three letters;
+    `date` an ISO date; `datetime` an ISO time, local to the person when it has no zone. Raises
+    ValueError when `expected` is none of that.
+    """
+    if isinstance(expected, (list, tuple)):
+        if operator is not Operator.IN:
+            raise ValueError(f"operator {operator.value!r} compares with one value, not a list")
+        tests = [local_time_test(field, Operator.EQ, value) for value in expected]
+        return lambda now, zone: any(test(now, zone) for test in tests)
+    if operator is Operator.IN:
+        raise ValueError("operator 'in' compares with a list of values")
+    if field == "datetime":
+        return _moment_test(operator, str(expected))
+    if field == "date":
+        test = value_test(operator, _iso_date(expected))
+        return lambda now, zone: test(now.astimezone(zone_of(zone)).date())
+    if field == "weekday":
+        test = value_test(operator, _weekday(expected))
+        return lambda now, zone: test(now.astimezone(zone_of(zone)).weekday())
+    test = value_test(operator, _whole_number(expected, _HOURS_A_DAY, "an hour is 0 to 23"))
+    return lambda now, zone: test(now.astimezone(zone_of(zone)).hour)
+
+
+def zone_of(name: object) -> tzinfo:
+    """The time zone of this IANA name; UTC for none and for what is no name that is known."""
+    return _zone_named(name) if isinstance(name, str) and name else UTC
+
+
+@lru_cache(maxsize=1024)
+def _zone_named(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown, not a key at all, a folder of zones
+        return UTC
+
+
+def _moment_test(operator: Operator, expected: str) -> TimeTest:
+    try:
+        moment = datetime.fromisoformat(expected)
+    except ValueError:
+        raise ValueError(f"{expected!r} is no ISO date and time") from None
+    test = value_test(operator, _as_full_iso(moment))
+    if moment.tzinfo:
+        return lambda now, zone: test(now)
+    return lambda now, zone: test(now.astimezone(zone_of(zone)).replace(tzinfo=UTC))
+
+
+def _as_full_iso(moment: datetime) -> str:
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _iso_date(expected: Any) -> str:
+    try:
+        return date.fromisoformat(str(expected)).isoformat()
+    except ValueError:
+        raise ValueError(f"{expected!r} is no ISO date such as 2026-01-28") from None
+
+
+def _weekday(expected: Any) -> int:
+    name = str(expected).strip().lower()
+    for number, weekday in enumerate(WEEKDAYS):
+        if name in (weekday, weekday[:3]):
+            return number
+    return _whole_number(expected, _DAYS_A_WEEK, "a weekday is 0 (Monday) to 6, or its name")
+
+
+def _whole_number(expected: Any, below: int, rule: str) -> int:
+    text = str(expected).strip()
+    if not (text.isascii() and text.isdigit() and int(text) < below):
+        raise ValueError(f"{rule}, not {expected!r}")
+    return int(text)

@@ -1,0 +1,173 @@
+"""Reading a React Flow canvas without losing anything of it.
+
+The canvas stays the JSON that the visual builder wrote; what the compiler needs of it is read into
+small values beside it. What edges mean for a node's ports stands in wiring.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from drip_pipeline.domain.definition.problems import Problem, shorten
+
+MAX_ID_LENGTH: Final = 200
+MAX_LABEL_LENGTH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasNode:
+    """What the compiler reads of a canvas node; `raw` is the node as it was written."""
+
+    node_id: str
+    node_type: str | None
+    label: str | None
+    step_id: str | None
+    config: Mapping[str, Any] | None
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CanvasEdge:
+    """What the compiler reads of a canvas edge. `delay` is `data.delay`, not yet checked."""
+
+    edge_id: str
+    source: str
+    target: str
+    handle: str | None
+    edge_type: str | None
+    label: str | None
+    delay: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """Nodes and edges in the order of the canvas."""
+
+    nodes: tuple[CanvasNode, ...] = ()
+    edges: tuple[CanvasEdge, ...] = ()
+
+    def node_ids(self) -> list[str]:
+        """The ids in order, duplicates included."""
+        return [node.node_id for node in self.nodes]
+
+
+def has_nodes(raw: Mapping[str, Any] | None) -> bool:
+    """Whether there is a canvas at all; the empty default of the database is none."""
+    return bool(raw) and bool(_list_of(raw, "nodes", []))
+
+
+def raw_edges(raw: Mapping[str, Any] | None) -> list[Any]:
+    """The edges as they were written, as a list."""
+    return _list_of(raw, "edges", [])
+
+
+def has_edges(raw: Mapping[str, Any] | None) -> bool:
+    """Whether the canvas connects anything. A data migration in the field wrote the text `'[]'`."""
+    return bool(raw_edges(raw))
+
+
+def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:
+    """The canvas and everything that is malformed in it; malformed entries are left out."""
+    problems: list[Problem] = []
+    if not raw:
+        return Canvas(), problems
+    nodes = [
+        node
+        for index, entry in enumerate(_list_of(raw, "nodes", problems))
+        if (node := _node(entry, index, problems)) is not None
+    ]
+    edges = [
+        edge
+        for index, entry in enumerate(_list_of(raw, "edges", problems))
+        if (edge := _edge(entry, index, problems)) is not None
+    ]
+    return Canvas(tuple(nodes), tuple(edges)), problems
+
+
+def _list_of(raw: Mapping[str, Any] | None, key: str, problems: list[Problem]) -> list[Any]:
+    value = (raw or {}).get(key)
+    if isinstance(value, str):
+        # jsonb_build_object('edges', '[]') stores a text, not a list.
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = value or None
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        problems.append(
+            Problem(None, "canvas_shape", f"canvas_data.{key} must be a list, not {shorten(value)}")
+        )
+        return []
+    return value
+
+
+def _name(value: Any) -> str | None:
+    # React Flow's ids are strings, hand-written files have numbers as well.
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value).strip() or None
+
+
+def _node(entry: Any, index: int, problems: list[Problem]) -> CanvasNode | None:
+    where = f"canvas_data.nodes[{index}]"
+    if not isinstance(entry, Mapping):
+        problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))
+        return None
+    node_id = _name(entry.get("id"))
+    if node_id is None:
+        problems.append(Problem(None, "node_id_missing", f"{where} has no id"))
+        return None
+    if len(node_id) > MAX_ID_LENGTH:
+        message = f"the id {shorten(node_id, 30)} is longer than {MAX_ID_LENGTH} characters"
+        problems.append(Problem(None, "node_id_too_long", message))
+        return None
+    data = entry.get("data")
+    if data is None:
+        data = {}
+    elif not isinstance(data, Mapping):
+        problems.append(
+            Problem(node_id, "canvas_shape", "data of the canvas node must be an object")
+        )
+        data = {}
+    config = data.get("config")
+    if config is not None and not isinstance(config, Mapping):
+        problems.append(
+            Problem(node_id, "canvas_shape", "data.config of the canvas node must be an object")
+        )
+        config = None
+    return CanvasNode(
+        node_id=node_id,
+        node_type=_name(entry.get("type")),
+        label=(_name(data.get("label")) or "")[:MAX_LABEL_LENGTH] or None,
+        step_id=_name(data.get("stepId")),
+        config=config or None,
+        raw=entry,
+    )
+
+
+def _edge(entry: Any, index: int, problems: list[Problem]) -> CanvasEdge | None:
+    where = f"canvas_data.edges[{index}]"
+    if not isinstance(entry, Mapping):
+        problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))
+        return None
+    source, target = _name(entry.get("source")), _name(entry.get("target"))
+    edge_id = _name(entry.get("id")) or f"edge {index + 1}"
+    if source is None or target is None:
+        problems.append(
+            Problem(source, "edge_incomplete", f"edge {edge_id} needs a source and a target")
+        )
+        return None
+    data = entry.get("data")
+    return CanvasEdge(
+        edge_id=edge_id,
+        source=source,
+        target=target,
+        handle=_name(entry.get("sourceHandle")),
+        edge_type=_name(entry.get("type")),
+        label=_name(entry.get("label")),
+        delay=data.get("delay") if isinstance(data, Mapping) else None,
+    )

@@ -1,0 +1,342 @@
+"""Completing a definition: one step for every canvas node, one canvas for every list of steps.
+
+Afterwards steps and canvas are bound by node id alone, uuids of a database are gone, and every
+configuration stands where the specification has it. Nothing is judged here; what does not fit
+together is noted among `reading_problems`. Completing twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from drip_pipeline.domain.definition.campaign_file import (
+    NODE_TYPES,
+    CampaignDefinition,
+    StepDefinition,
+)
+from drip_pipeline.domain.definition.canvas import (
+    Canvas,
+    CanvasNode,
+    has_edges,
+    has_nodes,
+    raw_edges,
+    read_canvas,
+)
+from drip_pipeline.domain.definition.linear_canvas import DEFAULT_VIEWPORT, in_sequence
+from drip_pipeline.domain.definition.normalize_steps import (
+    CONFIG_KEYS,
+    has_config,
+    inline_config,
+    normal_step,
+)
+from drip_pipeline.domain.definition.problems import (
+    Problem,
+    did_you_mean,
+    from_validation,
+    shorten,
+    without_repeats,
+)
+from drip_pipeline.domain.definition.split_columns import with_variants_from_columns
+
+
+def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> CampaignDefinition:
+    """The definition with nothing left implicit.
+
+    `canvas_wins`: where a canvas node carries a configuration of its own (`data.config`) that
+    differs from its step's, take the canvas's (an edit made in the visual builder) instead of
+    reporting the contradiction.
+    """
+    problems = list(definition.reading_problems)
+    steps = [normal_step(step, problems) for step in definition.steps]
+    raw = definition.canvas_data
+    canvas, canvas_problems = read_canvas(raw)
+    problems += canvas_problems
+    steps = _bound(steps, canvas, problems)
+    canvas_data: dict[str, Any] | None
+    if has_nodes(raw) and not _is_unconnected_sequence(definition):
+        assert raw is not None
+        steps = _one_per_node(steps, canvas, problems, canvas_wins=canvas_wins)
+        canvas_data = _bound_canvas(raw, canvas, steps)
+    elif steps:
+        known = {node.node_id: node.raw for node in canvas.nodes}
+        steps, drawn = in_sequence(steps, known, (raw or {}).get("viewport"), problems)
+        for node_id in known.keys() - {step.node_id for step in steps}:
+            problems.append(
+                Problem(node_id, "node_without_step", "the canvas shows a step that is not there")
+            )
+        canvas_data = {**(raw or {}), **drawn}
+        canvas_data = _bound_canvas(canvas_data, read_canvas(canvas_data)[0], steps)
+    else:
+        problems.append(
+            Problem(None, "steps_missing", "the campaign has neither steps nor a canvas with nodes")
+        )
+        canvas_data = None
+    id_to_node = {step.id: step.node_id for step in steps if step.id and step.node_id}
+    steps = [_with_node_references(step, id_to_node, problems) for step in steps]
+    ab_test_config = _test_with_node_references(definition.ab_test_config, id_to_node)
+    steps = with_variants_from_columns(steps, ab_test_config, problems)
+    return definition.model_copy(
+        update={
+            # The id has been resolved, and the position stands on the canvas node.
+            "steps": tuple(
+                step.model_copy(update={"id": None, "node_position": None}) for step in steps
+            ),
+            "canvas_data": canvas_data,
+            "ab_test_config": ab_test_config,
+            "reading_problems": without_repeats(problems),
+        }
+    )
+
+
+def _is_unconnected_sequence(definition: CampaignDefinition) -> bool:
+    """A linear canvas whose edges are the text '[]': a data migration drew nodes and no lines.
+
+    A canvas whose edges are an empty list is another matter: somebody deleted them.
+    """
+    raw = definition.canvas_data or {}
+    return (
+        definition.campaign_type == "linear"
+        and isinstance(raw.get("edges"), str)
+        and not has_edges(raw)
+        and bool(definition.steps)
+    )
+
+
+def _bound(
+    steps: list[StepDefinition], canvas: Canvas, problems: list[Problem]
+) -> list[StepDefinition]:
+    """Steps with the node ids of their canvas nodes, where the one names the other."""
+    on_canvas = set(canvas.node_ids())
+    node_of_step_id = {
+        node.step_id: node.node_id for node in reversed(canvas.nodes) if node.step_id is not None
+    }
+    bound = []
+    for step in steps:
+        node_id = step.node_id
+        drawn = node_of_step_id.get(step.id) if step.id else None
+        if node_id is None and step.id is not None:
+            guess = f"node_{step.id}"
+            node_id = drawn or (guess if guess in on_canvas else None)
+        elif drawn is not None and drawn != node_id and node_id in on_canvas:
+            problems.append(
+                Problem(
+                    node_id,
+                    "binding_conflict",
+                    f"step {step.id} names node {node_id}, but canvas node {drawn} names the step",
+                )
+            )
+        bound.append(step.model_copy(update={"node_id": node_id}))
+    return bound
+
+
+def _one_per_node(
+    steps: list[StepDefinition],
+    canvas: Canvas,
+    problems: list[Problem],
+    *,
+    canvas_wins: bool,
+) -> list[StepDefinition]:
+    """The steps in the order of the canvas, one for each node, with types and inline configs."""
+    by_node: dict[str, StepDefinition] = {}
+    on_canvas = set(canvas.node_ids())
+    for index, step in enumerate(steps):
+        node_id = step.node_id
+        if node_id is None:
+            problems.append(
+                Problem(
+                    None,
+                    "step_unbound",
+                    f"step {step.step_name or index + 1} belongs to no canvas node: give it the"
+                    " node_id of one",
+                )
+            )
+        elif node_id not in on_canvas:
+            problems.append(
+                Problem(
+                    node_id,
+                    "step_without_node",
+                    f"step {node_id} is not on the canvas{did_you_mean(node_id, on_canvas)}",
+                )
+            )
+        elif node_id in by_node:
+            problems.append(
+                Problem(node_id, "step_duplicate", f"two steps belong to node {node_id}")
+            )
+        else:
+            by_node[node_id] = step
+    found: dict[str, StepDefinition] = {}
+    for node in canvas.nodes:
+        if node.node_id in found:
+            problems.append(
+                Problem(node.node_id, "node_duplicate", f"two nodes have the id {node.node_id}")
+            )
+            continue
+        step = by_node.get(node.node_id) or StepDefinition(node_id=node.node_id)
+        step = _typed(step, node, problems)
+        step = _with_inline_config(step, node, problems, canvas_wins=canvas_wins)
+        _check_day_delay(step, canvas, by_node, problems)
+        found[node.node_id] = step.model_copy(
+            update={
+                "step_name": step.step_name or node.label or node.node_id,
+                "day_delay": None,
+            }
+        )
+    return list(found.values())
+
+
+def _typed(step: StepDefinition, node: CanvasNode, problems: list[Problem]) -> StepDefinition:
+    drawn = node.node_type.lower() if node.node_type else None
+    if drawn is not None and step.node_type is not None and drawn != step.node_type:
+        if drawn in NODE_TYPES and step.node_type in NODE_TYPES:
+            problems.append(
+                Problem(
+                    node.node_id,
+                    "type_conflict",
+                    f"the canvas says {drawn}, the step says {step.node_type}",
+                )
+            )
+        elif step.node_type in NODE_TYPES:
+            problems.append(
+                Problem(
+                    node.node_id,
+                    "node_type_unknown",
+                    f"the canvas says {shorten(drawn)}, which is not a node type"
+                    f"{did_you_mean(drawn, NODE_TYPES)}",
+                )
+            )
+    if step.node_type is None and drawn is not None:
+        # What the step left open may look different now that its type is known.
+        return normal_step(step.model_copy(update={"node_type": drawn}), problems)
+    return step
+
+
+def _with_inline_config(
+    step: StepDefinition, node: CanvasNode, problems: list[Problem], *, canvas_wins: bool
+) -> StepDefinition:
+    given = inline_config(step.node_type, node.config) if node.config else {}
+    if not given:
+        return step
+    try:
+        inline = StepDefinition.model_validate({"node_type": step.node_type, **given})
+    except ValidationError as error:
+        problems += from_validation(
+            error, node_id=node.node_id, where="data.config", model=StepDefinition
+        )
+        return step
+    inline = normal_step(inline, problems)
+    same = all(getattr(inline, key) == getattr(step, key) for key in CONFIG_KEYS)
+    if same:
+        return step
+    if has_config(step) and not canvas_wins:
+        problems.append(
+            Problem(
+                node.node_id,
+                "config_conflict",
+                "the canvas node carries a configuration (data.config) that differs from its"
+                " step's; change both or remove the one on the canvas",
+            )
+        )
+        return step
+    update = {key: getattr(inline, key) for key in CONFIG_KEYS}
+    return step.model_copy(update=update | {"node_type": step.node_type or inline.node_type})
+
+
+def _check_day_delay(
+    step: StepDefinition,
+    canvas: Canvas,
+    by_node: Mapping[str, StepDefinition],
+    problems: list[Problem],
+) -> None:
+    """With a canvas the waits are drawn; a `day_delay` without one before it would be lost."""
+    if not step.day_delay:
+        return
+    types = {node.node_id: (node.node_type or "").lower() for node in canvas.nodes}
+    types |= {name: found.node_type or types.get(name, "") for name, found in by_node.items()}
+    before = [types.get(edge.source) for edge in canvas.edges if edge.target == step.node_id]
+    if "wait" not in before:
+        problems.append(
+            Problem(
+                step.node_id,
+                "day_delay_ignored",
+                f"day_delay {step.day_delay:g} has no effect on a canvas: draw a wait before it",
+                "warning",
+            )
+        )
+
+
+def _bound_canvas(
+    raw: Mapping[str, Any], canvas: Canvas, steps: list[StepDefinition]
+) -> dict[str, Any]:
+    """The canvas with real lists, node types filled in, and without uuids of steps."""
+    types = {step.node_id: step.node_type for step in steps}
+    nodes: list[Any] = []
+    for node in canvas.nodes:
+        copy = dict(node.raw)
+        copy["id"] = node.node_id
+        if node.node_type is None and types.get(node.node_id):
+            copy["type"] = types[node.node_id]
+        data = copy.get("data") or {}
+        if isinstance(data, Mapping):
+            data = {key: value for key, value in data.items() if key != "stepId"}
+        copy["data"] = data
+        nodes.append(copy)
+    return {
+        **raw,
+        "nodes": nodes,
+        "edges": raw_edges(raw),
+        "viewport": raw.get("viewport") or dict(DEFAULT_VIEWPORT),
+    }
+
+
+def _with_node_references(
+    step: StepDefinition, node_of: Mapping[str, str], problems: list[Problem]
+) -> StepDefinition:
+    """Targets and parents by node id, whichever way they were written."""
+
+    def retargeted(entry: Any) -> Any:
+        if not isinstance(entry, dict):
+            return entry
+        copy = {k: v for k, v in entry.items() if k not in ("target_node_id", "target_step_id")}
+        named = {
+            node_of.get(str(entry[key]), str(entry[key]))
+            for key in ("target_node_id", "target_step_id")
+            if entry.get(key)
+        }
+        if len(named) > 1:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "target_conflict",
+                    f"{entry.get('id')}: target_node_id and target_step_id name different nodes"
+                    f" ({', '.join(sorted(named))})",
+                )
+            )
+        if named:
+            copy["target_node_id"] = sorted(named)[0]
+        return copy
+
+    update: dict[str, Any] = {}
+    for key in ("conditional_branches", "variants"):
+        entries = getattr(step, key)
+        if isinstance(entries, list):
+            update[key] = [retargeted(entry) for entry in entries]
+    if step.parent_split_id is not None:
+        update["parent_split_id"] = node_of.get(step.parent_split_id, step.parent_split_id)
+    return step.model_copy(update=update)
+
+
+def _test_with_node_references(
+    config: dict[str, Any] | None, node_of: Mapping[str, str]
+) -> dict[str, Any] | None:
+    if config is None or not isinstance(config.get("variants"), list):
+        return config
+    variants = [
+        {**entry, "step_ids": [node_of.get(str(name), name) for name in entry["step_ids"]]}
+        if isinstance(entry, dict) and isinstance(entry.get("step_ids"), list)
+        else entry
+        for entry in config["variants"]
+    ]
+    return {**config, "variants": variants}

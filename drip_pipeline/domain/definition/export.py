@@ -1,0 +1,108 @@
+"""A campaign as it stands in the database, brought back to a campaign file.
+
+Publishing an export changes nothing: it has the hash of what was published, and compiles to the
+same graph. Reading the rows is db/'s business.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from drip_pipeline.domain.definition.campaign_file import (
+    CAMPAIGN_KEYS,
+    ROW_KEYS,
+    STEP_KEYS,
+    CampaignDefinition,
+    load_definition,
+)
+from drip_pipeline.domain.definition.complete import complete
+
+_JSON_COLUMNS: Final = frozenset(
+    {
+        "ab_test_config",
+        "action_config",
+        "canvas_data",
+        "channel_config",
+        "conditional_branches",
+        "conditional_logic",
+        "cta",
+        "node_config",
+        "node_position",
+        "drip_settings",
+        "wait_config",
+    }
+)
+_NO_POSITION: Final = {"x": 0, "y": 0}
+_TELL_NOTHING: Final = frozenset({"cta", "conditional_logic"})
+"""Legacy columns whose default in some databases is an empty object."""
+
+
+def export_definition(
+    campaign_row: Mapping[str, Any],
+    step_rows: Sequence[Mapping[str, Any]],
+    *,
+    workspace: str | None = None,
+) -> dict[str, Any]:
+    """The campaign file of a row of drip_campaigns and its rows of campaign_steps, canonical.
+
+    Uuids of steps are replaced by node ids, so that the file means the same in another database.
+    Keys without a column of their own are read from the row's `drip_settings`. Raises
+    DefinitionInvalid only when the rows are no rows at all.
+    """
+    return definition_of_rows(campaign_row, step_rows, workspace=workspace).to_dict()
+
+
+def definition_of_rows(
+    campaign_row: Mapping[str, Any],
+    step_rows: Sequence[Mapping[str, Any]],
+    *,
+    workspace: str | None = None,
+    canvas_wins: bool = False,
+) -> CampaignDefinition:
+    """The completed definition of stored rows; what does not fit is among its reading problems.
+
+    `canvas_wins` as in `complete`: for looking at a canvas that another application has edited.
+    """
+    row = _parsed(campaign_row)
+    settings = row.get("drip_settings")
+    told = {**(settings if isinstance(settings, Mapping) else {}), **row}
+    file = {key: told[key] for key in CAMPAIGN_KEYS if told.get(key) not in (None, {}, [])}
+    if workspace is not None:
+        file["workspace"] = workspace
+    file["steps"] = [_step(step) for step in sorted(step_rows, key=_number)]
+    return complete(load_definition(file), canvas_wins=canvas_wins)
+
+
+def _number(step: Mapping[str, Any]) -> tuple[bool, int]:
+    """Steps without a canvas are in order of their number; those without number come last."""
+    number = step.get("step_number")
+    return (number is None, int(number or 0))
+
+
+def _step(row: Mapping[str, Any]) -> dict[str, Any]:
+    step = {
+        key: value
+        for key, value in _parsed(row).items()
+        if key in STEP_KEYS and key not in ROW_KEYS and value is not None
+    }
+    for key in _TELL_NOTHING:
+        if step.get(key) in ({}, [], ""):
+            del step[key]
+    if step.get("node_position") == _NO_POSITION:  # the column's default
+        del step["node_position"]
+    return step
+
+
+def _parsed(row: Mapping[str, Any]) -> dict[str, Any]:
+    """The row with JSON columns as values, though a driver may hand them over as text."""
+    parsed = dict(row)
+    for key in _JSON_COLUMNS & parsed.keys():
+        value = parsed[key]
+        if isinstance(value, str):
+            try:
+                parsed[key] = json.loads(value)
+            except ValueError:
+                continue  # cta may be a plain text
+    return parsed

@@ -1,0 +1,162 @@
+"""Steps alone make a plain sequence: this module draws the canvas that such a file leaves out.
+
+Trigger first, exit last, a wait before every step with a `day_delay`. Node ids are stable: made
+from the step's uuid or name, never from its place in the list.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from drip_pipeline.domain.definition.campaign_file import StepDefinition
+from drip_pipeline.domain.definition.problems import Problem
+
+DEFAULT_VIEWPORT: Final[Mapping[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
+_LONGEST: Final = 190  # of 200, so that a number may follow
+_X_STEP: Final = 200
+_Y: Final = 100
+
+
+class _Names:
+    """Hands out node ids, each once."""
+
+    def __init__(self, taken: Sequence[str]) -> None:
+        self._taken = set(taken)
+
+    def take(self, wanted: str) -> str:
+        wanted = wanted[:_LONGEST]
+        name, count = wanted, 1
+        while name in self._taken:
+            count += 1
+            name = f"{wanted}_{count}"
+        self._taken.add(name)
+        return name
+
+
+def slug(text: str) -> str:
+    """Letters and digits of `text` in small ASCII, joined by underscores; may be empty."""
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:60]
+
+
+def with_node_ids(steps: Sequence[StepDefinition]) -> list[StepDefinition]:
+    """Every step with a node id: its own, `node_<uuid>`, or made from its name or type."""
+    names = _Names([step.node_id for step in steps if step.node_id])
+    named = []
+    for step in steps:
+        if step.node_id is None:
+            kind = step.node_type or "step"
+            wanted = f"node_{step.id}" if step.id else slug(step.step_name or "") or kind
+            step = step.model_copy(update={"node_id": names.take(wanted)})
+        named.append(step)
+    return named
+
+
+def in_sequence(
+    steps: Sequence[StepDefinition],
+    known_nodes: Mapping[str, Mapping[str, Any]],
+    viewport: Any,
+    problems: list[Problem],
+) -> tuple[list[StepDefinition], dict[str, Any]]:
+    """The completed steps and their canvas. `known_nodes` are canvas nodes that exist already
+    (without edges); they keep their places and whatever else is written on them."""
+    ordered = _each_once(with_node_ids(steps), problems)
+    _check_order(ordered, problems)
+    names = _Names([step.node_id or "" for step in ordered])
+    complete: list[StepDefinition] = []
+    for step in ordered:
+        if step.day_delay:
+            complete.append(_wait_before(step, names))
+        named = step.step_name or step.node_id
+        complete.append(step.model_copy(update={"day_delay": None, "step_name": named}))
+    if not any(step.node_type == "trigger" for step in complete):
+        complete.insert(0, _made("trigger", names.take("trigger"), "Start"))
+    if complete[-1].node_type != "exit":
+        complete.append(_made("exit", names.take("exit"), "End"))
+    return complete, {
+        "nodes": [
+            _node(step, index, known_nodes.get(step.node_id or ""))
+            for index, step in enumerate(complete)
+        ],
+        "edges": _edges(complete),
+        "viewport": viewport if isinstance(viewport, dict) and viewport else dict(DEFAULT_VIEWPORT),
+    }
+
+
+def _each_once(steps: Sequence[StepDefinition], problems: list[Problem]) -> list[StepDefinition]:
+    found: dict[str | None, StepDefinition] = {}
+    for step in steps:
+        found.setdefault(step.node_id, step)
+    problems += [
+        Problem(step.node_id, "step_duplicate", f"two steps belong to node {step.node_id}")
+        for step in steps
+        if found[step.node_id] is not step
+    ]
+    return list(found.values())
+
+
+def _made(node_type: str, node_id: str, name: str) -> StepDefinition:
+    return StepDefinition(node_id=node_id, node_type=node_type, step_name=name)
+
+
+def _wait_before(step: StepDefinition, names: _Names) -> StepDefinition:
+    days = step.day_delay or 0
+    count = int(days) if float(days).is_integer() else days
+    return StepDefinition(
+        node_id=names.take(f"wait_before_{step.id or step.node_id}"),
+        node_type="wait",
+        step_name=f"Wait {count} day{'' if count == 1 else 's'}",
+        wait_config={"type": "duration", "value": count, "unit": "days"},
+    )
+
+
+def _check_order(steps: Sequence[StepDefinition], problems: list[Problem]) -> None:
+    for index, step in enumerate(steps):
+        if step.node_type == "trigger" and index > 0:
+            problems.append(
+                Problem(step.node_id, "sequence_order", "the trigger must be the first step")
+            )
+        if step.node_type == "exit" and index < len(steps) - 1:
+            problems.append(
+                Problem(step.node_id, "sequence_order", "the exit must be the last step")
+            )
+        if step.node_type in ("condition", "split"):
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "canvas_required",
+                    f"a campaign with a {step.node_type} needs canvas_data: steps alone are a"
+                    " plain sequence",
+                )
+            )
+
+
+def _node(step: StepDefinition, index: int, known: Mapping[str, Any] | None) -> dict[str, Any]:
+    if known is not None:
+        return dict(known)
+    position = step.node_position or {"x": index * _X_STEP, "y": _Y}
+    return {
+        "id": step.node_id,
+        "type": step.node_type,
+        "position": position,
+        "data": {"label": step.step_name or step.node_id},
+    }
+
+
+def _edges(steps: Sequence[StepDefinition]) -> list[dict[str, Any]]:
+    edges: list[dict[str, Any]] = []
+    for step, after in itertools.pairwise(steps):
+        base = {"source": step.node_id, "target": after.node_id, "type": "default"}
+        config = step.wait_config or {}
+        if step.node_type == "wait" and (config.get("event_type") is not None):
+            edges += [
+                {"id": f"edge_{step.node_id}_{port}", **base, "sourceHandle": port}
+                for port in ("event", "timeout")
+            ]
+        else:
+            edges.append({"id": f"edge_{step.node_id}", **base})
+    return edges

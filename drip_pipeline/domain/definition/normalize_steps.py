@@ -1,0 +1,188 @@
+"""The several ways in which a step may be written, brought to one.
+
+Flat e-mail columns, configurations inside the canvas node, the catch-all columns of a database row,
+branches without ids. One step at a time; what concerns several steps stands in complete.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from drip_pipeline.domain.definition.campaign_file import StepDefinition
+from drip_pipeline.domain.definition.problems import Problem
+
+CONFIG_KEYS: Final = (
+    "channel_config",
+    "wait_config",
+    "conditional_branches",
+    "action_config",
+    "trigger_config",
+    "exit_config",
+    "variants",
+    "assignment",
+)
+ELSE_BRANCH_ID: Final = "else"
+
+_INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
+    "trigger": frozenset({"trigger", "tag", "at_least", "cron", "event_type", "backfill"}),
+    "email": frozenset({"email", "subject", "body", "body_html", "preheader"}),
+    "wait": frozenset({"type", "value", "unit", "event_type", "max_wait"}),
+    "condition": frozenset({"branches"}),
+    "split": frozenset({"variants", "assignment"}),
+    "action": frozenset({"type", "config", "webhook", "sms", "social"}),
+    "exit": frozenset({"status", "reason"}),
+}
+"""By what a canvas node's `data.config` is known to be a configuration and not the builder's own
+notes (an icon, a colour)."""
+
+
+def normal_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
+    """The step with its type, its configuration in the specification's place, and branch ids."""
+    step = step.model_copy(update={"node_type": _node_type(step)})
+    step = _without_catch_alls(step)
+    step = _without_flat_columns(step, problems)
+    if step.conditional_branches is not None:
+        branches = _with_ids(step.conditional_branches)
+        step = step.model_copy(update={"conditional_branches": branches})
+    return step
+
+
+def has_config(step: StepDefinition) -> bool:
+    """Whether the step says anything about what it does."""
+    return any(getattr(step, key) is not None for key in CONFIG_KEYS)
+
+
+def inline_config(node_type: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a step that a canvas node's `data.config` gives; {} when it gives none."""
+    given = {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
+    if given:
+        return given
+    if not _INLINE_KEYS.get(node_type or "", frozenset()) & config.keys():
+        return {}
+    own = dict(config)
+    match node_type:
+        case "trigger" | "wait" | "exit":
+            return {f"{node_type}_config": own}
+        case "email":
+            return {"channel_config": own if "email" in own else {"email": own}}
+        case "condition":
+            return {"conditional_branches": own["branches"]}
+        case "split":
+            return {key: own[key] for key in ("variants", "assignment") if key in own}
+        case _:
+            messages = own.keys() & {"sms", "social"}
+            return {"channel_config" if messages else "action_config": own}
+
+
+def _node_type(step: StepDefinition) -> str | None:
+    if step.node_type is not None:
+        return step.node_type.lower()
+    channels = step.channel_config or {}
+    if "email" in channels or step.subject_line is not None or step.email_body is not None:
+        return "email"
+    if step.wait_config is not None:
+        return "wait"
+    if step.conditional_branches is not None:
+        return "condition"
+    if step.variants is not None:
+        return "split"
+    if step.action_config is not None or channels.keys() & {"sms", "social"}:
+        return "action"
+    if step.trigger_config is not None:
+        return "trigger"
+    return "exit" if step.exit_config is not None else None
+
+
+def _without_catch_alls(step: StepDefinition) -> StepDefinition:
+    """`node_config` (a database column) and `action_config` on trigger, split and exit nodes."""
+    extra = step.node_config
+    update: dict[str, Any] = {"node_config": None}
+    if step.node_type in ("trigger", "exit", "split") and step.action_config is not None:
+        extra = extra if extra is not None else step.action_config
+        update["action_config"] = None
+    if extra is not None:
+        if step.node_type in ("trigger", "exit"):
+            key = f"{step.node_type}_config"
+            update[key] = getattr(step, key) if getattr(step, key) is not None else extra
+        elif step.node_type == "split":
+            for key in ("variants", "assignment"):
+                given = getattr(step, key)
+                update[key] = given if given is not None else extra.get(key)
+    if not isinstance(update.get("variants"), list | None):
+        update["variants"] = [update["variants"]]  # to be refused by name where variants are read
+    return step.model_copy(update=update)
+
+
+def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
+    """`subject_line` … `email_body_html` are the e-mail's content unless channel_config has one."""
+    flat = {
+        "subject": step.subject_line,
+        "preheader": step.preheader_text,
+        "body": step.email_body,
+        "body_html": step.email_body_html,
+    }
+    given = {key: value for key, value in flat.items() if value is not None}
+    update: dict[str, Any] = {
+        "subject_line": None,
+        "preheader_text": None,
+        "email_body": None,
+        "email_body_html": None,
+    }
+    channels = step.channel_config or {}
+    email = channels.get("email")
+    if step.node_type == "email" and given and email is None:
+        update["channel_config"] = {**channels, "email": given}
+    elif given and isinstance(email, dict):
+        other = sorted(
+            key for key, value in given.items() if (value or None) != (email.get(key) or None)
+        )
+        if other:
+            problems.append(
+                Problem(
+                    step.node_id,
+                    "legacy_columns_ignored",
+                    f"the flat columns differ from channel_config.email in {', '.join(other)};"
+                    " channel_config is used",
+                    "warning",
+                )
+            )
+    elif given and any(value.strip() for value in given.values()):
+        problems.append(
+            Problem(
+                step.node_id,
+                "legacy_columns_ignored",
+                f"e-mail columns mean nothing on a node of type {step.node_type}",
+                "warning",
+            )
+        )
+    return step.model_copy(update=update)
+
+
+def _with_ids(branches: list[Any]) -> list[Any]:
+    """Every branch gets an id: `else` for the one without condition, `branch_1` … for others.
+
+    `condition: {}` is a builder's way to write no condition.
+    """
+    taken = {str(branch["id"]) for branch in branches if isinstance(branch, dict) and _id(branch)}
+    named: list[Any] = []
+    for index, branch in enumerate(branches, 1):
+        if not isinstance(branch, dict):
+            named.append(branch)
+            continue
+        copy = {key: value for key, value in branch.items() if value not in (None, {})}
+        if _id(branch):
+            copy["id"] = _id(branch)
+        else:
+            wanted = f"branch_{index}" if "condition" in copy else ELSE_BRANCH_ID
+            copy["id"] = wanted if wanted not in taken else f"{wanted}_{index}"
+            taken.add(copy["id"])
+        named.append(copy)
+    return named
+
+
+def _id(entry: Mapping[str, Any]) -> str:
+    value = entry.get("id")
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    return str(value).strip()

@@ -1,0 +1,196 @@
+"""The event vocabulary: every event type, who causes it, over which channel, and its short names.
+
+One list for validation, ingestion and the `campaign_event_types` table. Where events are stored and
+what they change is the business of db/ and engine/.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+EVENT_SOURCES: Final = ("system", "email_provider", "webhook", "manual")
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    """One word of the vocabulary.
+
+    `provider`: may arrive from outside (events file, provider webhook). `engine`: the engine writes
+    it itself. `contact_level`: says something about a person even where no enrolment is known
+    (a purchase), so it may be stored with the contact alone.
+    """
+
+    name: str
+    channel: str
+    source: str
+    description: str
+    provider: bool = False
+    engine: bool = False
+    contact_level: bool = False
+
+
+def _engine(name: str, channel: str, description: str) -> EventType:
+    return EventType(name, channel, "system", description, engine=True)
+
+
+def _provider(name: str, channel: str, source: str, description: str) -> EventType:
+    return EventType(name, channel, source, description, provider=True)
+
+
+def _both(name: str, channel: str, description: str) -> EventType:
+    return EventType(name, channel, "system", description, provider=True, engine=True)
+
+
+def _contact(name: str, description: str, *, engine: bool = False) -> EventType:
+    return EventType(
+        name, "contact", "webhook", description, provider=True, engine=engine, contact_level=True
+    )
+
+
+_MAIL: Final = "email_provider"
+_HOOK: Final = "webhook"
+
+_VOCABULARY: Final = (
+    _engine("email_sent", "email", "handed to the provider"),
+    _provider("email_delivered", "email", _MAIL, "accepted by the recipient's server"),
+    _provider("email_opened", "email", _MAIL, "the tracking picture was loaded"),
+    _provider("email_clicked", "email", _MAIL, "a link was followed"),
+    _provider("email_replied", "email", _MAIL, "the recipient answered"),
+    _provider("email_bounced", "email", _MAIL, "returned by the recipient's server"),
+    _provider("email_unsubscribed", "email", _MAIL, "the recipient wants no more"),
+    _provider("email_complained", "email", _MAIL, "the recipient reported spam"),
+    _provider("email_deferred", "email", _MAIL, "the recipient's server asked to wait"),
+    _both("email_failed", "email", "not sent, for good"),
+    _both("email_suppressed", "email", "not sent: the address is on a suppression list"),
+    _engine("sms_sent", "sms", "handed to the provider"),
+    _provider("sms_delivered", "sms", _HOOK, "arrived on the phone"),
+    _provider("sms_replied", "sms", _HOOK, "the recipient answered"),
+    _both("sms_failed", "sms", "not sent or not delivered, for good"),
+    _provider("sms_opted_out", "sms", _HOOK, "the recipient answered STOP"),
+    _engine("social_posted", "social", "the post is out"),
+    _provider("social_engaged", "social", _HOOK, "somebody liked, shared or answered the post"),
+    _both("social_failed", "social", "the post could not be published"),
+    _engine("webhook_triggered", "webhook", "the call was made"),
+    _engine("webhook_succeeded", "webhook", "the call was accepted"),
+    _engine("webhook_failed", "webhook", "the call was refused, for good"),
+    _engine("tag_added", "action", "a tag was added to the contact"),
+    _engine("tag_removed", "action", "a tag was taken from the contact"),
+    _engine("score_updated", "action", "the contact's score was changed"),
+    _engine("field_updated", "action", "a field of the contact was changed"),
+    _engine("condition_evaluated", "workflow", "a condition chose a branch"),
+    _engine("wait_started", "workflow", "a wait began"),
+    _engine("wait_completed", "workflow", "a wait ended"),
+    _engine("message_skipped", "workflow", "a message was held back; the reason is in its data"),
+    _engine("retry_scheduled", "workflow", "a step failed for now and will be tried again"),
+    _engine("variant_assigned", "ab_test", "a split assigned a variant"),
+    _engine("ab_test_decided", "ab_test", "a test ended with a decision"),
+    _engine("enrollment_started", "lifecycle", "the person entered"),
+    _engine("enrollment_completed", "lifecycle", "the person reached the end"),
+    _engine("enrollment_exited", "lifecycle", "the person left before the end"),
+    _engine("enrollment_failed", "lifecycle", "the run failed after its last retry"),
+    _engine(
+        "enrollment_migrated", "lifecycle", "the person moved to another version of the campaign"
+    ),
+    _engine("goal_reached", "lifecycle", "the person reached the campaign's goal"),
+    _contact("converted", "the person did what the campaign is for", engine=True),
+    _contact("purchase", "the person bought something"),
+    _contact("page_view", "the person looked at a page"),
+    _contact("form_submitted", "the person sent a form"),
+    _contact("signed_up", "the person created an account"),
+    _contact("logged_in", "the person logged in"),
+    _contact("trial_started", "the person started a trial"),
+    _contact("subscription_started", "the person subscribed to a plan"),
+    _contact("subscription_cancelled", "the person ended a plan"),
+    _contact("cart_abandoned", "the person left a cart behind"),
+    _contact("meeting_booked", "the person booked a meeting"),
+    _contact("custom_event", "anything else; its name is in the event's data"),
+)
+
+EVENT_TYPES: Final[Mapping[str, EventType]] = {kind.name: kind for kind in _VOCABULARY}
+PROVIDER_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.provider)
+ENGINE_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.engine)
+CONTACT_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.contact_level)
+GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
+"""What a campaign may be for: whoever does it within the goal's time has converted."""
+
+_VERBS: Final = {
+    "sent": ("send",),
+    "delivered": ("delivery", "deliver"),
+    "opened": ("open",),
+    "clicked": ("click",),
+    "replied": ("reply", "answered"),
+    "bounced": ("bounce",),
+    "unsubscribed": ("unsubscribe",),
+    "complained": ("complaint", "complain", "spam"),
+    "deferred": ("defer", "deferral"),
+    "failed": ("fail", "failure"),
+    "suppressed": ("suppress", "suppression", "dropped"),
+}
+
+
+def _aliases() -> dict[str, str]:
+    names: dict[str, str] = {}
+    for verb, shorts in _VERBS.items():
+        mail = f"email_{verb}"
+        names[verb] = mail
+        for short in shorts:
+            names[short] = mail
+            for channel in ("email", "sms"):
+                if f"{channel}_{verb}" in EVENT_TYPES:
+                    names[f"{channel}_{short}"] = f"{channel}_{verb}"
+    names |= {
+        "spam_complaint": "email_complained",
+        "sms_stop": "sms_opted_out",
+        "sms_opt_out": "sms_opted_out",
+        "sms_unsubscribed": "sms_opted_out",
+        "social_post": "social_posted",
+        "social_engagement": "social_engaged",
+        "conversion": "converted",
+        "convert": "converted",
+        "goal": "goal_reached",
+        "purchased": "purchase",
+        "order": "purchase",
+        "page_viewed": "page_view",
+        "pageview": "page_view",
+        "form_submit": "form_submitted",
+        "signup": "signed_up",
+        "login": "logged_in",
+    }
+    return names
+
+
+EVENT_ALIASES: Final[Mapping[str, str]] = _aliases()
+
+
+def normalise_event_type(name: str) -> str:
+    """The vocabulary's name for `name`: `email_open`, `Open` and `opened` are all `email_opened`.
+
+    A name that is not in the vocabulary comes back trimmed and in snake case; `is_known_event_type`
+    tells the two apart. Idempotent.
+    """
+    cleaned = re.sub(r"[\s\-.]+", "_", name.strip().lower())
+    if cleaned in EVENT_TYPES:
+        return cleaned
+    return EVENT_ALIASES.get(cleaned, cleaned)
+
+
+def is_known_event_type(name: str) -> bool:
+    """Whether `name`, short names included, is a word of the vocabulary."""
+    return normalise_event_type(name) in EVENT_TYPES
+
+
+def suggest_event_type(name: str) -> str | None:
+    """The known event type that looks most like `name`, or None when none is near."""
+    cleaned = normalise_event_type(name)
+    near = difflib.get_close_matches(cleaned, [*EVENT_TYPES, *EVENT_ALIASES], n=1, cutoff=0.6)
+    return normalise_event_type(near[0]) if near else None
+
+
+EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
+"""A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an
+open."""

@@ -1,0 +1,190 @@
+"""What an action node does: change the contact, call a URL, send a text message, publish a post.
+
+Configuration only. Carrying it out is the business of engine/ and channels/.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from drip_pipeline.domain.graph.fields import NO_BOOL, Name, Names, NodeModel
+
+
+class TagAction(NodeModel):
+    """Add tags to the contact, then take tags away."""
+
+    type: Literal["tag"] = "tag"
+    add: Names = ()
+    remove: Names = ()
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not self.add and not self.remove:
+            raise PydanticCustomError("tag_empty", "a tag action needs `add` or `remove`")
+        both = sorted(set(self.add) & set(self.remove))
+        if both:
+            raise PydanticCustomError(
+                "tag_contradiction", "adds and removes {tags}", {"tags": ", ".join(both)}
+            )
+        return self
+
+
+class ScoreAction(NodeModel):
+    """Change the contact's score by `delta` points, or set it; the result stays within 0..100."""
+
+    type: Literal["score"] = "score"
+    delta: Annotated[int, Field(ge=-100, le=100), NO_BOOL] | None = None
+    set: Annotated[int, Field(ge=0, le=100), NO_BOOL] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.delta is None) == (self.set is None):
+            raise PydanticCustomError(
+                "score_config", "a score action needs exactly one of `delta` and `set`"
+            )
+        return self
+
+
+UPDATABLE_COLUMNS: Final = frozenset({"name", "company", "phone", "job_title", "status"})
+CONTACT_STATUSES: Final = ("prospect", "lead", "customer", "contact")
+_PROTECTED_COLUMNS: Final[Mapping[str, str]] = {
+    "email": "an address is changed by importing contacts",
+    "tags": "use a tag action",
+    "ai_score": "use a score action",
+    "lead_score": "use a score action",
+    "id": "it identifies the contact",
+    "workspace_id": "a contact stays in its workspace",
+    "custom_fields": "name the field inside it instead",
+    "created_at": "the database keeps it",
+    "updated_at": "the database keeps it",
+    "last_interaction": "the engine keeps it",
+}
+
+
+class FieldUpdateAction(NodeModel):
+    """Write `value` into a column of the contact, or into the custom field of that name."""
+
+    type: Literal["field_update"] = "field_update"
+    field: Name
+    value: Any = None
+
+    @model_validator(mode="after")
+    def _field_may_be_written(self) -> Self:
+        why = _PROTECTED_COLUMNS.get(self.field)
+        if why is not None:
+            raise PydanticCustomError(
+                "field_protected",
+                "{field} cannot be set by a field update: {why}",
+                {"field": self.field, "why": why},
+            )
+        if self.field == "status" and self.value not in CONTACT_STATUSES:
+            raise PydanticCustomError(
+                "field_value",
+                "status must be one of {statuses}",
+                {"statuses": ", ".join(CONTACT_STATUSES)},
+            )
+        return self
+
+
+class WebhookAction(NodeModel):
+    """Call a URL. The text leaves of `payload` are Liquid templates; the URL is not."""
+
+    type: Literal["webhook"] = "webhook"
+    url: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_048)]
+    method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    payload: dict[str, Any] | list[Any] = Field(default_factory=dict)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _method_in_capitals(cls, value: object) -> object:
+        return value.strip().upper() if isinstance(value, str) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_absolute_http(cls, value: str) -> str:
+        if "{{" in value or "{%" in value:
+            raise PydanticCustomError(
+                "webhook_url_template",
+                "the URL is not a template; put the value into the payload",
+            )
+        try:
+            parts = urlsplit(value)
+            host, _ = parts.hostname, parts.port
+        except ValueError:
+            raise PydanticCustomError("webhook_url", "the URL cannot be read") from None
+        if parts.scheme.lower() not in ("http", "https") or not host:
+            raise PydanticCustomError(
+                "webhook_url", "the URL must begin with http:// or https:// and name a host"
+            )
+        if any(char.isspace() or ord(char) < 32 for char in value):
+            raise PydanticCustomError("webhook_url", "the URL contains white space")
+        return value
+
+    @field_validator("headers")
+    @classmethod
+    def _headers_are_single_lines(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not name or any(char in "\r\n\0" for char in name + text):
+                raise PydanticCustomError(
+                    "webhook_header", "header {name} must be one line", {"name": repr(name)}
+                )
+        return value
+
+
+class SmsAction(NodeModel):
+    """A text message; `body` is a Liquid template."""
+
+    type: Literal["sms"] = "sms"
+    body: str
+
+    @field_validator("body")
+    @classmethod
+    def _body_is_there(cls, value: str) -> str:
+        if not value.strip():
+            raise PydanticCustomError("body_missing", "the text message needs `body`")
+        return value
+
+
+class SocialAction(NodeModel):
+    """One public post for everybody: its texts know nothing about a single contact."""
+
+    type: Literal["social"] = "social"
+    platform: Name
+    post_type: Name = "post"
+    content: str = ""
+    media_urls: Names = ()
+    hashtags: Names = ()
+    schedule_time: datetime | None = None
+
+    @field_validator("platform")
+    @classmethod
+    def _platform_in_small_letters(cls, value: str) -> str:
+        return value.lower()
+
+    @field_validator("schedule_time")
+    @classmethod
+    def _time_has_a_zone(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.content.strip() and not self.media_urls:
+            raise PydanticCustomError("body_missing", "the post needs `content` or `media_urls`")
+        return self
+
+
+ActionConfig = (
+    TagAction | ScoreAction | FieldUpdateAction | WebhookAction | SmsAction | SocialAction
+)
+
+INSTANT_ACTIONS: Final = (TagAction, ScoreAction, FieldUpdateAction)
+"""Actions that only change the contact; all others become deliveries."""

@@ -1,0 +1,372 @@
+"""The configuration of each node type, as immutable pydantic models in one discriminated union.
+
+What a single configuration may say stands here and in actions.py, with its units and limits. What
+only makes sense across nodes (edges, weights against a test, texts against variables) is checked in
+check_*.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import (
+    AliasChoices,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from drip_pipeline.domain.conditions.conditions import Condition
+from drip_pipeline.domain.graph.actions import (
+    CONTACT_STATUSES,
+    INSTANT_ACTIONS,
+    UPDATABLE_COLUMNS,
+    ActionConfig,
+    FieldUpdateAction,
+    ScoreAction,
+    SmsAction,
+    SocialAction,
+    TagAction,
+    WebhookAction,
+)
+from drip_pipeline.domain.graph.fields import (
+    MAX_WAIT_SECONDS,
+    NO_BOOL,
+    UNIT_SECONDS,
+    Duration,
+    EventName,
+    Name,
+    Names,
+    NodeModel,
+    Number,
+    Unit,
+)
+
+__all__ = [
+    "CONTACT_STATUSES",
+    "INSTANT_ACTIONS",
+    "MAX_WAIT_SECONDS",
+    "UNIT_SECONDS",
+    "UPDATABLE_COLUMNS",
+    "WEIGHT_TOLERANCE",
+    "ActionConfig",
+    "AfterDays",
+    "Branch",
+    "ConditionConfig",
+    "Duration",
+    "DurationWait",
+    "EmailConfig",
+    "EventWait",
+    "ExitConfig",
+    "FieldUpdateAction",
+    "NodeConfig",
+    "NodeModel",
+    "ReEntry",
+    "ScoreAction",
+    "SmsAction",
+    "SocialAction",
+    "SplitConfig",
+    "TagAction",
+    "TriggerConfig",
+    "TriggerKind",
+    "Variant",
+    "WebhookAction",
+    "channel_of",
+]
+
+DEFAULT_MAX_WAIT_DAYS: Final = 7
+WEIGHT_TOLERANCE: Final = 0.01
+
+
+# --- entry ------------------------------------------------------------------------------------
+
+
+class AfterDays(NodeModel):
+    """Re-entry is open this many days after the last run ended."""
+
+    after_days: Annotated[Number, Field(ge=0, le=36_500), NO_BOOL]
+
+
+ReEntry = Literal["once", "after_exit", "per_key"] | AfterDays
+
+TriggerKind = Literal["manual", "tag", "score", "webhook", "schedule", "event"]
+
+
+def _trigger_kind(value: object) -> object:
+    return "schedule" if value == "scheduled" else value
+
+
+class TriggerConfig(NodeModel):
+    """How people get in, and whether they may come again.
+
+    `tag` needs a tag, `score` a number of points (`at_least`, above 0, up to 100), `schedule` a
+    cron expression of five fields (`where` narrows who is taken, `timezone` is where the clock
+    hangs, UTC by default), `event` an event type. `backfill`: people who match already when the
+    campaign is published enter too (a schedule runs once at once). `spread_minutes` spreads when
+    the runs of people begin who enter together.
+    """
+
+    type: Literal["trigger"] = "trigger"
+    trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = "manual"
+    tag: Name | None = None
+    at_least: Annotated[Number, Field(gt=0, le=100), NO_BOOL] | None = None
+    cron: Name | None = None
+    where: Condition | None = None
+    timezone: Name | None = None
+    event_type: EventName | None = None
+    backfill: bool = False
+    spread_minutes: Annotated[Number, Field(ge=0, le=MAX_WAIT_SECONDS / 60), NO_BOOL] = 0
+    re_entry: ReEntry = "once"
+
+    @property
+    def kind(self) -> TriggerKind:
+        """The kind of trigger."""
+        return self.trigger
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> Self:
+        belongs = {
+            "tag": ("tag",),
+            "score": ("at_least",),
+            "schedule": ("cron", "where", "timezone"),
+            "event": ("event_type",),
+        }
+        own = belongs.get(self.trigger, ())
+        if own and getattr(self, own[0]) is None:
+            raise PydanticCustomError(
+                "trigger_incomplete",
+                "a {kind} trigger needs `{field}`",
+                {"kind": self.trigger, "field": own[0]},
+            )
+        for fields in belongs.values():
+            for field in fields:
+                if field not in own and getattr(self, field) is not None:
+                    raise PydanticCustomError(
+                        "trigger_foreign_key",
+                        "`{field}` does not belong to a {kind} trigger",
+                        {"kind": self.trigger, "field": field},
+                    )
+        return self
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_readable(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        # Imported here: it costs 30 ms, and most campaigns have no schedule.
+        from croniter import croniter  # type: ignore[import-untyped]
+
+        from drip_pipeline.domain.conditions.cron import has_occurrences
+
+        if len(value.split()) != 5 or not croniter.is_valid(value) or not has_occurrences(value):
+            raise PydanticCustomError(
+                "trigger_cron", "{cron} is not a cron expression of five fields", {"cron": value}
+            )
+        return value
+
+
+# --- messages and waits -----------------------------------------------------------------------
+
+
+class EmailConfig(NodeModel):
+    """A mail. Texts are Liquid templates unless `personalization_enabled` is off.
+
+    `body` is the plain text; it may be empty when there is a `body_html`.
+    """
+
+    type: Literal["email"] = "email"
+    subject: str
+    preheader: str | None = None
+    body: str = ""
+    body_html: str | None = None
+    personalization_enabled: bool = True
+
+    @field_validator("body", mode="before")
+    @classmethod
+    def _no_body_is_an_empty_one(cls, value: object) -> object:
+        return "" if value is None else value
+
+    @field_validator("subject")
+    @classmethod
+    def _subject_is_one_line(cls, value: str) -> str:
+        if not value.strip():
+            raise PydanticCustomError("subject_missing", "the subject is empty")
+        # Anything splitlines() breaks at could smuggle a header into the message.
+        if len(value.splitlines()) > 1 or value != value.rstrip("\r\n"):
+            raise PydanticCustomError("subject_lines", "the subject must be one line")
+        return value
+
+    @field_validator("preheader")
+    @classmethod
+    def _empty_preheader_is_none(cls, value: str | None) -> str | None:
+        return value if value and value.strip() else None
+
+    @model_validator(mode="after")
+    def _has_a_body(self) -> Self:
+        if not self.body.strip() and not (self.body_html or "").strip():
+            raise PydanticCustomError("body_missing", "the mail needs `body` or `body_html`")
+        return self
+
+
+class DurationWait(NodeModel):
+    """Wait for a length of time."""
+
+    type: Literal["duration"] = "duration"
+    value: Annotated[Number, Field(ge=0), NO_BOOL]
+    unit: Unit = "hours"
+
+    @property
+    def seconds(self) -> int:
+        """The wait in whole seconds, rounded."""
+        return Duration(value=self.value, unit=self.unit).seconds
+
+    @model_validator(mode="after")
+    def _within_reason(self) -> Self:
+        if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
+            raise PydanticCustomError("wait_too_long", "is longer than ten years")
+        return self
+
+
+class EventWait(NodeModel):
+    """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days)."""
+
+    type: Literal["until_event"] = "until_event"
+    event_type: EventName
+    max_wait: Duration = Field(
+        default=Duration(value=DEFAULT_MAX_WAIT_DAYS, unit="days"),
+        validation_alias=AliasChoices("max_wait", "max_wait_duration"),
+    )
+
+    @property
+    def max_wait_seconds(self) -> int:
+        """After how many seconds the way out is `timeout`."""
+        return self.max_wait.seconds
+
+
+# --- ways that part ---------------------------------------------------------------------------
+
+
+class Branch(NodeModel):
+    """One way out of a condition. Without a condition it is the else-branch."""
+
+    id: Name
+    label: str | None = None
+    condition: Condition | None = None
+
+
+class ConditionConfig(NodeModel):
+    """Branches in the order in which they are tried; the else-branch comes last."""
+
+    type: Literal["condition"] = "condition"
+    branches: Annotated[tuple[Branch, ...], Field(min_length=1, max_length=100)]
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        _refuse_duplicates("branch", [branch.id for branch in self.branches])
+        return self
+
+
+class Variant(NodeModel):
+    """One way out of a split. `percentage` (0..100) is its share of everybody who arrives.
+
+    `holdout`: these people get nothing; without an edge they leave with the reason `holdout`.
+    `values`: what stands in the contact field when people are assigned from one (`from_field`);
+    the variant's id and name always count too.
+    """
+
+    id: Name
+    name: str = ""
+    percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL]
+    holdout: bool = False
+    values: Names = ()
+
+
+class SplitConfig(NodeModel):
+    """Variants of a split, with weights that sum to 100, or assigned from a contact field."""
+
+    type: Literal["split"] = "split"
+    variants: Annotated[tuple[Variant, ...], Field(min_length=1, max_length=100)]
+    from_field: Name | None = None
+
+    @model_validator(mode="after")
+    def _ids_are_unique(self) -> Self:
+        _refuse_duplicates("variant", [variant.id for variant in self.variants])
+        return self
+
+    def variant_by_value(self) -> dict[str, str]:
+        """For `from_field`: text of the field, trimmed and case-folded → variant id."""
+        found: dict[str, str] = {}
+        for variant in self.variants:
+            for text in (variant.id, variant.name, *variant.values):
+                if text:
+                    found.setdefault(text.strip().casefold(), variant.id)
+        for variant in self.variants:  # given values outrank another variant's id or name
+            for text in variant.values:
+                found[text.strip().casefold()] = variant.id
+        return found
+
+
+def _refuse_duplicates(what: str, ids: list[str]) -> None:
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise PydanticCustomError(
+            f"{what}_duplicate",
+            "{what} id {names} is used more than once",
+            {"what": what, "names": ", ".join(twice)},
+        )
+
+
+class ExitConfig(NodeModel):
+    """The end. `exited` carries a reason (`goal`, `exit_condition` or free text)."""
+
+    type: Literal["exit"] = "exit"
+    status: Literal["completed", "exited"] = "completed"
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_reason_means_exited(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        if data.get("reason") and "status" not in data:
+            return {**data, "status": "exited"}
+        if data.get("status") == "exited" and not data.get("reason"):
+            return {**data, "reason": "exit_condition"}
+        return data
+
+    @model_validator(mode="after")
+    def _completed_needs_no_reason(self) -> Self:
+        if self.status == "completed" and self.reason:
+            raise PydanticCustomError(
+                "exit_reason", "a completed exit has no reason; use status `exited`"
+            )
+        return self
+
+
+NodeConfig = Annotated[
+    TriggerConfig
+    | EmailConfig
+    | DurationWait
+    | EventWait
+    | ConditionConfig
+    | SplitConfig
+    | TagAction
+    | ScoreAction
+    | FieldUpdateAction
+    | WebhookAction
+    | SmsAction
+    | SocialAction
+    | ExitConfig,
+    Field(discriminator="type"),
+]
+
+
+def channel_of(config: NodeConfig) -> str | None:
+    """The channel a node needs to be executed (email, sms, social, webhook), or None."""
+    if isinstance(config, EmailConfig | SmsAction | SocialAction | WebhookAction):
+        return config.type
+    return None

@@ -1,0 +1,134 @@
+"""Templates: parsing Liquid text once, telling what it reads, rendering it for many people.
+
+Names and values for a person stand in contact_fields.py, limits and the Liquid dialect in
+template_environments.py. Which parts of a message are templates is not known here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from liquid import BoundTemplate, Environment
+from liquid.exceptions import LiquidError
+
+from drip_pipeline.domain.contact_fields import (
+    KNOWN_VARIABLES,
+    contact_columns_for,
+    contact_context,
+)
+from drip_pipeline.domain.templates.fast_path import Render, compile_segments
+from drip_pipeline.domain.templates.liquid_environments import (
+    HTML_ENVIRONMENT,
+    MAX_OUTPUT_BYTES,
+    TEXT_ENVIRONMENT,
+    check_filters,
+    global_variables,
+)
+from drip_pipeline.errors import TemplateError
+
+MAX_TEMPLATE_CHARACTERS: Final = 1_000_000
+_MAX_LINES_TO_SEARCH: Final = 300
+_WIDEST_CHARACTER_BYTES: Final = 4
+
+__all__ = [
+    "KNOWN_VARIABLES",
+    "CompiledTemplate",
+    "contact_columns_for",
+    "contact_context",
+    "parse",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTemplate:
+    """A parsed template. `variables` are the root names it reads; `is_plain` says that it is made
+    of text and plain outputs and renders without the Liquid interpreter."""
+
+    text: str
+    html: bool
+    variables: frozenset[str]
+    is_plain: bool
+    _render: Render = field(repr=False, compare=False)
+
+    def render(self, context: Mapping[str, Any]) -> str:
+        """The template for one person; what the context lacks renders empty.
+
+        Raises TemplateError, naming the line but no value, when a filter cannot work with a value
+        or a limit (loops, memory, output) is reached.
+        """
+        rendered = self._render(context)
+        if len(rendered) * _WIDEST_CHARACTER_BYTES > MAX_OUTPUT_BYTES:
+            _check_output(rendered)
+        return rendered
+
+
+def parse(text: str, *, html: bool) -> CompiledTemplate:
+    """Compile a template; with `html`, values are escaped on output.
+
+    Raises TemplateError naming the line and the fault: syntax, unknown tag or filter, a filter with
+    the wrong number of arguments, a computed variable name, a text beyond 1,000,000 characters.
+    Unknown variables are the caller's business: compare `variables` with KNOWN_VARIABLES.
+    """
+    if len(text) > MAX_TEMPLATE_CHARACTERS:
+        raise TemplateError(f"a template may have {MAX_TEMPLATE_CHARACTERS:,} characters at most")
+    environment = HTML_ENVIRONMENT if html else TEXT_ENVIRONMENT
+    try:
+        template = environment.from_string(text)
+        check_filters(template)
+        variables = global_variables(template)
+    except LiquidError as error:
+        line = _line_of(error) or _line_by_search(text, error, environment)
+        where = f"line {line}: " if line else ""
+        raise TemplateError(f"{where}{error.message}") from None
+    except RecursionError:
+        raise TemplateError("the template is nested too deep") from None
+    fast = compile_segments(template)
+    return CompiledTemplate(
+        text, html, variables, fast is not None, fast or _interpreter(template, text)
+    )
+
+
+def _interpreter(template: BoundTemplate, text: str) -> Render:
+    def render(context: Mapping[str, Any]) -> str:
+        try:
+            return template.render(context)
+        except Exception as error:  # noqa: BLE001 – see below; nothing is swallowed
+            # Filters let foreign exceptions through as well. Their texts may quote a person's data,
+            # so only the kind of error and the template's own line are told.
+            raise TemplateError(_fault_without_values(error, text)) from None
+
+    return render
+
+
+def _fault_without_values(error: Exception, text: str) -> str:
+    line = _line_of(error) if isinstance(error, LiquidError) else None
+    kind = type(error).__name__
+    if line is None:
+        return f"rendering failed with {kind}"
+    return f"line {line}: rendering failed with {kind} in {text.splitlines()[line - 1].strip()!r}"
+
+
+def _check_output(rendered: str) -> None:
+    if len(rendered.encode("utf-8", "surrogatepass")) > MAX_OUTPUT_BYTES:
+        raise TemplateError(f"the rendered text exceeds {MAX_OUTPUT_BYTES:,} bytes")
+
+
+def _line_of(error: LiquidError) -> int | None:
+    context = error.context()
+    return context[0] if context else None
+
+
+def _line_by_search(text: str, error: LiquidError, environment: Environment) -> int | None:
+    """The line up to which one must parse to meet the error; Liquid does not always say."""
+    lines = text.splitlines(keepends=True)
+    if len(lines) > _MAX_LINES_TO_SEARCH:
+        return None
+    for number in range(1, len(lines) + 1):
+        try:
+            environment.from_string("".join(lines[:number]))
+        except LiquidError as found:
+            if found.message == error.message:
+                return number
+    return None

@@ -1,0 +1,93 @@
+"""Which test a split belongs to. Configuration and weights are frozen when a test starts: a version
+that leaves them as they are continues it, one that changes them ends it and starts another."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.db.publishing import publish as publish_db
+from drip_pipeline.db.publishing import versions as versions_db
+from drip_pipeline.domain.compiler.analysis import take_apart
+from drip_pipeline.domain.compiler.api import CampaignDefinition
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import SplitConfig
+
+
+def keep_tests(
+    connection: Connection,
+    campaign_id: UUID,
+    definition: CampaignDefinition,
+    graph: CampaignGraph,
+    *,
+    version: int,
+    now: datetime,
+) -> None:
+    """Continue, end or start the tests of a campaign so that they fit its new version."""
+    wanted = test_configs(definition, graph)
+    for test in publish_db.tests(connection, campaign_id):
+        if test["status"] == "superseded":
+            continue
+        config = wanted.get(test["split_node_id"])
+        if config is not None and config_hash(config) == test["config_hash"]:
+            publish_db.continue_test(connection, test["id"], version)
+            del wanted[test["split_node_id"]]
+        else:
+            publish_db.supersede_test(connection, test["id"], now)
+    if wanted:
+        splits = ", ".join(wanted)
+        versions_db.mark_test_start(
+            connection, campaign_id, version, f"A/B test started at the split {splits}"
+        )
+    for split_node_id, config in wanted.items():
+        publish_db.start_test(
+            connection,
+            campaign_id,
+            split_node_id=split_node_id,
+            config=config,
+            config_hash=config_hash(config),
+            version=version,
+            now=now,
+        )
+
+
+def test_configs(definition: CampaignDefinition, graph: CampaignGraph) -> dict[str, dict[str, Any]]:
+    """The frozen configuration of each tested split: the test's keys, and the split's own variants
+    with their weights."""
+    draft = take_apart(definition)
+    if draft.experiment is None or draft.tested_split_id is None or not draft.experiment.enabled:
+        return {}
+    split = graph.nodes[draft.tested_split_id]
+    assert isinstance(split.config, SplitConfig)
+    told = draft.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
+    variants = [
+        variant.model_dump(mode="json")
+        | {"first_step_id": _step_id(graph, split.node_id, variant.id)}
+        for variant in split.config.variants
+    ]
+    return {split.node_id: told | {"variants": variants, "from_field": split.config.from_field}}
+
+
+def config_hash(config: dict[str, Any]) -> str:
+    """The same for the same test, whatever the steps of its variants are called in the database."""
+    variants = [
+        {key: value for key, value in variant.items() if key != "first_step_id"}
+        for variant in config["variants"]
+    ]
+    return sha256(dump_json(_sorted(config | {"variants": variants}))).hexdigest()
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    if isinstance(value, (list, tuple)):
+        return [_sorted(item) for item in value]
+    return value
+
+
+def _step_id(graph: CampaignGraph, split_node_id: str, variant_id: str) -> str | None:
+    target = graph.first_node_of_variant(split_node_id, variant_id)
+    return None if target is None else graph.nodes[target].step_id

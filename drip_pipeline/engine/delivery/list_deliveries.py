@@ -1,0 +1,31 @@
+"""Deliveries for an operator to look at; nobody's address is among what is told."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.engine.campaigns.campaign import find_campaign
+
+
+def list_deliveries(
+    database: Database,
+    *,
+    status: str,
+    campaign: str | UUID | None = None,
+    channel: str | None = None,
+    limit: int = 100,
+) -> list[dict[str, Any]]:
+    """Deliveries of a status, latest first: where they stand, and the provider's last words. Raises
+    CampaignNotFound."""
+    with database.transaction(is_read_only=True) as connection:
+        campaign_id = None if campaign is None else find_campaign(connection, campaign).campaign_id
+        return deliveries_db.listed(
+            connection,
+            status=status,
+            campaign_id=campaign_id,
+            channel=channel,
+            count_limit=limit,
+        )

@@ -1,0 +1,274 @@
+"""From a leased delivery to the message that goes out: templates of the node, parsed once, rendered
+for each person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final
+from uuid import UUID
+
+from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
+from drip_pipeline.domain.contact_fields import (
+    CUSTOM_FIELDS,
+    contact_columns_for,
+    contact_context,
+    reader_of,
+)
+from drip_pipeline.domain.graph.graph import GraphNode
+from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
+from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
+from drip_pipeline.domain.templates.tracked_links import with_clicks, with_picture
+from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
+from drip_pipeline.errors import TemplateError
+from drip_pipeline.settings import Secret
+
+_ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
+
+
+@dataclass(frozen=True, slots=True)
+class MessageSettings:
+    """What every message needs besides its texts: the sender, where links point to, the key that
+    signs them, and what HTML is watched for."""
+
+    mail_from: str
+    public_url: str
+    secret_key: Secret
+    tracks_opens: bool = False
+    tracks_clicks: bool = False
+
+
+def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
+    """The contact's columns that messages of a node need. Raises TemplateError as PreparedNode."""
+    return _parts(_Texts.of(_node(version, node_id))).columns
+
+
+def _node(version: PublishedVersion, node_id: str) -> GraphNode:
+    node = version.graph.nodes.get(node_id)
+    if node is None:
+        raise TemplateError(f"version {version.version} has no node {node_id!r}")
+    return node
+
+
+class Links:
+    """The links of one sender's messages, signed."""
+
+    def __init__(self, settings: MessageSettings) -> None:
+        """Raises SettingsError without a key."""
+        key = settings.secret_key.reveal()
+        self._public_url = settings.public_url
+        self._unsubscribe = signer(key, Purpose.UNSUBSCRIBE)
+        self._click = signer(key, Purpose.CLICK)
+        self._open = signer(key, Purpose.OPEN)
+
+    def unsubscribe(self, delivery_id: UUID) -> str:
+        """Ends the campaign for whoever got the message."""
+        return f"{self._public_url}/u/{self._unsubscribe(delivery_id, None)}"
+
+    def click(self, delivery_id: UUID, url: str) -> str:
+        """Counts a click and leads on to the URL."""
+        return f"{self._public_url}/c/{self._click(delivery_id, url)}"
+
+    def opened(self, delivery_id: UUID) -> str:
+        """A picture that counts an open."""
+        return f"{self._public_url}/o/{self._open(delivery_id, None)}"
+
+
+class PreparedNode:
+    """A node that makes messages, prepared for many of them."""
+
+    def __init__(self, version: PublishedVersion, node_id: str, settings: MessageSettings) -> None:
+        """Raises TemplateError where the node's texts cannot be parsed, or the version has no such
+        node."""
+        node = _node(version, node_id)
+        self._config: Any = node.config
+        self._parts = _parts(_Texts.of(node))
+        self._campaign = _campaign_context(version)
+        self._settings = settings
+        self._links = Links(settings)
+
+    def message(self, delivery: Mapping[str, Any], now: datetime) -> OutgoingMessage:
+        """The message of a leased delivery, whose row carries the contact's columns. Raises
+        TemplateError."""
+        delivery_id: UUID = delivery["id"]
+        link = self._links.unsubscribe(delivery_id)
+        context = self._context(delivery, link, now)
+        parts = self._parts.templates
+        config = self._config
+        if isinstance(config, EmailConfig):
+            preheader, html = parts.get("preheader"), parts.get("body_html")
+            html_text = None if html is None else html.render(context)
+            return OutgoingMessage(
+                delivery_id=delivery_id,
+                channel="email",
+                recipient=delivery["email"],
+                recipient_name=delivery["name"],
+                created_at=now,
+                sender=self._settings.mail_from,
+                subject=" ".join(parts["subject"].render(context).split()),
+                preheader=None if preheader is None else preheader.render(context),
+                text=parts["body"].render(context),
+                html=html_text and self._tracked(html_text, delivery_id, link),
+                unsubscribe_url=link,
+            )
+        body = parts.get("body")
+        return OutgoingMessage(
+            delivery_id=delivery_id,
+            channel=config.type,
+            recipient=_recipient(config, delivery),
+            created_at=now,
+            text="" if body is None else body.render(context),
+            payload=_payload(config, context),
+        )
+
+    def _context(
+        self, delivery: Mapping[str, Any], unsubscribe_url: str, now: datetime
+    ) -> dict[str, Any]:
+        if not self._parts.has_variables:
+            return {}
+        if self._parts.read is not None:
+            context = self._parts.read(delivery)
+        else:
+            context = contact_context(
+                {
+                    "id": delivery["contact_id"],
+                    "workspace_id": delivery["workspace_id"],
+                    **{name: delivery[name] for name in FACT_COLUMNS},
+                }
+            )
+        context.update(self._campaign)
+        context["unsubscribe_url"] = unsubscribe_url
+        context["now"] = now
+        return context
+
+    def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
+        if self._settings.tracks_clicks:
+            # Who wants no more is not led by way of a count.
+            html = with_clicks(
+                html, lambda url: self._links.click(delivery_id, url), keep=(unsubscribe_url,)
+            )
+        if self._settings.tracks_opens:
+            html = with_picture(html, self._links.opened(delivery_id))
+        return html
+
+
+def render_post(
+    config: SocialAction, version: PublishedVersion, post_id: UUID, now: datetime
+) -> OutgoingMessage:
+    """The post that a social step is, for everybody: it knows its campaign and no contact. Raises
+    TemplateError."""
+    context = {**_campaign_context(version), "now": now}
+    return OutgoingMessage(
+        delivery_id=post_id,
+        channel="social",
+        recipient=config.platform,
+        created_at=now,
+        text=_parsed(config.content).render(context),
+        payload={
+            "post_type": config.post_type,
+            "hashtags": render_leaves(config.hashtags, context),
+            "media_urls": render_leaves(config.media_urls, context),
+            "schedule_time": config.schedule_time,
+        },
+    )
+
+
+def _recipient(config: Any, delivery: Mapping[str, Any]) -> str:
+    if isinstance(config, SmsAction):
+        return delivery["phone"] or ""
+    return config.url if isinstance(config, WebhookAction) else ""
+
+
+def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+    if isinstance(config, WebhookAction):
+        return {
+            "method": config.method,
+            "headers": render_leaves(config.headers, context),
+            "payload": render_leaves(config.payload, context),
+        }
+    return {}
+
+
+def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
+    """A JSON value with its text leaves rendered; the JSON text itself is never a template, so no
+    value of a person can change its structure."""
+    if isinstance(value, str):
+        return _parsed(value).render(context)
+    if isinstance(value, Mapping):
+        return {key: render_leaves(item, context) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [render_leaves(item, context) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The texts of a node: (name, template, is HTML); `is_personal` off means they are taken as
+    they are."""
+
+    texts: tuple[tuple[str, str, bool], ...]
+    is_personal: bool = True
+    reads_payload: bool = False
+
+    @classmethod
+    def of(cls, node: GraphNode) -> _Texts:
+        config = node.config
+        if isinstance(config, EmailConfig):
+            texts = [("subject", config.subject, False), ("body", config.body, False)]
+            if config.preheader:
+                texts.append(("preheader", config.preheader, False))
+            if config.body_html:
+                texts.append(("body_html", config.body_html, True))
+            return cls(tuple(texts), config.personalization_enabled)
+        if isinstance(config, SmsAction):
+            return cls((("body", config.body, False),))
+        return cls((), reads_payload=isinstance(config, WebhookAction))
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """Parsed texts, how to read what they name of a person (None = everything), and the contact's
+    columns that they and the address need."""
+
+    templates: dict[str, CompiledTemplate | _Verbatim]
+    has_variables: bool
+    read: Callable[[Mapping[str, Any]], dict[str, Any]] | None
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verbatim:
+    text: str
+    variables: frozenset[str] = frozenset()
+
+    def render(self, _context: Mapping[str, Any]) -> str:
+        return self.text
+
+
+@lru_cache(maxsize=4096)
+def _parts(texts: _Texts) -> _Parts:
+    templates: dict[str, CompiledTemplate | _Verbatim] = {
+        name: parse(text, html=html) if texts.is_personal else _Verbatim(text)
+        for name, text, html in texts.texts
+    }
+    variables = frozenset().union(*(template.variables for template in templates.values()))
+    # A row's own `id` is the delivery's, and the leaves of a payload are parsed one by one.
+    if texts.reads_payload or "id" in variables:
+        return _Parts(templates, True, None, frozenset(FACT_COLUMNS))
+    columns, reads_custom_fields = contact_columns_for(variables)
+    if reads_custom_fields:
+        columns |= {CUSTOM_FIELDS}
+    return _Parts(templates, bool(variables), reader_of(variables), columns | _ADDRESS_COLUMNS)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> CompiledTemplate:
+    return parse(text, html=False)
+
+
+def _campaign_context(version: PublishedVersion) -> dict[str, Any]:
+    return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}

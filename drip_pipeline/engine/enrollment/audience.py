@@ -1,0 +1,150 @@
+"""Who is meant: everybody of a workspace, those with a tag, those a condition is true of, a list of
+addresses or of contacts. A selection is walked in slices of contact ids; nothing here writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.enrollment import enrollments as enrollments_db
+from drip_pipeline.db.execution import batch_context as facts_db
+from drip_pipeline.domain.conditions.conditions import Condition, Facts, compile_condition, needs_of
+from drip_pipeline.domain.contact_fields import contact_context
+
+
+@dataclass(frozen=True, slots=True)
+class Everybody:
+    """All people of the workspace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """People who have this tag."""
+
+    tag: str
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """People whom this condition is true of, as it would be inside a campaign."""
+
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """People with these e-mail addresses, in whatever case."""
+
+    addresses: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """These contacts."""
+
+    contact_ids: Sequence[UUID]
+
+
+Selection = Everybody | Tagged | Matching | Addresses | Contacts
+
+
+@dataclass
+class Walk:
+    """Slices of contact ids of a selection, and what was asked for in vain: `not_found` (nobody has
+    the address) and `other_workspace` (only another workspace knows it).
+    """
+
+    database: Database
+    workspace_id: UUID
+    selection: Selection
+    now: datetime
+    slice_size: int
+    missed: Counter[str] = field(default_factory=Counter)
+
+    def slices(self) -> Iterator[Sequence[UUID]]:
+        """Slices, each read in a transaction of its own; none is empty."""
+        match self.selection:
+            case Everybody():
+                yield from self._of_workspace()
+            case Tagged(tag):
+                yield from self._of_workspace(tag)
+            case Matching(condition):
+                yield from self._matching(condition)
+            case Addresses(addresses):
+                yield from self._of_addresses(addresses)
+            case Contacts(contact_ids):
+                distinct = list(dict.fromkeys(contact_ids))
+                for first in range(0, len(distinct), self.slice_size):
+                    yield distinct[first : first + self.slice_size]
+
+    def _of_workspace(self, tag: str | None = None) -> Iterator[list[UUID]]:
+        after: UUID | None = None
+        while True:
+            with self.database.transaction() as connection:
+                found = enrollments_db.contacts_after(
+                    connection,
+                    self.workspace_id,
+                    after=after,
+                    slice_size=self.slice_size,
+                    tag=tag,
+                )
+            if not found:
+                return
+            yield found
+            after = found[-1]
+
+    def _matching(self, condition: Condition) -> Iterator[list[UUID]]:
+        for slice_ in self._of_workspace():
+            with self.database.transaction() as connection:
+                matching = matching_contacts(connection, slice_, condition, self.now)
+            if matching:
+                yield matching
+
+    def _of_addresses(self, addresses: Sequence[str]) -> Iterator[list[UUID]]:
+        distinct = list(dict.fromkeys(address.strip().lower() for address in addresses))
+        for first in range(0, len(distinct), self.slice_size):
+            with self.database.transaction() as connection:
+                rows = enrollments_db.contacts_by_address(
+                    connection, self.workspace_id, distinct[first : first + self.slice_size]
+                )
+            found = []
+            for _, contact_id, is_elsewhere in rows:
+                if contact_id is not None:
+                    found.append(contact_id)
+                else:
+                    self.missed["other_workspace" if is_elsewhere else "not_found"] += 1
+            if found:
+                yield found
+
+
+def matching_contacts(
+    connection: Connection, contact_ids: Sequence[UUID], condition: Condition, now: datetime
+) -> list[UUID]:
+    """Those of these contacts whom the condition is true of at `now`."""
+    is_true_of = compile_condition(condition)
+    event_types = needs_of(condition).event_types
+    events: dict[UUID, dict[str, datetime]] = {}
+    if event_types:
+        for contact_id, event_type, latest_at in enrollments_db.latest_events(
+            connection, contact_ids, sorted(event_types)
+        ):
+            events.setdefault(contact_id, {})[event_type] = latest_at
+    matching = []
+    for row in facts_db.contact_facts(connection, contact_ids):
+        context = contact_context(row)
+        zone = context.get("timezone")
+        facts = Facts(
+            fields=context,
+            tags=frozenset(row["tags"] or ()),
+            events=events.get(row["id"], {}),
+            now=now,
+            timezone=zone if isinstance(zone, str) else None,
+        )
+        if is_true_of(facts):
+            matching.append(row["id"])
+    return matching

@@ -1,0 +1,231 @@
+"""The only writer of workflow state: turns transitions into rows, one statement a batch.
+
+If the statement fails as a whole because of a value (a poison row), the batch is halved under
+savepoints until the culprit stands alone; that person gets a retry or fails, everybody else is
+committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from drip_pipeline.db.connection import Connection, dump_json, savepoint
+from drip_pipeline.db.execution import batch_context as facts_db
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.execution.conversion_attribution import attribute_late
+from drip_pipeline.engine.execution.transitions import (
+    NO_MESSAGE,
+    Batch,
+    DueState,
+    EventNote,
+    Message,
+    Transition,
+)
+from drip_pipeline.errors import ConstraintViolated, DataRejected
+
+
+def commit(
+    connection: Connection,
+    batch: Batch,
+    *,
+    batch_id: UUID,
+    now: datetime,
+    message: Message = NO_MESSAGE,
+) -> Batch:
+    """Write a batch inside the caller's transaction and return it as written: with failures in the
+    place of poison. `message`: what these people were parked on, if it went out.
+    """
+    if batch.paused:
+        states_db.park_paused(connection, [person.id for person in batch.paused], now)
+    if not batch.transitions:
+        return batch
+    written = _write(connection, batch.transitions, batch_id, now, message)
+    return replace(batch, transitions=tuple(written))
+
+
+def _write(
+    connection: Connection,
+    transitions: Iterable[Transition],
+    batch_id: UUID,
+    now: datetime,
+    message: Message,
+) -> list[Transition]:
+    transitions = list(transitions)
+    try:
+        with savepoint(connection):
+            _write_together(connection, transitions, batch_id, now, message)
+        return transitions
+    except (DataRejected, ConstraintViolated) as error:
+        people = [person for transition in transitions for person in transition.people]
+        if len(people) == 1:
+            failed = _failure(transitions[0], people[0], str(error), now)
+            _write_together(connection, [failed], batch_id, now, message)
+            return [failed]
+    written: list[Transition] = []
+    middle = len(people) // 2
+    for half in (people[:middle], people[middle:]):
+        wanted = {person.id for person in half}
+        kept = [part for t in transitions if (part := t.only(wanted)) is not None]
+        written += _write(connection, kept, batch_id, now, message)
+    return written
+
+
+def _failure(transition: Transition, person: DueState, error: str, now: datetime) -> Transition:
+    attempt = person.retry_count + 1
+    is_final = attempt > person.max_retries
+    told = f"could not be written: {error}"
+    note = EventNote(
+        "enrollment_failed" if is_final else "retry_scheduled",
+        person.current_node_id,
+        None,
+        {"error": told, "attempt": attempt},
+    )
+    delay = timedelta(seconds=retry_delay_seconds(attempt, person.id))
+    return Transition(
+        people=[person],
+        node_id=person.current_node_id,
+        step_id=transition.step_id if transition.node_id == person.current_node_id else None,
+        status="failed" if is_final else "running",
+        events=(note,),
+        due_at=None if is_final else now + delay,
+        resume_port=person.resume_port,
+        retry_count=attempt,
+        error=told,
+    )
+
+
+def _write_together(
+    connection: Connection,
+    transitions: list[Transition],
+    batch_id: UUID,
+    now: datetime,
+    message: Message,
+) -> None:
+    for transition in transitions:
+        _change_contacts(connection, transition, now)
+    columns = _columns(transitions)
+    columns |= {"now": now, "batch_id": batch_id}
+    columns |= {"message_at": message.sent_at, "emailed_at": message.emailed_at}
+    states_db.write_transitions(connection, columns)
+    assigned = [person.id for t in transitions if t.assignments for person in t.people]
+    attribute_late(connection, assigned, now)
+
+
+def _change_contacts(connection: Connection, transition: Transition, now: datetime) -> None:
+    if not transition.changes:
+        return
+    # In the order of ids: two engines that change the same contacts must not lock them crosswise.
+    contact_ids = sorted({person.contact_id for person in transition.people})
+    for change in transition.changes:
+        match change.kind:
+            case "tags":
+                facts_db.change_tags(connection, contact_ids, change.add, change.remove, now)
+            case "score_delta":
+                facts_db.change_score(connection, contact_ids, delta=change.value, to=None, now=now)
+            case "score_set":
+                facts_db.change_score(connection, contact_ids, delta=None, to=change.value, now=now)
+            case "column":
+                text = None if change.value is None else str(change.value)
+                facts_db.change_column(connection, contact_ids, change.name, text, now)
+            case "custom_field":
+                facts_db.change_custom_field(
+                    connection, contact_ids, change.name, change.value, now
+                )
+
+
+_GROUP_COLUMNS: dict[str, Callable[[Transition], Any]] = {
+    "node_id": lambda t: t.node_id,
+    "step_id": lambda t: t.step_id,
+    "status": lambda t: t.status,
+    "path": lambda t: _json(t.path),
+    "path_length": lambda t: len(t.path),
+    "due_at": lambda t: t.due_at,
+    "wait_until": lambda t: t.wait_until,
+    "wait_for_event": lambda t: t.wait_for_event,
+    "resume_port": lambda t: t.resume_port,
+    "retry_count": lambda t: t.retry_count,
+    "last_error": lambda t: t.error,
+    "exit_reason": lambda t: t.exit_reason,
+    "enrollment_status": lambda t: t.enrollment_status,
+    "variant": lambda t: t.assignments[-1].variant_group if t.assignments else None,
+}
+
+
+def _columns(transitions: list[Transition]) -> dict[str, Any]:
+    columns: dict[str, Any] = {"group_no": list(range(len(transitions)))}
+    for name, value in _GROUP_COLUMNS.items():
+        columns[name] = [value(t) for t in transitions]
+    columns |= _members(transitions) | _places_of_events(transitions)
+    return columns | _events(transitions) | _other_rows(transitions)
+
+
+def _members(transitions: list[Transition]) -> dict[str, Any]:
+    state_ids: list[UUID] = []
+    groups: list[int] = []
+    delivery_ids: list[UUID | None] = []
+    for number, transition in enumerate(transitions):
+        size = len(transition.people)
+        state_ids.extend(person.id for person in transition.people)
+        groups.extend([number] * size)
+        delivery_ids.extend(transition.delivery_ids or [None] * size)
+    return {"state_id": state_ids, "member_group": groups, "delivery_id": delivery_ids}
+
+
+def _places_of_events(transitions: list[Transition]) -> dict[str, Any]:
+    """Where the ids of a person's events stand among those of the batch: people follow each other
+    group by group, and the n-th of the batch (from 1) has theirs from offset + n * count on."""
+    offsets: list[int] = []
+    counts: list[int] = []
+    people = events = 0
+    for transition in transitions:
+        count = len(transition.events)
+        offsets.append(1 + events - (people + 1) * count)
+        counts.append(count)
+        people += len(transition.people)
+        events += len(transition.people) * count
+    return {"event_offset": offsets, "event_count": counts, "events_in_all": events}
+
+
+def _events(transitions: list[Transition]) -> dict[str, Any]:
+    rows = [
+        (number, ordinal, note)
+        for number, transition in enumerate(transitions)
+        for ordinal, note in enumerate(transition.events)
+    ]
+    return {
+        "event_group": [number for number, _, _ in rows],
+        "event_ordinal": [ordinal for _, ordinal, _ in rows],
+        "event_type": [note.event_type for _, _, note in rows],
+        "event_step_id": [note.step_id for _, _, note in rows],
+        "event_node_id": [note.node_id for _, _, note in rows],
+        "event_data": [_json(note.data) for _, _, note in rows],
+        "event_variant": [note.variant_group for _, _, note in rows],
+    }
+
+
+def _other_rows(transitions: list[Transition]) -> dict[str, Any]:
+    assigned = [(n, a) for n, t in enumerate(transitions) for a in t.assignments]
+    sending = [(n, t.delivery) for n, t in enumerate(transitions) if t.delivery is not None]
+    return {
+        "assignment_group": [n for n, _ in assigned],
+        "assignment_split": [a.split_node_id for _, a in assigned],
+        "assignment_test": [a.ab_test_id for _, a in assigned],
+        "assignment_variant": [a.variant_group for _, a in assigned],
+        "assignment_holdout": [a.is_holdout for _, a in assigned],
+        "assignment_randomised": [a.is_randomised for _, a in assigned],
+        "delivery_group": [n for n, _ in sending],
+        "delivery_node_id": [d.node_id for _, d in sending],
+        "delivery_step_id": [d.step_id for _, d in sending],
+        "delivery_channel": [d.channel for _, d in sending],
+        "delivery_split": [d.split_node_id for _, d in sending],
+        "delivery_variant": [d.variant_group for _, d in sending],
+    }
+
+
+def _json(value: Any) -> str:
+    return dump_json(value).decode()

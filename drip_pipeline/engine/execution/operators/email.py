@@ -1,0 +1,11 @@
+"""The email node: a message for everybody, written to the outbox; sending is the business of
+deliver.py."""
+
+from __future__ import annotations
+
+from drip_pipeline.engine.execution.operators.protocol import Answer, NodeVisit, Send
+
+
+def queue_email(visit: NodeVisit) -> list[Answer]:
+    """Everybody gets a delivery and stays until it is settled."""
+    return [Answer(visit.people, Send("email"))]

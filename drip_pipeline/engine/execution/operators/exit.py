@@ -1,0 +1,13 @@
+"""The exit node."""
+
+from __future__ import annotations
+
+from drip_pipeline.domain.graph.nodes import ExitConfig
+from drip_pipeline.engine.execution.operators.protocol import Answer, End, NodeVisit
+
+
+def end(visit: NodeVisit) -> list[Answer]:
+    """Everybody's run ends as the node says."""
+    config = visit.node.config
+    assert isinstance(config, ExitConfig)
+    return [Answer(visit.people, End(config.status, config.reason))]

@@ -1,0 +1,92 @@
+"""A completed definition as rows of campaign_steps, and its canvas as applications read it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from drip_pipeline.domain.compiler.api import CampaignDefinition, StepDefinition
+
+
+def step_rows(
+    definition: CampaignDefinition,
+    kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
+    """The rows, numbered in the order of the definition, and the split that each node names as its
+    parent.
+
+    The flat e-mail columns are filled as well: existing applications show a step by them. With
+    `kept_steps` (rows by node id) those keep their number and delay, and the nodes between them
+    have none.
+    """
+    positions = _positions(definition)
+    rows = [
+        _row(step, number, positions.get(step.node_id or ""))
+        for number, step in enumerate(definition.steps, start=1)
+    ]
+    if kept_steps is not None:
+        for row in rows:
+            kept = kept_steps.get(row["node_id"], {})
+            row |= {"step_number": kept.get("step_number"), "day_delay": kept.get("day_delay")}
+    parents = {
+        step.node_id: step.parent_split_id for step in definition.steps if step.node_id is not None
+    }
+    return rows, parents
+
+
+def canvas_with_step_ids(
+    definition: CampaignDefinition, step_ids: Mapping[str, str]
+) -> dict[str, Any]:
+    """The canvas with `data.stepId` on every node, as the visual builder wants it; all else as it
+    came."""
+    canvas: dict[str, Any] = dict(definition.canvas_data or {})
+    canvas["nodes"] = [
+        {**node, "data": {**(node.get("data") or {}), "stepId": step_ids[node["id"]]}}
+        if node.get("id") in step_ids
+        else node
+        for node in canvas.get("nodes", [])
+    ]
+    canvas.setdefault("edges", [])
+    canvas.setdefault("viewport", {"x": 0, "y": 0, "zoom": 1})
+    return canvas
+
+
+def _row(step: StepDefinition, number: int, position: Any) -> dict[str, Any]:
+    email = (step.channel_config or {}).get("email") or {}
+    return {
+        "node_id": step.node_id,
+        "node_type": step.node_type,
+        "step_number": number,
+        "step_name": step.step_name or step.node_id,
+        "subject_line": email.get("subject"),
+        "preheader_text": email.get("preheader"),
+        "email_body": email.get("body"),
+        "email_body_html": email.get("body_html"),
+        "node_position": position,
+        "channel_id": step.channel_id,
+        "channel_config": step.channel_config,
+        "variant_group": step.variant_group,
+        "variant_percentage": step.variant_percentage,
+        "conditional_branches": step.conditional_branches,
+        "wait_config": step.wait_config,
+        "action_config": step.action_config,
+        "node_config": _node_config(step),
+        "cta": step.cta,
+        "conditional_logic": step.conditional_logic,
+    }
+
+
+def _node_config(step: StepDefinition) -> dict[str, Any] | None:
+    if step.node_type == "trigger":
+        return step.trigger_config
+    if step.node_type == "exit":
+        return step.exit_config
+    if step.node_type == "split":
+        split = {"variants": step.variants, "assignment": step.assignment}
+        return {key: value for key, value in split.items() if value is not None} or None
+    return None
+
+
+def _positions(definition: CampaignDefinition) -> dict[str, Any]:
+    nodes = (definition.canvas_data or {}).get("nodes") or []
+    return {node["id"]: node.get("position") for node in nodes if isinstance(node, dict)}

@@ -1,0 +1,102 @@
+"""What one run of the minute job did, added up from the ledger, and whether the sums agree. The
+ledger is written by the batches themselves, so this holds whichever steps ran, and where.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.engine.runner.tick import Engine
+
+_CLOCK_SKEW = timedelta(minutes=5)
+_COUNTED_AT_MOST = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunAccount:
+    """The figures of a run. `moved` counts people by status, `messages` by what became of them,
+    `events` those logged at the times it worked at; `left` is what is due now.
+    """
+
+    batches: Sequence[Mapping[str, Any]]
+    moved: Mapping[str, int]
+    messages: Mapping[str, int]
+    events: Mapping[str, int]
+    left: Mapping[str, Any]
+    without_channel: Mapping[str, int]
+
+    @property
+    def failed(self) -> int:
+        """How many batches rolled back."""
+        return sum(batch["outcome"] == "failed" for batch in self.batches)
+
+    @property
+    def advanced(self) -> int:
+        """People whom its batches claimed and committed."""
+        return sum(batch["size"] for batch in self._committed("advance"))
+
+    @property
+    def unaccounted(self) -> int:
+        """People whom committed batches claimed less those whose end they say: always 0, unless the
+        engine loses or doubles somebody.
+        """
+        return self.advanced - sum(self.moved.values())
+
+    def _committed(self, kind: str) -> list[Mapping[str, Any]]:
+        return [b for b in self.batches if b["kind"] == kind and b["outcome"] == "committed"]
+
+
+def account_for_run(
+    engine: Engine, run_id: str, *, began_at: datetime, now: datetime
+) -> RunAccount:
+    """Add up the run. `began_at` is by the real clock, `now` by the engine's."""
+    with engine.database.transaction(is_read_only=True) as connection:
+        batches = cockpit_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
+        times = [batch["engine_now"] for batch in batches]
+        logged = (
+            cockpit_db.events_logged_between(
+                connection, min(times), max(times) + timedelta(seconds=1)
+            )
+            if times
+            else []
+        )
+        return RunAccount(
+            batches=batches,
+            moved=_summed(batches, "advance"),
+            messages=_summed(batches, "deliver"),
+            events={row["event_type"]: row["events"] for row in logged},
+            left=states_db.due_overview(connection, now=now, count_limit=_COUNTED_AT_MOST),
+            without_channel=cockpit_db.due_without_channel(connection, list(engine.channels), now),
+        )
+
+
+def failed_places(
+    engine: Engine, run_id: str, step_key: str, *, began_at: datetime
+) -> list[dict[str, Any]]:
+    """Where the people of the batch stood that made this step of the run fail; empty when it was
+    not a batch that failed.
+    """
+    with engine.database.transaction(is_read_only=True) as connection:
+        return cockpit_db.places_of_failed_batch(
+            connection, run_id, step_key, since=began_at - _CLOCK_SKEW
+        )
+
+
+def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[dict[str, Any]]:
+    """Where the messages stand that wait to go out on these channels, most first."""
+    with engine.database.transaction(is_read_only=True) as connection:
+        return cockpit_db.messages_waiting(connection, channels)
+
+
+def _summed(batches: Sequence[Mapping[str, Any]], kind: str) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for batch in batches:
+        if batch["kind"] == kind and batch["outcome"] == "committed":
+            total.update(batch["sizes"])
+    return dict(total)

@@ -1,0 +1,168 @@
+"""A tick: rescue, then let newcomers in, advance and deliver in turns. Without Dagster this is the
+whole engine; with it, two jobs do the same in ops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import monotonic
+from typing import Final
+
+from drip_pipeline.channels.protocol import Channel
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.engine.delivery.deliver import deliver_due
+from drip_pipeline.engine.delivery.render import MessageSettings
+from drip_pipeline.engine.delivery.rescue import Rescued, rescue
+from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
+
+Progress = Callable[[str], None]
+
+DELIVERY_SHARE: Final = 0.4
+"""The part of a tick's time that is kept for handing messages over; advancing takes the rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What a tick works with. `channels` by name; a delivery whose channel is not there stays
+    due."""
+
+    database: Database
+    channels: Mapping[str, Channel]
+    messages: MessageSettings
+    batch_size: int = 10_000
+    shard: int = 0
+    shards: int = 1
+
+
+@dataclass
+class TickReport:
+    """What a tick did. `batches` counts committed batches, `moved` people by the status that a
+    batch left them in."""
+
+    rescued: Rescued = field(default_factory=Rescued)
+    newcomers: list[Newcomers] = field(default_factory=list)
+    """Per turn and campaign, people who came to match an entry trigger."""
+    batches: int = 0
+    advanced: int = 0
+    moved: dict[str, int] = field(default_factory=dict)
+    delivered: dict[str, Delivered] = field(default_factory=dict)
+    is_idle: bool = False
+    """Nothing was due any more when the tick ended."""
+
+
+def tick(
+    engine: Engine,
+    *,
+    now: datetime,
+    until_idle: bool = False,
+    max_seconds: float | None = None,
+    context: RunContext = NO_RUN,
+    progress: Progress | None = None,
+) -> TickReport:
+    """Let in who came to match, advance everybody who is due and deliver what is to be delivered,
+    once; with `until_idle`, again until nothing is due at `now`. `max_seconds` of real time ends it
+    between two batches, with a part kept for delivering: what is left stays due.
+    """
+    ends_at = None if max_seconds is None else monotonic() + max_seconds
+    report = TickReport(rescued=rescue(engine.database, now=now))
+    while True:
+        # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
+        newcomers = let_newcomers_in(
+            engine.database, now=now, ends_at=_part_of(ends_at), progress=progress
+        )
+        report.newcomers += newcomers
+        advanced = _advance_all(engine, now, report, _part_of(ends_at), context, progress)
+        delivered = _deliver_all(engine, now, report, ends_at, context, progress)
+        is_quiet = not advanced and not delivered and not newcomers
+        report.is_idle = is_quiet and not _is_over(ends_at)
+        if report.is_idle or not until_idle or _is_over(ends_at):
+            return report
+
+
+def _advance_all(
+    engine: Engine,
+    now: datetime,
+    report: TickReport,
+    ends_at: float | None,
+    context: RunContext,
+    progress: Progress | None,
+) -> int:
+    total = 0
+    while not _is_over(ends_at):
+        batch = advance_batch(
+            engine.database,
+            now=now,
+            batch_size=engine.batch_size,
+            shard=engine.shard,
+            shards=engine.shards,
+            context=context,
+        )
+        if not batch.claimed:
+            break
+        total += batch.claimed
+        report.batches += 1
+        report.advanced += batch.claimed
+        for status, count in batch.sizes.items():
+            report.moved[status] = report.moved.get(status, 0) + count
+        if progress:
+            progress(f"advanced {report.advanced:,} people")
+    return total
+
+
+def _deliver_all(
+    engine: Engine,
+    now: datetime,
+    report: TickReport,
+    ends_at: float | None,
+    context: RunContext,
+    progress: Progress | None,
+) -> int:
+    with engine.database.transaction() as connection:
+        due = deliveries_db.due_channels(connection, now)
+    total = 0
+    names = [name for name in due if name in engine.channels]
+    for number, name in enumerate(names):
+        until = _part_of(ends_at, 1 / (len(names) - number))
+        done = deliver_channel(
+            engine, engine.channels[name], now=now, ends_at=until, context=context
+        )
+        report.delivered[name] = report.delivered.get(name, Delivered()) + done
+        total += done.total()
+        if progress:
+            progress(f"{name}: {report.delivered[name].sent:,} sent")
+    return total
+
+
+def deliver_channel(
+    engine: Engine,
+    channel: Channel,
+    *,
+    now: datetime,
+    ends_at: float | None = None,
+    context: RunContext = NO_RUN,
+) -> Delivered:
+    """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the
+    monotonic clock."""
+    return deliver_due(
+        engine.database,
+        channel,
+        settings=engine.messages,
+        now=now,
+        batch_size=engine.batch_size,
+        ends_at=ends_at,
+        context=context,
+    )
+
+
+def _part_of(ends_at: float | None, part: float = 1 - DELIVERY_SHARE) -> float | None:
+    """When this part of the time left is over."""
+    return None if ends_at is None else monotonic() + part * (ends_at - monotonic())
+
+
+def _is_over(ends_at: float | None) -> bool:
+    return ends_at is not None and monotonic() >= ends_at

@@ -1,0 +1,208 @@
+"""Making the ways out: from the settings, and from rows of campaign_channels with the secrets that
+they name. What is missing makes an outlet that says so instead of sending.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from drip_pipeline.channels.config import (
+    ChannelConfig,
+    EmailChannelConfig,
+    MastodonChannelConfig,
+    PublishWebhookConfig,
+    SmsChannelConfig,
+    WebhookChannelConfig,
+    read_config,
+)
+from drip_pipeline.channels.protocol import Channel
+from drip_pipeline.db.delivery.channel_accounts import ChannelRow
+from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.errors import ChannelUnavailable, DripError
+from drip_pipeline.settings import Secret, Settings, environment_secret
+
+if TYPE_CHECKING:
+    from drip_pipeline.channels.http.address_guard import AddressGuard
+
+_ID_CHARACTERS: Final = 8
+_NOT_SET_UP: Final[Mapping[str, str]] = {
+    "email": "DRIP_SMTP_URL is not set, and the workspace has no e-mail channel",
+    "sms": "the workspace has no SMS channel",
+    "social": "the workspace has no social channel that serves the platform",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A channel with its configuration, and what its messages say of the sender."""
+
+    channel: Channel
+    config: ChannelConfig
+    sender: str | None = None
+    headers: Mapping[str, str] | None = None
+
+
+def settings_outlet(category: str, settings: Settings) -> Outlet:
+    """The way out that the settings alone give: e-mail by DRIP_SMTP_URL, webhooks anywhere."""
+    try:
+        if category == "email" and settings.smtp_url is not None:
+            built = _email(EmailChannelConfig(), settings)
+        elif category == "webhook":
+            built = _webhook(WebhookChannelConfig(), settings)
+        else:
+            return Outlet(category, category, None, problem=_NOT_SET_UP[category])
+    except DripError as error:
+        return Outlet(category, category, None, problem=_told(error))
+    return _outlet(category, category, built, None)
+
+
+def row_outlet(row: ChannelRow, settings: Settings) -> Outlet:
+    """The way out that a channel row describes."""
+    key = f"{row.category}/{row.slug}/{str(row.channel_id)[:_ID_CHARACTERS]}"
+    try:
+        config = read_config(row.category, row.platform, row.specs, slug=row.slug)
+        built = _BUILDERS[type(config)](config, settings)
+    except DripError as error:
+        return Outlet(
+            key,
+            row.category,
+            None,
+            channel_id=row.channel_id,
+            problem=f"{row.slug}: {_told(error)}",
+        )
+    return _outlet(key, row.category, built, row)
+
+
+def guard_of(settings: Settings) -> AddressGuard:
+    """Which addresses campaigns may call. Raises SettingsError."""
+    from drip_pipeline.channels.http.address_guard import AddressGuard
+
+    return AddressGuard(settings.webhook_allow)
+
+
+def _outlet(key: str, category: str, built: Built, row: ChannelRow | None) -> Outlet:
+    return Outlet(
+        key=key,
+        category=category,
+        channel=built.channel,
+        config=built.config,
+        channel_id=None if row is None else row.channel_id,
+        sender=built.sender,
+        headers=built.headers or {},
+    )
+
+
+def _email(config: ChannelConfig, settings: Settings) -> Built:
+    from drip_pipeline.channels.email.smtp_channel import SmtpChannel
+    from drip_pipeline.channels.email.smtp_url import parse_smtp_url
+
+    assert isinstance(config, EmailChannelConfig)
+    url = settings.smtp_url
+    if config.smtp_url_env is not None:
+        url = environment_secret(config.smtp_url_env)
+    if url is None:
+        raise ChannelUnavailable("email", "names no `smtp_url_env`, and DRIP_SMTP_URL is not set")
+    sender = config.mail_from or settings.mail_from
+    channel = SmtpChannel(
+        parse_smtp_url(url.reveal()),
+        sender,
+        bounce_domain=config.bounce_domain,
+        relay=config.relay,
+        connections=config.connections,
+    )
+    return Built(
+        channel, config, sender, {"Reply-To": config.reply_to} if config.reply_to else None
+    )
+
+
+def _sms(config: ChannelConfig, settings: Settings) -> Built:
+    from drip_pipeline.channels.http.client import HttpClient
+    from drip_pipeline.channels.sms.twilio_channel import TwilioChannel
+
+    assert isinstance(config, SmsChannelConfig)
+    if config.sender is None and config.messaging_service_sid is None:
+        raise ChannelUnavailable("sms", "names no sender: `from` or `messaging_service_sid`")
+    channel = TwilioChannel(
+        HttpClient(guard_of(settings), keeps_connections=False),
+        account_sid=config.account_sid,
+        auth_token=environment_secret(config.auth_token_env),
+        base_url=config.base_url,
+        sender=config.sender,
+        messaging_service_sid=config.messaging_service_sid,
+        status_callback_url=config.status_callback_url,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return Built(channel, config)
+
+
+def _webhook(config: ChannelConfig, settings: Settings) -> Built:
+    from drip_pipeline.channels.http.client import HttpClient
+    from drip_pipeline.channels.signatures.standard_webhooks import signing_key
+    from drip_pipeline.channels.webhook_channel import WebhookChannel
+
+    assert isinstance(config, WebhookChannelConfig)
+    name, secret = "DRIP_WEBHOOK_SECRET", settings.webhook_secret
+    if config.secret_env is not None:
+        name, secret = config.secret_env, environment_secret(config.secret_env)
+    if config.secret_headers and not config.hosts:
+        raise ChannelUnavailable("webhook", "has `secret_headers` and no `hosts` they may go to")
+    headers: dict[str, Secret] = {
+        header: environment_secret(variable) for header, variable in config.secret_headers.items()
+    }
+    channel = WebhookChannel(
+        HttpClient(guard_of(settings)),
+        key=None if secret is None else signing_key(name, secret),
+        secret_headers=headers,
+        hosts=config.hosts,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return Built(channel, config)
+
+
+def _mastodon(config: ChannelConfig, settings: Settings) -> Built:
+    from drip_pipeline.channels.http.client import HttpClient
+    from drip_pipeline.channels.social.mastodon_channel import MastodonChannel
+
+    assert isinstance(config, MastodonChannelConfig)
+    channel = MastodonChannel(
+        HttpClient(guard_of(settings)),
+        base_url=config.base_url,
+        access_token=environment_secret(config.access_token_env),
+        visibility=config.visibility,
+        language=config.language,
+        max_characters=config.max_characters,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return Built(channel, config)
+
+
+def _publish_webhook(config: ChannelConfig, settings: Settings) -> Built:
+    from drip_pipeline.channels.http.client import HttpClient
+    from drip_pipeline.channels.signatures.standard_webhooks import signing_key
+    from drip_pipeline.channels.social.publish_webhook_channel import PublishWebhookChannel
+
+    assert isinstance(config, PublishWebhookConfig)
+    channel = PublishWebhookChannel(
+        HttpClient(guard_of(settings)),
+        url=config.url,
+        key=signing_key(config.secret_env, environment_secret(config.secret_env)),
+        has_schedule=config.native_schedule,
+        max_characters=config.max_characters,
+        timeout_seconds=config.timeout_seconds,
+    )
+    return Built(channel, config)
+
+
+_BUILDERS: Final[Mapping[type[ChannelConfig], Callable[[ChannelConfig, Settings], Built]]] = {
+    EmailChannelConfig: _email,
+    SmsChannelConfig: _sms,
+    WebhookChannelConfig: _webhook,
+    MastodonChannelConfig: _mastodon,
+    PublishWebhookConfig: _publish_webhook,
+}
+
+
+def _told(error: DripError) -> str:
+    return f"{error} {error.hint}".strip()

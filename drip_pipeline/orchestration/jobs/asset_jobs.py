@@ -1,0 +1,36 @@
+"""Jobs that materialise and check assets, chosen by group so that nothing here imports them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import dagster as dg
+
+from drip_pipeline.orchestration.catalog import EXPERIMENTS, METRICS
+from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
+
+JUDGING_KIND: Final = "judging"
+COUNTING_KIND: Final = "counting"
+_LONGEST_SECONDS: Final = "600"
+
+judge_tests = dg.define_asset_job(
+    "judge_tests",
+    selection=dg.AssetSelection.groups(EXPERIMENTS),
+    tags={KIND_TAG: JUDGING_KIND, "dagster/max_runtime": _LONGEST_SECONDS},
+    description="Count and judge the running A/B tests, and take the decisions that are due.",
+)
+
+count_daily_metrics = dg.define_asset_job(
+    "count_daily_metrics",
+    selection=dg.AssetSelection.groups(METRICS),
+    tags={KIND_TAG: COUNTING_KIND},
+    description="Count days of metrics anew, any range in one run, and check the figures.",
+)
+
+check_laws = dg.define_asset_job(
+    "check_laws",
+    selection=dg.AssetSelection.all_asset_checks(),
+    tags={"dagster/max_runtime": _LONGEST_SECONDS},
+    description="Look whether everybody and every message is accounted for, and whether log, "
+    "outcomes and metrics say the same.",
+)

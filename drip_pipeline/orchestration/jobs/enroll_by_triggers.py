@@ -1,0 +1,62 @@
+"""The job that enrolls contacts that match an entry trigger. `sensors/entry_triggers.py` decides
+when it starts. Apart from the minute job, so that a schedule for a million people holds nobody
+else up.
+"""
+
+# No `from __future__ import annotations` where there are ops: Dagster reads the types of their
+# parameters, and would find texts.
+from time import monotonic
+from typing import Any, Final
+
+import dagster as dg
+
+from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
+from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
+from drip_pipeline.orchestration.metadata.common import table
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
+
+NEWCOMERS_KIND: Final = "newcomers"
+
+
+@dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY, tags={"dagster/kind": "postgres"})
+def let_in_who_came_to_match(
+    context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
+) -> None:
+    """Let people into campaigns by tag, score, event and schedule, slice by slice. What the run's
+    time does not suffice for, the next run goes on with.
+    """
+    with errors_told("letting newcomers in"):
+        reports = let_newcomers_in(
+            engine.database,
+            now=clock.moment(),
+            ends_at=monotonic() + clock.budget_seconds,
+            progress=context.log.info,
+        )
+    context.add_output_metadata(newcomers_metadata(reports))
+
+
+@dg.job(
+    tags={KIND_TAG: NEWCOMERS_KIND, "dagster/max_runtime": "120"},
+    description="Let in who came to match a campaign's entry trigger (tag, score, event, schedule) "
+    "since the last look. Safe to repeat and beside `drip run`: nobody enters twice.",
+)
+def enroll_newcomers() -> None:
+    """One op."""
+    let_in_who_came_to_match()
+
+
+def newcomers_metadata(reports: list[Newcomers]) -> dict[str, Any]:
+    """How many entered which campaign, and why others did not."""
+    rows = [
+        {
+            "campaign": one.campaign,
+            "trigger": one.kind,
+            "enrolled": one.enrolled,
+            "already in": one.already_in,
+            "refused": ", ".join(f"{people:,} {why}" for why, people in one.refused.items()) or "-",
+        }
+        for one in reports
+    ]
+    told: dict[str, Any] = {"enrolled": sum(one.enrolled for one in reports)}
+    return told | ({"campaigns": table(rows)} if rows else {})

@@ -1,0 +1,72 @@
+"""The job that writes the reports of A/B tests, and what it shows of them in the catalogue."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import dagster as dg
+
+from drip_pipeline.engine.transports.operator_mail import mail_channel
+from drip_pipeline.orchestration.metadata.common import table
+from drip_pipeline.orchestration.resources import RunClock
+from drip_pipeline.reports.mail_overview import mail_overview
+from drip_pipeline.reports.svg import as_markdown
+from drip_pipeline.reports.write import WrittenReports
+from drip_pipeline.settings import Settings
+
+REPORTS: Final = "reports"
+MOST_TESTS_DRAWN: Final = 5
+
+write_ab_reports = dg.define_asset_job(
+    "write_ab_reports",
+    selection=dg.AssetSelection.groups(REPORTS),
+    tags={"dagster/max_runtime": "600"},
+    description="Write a page per running and decided A/B test and the overview of all, and mail "
+    "the overview where that is set up.",
+)
+
+
+def written_metadata(written: WrittenReports) -> dict[str, Any]:
+    """Where the pages are, every verdict, and the pictures of the first tests."""
+    metadata: dict[str, Any] = {
+        "overview": dg.MetadataValue.path(str(written.overview)),
+        "tests": len(written.found),
+        "pages_written": len(written.pages),
+        "verdicts": table(
+            {
+                "campaign": one.campaign.name,
+                "split": one.experiment.split_node_id,
+                "state": one.state,
+                "verdict": one.explanation(),
+            }
+            for one in written.found
+        ),
+    }
+    running = [pair for pair in written.pages if pair[1].found.is_running]
+    for path, report in (running or list(written.pages))[:MOST_TESTS_DRAWN]:
+        test = f"{report.found.campaign.name}, {report.found.experiment.split_node_id}"
+        # Two workspaces may each have a campaign of this name; files never share theirs.
+        named = path.stem if any(key.startswith(f"{test}: ") for key in metadata) else test
+        for title, svg in report.pictures.items():
+            metadata[f"{named}: {title}"] = dg.MetadataValue.md(as_markdown(svg, title))
+    return metadata
+
+
+def mailed_metadata(
+    written: WrittenReports, to: list[str] | None, clock: RunClock
+) -> dict[str, Any]:
+    """Mail the overview to `to`, or to DRIP_REPORT_TO; what became of it."""
+    settings = Settings.from_env()
+    addresses = list(settings.report_to) if to is None else to
+    if not addresses:
+        return {"mailed": "to nobody: DRIP_REPORT_TO is not set"}
+    channel = mail_channel(settings)
+    if channel is None:
+        return {"mailed": "not sent: DRIP_DELIVERY is record"}
+    try:
+        outcomes = mail_overview(
+            channel, settings.mail_from, written.found, addresses, clock.moment()
+        )
+    finally:
+        channel.close()
+    return {"mailed": ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())}

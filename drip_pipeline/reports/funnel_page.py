@@ -1,0 +1,76 @@
+"""The funnel of a campaign as a page of its own: the picture, and its figures in a table with the
+reasons why people were lost.
+"""
+
+from __future__ import annotations
+
+import base64
+from html import escape
+
+from drip_pipeline.engine.metrics.funnel import Funnel, FunnelNode
+from drip_pipeline.reports.ab_test_page import page
+from drip_pipeline.reports.funnel_diagram import funnel_picture
+
+FOOTER = "Everybody is counted once at each node, however often they came by."
+
+
+def funnel_page(funnel: Funnel) -> str:
+    """The whole page."""
+    goal = f"<p class=sentence>{escape(funnel.goal.told())}</p>" if funnel.goal else ""
+    tone = "good" if funnel.goal and funnel.goal.is_reached else "open"
+    picture = base64.b64encode(funnel_picture(funnel).encode()).decode()
+    body = (
+        f"<article><header><p class=where>Funnel of version {funnel.version}</p>"
+        f"<h1>{escape(funnel.campaign)}</h1></header>"
+        f"<section class='verdict {tone}'><p class=sentence>{escape(funnel.told())}</p>{goal}"
+        "</section>"
+        f'<section class=wide><img alt="{escape(funnel.told(), quote=True)}"'
+        f' src="data:image/svg+xml;base64,{picture}"></section>'
+        f"<section><h2>Figures</h2>{_table(funnel)}</section></article>"
+    )
+    return page(f"Funnel: {funnel.campaign}", [body], funnel.as_of, footer=FOOTER)
+
+
+def node_rows(funnel: Funnel) -> list[dict[str, object]]:
+    """A row per node, the most reached ones first: figures as numbers, lost people by reason."""
+    return [
+        {
+            "node_id": node.node_id,
+            "step": node.label,
+            "type": node.node_type.value,
+            "reached": node.reached,
+            "now": node.now,
+            "passed": node.passed,
+            "ended": node.ended,
+            "lost": node.lost_people,
+            "lost_by_reason": dict(node.lost),
+        }
+        for node in _by_reach(funnel)
+    ]
+
+
+def _by_reach(funnel: Funnel) -> list[FunnelNode]:
+    return sorted(
+        funnel.nodes.values(),
+        key=lambda node: (node.node_id != funnel.entry_node_id, -node.reached, node.node_id),
+    )
+
+
+def _table(funnel: Funnel) -> str:
+    heads = "".join(f"<th scope=col>{name}" for name in ("", *_COLUMNS, "Lost because"))
+    lines = []
+    for node in _by_reach(funnel):
+        figures = (node.reached, node.now, node.passed, node.ended, node.lost_people)
+        cells = "".join(
+            f'<td data-label="{name}">{figure:,}'
+            for name, figure in zip(_COLUMNS, figures, strict=True)
+        )
+        reasons = ", ".join(f"{why.replace('_', ' ')} {n:,}" for why, n in node.lost.items())
+        lines.append(
+            f"<tr><th scope=row>{escape(node.label)} <small>{node.node_type.value}</small>{cells}"
+            f'<td data-label="Lost because">{escape(reasons)}'
+        )
+    return f"<table class=stack><thead><tr>{heads}</thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+_COLUMNS = ("Reached", "Here now", "Passed", "Ended", "Lost")

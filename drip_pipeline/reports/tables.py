@@ -1,0 +1,206 @@
+"""The tables of a report, as HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+from drip_pipeline.engine.ab_tests.results import SplitResults
+from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
+from drip_pipeline.experiments import DecisionMethod, ReportFigures, judge_one
+from drip_pipeline.reports.ab_test_history import leading_pair
+from drip_pipeline.reports.wording import METHODS, STATES, noun
+
+_NOTHING = "–"
+
+
+def variants_table(found: SplitResults, figures: ReportFigures) -> str:
+    """Everything counted and judged, a column per variant: few variants fit a phone's width."""
+    specs = found.experiment.variants
+    columns = {spec.variant_group: found.counts_of(spec.variant_group) for spec in specs}
+    shares = {name: rates(found, name) for name in columns}
+    judged = {name: judged_columns(found, name) for name in columns}
+    of_variant = {figure.variant_group: figure for figure in figures.variants}
+
+    def both(count: str, rate: str) -> list[str]:
+        return [
+            _NOTHING
+            if counts.is_holdout and count != "total_converted"
+            else f"{getattr(counts, count):,}<small>{_percent(shares[name][rate])}</small>"
+            for name, counts in columns.items()
+        ]
+
+    def each(tell: Any) -> list[str]:
+        return [_NOTHING if counts.is_holdout else tell(name) for name, counts in columns.items()]
+
+    rows = [
+        ("Assigned", [f"{counts.assigned or 0:,}" for counts in columns.values()]),
+        ("Sent", each(lambda name: f"{columns[name].total_sent:,}")),
+        ("Delivered", both("total_delivered", "delivery_rate")),
+        ("Opened", both("total_opened", "open_rate")),
+        ("Opened by machines", each(lambda name: _total(found, name, "total_machine_opened"))),
+        ("Clicked", both("total_clicked", "click_rate")),
+        ("Replied", both("total_replied", "reply_rate")),
+        ("Converted", both("total_converted", "conversion_rate")),
+        ("Engagement score", each(lambda name: _percent(shares[name]["engagement_score"]))),
+        ("Unsubscribed", each(lambda name: f"{columns[name].total_unsubscribed:,}")),
+        ("Bounced", each(lambda name: f"{columns[name].total_bounced:,}")),
+        ("Complained", each(lambda name: f"{columns[name].total_complained:,}")),
+        ("Confidence", each(lambda name: _percent(judged[name]["confidence_level"]))),
+        ("p-value", each(lambda name: _p(judged[name]["p_value"]))),
+        ("Chance to be best", each(lambda name: _chance(of_variant[name].chance_to_be_best))),
+    ]
+    heads = [
+        f"{escape(spec.name)}{' ★' if judged[spec.variant_group]['is_winner'] else ''}"
+        + (
+            f"<small>{escape(spec.variant_group)}</small>"
+            if spec.name != spec.variant_group
+            else ""
+        )
+        for spec in specs
+    ]
+    return table(["", *heads], [[name, *cells] for name, cells in rows])
+
+
+def pairs_table(found: SplitResults, figures: ReportFigures) -> str:
+    """Each two variants against each other."""
+    rows = []
+    for pair, more in zip(found.verdict.pairs, figures.pairs, strict=True):
+        rows.append(
+            [
+                f"{escape(pair.a)} against {escape(pair.b)}",
+                _interval(pair.interval),
+                _p(pair.decision_p),
+                _p(pair.chi2_p),
+                _p(more.holm_p),
+            ]
+        )
+    heads = ["", "Difference, points", "Deciding p", "p, one look", "p, Holm"]
+    return table(heads, rows, shape="stack") if rows else ""
+
+
+def methods_table(found: SplitResults) -> str:
+    """The verdict on the same counts by each method; the one that was chosen is marked."""
+    config = found.test.config
+    smallest = max(1, found.verdict.progress.smallest_sample)
+    rows = []
+    for method in DecisionMethod:
+        update = {
+            "decision_method": method,
+            "planned_sample_size": config.planned_sample_size or smallest,
+        }
+        test = replace(found.test, config=config.model_copy(update=update))
+        verdict = judge_one(test)
+        leader, rival = leading_pair(verdict)
+        p = None
+        if leader is not None and rival is not None:
+            p = verdict.pair(leader, rival).decision_p
+        name = escape(METHODS[method].partition(":")[0].capitalize())
+        is_chosen = method is config.decision_method
+        rows.append(
+            [
+                f"<b>{name}</b> (chosen)" if is_chosen else name,
+                _p(p),
+                escape(STATES[verdict.state.value][0]),
+                escape(verdict.winner or verdict.leader or _NOTHING),
+            ]
+        )
+    heads = ["", "Deciding p", "State", "Leader"]
+    return table(heads, rows, shape="stack") if found.verdict.pairs else ""
+
+
+def lifts_table(found: SplitResults) -> str:
+    """Conversions over the holdout's."""
+    rows = [
+        [
+            escape(lift.variant_group),
+            _NOTHING if lift.difference is None else f"{lift.difference:+.2f}",
+            _interval(lift.interval),
+            _NOTHING if lift.relative is None else f"{lift.relative:+.0f} %",
+            _p(lift.decision_p),
+        ]
+        for lift in found.lifts
+    ]
+    heads = ["", "More conversions, points", "Always-valid interval", "Relative", "p"]
+    return table(heads, rows, shape="stack") if rows else ""
+
+
+def judged_by_table(found: SplitResults) -> str:
+    """The configuration that was frozen when the test began."""
+    config = found.experiment.statistics
+    windows = {metric.value: hours for metric, hours in config.attribution_window_hours.items()}
+    rows = [
+        ["Winner by", noun(found)],
+        ["Method", METHODS[config.decision_method]],
+        ["Confidence needed", f"{config.confidence_threshold:g} %"],
+        ["Least sample", f"{config.minimum_sample_size:,} people per variant"],
+        ["Planned sample", _or_nothing(config.planned_sample_size, "{:,} people per variant")],
+        ["Least run time", f"{config.minimum_runtime_hours:g} hours"],
+        ["Longest run time", _or_nothing(config.max_duration_hours, "{:g} hours")],
+        [
+            "Attribution windows",
+            ", ".join(f"{name} {hours:g} h" for name, hours in windows.items()) or "none",
+        ],
+        ["Least lead", f"{config.minimum_lift:g} points"],
+        ["Equivalence margin", _or_nothing(config.equivalence_margin, "{:g} points")],
+        ["Guardrails", ", ".join(guardrail.value for guardrail in config.guardrails) or "none"],
+        [
+            "A winner",
+            "takes effect by itself" if config.auto_select_winner else "waits for a person",
+        ],
+    ]
+    return table(None, [[name, escape(told)] for name, told in rows], shape="list")
+
+
+def table(
+    heads: Sequence[str] | None, rows: Iterable[Sequence[str]], *, shape: str = "plain"
+) -> str:
+    """Cells are HTML already; the first of a row names it. `shape`: `stack` becomes a list of rows
+    where a row has no room, `list` is text rather than figures.
+    """
+    head = ""
+    if heads is not None:
+        head = f"<thead><tr>{''.join(f'<th scope=col>{cell}</th>' for cell in heads)}</tr></thead>"
+    labels = [escape(cell, quote=True) for cell in heads or ()] if "stack" in shape else []
+    body = "".join(f"<tr><th scope=row>{row[0]}</th>{_cells(row, labels)}</tr>" for row in rows)
+    return f'<div class="wide {shape}"><table>{head}<tbody>{body}</tbody></table></div>'
+
+
+def _cells(row: Sequence[str], labels: Sequence[str]) -> str:
+    if not labels:
+        return "".join(f"<td>{cell}</td>" for cell in row[1:])
+    pairs = zip(row[1:], labels[1:], strict=True)
+    return "".join(f'<td data-label="{label}">{cell}</td>' for cell, label in pairs)
+
+
+def _total(found: SplitResults, variant_group: str, column: str) -> str:
+    return f"{found.totals.get(variant_group, {}).get(column, 0):,}"
+
+
+def _percent(value: Any) -> str:
+    return _NOTHING if value is None else f"{value} %"
+
+
+def _p(value: Any) -> str:
+    if value is None:
+        return _NOTHING
+    p = float(value)
+    return "&lt; 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def _chance(value: float | None) -> str:
+    if value is None:
+        return _NOTHING
+    if value < 0.001:
+        return "&lt; 0.1 %"
+    return "&gt; 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return _NOTHING if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
+
+
+def _or_nothing(value: float | None, shape: str) -> str:
+    return "none" if value is None else shape.format(value)

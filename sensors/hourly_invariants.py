@@ -1,0 +1,14 @@
+"""The hourly look whether the books balance."""
+
+import dagster as dg
+
+from drip_pipeline.orchestration.jobs.asset_jobs import check_laws
+
+hourly_laws = dg.ScheduleDefinition(
+    name="hourly_laws",
+    job_name=check_laws.name,
+    cron_schedule="17 * * * *",
+    execution_timezone="UTC",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Every hour, off the full hour's rush: runs the checks of `check_laws`.",
+)

@@ -1,0 +1,124 @@
+"""HTML at publish: inlining keeps the template a template, text and footers are made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drip_pipeline.channels.email.html import (
+    html_to_text,
+    inline_css,
+    with_html_footer,
+    with_text_footer,
+)
+from drip_pipeline.channels.email.liquid_placeholders import LiquidShield
+from drip_pipeline.domain.templates.templates import parse
+from drip_pipeline.errors import TemplateError
+
+PAGE = """<!DOCTYPE html>
+<html><head><title>{{ title }}</title><style>
+p { color: {{ brand_color }} } a:hover { color: green }
+@media (max-width: 600px) { p { color: blue } }
+</style></head>
+<body class="{{ theme }}"><p {% if vip > 1 %}class="big"{% endif %}>Hi {{ name | default: "a > b" }}
+{% if a > b and c < d %}yes{% endif %}</p>
+<table>{% for t in tags %}<tr><td>{{ t }}</td></tr>{% endfor %}</table>
+<!--[if mso]><p>{{ mso }}</p><![endif]-->
+<a href="{{ unsubscribe_url }}&amp;x={{ name | default: 'y' }}">bye</a>
+{% raw %}{{ raw }}{% endraw %}
+</body></html>"""
+CONTEXT = {
+    "title": "T",
+    "brand_color": "red",
+    "theme": "dark",
+    "vip": 2,
+    "a": 2,
+    "b": 1,
+    "c": 1,
+    "d": 2,
+    "tags": ["one", "two"],
+    "mso": "outlook",
+    "unsubscribe_url": "https://example.com/u",
+}
+
+
+def test_styles_are_inlined_and_media_queries_stay() -> None:
+    result = parse(inline_css(PAGE), html=True).render(CONTEXT)
+    assert 'style="color: red' in result
+    assert "@media (max-width: 600px)" in result
+    assert "a:hover" in result
+    assert result.startswith("<!DOCTYPE html>")
+
+
+def test_inlining_keeps_every_liquid_construct_where_it_was() -> None:
+    inlined = inline_css(PAGE)
+    assert parse(inlined, html=True).variables == parse(PAGE, html=True).variables
+    result = parse(inlined, html=True).render(CONTEXT)
+    assert "<td>one</td>" in result
+    assert "<td>two</td>" in result
+    assert result.index("<table>") < result.index("<td>one</td>") < result.index("</table>")
+    assert "Hi a > b" in result
+    assert "yes" in result
+    assert 'class="big"' in result
+    assert 'class="dark"' in result
+    assert '<a href="https://example.com/u&amp;x=y">' in result
+    assert "<!--[if mso]><p>outlook</p><![endif]-->" in result
+    assert "{{ raw }}" in result
+
+
+def test_html_without_styles_is_left_alone() -> None:
+    assert inline_css("<P>Hi {{ a }}<br/></p>") == "<P>Hi {{ a }}<br/></p>"
+
+
+def test_nothing_is_loaded_while_inlining(tmp_path: Path) -> None:
+    styles = tmp_path / "a.css"
+    styles.write_text("p { color: purple }", encoding="utf-8")
+    html = f'<link rel="stylesheet" href="{styles}"><style>b {{ color: red }}</style><p>x</p>'
+    assert "purple" not in inline_css(html)
+    assert f'href="{styles}"' in inline_css(html)
+
+
+def test_a_construct_that_html_drops_is_named() -> None:
+    with pytest.raises(TemplateError, match="unsubscribe_url"):
+        inline_css('<style>p{color:red}</style><p class="a" class="{{ unsubscribe_url }}">x</p>')
+
+
+def test_words_that_look_like_shielded_liquid_survive() -> None:
+    html = "<style>p{color:red}</style><p>liquid0z liquidx1z {{ a }}</p>"
+    assert "liquid0z liquidx1z {{ a }}</p>" in inline_css(html)
+    shield = LiquidShield(html)
+    assert shield.restore(shield.text) == html
+
+
+def test_a_footer_is_added_only_where_no_unsubscribe_link_is_read() -> None:
+    assert with_html_footer(PAGE) == PAGE
+    footed = with_html_footer("<body><p>Hi</p></BODY>")
+    assert footed.startswith("<body><p>Hi</p><p")
+    assert footed.endswith("</BODY>")
+    assert "unsubscribe_url" in parse(footed, html=True).variables
+    assert "unsubscribe_url" in parse(with_html_footer("<p>Hi</p>"), html=True).variables
+    # A mention that is no output is no link.
+    assert with_html_footer("{% comment %}unsubscribe_url{% endcomment %}").endswith("</p>")
+
+    own = "Stop: {{ unsubscribe_url }}"
+    assert with_text_footer(own) == own
+    assert with_text_footer("Hi\n\n") == "Hi\n\n--\nUnsubscribe: {{ unsubscribe_url }}\n"
+
+
+def test_text_is_made_from_html() -> None:
+    html = """<html><head><title>T</title><style>p{}</style></head><body>
+      <h1>Hello   {{ name }}</h1><p>Read <a href="https://example.com/?a=1&amp;b=2">this</a>.</p>
+      <ul><li>one</li><li>two &amp; three</li></ul>{% if a > b %}<p>more</p>{% endif %}
+      <!-- not this --><a href="#top">up</a><br/>last<script>no()</script></body></html>"""
+    assert html_to_text(html) == (
+        "Hello {{ name }}\n\n"
+        "Read this (https://example.com/?a=1&b=2).\n\n"
+        "- one\n- two & three\n\n"
+        "{% if a > b %}\n\nmore\n\n{% endif %} up\nlast\n"
+    )
+
+
+def test_liquid_torn_apart_by_leaving_tags_out_is_refused() -> None:
+    with pytest.raises(TemplateError, match="Liquid block"):
+        html_to_text('<p class="{% if a %}x">Hi{% endif %}</p>')

@@ -1,0 +1,146 @@
+"""Small valid campaign files of each type, and what `validate` says about a file."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from drip_pipeline.domain.compiler.api import load_definition, validate
+from drip_pipeline.domain.definition.problems import Problem
+
+File = dict[str, Any]
+
+CUSTOM_FIELDS = frozenset({"plan"})
+CHANNELS = frozenset({"email", "sms", "social", "webhook"})
+FOOT = "\n\nNo more: {{ unsubscribe_url }}"
+
+
+def mail(subject: str = "Hello {{ first_name }}", body: str = "Text") -> File:
+    return {"email": {"subject": subject, "body": body + FOOT}}
+
+
+def linear(*steps: File) -> File:
+    """A sequence: the given steps, or one mail."""
+    given = steps or ({"node_id": "hello", "node_type": "email", "channel_config": mail()},)
+    return {"name": "Onboarding", "campaign_type": "linear", "steps": list(given)}
+
+
+def drawn(campaign_type: str, nodes: dict[str, File], edges: list[tuple[Any, ...]]) -> File:
+    """A file with a canvas: node id → step; edges as (source, target, handle or extra keys)."""
+    return {
+        "name": "Drawn",
+        "campaign_type": campaign_type,
+        "canvas_data": {
+            "nodes": [
+                {"id": name, "type": step["node_type"], "position": {"x": 0, "y": 0}, "data": {}}
+                for name, step in nodes.items()
+            ],
+            "edges": [_edge(index, *edge) for index, edge in enumerate(edges)],
+            "viewport": {"x": 0, "y": 0, "zoom": 1},
+        },
+        "steps": [{"node_id": name, **step} for name, step in nodes.items()],
+    }
+
+
+def _edge(index: int, source: str, target: str, more: Any = None) -> File:
+    extra = {"sourceHandle": more} if isinstance(more, str) else more or {}
+    return {"id": f"e{index}", "source": source, "target": target, **extra}
+
+
+def email_step() -> File:
+    return {"node_type": "email", "channel_config": mail()}
+
+
+def wait_step(value: float = 1, unit: str = "days") -> File:
+    return {"node_type": "wait", "wait_config": {"type": "duration", "value": value, "unit": unit}}
+
+
+def branching() -> File:
+    """Trigger, condition on the score, a mail on each side, one exit."""
+    rich = {"type": "score", "operator": ">=", "value": 60}
+    return drawn(
+        "branching",
+        {
+            "start": {"node_type": "trigger"},
+            "rich": {
+                "node_type": "condition",
+                "conditional_branches": [
+                    {"id": "yes", "condition": rich, "target_node_id": "offer"},
+                    {"id": "no", "target_node_id": "news"},
+                ],
+            },
+            "offer": email_step(),
+            "news": email_step(),
+            "end": {"node_type": "exit"},
+        },
+        [
+            ("start", "rich"),
+            ("rich", "offer", "yes"),
+            ("rich", "news", "no"),
+            ("offer", "end"),
+            ("news", "end"),
+        ],
+    )
+
+
+def ab_test() -> File:
+    """Trigger, split into two mails, one exit; weights in ab_test_config."""
+    file = drawn(
+        "ab_test",
+        {
+            "start": {"node_type": "trigger"},
+            "arms": {"node_type": "split"},
+            "short": email_step(),
+            "long": email_step(),
+            "end": {"node_type": "exit"},
+        },
+        [
+            ("start", "arms"),
+            ("arms", "short", "a"),
+            ("arms", "long", "b"),
+            ("short", "end"),
+            ("long", "end"),
+        ],
+    )
+    return file | {
+        "ab_test_config": {
+            "enabled": True,
+            "winner_metric": "click_rate",
+            "variants": [
+                {"id": "a", "name": "Short", "percentage": 50, "step_ids": ["short"]},
+                {"id": "b", "name": "Long", "percentage": 50, "step_ids": ["long"]},
+            ],
+        }
+    }
+
+
+def step(file: File, node_id: str) -> File:
+    """The step of a node, to be changed."""
+    found: File = next(step for step in file["steps"] if step.get("node_id") == node_id)
+    return found
+
+
+def edge(file: File, source: str, target: str) -> File:
+    """An edge of the canvas, to be changed."""
+    found: File = next(
+        edge
+        for edge in file["canvas_data"]["edges"]
+        if (edge["source"], edge["target"]) == (source, target)
+    )
+    return found
+
+
+def problems(file: File, **known: frozenset[str]) -> list[Problem]:
+    before = copy.deepcopy(file)
+    found = validate(
+        load_definition(file),
+        known_custom_fields=known.get("known_custom_fields", CUSTOM_FIELDS),
+        available_channels=known.get("available_channels", CHANNELS),
+    )
+    assert file == before  # reading and judging changes nothing
+    return found
+
+
+def codes(file: File, **known: frozenset[str]) -> set[tuple[str | None, str]]:
+    """(node, code) of every problem."""
+    return {(problem.node_id, problem.code) for problem in problems(file, **known)}

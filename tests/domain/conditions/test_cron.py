@@ -1,0 +1,100 @@
+"""Schedules follow the clock of their zone, over summer time too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drip_pipeline.domain.conditions.cron import has_occurrences, latest_occurrence
+from drip_pipeline.domain.conditions.local_time import zone_of
+
+BERLIN = "Europe/Berlin"
+MINUTE = timedelta(minutes=1)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def occurrences(cron: str, zone: str, first: str, last: str) -> list[str]:
+    """All of them, found backwards as a look would find each in time."""
+    found: list[str] = []
+    until = utc(last)
+    while (at := latest_occurrence(cron, zone, after=utc(first), until=until)) is not None:
+        found.insert(0, f"{at:%d %H:%M}")
+        until = at - timedelta(microseconds=1)
+    return found
+
+
+def test_a_daily_time_keeps_its_hour_when_summer_begins_and_ends():
+    assert occurrences("0 9 * * *", BERLIN, "2026-03-28", "2026-03-31") == [
+        "28 08:00", "29 07:00", "30 07:00",
+    ]  # fmt: skip
+
+
+def test_a_time_that_the_clock_jumps_over_happens_as_much_later():
+    # 02:30 does not exist on 29 March; 03:30 summer time is 01:30 UTC.
+    assert occurrences("30 2 * * *", BERLIN, "2026-03-28", "2026-03-31") == [
+        "28 01:30", "29 01:30", "30 00:30",
+    ]  # fmt: skip
+
+
+def test_a_time_that_the_clock_shows_twice_happens_once():
+    assert occurrences("30 2 * * *", BERLIN, "2026-10-24", "2026-10-27") == [
+        "24 00:30", "25 00:30", "26 01:30",
+    ]  # fmt: skip
+
+
+def test_every_hour_is_every_hour():
+    for day in ("2026-03-29", "2026-10-25"):
+        found = occurrences("0 * * * *", BERLIN, f"{day}T00:00", f"{day}T05:00")
+        assert [one[3:] for one in found] == ["01:00", "02:00", "03:00", "04:00", "05:00"]
+
+
+def test_the_bounds_are_after_and_until():
+    nine = utc("2026-03-02T09:00")
+    assert latest_occurrence("0 9 * * *", None, after=nine - MINUTE, until=nine) == nine
+    assert latest_occurrence("0 9 * * *", None, after=nine, until=nine + 60 * MINUTE) is None
+
+
+def test_a_year_of_missed_minutes_costs_no_more_than_one():
+    until = utc("2027-03-02T09:00:30")
+    found = latest_occurrence("* * * * *", BERLIN, after=utc("2026-03-02"), until=until)
+    assert found == utc("2027-03-02T09:00")
+
+
+def test_what_never_happens_is_known():
+    assert not has_occurrences("0 0 30 2 *")
+    assert has_occurrences("0 0 29 2 *")
+    for until in ("2026-03-02", "2028-03-01"):
+        found = latest_occurrence("0 0 30 2 *", None, after=utc("2020-01-01"), until=utc(until))
+        assert found is None
+
+
+@given(
+    st.integers(0, 23), st.integers(0, 59),
+    st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]),
+    st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001 - made aware below
+)  # fmt: skip
+def test_a_daily_time_happens_once_on_every_local_day(hour, minute, zone, day):
+    cron = f"{minute} {hour} * * *"
+    start = day.replace(tzinfo=UTC)
+    found = []
+    until = start + timedelta(days=5)
+    while (at := latest_occurrence(cron, zone, after=start, until=until)) is not None:
+        found.append(at)
+        until = at - timedelta(microseconds=1)
+    days = [at.astimezone(zone_of(zone)).date() for at in found]
+    assert len(set(days)) == len(days)
+    assert len(days) in (4, 5, 6)
+    assert all(one - other == timedelta(days=1) for one, other in pairwise(days))
+
+
+@pytest.mark.parametrize("zone", [None, "nowhere"])
+def test_without_a_zone_it_is_utc(zone):
+    nine = utc("2026-03-02T09:00")
+    assert latest_occurrence("0 9 * * *", zone, after=nine - MINUTE, until=nine) == nine

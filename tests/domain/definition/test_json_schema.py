@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drip_pipeline.domain.compiler.api import complete, json_schema, load_definition, validate
+from drip_pipeline.domain.compiler.compile import compile_graph
+from drip_pipeline.domain.definition.campaign_file import CAMPAIGN_KEYS, STEP_KEYS
+from drip_pipeline.domain.definition.json_schema import CampaignFile, FileStep
+from drip_pipeline.domain.definition.problems import errors_in
+from drip_pipeline.domain.definition.text_formats import parse_text
+from tests.domain.campaign_files import File, ab_test, branching, edge, linear, step
+from tests.domain.definition.json_schema_check import faults
+
+EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
+HILLSTROM_FIELDS = frozenset({"recency", "channel", "segment"})
+
+
+def faults_of(file: Any) -> list[str]:
+    schema = json_schema()
+    return faults(file, schema, schema)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_fit_the_schema_and_are_valid(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert faults_of(parse_text(text)) == []
+    definition = load_definition(text)
+    assert faults_of(complete(definition).to_dict()) == []
+    found = validate(
+        definition, known_custom_fields=HILLSTROM_FIELDS, available_channels=frozenset({"email"})
+    )
+    assert found == []
+    assert compile_graph(definition, {}).trigger.kind == "manual"
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("file", [linear(), branching(), ab_test()])
+def test_good_files_fit_before_and_after_completing(file: File) -> None:
+    assert faults_of(file) == []
+    assert faults_of(complete(load_definition(file)).to_dict()) == []
+
+
+def test_the_schema_names_exactly_the_keys_that_are_read() -> None:
+    assert set(CampaignFile.model_fields) == CAMPAIGN_KEYS
+    assert set(FileStep.model_fields) == STEP_KEYS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda f: f.pop("name"),
+        lambda f: f.update(stepps=[]),
+        lambda f: f.update(campaign_type="liner"),
+        lambda f: f.update(goal_target=101),
+        lambda f: f.update(goal_event={"within": {"value": 1}}),
+        lambda f: step(f, "offer").update(node_type="emial"),
+        lambda f: step(f, "offer")["channel_config"]["email"].pop("subject"),
+        lambda f: step(f, "offer")["channel_config"]["email"].update(subjekt="x"),
+        lambda f: step(f, "rich")["conditional_branches"][0]["condition"].update(operator="=>"),
+        lambda f: edge(f, "offer", "end").pop("target"),
+    ],
+)
+def test_mistakes_do_not_fit(change: Any) -> None:
+    file = branching()
+    change(file)
+    assert faults_of(file)
+
+
+def test_the_schema_is_plain_json_and_names_its_dialect() -> None:
+    schema = json.loads(json.dumps(json_schema()))
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert schema["required"] == ["name"]
+
+
+def test_files_that_validate_fit_the_schema_unless_they_use_a_short_form() -> None:
+    file = linear()
+    file["steps"].append({"node_id": "w", "node_type": "wait", "wait_config": {"value": 1}})
+    definition = load_definition(file)
+    assert not errors_in(
+        validate(
+            definition, known_custom_fields=frozenset(), available_channels=frozenset({"email"})
+        )
+    )
+    assert faults_of(complete(definition).to_dict()) == []

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+
+from drip_pipeline.domain.definition.text_formats import Unreadable, as_json, parse_text
+
+
+def test_yaml_is_read_as_the_json_of_the_same_shape() -> None:
+    text = "a: 1\nb: [1.5, 1e3, yes, true, 12:30, ~, 010]\nt: 2026-01-28T15:00:00Z\nd:\n"
+    assert parse_text(text) == {
+        "a": 1,
+        "b": [1.5, 1000.0, "yes", True, "12:30", None, 10],
+        "t": "2026-01-28T15:00:00Z",
+        "d": None,
+    }
+
+
+def test_yaml_anchors_and_merges_work() -> None:
+    text = "x: &x {a: 1}\ny: {<<: *x, b: 2}\nz: *x"
+    assert parse_text(text) == {"x": {"a": 1}, "y": {"a": 1, "b": 2}, "z": {"a": 1}}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"a": }', "line 1, column 7"),
+        ("a: [1\nb: 2", "line 2"),
+        ("a: 1\na: 2", "'a' stands twice"),
+        ('{"a": 1, "a": 2}', "'a' stands twice"),
+        ("[" * 100_000, "nested too deep"),
+        ("- " * 20_000, "nested too deep"),
+        ("a: !!python/object:os.system x", "python/object"),
+        ("? [a]\n: b", "unhashable"),
+    ],
+)
+def test_an_unreadable_text_is_refused_with_its_place(text: str, words: str) -> None:
+    with pytest.raises(Unreadable, match=r".") as refused:
+        parse_text(text)
+    assert words in str(refused.value)
+
+
+def test_a_yaml_file_cannot_grow_without_bound() -> None:
+    layers = "".join(f"b{n}: &b{n} [{','.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 8))
+    bomb = parse_text(f"b0: &b0 [{','.join('x' * 9)}]\n{layers}")
+    with pytest.raises(Unreadable, match="values"):
+        as_json(bomb)
+    with pytest.raises(Unreadable, match="deeper"):
+        as_json(parse_text("&a [*a]"))
+
+
+def test_values_of_a_database_become_plain_json() -> None:
+    value = {
+        "id": UUID(int=1),
+        "at": datetime(2026, 1, 28, tzinfo=UTC),
+        "target": Decimal("25.00"),
+        "share": Decimal("33.33"),
+        "n": 24.0,
+        "pair": (1, 2),
+    }
+    assert as_json(value) == (
+        {
+            "id": "00000000-0000-0000-0000-000000000001",
+            "at": "2026-01-28T00:00:00+00:00",
+            "target": 25,
+            "share": 33.33,
+            "n": 24,
+            "pair": [1, 2],
+        },
+        [],
+    )
+
+
+def test_what_no_database_can_hold_is_taken_out_and_named() -> None:
+    cleaned, faults = as_json({"a": "x\x00y", "b": [float("nan")], "c": "\ud800", "d": 2**70})
+    assert cleaned == {"a": "xy", "b": [None], "c": "", "d": None}
+    assert [fault.split(" ")[0] for fault in faults] == ["a", "b[0]", "c", "d"]

@@ -1,0 +1,272 @@
+"""What each reader makes of a provider's payload."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from drip_pipeline.domain.events.providers import generic, mailgun, postmark, sendgrid, ses
+from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
+from drip_pipeline.domain.events.providers.replies import is_automatic, lower_case
+from drip_pipeline.engine.events.event_parser import LineReader
+from tests.domain.events.providers import samples
+from tests.domain.events.providers.samples import AGENT, EMAIL, LINK, OURS
+
+RECEIVED = datetime(2026, 3, 2, 9, 6, tzinfo=UTC)
+NINE_FIVE = "2026-03-02T09:05:00.000Z"
+
+
+def only(reading: Any) -> dict[str, Any]:
+    assert reading.problems == []
+    (line,) = reading.lines
+    # What a reader gives, ingestion takes.
+    LineReader("x", RECEIVED).read(1, line)
+    return dict(line)
+
+
+def of_ses(name: str) -> dict[str, Any]:
+    return only(ses.read(orjson.dumps(samples.ses(samples.SES_PARTS[name])), RECEIVED))
+
+
+def of_sendgrid(name: str) -> dict[str, Any]:
+    return only(sendgrid.read(orjson.dumps([samples.SENDGRID[name]]), RECEIVED))
+
+
+def of_postmark(name: str) -> dict[str, Any]:
+    return only(postmark.read(orjson.dumps(samples.POSTMARK[name]), RECEIVED))
+
+
+def of_mailgun(name: str) -> dict[str, Any]:
+    return only(mailgun.read(orjson.dumps(samples.MAILGUN[name]), RECEIVED))
+
+
+def test_a_click_brings_link_device_and_address_from_every_provider():
+    lines = [of_ses("click"), of_sendgrid("click"), of_postmark("click"), of_mailgun("clicked")]
+    for line in lines:
+        assert line["event_type"] == "email_clicked"
+        assert line["url"] == LINK
+        assert line["user_agent"] == AGENT
+        assert line["ip_address"] == "192.0.2.1"
+        assert line["message_id"] == OURS
+        assert line["email"] == EMAIL
+        assert datetime.fromisoformat(line["occurred_at"]).replace(microsecond=0) == datetime(
+            2026, 3, 2, 9, 5, tzinfo=UTC
+        )
+
+
+def test_places_are_kept_as_given():
+    assert of_postmark("open")["data"]["location"]["City"] == "Berlin"
+    assert "IP" not in of_postmark("open")["data"]["location"]
+    assert of_mailgun("opened")["data"]["location"] == {
+        "country": "DE", "region": "BE", "city": "Berlin"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "is_permanent"),
+    [
+        (of_ses("bounce"), True), (of_ses("full mailbox"), False),
+        (of_sendgrid("bounce"), True), (of_sendgrid("blocked"), False),
+        (of_postmark("bounce"), True), (of_postmark("soft bounce"), False),
+        (of_mailgun("failed for good"), True),
+    ],
+)  # fmt: skip
+def test_only_bounces_of_bad_addresses_are_permanent(line, is_permanent):
+    from drip_pipeline.engine.events.event_parser import _is_permanent
+
+    assert line["event_type"] == "email_bounced"
+    assert _is_permanent("email_bounced", line["data"]) is is_permanent
+
+
+def test_what_passes_is_deferred():
+    for line in (of_sendgrid("deferred"), of_postmark("transient"), of_mailgun("failed for now")):
+        assert line["event_type"] == "email_deferred"
+
+
+def test_what_the_provider_says_is_a_machine_is_marked():
+    assert of_sendgrid("machine open")["data"]["machine"] is True
+    assert "data" not in of_sendgrid("open")
+    apple = samples.mailgun("opened", **{"client-info": {"bot": "apple", "user-agent": AGENT}})
+    gmail = samples.mailgun("opened", **{"client-info": {"bot": "gmail", "user-agent": AGENT}})
+    assert only(mailgun.read(orjson.dumps(apple), RECEIVED))["data"] == {"machine": True}
+    assert "data" not in only(mailgun.read(orjson.dumps(gmail), RECEIVED))
+
+
+def test_the_providers_own_lists_are_no_bounces():
+    assert of_sendgrid("dropped")["event_type"] == "email_suppressed"
+    assert of_sendgrid("dropped for its content")["event_type"] == "email_failed"
+    on_list = samples.mailgun("failed", severity="permanent", reason="suppress-bounce")
+    assert only(mailgun.read(orjson.dumps(on_list), RECEIVED))["event_type"] == "email_suppressed"
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        {**samples.SES_MAIL, "tags": {}},
+        {**samples.SES_MAIL, "headers": []},
+        {**samples.SES_MAIL, "tags": None, "headers": None,
+         "commonHeaders": {"messageId": f"<{OURS}@example.com>"}},
+    ],
+)  # fmt: skip
+def test_ses_tells_our_id_by_tag_by_header_or_by_what_it_calls_common(mail):
+    notice = samples.ses(samples.SES_PARTS["delivery"], mail)
+    assert only(ses.read(orjson.dumps(notice), RECEIVED))["message_id"] == OURS
+
+
+def test_without_our_id_the_providers_own_is_used():
+    mail = {"messageId": "0107-1", "destination": [EMAIL]}
+    notice = samples.ses(samples.SES_PARTS["delivery"], mail)
+    line = only(ses.read(orjson.dumps(notice), RECEIVED))
+    assert ("message_id" in line, line["provider_message_id"]) == (False, "0107-1")
+    event = samples.sendgrid("open") | {"smtp-id": "<x@sendgrid.net>", "drip_message_id": None}
+    line = only(sendgrid.read(orjson.dumps([event]), RECEIVED))
+    assert line["provider_message_id"] == "14c5d75ce93"
+
+
+def test_a_bounce_to_several_people_is_an_event_for_each():
+    part = samples.SES_PARTS["bounce"]
+    several = [{"emailAddress": f"{name}@example.com"} for name in ("a", "b")]
+    part = {**part, "bounce": {**part["bounce"], "bouncedRecipients": several}}
+    reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
+    assert [line["email"] for line in reading.lines] == ["a@example.com", "b@example.com"]
+    assert len({line["event_id"] for line in reading.lines}) == 2
+
+
+def test_somebody_who_says_that_it_is_no_spam_has_not_complained():
+    part = {"eventType": "Complaint", "complaint": {"complaintFeedbackType": "not-spam"}}
+    reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
+    assert (reading.lines, reading.unheeded) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "event_type"),
+    [
+        ({"unsubscribeAll": True}, "email_unsubscribed"),
+        ({"unsubscribeAll": False, "topicSubscriptionStatus": [
+            {"topicName": "News", "subscriptionStatus": "OptOut"}]}, "email_unsubscribed"),
+        ({"unsubscribeAll": False, "topicSubscriptionStatus": [
+            {"topicName": "News", "subscriptionStatus": "OptIn"}]}, None),
+    ],
+)  # fmt: skip
+def test_ses_lists_are_left_by_event(wanted, event_type):
+    part = {
+        "eventType": "Subscription",
+        "subscription": {
+            "contactList": "L", "timestamp": NINE_FIVE, "source": "UnsubscribeHeader",
+            "newTopicPreferences": wanted,
+        },
+    }  # fmt: skip
+    reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
+    assert [line["event_type"] for line in reading.lines] == ([event_type] if event_type else [])
+
+
+def test_events_without_an_id_get_the_same_one_each_time():
+    first, second, other = of_postmark("open"), of_postmark("open"), of_postmark("click")
+    assert first["event_id"] == second["event_id"] != other["event_id"]
+    nameless = samples.sendgrid("open")
+    del nameless["sg_event_id"]
+    ids = {only(sendgrid.read(orjson.dumps([nameless]), RECEIVED))["event_id"] for _ in range(2)}
+    assert len(ids) == 1
+
+
+# --- mail that comes back -------------------------------------------------------------------------
+
+
+def reply(**headers: str) -> list[dict[str, Any]]:
+    return postmark.read(orjson.dumps(samples.postmark_mail(**headers)), RECEIVED).lines
+
+
+def test_an_answer_names_the_message_it_answers():
+    (line,) = reply(In_Reply_To=f"<{OURS}@example.com>")
+    assert (line["event_type"], line["message_id"]) == ("email_replied", OURS)
+    assert "data" not in line
+    (line,) = reply(References=f"<first@example.com> <{OURS}@example.com>")
+    assert line["message_id"] == OURS
+
+
+def test_mail_that_answers_nothing_of_ours_is_unheeded():
+    assert reply(In_Reply_To="<somebody@elsewhere.example>") == []
+    assert reply() == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Auto-Submitted", "auto-replied"),
+        ("Auto-Submitted", "auto-generated; owner-email=x"),
+        ("Precedence", "bulk"),
+        ("Precedence", "auto_reply"),
+        ("X-Autoreply", "yes"),
+        ("X-Autorespond", ""),
+        ("Return-Path", "<>"),
+    ],
+)
+def test_a_vacation_notice_is_no_answer(header):
+    name, value = header
+    (line,) = reply(**{"In_Reply_To": f"<{OURS}@example.com>", name: value})
+    assert line["data"] == {"machine": True, "auto_submitted": True}
+
+
+def test_people_who_say_that_they_are_no_machine_are_believed():
+    assert not is_automatic(lower_case([("Auto-Submitted", "no"), ("Precedence", "normal")]))
+
+
+def test_ses_hands_on_mail_that_came_in():
+    part = {
+        "notificationType": "Received",
+        "receipt": {"recipients": [f"bounces+{OURS}@example.com"]},
+    }
+    mail = {"source": EMAIL, "timestamp": NINE_FIVE, "headers": []}
+    line = only(ses.read(orjson.dumps(samples.ses(part, mail)), RECEIVED))
+    assert (line["event_type"], line["message_id"]) == ("email_replied", OURS)
+
+
+# --- what is none ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [ses.read, sendgrid.read, postmark.read, mailgun.read])
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"{", b"null", b"7", b'"x"', b"[7]", b"{}", b'{"Type": "Notification"}', b"\xff"],
+)
+def test_what_is_no_payload_is_said_to_be_none(read, payload):
+    with suppress(PayloadInvalid):
+        reading = read(payload, RECEIVED)
+        assert reading.lines == []
+        assert reading.problems or reading.unheeded
+
+
+def test_parts_of_another_shape_do_not_break_a_reader():
+    for part in samples.SES_PARTS.values():
+        for mail in ({}, {"headers": {}, "tags": [], "destination": "x", "commonHeaders": 7}):
+            ses.read(orjson.dumps(samples.ses(part, mail)), RECEIVED)
+    for sample in samples.MAILGUN.values():
+        bare = {"event-data": {"event": sample["event-data"]["event"], "message": 7, "ip": 7}}
+        mailgun.read(orjson.dumps(bare), RECEIVED)
+    for sample in samples.POSTMARK.values():
+        postmark.read(orjson.dumps({**sample, "Geo": 7, "Metadata": None, "ID": None}), RECEIVED)
+    for sample in samples.SENDGRID.values():
+        odd = {**sample, "timestamp": "x", "sg_message_id": 7, "reason": 7, "ip": None}
+        sendgrid.read(orjson.dumps([odd]), RECEIVED)
+
+
+def test_events_in_our_own_words_may_come_alone_in_a_list_or_in_an_envelope():
+    event = {"event_type": "purchase", "email": EMAIL}
+    for payload in (event, [event], {"events": [event]}):
+        (line,) = generic.read(orjson.dumps(payload), RECEIVED, "msg_1").lines
+        assert line == {
+            **event, "event_id": "msg_1:0", "occurred_at": RECEIVED.isoformat()
+        }  # fmt: skip
+    (own,) = generic.read(orjson.dumps({**event, "event_id": "e"}), RECEIVED, "msg_1").lines
+    assert own["event_id"] == "e"
+
+
+@pytest.mark.parametrize(
+    "text", [OURS, f"<{OURS}@example.com>", f"{OURS}@example.com", OURS.upper(), f" {OURS} "]
+)
+def test_our_id_is_known_in_every_dress(text):
+    assert our_message_id(None, 7, "x", text) == OURS

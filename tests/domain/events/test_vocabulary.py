@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import pytest
+
+from drip_pipeline.domain.events.vocabulary import (
+    CONTACT_EVENT_TYPES,
+    ENGINE_EVENT_TYPES,
+    EVENT_ALIASES,
+    EVENT_SOURCES,
+    EVENT_TYPES,
+    PROVIDER_EVENT_TYPES,
+    is_known_event_type,
+    normalise_event_type,
+    suggest_event_type,
+)
+
+SPECIFIED = [
+    "email_sent",
+    "email_delivered",
+    "email_opened",
+    "email_clicked",
+    "email_replied",
+    "email_bounced",
+    "sms_sent",
+    "sms_delivered",
+    "sms_replied",
+    "social_posted",
+    "social_engaged",
+    "webhook_triggered",
+    "webhook_succeeded",
+    "webhook_failed",
+    "tag_added",
+    "tag_removed",
+    "score_updated",
+    "condition_evaluated",
+    "wait_started",
+    "wait_completed",
+    "variant_assigned",
+    "enrollment_started",
+    "enrollment_completed",
+    "enrollment_exited",
+]
+ADDED = [
+    "email_unsubscribed",
+    "email_complained",
+    "email_deferred",
+    "email_failed",
+    "email_suppressed",
+    "sms_failed",
+    "sms_opted_out",
+    "social_failed",
+    "field_updated",
+    "message_skipped",
+    "goal_reached",
+    "converted",
+    "enrollment_failed",
+    "retry_scheduled",
+]
+
+
+@pytest.mark.parametrize("name", SPECIFIED + ADDED)
+def test_every_event_type_that_was_decided_is_in_the_vocabulary(name: str) -> None:
+    assert EVENT_TYPES[name].name == name
+    assert name in PROVIDER_EVENT_TYPES | ENGINE_EVENT_TYPES
+
+
+@pytest.mark.parametrize(
+    ("short", "name"),
+    [
+        ("email_open", "email_opened"),
+        ("email_click", "email_clicked"),
+        ("reply", "email_replied"),
+        ("email_reply", "email_replied"),
+        ("Email-Opened ", "email_opened"),
+        ("unsubscribe", "email_unsubscribed"),
+        ("spam complaint", "email_complained"),
+        ("sms_reply", "sms_replied"),
+        ("conversion", "converted"),
+        ("page_viewed", "page_view"),
+    ],
+)
+def test_short_names_mean_the_event_type(short: str, name: str) -> None:
+    assert normalise_event_type(short) == name
+    assert is_known_event_type(short)
+
+
+def test_normalising_is_idempotent_and_aliases_lead_into_the_vocabulary() -> None:
+    for alias, name in EVENT_ALIASES.items():
+        assert name in EVENT_TYPES, alias
+        assert alias not in EVENT_TYPES
+        assert normalise_event_type(normalise_event_type(alias)) == name
+
+
+def test_an_unknown_name_is_kept_and_told_apart() -> None:
+    assert normalise_event_type("Moon Rise") == "moon_rise"
+    assert not is_known_event_type("Moon Rise")
+    assert suggest_event_type("email_clickked") == "email_clicked"
+    assert suggest_event_type("zzzzzz") is None
+
+
+def test_only_events_about_a_person_can_do_without_an_enrolment() -> None:
+    assert {"purchase", "page_view", "converted"} <= CONTACT_EVENT_TYPES
+    assert not CONTACT_EVENT_TYPES & {"email_opened", "email_sent", "wait_started"}
+    assert CONTACT_EVENT_TYPES <= PROVIDER_EVENT_TYPES
+
+
+def test_what_the_engine_alone_knows_cannot_come_from_outside() -> None:
+    assert not PROVIDER_EVENT_TYPES & {"enrollment_started", "variant_assigned", "email_sent"}
+    assert all(kind.source in EVENT_SOURCES for kind in EVENT_TYPES.values())

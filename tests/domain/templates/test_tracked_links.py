@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drip_pipeline.domain.templates.tracked_links import LONGEST_URL, with_clicks, with_picture
+
+
+class Links(HTMLParser):
+    """The targets of all anchors, and the sources of all pictures, as a browser reads them."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.anchors: list[str | None] = []
+        self.pictures: list[str | None] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "a":
+            self.anchors += [value for name, value in attrs if name == "href"]
+        if tag == "img":
+            self.pictures += [value for name, value in attrs if name == "src"]
+
+
+def tracked(html: str, keep: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+    urls: list[str] = []
+
+    def leads_by(url: str) -> str:
+        urls.append(url)
+        return f"https://t.example.com/c/{len(urls)}"
+
+    return with_clicks(html, leads_by, keep), urls
+
+
+def test_links_to_web_pages_lead_by_way_of_us_and_the_rest_of_the_text_stays():
+    html = '<p>Hi <a class="x" href="https://shop.example.com/?a=1&amp;b=2">there</a> &amp; on</p>'
+    made, urls = tracked(html)
+    assert urls == ["https://shop.example.com/?a=1&b=2"]
+    assert made == '<p>Hi <a class="x" href="https://t.example.com/c/1">there</a> &amp; on</p>'
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<a href="mailto:ada@example.com">x</a>',
+        '<a href="tel:+15005550006">x</a>',
+        '<a href="#top">x</a>',
+        '<a href="/relative">x</a>',
+        '<a href="javascript:alert(1)">x</a>',
+        "<a name=here>x</a>",
+        '<link href="https://example.com/style.css">',
+        '<area-of href="https://example.com/">',
+        '<img src="https://example.com/picture.png">',
+        f'<a href="https://example.com/{"x" * LONGEST_URL}">x</a>',
+        '<a href="https://example.com/u/keep">x</a>',
+        "plain text with https://example.com/ in it",
+        '<a href="https://example.com/ no end',
+    ],
+)
+def test_everything_else_stays_as_it_is(html):
+    made, urls = tracked(html, keep=("https://example.com/u/keep",))
+    assert (made, urls) == (html, [])
+
+
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        "<A HREF='HTTPS://example.com/'>",
+        '<a\n  title="a > b"\n  href = "HTTPS://example.com/" >',
+        '<a data-href="no" href="HTTPS://example.com/">',
+    ],
+)
+def test_anchors_are_found_however_they_are_written(anchor):
+    made, urls = tracked(f"{anchor}x</a>")
+    assert urls == ["HTTPS://example.com/"]
+    assert Links(made).anchors == ["https://t.example.com/c/1"]
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30)))
+def test_a_browser_finds_one_link_of_ours_for_each_of_theirs(paths):
+    from html import escape
+
+    wanted = [f"https://example.com/{path.strip()}" for path in paths]
+    html = "".join(f'<a href="{escape(url)}">x</a>' for url in wanted)
+    made, urls = tracked(html)
+    printable = [url for url in wanted if url.isprintable()]
+    assert urls == printable
+    assert len(Links(made).anchors) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("html", "before"),
+    [
+        ("<html><body><p>x</p></body></html>", "</body></html>"),
+        ("<p>x</p>", ""),
+        ("<p>&lt;/body&gt;</p></BODY >", "</BODY >"),
+    ],
+)
+def test_the_picture_stands_at_the_end_of_the_body(html, before):
+    made = with_picture(html, "https://t.example.com/o/1?a&b")
+    assert Links(made).pictures == ["https://t.example.com/o/1?a&b"]
+    assert made.endswith(f'border:0">{before}')

@@ -1,0 +1,255 @@
+"""A winner takes effect: everywhere at once, for whoever comes later, and only the first time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.engine.ab_tests.declare import declare
+from drip_pipeline.engine.ab_tests.judge import judge
+from drip_pipeline.engine.ab_tests.results import campaign_results
+from drip_pipeline.engine.ab_tests.results_json import as_json
+from drip_pipeline.errors import NotAllowed
+from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people, step_of
+from tests.engine.factories import NOW, contacts, enrolled, rows_of, run_until_idle
+
+LATER = NOW + timedelta(hours=1)
+
+
+def a_test_of_people(database: Database, **config: Any) -> SplitTest:
+    """A test with some people and no clear difference."""
+    with database.transaction() as connection:
+        test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20}, **config)
+        people(connection, test, "a", 400, opened=100)
+        people(connection, test, "b", 400, opened=104)
+        people(connection, test, "holdout", 200)
+    return test
+
+
+def by_hand(database: Database, test: SplitTest, variant: str = "a", **told: Any) -> Any:
+    given: dict[str, Any] = {"reason": "it reads better", "decided_by": "Ada", "now": LATER} | told
+    return declare(database, test.campaign.campaign_id, variant=variant, **given)
+
+
+def campaign_row(connection: Connection, test: SplitTest) -> dict[str, Any]:
+    found = connection.execute(
+        "SELECT to_jsonb(c) FROM drip_campaigns c WHERE c.id = %s", [test.campaign.campaign_id]
+    ).fetchone()
+    assert found is not None
+    row: dict[str, Any] = found[0]
+    return row
+
+
+def variants_of(connection: Connection, enrollment_ids: list[UUID]) -> dict[str, int]:
+    found = connection.execute(
+        "SELECT variant_group, count(*) FROM campaign_split_assignments "
+        "WHERE enrollment_id = ANY(%s) GROUP BY 1 ORDER BY 1",
+        [enrollment_ids],
+    ).fetchall()
+    return dict(found)
+
+
+def test_a_winner_is_written_everywhere_that_it_is_read(database):
+    test = a_test_of_people(database)
+    decision = by_hand(database, test, "Variant a")  # by its name
+    assert (decision.winner_variant, decision.decided_by, decision.is_by_hand) == ("a", "Ada", True)
+    with database.transaction() as connection:
+        campaign = campaign_row(connection, test)
+        assert campaign["ab_test_winner_id"] == step_of(test.campaign, "mail_a")
+        assert campaign["ab_test_completed_at"] is not None
+        # The history has an entry more; what newcomers enter is the version as before.
+        assert (campaign["version"], campaign["published_version"]) == (2, 1)
+        assert connection.execute(
+            "SELECT version, change_type, campaign_snapshot ->> 'ab_test_winner_id' "
+            "FROM campaign_versions WHERE compiled_graph IS NULL"
+        ).fetchall() == [(2, "ab_test_completed", step_of(test.campaign, "mail_a"))]
+        assert connection.execute(
+            "SELECT status, state, winner_variant, ended_at FROM campaign_ab_tests"
+        ).fetchall() == [("decided", "decided_winner", "a", LATER)]
+        assert connection.execute(
+            "SELECT variant_group, is_winner, winner_declared_at FROM campaign_ab_test_results "
+            "ORDER BY 1"
+        ).fetchall() == [("a", True, LATER), ("b", False, None), ("holdout", False, None)]
+        assert connection.execute(
+            "SELECT d.outcome, d.reason, e.id = d.evaluation_id, e.state "
+            "FROM campaign_ab_decisions d JOIN campaign_ab_evaluations e ON e.id = d.evaluation_id"
+        ).fetchall() == [("decided_winner", "it reads better", True, "collecting")]
+        assert connection.execute(
+            "SELECT event_source, node_id, variant_group, campaign_version, "
+            "event_data ->> 'decided_by', event_data ->> 'evaluation_id' "
+            "FROM campaign_events WHERE event_type = 'ab_test_decided'"
+        ).fetchall() == [("manual", "s", "a", 1, "Ada", str(decision.evaluation_id))]
+
+
+def test_everybody_who_comes_later_goes_to_the_winner_and_the_held_out_stay(database):
+    with database.transaction() as connection:
+        test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
+        early = contacts(connection, test.campaign.workspace_id, 200, prefix="early")
+        first = enrolled(connection, test.campaign, early)
+    run_until_idle(database)
+    with database.transaction() as connection:
+        before = variants_of(connection, first)
+        late = contacts(connection, test.campaign.workspace_id, 300, prefix="late")
+        second = enrolled(connection, test.campaign, late, at=LATER)
+    by_hand(database, test, "b")
+    run_until_idle(database, LATER)
+    with database.transaction() as connection:
+        assert variants_of(connection, first) == before
+        after = variants_of(connection, second)
+        routed = connection.execute(
+            "SELECT count(*) FROM campaign_split_assignments WHERE NOT is_randomised"
+        ).fetchone()
+    assert set(after) == {"b", "holdout"}
+    assert after["holdout"] > 30
+    assert routed == (after["b"],)
+    # They are not part of what was compared.
+    judge(database, now=LATER + timedelta(hours=1))
+    found = as_json(
+        campaign_results(database, test.campaign.campaign_id, now=LATER + timedelta(hours=1))
+    )
+    totals = {v["variant_group"]: v["total_assigned"] for v in found["variants"]}
+    assert (totals["a"], totals["b"]) == (before["a"], before["b"])
+
+
+def test_the_first_decision_stands_and_the_second_is_told_about_it(database):
+    test = a_test_of_people(database)
+    by_hand(database, test, "a")
+    with database.transaction() as connection:
+        before = [rows_of(connection, table) for table in TOUCHED]
+    with pytest.raises(NotAllowed, match=r"decided before: a won, decided by Ada at 2026-03-02T10"):
+        by_hand(database, test, "b", decided_by="Bob", now=LATER + timedelta(hours=1))
+    judge(database, now=LATER + timedelta(hours=2))
+    with database.transaction() as connection:
+        assert [rows_of(connection, table) for table in TOUCHED] == before
+
+
+TOUCHED = (
+    "campaign_ab_decisions",
+    "campaign_ab_tests",
+    "campaign_ab_test_results",
+    "drip_campaigns",
+    "campaign_versions",
+    "campaign_events",
+)
+
+
+def test_of_many_who_decide_at_the_same_moment_one_does(database):
+    with database.transaction() as connection:
+        test = a_split_test(connection)
+        people(connection, test, "a", 1_000, opened=200)
+        people(connection, test, "b", 1_000, opened=300)
+
+    def act(number: int) -> str:
+        try:
+            if number % 2:
+                by_hand(database, test, "a", decided_by=f"person {number}")
+                return "declared"
+            return "decided" if judge(database, now=LATER).decisions else "came second"
+        except NotAllowed as error:
+            return error.message
+
+    with ThreadPoolExecutor(6) as pool:
+        outcomes = list(pool.map(act, range(6)))
+    assert outcomes.count("declared") + outcomes.count("decided") == 1
+    refused = [told for told in outcomes if told not in ("declared", "decided", "came second")]
+    assert all("was decided before" in told for told in refused)
+    with database.transaction() as connection:
+        assert len(rows_of(connection, "campaign_ab_decisions")) == 1
+        assert campaign_row(connection, test)["version"] == 2
+        winners = connection.execute(
+            "SELECT r.variant_group = t.winner_variant FROM campaign_ab_test_results r "
+            "JOIN campaign_ab_tests t ON t.id = r.ab_test_id WHERE r.is_winner"
+        ).fetchall()
+    assert winners == [(True,)]
+
+
+def test_a_decision_that_breaks_in_the_middle_leaves_nothing(database, monkeypatch):
+    test = a_test_of_people(database)
+    judge(database, now=LATER)
+    with database.transaction() as connection:
+        before = [rows_of(connection, table) for table in TOUCHED]
+
+    def breaks(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the power went")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(experiments_db, "log_decision", breaks)
+        with pytest.raises(RuntimeError, match="the power went"):
+            by_hand(database, test)
+    with database.transaction() as connection:
+        assert [rows_of(connection, table) for table in TOUCHED] == before
+    assert by_hand(database, test).winner_variant == "a"
+
+
+@pytest.mark.parametrize(
+    ("variant", "told", "complaint"),
+    [
+        ("holdout", {}, "is the holdout"),
+        ("z", {}, "no running test of campaign 'Welcome' has a variant 'z'"),
+        ("a", {"reason": "  "}, "without a reason"),
+        ("a", {"split_node_id": "elsewhere"}, "no running A/B test at elsewhere"),
+    ],
+)
+def test_what_cannot_be_declared_is_refused_with_the_reason(database, variant, told, complaint):
+    test = a_test_of_people(database)
+    with pytest.raises(NotAllowed, match=complaint):
+        by_hand(database, test, variant, **told)
+    with database.transaction() as connection:
+        assert rows_of(connection, "campaign_ab_decisions") == []
+
+
+def test_an_archived_campaign_is_over(database):
+    test = a_test_of_people(database)
+    with database.transaction() as connection:
+        connection.execute("UPDATE drip_campaigns SET status = 'archived'")
+    with pytest.raises(NotAllowed, match="archived"):
+        by_hand(database, test)
+    assert judge(database, now=LATER).judged == []
+
+
+def test_a_test_that_a_newer_version_replaced_cannot_be_decided(database):
+    test = a_test_of_people(database)
+    judge(database, now=LATER)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_ab_tests "
+            "SET status = 'superseded', state = 'superseded', ended_at = %s",
+            [LATER],
+        )
+    with pytest.raises(NotAllowed, match="has no running A/B test"):
+        by_hand(database, test)
+    found = as_json(campaign_results(database, test.campaign.campaign_id, now=LATER))
+    assert (found["state"], found["reason"], found["winner"]) == ("superseded",) * 2 + (None,)
+    assert [v["total_sent"] for v in found["variants"]] == [400, 400, 0]
+
+
+def test_two_tests_of_one_campaign_are_told_apart_by_their_split(database):
+    test = a_test_of_people(database)
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO campaign_ab_tests (workspace_id, campaign_id, split_node_id, test_number, "
+            "config, config_hash, campaign_versions, started_at) SELECT workspace_id, campaign_id, "
+            "'other', 1, config, config_hash, campaign_versions, started_at FROM campaign_ab_tests"
+        )
+    with pytest.raises(NotAllowed, match="several tests") as caught:
+        by_hand(database, test)
+    assert "other, s" in caught.value.hint or "s, other" in caught.value.hint
+    assert by_hand(database, test, split_node_id="s").split_node_id == "s"
+    assert by_hand(database, test, split_node_id="other").split_node_id == "other"
+
+
+def test_a_step_that_is_gone_is_not_named_as_the_winner(database):
+    test = a_test_of_people(database)
+    with database.transaction() as connection:
+        connection.execute(
+            "DELETE FROM campaign_steps WHERE id = %s", [step_of(test.campaign, "mail_a")]
+        )
+    by_hand(database, test)
+    with database.transaction() as connection:
+        assert campaign_row(connection, test)["ab_test_winner_id"] is None

@@ -1,0 +1,252 @@
+"""Text messages from the outbox to a provider and back, fault by fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drip_pipeline.channels.sms.twilio_callbacks import InboundText
+from drip_pipeline.domain.graph.nodes import SmsAction
+from drip_pipeline.engine.delivery.settle import GRACE_SECONDS
+from drip_pipeline.engine.events.inbound_sms import take_inbound_text
+from tests.engine.delivery.sending import Sender, one_step
+from tests.engine.factories import NOW
+from tests.engine.graphs import email, end, graph, node, trigger, wait_hours
+from tests.http_servers import HANG, HttpScript, HttpServers, Reply, in_turn
+
+Start = Callable[..., Sender]
+TEXT = SmsAction(body="Hi {{ first_name }}, your code is {{ custom_fields.code | default: 'x' }}")
+ACCEPTED = Reply(201, {"sid": "SM1", "status": "queued"})
+LATER = timedelta(minutes=10)
+
+
+@pytest.fixture
+def texting(
+    sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Sender, HttpScript]]:
+    monkeypatch.setenv("SMS_TOKEN", "canary-token")
+
+    def start(answer: Any = ACCEPTED, **options: Any) -> tuple[Sender, HttpScript]:
+        script = http.start(answer)
+        sender = sending(allow=[script.host], **options)
+        config = {
+            "account_sid": "AC1",
+            "auth_token_env": "SMS_TOKEN",
+            "from": "+15550100999",
+            "base_url": script.url,
+            "timeout_seconds": 0.5,
+        }
+        sender.channel("sms", config, platform="twilio")
+        return sender, script
+
+    return start
+
+
+def test_texts_go_out_and_people_go_on(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 20)
+    assert sender.run().delivered["sms"].sent == 20
+    assert sender.states() == {"completed": 20}
+    assert sender.events() == {"sms_sent": 20, "enrollment_completed": 20}
+    assert sender.data("sms_sent")[0] == {"segments": 1}
+    assert len({request.form["To"] for request in script.requests}) == 20
+    assert script.requests[0].form["Body"].startswith("Hi Person, your code is x")
+    assert sender.value("SELECT DISTINCT provider_message_id FROM campaign_deliveries") == "SM1"
+
+
+def test_a_provider_that_is_busy_is_left_alone_for_as_long_as_it_says(
+    texting: Callable[..., Any],
+):
+    busy = Reply(429, {"code": 20429, "message": "Too Many"}, {"Retry-After": "300"})
+    sender, script = texting(in_turn(busy))
+    sender.people(one_step(TEXT), 200)
+    done = sender.run().delivered["sms"]
+    assert done.sent == 0
+    # Those on their way at that moment heard it; the others were not tried.
+    assert done.retried == len(script.requests) <= 50
+    assert sender.deliveries() == {"pending": 200}
+    assert sender.events() == {"retry_scheduled/twilio_20429": done.retried}
+    before = len(script.requests)
+    sender.run(NOW + timedelta(seconds=60))
+    assert len(script.requests) == before
+    script.answer = lambda _: ACCEPTED
+    sender.run(NOW + timedelta(seconds=700))
+    assert sender.deliveries() == {"sent": 200}
+
+
+def test_a_500_is_tried_again(texting: Callable[..., Any]):
+    sender, script = texting(in_turn(Reply(500), ACCEPTED))
+    sender.people(one_step(TEXT), 1)
+    assert sender.run().delivered["sms"].retried == 1
+    assert sender.events() == {"retry_scheduled/http_500": 1}
+    sender.run(NOW + LATER)
+    assert sender.states() == {"completed": 1}
+    assert len(script.requests) == 2
+
+
+def test_silence_after_the_post_is_in_doubt_and_not_sent_again(texting: Callable[..., Any]):
+    sender, script = texting(in_turn(HANG, ACCEPTED))
+    sender.people(one_step(TEXT), 1)
+    assert sender.run().delivered["sms"].unknown == 1
+    assert sender.deliveries() == {"unknown": 1}
+    assert sender.states() == {"waiting": 1}
+    assert sender.events() == {}
+    sender.run(NOW + timedelta(seconds=GRACE_SECONDS + 60))
+    assert sender.states() == {"completed": 1}
+    assert sender.data("sms_sent") == [{"certainty": "unknown"}]
+    assert len(script.requests) == 1
+
+
+def test_a_number_that_is_none_skips_the_text_and_the_person_goes_on(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 1, phone="0151 2345678")
+    sender.run()
+    assert script.requests == []
+    assert sender.states() == {"completed": 1}
+    assert sender.events() == {"sms_failed/address_invalid": 1, "enrollment_completed": 1}
+    assert sender.rows("SELECT channel, reason FROM campaign_suppressions") == [("sms", "bounced")]
+
+
+def test_nobody_without_a_number_is_tried(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 1, phone=None)
+    sender.run()
+    assert script.requests == []
+    assert sender.events() == {"message_skipped/no_address": 1, "enrollment_completed": 1}
+
+
+def test_whoever_opted_out_with_the_provider_is_not_tried_again(texting: Callable[..., Any]):
+    sender, script = texting(Reply(400, {"code": 21610, "message": "unsubscribed"}))
+    campaign = graph(
+        trigger("one"),
+        node("one", "action", TEXT, default="pause"),
+        wait_hours("pause", 1, default="two"),
+        node("two", "action", TEXT, default="end"),
+        end(),
+    )
+    sender.people(campaign, 1)
+    sender.run()
+    sender.run(NOW + timedelta(hours=2))
+    assert len(script.requests) == 1
+    assert sender.states() == {"completed": 1}
+    events = sender.events()
+    assert events["sms_failed/twilio_21610"] == 1
+    assert events["message_skipped/opted_out"] == 1
+
+
+def test_without_a_channel_texts_wait_and_the_reason_is_told(sending: Start):
+    sender = sending()
+    sender.people(one_step(TEXT), 3)
+    report = sender.run()
+    assert report.delivered["sms"].faults == {"sms": "the workspace has no SMS channel"}
+    assert sender.deliveries() == {"pending": 3}
+    assert report.is_idle
+
+
+def test_a_missing_secret_is_told_by_name_and_texts_wait(
+    texting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    sender, script = texting()
+    monkeypatch.delenv("SMS_TOKEN")
+    sender.people(one_step(TEXT), 3)
+    (words,) = sender.run().delivered["sms"].faults.values()
+    assert "SMS_TOKEN" in words
+    assert script.requests == []
+    assert sender.deliveries() == {"pending": 3}
+
+
+def test_a_channel_that_is_switched_off_holds_its_texts(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 3)
+    sender.rows("UPDATE campaign_channels SET is_active = false RETURNING id")
+    assert sender.run().delivered["sms"].sent == 0
+    assert script.requests == []
+    sender.rows("UPDATE campaign_channels SET is_active = true RETURNING id")
+    assert sender.run(NOW + LATER).delivered["sms"].sent == 3
+
+
+def inbound(wish: Any, provider_id: str = "SM9") -> InboundText:
+    return InboundText(provider_id, "+15550100001", "+15550100999", wish)
+
+
+def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
+    texting: Callable[..., Any], smtp: Callable[..., Any]
+):
+    mail = smtp()
+    sender, script = texting(smtp=mail)
+    campaign = graph(
+        trigger("text"),
+        node("text", "action", TEXT, default="pause"),
+        wait_hours("pause", 1, default="again"),
+        node("again", "action", TEXT, default="end"),
+        end(),
+    )
+    sender.people(campaign, 2)
+    sender.run()
+    assert len(script.requests) == 2
+    report = take_inbound_text(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
+    assert (report.events, report.suppressed) == (1, 1)
+    again = take_inbound_text(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
+    assert (again.events, again.suppressed) == (0, 0)
+    sender.run(NOW + timedelta(hours=2))
+    assert len(script.requests) == 3
+    assert sender.states() == {"completed": 2}
+    assert sender.events()["message_skipped/opted_out"] == 1
+    # Another campaign still may write mails to them, and texts are skipped.
+    both = graph(
+        trigger("text"),
+        node("text", "action", TEXT, default="mail"),
+        email("mail", default="end"),
+        end(),
+    )
+    with sender.database.transaction() as connection:
+        from tests.engine import factories
+
+        other = factories.a_published_campaign(connection, both, name="Other")
+        people = [
+            row[0]
+            for row in connection.execute(
+                "SELECT id FROM contacts WHERE phone = '+15550100001'"
+            ).fetchall()
+        ]
+        factories.enrolled(connection, other, people)
+    sender.run(NOW + timedelta(hours=3))
+    assert len(script.requests) == 3
+    assert len(mail.received) == 1
+    assert sender.events()["message_skipped/opted_out"] == 2
+
+
+def test_stop_counts_for_a_number_that_was_never_texted(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 1, phone="+1 (555) 010-0001")
+    report = take_inbound_text(sender.database, inbound("stop"), now=NOW)
+    assert (report.events, report.suppressed) == (0, 1)
+    sender.run()
+    assert script.requests == []
+    assert sender.events()["message_skipped/opted_out"] == 1
+
+
+def test_start_lifts_what_stop_had_put(texting: Callable[..., Any]):
+    sender, script = texting()
+    sender.people(one_step(TEXT), 1)
+    take_inbound_text(sender.database, inbound("stop"), now=NOW)
+    report = take_inbound_text(sender.database, inbound("start", "SM10"), now=NOW)
+    assert report.readmitted == 1
+    sender.run()
+    assert len(script.requests) == 1
+
+
+def test_an_answer_belongs_to_the_latest_text(texting: Callable[..., Any]):
+    sender, _ = texting()
+    sender.people(one_step(TEXT), 1)
+    sender.run()
+    now = NOW + timedelta(minutes=5)
+    assert take_inbound_text(sender.database, inbound(None), now=now).events == 1
+    message = sender.value("SELECT id FROM campaign_deliveries")
+    replied = sender.value(
+        "SELECT message_id FROM campaign_events WHERE event_type = 'sms_replied'"
+    )
+    assert replied == message

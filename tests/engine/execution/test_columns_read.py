@@ -1,0 +1,91 @@
+"""What messages read of a contact: that, and no more, comes with a lease."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import EmailConfig, WebhookAction
+from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
+from drip_pipeline.engine.delivery.render import columns_read
+from drip_pipeline.errors import TemplateError
+from tests.engine.factories import a_published_campaign, contacts, enrolled, run_until_idle
+from tests.engine.graphs import end, graph, node, trigger
+
+ADDRESS = {"name", "email", "phone"}
+
+
+def letter(body: str, **more: Any) -> CampaignGraph:
+    """A campaign of one e-mail."""
+    config = EmailConfig(subject="Hello", body=body, **more)
+    return graph(trigger("letter"), node("letter", "email", config, default="end"), end())
+
+
+def version(campaign: CampaignGraph) -> PublishedVersion:
+    """It, published."""
+    return PublishedVersion(UUID(int=1), 1, "Welcome", UUID(int=2), campaign)
+
+
+@pytest.mark.parametrize(
+    ("body", "columns"),
+    [
+        ("Hello", set()),
+        ("{{ campaign_name }} {{ unsubscribe_url }} {{ now }}", set()),
+        ("{{ company_name }}", {"company"}),
+        ("{{ first_name }}", {"custom_fields"}),
+        ("{{ plan }}{{ lead_score }}", {"custom_fields", "ai_score"}),
+        ("{% if custom_fields.a %}{{ updated_at }}{% endif %}", {"custom_fields", "updated_at"}),
+        ("{{ id }}", set(FACT_COLUMNS)),
+    ],
+)  # fmt: skip
+def test_a_letter_reads_what_it_names(body: str, columns: set[str]) -> None:
+    assert columns_read(version(letter(body)), "letter") == ADDRESS | columns
+
+
+def test_a_letter_that_is_taken_as_it_is_reads_the_address_alone() -> None:
+    verbatim = letter("{{ company }}", personalization_enabled=False)
+    assert columns_read(version(verbatim), "letter") == ADDRESS
+
+
+def test_the_leaves_of_a_payload_may_read_anything() -> None:
+    hook = WebhookAction(type="webhook", url="https://example.com/hook")
+    campaign = graph(trigger("hook"), node("hook", "action", hook, default="end"), end())
+    assert columns_read(version(campaign), "hook") == set(FACT_COLUMNS)
+
+
+def test_a_node_that_is_not_there_is_named() -> None:
+    with pytest.raises(TemplateError, match="no node 'gone'"):
+        columns_read(version(letter("Hello")), "gone")
+
+
+def test_a_lease_brings_what_the_messages_read(
+    database: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, letter("{{ company }}"))
+        people = contacts(connection, campaign.workspace_id, 2)
+        connection.execute("UPDATE contacts SET company = 'Acme', job_title = 'Baker'")
+        enrolled(connection, campaign, people)
+    leased: list[dict[str, Any]] = []
+    lease = deliveries_db.lease
+
+    def watched(*given: Any, **named: Any) -> list[dict[str, Any]]:
+        rows = lease(*given, **named)
+        leased.extend(rows)
+        return rows
+
+    monkeypatch.setattr(deliveries_db, "lease", watched)
+    report = run_until_idle(database)
+    assert report.delivered["email"].sent == 2
+    assert [(row["company"], row["job_title"], row["tags"]) for row in leased] == [
+        ("Acme", None, None)
+    ] * 2
+    with database.transaction() as connection:
+        assert connection.execute("SELECT DISTINCT body FROM recorded_messages").fetchall() == [
+            ("Acme",)
+        ]

@@ -1,0 +1,80 @@
+"""The laws of A/B tests hold after what the engine does, and notice what it would never do."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.ab_tests.declare import declare
+from drip_pipeline.engine.ab_tests.judge import judge
+from drip_pipeline.engine.operations.ab_test_invariants import AB_LAWS, check_ab_laws
+from tests.engine.ab_tests.split_contacts import a_split_test, people
+from tests.engine.factories import NOW
+
+RESULTS = "UPDATE campaign_ab_test_results"
+TESTS = "UPDATE campaign_ab_tests"
+EVALUATIONS = "UPDATE campaign_ab_evaluations"
+LATER = NOW + timedelta(hours=1)
+DESCRIBED: tuple[tuple[str, Any, int], ...] = (
+    ("Engine's", {}, 200),
+    ("By hand", {}, 101),
+    ("Over", {"max_duration_hours": 0.5}, 101),
+    ("Running", {}, 101),
+)
+
+
+@pytest.fixture
+def tests(database: Database) -> Database:
+    """One test that the engine decided, one by hand, one without a winner, one that runs."""
+    with database.transaction() as connection:
+        for name, config, opened in DESCRIBED:
+            shares = {"a": 40.0, "b": 40.0, "holdout": 20.0}
+            test = a_split_test(connection, shares, name=name, **config)
+            people(connection, test, "a", 1_000, opened=100)
+            people(connection, test, "b", 1_000, opened=opened)
+            people(connection, test, "holdout", 500)
+    judge(database, now=LATER)
+    declare(database, "By hand", variant="a", reason="taste", decided_by="Ada", now=LATER)
+    return database
+
+
+def broken(database: Database) -> set[str]:
+    return {law.name for law in check_ab_laws(database) if not law.holds}
+
+
+def test_they_hold_after_what_the_engine_does(tests: Database):
+    with tests.transaction() as connection:
+        states = connection.execute("SELECT state FROM campaign_ab_tests ORDER BY 1").fetchall()
+    assert [row[0] for row in states] == [
+        "collecting", "decided_no_winner", "decided_winner", "decided_winner",
+    ]  # fmt: skip
+    assert broken(tests) == set()
+
+
+@pytest.mark.parametrize(
+    ("law", "statement"),
+    [
+        ("ab_counts", f"{RESULTS} SET total_opened = total_sent + 1"),
+        ("ab_counts", f"{RESULTS} SET cohort_successes = cohort_contacts + 1"),
+        ("ab_significance", f"{RESULTS} SET is_statistically_significant = true"),
+        ("ab_significance", f"{RESULTS} SET p_value = 0.06"),
+        ("ab_pairs", f"{EVALUATIONS} SET verdict = verdict || %s"),
+        ("ab_decisions", "DELETE FROM campaign_ab_decisions WHERE is_by_hand"),
+        ("ab_decisions", "UPDATE campaign_ab_decisions SET is_by_hand = false WHERE is_by_hand"),
+        ("ab_decisions", f"{TESTS} SET winner_variant = 'b'"),
+        ("ab_decisions", f"{TESTS} SET status = 'running', ended_at = NULL"),
+        ("ab_decisions", f"{RESULTS} SET is_winner = false"),
+        ("ab_decisions", "DELETE FROM campaign_events WHERE event_type = 'ab_test_decided'"),
+    ],
+)
+def test_each_is_noticed_when_it_is_broken(tests: Database, law: str, statement: str):
+    pairs = {"pairs": [{"a": "a", "b": "b", "decision_p": 0.01, "chi2_p": 0.02}]}
+    with tests.transaction() as connection:
+        connection.execute(statement, [pairs] if "%s" in statement else None)
+    assert law in broken(tests)
+    (found,) = check_ab_laws(tests, names=(law,))
+    assert found.violations >= len(found.sample) > 0
+    assert found.meaning == AB_LAWS[law]

@@ -1,0 +1,229 @@
+"""Alerts: what needs a person is told once per incident and way, with what to do about it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.ab_tests.declare import declare
+from drip_pipeline.engine.operations.alerts import MOST_ATTEMPTS, Watched, trial, watch
+from drip_pipeline.settings import Secret, Settings
+from tests.engine.ab_tests.split_contacts import a_split_test
+from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
+from tests.engine.graphs import end, graph, trigger, wait_hours
+from tests.http_servers import HttpScript, Reply, http_servers, in_turn
+from tests.smtp_sink import Sink, smtp_sink
+
+FLOW = graph(trigger("rest"), wait_hours("rest", 24, default="end"), end())
+LATE = NOW + timedelta(minutes=20)
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[Sink]:
+    with smtp_sink() as sink:
+        yield sink
+
+
+@pytest.fixture
+def chat() -> Iterator[HttpScript]:
+    with http_servers() as servers:
+        yield servers.start()
+
+
+def sending(mail: Sink | None = None, chat: HttpScript | None = None) -> Settings:
+    mail_settings: dict[str, Any] = {}
+    if mail is not None:
+        mail.received.clear()
+        mail_settings = {
+            "smtp_url": Secret(f"smtp://127.0.0.1:{mail.port}"),
+            "alert_to": ("ops@example.com", "night@example.com"),
+        }
+    webhook = None if chat is None else Secret(f"{chat.url}/services/secret-path")
+    return Settings(delivery="send", alert_webhook=webhook, **mail_settings)
+
+
+def due_person(database: Database, name: str = "Welcome") -> None:
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, FLOW, name=name)
+        people = contacts(connection, campaign.workspace_id, 1, prefix=name.lower())
+        enrolled(connection, campaign, people)
+
+
+def settle_everybody(database: Database) -> None:
+    run(database, "UPDATE campaign_workflow_states SET next_execution_at = '2030-01-01'")
+
+
+def run(database: Database, statement: str, *params: Any) -> None:
+    with database.transaction() as connection:
+        connection.execute(statement, params)
+
+
+def an_outlet(database: Database, outlet: str, **columns: Any) -> None:
+    named = {"outlet": outlet, "channel": "email", "refilled_at": NOW, "updated_at": NOW, **columns}
+    names, marks = ", ".join(named), ", ".join(["%s"] * len(named))
+    run(database, f"INSERT INTO channel_flow ({names}) VALUES ({marks})", *named.values())
+
+
+def texts(chat: HttpScript) -> list[str]:
+    return [request.json["text"] for request in chat.requests]
+
+
+def test_a_stuck_backlog_is_told_once_by_each_way_with_what_to_do(database, mail, chat):
+    due_person(database)
+    settings = sending(mail, chat)
+    assert watch(database, settings, now=NOW) == Watched()
+    assert watch(database, settings, now=LATE) == Watched(opened=1, told=2)
+    for minute in range(1, 60):
+        assert watch(database, settings, now=LATE + timedelta(minutes=minute)) == Watched()
+    assert sorted(m.recipient for m in mail.received) == ["night@example.com", "ops@example.com"]
+    (text,) = texts(chat)
+    assert "Due people have waited for 20 minutes; the oldest is of campaign 'Welcome'" in text
+    assert "What to do" in text
+    assert "drip run" in text
+
+
+def test_it_is_over_when_it_is_gone_and_told_anew_when_it_is_back_for_real(database, chat):
+    due_person(database)
+    settings = sending(chat=chat)
+    watch(database, settings, now=LATE)
+    settle_everybody(database)
+    assert watch(database, settings, now=LATE + timedelta(minutes=1)).resolved == 1
+    run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
+    # Back within half an hour: the same incident still.
+    assert watch(database, settings, now=LATE + timedelta(minutes=2)) == Watched()
+    settle_everybody(database)
+    watch(database, settings, now=LATE + timedelta(minutes=3))
+    run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
+    assert watch(database, settings, now=LATE + timedelta(hours=2)).opened == 1
+    assert len(chat.requests) == 2
+
+
+def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
+    due_person(database)
+    run(database, "UPDATE drip_campaigns SET status = 'paused'")
+    assert watch(database, sending(chat=chat), now=LATE) == Watched()
+    run(database, "UPDATE drip_campaigns SET status = 'active', published_version = NULL")
+    assert watch(database, sending(chat=chat), now=LATE) == Watched()
+
+
+def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(database, chat):
+    error = "550 no user ada@example.com here"
+    an_outlet(database, "email", open_until=NOW, last_error=error)
+    an_outlet(database, "webhook/crm", channel="webhook", disabled_at=NOW, last_error="410")
+    an_outlet(database, "sms/main", channel="sms")
+    assert watch(database, sending(chat=chat), now=NOW).opened == 2
+    breaker, gone = sorted(texts(chat))
+    assert "breaker of email is open" in breaker
+    assert "drip channels reset email" in breaker
+    assert "ada@" not in breaker
+    assert "webhook/crm said that it is gone" in gone
+    run(database, "UPDATE channel_flow SET open_until = NULL, disabled_at = NULL")
+    assert watch(database, sending(chat=chat), now=NOW + timedelta(minutes=1)).resolved == 2
+
+
+def test_messages_in_doubt_are_told_per_channel(database, chat):
+    run(
+        database,
+        "INSERT INTO campaign_deliveries (id, workspace_id, campaign_id, campaign_version, "
+        "enrollment_id, contact_id, node_id, channel, status, created_at) "
+        "SELECT gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 1, gen_random_uuid(), "
+        "gen_random_uuid(), 'hello', CASE WHEN n < 3 THEN 'email' ELSE 'sms' END, 'unknown', %s "
+        "FROM generate_series(1, 3) n",
+        NOW,
+    )
+    assert watch(database, sending(chat=chat), now=NOW).opened == 2
+    assert sorted(text.split(": ")[1][:28] for text in texts(chat)) == [
+        "1 sms message is in doubt",
+        "2 email messages are in doub",
+    ]
+
+
+def test_a_skewed_test_lasts_and_a_decision_is_told_once_for_ever(database, chat):
+    with database.transaction() as connection:
+        a_split_test(connection, name="Spring")
+        a_split_test(connection, name="Autumn")
+    declare(database, "Autumn", variant="b", reason="better", decided_by="ada@example.com", now=NOW)
+    run(database, "UPDATE campaign_ab_tests SET state = 'srm_blocked' WHERE status = 'running'")
+    settings = sending(chat=chat)
+    assert watch(database, settings, now=NOW).told == 2
+    assert watch(database, settings, now=NOW + timedelta(hours=5)) == Watched()
+    decided, skewed = sorted(texts(chat))
+    assert "campaign 'Autumn' at split 's' was decided: b won (better)" in decided
+    assert "'Spring'" in skewed
+    assert "variants did not get the shares" in skewed
+    assert "drip ab clear" in skewed
+
+
+def test_a_way_that_fails_is_tried_again_until_it_works(database, chat):
+    chat.answer = in_turn(Reply(500), Reply(drops=True), Reply(200))
+    due_person(database)
+    settings = sending(chat=chat)
+    first = watch(database, settings, now=LATE)
+    assert first == Watched(opened=1, failed=1, errors=("webhook: answered with 500",))
+    assert watch(database, settings, now=LATE + timedelta(seconds=30)) == Watched()
+    assert watch(database, settings, now=LATE + timedelta(minutes=2)).failed == 1
+    assert watch(database, settings, now=LATE + timedelta(minutes=9)) == Watched(told=1)
+    assert watch(database, settings, now=LATE + timedelta(hours=9)) == Watched()
+
+
+def test_a_way_that_never_works_is_given_up_with_its_error(database, chat):
+    chat.answer = in_turn(Reply(403))
+    due_person(database)
+    settings, now = sending(chat=chat), LATE
+    for _ in range(MOST_ATTEMPTS + 3):
+        watch(database, settings, now=now)
+        now += timedelta(hours=2)
+    assert len(chat.requests) == MOST_ATTEMPTS
+    ((told_at, error),) = rows(
+        database, "SELECT told_at, last_error FROM campaign_incident_notices"
+    )
+    assert (told_at, error) == (None, "answered with 403")
+
+
+def test_watchers_at_the_same_time_tell_once(database, chat):
+    due_person(database)
+    settings = sending(chat=chat)
+    together = threading.Barrier(4)
+
+    def look() -> None:
+        together.wait(10)
+        watch(database, settings, now=LATE)
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(chat.requests) == 1
+    assert rows(database, "SELECT count(*) FROM campaign_incidents") == [(1,)]
+
+
+def test_while_nothing_may_leave_incidents_stand_and_nobody_is_told(database, chat):
+    due_person(database)
+    settings = Settings(alert_webhook=Secret(chat.url), alert_to=("ops@example.com",))
+    assert watch(database, settings, now=LATE) == Watched(opened=1)
+    assert chat.requests == []
+    assert trial(settings, now=NOW) == {}
+
+
+def test_a_mail_relay_that_is_not_set_up_is_named(database):
+    settings = Settings(delivery="send", alert_to=("ops@example.com",))
+    due_person(database)
+    seen = watch(database, settings, now=LATE)
+    assert (seen.opened, seen.failed) == (1, 1)
+    assert "DRIP_SMTP_URL" in seen.errors[0]
+
+
+def test_a_trial_goes_by_every_way(mail, chat):
+    assert trial(sending(mail, chat), now=NOW) == {"mail": None, "webhook": None}
+    assert "This is a trial" in texts(chat)[0]
+
+
+def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+    with database.transaction() as connection:
+        return connection.execute(statement, params).fetchall()

@@ -1,0 +1,43 @@
+"""Somebody who edits a campaign: exports it, adds a tag, publishes; and does so again from the
+newest version when told that somebody was faster. Arguments: URL of the database, name, tags to
+add.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.publishing.export import export_file
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.errors import VersionMoved
+from drip_pipeline.settings import Settings
+from tests.engine.factories import NOW
+
+
+def add_tags(database: Database, editor: str, count: int) -> int:
+    """Add the tags one by one; how often somebody else was faster."""
+    refused = 0
+    for n in range(count):
+        while True:
+            exported = export_file(database, "Onboarding")
+            tags = [*exported.file.get("tags", []), f"{editor}-{n}"]
+            try:
+                publish(
+                    database,
+                    exported.file | {"tags": tags},
+                    now=NOW,
+                    channels=AVAILABLE_CHANNELS,
+                    settings=Settings.from_env({}),
+                    based_on=exported.published_version,
+                )
+                break
+            except VersionMoved:
+                refused += 1
+    return refused
+
+
+if __name__ == "__main__":
+    with Database(sys.argv[1]) as opened:
+        sys.stdout.write(f"{add_tags(opened, sys.argv[2], int(sys.argv[3]))}\n")

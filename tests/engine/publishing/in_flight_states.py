@@ -1,0 +1,274 @@
+"""A campaign in two versions, and people spread over all nodes of the first: parked on messages
+that are due, on their way, in doubt or refused; in waits for a time and for an event; in variants,
+paused, failed. Version 2 removes a node, shortens a wait, waits for another event and adds a
+branch.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.enrollment.audience import Tagged
+from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.publishing.in_flight_policy import PIN, InFlight
+from drip_pipeline.engine.publishing.publish import PublishReport, publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.settings import Settings
+from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
+
+NAME: Final = "Onboarding"
+MAP: Final = {"extra": "ask"}
+DAY: Final = timedelta(days=1)
+# When each cohort enrolled, before NOW: that is where it stands.
+COHORTS: Final = {
+    "tail": 5.5,
+    "letters": 5,
+    "asked": 4,
+    "extra": 3,
+    "rest_long": 2,
+    "rest_short": 0.5,
+    "hello": 0,
+    "start": 0,
+}
+
+
+def _mail(node_id: str, subject: str | None = None) -> dict[str, Any]:
+    text = {"subject": subject or f"About {node_id}", "body": f"Dear reader of {node_id}"}
+    return {
+        "node_id": node_id,
+        "node_type": "email",
+        "step_name": f"Letter {node_id}",
+        "channel_config": {"email": text},
+    }
+
+
+def _wait(node_id: str, **config: Any) -> dict[str, Any]:
+    return {
+        "node_id": node_id,
+        "node_type": "wait",
+        "step_name": f"Wait {node_id}",
+        "wait_config": config,
+    }
+
+
+def _file(steps: list[dict[str, Any]], edges: list[tuple[str, ...]]) -> dict[str, Any]:
+    nodes = [
+        {
+            "id": step["node_id"],
+            "type": step["node_type"],
+            "position": {"x": 100 * number, "y": 0},
+            "data": {"label": step["step_name"]},
+        }
+        for number, step in enumerate(steps)
+    ]
+    drawn = [
+        {"id": f"e{number}", "source": edge[0], "target": edge[1]}
+        | ({"sourceHandle": edge[2]} if len(edge) > 2 else {})
+        for number, edge in enumerate(edges)
+    ]
+    return {
+        "name": NAME,
+        "campaign_type": "branching",
+        "canvas_data": {
+            "nodes": nodes,
+            "edges": drawn,
+            "viewport": {"x": 1, "y": 2, "zoom": 1.5},
+        },
+        "steps": steps,
+    }
+
+
+_START: Final = {"node_id": "start", "node_type": "trigger", "step_name": "In"}
+_END: Final = {"node_id": "end", "node_type": "exit", "step_name": "Out"}
+_SPLIT: Final = {
+    "node_id": "split",
+    "node_type": "split",
+    "step_name": "Which letter",
+    "variants": [{"id": "a", "percentage": 50}, {"id": "b", "percentage": 50}],
+}
+
+
+def version_1() -> dict[str, Any]:
+    """start → hello → rest (3 days) → extra → ask (an open, 2 days) → thanks, or a split: letter_a,
+    or letter_b and a tail of a day."""
+    steps = [
+        _START,
+        _mail("hello"),
+        _wait("rest", type="duration", value=3, unit="days"),
+        _mail("extra"),
+        _wait("ask", type="until_event", event_type="email_opened", max_wait=_duration(2, "days")),
+        _mail("thanks"),
+        _SPLIT,
+        _mail("letter_a"),
+        _mail("letter_b"),
+        _wait("tail", type="duration", value=1, unit="days"),
+        _END,
+    ]
+    edges = [
+        ("start", "hello"), ("hello", "rest"), ("rest", "extra"), ("extra", "ask"),
+        ("ask", "thanks", "event"), ("ask", "split", "timeout"), ("thanks", "end"),
+        ("split", "letter_a", "a"), ("split", "letter_b", "b"), ("letter_a", "end"),
+        ("letter_b", "tail"), ("tail", "end"),
+    ]  # fmt: skip
+    return _file(steps, edges)
+
+
+def version_2() -> dict[str, Any]:
+    """As version 1, but without `extra`, with a rest of a day, waiting for a purchase, another text
+    of letter_b, and a branch for people who score high."""
+    steps = [
+        _START,
+        _mail("hello"),
+        _wait("rest", type="duration", value=1, unit="days"),
+        _wait("ask", type="until_event", event_type="purchase", max_wait=_duration(2, "days")),
+        _mail("thanks"),
+        {
+            "node_id": "vip",
+            "node_type": "condition",
+            "step_name": "Scores high?",
+            "conditional_branches": [
+                {
+                    "id": "high",
+                    "target_node_id": "offer",
+                    "condition": {"type": "score", "operator": ">=", "value": 60},
+                },
+                {"id": "else", "target_node_id": "split"},
+            ],
+        },
+        _mail("offer"),
+        _SPLIT,
+        _mail("letter_a"),
+        _mail("letter_b", "A better letter"),
+        _wait("tail", type="duration", value=1, unit="days"),
+        _END,
+    ]
+    edges = [
+        ("start", "hello"), ("hello", "rest"), ("rest", "ask"),
+        ("ask", "thanks", "event"), ("ask", "vip", "timeout"), ("thanks", "end"),
+        ("vip", "offer", "high"), ("vip", "split", "else"), ("offer", "end"),
+        ("split", "letter_a", "a"), ("split", "letter_b", "b"), ("letter_a", "end"),
+        ("letter_b", "tail"), ("tail", "end"),
+    ]  # fmt: skip
+    return _file(steps, edges)
+
+
+def _duration(value: int, unit: str) -> dict[str, Any]:
+    return {"value": value, "unit": unit}
+
+
+def published(
+    database: Database,
+    file: dict[str, Any],
+    *,
+    in_flight: InFlight = PIN,
+    dry_run: bool = False,
+    now: datetime = NOW,
+) -> PublishReport:
+    """The file published by the real verb."""
+    return publish(
+        database,
+        file,
+        now=now,
+        channels=AVAILABLE_CHANNELS,
+        settings=Settings(),
+        in_flight=in_flight,
+        dry_run=dry_run,
+    )
+
+
+def spread_people(database: Database, count: int) -> UUID:
+    """Version 1 with about this many people, an equal part in each cohort; its campaign. Some of
+    those parked on `hello` and on `extra` have messages on their way, in doubt and refused, some
+    people are paused, failed and trying again; some who were asked have bought meanwhile."""
+    size = count // len(COHORTS)
+    with database.transaction() as connection:
+        workspace = a_workspace(connection)
+        for name in COHORTS:
+            ids = contacts(connection, workspace, size, prefix=f"{name}-")
+            connection.execute(
+                "UPDATE contacts k SET tags = ARRAY[%s], ai_score = u.n %% 100 "
+                "FROM unnest(%s::uuid[]) WITH ORDINALITY AS u (id, n) WHERE k.id = u.id",
+                [name, ids],
+            )
+    campaign = published(database, version_1(), now=NOW - 7 * DAY).campaign_id
+    assert campaign is not None
+    moments = {NOW - days * DAY for days in COHORTS.values()}
+    moments |= {NOW - days * DAY for days in (2.5, 2, 1, 0.5)}
+    for moment in sorted(moments - {NOW}):
+        for name, days in COHORTS.items():
+            if NOW - days * DAY == moment:
+                _enrol(database, name, moment)
+        run_until_idle(database, moment)
+    _enrol(database, "hello", NOW)
+    while advance_batch(database, now=NOW, batch_size=5_000).claimed:
+        pass
+    _enrol(database, "start", NOW)
+    _trouble(database)
+    return campaign
+
+
+def _enrol(database: Database, tag: str, at: datetime) -> None:
+    enroll(database, NAME, Tagged(tag), now=at)
+
+
+def _trouble(database: Database) -> None:
+    """What does not go smoothly, by a person's number: every tenth message is on its way, the next
+    in doubt, the next refused; every tenth person in a wait is paused, the next has failed."""
+    with database.transaction() as connection:
+        connection.execute(
+            """
+            CREATE TEMPORARY TABLE numbered ON COMMIT DROP AS
+            SELECT s.id, s.contact_id, s.current_node_id AS node_id,
+                   s.pending_delivery_id AS delivery_id,
+                   row_number() OVER (PARTITION BY s.current_node_id ORDER BY s.id) % 10 AS n
+            FROM campaign_workflow_states s WHERE s.workflow_status IN ('running', 'waiting')
+            """
+        )
+        connection.execute(
+            "UPDATE campaign_deliveries d SET status = 'sending', due_at = NULL, attempts = 1,"
+            " leased_until = %s, lease_token = gen_random_uuid() FROM numbered x"
+            " WHERE x.delivery_id = d.id AND x.n = 1",
+            [NOW + timedelta(minutes=5)],
+        )
+        connection.execute(
+            "UPDATE campaign_deliveries d SET status = 'unknown', due_at = NULL, attempts = 1,"
+            " leased_until = %s FROM numbered x WHERE x.delivery_id = d.id AND x.n = 2",
+            [NOW + timedelta(minutes=15)],
+        )
+        connection.execute(
+            "UPDATE campaign_deliveries d SET status = 'failed', due_at = NULL, attempts = 3,"
+            " settled_at = %s FROM numbered x WHERE x.delivery_id = d.id AND x.n = 3",
+            [NOW],
+        )
+        connection.execute(
+            "UPDATE campaign_workflow_states s SET workflow_status = 'failed', completed_at = %s,"
+            " last_error = 'refused', next_execution_at = NULL,"
+            " wait_until = NULL, wait_for_event = NULL"
+            " FROM numbered x WHERE x.id = s.id AND x.n = 3",
+            [NOW],
+        )
+        connection.execute(
+            "UPDATE campaign_enrollments e SET status = 'paused' FROM numbered x"
+            " WHERE x.id = e.id AND x.n = 4"
+        )
+        connection.execute(
+            "UPDATE campaign_workflow_states s SET workflow_status = 'paused' FROM numbered x"
+            " WHERE x.id = s.id AND x.n = 4 AND x.delivery_id IS NULL"
+        )
+        connection.execute(
+            "UPDATE campaign_workflow_states s SET retry_count = 1, next_execution_at = %s"
+            " FROM numbered x WHERE x.id = s.id AND x.n = 5 AND s.workflow_status = 'running'",
+            [NOW + timedelta(hours=1)],
+        )
+        # Since their latest message, which they got a day ago.
+        connection.execute(
+            "INSERT INTO contact_events (workspace_id, contact_id, event_type, occurred_at,"
+            " recorded_at) SELECT k.workspace_id, k.id, 'purchase', %s, %s"
+            " FROM numbered x JOIN contacts k ON k.id = x.contact_id"
+            " WHERE x.node_id = 'ask' AND x.n IN (6, 7)",
+            [NOW - 0.25 * DAY, NOW - 0.25 * DAY],
+        )

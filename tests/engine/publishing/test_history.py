@@ -1,0 +1,411 @@
+"""The history of a campaign: versions that are compared, kept, gone back to and cloned, by several
+people at once.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.migrate import migrate
+from drip_pipeline.domain.compiler.api import definition_hash, load_definition
+from drip_pipeline.engine.ab_tests.judge import evaluate
+from drip_pipeline.engine.campaigns.campaign import archive, find_campaign
+from drip_pipeline.engine.enrollment.audience import Everybody
+from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
+from drip_pipeline.engine.publishing.clone import clone
+from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.history import compare_versions, history, rollback, snapshot
+from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from drip_pipeline.engine.publishing.publish import PublishReport, publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.errors import (
+    DripError,
+    EditUnpublished,
+    NotAllowed,
+    VersionMoved,
+    VersionNotFound,
+)
+from drip_pipeline.settings import CHECKOUT, Settings
+from tests.db.schema import existing_databases as found_databases
+from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
+
+SETTINGS = Settings.from_env({})
+ROUNDS = int(os.environ.get("PUBLISH_ROUNDS", "6"))
+
+
+def example(name: str) -> Any:
+    path = Path(CHECKOUT / "examples" / f"{name}.yaml")
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def with_subject(file: Any, subject: str) -> Any:
+    """The file with another subject in its first mail."""
+    changed = copy.deepcopy(file)
+    for step in changed["steps"]:
+        if "email" in step.get("channel_config", {}):
+            step["channel_config"]["email"]["subject"] = subject
+            return changed
+    raise AssertionError("no mail")
+
+
+def published(database: Database, file: Any, **more: Any) -> PublishReport:
+    return publish(database, file, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more)
+
+
+def gone_back(database: Database, campaign: str, version: int, **more: Any) -> PublishReport:
+    return rollback(
+        database,
+        campaign,
+        version,
+        now=NOW,
+        channels=AVAILABLE_CHANNELS,
+        settings=SETTINGS,
+        **more,
+    )
+
+
+def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ...]]:
+    with database.transaction() as connection:
+        return connection.execute(statement, params).fetchall()
+
+
+def kinds(database: Database, campaign: str) -> list[tuple[int, str]]:
+    found = history(database, campaign).versions
+    return [(row["version"], row["change_type"]) for row in reversed(found)]
+
+
+@pytest.fixture
+def workspace(database: Database) -> Any:
+    with database.transaction() as connection:
+        return a_workspace(connection)
+
+
+# --- going back -----------------------------------------------------------------------------------
+
+
+def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, workspace):
+    plain = example("onboarding") | {"name": "Newsletter"}
+    test = example("subject_test") | {"name": "Newsletter"}
+    with database.transaction() as connection:
+        contacts(connection, workspace, 40)
+    published(database, plain)
+    assert published(database, test).version == 2
+    enroll(database, "Newsletter", Everybody(), now=NOW)
+    run_until_idle(database, NOW)
+    campaign_id = history(database, "Newsletter").campaign.campaign_id
+    evaluate(database, [campaign_id], now=NOW)
+    published(database, with_subject(plain, "Third"))
+    kept = "SELECT * FROM campaign_versions WHERE version <= 3 ORDER BY version"
+    results = "SELECT * FROM campaign_ab_test_results ORDER BY variant_group"
+    assignments = "SELECT * FROM campaign_split_assignments ORDER BY enrollment_id"
+    before = [rows(database, statement) for statement in (kept, results, assignments)]
+    assert [len(found) for found in before[1:]] == [2, 40]
+
+    report = gone_back(database, "Newsletter", 1)
+
+    assert (report.status, report.version) == ("published", 4)
+    assert compare_versions(database, "Newsletter", 1, 4).diff.is_empty
+    assert not compare_versions(database, "Newsletter", 3, 4).diff.is_empty
+    assert [rows(database, statement) for statement in (kept, results, assignments)] == before
+    assert kinds(database, "Newsletter") == [
+        (1, "published"), (2, "ab_test_started"), (3, "published"), (4, "rollback"),
+    ]  # fmt: skip
+    assert history(database, "Newsletter").campaign.published_version == 4
+    inside = {row["version"]: row["people"] for row in history(database, "Newsletter").versions}
+    assert inside == {1: 0, 2: 40, 3: 0, 4: 0}
+
+
+def test_going_back_moves_the_people_where_that_is_wanted(database, workspace):
+    with database.transaction() as connection:
+        contacts(connection, workspace, 9)
+    published(database, example("onboarding"))
+    published(database, with_subject(example("onboarding"), "Second"))
+    enroll(database, "Onboarding", Everybody(), now=NOW)
+    run_until_idle(database, NOW)
+    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}), dry_run=True)
+    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    assert inside == {1: 0, 2: 9}
+    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}))
+    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    assert inside == {1: 0, 2: 0, 3: 9}
+
+
+def test_an_edit_of_another_application_is_kept_when_going_back_writes_over_it(database, workspace):
+    for subject in ("One", "Two"):
+        published(database, with_subject(example("winback"), subject))
+    with database.transaction() as connection:
+        connection.execute("UPDATE drip_campaigns SET goal_target = 77")
+    with pytest.raises(EditUnpublished):
+        gone_back(database, "Win-back", 1)
+    assert gone_back(database, "Win-back", 1, overwrites_edit=True).version == 4
+    told = compare_versions(database, "Win-back", 3, 4).diff.changes
+    assert "goal target: 77 → 5" in [change.sentence for change in told]
+    assert compare_versions(database, "Win-back", 1, 4).diff.is_empty
+
+
+def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
+    with empty_database.transaction() as connection:
+        found_databases.specification_database(connection)
+    migrate(empty_database)
+    name = "Which subject?"
+    versions = [row["version"] for row in history(empty_database, name).versions]
+    assert versions[-2:] == [2, 1]
+    assert compare_versions(empty_database, name, 1, 2).diff.is_empty
+    adopt_legacy(empty_database, now=NOW, channels=AVAILABLE_CHANNELS)
+    newest = history(empty_database, name).versions[0]["version"]
+    kinds_told = {c.kind for c in compare_versions(empty_database, name, 1, newest).diff.changes}
+    assert "step_added" in kinds_told
+    with pytest.raises(DripError):
+        gone_back(empty_database, name, 1)
+
+
+def test_going_back_to_what_is_published_changes_nothing(database, workspace):
+    published(database, example("winback"))
+    assert gone_back(database, "Win-back", 1).status == "unchanged"
+    assert kinds(database, "Win-back") == [(1, "published")]
+
+
+def test_going_back_can_be_tried(database, workspace):
+    published(database, example("winback"))
+    published(database, with_subject(example("winback"), "Second"))
+    report = gone_back(database, "Win-back", 1, dry_run=True)
+    assert (report.status, report.version) == ("dry_run", 3)
+    assert kinds(database, "Win-back") == [(1, "published"), (2, "published")]
+
+
+def test_going_back_past_somebody_else_s_edit_is_refused(database, workspace):
+    for subject in ("One", "Two", "Three"):
+        published(database, with_subject(example("winback"), subject))
+    with pytest.raises(VersionMoved, match="is version 3 by now"):
+        gone_back(database, "Win-back", 1, based_on=2)
+
+
+def test_an_archived_campaign_does_not_come_back(database, workspace):
+    published(database, example("winback"))
+    archive(database, "Win-back", now=NOW)
+    with pytest.raises(NotAllowed, match="archived"):
+        gone_back(database, "Win-back", 1)
+
+
+def test_an_old_name_that_is_another_campaign_s_by_now_is_not_taken(database, workspace):
+    first = published(database, example("winback"))
+    published(database, example("winback") | {"name": "Renamed"}, campaign_id=first.campaign_id)
+    published(database, example("winback"))
+    with pytest.raises(NotAllowed, match="another campaign is called that"):
+        gone_back(database, "Renamed", 1)
+
+
+def test_a_version_that_is_not_there_is_named(database, workspace):
+    published(database, example("winback"))
+    with pytest.raises(VersionNotFound, match="7"):
+        gone_back(database, "Win-back", 7)
+    with pytest.raises(VersionNotFound, match="8"):
+        compare_versions(database, "Win-back", 1, 8)
+
+
+# --- looking --------------------------------------------------------------------------------------
+
+
+def test_a_snapshot_is_kept_and_newcomers_enter_what_they_entered(database, workspace):
+    published(database, example("winback"))
+    with database.transaction() as connection:
+        connection.execute(
+            'UPDATE campaign_steps SET wait_config = \'{"type": "duration", "value": 9, '
+            '"unit": "days"}\' WHERE node_id = \'days_to_answer\''
+        )
+    made = snapshot(database, "Win-back", now=NOW, description="before autumn")
+    assert made.version == 2
+    newest = history(database, "Win-back").versions[0]
+    assert (newest["change_type"], newest["change_description"]) == ("draft", "before autumn")
+    assert (newest["is_published"], newest["is_current"]) == (False, False)
+    assert history(database, "Win-back").campaign.published_version == 1
+    told = [c.sentence for c in compare_versions(database, "Win-back", 1, 2).diff.changes]
+    assert told == ["wait 5 days → 9 days"]
+
+
+def test_a_version_is_compared_with_a_file(database, workspace):
+    published(database, example("winback"))
+    text = yaml.safe_dump(with_subject(example("winback"), "Other"), allow_unicode=True)
+    found = compare_versions(database, "Win-back", 1, text, file_name="winback.yaml")
+    assert [change.kind for change in found.diff.changes] == ["text"]
+    assert (found.before_label, found.after_label) == ("version 1", "winback.yaml")
+
+
+def test_an_earlier_version_is_exported_as_it_was(database, workspace):
+    published(database, with_subject(example("winback"), "Old"))
+    published(database, with_subject(example("winback"), "New"))
+    wanted = definition_hash(load_definition(with_subject(example("winback"), "Old")))
+    assert definition_hash(load_definition(export_campaign(database, "Win-back", 1))) == wanted
+
+
+def test_the_end_and_the_start_of_tests_are_in_the_history(database, workspace):
+    published(database, example("subject_test"))
+    published(database, with_subject(example("subject_test"), "The test goes on"))
+    archive(database, "Newsletter subjects", now=NOW)
+    assert kinds(database, "Newsletter subjects") == [
+        (1, "ab_test_started"), (2, "published"), (3, "archived"),
+    ]  # fmt: skip
+
+
+# --- cloning --------------------------------------------------------------------------------------
+
+
+def cloned(database: Database, campaign: str, name: str, **more: Any) -> Any:
+    return clone(
+        database, campaign, name, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more
+    )
+
+
+def test_a_clone_has_the_steps_and_nobody_inside(database, workspace):
+    with database.transaction() as connection:
+        contacts(connection, workspace, 3)
+    published(database, example("subject_test"))
+    enroll(database, "Newsletter subjects", Everybody(), now=NOW)
+    made = cloned(database, "Newsletter subjects", "Second try", is_published=True)
+    assert (made.status, made.version, made.of_version) == ("active", 1, 1)
+    found = history(database, "Second try")
+    assert [(row["relation"], row["name"]) for row in found.lineage] == [
+        ("parent", "Newsletter subjects")
+    ]
+    assert sum(row["people"] for row in found.versions) == 0
+    parent = history(database, "Newsletter subjects")
+    assert [(row["relation"], row["name"]) for row in parent.lineage] == [("clone", "Second try")]
+    exported = export_campaign(database, "Second try") | {"name": "Newsletter subjects"}
+    assert exported == export_campaign(database, "Newsletter subjects")
+
+
+def test_a_draft_clone_of_an_old_version_is_published_as_a_file(database, workspace):
+    published(database, with_subject(example("winback"), "Old"))
+    published(database, with_subject(example("winback"), "New"))
+    made = cloned(database, "Win-back", "Copy", version=1)
+    assert (made.status, made.version) == ("draft", None)
+    assert kinds(database, "Copy") == [(1, "draft")]
+    report = published(database, export_campaign(database, "Copy"))
+    assert (report.campaign_id, report.version) == (made.campaign_id, 2)
+    with database.transaction() as connection:
+        assert find_campaign(connection, "Copy").status == "active"
+
+
+def test_a_clone_needs_a_name_of_its_own(database, workspace):
+    published(database, example("winback"))
+    with pytest.raises(NotAllowed, match="already"):
+        cloned(database, "Win-back", "Win-back")
+
+
+# --- several people at once -----------------------------------------------------------------------
+
+
+def at_once(*acts: Any) -> list[Any]:
+    """What each came to, begun at the same moment: its answer, or the error it was told."""
+    answers: list[Any] = [None] * len(acts)
+    gate = threading.Barrier(len(acts))
+
+    def run(place: int) -> None:
+        gate.wait(10)
+        try:
+            answers[place] = acts[place]()
+        except DripError as error:
+            answers[place] = error
+
+    threads = [threading.Thread(target=run, args=(place,)) for place in range(len(acts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return answers
+
+
+def test_two_who_publish_at_once_get_one_number_after_the_other(database, workspace):
+    base = example("onboarding")
+    published(database, base)
+    for n in range(ROUNDS):
+        found = at_once(
+            lambda n=n: published(database, with_subject(base, f"left {n}")),
+            lambda n=n: published(database, with_subject(base, f"right {n}")),
+        )
+        assert sorted(report.version for report in found) == [2 * n + 2, 2 * n + 3]
+    numbers = [row["version"] for row in history(database, "Onboarding").versions]
+    assert numbers == list(range(2 * ROUNDS + 1, 0, -1))
+    subjects = rows(database, "SELECT count(DISTINCT definition_hash) FROM campaign_versions")
+    assert subjects == [(2 * ROUNDS + 1,)]
+
+
+def test_of_two_who_edited_the_same_version_one_is_told_and_no_edit_is_lost(database, workspace):
+    base = example("onboarding")
+    version = published(database, base).version
+    for n in range(ROUNDS):
+        found = at_once(
+            lambda n=n, v=version: published(database, with_subject(base, f"a{n}"), based_on=v),
+            lambda n=n, v=version: published(database, with_subject(base, f"b{n}"), based_on=v),
+        )
+        (won,) = [one for one in found if isinstance(one, PublishReport)]
+        (lost,) = [one for one in found if isinstance(one, VersionMoved)]
+        assert (won.version, lost.published) == (version + 1, won.version)
+        assert f"--based-on {won.version}" in lost.hint
+        version = won.version
+    assert len(history(database, "Onboarding").versions) == ROUNDS + 1
+
+
+def test_two_processes_that_edit_and_try_again_lose_no_edit(database, workspace):
+    published(database, example("onboarding"))
+    editors = [
+        subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.engine.publishing.editor_process",
+                database.url,
+                name,
+                str(ROUNDS),
+            ],
+            cwd=CHECKOUT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("ann", "bob")
+    ]
+    refused = [int(editor.communicate(timeout=110)[0]) for editor in editors]
+    assert [editor.returncode for editor in editors] == [0, 0]
+    tags = set(export_campaign(database, "Onboarding")["tags"])
+    assert {f"{name}-{n}" for name in ("ann", "bob") for n in range(ROUNDS)} <= tags
+    numbers = [row["version"] for row in history(database, "Onboarding").versions]
+    assert numbers == list(range(2 * ROUNDS + 1, 0, -1)), refused
+
+
+def test_two_who_create_the_same_campaign_at_once_make_one(database, workspace):
+    for n in range(max(2, ROUNDS // 4)):
+        file = example("onboarding") | {"name": f"New {n}"}
+        found = at_once(
+            lambda file=file: published(database, file, based_on=0),
+            lambda file=file: published(database, with_subject(file, "other"), based_on=0),
+        )
+        assert sorted(type(one).__name__ for one in found) == ["PublishReport", "VersionMoved"]
+    assert rows(database, "SELECT count(*), count(DISTINCT name) FROM drip_campaigns") == [
+        (max(2, ROUNDS // 4),) * 2
+    ]
+
+
+def test_publishing_going_back_and_keeping_at_once_never_share_a_number(database, workspace):
+    base = example("onboarding")
+    published(database, base)
+    published(database, with_subject(base, "second"))
+    for n in range(max(2, ROUNDS // 4)):
+        found = at_once(
+            lambda n=n: published(database, with_subject(base, f"new {n}")),
+            lambda: gone_back(database, "Onboarding", 1),
+            lambda: snapshot(database, "Onboarding", now=NOW),
+        )
+        assert not [one for one in found if isinstance(one, DripError)]
+    numbers = sorted(row["version"] for row in history(database, "Onboarding").versions)
+    assert numbers == list(range(1, len(numbers) + 1))

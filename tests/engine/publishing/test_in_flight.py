@@ -1,0 +1,262 @@
+"""People inside version 1 when version 2 comes: each policy does what its dry run said, number by
+number, nobody is lost and nothing is sent twice.
+
+IN_FLIGHT_PEOPLE: how many (20,000 is the full size).
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.requeue import requeue
+from drip_pipeline.engine.publishing.in_flight_policy import InFlight, InFlightReport
+from drip_pipeline.engine.publishing.migrate_people import move_people
+from drip_pipeline.errors import NotAllowed, PeopleStranded
+from tests.conftest import own_database
+from tests.engine.factories import NOW, run_until_idle
+from tests.engine.publishing.in_flight_states import (
+    COHORTS,
+    DAY,
+    MAP,
+    NAME,
+    published,
+    spread_people,
+    version_1,
+    version_2,
+)
+
+PEOPLE = int(os.environ.get("IN_FLIGHT_PEOPLE", "400"))
+ALL = PEOPLE // len(COHORTS) * len(COHORTS)
+POLICIES = {
+    "pin": InFlight(),
+    "migrate": InFlight("migrate", MAP),
+    "exit": InFlight("exit"),
+}
+
+
+@pytest.fixture(scope="module")
+def spread_template(server_url: str, template: str) -> Iterator[str]:
+    """A database with everybody in version 1, closed, to be cloned."""
+    with own_database(server_url, template) as database:
+        spread_people(database, PEOPLE)
+        (name,) = rows(database, "SELECT current_database()")[0]
+        database.close()
+        yield name
+
+
+@pytest.fixture
+def spread(server_url: str, spread_template: str) -> Iterator[Database]:
+    with own_database(server_url, spread_template) as database:
+        yield database
+
+
+def rows(database: Database, statement: str, *params: Any) -> list[Any]:
+    with database.transaction() as connection:
+        return connection.execute(statement, params).fetchall()
+
+
+def numbers(report: InFlightReport | None) -> Counter[tuple[Any, ...]]:
+    assert report is not None
+    counted: Counter[tuple[Any, ...]] = Counter()
+    for group in report.groups:
+        told = asdict(group)
+        people = told.pop("people")
+        counted[tuple(told.values())] += people
+    return counted
+
+
+def places(database: Database) -> Counter[tuple[Any, ...]]:
+    return Counter(
+        rows(
+            database,
+            "SELECT campaign_version, current_node_id, workflow_status, resume_port, exit_reason,"
+            " wait_for_event FROM campaign_workflow_states",
+        )
+    )
+
+
+def laws_hold(database: Database) -> None:
+    broken = [law for law in check_laws(database, now=NOW + 40 * DAY) if not law.holds]
+    assert broken == []
+
+
+def to_the_end(database: Database) -> None:
+    """Everybody to an end: pauses lifted, failures brought back, ten days of ticks."""
+    lifted = "UPDATE campaign_enrollments SET status = 'active' WHERE status = 'paused'"
+    with database.transaction() as connection:
+        connection.execute(lifted)
+    for hours in range(0, 10 * 24, 8):
+        now = NOW + timedelta(hours=hours)
+        if hours == 16:
+            requeue(database, campaign=NAME, now=now)
+        run_until_idle(database, now)
+    statuses = dict(
+        rows(database, "SELECT workflow_status, count(*) FROM campaign_workflow_states GROUP BY 1")
+    )
+    assert statuses.keys() <= {"completed", "exited"}
+    assert sum(statuses.values()) == ALL
+
+
+def nothing_was_sent_twice(database: Database) -> None:
+    """No node is passed twice, so nobody has two messages of one."""
+    assert (
+        rows(
+            database,
+            "SELECT enrollment_id, node_id FROM campaign_message_outcomes"
+            " GROUP BY 1, 2 HAVING count(*) > 1",
+        )
+        == []
+    )
+    sent = rows(database, "SELECT count(*) FROM campaign_events WHERE event_type = 'email_sent'")
+    ids = rows(
+        database,
+        "SELECT count(DISTINCT message_id) FROM campaign_events WHERE event_type = 'email_sent'",
+    )
+    assert sent == ids
+    assert (
+        rows(
+            database,
+            "SELECT 1 FROM recorded_messages GROUP BY enrollment_id, node_id HAVING count(*) > 1",
+        )
+        == []
+    )
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_a_dry_run_says_is_what_happens(spread: Database, policy: str):
+    before = places(spread)
+    told = published(spread, version_2(), in_flight=POLICIES[policy], dry_run=True)
+    assert (told.status, told.version) == ("dry_run", 2)
+    assert places(spread) == before
+    done = published(spread, version_2(), in_flight=POLICIES[policy])
+    assert done.status == "published"
+    assert told.in_flight is not None
+    assert done.in_flight is not None
+    assert numbers(told.in_flight) == numbers(done.in_flight)
+    assert told.in_flight.people == done.in_flight.people == sum(numbers(done.in_flight).values())
+    assert told.in_flight.messages() == done.in_flight.messages()
+    now = places(spread)
+    if policy == "pin":
+        assert now == before
+    inside = Counter({place: n for place, n in now.items() if place[0] == 1})
+    if policy == "migrate":
+        assert {place[2] for place in inside} <= {"completed", "exited"}
+        there: Counter[str] = Counter()
+        for (*_, to_node, _label, _event, _time), people in numbers(done.in_flight).items():
+            there[to_node] += people
+        stand: Counter[str] = Counter()
+        for place, people in now.items():
+            if place[0] == 2:
+                stand[place[1]] += people
+        assert stand == there
+    if policy == "exit":
+        gone = sum(n for place, n in now.items() if place[4] == "campaign_changed")
+        assert gone == done.in_flight.people
+    laws_hold(spread)
+    to_the_end(spread)
+    laws_hold(spread)
+    nothing_was_sent_twice(spread)
+
+
+def test_every_situation_is_among_them(spread: Database):
+    report = published(spread, version_2(), in_flight=POLICIES["migrate"], dry_run=True).in_flight
+    assert report is not None
+    assert {group.situation for group in report.groups} == {
+        "to_enter", "waiting", "leaving", "message_pending", "message_out", "message_failed",
+    }  # fmt: skip
+    assert {group.status for group in report.groups} == {"running", "waiting", "paused", "failed"}
+    assert {group.node_id for group in report.groups} == {
+        "start", "hello", "rest", "extra", "ask", "letter_a", "letter_b", "tail",
+    }  # fmt: skip
+    assert {group.message for group in report.groups} == {
+        "none", "renewed", "withdrawn", "untouched",
+    }  # fmt: skip
+    assert any(group.over_by_event for group in report.groups)
+    assert any(group.over_by_time for group in report.groups)
+
+
+def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread: Database):
+    before = places(spread)
+    with pytest.raises(PeopleStranded) as caught:
+        published(spread, version_2(), in_flight=InFlight("migrate"))
+    (stranded,) = caught.value.stranded
+    at_extra = sum(n for place, n in before.items() if place[1] == "extra")
+    assert (stranded["node_id"], stranded["label"], stranded["people"]) == (
+        "extra", "Letter extra", at_extra,
+    )  # fmt: skip
+    assert places(spread) == before
+    assert rows(spread, "SELECT published_version, version FROM drip_campaigns") == [(1, 1)]
+    told = published(spread, version_2(), in_flight=InFlight("migrate"), dry_run=True)
+    assert told.in_flight is not None
+    assert [group.people for group in told.in_flight.stranded] == [at_extra]
+
+
+def test_people_pinned_to_an_old_version_move_later_as_their_dry_run_says(spread: Database):
+    published(spread, version_2())
+    told = move_people(spread, NAME, node_map=MAP, dry_run=True, now=NOW)
+    done = move_people(spread, NAME, node_map=MAP, now=NOW)
+    assert numbers(told.in_flight) == numbers(done.in_flight)
+    assert done.in_flight.people > 0
+    again = move_people(spread, NAME, node_map=MAP, now=NOW)
+    assert again.in_flight.people == 0
+    laws_hold(spread)
+    to_the_end(spread)
+    nothing_was_sent_twice(spread)
+
+
+def test_the_books_say_who_moved_from_where(spread: Database):
+    published(spread, version_2(), in_flight=POLICIES["migrate"])
+    with spread.transaction() as connection:
+        first, second = states_db.population(connection)
+    assert first["started"] == ALL
+    assert first["moved_out"] == second["moved_in"] == second["entered"]
+    assert first["entered"] == first["completed"] + first["exited"]
+    assert (first["active"], first["failed"]) == (0, 0)
+
+
+def test_people_may_move_there_and_back(spread: Database):
+    published(spread, version_2(), in_flight=POLICIES["migrate"])
+    back = move_people(spread, NAME, to_version=1, node_map={}, now=NOW)
+    assert back.in_flight.people > 0
+    laws_hold(spread)
+    published(spread, version_1())
+    move_people(spread, NAME, now=NOW)
+    laws_hold(spread)
+    to_the_end(spread)
+    nothing_was_sent_twice(spread)
+    assert rows(spread, "SELECT max(campaign_version) FROM campaign_workflow_states") == [(3,)]
+
+
+def test_a_message_that_has_not_left_goes_out_as_the_new_version_has_it(spread: Database):
+    published(spread, version_2(), in_flight=POLICIES["migrate"])
+    to_the_end(spread)
+    texts = rows(
+        spread,
+        "SELECT DISTINCT o.campaign_version, r.subject FROM recorded_messages r"
+        " JOIN campaign_message_outcomes o ON o.message_id = r.delivery_id"
+        " WHERE r.node_id = 'letter_b' ORDER BY 1",
+    )
+    assert texts == [(1, "About letter_b"), (2, "A better letter")]
+
+
+@pytest.mark.parametrize(
+    ("node_map", "named"), [({"nobody": "ask"}, "'nobody'"), ({"extra": "gone"}, "'gone'")]
+)
+def test_a_map_that_names_nodes_which_are_not_there_is_refused(spread, node_map, named):
+    with pytest.raises(NotAllowed, match=named):
+        published(spread, version_2(), in_flight=InFlight("migrate", node_map))
+
+
+def test_a_map_belongs_to_migrate():
+    with pytest.raises(NotAllowed, match="pin"):
+        InFlight("pin", MAP)

@@ -1,0 +1,240 @@
+"""Campaigns as files: a folder against the database, and doing just what the plan says."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.domain.compiler.api import complete, load_definition
+from drip_pipeline.engine.enrollment.audience import Everybody
+from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from drip_pipeline.engine.publishing.plan import (
+    Applied,
+    Plan,
+    apply,
+    plan,
+    publish_all,
+    versions_of,
+)
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.errors import FilesInvalid, ImportFileError, PeopleStranded, VersionMoved
+from drip_pipeline.settings import CHECKOUT, Settings
+from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
+from tests.strategies import valid_files
+
+SETTINGS = Settings.from_env({})
+EXAMPLES = ("onboarding", "subject_test", "winback")
+
+
+@pytest.fixture(autouse=True)
+def _a_workspace(database: Database) -> None:
+    with database.transaction() as connection:
+        a_workspace(connection)
+        connection.execute(
+            "INSERT INTO contacts (workspace_id, email, custom_fields) SELECT id, 'a@example.com', "
+            '\'{"plan": "x", "city": "y", "visits": 1}\' FROM workspaces'
+        )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The examples as a folder of files, one of them in a subfolder."""
+    made = tmp_path / "campaigns"
+    (made / "tests").mkdir(parents=True)
+    for name in EXAMPLES:
+        place = made / "tests" if name == "subject_test" else made
+        shutil.copy(CHECKOUT / "examples" / f"{name}.yaml", place / f"{name}.yaml")
+    (made / ".hidden.yaml").write_text("no: campaign", encoding="utf-8")
+    (made / "README.md").write_text("how we work", encoding="utf-8")
+    return made
+
+
+def planned(database: Database, path: Path) -> Plan:
+    return plan(database, path, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+
+
+def applied(database: Database, found: Plan, **more: Any) -> Applied:
+    return apply(database, found, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more)
+
+
+def steps(found: Plan) -> dict[str, str]:
+    return {file.label: file.step for file in found.files}
+
+
+def edit(path: Path, **changes: Any) -> None:
+    told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(told | changes, allow_unicode=True), encoding="utf-8")
+
+
+def counts(database: Database) -> tuple[int, int]:
+    with database.transaction() as connection:
+        row = connection.execute(
+            "SELECT (SELECT count(*) FROM drip_campaigns), (SELECT count(*) FROM campaign_versions)"
+        ).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def test_a_plan_says_what_would_be_made_and_makes_nothing(database, folder):
+    found = planned(database, folder)
+    assert steps(found) == {
+        "onboarding.yaml": "create",
+        "tests/subject_test.yaml": "create",
+        "winback.yaml": "create",
+    }
+    assert (found.is_valid, found.is_empty, counts(database)) == (True, False, (0, 0))
+
+
+def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, folder):
+    edit(folder / "winback.yaml", workspace="New")
+    with database.transaction() as connection:
+        name = connection.execute("SELECT name FROM workspaces").fetchone()[0]
+    found = plan(database, folder, channels=AVAILABLE_CHANNELS, settings=SETTINGS, workspace=name)
+    assert found.is_valid
+    count = "SELECT count(*) FROM workspaces"
+    with database.transaction() as connection:
+        assert connection.execute(count).fetchone() == (1,)
+    assert applied(database, found, workspace=name).failed == {}
+    with database.transaction() as connection:
+        assert connection.execute(count).fetchone() == (2,)
+
+
+def test_a_folder_that_would_strand_people_is_not_published_in_part(database, folder):
+    publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    with database.transaction() as connection:
+        workspace_id = connection.execute("SELECT id FROM workspaces").fetchone()[0]
+        contacts(connection, workspace_id, 5)
+    enroll(database, "Win-back", Everybody(), now=NOW)
+    run_until_idle(database, NOW)
+    edit(folder / "onboarding.yaml", goal_target=9)
+    text = (folder / "winback.yaml").read_text(encoding="utf-8")
+    (folder / "winback.yaml").write_text(text.replace("reaction", "answer"), encoding="utf-8")
+    with pytest.raises(PeopleStranded, match="nowhere to go"):
+        publish_all(
+            database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS,
+            in_flight=InFlight("migrate", {}),
+        )  # fmt: skip
+    assert counts(database) == (3, 3)
+
+
+def test_applying_leaves_nothing_to_plan_and_repeating_changes_nothing(database, folder):
+    done = applied(database, planned(database, folder))
+    assert (len(done.done), done.failed) == (3, {})
+    again = planned(database, folder)
+    assert (again.is_empty, counts(database)) == (True, (3, 3))
+    applied(database, again)
+    assert counts(database) == (3, 3)
+
+
+def test_a_plan_tells_the_difference_in_people_s_terms(database, folder):
+    applied(database, planned(database, folder))
+    edit(folder / "winback.yaml", goal_target=9)
+    found = planned(database, folder)
+    (changed,) = [file for file in found.files if file.step != "unchanged"]
+    assert (changed.label, changed.step, changed.version) == ("winback.yaml", "new_version", 1)
+    assert [change.sentence for change in changed.diff.changes] == ["goal target: 5 → 9"]
+    applied(database, found)
+    assert planned(database, folder).is_empty
+
+
+def test_what_the_folder_lacks_is_named_and_left_alone(database, folder):
+    applied(database, planned(database, folder))
+    (folder / "winback.yaml").unlink()
+    found = planned(database, folder)
+    assert [row["name"] for row in found.not_in_folder] == ["Win-back"]
+    assert found.is_empty
+    applied(database, found)
+    assert counts(database) == (3, 3)
+    assert planned(database, folder / "onboarding.yaml").not_in_folder == []
+
+
+def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(database, folder):
+    edit(folder / "winback.yaml", goal_target=900, colour="red")
+    (folder / "broken.json").write_text("{", encoding="utf-8")
+    (folder / "latin.yml").write_bytes(b"name: Gr\xfc\xdfe")
+    shutil.copy(folder / "onboarding.yaml", folder / "copy.yaml")
+    with pytest.raises(FilesInvalid) as caught:
+        publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    assert caught.value.message.startswith("4 of 6 campaign files cannot be published")
+    told = caught.value.items()
+    for wanted in (
+        "winback.yaml: colour is not a known key",
+        "winback.yaml: goal_target",
+        "broken.json: ",
+        "latin.yml: is not UTF-8",
+        "onboarding.yaml: copy.yaml is the campaign 'Onboarding' too",
+    ):
+        assert any(line.startswith(wanted) for line in told), (wanted, told)
+    assert counts(database) == (0, 0)
+    assert caught.value.details()["problems"][0]["file"] == "broken.json"
+
+
+def test_a_folder_is_published_whole(database, folder):
+    done = publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    assert {label: report.status for label, report in done.items()} == dict.fromkeys(
+        ("onboarding.yaml", "tests/subject_test.yaml", "winback.yaml"), "published"
+    )
+    again = publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    assert {report.status for report in again.values()} == {"unchanged"}
+
+
+def test_applying_publishes_the_good_and_names_the_bad(database, folder):
+    edit(folder / "winback.yaml", colour="red")
+    done = applied(database, planned(database, folder))
+    assert set(done.done) == {"onboarding.yaml", "tests/subject_test.yaml"}
+    assert [type(error) for error in done.failed.values()] == [FilesInvalid]
+    assert counts(database) == (2, 2)
+
+
+def test_what_somebody_published_since_the_plan_is_not_overwritten(database, folder):
+    applied(database, planned(database, folder))
+    edit(folder / "winback.yaml", goal_target=9)
+    edit(folder / "onboarding.yaml", goal_target=9)
+    kept = planned(database, folder)
+    foreign = export_campaign(database, "Win-back") | {"goal_target": 7}
+    publish(database, foreign, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    for done in (
+        applied(database, kept),
+        applied(database, planned(database, folder), based_on=versions_of(kept.to_dict())),
+    ):
+        assert {label: type(error) for label, error in done.failed.items()} == {
+            "winback.yaml": VersionMoved
+        }
+    assert export_campaign(database, "Win-back")["goal_target"] == 7
+    assert export_campaign(database, "Onboarding")["goal_target"] == 9
+
+
+def test_a_folder_without_campaign_files_is_named(database, tmp_path):
+    with pytest.raises(ImportFileError, match="holds no campaign file"):
+        planned(database, tmp_path)
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(st.lists(valid_files(), min_size=1, max_size=3))
+def test_whatever_is_applied_is_exported_as_it_was_and_leaves_nothing_to_plan(
+    database, tmp_path_factory, files
+):
+    folder = tmp_path_factory.mktemp("files")
+    for n, file in enumerate(files):
+        named = file | {"name": f"Campaign {n}"}
+        (folder / f"{n}.yaml").write_text(yaml.safe_dump(named), encoding="utf-8")
+    done = applied(database, planned(database, folder))
+    assert done.failed == {}
+    assert planned(database, folder).is_empty
+    for n, file in enumerate(files):
+        wanted = complete(load_definition(file | {"name": f"Campaign {n}"})).to_dict()
+        assert export_campaign(database, f"Campaign {n}") == wanted

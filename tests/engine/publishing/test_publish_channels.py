@@ -1,0 +1,101 @@
+"""Publishing asks each step's channel, and keeps the mails as they will be sent beside the author's
+texts."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.publish import PublishReport, publish
+from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.errors import DefinitionInvalid
+from drip_pipeline.settings import Secret, Settings
+from tests.engine.factories import NOW
+
+HTML = "<style>p {color: red}</style><body><p>Hi {{ first_name }}</p></body>"
+SMTP = Secret("smtp://127.0.0.1:25")
+
+
+def campaign_file(*actions: dict[str, Any]) -> dict[str, Any]:
+    """A mail, then these actions."""
+    mail = {"email": {"subject": "Hello", "body": "", "body_html": HTML}}
+    steps: list[dict[str, Any]] = [
+        {"node_id": "mail", "node_type": "email", "step_name": "Mail", "channel_config": mail}
+    ]
+    for number, action in enumerate(actions):
+        name = f"action{number}"
+        steps.append({"node_id": name, "node_type": "action", "step_name": name, **action})
+    return {"name": "Spring", "campaign_type": "linear", "steps": steps}
+
+
+def published(
+    database: Database, file: dict[str, Any], *, dry_run: bool = False, **settings: Any
+) -> PublishReport:
+    return publish(
+        database,
+        file,
+        now=NOW,
+        channels=AVAILABLE_CHANNELS,
+        settings=Settings(**settings),
+        dry_run=dry_run,
+    )
+
+
+def test_the_graph_has_the_mail_as_it_is_sent_and_the_definition_the_authors_text(
+    database: Database,
+):
+    report = published(database, campaign_file(), smtp_url=SMTP)
+    with database.transaction() as connection:
+        graph, definition = connection.execute(
+            "SELECT compiled_graph, definition FROM campaign_versions WHERE campaign_id = %s",
+            [report.campaign_id],
+        ).fetchone() or ({}, {})
+    (sent,) = (node for node in graph["nodes"] if node["node_id"] == "mail")
+    assert 'style="color: red' in json.dumps(sent).replace("\\", "")
+    assert "unsubscribe_url" in json.dumps(sent)
+    for kept in (definition, export_campaign(database, "Spring")):
+        (step,) = (step for step in kept["steps"] if step["node_id"] == "mail")
+        assert step["channel_config"]["email"]["body_html"] == HTML
+    again = published(database, export_campaign(database, "Spring"), smtp_url=SMTP)
+    assert (again.status, again.version) == ("unchanged", 1)
+
+
+def test_what_no_channel_carries_fails_at_publish_where_messages_leave_all_at_once(
+    database: Database,
+):
+    post = {"social": {"platform": "instagram", "content": "Hi"}}
+    text = {"sms": {"body": "Hi"}}
+    file = campaign_file({"channel_config": post}, {"channel_config": text})
+    with pytest.raises(DefinitionInvalid) as caught:
+        published(database, file, delivery="send")
+    found = {(problem.node_id, problem.code) for problem in caught.value.problems}
+    assert found == {
+        ("mail", "channel_missing"),
+        ("action0", "platform_unsupported"),
+        ("action1", "channel_missing"),
+    }
+    with database.transaction() as connection:
+        assert connection.execute("SELECT count(*) FROM drip_campaigns").fetchone() == (0,)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_what_is_only_not_set_up_is_a_warning_while_nothing_leaves(
+    database: Database, dry_run: bool
+):
+    report = published(database, campaign_file(), dry_run=dry_run)
+    assert {(one.node_id, one.code) for one in report.warnings} == {
+        ("mail", "unsubscribe_link_missing"),  # the footer that is added brings it
+        ("mail", "channel_missing"),
+    }
+
+
+def test_a_file_that_is_wrong_in_itself_says_so_and_nothing_of_channels(database: Database):
+    file = campaign_file()
+    del file["steps"][0]["channel_config"]["email"]["subject"]
+    with pytest.raises(DefinitionInvalid) as caught:
+        published(database, file, delivery="send")
+    assert "channel_missing" not in {problem.code for problem in caught.value.problems}

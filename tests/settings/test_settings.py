@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import pickle
+import re
+import stat
+import threading
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings import (
+    CHECKOUT,
+    SETTINGS,
+    Secret,
+    Settings,
+    environment_secret,
+    environment_variables_unknown,
+)
+
+DOCUMENTED = {setting.name for setting in SETTINGS}
+ROOMS = ("drip_pipeline", "assets", "sensors")
+SOURCES = [path for room in ROOMS for path in CHECKOUT.glob(f"{room}/**/*.py")]
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert settings.delivery == "record"
+    assert settings.home == CHECKOUT / ".drip"
+
+
+def test_every_variable_named_in_the_source_is_documented():
+    named = {
+        name
+        for path in SOURCES
+        for name in re.findall(r"\bDRIP_[A-Z][A-Z_]*[A-Z]\b", path.read_text(encoding="utf-8"))
+    }
+    assert named <= DOCUMENTED
+
+
+def test_every_documented_variable_has_a_field_and_says_what_it_does():
+    field_names = {field.name for field in fields(Settings)}
+    assert {setting.field for setting in SETTINGS} == field_names
+    for setting in SETTINGS:
+        assert len(setting.consequence) > 20
+        assert setting.default
+        assert setting.unit
+
+
+def test_nothing_but_settings_reads_the_environment():
+    pattern = re.compile(r"os\.environ|os\.getenv|environ\.get|getenv\(")
+    readers = {
+        path.relative_to(CHECKOUT).as_posix()
+        for path in SOURCES
+        if pattern.search(path.read_text(encoding="utf-8"))
+    }
+    # The tools of the embedded server are handed PATH, and nothing else of ours; the processes that
+    # `drip up` starts inherit the environment as it is.
+    assert readers <= {
+        "drip_pipeline/settings/__init__.py",
+        "drip_pipeline/db/embedded/run_as.py",
+        "drip_pipeline/cli/local/supervisor.py",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("DRIP_BATCH_SIZE", "many", "whole number"),
+        ("DRIP_BATCH_SIZE", "0", "between 1 and"),
+        ("DRIP_DELIVERY", "maybe", "record, send"),
+        ("DRIP_DATABASE_URL", "mysql://x:hunter2@h/d", "postgresql://"),
+        ("DRIP_SMTP_URL", "http://x:hunter2@h", "smtp://"),
+        ("DRIP_SMTP_URL", "smtp://x:hunter2@h:port", "is not a URL"),
+        ("DRIP_PUBLIC_URL", "https://", "name a host"),
+        ("DRIP_LOG_LEVEL", "loud", "debug"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name_and_without_showing_secrets(name, value, complaint):
+    with pytest.raises(SettingsError, match=re.escape(complaint)) as caught:
+        Settings.from_env({name: value})
+    assert caught.value.name == name
+    assert "hunter2" not in str(caught.value)
+
+
+def test_secrets_do_not_show_in_any_form():
+    settings = Settings.from_env(
+        {"DRIP_DATABASE_URL": "postgresql://u:hunter2@h/d", "DRIP_SECRET_KEY": "hunter2"}
+    )
+    described = str(settings.described({"DRIP_SECRET_KEY": "hunter2", "DRIP_DATABASE_URL": "x"}))
+    for shown in (repr(settings), str(settings), f"{settings.secret_key}", described):
+        assert "hunter2" not in shown
+    assert settings.secret_key is not None
+    assert settings.secret_key.reveal() == "hunter2"
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+def test_the_signing_key_is_made_once_even_by_several_at_once(tmp_path):
+    settings = Settings(home=tmp_path / "home")
+    keys: list[Secret] = []
+    threads = [
+        threading.Thread(target=lambda: keys.append(settings.signing_key())) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(keys)) == 1
+    assert len(keys[0].reveal()) >= 48
+    kept = tmp_path / "home" / "secret_key"
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+
+
+def test_a_given_secret_key_comes_before_the_kept_one(tmp_path):
+    settings = Settings(home=tmp_path, secret_key=Secret("given"))
+    assert settings.signing_key() == Secret("given")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_misspelt_variables_are_found():
+    environ = {"DRIP_BATCHSIZE": "5", "DRIP_HOME": "x", "HOME": "y"}
+    assert environment_variables_unknown(environ) == ["DRIP_BATCHSIZE"]
+
+
+def test_a_channel_secret_that_is_missing_is_named():
+    assert environment_secret("SMS_TOKEN", {"SMS_TOKEN": "t"}).reveal() == "t"
+    with pytest.raises(SettingsError, match="SMS_TOKEN is not set"):
+        environment_secret("SMS_TOKEN", {})
+
+
+def test_home_is_made_absolute():
+    assert Settings.from_env({"DRIP_HOME": "here"}).home == Path.cwd() / "here"
