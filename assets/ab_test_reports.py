@@ -1,5 +1,5 @@
 """The reports of A/B tests as files under DRIP_HOME/reports: a page per test and one overview, with
-their pictures in the catalogue.
+their pictures in the catalog.
 """
 
 from time import perf_counter

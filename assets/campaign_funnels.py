@@ -1,4 +1,4 @@
-"""The funnels of running campaigns as pictures in the catalogue: where people are, which ways they
+"""The funnels of running campaigns as pictures in the catalog: where people are, which ways they
 went, where they were lost, and how far each campaign's goal is reached.
 """
 

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.metrics.daily_metrics import days_waiting
-from drip_pipeline.engine.operations.invariants import LAWS, check_laws
+from drip_pipeline.engine.operations.invariants import INVARIANTS, check_laws
 from drip_pipeline.orchestration.failures import errors_told
 from drip_pipeline.orchestration.metadata.invariants import law_result, waiting_result
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
@@ -46,7 +46,7 @@ def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
         name=name,
         asset=asset,
         blocking=name in BLOCKING,
-        description=f"{LAWS[name].capitalize()}.",
+        description=f"{INVARIANTS[name].capitalize()}.",
     )
     def check(config: LawConfig, engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
         now = clock.moment()

@@ -1,5 +1,5 @@
 """What became of each message. Batches and ingestion keep the table up to date as they commit; to
-materialise it is to put days right from the log.
+materialize it is to put days right from the log.
 """
 
 from datetime import date, timedelta
@@ -39,7 +39,7 @@ class OutcomesConfig(dg.Config):
     description="One row a message: sent, delivered, first opened and clicked (machines apart), "
     "replied, converted, unsubscribed, bounced. A row is made when the message goes out, and "
     "provider events bring it up to date in whatever order they arrive; the minute job reports "
-    "what it added. Materialising it by hand compares days with the log and corrects what differs, "
+    "what it added. Materializing it by hand compares days with the log and corrects what differs, "
     "which should be nothing.",
     owners=OWNERS,
     kinds={"postgres"},

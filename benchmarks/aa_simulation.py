@@ -1,7 +1,7 @@
-"""How often tests between equal e-mails name a winner when they are looked at every minute of a
+"""How often tests between equal emails name a winner when they are looked at every minute of a
 day.
 
-Seeded and vectorised over runs; the bounds are the ones `drip_pipeline.experiments` decides by. Run
+Seeded and vectorized over runs; the bounds are the ones `drip_pipeline.experiments` decides by. Run
 it with `python -m benchmarks.aa_simulation`; `false_winners` and `power` return the rows for
 others.
 """

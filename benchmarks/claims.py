@@ -2,7 +2,7 @@
 with an old snapshot held open while people are moved.
 
 One in a hundred is due, over twenty campaigns, and as many each minute after. Everything is set up
-set-based, without enrolments moving through a drip: what counts here is the claim's own way to its
+set-based, without enrollments moving through a drip: what counts here is the claim's own way to its
 rows.
 """
 

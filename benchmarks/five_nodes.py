@@ -1,4 +1,4 @@
-"""The drip that everything is measured on: trigger → e-mail to the recorder → wait of no length →
+"""The drip that everything is measured on: trigger → email to the recorder → wait of no length →
 condition → exit.
 
 Setting it up for the engine, and running the engine over it in one or more processes.

@@ -85,7 +85,7 @@ _STAGE: Final = (
     " device_type text, event_data jsonb NOT NULL)"
 )
 _INSERT: Final = (
-    # The enrolment's index is kept up, too: its ids are as many and as random as the messages'.
+    # The enrollment's index is kept up, too: its ids are as many and as random as the messages'.
     "INSERT INTO campaign_events (id, event_type, created_at, message_id, enrollment_id,"
     " user_agent, ip_address, device_type, event_data)"
     " SELECT id, event_type, created_at, message_id, message_id, user_agent, ip_address,"

@@ -3,7 +3,7 @@ without Python.
 
 `one_step_a_write` moves people a node at a time, as the specification's loop would; `collapsed`
 does what the engine does. Both change the rows that the engine changes: states, events, outbox,
-recorded messages, outcomes, enrolments, with the same claim, locks and last gate.
+recorded messages, outcomes, enrollments, with the same claim, locks and last gate.
 """
 
 from __future__ import annotations

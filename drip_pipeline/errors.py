@@ -109,7 +109,7 @@ class DataRejected(DatabaseError):
 
 
 class Conflict(DatabaseError):
-    """Another transaction was in the way (deadlock, serialisation failure, lock not available);
+    """Another transaction was in the way (deadlock, serialization failure, lock not available);
     repeating may succeed.
     """
 
@@ -117,7 +117,7 @@ class Conflict(DatabaseError):
 
 
 class StatementCancelled(DatabaseError):
-    """A statement ran into a time limit or was cancelled; its transaction was rolled back."""
+    """A statement ran into a time limit or was canceled; its transaction was rolled back."""
 
 
 class PermissionMissing(DatabaseError):

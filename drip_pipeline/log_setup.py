@@ -19,7 +19,7 @@ _PHONE = re.compile(r"(?<![\w.])\+\d{8,15}(?!\w)")
 
 
 def redact(text: str) -> str:
-    """The text with passwords in URLs, e-mail addresses and international phone numbers masked."""
+    """The text with passwords in URLs, email addresses and international phone numbers masked."""
     text = _URL_PASSWORD.sub(r"\g<user>:***@", text)
     text = _EMAIL.sub("<address>", text)
     return _PHONE.sub("<phone>", text)

@@ -185,7 +185,7 @@ CREATE TABLE campaign_broadcasts (
     attempts integer NOT NULL DEFAULT 0,
     retry_until timestamp with time zone,
     certainty text NOT NULL DEFAULT 'known'::text,
-    outlet text,
+    transport text,
     provider_message_id text,
     details jsonb NOT NULL DEFAULT '{}'::jsonb,
     error_code text,
@@ -218,11 +218,11 @@ CREATE TABLE campaign_channels (
     CONSTRAINT campaign_channels_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 
-CREATE TABLE campaign_claim_marks (
+CREATE TABLE campaign_claim_watermarks (
     campaign_id uuid NOT NULL,
     due_from timestamp with time zone NOT NULL,
     valid_since timestamp with time zone NOT NULL,
-    CONSTRAINT campaign_claim_marks_pkey PRIMARY KEY (campaign_id)
+    CONSTRAINT campaign_claim_watermarks_pkey PRIMARY KEY (campaign_id)
 ) WITH (fillfactor=50);
 
 CREATE TABLE campaign_daily_metrics (
@@ -254,13 +254,6 @@ CREATE TABLE campaign_daily_metrics (
 );
 CREATE INDEX campaign_daily_metrics_campaign ON public.campaign_daily_metrics USING btree (campaign_id, metric_date);
 
-CREATE TABLE campaign_data_horizons (
-    kind text NOT NULL,
-    kept_from timestamp with time zone NOT NULL,
-    CONSTRAINT campaign_data_horizons_pkey PRIMARY KEY (kind),
-    CONSTRAINT campaign_data_horizons_kind_check CHECK ((kind = ANY (ARRAY['log'::text, 'deliveries'::text])))
-);
-
 CREATE TABLE campaign_deliveries (
     id uuid NOT NULL,
     workspace_id uuid NOT NULL,
@@ -285,7 +278,7 @@ CREATE TABLE campaign_deliveries (
     batch_id uuid,
     created_at timestamp with time zone NOT NULL,
     settled_at timestamp with time zone,
-    outlet text,
+    transport text,
     CONSTRAINT campaign_deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_deliveries_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
     CONSTRAINT campaign_deliveries_check1 CHECK (((status = 'sending'::text) = ((leased_until IS NOT NULL) AND (lease_token IS NOT NULL)))),
@@ -339,13 +332,13 @@ CREATE UNIQUE INDEX campaign_enrollments_entry_key ON public.campaign_enrollment
 CREATE TRIGGER create_workflow_state_on_enrollment AFTER INSERT ON public.campaign_enrollments REFERENCING NEW TABLE AS new_enrollments FOR EACH STATEMENT EXECUTE FUNCTION create_workflow_state_on_enrollment();
 CREATE TRIGGER fill_enrollment_workspace BEFORE INSERT ON public.campaign_enrollments FOR EACH ROW WHEN ((new.workspace_id IS NULL)) EXECUTE FUNCTION fill_enrollment_workspace();
 
-CREATE TABLE campaign_entry_notes (
+CREATE TABLE campaign_entry_queue (
     id bigint NOT NULL DEFAULT IDENTITY,
     trigger_id bigint NOT NULL,
     contact_id uuid NOT NULL,
     event_id uuid,
     workspace_id uuid,
-    CONSTRAINT campaign_entry_notes_pkey PRIMARY KEY (trigger_id, id)
+    CONSTRAINT campaign_entry_queue_pkey PRIMARY KEY (trigger_id, id)
 ) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
 
 CREATE TABLE campaign_entry_triggers (
@@ -416,13 +409,13 @@ CREATE TABLE campaign_incident_notices (
     route text NOT NULL,
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamp with time zone NOT NULL,
-    told_at timestamp with time zone,
+    notified_at timestamp with time zone,
     last_error text,
     CONSTRAINT campaign_incident_notices_pkey PRIMARY KEY (incident_id, route),
     CONSTRAINT campaign_incident_notices_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES campaign_incidents(id) ON DELETE CASCADE,
     CONSTRAINT campaign_incident_notices_route_check CHECK ((route = ANY (ARRAY['mail'::text, 'webhook'::text])))
 );
-CREATE INDEX campaign_incident_notices_due ON public.campaign_incident_notices USING btree (next_attempt_at) WHERE (told_at IS NULL);
+CREATE INDEX campaign_incident_notices_due ON public.campaign_incident_notices USING btree (next_attempt_at) WHERE (notified_at IS NULL);
 
 CREATE TABLE campaign_incidents (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -479,6 +472,13 @@ CREATE TRIGGER mark_days_of_changed_outcomes AFTER UPDATE ON public.campaign_mes
 CREATE TRIGGER mark_days_of_new_outcomes AFTER INSERT ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_metric_days();
 CREATE TRIGGER mark_new_outcomes AFTER INSERT ON public.campaign_message_outcomes REFERENCING NEW TABLE AS changed_rows FOR EACH STATEMENT EXECUTE FUNCTION mark_ab_test_changes();
 
+CREATE TABLE campaign_retention_watermarks (
+    kind text NOT NULL,
+    kept_from timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_retention_watermarks_pkey PRIMARY KEY (kind),
+    CONSTRAINT campaign_retention_watermarks_kind_check CHECK ((kind = ANY (ARRAY['log'::text, 'deliveries'::text])))
+);
+
 CREATE TABLE campaign_split_assignments (
     enrollment_id uuid NOT NULL,
     split_node_id text NOT NULL,
@@ -489,7 +489,7 @@ CREATE TABLE campaign_split_assignments (
     contact_id uuid NOT NULL,
     variant_group text NOT NULL,
     is_holdout boolean NOT NULL DEFAULT false,
-    is_randomised boolean NOT NULL DEFAULT true,
+    is_randomized boolean NOT NULL DEFAULT true,
     assigned_at timestamp with time zone NOT NULL,
     first_converted_at timestamp with time zone,
     conversion_value numeric(14,2) NOT NULL DEFAULT 0,
@@ -625,7 +625,7 @@ CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_sta
 CREATE TRIGGER fill_workflow_state BEFORE INSERT ON public.campaign_workflow_states FOR EACH ROW WHEN (((new.id <> new.enrollment_id) OR (new.workspace_id IS NULL))) EXECUTE FUNCTION fill_workflow_state();
 
 CREATE TABLE channel_flow (
-    outlet text NOT NULL,
+    transport text NOT NULL,
     channel text NOT NULL,
     channel_id uuid,
     second_permits double precision NOT NULL DEFAULT 0,
@@ -645,7 +645,7 @@ CREATE TABLE channel_flow (
     last_error_at timestamp with time zone,
     on_unknown text NOT NULL DEFAULT 'assume_sent'::text,
     updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT channel_flow_pkey PRIMARY KEY (outlet),
+    CONSTRAINT channel_flow_pkey PRIMARY KEY (transport),
     CONSTRAINT channel_flow_on_unknown_check CHECK ((on_unknown = ANY (ARRAY['assume_sent'::text, 'retry'::text, 'hold'::text])))
 );
 

@@ -77,4 +77,4 @@ def test_a_hint_given_replaces_the_one_of_the_class():
 
 
 def test_a_file_error_names_the_line():
-    assert str(errors.ImportFileError("a.csv", "no e-mail", line=7)) == "a.csv, line 7: no e-mail"
+    assert str(errors.ImportFileError("a.csv", "no email", line=7)) == "a.csv, line 7: no email"

@@ -4,7 +4,7 @@
 --
 --   drip_owner   owns tables and functions; `drip db migrate` runs as it, and nothing else does
 --   drip_engine  what Dagster and `drip run` connect as: reads and writes rows, makes and drops nothing
---   drip_ingest  what `drip receive` connects as: takes in what providers report, unsubscribes people, enrols those that a
+--   drip_ingest  what `drip receive` connects as: takes in what providers report, unsubscribes people, enrolls those that a
 --                trigger webhook names
 --   drip_read    dashboards and people who look: reads
 --
@@ -91,7 +91,7 @@ END
 $$;
 
 -- drip_ingest: keeps what arrives without being able to read it again, puts people on the suppression list, makes and
--- enrols those that a trigger webhook names; and the figures of /metrics.
+-- enrolls those that a trigger webhook names; and the figures of /metrics.
 DO $$
 DECLARE
     wanted record;

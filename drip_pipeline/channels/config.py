@@ -46,8 +46,8 @@ class ChannelConfig(BaseModel):
     `per_second`, `per_hour`: messages, over all processes (default: no limit). `concurrency`:
     messages on their way at once. `max_retries`: tries after the first, then it is a dead letter.
     `on_unknown`: what to do with a message whose fate nobody knows: assume_sent (after a grace
-    time), retry (may send twice where the provider does not recognise it) or hold (until an
-    operator says); the default is retry where the provider recognises repeated messages and
+    time), retry (may send twice where the provider does not recognize it) or hold (until an
+    operator says); the default is retry where the provider recognizes repeated messages and
     assume_sent elsewhere. The breaker opens for `breaker_open_seconds` after `breaker_failures`
     failures in a row, or when `breaker_failure_pct` of a minute's messages fail.
     `requires_consent`: only people whose custom field `consent_<channel>` says yes. Keys that
@@ -67,7 +67,7 @@ class ChannelConfig(BaseModel):
     requires_consent: bool = False
 
     def unread_keys(self) -> tuple[str, ...]:
-        """Keys that no field stands for: another application's, or misspelt."""
+        """Keys that no field stands for: another application's, or misspelled."""
         return tuple(sorted(self.model_extra or {}))
 
 

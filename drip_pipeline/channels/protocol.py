@@ -38,9 +38,9 @@ class OutgoingMessage(NamedTuple):
     give and read its fields by name.
 
     `delivery_id` is the same at every attempt. `created_at` (aware) is the message's own date.
-    `sender` and `recipient` are as the channel writes them: for e-mail `Name <address>` or the bare
+    `sender` and `recipient` are as the channel writes them: for email `Name <address>` or the bare
     address, `recipient` always the bare address. `subject`, `text` and `preheader` are plain text,
-    `html` is HTML. `headers` are additional e-mail or HTTP headers; `payload` holds what only some
+    `html` is HTML. `headers` are additional email or HTTP headers; `payload` holds what only some
     channels need (the body of a webhook, media of a post).
     """
 
@@ -87,7 +87,7 @@ class DeliveryResult(NamedTuple):
 class Capabilities:
     """What publishing and delivering may expect of a channel.
 
-    `is_idempotent`: the provider recognises a repeated delivery id, so an unknown outcome may be
+    `is_idempotent`: the provider recognizes a repeated delivery id, so an unknown outcome may be
     tried again; for `idempotency_seconds` after the first time, or for ever. `max_batch`: messages
     per call of `send`. `has_schedule`: the provider keeps a time itself; for the others the engine
     waits. `max_text_characters`: longest text, None for no limit. `per_hour`: what the provider is

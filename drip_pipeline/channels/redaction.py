@@ -22,7 +22,7 @@ MESSAGE: Final = "<message>"
 
 
 def redacted(words: str, *known: str, texts: Iterable[str | None] = ()) -> str:
-    """One line of at most 500 characters without e-mail addresses, telephone numbers, the `known`
+    """One line of at most 500 characters without email addresses, telephone numbers, the `known`
     texts, and whatever it quotes of the message's `texts`.
 
     Of a known address its local part is taken out too: servers write "user ada unknown".

@@ -65,5 +65,5 @@ def test(invocation: Invocation, now: datetime) -> Answer:
 
 
 def _told(notices: list[dict[str, Any]]) -> str:
-    told = [n["route"] if n["told_at"] else f"{n['route']} failed" for n in notices]
+    told = [n["route"] if n["notified_at"] else f"{n['route']} failed" for n in notices]
     return ", ".join(told) or "nobody"

@@ -76,20 +76,20 @@ def set_(
 @now_option
 def list_(invocation: Invocation, now: datetime) -> Answer:
     """List every way out that was used: breaker, last error, messages on their way and in doubt."""
-    from drip_pipeline.engine.transports.accounts import list_outlets
+    from drip_pipeline.engine.transports.accounts import list_transports
 
-    rows = list_outlets(invocation.database, now=now)
-    shown = ("outlet", "state", "sending", "unknown", "last_error", "last_error_at")
+    rows = list_transports(invocation.database, now=now)
+    shown = ("transport", "state", "sending", "unknown", "last_error", "last_error_at")
     listed = [{name: row[name] for name in shown} for row in rows]
     return Answer(rows, table(listed) if listed else "none was used yet")
 
 
 @command(channels)
-@click.argument("outlet")
+@click.argument("transport")
 @now_option
-def reset(invocation: Invocation, outlet: str, now: datetime) -> Answer:
-    """Say that OUTLET works again: closes its breaker, and calls an endpoint that was gone."""
-    from drip_pipeline.engine.transports.accounts import reset_outlet
+def reset(invocation: Invocation, transport: str, now: datetime) -> Answer:
+    """Say that TRANSPORT works again: closes its breaker, and calls an endpoint that was gone."""
+    from drip_pipeline.engine.transports.accounts import reset_transport
 
-    reset_outlet(invocation.database, outlet, now=now)
-    return Answer({"outlet": outlet}, f"{outlet} is open again")
+    reset_transport(invocation.database, transport, now=now)
+    return Answer({"transport": transport}, f"{transport} is open again")

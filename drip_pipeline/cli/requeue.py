@@ -32,7 +32,7 @@ def requeue(
 ) -> Answer:
     """Put failed people and deliveries back to due, with fresh retries.
 
-    A delivery keeps its id: a provider that took it after all recognises it.
+    A delivery keeps its id: a provider that took it after all recognizes it.
     """
     if batch is not None and campaign is not None:
         raise click.UsageError("Name either --batch or --campaign.")

@@ -23,10 +23,10 @@ def run(invocation: Invocation, dry_run: bool, now: datetime) -> Answer:
 
     Events that open runs, running tests or days to be counted still need stay, however old.
     """
-    from drip_pipeline.engine.operations.run_retention import keep_house
+    from drip_pipeline.engine.operations.run_retention import run_retention
 
     with Progress() as progress:
-        done = keep_house(
+        done = run_retention(
             invocation.settings, invocation.database, now=now, dry_run=dry_run, progress=progress
         )
     would = "would go" if dry_run else "went"
@@ -41,6 +41,6 @@ def run(invocation: Invocation, dry_run: bool, now: datetime) -> Answer:
         lines.append(f"old, and still needed or in use: {months}")
     lines.append(
         f"Dagster: {done.dagster.runs:,} runs and {done.dagster.ticks:,} ticks {would};"
-        f" {done.dagster.kept:,} runs stay for the catalogue"
+        f" {done.dagster.kept:,} runs stay for the catalog"
     )
     return Answer(done, "\n".join(lines))

@@ -17,7 +17,7 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.error_translation import translated_errors
 
-CountWish = tuple[UUID, str, float]
+CountRequest = tuple[UUID, str, float]
 """A test to count: its id, the metric its cohort is for, and the attribution window in hours."""
 
 
@@ -100,14 +100,14 @@ def graphs_with_several_splits(
 
 
 def count_variants(
-    connection: Connection, wishes: Sequence[CountWish], now: datetime
+    connection: Connection, wishes: Sequence[CountRequest], now: datetime
 ) -> list[dict[str, Any]]:
     """Fresh counts, nothing written."""
     return queries.rows(connection, "count_variants", **_wished(wishes), now=now)
 
 
 def count_variants_until(
-    connection: Connection, wishes: Sequence[CountWish], until: datetime
+    connection: Connection, wishes: Sequence[CountRequest], until: datetime
 ) -> list[dict[str, Any]]:
     """Counts of what had happened by a moment in the past, nothing written."""
     return queries.rows(connection, "count_variants_until", **_wished(wishes), until=until)
@@ -151,7 +151,7 @@ def decisions_of(connection: Connection, test_ids: Sequence[UUID]) -> dict[UUID,
 
 def history(
     connection: Connection,
-    wish: CountWish,
+    wish: CountRequest,
     *,
     starts_at: datetime,
     step_seconds: float,
@@ -195,7 +195,7 @@ def pipelined(connection: Connection) -> Iterator[None]:
         yield
 
 
-def write_counts(connection: Connection, wishes: Sequence[CountWish], now: datetime) -> int:
+def write_counts(connection: Connection, wishes: Sequence[CountRequest], now: datetime) -> int:
     """Count into the results table; how many rows."""
     return queries.run(connection, "write_counts", **_wished(wishes), now=now)
 
@@ -366,7 +366,7 @@ def _listed(campaign_ids: Sequence[UUID] | None) -> list[UUID] | None:
     return None if campaign_ids is None else list(campaign_ids)
 
 
-def _wished(wishes: Sequence[CountWish]) -> dict[str, Any]:
+def _wished(wishes: Sequence[CountRequest]) -> dict[str, Any]:
     return {
         "test_ids": [wish[0] for wish in wishes],
         "metrics": [wish[1] for wish in wishes],

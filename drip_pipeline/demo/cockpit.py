@@ -50,7 +50,7 @@ class Cockpit:
         self._run("check_laws", dg.RunConfig(resources={"clock": clock(now)}))
 
     def write_reports(self, now: datetime) -> None:
-        """A page per test and an overview, with their pictures in the catalogue."""
+        """A page per test and an overview, with their pictures in the catalog."""
         self._run("write_ab_reports", dg.RunConfig(resources={"clock": clock(now)}))
 
     def draw_funnels(self, now: datetime) -> None:

@@ -85,7 +85,7 @@ def play(
 
 
 class _Days:
-    """Lets time pass: enrolments and reactions that have come due, then a run of the job, then the
+    """Lets time pass: enrollments and reactions that have come due, then a run of the job, then the
     judges."""
 
     def __init__(self, database: Database, cockpit: Cockpit, played: Played, tell: Told) -> None:

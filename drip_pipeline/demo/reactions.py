@@ -20,7 +20,7 @@ _PHONE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class ReactionRates:
     """Chances of a message: to be opened; of an open to be clicked; of a click to convert; and the
     rest of all sent. `conversion` is the event that converting is told by."""
 
@@ -45,14 +45,18 @@ class Sent:
     sent_at: datetime
 
 
-def reactions(messages: Iterable[Sent], rates: dict[str, Rates]) -> Iterator[dict[str, Any]]:
+def reactions(
+    messages: Iterable[Sent], rates: dict[str, ReactionRates]
+) -> Iterator[dict[str, Any]]:
     """Lines of an events file, in no order. `rates` by `campaign/node_id`; others get the
     default."""
     for message in messages:
-        yield from _react(message, rates.get(f"{message.campaign}/{message.node_id}", Rates()))
+        yield from _react(
+            message, rates.get(f"{message.campaign}/{message.node_id}", ReactionRates())
+        )
 
 
-def _react(message: Sent, rates: Rates) -> Iterator[dict[str, Any]]:
+def _react(message: Sent, rates: ReactionRates) -> Iterator[dict[str, Any]]:
     chance = Random(message.message_id.int)
     arrived = message.sent_at + timedelta(seconds=chance.uniform(2, 90))
     if chance.random() < rates.bounced:

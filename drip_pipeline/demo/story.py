@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from drip_pipeline.demo.reactions import Rates
+from drip_pipeline.demo.reactions import ReactionRates
 from drip_pipeline.domain.conditions.conditions import Condition
 from drip_pipeline.engine.enrollment.audience import Matching, Selection, Tagged
 
@@ -18,12 +18,14 @@ STEP: Final = timedelta(hours=12)
 """The clock is compressed: the engine wakes twice a day where in life it wakes every minute."""
 
 # A question in the subject is read and followed more often: a real difference for the test to find.
-RATES: Final[dict[str, Rates]] = {
-    "Newsletter subjects/plain_letter": Rates(opened=0.31, clicked=0.20),
-    "Newsletter subjects/question_letter": Rates(opened=0.37, clicked=0.27),
+RATES: Final[dict[str, ReactionRates]] = {
+    "Newsletter subjects/plain_letter": ReactionRates(opened=0.31, clicked=0.20),
+    "Newsletter subjects/question_letter": ReactionRates(opened=0.37, clicked=0.27),
     # What Win-back's goal is: the shop reports a purchase, and the engine credits it to a message.
-    "Win-back/we_miss_you": Rates(opened=0.28, clicked=0.30, conversion="purchase"),
-    "Win-back/offer": Rates(opened=0.35, clicked=0.30, converted=0.30, conversion="purchase"),
+    "Win-back/we_miss_you": ReactionRates(opened=0.28, clicked=0.30, conversion="purchase"),
+    "Win-back/offer": ReactionRates(
+        opened=0.35, clicked=0.30, converted=0.30, conversion="purchase"
+    ),
 }
 
 

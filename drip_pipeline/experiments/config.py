@@ -235,7 +235,7 @@ PROFILES: Mapping[str, Mapping[str, Any]] = {
 
 
 def config_problems(error: ValidationError) -> list[tuple[str, str]]:
-    """What pydantic found, as (key, sentence) pairs; a misspelt key is told its likely meaning."""
+    """Return pydantic's errors as (key, message) pairs, with a suggestion for a misspelled key."""
     problems = []
     for found in error.errors(include_url=False):
         key = str(found["loc"][0]) if found["loc"] else "planned_sample_size"

@@ -39,7 +39,7 @@ ITEM_KEYS = CONFIG_KEYS | GRAPH_KEYS | {"variants", "runtime_hours", "srm_cleare
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class FileProblem:
     """One thing wrong with the input. `item` is its position from 0, None for the file itself."""
 
     item: int | None
@@ -56,7 +56,7 @@ class EvaluationFileInvalid(StatisticsInputError):
 
     default_hint = "Correct the file and run it again; nothing was evaluated."
 
-    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+    def __init__(self, problems: Sequence[FileProblem], *, hint: str | None = None) -> None:
         super().__init__("; ".join(str(p) for p in problems), hint=hint)
         self.problems = tuple(problems)
 
@@ -73,9 +73,9 @@ def evaluate_file(items: object) -> list[dict[str, Any]]:
 def read_items(items: object) -> list[ABTest]:
     """The tests of a decoded evaluation file, or `EvaluationFileInvalid`."""
     if not _is_list(items):
-        problem = Problem(None, "", "an evaluation file is a JSON list of tests")
+        problem = FileProblem(None, "", "an evaluation file is a JSON list of tests")
         raise EvaluationFileInvalid([problem])
-    problems: list[Problem] = []
+    problems: list[FileProblem] = []
     tests = [_Reader(position, problems).item(item) for position, item in enumerate(items)]
     if problems:
         raise EvaluationFileInvalid(problems)
@@ -85,7 +85,7 @@ def read_items(items: object) -> list[ABTest]:
 class _Reader:
     """Reads one item and notes what is wrong with it."""
 
-    def __init__(self, position: int, problems: list[Problem]) -> None:
+    def __init__(self, position: int, problems: list[FileProblem]) -> None:
         self._position = position
         self._problems = problems
 
@@ -198,7 +198,7 @@ class _Reader:
                 self._note(where + key, f"unknown key, did you mean {near[0]}?")
 
     def _note(self, field: str, message: str) -> None:
-        self._problems.append(Problem(self._position, field, message))
+        self._problems.append(FileProblem(self._position, field, message))
 
 
 def _is_list(value: object) -> TypeGuard[Sequence[object]]:

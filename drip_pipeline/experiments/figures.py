@@ -29,9 +29,9 @@ def wilson_interval(successes: float, contacts: int, z: float) -> Interval | Non
     if contacts <= 0:
         return None
     rate, weight = successes / contacts, z * z / contacts
-    centre = rate + weight / 2
+    center = rate + weight / 2
     spread = z * math.sqrt(rate * (1 - rate) / contacts + weight / (4 * contacts))
-    low, high = (centre - spread) / (1 + weight), (centre + spread) / (1 + weight)
+    low, high = (center - spread) / (1 + weight), (center + spread) / (1 + weight)
     return max(0.0, min(low, rate)), min(1.0, max(high, rate))
 
 
@@ -105,17 +105,17 @@ def chance_to_be_best_mean(
     """The same for means with normal posteriors; None when a standard error is 0 or unknown."""
     from scipy import special
 
-    centre, scale = floats(means), floats(standard_errors)
+    center, scale = floats(means), floats(standard_errors)
     if not (scale > 0).all():
         return None
 
     def density(x: Floats) -> Floats:
-        return floats(np.exp(-0.5 * ((x - centre) / scale) ** 2) / (scale * math.sqrt(2 * math.pi)))
+        return floats(np.exp(-0.5 * ((x - center) / scale) ** 2) / (scale * math.sqrt(2 * math.pi)))
 
     return _chance_highest(
         density,
-        lambda x: floats(special.ndtr((x - centre) / scale)),
-        lambda q: floats(centre + scale * special.ndtri(q)),
+        lambda x: floats(special.ndtr((x - center) / scale)),
+        lambda q: floats(center + scale * special.ndtri(q)),
     )
 
 

@@ -9,7 +9,7 @@ from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.comparisons import Comparison
 from drip_pipeline.experiments.config import DecisionMethod
 from drip_pipeline.experiments.counts import ABTest, CohortCounts
-from drip_pipeline.experiments.verdict import Progress
+from drip_pipeline.experiments.verdict import SampleProgress
 
 
 def is_exhausted(test: ABTest, found: Comparison) -> bool:
@@ -25,11 +25,11 @@ def is_exhausted(test: ABTest, found: Comparison) -> bool:
 
 def progress_of(
     test: ABTest, found: Comparison | None, tested: Mapping[str, CohortCounts]
-) -> Progress:
+) -> SampleProgress:
     """How far the gates are; without a comparison the expected cell is unknown."""
     config = test.config
     samples = [tested[v.variant_group].contacts for v in test.competing]
-    return Progress(
+    return SampleProgress(
         smallest_sample=min(samples, default=0),
         needed_sample=config.minimum_sample_size,
         min_expected_cell=found.min_expected_cell if found else None,
@@ -39,7 +39,7 @@ def progress_of(
     )
 
 
-def shortfall_of(test: ABTest, found: Comparison, progress: Progress) -> Reason | None:
+def shortfall_of(test: ABTest, found: Comparison, progress: SampleProgress) -> Reason | None:
     """Which gate is still closed, the most telling first; None when all are open."""
     if progress.smallest_sample <= 0:
         return Reason.EMPTY_VARIANT

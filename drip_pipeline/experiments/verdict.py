@@ -155,7 +155,7 @@ class HoldoutLift:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class SampleProgress:
     """How far the gates are: smallest sample, smallest expected cell and runtime, each with what is
     needed.
     """
@@ -191,7 +191,7 @@ class Verdict:
     winner: str | None
     guardrails: tuple[GuardrailResult, ...]
     holdout_lifts: tuple[HoldoutLift, ...]
-    progress: Progress
+    progress: SampleProgress
     is_final: bool = False
 
     def variant(self, variant_group: str) -> VariantResult:

@@ -33,8 +33,8 @@ from drip_pipeline.experiments.verdict import (
     GuardrailResult,
     HoldoutLift,
     PairResult,
-    Progress,
     Rates,
+    SampleProgress,
     SampleRatio,
     VariantResult,
     Verdict,
@@ -215,7 +215,7 @@ def _confidences(test: ABTest, found: Comparison, leader: str | None) -> dict[st
 
 
 def _significant(
-    test: ABTest, found: Comparison, progress: Progress, confidence: dict[str, Decimal]
+    test: ABTest, found: Comparison, progress: SampleProgress, confidence: dict[str, Decimal]
 ) -> dict[str, bool]:
     """Confidence at the threshold, every gate of size open, and the fixed-horizon p under α as its
     column shows it.

@@ -1,4 +1,4 @@
-"""Welch's t-test and Welch's one-way analysis of variance from summaries (n, Σs, Σs²), vectorised.
+"""Welch's t-test and Welch's one-way analysis of variance from summaries (n, Σs, Σs²), vectorized.
 
 For metrics that average a score per contact. Degenerate summaries give NaN, as in `chi_square.py`.
 """
@@ -93,8 +93,8 @@ def welch_anova_p(groups: Moments) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = groups.n / groups.variance
         total = sum_columns(weight)
-        centre = sum_columns(weight * groups.mean) / total
-        between = sum_columns(weight * (groups.mean - centre[..., None]) ** 2) / (k - 1)
+        center = sum_columns(weight * groups.mean) / total
+        between = sum_columns(weight * (groups.mean - center[..., None]) ** 2) / (k - 1)
         spread = sum_columns((1 - weight / total[..., None]) ** 2 / (groups.n - 1))
         f = between / (1 + 2 * (k - 2) / (k * k - 1) * spread)
         p = floats(special.fdtrc(k - 1, (k * k - 1) / (3 * spread), f))

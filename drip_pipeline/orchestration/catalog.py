@@ -1,4 +1,4 @@
-"""What all assets share in the catalogue: owners, groups, the way to their SQL."""
+"""What all assets share in the catalog: owners, groups, the way to their SQL."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) 
 
 
 def _may_pass(error: Exception) -> bool:
-    # "User request" is a person who cancelled the statement, or Dagster ending the run: to begin
+    # "User request" is a person who canceled the statement, or Dagster ending the run: to begin
     # again at once would be against both.
     return isinstance(error, _PASSING) and "user request" not in str(error)
 

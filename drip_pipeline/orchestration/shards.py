@@ -13,12 +13,12 @@ import dagster as dg
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.engine.runner.work_units import Share
+from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.pending_work import WorkAhead, unfinished_run
 
 SHARD_TAG: Final = "drip/shard"
-ALL_PEOPLE: Final = Share(1, 1)
+ALL_PEOPLE: Final = WorkUnit(1, 1)
 MESSAGES_PER_RUN: Final = 1_000
 """So many due messages are worth one more run that hands them over."""
 
@@ -28,7 +28,7 @@ class ShardLook:
     """What a sensor found of one shard: whether it has something to do, and the id of the run that
     is at it."""
 
-    share: Share
+    share: WorkUnit
     has_work: bool
     run_id: str | None
 
@@ -38,16 +38,16 @@ class ShardLook:
         return self.has_work and self.run_id is None
 
 
-def share_of_run(tags: Mapping[str, str]) -> Share:
+def share_of_run(tags: Mapping[str, str]) -> WorkUnit:
     """The shard that a run's tags name; all people without one. Raises DripError for a tag that
     names none."""
     told = tags.get(SHARD_TAG)
     if told is None:
         return ALL_PEOPLE
     try:
-        share = Share.from_key(told)
+        share = WorkUnit.from_key(told)
     except ValueError:
-        share = Share(0, 0)
+        share = WorkUnit(0, 0)
     if not 1 <= share.number <= share.of:
         raise DripError(
             f"the tag {SHARD_TAG} is {told!r}, which names no shard",
@@ -69,7 +69,7 @@ def look_at_shards(
     the first shard's business."""
     found = []
     for number in range(1, shards + 1):
-        share = Share(number, shards)
+        share = WorkUnit(number, shards)
         run_id = unfinished_run(instance, {**tags, SHARD_TAG: share.key})
         found.append(ShardLook(share, _has_work(database, ahead, share, now), run_id))
     return found
@@ -89,7 +89,7 @@ def busy_runs(looks: list[ShardLook]) -> str:
     return f"run{'s' if len(ids) > 1 else ''} {', '.join(ids)} still at work"
 
 
-def _has_work(database: Database, ahead: WorkAhead, share: Share, now: datetime) -> bool:
+def _has_work(database: Database, ahead: WorkAhead, share: WorkUnit, now: datetime) -> bool:
     messages_to_have = (share.number - 1) * MESSAGES_PER_RUN
     if ahead.due_messages > messages_to_have or (share.number == 1 and ahead.to_put_right):
         return True

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from drip_pipeline.errors import DripError
 from drip_pipeline.receiver.figures import Figures
-from drip_pipeline.receiver.gate import Answer, Call, Endpoint, Gate, told
+from drip_pipeline.receiver.gate import Answer, Call, Endpoint, EndpointGuard, told
 from drip_pipeline.receiver.headers import SafeHeaders
 from drip_pipeline.receiver.limits import Rate
 from drip_pipeline.receiver.links import Links
@@ -68,8 +68,10 @@ def routes(services: Services) -> Sequence[Route]:
     links, providers = Links(services), ProviderCalls(services)
     unsubscribing, triggering = Unsubscribing(services), Triggering(services)
 
-    def gate(name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES) -> Gate:
-        return Gate(name, endpoint, services.counts, services.limiter, rate, most_bytes)
+    def gate(
+        name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES
+    ) -> EndpointGuard:
+        return EndpointGuard(name, endpoint, services.counts, services.limiter, rate, most_bytes)
 
     log.info("receiver_ready", takes_events_of=", ".join(providers.providers) or "nobody")
     calls = [

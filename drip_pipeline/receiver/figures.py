@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
 from drip_pipeline.channels.signatures.providers import check_token
-from drip_pipeline.channels.signatures.verification import Unproven
+from drip_pipeline.channels.signatures.verification import VerificationError
 from drip_pipeline.engine.metrics.prometheus import Gauge, prometheus_text, read_gauges
 from drip_pipeline.receiver.gate import Answer, Call, told
 from drip_pipeline.receiver.services import Services
@@ -31,8 +31,8 @@ class Figures:
             return told(404, "Nothing is set up here.", "not_set_up")
         try:
             check_token([self._token], call.request.headers)
-        except Unproven as unproven:
-            return told(401, "Not authorised.", unproven.why)
+        except VerificationError as unproven:
+            return told(401, "Not authorized.", unproven.why)
         gauges = await run_in_threadpool(
             read_gauges, self._services.database, now=self._services.now()
         )

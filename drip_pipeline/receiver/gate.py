@@ -62,7 +62,7 @@ class _Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class EndpointGuard:
     """An endpoint with its limits, as an ASGI application. `name` is what it is counted under."""
 
     name: str

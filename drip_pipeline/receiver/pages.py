@@ -68,7 +68,7 @@ def ask(sender: str) -> HTMLResponse:
     return _page(
         "ask",
         "Unsubscribe?",
-        f"<p>You will get no more e-mail from <strong>{escape(sender)}</strong>.</p>"
+        f"<p>You will get no more email from <strong>{escape(sender)}</strong>.</p>"
         '<form method="post"><button type="submit">Unsubscribe</button></form>'
         '<p class="soft">Changed your mind? Just close this page.</p>',
     )
@@ -79,7 +79,7 @@ def unsubscribed(sender: str) -> HTMLResponse:
     return _page(
         "done",
         "You are unsubscribed",
-        f"<p>You will get no more e-mail from <strong>{escape(sender)}</strong>.</p>"
+        f"<p>You will get no more email from <strong>{escape(sender)}</strong>.</p>"
         '<p class="soft">It holds from this moment. You can close this page.</p>',
     )
 

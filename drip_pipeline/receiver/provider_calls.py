@@ -20,7 +20,7 @@ from drip_pipeline.channels.signatures.providers import (
 )
 from drip_pipeline.channels.signatures.sns import SnsUnreachable, SnsVerifier
 from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
-from drip_pipeline.channels.signatures.verification import Proof, Unproven
+from drip_pipeline.channels.signatures.verification import VerificationError, VerifiedRequest
 from drip_pipeline.channels.sms.twilio_callbacks import is_signed
 from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
@@ -30,7 +30,7 @@ from drip_pipeline.receiver.services import Services
 
 log = structlog.get_logger(__name__)
 
-Check = Callable[[Call], Awaitable[Proof]]
+Check = Callable[[Call], Awaitable[VerifiedRequest]]
 _TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -56,8 +56,8 @@ class ProviderCalls:
         try:
             proof = await check(call)
             if proof.once is not None and f"{provider} {proof.once}" in self._services.seen:
-                raise Unproven("replayed")
-        except Unproven as unproven:
+                raise VerificationError("replayed")
+        except VerificationError as unproven:
             return _refused(provider, unproven)
         except SnsUnreachable:
             return told(503, "Not now.", "unavailable", retry_seconds=30)
@@ -102,12 +102,12 @@ class ProviderCalls:
             )
         return checks
 
-    async def _check_ses(self, call: Call) -> Proof:
+    async def _check_ses(self, call: Call) -> VerifiedRequest:
         # In a thread: the certificate may have to be fetched.
         message = _sns_message(call.body)
         return await run_in_threadpool(self._sns.check, message, self._services.now())
 
-    def _check_twilio(self, call: Call) -> Proof:
+    def _check_twilio(self, call: Call) -> VerifiedRequest:
         settings, request = self._services.settings, call.request
         query = f"?{request.url.query}" if request.url.query else ""
         # What the provider called is the public address, whatever a proxy made of it.
@@ -116,10 +116,10 @@ class ProviderCalls:
         try:
             form = form_of(call.body)
         except PayloadInvalid:
-            raise Unproven("forged") from None
+            raise VerificationError("forged") from None
         if not any(is_signed(token, url, form, signature) for token in settings.twilio_tokens):
-            raise Unproven("forged")
-        return Proof()
+            raise VerificationError("forged")
+        return VerifiedRequest()
 
     async def _confirmed(self, call: Call) -> Answer | None:
         """The answer to a topic that asks whether we want its messages; None to other messages."""
@@ -129,7 +129,7 @@ class ProviderCalls:
         topic = message.get("TopicArn")
         try:
             if not await run_in_threadpool(self._sns.confirm, message):
-                return _refused("ses", Unproven("forged"))
+                return _refused("ses", VerificationError("forged"))
         except SnsUnreachable as error:
             log.warning("sns_subscription_not_confirmed", topic=topic, error=str(error))
             return told(503, "Not now.", "unavailable", retry_seconds=30)
@@ -137,21 +137,21 @@ class ProviderCalls:
         return Answer(Response(status_code=200), "confirmed")
 
 
-def _at_once(check: Callable[[Call], Proof]) -> Check:
-    async def checked(call: Call) -> Proof:
+def _at_once(check: Callable[[Call], VerifiedRequest]) -> Check:
+    async def checked(call: Call) -> VerifiedRequest:
         return check(call)
 
     return checked
 
 
-def _refused(provider: str, unproven: Unproven) -> Answer:
-    answer = told(401, "Not authorised.", unproven.why)
+def _refused(provider: str, unproven: VerificationError) -> Answer:
+    answer = told(401, "Not authorized.", unproven.why)
     if provider == "postmark":
         answer.response.headers["www-authenticate"] = 'Basic realm="events"'
     return answer
 
 
-def _context(call: Call, proof: Proof) -> dict[str, Any]:
+def _context(call: Call, proof: VerifiedRequest) -> dict[str, Any]:
     """What reading the payload needs and the payload does not say."""
     context: dict[str, Any] = {}
     if proof.call_id:
@@ -165,7 +165,7 @@ def _sns_message(body: bytes) -> Mapping[str, Any]:
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:
-        raise Unproven("forged") from None
+        raise VerificationError("forged") from None
     if not isinstance(found, dict):
-        raise Unproven("forged")
+        raise VerificationError("forged")
     return found

@@ -14,7 +14,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.app import build_app
 from drip_pipeline.receiver.appender import Appender
 from drip_pipeline.receiver.services import Services
-from drip_pipeline.receiver.slow_clients import ImpatientProtocol
+from drip_pipeline.receiver.slow_clients import HeaderTimeoutProtocol
 from drip_pipeline.settings import Settings
 
 MOST_CONNECTIONS: Final = 2_000
@@ -43,7 +43,7 @@ def config_of(settings: Settings, services: Services, *, host: str, port: int) -
         build_app(services),
         host=host,
         port=port,
-        http=ImpatientProtocol,
+        http=HeaderTimeoutProtocol,
         ws="none",
         server_header=False,
         access_log=False,

@@ -13,7 +13,7 @@ HEAD_SECONDS: Final = 10.0
 MOST_HEAD_BYTES: Final = 32 * 1024
 
 
-class ImpatientProtocol(HttpToolsProtocol):
+class HeaderTimeoutProtocol(HttpToolsProtocol):
     """A connection must bring the head of each request within a time and a size."""
 
     head_seconds = HEAD_SECONDS

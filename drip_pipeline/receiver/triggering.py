@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
-from drip_pipeline.channels.signatures.verification import Proof, Unproven
+from drip_pipeline.channels.signatures.verification import VerificationError, VerifiedRequest
 from drip_pipeline.engine.enrollment.webhook_payload import CallInvalid
 from drip_pipeline.engine.enrollment.webhook_trigger import enter_by_webhook
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
@@ -41,8 +41,8 @@ class Triggering:
             return told(404, "Nothing is set up here.", "not_set_up")
         try:
             proof = self._proof(call)
-        except Unproven as unproven:
-            answer = told(401, "Not authorised.", unproven.why)
+        except VerificationError as unproven:
+            answer = told(401, "Not authorized.", unproven.why)
             answer.response.headers["www-authenticate"] = "Bearer"
             return answer
         key = call.request.headers.get("idempotency-key", "").strip() or proof.call_id or None
@@ -68,14 +68,14 @@ class Triggering:
         nobody = not (entered.enrolled or entered.already_in or entered.refused)
         return _json(422 if nobody else 200, asdict(entered), "accepted")
 
-    def _proof(self, call: Call) -> Proof:
+    def _proof(self, call: Call) -> VerifiedRequest:
         """Raises Unproven."""
         headers = call.request.headers
         if "webhook-signature" not in headers:
             return check_token(self._tokens, headers)
         proof = check_signature(self._keys, headers, call.body, self._services.now())
         if f"trigger {proof.once}" in self._services.seen:
-            raise Unproven("replayed")
+            raise VerificationError("replayed")
         return proof
 
 

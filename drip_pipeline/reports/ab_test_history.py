@@ -40,7 +40,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class EvaluationHistory:
     """The moments of a test from its first person on. `leader` and `rival`: whose lead is told."""
 
     moments: tuple[Moment, ...]
@@ -48,12 +48,12 @@ class History:
     rival: str | None
 
 
-def history_of(connection: Connection, found: SplitResults, now: datetime) -> History:
+def history_of(connection: Connection, found: SplitResults, now: datetime) -> EvaluationHistory:
     """The history of a test up to `now`, or to its end."""
     started = [row["first_assigned_at"] for row in found.totals.values()]
     starts_at = min((at for at in started if at), default=None)
     if starts_at is None:
-        return History((), None, None)
+        return EvaluationHistory((), None, None)
     ends_at = max(starts_at, found.experiment.ended_at or now)
     step = step_seconds((ends_at - starts_at).total_seconds())
     rows = experiments_db.history(
@@ -73,7 +73,7 @@ def history_of(connection: Connection, found: SplitResults, now: datetime) -> Hi
             for v in verdict.variants
         }
         moments.append(Moment(at, rates, lead, needed))
-    return History(tuple(moments), leader, rival)
+    return EvaluationHistory(tuple(moments), leader, rival)
 
 
 def step_seconds(span_seconds: float) -> int:

@@ -12,7 +12,7 @@ from html import escape
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.experiments import Metric, ReportFigures, report_figures
 from drip_pipeline.reports import charts
-from drip_pipeline.reports.ab_test_history import History
+from drip_pipeline.reports.ab_test_history import EvaluationHistory
 from drip_pipeline.reports.style import html_page
 from drip_pipeline.reports.tables import (
     judged_by_table,
@@ -40,7 +40,7 @@ class SplitReport:
     body: str
 
 
-def split_report(found: SplitResults, history: History) -> SplitReport:
+def split_report(found: SplitResults, history: EvaluationHistory) -> SplitReport:
     """Draw and word one test."""
     figures = report_figures(found.test, found.verdict)
     looks = _looks(found)
@@ -71,8 +71,8 @@ class _Picture:
     svg: str
 
 
-def _looks(found: SplitResults) -> dict[str, charts.Look]:
-    looks: dict[str, charts.Look] = {}
+def _looks(found: SplitResults) -> dict[str, charts.BarStyle]:
+    looks: dict[str, charts.BarStyle] = {}
     position = 0
     for spec in found.experiment.variants:
         looks[spec.variant_group] = charts.look(position, spec.name, is_holdout=spec.is_holdout)
@@ -83,8 +83,8 @@ def _looks(found: SplitResults) -> dict[str, charts.Look]:
 def _pictures(
     found: SplitResults,
     figures: ReportFigures,
-    history: History,
-    looks: Mapping[str, charts.Look],
+    history: EvaluationHistory,
+    looks: Mapping[str, charts.BarStyle],
 ) -> list[_Picture]:
     metric = noun(found)
     by_conversions = found.verdict.config.winner_metric is Metric.CONVERSION_RATE
@@ -137,7 +137,7 @@ def _pictures(
     return drawn
 
 
-def _balance(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
+def _balance(found: SplitResults, looks: Mapping[str, charts.BarStyle]) -> _Picture:
     specs = found.experiment.variants
     promised = sum(spec.percentage for spec in specs)
     srm = found.verdict.srm
@@ -149,7 +149,7 @@ def _balance(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
         f"Bar: people of the test. Mark: the promised share.{told}",
         charts.balance(
             [
-                charts.Share(
+                charts.AllocationBar(
                     looks[spec.variant_group],
                     found.counts_of(spec.variant_group).assigned or 0,
                     100 * spec.percentage / promised if promised else None,
@@ -160,7 +160,7 @@ def _balance(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
     )
 
 
-def _funnel(found: SplitResults, looks: Mapping[str, charts.Look]) -> _Picture:
+def _funnel(found: SplitResults, looks: Mapping[str, charts.BarStyle]) -> _Picture:
     stages = []
     for name, column in (
         ("Sent", "total_sent"),

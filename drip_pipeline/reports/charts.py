@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drip_pipeline.reports.ab_test_history import History
+from drip_pipeline.reports.ab_test_history import EvaluationHistory
 from drip_pipeline.reports.svg import (
     BAND,
     COLOURS,
@@ -33,11 +33,11 @@ _LETTER = 6.6  # what a letter of an axis takes, in the widest of the fonts
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class BarStyle:
     """How a variant is drawn, the same in every picture."""
 
     name: str
-    colour: str
+    color: str
     dash: str
 
 
@@ -45,7 +45,7 @@ class Look:
 class RateBar:
     """A rate in percent with its always-valid interval, None where there is none."""
 
-    look: Look
+    look: BarStyle
     value_pct: float | None
     interval: tuple[float, float] | None
     contacts: int
@@ -53,10 +53,10 @@ class RateBar:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class AllocationBar:
     """How many people a variant got, and the share it was promised (percent, None if unknown)."""
 
-    look: Look
+    look: BarStyle
     assigned: int
     promised_pct: float | None
 
@@ -66,14 +66,14 @@ class Stage:
     """One stage of the funnel: its name, and per variant (people, percent of its base)."""
 
     name: str
-    counts: Sequence[tuple[Look, int, float | None]]
+    counts: Sequence[tuple[BarStyle, int, float | None]]
 
 
-def look(position: int, name: str, *, is_holdout: bool) -> Look:
+def look(position: int, name: str, *, is_holdout: bool) -> BarStyle:
     """How the variant at this position is drawn."""
     if is_holdout:
-        return Look(name, HOLDOUT, "2 2")
-    return Look(name, COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)])
+        return BarStyle(name, HOLDOUT, "2 2")
+    return BarStyle(name, COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)])
 
 
 def rates(bars: Sequence[RateBar], noun: str) -> str:
@@ -88,28 +88,28 @@ def rates(bars: Sequence[RateBar], noun: str) -> str:
     for mark in marks:
         picture.line([(x(mark), 8), (x(mark), bottom)], RULE, width=1)
         picture.text(
-            x(mark), bottom + 16, percent(mark, step), colour=FAINT_INK, anchor=_side(x(mark))
+            x(mark), bottom + 16, percent(mark, step), color=FAINT_INK, anchor=_side(x(mark))
         )
     for number, bar in enumerate(bars):
         middle = number * ROW + 34
         told = "no rate yet" if bar.value_pct is None else f"{bar.value_pct:.2f} %"
         of = f" of {bar.contacts:,}"
         picture.text(MARGIN, middle - 14, shortened(bar.look.name, 30), is_bold=bar.is_winner)
-        picture.text(WIDTH - MARGIN, middle - 14, told + of, anchor="end", colour=INK)
+        picture.text(WIDTH - MARGIN, middle - 14, told + of, anchor="end", color=INK)
         if bar.interval is not None:
             picture.line(
                 [(x(bar.interval[0]), middle), (x(bar.interval[1]), middle)],
-                bar.look.colour,
+                bar.look.color,
                 width=3,
             )
             for end in bar.interval:
-                picture.line([(x(end), middle - 5), (x(end), middle + 5)], bar.look.colour, width=2)
+                picture.line([(x(end), middle - 5), (x(end), middle + 5)], bar.look.color, width=2)
         if bar.value_pct is not None:
-            picture.dot(x(bar.value_pct), middle, bar.look.colour, 5.5)
+            picture.dot(x(bar.value_pct), middle, bar.look.color, 5.5)
     return picture.svg()
 
 
-def over_time(history: History, looks: dict[str, Look], noun: str) -> str:
+def over_time(history: EvaluationHistory, looks: dict[str, BarStyle], noun: str) -> str:
     """The cumulative rates."""
     shown = {name: [(m.at, m.rates_pct.get(name)) for m in history.moments] for name in looks}
     values = [v for points in shown.values() for _, v in points if v is not None]
@@ -122,12 +122,12 @@ def over_time(history: History, looks: dict[str, Look], noun: str) -> str:
         drawn = looks[name]
         line = [(x(at.timestamp()), y(v)) for at, v in points if v is not None]
         if line:
-            picture.line(line, drawn.colour, dash=drawn.dash)
-            picture.dot(*line[-1], drawn.colour)
+            picture.line(line, drawn.color, dash=drawn.dash)
+            picture.dot(*line[-1], drawn.color)
     return picture.svg()
 
 
-def lead_over_time(history: History, looks: dict[str, Look]) -> str:
+def lead_over_time(history: EvaluationHistory, looks: dict[str, BarStyle]) -> str:
     """The lead of the leader over its closest rival. The band is what chance may do however often
     one looks: a lead outside it decides.
     """
@@ -150,15 +150,15 @@ def lead_over_time(history: History, looks: dict[str, Look]) -> str:
         picture.line(lower, FAINT_INK, width=1, dash="4 3")
     picture.line([(AXIS, y(0)), (WIDTH - MARGIN, y(0))], FAINT_INK, width=1)
     if known:
-        colour = looks[history.leader].colour if history.leader in looks else INK
+        color = looks[history.leader].color if history.leader in looks else INK
         line = [(x(at.timestamp()), y(max(-high, min(high, lead)))) for at, lead, _ in known]
-        picture.line(line, colour)
+        picture.line(line, color)
         decided = abs(known[-1][1]) > known[-1][2]
-        picture.dot(*line[-1], GOOD if decided else colour, 5 if decided else 4)
+        picture.dot(*line[-1], GOOD if decided else color, 5 if decided else 4)
     return picture.svg()
 
 
-def balance(shares: Sequence[Share]) -> str:
+def balance(shares: Sequence[AllocationBar]) -> str:
     """How many people each variant got, beside what it was promised."""
     total = sum(share.assigned for share in shares)
     picture = Picture(len(shares) * ROW + 8, "people per variant against the promised shares")
@@ -174,15 +174,15 @@ def balance(shares: Sequence[Share]) -> str:
         if share.promised_pct is not None:
             told += f", promised {share.promised_pct:.2f} %"
         picture.text(MARGIN, top - 5, shortened(share.look.name, 18))
-        picture.text(WIDTH - MARGIN, top - 5, told, anchor="end", colour=FAINT_INK, size=11)
-        picture.box(MARGIN, top, x(got) - MARGIN, 12, share.look.colour)
+        picture.text(WIDTH - MARGIN, top - 5, told, anchor="end", color=FAINT_INK, size=11)
+        picture.box(MARGIN, top, x(got) - MARGIN, 12, share.look.color)
         if share.promised_pct is not None:
             at = x(share.promised_pct)
             picture.line([(at, top - 1), (at, top + 16)], INK, width=2)
     return picture.svg()
 
 
-def funnel(stages: Sequence[Stage], looks: Sequence[Look]) -> str:
+def funnel(stages: Sequence[Stage], looks: Sequence[BarStyle]) -> str:
     """People at each stage, a bar per variant, over the base of its rates."""
     bar = 18.0
     heights = [22 + bar * len(stage.counts) for stage in stages]
@@ -195,7 +195,7 @@ def funnel(stages: Sequence[Stage], looks: Sequence[Look]) -> str:
         for number, (drawn, people, share) in enumerate(stage.counts):
             base = top + 22 + number * bar
             picture.box(MARGIN, base, x(100) - MARGIN, bar - 6, BAND)
-            picture.box(MARGIN, base, max(1.0, x(share or 0) - MARGIN), bar - 6, drawn.colour)
+            picture.box(MARGIN, base, max(1.0, x(share or 0) - MARGIN), bar - 6, drawn.color)
             told = f"{people:,}" if share is None else f"{people:,} ({share:.2f} %)"
             picture.text(x(100) + 6, base + bar - 7.5, told, size=11)
         top += height
@@ -206,20 +206,20 @@ def _key_height(count: int) -> float:
     return 18.0 * -(-count // 2)
 
 
-def _key(picture: Picture, looks: Sequence[Look], *, is_line: bool = True) -> None:
+def _key(picture: Picture, looks: Sequence[BarStyle], *, is_line: bool = True) -> None:
     """What is drawn how, two beside each other."""
     for number, drawn in enumerate(looks):
         left, base = MARGIN + (number % 2) * WIDTH / 2, 14 + 18.0 * (number // 2)
         if is_line:
-            picture.line([(left, base - 4), (left + 22, base - 4)], drawn.colour, dash=drawn.dash)
+            picture.line([(left, base - 4), (left + 22, base - 4)], drawn.color, dash=drawn.dash)
         else:
-            picture.box(left, base - 10, 22, 11, drawn.colour)
+            picture.box(left, base - 10, 22, 11, drawn.color)
         picture.text(left + 28, base, shortened(drawn.name, 21))
 
 
 def _axes(
     picture: Picture,
-    history: History,
+    history: EvaluationHistory,
     low: float,
     high: float,
     *,
@@ -238,14 +238,14 @@ def _axes(
         figure = percent(mark, step)
         if is_signed:
             figure = f"{'+' if mark > step / 2 else ''}{figure.removesuffix(' %')}"
-        picture.text(AXIS - 6, y(mark) + 4, figure, colour=FAINT_INK, anchor="end")
+        picture.text(AXIS - 6, y(mark) + 4, figure, color=FAINT_INK, anchor="end")
     room = float(WIDTH)
     for moment, told in reversed(moments(start, end)):
         at, wide = x(moment.timestamp()), _LETTER * len(told)
         left = {"start": at, "middle": at - wide / 2, "end": at - wide}[_side(at)]
         picture.line([(at, bottom), (at, bottom + 4)], FAINT_INK, width=1)
         if left + wide <= room:  # where two would overlap, the later one is told
-            picture.text(at, bottom + 18, told, colour=FAINT_INK, anchor=_side(at))
+            picture.text(at, bottom + 18, told, color=FAINT_INK, anchor=_side(at))
             room = left - _LETTER
     return x, y
 

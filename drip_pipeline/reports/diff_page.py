@@ -1,5 +1,5 @@
 """A comparison of two definitions as a page of its own: both flows side by side with changed steps
-coloured, then every change in words. No script, and nothing from elsewhere.
+colored, then every change in words. No script, and nothing from elsewhere.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from drip_pipeline.domain.diff.definition_diff import Side
 from drip_pipeline.domain.diff.flow_diff import in_order
 from drip_pipeline.domain.diff.text_diff import Piece
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
-from drip_pipeline.engine.publishing.history import Comparison
+from drip_pipeline.engine.publishing.history import VersionComparison
 from drip_pipeline.reports.diff_text import grouped, shortened
 from drip_pipeline.reports.flow_diagram import MOST_BOXES, Box, Tone, Way, draw
 from drip_pipeline.reports.style import html_page
@@ -60,7 +60,7 @@ _TONES: Final[Mapping[str, Tone]] = {
 }
 
 
-def diff_page(found: Comparison) -> str:
+def diff_page(found: VersionComparison) -> str:
     """The whole page."""
     title = f"{found.name}: {found.before_label} and {found.after_label}"
     head = (
@@ -73,7 +73,7 @@ def diff_page(found: Comparison) -> str:
     return html_page(title, body, style=_STYLE)
 
 
-def drawings(found: Comparison) -> dict[str, str]:
+def drawings(found: VersionComparison) -> dict[str, str]:
     """Both flows as SVG, by their labels; empty when one has too many steps to be drawn."""
     sides = ((found.before_label, found.before), (found.after_label, found.after))
     if any(len(definition.steps) > MOST_BOXES for _, definition in sides):
@@ -86,7 +86,7 @@ def _sentence(words: str) -> str:
     return f"{words[:1].upper()}{words[1:]}."
 
 
-def _flows(found: Comparison) -> str:
+def _flows(found: VersionComparison) -> str:
     pictures = drawings(found)
     if not pictures:
         return (

@@ -2,7 +2,7 @@
 and for funnels. What a box says and which tone it has, the callers decide; where it stands is
 canvas_layout.py's business.
 
-A tone is told by a sign and by the kind of frame as well as by its colour.
+A tone is told by a sign and by the kind of frame as well as by its color.
 """
 
 from __future__ import annotations
@@ -216,9 +216,9 @@ class _Drawing:
             y = self._tops[self._layout.ranks[way.source] + 1] - 14
             ways = 1 if not bends else 2
         room = max(8, _DETAIL_CHARACTERS // ways)
-        colour = INK if way.tone == "plain" else _LOOKS[way.tone].frame
+        color = INK if way.tone == "plain" else _LOOKS[way.tone].frame
         return (
-            f'<text x="{_n(x)}" y="{_n(y)}" font-size="10.5" fill="{colour}"'
+            f'<text x="{_n(x)}" y="{_n(y)}" font-size="10.5" fill="{color}"'
             f' text-anchor="middle" stroke="{PAPER}" stroke-width="4" paint-order="stroke">'
             f"{escape(shortened(way.label, room))}</text>"
         )
@@ -236,11 +236,11 @@ class _Drawing:
             f'<rect x="{_n(left + 1.5)}" y="{_n(top + 6)}" width="4" height="{_n(height - 12)}"'
             f' rx="2" fill="{STRIPES.get(box.node_type, FAINT_INK)}"/>'
         )
-        kind = _text(left + 14, top + _PAD + 6, box.node_type, size=10, colour=FAINT_INK)
+        kind = _text(left + 14, top + _PAD + 6, box.node_type, size=10, color=FAINT_INK)
         parts = [frame, stripe, kind]
         if look.sign:
             parts.append(
-                _text(left + _BOX_WIDTH - 14, top + 18, look.sign, size=15, colour=look.frame,
+                _text(left + _BOX_WIDTH - 14, top + 18, look.sign, size=15, color=look.frame,
                       anchor="middle", is_bold=True)
             )  # fmt: skip
         y = top + _PAD + 8
@@ -250,7 +250,7 @@ class _Drawing:
         for words in box.lines:
             y += _LINE
             said = shortened(words, _DETAIL_CHARACTERS)
-            parts.append(_text(left + 14, y, said, size=11, colour=FAINT_INK))
+            parts.append(_text(left + 14, y, said, size=11, color=FAINT_INK))
         told = f"{box.node_type} {box.node_id}: {box.title}"
         if box.lines:
             told += f" ({'; '.join(box.lines)})"
@@ -291,13 +291,13 @@ def _text(
     words: str,
     *,
     size: float,
-    colour: str = INK,
+    color: str = INK,
     anchor: str = "start",
     is_bold: bool = False,
 ) -> str:
     weight = ' font-weight="600"' if is_bold else ""
     return (
-        f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size:g}" fill="{colour}"'
+        f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size:g}" fill="{color}"'
         f' text-anchor="{anchor}"{weight}>{escape(words)}</text>'
     )
 

@@ -166,7 +166,7 @@ class _Grid:
                 place |= {key: float(n) for n, key in enumerate(row)}
 
     def columns(self) -> dict[object, float]:
-        """Every key as near to the middle of its neighbours as its row allows."""
+        """Every key as near to the middle of its neighbors as its row allows."""
         at: dict[object, float] = {}
         for row in self._rows:
             at |= self._spread(row, dict.fromkeys(row, 0.0))
@@ -191,7 +191,7 @@ class _Grid:
 def spread(wishes: Sequence[float], spaces: Sequence[float]) -> list[float]:
     """The nearest places to the wishes that keep their order and give each the space it takes.
 
-    Without the distances to the first one the order alone remains to be kept: neighbours that would
+    Without the distances to the first one the order alone remains to be kept: neighbors that would
     change places share the mean of their wishes (pooled adjacent violators).
     """
     if not wishes:

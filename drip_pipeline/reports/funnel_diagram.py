@@ -26,7 +26,7 @@ Point = tuple[float, float]
 BOX_WIDTH: Final = 176.0
 BAD: Final = "#b3261e"
 LINE: Final = "#9fb0c0"
-_NAMES: Final = {NodeType.EMAIL: "e-mail", NodeType.TRIGGER: "entry", NodeType.EXIT: "end"}
+_NAMES: Final = {NodeType.EMAIL: "email", NodeType.TRIGGER: "entry", NodeType.EXIT: "end"}
 _GAP_X: Final = 26.0
 _GAP_Y: Final = 54.0
 _LANE: Final = 14.0
@@ -160,7 +160,7 @@ def _draw_head(picture: Picture, funnel: Funnel, told: Sequence[str]) -> None:
     for line in told:
         picture.text(_MARGIN, y, line, size=11.5)
         y += 15
-    picture.text(_MARGIN, y, at, size=10, colour=FAINT_INK)
+    picture.text(_MARGIN, y, at, size=10, color=FAINT_INK)
     if funnel.goal is not None and _has_bar(funnel.goal):
         _draw_goal(picture, funnel.goal, y + 10)
 
@@ -175,8 +175,8 @@ def _draw_goal(picture: Picture, goal: Goal, y: float) -> None:
     whole = min(100.0, max(target * 1.5, reached * 1.1, 1.0))
     width = _HEAD_WIDTH
     picture.box(_MARGIN, y, width, 10, BAND)
-    colour = GOOD if goal.is_reached else "#d1650f"
-    picture.box(_MARGIN, y, width * min(1.0, reached / whole), 10, colour)
+    color = GOOD if goal.is_reached else "#d1650f"
+    picture.box(_MARGIN, y, width * min(1.0, reached / whole), 10, color)
     mark = _MARGIN + width * target / whole
     picture.line([(mark, y - 3), (mark, y + 13)], INK)
 
@@ -187,19 +187,19 @@ def _draw_goal(picture: Picture, goal: Goal, y: float) -> None:
 def _draw_node(picture: Picture, node: FunnelNode, place: _Places, funnel: Funnel) -> None:
     x, y = place.corner(node.node_id)
     lines, height = place.lines[node.node_id], place.box_height(node.node_id)
-    colour = STRIPES[node.node_type.value]
+    color = STRIPES[node.node_type.value]
     picture.frame(x, y, BOX_WIDTH, height, RULE if node.reached == 0 else LINE)
-    picture.box(x, y + 4, 4, height - 8, colour)
+    picture.box(x, y + 4, 4, height - 8, color)
     name = _NAMES.get(node.node_type, node.node_type.value)
-    picture.text(x + 12, y + 15, name, size=10, colour=colour, is_bold=True)
+    picture.text(x + 12, y + 15, name, size=10, color=color, is_bold=True)
     share = node.reached / funnel.entered if funnel.entered else 0.0
     picture.text(
-        x + BOX_WIDTH - 8, y + 15, f"{100 * share:.0f} %", size=10, colour=FAINT_INK, anchor="end"
+        x + BOX_WIDTH - 8, y + 15, f"{100 * share:.0f} %", size=10, color=FAINT_INK, anchor="end"
     )
     for at, line in enumerate(lines):
         picture.text(
             x + 12, y + 31 + _LINE_HEIGHT * at, line, size=_LABEL_SIZE, is_bold=True,
-            colour=INK if node.reached else FAINT_INK,
+            color=INK if node.reached else FAINT_INK,
         )  # fmt: skip
     below = y + 24 + _LINE_HEIGHT * len(lines)
     for nth, (figure, caption, tone) in enumerate(_figures(node)):
@@ -207,10 +207,10 @@ def _draw_node(picture: Picture, node: FunnelNode, place: _Places, funnel: Funne
             continue
         middle = x + 12 + (BOX_WIDTH - 20) * (2 * nth + 1) / 6
         shade = tone if figure else FAINT_INK
-        picture.text(middle, below + 15, _short(figure), size=12, colour=shade, anchor="middle")
-        picture.text(middle, below + 27, caption, size=9, colour=FAINT_INK, anchor="middle")
+        picture.text(middle, below + 15, _short(figure), size=12, color=shade, anchor="middle")
+        picture.text(middle, below + 27, caption, size=9, color=FAINT_INK, anchor="middle")
     picture.box(x + 5, y + height - 3, BOX_WIDTH - 10, 2, BAND)
-    picture.box(x + 5, y + height - 3, (BOX_WIDTH - 10) * min(1.0, share), 2, colour)
+    picture.box(x + 5, y + height - 3, (BOX_WIDTH - 10) * min(1.0, share), 2, color)
 
 
 def _figures(node: FunnelNode) -> tuple[tuple[int, str, str], ...]:
@@ -227,12 +227,12 @@ def _figures(node: FunnelNode) -> tuple[tuple[int, str, str], ...]:
 
 def _draw_edge(picture: Picture, way: Sequence[Point], edge: FunnelEdge, funnel: Funnel) -> None:
     share = edge.people / funnel.entered if funnel.entered else 0.0
-    colour = LINE if edge.people else RULE
+    color = LINE if edge.people else RULE
     width = 1.3 + 5 * min(1.0, share)
     *before, (x, y) = way
-    picture.path(smooth([*before, (x, y - 8)]), colour, width=width)
+    picture.path(smooth([*before, (x, y - 8)]), color, width=width)
     half = 4 + width / 2
-    picture.area([(x, y), (x - half, y - 9), (x + half, y - 9)], colour)
+    picture.area([(x, y), (x - half, y - 9), (x + half, y - 9)], color)
 
 
 def _draw_edge_labels(picture: Picture, edges: Sequence[FunnelEdge], place: _Places) -> None:
@@ -254,11 +254,11 @@ def _draw_edge_labels(picture: Picture, edges: Sequence[FunnelEdge], place: _Pla
             for at, line in enumerate(lines, start=1):
                 shade = INK if is_used and at == len(lines) else FAINT_INK
                 base = y - tall / 2 - 3 + 12 * at
-                picture.text(x, base, line, size=10, colour=shade, anchor="middle")
+                picture.text(x, base, line, size=10, color=shade, anchor="middle")
 
 
 def _place_of_label(way: Sequence[Point]) -> Point:
-    """The middle of the first curve: there an edge is apart from its neighbours."""
+    """The middle of the first curve: there an edge is apart from its neighbors."""
     start, end = next(
         (pair for pair in pairwise(way) if pair[0][0] != pair[1][0]), (way[0], way[-1])
     )

@@ -1,4 +1,4 @@
-"""The overview of A/B tests by e-mail: the verdicts in words, to a list of people. The pages stay
+"""The overview of A/B tests by email: the verdicts in words, to a list of people. The pages stay
 where they are written; a mail carries what fits into one.
 """
 
@@ -19,7 +19,7 @@ def mail_overview(
     channel: Channel, sender: str, found: Sequence[SplitResults], to: Sequence[str], now: datetime
 ) -> dict[str, int]:
     """Send the overview to each address; how many by outcome. The same address gets the same
-    message id all day: a run that is repeated is recognised by who reads it.
+    message id all day: a run that is repeated is recognized by who reads it.
     """
     text, html = overview_text(found, now), overview_html(found, now)
     messages = [

@@ -1,4 +1,4 @@
-"""How pages of reports look: on a phone first, on a desk in columns, on paper without colours; and
+"""How pages of reports look: on a phone first, on a desk in columns, on paper without colors; and
 the frame that every page stands in.
 """
 

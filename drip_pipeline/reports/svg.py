@@ -1,4 +1,4 @@
-"""A picture as SVG, element by element, with what the charts share: scales, ticks, colours.
+"""A picture as SVG, element by element, with what the charts share: scales, ticks, colors.
 
 Drawn for the width of a phone, so that texts stay readable there and need no style sheet; the
 pictures are a few kilobytes and also serve as metadata of assets.
@@ -22,7 +22,7 @@ PAPER = "#ffffff"
 GOOD = "#1b7f4d"
 BAND = "#eef1f5"
 HOLDOUT = "#7a8794"
-# Distinguishable without red and green, and in grey by their lightness (Okabe and Ito); lines
+# Distinguishable without red and green, and in gray by their lightness (Okabe and Ito); lines
 # differ in their dashes as well.
 COLOURS = ("#0067a5", "#d1650f", "#00855f", "#a4478a", "#7a5c00", "#3f9bd1")
 DASHES = ("", "6 3", "2 3", "9 3 2 3", "1 4", "12 4")
@@ -62,24 +62,24 @@ class Picture:
         words: str,
         *,
         size: float = 12,
-        colour: str = INK,
+        color: str = INK,
         anchor: str = "start",
         is_bold: bool = False,
     ) -> None:
         """Words on a base line. `anchor`: start, middle or end."""
         if self.stands_alone:
-            style = f"font-size:{size:g}px;fill:{colour};text-anchor:{anchor}"
+            style = f"font-size:{size:g}px;fill:{color};text-anchor:{anchor}"
             style += ";font-weight:600" if is_bold else ""
             look = f'class="{self._styles.setdefault(style, f"t{len(self._styles)}")}"'
         else:
             weight = ' font-weight="600"' if is_bold else ""
-            look = f'font-size="{size:g}" fill="{colour}" text-anchor="{anchor}"{weight}'
+            look = f'font-size="{size:g}" fill="{color}" text-anchor="{anchor}"{weight}'
         self._elements.append(f'<text x="{_n(x)}" y="{_n(y)}" {look}>{escape(words)}</text>')
 
     def line(
         self,
         points: Sequence[tuple[float, float]],
-        colour: str,
+        color: str,
         *,
         width: float = 2,
         dash: str = "",
@@ -88,20 +88,20 @@ class Picture:
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         listed = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
         self._elements.append(
-            f'<polyline points="{listed}" fill="none" stroke="{colour}" stroke-width="{width:g}"'
+            f'<polyline points="{listed}" fill="none" stroke="{color}" stroke-width="{width:g}"'
             f' stroke-linejoin="round"{dashed}/>'
         )
 
-    def area(self, points: Sequence[tuple[float, float]], colour: str) -> None:
+    def area(self, points: Sequence[tuple[float, float]], color: str) -> None:
         """A filled outline."""
         listed = " ".join(f"{_n(x)},{_n(y)}" for x, y in points)
-        self._elements.append(f'<polygon points="{listed}" fill="{colour}"/>')
+        self._elements.append(f'<polygon points="{listed}" fill="{color}"/>')
 
-    def box(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+    def box(self, x: float, y: float, width: float, height: float, color: str) -> None:
         """A filled rectangle."""
         self._elements.append(
             f'<rect x="{_n(x)}" y="{_n(y)}" width="{_n(max(0.0, width))}" height="{_n(height)}"'
-            f' fill="{colour}" rx="1.5"/>'
+            f' fill="{color}" rx="1.5"/>'
         )
 
     def frame(
@@ -113,16 +113,16 @@ class Picture:
             f' fill="{fill}" stroke="{stroke}" rx="5"/>'
         )
 
-    def path(self, steps: str, colour: str, *, width: float = 2) -> None:
+    def path(self, steps: str, color: str, *, width: float = 2) -> None:
         """A line along an SVG path."""
         self._elements.append(
-            f'<path d="{steps}" fill="none" stroke="{colour}" stroke-width="{_n(width)}"/>'
+            f'<path d="{steps}" fill="none" stroke="{color}" stroke-width="{_n(width)}"/>'
         )
 
-    def dot(self, x: float, y: float, colour: str, radius: float = 4) -> None:
+    def dot(self, x: float, y: float, color: str, radius: float = 4) -> None:
         """A point."""
         self._elements.append(
-            f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{radius:g}" fill="{colour}" stroke="{PAPER}"/>'
+            f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{radius:g}" fill="{color}" stroke="{PAPER}"/>'
         )
 
     def svg(self) -> str:
@@ -160,7 +160,7 @@ def ticks(low: float, high: float, about: int = 4) -> list[float]:
 
 
 def percent(value: float, step: float) -> str:
-    """A percentage with as many places as its neighbours on an axis differ by."""
+    """A percentage with as many places as its neighbors on an axis differ by."""
     places = 0 if step >= 1 else min(3, math.ceil(-math.log10(step) - 1e-9))
     if step and round(step * 10**places, 6) % 1:
         places += 1

@@ -119,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "DRIP_SMTP_URL",
         "smtp_url",
-        "none: e-mail cannot be sent",
+        "none: email cannot be sent",
         "URL",
         "The mail relay, smtp://user:password@host:port (STARTTLS where offered) or smtps://. "
         "Used when DRIP_DELIVERY=send.",
@@ -131,7 +131,7 @@ SETTINGS: tuple[Setting, ...] = (
         "mail_from",
         "Drip <drip@example.com>",
         "address",
-        "Sender of every e-mail that names none itself.",
+        "Sender of every email that names none itself.",
         plain_text,
     ),
     Setting(
@@ -187,7 +187,7 @@ SETTINGS: tuple[Setting, ...] = (
         "report_to",
         "none: reports are not mailed",
         "addresses, separated by commas",
-        "Who gets the overview of A/B tests by e-mail whenever reports are written by schedule. "
+        "Who gets the overview of A/B tests by email whenever reports are written by schedule. "
         "Needs DRIP_DELIVERY=send and DRIP_SMTP_URL.",
         words,
     ),
@@ -196,7 +196,7 @@ SETTINGS: tuple[Setting, ...] = (
         "alert_to",
         "none: alerts are not mailed",
         "addresses, separated by commas",
-        "Who is told by e-mail of what needs a person: failed runs, a stuck backlog, messages in "
+        "Who is told by email of what needs a person: failed runs, a stuck backlog, messages in "
         "doubt, open breakers, skewed tests, decisions. Needs DRIP_DELIVERY=send and "
         "DRIP_SMTP_URL.",
         words,
@@ -379,7 +379,7 @@ class Settings:
 
 
 def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables with our prefix that no setting reads: most likely misspelt."""
+    """Variables with our prefix that no setting reads: most likely misspelled."""
     given = os.environ if environ is None else environ
     known = {setting.name for setting in SETTINGS}
     return sorted(name for name in given if name.startswith(PREFIX) and name not in known)

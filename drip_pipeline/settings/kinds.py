@@ -65,7 +65,7 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How many days each kind of data is kept; 0 is for ever. `log`: events, of enrolments and of
+    """How many days each kind of data is kept; 0 is for ever. `log`: events, of enrollments and of
     contacts. `deliveries`: settled messages of the outbox, recorded messages, keys by which events
     are known as duplicates. `traces`: the ledger of batches, rejected lines. `runs`,
     `failed_runs`: what Dagster keeps of runs and ticks.

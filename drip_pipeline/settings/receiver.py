@@ -12,7 +12,7 @@ RECEIVER_SETTINGS: Final[tuple[Setting, ...]] = (
         "tracking",
         "opens, clicks",
         "opens, clicks or none",
-        "What e-mails in HTML are watched for by links of our own; only where DRIP_PUBLIC_URL and "
+        "What emails in HTML are watched for by links of our own; only where DRIP_PUBLIC_URL and "
         "DRIP_SECRET_KEY are set. Choose none where the provider does it.",
         words,
     ),

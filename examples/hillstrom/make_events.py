@@ -1,6 +1,6 @@
 """The file's columns `visit`, `conversion` and `spend` as an events file (NDJSON).
 
-A visit of somebody who got an e-mail is a click; of a held-out customer, a page view. A conversion
+A visit of somebody who got an email is a click; of a held-out customer, a page view. A conversion
 is one for everybody, with what was spent as its value. Addresses are those that importing with
 --email-template 'customer{row}@example.com' makes.
 """
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-CAMPAIGN = "Hillstrom e-mail test"
+CAMPAIGN = "Hillstrom email test"
 HELD_OUT = "No E-Mail"
 VISIT_AFTER = timedelta(hours=20)
 CONVERSION_AFTER = timedelta(hours=22)

@@ -17,7 +17,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 CHECKOUT = HERE.parents[1]
-CAMPAIGN = "Hillstrom e-mail test"
+CAMPAIGN = "Hillstrom email test"
 WORKSPACE = "hillstrom"
 # The mailing of the test; the commands below move the engine's clock there.
 SENT_AT = "2008-03-17T09:00:00+00:00"
@@ -27,7 +27,7 @@ EXPECTED = {
     "womens": {"people": 21_387, "converted": 189},
     "no_email": {"people": 21_306, "converted": 122},
 }
-EXPECTED_P = 0.0002  # men's against women's e-mail, chi-square
+EXPECTED_P = 0.0002  # men's against women's email, chi-square
 
 
 def drip(*arguments: str) -> Any:
@@ -71,7 +71,7 @@ def say(text: str) -> None:
 
 
 def main(source: str) -> int:
-    """Import, publish, enrol, run, ingest, count; 0 when the figures are the published ones."""
+    """Import, publish, enroll, run, ingest, count; 0 when the figures are the published ones."""
     phase = Phases()
     drip("db", "migrate")
     template = "customer{row}@example.com"
@@ -81,7 +81,7 @@ def main(source: str) -> int:
     )  # fmt: skip
     campaign = str(HERE / "campaign.yaml")
     phase("publish", "campaign", "publish", campaign, "--workspace", WORKSPACE, "--now", SENT_AT)
-    enrolled = phase("enrol", "enroll", CAMPAIGN, "--all", "--now", SENT_AT)
+    enrolled = phase("enroll", "enroll", CAMPAIGN, "--all", "--now", SENT_AT)
     ran = phase("run until idle", "run", "--until-idle", "--now", SENT_AT)
     with tempfile.TemporaryDirectory() as folder:
         events = str(Path(folder) / "events.ndjson")

@@ -4,7 +4,7 @@ SELECT to_regclass('runs') IS NOT NULL AND to_regclass('event_logs') IS NOT NULL
     AND to_regclass('job_ticks') IS NOT NULL AS has_storage;
 
 -- name: runs_with_latest_events
--- Runs that the catalogue rests on: of each asset and partition the latest materialisation, observation and attempt, of
+-- Runs that the catalog rests on: of each asset and partition the latest materialization, observation and attempt, of
 -- each check the latest result. Without them a partition would turn missing, and an asset would never have been made.
 SELECT DISTINCT x.run_id
 FROM (
@@ -28,7 +28,7 @@ FROM (
 
 -- name: prune_runs
 -- A slice of finished runs of that age, with their events, tags and check results. Those of backfills that are still
--- under way stay, and so do those that the catalogue rests on. A run's age is that of its end; one that never began has
+-- under way stay, and so do those that the catalog rests on. A run's age is that of its end; one that never began has
 -- none and counts from when it was made (in UTC, as Dagster writes it).
 WITH old AS MATERIALIZED (
     SELECT r.run_id

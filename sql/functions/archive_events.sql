@@ -41,9 +41,9 @@ BEGIN
         archive_name
     ) USING archive_id;
     UPDATE campaign_archives a SET table_name = archive_name WHERE a.id = archive_id;
-    INSERT INTO campaign_data_horizons (kind, kept_from)
+    INSERT INTO campaign_retention_watermarks (kind, kept_from)
     VALUES ('log', (date_trunc('month', p_month::timestamp) + interval '1 month') AT TIME ZONE 'UTC')
-    ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_data_horizons.kept_from, excluded.kept_from);
+    ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_retention_watermarks.kept_from, excluded.kept_from);
     RETURN archive_name;
 END
 $$;

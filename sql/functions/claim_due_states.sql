@@ -6,11 +6,11 @@
 -- longest go first. The MATERIALIZED steps are there because the planner otherwise pulls the lock above the limit and
 -- locks rows that it then throws away.
 --
--- Enrolments that an application paused or unsubscribed come along with their status: the engine parks or ends them, so
+-- Enrollments that an application paused or unsubscribed come along with their status: the engine parks or ends them, so
 -- that they do not stand at the head of the queue for ever. States without a version belong to a campaign that is not
 -- published yet.
 --
--- With p_from_marks, each campaign is read from where the claims before came to (campaign_claim_marks). Moved rows leave
+-- With p_from_marks, each campaign is read from where the claims before came to (campaign_claim_watermarks). Moved rows leave
 -- dead index entries before that point, and as long as an old snapshot is open anywhere (a long report, pg_dump, a stuck
 -- transaction) each claim would read through all of them: 3.7 s instead of 0.17 s after 300,000 steps. A mark holds for five
 -- minutes of the engine's time and is set anew by the next full claim; shards do without, since each comes to another point.
@@ -41,7 +41,7 @@ AS $$
     WITH due AS MATERIALIZED (
         SELECT c.id, oldest.next_execution_at AS due_from
         FROM drip_campaigns c
-        LEFT JOIN campaign_claim_marks m
+        LEFT JOIN campaign_claim_watermarks m
             ON p_from_marks AND p_shards = 1 AND m.campaign_id = c.id
             AND m.valid_since <= p_now AND m.valid_since > p_now - interval '5 minutes'
         CROSS JOIN LATERAL (SELECT coalesce(m.due_from, '-infinity') AS due_from) f
@@ -110,7 +110,7 @@ AS $$
     FROM claim_from_marks(p_batch_size, p_now, p_shard, p_shards, false) c
 $$;
 
--- The specification's claim: due states of active campaigns and active enrolments, oldest first, locked until the
+-- The specification's claim: due states of active campaigns and active enrollments, oldest first, locked until the
 -- caller's transaction ends.
 CREATE OR REPLACE FUNCTION get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamptz DEFAULT now())
 RETURNS SETOF campaign_workflow_states

@@ -88,7 +88,7 @@ AS $$
                 OR o.node_id = ANY(v.inner_nodes)
             )
         GROUP BY v.test_id, v.variant, v.held_out, v.metric, v.attribution, a.contact_id
-        HAVING bool_and(a.is_randomised)
+        HAVING bool_and(a.is_randomized)
     ),
 
     measured AS (

@@ -1,11 +1,11 @@
--- Inserting an enrolment, from SQL or from an application, puts the person at the entry of the version that newcomers
+-- Inserting an enrollment, from SQL or from an application, puts the person at the entry of the version that newcomers
 -- enter. Statement-level: one INSERT of 100,000 rows costs one pass. A campaign that was never published gives no state;
 -- publishing it takes in the people who wait.
 --
 -- The triggers run with the rights of the tables' owner: an application's role, or a signed-in user under row-level
--- security, may insert an enrolment without any right to write states and events.
+-- security, may insert an enrollment without any right to write states and events.
 
--- Makes the states of enrolments that have none yet, and says how many. Publishing calls it for people who enrolled in a
+-- Makes the states of enrollments that have none yet, and says how many. Publishing calls it for people who enrolled in a
 -- draft. People of another workspace than the campaign's, whom an older application let in, get none.
 CREATE OR REPLACE FUNCTION enter_enrollments(p_enrollment_ids uuid [])
 RETURNS bigint
@@ -70,7 +70,7 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION 'contact % belongs to another workspace than campaign %',
             stranger.contact_id, stranger.campaign_id
-            USING ERRCODE = 'check_violation', HINT = 'Enrol contacts of the campaign''s own workspace.';
+            USING ERRCODE = 'check_violation', HINT = 'Enroll contacts of the campaign''s own workspace.';
     END IF;
     PERFORM enter_enrollments(array_agg(n.id)) FROM new_enrollments n WHERE n.status IN ('active', 'paused');
     RETURN NULL;
@@ -89,7 +89,7 @@ BEGIN
 END
 $$;
 
--- A state that an application inserts by the specification's columns alone: its id is its enrolment's, and it runs in
+-- A state that an application inserts by the specification's columns alone: its id is its enrollment's, and it runs in
 -- the version that newcomers enter.
 CREATE OR REPLACE FUNCTION fill_workflow_state()
 RETURNS trigger

@@ -27,7 +27,7 @@ BEGIN
         tags_before := OLD.tags;
         score_before := OLD.ai_score;
     END IF;
-    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id)
+    INSERT INTO campaign_entry_queue (workspace_id, trigger_id, contact_id)
     SELECT t.workspace_id, t.id, NEW.id
     FROM campaign_entry_triggers t
     WHERE t.workspace_id = NEW.workspace_id
@@ -50,7 +50,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;
-    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id, event_id)
+    INSERT INTO campaign_entry_queue (workspace_id, trigger_id, contact_id, event_id)
     SELECT t.workspace_id, t.id, n.contact_id, n.id
     FROM new_events n
     JOIN campaign_entry_triggers t
@@ -70,7 +70,7 @@ BEGIN
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;
-    INSERT INTO campaign_entry_notes (workspace_id, trigger_id, contact_id, event_id)
+    INSERT INTO campaign_entry_queue (workspace_id, trigger_id, contact_id, event_id)
     SELECT t.workspace_id, t.id, n.contact_id, n.id
     FROM new_events n
     JOIN campaign_entry_triggers t
@@ -106,7 +106,7 @@ BEGIN
       AND n.node ->> 'node_id' = v.compiled_graph ->> 'entry_node_id';
     SELECT t.* INTO kept FROM campaign_entry_triggers t WHERE t.campaign_id = p_campaign_id FOR UPDATE;
     IF campaign.status = 'archived' OR (config ->> 'trigger' IN ('tag', 'score', 'schedule', 'event')) IS NOT TRUE THEN
-        DELETE FROM campaign_entry_notes n WHERE n.trigger_id = kept.id;
+        DELETE FROM campaign_entry_queue n WHERE n.trigger_id = kept.id;
         DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
         RETURN;
     END IF;
@@ -121,7 +121,7 @@ BEGIN
         WHERE t.id = kept.id AND t.has_backfill IS DISTINCT FROM backfill;
         RETURN;
     END IF;
-    DELETE FROM campaign_entry_notes n WHERE n.trigger_id = kept.id;
+    DELETE FROM campaign_entry_queue n WHERE n.trigger_id = kept.id;
     DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
     INSERT INTO campaign_entry_triggers (
         campaign_id, workspace_id, kind, tag, at_least, event_type, listens_to, since, has_backfill, is_backfill_due,

@@ -24,7 +24,7 @@ CREATE OR REPLACE TRIGGER mark_days_of_changed_outcomes
     FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_metric_days();
 
 -- Another time zone of a workspace moves messages to the day before or after: all its days are to be counted anew, with
--- their neighbours. Whoever is writing messages is waited for, since their marks are of the old days; whoever comes later
+-- their neighbors. Whoever is writing messages is waited for, since their marks are of the old days; whoever comes later
 -- marks the new ones. It runs with the rights of the tables' owner: an application may change the column by itself.
 CREATE OR REPLACE FUNCTION mark_days_of_moved_workspace()
 RETURNS trigger

@@ -39,7 +39,7 @@ AS $$
     FROM campaign_workflow_states s
     JOIN campaign_enrollments e ON e.id = s.id
     LEFT JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
-    LEFT JOIN channel_flow f ON f.outlet = d.outlet
+    LEFT JOIN channel_flow f ON f.transport = d.transport
     WHERE s.campaign_id = p_campaign_id
       AND s.campaign_version = ANY(p_versions)
       AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')

@@ -67,7 +67,7 @@ AS $$
             AND o.split_node_id = a.split_node_id AND o.variant_group = a.variant_group
         WHERE a.is_holdout IS NOT TRUE
         GROUP BY 1, 2, coalesce(a.contact_id, o.contact_id)
-        HAVING bool_and(a.is_randomised IS NOT FALSE)
+        HAVING bool_and(a.is_randomized IS NOT FALSE)
     ),
     counted AS (
         SELECT t.* FROM tested t

@@ -115,7 +115,7 @@ DROP INDEX IF EXISTS idx_campaign_steps_node_id;
 CREATE UNIQUE INDEX idx_campaign_steps_node_id ON campaign_steps (campaign_id, node_id);
 
 ALTER TABLE campaign_enrollments
-    -- One enrolment per (campaign, contact, entry key): re-entry gets a key, everybody else the empty one.
+    -- One enrollment per (campaign, contact, entry key): re-entry gets a key, everybody else the empty one.
     ADD COLUMN IF NOT EXISTS entry_key text NOT NULL DEFAULT '',
     -- The campaign's; filled by a trigger where an application does not say it.
     ADD COLUMN IF NOT EXISTS workspace_id uuid;
@@ -157,15 +157,15 @@ BEGIN
 END
 $$;
 
--- Serves finding a contact by address, however it is spelt: imports, enrolling from a list, events by address.
+-- Serves finding a contact by address, however it is spelled: imports, enrolling from a list, events by address.
 CREATE INDEX IF NOT EXISTS contacts_address ON contacts (lower(email), workspace_id);
 
 CREATE UNIQUE INDEX IF NOT EXISTS campaign_enrollments_entry_key
     ON campaign_enrollments (campaign_id, contact_id, entry_key);
--- Serves deleting a contact, and finding a person's enrolments for contact-level events.
+-- Serves deleting a contact, and finding a person's enrollments for contact-level events.
 CREATE INDEX IF NOT EXISTS campaign_enrollments_contact ON campaign_enrollments (contact_id);
 
--- Serves resuming: enrolments that an application paused or unsubscribed, a small part of the whole.
+-- Serves resuming: enrollments that an application paused or unsubscribed, a small part of the whole.
 CREATE INDEX IF NOT EXISTS campaign_enrollments_held
     ON campaign_enrollments (campaign_id) WHERE status IN ('paused', 'unsubscribed', 'bounced');
 

@@ -1,4 +1,4 @@
--- Where each person is. One row per enrolment, written on every step: few indexes, no foreign key that a step re-checks.
+-- Where each person is. One row per enrollment, written on every step: few indexes, no foreign key that a step re-checks.
 
 CREATE TABLE IF NOT EXISTS campaign_workflow_states (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS campaign_workflow_states (
 );
 
 -- What an earlier design put on the table goes: a step that moves a person to another node would re-check
--- current_step_id, and each index costs a write. What they protected is held by the key to the enrolment.
+-- current_step_id, and each index costs a write. What they protected is held by the key to the enrollment.
 SELECT drip_strip_table(
     'campaign_workflow_states', 'id', 'enrollment_id', 'campaign_id', 'contact_id', 'current_node_id',
     'current_step_id', 'workflow_status', 'execution_path', 'workflow_variables', 'wait_until', 'wait_for_event',
@@ -69,8 +69,8 @@ ALTER TABLE campaign_workflow_states
     -- The batch of the ledger that moved the row last: what `requeue --batch` goes by.
     ADD COLUMN IF NOT EXISTS batch_id uuid;
 
--- Rows that an earlier design wrote: one row per enrolment, its id the enrolment's. Without a key to the enrolment there
--- may be several, or some of enrolments that are gone. The row that moved last stays and keeps the others' contents.
+-- Rows that an earlier design wrote: one row per enrollment, its id the enrollment's. Without a key to the enrollment there
+-- may be several, or some of enrollments that are gone. The row that moved last stays and keeps the others' contents.
 DELETE FROM campaign_workflow_states s
 WHERE NOT EXISTS (SELECT FROM campaign_enrollments e WHERE e.id = s.enrollment_id);
 
@@ -203,7 +203,7 @@ ALTER TABLE campaign_workflow_states
     ALTER COLUMN retry_count SET NOT NULL,
     ALTER COLUMN max_retries SET NOT NULL,
     ALTER COLUMN started_at SET NOT NULL,
-    -- One index less on the table that is written most: the state's id is its enrolment's.
+    -- One index less on the table that is written most: the state's id is its enrollment's.
     ADD CONSTRAINT campaign_workflow_states_id_is_enrollment CHECK (id = enrollment_id),
     ADD CONSTRAINT campaign_workflow_states_enrollment_fkey
         FOREIGN KEY (id) REFERENCES campaign_enrollments (id) ON DELETE CASCADE,

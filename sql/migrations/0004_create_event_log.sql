@@ -167,7 +167,7 @@ INSERT INTO campaign_event_types (event_type, channel, description) VALUES
     ('custom_event', 'contact', 'anything else; its name is in the event''s data')
 ON CONFLICT (event_type) DO NOTHING;
 
--- Events of a contact that belong to no enrolment: a purchase, a page view.
+-- Events of a contact that belong to no enrollment: a purchase, a page view.
 CREATE TABLE IF NOT EXISTS contact_events (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,

@@ -124,8 +124,8 @@ CREATE TABLE IF NOT EXISTS campaign_split_assignments (
     contact_id uuid NOT NULL,
     variant_group text NOT NULL,
     is_holdout boolean NOT NULL DEFAULT false,
-    -- False for people whom a decision routed to the winner: they are not part of the randomised comparison.
-    is_randomised boolean NOT NULL DEFAULT true,
+    -- False for people whom a decision routed to the winner: they are not part of the randomized comparison.
+    is_randomized boolean NOT NULL DEFAULT true,
     assigned_at timestamptz NOT NULL,
     first_converted_at timestamptz,
     conversion_value numeric(14, 2) NOT NULL DEFAULT 0,

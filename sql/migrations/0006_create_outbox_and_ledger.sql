@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS campaign_message_outcomes (
     bounced_at timestamptz,
     failed_at timestamptz
 );
--- Serves finding a person's latest message, and counting a test's variants by enrolment.
+-- Serves finding a person's latest message, and counting a test's variants by enrollment.
 CREATE INDEX IF NOT EXISTS campaign_message_outcomes_enrollment
     ON campaign_message_outcomes (enrollment_id, sent_at);
 -- Serves daily metrics: one day of sends.

@@ -8,7 +8,7 @@ CREATE INDEX campaign_deliveries_due
     ON campaign_deliveries (campaign_id, node_id, campaign_version, due_at) WHERE status = 'pending';
 
 -- The way out a delivery took: its name in channel_flow. Set when it is marked as going out.
-ALTER TABLE campaign_deliveries ADD COLUMN IF NOT EXISTS outlet text;
+ALTER TABLE campaign_deliveries ADD COLUMN IF NOT EXISTS transport text;
 
 -- A base table may come without it; applications that keep it are not disturbed.
 ALTER TABLE campaign_channels ADD COLUMN IF NOT EXISTS updated_at timestamptz NOT NULL DEFAULT now();
@@ -16,7 +16,7 @@ ALTER TABLE campaign_channels ADD COLUMN IF NOT EXISTS updated_at timestamptz NO
 -- One row per way out (a relay, an SMS account, a webhook's endpoint): what it may still take, and whether it works.
 -- Kept here and not in memory, because several processes share one provider.
 CREATE TABLE IF NOT EXISTS channel_flow (
-    outlet text PRIMARY KEY,
+    transport text PRIMARY KEY,
     channel text NOT NULL,
     channel_id uuid,
     -- Two buckets of permits, refilled by the time that passed since refilled_at.
@@ -56,10 +56,10 @@ CREATE TABLE IF NOT EXISTS campaign_broadcasts (
     due_at timestamptz,
     leased_until timestamptz,
     attempts integer NOT NULL DEFAULT 0,
-    -- Until when the provider recognises a repetition; null when it never does.
+    -- Until when the provider recognizes a repetition; null when it never does.
     retry_until timestamptz,
     certainty text NOT NULL DEFAULT 'known' CHECK (certainty IN ('known', 'unknown')),
-    outlet text,
+    transport text,
     provider_message_id text,
     details jsonb NOT NULL DEFAULT '{}',
     error_code text,

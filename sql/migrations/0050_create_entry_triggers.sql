@@ -36,7 +36,7 @@ CREATE INDEX IF NOT EXISTS campaign_entry_triggers_workspace ON campaign_entry_t
 
 -- Who came to match and has not been looked at yet: a queue, taken out in the transaction that lets them in. No foreign
 -- keys: an application that tags a person should not take locks on campaigns.
-CREATE TABLE IF NOT EXISTS campaign_entry_notes (
+CREATE TABLE IF NOT EXISTS campaign_entry_queue (
     id bigint GENERATED ALWAYS AS IDENTITY,
     trigger_id bigint NOT NULL,
     contact_id uuid NOT NULL,
@@ -46,4 +46,4 @@ CREATE TABLE IF NOT EXISTS campaign_entry_notes (
 
 SELECT
     drip_protect_table('campaign_entry_triggers'),
-    drip_protect_table('campaign_entry_notes');
+    drip_protect_table('campaign_entry_queue');

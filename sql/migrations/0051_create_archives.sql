@@ -1,6 +1,6 @@
 -- What was taken out of the database by age, and from when on each kind of data is whole.
 
-CREATE TABLE IF NOT EXISTS campaign_data_horizons (
+CREATE TABLE IF NOT EXISTS campaign_retention_watermarks (
     kind text PRIMARY KEY CHECK (kind IN ('log', 'deliveries')),
     kept_from timestamptz NOT NULL
 );
@@ -33,5 +33,5 @@ CREATE TABLE IF NOT EXISTS campaign_archived_entries (
 
 SELECT
     drip_protect_table('campaign_archived_entries'),
-    drip_protect_table('campaign_data_horizons'),
+    drip_protect_table('campaign_retention_watermarks'),
     drip_protect_table('campaign_archives');

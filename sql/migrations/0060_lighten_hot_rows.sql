@@ -7,7 +7,7 @@ CREATE INDEX idx_workflow_states_next_execution
     ON campaign_workflow_states (campaign_id, next_execution_at)
     WHERE workflow_status IN ('running', 'waiting') AND next_execution_at IS NOT NULL;
 
--- An enrolment is written when its person gets a message and when their run ends. No query asked this index, and a
+-- An enrollment is written when its person gets a message and when their run ends. No query asked this index, and a
 -- status that an index names keeps the row from being updated in place; now such a row gets no new index entries, as long
 -- as its page has room.
 DROP INDEX IF EXISTS campaign_enrollments_held;

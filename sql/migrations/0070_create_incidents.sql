@@ -26,12 +26,12 @@ CREATE TABLE IF NOT EXISTS campaign_incident_notices (
     attempts integer NOT NULL DEFAULT 0,
     -- When it is told, or told again after a failure; a watcher that takes it moves this on first.
     next_attempt_at timestamptz NOT NULL,
-    told_at timestamptz,
+    notified_at timestamptz,
     last_error text,
     PRIMARY KEY (incident_id, route)
 );
 -- Serves the watcher: what is still to be told.
 CREATE INDEX IF NOT EXISTS campaign_incident_notices_due
-    ON campaign_incident_notices (next_attempt_at) WHERE told_at IS NULL;
+    ON campaign_incident_notices (next_attempt_at) WHERE notified_at IS NULL;
 
 SELECT drip_protect_table('campaign_incidents'), drip_protect_table('campaign_incident_notices');

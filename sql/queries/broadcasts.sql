@@ -25,7 +25,7 @@ FOR UPDATE;
 -- A post about to be handed over: in doubt if the process dies now.
 UPDATE campaign_broadcasts b
 SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz), attempts = b.attempts + 1,
-    outlet = CAST(%(outlet)s AS text), retry_until = coalesce(b.retry_until, CAST(%(retry_until)s AS timestamptz))
+    transport = CAST(%(transport)s AS text), retry_until = coalesce(b.retry_until, CAST(%(retry_until)s AS timestamptz))
 WHERE b.id = CAST(%(id)s AS uuid) AND b.status = 'pending';
 
 -- name: reopen_broadcast
@@ -49,7 +49,7 @@ SET status = CAST(%(status)s AS text),
 WHERE b.id = CAST(%(id)s AS uuid) AND b.status IN ('pending', 'sending', 'unknown');
 
 -- name: rescue_broadcasts
--- Posts whose sender died: due again while the provider still recognises a repetition, else in doubt; and posts in doubt
+-- Posts whose sender died: due again while the provider still recognizes a repetition, else in doubt; and posts in doubt
 -- for longer than the grace time, which count as out.
 UPDATE campaign_broadcasts b
 SET status = CASE

@@ -101,7 +101,7 @@ LIMIT CAST(%(sample)s AS integer);
 -- Rows whose person is not there: what foreign keys would forbid, where the engine does without them for speed.
 SELECT o.kind, o.orphans, o.orphans AS violations
 FROM (
-    SELECT 'events of an enrolment that is gone' AS kind, count(*) AS orphans
+    SELECT 'events of an enrollment that is gone' AS kind, count(*) AS orphans
     FROM campaign_events e
     WHERE e.enrollment_id IS NOT NULL AND e.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = e.enrollment_id)
@@ -111,12 +111,12 @@ FROM (
     WHERE e.occurred_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM contacts k WHERE k.id = e.contact_id)
     UNION ALL
-    SELECT 'outcomes of an enrolment that is gone', count(*)
+    SELECT 'outcomes of an enrollment that is gone', count(*)
     FROM campaign_message_outcomes m
     WHERE m.sent_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = m.enrollment_id)
     UNION ALL
-    SELECT 'deliveries of an enrolment that is gone', count(*)
+    SELECT 'deliveries of an enrollment that is gone', count(*)
     FROM campaign_deliveries d
     WHERE d.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = d.enrollment_id)

@@ -2,7 +2,7 @@
 
 -- name: work_beside_due
 -- What else a sensor looks at: how many people have something ahead of them (counted up to a limit), and how much only a
--- tick can put right: deliveries and posts whose lease or grace time is over, people whose enrolment is no longer paused.
+-- tick can put right: deliveries and posts whose lease or grace time is over, people whose enrollment is no longer paused.
 SELECT
     (
         SELECT count(*)

@@ -39,7 +39,7 @@ FROM repeated r
 ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
 
 -- name: insert_imported_contacts
--- People of these lines whom the workspace does not know, however their address is spelt there.
+-- People of these lines whom the workspace does not know, however their address is spelled there.
 INSERT INTO contacts (
     workspace_id, email, name, company, phone, job_title, ai_score, status, tags, custom_fields, last_interaction,
     created_at, updated_at

@@ -3,7 +3,7 @@
 SELECT EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL) AS is_any;
 
 -- name: lock_states_of_goals
--- Locks those of these enrolments' states whose campaign has such a goal, and says how many that are: events that are
+-- Locks those of these enrollments' states whose campaign has such a goal, and says how many that are: events that are
 -- being taken in at this moment have the same states locked, so that one of the two sees what the other wrote.
 SELECT count(*)
 FROM (
@@ -19,7 +19,7 @@ FROM (
 
 -- name: attribute_late_conversions
 -- Messages went out, or people were assigned, at or after a time from which on events are known already: what these amount
--- to now. A conversion that had an earlier message moves to the later one. Gives back the enrolments to count anew.
+-- to now. A conversion that had an earlier message moves to the later one. Gives back the enrollments to count anew.
 WITH people AS (
     SELECT DISTINCT e.campaign_id, e.contact_id, v.goal_event_type
     FROM campaign_enrollments e
@@ -89,7 +89,7 @@ UNION
 SELECT c.earlier_enrollment_id FROM changed c WHERE c.is_known;
 
 -- name: recount_conversions_of_messages
--- The conversions of these enrolments' messages, as the log has them.
+-- The conversions of these enrollments' messages, as the log has them.
 UPDATE campaign_message_outcomes o
 SET first_converted_at = l.converted_at, conversion_value = l.value
 FROM (
@@ -102,7 +102,7 @@ FROM (
     WHERE m.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
       -- What is archived cannot be counted anew: it stays as it is.
       AND m.sent_at >= coalesce(
-          (SELECT h.kept_from FROM campaign_data_horizons h WHERE h.kind = 'log'), '-infinity'
+          (SELECT h.kept_from FROM campaign_retention_watermarks h WHERE h.kind = 'log'), '-infinity'
       )
     GROUP BY m.message_id
 ) l
@@ -110,7 +110,7 @@ WHERE o.message_id = l.message_id
   AND (o.first_converted_at, o.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);
 
 -- name: recount_conversions_of_assignments
--- The conversions of these enrolments at their splits, as the log has them.
+-- The conversions of these enrollments at their splits, as the log has them.
 UPDATE campaign_split_assignments s
 SET first_converted_at = l.converted_at, conversion_value = l.value
 FROM (
@@ -122,5 +122,5 @@ FROM (
     GROUP BY r.enrollment_id
 ) l
 WHERE s.enrollment_id = l.enrollment_id
-  AND s.assigned_at >= coalesce((SELECT h.kept_from FROM campaign_data_horizons h WHERE h.kind = 'log'), '-infinity')
+  AND s.assigned_at >= coalesce((SELECT h.kept_from FROM campaign_retention_watermarks h WHERE h.kind = 'log'), '-infinity')
   AND (s.first_converted_at, s.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);

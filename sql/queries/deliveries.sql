@@ -51,7 +51,7 @@ ORDER BY l.campaign_id, l.node_id, l.campaign_version;
 -- name: lease_deliveries
 -- The last gate: takes due deliveries of these places, so many of each, and says in the same statement who must not be
 -- written to and why (gate). The rows stay locked until the transaction ends; `mark_sending` turns them into a lease that
--- outlives it. People of a paused enrolment are held: their delivery is looked at again later.
+-- outlives it. People of a paused enrollment are held: their delivery is looked at again later.
 WITH wanted AS MATERIALIZED (
     SELECT w.*
     FROM unnest(
@@ -77,7 +77,7 @@ picked AS MATERIALIZED (
         FOR UPDATE SKIP LOCKED
     ) p
     -- The sum of the quotas. It cuts nothing off, but tells the planner how few rows these are: without it, leasing a
-    -- dozen read all contacts and all enrolments.
+    -- dozen read all contacts and all enrollments.
     LIMIT CAST(%(most)s AS integer)
 )
 
@@ -121,7 +121,7 @@ LEFT JOIN contacts k ON k.id = p.contact_id
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
 CROSS JOIN LATERAL (
     -- What a suppression says of this delivery: by contact or by either address, for this channel or all, for this
-    -- campaign or all. One that forbids a whole person (any, or e-mail) ends the run, an unsubscription before the rest;
+    -- campaign or all. One that forbids a whole person (any, or email) ends the run, an unsubscription before the rest;
     -- one for another channel alone only skips its messages. Looked up for each delivery in the indexes: as a set of its
     -- own, joined afterwards, it was taken for one row and compared with every delivery (10,000 suppressed: 5 s).
     SELECT
@@ -160,7 +160,7 @@ CROSS JOIN LATERAL (
 WITH marked AS (
     UPDATE campaign_deliveries d
     SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
-        lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1, outlet = CAST(%(outlet)s AS text),
+        lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1, transport = CAST(%(transport)s AS text),
         channel_id = CAST(%(channel_id)s AS uuid)
     WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending'
     RETURNING
@@ -184,7 +184,7 @@ logged AS (
 SELECT count(*) FROM marked;
 
 -- name: hold_deliveries
--- Deliveries of paused enrolments are looked at again later; until then they do not stand at the head of the queue.
+-- Deliveries of paused enrollments are looked at again later; until then they do not stand at the head of the queue.
 UPDATE campaign_deliveries d
 SET due_at = CAST(%(due_at)s AS timestamptz)
 WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
@@ -192,7 +192,7 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 -- name: settle_sent
 -- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
 -- once only), and the message has an outcome row. People pass a post for everybody: their events point at it, and it
--- counts as no message to them. That the enrolment shows when it was last written to is left to `commit_transitions`.
+-- counts as no message to them. That the enrollment shows when it was last written to is left to `commit_transitions`.
 -- Gives back each delivery that was open until now with the state that was parked on it, locked, to be carried on from
 -- there: as `lock_states_of_deliveries`, whose columns these are. Without a state, the run ended or moved on meanwhile.
 WITH settled AS (
@@ -213,7 +213,7 @@ WITH settled AS (
     WHERE d.id = r.id AND d.status || '' IN ('pending', 'sending', 'unknown')
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
-        d.channel, d.split_node_id, d.variant_group, d.outlet, r.details
+        d.channel, d.split_node_id, d.variant_group, d.transport, r.details
 ),
 
 logged AS (
@@ -242,7 +242,7 @@ triggered AS (
         t.campaign_id, t.enrollment_id, t.contact_id, 'webhook_triggered', 'system', t.step_id, t.node_id,
         '{"attempt": 1}', CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.variant_group, t.id
     FROM settled t
-    WHERE t.channel = 'webhook' AND t.outlet IS NULL
+    WHERE t.channel = 'webhook' AND t.transport IS NULL
 ),
 
 counted AS (
@@ -284,7 +284,7 @@ SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, o.id, NULL
 FROM (SELECT t.id FROM settled t EXCEPT SELECT p.pending_delivery_id FROM parked p) o;
 
 -- name: show_emailed
--- Enrolments show when they were last written to; for people who do not move on with the message.
+-- Enrollments show when they were last written to; for people who do not move on with the message.
 UPDATE campaign_enrollments e
 SET last_email_sent_at = CAST(%(now)s AS timestamptz), current_step = coalesce(e.current_step, 0) + 1,
     updated_at = CAST(%(now)s AS timestamptz)
@@ -382,12 +382,12 @@ FROM unnest(
 WHERE d.id = r.id AND d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 
 -- name: rescue_expired_leases
--- Rows whose sender died between handing over and settling. What their way out can recognise is due again; the others
+-- Rows whose sender died between handing over and settling. What their way out can recognize is due again; the others
 -- are in doubt, and their grace time runs from the end of the lease.
 WITH expired AS (
     SELECT d.id, coalesce(f.on_unknown, 'assume_sent') AS on_unknown
     FROM campaign_deliveries d
-    LEFT JOIN channel_flow f ON f.outlet = d.outlet
+    LEFT JOIN channel_flow f ON f.transport = d.transport
     WHERE d.status = 'sending' AND d.leased_until <= CAST(%(now)s AS timestamptz)
     FOR UPDATE OF d SKIP LOCKED
 ),
@@ -469,7 +469,7 @@ FOR UPDATE SKIP LOCKED;
 -- name: list_deliveries
 -- Deliveries for an operator to look at, without anybody's address: in doubt, failed, or whatever is asked for.
 SELECT
-    d.id, c.name AS campaign, d.campaign_version AS version, d.node_id, d.channel, d.status, d.outlet, d.attempts,
+    d.id, c.name AS campaign, d.campaign_version AS version, d.node_id, d.channel, d.status, d.transport, d.attempts,
     d.error_code, d.last_error, d.due_at, d.leased_until, d.settled_at
 FROM campaign_deliveries d
 JOIN drip_campaigns c ON c.id = d.campaign_id

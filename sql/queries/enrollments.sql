@@ -125,7 +125,7 @@ let_in AS (
         CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
     FROM judged j
     WHERE j.refusal IS NULL AND j.is_too_soon IS NOT TRUE
-    -- Two who enrol the same people at once would otherwise wait for each other crosswise.
+    -- Two who enroll the same people at once would otherwise wait for each other crosswise.
     ORDER BY j.id, j.entry_key
     ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
     RETURNING id, contact_id, entry_key

@@ -4,7 +4,7 @@
 SELECT
     t.id, t.campaign_id, c.name AS campaign, t.kind, t.listens_to ->> 'cron' AS cron,
     t.listens_to ->> 'timezone' AS timezone, t.since, t.taken_up_to, t.walks_for, t.is_backfill_due,
-    EXISTS (SELECT FROM campaign_entry_notes n WHERE n.trigger_id = t.id) AS has_notes
+    EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_notes
 FROM campaign_entry_triggers t
 JOIN drip_campaigns c ON c.id = t.campaign_id
 WHERE c.status = 'active' AND c.published_version IS NOT NULL
@@ -14,14 +14,14 @@ ORDER BY t.id;
 -- Takes a slice out of the queue, together with letting those people in. Two ticks at once take different notes.
 WITH taken AS MATERIALIZED (
     SELECT n.id
-    FROM campaign_entry_notes n
+    FROM campaign_entry_queue n
     WHERE n.trigger_id = CAST(%(trigger_id)s AS bigint)
     ORDER BY n.id
     LIMIT CAST(%(slice_size)s AS integer)
     FOR UPDATE SKIP LOCKED
 )
 
-DELETE FROM campaign_entry_notes n
+DELETE FROM campaign_entry_queue n
 USING taken t
 WHERE n.trigger_id = CAST(%(trigger_id)s AS bigint) AND n.id = t.id
 RETURNING n.id, n.contact_id, n.event_id;
@@ -72,5 +72,5 @@ WHERE t.id = CAST(%(trigger_id)s AS bigint);
 
 -- name: drop_lost_entry_notes
 -- Notes for a trigger that is no more, written by whoever still saw it.
-DELETE FROM campaign_entry_notes n
+DELETE FROM campaign_entry_queue n
 WHERE NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.id = n.trigger_id);

@@ -34,7 +34,7 @@ CREATE TEMPORARY TABLE staged_events (
 ) ON COMMIT DROP;
 
 -- name: sample_little
--- A small sample tells enough of a table that lives for one transaction; nothing else is analysed in it.
+-- A small sample tells enough of a table that lives for one transaction; nothing else is analyzed in it.
 SELECT set_config('default_statistics_target', '10', true);
 
 -- name: analyze_staging
@@ -42,7 +42,7 @@ SELECT set_config('default_statistics_target', '10', true);
 ANALYZE staged_events (event_key, message_id, email, campaign);
 
 -- name: create_arrivals
--- The events of the slice that are new and whose message, enrolment or contact is known. Gone with the transaction.
+-- The events of the slice that are new and whose message, enrollment or contact is known. Gone with the transaction.
 CREATE TEMPORARY TABLE arrived_events (
     event_key uuid NOT NULL,
     event_type text NOT NULL,
@@ -118,7 +118,7 @@ ORDER BY d.id
 FOR UPDATE OF d;
 
 -- name: resolve_by_campaign
--- Events that name an address and a campaign: the contact's latest enrolment there at that time, with its latest message
+-- Events that name an address and a campaign: the contact's latest enrollment there at that time, with its latest message
 -- at that time, if it has one. Whatever began later counts only where nothing began earlier.
 WITH candidates AS (
     SELECT
@@ -235,7 +235,7 @@ SELECT m.month, to_regclass('campaign_events_' || replace(m.month, '-', '_')) IS
 FROM (SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month FROM arrived_events a) m;
 
 -- name: keep_event_keys
--- From now on these events are duplicates. In the order of the index: neighbours find its pages warm, which is worth a
+-- From now on these events are duplicates. In the order of the index: neighbors find its pages warm, which is worth a
 -- fifth of the time.
 INSERT INTO ingested_event_keys (event_key, recorded_at)
 SELECT a.event_key, CAST(%(now)s AS timestamptz)
@@ -264,7 +264,7 @@ WHERE NOT a.is_machine
   AND a.event_type IN (SELECT v.goal_event_type FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL);
 
 -- name: log_arrivals
--- Events of an enrolment, into the log. The id is the event's key.
+-- Events of an enrollment, into the log. The id is the event's key.
 INSERT INTO campaign_events (
     id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, user_agent,
     ip_address, device_type, location_data, created_at, workspace_id, campaign_version, variant_group, message_id
@@ -282,7 +282,7 @@ WHERE a.enrollment_id IS NOT NULL
 ORDER BY a.event_key;
 
 -- name: keep_contact_arrivals
--- Events of a contact that belong to no enrolment.
+-- Events of a contact that belong to no enrollment.
 INSERT INTO contact_events (
     id, workspace_id, contact_id, event_type, value, currency, event_data, occurred_at, recorded_at
 )
@@ -474,7 +474,7 @@ GROUP BY a.contact_id, channel
 ORDER BY a.contact_id, channel;
 
 -- name: states_to_end
--- The open runs that these events end: the enrolment's own, or all of a contact who named no campaign. The first ten
+-- The open runs that these events end: the enrollment's own, or all of a contact who named no campaign. The first ten
 -- columns are those of a claimed state.
 SELECT
     s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,

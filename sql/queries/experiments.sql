@@ -427,7 +427,7 @@ people AS (
             OR o.node_id = ANY(v.inner_nodes)
         )
     GROUP BY v.variant, a.contact_id, v.held_out, v.is_windowed, v.attribution
-    HAVING bool_and(a.is_randomised)
+    HAVING bool_and(a.is_randomized)
 ),
 
 done AS (

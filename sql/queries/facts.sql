@@ -49,13 +49,13 @@ WHERE t.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid [])) AND t.status <> 'su
 
 -- name: existing_assignments
 -- Variants that people were given at these splits before: a repeat keeps them.
-SELECT a.enrollment_id, a.split_node_id, a.variant_group, a.is_randomised
+SELECT a.enrollment_id, a.split_node_id, a.variant_group, a.is_randomized
 FROM campaign_split_assignments a
 WHERE a.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []));
 
 -- name: contact_assignments
 -- Variants that contacts were given in earlier runs of the same test: one person, one variant.
-SELECT a.contact_id, a.split_node_id, a.variant_group, a.is_randomised
+SELECT a.contact_id, a.split_node_id, a.variant_group, a.is_randomized
 FROM campaign_split_assignments a
 WHERE a.ab_test_id = ANY(CAST(%(test_ids)s AS uuid [])) AND a.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
 

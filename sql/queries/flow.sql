@@ -1,19 +1,19 @@
--- name: ensure_outlet
+-- name: ensure_transport
 -- A way out as its configuration says; what it may take and whether it works is kept.
-INSERT INTO channel_flow (outlet, channel, channel_id, on_unknown, refilled_at, updated_at)
+INSERT INTO channel_flow (transport, channel, channel_id, on_unknown, refilled_at, updated_at)
 VALUES (
-    CAST(%(outlet)s AS text), CAST(%(channel)s AS text), CAST(%(channel_id)s AS uuid), CAST(%(on_unknown)s AS text),
+    CAST(%(transport)s AS text), CAST(%(channel)s AS text), CAST(%(channel_id)s AS uuid), CAST(%(on_unknown)s AS text),
     -- Long enough ago for full buckets, whatever their size.
     CAST(%(now)s AS timestamptz) - interval '1 hour', CAST(%(now)s AS timestamptz)
 )
-ON CONFLICT (outlet) DO UPDATE
+ON CONFLICT (transport) DO UPDATE
 SET on_unknown = excluded.on_unknown, channel_id = excluded.channel_id, updated_at = excluded.updated_at
 WHERE (channel_flow.on_unknown, channel_flow.channel_id) IS DISTINCT FROM (excluded.on_unknown, excluded.channel_id);
 
--- name: flow_of_outlets
+-- name: flow_of_transports
 -- What stands in the way of these ways out right now; those that are free and healthy are not among them.
 SELECT
-    f.outlet, f.disabled_at IS NOT NULL AS is_disabled, f.last_error,
+    f.transport, f.disabled_at IS NOT NULL AS is_disabled, f.last_error,
     CASE
         WHEN f.paused_until > CAST(%(now)s AS timestamptz) THEN f.paused_until
         WHEN f.open_until > CAST(%(now)s AS timestamptz) THEN f.open_until
@@ -21,15 +21,15 @@ SELECT
     END AS closed_until,
     f.open_until IS NOT NULL AS is_open, f.window_failures > 0 OR f.consecutive_failures > 0 AS is_watched
 FROM channel_flow f
-WHERE f.outlet = ANY(CAST(%(outlets)s AS text []))
+WHERE f.transport = ANY(CAST(%(transports)s AS text []))
   AND (
       f.disabled_at IS NOT NULL OR f.open_until IS NOT NULL OR f.paused_until > CAST(%(now)s AS timestamptz)
       OR f.window_failures > 0 OR f.consecutive_failures > 0
   );
 
--- name: lock_outlet
+-- name: lock_transport
 -- Whoever counts what is on its way must see what others have just marked: the lock comes in a statement of its own.
-SELECT f.outlet FROM channel_flow f WHERE f.outlet = CAST(%(outlet)s AS text) FOR UPDATE;
+SELECT f.transport FROM channel_flow f WHERE f.transport = CAST(%(transport)s AS text) FOR UPDATE;
 
 -- name: take_permits
 -- Permits to send, from both buckets at once, in one statement: of what is wanted, what the rates, the concurrency and
@@ -38,13 +38,13 @@ SELECT f.outlet FROM channel_flow f WHERE f.outlet = CAST(%(outlet)s AS text) FO
 WITH held AS (
     SELECT f.*, greatest(0, extract(epoch FROM CAST(%(now)s AS timestamptz) - f.refilled_at)) AS elapsed_seconds
     FROM channel_flow f
-    WHERE f.outlet = CAST(%(outlet)s AS text)
+    WHERE f.transport = CAST(%(transport)s AS text)
     FOR UPDATE
 ),
 
 refilled AS (
     SELECT
-        h.outlet, h.open_until, h.probing_until, h.paused_until,
+        h.transport, h.open_until, h.probing_until, h.paused_until,
         greatest(h.refilled_at, CAST(%(now)s AS timestamptz)) AS refilled_at,
         -- Without a rate these are null, and null limits nothing.
         CASE
@@ -64,7 +64,7 @@ refilled AS (
                 THEN CAST(%(concurrency)s AS integer) - (
                     SELECT count(*)
                     FROM campaign_deliveries d
-                    WHERE d.status = 'sending' AND d.outlet = CAST(%(outlet)s AS text)
+                    WHERE d.status = 'sending' AND d.transport = CAST(%(transport)s AS text)
                 )
         END AS free_slots,
         CASE
@@ -105,7 +105,7 @@ SET second_permits = coalesce(d.second_permits - d.granted, 0),
         ELSE f.probing_until
     END
 FROM decided d
-WHERE f.outlet = d.outlet
+WHERE f.transport = d.transport
 RETURNING
     f.granted, d.state,
     CASE d.state
@@ -130,7 +130,7 @@ SET second_permits = f.second_permits + CAST(%(unused)s AS integer),
     hour_permits = f.hour_permits + CAST(%(unused)s AS integer),
     granted = f.granted - CAST(%(unused)s AS integer),
     probing_until = CASE WHEN f.granted <= CAST(%(unused)s AS integer) THEN NULL ELSE f.probing_until END
-WHERE f.outlet = CAST(%(outlet)s AS text);
+WHERE f.transport = CAST(%(transport)s AS text);
 
 -- name: note_results
 -- What became of a group, for the breaker: it opens after so many failures in a row, or at such a share of failures within
@@ -141,13 +141,13 @@ WITH held AS (
         coalesce(f.window_started_at < CAST(%(now)s AS timestamptz) - interval '60 seconds', true) AS is_new_window,
         f.open_until IS NOT NULL AND f.open_until <= CAST(%(now)s AS timestamptz) AS is_half_open
     FROM channel_flow f
-    WHERE f.outlet = CAST(%(outlet)s AS text)
+    WHERE f.transport = CAST(%(transport)s AS text)
     FOR UPDATE
 ),
 
 counted AS (
     SELECT
-        h.outlet, h.is_half_open, h.open_until, h.is_new_window,
+        h.transport, h.is_half_open, h.open_until, h.is_new_window,
         CASE
             WHEN CAST(%(successes)s AS integer) > 0 THEN CAST(%(trailing_failures)s AS integer)
             ELSE h.consecutive_failures + CAST(%(failures)s AS integer)
@@ -197,27 +197,27 @@ SET consecutive_failures = CASE WHEN j.closes THEN 0 ELSE j.consecutive END,
     END,
     updated_at = CAST(%(now)s AS timestamptz)
 FROM judged j
-WHERE f.outlet = j.outlet
+WHERE f.transport = j.transport
 RETURNING j.opens, f.open_until;
 
--- name: disable_outlet
+-- name: disable_transport
 -- The endpoint says that it is gone: it is not called again until an operator says so.
 UPDATE channel_flow f
 SET disabled_at = coalesce(f.disabled_at, CAST(%(now)s AS timestamptz)), last_error = CAST(%(error)s AS text),
     last_error_at = CAST(%(now)s AS timestamptz), updated_at = CAST(%(now)s AS timestamptz)
-WHERE f.outlet = CAST(%(outlet)s AS text);
+WHERE f.transport = CAST(%(transport)s AS text);
 
--- name: reset_outlet
+-- name: reset_transport
 -- An operator says that the way out works again.
 UPDATE channel_flow f
 SET disabled_at = NULL, open_until = NULL, probing_until = NULL, paused_until = NULL, consecutive_failures = 0,
     window_attempts = 0, window_failures = 0, times_opened = 0, updated_at = CAST(%(now)s AS timestamptz)
-WHERE f.outlet = CAST(%(outlet)s AS text);
+WHERE f.transport = CAST(%(transport)s AS text);
 
--- name: all_outlets
+-- name: all_transports
 -- Every way out that was ever used, with its state, for doctor and operators.
 SELECT
-    f.outlet, f.channel, f.channel_id,
+    f.transport, f.channel, f.channel_id,
     CASE
         WHEN f.disabled_at IS NOT NULL THEN 'disabled'
         WHEN f.paused_until > CAST(%(now)s AS timestamptz) THEN 'paused'
@@ -228,10 +228,10 @@ SELECT
     f.disabled_at, f.open_until, f.paused_until, f.consecutive_failures, f.times_opened, f.last_error, f.last_error_at,
     f.on_unknown,
     (
-        SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'sending' AND d.outlet = f.outlet
+        SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'sending' AND d.transport = f.transport
     ) AS sending,
     (
-        SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'unknown' AND d.outlet = f.outlet
+        SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'unknown' AND d.transport = f.transport
     ) AS unknown
 FROM channel_flow f
-ORDER BY f.channel, f.outlet;
+ORDER BY f.channel, f.transport;

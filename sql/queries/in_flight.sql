@@ -216,7 +216,7 @@ GROUP BY m.from_version, m.from_node, m.status, m.situation
 ORDER BY m.from_version, m.from_node, m.situation, m.status;
 
 -- name: exit_people
--- Lets everybody inside these versions leave, with a reason; an enrolment that an application has ended keeps the reason
+-- Lets everybody inside these versions leave, with a reason; an enrollment that an application has ended keeps the reason
 -- that goes with that. What is surely not out is withdrawn, what may be is settled without them.
 WITH held AS MATERIALIZED (
     SELECT d.id, d.attempts

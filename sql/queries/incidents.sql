@@ -42,10 +42,10 @@ ORDER BY d.channel;
 
 -- name: ways_out_in_trouble
 -- Ways out whose breaker is open or being probed, and those that said they are gone.
-SELECT f.outlet, f.channel, f.open_until, f.disabled_at, f.times_opened, f.last_error
+SELECT f.transport, f.channel, f.open_until, f.disabled_at, f.times_opened, f.last_error
 FROM channel_flow f
 WHERE f.open_until IS NOT NULL OR f.disabled_at IS NOT NULL
-ORDER BY f.outlet;
+ORDER BY f.transport;
 
 -- name: tests_with_skewed_shares
 -- Running tests that are blocked since their variants got other shares of the people than they should have.
@@ -151,7 +151,7 @@ WHERE i.id = n.incident_id
     AND (n.incident_id, n.route) IN (
         SELECT d.incident_id, d.route
         FROM campaign_incident_notices d
-        WHERE d.told_at IS NULL AND d.next_attempt_at <= CAST(%(now)s AS timestamptz)
+        WHERE d.notified_at IS NULL AND d.next_attempt_at <= CAST(%(now)s AS timestamptz)
             AND d.attempts < CAST(%(most_attempts)s AS integer) AND d.route = ANY(CAST(%(routes)s AS text []))
         ORDER BY d.next_attempt_at
         LIMIT CAST(%(row_limit)s AS integer)
@@ -162,7 +162,7 @@ RETURNING i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.open
 -- name: settle_notice
 -- What became of telling somebody.
 UPDATE campaign_incident_notices n
-SET told_at = CASE WHEN CAST(%(error)s AS text) IS NULL THEN CAST(%(now)s AS timestamptz) END,
+SET notified_at = CASE WHEN CAST(%(error)s AS text) IS NULL THEN CAST(%(now)s AS timestamptz) END,
     last_error = CAST(%(error)s AS text)
 WHERE n.incident_id = CAST(%(incident_id)s AS uuid) AND n.route = CAST(%(route)s AS text);
 
@@ -174,7 +174,7 @@ SELECT
         (
             SELECT jsonb_agg(
                 jsonb_build_object(
-                    'route', n.route, 'told_at', n.told_at, 'attempts', n.attempts, 'last_error', n.last_error
+                    'route', n.route, 'notified_at', n.notified_at, 'attempts', n.attempts, 'last_error', n.last_error
                 ) ORDER BY n.route
             )
             FROM campaign_incident_notices n

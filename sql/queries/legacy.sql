@@ -74,7 +74,7 @@ logged AS (
 SELECT count(*) FROM pinned;
 
 -- name: place_enrollments
--- States for enrolments that are in the middle of a plain sequence. How many messages somebody was sent is read from
+-- States for enrollments that are in the middle of a plain sequence. How many messages somebody was sent is read from
 -- `current_step`: applications count it either as messages sent or as the number of the next step; where anybody who was
 -- never written to stands at 1 or higher, it is the latter. The time of the next message is the one that was planned, else
 -- the delay after the last message, else now.

@@ -160,7 +160,7 @@ ORDER BY d.metric_date;
 -- name: is_day_archived
 -- Whether the log begins later than this day did, in any time zone.
 SELECT CAST(%(day)s AS date) <= CAST(h.kept_from AT TIME ZONE 'UTC' AS date) AS is_archived
-FROM campaign_data_horizons h
+FROM campaign_retention_watermarks h
 WHERE h.kind = 'log';
 
 -- name: last_counted_day

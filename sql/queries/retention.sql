@@ -12,7 +12,7 @@ SELECT least(
         SELECT min(d.metric_date - 1)::timestamp AT TIME ZONE 'UTC'
         FROM stale_metric_days d
         WHERE d.metric_date > coalesce(
-            (SELECT CAST(h.kept_from AT TIME ZONE 'UTC' AS date) FROM campaign_data_horizons h WHERE h.kind = 'log'),
+            (SELECT CAST(h.kept_from AT TIME ZONE 'UTC' AS date) FROM campaign_retention_watermarks h WHERE h.kind = 'log'),
             '-infinity'
         )
     ),
@@ -94,13 +94,13 @@ RETURNING
 
 -- name: keep_horizon
 -- From now on this kind of data is whole only from there.
-INSERT INTO campaign_data_horizons (kind, kept_from)
+INSERT INTO campaign_retention_watermarks (kind, kept_from)
 VALUES (CAST(%(kind)s AS text), CAST(%(kept_from)s AS timestamptz))
-ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_data_horizons.kept_from, excluded.kept_from);
+ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_retention_watermarks.kept_from, excluded.kept_from);
 
 -- name: data_horizons
 -- From when on each kind of data is whole.
-SELECT h.kind, h.kept_from FROM campaign_data_horizons h;
+SELECT h.kind, h.kept_from FROM campaign_retention_watermarks h;
 
 -- name: drop_old_deliveries
 -- One slice of the outbox in the order of its ids: what is settled and old goes, but for people who are still inside.

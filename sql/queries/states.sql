@@ -17,13 +17,13 @@ WITH claimed AS (
 
 free AS (
     SELECT m.campaign_id
-    FROM campaign_claim_marks m
+    FROM campaign_claim_watermarks m
     WHERE m.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid []))
     FOR UPDATE SKIP LOCKED
 ),
 
 moved AS (
-    UPDATE campaign_claim_marks m
+    UPDATE campaign_claim_watermarks m
     SET due_from = c.due_from,
         valid_since = CASE
             WHEN m.valid_since <= CAST(%(now)s AS timestamptz)
@@ -35,14 +35,14 @@ moved AS (
     WHERE m.campaign_id = c.campaign_id
 )
 
-INSERT INTO campaign_claim_marks (campaign_id, due_from, valid_since)
+INSERT INTO campaign_claim_watermarks (campaign_id, due_from, valid_since)
 SELECT c.campaign_id, c.due_from, CAST(%(now)s AS timestamptz)
 FROM claimed c
-WHERE NOT EXISTS (SELECT FROM campaign_claim_marks m WHERE m.campaign_id = c.campaign_id)
+WHERE NOT EXISTS (SELECT FROM campaign_claim_watermarks m WHERE m.campaign_id = c.campaign_id)
 ON CONFLICT (campaign_id) DO NOTHING;
 
 -- name: lock_states_of_deliveries
--- The states parked on these deliveries, locked, to be carried on from there. An enrolment that ended meanwhile is not
+-- The states parked on these deliveries, locked, to be carried on from there. An enrollment that ended meanwhile is not
 -- among them. The campaign's status comes along: people of a paused campaign stay where they are.
 SELECT
     s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
@@ -56,7 +56,7 @@ ORDER BY s.id
 FOR UPDATE OF s;
 
 -- name: commit_transitions
--- Writes a batch: states, events, assignments, deliveries and the enrolments that follow, in one statement. What is the
+-- Writes a batch: states, events, assignments, deliveries and the enrollments that follow, in one statement. What is the
 -- same for a group of people travels once per group; per person only the id, the group and the id of a delivery.
 WITH groups AS MATERIALIZED (
     SELECT
@@ -149,17 +149,17 @@ logged AS (
 assigned AS (
     INSERT INTO campaign_split_assignments (
         enrollment_id, split_node_id, workspace_id, campaign_id, campaign_version, ab_test_id, contact_id,
-        variant_group, is_holdout, is_randomised, assigned_at
+        variant_group, is_holdout, is_randomized, assigned_at
     )
     SELECT
         v.id, a.split_node_id, v.workspace_id, v.campaign_id, v.campaign_version, a.ab_test_id, v.contact_id,
-        a.variant_group, a.is_holdout, a.is_randomised, CAST(%(now)s AS timestamptz)
+        a.variant_group, a.is_holdout, a.is_randomized, CAST(%(now)s AS timestamptz)
     FROM moved v
     JOIN unnest(
         CAST(%(assignment_group)s AS integer []), CAST(%(assignment_split)s AS text []),
         CAST(%(assignment_test)s AS uuid []), CAST(%(assignment_variant)s AS text []),
-        CAST(%(assignment_holdout)s AS boolean []), CAST(%(assignment_randomised)s AS boolean [])
-    ) AS a (group_no, split_node_id, ab_test_id, variant_group, is_holdout, is_randomised) ON a.group_no = v.group_no
+        CAST(%(assignment_holdout)s AS boolean []), CAST(%(assignment_randomized)s AS boolean [])
+    ) AS a (group_no, split_node_id, ab_test_id, variant_group, is_holdout, is_randomized) ON a.group_no = v.group_no
     ON CONFLICT (enrollment_id, split_node_id) DO NOTHING
 ),
 
@@ -180,7 +180,7 @@ queued AS (
 ),
 
 followed AS (
-    -- Once per enrolment, whatever there is to say of it: a row that a transaction writes twice has its foreign keys
+    -- Once per enrollment, whatever there is to say of it: a row that a transaction writes twice has its foreign keys
     -- checked, and no index entry is saved. That alone was a fifth of the time of a delivered message.
     UPDATE campaign_enrollments e
     SET status = coalesce(g.enrollment_status, e.status),
@@ -201,13 +201,13 @@ followed AS (
 SELECT count(*) FROM moved;
 
 -- name: park_paused_states
--- Takes states whose enrolment an application paused out of the queue; everything else about them stays.
+-- Takes states whose enrollment an application paused out of the queue; everything else about them stays.
 UPDATE campaign_workflow_states s
 SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
 -- name: resume_unpaused_states
--- Brings paused states back whose enrolment is active again, except those whose message is still on its way. One that has
+-- Brings paused states back whose enrollment is active again, except those whose message is still on its way. One that has
 -- no due time of its own is due now; one that another transaction holds has another turn.
 WITH held AS MATERIALIZED (
     SELECT s.id
@@ -431,7 +431,7 @@ SELECT
 FROM skipped k;
 
 -- name: requeue_failed_states
--- Failed states back to due, with fresh retries; their enrolment counts as active again. Locked in the order of ids, as
+-- Failed states back to due, with fresh retries; their enrollment counts as active again. Locked in the order of ids, as
 -- everybody does who locks several.
 WITH held AS MATERIALIZED (
     SELECT s.id

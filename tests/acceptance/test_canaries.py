@@ -173,7 +173,7 @@ def test_nobodys_data_gets_out(
             ("campaign_deliveries", "last_error"),
             ("campaign_workflow_states", "last_error"),
             ("campaign_broadcasts", "last_error"),
-            ("channel_flow", "outlet || coalesce(last_error, '')"),
+            ("channel_flow", "transport || coalesce(last_error, '')"),
         ):
             for (words,) in connection.execute(f"SELECT {column} FROM {table}"):
                 check(words or "", f"{table}.{column}")

@@ -1,4 +1,4 @@
-"""A delivering process is killed at random, again and again. SMTP cannot recognise a repeated
+"""A delivering process is killed at random, again and again. SMTP cannot recognize a repeated
 message, so what counts is: nobody gets two, few are in doubt, and nobody waits for ever.
 """
 

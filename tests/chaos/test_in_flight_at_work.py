@@ -201,7 +201,7 @@ def _nobody_is_lost(database: Database) -> None:
 
 _PUBLISHER = """
 import os, signal, sys
-from drip_pipeline.db import in_flight as in_flight_db
+from drip_pipeline.db.publishing import in_flight as in_flight_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.publishing.in_flight_policy import InFlight
 from tests.engine.publishing.in_flight_states import MAP, published, version_2

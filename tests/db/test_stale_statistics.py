@@ -84,7 +84,7 @@ def test_marking_and_settling_a_dozen_looks_at_a_dozen(stale: Database):
             ids=dozen,
             leased_until=NOW,
             lease_token=uuid4(),
-            outlet="email",
+            transport="email",
             channel_id=None,
             now=NOW,
         )

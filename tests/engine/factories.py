@@ -126,7 +126,7 @@ def enrolled(
     at: datetime = NOW,
     entry_key: str = "",
 ) -> list[UUID]:
-    """Enrolments of these contacts, in their order; the trigger has put them at the entry."""
+    """Enrollments of these contacts, in their order; the trigger has put them at the entry."""
     ids = [uuid4() for _ in contact_ids]
     connection.execute(
         "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email, "

@@ -56,7 +56,7 @@ def test_the_recommended_profile_waits_and_yields_to_explicit_keys():
     assert ABTestConfig.from_mapping({"profile": "recommended"}).minimum_runtime_hours == 24
 
 
-def test_all_problems_are_told_at_once_and_typos_recognised():
+def test_all_problems_are_told_at_once_and_typos_recognized():
     found = problems(
         minimum_sampel_size=10,
         confidence_threshold=100,

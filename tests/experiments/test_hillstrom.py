@@ -1,4 +1,4 @@
-"""The published figures of K. Hillstrom's e-mail test of 2008, by their numbers alone."""
+"""The published figures of K. Hillstrom's email test of 2008, by their numbers alone."""
 
 from __future__ import annotations
 

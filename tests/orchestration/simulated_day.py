@@ -50,7 +50,7 @@ def simulate(
     minutes: int,
     busy_every: int,
 ) -> Day:
-    """Let that many minutes pass; in every `busy_every`th an application enrols people."""
+    """Let that many minutes pass; in every `busy_every`th an application enrolls people."""
     definitions = build_definitions()
     sensors = [one for one in definitions.sensors or () if type(one) is dg.SensorDefinition]
     schedules = [

@@ -95,7 +95,7 @@ def test_it_is_over_when_the_job_succeeds_and_told_again_when_it_fails_later(
 def test_the_sensor_says_what_it_did(engine_database, instance, chat):
     with engine_database.transaction() as connection:
         connection.execute(
-            "INSERT INTO channel_flow (outlet, channel, refilled_at, updated_at, open_until) "
+            "INSERT INTO channel_flow (transport, channel, refilled_at, updated_at, open_until) "
             "VALUES ('email', 'email', now(), now(), now())"
         )
     with dg.build_sensor_context(

@@ -11,7 +11,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.engine.operations.invariants import LAWS
+from drip_pipeline.engine.operations.invariants import INVARIANTS
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
@@ -234,7 +234,7 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
 def test_every_law_holds_after_real_work(two_days_of_mail, instance):
     run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
     found = checks(run(instance, "check_laws"))
-    assert set(LAWS) <= set(found)
+    assert set(INVARIANTS) <= set(found)
     assert {name for name, check in found.items() if not check.passed} == set()
 
 
@@ -254,7 +254,7 @@ def test_a_person_who_is_lost_is_noticed_and_counted(two_days_of_mail, instance)
 # --- funnels --------------------------------------------------------------------------------------
 
 
-def test_funnels_are_drawn_for_the_catalogue(two_days_of_mail, instance):
+def test_funnels_are_drawn_for_the_catalog(two_days_of_mail, instance):
     job = build_definitions().resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
         asset_selection=[dg.AssetKey("campaign_funnels")],

@@ -142,7 +142,7 @@ def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_dat
     assert not run("audit_tests", instance, audit_a_campaign=too_early).success
 
 
-def test_reports_are_written_with_their_pictures_in_the_catalogue(
+def test_reports_are_written_with_their_pictures_in_the_catalog(
     engine_database, instance, tmp_path
 ):
     a_test(engine_database, "Spring", better=205)

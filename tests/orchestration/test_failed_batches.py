@@ -14,7 +14,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.execution import batch_context as facts
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.transitions import DueState, Place
-from drip_pipeline.engine.runner.work_units import Share
+from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import (
     Conflict,
     DatabaseError,
@@ -49,7 +49,7 @@ def ten_batches(engine_database: Database, monkeypatch: pytest.MonkeyPatch) -> D
 
 def people_of(database: Database, *shares: str) -> int:
     """How many people these shares hold, by the rule of the claim."""
-    numbers = [Share.from_key(key).number - 1 for key in shares]
+    numbers = [WorkUnit.from_key(key).number - 1 for key in shares]
     found: int = value(
         database,
         "SELECT count(*) FROM campaign_workflow_states"
@@ -61,7 +61,7 @@ def people_of(database: Database, *shares: str) -> int:
 
 def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: str) -> None:
     """Let the database give way under the people of these shares."""
-    numbers = [Share.from_key(key).number - 1 for key in shares]
+    numbers = [WorkUnit.from_key(key).number - 1 for key in shares]
     with database.transaction() as connection:
         sick = {
             row[0]
@@ -195,7 +195,7 @@ def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated
         first = connection.execute(
             "SELECT id FROM campaign_workflow_states WHERE (hashtext(id::text) & 2147483647) %% 10"
             " <> %s ORDER BY id LIMIT 20",
-            [Share.from_key(SICK[0]).number - 1],
+            [WorkUnit.from_key(SICK[0]).number - 1],
         ).fetchall()
         later = NOW + timedelta(seconds=1)
         connection.execute(

@@ -73,7 +73,7 @@ def test_a_file_is_loaded_when_two_looks_found_it_the_same(engine_database, inst
         assert (requests, told) == ([], "no file in the landing folder that is not loaded")
 
 
-def test_the_run_reports_files_and_events_as_materialised(engine_database, instance, folder):
+def test_the_run_reports_files_and_events_as_materialized(engine_database, instance, folder):
     _, [sent] = mailed(engine_database)
     put(folder, "ses/a.ndjson", an_open(1, sent.message_id), an_open(1, sent.message_id), {})
     result = run(instance, two_ticks(instance)[0])

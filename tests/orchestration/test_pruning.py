@@ -1,5 +1,5 @@
 """What Dagster keeps does not grow for ever, idle minutes start no run, and pruning takes nothing
-that the catalogue rests on.
+that the catalog rests on.
 """
 
 from __future__ import annotations

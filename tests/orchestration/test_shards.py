@@ -12,7 +12,7 @@ import time_machine
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.runner.work_units import Share
+from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
@@ -112,4 +112,4 @@ def test_a_tag_that_names_no_shard_says_how_it_is_written(told: Any):
 
 
 def test_a_run_without_the_tag_takes_everybody():
-    assert share_of_run({}) == Share(1, 1)
+    assert share_of_run({}) == WorkUnit(1, 1)

@@ -21,7 +21,7 @@ from drip_pipeline.errors import DefinitionInvalid
 from tests.domain.definition.stored_rows import rows_of
 from tests.strategies import ALL_CHANNELS, KNOWN_CUSTOM_FIELDS, ab_test_files, valid_files
 
-LAWS = settings(
+INVARIANTS = settings(
     deadline=None,
     max_examples=30,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -36,7 +36,7 @@ def problems_of(file: dict[str, Any]) -> list[Any]:
     )
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_a_valid_file_has_no_errors_and_compiles(file: dict[str, Any]) -> None:
     assert errors_in(problems_of(file)) == []
@@ -47,7 +47,7 @@ def test_a_valid_file_has_no_errors_and_compiles(file: dict[str, Any]) -> None:
         assert all(edge.target in graph.nodes for edge in node.ports.values())
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_a_graph_survives_json(file: dict[str, Any]) -> None:
     ids = {step.node_id: f"id of {step.node_id}" for step in complete(load_definition(file)).steps}
@@ -56,7 +56,7 @@ def test_a_graph_survives_json(file: dict[str, Any]) -> None:
     assert all(node.step_id == ids[node.node_id] for node in graph.nodes.values())
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_completing_twice_is_completing_once(file: dict[str, Any]) -> None:
     once = complete(load_definition(file))
@@ -65,7 +65,7 @@ def test_completing_twice_is_completing_once(file: dict[str, Any]) -> None:
     assert definition_hash(once) == definition_hash(load_definition(file))
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_publishing_an_export_changes_nothing(file: dict[str, Any]) -> None:
     definition = load_definition(file)
@@ -77,7 +77,7 @@ def test_publishing_an_export_changes_nothing(file: dict[str, Any]) -> None:
     assert compile_graph(again, {}) == compile_graph(definition, {})
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files(), st.randoms(use_true_random=False))
 def test_formatting_and_order_of_keys_do_not_change_the_hash(
     file: dict[str, Any], random: Any
@@ -96,7 +96,7 @@ def test_formatting_and_order_of_keys_do_not_change_the_hash(
     assert definition_hash(as_yaml) == wanted
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_moving_a_node_changes_the_definition_but_not_the_graph(file: dict[str, Any]) -> None:
     before = complete(load_definition(file)).to_dict()
@@ -106,7 +106,7 @@ def test_moving_a_node_changes_the_definition_but_not_the_graph(file: dict[str, 
     assert graph_hash(load_definition(after)) == graph_hash(load_definition(before))
 
 
-@LAWS
+@INVARIANTS
 @given(ab_test_files())
 def test_shares_of_a_split_sum_to_everybody_and_its_areas_are_apart(file: dict[str, Any]) -> None:
     graph = compile_graph(load_definition(file), {})
@@ -165,7 +165,7 @@ def mutate(file: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     return mutant
 
 
-@settings(LAWS, max_examples=150)
+@settings(INVARIANTS, max_examples=150)
 @given(valid_files(), st.data())
 def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
     file: dict[str, Any], data: st.DataObject
@@ -191,7 +191,7 @@ def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
         compile_graph(definition, {})
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files(), st.data())
 def test_an_edge_that_is_cut_is_noticed(file: dict[str, Any], data: st.DataObject) -> None:
     whole = complete(load_definition(file)).to_dict()
@@ -202,7 +202,7 @@ def test_an_edge_that_is_cut_is_noticed(file: dict[str, Any], data: st.DataObjec
     assert new, cut
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_taking_apart_reads_every_node(file: dict[str, Any]) -> None:
     draft = take_apart(load_definition(file))

@@ -14,7 +14,7 @@ from drip_pipeline.domain.diff.text_diff import compare_texts
 from tests.property.test_definition_properties import mutate
 from tests.strategies import valid_files
 
-LAWS = settings(
+INVARIANTS = settings(
     deadline=None,
     max_examples=12,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -29,7 +29,7 @@ def compared(before: dict[str, Any], after: dict[str, Any]) -> DefinitionDiff:
     return compare_definitions(load_definition(before), load_definition(after))
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files())
 def test_nothing_differs_from_itself_however_it_is_written(file: dict[str, Any]) -> None:
     assert compared(file, file).is_empty
@@ -37,7 +37,7 @@ def test_nothing_differs_from_itself_however_it_is_written(file: dict[str, Any])
     assert compared({**file, "workspace": "Other"}, file).is_empty
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files(), valid_files())
 def test_different_definitions_have_a_difference_and_both_ways(
     one: dict[str, Any], other: dict[str, Any]
@@ -50,7 +50,7 @@ def test_different_definitions_have_a_difference_and_both_ways(
     json.dumps(there.to_dict())
 
 
-@settings(LAWS, max_examples=30)
+@settings(INVARIANTS, max_examples=30)
 @given(valid_files(), st.data())
 def test_whatever_is_done_to_a_file_is_told_and_never_raised(
     file: dict[str, Any], data: st.DataObject
@@ -64,7 +64,7 @@ def test_whatever_is_done_to_a_file_is_told_and_never_raised(
     assert all(change.sentence for change in (*found.changes, *found.canvas))
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files(), st.data())
 def test_a_place_on_the_canvas_is_no_change_of_the_campaign(
     file: dict[str, Any], data: st.DataObject
@@ -77,9 +77,9 @@ def test_a_place_on_the_canvas_is_no_change_of_the_campaign(
     assert (found.changes, [change.node_id for change in found.canvas]) == ((), [node["id"]])
 
 
-@LAWS
+@INVARIANTS
 @given(valid_files(), st.data())
-def test_exchanging_two_neighbours_is_a_move_of_one_and_nothing_else(
+def test_exchanging_two_neighbors_is_a_move_of_one_and_nothing_else(
     file: dict[str, Any], data: st.DataObject
 ) -> None:
     before = complete(load_definition(file)).to_dict()
@@ -106,7 +106,7 @@ def test_exchanging_two_neighbours_is_a_move_of_one_and_nothing_else(
     assert told[0].node_id in swap
 
 
-@LAWS
+@INVARIANTS
 @given(LINES, LINES)
 def test_the_words_of_a_comparison_make_both_texts(before: str, after: str) -> None:
     pieces = compare_texts(before, after)

@@ -1,4 +1,4 @@
-"""Laws of sharing out: nothing is lost, nobody gets more than wanted, nobody is favoured."""
+"""Laws of sharing out: nothing is lost, nobody gets more than wanted, nobody is favored."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from drip_pipeline.domain.compiler.api import load_definition
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.graph.graph import ports_of
 from drip_pipeline.domain.graph.reachability import reach
-from drip_pipeline.engine.execution.batch_context import BatchFacts
+from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import execute
 from drip_pipeline.engine.execution.transitions import DueState, by_place
 from tests.engine.graphs import email, end, graph, has_tag, score_at_least, trigger, wait_hours
@@ -52,7 +52,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
     for node in campaign.nodes.values():
         for port in (None, *ports_of(node.config)):
             people = _people(node.node_id, port)
-            facts = BatchFacts(NOW, contexts={k: {**v} for k, v in contexts.items()})
+            facts = BatchContext(NOW, contexts={k: {**v} for k, v in contexts.items()})
             batch = execute(by_place(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
             passed = {node_id for t in batch.transitions for node_id in t.path}
             assert passed <= reach(campaign, node.node_id, port).nodes

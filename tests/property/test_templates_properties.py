@@ -113,5 +113,6 @@ def test_reading_a_few_names_gives_what_reading_all_gives(
     whole = contact_context(contact)
     read = reader_of(names)(contact)
     for name in names - CAMPAIGN_VARIABLES:
-        assert read.get(name) == whole.get(name)
+        # By their text: a field may hold NaN, which equals nothing.
+        assert repr(read.get(name)) == repr(whole.get(name))
     assert CAMPAIGN_VARIABLES.isdisjoint(read)

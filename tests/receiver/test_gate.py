@@ -17,7 +17,7 @@ from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.receiver import app, gate
 from drip_pipeline.receiver.appender import Appender, NotKept
 from drip_pipeline.receiver.limits import Rate, RateLimiter, Seen, network_of
-from drip_pipeline.receiver.slow_clients import ImpatientProtocol
+from drip_pipeline.receiver.slow_clients import HeaderTimeoutProtocol
 from drip_pipeline.settings import Secret
 from tests.engine.events.incoming import LATER, value
 from tests.receiver import calls
@@ -68,7 +68,7 @@ def test_a_body_that_grows_without_saying_so_is_cut(receiver):
 
 
 def test_a_slow_head_is_dropped_and_others_are_served_meanwhile(receiver, monkeypatch):
-    monkeypatch.setattr(ImpatientProtocol, "head_seconds", 0.5)
+    monkeypatch.setattr(HeaderTimeoutProtocol, "head_seconds", 0.5)
     slow = [connected(receiver) for _ in range(50)]
     for connection in slow:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Slow: ")
@@ -93,7 +93,7 @@ def takes_another_byte(connection: socket.socket) -> bool:
 
 
 def test_blank_lines_after_an_answer_do_not_hold_a_connection(receiver, monkeypatch):
-    monkeypatch.setattr(ImpatientProtocol, "head_seconds", 0.3)
+    monkeypatch.setattr(HeaderTimeoutProtocol, "head_seconds", 0.3)
     with connected(receiver) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"ok" in connection.recv(65_536)
@@ -111,7 +111,7 @@ def test_a_head_without_end_is_dropped(receiver):
 
 
 def test_a_slow_body_is_dropped(database, monkeypatch):
-    monkeypatch.setattr(app, "Gate", partial(gate.Gate, body_seconds=0.3))
+    monkeypatch.setattr(app, "Gate", partial(gate.EndpointGuard, body_seconds=0.3))
     with a_receiver(database, **SECRETS) as receiver, connected(receiver) as connection:
         connection.sendall(
             b"POST /events/generic HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"

@@ -16,7 +16,7 @@ from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.ab_tests.judge import judge
 from drip_pipeline.engine.ab_tests.results import SplitResults, campaign_results
 from drip_pipeline.errors import NotAllowed
-from drip_pipeline.reports.ab_test_history import History, history_of
+from drip_pipeline.reports.ab_test_history import EvaluationHistory, history_of
 from drip_pipeline.reports.svg import as_markdown, percent, ticks
 from drip_pipeline.reports.wording import duration, remaining, warnings
 from drip_pipeline.reports.write import campaign_page, write_reports
@@ -41,7 +41,9 @@ def found_in(database: Database, test: SplitTest, now: Any = LATER) -> SplitResu
     return campaign_results(database, test.campaign.campaign_id, now=now)[0]
 
 
-def history(database: Database, test: SplitTest, now: Any = LATER) -> tuple[SplitResults, History]:
+def history(
+    database: Database, test: SplitTest, now: Any = LATER
+) -> tuple[SplitResults, EvaluationHistory]:
     found = found_in(database, test, now)
     with database.transaction(is_read_only=True) as connection:
         return found, history_of(connection, found, now)

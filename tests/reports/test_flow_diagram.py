@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drip_pipeline.domain.compiler.api import complete, load_definition
 from drip_pipeline.domain.diff.definition_diff import compare_definitions
-from drip_pipeline.engine.publishing.history import Comparison
+from drip_pipeline.engine.publishing.history import VersionComparison
 from drip_pipeline.reports.diff_page import diff_page, drawings
 from drip_pipeline.reports.flow_diagram import MOST_BOXES, Box, Tone, Way, draw
 from drip_pipeline.reports.flow_layout import laid_out
@@ -68,7 +68,7 @@ def test_the_canvas_says_which_branch_stands_further_left():
 def test_every_node_of_a_campaign_is_drawn_once_with_its_name(file):
     definition = complete(load_definition(file))
     same = compare_definitions(definition, definition)
-    found = Comparison(definition.name, "a", "b", definition, definition, same)
+    found = VersionComparison(definition.name, "a", "b", definition, definition, same)
     for svg in drawings(found).values():
         drawn = [title.text or "" for title in ElementTree.fromstring(svg).iter(f"{SVG}title")]
         assert sorted(words.split(":")[0].split(" ")[1] for words in drawn) == sorted(
@@ -84,7 +84,7 @@ def test_a_flow_of_too_many_steps_is_told_and_not_drawn():
     before = complete(load_definition({"name": "Long <b>", "steps": steps[:-1]}))
     after = complete(load_definition({"name": "Long <b>", "steps": steps}))
     page = diff_page(
-        Comparison("Long <b>", "1", "2", before, after, compare_definitions(before, after))
+        VersionComparison("Long <b>", "1", "2", before, after, compare_definitions(before, after))
     )
     assert "<svg" not in page
     assert "the flows are not drawn" in page
@@ -102,7 +102,7 @@ def test_names_are_texts_and_never_markup():
     assert ElementTree.fromstring(picture).get("aria-label") == 'a "label"'
 
 
-def test_a_tone_is_told_without_colour_too():
+def test_a_tone_is_told_without_color_too():
     tones: tuple[Tone, ...] = ("added", "removed", "changed", "moved")
     boxes = [Box(tone, "email", tone, tone=tone) for tone in tones]
     picture = draw(boxes, [], label="tones")

@@ -1,4 +1,4 @@
-"""The overview of A/B tests by e-mail."""
+"""The overview of A/B tests by email."""
 
 from __future__ import annotations
 

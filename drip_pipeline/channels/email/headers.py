@@ -1,4 +1,4 @@
-"""Writing header lines of e-mail: encoding, folding, addresses; line breaks in values are refused.
+"""Writing header lines of email: encoding, folding, addresses; line breaks in values are refused.
 
 Written here and not by the standard library, which folds a long List-Unsubscribe into encoded words
 that no mail client follows. Which headers a message has stands in email_message.py.

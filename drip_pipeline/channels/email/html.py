@@ -1,4 +1,4 @@
-"""What happens to an e-mail's HTML and text at publish: styles inlined, text made, footer added.
+"""What happens to an email's HTML and text at publish: styles inlined, text made, footer added.
 
 Works on templates, so Liquid is shielded. What happens to each person's message (preheader, MIME)
 stands in email_message.py.

@@ -1,4 +1,4 @@
-"""Building e-mail: one writer per sender, one MIME message per recipient, ready for SMTP.
+"""Building email: one writer per sender, one MIME message per recipient, ready for SMTP.
 
 What is the same for everybody is encoded once, when the writer is made; `write` encodes the parts
 that differ. 15 times the speed of the standard library's generator, against whose parser it is
@@ -81,7 +81,7 @@ class EmailWriter:
         name, address = split_mailbox(sender)
         wire = wire_address(address)
         if wire is None:
-            raise DeliveryError("the sender is no e-mail address", hint="Set DRIP_MAIL_FROM.")
+            raise DeliveryError("the sender is no email address", hint="Set DRIP_MAIL_FROM.")
         self._from = address_header("From", name, wire)
         self.domain = wire.rpartition("@")[2]
         self._relay = relay
@@ -97,7 +97,7 @@ class EmailWriter:
         """
         recipient = wire_address(message.recipient)
         if recipient is None:
-            raise DeliveryError("the recipient is no e-mail address")
+            raise DeliveryError("the recipient is no email address")
         content = b"".join(
             (
                 self._from,
@@ -155,7 +155,7 @@ def _additional(headers: Mapping[str, str]) -> bytes:
             shown, address = split_mailbox(value)
             wire = wire_address(address)
             if wire is None:
-                raise DeliveryError(f"the header {name} holds no e-mail address")
+                raise DeliveryError(f"the header {name} holds no email address")
             lines.append(address_header(name, shown, wire))
         else:
             lines.append(text_header(name, value))

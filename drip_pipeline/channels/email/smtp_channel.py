@@ -1,7 +1,7 @@
-"""The e-mail channel: SMTP over a few kept connections, shared out among worker threads.
+"""The email channel: SMTP over a few kept connections, shared out among worker threads.
 
 Building the message stands in email_message.py, one connection in smtp_session.py, what replies
-mean in smtp_replies.py. SMTP cannot recognise a repeated message: a lost last reply is `unknown`.
+mean in smtp_replies.py. SMTP cannot recognize a repeated message: a lost last reply is `unknown`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from drip_pipeline.channels.email.headers import wire_address
 from drip_pipeline.channels.email.message import EmailWriter
 from drip_pipeline.channels.email.relay_headers import Relay, relay_of_host
-from drip_pipeline.channels.email.smtp_replies import Phase, Verdict
+from drip_pipeline.channels.email.smtp_replies import Phase, SmtpReplyClass
 from drip_pipeline.channels.email.smtp_session import SessionFailed, SmtpSession
 from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import (
@@ -37,7 +37,7 @@ _MAX_LOSSES_IN_A_ROW: Final = 3
 
 
 class SmtpChannel:
-    """Sends e-mail through one relay with up to `connections` at once."""
+    """Sends email through one relay with up to `connections` at once."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class SmtpChannel:
 
     def _work(
         self, todo: deque[tuple[int, OutgoingMessage]], results: dict[int, DeliveryResult]
-    ) -> Verdict | None:
+    ) -> SmtpReplyClass | None:
         """Send until nothing is left; the verdict says why this worker stopped before that."""
         session: SmtpSession | None = None
         losses = 0
@@ -156,21 +156,25 @@ class SmtpChannel:
 
     def _deliver(
         self, message: OutgoingMessage, session: SmtpSession | None
-    ) -> tuple[SmtpSession | None, Verdict]:
+    ) -> tuple[SmtpSession | None, SmtpReplyClass]:
         if not message.recipient or wire_address(message.recipient) is None:
-            words = "the recipient is no e-mail address that can be written"
-            refused = Verdict(
+            words = "the recipient is no email address that can be written"
+            refused = SmtpReplyClass(
                 Phase.CONNECT, Outcome.REJECTED, "address_invalid", words, is_recipient_invalid=True
             )
             return session, refused
         try:
             writer = self._writer(message.sender or self._sender)
         except DeliveryError as error:
-            return session, Verdict(Phase.CONNECT, Outcome.NOT_SENT, "sender_invalid", str(error))
+            return session, SmtpReplyClass(
+                Phase.CONNECT, Outcome.NOT_SENT, "sender_invalid", str(error)
+            )
         try:
             email = writer.write(message)
         except DeliveryError as error:
-            return session, Verdict(Phase.CONNECT, Outcome.REJECTED, "message_invalid", str(error))
+            return session, SmtpReplyClass(
+                Phase.CONNECT, Outcome.REJECTED, "message_invalid", str(error)
+            )
         while True:
             if session is None or not session.is_open:
                 session = self._idle_session() or self._open()
@@ -202,7 +206,7 @@ class SmtpChannel:
                 self._executor = ThreadPoolExecutor(self._connections, "drip-smtp")
             return self._executor
 
-    def _result(self, message: OutgoingMessage, verdict: Verdict) -> DeliveryResult:
+    def _result(self, message: OutgoingMessage, verdict: SmtpReplyClass) -> DeliveryResult:
         secrets = (self._server.username, self._server.password and self._server.password.reveal())
         known = [text or "" for text in (message.recipient, message.recipient_name, *secrets)]
         texts = (message.subject, message.text, message.html)
@@ -218,7 +222,7 @@ class SmtpChannel:
         )
 
 
-_LOST_AGAIN: Final = Verdict(
+_LOST_AGAIN: Final = SmtpReplyClass(
     Phase.CONNECT,
     Outcome.NOT_SENT,
     "disconnected",

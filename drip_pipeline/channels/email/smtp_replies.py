@@ -24,7 +24,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class SmtpReplyClass:
     """An outcome with its reasons. `words` are the server's own and not redacted yet.
     `is_connection_lost`: nothing more can be said over this connection.
     """
@@ -68,37 +68,39 @@ _QUEUED_AS: Final = re.compile(
 )
 
 
-def verdict_on_reply(phase: Phase, code: int, words: str) -> Verdict:
+def verdict_on_reply(phase: Phase, code: int, words: str) -> SmtpReplyClass:
     """What the reply `code words` means in this phase; for the replies that end a message."""
     lost = code == _CLOSING
     if code // 100 == 2 and phase is Phase.END:
-        return Verdict(phase, Outcome.ACCEPTED, provider_message_id=_message_id(words))
+        return SmtpReplyClass(phase, Outcome.ACCEPTED, provider_message_id=_message_id(words))
     error_code = f"smtp_{code}"
     if code in _AUTHENTICATION:
-        return Verdict(phase, Outcome.NOT_SENT, _AUTH_REQUIRED, words)
+        return SmtpReplyClass(phase, Outcome.NOT_SENT, _AUTH_REQUIRED, words)
     if code // 100 == 4:
         outcome = Outcome.THROTTLED if _throttles(code, words) else Outcome.NOT_SENT
         after = _retry_after_seconds(words)
-        return Verdict(
+        return SmtpReplyClass(
             phase, outcome, error_code, words, retry_after_seconds=after, is_connection_lost=lost
         )
     if code // 100 == 5:
         if _concerns_the_set_up(phase, code):
-            return Verdict(phase, Outcome.NOT_SENT, error_code, words)
+            return SmtpReplyClass(phase, Outcome.NOT_SENT, error_code, words)
         invalid = _names_no_mailbox(phase, code, words)
-        return Verdict(phase, Outcome.REJECTED, error_code, words, is_recipient_invalid=invalid)
+        return SmtpReplyClass(
+            phase, Outcome.REJECTED, error_code, words, is_recipient_invalid=invalid
+        )
     # Neither success nor a failure that the standard knows: after the last byte, anybody's guess.
     outcome = Outcome.UNKNOWN if phase is Phase.END else Outcome.NOT_SENT
-    return Verdict(phase, outcome, "smtp_protocol", words, is_connection_lost=True)
+    return SmtpReplyClass(phase, outcome, "smtp_protocol", words, is_connection_lost=True)
 
 
-def verdict_on_silence(phase: Phase, *, timed_out: bool) -> Verdict:
+def verdict_on_silence(phase: Phase, *, timed_out: bool) -> SmtpReplyClass:
     """The connection broke, or the server did not answer in time."""
     outcome = Outcome.UNKNOWN if phase is Phase.END else Outcome.NOT_SENT
     code = "timeout" if timed_out else "disconnected"
     happened = "did not answer in time" if timed_out else "closed the connection"
     words = f"the server {happened} (phase: {phase.value})"
-    return Verdict(phase, outcome, code, words, is_connection_lost=True)
+    return SmtpReplyClass(phase, outcome, code, words, is_connection_lost=True)
 
 
 def _throttles(code: int, words: str) -> bool:

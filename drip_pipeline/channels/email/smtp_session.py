@@ -14,7 +14,7 @@ from typing import Final
 from drip_pipeline.channels.email.message import WrittenEmail
 from drip_pipeline.channels.email.smtp_replies import (
     Phase,
-    Verdict,
+    SmtpReplyClass,
     verdict_on_reply,
     verdict_on_silence,
 )
@@ -29,7 +29,7 @@ _SEND_NOW: Final = 354
 class SessionFailed(Exception):
     """A connection could not be opened; `verdict` says why. Never leaves channels/."""
 
-    def __init__(self, verdict: Verdict) -> None:
+    def __init__(self, verdict: SmtpReplyClass) -> None:
         super().__init__(verdict.error_code)
         self.verdict = verdict
 
@@ -65,7 +65,7 @@ class SmtpSession:
             self._give_up(code, f"cannot connect to {where}: {error.strerror or error}")
         self.is_open = True
 
-    def deliver(self, email: WrittenEmail) -> Verdict:
+    def deliver(self, email: WrittenEmail) -> SmtpReplyClass:
         """Take one message through; afterwards the session may be closed (`is_open`)."""
         phase = Phase.SENDER
         try:
@@ -150,7 +150,7 @@ class SmtpSession:
 
     def _give_up(self, error_code: str, words: str) -> None:
         self.close()
-        verdict = Verdict(
+        verdict = SmtpReplyClass(
             Phase.CONNECT, Outcome.NOT_SENT, error_code, words, is_connection_lost=True
         )
         raise SessionFailed(verdict) from None
@@ -168,7 +168,7 @@ class SmtpSession:
             self._smtp.sock.settimeout(self._timeout_seconds)
         return reply
 
-    def _refused(self, phase: Phase, code: int, reply: bytes) -> Verdict:
+    def _refused(self, phase: Phase, code: int, reply: bytes) -> SmtpReplyClass:
         verdict = self._closed_if_lost(verdict_on_reply(phase, code, _text(reply)))
         if self.is_open:
             try:
@@ -177,7 +177,7 @@ class SmtpSession:
                 self.close()  # the refusal stands all the same
         return verdict
 
-    def _closed_if_lost(self, verdict: Verdict) -> Verdict:
+    def _closed_if_lost(self, verdict: SmtpReplyClass) -> SmtpReplyClass:
         if verdict.is_connection_lost:
             self.close()
         return verdict

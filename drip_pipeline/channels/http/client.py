@@ -148,7 +148,7 @@ class HttpClient:
             connector = aiohttp.TCPConnector(
                 limit=self._connections,
                 resolver=_GuardedResolver(self._guard, self._resolve or _ask_system, self._trusted),
-                # Each connection is resolved and judged anew: no answer outlives its judgement.
+                # Each connection is resolved and judged anew: no answer outlives its judgment.
                 use_dns_cache=False,
                 force_close=not self._keeps_connections,
                 socket_factory=self._guarded_socket,

@@ -1,1 +1,4 @@
-"""Signatures."""
+"""Signing of outgoing and verification of incoming HTTP requests.
+
+Reading the verified bodies belongs to domain/events/providers.
+"""

@@ -13,7 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from drip_pipeline.channels.signatures.verification import Proof, Unproven, check_time
+from drip_pipeline.channels.signatures.verification import (
+    VerificationError,
+    VerifiedRequest,
+    check_time,
+)
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import Secret
 
@@ -46,7 +50,7 @@ def sendgrid_key(text: str) -> EllipticCurvePublicKey:
 
 def check_sendgrid(
     keys: Sequence[EllipticCurvePublicKey], headers: Mapping[str, str], body: bytes, now: datetime
-) -> Proof:
+) -> VerifiedRequest:
     """ECDSA over time and body. Raises Unproven."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
@@ -57,48 +61,48 @@ def check_sendgrid(
     try:
         signature = base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError):
-        raise Unproven("forged") from None
+        raise VerificationError("forged") from None
     for key in keys:
         try:
             key.verify(signature, timestamp.encode() + body, ECDSA(SHA256()))
         except InvalidSignature:
             continue
         check_time(timestamp, now, past=SENDGRID_RETRIES, future=FUTURE)
-        return Proof(once=f"{timestamp}.{given}")
-    raise Unproven("forged")
+        return VerifiedRequest(once=f"{timestamp}.{given}")
+    raise VerificationError("forged")
 
 
-def check_mailgun(keys: Sequence[Secret], body: bytes, now: datetime) -> Proof:
+def check_mailgun(keys: Sequence[Secret], body: bytes, now: datetime) -> VerifiedRequest:
     """HMAC over time and token, which stand in the body; a token counts once. Raises Unproven."""
     signed = _signature_of(body)
     timestamp, token, given = (str(signed.get(n, "")) for n in ("timestamp", "token", "signature"))
     if not token:
-        raise Unproven("forged")
+        raise VerificationError("forged")
     message = f"{timestamp}{token}".encode()
     for key in keys:
         digest = hmac.digest(key.reveal().encode(), message, "sha256").hex()
         if hmac.compare_digest(digest.encode(), given.encode()):
             check_time(timestamp, now, past=MAILGUN_RETRIES, future=FUTURE)
-            return Proof(once=token)
-    raise Unproven("forged")
+            return VerifiedRequest(once=token)
+    raise VerificationError("forged")
 
 
-def check_login(logins: Sequence[Secret], headers: Mapping[str, str]) -> Proof:
+def check_login(logins: Sequence[Secret], headers: Mapping[str, str]) -> VerifiedRequest:
     """Basic authentication, which is all that Postmark offers. Raises Unproven."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     expected = [base64.b64encode(login.reveal().encode()) for login in logins]
     if scheme.lower() != "basic" or not _is_among(given.strip().encode(), expected):
-        raise Unproven("forged")
-    return Proof()
+        raise VerificationError("forged")
+    return VerifiedRequest()
 
 
-def check_token(tokens: Sequence[Secret], headers: Mapping[str, str]) -> Proof:
+def check_token(tokens: Sequence[Secret], headers: Mapping[str, str]) -> VerifiedRequest:
     """A bearer token. Raises Unproven."""
     scheme, _, given = headers.get("authorization", "").partition(" ")
     expected = [token.reveal().encode() for token in tokens]
     if scheme.lower() != "bearer" or not _is_among(given.strip().encode(), expected):
-        raise Unproven("forged")
-    return Proof()
+        raise VerificationError("forged")
+    return VerifiedRequest()
 
 
 def _is_among(given: bytes, expected: Sequence[bytes]) -> bool:
@@ -109,7 +113,7 @@ def _signature_of(body: bytes) -> Mapping[str, Any]:
     try:
         signed = orjson.loads(body)["signature"]
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        raise Unproven("forged") from None
+        raise VerificationError("forged") from None
     if not isinstance(signed, dict):
-        raise Unproven("forged")
+        raise VerificationError("forged")
     return signed

@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from drip_pipeline.channels.http.client import HttpClient, HttpRequest
-from drip_pipeline.channels.signatures.verification import Proof, Unproven, check_moment
+from drip_pipeline.channels.signatures.verification import (
+    VerificationError,
+    VerifiedRequest,
+    check_moment,
+)
 from drip_pipeline.errors import DripError
 
 if TYPE_CHECKING:
@@ -85,7 +89,7 @@ class SnsVerifier:
         self._certificates: dict[str, Certificate] = {}
         self._lock = threading.Lock()
 
-    def check(self, message: Mapping[str, Any], now: datetime) -> Proof:
+    def check(self, message: Mapping[str, Any], now: datetime) -> VerifiedRequest:
         """The proof of a message. Raises Unproven, or SnsUnreachable when its certificate cannot be
         had.
         """
@@ -96,16 +100,16 @@ class SnsVerifier:
             or message.get("TopicArn") not in self._topics
             or not (isinstance(url, str) and is_sns_url(url) and url.endswith(".pem"))
         ):
-            raise Unproven("forged")
+            raise VerificationError("forged")
         self._check_signature(message, fields, self._certificate(url, now))
         try:
             moment = datetime.fromisoformat(str(message["Timestamp"]))
         except ValueError:
-            raise Unproven("forged") from None
+            raise VerificationError("forged") from None
         if moment.tzinfo is None:
-            raise Unproven("forged")
+            raise VerificationError("forged")
         check_moment(moment, now, past=RETRIES, future=_FUTURE)
-        return Proof(call_id=str(message["MessageId"]))
+        return VerifiedRequest(call_id=str(message["MessageId"]))
 
     def confirm(self, message: Mapping[str, Any]) -> bool:
         """Confirm the subscription that a checked message asks for; False when the address to
@@ -134,7 +138,7 @@ class SnsVerifier:
             or not all(isinstance(value, str) for _, value in parts)
             or not {"MessageId", "Timestamp", "Message"} <= {name for name, _ in parts}
         ):
-            raise Unproven("forged")
+            raise VerificationError("forged")
         signed = "".join(f"{name}\n{value}\n" for name, value in parts).encode()
         try:
             signature = base64.b64decode(str(message.get("Signature")), validate=True)
@@ -142,7 +146,7 @@ class SnsVerifier:
             hashed = SHA256() if version == "2" else SHA1()
             key.verify(signature, signed, PKCS1v15(), hashed)
         except (InvalidSignature, binascii.Error, ValueError):
-            raise Unproven("forged") from None
+            raise VerificationError("forged") from None
 
     def _certificate(self, url: str, now: datetime) -> Certificate:
         from cryptography.x509 import load_pem_x509_certificate
@@ -161,5 +165,5 @@ class SnsVerifier:
         if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
             with self._lock:
                 self._certificates.pop(url, None)
-            raise Unproven("stale")
+            raise VerificationError("stale")
         return found

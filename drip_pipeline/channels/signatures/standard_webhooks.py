@@ -11,7 +11,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from drip_pipeline.channels.signatures.verification import Proof, Unproven, check_time
+from drip_pipeline.channels.signatures.verification import (
+    VerificationError,
+    VerifiedRequest,
+    check_time,
+)
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import Secret
 
@@ -55,14 +59,14 @@ def signature_headers(
 
 def check_signature(
     keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime
-) -> Proof:
+) -> VerifiedRequest:
     """The proof of a call signed with one of these keys, named by its `webhook-id`. A repeated call
     is signed anew, so the same signature twice is a replay. Raises Unproven.
     """
     message_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
     if not message_id or len(message_id) > _LONGEST_ID:
-        raise Unproven("forged")
+        raise VerificationError("forged")
     signed = f"{message_id}.{timestamp}.".encode() + body
     given = headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
     digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
@@ -72,5 +76,5 @@ def check_signature(
             hmac.compare_digest(signature.encode(), digest) for digest in digests
         ):
             check_time(timestamp, now, past=_TOLERANCE, future=_TOLERANCE)
-            return Proof(call_id=message_id, once=f"{message_id}.{timestamp}.{signature}")
-    raise Unproven("forged")
+            return VerifiedRequest(call_id=message_id, once=f"{message_id}.{timestamp}.{signature}")
+    raise VerificationError("forged")

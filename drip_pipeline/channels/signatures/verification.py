@@ -12,7 +12,7 @@ Why = Literal["forged", "stale", "replayed"]
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class VerifiedRequest:
     """A request is from whom it says. `call_id`: what the sender calls it, the same when it is
     repeated. `once`: what no honest request carries twice; None where repeats look the same.
     """
@@ -21,7 +21,7 @@ class Proof:
     once: str | None = None
 
 
-class Unproven(Exception):
+class VerificationError(Exception):
     """A request that is not believed. `why` is for counting and never told to whoever sent it."""
 
     def __init__(self, why: Why) -> None:
@@ -34,15 +34,15 @@ def check_time(
 ) -> None:
     """Raise Unproven unless a time that was signed along lies within these bounds of now."""
     if not (seconds_since_1970.isascii() and seconds_since_1970.isdigit()):
-        raise Unproven("forged")
+        raise VerificationError("forged")
     try:
         moment = datetime.fromtimestamp(int(seconds_since_1970), UTC)
     except (ValueError, OverflowError, OSError):
-        raise Unproven("stale") from None
+        raise VerificationError("stale") from None
     check_moment(moment, now, past=past, future=future)
 
 
 def check_moment(moment: datetime, now: datetime, *, past: timedelta, future: timedelta) -> None:
     """Raise Unproven unless the moment lies within these bounds of now."""
     if not now - past <= moment <= now + future:
-        raise Unproven("stale")
+        raise VerificationError("stale")

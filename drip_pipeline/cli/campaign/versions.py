@@ -19,7 +19,7 @@ from drip_pipeline.cli.framework.command import Answer, Invocation, command, tab
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.publishing.history import Comparison, History
+    from drip_pipeline.engine.publishing.history import History, VersionComparison
     from drip_pipeline.engine.publishing.in_flight_policy import Policy
     from drip_pipeline.engine.publishing.publish import PublishReport
 
@@ -177,7 +177,7 @@ def clone(
     return Answer(made, text)
 
 
-def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -> Comparison:
+def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -> VersionComparison:
     from drip_pipeline.cli.campaign.files import text_of
     from drip_pipeline.engine.publishing.history import compare_versions
 

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from drip_pipeline.channels.protocol import Severity
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import Finding
+from drip_pipeline.cli.framework.findings import CheckResult
 
 _STATES: Final[dict[Severity, Literal["ok", "warning", "failure"]]] = {
     Severity.OK: "ok",
@@ -17,22 +17,22 @@ _STATES: Final[dict[Severity, Literal["ok", "warning", "failure"]]] = {
 }
 
 
-def check_channels(invocation: Invocation) -> Iterator[Finding]:
+def check_channels(invocation: Invocation) -> Iterator[CheckResult]:
     """Every way out connects and authenticates; nothing is sent, and no server is started."""
     from drip_pipeline.engine.transports.diagnostics import look_at_channels
 
     database = invocation.database if has_database(invocation) else None
     for look in look_at_channels(invocation.settings, database, now=datetime.now(UTC)):
         told = f"{look.about}: {look.finding.message}"
-        yield Finding("channels", _STATES[look.finding.severity], told)
+        yield CheckResult("channels", _STATES[look.finding.severity], told)
 
 
-def check_sender(invocation: Invocation) -> Iterator[Finding]:
+def check_sender(invocation: Invocation) -> Iterator[CheckResult]:
     """The rules for senders of bulk mail, as far as they can be seen from here."""
     from drip_pipeline.engine.transports.diagnostics import look_at_sender
 
     for look in look_at_sender(invocation.settings):
-        yield Finding("sender", _STATES[look.finding.severity], look.finding.message)
+        yield CheckResult("sender", _STATES[look.finding.severity], look.finding.message)
 
 
 def has_database(invocation: Invocation) -> bool:

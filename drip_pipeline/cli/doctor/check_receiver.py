@@ -10,7 +10,7 @@ from typing import Final
 
 from drip_pipeline.cli.doctor.check_channels import has_database
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import Finding
+from drip_pipeline.cli.framework.findings import CheckResult
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import LOCAL_URL, Settings
 
@@ -18,7 +18,7 @@ _DRAINED_WITHIN: Final = timedelta(minutes=10)
 _COUNTED_AT_MOST: Final = 10_000
 
 
-def check_receiver(invocation: Invocation) -> Iterator[Finding]:
+def check_receiver(invocation: Invocation) -> Iterator[CheckResult]:
     """Nothing is called and nothing started for it."""
     settings = invocation.settings
     yield from _keys(settings)
@@ -27,7 +27,7 @@ def check_receiver(invocation: Invocation) -> Iterator[Finding]:
         yield from _inbox(invocation)
 
 
-def _keys(settings: Settings) -> Iterator[Finding]:
+def _keys(settings: Settings) -> Iterator[CheckResult]:
     from drip_pipeline.channels.signatures.providers import sendgrid_key
     from drip_pipeline.channels.signatures.standard_webhooks import signing_key
 
@@ -39,10 +39,10 @@ def _keys(settings: Settings) -> Iterator[Finding]:
         for each in settings.trigger_secrets:
             signing_key("DRIP_TRIGGER_SECRETS", each)
     except SettingsError as error:
-        yield Finding("receiver", "failure", str(error), error.hint)
+        yield CheckResult("receiver", "failure", str(error), error.hint)
     if any(":" not in login.reveal() for login in settings.postmark_logins):
         told = "DRIP_POSTMARK_LOGINS holds a login without a colon"
-        yield Finding("receiver", "failure", told, "Write it as user:password.")
+        yield CheckResult("receiver", "failure", told, "Write it as user:password.")
     taken = {
         "Amazon SES": settings.sns_topics,
         "SendGrid": settings.sendgrid_keys,
@@ -53,21 +53,21 @@ def _keys(settings: Settings) -> Iterator[Finding]:
     }
     named = ", ".join(name for name, given in taken.items() if given)
     told = f"events of {named} are taken" if named else "no provider reports over HTTP"
-    yield Finding("receiver", "ok", told)
+    yield CheckResult("receiver", "ok", told)
 
 
-def _links(settings: Settings) -> Iterator[Finding]:
+def _links(settings: Settings) -> Iterator[CheckResult]:
     if settings.public_url == LOCAL_URL:
         return
     if not settings.public_url.startswith("https://"):
-        yield Finding(
+        yield CheckResult(
             "receiver",
             "warning",
             "DRIP_PUBLIC_URL is not https: mail programs do not unsubscribe by one click over it",
             "Put a proxy with TLS in front of `drip receive`.",
         )
     if settings.secret_key is None:
-        yield Finding(
+        yield CheckResult(
             "receiver",
             "warning",
             "DRIP_SECRET_KEY is not set: opens and clicks are not counted, and links are signed "
@@ -76,7 +76,7 @@ def _links(settings: Settings) -> Iterator[Finding]:
         )
 
 
-def _inbox(invocation: Invocation) -> Iterator[Finding]:
+def _inbox(invocation: Invocation) -> Iterator[CheckResult]:
     from drip_pipeline.db.events import inbox as inbox_db
 
     now = datetime.now(UTC)
@@ -85,18 +85,18 @@ def _inbox(invocation: Invocation) -> Iterator[Finding]:
         rejected = len(inbox_db.rejected(connection, None, _COUNTED_AT_MOST))
     if oldest_at is not None and now - oldest_at > _DRAINED_WITHIN:
         since = f"{oldest_at:%Y-%m-%d %H:%M} UTC"
-        yield Finding(
+        yield CheckResult(
             "inbox",
             "warning",
             f"{rows:,} payloads wait to be taken in, the oldest since {since}",
             "Is Dagster running? `drip inbox drain` takes them in.",
         )
     if rejected:
-        yield Finding(
+        yield CheckResult(
             "inbox",
             "warning",
             f"{rejected:,} payloads could not be taken",
             "`drip inbox status` says why, `drip inbox retry` tries again.",
         )
     if oldest_at is None and not rejected:
-        yield Finding("inbox", "ok", "nothing waits in the inbox")
+        yield CheckResult("inbox", "ok", "nothing waits in the inbox")

@@ -7,35 +7,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import Finding
+from drip_pipeline.cli.framework.findings import CheckResult
 from drip_pipeline.settings import environment_variables_unknown
 
 
-def check_settings(invocation: Invocation) -> Iterator[Finding]:
-    """Variables nobody reads are likely misspelt; some settings only make sense together."""
+def check_settings(invocation: Invocation) -> Iterator[CheckResult]:
+    """Variables nobody reads are likely misspelled; some settings only make sense together."""
     settings = invocation.settings
     unknown = environment_variables_unknown()
     for name in unknown:
-        yield Finding("settings", "warning", f"{name} is set, but no setting has that name")
+        yield CheckResult("settings", "warning", f"{name} is set, but no setting has that name")
     if settings.delivery == "send" and settings.smtp_url is None:
-        yield Finding(
+        yield CheckResult(
             "settings",
             "warning",
-            "DRIP_DELIVERY is `send` and DRIP_SMTP_URL is not set: e-mail cannot leave",
+            "DRIP_DELIVERY is `send` and DRIP_SMTP_URL is not set: email cannot leave",
             "Set DRIP_SMTP_URL, or DRIP_DELIVERY=record.",
         )
     if settings.delivery == "send" and settings.public_url.startswith("http://localhost"):
-        yield Finding(
+        yield CheckResult(
             "settings",
             "warning",
             "DRIP_PUBLIC_URL points at this machine: links in real messages will not work",
             "Set it to an address that recipients can reach.",
         )
     if not unknown:
-        yield Finding("settings", "ok", "every DRIP_ variable is known")
+        yield CheckResult("settings", "ok", "every DRIP_ variable is known")
 
 
-def check_database(invocation: Invocation) -> Iterator[Finding]:
+def check_database(invocation: Invocation) -> Iterator[CheckResult]:
     """The server answers and the schema is current. Nothing is started for it."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
     from drip_pipeline.db.migrate import status
@@ -45,7 +45,7 @@ def check_database(invocation: Invocation) -> Iterator[Finding]:
         server = EmbeddedServer.from_settings(invocation.settings).status()
         if not server.is_running:
             state = "is stopped" if server.is_installed else "was never started"
-            yield Finding(
+            yield CheckResult(
                 "database",
                 "warning",
                 f"the embedded PostgreSQL {state}",
@@ -53,18 +53,18 @@ def check_database(invocation: Invocation) -> Iterator[Finding]:
             )
             return
     version = server_version(invocation.database)
-    yield Finding("database", "ok", f"PostgreSQL {version} answers")
+    yield CheckResult("database", "ok", f"PostgreSQL {version} answers")
     schema = status(invocation.database)
     if schema.is_current:
-        yield Finding("schema", "ok", f"at version {schema.version}, nothing to apply")
+        yield CheckResult("schema", "ok", f"at version {schema.version}, nothing to apply")
     for name in (*schema.edited, *schema.unknown):
-        yield Finding(
+        yield CheckResult(
             "schema",
             "failure",
             f"{name} differs between the database and sql/migrations/",
         )
     missing = [*schema.pending, *schema.functions]
     if missing:
-        yield Finding(
+        yield CheckResult(
             "schema", "failure", f"not applied: {', '.join(missing)}", "Run `drip db migrate`."
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
-from drip_pipeline.cli.framework.findings import Finding
+from drip_pipeline.cli.framework.findings import CheckResult
 from drip_pipeline.errors import DripError
 
 # `module:function`; each takes an Invocation and yields Findings.
@@ -32,16 +32,16 @@ def doctor(invocation: Invocation) -> Answer:
     return Answer(data, _report(findings, settings), exit_code=0 if is_healthy else 1)
 
 
-def _findings(target: str, invocation: Invocation) -> Iterator[Finding]:
+def _findings(target: str, invocation: Invocation) -> Iterator[CheckResult]:
     module, _, name = target.partition(":")
     try:
         yield from getattr(importlib.import_module(module), name)(invocation)
     except DripError as error:
         # A check that cannot be made is a finding too; the others still run.
-        yield Finding(name.removeprefix("check_"), "failure", str(error), error.hint)
+        yield CheckResult(name.removeprefix("check_"), "failure", str(error), error.hint)
 
 
-def _report(findings: list[Finding], settings: list[dict[str, str]]) -> Any:
+def _report(findings: list[CheckResult], settings: list[dict[str, str]]) -> Any:
     from rich.console import Group
     from rich.text import Text
 

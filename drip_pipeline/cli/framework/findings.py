@@ -9,7 +9,7 @@ from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """One line of the doctor's report: `ok`, `warning` (works, but look at it) or `failure`; `hint`
     says what to do.
     """

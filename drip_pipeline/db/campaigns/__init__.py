@@ -1,1 +1,4 @@
-"""Campaigns."""
+"""Queries of campaigns and workspaces.
+
+Versions and drafts belong to db/publishing.
+"""

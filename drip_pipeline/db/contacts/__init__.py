@@ -1,1 +1,4 @@
-"""Contacts."""
+"""Queries of contacts and suppressed addresses.
+
+Parsing of import files belongs to engine/contacts.
+"""

@@ -32,7 +32,7 @@ def has_storage(database: Database) -> bool:
 
 
 def runs_to_keep(database: Database) -> list[str]:
-    """Runs that the catalogue rests on, whatever their age."""
+    """Runs that the catalog rests on, whatever their age."""
     with database.transaction(is_read_only=True) as connection, translated_errors():
         found = connection.execute(pruning_queries()["runs_with_latest_events"].text)
         return [row[0] for row in found.fetchall() if row[0]]

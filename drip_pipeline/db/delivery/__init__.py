@@ -1,1 +1,4 @@
-"""Delivery."""
+"""Queries of the outbox: deliveries, broadcasts, channel accounts, flow control.
+
+What a delivery result means belongs to engine/delivery.
+"""

@@ -63,7 +63,7 @@ def claim(
     connection: Connection,
     broadcast_id: UUID,
     *,
-    outlet: str,
+    transport: str,
     leased_until: datetime,
     retry_until: datetime | None,
 ) -> bool:
@@ -72,7 +72,7 @@ def claim(
         connection,
         "claim_broadcast",
         id=broadcast_id,
-        outlet=outlet,
+        transport=transport,
         leased_until=leased_until,
         retry_until=retry_until,
     )

@@ -131,7 +131,7 @@ def mark_sending(
     connection: Connection,
     ids: Sequence[UUID],
     *,
-    outlet: str,
+    transport: str,
     channel_id: UUID | None,
     lease_token: UUID,
     leased_until: datetime,
@@ -142,7 +142,7 @@ def mark_sending(
         connection,
         "mark_sending",
         ids=ids,
-        outlet=outlet,
+        transport=transport,
         channel_id=channel_id,
         lease_token=lease_token,
         leased_until=leased_until,
@@ -184,7 +184,7 @@ def settle_sent(
 
 
 def show_emailed(connection: Connection, enrollment_ids: Sequence[UUID], now: datetime) -> int:
-    """Let enrolments show that they were written to."""
+    """Let enrollments show that they were written to."""
     return queries.run(connection, "show_emailed", enrollment_ids=enrollment_ids, now=now)
 
 
@@ -247,7 +247,7 @@ def mark_unknown(
 def rescue_expired(
     connection: Connection, *, grace_seconds: float, now: datetime
 ) -> tuple[int, int]:
-    """Deliveries whose sender died: (in doubt, due again since the provider recognises them)."""
+    """Deliveries whose sender died: (in doubt, due again since the provider recognizes them)."""
     ((in_doubt, retried),) = queries.tuples(
         connection, "rescue_expired_leases", grace_seconds=grace_seconds, now=now
     )

@@ -23,7 +23,7 @@ class Permits(NamedTuple):
 
 def ensure(
     connection: Connection,
-    outlet: str,
+    transport: str,
     *,
     channel: str,
     channel_id: UUID | None,
@@ -33,8 +33,8 @@ def ensure(
     """Make the row of a way out, or bring its configuration up to date."""
     queries.run(
         connection,
-        "ensure_outlet",
-        outlet=outlet,
+        "ensure_transport",
+        transport=transport,
         channel=channel,
         channel_id=channel_id,
         on_unknown=on_unknown,
@@ -43,17 +43,17 @@ def ensure(
 
 
 def obstacles(
-    connection: Connection, outlets: Sequence[str], now: datetime
+    connection: Connection, transports: Sequence[str], now: datetime
 ) -> dict[str, dict[str, Any]]:
-    """By outlet, what stands in its way (is_disabled, closed_until, is_open, is_watched,
+    """By transport, what stands in its way (is_disabled, closed_until, is_open, is_watched,
     last_error); those that are healthy are not in it."""
-    found = queries.rows(connection, "flow_of_outlets", outlets=outlets, now=now)
-    return {row["outlet"]: row for row in found}
+    found = queries.rows(connection, "flow_of_transports", transports=transports, now=now)
+    return {row["transport"]: row for row in found}
 
 
 def take(
     connection: Connection,
-    outlet: str,
+    transport: str,
     wanted: int,
     *,
     per_second: float | None,
@@ -62,14 +62,14 @@ def take(
     probe_seconds: float,
     now: datetime,
 ) -> Permits:
-    """Permits for up to `wanted` messages. The outlet's row stays locked until the transaction
+    """Permits for up to `wanted` messages. The transport's row stays locked until the transaction
     ends; what is not used must be given back in it."""
     if concurrency is not None:
-        queries.run(connection, "lock_outlet", outlet=outlet)
+        queries.run(connection, "lock_transport", transport=transport)
     ((granted, state, retry_at),) = queries.tuples(
         connection,
         "take_permits",
-        outlet=outlet,
+        transport=transport,
         wanted=wanted,
         per_second=per_second,
         per_hour=per_hour,
@@ -80,14 +80,14 @@ def take(
     return Permits(granted, state, retry_at)
 
 
-def give_back(connection: Connection, outlet: str, unused: int) -> None:
+def give_back(connection: Connection, transport: str, unused: int) -> None:
     """Permits that were not used."""
-    queries.run(connection, "give_back_permits", outlet=outlet, unused=unused)
+    queries.run(connection, "give_back_permits", transport=transport, unused=unused)
 
 
 def note(
     connection: Connection,
-    outlet: str,
+    transport: str,
     *,
     successes: int,
     failures: int,
@@ -105,7 +105,7 @@ def note(
     found = queries.tuples(
         connection,
         "note_results",
-        outlet=outlet,
+        transport=transport,
         successes=successes,
         failures=failures,
         trailing_failures=trailing_failures,
@@ -120,16 +120,16 @@ def note(
     return bool(found and found[0][0])
 
 
-def disable(connection: Connection, outlet: str, error: str, now: datetime) -> None:
-    """Call this outlet no more until it is reset."""
-    queries.run(connection, "disable_outlet", outlet=outlet, error=error, now=now)
+def disable(connection: Connection, transport: str, error: str, now: datetime) -> None:
+    """Call this transport no more until it is reset."""
+    queries.run(connection, "disable_transport", transport=transport, error=error, now=now)
 
 
-def reset(connection: Connection, outlet: str, now: datetime) -> bool:
-    """Close the breaker, lift pause and disablement; False when there is no such outlet."""
-    return queries.run(connection, "reset_outlet", outlet=outlet, now=now) > 0
+def reset(connection: Connection, transport: str, now: datetime) -> bool:
+    """Close the breaker, lift pause and disablement; False when there is no such transport."""
+    return queries.run(connection, "reset_transport", transport=transport, now=now) > 0
 
 
-def all_outlets(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Every outlet that was ever used, with its state."""
-    return queries.rows(connection, "all_outlets", now=now)
+def all_transports(connection: Connection, now: datetime) -> list[dict[str, Any]]:
+    """Every transport that was ever used, with its state."""
+    return queries.rows(connection, "all_transports", now=now)

@@ -225,7 +225,7 @@ class EmbeddedServer:
         make_passable(self._folder)
         placement = self._placement()
         if not self._data.exists():
-            self._initialise(placement)
+            self._initialize(placement)
         self._start(placement)
         url = self._url()
         if url is None:
@@ -250,7 +250,7 @@ class EmbeddedServer:
         major = int(version_file.read_text()) if version_file.exists() else None
         return place(find_binaries(self._postgres_bin, major=major), self._folder)
 
-    def _initialise(self, placement: Placement) -> None:
+    def _initialize(self, placement: Placement) -> None:
         log.info("making an embedded PostgreSQL %d in %s", placement.binaries.major, self._folder)
         # Renamed when complete: a killed initdb leaves no half-made data.
         draft = placement.folder / "data.new"

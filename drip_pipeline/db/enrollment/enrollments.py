@@ -75,7 +75,7 @@ def enroll(
     by_sms: bool,
     now: datetime,
 ) -> dict[str, int]:
-    """Insert the enrolments of these people, each under the key at its place (None: the next run's
+    """Insert the enrollments of these people, each under the key at its place (None: the next run's
     number); how many were enrolled, in already, or refused, by verdict.
     """
     params: dict[str, Any] = {

@@ -19,13 +19,13 @@ from drip_pipeline.db.error_translation import translated_errors
 # Any constant that nobody else in the database uses: the first bytes of
 # sha256('drip_pipeline.ingest').
 LOCK_KEY: Final = 0x5B4D_F414
-LANES: Final = 2
+INGESTION_PARTITIONS: Final = 2
 """Events of one message go along one lane, and one transaction at a time is on each."""
-ALL_LANES: Final = tuple(range(LANES))
+ALL_PARTITIONS: Final = tuple(range(INGESTION_PARTITIONS))
 KEYS_TABLE: Final = "ingested_event_keys"
 _COPY: Final = sql.SQL("COPY staged_events FROM STDIN (NULL '')")
 
-Misfit = tuple[int, str]
+RejectedLine = tuple[int, str]
 """A line that is not taken: its number, and why; DUPLICATE where it was taken before."""
 DUPLICATE: Final = "duplicate"
 NO_SUCH_MESSAGE: Final = "no such message"
@@ -100,19 +100,19 @@ def lock_deliveries(
 
 def resolve_by_campaign(
     connection: Connection, workspace_id: UUID | None, tolerance: timedelta
-) -> list[Misfit]:
+) -> list[RejectedLine]:
     """Take the events that name an address and a campaign; the rest comes back."""
     return _misfits(
         connection, "resolve_by_campaign", workspace_id=workspace_id, tolerance=tolerance
     )
 
 
-def resolve_by_address(connection: Connection, workspace_id: UUID | None) -> list[Misfit]:
+def resolve_by_address(connection: Connection, workspace_id: UUID | None) -> list[RejectedLine]:
     """Take the events that name an address alone; the rest comes back."""
     return _misfits(connection, "resolve_by_address", workspace_id=workspace_id)
 
 
-def _misfits(connection: Connection, name: str, **params: Any) -> list[Misfit]:
+def _misfits(connection: Connection, name: str, **params: Any) -> list[RejectedLine]:
     return [(row[0], row[1]) for row in queries.tuples(connection, name, **params)]
 
 

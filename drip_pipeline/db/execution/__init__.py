@@ -1,1 +1,4 @@
-"""Execution."""
+"""Queries of a batch: claim and commit of workflow states, batch context, batch log, conversions.
+
+Transitions are decided by engine/execution.
+"""

@@ -49,7 +49,7 @@ def latest_events(
     contact_ids: Sequence[UUID],
     event_types: Sequence[str],
 ) -> list[tuple[UUID, str, datetime]]:
-    """(enrolment, event type, latest time) of the run and of the contact; the two lists of ids go
+    """(enrollment, event type, latest time) of the run and of the contact; the two lists of ids go
     in step."""
     return [
         (row[0], row[1], row[2])
@@ -81,7 +81,7 @@ def variants_given(
     contact_ids: Sequence[UUID],
     test_ids: Sequence[UUID],
 ) -> list[tuple[UUID, str, str, bool]]:
-    """(owner, split, variant, whether by chance) where the owner is an enrolment or, for earlier
+    """(owner, split, variant, whether by chance) where the owner is an enrollment or, for earlier
     runs of the same test, a contact."""
     found = queries.tuples(connection, "existing_assignments", enrollment_ids=enrollment_ids)
     if test_ids:

@@ -18,14 +18,14 @@ def is_any_goal(connection: Connection) -> bool:
 
 
 def lock_states(connection: Connection, enrollment_ids: Sequence[UUID]) -> int:
-    """Lock those of these enrolments' states whose campaign has such a goal; how many."""
+    """Lock those of these enrollments' states whose campaign has such a goal; how many."""
     return int(queries.scalar(connection, "lock_states_of_goals", enrollment_ids=enrollment_ids))
 
 
 def attribute_late(
     connection: Connection, enrollment_ids: Sequence[UUID], since: datetime
 ) -> list[UUID]:
-    """Write down, or move, conversions by events of `since` or later; the enrolments they
+    """Write down, or move, conversions by events of `since` or later; the enrollments they
     changed.
     """
     found = queries.tuples(
@@ -35,6 +35,6 @@ def attribute_late(
 
 
 def recount(connection: Connection, enrollment_ids: Sequence[UUID]) -> None:
-    """Count the conversions of these enrolments' messages and assignments anew."""
+    """Count the conversions of these enrollments' messages and assignments anew."""
     for name in ("recount_conversions_of_messages", "recount_conversions_of_assignments"):
         queries.run(connection, name, enrollment_ids=enrollment_ids)

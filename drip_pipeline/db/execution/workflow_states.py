@@ -71,12 +71,12 @@ def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int
 
 
 def park_paused(connection: Connection, state_ids: Sequence[UUID], now: datetime) -> int:
-    """Park states whose enrolment is paused."""
+    """Park states whose enrollment is paused."""
     return queries.run(connection, "park_paused_states", state_ids=state_ids, now=now)
 
 
 def resume_unpaused(connection: Connection, now: datetime) -> int:
-    """Bring states back whose enrolment is active again."""
+    """Bring states back whose enrollment is active again."""
     return queries.run(connection, "resume_unpaused_states", now=now)
 
 

@@ -1,1 +1,4 @@
-"""Metrics."""
+"""Queries of daily metrics and funnels.
+
+Rates and their formulas belong to experiments/.
+"""

@@ -40,7 +40,7 @@ def messages_in_doubt(connection: Connection) -> list[dict[str, Any]]:
 
 
 def ways_out_in_trouble(connection: Connection) -> list[dict[str, Any]]:
-    """outlet, channel, open_until, disabled_at, times_opened and last_error."""
+    """transport, channel, open_until, disabled_at, times_opened and last_error."""
     return queries.rows(connection, "ways_out_in_trouble")
 
 

@@ -41,7 +41,7 @@ def place_enrollments(
     delay_seconds: Sequence[int],
     now: datetime,
 ) -> int:
-    """Make states for enrolments that are in the middle; the lists say where one stands after 0, 1,
+    """Make states for enrollments that are in progress; the lists give the node reached after 0, 1,
     2 … messages."""
     return int(
         queries.scalar(

@@ -1,1 +1,4 @@
-"""Compiler."""
+"""From a campaign definition to a graph: analysis, validation, compilation.
+
+File formats belong to definition/, the graph itself to graph/.
+"""

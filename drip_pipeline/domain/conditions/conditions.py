@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from drip_pipeline.domain.conditions.comparisons import Operator, as_number, value_test
 from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
-from drip_pipeline.domain.events.vocabulary import normalise_event_type
+from drip_pipeline.domain.events.vocabulary import normalize_event_type
 
 MAX_DEPTH: Final = 10
 MAX_CONDITIONS: Final = 500
@@ -97,7 +97,7 @@ class Condition(BaseModel):
     @field_validator("event_type")
     @classmethod
     def _in_the_vocabulary(cls, event_type: str | None) -> str | None:
-        return normalise_event_type(event_type) if event_type else event_type
+        return normalize_event_type(event_type) if event_type else event_type
 
     @field_validator("logic", mode="before")
     @classmethod

@@ -1,1 +1,4 @@
-"""Definition."""
+"""The campaign definition: file, canvas, steps, JSON Schema, export, legacy formats.
+
+Validation of a definition belongs to compiler/.
+"""

@@ -1,6 +1,6 @@
 """The several ways in which a step may be written, brought to one.
 
-Flat e-mail columns, configurations inside the canvas node, the catch-all columns of a database row,
+Flat email columns, configurations inside the canvas node, the catch-all columns of a database row,
 branches without ids. One step at a time; what concerns several steps stands in complete.py.
 """
 
@@ -34,7 +34,7 @@ _INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "exit": frozenset({"status", "reason"}),
 }
 """By what a canvas node's `data.config` is known to be a configuration and not the builder's own
-notes (an icon, a colour)."""
+notes (an icon, a color)."""
 
 
 def normal_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
@@ -115,7 +115,7 @@ def _without_catch_alls(step: StepDefinition) -> StepDefinition:
 
 
 def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
-    """`subject_line` … `email_body_html` are the e-mail's content unless channel_config has one."""
+    """`subject_line` … `email_body_html` are the email's content unless channel_config has one."""
     flat = {
         "subject": step.subject_line,
         "preheader": step.preheader_text,
@@ -152,7 +152,7 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
             Problem(
                 step.node_id,
                 "legacy_columns_ignored",
-                f"e-mail columns mean nothing on a node of type {step.node_type}",
+                f"email columns mean nothing on a node of type {step.node_type}",
                 "warning",
             )
         )

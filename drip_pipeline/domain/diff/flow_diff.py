@@ -1,7 +1,7 @@
 """Which steps stand elsewhere in the flow, and which ways lead elsewhere though no step explains
 it.
 
-A step that comes or goes changes the ways of its neighbours, and so does one that moves; telling
+A step that comes or goes changes the ways of its neighbors, and so does one that moves; telling
 all of them would bury the one thing that happened. So both flows are looked at without the steps
 that came, went or moved, and only what still differs then is a changed way.
 """

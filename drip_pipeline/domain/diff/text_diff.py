@@ -66,7 +66,7 @@ def _told(kind: PieceKind, text: str) -> list[Piece]:
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """Neighbours of a kind as one; a lone blank or comma between two changes belongs to them."""
+    """Neighbors of a kind as one; a lone blank or comma between two changes belongs to them."""
     found: list[Piece] = []
     removed = added = ""
     for index, piece in enumerate(pieces):

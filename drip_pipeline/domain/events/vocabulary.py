@@ -21,7 +21,7 @@ class EventType:
     """One word of the vocabulary.
 
     `provider`: may arrive from outside (events file, provider webhook). `engine`: the engine writes
-    it itself. `contact_level`: says something about a person even where no enrolment is known
+    it itself. `contact_level`: says something about a person even where no enrollment is known
     (a purchase), so it may be stored with the contact alone.
     """
 
@@ -167,7 +167,7 @@ def _aliases() -> dict[str, str]:
 EVENT_ALIASES: Final[Mapping[str, str]] = _aliases()
 
 
-def normalise_event_type(name: str) -> str:
+def normalize_event_type(name: str) -> str:
     """The vocabulary's name for `name`: `email_open`, `Open` and `opened` are all `email_opened`.
 
     A name that is not in the vocabulary comes back trimmed and in snake case; `is_known_event_type`
@@ -181,14 +181,14 @@ def normalise_event_type(name: str) -> str:
 
 def is_known_event_type(name: str) -> bool:
     """Whether `name`, short names included, is a word of the vocabulary."""
-    return normalise_event_type(name) in EVENT_TYPES
+    return normalize_event_type(name) in EVENT_TYPES
 
 
 def suggest_event_type(name: str) -> str | None:
     """The known event type that looks most like `name`, or None when none is near."""
-    cleaned = normalise_event_type(name)
+    cleaned = normalize_event_type(name)
     near = difflib.get_close_matches(cleaned, [*EVENT_TYPES, *EVENT_ALIASES], n=1, cutoff=0.6)
-    return normalise_event_type(near[0]) if near else None
+    return normalize_event_type(near[0]) if near else None
 
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)

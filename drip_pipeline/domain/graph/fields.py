@@ -18,7 +18,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from drip_pipeline.domain.events.vocabulary import normalise_event_type
+from drip_pipeline.domain.events.vocabulary import normalize_event_type
 
 UNIT_SECONDS: Final[Mapping[str, int]] = {
     "seconds": 1,
@@ -57,7 +57,7 @@ def _texts(value: object) -> object:
 
 
 def _event_type(value: object) -> object:
-    return normalise_event_type(value) if isinstance(value, str) else value
+    return normalize_event_type(value) if isinstance(value, str) else value
 
 
 NO_BOOL = BeforeValidator(no_bool)

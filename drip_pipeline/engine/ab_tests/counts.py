@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import ab_tests as experiments_db
-from drip_pipeline.db.ab_tests import CountWish
+from drip_pipeline.db.ab_tests import CountRequest
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.experiments import (
@@ -80,7 +80,7 @@ class Experiment:
     variants: tuple[VariantSpec, ...]
 
     @property
-    def wish(self) -> CountWish:
+    def wish(self) -> CountRequest:
         """What the counting needs to know: the winner metric and its window."""
         metric = self.statistics.winner_metric
         return self.test_id, metric.value, self.statistics.attribution_hours()

@@ -45,7 +45,7 @@ class Rejected(Exception):
 
 
 def is_address(text: str) -> bool:
-    """Whether this is the form of an e-mail address (nobody asks whether it exists)."""
+    """Whether this is the form of an email address (nobody asks whether it exists)."""
     return (
         len(text) <= MAX_ADDRESS_CHARACTERS
         and _ADDRESS.fullmatch(text) is not None

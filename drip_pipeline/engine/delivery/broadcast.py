@@ -22,18 +22,23 @@ from drip_pipeline.domain.graph.nodes import SocialAction
 from drip_pipeline.domain.identity import DELIVERY_NAMESPACE
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.campaigns import version_cache as graphs
-from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS, Round, recorded, surely
-from drip_pipeline.engine.delivery.dispatch_plan import Lane, Planner
-from drip_pipeline.engine.delivery.elapsed_clock import MovingClock
+from drip_pipeline.engine.delivery.delivery_batch import (
+    LEASE_SECONDS,
+    DeliveryBatch,
+    recorded,
+    surely,
+)
+from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
+from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import render_post
 from drip_pipeline.engine.delivery.settle import (
     GRACE_SECONDS,
-    Delivered,
+    DeliveryCounts,
     fail_deliveries,
     settle_accepted,
 )
 from drip_pipeline.engine.transports import flow_control as flow
-from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DripError, TemplateError
 
 PEOPLE_AT_ONCE: Final = 5_000
@@ -43,15 +48,15 @@ _FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def pass_broadcasts(
-    work: Round, planner: Planner, channel: Channel, clock: MovingClock
-) -> Delivered:
+    work: DeliveryBatch, planner: DispatchPlanner, channel: Channel, clock: ElapsedClock
+) -> DeliveryCounts:
     """One round: let people pass who have a post to pass, and hand over the posts that are due.
 
     Raises the DripError that made it fail, after entering it in the ledger.
     """
     is_recorder = channel.capabilities.is_recorder
     began = clock.elapsed_seconds()
-    nothing = Delivered()
+    nothing = DeliveryCounts()
     try:
         for lane in planner.lanes(newer_than_seconds=began):
             if not lane.can_go(clock.now()):
@@ -63,7 +68,7 @@ def pass_broadcasts(
     except DripError as error:
         work.failed(error)
         raise
-    return Delivered(faults=planner.faults()) + nothing
+    return DeliveryCounts(faults=planner.faults()) + nothing
 
 
 def broadcast_id(
@@ -86,14 +91,16 @@ class _Post:
 class _Passage:
     """One lane's people and posts."""
 
-    def __init__(self, work: Round, lane: Lane, is_recorder: bool, clock: MovingClock) -> None:
+    def __init__(
+        self, work: DeliveryBatch, lane: TransportQueue, is_recorder: bool, clock: ElapsedClock
+    ) -> None:
         self._work = work
         self._lane = lane
-        self._outlet: Outlet = lane.outlet
+        self._transport: Transport = lane.transport
         self._is_recorder = is_recorder
         self._clock = clock
 
-    def go(self) -> Delivered:
+    def go(self) -> DeliveryCounts:
         """Look at the people; hand over what is due; let them pass."""
         with self._work.database.transaction() as connection:
             quotas = self._lane.quotas(PEOPLE_AT_ONCE, 0)
@@ -109,15 +116,15 @@ class _Passage:
             if not claimed:
                 self._work.enter(connection, done)
                 return done
-        assert self._outlet.channel is not None
-        results = self._outlet.channel.send(claimed)
+        assert self._transport.channel is not None
+        results = self._transport.channel.send(claimed)
         return done + surely(lambda: self._settle(posts, results, done))
 
     def _posts(
         self, connection: Connection
-    ) -> tuple[list[tuple[_Post, dict[str, Any]]], Delivered]:
+    ) -> tuple[list[tuple[_Post, dict[str, Any]]], DeliveryCounts]:
         posts: dict[UUID, _Post] = {}
-        failed = Delivered()
+        failed = DeliveryCounts()
         by_place: dict[tuple[UUID, int, str], list[dict[str, Any]]] = {}
         for row in self._work.free():
             key = (row["campaign_id"], row["campaign_version"], row["node_id"])
@@ -159,13 +166,13 @@ class _Passage:
         now = self._work.now
         if time is None or time <= now:
             return now
-        capabilities = self._outlet.channel.capabilities if self._outlet.channel else None
+        capabilities = self._transport.channel.capabilities if self._transport.channel else None
         keeps_times = capabilities is not None and capabilities.has_schedule
         return now if keeps_times and time >= now + LEAST_AHEAD else time
 
     def _decide(
         self, connection: Connection, post: _Post, row: dict[str, Any]
-    ) -> tuple[Delivered, OutgoingMessage | None]:
+    ) -> tuple[DeliveryCounts, OutgoingMessage | None]:
         now = self._work.now
         match row["status"]:
             case "sent":
@@ -180,44 +187,44 @@ class _Passage:
                 return self._hold(connection, post.people, row["leased_until"]), None
             case _:
                 # Somebody is handing it over at this moment, or has to say what became of it.
-                return Delivered(), None
+                return DeliveryCounts(), None
 
     def _hand_over(
         self, connection: Connection, post: _Post
-    ) -> tuple[Delivered, OutgoingMessage | None]:
+    ) -> tuple[DeliveryCounts, OutgoingMessage | None]:
         now = self._work.now
         if self._is_recorder:
             kept = [recorded(post.people[0], post.message)]
             deliveries_db.record(connection, kept, channel=post.message.channel, now=now)
             broadcasts_db.settle(connection, post.broadcast.id, PostOutcome("sent"), now)
             told = {"id": post.broadcast.id, "details": {}, "certainty": "known"}
-            return self._let_pass(connection, post.people, told) + Delivered(posts=1), None
+            return self._let_pass(connection, post.people, told) + DeliveryCounts(posts=1), None
         if self._lane.needs_permits:
-            permits = flow.take(connection, self._outlet, 1, self._work.moment)
+            permits = flow.take(connection, self._transport, 1, self._work.moment)
             if not permits.granted:
                 self._lane.closed_until = permits.retry_at
                 self._lane.is_short_of_permits = permits.state == "closed"
-                return Delivered(), None
+                return DeliveryCounts(), None
         claimed = broadcasts_db.claim(
             connection,
             post.broadcast.id,
-            outlet=self._outlet.key,
+            transport=self._transport.key,
             leased_until=self._work.moment + timedelta(seconds=LEASE_SECONDS),
             retry_until=self._retry_until(now),
         )
         if not claimed and self._lane.needs_permits:
-            flow_db.give_back(connection, self._outlet.key, 1)
-        return Delivered(), post.message if claimed else None
+            flow_db.give_back(connection, self._transport.key, 1)
+        return DeliveryCounts(), post.message if claimed else None
 
     def _retry_until(self, now: datetime) -> datetime | None:
-        if self._outlet.on_unknown != "retry" or self._outlet.channel is None:
+        if self._transport.on_unknown != "retry" or self._transport.channel is None:
             return None
-        seconds = self._outlet.channel.capabilities.idempotency_seconds
+        seconds = self._transport.channel.capabilities.idempotency_seconds
         return _FOREVER if seconds is None else now + timedelta(seconds=seconds)
 
     def _let_pass(
         self, connection: Connection, people: list[dict[str, Any]], row: dict[str, Any]
-    ) -> Delivered:
+    ) -> DeliveryCounts:
         details = {"post_id": str(row["id"]), **(row["details"] or {})}
         settle_accepted(
             connection,
@@ -229,9 +236,11 @@ class _Passage:
             certainty=row["certainty"],
             details=[details] * len(people),
         )
-        return Delivered(sent=len(people))
+        return DeliveryCounts(sent=len(people))
 
-    def _after_failure(self, connection: Connection, post: _Post, row: dict[str, Any]) -> Delivered:
+    def _after_failure(
+        self, connection: Connection, post: _Post, row: dict[str, Any]
+    ) -> DeliveryCounts:
         """People who waited for it fail with it; who comes or is brought back later tries anew."""
         waited = [person for person in post.people if person["due_at"] <= row["settled_at"]]
         if len(waited) < len(post.people):
@@ -241,7 +250,7 @@ class _Passage:
 
     def _fail(
         self, connection: Connection, people: list[dict[str, Any]], code: str | None, error: str
-    ) -> Delivered:
+    ) -> DeliveryCounts:
         fail_deliveries(
             connection,
             people,
@@ -251,49 +260,49 @@ class _Passage:
             batch_id=self._work.batch_id,
             now=self._work.now,
         )
-        return Delivered(failed=len(people))
+        return DeliveryCounts(failed=len(people))
 
     def _hold(
         self, connection: Connection, people: list[dict[str, Any]], until: datetime
-    ) -> Delivered:
+    ) -> DeliveryCounts:
         deliveries_db.hold(connection, [person["id"] for person in people], until)
-        return Delivered(held=len(people))
+        return DeliveryCounts(held=len(people))
 
     def _settle(
         self,
         posts: Sequence[tuple[_Post, dict[str, Any]]],
         results: Sequence[DeliveryResult],
-        before: Delivered,
-    ) -> Delivered:
+        before: DeliveryCounts,
+    ) -> DeliveryCounts:
         row_of = {post.broadcast.id: row for post, row in posts}
         now = self._clock.now()
         out = 0
         with self._work.database.transaction() as connection:
             for result in results:
                 attempt = row_of[result.delivery_id]["attempts"] + 1
-                outcome = _post_outcome(self._outlet, result, attempt, now)
+                outcome = _post_outcome(self._transport, result, attempt, now)
                 broadcasts_db.settle(connection, result.delivery_id, outcome, now)
                 out += outcome.status == "sent"
             news = flow.note(
-                connection, self._outlet, results, now=now, is_watched=self._lane.is_watched
+                connection, self._transport, results, now=now, is_watched=self._lane.is_watched
             )
             self._work.enter(connection, before)
-        faults = {self._outlet.key: news.fault} if news.fault else {}
-        return Delivered(posts=out, faults=faults)
+        faults = {self._transport.key: news.fault} if news.fault else {}
+        return DeliveryCounts(posts=out, faults=faults)
 
 
 def _post_outcome(
-    outlet: Outlet, result: DeliveryResult, attempt: int, now: datetime
+    transport: Transport, result: DeliveryResult, attempt: int, now: datetime
 ) -> PostOutcome:
     """What the provider's answer means for a post after so many attempts."""
     told = PostOutcome("failed", error_code=result.error_code, error=result.error)
-    is_last = attempt >= outlet.policy.max_attempts
+    is_last = attempt >= transport.policy.max_attempts
     if result.outcome is Outcome.ACCEPTED:
         return PostOutcome(
             "sent", provider_message_id=result.provider_message_id, details=result.details
         )
-    if result.outcome is Outcome.UNKNOWN and (is_last or outlet.on_unknown != "retry"):
-        is_held = outlet.on_unknown == "hold"
+    if result.outcome is Outcome.UNKNOWN and (is_last or transport.on_unknown != "retry"):
+        is_held = transport.on_unknown == "hold"
         until = None if is_held else now + timedelta(seconds=GRACE_SECONDS)
         return told._replace(status="unknown", grace_until=until)
     if result.outcome is Outcome.REJECTED or (is_last and result.outcome is Outcome.NOT_SENT):

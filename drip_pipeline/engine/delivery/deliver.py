@@ -19,12 +19,17 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import flow_control as flow_db
 from drip_pipeline.engine.delivery.broadcast import pass_broadcasts
-from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS, Round, keep_recorded, surely
-from drip_pipeline.engine.delivery.dispatch_plan import Lane, Planner
-from drip_pipeline.engine.delivery.elapsed_clock import MovingClock
+from drip_pipeline.engine.delivery.delivery_batch import (
+    LEASE_SECONDS,
+    DeliveryBatch,
+    keep_recorded,
+    surely,
+)
+from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
+from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.fair_share import fair_quotas
 from drip_pipeline.engine.delivery.render import MessageSettings
-from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.transports import flow_control as flow
@@ -34,7 +39,7 @@ SENDING_WORKERS: Final = 4
 """Threads of a process that hand messages of one channel to its providers."""
 MAX_IN_DOUBT: Final = 50
 """Messages marked `sending` at a time in a process, over all its workers: what a kill can leave in
-doubt where the provider does not recognise repeated messages."""
+doubt where the provider does not recognize repeated messages."""
 IDEMPOTENT_GROUP: Final = 50
 HELD_BACK_AT_ONCE: Final = 500
 LONGEST_WAIT_SECONDS: Final = 30.0
@@ -53,7 +58,7 @@ def deliver_due(
     ends_at: float | None = None,
     context: RunContext = NO_RUN,
     workers: int = SENDING_WORKERS,
-) -> Delivered:
+) -> DeliveryCounts:
     """Deliver everything of a channel that is due, until nothing is left that may go out now;
     `ends_at` is a reading of the monotonic clock.
 
@@ -63,7 +68,7 @@ def deliver_due(
     dispatch = _Dispatch(database, channel, settings, now, batch_size, context, workers)
     if channel.capabilities.is_recorder or channel.name == "social":
         return dispatch.work(ends_at)
-    total = Delivered()
+    total = DeliveryCounts()
     with ThreadPoolExecutor(workers, thread_name_prefix=f"deliver-{channel.name}") as pool:
         for done in pool.map(lambda _: dispatch.work(ends_at), range(workers)):
             total += done
@@ -89,8 +94,8 @@ class _Dispatch:
         self._batch_size = batch_size
         self._context = context
         self._group = max(1, min(batch_size, MAX_IN_DOUBT // workers))
-        self._clock = MovingClock(now, is_stopped=channel.capabilities.is_recorder)
-        self._planner = Planner(
+        self._clock = ElapsedClock(now, is_stopped=channel.capabilities.is_recorder)
+        self._planner = DispatchPlanner(
             database,
             channel.name,
             source_of(channel),
@@ -98,9 +103,9 @@ class _Dispatch:
             count_limit=max(HELD_BACK_AT_ONCE, IDEMPOTENT_GROUP),
         )
 
-    def work(self, ends_at: float | None) -> Delivered:
+    def work(self, ends_at: float | None) -> DeliveryCounts:
         """Round after round, until nothing can go out now or the time is over."""
-        done = Delivered()
+        done = DeliveryCounts()
         has_waited = False
         while ends_at is None or monotonic() < ends_at:
             if has_waited and self._clock.elapsed_seconds() > PATIENCE_SECONDS:
@@ -118,7 +123,7 @@ class _Dispatch:
             has_waited = True
         return done
 
-    def round(self) -> Delivered:
+    def round(self) -> DeliveryCounts:
         """One group of one way out, or nothing."""
         if self._channel.name == "social":
             return pass_broadcasts(self._new_round(), self._planner, self._channel, self._clock)
@@ -136,12 +141,14 @@ class _Dispatch:
                     done = self._send(lane)
                     if done.total():
                         return done
-        return Delivered(faults=self._planner.faults())
+        return DeliveryCounts(faults=self._planner.faults())
 
-    def _new_round(self) -> Round:
-        return Round(self._database, self._channel.name, self._settings, self._clock, self._context)
+    def _new_round(self) -> DeliveryBatch:
+        return DeliveryBatch(
+            self._database, self._channel.name, self._settings, self._clock, self._context
+        )
 
-    def _record(self) -> Delivered:
+    def _record(self) -> DeliveryCounts:
         """Lease, record and settle in one transaction."""
         work = self._new_round()
         try:
@@ -158,7 +165,7 @@ class _Dispatch:
                     for place, share in zip(found, shares, strict=True)
                     if share
                 ]
-                done = work.lease(connection, quotas) if quotas else Delivered()
+                done = work.lease(connection, quotas) if quotas else DeliveryCounts()
                 messages, failures = work.render(connection)
                 keep_recorded(
                     connection, work.rendered, messages, channel=work.channel, now=work.now
@@ -171,49 +178,51 @@ class _Dispatch:
             work.failed(error)
             raise
 
-    def _send(self, lane: Lane) -> Delivered:
+    def _send(self, lane: TransportQueue) -> DeliveryCounts:
         """Lease and mark a group, hand it over, settle it."""
         work = self._new_round()
         try:
             done, messages = surely(lambda: self._leased(lane, work))
             if not messages:
                 return done
-            assert lane.outlet.channel is not None
-            results = lane.outlet.channel.send(messages)
+            assert lane.transport.channel is not None
+            results = lane.transport.channel.send(messages)
             return done + surely(lambda: self._settle(lane, work, results, done))
         except Exception as error:
             work.failed(error)
             raise
 
-    def _leased(self, lane: Lane, work: Round) -> tuple[Delivered, list[OutgoingMessage]]:
+    def _leased(
+        self, lane: TransportQueue, work: DeliveryBatch
+    ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
         with self._database.transaction() as connection:
             return self._lease(connection, lane, work)
 
     def _lease(
-        self, connection: Connection, lane: Lane, work: Round
-    ) -> tuple[Delivered, list[OutgoingMessage]]:
+        self, connection: Connection, lane: TransportQueue, work: DeliveryBatch
+    ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
         wanted = self._group_of(lane)
         permits = wanted
         if lane.needs_permits and not lane.is_disabled:
-            granted = flow.take(connection, lane.outlet, wanted, work.moment)
+            granted = flow.take(connection, lane.transport, wanted, work.moment)
             permits = granted.granted
             if not permits:
                 lane.closed_until = granted.retry_at
                 lane.is_short_of_permits = granted.state == "closed"
                 lane.is_empty = granted.retry_at is None
-                return Delivered(), []
+                return DeliveryCounts(), []
         quotas = lane.quotas(permits, self._planner.turn())
         done = work.lease(connection, quotas)
         lane.is_empty = len(work.leased) < sum(quota.most for quota in quotas)
-        messages, failures = work.render(connection, lane.outlet)
+        messages, failures = work.render(connection, lane.transport)
         if lane.needs_permits and not lane.is_disabled and permits > len(messages):
-            flow_db.give_back(connection, lane.outlet.key, permits - len(messages))
+            flow_db.give_back(connection, lane.transport.key, permits - len(messages))
         if messages:
             deliveries_db.mark_sending(
                 connection,
                 [message.delivery_id for message in messages],
-                outlet=lane.outlet.key,
-                channel_id=lane.outlet.channel_id,
+                transport=lane.transport.key,
+                channel_id=lane.transport.channel_id,
                 lease_token=uuid4(),
                 leased_until=work.moment + timedelta(seconds=LEASE_SECONDS),
                 now=work.now,
@@ -224,27 +233,31 @@ class _Dispatch:
             work.enter(connection, done)
         return done, messages
 
-    def _group_of(self, lane: Lane) -> int:
+    def _group_of(self, lane: TransportQueue) -> int:
         if lane.is_disabled:
             return min(self._batch_size, HELD_BACK_AT_ONCE)
-        assert lane.outlet.channel is not None
-        capabilities = lane.outlet.channel.capabilities
-        # What the provider recognises is not in doubt after a kill: it is sent again.
+        assert lane.transport.channel is not None
+        capabilities = lane.transport.channel.capabilities
+        # What the provider recognizes is not in doubt after a kill: it is sent again.
         most = IDEMPOTENT_GROUP if capabilities.is_idempotent else self._group
         return min(self._batch_size, most, capabilities.max_batch)
 
     def _settle(
-        self, lane: Lane, work: Round, results: Sequence[DeliveryResult], held_back: Delivered
-    ) -> Delivered:
+        self,
+        lane: TransportQueue,
+        work: DeliveryBatch,
+        results: Sequence[DeliveryResult],
+        held_back: DeliveryCounts,
+    ) -> DeliveryCounts:
         with self._database.transaction() as connection:
-            done = work.settle(connection, results, lane.outlet.policy)
+            done = work.settle(connection, results, lane.transport.policy)
             now = self._clock.now()
             is_watched = lane.is_watched or lane.is_open
-            news = flow.note(connection, lane.outlet, results, now=now, is_watched=is_watched)
+            news = flow.note(connection, lane.transport, results, now=now, is_watched=is_watched)
             work.enter(connection, held_back + done)
         if news.may_be_closed:
             # The plan is made anew: what the breaker decided is in the database.
             lane.is_empty = True
         if news.fault is not None:
-            done += Delivered(faults={lane.outlet.key: news.fault})
+            done += DeliveryCounts(faults={lane.transport.key: news.fault})
         return done

@@ -18,16 +18,16 @@ from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import Quota, Recorded
 from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
 from drip_pipeline.engine.campaigns import version_cache as graphs
-from drip_pipeline.engine.delivery.elapsed_clock import MovingClock
+from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.delivery.settle import (
-    Delivered,
+    DeliveryCounts,
     SettlePolicy,
     settle_results,
     settle_skipped,
 )
 from drip_pipeline.engine.execution.batch_ledger import BatchEntry, RunContext, places
-from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -44,7 +44,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.1
 Result = TypeVar("Result")
 
 
-class Round:
+class DeliveryBatch:
     """One group of deliveries of one channel, from the lease to the ledger.
 
     `now` is the tick's: what is due, and what is written down of people, goes by it, so that a tick
@@ -57,7 +57,7 @@ class Round:
         database: Database,
         channel: str,
         settings: MessageSettings,
-        clock: MovingClock,
+        clock: ElapsedClock,
         context: RunContext,
     ) -> None:
         self.database = database
@@ -81,7 +81,7 @@ class Round:
         """Leased deliveries that the gate lets through."""
         return [row for row in self.leased if row["gate"] is None]
 
-    def lease(self, connection: Connection, quotas: Sequence[Quota]) -> Delivered:
+    def lease(self, connection: Connection, quotas: Sequence[Quota]) -> DeliveryCounts:
         """Take deliveries; those that the gate stops are settled or put off at once."""
         self.leased = deliveries_db.lease(
             connection,
@@ -99,15 +99,16 @@ class Round:
             skipped = settle_skipped(
                 connection, stopped, channel=self.channel, batch_id=self.batch_id, now=self.now
             )
-        return Delivered(skipped=skipped, held=len(paused))
+        return DeliveryCounts(skipped=skipped, held=len(paused))
 
     def render(
-        self, connection: Connection, outlet: Outlet | None = None
+        self, connection: Connection, transport: Transport | None = None
     ) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
-        """The messages, and what could not be rendered. An outlet's own sender and headers win."""
+        """Return the messages, and the results of those that could not be rendered. The transport's
+        own sender and headers take precedence."""
         settings = self._settings
-        if outlet is not None and outlet.sender:
-            settings = replace(settings, mail_from=outlet.sender)
+        if transport is not None and transport.sender:
+            settings = replace(settings, mail_from=transport.sender)
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
         known: dict[tuple[int, int, str], PreparedNode] = {}
@@ -124,8 +125,8 @@ class Round:
             except (TemplateError, VersionNotFound) as error:
                 failures.append(_unrenderable(row["id"], error))
                 continue
-            if outlet is not None and outlet.headers:
-                message = message._replace(headers={**message.headers, **outlet.headers})
+            if transport is not None and transport.headers:
+                message = message._replace(headers={**message.headers, **transport.headers})
             messages.append(message)
             self.rendered.append(row)
         return messages, failures
@@ -135,7 +136,7 @@ class Round:
         connection: Connection,
         results: Sequence[DeliveryResult],
         policy: SettlePolicy | None = None,
-    ) -> Delivered:
+    ) -> DeliveryCounts:
         """Write down what the channel said, and carry the people on."""
         return settle_results(
             connection,
@@ -148,7 +149,7 @@ class Round:
             policy=policy or SettlePolicy(),
         )
 
-    def enter(self, connection: Connection, done: Delivered) -> None:
+    def enter(self, connection: Connection, done: DeliveryCounts) -> None:
         """The ledger's row, in the transaction that settles."""
         if done.total():
             self._entry.committed(connection, done.sizes(), self.places())

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 
-class MovingClock:
+class ElapsedClock:
     """Starts at `now` and goes on as real time does; with `is_stopped` it stays there, which is
     what recording wants: nothing leaves, so nothing takes time."""
 

@@ -54,7 +54,7 @@ def _node(version: PublishedVersion, node_id: str) -> GraphNode:
     return node
 
 
-class Links:
+class MessageLinks:
     """The links of one sender's messages, signed."""
 
     def __init__(self, settings: MessageSettings) -> None:
@@ -89,7 +89,7 @@ class PreparedNode:
         self._parts = _parts(_Texts.of(node))
         self._campaign = _campaign_context(version)
         self._settings = settings
-        self._links = Links(settings)
+        self._links = MessageLinks(settings)
 
     def message(self, delivery: Mapping[str, Any], now: datetime) -> OutgoingMessage:
         """The message of a leased delivery, whose row carries the contact's columns. Raises

@@ -1,5 +1,5 @@
 """What a tick puts right before it begins: leases whose sender died, deliveries in doubt for too
-long, people whose enrolment is active again, partitions of the log."""
+long, people whose enrollment is active again, partitions of the log."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTLED_AT_ONCE = 5_000
 @dataclass(frozen=True, slots=True)
 class Rescued:
     """What was put right: deliveries whose sender died, now in doubt or (where the provider
-    recognises repeats) due again; deliveries in doubt for too long, settled as sent; states brought
+    recognizes repeats) due again; deliveries in doubt for too long, settled as sent; states brought
     back; posts for everybody, either way."""
 
     in_doubt: int = 0

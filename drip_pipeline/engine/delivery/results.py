@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveryCounts:
     """What a round of deliveries came to. `skipped` counts by reason. `posts` are those for
     everybody that went out; the people who passed them count as sent. `faults` are the words of
     providers that fail, or what is wrong with a way out, by its name.
@@ -35,11 +35,11 @@ class Delivered:
             + self.held
         )
 
-    def __add__(self, other: Delivered) -> Delivered:
+    def __add__(self, other: DeliveryCounts) -> DeliveryCounts:
         reasons = {**self.skipped}
         for reason, count in other.skipped.items():
             reasons[reason] = reasons.get(reason, 0) + count
-        return Delivered(
+        return DeliveryCounts(
             self.sent + other.sent,
             reasons,
             self.failed + other.failed,

@@ -66,7 +66,7 @@ def carry_parked_on(
     ]
     if going:
         carry_on(connection, going, batch_id=batch_id, now=now, message=message)
-    # The message is out, but the campaign or the enrolment was paused meanwhile: they leave this
+    # The message is out, but the campaign or the enrollment was paused meanwhile: they leave this
     # node when it is resumed.
     for people, status in ((halted, "running"), (paused, "paused")):
         _commit(connection, people, batch_id, now, message=message, status=status, due_at=now)

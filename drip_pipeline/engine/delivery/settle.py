@@ -14,7 +14,7 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import InDoubt, Later, NotSent
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.engine.delivery.results import Delivered
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.delivery.resume_states import (
     DELIVERY_ID,
     Row,
@@ -29,7 +29,7 @@ from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 
 __all__ = [
     "GRACE_SECONDS",
-    "Delivered",
+    "DeliveryCounts",
     "SettlePolicy",
     "fail_deliveries",
     "settle_accepted",
@@ -53,8 +53,8 @@ FAILED_EVENT: Final[Mapping[str, str]] = {
     "social": "social_failed",
     "webhook": "webhook_failed",
 }
-# Why a message was held back → how the run ends (reason, status of the enrolment); reasons that are
-# not here only skip the message, and the person goes on.
+# Skip reason → exit (reason, enrollment status). Reasons not listed only skip the message, and the
+# state continues.
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
@@ -77,7 +77,7 @@ def settle_results(
     now: datetime,
     moment: datetime | None = None,
     policy: SettlePolicy = _DEFAULT_POLICY,
-) -> Delivered:
+) -> DeliveryCounts:
     """Write down what the channel said of these leased deliveries and carry their people on.
 
     `moment` is the real time of the answer, from which retries and the grace time count; by default
@@ -132,7 +132,7 @@ def settle_results(
         _reschedule(connection, row_of, again, now, moment)
     if rejected:
         _settle_failed(connection, row_of, rejected, channel, batch_id, now)
-    return Delivered(
+    return DeliveryCounts(
         sent=len(accepted), failed=len(rejected), retried=len(again), unknown=len(in_doubt)
     )
 

@@ -1,1 +1,4 @@
-"""Enrollment."""
+"""Enrollment: audiences, entry triggers, the webhook trigger.
+
+Importing contacts belongs to contacts/.
+"""

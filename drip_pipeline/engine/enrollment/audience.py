@@ -38,7 +38,7 @@ class Matching:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """People with these e-mail addresses, in whatever case."""
+    """People with these email addresses, in whatever case."""
 
     addresses: Sequence[str]
 
@@ -54,7 +54,7 @@ Selection = Everybody | Tagged | Matching | Addresses | Contacts
 
 
 @dataclass
-class Walk:
+class AudienceCursor:
     """Slices of contact ids of a selection, and what was asked for in vain: `not_found` (nobody has
     the address) and `other_workspace` (only another workspace knows it).
     """

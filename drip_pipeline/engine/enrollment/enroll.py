@@ -21,7 +21,7 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
-from drip_pipeline.engine.enrollment.audience import Selection, Walk
+from drip_pipeline.engine.enrollment.audience import AudienceCursor, Selection
 from drip_pipeline.errors import Conflict, NotAllowed
 
 SLICE_PEOPLE: Final = 20_000
@@ -67,9 +67,9 @@ def enroll(
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)
-        door = open_door(connection, found)
+        door = lock_entry_terms(connection, found)
         check_key(found, door, entry_key)
-    walk = Walk(database, found.workspace_id, people, now, slice_size)
+    walk = AudienceCursor(database, found.workspace_id, people, now, slice_size)
     counted: Counter[str] = Counter()
     for contact_ids in walk.slices():
         door, verdicts = _slice(
@@ -96,7 +96,7 @@ def enroll(
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class EntryTerms:
     """What newcomers enter, and on what terms."""
 
     status: str
@@ -110,7 +110,7 @@ class Door:
         return self.trigger.re_entry
 
 
-def open_door(connection: Connection, campaign: Campaign) -> Door:
+def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
     """The campaign's terms, held still until the transaction ends. Raises NotAllowed when nobody
     can enter.
     """
@@ -123,7 +123,7 @@ def open_door(connection: Connection, campaign: Campaign) -> Door:
             hint="`drip campaign publish FILE` opens a campaign.",
         )
     graph = graphs.version(connection, campaign.campaign_id, version).graph
-    return Door(status, version, graph.trigger, _channels(graph))
+    return EntryTerms(status, version, graph.trigger, _channels(graph))
 
 
 def _channels(graph: CampaignGraph) -> frozenset[str]:
@@ -132,7 +132,7 @@ def _channels(graph: CampaignGraph) -> frozenset[str]:
     )
 
 
-def check_key(campaign: Campaign, door: Door, entry_key: str | None) -> None:
+def check_key(campaign: Campaign, door: EntryTerms, entry_key: str | None) -> None:
     """Raise NotAllowed when the campaign is entered once per key and there is none."""
     if door.re_entry == "per_key" and not entry_key:
         raise NotAllowed(
@@ -149,14 +149,14 @@ def _slice(
     entry_key: str | None,
     spread_minutes: float,
     now: datetime,
-) -> tuple[Door, dict[str, int]]:
+) -> tuple[EntryTerms, dict[str, int]]:
     """One transaction; whoever writes the same rows at the same time is waited out."""
     for attempt in range(1, CONFLICT_TRIES + 1):
         try:
             with database.transaction() as connection:
-                door = open_door(connection, campaign)
+                door = lock_entry_terms(connection, campaign)
                 keys = [entry_key] * len(contact_ids)
-                return door, let_in(
+                return door, admit(
                     connection, campaign, door, contact_ids, keys, spread_minutes, now
                 )
         except Conflict:
@@ -165,10 +165,10 @@ def _slice(
     raise AssertionError("the loop returns or raises")
 
 
-def let_in(
+def admit(
     connection: Connection,
     campaign: Campaign,
-    door: Door,
+    door: EntryTerms,
     contact_ids: Sequence[UUID],
     entry_keys: Sequence[str | None],
     spread_minutes: float,

@@ -28,9 +28,9 @@ from drip_pipeline.engine.enrollment.audience import matching_contacts
 from drip_pipeline.engine.enrollment.enroll import (
     CONFLICT_TRIES,
     SLICE_PEOPLE,
-    Door,
-    let_in,
-    open_door,
+    EntryTerms,
+    admit,
+    lock_entry_terms,
 )
 from drip_pipeline.errors import CampaignNotFound, Conflict, NotAllowed
 
@@ -117,7 +117,7 @@ def let_newcomers_in(
 
 
 Turn = Callable[
-    [Connection, Campaign, Door, Mapping[str, Any], int, datetime], dict[str, int] | None
+    [Connection, Campaign, EntryTerms, Mapping[str, Any], int, datetime], dict[str, int] | None
 ]
 
 
@@ -131,7 +131,7 @@ def _slice(
                 try:
                     campaign = find_campaign(connection, row["campaign_id"])
                     # Held from here on: neither published anew, paused nor archived meanwhile.
-                    door = open_door(connection, campaign)
+                    door = lock_entry_terms(connection, campaign)
                 except (CampaignNotFound, NotAllowed):
                     return None
                 if door.status != "active" or door.trigger.kind != row["kind"]:
@@ -146,7 +146,7 @@ def _slice(
 def _take_notes(
     connection: Connection,
     campaign: Campaign,
-    door: Door,
+    door: EntryTerms,
     row: Mapping[str, Any],
     slice_size: int,
     now: datetime,
@@ -169,7 +169,7 @@ def _take_notes(
 def _walk_on(
     connection: Connection,
     campaign: Campaign,
-    door: Door,
+    door: EntryTerms,
     row: Mapping[str, Any],
     slice_size: int,
     now: datetime,
@@ -247,14 +247,14 @@ def _who_match(
 def _admitted(
     connection: Connection,
     campaign: Campaign,
-    door: Door,
+    door: EntryTerms,
     people: Sequence[tuple[UUID, str | None]],
     now: datetime,
 ) -> dict[str, int]:
     verdicts: Counter[str] = Counter()
     if people:
         verdicts.update(
-            let_in(
+            admit(
                 connection,
                 campaign,
                 door,

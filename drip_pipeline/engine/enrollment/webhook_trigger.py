@@ -20,10 +20,10 @@ from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.enrollment.enroll import (
     CONFLICT_TRIES,
-    Door,
+    EntryTerms,
+    admit,
     check_key,
-    let_in,
-    open_door,
+    lock_entry_terms,
 )
 from drip_pipeline.engine.enrollment.webhook_payload import CalledPeople, CallInvalid, read_people
 from drip_pipeline.errors import Conflict, NotAllowed
@@ -120,7 +120,11 @@ def _enter(
 
 
 def _let_all_in(
-    connection: Connection, campaign: Campaign, door: Door, people: CalledPeople, now: datetime
+    connection: Connection,
+    campaign: Campaign,
+    door: EntryTerms,
+    people: CalledPeople,
+    now: datetime,
 ) -> dict[str, int]:
     addresses = [row[1] for row in people.rows]
     ids: dict[str, UUID] = {
@@ -134,11 +138,11 @@ def _let_all_in(
     for key in keys:
         check_key(campaign, door, key)
     listed = [ids[address] for address in addresses]
-    return dict(let_in(connection, campaign, door, listed, keys, 0, now))
+    return dict(admit(connection, campaign, door, listed, keys, 0, now))
 
 
-def _webhook_door(connection: Connection, campaign: Campaign) -> Door:
-    door = open_door(connection, campaign)
+def _webhook_door(connection: Connection, campaign: Campaign) -> EntryTerms:
+    door = lock_entry_terms(connection, campaign)
     if door.trigger.kind != "webhook":
         raise NotAllowed(
             f"campaign {campaign.name!r} is not entered by a webhook, its trigger is"

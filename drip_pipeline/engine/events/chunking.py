@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 
-from drip_pipeline.db.events.ingestion import ALL_LANES, DUPLICATE, Misfit
+from drip_pipeline.db.events.ingestion import ALL_PARTITIONS, DUPLICATE, RejectedLine
 from drip_pipeline.engine.events.event_parser import BadLine, LineReader, Named
 from drip_pipeline.engine.events.file_reader import SourceLine
 
@@ -27,9 +27,9 @@ class Part:
     """
 
     rows: Sequence[tuple[int, str]]
-    misfits: Sequence[Misfit]
+    misfits: Sequence[RejectedLine]
     source_lines: Mapping[int, SourceLine]
-    lanes: tuple[int, ...] = ALL_LANES
+    lanes: tuple[int, ...] = ALL_PARTITIONS
     named_by: frozenset[Named] = frozenset()
     months: frozenset[str] = frozenset()
     may_convert: bool = False
@@ -81,8 +81,8 @@ def _collector_at_rest() -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Gathered:
-    rows: list[list[tuple[int, str]]] = field(default_factory=lambda: [[] for _ in ALL_LANES])
-    misfits: list[Misfit] = field(default_factory=list)
+    rows: list[list[tuple[int, str]]] = field(default_factory=lambda: [[] for _ in ALL_PARTITIONS])
+    misfits: list[RejectedLine] = field(default_factory=list)
     named_by: set[Named] = field(default_factory=set)
     may_convert: bool = False
 
@@ -120,7 +120,7 @@ def _parts(chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]
                 together,
                 found.misfits,
                 source_lines,
-                ALL_LANES,
+                ALL_PARTITIONS,
                 named_by,
                 months,
                 found.may_convert,

@@ -17,7 +17,7 @@ from typing import Any, Final
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import InboxRow, Settled
-from drip_pipeline.db.events.ingestion import DUPLICATE, NO_SUCH_MESSAGE, Misfit
+from drip_pipeline.db.events.ingestion import DUPLICATE, NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, Reading
 from drip_pipeline.engine.events.inbound_sms import take_inbound_text
 from drip_pipeline.engine.events.ingest import ingest_events
@@ -127,7 +127,7 @@ def _take(
     if not lines:
         return
 
-    def blame(misfits: Sequence[Misfit]) -> None:
+    def blame(misfits: Sequence[RejectedLine]) -> None:
         for number, reason in misfits:
             if reason != DUPLICATE:
                 owners[number - 1].problems[reason] += 1

@@ -18,14 +18,14 @@ from zlib import crc32
 import orjson
 
 from drip_pipeline.db.connection import dump_json
-from drip_pipeline.db.events.ingestion import LANES, copy_line
+from drip_pipeline.db.events.ingestion import INGESTION_PARTITIONS, copy_line
 from drip_pipeline.domain.events.user_agents import device_type, is_machine_open, is_scanner
 from drip_pipeline.domain.events.vocabulary import (
     CONTACT_EVENT_TYPES,
     EVENT_TYPES,
     GOAL_EVENT_TYPES,
     PROVIDER_EVENT_TYPES,
-    normalise_event_type,
+    normalize_event_type,
 )
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
@@ -156,7 +156,7 @@ class LineReader:
         try:
             known = self._types[given]
         except KeyError:
-            name = normalise_event_type(given)
+            name = normalize_event_type(given)
             known = self._types[given] = name if name in EVENT_TYPES else None
         if known is None:
             raise BadLine("event_type is not in the vocabulary")
@@ -180,8 +180,8 @@ class LineReader:
 def _lane(message_id: str, name: str) -> int:
     # Of our own ids the last digit, however they are written: they are as good as random.
     if message_id:
-        return int(message_id[-1], 16) % LANES
-    return crc32(name.replace("-", "").lower().encode()) % LANES
+        return int(message_id[-1], 16) % INGESTION_PARTITIONS
+    return crc32(name.replace("-", "").lower().encode()) % INGESTION_PARTITIONS
 
 
 def _is_plain(given: str) -> bool:

@@ -19,7 +19,12 @@ from uuid import uuid4
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import ingestion as events_db
-from drip_pipeline.db.events.ingestion import DUPLICATE, KEYS_TABLE, LANES, Misfit
+from drip_pipeline.db.events.ingestion import (
+    DUPLICATE,
+    INGESTION_PARTITIONS,
+    KEYS_TABLE,
+    RejectedLine,
+)
 from drip_pipeline.db.execution import batch_ledger as ledger_db
 from drip_pipeline.engine.events.chunking import EventSlice, Part, read_slices
 from drip_pipeline.engine.events.event_parser import LineReader
@@ -36,7 +41,7 @@ CONFLICT_TRIES: Final = 4
 REFUSED: Final = "the database refused a value"
 
 Progress = Callable[[str], None]
-OnMisfits = Callable[[Sequence[Misfit]], None]
+OnMisfits = Callable[[Sequence[RejectedLine]], None]
 """Is told of the lines that were not taken, duplicates among them; they are then not kept aside."""
 
 
@@ -45,7 +50,7 @@ class Taken:
     """What became of a part of a slice."""
 
     accepted: int = 0
-    misfits: Sequence[Misfit] = ()
+    misfits: Sequence[RejectedLine] = ()
     moved: Moved = field(default_factory=Moved)
     settled: int = 0
     conversions: int = 0
@@ -173,7 +178,9 @@ def ingest_lines(
     slices = read_slices(iter(lines), LineReader(provider, now), slice_size)
     with ExitStack() as threads:
         # A thread for each lane, so that neither waits for the other's part of a slice.
-        writers = [threads.enter_context(ThreadPoolExecutor(1)) for _ in range(LANES)]
+        writers = [
+            threads.enter_context(ThreadPoolExecutor(1)) for _ in range(INGESTION_PARTITIONS)
+        ]
         under_way: deque[tuple[EventSlice, list[Future[Taken]]]] = deque()
         for batch in slices:
             parts = [writers[part.lanes[0]].submit(run.take, part) for part in batch.parts]
@@ -300,7 +307,7 @@ class _Run:
     def _keep_aside(
         self,
         connection: Connection,
-        misfits: Sequence[Misfit],
+        misfits: Sequence[RejectedLine],
         source_lines: Mapping[int, SourceLine],
     ) -> None:
         rows = [

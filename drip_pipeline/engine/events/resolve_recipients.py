@@ -12,7 +12,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import ingestion as events_db
-from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, Misfit
+from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.delivery.settle import settle_accepted
 from drip_pipeline.engine.events.event_parser import Named
@@ -55,11 +55,11 @@ def resolve(
     *,
     batch_id: UUID,
     now: datetime,
-) -> tuple[list[Misfit], int]:
+) -> tuple[list[RejectedLine], int]:
     """Take the staged events that belong to somebody. Gives back the lines that do not, and how
     many messages in doubt were settled because their provider speaks of them.
     """
-    misfits: list[Misfit] = []
+    misfits: list[RejectedLine] = []
     settled = 0
     if "provider_id" in named_by:
         events_db.resolve_provider_refs(connection)
@@ -83,7 +83,7 @@ def _settle_doubts(
     scope: Scope,
     batch_id: UUID,
     now: datetime,
-) -> tuple[list[Misfit], int]:
+) -> tuple[list[RejectedLine], int]:
     """A provider that speaks of a message has it: one in doubt is thereby settled as sent.
 
     `unknown` has the lines whose message is not known to have been sent.

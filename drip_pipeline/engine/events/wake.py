@@ -21,7 +21,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.execution.exits import end_runs
 from drip_pipeline.engine.execution.transitions import DueState
 
-# Event type → how the run ends: exit reason, status of the enrolment.
+# Event type → how the run ends: exit reason, status of the enrollment.
 _ENDS: Final[Mapping[str, tuple[str, str]]] = {
     "email_unsubscribed": ("unsubscribed", "unsubscribed"),
     "email_complained": ("suppressed", "unsubscribed"),

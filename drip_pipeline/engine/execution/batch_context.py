@@ -30,7 +30,7 @@ class GivenVariant:
     """A variant that somebody has; not by chance when a decision had routed them to it."""
 
     variant_id: str
-    is_randomised: bool
+    is_randomized: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class SplitTest:
     winner_variant: str | None
 
 
-class BatchFacts:
+class BatchContext:
     """Facts by person. People without an entry have no facts loaded because no graph of theirs asks
     for any."""
 
@@ -108,7 +108,7 @@ def load(
     people: Mapping[Place, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
-) -> BatchFacts:
+) -> BatchContext:
     """Read what must be known of people on the way that they can go in this batch. A few queries a
     batch, none a person."""
     contact_ids: set[UUID] = set()
@@ -134,7 +134,7 @@ def load(
         if ahead.has_split:
             splitting += group
     tests = _tests(connection, splitting) if splitting else {}
-    return BatchFacts(
+    return BatchContext(
         now,
         contexts=_contexts(connection, contact_ids, columns, fields) if contact_ids else None,
         events=_events(connection, asking, event_types) if asking else None,
@@ -198,13 +198,13 @@ def _variants(
     tests: Mapping[tuple[UUID, int, str], SplitTest],
 ) -> dict[str, dict[UUID, GivenVariant]]:
     given: dict[str, dict[UUID, GivenVariant]] = {}
-    for owner, split_node_id, variant, is_randomised in facts_db.variants_given(
+    for owner, split_node_id, variant, is_randomized in facts_db.variants_given(
         connection,
         [p.id for p in people],
         [p.contact_id for p in people],
         list({test.test_id for test in tests.values()}),
     ):
-        given.setdefault(split_node_id, {})[owner] = GivenVariant(variant, is_randomised)
+        given.setdefault(split_node_id, {})[owner] = GivenVariant(variant, is_randomized)
     return given
 
 

@@ -217,7 +217,7 @@ def _other_rows(transitions: list[Transition]) -> dict[str, Any]:
         "assignment_test": [a.ab_test_id for _, a in assigned],
         "assignment_variant": [a.variant_group for _, a in assigned],
         "assignment_holdout": [a.is_holdout for _, a in assigned],
-        "assignment_randomised": [a.is_randomised for _, a in assigned],
+        "assignment_randomized": [a.is_randomized for _, a in assigned],
         "delivery_group": [n for n, _ in sending],
         "delivery_node_id": [d.node_id for _, d in sending],
         "delivery_step_id": [d.step_id for _, d in sending],

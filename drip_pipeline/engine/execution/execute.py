@@ -17,7 +17,7 @@ from uuid import UUID
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, CampaignGraph, GraphNode, NodeType
 from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.engine.execution.batch_context import BatchFacts
+from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import (
     Answer,
@@ -60,7 +60,7 @@ class _Walk:
 def execute(
     people: Mapping[Place, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
-    facts: BatchFacts,
+    facts: BatchContext,
     now: datetime,
 ) -> Batch:
     """What is to become of these people, given by where they stand. Each is in exactly one
@@ -89,7 +89,7 @@ def execute(
 class _Walker:
     """Carries groups of one campaign version through its graph."""
 
-    def __init__(self, graph: CampaignGraph, facts: BatchFacts, now: datetime) -> None:
+    def __init__(self, graph: CampaignGraph, facts: BatchContext, now: datetime) -> None:
         self._graph = graph
         self._facts = facts
         self._now = now
@@ -301,7 +301,7 @@ _ENDS_OUTSIDE: Final[Mapping[str, str]] = {
 def _ended_outside(
     graph: CampaignGraph, node_id: str, people: Sequence[DueState], enrollment_status: str
 ) -> Transition:
-    """An application ended the enrolment: the state follows; what the application wrote there
+    """An application ended the enrollment: the state follows; what the application wrote there
     stays."""
     node = graph.nodes.get(node_id)
     reason = _ENDS_OUTSIDE.get(enrollment_status, "removed")

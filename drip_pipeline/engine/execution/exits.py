@@ -1,4 +1,4 @@
-"""Ending the runs of people wherever they stand: with a reason, in the log and on the enrolment.
+"""Ending the runs of people wherever they stand: with a reason, in the log and on the enrollment.
 Who is to be ended, others decide.
 """
 

@@ -15,8 +15,8 @@ from uuid import UUID
 
 
 class DueState(NamedTuple):
-    """A claimed workflow state. `id` is the enrolment's id too; `resume_port` is None when the node
-    is to be entered."""
+    """A claimed workflow state. `id` is also the enrollment's id; `resume_port` is None when the
+    node is to be entered."""
 
     id: UUID
     campaign_id: UUID
@@ -32,7 +32,7 @@ class DueState(NamedTuple):
 
 class Place(NamedTuple):
     """Where people stand: node of a campaign version, the port by which they leave it (None = they
-    are to enter it), and what their enrolments show."""
+    are to enter it), and what their enrollments show."""
 
     campaign_id: UUID
     campaign_version: int
@@ -73,7 +73,7 @@ class AssignmentNote:
     split_node_id: str
     variant_group: str
     is_holdout: bool
-    is_randomised: bool
+    is_randomized: bool
     ab_test_id: UUID | None
 
 
@@ -112,8 +112,8 @@ class Transition:
     """Where a group of people goes and what is to be said of the way.
 
     `path`: nodes entered on the way. `due_at` is None when the state ends or waits for its
-    delivery. `enrollment_status` is what the enrolment is to show, None = unchanged. `delivery_ids`
-    has one id per person where there is a delivery.
+    delivery. `enrollment_status` is the enrollment's new status, None = unchanged. `delivery_ids`
+    has one id per state where there is a delivery.
     """
 
     people: Sequence[DueState]
@@ -151,14 +151,14 @@ class Transition:
 @dataclass(frozen=True, slots=True)
 class Message:
     """What went out to everybody of a batch before they move on: when, and whether it was an
-    e-mail, which their enrolments show."""
+    email, which their enrollments show."""
 
     sent_at: datetime | None = None
     is_email: bool = False
 
     @property
     def emailed_at(self) -> datetime | None:
-        """When they were last written to by e-mail."""
+        """When they were last written to by email."""
         return self.sent_at if self.is_email else None
 
 
@@ -167,8 +167,8 @@ NO_MESSAGE: Final = Message()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The transitions of one batch, and the people whose enrolment is paused and who are only to be
-    parked."""
+    """The transitions of one batch, and the states of paused enrollments, which are only
+    suspended."""
 
     transitions: tuple[Transition, ...]
     paused: tuple[DueState, ...] = ()

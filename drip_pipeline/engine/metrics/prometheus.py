@@ -123,4 +123,6 @@ def _levels(connection: Connection) -> Iterator[Gauge]:
     for row in incidents_db.ways_out_in_trouble(connection):
         told = "Ways out that are not used now: their breaker is open, or they said they are gone."
         state = "gone" if row["disabled_at"] else "open"
-        yield Gauge("drip_way_out_blocked", told, 1, {"outlet": row["outlet"], "state": state})
+        yield Gauge(
+            "drip_way_out_blocked", told, 1, {"transport": row["transport"], "state": state}
+        )

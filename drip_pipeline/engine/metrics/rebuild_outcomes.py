@@ -21,6 +21,6 @@ def rebuild_outcomes(database: Database, days: Iterable[date]) -> int:
     for day in sorted(set(days)):
         with database.transaction() as connection:
             # Otherwise events that are being taken in would be overwritten by what was before them.
-            events_db.lock(connection, range(events_db.LANES))
+            events_db.lock(connection, range(events_db.INGESTION_PARTITIONS))
             corrected += metrics_db.rebuild_outcomes(connection, day)
     return corrected

@@ -1,4 +1,4 @@
-"""Telling people of incidents: by e-mail and by a webhook in Slack's format, once per incident and
+"""Telling people of incidents: by email and by a webhook in Slack's format, once per incident and
 way, tried again while telling fails. What counts as an incident is said in incidents.py.
 
 Nothing leaves with DRIP_DELIVERY=record; the incidents stand all the same.
@@ -122,7 +122,7 @@ def trial(settings: Settings, *, now: datetime) -> dict[str, str | None]:
 
 
 def mail_of(notice: Mapping[str, Any], sender: str, to: str) -> OutgoingMessage:
-    """The mail to one address. Its id is the incident's, so that one sent twice is recognised."""
+    """The mail to one address. Its id is the incident's, so that one sent twice is recognized."""
     identity = f"drip:incident:{notice['incident_id']}:{to}"
     return OutgoingMessage(
         delivery_id=uuid5(NAMESPACE_URL, identity),

@@ -122,27 +122,27 @@ def _doubts(connection: Connection) -> Iterator[IncidentRow]:
 
 def _ways_out(connection: Connection) -> Iterator[IncidentRow]:
     for row in incidents_db.ways_out_in_trouble(connection):
-        outlet, error = row["outlet"], redact(row["last_error"] or "no reason given")
+        transport, error = row["transport"], redact(row["last_error"] or "no reason given")
         if row["disabled_at"] is not None:
             yield IncidentRow(
-                f"{GONE}/{outlet}",
+                f"{GONE}/{transport}",
                 GONE,
                 None,
-                f"The way out {outlet} said that it is gone and is not called any more: {error}",
+                f"The way out {transport} said that it is gone and is not called any more: {error}",
                 "Correct its address in the campaign or its channel, then"
-                f" `drip channels reset {outlet}`.",
-                {"outlet": outlet},
+                f" `drip channels reset {transport}`.",
+                {"transport": transport},
                 is_over=False,
             )
             continue
         yield IncidentRow(
-            f"{BREAKER}/{outlet}",
+            f"{BREAKER}/{transport}",
             BREAKER,
             None,
-            f"The breaker of {outlet} is open after repeated failures: {error}",
+            f"The breaker of {transport} is open after repeated failures: {error}",
             "Its messages wait and are tried again by themselves. `drip doctor` tries the way out;"
-            f" `drip channels reset {outlet}` closes the breaker at once.",
-            {"outlet": outlet, "times_opened": row["times_opened"]},
+            f" `drip channels reset {transport}` closes the breaker at once.",
+            {"transport": transport, "times_opened": row["times_opened"]},
             is_over=False,
         )
 

@@ -47,13 +47,13 @@ class _Scope:
     days_left_out: list[date]
 
 
-LAWS: Final[Mapping[str, str]] = {
+INVARIANTS: Final[Mapping[str, str]] = {
     "population": "entered = active + completed + exited + failed, for every campaign version",
     "sent_once": "what went out stands once each in outbox, outcomes and log",
     "log_is_outcomes": "message outcomes say what the log says",
     "outcomes_are_metrics": "daily figures are the sums of message outcomes",
     "rates": "no rate is below 0 or above 100",
-    "no_orphans": "every event, message and enrolment has its person",
+    "no_orphans": "every event, message and enrollment has its person",
     "recorded_once": "the recorder holds no delivery twice",
 }
 
@@ -62,7 +62,7 @@ def check_laws(
     database: Database,
     *,
     now: datetime,
-    names: tuple[str, ...] = tuple(LAWS),
+    names: tuple[str, ...] = tuple(INVARIANTS),
     since: datetime | None = None,
     are_metrics_fresh: bool = False,
 ) -> list[LawResult]:
@@ -84,7 +84,7 @@ def _result(name: str, rows: list[dict[str, Any]]) -> LawResult:
     violations = rows[0].pop("violations") if rows else 0
     for row in rows[1:]:
         row.pop("violations")
-    return LawResult(name, LAWS[name], violations, rows)
+    return LawResult(name, INVARIANTS[name], violations, rows)
 
 
 def _population(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:

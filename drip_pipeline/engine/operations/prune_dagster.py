@@ -1,5 +1,5 @@
-"""Pruning Dagster's runs, events and ticks by age, a slice a transaction. What the catalogue rests
-on stays whatever its age: each partition's latest materialisation, each check's latest result.
+"""Pruning Dagster's runs, events and ticks by age, a slice a transaction. What the catalog rests
+on stays whatever its age: each partition's latest materialization, each check's latest result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SLICE_TICKS: Final = 20_000
 
 @dataclass(frozen=True, slots=True)
 class PrunedRuns:
-    """What was deleted (in a dry run: what is old enough), and runs that stay because the catalogue
+    """What was deleted (in a dry run: what is old enough), and runs that stay because the catalog
     rests on them.
     """
 

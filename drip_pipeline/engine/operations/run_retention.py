@@ -23,7 +23,7 @@ class Kept:
     dagster: PrunedRuns
 
 
-def keep_house(
+def run_retention(
     settings: Settings,
     database: Database,
     *,

@@ -109,7 +109,7 @@ class _StepCheck:
 
     def _email(self, row: object) -> Iterator[Problem]:
         if row is None and self._settings.smtp_url is None:
-            told = "no way out for e-mail: DRIP_SMTP_URL is not set"
+            told = "no way out for email: DRIP_SMTP_URL is not set"
             if self._settings.delivery == "record":
                 told += "; messages are recorded, not sent (DRIP_DELIVERY is `record`)"
             yield self._problem("channel_missing", told, self._not_set_up)

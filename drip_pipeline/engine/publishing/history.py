@@ -46,7 +46,7 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class VersionComparison:
     """Two definitions and in what they differ. Labels are what to call them: `version 3`."""
 
     name: str
@@ -104,7 +104,7 @@ def compare_versions(
     after: int | str,
     *,
     file_name: str = "the file",
-) -> Comparison:
+) -> VersionComparison:
     """Compare two versions, or a version with a file (`after` is then its text, `file_name` what to
     call it). Raises VersionNotFound, and DefinitionInvalid for a text that is no campaign file.
     """
@@ -115,7 +115,7 @@ def compare_versions(
             new, label = definition_of_version(connection, found, after), f"version {after}"
         else:
             new, label = complete(load_definition(after)), file_name
-    return Comparison(
+    return VersionComparison(
         found.name, f"version {before}", label, old, new, compare_definitions(old, new)
     )
 

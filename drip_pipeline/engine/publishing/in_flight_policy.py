@@ -5,7 +5,7 @@ transaction of the caller, who holds the campaign's row lock.
 Order of locks: the lanes of arriving events (where the new version waits for any, so that none
 arrives between the look back and the commit); the campaign; people, in the order of their ids; and
 of messages only those that nobody holds. Engines hold people and never ask for the campaign: they
-write an enrolment once, and so its foreign key is not checked again.
+write an enrollment once, and so its foreign key is not checked again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.events import ingestion as events_db
-from drip_pipeline.db.events.ingestion import ALL_LANES
+from drip_pipeline.db.events.ingestion import ALL_PARTITIONS
 from drip_pipeline.db.publishing import in_flight as in_flight_db
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
@@ -58,7 +58,7 @@ PIN = InFlight()
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class StateGroup:
     """People who stand alike: so many at a node of a version, and where they go. Who leaves or
     stays has no `to_node`; `over_by_event` and `over_by_time` are those whose wait, measured anew,
     is over at once.
@@ -102,7 +102,7 @@ class InFlightReport:
     policy: Policy
     to_version: int
     people: int = 0
-    groups: Sequence[Group] = ()
+    groups: Sequence[StateGroup] = ()
     stranded: Sequence[Stranded] = ()
 
     def messages(self) -> dict[str, int]:
@@ -135,7 +135,7 @@ class _Plan:
 def hold_arrivals(connection: Connection, wanted: InFlight, graph: CampaignGraph) -> None:
     """Let no event arrive until the transaction ends, if people may come to wait for one."""
     if wanted.policy == "migrate" and graph.waits_for():
-        events_db.lock(connection, ALL_LANES)
+        events_db.lock(connection, ALL_PARTITIONS)
 
 
 def preview(
@@ -310,7 +310,7 @@ def _report(
         if wanted.policy == "migrate" and move is None:
             continue  # stranded
         groups.append(
-            Group(
+            StateGroup(
                 version=row["version"],
                 node_id=row["node_id"],
                 label=node.step_name if node else row["node_id"],
@@ -341,7 +341,7 @@ def _told_without_move(policy: Policy, row: Mapping[str, Any]) -> str:
     if policy == "pin":
         return f"finish version {row['version']}"
     if not row["is_enrolled"]:
-        return "leave, as their enrolment says"
+        return "leave, as their enrollment says"
     if row["situation"] == Situation.MESSAGE_PENDING.value:
         return f"leave ({EXIT_REASON}); their unsent message is withdrawn"
     return f"leave ({EXIT_REASON})"

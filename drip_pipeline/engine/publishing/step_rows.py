@@ -15,7 +15,7 @@ def step_rows(
     """The rows, numbered in the order of the definition, and the split that each node names as its
     parent.
 
-    The flat e-mail columns are filled as well: existing applications show a step by them. With
+    The flat email columns are filled as well: existing applications show a step by them. With
     `kept_steps` (rows by node id) those keep their number and delay, and the nodes between them
     have none.
     """

@@ -15,7 +15,7 @@ from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.engine.delivery.deliver import deliver_due
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.rescue import Rescued, rescue
-from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
@@ -50,7 +50,7 @@ class TickReport:
     batches: int = 0
     advanced: int = 0
     moved: dict[str, int] = field(default_factory=dict)
-    delivered: dict[str, Delivered] = field(default_factory=dict)
+    delivered: dict[str, DeliveryCounts] = field(default_factory=dict)
     is_idle: bool = False
     """Nothing was due any more when the tick ended."""
 
@@ -131,7 +131,7 @@ def _deliver_all(
         done = deliver_channel(
             engine, engine.channels[name], now=now, ends_at=until, context=context
         )
-        report.delivered[name] = report.delivered.get(name, Delivered()) + done
+        report.delivered[name] = report.delivered.get(name, DeliveryCounts()) + done
         total += done.total()
         if progress:
             progress(f"{name}: {report.delivered[name].sent:,} sent")
@@ -145,7 +145,7 @@ def deliver_channel(
     now: datetime,
     ends_at: float | None = None,
     context: RunContext = NO_RUN,
-) -> Delivered:
+) -> DeliveryCounts:
     """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the
     monotonic clock."""
     return deliver_due(

@@ -21,7 +21,7 @@ from drip_pipeline.engine.runner.tick import Engine
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class WorkUnit:
     """One of `of` parts of the due people, numbered from 1. The same share of the same number of
     shares is the same people, whenever it is asked for.
     """
@@ -51,11 +51,11 @@ class Share:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorkPlan:
     """What a tick has before it. Counts stop at what its shares hold in one batch each."""
 
     rescued: Rescued
-    shares: tuple[Share, ...]
+    shares: tuple[WorkUnit, ...]
     due_people: int
     due_messages: int
 
@@ -72,7 +72,7 @@ class ShareReport:
     is_done: bool = False
 
 
-def plan_shares(engine: Engine, *, now: datetime, most: int) -> Plan:
+def plan_shares(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
     """Put right what needs it, then part the due people into at most `most` shares, each of about
     one batch (more when there are more people than that).
     """
@@ -87,8 +87,8 @@ def plan_shares(engine: Engine, *, now: datetime, most: int) -> Plan:
         )
     people = due["due_states"]
     count = min(most, -(-people // engine.batch_size))
-    shares = tuple(Share(number, count) for number in range(1, count + 1))
-    return Plan(rescued, shares, people, due["due_deliveries"])
+    shares = tuple(WorkUnit(number, count) for number in range(1, count + 1))
+    return WorkPlan(rescued, shares, people, due["due_deliveries"])
 
 
 def channels_due(engine: Engine, now: datetime) -> list[str]:
@@ -100,7 +100,7 @@ def channels_due(engine: Engine, now: datetime) -> list[str]:
 
 def advance_share(
     engine: Engine,
-    share: Share,
+    share: WorkUnit,
     *,
     now: datetime,
     max_seconds: float,

@@ -58,15 +58,15 @@ def set_channel(
     return ChannelReport(channel_id, slug, category, is_active, checked.unread_keys())
 
 
-def list_outlets(database: Database, *, now: datetime) -> list[dict[str, Any]]:
+def list_transports(database: Database, *, now: datetime) -> list[dict[str, Any]]:
     """Every way out that was ever used, with its state and its provider's last words."""
     with database.transaction(is_read_only=True) as connection:
-        return flow_db.all_outlets(connection, now)
+        return flow_db.all_transports(connection, now)
 
 
-def reset_outlet(database: Database, outlet: str, *, now: datetime) -> None:
+def reset_transport(database: Database, transport: str, *, now: datetime) -> None:
     """Close the breaker of a way out, and let an endpoint be called again that said it was gone.
     Raises NotFound."""
     with database.transaction() as connection:
-        if not flow_db.reset(connection, outlet, now):
-            raise NotFound("outlet", outlet, hint="`drip channels list` shows what there is.")
+        if not flow_db.reset(connection, transport, now):
+            raise NotFound("transport", transport, hint="`drip channels list` shows what there is.")

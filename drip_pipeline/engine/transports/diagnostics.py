@@ -16,8 +16,8 @@ from drip_pipeline.channels.protocol import Finding, OutgoingMessage, Severity
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import channel_accounts as channels_db
 from drip_pipeline.db.delivery import flow_control as flow_db
-from drip_pipeline.engine.transports.factory import row_outlet, settings_outlet
-from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.engine.transports.factory import row_transport, settings_transport
+from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DeliveryError, DripError
 from drip_pipeline.settings import Settings
 
@@ -94,43 +94,43 @@ def look_at_sender(settings: Settings) -> Iterator[Look]:
 
 def _looks(settings: Settings, database: Database | None, now: datetime) -> Iterator[Look]:
     for category in ("email", "webhook"):
-        yield from _outlet_looks(settings_outlet(category, settings))
+        yield from _transport_checks(settings_transport(category, settings))
     if database is None:
         return
     with database.transaction(is_read_only=True) as connection:
         rows = channels_db.rows(connection)
-        states = flow_db.all_outlets(connection, now)
+        states = flow_db.all_transports(connection, now)
     for row in rows:
         if not row.is_active:
             told = "switched off: its messages wait"
             yield Look(f"{row.category}/{row.slug}", Finding(Severity.WARNING, "off", told))
             continue
-        outlet = row_outlet(row, settings)
-        yield from _outlet_looks(outlet)
-        unread = outlet.config.unread_keys() if outlet.channel is not None else ()
+        transport = row_transport(row, settings)
+        yield from _transport_checks(transport)
+        unread = transport.config.unread_keys() if transport.channel is not None else ()
         if unread:
             told = f"nobody reads {', '.join(unread)} in its configuration"
-            yield Look(outlet.key, Finding(Severity.WARNING, "unread_keys", told))
+            yield Look(transport.key, Finding(Severity.WARNING, "unread_keys", told))
     for state in states:
         yield from _state_looks(state)
 
 
-def _outlet_looks(outlet: Outlet) -> Iterator[Look]:
-    if outlet.channel is None:
-        severity = Severity.WARNING if outlet.channel_id is None else Severity.ERROR
-        yield Look(outlet.key, Finding(severity, "not_set_up", outlet.problem))
+def _transport_checks(transport: Transport) -> Iterator[Look]:
+    if transport.channel is None:
+        severity = Severity.WARNING if transport.channel_id is None else Severity.ERROR
+        yield Look(transport.key, Finding(severity, "not_set_up", transport.problem))
         return
     try:
-        for finding in outlet.channel.check():
-            yield Look(outlet.key, finding)
+        for finding in transport.channel.check():
+            yield Look(transport.key, finding)
     except DripError as error:
-        yield Look(outlet.key, Finding(Severity.ERROR, "check_failed", str(error)))
+        yield Look(transport.key, Finding(Severity.ERROR, "check_failed", str(error)))
     finally:
-        outlet.channel.close()
+        transport.channel.close()
 
 
 def _state_looks(state: dict[str, object]) -> Iterator[Look]:
-    about, words = str(state["outlet"]), state["last_error"] or "no words"
+    about, words = str(state["transport"]), state["last_error"] or "no words"
     if state["state"] == "disabled":
         told = f"it said that it is gone; `drip channels reset {about}` calls it again ({words})"
         yield Look(about, Finding(Severity.WARNING, "gone", told))

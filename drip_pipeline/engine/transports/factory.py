@@ -1,5 +1,5 @@
 """Making the ways out: from the settings, and from rows of campaign_channels with the secrets that
-they name. What is missing makes an outlet that says so instead of sending.
+they name. What is missing makes an transport that says so instead of sending.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from drip_pipeline.channels.config import (
 )
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.db.delivery.channel_accounts import ChannelRow
-from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import ChannelUnavailable, DripError
 from drip_pipeline.settings import Secret, Settings, environment_secret
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ID_CHARACTERS: Final = 8
 _NOT_SET_UP: Final[Mapping[str, str]] = {
-    "email": "DRIP_SMTP_URL is not set, and the workspace has no e-mail channel",
+    "email": "DRIP_SMTP_URL is not set, and the workspace has no email channel",
     "sms": "the workspace has no SMS channel",
     "social": "the workspace has no social channel that serves the platform",
 }
@@ -44,35 +44,35 @@ class Built:
     headers: Mapping[str, str] | None = None
 
 
-def settings_outlet(category: str, settings: Settings) -> Outlet:
-    """The way out that the settings alone give: e-mail by DRIP_SMTP_URL, webhooks anywhere."""
+def settings_transport(category: str, settings: Settings) -> Transport:
+    """The way out that the settings alone give: email by DRIP_SMTP_URL, webhooks anywhere."""
     try:
         if category == "email" and settings.smtp_url is not None:
             built = _email(EmailChannelConfig(), settings)
         elif category == "webhook":
             built = _webhook(WebhookChannelConfig(), settings)
         else:
-            return Outlet(category, category, None, problem=_NOT_SET_UP[category])
+            return Transport(category, category, None, problem=_NOT_SET_UP[category])
     except DripError as error:
-        return Outlet(category, category, None, problem=_told(error))
-    return _outlet(category, category, built, None)
+        return Transport(category, category, None, problem=_told(error))
+    return _transport(category, category, built, None)
 
 
-def row_outlet(row: ChannelRow, settings: Settings) -> Outlet:
+def row_transport(row: ChannelRow, settings: Settings) -> Transport:
     """The way out that a channel row describes."""
     key = f"{row.category}/{row.slug}/{str(row.channel_id)[:_ID_CHARACTERS]}"
     try:
         config = read_config(row.category, row.platform, row.specs, slug=row.slug)
         built = _BUILDERS[type(config)](config, settings)
     except DripError as error:
-        return Outlet(
+        return Transport(
             key,
             row.category,
             None,
             channel_id=row.channel_id,
             problem=f"{row.slug}: {_told(error)}",
         )
-    return _outlet(key, row.category, built, row)
+    return _transport(key, row.category, built, row)
 
 
 def guard_of(settings: Settings) -> AddressGuard:
@@ -82,8 +82,8 @@ def guard_of(settings: Settings) -> AddressGuard:
     return AddressGuard(settings.webhook_allow)
 
 
-def _outlet(key: str, category: str, built: Built, row: ChannelRow | None) -> Outlet:
-    return Outlet(
+def _transport(key: str, category: str, built: Built, row: ChannelRow | None) -> Transport:
+    return Transport(
         key=key,
         category=category,
         channel=built.channel,

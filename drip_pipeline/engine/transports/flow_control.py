@@ -13,7 +13,7 @@ from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import flow_control as flow_db
 from drip_pipeline.db.delivery.flow_control import Permits
-from drip_pipeline.engine.transports.transport import Outlet
+from drip_pipeline.engine.transports.transport import Transport
 
 BREAKER_LEAST: Final = 20
 """So many messages in a minute before a share of failures means anything."""
@@ -33,28 +33,28 @@ class FlowNews:
     may_be_closed: bool
 
 
-def ensure(connection: Connection, outlet: Outlet, now: datetime) -> None:
+def ensure(connection: Connection, transport: Transport, now: datetime) -> None:
     """Make sure that the way out has its row."""
     flow_db.ensure(
         connection,
-        outlet.key,
-        channel=outlet.category,
-        channel_id=outlet.channel_id,
-        on_unknown=outlet.on_unknown,
+        transport.key,
+        channel=transport.category,
+        channel_id=transport.channel_id,
+        on_unknown=transport.on_unknown,
         now=now,
     )
 
 
-def take(connection: Connection, outlet: Outlet, wanted: int, now: datetime) -> Permits:
+def take(connection: Connection, transport: Transport, wanted: int, now: datetime) -> Permits:
     """Permits for up to `wanted` messages; what is not used must be given back before the
     transaction ends."""
     return flow_db.take(
         connection,
-        outlet.key,
+        transport.key,
         wanted,
-        per_second=outlet.config.per_second,
-        per_hour=outlet.per_hour,
-        concurrency=outlet.config.concurrency,
+        per_second=transport.config.per_second,
+        per_hour=transport.per_hour,
+        concurrency=transport.config.concurrency,
         probe_seconds=PROBE_SECONDS,
         now=now,
     )
@@ -62,7 +62,7 @@ def take(connection: Connection, outlet: Outlet, wanted: int, now: datetime) -> 
 
 def note(
     connection: Connection,
-    outlet: Outlet,
+    transport: Transport,
     results: Sequence[DeliveryResult],
     *,
     now: datetime,
@@ -70,7 +70,7 @@ def note(
 ) -> FlowNews:
     """Tell the breaker about a group.
 
-    A healthy outlet (`is_watched` off) with nothing but successes writes nothing: the row is not
+    A healthy transport (`is_watched` off) with nothing but successes writes nothing: the row is not
     for counting messages, and every group of every process would queue for it.
     """
     pause = _pause_seconds(results)
@@ -81,20 +81,20 @@ def note(
     if failures or pause is not None or (is_watched and successes):
         flow_db.note(
             connection,
-            outlet.key,
+            transport.key,
             successes=successes,
             failures=len(failures),
             trailing_failures=_trailing(results),
             error=error,
             pause_until=None if pause is None else now + timedelta(seconds=pause),
-            breaker_failures=outlet.config.breaker_failures,
-            breaker_failure_pct=outlet.config.breaker_failure_pct,
+            breaker_failures=transport.config.breaker_failures,
+            breaker_failure_pct=transport.config.breaker_failure_pct,
             breaker_least=BREAKER_LEAST,
-            open_seconds=outlet.config.breaker_open_seconds,
+            open_seconds=transport.config.breaker_open_seconds,
             now=now,
         )
     if gone is not None:
-        flow_db.disable(connection, outlet.key, gone.error or "gone", now)
+        flow_db.disable(connection, transport.key, gone.error or "gone", now)
         error = gone.error
     return FlowNews(error, error is not None or pause is not None)
 

@@ -1,4 +1,4 @@
-"""The e-mail channel for messages to operators: reports and alerts."""
+"""The email channel for messages to operators: reports and alerts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from drip_pipeline.settings import Settings
 
 def mail_channel(settings: Settings) -> Channel | None:
     """The channel that reports leave by, None where nothing leaves (DRIP_DELIVERY=record). Raises
-    ChannelUnavailable when sending is wanted and e-mail is not set up.
+    ChannelUnavailable when sending is wanted and email is not set up.
     """
-    from drip_pipeline.engine.transports.factory import settings_outlet
+    from drip_pipeline.engine.transports.factory import settings_transport
 
     if settings.delivery == "record":
         return None
-    outlet = settings_outlet("email", settings)
-    if outlet.channel is None:
-        raise ChannelUnavailable("email", outlet.problem)
-    return outlet.channel
+    transport = settings_transport("email", settings)
+    if transport.channel is None:
+        raise ChannelUnavailable("email", transport.problem)
+    return transport.channel

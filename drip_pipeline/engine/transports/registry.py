@@ -20,8 +20,8 @@ from drip_pipeline.channels.protocol import (
 )
 from drip_pipeline.db.delivery.channel_accounts import MESSAGE_CATEGORIES, ChannelRow
 from drip_pipeline.domain.graph.graph import GraphNode
-from drip_pipeline.engine.transports.factory import row_outlet, settings_outlet
-from drip_pipeline.engine.transports.transport import Outlet, chosen_row, per_endpoint
+from drip_pipeline.engine.transports.factory import row_transport, settings_transport
+from drip_pipeline.engine.transports.transport import Transport, chosen_row, per_endpoint
 from drip_pipeline.settings import Settings
 
 _CAPABILITIES: Final = Capabilities(is_idempotent=False, max_batch=1_000)
@@ -39,9 +39,9 @@ class CategoryChannel:
         self._category = category
         self._settings = settings
         self._lock = Lock()
-        self._default: Outlet | None = None
-        self._built: dict[UUID, tuple[ChannelRow, Outlet]] = {}
-        self._outlived: list[Outlet] = []
+        self._default: Transport | None = None
+        self._built: dict[UUID, tuple[ChannelRow, Transport]] = {}
+        self._outlived: list[Transport] = []
 
     @property
     def name(self) -> str:
@@ -53,22 +53,22 @@ class CategoryChannel:
         """What holds for all its ways out; each has its own."""
         return _CAPABILITIES
 
-    def outlet_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Outlet:
+    def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
         """The way out of a step's messages; `rows` are the workspace's of the category."""
         row = chosen_row(rows, self._category, node)
         if isinstance(row, str):
-            return Outlet(f"{self._category}/none", self._category, None, problem=row)
-        return per_endpoint(self.default if row is None else self.outlet_of(row), node)
+            return Transport(f"{self._category}/none", self._category, None, problem=row)
+        return per_endpoint(self.default if row is None else self.transport_of(row), node)
 
     @property
-    def default(self) -> Outlet:
+    def default(self) -> Transport:
         """The way out that the settings alone give."""
         with self._lock:
             if self._default is None:
-                self._default = settings_outlet(self._category, self._settings)
+                self._default = settings_transport(self._category, self._settings)
             return self._default
 
-    def outlet_of(self, row: ChannelRow) -> Outlet:
+    def transport_of(self, row: ChannelRow) -> Transport:
         """The way out of a channel row."""
         with self._lock:
             known = self._built.get(row.channel_id)
@@ -76,21 +76,21 @@ class CategoryChannel:
                 return known[1]
             if known is not None:
                 self._outlived.append(known[1])  # a worker may be sending by it at this moment
-            outlet = row_outlet(row, self._settings)
-            self._built[row.channel_id] = (row, outlet)
-            return outlet
+            transport = row_transport(row, self._settings)
+            self._built[row.channel_id] = (row, transport)
+            return transport
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Send by the settings' own way out."""
-        outlet = self.default
-        if outlet.channel is not None:
-            return outlet.channel.send(messages)
+        transport = self.default
+        if transport.channel is not None:
+            return transport.channel.send(messages)
         return [
             DeliveryResult(
                 delivery_id=message.delivery_id,
                 outcome=Outcome.NOT_SENT,
                 error_code="not_set_up",
-                error=outlet.problem,
+                error=transport.problem,
                 is_provider_fault=True,
             )
             for message in messages
@@ -98,18 +98,18 @@ class CategoryChannel:
 
     def check(self) -> list[Finding]:
         """Check the settings' own way out."""
-        outlet = self.default
-        if outlet.channel is None:
-            return [Finding(Severity.WARNING, "not_set_up", outlet.problem)]
-        return outlet.channel.check()
+        transport = self.default
+        if transport.channel is None:
+            return [Finding(Severity.WARNING, "not_set_up", transport.problem)]
+        return transport.channel.check()
 
     def close(self) -> None:
         """Close all connections; sending again opens new ones."""
         with self._lock:
-            outlets = [outlet for _, outlet in self._built.values()] + self._outlived
+            transports = [transport for _, transport in self._built.values()] + self._outlived
             if self._default is not None:
-                outlets.append(self._default)
+                transports.append(self._default)
             self._outlived = []
-        for outlet in outlets:
-            if outlet.channel is not None:
-                outlet.channel.close()
+        for transport in transports:
+            if transport.channel is not None:
+                transport.channel.close()

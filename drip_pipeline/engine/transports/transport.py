@@ -1,7 +1,7 @@
 """The ways out: which configured provider a step's messages leave by, and what is known of it.
 
 A category (email, sms …) has as many as its channel rows say; which one serves a step is decided
-here. Building them from rows stands in outlet_builders.py, how much they may take in flow.py.
+here. Building them from rows stands in transport_builders.py, how much they may take in flow.py.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DIGEST_CHARACTERS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Outlet:
+class Transport:
     """One way out. `key` names it in channel_flow. Without a `channel` nothing can leave, and
     `problem` says why."""
 
@@ -66,43 +66,43 @@ class Outlet:
 
 
 @runtime_checkable
-class OutletSource(Protocol):
+class TransportSource(Protocol):
     """Where a category's ways out come from."""
 
-    def outlet_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Outlet:
+    def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
         """The way out of a step's messages; `rows` are the workspace's of the category. Without a
         node (its version is gone) it is the category's own."""
 
 
-class SingleOutlet:
+class SingleTransport:
     """One channel for everything: what an engine made by hand has."""
 
     def __init__(self, channel: Channel) -> None:
-        self._outlet = Outlet(channel.name, channel.name, channel)
+        self._transport = Transport(channel.name, channel.name, channel)
 
-    def outlet_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Outlet:
+    def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
         """The one channel; webhooks per endpoint."""
         del rows
-        return per_endpoint(self._outlet, node)
+        return per_endpoint(self._transport, node)
 
 
-def source_of(channel: Channel) -> OutletSource:
+def source_of(channel: Channel) -> TransportSource:
     """What tells the ways out of a channel as the engine holds it."""
-    return channel if isinstance(channel, OutletSource) else SingleOutlet(channel)
+    return channel if isinstance(channel, TransportSource) else SingleTransport(channel)
 
 
-def per_endpoint(outlet: Outlet, node: GraphNode | None) -> Outlet:
+def per_endpoint(transport: Transport, node: GraphNode | None) -> Transport:
     """Every endpoint of a webhook is a way out of its own: one that fails, or is gone, leaves the
     others alone. Its URL may hold a secret, so the key has the host and a digest."""
     if node is None or not isinstance(node.config, WebhookAction):
-        return outlet
-    return Outlet(
-        key=f"{outlet.key}/{endpoint_name(node.config.url)}",
-        category=outlet.category,
-        channel=outlet.channel,
-        config=outlet.config,
-        channel_id=outlet.channel_id,
-        problem=outlet.problem,
+        return transport
+    return Transport(
+        key=f"{transport.key}/{endpoint_name(node.config.url)}",
+        category=transport.category,
+        channel=transport.channel,
+        config=transport.config,
+        channel_id=transport.channel_id,
+        problem=transport.problem,
     )
 
 

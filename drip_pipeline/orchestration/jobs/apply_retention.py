@@ -7,7 +7,7 @@ says. The same as `drip retention run`.
 import dagster as dg
 from pydantic import Field
 
-from drip_pipeline.engine.operations.run_retention import keep_house
+from drip_pipeline.engine.operations.run_retention import run_retention
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.metadata.common import counts
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -28,7 +28,7 @@ def archive_and_delete_by_age(
     and prune Dagster's own runs, events and ticks.
     """
     with errors_told("retention"):
-        done = keep_house(
+        done = run_retention(
             Settings.from_env(), engine.database, now=clock.moment(), dry_run=config.dry_run,
             progress=context.log.info,
         )  # fmt: skip

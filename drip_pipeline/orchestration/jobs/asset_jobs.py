@@ -1,4 +1,4 @@
-"""Jobs that materialise and check assets, chosen by group so that nothing here imports them."""
+"""Jobs that materialize and check assets, chosen by group so that nothing here imports them."""
 
 from __future__ import annotations
 

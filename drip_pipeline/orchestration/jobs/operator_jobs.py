@@ -44,7 +44,7 @@ def requeue_failed_people(
     context: dg.OpExecutionContext, config: RequeueConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Put failed people and deliveries back to due, with fresh retries. A delivery keeps its id: a
-    provider that took it after all recognises it.
+    provider that took it after all recognizes it.
     """
     with errors_told("requeueing"):
         report = requeue(

@@ -14,10 +14,15 @@ from pydantic import Field
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.engine.runner.run_summary import account_for_run
 from drip_pipeline.engine.runner.tick import deliver_channel
-from drip_pipeline.engine.runner.work_units import Share, advance_share, channels_due, plan_shares
+from drip_pipeline.engine.runner.work_units import (
+    WorkUnit,
+    advance_share,
+    channels_due,
+    plan_shares,
+)
 from drip_pipeline.orchestration.failures import RETRY_POLICY, failures_named, run_context
 from drip_pipeline.orchestration.metadata.run import (
-    log_materialisations,
+    log_materializations,
     plan_told,
     report_delivered,
     share_metadata,
@@ -78,7 +83,7 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
     """Claim the people of one batch, carry each on to the next wait, message or end, and commit, in
     transactions of their own. If one fails, nothing of it was written and its people are still due.
     """
-    share = Share.from_key(context.get_mapping_key() or "1_of_1")
+    share = WorkUnit.from_key(context.get_mapping_key() or "1_of_1")
     what = f"batch {share.number} of {share.of}"
     with failures_named(context, engine, clock, what):
         done = advance_share(
@@ -164,12 +169,12 @@ def deliver_backlog(
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def reconcile(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
     """Add up what the run did from the ledger, see that everybody who was claimed is accounted for,
-    and report event log, messages and ledger as materialised.
+    and report event log, messages and ledger as materialized.
     """
     account = account_for_run(
         engine.engine, context.run_id, began_at=clock.began_at(), now=clock.moment()
     )
-    log_materialisations(context, account)
+    log_materializations(context, account)
     warn_of(context, account)
     context.add_output_metadata(summary_metadata(account))
     if account.unaccounted:

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from drip_pipeline.engine.publishing.history import (
     HISTORY_COLUMNS,
-    Comparison,
     History,
+    VersionComparison,
     compare_versions,
     history,
     rollback,
@@ -168,7 +168,7 @@ def _history_metadata(found: History) -> dict[str, Any]:
     }
 
 
-def _comparison_metadata(found: Comparison) -> dict[str, Any]:
+def _comparison_metadata(found: VersionComparison) -> dict[str, Any]:
     pictures = {
         label: dg.MetadataValue.md(as_markdown(svg, label))
         for label, svg in drawings(found).items()

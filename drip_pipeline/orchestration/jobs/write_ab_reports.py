@@ -1,4 +1,4 @@
-"""The job that writes the reports of A/B tests, and what it shows of them in the catalogue."""
+"""The job that writes the reports of A/B tests, and what it shows of them in the catalog."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.reports.funnel_diagram import funnel_picture
 from drip_pipeline.reports.svg import as_markdown
 
-# Every materialisation stays in Dagster's event log, pictures and all.
+# Every materialization stays in Dagster's event log, pictures and all.
 MOST_DRAWN: Final = 6
 MOST_BYTES: Final = 70_000
 

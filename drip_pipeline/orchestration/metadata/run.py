@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.runner.run_summary import RunAccount, messages_waiting
 from drip_pipeline.engine.runner.tick import Engine
-from drip_pipeline.engine.runner.work_units import Plan, ShareReport
+from drip_pipeline.engine.runner.work_units import ShareReport, WorkPlan
 from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata.common import counts, sentence, table
 
@@ -23,7 +23,7 @@ MESSAGE_OUTCOMES: Final = dg.AssetKey("message_outcomes")
 BATCH_LEDGER: Final = dg.AssetKey("batch_ledger")
 
 
-def plan_told(planned: Plan) -> str:
+def plan_told(planned: WorkPlan) -> str:
     """What there is to do, in one line."""
     put_right = {name: count for name, count in asdict(planned.rescued).items() if count}
     return (
@@ -46,14 +46,14 @@ def share_metadata(done: ShareReport) -> dict[str, Any]:
 def report_delivered(
     context: dg.OpExecutionContext,
     engine: Engine,
-    by_channel: Mapping[str, Delivered],
+    by_channel: Mapping[str, DeliveryCounts],
     *,
     seconds: float,
 ) -> None:
     """The figures of `seconds` of deliveries, on their step and on the asset. A provider that fails
     makes the step fail: its messages stay due, those of others went out.
     """
-    done = sum(by_channel.values(), Delivered())
+    done = sum(by_channel.values(), DeliveryCounts())
     figures: dict[str, Any] = {
         "messages": done.total(),
         "sent_per_second": round(done.sent / seconds, 1) if seconds else 0.0,
@@ -80,7 +80,7 @@ def report_delivered(
 def _ways_out_fail(
     faults: Mapping[str, str], waiting: Sequence[Mapping[str, Any]], figures: Mapping[str, Any]
 ) -> dg.Failure:
-    told = "; ".join(f"{outlet}: {redact(words)}" for outlet, words in faults.items())
+    told = "; ".join(f"{transport}: {redact(words)}" for transport, words in faults.items())
     metadata: dict[str, Any] = {"what_to_do": "`drip doctor` shows what each way out lacks."}
     if waiting:
         total, most = sum(place["messages"] for place in waiting), waiting[0]
@@ -126,7 +126,7 @@ def warn_of(context: dg.OpExecutionContext, account: RunAccount) -> None:
         )
 
 
-def log_materialisations(context: dg.OpExecutionContext, account: RunAccount) -> None:
+def log_materializations(context: dg.OpExecutionContext, account: RunAccount) -> None:
     """Report the tables that the run wrote to. They are kept up to date by batches, not by a step
     of their own, and a report costs no run.
     """

@@ -1,4 +1,4 @@
-"""E-mail building: what stands in a message, and what is refused."""
+"""Email building: what stands in a message, and what is refused."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ def test_a_mail_without_html_stays_without():
     assert prepare_email(mail(body_html="  ")).body_html is None
 
 
-def test_without_personalisation_texts_are_literal_and_the_link_is_each_persons_own():
+def test_without_personalization_texts_are_literal_and_the_link_is_each_persons_own():
     config = mail(
         subject="Use {{ braces }} {% freely %}",
         body="{{ first_name }} stays",

@@ -1,4 +1,4 @@
-"""The e-mail channel against real servers: what each kind of answer, or none, means."""
+"""The email channel against real servers: what each kind of answer, or none, means."""
 
 from __future__ import annotations
 

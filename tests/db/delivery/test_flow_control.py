@@ -18,7 +18,7 @@ OUTLET = "email/relay"
 
 
 @pytest.fixture
-def outlet(database: Database) -> Database:
+def transport(database: Database) -> Database:
     """A database with one way out that was never used."""
     with database.transaction() as connection:
         ensure(connection)
@@ -62,75 +62,75 @@ def note(database: Database, seconds: float = 0.0, **changes: Any) -> bool:
 
 def state(database: Database, seconds: float = 0.0) -> dict[str, Any]:
     with database.transaction() as connection:
-        (row,) = flow.all_outlets(connection, NOW + timedelta(seconds=seconds))
+        (row,) = flow.all_transports(connection, NOW + timedelta(seconds=seconds))
     return row
 
 
-def test_without_limits_everything_is_granted(outlet: Database):
-    assert take(outlet, 1_000_000).granted == 1_000_000
+def test_without_limits_everything_is_granted(transport: Database):
+    assert take(transport, 1_000_000).granted == 1_000_000
 
 
-def test_a_second_gives_its_share_and_no_more(outlet: Database):
-    granted = [take(outlet, 1_000, step / 20, per_second=50).granted for step in range(20 * 60)]
+def test_a_second_gives_its_share_and_no_more(transport: Database):
+    granted = [take(transport, 1_000, step / 20, per_second=50).granted for step in range(20 * 60)]
     # The bucket holds a quarter of a second when it is full; the minute itself gives 3,000.
     assert 3_000 - 50 <= sum(granted) <= 3_000 + 13
     for start in range(len(granted) - 20):
         assert sum(granted[start : start + 20]) <= 50 + 13
 
 
-def test_an_hour_gives_its_share_and_no_more(outlet: Database):
-    granted = [take(outlet, 1_000, step, per_hour=600).granted for step in range(3_600)]
+def test_an_hour_gives_its_share_and_no_more(transport: Database):
+    granted = [take(transport, 1_000, step, per_hour=600).granted for step in range(3_600)]
     assert 600 - 1 <= sum(granted) <= 600 + 10
 
 
-def test_both_buckets_hold_at_once(outlet: Database):
+def test_both_buckets_hold_at_once(transport: Database):
     limits = {"per_second": 10, "per_hour": 3_600}
-    granted = [take(outlet, 100, step / 2, **limits).granted for step in range(120)]
+    granted = [take(transport, 100, step / 2, **limits).granted for step in range(120)]
     assert sum(granted) <= 60 + 60 + 3
 
 
-def test_slow_rates_give_one_at_a_time(outlet: Database):
-    first = take(outlet, 5, per_second=0.1)
+def test_slow_rates_give_one_at_a_time(transport: Database):
+    first = take(transport, 5, per_second=0.1)
     assert first.granted == 1
-    refused = take(outlet, 5, 1, per_second=0.1)
+    refused = take(transport, 5, 1, per_second=0.1)
     assert refused.granted == 0
     assert refused.retry_at == NOW + timedelta(seconds=10)
-    assert take(outlet, 5, 10, per_second=0.1).granted == 1
+    assert take(transport, 5, 10, per_second=0.1).granted == 1
 
 
-def test_a_clock_that_is_behind_refills_nothing(outlet: Database):
-    assert take(outlet, 100, 60, per_second=10).granted == 2
+def test_a_clock_that_is_behind_refills_nothing(transport: Database):
+    assert take(transport, 100, 60, per_second=10).granted == 2
     for _ in range(10):
-        assert take(outlet, 100, 0, per_second=10).granted == 0
-    assert take(outlet, 100, 60.2, per_second=10).granted == 2
+        assert take(transport, 100, 0, per_second=10).granted == 0
+    assert take(transport, 100, 60.2, per_second=10).granted == 2
 
 
-def test_permits_that_are_given_back_are_there_again(outlet: Database):
-    assert take(outlet, 100, per_second=40).granted == 10
-    with outlet.transaction() as connection:
+def test_permits_that_are_given_back_are_there_again(transport: Database):
+    assert take(transport, 100, per_second=40).granted == 10
+    with transport.transaction() as connection:
         flow.give_back(connection, OUTLET, 4)
-    assert take(outlet, 100, per_second=40).granted == 4
+    assert take(transport, 100, per_second=40).granted == 4
 
 
-def test_many_takers_at_once_get_no_more_than_there_is(outlet: Database):
+def test_many_takers_at_once_get_no_more_than_there_is(transport: Database):
     with ThreadPoolExecutor(8) as pool:
-        taken = list(pool.map(lambda _: take(outlet, 3, per_second=80).granted, range(40)))
+        taken = list(pool.map(lambda _: take(transport, 3, per_second=80).granted, range(40)))
     assert sum(taken) == 20
 
 
-def test_what_is_on_its_way_counts_against_the_concurrency(outlet: Database):
+def test_what_is_on_its_way_counts_against_the_concurrency(transport: Database):
     def mark(connection: Connection, count: int) -> None:
         connection.execute(
             "INSERT INTO campaign_deliveries (id, workspace_id, campaign_id, campaign_version, "
             "enrollment_id, contact_id, node_id, channel, status, leased_until, lease_token, "
-            "outlet, created_at) SELECT gen_random_uuid(), %(id)s, %(id)s, 1, %(id)s, %(id)s, "
-            "'n', 'email', 'sending', %(now)s, %(id)s, %(outlet)s, %(now)s "
+            "transport, created_at) SELECT gen_random_uuid(), %(id)s, %(id)s, 1, %(id)s, %(id)s, "
+            "'n', 'email', 'sending', %(now)s, %(id)s, %(transport)s, %(now)s "
             "FROM generate_series(1, %(count)s)",
-            {"id": uuid4(), "now": NOW, "outlet": OUTLET, "count": count},
+            {"id": uuid4(), "now": NOW, "transport": OUTLET, "count": count},
         )
 
     def take_and_mark(_: int) -> int:
-        with outlet.transaction() as connection:
+        with transport.transaction() as connection:
             permits = flow.take(
                 connection,
                 OUTLET,
@@ -147,64 +147,64 @@ def test_what_is_on_its_way_counts_against_the_concurrency(outlet: Database):
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(take_and_mark, range(24)))
     assert sum(taken) == 10
-    refused = take(outlet, 1, concurrency=10)
+    refused = take(transport, 1, concurrency=10)
     assert refused.granted == 0
     assert refused.retry_at is not None
 
 
-def test_the_breaker_opens_after_failures_in_a_row(outlet: Database):
-    assert not note(outlet, failures=4, error="first")
-    assert take(outlet, 10).granted == 10
-    assert note(outlet, 1, failures=1, error="the relay is down")
-    refused = take(outlet, 10, 2)
+def test_the_breaker_opens_after_failures_in_a_row(transport: Database):
+    assert not note(transport, failures=4, error="first")
+    assert take(transport, 10).granted == 10
+    assert note(transport, 1, failures=1, error="the relay is down")
+    refused = take(transport, 10, 2)
     assert (refused.granted, refused.state) == (0, "open")
     assert refused.retry_at == NOW + timedelta(seconds=31)
-    assert state(outlet, 2)["last_error"] == "the relay is down"
+    assert state(transport, 2)["last_error"] == "the relay is down"
 
 
-def test_a_success_in_between_starts_the_row_anew(outlet: Database):
-    note(outlet, failures=4)
-    note(outlet, successes=1)
-    assert not note(outlet, failures=4)
+def test_a_success_in_between_starts_the_row_anew(transport: Database):
+    note(transport, failures=4)
+    note(transport, successes=1)
+    assert not note(transport, failures=4)
     # The order within a group counts: these four end on a success.
-    note(outlet, successes=1, failures=4, trailing_failures=0)
-    assert not note(outlet, failures=4)
-    assert take(outlet, 1).granted == 1
+    note(transport, successes=1, failures=4, trailing_failures=0)
+    assert not note(transport, failures=4)
+    assert take(transport, 1).granted == 1
 
 
-def test_the_breaker_opens_at_a_share_of_failures(outlet: Database):
+def test_the_breaker_opens_at_a_share_of_failures(transport: Database):
     for second in range(6):
-        assert not note(outlet, second, successes=2, failures=1, trailing_failures=0)
-    assert not note(outlet, 6, failures=1, trailing_failures=1)
-    assert note(outlet, 7, successes=1, failures=10, trailing_failures=0)
+        assert not note(transport, second, successes=2, failures=1, trailing_failures=0)
+    assert not note(transport, 6, failures=1, trailing_failures=1)
+    assert note(transport, 7, successes=1, failures=10, trailing_failures=0)
 
 
-def test_failures_of_another_minute_do_not_count_towards_the_share(outlet: Database):
-    note(outlet, successes=11, failures=9, trailing_failures=0)
-    assert not note(outlet, 61, successes=1, failures=3, trailing_failures=0)
+def test_failures_of_another_minute_do_not_count_towards_the_share(transport: Database):
+    note(transport, successes=11, failures=9, trailing_failures=0)
+    assert not note(transport, 61, successes=1, failures=3, trailing_failures=0)
 
 
-def test_after_the_time_one_probe_goes_and_decides(outlet: Database):
-    note(outlet, failures=5)
-    probe = take(outlet, 10, 31)
+def test_after_the_time_one_probe_goes_and_decides(transport: Database):
+    note(transport, failures=5)
+    probe = take(transport, 10, 31)
     assert (probe.granted, probe.state) == (1, "half_open")
-    assert take(outlet, 10, 32).state == "probing"
-    assert note(outlet, 33, failures=1)
+    assert take(transport, 10, 32).state == "probing"
+    assert note(transport, 33, failures=1)
     # Twice as long as before.
-    assert take(outlet, 10, 92).state == "open"
-    assert take(outlet, 10, 94).granted == 1
-    note(outlet, 95, successes=1)
-    healthy = take(outlet, 10, 96)
+    assert take(transport, 10, 92).state == "open"
+    assert take(transport, 10, 94).granted == 1
+    note(transport, 95, successes=1)
+    healthy = take(transport, 10, 96)
     assert (healthy.granted, healthy.state) == (10, "closed")
-    assert state(outlet, 96)["times_opened"] == 0
+    assert state(transport, 96)["times_opened"] == 0
 
 
-def test_the_time_grows_to_a_limit(outlet: Database):
+def test_the_time_grows_to_a_limit(transport: Database):
     now = 0.0
     waits = []
     for _ in range(9):
-        note(outlet, now, failures=5)
-        until = take(outlet, 1, now).retry_at
+        note(transport, now, failures=5)
+        until = take(transport, 1, now).retry_at
         assert until is not None
         waits.append((until - NOW).total_seconds() - now)
         now += waits[-1] + 1
@@ -212,48 +212,48 @@ def test_the_time_grows_to_a_limit(outlet: Database):
     assert waits[-1] == waits[-2] == 30 * 32
 
 
-def test_a_probe_that_vanishes_leaves_the_way_to_the_next(outlet: Database):
-    note(outlet, failures=5)
-    assert take(outlet, 1, 31).granted == 1
-    assert take(outlet, 1, 90).granted == 0
-    assert take(outlet, 1, 92).granted == 1
-    with outlet.transaction() as connection:
+def test_a_probe_that_vanishes_leaves_the_way_to_the_next(transport: Database):
+    note(transport, failures=5)
+    assert take(transport, 1, 31).granted == 1
+    assert take(transport, 1, 90).granted == 0
+    assert take(transport, 1, 92).granted == 1
+    with transport.transaction() as connection:
         flow.give_back(connection, OUTLET, 1)  # nothing was there to send
-    assert take(outlet, 1, 93).granted == 1
+    assert take(transport, 1, 93).granted == 1
 
 
-def test_a_late_success_does_not_close_an_open_breaker(outlet: Database):
-    note(outlet, failures=5)
-    note(outlet, 1, successes=10)
-    assert take(outlet, 1, 2).state == "open"
+def test_a_late_success_does_not_close_an_open_breaker(transport: Database):
+    note(transport, failures=5)
+    note(transport, 1, successes=10)
+    assert take(transport, 1, 2).state == "open"
 
 
-def test_a_provider_that_asks_to_wait_is_left_alone_for_that_long(outlet: Database):
-    note(outlet, pause_until=NOW + timedelta(seconds=20))
-    refused = take(outlet, 1, 19)
+def test_a_provider_that_asks_to_wait_is_left_alone_for_that_long(transport: Database):
+    note(transport, pause_until=NOW + timedelta(seconds=20))
+    refused = take(transport, 1, 19)
     assert (refused.state, refused.retry_at) == ("paused", NOW + timedelta(seconds=20))
-    note(outlet, pause_until=NOW + timedelta(seconds=5))
-    assert take(outlet, 1, 19).state == "paused"
-    assert take(outlet, 1, 21).granted == 1
+    note(transport, pause_until=NOW + timedelta(seconds=5))
+    assert take(transport, 1, 19).state == "paused"
+    assert take(transport, 1, 21).granted == 1
 
 
-def test_a_disabled_outlet_waits_for_an_operator(outlet: Database):
-    with outlet.transaction() as connection:
+def test_a_disabled_outlet_waits_for_an_operator(transport: Database):
+    with transport.transaction() as connection:
         flow.disable(connection, OUTLET, "is gone", NOW)
-    refused = take(outlet, 1, 86_400)
+    refused = take(transport, 1, 86_400)
     assert (refused.granted, refused.state, refused.retry_at) == (0, "disabled", None)
-    with outlet.transaction() as connection:
+    with transport.transaction() as connection:
         assert flow.reset(connection, OUTLET, NOW)
         assert not flow.reset(connection, "email/other", NOW)
-    assert take(outlet, 1).granted == 1
+    assert take(transport, 1).granted == 1
 
 
-def test_only_what_is_not_healthy_is_an_obstacle(outlet: Database):
-    with outlet.transaction() as connection:
+def test_only_what_is_not_healthy_is_an_obstacle(transport: Database):
+    with transport.transaction() as connection:
         ensure(connection, "email/other")
         assert flow.obstacles(connection, [OUTLET, "email/other"], NOW) == {}
-    note(outlet, failures=1, error="hiccup")
-    with outlet.transaction() as connection:
+    note(transport, failures=1, error="hiccup")
+    with transport.transaction() as connection:
         found = flow.obstacles(connection, [OUTLET, "email/other"], NOW)
     assert list(found) == [OUTLET]
     assert found[OUTLET]["is_watched"]

@@ -121,7 +121,7 @@ def test_several_who_ask_at_once_get_one_server(home):
     assert len(set(urls)) == 1
 
 
-def test_an_initialisation_that_was_killed_is_begun_anew(server, home):
+def test_an_initialization_that_was_killed_is_begun_anew(server, home):
     (home / "postgres" / "data.new").mkdir(parents=True)
     (home / "postgres" / "data.new" / "half").touch()
     assert asked(server.ensure_running(), "SELECT 1") == 1

@@ -31,7 +31,7 @@ SOUTHERN_USER = named("user-south")
 
 def legacy_database(connection: Connection, *, is_on_platform: bool = False) -> None:
     """The base tables with 230 people, and an active linear campaign with three mails (`day_delay`
-    0, 3, 7) and 200 enrolments: 150 active (60 before the first mail, 60 after it, 30 after the
+    0, 3, 7) and 200 enrollments: 150 active (60 before the first mail, 60 after it, 30 after the
     second), 15 paused, 20 completed, 10 unsubscribed, 5 bounced.
     """
     if is_on_platform:

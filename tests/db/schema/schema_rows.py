@@ -58,10 +58,10 @@ def publish(connection: Connection, campaign: UUID) -> None:
     )
 
 
-def enrol(
+def enroll(
     connection: Connection, campaign: UUID, contacts: list[UUID], *, at: datetime = NOW
 ) -> list[UUID]:
-    """Enrol people as an application does, in one statement, without a column of this project."""
+    """Enroll people as an application does, in one statement, without a column of this project."""
     rows = connection.execute(
         "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email, started_at) "
         "SELECT %s, k.id, k.email, %s FROM contacts k WHERE k.id = ANY (%s) RETURNING id",
@@ -80,4 +80,4 @@ def a_campaign_with(
 ) -> tuple[UUID, list[UUID]]:
     """A published campaign with so many people in it, due at `at`; its id and theirs."""
     campaign = a_campaign(connection, workspace, status=status)
-    return campaign, enrol(connection, campaign, people(connection, workspace, count), at=at)
+    return campaign, enroll(connection, campaign, people(connection, workspace, count), at=at)

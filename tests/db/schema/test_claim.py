@@ -50,7 +50,7 @@ def test_only_active_campaigns_are_claimed_from(database, claim, status):
         assert ids(claimed(connection, claim)) == set(states)
 
 
-def test_the_specifications_claim_takes_only_active_enrolments(database):
+def test_the_specifications_claim_takes_only_active_enrollments(database):
     with database.transaction() as connection:
         _, states = a_campaign_with(connection, a_workspace(connection), 4)
         for state, status in zip(states, ("paused", "unsubscribed", "bounced"), strict=False):
@@ -60,7 +60,7 @@ def test_the_specifications_claim_takes_only_active_enrolments(database):
         assert ids(claimed(connection, SPECIFICATION)) == {states[3]}
 
 
-def test_the_engines_claim_tells_the_enrolments_status(database):
+def test_the_engines_claim_tells_the_enrollments_status(database):
     with database.transaction() as connection:
         _, states = a_campaign_with(connection, a_workspace(connection), 2)
         connection.execute(

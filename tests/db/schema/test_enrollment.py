@@ -11,7 +11,7 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.migrate import migrate
 from drip_pipeline.errors import ConstraintViolated, DatabaseError
 from tests.db.schema.existing_databases import legacy_database
-from tests.db.schema.schema_rows import NOW, a_campaign, a_workspace, enrol, people, publish
+from tests.db.schema.schema_rows import NOW, a_campaign, a_workspace, enroll, people, publish
 
 MANY = 100_000
 
@@ -26,25 +26,25 @@ def test_an_applications_insert_puts_the_person_at_the_entry(database):
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
         contacts = people(connection, workspace, 1)
-        (enrolment,) = enrol(connection, campaign, contacts)
+        (enrollment,) = enroll(connection, campaign, contacts)
         (state,) = states(connection)
         events = connection.execute(
             "SELECT event_type, enrollment_id, contact_id, workspace_id, campaign_version, "
             "created_at FROM campaign_events"
         ).fetchall()
-    assert state["id"] == state["enrollment_id"] == str(enrolment)
+    assert state["id"] == state["enrollment_id"] == str(enrollment)
     assert state["current_node_id"] == "start"
     assert state["workflow_status"] == "running"
     assert state["campaign_version"] == 1
     assert state["workspace_id"] == str(workspace)
     assert state["next_execution_at"] == state["started_at"] == "2026-03-02T09:00:00+00:00"
-    assert events == [("enrollment_started", enrolment, contacts[0], workspace, 1, NOW)]
+    assert events == [("enrollment_started", enrollment, contacts[0], workspace, 1, NOW)]
 
 
-def test_the_enrolment_itself_learns_its_workspace(database):
+def test_the_enrollment_itself_learns_its_workspace(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
-        enrol(connection, a_campaign(connection, workspace), people(connection, workspace, 3))
+        enroll(connection, a_campaign(connection, workspace), people(connection, workspace, 3))
         found = connection.execute(
             "SELECT DISTINCT workspace_id FROM campaign_enrollments"
         ).fetchall()
@@ -68,16 +68,16 @@ def test_who_is_enrolled_as_paused_or_over_does_not_run(database, status, state)
         assert [row["workflow_status"] for row in states(connection)] == ([state] if state else [])
 
 
-def test_an_enrolment_that_starts_later_is_due_later(database):
+def test_an_enrollment_that_starts_later_is_due_later(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
-        enrol(connection, campaign, people(connection, workspace, 1), at=NOW + timedelta(days=1))
+        enroll(connection, campaign, people(connection, workspace, 1), at=NOW + timedelta(days=1))
         claimed = connection.execute("SELECT id FROM claim_due_states(10, %s)", [NOW]).fetchall()
     assert claimed == []
 
 
-def test_an_enrolment_without_a_start_starts_now(empty_database):
+def test_an_enrollment_without_a_start_starts_now(empty_database):
     """A base table of an application may leave `started_at` empty."""
     with empty_database.transaction() as connection:
         legacy_database(connection)
@@ -105,11 +105,11 @@ def test_people_in_a_draft_get_no_state_until_it_is_published(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace, status="draft", is_published=False)
-        enrolments = enrol(connection, campaign, people(connection, workspace, 5))
+        enrollments = enroll(connection, campaign, people(connection, workspace, 5))
         assert states(connection) == []
         publish(connection, campaign)
         for expected in (5, 0):  # the second time finds everybody in
-            entered = connection.execute("SELECT enter_enrollments(%s)", [enrolments]).fetchone()
+            entered = connection.execute("SELECT enter_enrollments(%s)", [enrollments]).fetchone()
             assert entered == (expected,)
         assert len(states(connection)) == 5
         (events,) = connection.execute("SELECT count(*) FROM campaign_events").fetchone() or (0,)
@@ -125,7 +125,7 @@ def test_a_contact_of_another_workspace_is_refused(database):
         pytest.raises(ConstraintViolated, match="another workspace"),
         database.transaction() as connection,
     ):
-        enrol(connection, campaign, mixed)
+        enroll(connection, campaign, mixed)
     with database.transaction() as connection:
         assert states(connection) == []
         left = connection.execute("SELECT count(*) FROM campaign_enrollments").fetchone()
@@ -138,8 +138,8 @@ def test_a_stranger_whom_an_older_application_let_in_gets_no_state(database):
         campaign = a_campaign(connection, workspace)
         stranger = people(connection, other, 1)
         connection.execute("ALTER TABLE campaign_enrollments DISABLE TRIGGER USER")
-        enrolments = enrol(connection, campaign, stranger)
-        entered = connection.execute("SELECT enter_enrollments(%s)", [enrolments]).fetchone()
+        enrollments = enroll(connection, campaign, stranger)
+        entered = connection.execute("SELECT enter_enrollments(%s)", [enrollments]).fetchone()
         assert entered == (0,)
 
 
@@ -148,7 +148,7 @@ def test_enrolling_twice_is_refused_and_a_new_entry_key_is_not(database):
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
         contacts = people(connection, workspace, 1)
-        enrol(connection, campaign, contacts)
+        enroll(connection, campaign, contacts)
         connection.execute(
             "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email, entry_key) "
             "VALUES (%s, %s, 'x@example.com', 'order-7')",
@@ -162,7 +162,7 @@ def test_enrolling_twice_is_refused_and_a_new_entry_key_is_not(database):
         )
         assert len(states(connection)) == 2
     with pytest.raises(DatabaseError), database.transaction() as connection:
-        enrol(connection, campaign, contacts)
+        enroll(connection, campaign, contacts)
 
 
 def test_one_statement_may_enrol_into_several_campaigns(database):
@@ -185,7 +185,7 @@ def test_leaving_the_contact_or_the_campaign_takes_the_state_along(database):
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
         contacts = people(connection, workspace, 3)
-        enrol(connection, campaign, contacts)
+        enroll(connection, campaign, contacts)
         connection.execute("DELETE FROM contacts WHERE id = %s", [contacts[0]])
         assert len(states(connection)) == 2
         connection.execute("DELETE FROM drip_campaigns WHERE id = %s", [campaign])
@@ -198,18 +198,18 @@ def test_a_state_written_with_the_specifications_columns_alone_fits_in(database)
         campaign = a_campaign(connection, workspace)
         contacts = people(connection, workspace, 1)
         connection.execute("ALTER TABLE campaign_enrollments DISABLE TRIGGER USER")
-        (enrolment,) = enrol(connection, campaign, contacts)
+        (enrollment,) = enroll(connection, campaign, contacts)
         connection.execute(
             "INSERT INTO campaign_workflow_states (enrollment_id, campaign_id, contact_id, "
             "current_node_id, workflow_status) VALUES (%s, %s, %s, 'start', 'running')",
-            [enrolment, campaign, contacts[0]],
+            [enrollment, campaign, contacts[0]],
         )
         (state,) = states(connection)
-        assert state["id"] == str(enrolment)
+        assert state["id"] == str(enrollment)
         assert state["workspace_id"] == str(workspace)
         assert state["campaign_version"] == 1
         claimed = connection.execute("SELECT id FROM claim_due_states(10, now())").fetchall()
-        assert claimed == [(enrolment,)]
+        assert claimed == [(enrollment,)]
 
 
 def test_the_trigger_works_by_the_statement(database):
@@ -221,7 +221,7 @@ def test_the_trigger_works_by_the_statement(database):
     assert is_per_row == 0
 
 
-def test_a_hundred_thousand_enrolments_go_in_at_once(database):
+def test_a_hundred_thousand_enrollments_go_in_at_once(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         campaign = a_campaign(connection, workspace)
@@ -254,7 +254,7 @@ def test_a_hundred_thousand_enrolments_go_in_at_once(database):
 
 
 def insert_everybody(connection: Connection, campaign: UUID, count: int) -> float:
-    """Enrol so many contacts in one statement; how many seconds it took."""
+    """Enroll so many contacts in one statement; how many seconds it took."""
     started = time.perf_counter()
     connection.execute(
         "INSERT INTO campaign_enrollments (campaign_id, contact_id, contact_email) "

@@ -270,7 +270,7 @@ def test_people_inside_a_wait_leave_it_and_do_not_begin_it_anew(migrated, on_pla
     ]
 
 
-def test_several_states_of_one_enrolment_become_one_that_keeps_the_others(empty_database):
+def test_several_states_of_one_enrollment_become_one_that_keeps_the_others(empty_database):
     with empty_database.transaction() as connection:
         found.specification_database(connection)
         connection.execute(

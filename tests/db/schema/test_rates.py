@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drip_pipeline.db.connection import Connection, Database, jsonb
 from tests.conftest import own_database
-from tests.db.schema.schema_rows import NOW, a_campaign, a_workspace, enrol, people
+from tests.db.schema.schema_rows import NOW, a_campaign, a_workspace, enroll, people
 
 Figure = Decimal | int | None
 Rate = tuple[str, Figure, Figure, Figure, Figure, int]
@@ -34,7 +34,7 @@ class Person:
     variant: str
     messages: tuple[Message, ...] = (Message(),)
     is_holdout: bool = False
-    is_randomised: bool = True
+    is_randomized: bool = True
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def add_split(
     number: int = 1,
 ) -> None:
     contacts = people(connection, workspace, len(persons)) if persons else []
-    enrolments = enrol(connection, campaign, contacts)
+    enrollments = enroll(connection, campaign, contacts)
     test = uuid4() if is_tested else None
     if test is not None:
         names = {person.variant: person.is_holdout for person in persons}
@@ -75,23 +75,23 @@ def add_split(
             "VALUES (%s, %s, %s, %s, %s, %s, '', '{1}', %s)",
             [test, workspace, campaign, node, number, jsonb(config), NOW],
         )
-    for person, enrolment in zip(persons, enrolments, strict=True):
+    for person, enrollment in zip(persons, enrollments, strict=True):
         converted = any(message.converted for message in person.messages)
         connection.execute(
             "INSERT INTO campaign_split_assignments (enrollment_id, split_node_id, workspace_id, "
             "campaign_id, campaign_version, ab_test_id, contact_id, variant_group, is_holdout, "
-            "is_randomised, assigned_at, first_converted_at) SELECT id, %s, workspace_id, "
+            "is_randomized, assigned_at, first_converted_at) SELECT id, %s, workspace_id, "
             "campaign_id, 1, %s, contact_id, %s, %s, %s, %s, %s FROM campaign_enrollments "
             "WHERE id = %s",
-            [node, test, person.variant, person.is_holdout, person.is_randomised, NOW,
-             NOW if converted else None, enrolment],
+            [node, test, person.variant, person.is_holdout, person.is_randomized, NOW,
+             NOW if converted else None, enrollment],
         )  # fmt: skip
         for message in person.messages:
-            write(connection, enrolment, node, person.variant, message)
+            write(connection, enrollment, node, person.variant, message)
 
 
 def write(
-    connection: Connection, enrolment: UUID, node: str, variant: str, message: Message
+    connection: Connection, enrollment: UUID, node: str, variant: str, message: Message
 ) -> None:
     times = [
         NOW if flag else None
@@ -107,7 +107,7 @@ def write(
         "first_converted_at, first_machine_opened_at) SELECT gen_random_uuid(), workspace_id, "
         "campaign_id, 1, id, contact_id, 'mail', 'email', %s, %s, %s, %s, %s, %s, %s, %s "
         "FROM campaign_enrollments WHERE id = %s",
-        [node, variant, NOW, *times, enrolment],
+        [node, variant, NOW, *times, enrollment],
     )
 
 
@@ -119,7 +119,7 @@ def rates(connection: Connection, campaign: UUID) -> list[Rate]:
 def expected(persons: list[Person]) -> list[Rate]:
     """The same from the people, in decimal arithmetic."""
     told = []
-    counted = [person for person in persons if not person.is_holdout and person.is_randomised]
+    counted = [person for person in persons if not person.is_holdout and person.is_randomized]
     for variant in sorted({person.variant for person in persons if not person.is_holdout}):
         sent = [p.messages for p in counted if p.variant == variant and p.messages]
         tallies = {
@@ -151,7 +151,7 @@ PERSONS = st.lists(
         Person,
         st.sampled_from(["variant_a", "variant_b", "variant_c"]),
         st.lists(MESSAGES, max_size=3).map(tuple),
-        is_randomised=st.sampled_from([True, True, True, False]),
+        is_randomized=st.sampled_from([True, True, True, False]),
     ),
     max_size=12,
 )
@@ -171,7 +171,7 @@ def test_rates_of_a_tested_split_are_those_of_its_people(migrated: Database, per
 def test_a_split_without_a_test_is_counted_alike(migrated: Database, persons):
     with migrated.transaction() as connection:
         campaign = split(connection, persons, is_tested=False)
-        everybody = {person.variant for person in persons if person.is_randomised}
+        everybody = {person.variant for person in persons if person.is_randomized}
         # Without a test nothing else says which variants there are.
         assert rates(connection, campaign) == [
             row for row in expected(persons) if row[0] in everybody
@@ -228,7 +228,7 @@ def test_machines_do_not_open(database, is_tested):
 def test_a_holdout_is_no_variant_and_people_routed_to_the_winner_do_not_count(database, is_tested):
     persons = [
         Person("variant_a", (Message(opened=True),)),
-        Person("variant_a", (Message(),), is_randomised=False),
+        Person("variant_a", (Message(),), is_randomized=False),
         Person("held_out", (), is_holdout=True),
     ]
     with database.transaction() as connection:

@@ -13,7 +13,7 @@ from drip_pipeline.db.migrate import migrate
 from drip_pipeline.errors import DripError
 from tests.conftest import own_database
 from tests.db.schema import existing_databases as found
-from tests.db.schema.schema_rows import NOW, enrol, people, publish
+from tests.db.schema.schema_rows import NOW, enroll, people, publish
 
 PEOPLES_TABLES = (
     "campaign_workflow_states", "campaign_events", "campaign_versions", "campaign_ab_tests",
@@ -74,7 +74,7 @@ def fill(connection: Connection, workspace: UUID) -> None:
     campaign = found.LEGACY_CAMPAIGN if workspace == found.NORTH else found.SOUTHERN_CAMPAIGN
     publish(connection, campaign)
     (contact,) = people(connection, workspace, 1)
-    (enrollment,) = enrol(connection, campaign, [contact])
+    (enrollment,) = enroll(connection, campaign, [contact])
     named = {"workspace": workspace, "campaign": campaign, "contact": contact}
     named |= {"enrollment": enrollment, "id": enrollment}
     for statement in ROW_IN_EVERY_TABLE.split(";\n"):
@@ -223,9 +223,10 @@ def test_the_specifications_rule_that_opened_everything_is_gone(platform_url):
 def test_signed_in_people_can_enrol_and_write_nothing_else(hosted):
     with acting(hosted, "authenticated", found.NORTHERN_USER) as connection:
         contacts = people(connection, found.NORTH, 2)
-        enrolments = enrol(connection, found.LEGACY_CAMPAIGN, contacts)
+        enrollments = enroll(connection, found.LEGACY_CAMPAIGN, contacts)
         states = connection.execute(
-            "SELECT workflow_status FROM campaign_workflow_states WHERE id = ANY (%s)", [enrolments]
+            "SELECT workflow_status FROM campaign_workflow_states WHERE id = ANY (%s)",
+            [enrollments],
         ).fetchall()
         assert states == [("running",), ("running",)]
         changed = connection.execute("UPDATE campaign_workflow_states SET retry_count = 9")

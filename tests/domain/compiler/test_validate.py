@@ -379,7 +379,7 @@ def test_custom_fields_are_known_when_contacts_have_them_or_the_campaign_writes_
     assert codes(file) == set()
 
 
-def test_without_personalisation_texts_are_not_templates() -> None:
+def test_without_personalization_texts_are_not_templates() -> None:
     file = linear()
     email_of(file).update(subject="100 %} sure", body="plain", personalization_enabled=False)
     assert errors_in(problems(file)) == []

@@ -156,7 +156,7 @@ def test_a_configuration_may_stand_on_the_canvas_alone(inline: File) -> None:
 def test_notes_of_the_builder_are_no_configuration() -> None:
     file = branching()
     for node in file["canvas_data"]["nodes"]:
-        node["data"]["config"] = {"icon": "mail", "colour": 7}
+        node["data"]["config"] = {"icon": "mail", "color": 7}
     assert errors_in(problems(file)) == []
 
 

@@ -75,7 +75,7 @@ def test_the_workspace_is_where_and_not_what() -> None:
         (lambda f: step(f, "offer").update(step_name="Else"), False),
         (lambda f: f["canvas_data"]["nodes"][0].update(position={"x": 9, "y": 9}), False),
         (lambda f: f["canvas_data"]["viewport"].update(zoom=2), False),
-        (lambda f: f["canvas_data"]["nodes"][0]["data"].update(colour="red"), False),
+        (lambda f: f["canvas_data"]["nodes"][0]["data"].update(color="red"), False),
         (lambda f: step(f, "offer")["channel_config"]["email"].update(body="Else"), True),
         (lambda f: edge(f, "news", "end").update(target="offer"), True),
         (lambda f: f.update(re_entry="after_exit"), True),

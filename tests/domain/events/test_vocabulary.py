@@ -10,7 +10,7 @@ from drip_pipeline.domain.events.vocabulary import (
     EVENT_TYPES,
     PROVIDER_EVENT_TYPES,
     is_known_event_type,
-    normalise_event_type,
+    normalize_event_type,
     suggest_event_type,
 )
 
@@ -80,25 +80,25 @@ def test_every_event_type_that_was_decided_is_in_the_vocabulary(name: str) -> No
     ],
 )
 def test_short_names_mean_the_event_type(short: str, name: str) -> None:
-    assert normalise_event_type(short) == name
+    assert normalize_event_type(short) == name
     assert is_known_event_type(short)
 
 
-def test_normalising_is_idempotent_and_aliases_lead_into_the_vocabulary() -> None:
+def test_normalizing_is_idempotent_and_aliases_lead_into_the_vocabulary() -> None:
     for alias, name in EVENT_ALIASES.items():
         assert name in EVENT_TYPES, alias
         assert alias not in EVENT_TYPES
-        assert normalise_event_type(normalise_event_type(alias)) == name
+        assert normalize_event_type(normalize_event_type(alias)) == name
 
 
 def test_an_unknown_name_is_kept_and_told_apart() -> None:
-    assert normalise_event_type("Moon Rise") == "moon_rise"
+    assert normalize_event_type("Moon Rise") == "moon_rise"
     assert not is_known_event_type("Moon Rise")
     assert suggest_event_type("email_clickked") == "email_clicked"
     assert suggest_event_type("zzzzzz") is None
 
 
-def test_only_events_about_a_person_can_do_without_an_enrolment() -> None:
+def test_only_events_about_a_person_can_do_without_an_enrollment() -> None:
     assert {"purchase", "page_view", "converted"} <= CONTACT_EVENT_TYPES
     assert not CONTACT_EVENT_TYPES & {"email_opened", "email_sent", "wait_started"}
     assert CONTACT_EVENT_TYPES <= PROVIDER_EVENT_TYPES

@@ -86,7 +86,7 @@ def people(
     sent: int | None = None,
     at: datetime | None = None,
     reacts_after: timedelta = timedelta(minutes=5),
-    is_randomised: bool = True,
+    is_randomized: bool = True,
     **reacted: int,
 ) -> None:
     """So many people of a variant. `sent`: how many got the mail (all; of a holdout none). How many
@@ -97,7 +97,7 @@ def people(
     reached = (0 if is_holdout else assigned) if sent is None else sent
     when = at or test.started_at
     campaign = test.campaign
-    # Foreign keys and the enrolment's trigger cost a minute for 64,000 people.
+    # Foreign keys and the enrollment's trigger cost a minute for 64,000 people.
     connection.execute("SET LOCAL session_replication_role = replica")
     connection.execute(
         "CREATE TEMPORARY TABLE crowd ON COMMIT DROP AS "
@@ -122,12 +122,12 @@ def people(
     connection.execute(
         "INSERT INTO campaign_split_assignments (enrollment_id, split_node_id, workspace_id, "
         "campaign_id, campaign_version, ab_test_id, contact_id, variant_group, is_holdout, "
-        "is_randomised, assigned_at, first_converted_at) "
+        "is_randomized, assigned_at, first_converted_at) "
         "SELECT c.enrollment_id, 's', %s, %s, 1, %s, c.contact_id, %s, %s, %s, %s, "
         "CASE WHEN c.n <= %s THEN %s::timestamptz END FROM crowd c",
         [
             campaign.workspace_id, campaign.campaign_id, test.test_id, variant, is_holdout,
-            is_randomised, when, reacted.pop("converted", 0), happened,
+            is_randomized, when, reacted.pop("converted", 0), happened,
         ],
     )  # fmt: skip
     columns = {

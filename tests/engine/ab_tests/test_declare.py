@@ -103,7 +103,7 @@ def test_everybody_who_comes_later_goes_to_the_winner_and_the_held_out_stay(data
         assert variants_of(connection, first) == before
         after = variants_of(connection, second)
         routed = connection.execute(
-            "SELECT count(*) FROM campaign_split_assignments WHERE NOT is_randomised"
+            "SELECT count(*) FROM campaign_split_assignments WHERE NOT is_randomized"
         ).fetchone()
     assert set(after) == {"b", "holdout"}
     assert after["holdout"] > 30

@@ -131,7 +131,7 @@ def test_people_whom_a_decision_routed_are_no_part_of_the_comparison(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 10, opened=5)
-        people(connection, test, "a", 90, opened=90, is_randomised=False)
+        people(connection, test, "a", 90, opened=90, is_randomized=False)
         people(connection, test, "b", 10, opened=5)
     evaluate(database, now=LATER)
     with database.transaction() as connection:

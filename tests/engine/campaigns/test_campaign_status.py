@@ -1,5 +1,5 @@
 """Finding, showing, pausing, resuming and archiving campaigns; and statuses that an application
-sets on a single enrolment.
+sets on a single enrollment.
 """
 
 from __future__ import annotations
@@ -250,10 +250,10 @@ def test_what_is_archived_or_never_published_cannot_be_paused_or_resumed(databas
         pause(database, "Welcome", now=NOW)
 
 
-# --- single enrolments, as an application sets them -----------------------------------------------
+# --- single enrollments, as an application sets them ----------------------------------------------
 
 
-def test_an_enrolment_that_an_application_pauses_waits_and_goes_on_later(database):
+def test_an_enrollment_that_an_application_pauses_waits_and_goes_on_later(database):
     campaign, (first, _) = people_inside(database, TWO_LETTERS, 2)
     change(database, "UPDATE campaign_enrollments SET status = 'paused' WHERE id = %s", first)
     run_until_idle(database, NOW + 2 * HOUR)
@@ -269,7 +269,7 @@ def test_an_enrolment_that_an_application_pauses_waits_and_goes_on_later(databas
 @pytest.mark.parametrize(
     ("status", "reason"), [("unsubscribed", "unsubscribed"), ("bounced", "suppressed")]
 )
-def test_an_enrolment_that_an_application_ends_exits_with_the_reason(database, status, reason):
+def test_an_enrollment_that_an_application_ends_exits_with_the_reason(database, status, reason):
     campaign, (first, _) = people_inside(database, TWO_LETTERS, 2)
     change(database, "UPDATE campaign_enrollments SET status = %s WHERE id = %s", status, first)
     run_until_idle(database, NOW + 2 * HOUR)

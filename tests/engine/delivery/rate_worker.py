@@ -16,7 +16,7 @@ from drip_pipeline.settings import Secret, Settings
 
 
 def main(url: str, port: str, seconds: str) -> None:
-    """Deliver e-mail until the time is over."""
+    """Deliver email until the time is over."""
     settings = Settings(
         delivery="send",
         smtp_url=Secret(f"smtp://127.0.0.1:{port}"),

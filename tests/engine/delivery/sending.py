@@ -11,7 +11,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import NodeConfig
-from drip_pipeline.engine.delivery.settle import Delivered
+from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.runner.factory import engine_from
 from drip_pipeline.engine.runner.tick import TickReport, deliver_channel, tick
 from drip_pipeline.engine.transports.accounts import set_channel
@@ -73,7 +73,7 @@ class Sender:
         """Everything that is due at `now`."""
         return tick(self.engine, now=now, until_idle=True)
 
-    def deliver(self, category: str, now: datetime = NOW) -> Delivered:
+    def deliver(self, category: str, now: datetime = NOW) -> DeliveryCounts:
         """What is due of one channel."""
         return deliver_channel(self.engine, self.engine.channels[category], now=now)
 

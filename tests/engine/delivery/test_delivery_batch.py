@@ -9,7 +9,7 @@ import pytest
 
 from drip_pipeline.engine.delivery import delivery_batch as rounds
 from drip_pipeline.engine.delivery.delivery_batch import surely
-from drip_pipeline.engine.delivery.elapsed_clock import MovingClock
+from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.errors import Conflict, DatabaseUnavailable, DataRejected
 from tests.engine.factories import NOW
 
@@ -53,7 +53,7 @@ def test_what_cannot_pass_is_raised_at_once(naps: list[float]):
 
 
 def test_a_clock_goes_on_as_real_time_does_or_stands_still():
-    moving, stopped = MovingClock(NOW), MovingClock(NOW, is_stopped=True)
+    moving, stopped = ElapsedClock(NOW), ElapsedClock(NOW, is_stopped=True)
     began = monotonic()
     sleep(0.02)
     passed = timedelta(seconds=monotonic() - began)

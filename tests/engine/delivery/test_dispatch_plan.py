@@ -156,19 +156,19 @@ def test_channels_are_set_listed_and_brought_back(
     drip: Callable[..., Any], sending: Start, http: HttpServers
 ):
     script = http.start(Reply(410))
-    config = json.dumps({"timeout_seconds": 2, "colour": "red"})
+    config = json.dumps({"timeout_seconds": 2, "color": "red"})
     made = drip("channels", "set", "hooks", "--category", "webhook", "--config", config)
-    assert (made["slug"], made["unread"]) == ("hooks", ["colour"])
+    assert (made["slug"], made["unread"]) == ("hooks", ["color"])
     assert drip("channels", "list") == []
     sender = sending(allow=[script.host])
     sender.people(one_step(WebhookAction(url=script.url)), 1)
     sender.run()
-    (outlet,) = drip("channels", "list")
-    assert outlet["state"] == "disabled"
-    assert outlet["outlet"].startswith("webhook/hooks/")
-    drip("channels", "reset", outlet["outlet"])
+    (transport,) = drip("channels", "list")
+    assert transport["state"] == "disabled"
+    assert transport["transport"].startswith("webhook/hooks/")
+    drip("channels", "reset", transport["transport"])
     assert drip("channels", "list")[0]["state"] == "closed"
-    assert "no outlet" in drip("channels", "reset", "email/none", code=1)["error"]
+    assert "no transport" in drip("channels", "reset", "email/none", code=1)["error"]
     bad = drip("channels", "set", "x", "--category", "sms", "--config", "{}", code=1)
     assert "account_sid" in bad["error"]
 

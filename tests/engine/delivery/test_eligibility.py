@@ -163,7 +163,7 @@ def test_whoever_unsubscribes_while_the_mail_waits_does_not_get_it(
     assert sender.states() == {"completed": 1, "exited/unsubscribed": 1}
 
 
-def test_a_paused_enrolment_holds_its_mail_until_it_is_active_again(
+def test_a_paused_enrollment_holds_its_mail_until_it_is_active_again(
     mailing: tuple[Sender, Script],
 ):
     sender, script = mailing

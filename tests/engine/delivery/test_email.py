@@ -1,4 +1,4 @@
-"""E-mail from the outbox to a real server and back into the people's states, fault by fault."""
+"""Email from the outbox to a real server and back into the people's states, fault by fault."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_mails_arrive_and_people_go_on(smtp: StartSmtp, sending: Start):
     assert len({envelope.rcpt_tos[0] for envelope in script.received}) == 30
     ids = {str(row[0]) for row in sender.rows("SELECT id FROM campaign_deliveries")}
     assert {str(envelope.mail_from)[8:44] for envelope in script.received} == ids
-    named = sender.rows("SELECT DISTINCT provider_message_id, outlet FROM campaign_deliveries")
+    named = sender.rows("SELECT DISTINCT provider_message_id, transport FROM campaign_deliveries")
     assert named == [("4XyZabc123", "email")]
 
 
@@ -219,8 +219,8 @@ def test_a_sender_that_dies_leaves_its_mails_in_doubt(smtp: StartSmtp, sending: 
 
         advance_batch(sender.database, now=NOW, batch_size=10)
         connection.execute(
-            "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL, outlet = 'email', "
-            "lease_token = id, leased_until = %s, attempts = 1",
+            "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL, "
+            "transport = 'email', lease_token = id, leased_until = %s, attempts = 1",
             [NOW + timedelta(seconds=LEASE_SECONDS)],
         )
     late = NOW + timedelta(seconds=LEASE_SECONDS + 1)
@@ -270,5 +270,5 @@ def test_a_row_of_ones_own_brings_its_sender_and_where_answers_go(
         "answers@acme.example",
     )
     assert str(envelope.mail_from).endswith("@bounces.acme.example")
-    taken = sender.rows("SELECT channel_id, outlet FROM campaign_deliveries")
+    taken = sender.rows("SELECT channel_id, transport FROM campaign_deliveries")
     assert taken == [(row, f"email/acme/{str(row)[:8]}")]

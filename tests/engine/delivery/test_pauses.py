@@ -1,4 +1,4 @@
-"""An application pauses enrolments while their mail is on its way: wherever the mail is at that
+"""An application pauses enrollments while their mail is on its way: wherever the mail is at that
 moment, everybody goes on once they are active again, and gets each mail once.
 """
 

@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook
 
 from drip_pipeline.domain.graph.nodes import WebhookAction
 from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
-from drip_pipeline.engine.transports.accounts import reset_outlet
+from drip_pipeline.engine.transports.accounts import reset_transport
 from drip_pipeline.settings import Secret
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
@@ -146,12 +146,14 @@ def test_an_endpoint_that_is_gone_is_called_once_and_people_go_on(
     assert report.delivered["webhook"].skipped == {"endpoint_gone": 120}
     assert sender.states() == {"completed": 123}
     assert sender.events()["message_skipped/endpoint_gone"] >= 120
-    (outlet,) = sender.rows("SELECT outlet, last_error FROM channel_flow WHERE disabled_at < 'now'")
-    assert outlet[0].startswith("webhook/127.0.0.1/")
-    assert "gone" in outlet[1]
+    (transport,) = sender.rows(
+        "SELECT transport, last_error FROM channel_flow WHERE disabled_at < 'now'"
+    )
+    assert transport[0].startswith("webhook/127.0.0.1/")
+    assert "gone" in transport[1]
     # An operator brings it back.
     script.answer = lambda _: Reply(200)
-    reset_outlet(sender.database, outlet[0], now=NOW)
+    reset_transport(sender.database, transport[0], now=NOW)
     sender.people(one_step(call(script.url)), 2, name="Third")
     assert sender.run().delivered["webhook"].sent == 2
 
@@ -210,7 +212,7 @@ def test_a_caller_that_dies_is_repeated_under_the_same_id(http: HttpServers, sen
     with sender.database.transaction() as connection:
         connection.execute(
             "UPDATE campaign_deliveries SET status = 'sending', due_at = NULL, lease_token = id, "
-            "outlet = (SELECT outlet FROM channel_flow WHERE outlet LIKE 'webhook/%%'), "
+            "transport = (SELECT transport FROM channel_flow WHERE transport LIKE 'webhook/%%'), "
             "leased_until = %s, attempts = 1 WHERE status = 'pending'",
             [NOW + timedelta(seconds=LEASE_SECONDS)],
         )

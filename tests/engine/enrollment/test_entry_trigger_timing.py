@@ -161,7 +161,7 @@ def test_an_archived_campaign_listens_no_more(database):
     assert look(database) == {}
     assert newcomers_ahead(database, NOW).listening == 0
     with database.transaction() as connection:
-        assert connection.execute("SELECT count(*) FROM campaign_entry_notes").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM campaign_entry_queue").fetchone() == (0,)
 
 
 def test_publishing_another_trigger_begins_anew_and_the_same_one_goes_on(database):

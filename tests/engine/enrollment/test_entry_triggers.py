@@ -246,4 +246,4 @@ def test_a_look_that_dies_in_the_middle_loses_nobody(database, monkeypatch):
 
 
 def _fails(*_: Any) -> dict[str, int]:
-    raise RuntimeError("between the note and the enrolment")
+    raise RuntimeError("between the note and the enrollment")

@@ -54,7 +54,7 @@ def test_claims_go_on_where_the_one_before_ended(database: Database) -> None:
     people = waiting_people(database, 5)
     assert moved(database, 2) == people[:2]
     with database.transaction() as connection:
-        mark = connection.execute("SELECT due_from FROM campaign_claim_marks").fetchone()
+        mark = connection.execute("SELECT due_from FROM campaign_claim_watermarks").fetchone()
     assert mark == (NOW + timedelta(minutes=1),)
     assert moved(database, 2) == people[2:4]
     assert moved(database, 2) == people[4:]

@@ -21,7 +21,7 @@ ADDRESS = {"name", "email", "phone"}
 
 
 def letter(body: str, **more: Any) -> CampaignGraph:
-    """A campaign of one e-mail."""
+    """A campaign of one email."""
     config = EmailConfig(subject="Hello", body=body, **more)
     return graph(trigger("letter"), node("letter", "email", config, default="end"), end())
 

@@ -12,7 +12,7 @@ import pytest
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge
 from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.engine.execution import execute as execute_module
-from drip_pipeline.engine.execution.batch_context import BatchFacts
+from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import MAX_NODES_PER_LIFE, execute
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import Answer, Leave, NodeVisit
@@ -52,18 +52,18 @@ def person(number: int, at: str = "start", **fields: Any) -> DueState:
     return DueState(**(given | fields))
 
 
-def run(people: list[DueState], g: CampaignGraph, facts: BatchFacts | None = None) -> Batch:
+def run(people: list[DueState], g: CampaignGraph, facts: BatchContext | None = None) -> Batch:
     """Execute people of the one campaign."""
-    return execute(by_place(people), {(CAMPAIGN, 1): g}, facts or BatchFacts(NOW), NOW)
+    return execute(by_place(people), {(CAMPAIGN, 1): g}, facts or BatchContext(NOW), NOW)
 
 
-def facts_of(**by_number: dict[str, Any]) -> BatchFacts:
+def facts_of(**by_number: dict[str, Any]) -> BatchContext:
     """Facts by the contact's number, written `p1={...}`."""
     contexts = {
         UUID(int=int(name[1:])): {"tags": frozenset(), "custom_fields": {}} | fields
         for name, fields in by_number.items()
     }
-    return BatchFacts(NOW, contexts=contexts)
+    return BatchContext(NOW, contexts=contexts)
 
 
 def only(batch: Batch) -> Transition:
@@ -192,7 +192,7 @@ def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
         end("late"),
     )
     sent_at = NOW - timedelta(hours=1)
-    facts = BatchFacts(
+    facts = BatchContext(
         NOW,
         events={
             person(1).id: {"email_opened": NOW - timedelta(minutes=5)},

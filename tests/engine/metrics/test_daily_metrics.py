@@ -198,7 +198,8 @@ def test_what_was_held_back_stays_counted_when_the_log_of_its_day_is_archived(da
     with database.transaction() as connection:
         connection.execute("TRUNCATE campaign_events")
         connection.execute(
-            "INSERT INTO campaign_data_horizons (kind, kept_from) VALUES ('log', %s)", [NOW + DAY]
+            "INSERT INTO campaign_retention_watermarks (kind, kept_from) VALUES ('log', %s)",
+            [NOW + DAY],
         )
     aggregate_days(database, [TODAY])
     aggregate_days(database, [TODAY])

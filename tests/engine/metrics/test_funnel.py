@@ -275,7 +275,7 @@ def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
         assert y + high <= height
     for (ax, ay, aw, ah), (bx, by, bw, bh) in combinations(boxes, 2):
         assert ax + aw <= bx or bx + bw <= ax or ay + ah <= by or by + bh <= ay
-    # A title of letters outside the box would run into its neighbour.
+    # A title of letters outside the box would run into its neighbor.
     for words in root.iter(f"{SVG}text"):
         assert text_width(words.text or "", 9) < width
 

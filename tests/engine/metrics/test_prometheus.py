@@ -58,7 +58,7 @@ def test_backlog_rates_and_levels_are_what_the_engine_did(database):
 def test_what_is_stuck_is_counted(database):
     with database.transaction() as connection:
         connection.execute(
-            "INSERT INTO channel_flow (outlet, channel, refilled_at, updated_at, open_until) "
+            "INSERT INTO channel_flow (transport, channel, refilled_at, updated_at, open_until) "
             "VALUES ('email', 'email', %s, %s, %s)",
             [NOW] * 3,
         )

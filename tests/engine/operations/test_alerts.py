@@ -63,8 +63,14 @@ def run(database: Database, statement: str, *params: Any) -> None:
         connection.execute(statement, params)
 
 
-def an_outlet(database: Database, outlet: str, **columns: Any) -> None:
-    named = {"outlet": outlet, "channel": "email", "refilled_at": NOW, "updated_at": NOW, **columns}
+def an_transport(database: Database, transport: str, **columns: Any) -> None:
+    named = {
+        "transport": transport,
+        "channel": "email",
+        "refilled_at": NOW,
+        "updated_at": NOW,
+        **columns,
+    }
     names, marks = ", ".join(named), ", ".join(["%s"] * len(named))
     run(database, f"INSERT INTO channel_flow ({names}) VALUES ({marks})", *named.values())
 
@@ -113,9 +119,9 @@ def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
 
 def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(database, chat):
     error = "550 no user ada@example.com here"
-    an_outlet(database, "email", open_until=NOW, last_error=error)
-    an_outlet(database, "webhook/crm", channel="webhook", disabled_at=NOW, last_error="410")
-    an_outlet(database, "sms/main", channel="sms")
+    an_transport(database, "email", open_until=NOW, last_error=error)
+    an_transport(database, "webhook/crm", channel="webhook", disabled_at=NOW, last_error="410")
+    an_transport(database, "sms/main", channel="sms")
     assert watch(database, sending(chat=chat), now=NOW).opened == 2
     breaker, gone = sorted(texts(chat))
     assert "breaker of email is open" in breaker
@@ -179,10 +185,10 @@ def test_a_way_that_never_works_is_given_up_with_its_error(database, chat):
         watch(database, settings, now=now)
         now += timedelta(hours=2)
     assert len(chat.requests) == MOST_ATTEMPTS
-    ((told_at, error),) = rows(
-        database, "SELECT told_at, last_error FROM campaign_incident_notices"
+    ((notified_at, error),) = rows(
+        database, "SELECT notified_at, last_error FROM campaign_incident_notices"
     )
-    assert (told_at, error) == (None, "answered with 403")
+    assert (notified_at, error) == (None, "answered with 403")
 
 
 def test_watchers_at_the_same_time_tell_once(database, chat):

@@ -8,7 +8,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
-from drip_pipeline.engine.operations.invariants import LAWS, check_laws
+from drip_pipeline.engine.operations.invariants import INVARIANTS, check_laws
 from tests.engine.events.incoming import LATER, ingest
 from tests.engine.factories import NOW, an_event, people_inside, sent_messages
 from tests.engine.graphs import email, end, graph, split, trigger, wait_for
@@ -44,7 +44,7 @@ def worked(database: Database) -> Database:
 def broken(database: Database) -> dict[str, int]:
     """The laws that do not hold, with the number of violations."""
     results = check_laws(database, now=LATER, are_metrics_fresh=True)
-    assert [result.name for result in results] == list(LAWS)
+    assert [result.name for result in results] == list(INVARIANTS)
     assert all(result.holds == (result.violations == 0) for result in results)
     assert all(bool(result.sample) != result.holds for result in results)
     return {result.name: result.violations for result in results if not result.holds}

@@ -201,17 +201,17 @@ def spread_people(database: Database, count: int) -> UUID:
     for moment in sorted(moments - {NOW}):
         for name, days in COHORTS.items():
             if NOW - days * DAY == moment:
-                _enrol(database, name, moment)
+                _enroll(database, name, moment)
         run_until_idle(database, moment)
-    _enrol(database, "hello", NOW)
+    _enroll(database, "hello", NOW)
     while advance_batch(database, now=NOW, batch_size=5_000).claimed:
         pass
-    _enrol(database, "start", NOW)
+    _enroll(database, "start", NOW)
     _trouble(database)
     return campaign
 
 
-def _enrol(database: Database, tag: str, at: datetime) -> None:
+def _enroll(database: Database, tag: str, at: datetime) -> None:
     enroll(database, NAME, Tagged(tag), now=at)
 
 

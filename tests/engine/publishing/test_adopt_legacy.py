@@ -48,7 +48,7 @@ def a_legacy_campaign(
 def enrolled_before(
     connection: Connection, campaign: UUID, people: list[UUID], **columns: Any
 ) -> None:
-    """Enrolments as the application wrote them."""
+    """Enrollments as the application wrote them."""
     given = {"current_step": 0, "last_email_sent_at": None, "next_email_scheduled_at": None}
     given |= columns
     connection.execute(

@@ -142,7 +142,7 @@ def test_a_row_that_an_application_made_for_itself_does_not_stand_in_the_way(dat
         connection.execute(
             "INSERT INTO campaign_channels (workspace_id, channel_slug, channel_name, "
             "channel_category, platform, specs) VALUES (%s, 'newsletter', 'Newsletter', 'email', "
-            '\'sendgrid\', \'{"max_length": 5, "colour": "red"}\')',
+            '\'sendgrid\', \'{"max_length": 5, "color": "red"}\')',
             [factories.the_workspace(connection)],
         )
     assert problems(database, step(MAIL)) == []

@@ -159,7 +159,7 @@ def test_what_the_folder_lacks_is_named_and_left_alone(database, folder):
 
 
 def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(database, folder):
-    edit(folder / "winback.yaml", goal_target=900, colour="red")
+    edit(folder / "winback.yaml", goal_target=900, color="red")
     (folder / "broken.json").write_text("{", encoding="utf-8")
     (folder / "latin.yml").write_bytes(b"name: Gr\xfc\xdfe")
     shutil.copy(folder / "onboarding.yaml", folder / "copy.yaml")
@@ -168,7 +168,7 @@ def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(dat
     assert caught.value.message.startswith("4 of 6 campaign files cannot be published")
     told = caught.value.items()
     for wanted in (
-        "winback.yaml: colour is not a known key",
+        "winback.yaml: color is not a known key",
         "winback.yaml: goal_target",
         "broken.json: ",
         "latin.yml: is not UTF-8",
@@ -189,7 +189,7 @@ def test_a_folder_is_published_whole(database, folder):
 
 
 def test_applying_publishes_the_good_and_names_the_bad(database, folder):
-    edit(folder / "winback.yaml", colour="red")
+    edit(folder / "winback.yaml", color="red")
     done = applied(database, planned(database, folder))
     assert set(done.done) == {"onboarding.yaml", "tests/subject_test.yaml"}
     assert [type(error) for error in done.failed.values()] == [FilesInvalid]

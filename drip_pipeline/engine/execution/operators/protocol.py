@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from drip_pipeline.domain.graph.graph import GraphNode
-from drip_pipeline.engine.execution.batch_context import BatchFacts
+from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.transitions import (
     AssignmentNote,
     ContactChange,
@@ -75,7 +75,7 @@ class NodeVisit:
 
     node: GraphNode
     people: People
-    facts: BatchFacts
+    facts: BatchContext
     now: datetime
 
     def note(self, kind: str, /, *, variant: str | None = None, **data: Any) -> EventNote:

@@ -1,7 +1,7 @@
 """The split node: each person gets a variant, the same one however often the step is repeated.
 
 In this order: the variant the person has here already; the contact field that people were
-randomised by elsewhere; the winner once the test is decided (holdouts excepted); a salted hash of
+randomized by elsewhere; the winner once the test is decided (holdouts excepted); a salted hash of
 the contact into 10,000 buckets.
 """
 
@@ -32,13 +32,13 @@ def assign_variant(visit: NodeVisit) -> list[Answer]:
     for person in visit.people:
         given = known.get(person.id) or known.get(person.contact_id)
         if given is not None and given.variant_id in variants:
-            key = (given.variant_id, given.is_randomised)
+            key = (given.variant_id, given.is_randomized)
         else:
             key = choose(person)
         chosen.setdefault(key, []).append(person)
     return [
-        _answer(visit, variants.get(variant_id), people, test, is_randomised, config)
-        for (variant_id, is_randomised), people in chosen.items()
+        _answer(visit, variants.get(variant_id), people, test, is_randomized, config)
+        for (variant_id, is_randomized), people in chosen.items()
     ]
 
 
@@ -76,7 +76,7 @@ def _answer(
     variant: Variant | None,
     people: list[DueState],
     test: SplitTest | None,
-    is_randomised: bool,
+    is_randomized: bool,
     config: SplitConfig,
 ) -> Answer:
     node_id = visit.node.node_id
@@ -89,7 +89,7 @@ def _answer(
             ),
         )
     assignment = AssignmentNote(
-        node_id, variant.id, variant.holdout, is_randomised, test.test_id if test else None
+        node_id, variant.id, variant.holdout, is_randomized, test.test_id if test else None
     )
     assigned = visit.note(
         "variant_assigned",

@@ -1,5 +1,5 @@
 """The trigger: where people come in. The log has their `enrollment_started` already, written with
-the enrolment."""
+the enrollment."""
 
 from __future__ import annotations
 
