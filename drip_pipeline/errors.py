@@ -174,6 +174,17 @@ class MigrationUnknown(MigrationError):
     default_hint = "The database is newer than this code. Update the checkout."
 
 
+class SchemaBeforeBaseline(MigrationError):
+    """The database was created by migrations older than the baseline, which this version lacks."""
+
+    default_hint = (
+        "Nothing was released with that schema, so there is no upgrade path. Export what you need "
+        "with the version that created it (`drip campaign export`, `drip metrics export`), point "
+        "DRIP_DATABASE_URL at a new database (or DRIP_HOME at a new folder), and run "
+        "`drip db migrate` there."
+    )
+
+
 # --- campaigns ------------------------------------------------------------------------------------
 
 

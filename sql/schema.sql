@@ -198,8 +198,8 @@ CREATE TABLE campaign_broadcasts (
     CONSTRAINT campaign_broadcasts_check1 CHECK (((status = ANY (ARRAY['sent'::text, 'failed'::text])) = (settled_at IS NOT NULL))),
     CONSTRAINT campaign_broadcasts_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sending'::text, 'sent'::text, 'failed'::text, 'unknown'::text])))
 );
-CREATE INDEX campaign_broadcasts_in_doubt ON public.campaign_broadcasts USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
-CREATE UNIQUE INDEX campaign_broadcasts_place ON public.campaign_broadcasts USING btree (campaign_id, campaign_version, node_id, COALESCE(schedule_time, '-infinity'::timestamp with time zone));
+CREATE UNIQUE INDEX campaign_broadcasts_node ON public.campaign_broadcasts USING btree (campaign_id, campaign_version, node_id, COALESCE(schedule_time, '-infinity'::timestamp with time zone));
+CREATE INDEX campaign_broadcasts_unknown ON public.campaign_broadcasts USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
 
 CREATE TABLE campaign_channels (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -287,8 +287,8 @@ CREATE TABLE campaign_deliveries (
 ) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=80);
 CREATE INDEX campaign_deliveries_due ON public.campaign_deliveries USING btree (campaign_id, node_id, campaign_version, due_at) WHERE (status = 'pending'::text);
 CREATE INDEX campaign_deliveries_failed ON public.campaign_deliveries USING btree (campaign_id) WHERE (status = 'failed'::text);
-CREATE INDEX campaign_deliveries_in_doubt ON public.campaign_deliveries USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
 CREATE INDEX campaign_deliveries_provider ON public.campaign_deliveries USING btree (provider_message_id) WHERE (provider_message_id IS NOT NULL);
+CREATE INDEX campaign_deliveries_unknown ON public.campaign_deliveries USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
 
 CREATE TABLE campaign_edits (
     campaign_id uuid NOT NULL,
@@ -619,8 +619,8 @@ CREATE TABLE campaign_workflow_states (
     CONSTRAINT campaign_workflow_states_open_is_due CHECK (((workflow_status <> ALL (ARRAY['running'::text, 'waiting'::text])) OR (next_execution_at IS NOT NULL) OR (pending_delivery_id IS NOT NULL))),
     CONSTRAINT campaign_workflow_states_workflow_status_check CHECK ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text, 'paused'::text, 'completed'::text, 'failed'::text, 'exited'::text])))
 ) WITH (autovacuum_analyze_scale_factor=0.05, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=45);
-CREATE INDEX idx_workflow_states_held ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
 CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_states USING btree (campaign_id, next_execution_at) WHERE ((workflow_status = ANY (ARRAY['running'::text, 'waiting'::text])) AND (next_execution_at IS NOT NULL));
+CREATE INDEX idx_workflow_states_stopped ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
 CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_states USING btree (contact_id) WHERE (wait_for_event IS NOT NULL);
 CREATE TRIGGER fill_workflow_state BEFORE INSERT ON public.campaign_workflow_states FOR EACH ROW WHEN (((new.id <> new.enrollment_id) OR (new.workspace_id IS NULL))) EXECUTE FUNCTION fill_workflow_state();
 
@@ -882,13 +882,13 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- create_campaign_version_snapshot(p_campaign_id uuid, p_description text DEFAULT NULL::text, p_change_type text DEFAULT 'draft'::text, p_now timestamp with time zone DEFAULT now(), p_created_by uuid DEFAULT NULL::uuid) RETURNS uuid LANGUAGE plpgsql
 -- create_workflow_state_on_enrollment() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- detach_event_month(p_month date, p_now timestamp with time zone) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
--- drip_bring_back() RETURNS void LANGUAGE plpgsql
+-- drip_disable_triggers(p_table regclass) RETURNS text[] LANGUAGE plpgsql
 -- drip_drop_constraints(p_table regclass, p_kind text, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
+-- drip_enable_triggers(p_table regclass, p_names text[]) RETURNS void LANGUAGE plpgsql
 -- drip_protect_table(p_table regclass) RETURNS void LANGUAGE plpgsql
--- drip_put_aside(p_replaced boolean, VARIADIC p_tables regclass[]) RETURNS void LANGUAGE plpgsql
--- drip_quiet_triggers(p_table regclass) RETURNS text[] LANGUAGE plpgsql
+-- drip_restore_dependents() RETURNS void LANGUAGE plpgsql
+-- drip_save_dependents(p_replaced boolean, VARIADIC p_tables regclass[]) RETURNS void LANGUAGE plpgsql
 -- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
--- drip_wake_triggers(p_table regclass, p_names text[]) RETURNS void LANGUAGE plpgsql
 -- drop_archived_month(p_archive_id bigint, p_file text, p_rows bigint, p_now timestamp with time zone) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql

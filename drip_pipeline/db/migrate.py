@@ -23,6 +23,7 @@ from drip_pipeline.errors import (
     MigrationError,
     MigrationFailed,
     MigrationUnknown,
+    SchemaBeforeBaseline,
 )
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 # Any constant does, as long as nobody else in the database uses it: the first bytes of
 # sha256('drip_pipeline.migrate').
 LOCK_KEY = 0x800A_916A
+# Migrations whose files were merged into the baseline 0001 to 0008; only older databases have them.
+BEFORE_BASELINE = frozenset({"0005_create_versions_and_tests", "0006_create_outbox_and_ledger"})
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
 
 _BOOKKEEPING = """
@@ -109,8 +112,8 @@ class MigrationStatus:
 def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
     """Bring the schema up to date; safe to repeat and to run from several processes at once.
 
-    Raises MigrationEdited, MigrationUnknown or MigrationFailed; what was applied before the failing
-    file stays.
+    Raises SchemaBeforeBaseline, MigrationEdited, MigrationUnknown or MigrationFailed; migrations
+    applied before the failing file stay.
     """
     started = time.perf_counter()
     migrations = migration_files(folder)
@@ -218,6 +221,12 @@ def _compared(
 
 
 def _refuse(state: MigrationStatus) -> None:
+    old = next((row.name for row in state.applied if row.name in BEFORE_BASELINE), None)
+    if old is not None:
+        raise SchemaBeforeBaseline(
+            f"the database has migration {old}, which is older than the baseline",
+            version=int(old[:4]),
+        )
     if state.edited:
         name = state.edited[0]
         raise MigrationEdited(

@@ -1,10 +1,10 @@
--- Tools that the migrations share, then the tables that an application already has, created only where they are
--- missing. On a database with people in it the tables are left as they are; columns beyond these are never touched.
+-- Functions that the migrations share, then the tables that an application already has, created only where they are
+-- missing. Existing tables keep their rows and any columns beyond these.
 
--- Row-level security of a table that the engine adds, where the platform's roles exist; nothing elsewhere. A table in
--- public without it would be open to the world there. The policies are written here and nowhere else: service_role does
--- everything, authenticated reads the rows of the workspaces that it may see (who may see a workspace is the platform's
--- own rule on `workspaces`), anon has no policy and sees nothing. The engine connects as the owner, who bypasses them.
+-- Enable row-level security on a table that the engine adds, where the platform's roles exist; do nothing elsewhere.
+-- Without it, a table in public would be readable by everybody there. All policies are written here: service_role may
+-- do everything, authenticated reads the rows of the workspaces it may see (the platform's own policy on `workspaces`
+-- decides which), anon has no policy and sees nothing. The engine connects as the owner, which bypasses them.
 CREATE OR REPLACE FUNCTION drip_protect_table(p_table regclass)
 RETURNS void
 LANGUAGE plpgsql
@@ -38,8 +38,8 @@ BEGIN
 END
 $$;
 
--- Drops the constraints of one kind (as in pg_constraint.contype) on exactly these columns, whatever they are called:
--- names differ between databases, and the ones that follow have names of their own.
+-- Drop the constraints of one kind (as in pg_constraint.contype) on exactly these columns, whatever their names:
+-- names differ between databases, and the constraints that replace them have names of their own.
 CREATE OR REPLACE FUNCTION drip_drop_constraints(p_table regclass, p_kind text, VARIADIC p_columns text [])
 RETURNS void
 LANGUAGE plpgsql
@@ -63,8 +63,8 @@ BEGIN
 END
 $$;
 
--- Takes what an earlier design put on these columns of a table off it: foreign keys, checks, unique keys and secondary
--- indexes. What touches an application's own columns stays, and so does the primary key.
+-- Remove what an earlier design put on these columns of a table: foreign keys, checks, unique keys and secondary
+-- indexes. Objects that touch an application's own columns stay, and so does the primary key.
 CREATE OR REPLACE FUNCTION drip_strip_table(p_table regclass, VARIADIC p_columns text [])
 RETURNS void
 LANGUAGE plpgsql
@@ -102,26 +102,27 @@ BEGIN
 END
 $$;
 
--- Silences the table's own triggers, for filling a new column: that is no change that an application's `updated_at` or its
--- notifications should tell of. Returns their names for `drip_wake_triggers`; one that was off before stays off.
-CREATE OR REPLACE FUNCTION drip_quiet_triggers(p_table regclass)
+-- Disable the table's own triggers while a new column is filled: that is not a change that an application's
+-- `updated_at` or its notifications should report. Return their names for `drip_enable_triggers`; a trigger that was
+-- disabled before stays disabled.
+CREATE OR REPLACE FUNCTION drip_disable_triggers(p_table regclass)
 RETURNS text []
 LANGUAGE plpgsql
 AS $$
 DECLARE
-    awake text [];
+    disabled text [];
     trigger_name text;
 BEGIN
-    SELECT coalesce(array_agg(t.tgname::text), '{}') INTO awake
+    SELECT coalesce(array_agg(t.tgname::text), '{}') INTO disabled
     FROM pg_trigger t WHERE t.tgrelid = p_table AND NOT t.tgisinternal AND t.tgenabled = 'O';
-    FOREACH trigger_name IN ARRAY awake LOOP
+    FOREACH trigger_name IN ARRAY disabled LOOP
         EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', p_table, trigger_name);
     END LOOP;
-    RETURN awake;
+    RETURN disabled;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION drip_wake_triggers(p_table regclass, p_names text [])
+CREATE OR REPLACE FUNCTION drip_enable_triggers(p_table regclass, p_names text [])
 RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -134,31 +135,31 @@ BEGIN
 END
 $$;
 
--- Views hold up a change of a column's type, and a table that is replaced would take them along. This writes down how to
--- make them anew (definition, options, indexes, owner, grants, comment) and drops them; `drip_bring_back` makes them
--- again within the same transaction. With p_replaced, the tables' own triggers and grants and the functions that speak
--- of their row types are written down as well.
-CREATE OR REPLACE FUNCTION drip_put_aside(p_replaced boolean, VARIADIC p_tables regclass [])
+-- Save the definitions of views (options, indexes, owner, grants, comment) that depend on these tables, and drop the
+-- views, because views block a change of a column's type. `drip_restore_dependents` creates them again within the
+-- same transaction. With p_replaced, also save the tables' own triggers and grants and the functions that use their
+-- row types.
+CREATE OR REPLACE FUNCTION drip_save_dependents(p_replaced boolean, VARIADIC p_tables regclass [])
 RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
     item record;
 BEGIN
-    CREATE TEMPORARY TABLE IF NOT EXISTS drip_aside (
+    CREATE TEMPORARY TABLE IF NOT EXISTS drip_saved_objects (
         ordinal bigint GENERATED ALWAYS AS IDENTITY, statement text NOT NULL, undo text
     ) ON COMMIT DROP;
     IF p_replaced THEN
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT format('GRANT %s ON %s TO %s', g.privilege_type, c.oid::regclass, coalesce(g.grantee::regrole::text, 'PUBLIC'))
         FROM pg_class c
         CROSS JOIN LATERAL (SELECT nullif(a.grantee, 0) AS grantee, a.privilege_type FROM aclexplode(c.relacl) a) g
         WHERE c.oid = ANY (p_tables);
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT pg_get_triggerdef(t.oid)
         FROM pg_trigger t WHERE t.tgrelid = ANY (p_tables) AND NOT t.tgisinternal
         ORDER BY t.tgname;
-        INSERT INTO drip_aside (statement, undo)
+        INSERT INTO drip_saved_objects (statement, undo)
         SELECT pg_get_functiondef(p.oid), format('DROP FUNCTION %s', p.oid::regprocedure)
         FROM pg_proc p
         WHERE p.oid IN (
@@ -193,59 +194,59 @@ BEGIN
         JOIN pg_class c ON c.oid = n.id AND c.relkind IN ('v', 'm')
         ORDER BY n.depth, c.oid
     LOOP
-        INSERT INTO drip_aside (statement, undo) VALUES (
+        INSERT INTO drip_saved_objects (statement, undo) VALUES (
             format('CREATE %s %s%s AS %s%s', item.kind, item.name, item.options, item.definition, item.filled),
             format('DROP %s %s', item.kind, item.name)
         );
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT pg_get_indexdef(x.indexrelid) FROM pg_index x WHERE x.indrelid = item.oid ORDER BY x.indexrelid;
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT pg_get_triggerdef(t.oid)
         FROM pg_trigger t WHERE t.tgrelid = item.oid AND NOT t.tgisinternal ORDER BY t.tgname;
-        -- Default privileges must not open a view that was closed.
-        INSERT INTO drip_aside (statement)
+        -- Default privileges must not grant access to a view that had none.
+        INSERT INTO drip_saved_objects (statement)
         SELECT DISTINCT format('REVOKE ALL ON %s FROM %s', item.name, coalesce(nullif(a.grantee, 0)::regrole::text, 'PUBLIC'))
         FROM pg_default_acl f CROSS JOIN LATERAL aclexplode(f.defaclacl) a
         WHERE f.defaclobjtype = 'r' AND a.grantee <> item.owner::oid;
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT format(
             'GRANT %s ON %s TO %s%s', a.privilege_type, item.name, coalesce(nullif(a.grantee, 0)::regrole::text, 'PUBLIC'),
             CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END
         )
         FROM aclexplode(item.relacl) a;
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT format('COMMENT ON %s %s IS %L', item.kind, item.name, o.description)
         FROM pg_description o
         WHERE o.classoid = 'pg_class'::regclass AND o.objoid = item.oid AND o.objsubid = 0;
-        INSERT INTO drip_aside (statement)
+        INSERT INTO drip_saved_objects (statement)
         SELECT format('ALTER %s %s OWNER TO %s', item.kind, item.name, item.owner)
         WHERE item.owner::text <> quote_ident(current_user);
     END LOOP;
-    FOR item IN SELECT a.undo FROM drip_aside a WHERE a.undo IS NOT NULL ORDER BY a.ordinal DESC LOOP
+    FOR item IN SELECT a.undo FROM drip_saved_objects a WHERE a.undo IS NOT NULL ORDER BY a.ordinal DESC LOOP
         EXECUTE item.undo;
     END LOOP;
-    UPDATE drip_aside SET undo = NULL;
+    UPDATE drip_saved_objects SET undo = NULL;
 END
 $$;
 
-CREATE OR REPLACE FUNCTION drip_bring_back()
+CREATE OR REPLACE FUNCTION drip_restore_dependents()
 RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
     item record;
 BEGIN
-    IF to_regclass('pg_temp.drip_aside') IS NULL THEN
+    IF to_regclass('pg_temp.drip_saved_objects') IS NULL THEN
         RETURN;
     END IF;
-    FOR item IN SELECT a.statement FROM drip_aside a ORDER BY a.ordinal LOOP
+    FOR item IN SELECT a.statement FROM drip_saved_objects a ORDER BY a.ordinal LOOP
         EXECUTE item.statement;
     END LOOP;
-    DELETE FROM drip_aside;
+    DELETE FROM drip_saved_objects;
 END
 $$;
 
--- The tools are for migrations alone: platforms offer every function in public to the world.
+-- These functions are for migrations only: platforms expose every function in public.
 DO $$
 DECLARE
     tool record;
@@ -256,8 +257,8 @@ BEGIN
         FROM pg_proc p
         WHERE p.pronamespace = current_schema()::regnamespace
           AND p.proname IN (
-              'drip_protect_table', 'drip_drop_constraints', 'drip_strip_table', 'drip_quiet_triggers',
-              'drip_wake_triggers', 'drip_put_aside', 'drip_bring_back'
+              'drip_protect_table', 'drip_drop_constraints', 'drip_strip_table', 'drip_disable_triggers',
+              'drip_enable_triggers', 'drip_save_dependents', 'drip_restore_dependents'
           )
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', tool.signature);
@@ -270,7 +271,7 @@ BEGIN
 END
 $$;
 
--- Which of the tables are this migration's own: those it protects, the others are the application's business.
+-- Tables that this migration creates and therefore protects; the others belong to the application.
 CREATE TEMPORARY TABLE drip_missing_tables ON COMMIT DROP AS
 SELECT t.name
 FROM unnest(

@@ -1,4 +1,5 @@
--- Where each person is. One row per enrollment, written on every step: few indexes, no foreign key that a step re-checks.
+-- Workflow states: one row per enrollment, written on every step. Few indexes, and no foreign key that a step
+-- re-checks.
 
 CREATE TABLE IF NOT EXISTS campaign_workflow_states (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -22,8 +23,8 @@ CREATE TABLE IF NOT EXISTS campaign_workflow_states (
     completed_at timestamptz
 );
 
--- What an earlier design put on the table goes: a step that moves a person to another node would re-check
--- current_step_id, and each index costs a write. What they protected is held by the key to the enrollment.
+-- Remove what an earlier design put on the table: a step that moves a state to another node would re-check
+-- current_step_id, and each index costs a write. The key to the enrollment protects the same.
 SELECT drip_strip_table(
     'campaign_workflow_states', 'id', 'enrollment_id', 'campaign_id', 'contact_id', 'current_node_id',
     'current_step_id', 'workflow_status', 'execution_path', 'workflow_variables', 'wait_until', 'wait_for_event',
@@ -31,8 +32,8 @@ SELECT drip_strip_table(
     'next_execution_at', 'completed_at'
 );
 
--- The specification's trigger made states row by row, under a name that is not known for sure; the one that takes its
--- place comes with the functions.
+-- The specification's trigger created states row by row, under a name that differs between databases; its replacement
+-- is in sql/functions.
 DO $$
 DECLARE
     earlier record;
@@ -55,22 +56,24 @@ $$;
 
 ALTER TABLE campaign_workflow_states
     ADD COLUMN IF NOT EXISTS workspace_id uuid,
-    -- The version that the person entered: editing a campaign never changes people mid-flight.
+    -- The version that the contact entered: editing a campaign never changes runs in progress.
     ADD COLUMN IF NOT EXISTS campaign_version integer,
-    -- By which port the person leaves the current node at the next step; null = the node is still to be entered.
+    -- The port by which the state leaves the current node at the next step; null = the node is still to be entered.
     ADD COLUMN IF NOT EXISTS resume_port text,
-    -- Nodes passed so far: with the node id it names a visit, so that a loop sends twice but a repeat does not.
+    -- Nodes passed so far. With the node id it identifies a visit, so that a loop sends twice but a repeated step
+    -- does not.
     ADD COLUMN IF NOT EXISTS steps_taken integer NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS node_entered_at timestamptz,
     ADD COLUMN IF NOT EXISTS last_message_at timestamptz,
     ADD COLUMN IF NOT EXISTS pending_delivery_id uuid,
     ADD COLUMN IF NOT EXISTS exit_reason text,
     ADD COLUMN IF NOT EXISTS last_error text,
-    -- The batch of the ledger that moved the row last: what `requeue --batch` goes by.
+    -- The batch that moved the row last: `requeue --batch` selects by it.
     ADD COLUMN IF NOT EXISTS batch_id uuid;
 
--- Rows that an earlier design wrote: one row per enrollment, its id the enrollment's. Without a key to the enrollment there
--- may be several, or some of enrollments that are gone. The row that moved last stays and keeps the others' contents.
+-- Rows that an earlier design wrote: keep one row per enrollment, its id the enrollment's. Without a key to the
+-- enrollment there may be several rows, or rows of deleted enrollments. The row that moved last stays and keeps the
+-- others' contents.
 DELETE FROM campaign_workflow_states s
 WHERE NOT EXISTS (SELECT FROM campaign_enrollments e WHERE e.id = s.enrollment_id);
 
@@ -85,7 +88,7 @@ FROM campaign_workflow_states s;
 
 DO $$
 DECLARE
-    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+    disabled text [] := drip_disable_triggers('campaign_workflow_states');
 BEGIN
     UPDATE campaign_workflow_states s
     SET workflow_variables = coalesce(s.workflow_variables, '{}') || jsonb_build_object('earlier_states', o.others)
@@ -95,7 +98,7 @@ BEGIN
         FROM drip_earlier_states n WHERE n.nth > 1 GROUP BY n.enrollment_id
     ) o ON o.enrollment_id = k.enrollment_id
     WHERE k.nth = 1 AND s.id = k.id;
-    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+    PERFORM drip_enable_triggers('campaign_workflow_states', disabled);
 END
 $$;
 
@@ -105,10 +108,10 @@ WHERE n.id = s.id AND n.nth > 1;
 
 ALTER TABLE campaign_workflow_states ALTER COLUMN current_node_id DROP NOT NULL;
 
--- Words that the checks below and the vocabulary of events do not know.
+-- Replace values that the checks below and the event vocabulary do not contain.
 DO $$
 DECLARE
-    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+    disabled text [] := drip_disable_triggers('campaign_workflow_states');
 BEGIN
     UPDATE campaign_workflow_states s
     SET workflow_status = CASE
@@ -130,15 +133,15 @@ BEGIN
     WHERE s.workflow_status IS NULL
        OR s.workflow_status NOT IN ('running', 'waiting', 'paused', 'completed', 'failed', 'exited')
        OR s.wait_for_event IS NOT NULL;
-    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+    PERFORM drip_enable_triggers('campaign_workflow_states', disabled);
 END
 $$;
 
--- Everybody stays where they are: who is inside a wait leaves it when it ends and does not begin it anew, and who waits
--- for an event without an end gets the end that waits have by default.
+-- States keep their position: a state inside a wait leaves it when it ends and does not restart it, and a state that
+-- waits for an event without a maximum gets the default maximum wait.
 DO $$
 DECLARE
-    awake text [] := drip_quiet_triggers('campaign_workflow_states');
+    disabled text [] := drip_disable_triggers('campaign_workflow_states');
 BEGIN
     UPDATE campaign_workflow_states s
     SET id = s.enrollment_id,
@@ -181,7 +184,7 @@ BEGIN
     LEFT JOIN campaign_steps p
         ON p.campaign_id = w.campaign_id AND p.node_id = w.current_node_id AND p.node_type = 'wait'
     WHERE e.id = s.enrollment_id;
-    PERFORM drip_wake_triggers('campaign_workflow_states', awake);
+    PERFORM drip_enable_triggers('campaign_workflow_states', disabled);
 END
 $$;
 
@@ -203,7 +206,7 @@ ALTER TABLE campaign_workflow_states
     ALTER COLUMN retry_count SET NOT NULL,
     ALTER COLUMN max_retries SET NOT NULL,
     ALTER COLUMN started_at SET NOT NULL,
-    -- One index less on the table that is written most: the state's id is its enrollment's.
+    -- One index less on the most frequently written table: the state's id is its enrollment's.
     ADD CONSTRAINT campaign_workflow_states_id_is_enrollment CHECK (id = enrollment_id),
     ADD CONSTRAINT campaign_workflow_states_enrollment_fkey
         FOREIGN KEY (id) REFERENCES campaign_enrollments (id) ON DELETE CASCADE,
@@ -213,7 +216,7 @@ ALTER TABLE campaign_workflow_states
         CHECK ((workflow_status IN ('completed', 'exited', 'failed')) = (completed_at IS NOT NULL)),
     ADD CONSTRAINT campaign_workflow_states_exit_has_reason
         CHECK (workflow_status <> 'exited' OR exit_reason IS NOT NULL),
-    -- Nobody is parked for ever: an open state has a due time or waits for a delivery that has one.
+    -- No state waits without an end: an open state has a due time or waits for a delivery that has one.
     ADD CONSTRAINT campaign_workflow_states_open_is_due
         CHECK (
             workflow_status NOT IN ('running', 'waiting')
@@ -221,26 +224,38 @@ ALTER TABLE campaign_workflow_states
             OR pending_delivery_id IS NOT NULL
         );
 
--- Serves the claim: the due states of one campaign in order of time. Per campaign, so that neither a paused campaign nor
--- a huge one stands before the others.
+-- Serves the claim: the due states of one campaign in order of time. Per campaign, so that neither a paused campaign
+-- nor a huge one delays the others. States that wait for a delivery have no due time and no entry.
 CREATE INDEX idx_workflow_states_next_execution
     ON campaign_workflow_states (campaign_id, next_execution_at)
-    WHERE workflow_status IN ('running', 'waiting');
--- Serves waking by contact-level events (a purchase), a small part of the states.
+    WHERE workflow_status IN ('running', 'waiting') AND next_execution_at IS NOT NULL;
+-- Serves resuming on contact-level events (a purchase); covers a small part of the states.
 CREATE INDEX idx_workflow_states_waiting_contact
     ON campaign_workflow_states (contact_id) WHERE wait_for_event IS NOT NULL;
--- Serves resuming and requeueing: states that nothing will claim by itself.
-CREATE INDEX idx_workflow_states_held
+-- Serves resuming and requeueing: states that no claim selects.
+CREATE INDEX idx_workflow_states_stopped
     ON campaign_workflow_states (campaign_id, workflow_status) WHERE workflow_status IN ('paused', 'failed');
 
--- A dead left edge of the due index makes a claim of 100 rows take hundreds of milliseconds; vacuum comes often and
--- without pauses, and pages keep room for the next version of a row.
+-- Dead entries at the left edge of the due index make a claim of 100 rows take hundreds of milliseconds. Vacuum
+-- therefore runs often and without pauses, and pages keep space for the next version of a row (states that enter
+-- together are stored together and written in one transaction, hence 45).
 ALTER TABLE campaign_workflow_states SET (
-    fillfactor = 70,
+    fillfactor = 45,
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 5000,
     autovacuum_vacuum_cost_delay = 0,
     autovacuum_analyze_scale_factor = 0.05
 );
 
-SELECT drip_protect_table('campaign_workflow_states');
+-- Per campaign, the due time up to which earlier claims moved states. The next claim starts there instead of reading dead
+-- index entries. The watermark only affects speed: a claim that finds nothing, or a watermark older than five minutes, is
+-- followed by a full claim.
+CREATE TABLE IF NOT EXISTS campaign_claim_watermarks (
+    campaign_id uuid PRIMARY KEY,
+    due_from timestamptz NOT NULL,
+    valid_since timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+SELECT
+    drip_protect_table('campaign_workflow_states'),
+    drip_protect_table('campaign_claim_watermarks');

@@ -1,20 +1,20 @@
--- The event log: what happened, partitioned by month and dropped by partition, never deleted in bulk. No foreign keys:
--- its rows are written from rows that the engine holds locked, and an asset check counts orphans.
+-- The event log, partitioned by month and dropped by partition, never deleted in bulk. No foreign keys: its rows are
+-- written from rows that the engine holds locked, and an asset check counts orphans.
 
--- The specification's own migration made an ordinary table; its rows, with columns that an application added, its
--- triggers, grants and views move over, and the old table goes.
+-- The specification's own migration created an ordinary table. Its rows, with columns that an application added, its
+-- triggers, grants and views move over, and the old table is dropped.
 DO $$
 DECLARE
     earlier record;
 BEGIN
     IF (SELECT c.relkind FROM pg_class c WHERE c.oid = to_regclass('campaign_events')) = 'r' THEN
-        PERFORM drip_put_aside(true, 'campaign_events');
+        PERFORM drip_save_dependents(true, 'campaign_events');
         FOR earlier IN
             SELECT c.conrelid::regclass AS name, c.conname
             FROM pg_constraint c
             WHERE c.contype = 'f' AND c.confrelid = 'campaign_events'::regclass
         LOOP
-            -- The key of a partitioned log holds the time too, so that no foreign key can point at it.
+            -- The primary key of a partitioned log includes the time, so no foreign key can reference it.
             RAISE NOTICE 'foreign key % of % is dropped: the event log is partitioned by time', earlier.conname, earlier.name;
             EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', earlier.name, earlier.conname);
         END LOOP;
@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS campaign_events (
     device_type text,
     location_data jsonb,
     created_at timestamptz NOT NULL DEFAULT now(),
-    -- Added by this project. message_id names the message that an event is about.
+    -- Added by this project. message_id identifies the message that an event is about.
     workspace_id uuid,
     campaign_version integer,
     variant_group text,
@@ -100,14 +100,14 @@ $$;
 
 ALTER TABLE campaign_events ADD CONSTRAINT campaign_events_pkey PRIMARY KEY (id, created_at);
 
--- Serves "what happened to this person here", conditions on events, look-back of waits.
+-- Serves the events of an enrollment: conditions on events, look-back of waits.
 CREATE INDEX IF NOT EXISTS idx_campaign_events_enrollment ON campaign_events (enrollment_id);
 -- Serves reading the log by time (assets, archive). BRIN: a thousandth of a btree, and appends cost nothing.
 CREATE INDEX IF NOT EXISTS idx_campaign_events_created ON campaign_events USING brin (created_at);
 
-SELECT drip_bring_back();
+SELECT drip_restore_dependents();
 
--- The vocabulary. A table and not a CHECK, so that a new type needs no lock on the log.
+-- The event vocabulary. A table and not a CHECK, so that a new type needs no lock on the log.
 CREATE TABLE IF NOT EXISTS campaign_event_types (
     event_type text PRIMARY KEY,
     channel text NOT NULL,
@@ -152,6 +152,7 @@ INSERT INTO campaign_event_types (event_type, channel, description) VALUES
     ('enrollment_completed', 'lifecycle', 'the person reached the end'),
     ('enrollment_exited', 'lifecycle', 'the person left before the end'),
     ('enrollment_failed', 'lifecycle', 'the run failed after its last retry'),
+    ('enrollment_migrated', 'lifecycle', 'the person moved to another version of the campaign'),
     ('goal_reached', 'lifecycle', 'the person reached the campaign''s goal'),
     ('converted', 'contact', 'the person did what the campaign is for'),
     ('purchase', 'contact', 'the person bought something'),
@@ -179,20 +180,20 @@ CREATE TABLE IF NOT EXISTS contact_events (
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
--- Serves conditions, look-back and attribution: what this contact did, newest first.
+-- Serves conditions, look-back and attribution: the events of a contact, newest first.
 CREATE INDEX IF NOT EXISTS contact_events_contact ON contact_events (contact_id, event_type, occurred_at);
 
--- Which provider events were taken, so that the same one counts once, in whichever file or request it comes.
--- The key is md5(provider, provider's event id); it is also the id of the event in the log.
+-- Keys of ingested provider events, so that an event counts once, in whichever file or request it arrives. The key is
+-- md5(provider, provider's event id); it is also the id of the event in the log.
 CREATE TABLE IF NOT EXISTS ingested_event_keys (
     event_key uuid PRIMARY KEY,
     recorded_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Events that could not be taken, with the reason; nothing is thrown away.
+-- Rejected event lines, with the reason.
 CREATE TABLE IF NOT EXISTS rejected_events (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- Null where the event does not tell whose it is.
+    -- Null where the event does not name its workspace.
     workspace_id uuid,
     source text NOT NULL,
     line_number bigint,
@@ -200,7 +201,7 @@ CREATE TABLE IF NOT EXISTS rejected_events (
     raw text,
     rejected_at timestamptz NOT NULL DEFAULT now()
 );
--- The same line of the same file is kept once, however often the file is loaded; another file of that name is another.
+-- A line of a file is stored once, however often the file is loaded.
 CREATE UNIQUE INDEX IF NOT EXISTS rejected_events_line
     ON rejected_events (source, coalesce(line_number, 0), md5(coalesce(raw, '')));
 

@@ -8,7 +8,13 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.migrate import migrate, migration_files, status
-from drip_pipeline.errors import MigrationEdited, MigrationError, MigrationFailed, MigrationUnknown
+from drip_pipeline.errors import (
+    MigrationEdited,
+    MigrationError,
+    MigrationFailed,
+    MigrationUnknown,
+    SchemaBeforeBaseline,
+)
 
 
 @pytest.fixture
@@ -107,6 +113,18 @@ def test_a_database_newer_than_the_code_is_refused(empty_database, folder):
     (folder / "migrations/0002_add_name.sql").unlink()
     with pytest.raises(MigrationUnknown, match="0002_add_name"):
         migrate(empty_database, folder=folder)
+
+
+def test_a_database_older_than_the_baseline_is_refused_with_what_to_do(empty_database, folder):
+    migrate(empty_database, folder=folder)
+    with empty_database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO drip_schema_migrations (version, name, checksum, duration_ms)"
+            " VALUES (6, '0006_create_outbox_and_ledger', 'old', 1)"
+        )
+    with pytest.raises(SchemaBeforeBaseline, match="0006_create_outbox_and_ledger") as caught:
+        migrate(empty_database, folder=folder)
+    assert "DRIP_DATABASE_URL" in str(caught.value.hint)
 
 
 def test_a_number_that_comes_late_is_refused(empty_database, folder):

@@ -107,7 +107,7 @@ def test_marking_and_settling_a_dozen_looks_at_a_dozen(stale: Database):
             assert not used & {
                 "idx_workflow_states_next_execution",
                 "campaign_deliveries_due",
-                "campaign_deliveries_in_doubt",
+                "campaign_deliveries_unknown",
             }
 
 

@@ -1,4 +1,4 @@
--- Version history, experiments, and what they decided.
+-- Version history, A/B tests and their decisions.
 
 CREATE TABLE IF NOT EXISTS campaign_versions (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -20,18 +20,24 @@ ALTER TABLE campaign_versions
     ADD COLUMN IF NOT EXISTS definition_hash text,
     ADD COLUMN IF NOT EXISTS graph_hash text,
     ADD COLUMN IF NOT EXISTS definition jsonb,
-    -- Event types that some wait of this version is for: arriving events of other types need not look for waiters.
-    ADD COLUMN IF NOT EXISTS waits_for text[] NOT NULL DEFAULT '{}';
+    -- Event types that a wait of this version is for: other arriving events need no search for waiting states.
+    ADD COLUMN IF NOT EXISTS waits_for text[] NOT NULL DEFAULT '{}',
+    -- The goal of the campaign, and how long after a message it is attributed to that message. Stored beside the compiled
+    -- graph, so that arriving events find the campaigns they concern without reading graphs.
+    ADD COLUMN IF NOT EXISTS goal_event_type text,
+    ADD COLUMN IF NOT EXISTS goal_within interval,
+    -- campaign_content_hash of the campaign and its steps when the version was published.
+    ADD COLUMN IF NOT EXISTS content_hash text;
 
 SELECT drip_strip_table(
     'campaign_versions', 'id', 'campaign_id', 'version', 'campaign_snapshot', 'steps_snapshot', 'canvas_snapshot',
     'change_description', 'change_type', 'created_by', 'created_at'
 );
 
--- Numbers that were taken without a lock may stand twice: later ones move to the end, none is lost.
+-- Version numbers taken without a lock may be duplicates: later ones move to the end, none is lost.
 DO $$
 DECLARE
-    awake text [] := drip_quiet_triggers('campaign_versions');
+    disabled text [] := drip_disable_triggers('campaign_versions');
 BEGIN
     UPDATE campaign_versions v
     SET workspace_id = c.workspace_id,
@@ -60,7 +66,7 @@ BEGIN
     ) r
     JOIN drip_campaigns c ON c.id = r.campaign_id
     WHERE r.id = v.id;
-    PERFORM drip_wake_triggers('campaign_versions', awake);
+    PERFORM drip_enable_triggers('campaign_versions', disabled);
 END
 $$;
 
@@ -77,9 +83,11 @@ ALTER TABLE campaign_versions
         FOREIGN KEY (campaign_id) REFERENCES drip_campaigns (id) ON DELETE CASCADE,
     ADD CONSTRAINT campaign_versions_change_type_check CHECK (
         change_type IN ('draft', 'published', 'archived', 'ab_test_started', 'ab_test_completed', 'rollback')
-    );
+    ),
+    ADD CONSTRAINT campaign_versions_goal_check
+        CHECK ((goal_event_type IS NULL) = (goal_within IS NULL));
 
--- Where the accounts of users are known, the author of a version is one of them.
+-- Where user accounts exist, the author of a version is one of them.
 DO $$
 BEGIN
     IF to_regnamespace('auth') IS NOT NULL
@@ -93,6 +101,9 @@ END
 $$;
 
 CREATE UNIQUE INDEX campaign_versions_number ON campaign_versions (campaign_id, version);
+-- Serves the check whether an event or a message concerns the goal of any campaign.
+CREATE INDEX IF NOT EXISTS campaign_versions_goal
+    ON campaign_versions (campaign_id, goal_event_type) WHERE goal_event_type IS NOT NULL;
 
 -- One row per test of a split. Configuration and weights are frozen when it starts; changing them starts a new row.
 CREATE TABLE IF NOT EXISTS campaign_ab_tests (
@@ -110,9 +121,19 @@ CREATE TABLE IF NOT EXISTS campaign_ab_tests (
     started_at timestamptz NOT NULL,
     ended_at timestamptz,
     winner_variant text,
+    -- Who cleared a sample-ratio mismatch, and why. Until then it blocks the test.
+    srm_cleared_by text,
+    srm_cleared_reason text,
+    -- {variant: [node, ...]}: nodes of a variant that are behind another split inside it, whose messages carry that
+    -- split's variant. Computed from the graphs of the versions in inner_nodes_of.
+    inner_nodes jsonb,
+    inner_nodes_of integer[],
     UNIQUE (campaign_id, split_node_id, test_number),
     CHECK ((status = 'running') = (ended_at IS NULL))
 );
+
+-- Serves the evaluation of every minute: the running tests.
+CREATE INDEX IF NOT EXISTS campaign_ab_tests_running ON campaign_ab_tests (campaign_id) WHERE status = 'running';
 
 CREATE TABLE IF NOT EXISTS campaign_split_assignments (
     enrollment_id uuid NOT NULL REFERENCES campaign_enrollments (id) ON DELETE CASCADE,
@@ -124,7 +145,7 @@ CREATE TABLE IF NOT EXISTS campaign_split_assignments (
     contact_id uuid NOT NULL,
     variant_group text NOT NULL,
     is_holdout boolean NOT NULL DEFAULT false,
-    -- False for people whom a decision routed to the winner: they are not part of the randomized comparison.
+    -- False for contacts that a decision routed to the winner: they are not part of the randomized comparison.
     is_randomized boolean NOT NULL DEFAULT true,
     assigned_at timestamptz NOT NULL,
     first_converted_at timestamptz,
@@ -171,10 +192,21 @@ ALTER TABLE campaign_ab_test_results
     ADD COLUMN IF NOT EXISTS total_complained bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS total_machine_opened bigint NOT NULL DEFAULT 0,
     ADD COLUMN IF NOT EXISTS is_holdout boolean NOT NULL DEFAULT false,
-    ADD COLUMN IF NOT EXISTS updated_at timestamptz;
+    ADD COLUMN IF NOT EXISTS updated_at timestamptz,
+    ADD COLUMN IF NOT EXISTS total_machine_clicked bigint NOT NULL DEFAULT 0,
+    -- The cohort: contacts sent to (a holdout: assigned) at least the attribution window ago, and what they did inside
+    -- the window. Machine opens and machine clicks are not counted. Frozen once the test is decided; the totals are not.
+    ADD COLUMN IF NOT EXISTS cohort_contacts bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS cohort_successes bigint NOT NULL DEFAULT 0,
+    ADD COLUMN IF NOT EXISTS cohort_score_sum numeric,
+    ADD COLUMN IF NOT EXISTS cohort_score_sum_squares numeric,
+    ADD COLUMN IF NOT EXISTS first_assigned_at timestamptz;
 
--- The specification's key was (campaign, variant); a campaign may have several splits and several tests of one. A variant's
--- first step may go with a later version, its results stay.
+-- Results are rewritten often: space for the next version of a row on its page.
+ALTER TABLE campaign_ab_test_results SET (fillfactor = 50);
+
+-- The specification's key was (campaign, variant); a campaign may have several splits, and a split several tests. A
+-- variant's first step may be removed by a later version; its results stay.
 SELECT drip_strip_table(
     'campaign_ab_test_results', 'id', 'campaign_id', 'variant_group', 'variant_step_id', 'total_sent', 'total_delivered',
     'total_opened', 'total_clicked', 'total_replied', 'total_converted', 'total_unsubscribed', 'total_bounced',
@@ -183,8 +215,8 @@ SELECT drip_strip_table(
     'winner_declared_at'
 );
 
--- The specification's functions: two of them never worked, and all come anew with the functions of this project, some
--- with other types.
+-- The specification's functions: two of them never worked. All are created again with the functions of this project,
+-- some with other types.
 DO $$
 DECLARE
     earlier record;
@@ -202,8 +234,8 @@ BEGIN
 END
 $$;
 
--- Counts are bigint: the specification's INTEGER met count(*) and always failed. Changed only where they are not: views
--- on the columns stand in the way.
+-- Counts are bigint: the specification's INTEGER did not match count(*) and always failed. Changed only if they
+-- differ, because views on the columns block the change.
 DO $$
 BEGIN
     IF EXISTS (
@@ -211,7 +243,7 @@ BEGIN
         WHERE a.attrelid = 'campaign_ab_test_results'::regclass
           AND starts_with(a.attname::text, 'total_') AND a.atttypid <> 'bigint'::regtype
     ) THEN
-        PERFORM drip_put_aside(false, 'campaign_ab_test_results');
+        PERFORM drip_save_dependents(false, 'campaign_ab_test_results');
         ALTER TABLE campaign_ab_test_results
             ALTER COLUMN total_sent TYPE bigint,
             ALTER COLUMN total_delivered TYPE bigint,
@@ -221,14 +253,14 @@ BEGIN
             ALTER COLUMN total_converted TYPE bigint,
             ALTER COLUMN total_unsubscribed TYPE bigint,
             ALTER COLUMN total_bounced TYPE bigint;
-        PERFORM drip_bring_back();
+        PERFORM drip_restore_dependents();
     END IF;
 END
 $$;
 
 DO $$
 DECLARE
-    awake text [] := drip_quiet_triggers('campaign_ab_test_results');
+    disabled text [] := drip_disable_triggers('campaign_ab_test_results');
 BEGIN
     UPDATE campaign_ab_test_results r
     SET workspace_id = c.workspace_id,
@@ -244,7 +276,7 @@ BEGIN
         is_winner = coalesce(r.is_winner, false)
     FROM drip_campaigns c
     WHERE c.id = r.campaign_id;
-    PERFORM drip_wake_triggers('campaign_ab_test_results', awake);
+    PERFORM drip_enable_triggers('campaign_ab_test_results', disabled);
 END
 $$;
 
@@ -280,7 +312,7 @@ CREATE INDEX idx_ab_test_results_campaign ON campaign_ab_test_results (campaign_
 CREATE UNIQUE INDEX campaign_ab_test_results_one_winner
     ON campaign_ab_test_results (ab_test_id) WHERE is_winner AND ab_test_id IS NOT NULL;
 
--- Every evaluation, append-only, with all it rested on.
+-- Every evaluation with its inputs, append-only.
 CREATE TABLE IF NOT EXISTS campaign_ab_evaluations (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,
@@ -296,13 +328,13 @@ CREATE TABLE IF NOT EXISTS campaign_ab_evaluations (
     config_hash text NOT NULL,
     engine_version text NOT NULL,
     run_id text,
-    -- The latest evaluation is the one written last, also on a clock that stands still or is set back.
+    -- Orders evaluations by insertion, also if the clock does not advance or is set back.
     ordinal bigint GENERATED ALWAYS AS IDENTITY
 );
 -- Serves finding the latest evaluations of a test.
 CREATE INDEX IF NOT EXISTS campaign_ab_evaluations_test ON campaign_ab_evaluations (ab_test_id, ordinal);
 
--- One decision per test: the first one wins.
+-- One decision per test: the first one is kept.
 CREATE TABLE IF NOT EXISTS campaign_ab_decisions (
     id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,
@@ -315,10 +347,19 @@ CREATE TABLE IF NOT EXISTS campaign_ab_decisions (
     reason text NOT NULL,
     evaluation_id uuid REFERENCES campaign_ab_evaluations (id) ON DELETE SET NULL,
     decided_at timestamptz NOT NULL,
+    is_by_hand boolean NOT NULL DEFAULT false,
     CHECK ((outcome = 'decided_winner') = (winner_variant IS NOT NULL))
 );
 
+-- Campaigns with a test whose assignments or messages changed since it was counted. Triggers append one row per
+-- statement and never update: an upsert would make batches of one campaign wait for each other's commit.
+CREATE TABLE IF NOT EXISTS campaign_ab_test_changes (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    campaign_id uuid NOT NULL
+);
+
 SELECT
+    drip_protect_table('campaign_ab_test_changes'),
     drip_protect_table('campaign_versions'),
     drip_protect_table('campaign_ab_tests'),
     drip_protect_table('campaign_split_assignments'),
