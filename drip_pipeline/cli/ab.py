@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
-from drip_pipeline.cli.framework.options import moment, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.options import now_option, parse_time
 from drip_pipeline.errors import ImportFileError
 
 if TYPE_CHECKING:
@@ -41,11 +41,13 @@ def ab() -> None:
 @click.option(
     "--as-of",
     metavar="ISO",
-    callback=moment,
+    callback=parse_time,
     help="As they stood at this moment in the past, by the time when things happened.",
 )
 @now_option
-def results(invocation: Invocation, campaign: str, as_of: datetime | None, now: datetime) -> Answer:
+def results(
+    invocation: Invocation, campaign: str, as_of: datetime | None, now: datetime
+) -> CommandResult:
     """Where the tests of a campaign stand, counted now. Nothing is decided.
 
     With --as-of: where they stood then, for audits. What had happened by then counts, also where it
@@ -56,17 +58,17 @@ def results(invocation: Invocation, campaign: str, as_of: datetime | None, now: 
 
     if as_of is None:
         found = campaign_results(invocation.database, campaign, now=now)
-        return Answer(as_json(found), results_shown(found))
+        return CommandResult(as_json(found), results_shown(found))
     if as_of > now:
         raise click.UsageError(f"--as-of {as_of.isoformat()} lies in the future.")
     found = results_as_of(invocation.database, campaign, as_of=as_of)
-    return Answer(as_json(found) | {"as_of": as_of}, results_shown(found, as_of=as_of))
+    return CommandResult(as_json(found) | {"as_of": as_of}, results_shown(found, as_of=as_of))
 
 
 @command(ab)
 @click.argument("campaign", required=False)
 @now_option
-def judge(invocation: Invocation, campaign: str | None, now: datetime) -> Answer:
+def judge(invocation: Invocation, campaign: str | None, now: datetime) -> CommandResult:
     """Count and judge the running tests of a campaign, or all, and take the decisions that are
     due.
     """
@@ -78,7 +80,7 @@ def judge(invocation: Invocation, campaign: str | None, now: datetime) -> Answer
         with invocation.database.transaction(is_read_only=True) as connection:
             campaign_ids = [find_campaign(connection, campaign).campaign_id]
     report = judge_tests(invocation.database, campaign_ids, now=now)
-    return Answer(_judged_data(report), _judged_text(report))
+    return CommandResult(_judged_data(report), _judged_text(report))
 
 
 @command(ab)
@@ -96,7 +98,7 @@ def declare(
     who: str | None,
     split_node_id: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Declare a winner by hand. The first decision stands."""
     from drip_pipeline.engine.ab_tests.declare import declare as declare_winner
 
@@ -109,7 +111,7 @@ def declare(
         now=now,
         split_node_id=split_node_id,
     )
-    return Answer(
+    return CommandResult(
         decision,
         f"{decision.winner_variant} is declared the winner at {decision.split_node_id} of"
         f" {decision.campaign!r}; everybody who reaches the split from now on goes there",
@@ -129,7 +131,7 @@ def clear(
     who: str | None,
     split_node_id: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Let a test go on that is blocked because its people do not have the promised proportions."""
     from drip_pipeline.engine.ab_tests.declare import clear_sample_ratio
 
@@ -142,12 +144,12 @@ def clear(
         split_node_id=split_node_id,
     )
     data = {"test_id": cleared.test_id, "split_node_id": cleared.split_node_id, "cleared_at": now}
-    return Answer(data, f"the test at {cleared.split_node_id} goes on")
+    return CommandResult(data, f"the test at {cleared.split_node_id} goes on")
 
 
 @command(ab)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
-def evaluate(_invocation: Invocation, file: Path) -> Answer:
+def evaluate(_invocation: Invocation, file: Path) -> CommandResult:
     """Judge the counts of a JSON file (`-`: stdin) without a database: a calculator and an audit
     tool.
     """
@@ -161,7 +163,7 @@ def evaluate(_invocation: Invocation, file: Path) -> Answer:
     except orjson.JSONDecodeError as error:
         raise ImportFileError(str(file), f"is not JSON: {error}") from None
     evaluated = evaluate_file(items)
-    return Answer(evaluated, "\n".join(_evaluated_lines(evaluated)))
+    return CommandResult(evaluated, "\n".join(_evaluated_lines(evaluated)))
 
 
 # --- for people -----------------------------------------------------------------------------------

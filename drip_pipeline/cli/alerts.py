@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 
@@ -19,22 +19,24 @@ def alerts() -> None:
 @command(alerts, name="list")
 @click.option("--all", "is_all", is_flag=True, help="Those that are over too.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-def list_(invocation: Invocation, is_all: bool, limit: int) -> Answer:
+def list_(invocation: Invocation, is_all: bool, limit: int) -> CommandResult:
     """List open incidents, with what to do and whom they were told."""
     from drip_pipeline.db.operations import incidents as incidents_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = incidents_db.listed(connection, is_all=is_all, limit=limit)
     if not rows:
-        return Answer(rows, "no incident is open" if not is_all else "there was none")
+        return CommandResult(rows, "no incident is open" if not is_all else "there was none")
     shown = [{**row, "told": _told(row["notices"])} for row in rows]
     columns = ["opened_at", "resolved_at", "sentence", "what_to_do", "told"]
-    return Answer(rows, table(shown, columns if is_all else [c for c in columns if c[0] != "r"]))
+    return CommandResult(
+        rows, table(shown, columns if is_all else [c for c in columns if c[0] != "r"])
+    )
 
 
 @command(alerts)
 @now_option
-def check(invocation: Invocation, now: datetime) -> Answer:
+def check(invocation: Invocation, now: datetime) -> CommandResult:
     """Look now and tell of what is new, as Dagster's sensor does every minute. Exit code 1 when
     something could not be told.
     """
@@ -46,12 +48,12 @@ def check(invocation: Invocation, now: datetime) -> Answer:
         f" {seen.failed} not told"
     )
     lines = [told, *seen.errors]
-    return Answer(seen, "\n".join(lines), exit_code=1 if seen.failed else 0)
+    return CommandResult(seen, "\n".join(lines), exit_code=1 if seen.failed else 0)
 
 
 @command(alerts)
 @now_option
-def test(invocation: Invocation, now: datetime) -> Answer:
+def test(invocation: Invocation, now: datetime) -> CommandResult:
     """Send a trial alert by every way that is set up. Exit code 1 when one fails."""
     from drip_pipeline.engine.operations.alerts import trial
 
@@ -59,9 +61,9 @@ def test(invocation: Invocation, now: datetime) -> Answer:
     rows = [{"way": way, "result": error or "told"} for way, error in results.items()]
     if not rows:
         hint = "none is set up: DRIP_DELIVERY=send, with DRIP_ALERT_TO or DRIP_ALERT_WEBHOOK"
-        return Answer({}, hint, exit_code=1)
+        return CommandResult({}, hint, exit_code=1)
     failed = any(results.values())
-    return Answer(results, table(rows), exit_code=1 if failed else 0)
+    return CommandResult(results, table(rows), exit_code=1 if failed else 0)
 
 
 def _told(notices: list[dict[str, Any]]) -> str:

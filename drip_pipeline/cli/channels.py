@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 
@@ -52,7 +52,7 @@ def set_(
     workspace: str | None,
     off: bool,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Make the channel SLUG, or change it. Secrets stay in the environment; it names them."""
     from drip_pipeline.engine.transports.accounts import set_channel
 
@@ -69,27 +69,27 @@ def set_(
     text = f"channel {slug} ({category}) is {'off' if off else 'on'}"
     if report.unread:
         text += f"; nobody reads {', '.join(report.unread)}"
-    return Answer(report, text)
+    return CommandResult(report, text)
 
 
 @command(channels, name="list")
 @now_option
-def list_(invocation: Invocation, now: datetime) -> Answer:
+def list_(invocation: Invocation, now: datetime) -> CommandResult:
     """List every way out that was used: breaker, last error, messages on their way and in doubt."""
     from drip_pipeline.engine.transports.accounts import list_transports
 
     rows = list_transports(invocation.database, now=now)
     shown = ("transport", "state", "sending", "unknown", "last_error", "last_error_at")
     listed = [{name: row[name] for name in shown} for row in rows]
-    return Answer(rows, table(listed) if listed else "none was used yet")
+    return CommandResult(rows, table(listed) if listed else "none was used yet")
 
 
 @command(channels)
 @click.argument("transport")
 @now_option
-def reset(invocation: Invocation, transport: str, now: datetime) -> Answer:
+def reset(invocation: Invocation, transport: str, now: datetime) -> CommandResult:
     """Say that TRANSPORT works again: closes its breaker, and calls an endpoint that was gone."""
     from drip_pipeline.engine.transports.accounts import reset_transport
 
     reset_transport(invocation.database, transport, now=now)
-    return Answer({"transport": transport}, f"{transport} is open again")
+    return CommandResult({"transport": transport}, f"{transport} is open again")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.contacts.import_contacts import ImportReport
@@ -57,7 +57,7 @@ def import_(
     renames: dict[str, str],
     email_template: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Import people from a CSV or Parquet FILE.
 
     Columns of contacts go by name (email, name, company, phone, job_title, ai_score, status, tags
@@ -67,7 +67,7 @@ def import_(
     """
     from drip_pipeline.engine.contacts.import_contacts import import_contacts
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         report = import_contacts(
             invocation.database,
             file,
@@ -77,7 +77,7 @@ def import_(
             email_template=email_template,
             progress=progress,
         )
-    return Answer(report, _told(report))
+    return CommandResult(report, _told(report))
 
 
 def _told(report: ImportReport) -> str:
@@ -89,7 +89,7 @@ def _told(report: ImportReport) -> str:
     if report.unsubscribed:
         lines.append(f"{report.unsubscribed:,} newly on the suppression list")
     if report.rejected:
-        lines.append(f"set aside in rejected_contacts: {counted(report.rejected)}")
+        lines.append(f"set aside in rejected_contacts: {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
     if report.custom_fields:
         lines.append(f"custom fields: {', '.join(report.custom_fields)}")

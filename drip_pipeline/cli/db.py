@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.errors import NotAllowed
 
 OWN_SERVER = "DRIP_DATABASE_URL names a server of your own, which drip neither starts nor stops"
@@ -20,7 +20,7 @@ def db() -> None:
 
 
 @command(db)
-def migrate(invocation: Invocation) -> Answer:
+def migrate(invocation: Invocation) -> CommandResult:
     """Bring the schema up to date and take over running campaigns. Safe to repeat."""
     from drip_pipeline.db.migrate import migrate as migrate_database
     from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
@@ -40,11 +40,11 @@ def migrate(invocation: Invocation) -> Answer:
         "adopted": [asdict(one) for one in taken.adopted],
         "refused": taken.refused,
     }
-    return Answer(data, "\n".join(lines))
+    return CommandResult(data, "\n".join(lines))
 
 
 @command(db)
-def status(invocation: Invocation) -> Answer:
+def status(invocation: Invocation) -> CommandResult:
     """Show the server and the migrations, starting nothing."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
 
@@ -61,18 +61,18 @@ def status(invocation: Invocation) -> Answer:
         }
     if data["is_running"]:
         data |= _schema_status(invocation)
-    return Answer(data)
+    return CommandResult(data)
 
 
 @command(db)
-def url(invocation: Invocation) -> Answer:
+def url(invocation: Invocation) -> CommandResult:
     """Print the URL for psql, starting the embedded server if it is down."""
     found = invocation.database.url
-    return Answer({"url": found}, found)
+    return CommandResult({"url": found}, found)
 
 
 @command(db)
-def start(invocation: Invocation) -> Answer:
+def start(invocation: Invocation) -> CommandResult:
     """Start the embedded server; it is made the first time. Does not migrate."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
 
@@ -81,18 +81,20 @@ def start(invocation: Invocation) -> Answer:
     server = EmbeddedServer.from_settings(invocation.settings)
     server.ensure_running()
     state = server.status()
-    return Answer(state, f"PostgreSQL {state.version} is running on port {state.port}")
+    return CommandResult(state, f"PostgreSQL {state.version} is running on port {state.port}")
 
 
 @command(db)
-def stop(invocation: Invocation) -> Answer:
+def stop(invocation: Invocation) -> CommandResult:
     """Stop the embedded server."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
 
     if invocation.settings.database_url is not None:
         raise NotAllowed(OWN_SERVER)
     was_running = EmbeddedServer.from_settings(invocation.settings).stop()
-    return Answer({"was_running": was_running}, "stopped" if was_running else "was not running")
+    return CommandResult(
+        {"was_running": was_running}, "stopped" if was_running else "was not running"
+    )
 
 
 def _schema_status(invocation: Invocation) -> dict[str, Any]:

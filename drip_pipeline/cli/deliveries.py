@@ -7,7 +7,7 @@ from uuid import UUID
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.framework.options import now_option
 
 STATUSES = ("unknown", "failed", "pending", "sending", "sent", "skipped")
@@ -32,14 +32,14 @@ def deliveries() -> None:
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
 def list_(
     invocation: Invocation, status: str, campaign: str | None, channel: str | None, limit: int
-) -> Answer:
+) -> CommandResult:
     """List deliveries of a status, latest first, with the provider's last words."""
     from drip_pipeline.engine.delivery.list_deliveries import list_deliveries
 
     rows = list_deliveries(
         invocation.database, status=status, campaign=campaign, channel=channel, limit=limit
     )
-    return Answer(rows)
+    return CommandResult(rows)
 
 
 @command(deliveries)
@@ -61,7 +61,7 @@ def settle(
     campaign: str | None,
     channel: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Say what became of messages whose fate is unknown: some by ID, or all of a campaign, channel.
 
     The provider's own log knows. Messages keep their ids, so nothing is counted twice.
@@ -79,4 +79,6 @@ def settle(
         channel=channel,
     )
     posts = f" and {report.posts:,} posts" if report.posts else ""
-    return Answer(report, f"{report.deliveries:,} messages{posts} settled as {report.answer}")
+    return CommandResult(
+        report, f"{report.deliveries:,} messages{posts} settled as {report.answer}"
+    )

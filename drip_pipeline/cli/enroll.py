@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.enrollment.audience import Selection
@@ -51,7 +51,7 @@ def enroll(
     entry_key: str | None,
     spread: float,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Let people into CAMPAIGN (its id or exact name).
 
     Exactly one of --all, --emails, --tag and --where says who. Repeating it lets nobody in twice.
@@ -61,7 +61,7 @@ def enroll(
     people = _people(emails, tag, where)
     from drip_pipeline.engine.enrollment.enroll import enroll as enroll_people
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         report = enroll_people(
             invocation.database,
             campaign,
@@ -71,7 +71,7 @@ def enroll(
             spread_minutes=spread,
             progress=progress,
         )
-    return Answer(report, _told(report))
+    return CommandResult(report, _told(report))
 
 
 def _people(emails: Path | None, tag: str | None, where: str | None) -> Selection:
@@ -103,7 +103,7 @@ def _told(report: EnrollReport) -> str:
     campaign = f"{report.campaign!r} (version {report.version})"
     lines = [f"{report.enrolled:,} enrolled in {campaign}, {report.already_in:,} already in"]
     if report.refused:
-        lines.append(f"refused: {counted(report.refused)}")
+        lines.append(f"refused: {format_counts(report.refused)}")
     if report.status == "paused":
         lines.append("the campaign is paused: they wait until `drip campaign resume`")
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.events.ingest import IngestReport
@@ -39,7 +39,7 @@ def ingest(
     provider: str | None,
     workspace: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Take in the events of a FILE (NDJSON, gzipped or not, or Parquet).
 
     The same event counts once, however often it comes. People who wait for what happened go on;
@@ -54,7 +54,7 @@ def ingest(
         return _ingest_folder(invocation, file, workspace, now)
     from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         report = ingest_file(
             invocation.database,
             file,
@@ -63,12 +63,12 @@ def ingest(
             workspace=workspace,
             progress=progress,
         )
-    return Answer(report, _told(report))
+    return CommandResult(report, _told(report))
 
 
 def _ingest_folder(
     invocation: Invocation, folder: Path, workspace: str | None, now: datetime
-) -> Answer:
+) -> CommandResult:
     from drip_pipeline.engine.events.landing_folder import load_files, look, not_loaded, steady
 
     database = invocation.database
@@ -76,12 +76,14 @@ def _ingest_folder(
     if seen:
         sleep(SECONDS_BETWEEN_LOOKS)
     wanted = {file.path: file.identity for file in steady(look(folder), seen)}
-    with Progress() as progress:
+    with ProgressLine() as progress:
         done = list(
             load_files(database, folder, wanted, now=now, workspace=workspace, progress=progress)
         )
     is_whole = all(file.outcome == "loaded" for file in done)
-    return Answer(done, _files_told(done, len(seen) - len(done)), exit_code=0 if is_whole else 1)
+    return CommandResult(
+        done, _files_told(done, len(seen) - len(done)), exit_code=0 if is_whole else 1
+    )
 
 
 def _files_told(files: Sequence[FileLoaded], left: int) -> str:
@@ -98,16 +100,16 @@ def _files_told(files: Sequence[FileLoaded], left: int) -> str:
 
 @command(events)
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
-def files(invocation: Invocation, limit: int) -> Answer:
+def files(invocation: Invocation, limit: int) -> CommandResult:
     """List the files loaded from the landing folder, latest first, with what came of each."""
     from drip_pipeline.engine.events.landing_folder import recent_files
 
-    return Answer(recent_files(invocation.database, limit))
+    return CommandResult(recent_files(invocation.database, limit))
 
 
 @command(events)
 @click.option("--source", metavar="FILE", help="Only those of this file.")
-def rejected(invocation: Invocation, source: str | None) -> Answer:
+def rejected(invocation: Invocation, source: str | None) -> CommandResult:
     """Count what could not be taken, by file and reason. The lines themselves, with their numbers,
     stand in the table rejected_events.
     """
@@ -115,7 +117,7 @@ def rejected(invocation: Invocation, source: str | None) -> Answer:
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = events_db.rejected_by_reason(connection, source)
-    return Answer(rows, None if rows else "nothing was set aside")
+    return CommandResult(rows, None if rows else "nothing was set aside")
 
 
 def _told(report: IngestReport) -> str:
@@ -129,7 +131,7 @@ def _told(report: IngestReport) -> str:
         "conversions": report.conversions,
     }
     if any(figures.values()):
-        lines.append(counted({name: count for name, count in figures.items() if count}))
+        lines.append(format_counts({name: count for name, count in figures.items() if count}))
     if report.rejected:
         lines.append("set aside in rejected_events:")
         lines += [f"  {count:,} × {reason}" for reason, count in report.rejected.items()]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.events.drain_inbox import DrainReport
@@ -31,7 +31,7 @@ def inbox() -> None:
     help="Stop between two batches after this time; what is left stays due.",
 )
 @now_option
-def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> Answer:
+def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> CommandResult:
     """Take in the events of everything that came in.
 
     A payload that cannot be read, or holds events that cannot be taken, is kept with its reason
@@ -39,18 +39,20 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> A
     """
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
 
-    with Progress() as progress:
+    with ProgressLine() as progress:
         report = drain_inbox(
             invocation.database, now=now, max_seconds=max_seconds, progress=progress
         )
-    return Answer(report, told(report))
+    return CommandResult(report, told(report))
 
 
 @command(inbox)
 @click.option("--provider", metavar="NAME", help="Only what this one sent.")
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
 @now_option
-def status(invocation: Invocation, provider: str | None, limit: int, now: datetime) -> Answer:
+def status(
+    invocation: Invocation, provider: str | None, limit: int, now: datetime
+) -> CommandResult:
     """Say what waits, what could not be taken and why, and how the receiver answered lately."""
     from drip_pipeline.db.events import inbox as inbox_db
 
@@ -60,7 +62,7 @@ def status(invocation: Invocation, provider: str | None, limit: int, now: dateti
         since = (now - timedelta(days=_DAYS_SHOWN)).date()
         requests = inbox_db.counts_since(connection, since)
     data = {"rows": waiting, "rejected": rejected, "requests": requests}
-    return Answer(data, _shown(waiting, rejected, requests))
+    return CommandResult(data, _shown(waiting, rejected, requests))
 
 
 @command(inbox)
@@ -69,7 +71,7 @@ def status(invocation: Invocation, provider: str | None, limit: int, now: dateti
 @now_option
 def retry(
     invocation: Invocation, ids: tuple[int, ...], provider: str | None, now: datetime
-) -> Answer:
+) -> CommandResult:
     """Put what could not be taken back to due: these IDS, or all.
 
     What was taken of it counts once all the same.
@@ -78,19 +80,19 @@ def retry(
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.retry(connection, ids=ids or None, provider=provider, now=now)
-    return Answer({"rows": rows}, f"{rows:,} payloads are due again")
+    return CommandResult({"rows": rows}, f"{rows:,} payloads are due again")
 
 
 @command(inbox)
 @click.option("--older-than-days", type=click.IntRange(1, 36_500), default=90, show_default=True)
 @now_option
-def prune(invocation: Invocation, older_than_days: int, now: datetime) -> Answer:
+def prune(invocation: Invocation, older_than_days: int, now: datetime) -> CommandResult:
     """Remove payloads that were taken long ago; their events stay in the log."""
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.prune(connection, now - timedelta(days=older_than_days))
-    return Answer({"rows": rows}, f"{rows:,} payloads removed")
+    return CommandResult({"rows": rows}, f"{rows:,} payloads removed")
 
 
 def told(report: DrainReport) -> str:
@@ -104,7 +106,7 @@ def told(report: DrainReport) -> str:
         "contacts suppressed": report.suppressed,
         "messages no longer in doubt": report.settled,
     }
-    found = counted({name: count for name, count in figures.items() if count})
+    found = format_counts({name: count for name, count in figures.items() if count})
     lines = [f"{report.rows:,} payloads from the inbox: {found}"]
     if report.again:
         lines.append(f"{report.again:,} name a message that is not known yet; tried again later")

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
-from drip_pipeline.cli.framework.options import Progress, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.options import ProgressLine, now_option
 
 _BREAKDOWNS = ("version", "node", "variant", "day")
 # What fits on a terminal; --json has all of it.
@@ -47,7 +47,7 @@ def show(
     by: tuple[Any, ...],
     first_day: date | None,
     last_day: date | None,
-) -> Answer:
+) -> CommandResult:
     """Show the counted figures of all campaigns, or of one (id or exact name)."""
     from drip_pipeline.engine.campaigns.campaign import find_campaign
     from drip_pipeline.engine.metrics.daily_metrics import campaign_summary
@@ -64,19 +64,19 @@ def show(
         last_day=last_day,
     )
     if not rows:
-        return Answer(rows, "nothing has been counted yet; `drip metrics refresh` counts")
-    return Answer(rows, table(rows, [name for name in _SHOWN if name in rows[0]]))
+        return CommandResult(rows, "nothing has been counted yet; `drip metrics refresh` counts")
+    return CommandResult(rows, table(rows, [name for name in _SHOWN if name in rows[0]]))
 
 
 @command(metrics)
 @now_option
-def refresh(invocation: Invocation, now: datetime) -> Answer:
+def refresh(invocation: Invocation, now: datetime) -> CommandResult:
     """Count every day whose figures may have changed."""
     from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
 
-    with Progress() as progress:
-        counted = refresh_stale_days(invocation.database, now=now, progress=progress)
-    return _counted_answer(counted)
+    with ProgressLine() as progress:
+        days_counted = refresh_stale_days(invocation.database, now=now, progress=progress)
+    return _counted_answer(days_counted)
 
 
 @command(metrics)
@@ -85,7 +85,9 @@ def refresh(invocation: Invocation, now: datetime) -> Answer:
 @click.option(
     "--outcomes", is_flag=True, help="First put the outcomes of messages right from the log."
 )
-def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: bool) -> Answer:
+def rebuild(
+    invocation: Invocation, first_day: date, last_day: date, outcomes: bool
+) -> CommandResult:
     """Count all days from one to another anew."""
     from drip_pipeline.engine.metrics.daily_metrics import aggregate_days, days_between
     from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
@@ -94,9 +96,9 @@ def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: b
     if not days:
         raise click.UsageError(f"{first_day} is after {last_day}.")
     corrected = rebuild_outcomes(invocation.database, days) if outcomes else None
-    with Progress() as progress:
-        counted = aggregate_days(invocation.database, days, progress=progress)
-    return _counted_answer(counted, corrected)
+    with ProgressLine() as progress:
+        days_counted = aggregate_days(invocation.database, days, progress=progress)
+    return _counted_answer(days_counted, corrected)
 
 
 @command(metrics)
@@ -110,7 +112,7 @@ def rebuild(invocation: Invocation, first_day: date, last_day: date, outcomes: b
 )
 def export(
     invocation: Invocation, first_day: date | None, last_day: date | None, out: Path | None
-) -> Answer:
+) -> CommandResult:
     """Write the counted figures as Parquet files, a folder a day: all days, or some."""
     from drip_pipeline.engine.metrics.daily_metrics import days_between
     from drip_pipeline.engine.metrics.parquet_export import (
@@ -124,16 +126,16 @@ def export(
         days = days_between(first_day, last_day)
     else:
         days = counted_days(invocation.database, first_day, last_day)
-    with Progress() as progress:
+    with ProgressLine() as progress:
         written = export_days(invocation.database, days, folder, progress=progress)
     data = {"folder": folder, "days": written}
     rows, files = sum(day.rows for day in written), sum(day.rows > 0 for day in written)
-    return Answer(data, f"{rows:,} rows of {files:,} days written to {folder}")
+    return CommandResult(data, f"{rows:,} rows of {files:,} days written to {folder}")
 
 
 @command(metrics)
 @now_option
-def check(invocation: Invocation, now: datetime) -> Answer:
+def check(invocation: Invocation, now: datetime) -> CommandResult:
     """Look whether the laws hold that tie log, messages, figures and people together. Exit code 1
     if one does not.
     """
@@ -151,12 +153,12 @@ def check(invocation: Invocation, now: datetime) -> Answer:
         for result in results
     ]
     shown = table(data, ["law", "holds", "violations", "meaning"])
-    return Answer(data, shown, exit_code=0 if all(result.holds for result in results) else 1)
+    return CommandResult(data, shown, exit_code=0 if all(result.holds for result in results) else 1)
 
 
 @command(metrics)
 @click.option("--prometheus", is_flag=True, help="In Prometheus' text format.")
-def live(invocation: Invocation, prometheus: bool) -> Answer:
+def live(invocation: Invocation, prometheus: bool) -> CommandResult:
     """What a monitor draws: backlog and its age, rates of the last five minutes, messages in doubt
     or dead, ways out that are blocked.
     """
@@ -165,7 +167,7 @@ def live(invocation: Invocation, prometheus: bool) -> Answer:
     # By the real clock, as the ledger is: --now would compare two times that are none.
     gauges = read_gauges(invocation.database, now=datetime.now(UTC))
     if prometheus:
-        return Answer(gauges, prometheus_text(gauges).rstrip())
+        return CommandResult(gauges, prometheus_text(gauges).rstrip())
     rows = [
         {
             "figure": gauge.name,
@@ -174,14 +176,14 @@ def live(invocation: Invocation, prometheus: bool) -> Answer:
         }
         for gauge in gauges
     ]
-    return Answer(gauges, table(rows))
+    return CommandResult(gauges, table(rows))
 
 
-def _counted_answer(counted: list[Any], corrected: int | None = None) -> Answer:
-    sent = sum(day.sent for day in counted)
-    told = f"{len(counted):,} days counted, {sent:,} messages sent on them"
-    data: dict[str, Any] = {"days": counted, "sent": sent}
+def _counted_answer(days_counted: list[Any], corrected: int | None = None) -> CommandResult:
+    sent = sum(day.sent for day in days_counted)
+    told = f"{len(days_counted):,} days counted, {sent:,} messages sent on them"
+    data: dict[str, Any] = {"days": days_counted, "sent": sent}
     if corrected is not None:
         data["corrected_outcomes"] = corrected
         told += f"; {corrected:,} outcomes corrected"
-    return Answer(data, told)
+    return CommandResult(data, told)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 
 
 @command()
@@ -15,7 +15,7 @@ from drip_pipeline.cli.framework.command import Answer, Invocation, command
     help="Address to listen at. Put a proxy with TLS in front, or give 0.0.0.0 inside a container.",
 )
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-def receive(invocation: Invocation, host: str, port: int) -> Answer:
+def receive(invocation: Invocation, host: str, port: int) -> CommandResult:
     """Take provider events, links in messages that are followed, unsubscribes and trigger webhooks,
     until Ctrl-C.
 
@@ -25,4 +25,4 @@ def receive(invocation: Invocation, host: str, port: int) -> Answer:
 
     click.echo(f"receiving at http://{host}:{port} (Ctrl-C stops)", err=True)
     serve(invocation.settings, invocation.database, host=host, port=port)
-    return Answer({"host": host, "port": port}, "stopped")
+    return CommandResult({"host": host, "port": port}, "stopped")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.framework.options import now_option
 
 
@@ -21,9 +21,9 @@ from drip_pipeline.cli.framework.options import now_option
     help="Where to write it: one HTML file that needs nothing else.",
 )
 @now_option
-def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> Answer:
+def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> CommandResult:
     """Write the report of CAMPAIGN's A/B tests: verdict, pictures, figures."""
     from drip_pipeline.reports.write import campaign_page
 
     out.write_text(campaign_page(invocation.database, campaign, now=now), encoding="utf-8")
-    return Answer({"file": out}, f"written to {out}")
+    return CommandResult({"file": out}, f"written to {out}")

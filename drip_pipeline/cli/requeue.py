@@ -7,8 +7,8 @@ from uuid import UUID
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import moment, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import now_option, parse_time
 
 
 @command()
@@ -18,7 +18,7 @@ from drip_pipeline.cli.framework.options import moment, now_option
 @click.option(
     "--since",
     metavar="ISO",
-    callback=moment,
+    callback=parse_time,
     help="Only what failed at this time or later; alone, in every campaign.",
 )
 @now_option
@@ -29,7 +29,7 @@ def requeue(
     node: str | None,
     since: datetime | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Put failed people and deliveries back to due, with fresh retries.
 
     A delivery keeps its id: a provider that took it after all recognizes it.
@@ -49,4 +49,4 @@ def requeue(
         since=since,
     )
     text = f"{report.states:,} people and {report.deliveries:,} deliveries are due again"
-    return Answer(report, f"{text}; {report.note}" if report.note else text)
+    return CommandResult(report, f"{text}; {report.note}" if report.note else text)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import Progress, counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.runner.tick import TickReport
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @now_option
 def run(
     invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
-) -> Answer:
+) -> CommandResult:
     """Take in what came in, let in who came to match, advance everybody who is due, deliver what is
     to be delivered.
 
@@ -41,7 +41,7 @@ def run(
     engine = engine_from(invocation.settings, invocation.database)
     begun = monotonic()
     try:
-        with Progress() as progress:
+        with ProgressLine() as progress:
             # First: whoever unsubscribed is not written to, and whom an event wakes goes on.
             drained = drain_inbox(
                 engine.database, now=now, max_seconds=max_seconds, progress=progress
@@ -58,16 +58,16 @@ def run(
     seconds = round(monotonic() - begun, 3)
     data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}
     lines = [inbox_told(drained)] if drained.rows else []
-    return Answer(data, "\n".join([*lines, _told(report, seconds)]))
+    return CommandResult(data, "\n".join([*lines, _told(report, seconds)]))
 
 
 def _told(report: TickReport, seconds: Any) -> str:
     lines = [f"advanced {report.advanced:,} people in {report.batches:,} batches"]
     if report.moved:
-        lines[0] += f" ({counted(report.moved)})"
+        lines[0] += f" ({format_counts(report.moved)})"
     for new in report.newcomers:
         verdicts = {"enrolled": new.enrolled, "already in": new.already_in, **new.refused}
-        shown = counted({name: n for name, n in verdicts.items() if n})
+        shown = format_counts({name: n for name, n in verdicts.items() if n})
         lines.append(f"{new.campaign}, by its {new.kind} trigger: {shown or 'nobody'}")
     for channel, done in report.delivered.items():
         figures = {
@@ -78,9 +78,9 @@ def _told(report: TickReport, seconds: Any) -> str:
             "in doubt": done.unknown,
             "held": done.held,
         }
-        lines.append(f"{channel}: {counted({name: n for name, n in figures.items() if n})}")
+        lines.append(f"{channel}: {format_counts({name: n for name, n in figures.items() if n})}")
     put_right = {name: n for name, n in asdict(report.rescued).items() if n}
     if put_right:
-        lines.append(f"put right first: {counted(put_right)}")
+        lines.append(f"put right first: {format_counts(put_right)}")
     left = "nothing is due any more" if report.is_idle else "there may be more that is due"
     return "\n".join([*lines, f"{left}; {seconds:g} s"])

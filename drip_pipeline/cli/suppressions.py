@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
-from drip_pipeline.cli.framework.options import counted, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.options import format_counts, now_option
 
 
 @click.group(help="The suppression list: import addresses that must not be written to.")
@@ -20,7 +20,9 @@ def suppressions() -> None:
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--workspace", metavar="NAME", help="Whose list it is; made if it is missing.")
 @now_option
-def import_(invocation: Invocation, file: Path, workspace: str | None, now: datetime) -> Answer:
+def import_(
+    invocation: Invocation, file: Path, workspace: str | None, now: datetime
+) -> CommandResult:
     """Put the addresses of a CSV or Parquet FILE on the suppression list.
 
     Columns: address (or email, phone); reason: unsubscribed, bounced, complained or manual (the
@@ -33,6 +35,6 @@ def import_(invocation: Invocation, file: Path, workspace: str | None, now: date
     added = f"{report.added:,} new on the suppression list, {report.already:,} on it already"
     lines = [f"{report.rows:,} rows of {report.source}: {added}"]
     if report.rejected:
-        lines.append(f"not taken: {counted(report.rejected)}")
+        lines.append(f"not taken: {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
-    return Answer(report, "\n".join(lines))
+    return CommandResult(report, "\n".join(lines))

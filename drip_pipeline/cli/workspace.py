@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 
 
 @click.group(help="Workspaces: list them, set their time zone.")
@@ -13,21 +13,21 @@ def workspace() -> None:
 
 
 @command(workspace, name="list")
-def list_(invocation: Invocation) -> Answer:
+def list_(invocation: Invocation) -> CommandResult:
     """Show all workspaces with their time zones."""
     from drip_pipeline.db.campaigns import workspaces as workspaces_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = workspaces_db.listed(connection)
     if not rows:
-        return Answer(rows, "there is no workspace yet; importing people makes one")
-    return Answer(rows, table(rows, ["workspace", "time_zone", "campaigns", "contacts"]))
+        return CommandResult(rows, "there is no workspace yet; importing people makes one")
+    return CommandResult(rows, table(rows, ["workspace", "time_zone", "campaigns", "contacts"]))
 
 
 @command(workspace)
 @click.argument("time_zone", metavar="ZONE")
 @click.option("--workspace", "name", metavar="NAME", help="Which, where there are several.")
-def zone(invocation: Invocation, time_zone: str, name: str | None) -> Answer:
+def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandResult:
     """Set the time zone by which a workspace's days are counted: ZONE as in Europe/Berlin. Its days
     are counted anew by the next `drip metrics refresh`, or by Dagster's sensor.
     """
@@ -35,8 +35,8 @@ def zone(invocation: Invocation, time_zone: str, name: str | None) -> Answer:
 
     moved = set_time_zone(invocation.database, name, time_zone)
     if moved.before == moved.time_zone:
-        return Answer(moved, f"{moved.workspace!r} is in {moved.time_zone} already")
-    return Answer(
+        return CommandResult(moved, f"{moved.workspace!r} is in {moved.time_zone} already")
+    return CommandResult(
         moved,
         f"{moved.workspace!r} moved from {moved.before} to {moved.time_zone};"
         f" {moved.days_to_count:,} days are to be counted anew",

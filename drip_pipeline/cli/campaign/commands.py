@@ -23,7 +23,7 @@ from drip_pipeline.cli.campaign.in_flight import (
     trial_options,
 )
 from drip_pipeline.cli.campaign.publish_output import published_report, published_text
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, json_text, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text, table
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def publish(
     overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
     Of a FOLDER all files, if all are valid.
 
@@ -121,35 +121,35 @@ def publish(
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(published_text(report), report.in_flight)
-    return Answer(published_report(report), shown, exit_code=1 if is_refused else 0)
+    return CommandResult(published_report(report), shown, exit_code=1 if is_refused else 0)
 
 
 @command(campaign, name="list")
 @click.option("--workspace", metavar="NAME", help="Only those of this workspace.")
-def list_(invocation: Invocation, workspace: str | None) -> Answer:
+def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
     """List campaigns with how many people are in them."""
     from drip_pipeline.engine.campaigns.campaign import list_campaigns
 
     found = list_campaigns(invocation.database, workspace=workspace)
     clones = any(row["cloned_from"] for row in found)
     columns = (*_LIST_COLUMNS, "cloned_from") if clones else _LIST_COLUMNS
-    return Answer(found, _aligned(found, columns) if found else "no campaigns")
+    return CommandResult(found, _aligned(found, columns) if found else "no campaigns")
 
 
 @command(campaign)
 @click.argument("campaign")
-def show(invocation: Invocation, campaign: str) -> Answer:
+def show(invocation: Invocation, campaign: str) -> CommandResult:
     """Show CAMPAIGN: where its people are, who left and why, and its versions."""
     from drip_pipeline.engine.campaigns.campaign import show_campaign
 
     found = show_campaign(invocation.database, campaign)
-    return Answer(found, _shown(found))
+    return CommandResult(found, _shown(found))
 
 
 @command(campaign)
 @click.argument("campaign")
 @now_option
-def pause(invocation: Invocation, campaign: str, now: datetime) -> Answer:
+def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
     """Pause CAMPAIGN: nothing is done and nothing is sent; everybody stays where they are."""
     from drip_pipeline.engine.campaigns.campaign import pause as pause_campaign
 
@@ -166,7 +166,9 @@ def pause(invocation: Invocation, campaign: str, now: datetime) -> Answer:
     " all at once.",
 )
 @now_option
-def resume(invocation: Invocation, campaign: str, spread: float | None, now: datetime) -> Answer:
+def resume(
+    invocation: Invocation, campaign: str, spread: float | None, now: datetime
+) -> CommandResult:
     """Resume CAMPAIGN: what is overdue runs, and nobody was lost."""
     from drip_pipeline.engine.campaigns.campaign import resume as resume_campaign
 
@@ -177,7 +179,7 @@ def resume(invocation: Invocation, campaign: str, spread: float | None, now: dat
 @command(campaign)
 @click.argument("campaign")
 @now_option
-def archive(invocation: Invocation, campaign: str, now: datetime) -> Answer:
+def archive(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
     """Archive CAMPAIGN for good: whoever is in it leaves, and nothing more is sent."""
     from drip_pipeline.engine.campaigns.campaign import archive as archive_campaign
 
@@ -191,7 +193,9 @@ def archive(invocation: Invocation, campaign: str, now: datetime) -> Answer:
     "--version", type=click.IntRange(min=1), metavar="V",
     help="An earlier version. Default: the campaign as it stands.",
 )  # fmt: skip
-def export(invocation: Invocation, campaign: str, out: Path | None, version: int | None) -> Answer:
+def export(
+    invocation: Invocation, campaign: str, out: Path | None, version: int | None
+) -> CommandResult:
     """Print CAMPAIGN as a campaign file (YAML; JSON with --json, or where FILE ends in .json).
 
     Publishing it again, unchanged, changes nothing.
@@ -200,11 +204,11 @@ def export(invocation: Invocation, campaign: str, out: Path | None, version: int
 
     exported = export_file(invocation.database, campaign, version)
     if out is None:
-        return Answer(exported.file, _yaml(exported.file))
+        return CommandResult(exported.file, _yaml(exported.file))
     text = json_text(exported.file) if out.suffix == ".json" else _yaml(exported.file)
     out.write_text(text + "\n", encoding="utf-8")
     published = exported.published_version
-    return Answer(
+    return CommandResult(
         {"file": out, "published_version": published},
         f"written to {out}; `drip campaign publish {out} --based-on {published}` takes the edited"
         " file unless somebody was faster",
@@ -228,13 +232,13 @@ def _cell(value: Any) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _changed(change: StatusChange, people: str) -> Answer:
+def _changed(change: StatusChange, people: str) -> CommandResult:
     if not change.has_changed:
-        return Answer(change, f"{change.name!r} was {change.status} already")
+        return CommandResult(change, f"{change.name!r} was {change.status} already")
     text = f"{change.name!r} is {change.status}; {change.people:,} people {people}"
     if change.spread_minutes:
         text += f", what was overdue within {change.spread_minutes:g} minutes"
-    return Answer(change, text)
+    return CommandResult(change, text)
 
 
 def _shown(found: CampaignDetail) -> Any:

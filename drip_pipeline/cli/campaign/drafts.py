@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drip_pipeline.cli.campaign.in_flight import map_options, node_map
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def drafts(
     pairs: tuple[str, ...],
     map_file: Path | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Look for edits that another application (a visual builder) made in the tables of published
     campaigns, or of CAMPAIGN, check them, and tell what is not published.
 
@@ -63,7 +63,7 @@ def drafts(
             in_flight=InFlight(policy, node_map(pairs, map_file)),
         )
         said = f"published {done.name!r} as version {done.version}: {done.changes}"
-        return Answer(done, said)
+        return CommandResult(done, said)
     found = check_edits(
         invocation.database,
         now=now,
@@ -72,7 +72,7 @@ def drafts(
         campaign=campaign,
     )
     is_bad = any(edit.status == "invalid" for edit in found)
-    return Answer(found, "\n".join(map(_lines, found)) or "no edits", exit_code=int(is_bad))
+    return CommandResult(found, "\n".join(map(_lines, found)) or "no edits", exit_code=int(is_bad))
 
 
 def _lines(edit: EditReport) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, json_text
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def plan(
     workspace: str | None,
     detailed_exitcode: bool,
     out: Path | None,
-) -> Answer:
+) -> CommandResult:
     """Say what publishing PATH (a campaign file or a folder of them) would change; change nothing.
 
     Exit code 0, also when there is something to do; 1 when a file has problems.
@@ -69,7 +69,7 @@ def plan(
     if out is not None:
         out.write_text(json_text(found.to_dict()) + "\n", encoding="utf-8")
     exit_code = CHANGES_EXIT_CODE if detailed_exitcode and not found.is_empty else 0
-    return Answer(
+    return CommandResult(
         found.to_dict(), "\n".join(_plan_lines(found)), exit_code=exit_code if found.is_valid else 1
     )
 
@@ -90,7 +90,7 @@ def apply(
     plan_file: Path | None,
     description: str | None,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Do what `plan` says of PATH, a transaction a campaign.
 
     Files without problems are published where others fail, which are named; repeating it changes
@@ -121,7 +121,7 @@ def apply(
     )
     data = _applied(done) | {"not_in_folder": planned.not_in_folder}
     text = "\n".join([*_applied_lines(done), *_others(planned)])
-    return Answer(data, text, exit_code=1 if done.failed else 0)
+    return CommandResult(data, text, exit_code=1 if done.failed else 0)
 
 
 def publish_folder(
@@ -133,7 +133,7 @@ def publish_folder(
     in_flight: InFlight,
     dry_run: bool,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Publish every file of a folder, if all are valid."""
     from drip_pipeline.cli.campaign.publish_output import published_report, published_text
     from drip_pipeline.engine.publishing.plan import publish_all
@@ -151,7 +151,7 @@ def publish_folder(
         dry_run=dry_run,
     )
     stranded = any(report.in_flight and report.in_flight.stranded for report in reports.values())
-    return Answer(
+    return CommandResult(
         {label: published_report(report) for label, report in reports.items()},
         "\n".join(f"{label}: {published_text(report)}" for label, report in reports.items()),
         exit_code=1 if stranded else 0,
@@ -159,12 +159,12 @@ def publish_folder(
 
 
 @command()
-def schema(_invocation: Invocation) -> Answer:
+def schema(_invocation: Invocation) -> CommandResult:
     """Print the JSON Schema of the campaign file, for editors, front ends and reviews."""
     from drip_pipeline.domain.definition.json_schema import json_schema
 
     found = json_schema()
-    return Answer(found, json_text(found))
+    return CommandResult(found, json_text(found))
 
 
 def _kept_plan(path: Path) -> Mapping[str, Any]:

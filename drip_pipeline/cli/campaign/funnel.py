@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 _SHOWN = ("step", "type", "reached", "now", "passed", "ended", "lost")
@@ -25,7 +25,7 @@ _SHOWN = ("step", "type", "reached", "now", "passed", "ended", "lost")
 @now_option
 def funnel(
     invocation: Invocation, campaign: str, version: int | None, out: Path | None, now: datetime
-) -> Answer:
+) -> CommandResult:
     """How many people of CAMPAIGN are at each node now, passed it, or were lost there, and how far
     its goal is reached.
     """
@@ -54,6 +54,6 @@ def funnel(
     if out is not None:
         drawn = funnel_picture(found) if out.suffix.lower() == ".svg" else funnel_page(found)
         out.write_text(drawn, encoding="utf-8")
-        return Answer(data | {"file": out}, f"written to {out}")
+        return CommandResult(data | {"file": out}, f"written to {out}")
     told = found.told() if goal is None else f"{found.told()}\n{goal.told()}"
-    return Answer(data, table(rows, _SHOWN, title=told))
+    return CommandResult(data, table(rows, _SHOWN, title=told))

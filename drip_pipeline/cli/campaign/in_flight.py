@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
@@ -150,7 +150,7 @@ def register(group: click.Group) -> None:
         map_file: Path | None,
         dry_run: bool,
         now: datetime,
-    ) -> Answer:
+    ) -> CommandResult:
         """Move people of CAMPAIGN who are inside an earlier version to another one.
 
         They are matched by node id or by the map. Nothing is sent twice; a wait is measured anew
@@ -172,7 +172,7 @@ def register(group: click.Group) -> None:
         going = report.people - sum(group.people for group in report.stranded)
         verb = "would move" if dry_run else "have moved"
         said = f"{moved.name!r}: {going:,} people {verb} to version {report.to_version}"
-        return Answer(
+        return CommandResult(
             data | report.to_json(), told(said, report), exit_code=1 if report.stranded else 0
         )
 

@@ -15,7 +15,7 @@ from drip_pipeline.cli.campaign.in_flight import (
     told,
     trial_options,
 )
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @command()
 @click.argument("campaign")
-def versions(invocation: Invocation, campaign: str) -> Answer:
+def versions(invocation: Invocation, campaign: str) -> CommandResult:
     """List the versions of CAMPAIGN, newest first: what made them, and who is inside."""
     from drip_pipeline.engine.publishing.history import history
 
@@ -38,7 +38,7 @@ def versions(invocation: Invocation, campaign: str) -> Answer:
         "lineage": found.lineage,
         "versions": found.versions,
     }
-    return Answer(data, _versions_text(found))
+    return CommandResult(data, _versions_text(found))
 
 
 @command()
@@ -51,7 +51,7 @@ def versions(invocation: Invocation, campaign: str) -> Answer:
 )  # fmt: skip
 def diff(
     invocation: Invocation, campaign: str, before: int, after: str, out: Path | None
-) -> Answer:
+) -> CommandResult:
     """Say what changed in CAMPAIGN from version V1 to V2, or from V1 to a campaign FILE.
 
     Steps that came, went, moved or were renamed; texts word by word; delays, weights, branches,
@@ -74,7 +74,7 @@ def diff(
         out.write_text(diff_page(found), encoding="utf-8")
         data |= {"file": out}
         lines.append(f"written to {out}")
-    return Answer(data, "\n".join(lines))
+    return CommandResult(data, "\n".join(lines))
 
 
 @command()
@@ -83,12 +83,12 @@ def diff(
 @now_option
 def snapshot(
     invocation: Invocation, campaign: str, description: str | None, now: datetime
-) -> Answer:
+) -> CommandResult:
     """Keep CAMPAIGN as it stands in its history. What newcomers enter does not change."""
     from drip_pipeline.engine.publishing.history import snapshot as take_snapshot
 
     made = take_snapshot(invocation.database, campaign, now=now, description=description)
-    return Answer(made, f"kept {made.name!r} as version {made.version}")
+    return CommandResult(made, f"kept {made.name!r} as version {made.version}")
 
 
 @command()
@@ -113,7 +113,7 @@ def rollback(
     overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Go back to version V of CAMPAIGN: a copy of it is published as a new version.
 
     The history and the results of tests stay as they are.
@@ -137,7 +137,7 @@ def rollback(
     )
     is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
     shown = told(_rolled_back(report, version), report.in_flight)
-    return Answer(published_report(report), shown, exit_code=1 if is_refused else 0)
+    return CommandResult(published_report(report), shown, exit_code=1 if is_refused else 0)
 
 
 @command()
@@ -156,7 +156,7 @@ def clone(
     version: int | None,
     is_published: bool,
     now: datetime,
-) -> Answer:
+) -> CommandResult:
     """Make a campaign like CAMPAIGN under another NAME, without its people and results."""
     from drip_pipeline.engine.publishing.clone import clone as make_clone
     from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
@@ -174,7 +174,7 @@ def clone(
     source = f"version {made.of_version} of " if made.of_version else ""
     text = f"{made.name!r} is a copy of {source}{made.parent!r}"
     text += f" and {'active' if is_published else 'a draft'} (campaign {made.campaign_id})"
-    return Answer(made, text)
+    return CommandResult(made, text)
 
 
 def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -> VersionComparison:

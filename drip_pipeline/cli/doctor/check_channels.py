@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Final, Literal
 
 from drip_pipeline.channels.protocol import Severity
+from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import CheckResult
 
 _STATES: Final[dict[Severity, Literal["ok", "warning", "failure"]]] = {
     Severity.OK: "ok",

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from drip_pipeline.cli.doctor.check_channels import has_database
+from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import CheckResult
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import LOCAL_URL, Settings
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.cli.framework.findings import CheckResult
 from drip_pipeline.settings import environment_variables_unknown
 
 

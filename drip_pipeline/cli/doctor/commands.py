@@ -8,8 +8,8 @@ import importlib
 from collections.abc import Iterator
 from typing import Any
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
-from drip_pipeline.cli.framework.findings import CheckResult
+from drip_pipeline.cli.doctor.check_result import CheckResult
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.errors import DripError
 
 # `module:function`; each takes an Invocation and yields Findings.
@@ -23,13 +23,13 @@ CHECKS: tuple[str, ...] = (
 
 
 @command()
-def doctor(invocation: Invocation) -> Answer:
+def doctor(invocation: Invocation) -> CommandResult:
     """Check settings, database and channels; say what to do. Exit code 1 if something is broken."""
     findings = [finding for target in CHECKS for finding in _findings(target, invocation)]
     settings = invocation.settings.described()
     is_healthy = all(finding.state != "failure" for finding in findings)
     data = {"is_healthy": is_healthy, "findings": findings, "settings": settings}
-    return Answer(data, _report(findings, settings), exit_code=0 if is_healthy else 1)
+    return CommandResult(data, _report(findings, settings), exit_code=0 if is_healthy else 1)
 
 
 def _findings(target: str, invocation: Invocation) -> Iterator[CheckResult]:

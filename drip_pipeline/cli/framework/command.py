@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResult:
     """What a command says: `data` for --json, and for people `text`, a plain text or a rich
     renderable.
 
@@ -133,8 +133,8 @@ def _executed(function: Callable[..., Any], is_json: bool, params: dict[str, Any
     try:
         configure_logging(invocation.settings.log_level)
         answer = function(invocation, **params)
-        if not isinstance(answer, Answer):
-            answer = Answer(answer)
+        if not isinstance(answer, CommandResult):
+            answer = CommandResult(answer)
         _print(answer, is_json)
         return answer.exit_code
     except DripError as error:
@@ -147,7 +147,7 @@ def _executed(function: Callable[..., Any], is_json: bool, params: dict[str, Any
         invocation.close()
 
 
-def _print(answer: Answer, is_json: bool) -> None:
+def _print(answer: CommandResult, is_json: bool) -> None:
     if is_json:
         click.echo(json_text(answer.data))
         return

@@ -17,7 +17,7 @@ Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 _SECONDS_BETWEEN_LINES = 0.5
 
 
-def moment(
+def parse_time(
     _context: click.Context, parameter: click.Parameter, given: str | None
 ) -> datetime | None:
     """A callback of options: an ISO 8601 time as an aware one (UTC where it names no zone)."""
@@ -33,7 +33,7 @@ def moment(
 
 
 def _or_now(context: click.Context, parameter: click.Parameter, given: str | None) -> datetime:
-    return moment(context, parameter, given) or datetime.now(UTC)
+    return parse_time(context, parameter, given) or datetime.now(UTC)
 
 
 def now_option(function: Decorated) -> Decorated:
@@ -46,7 +46,7 @@ def now_option(function: Decorated) -> Decorated:
     )(function)
 
 
-class Progress:
+class ProgressLine:
     """Says on stderr how far long work has come: on a terminal one line that changes, elsewhere a
     line now and then. `close` leaves the terminal's line as it should be.
     """
@@ -72,13 +72,13 @@ class Progress:
             click.echo(f"\r{' ' * self._width}\r", err=True, nl=False)
             self._width = 0
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressLine:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def format_counts(counts: Mapping[str, int]) -> str:
     """`{"a_b": 1200}` as `1,200 a b`, several with commas; `nothing` without any."""
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()) or "nothing"

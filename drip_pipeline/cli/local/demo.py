@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, table
-from drip_pipeline.cli.framework.options import Progress
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.options import ProgressLine
 from drip_pipeline.errors import NotAllowed
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TESTED = "Newsletter subjects"
 @click.option(
     "--anyway", is_flag=True, help="Play it although DRIP_DATABASE_URL names a server of your own."
 )
-def demo(invocation: Invocation, anyway: bool) -> Answer:
+def demo(invocation: Invocation, anyway: bool) -> CommandResult:
     """Run 10,000 made-up people through three campaigns on a compressed clock. An earlier demo is
     replaced; nothing leaves this machine.
     """
@@ -49,7 +49,7 @@ def demo(invocation: Invocation, anyway: bool) -> Answer:
             " workspace of its own.",
         )
     began = monotonic()
-    progress = Progress()
+    progress = ProgressLine()
     migrate(database)
     with cockpit.opened(dagster_environment(settings, database.url)) as dagster:
         played = play(settings, database, dagster, ends_at=datetime.now(UTC), tell=progress)
@@ -72,7 +72,7 @@ def demo(invocation: Invocation, anyway: bool) -> Answer:
         "report": page,
     }
     is_sound = all(row["balanced"] and not row["failed"] for row in rows)
-    return Answer(data, _shown(rows, tests, played, seconds, page), 0 if is_sound else 1)
+    return CommandResult(data, _shown(rows, tests, played, seconds, page), 0 if is_sound else 1)
 
 
 def _shown(
@@ -88,9 +88,9 @@ def _shown(
     from drip_pipeline.cli.ab import results_shown
 
     days = (played.ended_at - played.began_at).days
-    counted = ("entered", "active", "completed", "exited", "failed")
+    columns = ("entered", "active", "completed", "exited", "failed")
     lines = [
-        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in counted}}
+        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in columns}}
         for row in rows
     ]
     left = "\n".join(

@@ -20,7 +20,7 @@ from typing import Any
 import click
 from filelock import FileLock, Timeout
 
-from drip_pipeline.cli.framework.command import Answer, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.local.dagster_home import (
     LOCATION_NAME,
     dagster_environment,
@@ -53,7 +53,7 @@ RECEIVE_PORT = 8080
 )
 def up(
     invocation: Invocation, port: int, code_port: int | None, receive_port: int | None
-) -> Answer:
+) -> CommandResult:
     """Run the Dagster UI and everything behind it on this machine, until Ctrl-C."""
     settings = invocation.settings
     with _alone(settings.home), _server(settings) as url:
@@ -68,7 +68,7 @@ def up(
         _migrate(invocation)
         ports = Ports(port, code_port or _free_port(), receive_port or _port_to_receive_at())
         restarts = _supervise(settings, url, ports)
-    return Answer({"restarts": restarts}, "stopped")
+    return CommandResult({"restarts": restarts}, "stopped")
 
 
 @dataclass(frozen=True, slots=True)

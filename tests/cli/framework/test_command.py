@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from drip_pipeline.cli import COMMANDS, main
-from drip_pipeline.cli.framework.command import Answer, Invocation, command, json_text
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text
 from drip_pipeline.errors import NotAllowed
 
 
@@ -40,9 +40,9 @@ class Count:
 
 @command()
 @click.option("--people", type=int, default=3)
-def count(_invocation: Invocation, people: int) -> Answer:
+def count(_invocation: Invocation, people: int) -> CommandResult:
     """Count."""
-    return Answer(Count(people, Path("x")), f"{people} people")
+    return CommandResult(Count(people, Path("x")), f"{people} people")
 
 
 def answering(answer: Any) -> click.Command:
@@ -101,7 +101,7 @@ def test_wrong_usage_is_exit_code_2():
 
 
 def test_bad_news_can_be_an_answer_with_its_own_exit_code():
-    answer = call(answering(Answer({"ok": False}, "broken", exit_code=1)))
+    answer = call(answering(CommandResult({"ok": False}, "broken", exit_code=1)))
     assert (answer.exit_code, answer.stdout) == (1, "broken\n")
 
 
