@@ -7,12 +7,13 @@ queries by name.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from psycopg.rows import dict_row
+from psycopg.rows import RowMaker, dict_row
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.error_translation import translated_errors
@@ -21,6 +22,12 @@ from drip_pipeline.errors import DatabaseError, QueryFileInvalid, QueryNotFound
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "sql"
 _NAME = re.compile(r"^--\s*name:\s*(?P<name>\S+)\s*$")
 _VALID = re.compile(r"[a-z][a-z0-9_]*")
+
+
+Row = TypeVar("Row", bound=tuple[Any, ...])
+"""A NamedTuple whose fields are the query's columns, in their order."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,37 @@ def sql(name: str) -> str:
         return all_queries()[name].text
     except KeyError:
         raise QueryNotFound(name) from None
+
+
+def records(connection: Connection, name: str, row_type: type[Row], /, **params: Any) -> list[Row]:
+    """Return all rows of a named query as NamedTuples of `row_type`.
+
+    Its fields are the query's columns in their order; tests/db/test_row_types.py compares them.
+    """
+    with translated_errors(), connection.cursor(row_factory=_maker(row_type)) as cursor:
+        return cursor.execute(sql(name), params).fetchall()
+
+
+def many_records(
+    connection: Connection, name: str, row_type: type[Row], /, **params: Any
+) -> list[Row]:
+    """Return `records` in the binary format of `many`, for thousands of rows."""
+    with (
+        translated_errors(),
+        connection.cursor(row_factory=_maker(row_type), binary=True) as cursor,
+    ):
+        return cursor.execute(sql(name), params).fetchall()
+
+
+def record(connection: Connection, name: str, row_type: type[Row], /, **params: Any) -> Row | None:
+    """Return the only row as a NamedTuple, or None. Raises DatabaseError for more than one."""
+    return _at_most_one(name, records(connection, name, row_type, **params))
+
+
+def column(connection: Connection, name: str, /, **params: Any) -> list[Any]:
+    """Return the first column of all rows."""
+    with translated_errors():
+        return [row[0] for row in connection.execute(sql(name), params)]
 
 
 def rows(connection: Connection, name: str, /, **params: Any) -> list[dict[str, Any]]:
@@ -69,10 +107,7 @@ def many_rows(connection: Connection, name: str, /, **params: Any) -> list[dict[
 
 def one(connection: Connection, name: str, /, **params: Any) -> dict[str, Any] | None:
     """The only row of a named query, or None. More than one is an error of the query."""
-    found = rows(connection, name, **params)
-    if len(found) > 1:
-        raise DatabaseError(f"query {name} gave {len(found)} rows where at most one was expected")
-    return found[0] if found else None
+    return _at_most_one(name, rows(connection, name, **params))
 
 
 def scalar(connection: Connection, name: str, /, **params: Any) -> Any:
@@ -86,6 +121,17 @@ def run(connection: Connection, name: str, /, **params: Any) -> int:
     """Execute a named query and return the number of rows it touched."""
     with translated_errors():
         return connection.execute(sql(name), params).rowcount
+
+
+def _maker(row_type: type[Row]) -> Callable[[object], RowMaker[Row]]:
+    make: RowMaker[Row] = row_type._make  # type: ignore[attr-defined]  # every NamedTuple has it
+    return lambda _cursor: make
+
+
+def _at_most_one(name: str, answer: list[Answer]) -> Answer | None:
+    if len(answer) > 1:
+        raise DatabaseError(f"query {name} gave {len(answer)} rows where at most one was expected")
+    return answer[0] if answer else None
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,7 @@ engine is run by the real Dagster job and judged by the real assets, in this pro
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -30,12 +30,12 @@ from drip_pipeline.demo.story import (
 from drip_pipeline.engine.contacts.import_contacts import import_contacts
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.progress import Progress
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.settings import Settings
 
 WORKSPACE: Final = "Drip demo"
-Told = Callable[[str], None]
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Played:
 
 
 def play(
-    settings: Settings, database: Database, cockpit: Cockpit, *, ends_at: datetime, tell: Told
+    settings: Settings, database: Database, cockpit: Cockpit, *, ends_at: datetime, tell: Progress
 ) -> Played:
     """The whole demonstration, its clock ending at `ends_at`. An earlier one is removed first."""
     began_at = _morning(ends_at - LENGTH)
@@ -88,7 +88,9 @@ class _Days:
     """Lets time pass: enrollments and reactions that have come due, then a run of the job, then the
     judges."""
 
-    def __init__(self, database: Database, cockpit: Cockpit, played: Played, tell: Told) -> None:
+    def __init__(
+        self, database: Database, cockpit: Cockpit, played: Played, tell: Progress
+    ) -> None:
         self._database = database
         self._cockpit = cockpit
         self._played = played

@@ -1,7 +1,8 @@
-"""Python's cyclic collector, put off to the end of a batch. A batch makes some hundred thousand
-objects that all live until it ends and form no cycles; looking through them again and again took
-30 % of the engine's time in Python. It goes around a whole call, whose objects are gone when it
-ends: the first look after it goes through all that is still there.
+"""Disable Python's cyclic garbage collector while a batch runs.
+
+A batch creates some hundred thousand objects that live until it ends and form no cycles. Scanning
+them repeatedly took 30 % of the engine's time in Python, a sixth of the time of reading a chunk of
+events, and a third of the time of evaluating 5,000 tests.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ _was_enabled = False
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """The collector is off inside, in all threads, and back on when the last one leaves."""
+    """Disable the collector in all threads; the last thread that leaves enables it again.
+
+    Wrap a whole call: its objects are then freed before the next collection.
+    """
     global _inside, _was_enabled
     with _lock:
         if _inside == 0:

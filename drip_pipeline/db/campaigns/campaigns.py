@@ -6,11 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+
+
+class NodePopulation(NamedTuple):
+    """Workflow states at one node with one status."""
+
+    node_id: str
+    status: str
+    people: int
 
 
 def find(connection: Connection, *, campaign_id: UUID | None, name: str) -> list[dict[str, Any]]:
@@ -29,12 +37,9 @@ def listed(connection: Connection, workspace: str | None = None) -> list[dict[st
     return queries.rows(connection, "list_campaigns", workspace=workspace)
 
 
-def people_by_node(connection: Connection, campaign_id: UUID) -> list[tuple[str, str, int]]:
-    """(node, status, people)."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(connection, "people_by_node", campaign_id=campaign_id)
-    ]
+def count_by_node(connection: Connection, campaign_id: UUID) -> list[NodePopulation]:
+    """Count the workflow states of a campaign per node and status, all versions together."""
+    return queries.records(connection, "people_by_node", NodePopulation, campaign_id=campaign_id)
 
 
 def passed_by_node(connection: Connection, campaign_id: UUID) -> dict[str, int]:

@@ -7,9 +7,7 @@ statistics are in experiments/.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
@@ -29,6 +27,7 @@ from drip_pipeline.engine.ab_tests.counts import (
     read_all,
 )
 from drip_pipeline.engine.ab_tests.decide import Decision, decide
+from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.experiments import (
     ENGINE_VERSION,
     ABTest,
@@ -104,7 +103,7 @@ def evaluate(
         rows = experiments_db.tests_to_judge(connection, campaign_ids)
         experiments, faults = read_all(rows)
         counted = count_changed(connection, experiments, campaign_ids, now)
-        with _without_cycle_collection():
+        with no_collection():
             judged = judge_counted(connection, experiments, now)
             _keep(connection, judged, run_id, now)
         return JudgeReport(judged, counted, faults)
@@ -249,17 +248,3 @@ _HASHED = attrgetter(
     "cohort.score_sum",
     "cohort.score_sum_squares",
 )
-
-
-@contextmanager
-def _without_cycle_collection() -> Iterator[None]:
-    """Judging makes some hundred objects a test and no cycles; looking for cycles among them costs
-    a third of the time at 5,000 tests.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -134,7 +134,7 @@ def _node_counts(
 ) -> list[NodeCount]:
     now: dict[str, int] = {}
     failed: dict[str, int] = {}
-    for node_id, status, people in campaigns_db.people_by_node(connection, campaign_id):
+    for node_id, status, people in campaigns_db.count_by_node(connection, campaign_id):
         if status == "failed":
             failed[node_id] = failed.get(node_id, 0) + people
         elif status in ("running", "waiting", "paused"):
@@ -280,6 +280,6 @@ def _move(
 def _open_people(connection: Connection, campaign_id: UUID) -> int:
     return sum(
         people
-        for _, status, people in campaigns_db.people_by_node(connection, campaign_id)
+        for _, status, people in campaigns_db.count_by_node(connection, campaign_id)
         if status in ("running", "waiting", "paused")
     )

@@ -5,7 +5,7 @@ time. Bad lines are kept aside with their reason and the rest goes on. Repeating
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,18 +15,16 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, plan_columns
 from drip_pipeline.engine.contacts.file_formats import ContactFile, open_contact_file
 from drip_pipeline.engine.contacts.row_parser import RowReader, kinds_of
-from drip_pipeline.errors import Conflict
+from drip_pipeline.engine.progress import Progress
 
 SLICE_LINES: Final = 20_000
 """Lines merged in one transaction."""
 _REPORTED_EVERY: Final = 20_000
 _SHOWN_REJECTIONS: Final = 10
-_CONFLICT_TRIES: Final = 4
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +144,19 @@ def _merge(
 def _slice(
     connection: Connection, workspace_id: UUID, first: int, now: datetime
 ) -> contacts_db.Merged:
-    """One transaction; a campaign that changes the same people at the same time is waited out."""
-    for attempt in range(1, _CONFLICT_TRIES + 1):
-        try:
-            with savepoint(connection):
-                return contacts_db.merge(
-                    connection,
-                    workspace_id,
-                    first_line=first,
-                    last_line=first + SLICE_LINES - 1,
-                    now=now,
-                )
-        except Conflict:
-            if attempt == _CONFLICT_TRIES:
-                raise
-    raise AssertionError("the loop returns or raises")
+    """Merge one chunk in one transaction; retry on a conflict with a concurrent writer."""
+
+    def transaction() -> contacts_db.Merged:
+        with savepoint(connection):
+            return contacts_db.merge(
+                connection,
+                workspace_id,
+                first_line=first,
+                last_line=first + SLICE_LINES - 1,
+                now=now,
+            )
+
+    return retry_on_conflict(transaction)
 
 
 def _fields(file: ContactFile, plan: ColumnPlan) -> dict[str, str]:

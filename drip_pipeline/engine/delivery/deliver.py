@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from time import monotonic, sleep
+from time import sleep
 from typing import Final
 from uuid import uuid4
 
@@ -18,6 +18,7 @@ from drip_pipeline.channels.protocol import Channel, DeliveryResult, OutgoingMes
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import flow_control as flow_db
+from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.delivery.broadcast import pass_broadcasts
 from drip_pipeline.engine.delivery.delivery_batch import (
     LEASE_SECONDS,
@@ -55,22 +56,22 @@ def deliver_due(
     settings: MessageSettings,
     now: datetime,
     batch_size: int,
-    ends_at: float | None = None,
+    deadline: Deadline = NO_DEADLINE,
     context: RunContext = NO_RUN,
     workers: int = SENDING_WORKERS,
 ) -> DeliveryCounts:
-    """Deliver everything of a channel that is due, until nothing is left that may go out now;
-    `ends_at` is a reading of the monotonic clock.
+    """Deliver everything of a channel that is due, until nothing is left that may go out now or
+    the deadline has passed.
 
     Providers that fail are named in `faults` of what comes back, and their deliveries stay due.
     Raises what made a round fail, after entering it in the ledger.
     """
     dispatch = _Dispatch(database, channel, settings, now, batch_size, context, workers)
     if channel.capabilities.is_recorder or channel.name == "social":
-        return dispatch.work(ends_at)
+        return dispatch.work(deadline)
     total = DeliveryCounts()
     with ThreadPoolExecutor(workers, thread_name_prefix=f"deliver-{channel.name}") as pool:
-        for done in pool.map(lambda _: dispatch.work(ends_at), range(workers)):
+        for done in pool.map(lambda _: dispatch.work(deadline), range(workers)):
             total += done
     return total
 
@@ -103,11 +104,11 @@ class _Dispatch:
             count_limit=max(HELD_BACK_AT_ONCE, IDEMPOTENT_GROUP),
         )
 
-    def work(self, ends_at: float | None) -> DeliveryCounts:
+    def work(self, deadline: Deadline) -> DeliveryCounts:
         """Round after round, until nothing can go out now or the time is over."""
         done = DeliveryCounts()
         has_waited = False
-        while ends_at is None or monotonic() < ends_at:
+        while not deadline.is_over():
             if has_waited and self._clock.elapsed_seconds() > PATIENCE_SECONDS:
                 break
             latest = self.round()
@@ -117,7 +118,7 @@ class _Dispatch:
             seconds = self._planner.wait_seconds(LONGEST_WAIT_SECONDS)
             if seconds is None or self._clock.elapsed_seconds() + seconds > PATIENCE_SECONDS:
                 break
-            if ends_at is not None and monotonic() + seconds >= ends_at:
+            if deadline.is_over(in_seconds=seconds):
                 break
             sleep(min(seconds, 1.0))
             has_waited = True

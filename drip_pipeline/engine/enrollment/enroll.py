@@ -8,7 +8,7 @@ match by themselves is `newcomers.py`'s business.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -21,14 +21,13 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment.audience import AudienceCursor, Selection
-from drip_pipeline.errors import Conflict, NotAllowed
+from drip_pipeline.engine.progress import Progress
+from drip_pipeline.errors import NotAllowed
 
 SLICE_PEOPLE: Final = 20_000
 """People let in by one transaction."""
-CONFLICT_TRIES: Final = 4
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,19 +149,15 @@ def _slice(
     spread_minutes: float,
     now: datetime,
 ) -> tuple[EntryTerms, dict[str, int]]:
-    """One transaction; whoever writes the same rows at the same time is waited out."""
-    for attempt in range(1, CONFLICT_TRIES + 1):
-        try:
-            with database.transaction() as connection:
-                door = lock_entry_terms(connection, campaign)
-                keys = [entry_key] * len(contact_ids)
-                return door, admit(
-                    connection, campaign, door, contact_ids, keys, spread_minutes, now
-                )
-        except Conflict:
-            if attempt == CONFLICT_TRIES:
-                raise
-    raise AssertionError("the loop returns or raises")
+    """Enroll one chunk in one transaction; retry on a conflict with a concurrent writer."""
+
+    def transaction() -> tuple[EntryTerms, dict[str, int]]:
+        with database.transaction() as connection:
+            door = lock_entry_terms(connection, campaign)
+            keys = [entry_key] * len(contact_ids)
+            return door, admit(connection, campaign, door, contact_ids, keys, spread_minutes, now)
+
+    return retry_on_conflict(transaction)
 
 
 def admit(

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,20 +23,20 @@ from drip_pipeline.db.enrollment import entry_triggers as triggers_db
 from drip_pipeline.domain.conditions.cron import latest_occurrence
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
+from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.enrollment.audience import matching_contacts
 from drip_pipeline.engine.enrollment.enroll import (
-    CONFLICT_TRIES,
     SLICE_PEOPLE,
     EntryTerms,
     admit,
     lock_entry_terms,
 )
-from drip_pipeline.errors import CampaignNotFound, Conflict, NotAllowed
+from drip_pipeline.engine.progress import Progress
+from drip_pipeline.errors import CampaignNotFound, NotAllowed
 
 NO_LONGER: Final = "no_longer"
 """The verdict on people who had come to match and do not any more."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass
@@ -89,11 +88,11 @@ def let_newcomers_in(
     *,
     now: datetime,
     slice_size: int = SLICE_PEOPLE,
-    ends_at: float | None = None,
+    deadline: Deadline = NO_DEADLINE,
     progress: Progress | None = None,
 ) -> list[Newcomers]:
     """Let in everybody who came to match; one entry per campaign that somebody was looked at for.
-    `ends_at` (of the monotonic clock) ends it between two slices: the next look goes on there.
+    The deadline ends it between two chunks; the next call continues there.
     """
     with database.transaction(is_read_only=True) as connection:
         triggers = triggers_db.listening(connection)
@@ -104,7 +103,7 @@ def let_newcomers_in(
         if _walk_due(row, now) is not None:
             turns.append(_walk_on)
         for turn in turns:
-            while not _is_over(ends_at):
+            while not deadline.is_over():
                 verdicts = _slice(database, turn, row, slice_size, now)
                 if verdicts is None:
                     break
@@ -125,22 +124,20 @@ def _slice(
     database: Database, turn: Turn, row: Mapping[str, Any], slice_size: int, now: datetime
 ) -> dict[str, int] | None:
     """One transaction; None when there is nothing (more) to do, or nothing may be done now."""
-    for attempt in range(1, CONFLICT_TRIES + 1):
-        try:
-            with database.transaction() as connection:
-                try:
-                    campaign = find_campaign(connection, row["campaign_id"])
-                    # Held from here on: neither published anew, paused nor archived meanwhile.
-                    door = lock_entry_terms(connection, campaign)
-                except (CampaignNotFound, NotAllowed):
-                    return None
-                if door.status != "active" or door.trigger.kind != row["kind"]:
-                    return None
-                return turn(connection, campaign, door, row, slice_size, now)
-        except Conflict:
-            if attempt == CONFLICT_TRIES:
-                raise
-    raise AssertionError("the loop returns or raises")
+
+    def transaction() -> dict[str, int] | None:
+        with database.transaction() as connection:
+            try:
+                campaign = find_campaign(connection, row["campaign_id"])
+                # Locked from here on: neither published again, paused nor archived meanwhile.
+                door = lock_entry_terms(connection, campaign)
+            except (CampaignNotFound, NotAllowed):
+                return None
+            if door.status != "active" or door.trigger.kind != row["kind"]:
+                return None
+            return turn(connection, campaign, door, row, slice_size, now)
+
+    return retry_on_conflict(transaction)
 
 
 def _take_notes(
@@ -265,7 +262,3 @@ def _admitted(
             )
         )
     return dict(verdicts)
-
-
-def _is_over(ends_at: float | None) -> bool:
-    return ends_at is not None and monotonic() >= ends_at

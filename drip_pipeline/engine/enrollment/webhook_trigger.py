@@ -18,15 +18,15 @@ from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment.enroll import (
-    CONFLICT_TRIES,
     EntryTerms,
     admit,
     check_key,
     lock_entry_terms,
 )
 from drip_pipeline.engine.enrollment.webhook_payload import CalledPeople, CallInvalid, read_people
-from drip_pipeline.errors import Conflict, NotAllowed
+from drip_pipeline.errors import NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +56,15 @@ def enter_by_webhook(
     """
     people = read_people(_json(body))
     key = people.call_key or call_key
-    for attempt in range(1, CONFLICT_TRIES + 1):
-        try:
-            # A connection of its own: the staged people live as long as it does.
-            with database.autocommit() as connection:
-                contacts_db.stage(connection, people.rows)
-                with savepoint(connection):
-                    return _enter(connection, campaign, people, key, body, now)
-        except Conflict:
-            if attempt == CONFLICT_TRIES:
-                raise
-    raise AssertionError("the loop returns or raises")
+
+    def transaction() -> TriggerAnswer:
+        # A connection of its own: the staged contacts live as long as it does.
+        with database.autocommit() as connection:
+            contacts_db.stage(connection, people.rows)
+            with savepoint(connection):
+                return _enter(connection, campaign, people, key, body, now)
+
+    return retry_on_conflict(transaction)
 
 
 def _enter(

@@ -8,10 +8,9 @@ kept with the reason.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from time import monotonic
 from typing import Any, Final
 
 from drip_pipeline.db.connection import Database
@@ -19,9 +18,11 @@ from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import InboxRow, Settled
 from drip_pipeline.db.events.ingestion import DUPLICATE, NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, Reading
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.events.inbound_sms import take_inbound_text
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.events.payload_readers import inbound_text, read
+from drip_pipeline.engine.progress import Progress
 
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
@@ -30,8 +31,6 @@ RETRY_AFTER: Final = (timedelta(minutes=1), timedelta(minutes=10))
 about no message that is known is looked at again, twice."""
 _SHOWN_REASONS: Final = 5
 _READS_NOT: Final = "the payload is not as the provider documents it"
-
-Progress = Callable[[str], None]
 
 
 @dataclass
@@ -73,12 +72,12 @@ def drain_inbox(
     """Take in everything that is due at `now`. `max_seconds` of real time ends it between two
     batches; what is left stays due. Safe to run several times at once.
     """
-    ends_at = None if max_seconds is None else monotonic() + max_seconds
+    deadline = Deadline.after(max_seconds)
     report = DrainReport()
     while _drain_batch(database, report, now, batch_rows):
         if progress:
             progress(f"{report.rows:,} payloads read, {report.accepted:,} events taken")
-        if ends_at is not None and monotonic() >= ends_at:
+        if deadline.is_over():
             break
     return report
 

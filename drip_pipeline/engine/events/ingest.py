@@ -26,21 +26,20 @@ from drip_pipeline.db.events.ingestion import (
     RejectedLine,
 )
 from drip_pipeline.db.execution import batch_ledger as ledger_db
+from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import EventSlice, Part, read_slices
 from drip_pipeline.engine.events.event_parser import LineReader
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
 from drip_pipeline.engine.events.resolve_recipients import Scope, resolve, scope_of
 from drip_pipeline.engine.events.wake import Moved, lock_people, move_people
-from drip_pipeline.errors import Conflict, ConstraintViolated, DataRejected
+from drip_pipeline.engine.progress import Progress
+from drip_pipeline.errors import ConstraintViolated, DataRejected
 
 DEFAULT_PROVIDER: Final = "generic"
 SLICE_SIZE: Final = 50_000
 SLICES_AHEAD: Final = 2
 """How many slices may be on their way into the database while the next one is read."""
-CONFLICT_TRIES: Final = 4
 REFUSED: Final = "the database refused a value"
-
-Progress = Callable[[str], None]
 OnMisfits = Callable[[Sequence[RejectedLine]], None]
 """Is told of the lines that were not taken, duplicates among them; they are then not kept aside."""
 
@@ -249,21 +248,15 @@ class _Run:
         return taken + self._take_whole(replace(part, rows=())) if part.misfits else taken
 
     def _take_whole(self, part: Part) -> Taken:
-        conflicts = 0
-        while True:
-            try:
-                with self._database.transaction() as connection:
-                    return self._write(connection, part)
-            except _MonthsMissing as missing:
-                self._prepare_log(missing.months)
-            except (Conflict, ConstraintViolated) as error:
-                # The same event, named by its message here and by an address there, may come in on
-                # two lanes at once: next time it is a duplicate.
-                if isinstance(error, ConstraintViolated) and error.table != KEYS_TABLE:
-                    raise
-                conflicts += 1
-                if conflicts == CONFLICT_TRIES:
-                    raise
+        def transaction() -> Taken:
+            while True:
+                try:
+                    with self._database.transaction() as connection:
+                        return self._write(connection, part)
+                except _MonthsMissing as missing:
+                    self._prepare_log(missing.months)
+
+        return retry_on_conflict(transaction, is_retried=_is_concurrent)
 
     def _prepare_log(self, months: Iterable[str]) -> None:
         # In transactions of their own: what attaching a partition locks must be free again soon.
@@ -323,6 +316,17 @@ class _Run:
                 source=self._source,
                 now=self._now,
             )
+
+
+def _is_concurrent(error: Exception) -> bool:
+    """Return whether a second try can succeed.
+
+    One event, identified by its message in one partition and by an address in another, may be
+    ingested by both at once; the second try finds a duplicate.
+    """
+    return is_conflict(error) or (
+        isinstance(error, ConstraintViolated) and error.table == KEYS_TABLE
+    )
 
 
 class _MonthsMissing(Exception):

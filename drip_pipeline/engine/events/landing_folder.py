@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from drip_pipeline.db.events import landed_files as landing_db
 from drip_pipeline.engine.events.file_reader import SourceLine, read_lines
 from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, IngestReport, ingest_lines
 from drip_pipeline.engine.events.resolve_recipients import scope_of
+from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import (
     ConstraintViolated,
     DatabaseError,
@@ -34,8 +35,6 @@ UNFINISHED_NAMES: Final = (".part", ".tmp", ".temp", ".filepart", ".crdownload",
 """Ends of names that programs give to what they are still writing."""
 # Any other word of the database is no fault of the file's: it is to be read again.
 _FAULTS_OF_A_FILE: Final = (DataRejected, ConstraintViolated)
-
-Progress = Callable[[str], None]
 FileOutcome = Literal["loaded", "unreadable", "failed"]
 
 

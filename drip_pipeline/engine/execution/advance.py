@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache as graphs
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.execution import batch_context as facts
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, BatchEntry, RunContext, places
 from drip_pipeline.engine.execution.claim import claim_due
@@ -26,9 +27,8 @@ from drip_pipeline.engine.execution.transitions import (
     by_place,
 )
 from drip_pipeline.engine.gc_pause import no_collection
-from drip_pipeline.errors import Conflict, VersionNotFound
+from drip_pipeline.errors import VersionNotFound
 
-CONFLICT_TRIES: Final = 4
 _NO_GRAPH: Final = CampaignGraph(entry_node_id="", nodes={}, variant_of_node={})
 
 
@@ -70,31 +70,28 @@ def _advance_batch(
     shards: int,
     context: RunContext,
 ) -> AdvanceReport:
-    for attempt in range(1, CONFLICT_TRIES + 1):
+    entry = BatchEntry.begin(uuid4(), "advance", now, context)
+    claimed: dict[Place, list[DueState]] = {}
+
+    def transaction() -> AdvanceReport:
+        nonlocal entry, claimed
         entry = BatchEntry.begin(uuid4(), "advance", now, context)
-        claimed: dict[Place, list[DueState]] = {}
-        try:
-            with database.transaction() as connection:
-                found = claim_due(
-                    connection, batch_size=batch_size, now=now, shard=shard, shards=shards
-                )
-                if not found.people:
-                    return AdvanceReport(entry.batch_id, 0)
-                claimed = by_place(found.people)
-                written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
-                entry.committed(connection, written.sizes(), _places(claimed))
-                found.mark(connection, now)
-            return AdvanceReport(
-                entry.batch_id, len(found.people), written.sizes(), entry.duration_ms()
-            )
-        except Conflict as error:
-            if attempt == CONFLICT_TRIES:
-                entry.failed(database, error, _places(claimed))
-                raise
-        except Exception as error:  # a defect, too, has to say over whom it came
-            entry.failed(database, error, _places(claimed))
-            raise
-    raise AssertionError("the loop returns or raises")
+        claimed = {}
+        with database.transaction() as connection:
+            due = claim_due(connection, batch_size=batch_size, now=now, shard=shard, shards=shards)
+            if not due.people:
+                return AdvanceReport(entry.batch_id, 0)
+            claimed = by_place(due.people)
+            written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
+            entry.committed(connection, written.sizes(), _places(claimed))
+            due.mark(connection, now)
+        return AdvanceReport(entry.batch_id, len(due.people), written.sizes(), entry.duration_ms())
+
+    try:
+        return retry_on_conflict(transaction)
+    except Exception as error:  # a defect is logged with its states, too
+        entry.failed(database, error, _places(claimed))
+        raise
 
 
 def carry_on(

@@ -5,7 +5,7 @@ count of every minute cannot differ, and repeating one changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,10 +16,9 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
+from drip_pipeline.engine.progress import Progress
 
 Breakdown = Literal["version", "node", "variant", "day"]
-Progress = Callable[[str], None]
-
 DAYS_AT_ONCE: Final = 4
 """Days that are counted side by side: each is a query of its own, on a processor of its own."""
 LATE_AFTER: Final = timedelta(hours=1)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,9 +14,8 @@ from typing import Any, Final
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
+from drip_pipeline.engine.progress import Progress
 from drip_pipeline.settings import Settings
-
-Progress = Callable[[str], None]
 
 FILE_NAME: Final = "metrics.parquet"
 _TEXTS: Final = ("workspace_id", "workspace", "time_zone", "campaign_id", "campaign")

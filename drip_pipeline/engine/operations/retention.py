@@ -8,7 +8,6 @@ messages that did not go out is kept when such a day is counted anew (`aggregate
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from drip_pipeline.engine.operations.parquet_archive import (
     CONTACT_EVENTS,
     write_archive,
 )
+from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import Conflict, StatementCancelled
 from drip_pipeline.settings.kinds import Retention
 
@@ -31,8 +31,6 @@ LOCK_MILLISECONDS: Final = 3_000
 """How long taking a month off may keep others waiting; then it is left to the next run."""
 _TRACES: Final = ("rejected_events", "rejected_contacts", "campaign_batches")
 _WITH_DELIVERIES: Final = ("recorded_messages", "ingested_event_keys")
-
-Progress = Callable[[str], None]
 
 
 @dataclass

@@ -4,7 +4,6 @@ command line and for the nightly job.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -12,6 +11,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.dagster.storage import storage_url_if_there
 from drip_pipeline.engine.operations.prune_dagster import PrunedRuns, prune_dagster
 from drip_pipeline.engine.operations.retention import RetentionReport, apply_retention
+from drip_pipeline.engine.progress import Progress
 from drip_pipeline.settings import Settings
 
 
@@ -29,7 +29,7 @@ def run_retention(
     *,
     now: datetime,
     dry_run: bool = False,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Kept:
     """Archive and delete by age."""
     report = apply_retention(

@@ -3,15 +3,15 @@ whole engine; with it, two jobs do the same in ops."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
 from typing import Final
 
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.delivery.deliver import deliver_due
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.rescue import Rescued, rescue
@@ -19,11 +19,11 @@ from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
-
-Progress = Callable[[str], None]
+from drip_pipeline.engine.progress import Progress
 
 DELIVERY_SHARE: Final = 0.4
-"""The part of a tick's time that is kept for handing messages over; advancing takes the rest."""
+"""The fraction of a tick's time that is kept for delivering; enrolling and advancing take the rest.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +68,21 @@ def tick(
     once; with `until_idle`, again until nothing is due at `now`. `max_seconds` of real time ends it
     between two batches, with a part kept for delivering: what is left stays due.
     """
-    ends_at = None if max_seconds is None else monotonic() + max_seconds
+    deadline = Deadline.after(max_seconds)
     report = TickReport(rescued=rescue(engine.database, now=now))
     while True:
         # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
         newcomers = let_newcomers_in(
-            engine.database, now=now, ends_at=_part_of(ends_at), progress=progress
+            engine.database, now=now, deadline=deadline.part(1 - DELIVERY_SHARE), progress=progress
         )
         report.newcomers += newcomers
-        advanced = _advance_all(engine, now, report, _part_of(ends_at), context, progress)
-        delivered = _deliver_all(engine, now, report, ends_at, context, progress)
+        advanced = _advance_all(
+            engine, now, report, deadline.part(1 - DELIVERY_SHARE), context, progress
+        )
+        delivered = _deliver_all(engine, now, report, deadline, context, progress)
         is_quiet = not advanced and not delivered and not newcomers
-        report.is_idle = is_quiet and not _is_over(ends_at)
-        if report.is_idle or not until_idle or _is_over(ends_at):
+        report.is_idle = is_quiet and not deadline.is_over()
+        if report.is_idle or not until_idle or deadline.is_over():
             return report
 
 
@@ -88,12 +90,12 @@ def _advance_all(
     engine: Engine,
     now: datetime,
     report: TickReport,
-    ends_at: float | None,
+    deadline: Deadline,
     context: RunContext,
     progress: Progress | None,
 ) -> int:
     total = 0
-    while not _is_over(ends_at):
+    while not deadline.is_over():
         batch = advance_batch(
             engine.database,
             now=now,
@@ -118,7 +120,7 @@ def _deliver_all(
     engine: Engine,
     now: datetime,
     report: TickReport,
-    ends_at: float | None,
+    deadline: Deadline,
     context: RunContext,
     progress: Progress | None,
 ) -> int:
@@ -127,9 +129,9 @@ def _deliver_all(
     total = 0
     names = [name for name in due if name in engine.channels]
     for number, name in enumerate(names):
-        until = _part_of(ends_at, 1 / (len(names) - number))
+        until = deadline.part(1 / (len(names) - number))
         done = deliver_channel(
-            engine, engine.channels[name], now=now, ends_at=until, context=context
+            engine, engine.channels[name], now=now, deadline=until, context=context
         )
         report.delivered[name] = report.delivered.get(name, DeliveryCounts()) + done
         total += done.total()
@@ -143,26 +145,16 @@ def deliver_channel(
     channel: Channel,
     *,
     now: datetime,
-    ends_at: float | None = None,
+    deadline: Deadline = NO_DEADLINE,
     context: RunContext = NO_RUN,
 ) -> DeliveryCounts:
-    """Deliver everything of one channel that is due at `now`; `ends_at` is a reading of the
-    monotonic clock."""
+    """Deliver everything of one channel that is due at `now`, until the deadline."""
     return deliver_due(
         engine.database,
         channel,
         settings=engine.messages,
         now=now,
         batch_size=engine.batch_size,
-        ends_at=ends_at,
+        deadline=deadline,
         context=context,
     )
-
-
-def _part_of(ends_at: float | None, part: float = 1 - DELIVERY_SHARE) -> float | None:
-    """When this part of the time left is over."""
-    return None if ends_at is None else monotonic() + part * (ends_at - monotonic())
-
-
-def _is_over(ends_at: float | None) -> bool:
-    return ends_at is not None and monotonic() >= ends_at

@@ -9,11 +9,11 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from time import monotonic
 from typing import Self
 
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.delivery.rescue import Rescued, rescue
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
@@ -112,7 +112,7 @@ def advance_share(
     Raises the DripError that made a batch fail, which is in the ledger; earlier batches stay done.
     """
     mine = share.of_engine(engine)
-    ends_at = monotonic() + max_seconds
+    deadline = Deadline.after(max_seconds)
     batches, people, moved = 0, 0, Counter[str]()
     while True:
         done = advance_batch(
@@ -128,5 +128,5 @@ def advance_share(
         batches += 1
         people += done.claimed
         moved.update(done.sizes)
-        if monotonic() >= ends_at:
+        if deadline.is_over():
             return ShareReport(batches, people, dict(moved))

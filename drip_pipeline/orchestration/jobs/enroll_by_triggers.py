@@ -5,11 +5,11 @@ else up.
 
 # No `from __future__ import annotations` where there are ops: Dagster reads the types of their
 # parameters, and would find texts.
-from time import monotonic
 from typing import Any, Final
 
 import dagster as dg
 
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
 from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
@@ -30,7 +30,7 @@ def let_in_who_came_to_match(
         reports = let_newcomers_in(
             engine.database,
             now=clock.moment(),
-            ends_at=monotonic() + clock.budget_seconds,
+            deadline=Deadline.after(clock.budget_seconds),
             progress=context.log.info,
         )
     context.add_output_metadata(newcomers_metadata(reports))

@@ -11,6 +11,7 @@ from typing import Any, Final
 import dagster as dg
 from pydantic import Field
 
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.engine.runner.run_summary import account_for_run
 from drip_pipeline.engine.runner.tick import deliver_channel
@@ -136,7 +137,7 @@ def deliver_op(channel: str) -> dg.OpDefinition:
                 engine.engine,
                 engine.engine.channels[channel],
                 now=clock.moment(),
-                ends_at=monotonic() + clock.seconds_for_delivery(),
+                deadline=Deadline.after(clock.seconds_for_delivery()),
                 context=run_context(context),
             )
         report_delivered(context, engine.engine, {channel: done}, seconds=monotonic() - began)
@@ -160,7 +161,7 @@ def deliver_backlog(
                 engine.engine,
                 engine.engine.channels[channel],
                 now=clock.moment(),
-                ends_at=monotonic() + seconds,
+                deadline=Deadline.after(seconds),
                 context=run_context(context),
             )
     report_delivered(context, engine.engine, done, seconds=monotonic() - began)

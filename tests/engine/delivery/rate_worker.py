@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from time import monotonic
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.runner.factory import engine_from
 from drip_pipeline.engine.runner.tick import deliver_channel
 from drip_pipeline.settings import Secret, Settings
@@ -28,7 +29,7 @@ def main(url: str, port: str, seconds: str) -> None:
         engine = engine_from(settings, database)
         while monotonic() < ends_at:
             deliver_channel(
-                engine, engine.channels["email"], now=datetime.now(UTC), ends_at=ends_at
+                engine, engine.channels["email"], now=datetime.now(UTC), deadline=Deadline(ends_at)
             )
         engine.channels["email"].close()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from drip_pipeline.engine.campaigns.campaign import archive, pause, resume
+from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.enrollment.entry_triggers import newcomers_ahead
 from tests.engine.enrollment.arrivals import (
     BY_TAG,
@@ -114,10 +115,8 @@ def test_a_walk_goes_on_where_the_one_before_was_cut_off(database, monkeypatch):
     )
     ends = iter([0.0, 0.0, 0.0, 2.0, 2.0])
     with monkeypatch.context() as patched:
-        patched.setattr(
-            "drip_pipeline.engine.enrollment.entry_triggers.monotonic", lambda: next(ends)
-        )
-        assert look(database, slice_size=15, ends_at=1.0) == {"enrolled": 45}
+        patched.setattr("drip_pipeline.engine.deadline.monotonic", lambda: next(ends))
+        assert look(database, slice_size=15, deadline=Deadline(1.0)) == {"enrolled": 45}
     assert look(database, slice_size=15) == {"enrolled": 5}
     assert inside(database, campaign) == sorted(people)
 
