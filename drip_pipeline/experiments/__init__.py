@@ -7,8 +7,9 @@ are in the modules: `states` (the state machine), `sequential` (looking every mi
 
 from __future__ import annotations
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, DecisionMethod, Guardrail, Metric
 from drip_pipeline.experiments.codes import Reason, State
-from drip_pipeline.experiments.config import ABTestConfig, ConfigInvalid, DecisionMethod
+from drip_pipeline.experiments.config import ConfigInvalid, read_test_config
 from drip_pipeline.experiments.counts import (
     ABTest,
     CohortCounts,
@@ -25,7 +26,6 @@ from drip_pipeline.experiments.evaluation_file import EvaluationFileInvalid, eva
 from drip_pipeline.experiments.evaluation_result import as_item
 from drip_pipeline.experiments.explain import explain, what_would_change
 from drip_pipeline.experiments.judge import judge_many, judge_one
-from drip_pipeline.experiments.metrics import Guardrail, Metric
 from drip_pipeline.experiments.report_figures import ReportFigures, report_figures
 from drip_pipeline.experiments.verdict import (
     ENGINE_VERSION,
@@ -59,6 +59,7 @@ __all__ = [
     "explain",
     "judge_many",
     "judge_one",
+    "read_test_config",
     "report_figures",
     "sample_size_per_variant",
     "time_to_decision",

@@ -14,6 +14,7 @@ from itertools import combinations
 
 import numpy as np
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, DecisionMethod
 from drip_pipeline.experiments.chi_square import (
     Floats,
     chi_square_p,
@@ -22,7 +23,6 @@ from drip_pipeline.experiments.chi_square import (
     table_chi_square,
 )
 from drip_pipeline.experiments.codes import Reason
-from drip_pipeline.experiments.config import ABTestConfig, DecisionMethod
 from drip_pipeline.experiments.pairs import (
     Group,
     Pairs,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, Metric
 from drip_pipeline.experiments.codes import Reason, State
-from drip_pipeline.experiments.config import ABTestConfig
-from drip_pipeline.experiments.metrics import METRICS, Metric
+from drip_pipeline.experiments.metrics import METRICS
 
 Score = float | Decimal
 

@@ -10,9 +10,9 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, DecisionMethod
 from drip_pipeline.experiments.chi_square import chi_square_p
 from drip_pipeline.experiments.codes import Reason
-from drip_pipeline.experiments.config import ABTestConfig, DecisionMethod
 from drip_pipeline.experiments.counts import ABTest
 from drip_pipeline.experiments.sequential import (
     always_valid_multiplier,

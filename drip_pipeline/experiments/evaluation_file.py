@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from drip_pipeline.domain.definition.ab_test import GRAPH_KEYS, ABTestConfig
 from drip_pipeline.errors import StatisticsInputError
-from drip_pipeline.experiments.config import GRAPH_KEYS, ABTestConfig, ConfigInvalid
+from drip_pipeline.experiments.config import STATISTICS_KEYS, ConfigInvalid, read_test_config
 from drip_pipeline.experiments.counts import ABTest, SrmHold, VariantCounts
 from drip_pipeline.experiments.evaluation_result import as_item
 from drip_pipeline.experiments.judge import judge_many
@@ -34,8 +35,7 @@ SCORE_SUMS = ("score_sum", "score_sum_squares")
 VARIANT_KEYS = frozenset(
     {"variant_group", *REQUIRED_COUNTS, *OPTIONAL_COUNTS, *SCORE_SUMS, "weight", "holdout"}
 )
-CONFIG_KEYS = frozenset(ABTestConfig.model_fields) | {"profile"}
-ITEM_KEYS = CONFIG_KEYS | GRAPH_KEYS | {"variants", "runtime_hours", "srm_cleared"}
+ITEM_KEYS = STATISTICS_KEYS | GRAPH_KEYS | {"variants", "runtime_hours", "srm_cleared"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +109,8 @@ class _Reader:
             self._note("winner_metric", "is missing")
             return None
         try:
-            given = {k: v for k, v in item.items() if k in CONFIG_KEYS}
-            return ABTestConfig.from_mapping(given)
+            given = {k: v for k, v in item.items() if k in STATISTICS_KEYS}
+            return read_test_config(given)
         except ConfigInvalid as error:
             for key, sentence in error.problems:
                 self._note(key, sentence)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import math
 
+from drip_pipeline.domain.definition.ab_test import DecisionMethod
 from drip_pipeline.experiments.codes import Reason, State
-from drip_pipeline.experiments.config import DecisionMethod
 from drip_pipeline.experiments.metrics import GUARDRAILS, METRICS
 from drip_pipeline.experiments.verdict import PairResult, Verdict
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from drip_pipeline.domain.definition.ab_test import DecisionMethod
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.comparisons import Comparison
-from drip_pipeline.experiments.config import DecisionMethod
 from drip_pipeline.experiments.counts import ABTest, CohortCounts
 from drip_pipeline.experiments.verdict import SampleProgress
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drip_pipeline.experiments.config import ABTestConfig
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, Guardrail
 from drip_pipeline.experiments.counts import VariantCounts
 from drip_pipeline.experiments.leader import Standing
-from drip_pipeline.experiments.metrics import GUARDRAILS, Guardrail, rate_pct
+from drip_pipeline.experiments.metrics import GUARDRAILS, rate_pct
 from drip_pipeline.experiments.pairs import Group, compare, or_none
 from drip_pipeline.experiments.verdict import GuardrailResult
 

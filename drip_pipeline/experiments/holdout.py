@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig
 from drip_pipeline.experiments.chi_square import Floats, floats
 from drip_pipeline.experiments.codes import Reason
-from drip_pipeline.experiments.config import ABTestConfig
 from drip_pipeline.experiments.pairs import (
     Group,
     compare,

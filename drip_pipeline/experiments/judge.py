@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from drip_pipeline.domain.definition.ab_test import Metric
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.comparisons import Arms, Comparison, compare_many
 from drip_pipeline.experiments.counts import ABTest, CohortCounts, fault_of
 from drip_pipeline.experiments.guardrails import LeaderGuard, check_guardrails
 from drip_pipeline.experiments.holdout import AgainstHoldout, lifts, no_lift
 from drip_pipeline.experiments.leader import Standing, standing
-from drip_pipeline.experiments.metrics import Metric, score_millionths
+from drip_pipeline.experiments.metrics import score_millionths
 from drip_pipeline.experiments.pairs import Group
 from drip_pipeline.experiments.sample_ratio import promised_shares, sample_ratios
 from drip_pipeline.experiments.verdict import HoldoutLift, Verdict

@@ -9,33 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import StrEnum
 from types import MappingProxyType
 
+from drip_pipeline.domain.definition.ab_test import Guardrail, Metric
 from drip_pipeline.experiments.codes import Reason
-
-
-class Metric(StrEnum):
-    """What a winner may be judged by."""
-
-    OPEN_RATE = "open_rate"
-    CLICK_RATE = "click_rate"
-    REPLY_RATE = "reply_rate"
-    CONVERSION_RATE = "conversion_rate"
-    ENGAGEMENT_SCORE = "engagement_score"
-
-    @property
-    def is_score(self) -> bool:
-        """True for the metric that averages a score per contact instead of counting contacts."""
-        return self is Metric.ENGAGEMENT_SCORE
-
-
-class Guardrail(StrEnum):
-    """What a winner must not make worse."""
-
-    UNSUBSCRIBES = "unsubscribes"
-    BOUNCES = "bounces"
-    COMPLAINTS = "complaints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +54,6 @@ GUARDRAILS: Mapping[Guardrail, GuardrailSpec] = MappingProxyType(
         Guardrail.COMPLAINTS: GuardrailSpec(
             "total_complained", "complaint rate", Reason.COMPLAINTS_WORSE
         ),
-    }
-)
-
-# People say "conversions" where the registry says "conversion_rate"; both mean the same figure.
-METRIC_ALIASES: Mapping[str, Metric] = MappingProxyType(
-    {
-        **{metric.value: metric for metric in Metric},
-        "opens": Metric.OPEN_RATE,
-        "clicks": Metric.CLICK_RATE,
-        "replies": Metric.REPLY_RATE,
-        "conversions": Metric.CONVERSION_RATE,
-        "engagement": Metric.ENGAGEMENT_SCORE,
-    }
-)
-
-GUARDRAIL_ALIASES: Mapping[str, Guardrail] = MappingProxyType(
-    {
-        alias: guardrail
-        for guardrail, stem, past in (
-            (Guardrail.UNSUBSCRIBES, "unsubscribe", "unsubscribed"),
-            (Guardrail.BOUNCES, "bounce", "bounced"),
-            (Guardrail.COMPLAINTS, "complaint", "complained"),
-        )
-        for alias in (guardrail.value, stem, f"{stem}_rate", past, f"total_{past}")
     }
 )
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, Guardrail, Metric
 from drip_pipeline.experiments.codes import Reason, State
-from drip_pipeline.experiments.config import ABTestConfig
-from drip_pipeline.experiments.metrics import Guardrail, Metric, percent_of_hundredths
+from drip_pipeline.experiments.metrics import percent_of_hundredths
 
 ENGINE_VERSION = "1"
 """Changes whenever the same counts could give another verdict; an evaluation records it."""

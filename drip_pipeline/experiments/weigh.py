@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+from drip_pipeline.domain.definition.ab_test import Metric
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.comparisons import Comparison
 from drip_pipeline.experiments.counts import (
@@ -26,7 +27,7 @@ from drip_pipeline.experiments.gates import (
     shortfall_of,
 )
 from drip_pipeline.experiments.leader import Standing
-from drip_pipeline.experiments.metrics import GUARDRAILS, Metric, engagement_score_pct, rate_pct
+from drip_pipeline.experiments.metrics import GUARDRAILS, engagement_score_pct, rate_pct
 from drip_pipeline.experiments.states import Facts, next_state
 from drip_pipeline.experiments.verdict import (
     ZERO_CONFIDENCE,

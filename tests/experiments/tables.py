@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from drip_pipeline.experiments import ABTest, ABTestConfig, VariantCounts
+from drip_pipeline.experiments import ABTest, VariantCounts, read_test_config
 
 
 def counted(name: str, sent: int, **totals: Any) -> VariantCounts:
@@ -23,7 +23,7 @@ def a_test_of(*variants: VariantCounts, **config: Any) -> ABTest:
     itself.
     """
     facts = {k: config.pop(k) for k in ("runtime_hours", "srm_hold", "decided") if k in config}
-    return ABTest(tuple(variants), ABTestConfig.from_mapping(config), **facts)
+    return ABTest(tuple(variants), read_test_config(config), **facts)
 
 
 def opens(*pairs: tuple[int, int], **config: Any) -> ABTest:

@@ -4,17 +4,24 @@ import pickle
 
 import pytest
 
-from drip_pipeline.experiments import ABTestConfig, ConfigInvalid, DecisionMethod, Guardrail, Metric
+from drip_pipeline.experiments import (
+    ABTestConfig,
+    ConfigInvalid,
+    DecisionMethod,
+    Guardrail,
+    Metric,
+    read_test_config,
+)
 
 
 def problems(**config):
     with pytest.raises(ConfigInvalid) as caught:
-        ABTestConfig.from_mapping(config)
+        read_test_config(config)
     return dict(caught.value.problems)
 
 
 def test_the_specifications_example_is_read_and_its_graph_keys_passed_over():
-    config = ABTestConfig.from_mapping(
+    config = read_test_config(
         {
             "enabled": True,
             "variants": [{"id": "variant_a", "percentage": 50, "step_ids": ["step-a"]}],
@@ -29,7 +36,7 @@ def test_the_specifications_example_is_read_and_its_graph_keys_passed_over():
 
 
 def test_defaults_are_the_documented_ones():
-    config = ABTestConfig.from_mapping(None)
+    config = read_test_config(None)
     assert config.minimum_sample_size == 100
     assert config.confidence_threshold == 95.0
     assert config.alpha == 0.05
@@ -43,7 +50,7 @@ def test_defaults_are_the_documented_ones():
 
 
 def test_the_recommended_profile_waits_and_yields_to_explicit_keys():
-    config = ABTestConfig.from_mapping({"profile": "recommended", "minimum_runtime_hours": 6})
+    config = read_test_config({"profile": "recommended", "minimum_runtime_hours": 6})
     assert config.minimum_runtime_hours == 6
     expected = {
         Metric.OPEN_RATE: 24,
@@ -53,7 +60,7 @@ def test_the_recommended_profile_waits_and_yields_to_explicit_keys():
         Metric.ENGAGEMENT_SCORE: 72,
     }
     assert {m: config.attribution_hours(m) for m in Metric} == expected
-    assert ABTestConfig.from_mapping({"profile": "recommended"}).minimum_runtime_hours == 24
+    assert read_test_config({"profile": "recommended"}).minimum_runtime_hours == 24
 
 
 def test_all_problems_are_told_at_once_and_typos_recognized():
@@ -79,12 +86,12 @@ def test_all_problems_are_told_at_once_and_typos_recognized():
 @pytest.mark.parametrize("method", ["planned", "fixed_horizon"])
 def test_a_method_with_a_plan_needs_the_plan(method):
     assert "planned_sample_size" in problems(decision_method=method)
-    config = ABTestConfig.from_mapping({"decision_method": method, "planned_sample_size": 500})
+    config = read_test_config({"decision_method": method, "planned_sample_size": 500})
     assert config.planned_sample_size == 500
 
 
 def test_a_threshold_has_no_more_places_than_its_column():
-    assert ABTestConfig.from_mapping({"confidence_threshold": 99.95}).alpha == 0.0005
+    assert read_test_config({"confidence_threshold": 99.95}).alpha == 0.0005
     assert "confidence_threshold" in problems(confidence_threshold=99.999)
 
 
@@ -99,7 +106,7 @@ def test_a_threshold_has_no_more_places_than_its_column():
     ],
 )
 def test_guardrails_go_by_several_names(given, expected):
-    assert ABTestConfig.from_mapping({"guardrails": given}).guardrails == expected
+    assert read_test_config({"guardrails": given}).guardrails == expected
 
 
 @pytest.mark.parametrize(
@@ -111,13 +118,13 @@ def test_guardrails_go_by_several_names(given, expected):
     ],
 )
 def test_metrics_go_by_their_counts_too(name, metric):
-    assert ABTestConfig.from_mapping({"winner_metric": name}).winner_metric is metric
+    assert read_test_config({"winner_metric": name}).winner_metric is metric
 
 
 def test_the_fingerprint_follows_the_meaning_and_not_the_spelling():
-    one = ABTestConfig.from_mapping({"winner_metric": "clicks", "minimum_sample_size": 100})
-    two = ABTestConfig.from_mapping({"winner_metric": "click_rate", "variants": []})
-    three = ABTestConfig.from_mapping({"winner_metric": "click_rate", "minimum_lift": 0.5})
+    one = read_test_config({"winner_metric": "clicks", "minimum_sample_size": 100})
+    two = read_test_config({"winner_metric": "click_rate", "variants": []})
+    three = read_test_config({"winner_metric": "click_rate", "minimum_lift": 0.5})
     assert one.fingerprint() == two.fingerprint() != three.fingerprint()
     assert len(one.fingerprint()) == 64
 
@@ -128,7 +135,7 @@ def test_an_unknown_profile_is_refused():
 
 def test_the_error_survives_pickling():
     with pytest.raises(ConfigInvalid) as caught:
-        ABTestConfig.from_mapping({"minimum_sample_size": 0})
+        read_test_config({"minimum_sample_size": 0})
     copy = pickle.loads(pickle.dumps(caught.value))
     assert str(copy) == str(caught.value)
     assert copy.problems == caught.value.problems

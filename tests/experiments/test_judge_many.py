@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from drip_pipeline.experiments import (
     ABTest,
-    ABTestConfig,
     PriorDecision,
     Reason,
     State,
     VariantCounts,
     judge_many,
     judge_one,
+    read_test_config,
 )
 from tests.experiments.tables import counted
 
@@ -26,7 +26,7 @@ def a_mixture(seed: int, size: int) -> list[ABTest]:
     """Tests of all metrics, methods and states, some of them broken, some decided."""
     draw = random.Random(seed)
     configs = [
-        ABTestConfig.from_mapping(
+        read_test_config(
             {
                 "winner_metric": metric,
                 "decision_method": method,
@@ -90,7 +90,7 @@ def test_no_tests_give_no_verdicts():
 
 def test_five_thousand_tests_of_three_variants_take_little_cpu():
     draw = random.Random(3)
-    config = ABTestConfig.from_mapping({"winner_metric": "click_rate"})
+    config = read_test_config({"winner_metric": "click_rate"})
     tests = []
     for _ in range(5000):
         sent = draw.randint(500, 50_000)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from drip_pipeline.experiments import ABTest, ABTestConfig, Reason, VariantCounts
+from drip_pipeline.experiments import ABTest, Reason, VariantCounts, read_test_config
 from drip_pipeline.experiments.sample_ratio import (
     promised_shares,
     ratio_chi_square,
@@ -63,7 +63,7 @@ def variant(name, assigned=None, weight=None, **more):
 
 
 def ratio(*variants, **config):
-    return sample_ratios([ABTest(variants, ABTestConfig.from_mapping(config))])[0]
+    return sample_ratios([ABTest(variants, read_test_config(config))])[0]
 
 
 def test_unknown_people_and_unknown_weights_are_told_apart():
@@ -87,6 +87,6 @@ def test_the_holdout_takes_its_percentage_and_the_variants_share_the_rest():
             variant("b", 45, 50),
             variant("none", 10, is_holdout=True),
         ),
-        ABTestConfig.from_mapping({"holdout_percentage": 10.0}),
+        read_test_config({"holdout_percentage": 10.0}),
     )
     assert promised_shares(test) == pytest.approx((0.45, 0.45, 0.1))

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from drip_pipeline.experiments import (
     ABTest,
-    ABTestConfig,
     Metric,
     PriorDecision,
     State,
@@ -21,6 +20,7 @@ from drip_pipeline.experiments import (
     Verdict,
     explain,
     judge_one,
+    read_test_config,
     what_would_change,
 )
 
@@ -72,7 +72,7 @@ def ab_tests(draw: st.DrawFn) -> ABTest:
     }
     listed = tuple(draw(variants(name)) for name in names)
     runtime = draw(st.sampled_from([None, 5.0, 11.0]))
-    return ABTest(listed, ABTestConfig.from_mapping(keys), runtime_hours=runtime)
+    return ABTest(listed, read_test_config(keys), runtime_hours=runtime)
 
 
 def numerator(variant: VariantCounts, metric: Metric) -> int:

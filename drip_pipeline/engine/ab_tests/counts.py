@@ -27,10 +27,12 @@ from drip_pipeline.experiments import (
     SrmHold,
     State,
     VariantCounts,
+    read_test_config,
 )
+from drip_pipeline.experiments.config import STATISTICS_KEYS
 
 SECONDS_AN_HOUR = 3600.0
-_STATISTICS_KEYS = tuple(sorted(ABTestConfig.model_fields))
+_STATISTICS_KEYS = tuple(sorted(STATISTICS_KEYS - {"profile"}))
 COUNTS = (
     "total_sent",
     "total_delivered",
@@ -143,7 +145,7 @@ def statistics_config(config: Mapping[str, Any]) -> tuple[ABTestConfig, str]:
 # Most tests say the same, and reading a configuration costs more than judging a test.
 @lru_cache(maxsize=4096)
 def _statistics(told: bytes) -> tuple[ABTestConfig, str]:
-    config = ABTestConfig.from_mapping(json.loads(told))
+    config = read_test_config(json.loads(told))
     return config, config.fingerprint()
 
 
