@@ -9,69 +9,72 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 RUNTIME := $(VENV)/.installed
 DEV := $(VENV)/.installed-dev
-# What ruff, mypy and squawk look at: only what is there.
+# The folders that ruff, mypy and squawk check, where they exist.
 SOURCES := $(wildcard drip_pipeline assets sensors benchmarks tests)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test dev bench lint typecheck imports sqllint schema format quick clean
+.PHONY: help venv demo test coverage dev bench lint typecheck imports sqllint schema format quick clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(RUNTIME) ## make .venv with what the engine needs to run
+venv: $(RUNTIME) ## create .venv with what the engine needs to run
 
-demo: $(RUNTIME) ## run the demo campaigns through Dagster on a compressed clock
+demo: $(RUNTIME) ## run the demo campaigns through Dagster on a simulated clock
 	@$(DRIP) demo $(ARGS)
 
-test: lint typecheck ## lint, types and the whole test suite on a PostgreSQL it starts itself
+test: lint typecheck ## lint, types and all tests, on a PostgreSQL that the tests start
 	@$(PY) -m pytest -n 2 -q $(ARGS)
 
-dev: $(RUNTIME) ## the Dagster UI on localhost, sensors on
+coverage: $(DEV) ## run all tests and report the lines they do not reach
+	@$(PY) -m pytest -n 2 -q --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
+
+dev: $(RUNTIME) ## run the Dagster UI on localhost with the sensors on
 	@$(DRIP) up $(ARGS)
 
-bench: $(DEV) ## the benchmarks, printed as ratios
+bench: $(DEV) ## run the benchmarks; prints ratios
 	@$(PY) -m benchmarks $(ARGS)
 
-lint: $(DEV) ## style, import rules, SQL
+lint: $(DEV) ## check style, import rules and SQL
 	@$(PY) -m ruff check --quiet $(SOURCES)
 	@$(PY) -m ruff format --check --quiet $(SOURCES) || { echo "make format would change files"; exit 1; }
 	@$(MAKE) --no-print-directory imports sqllint
 
-imports: $(DEV) ## the rooms' one-way imports
+imports: $(DEV) ## check the import rules between packages
 	@$(VENV)/bin/lint-imports --no-cache >$(VENV)/imports.log 2>&1 || { cat $(VENV)/imports.log; exit 1; }
 
-sqllint: $(DEV) ## the migrations
+sqllint: $(DEV) ## check the migrations
 	@$(VENV)/bin/squawk --reporter gcc sql/migrations/*.sql >$(VENV)/sql.log 2>&1 || { cat $(VENV)/sql.log; exit 1; }
 
-schema: $(DEV) ## write sql/schema.sql anew
+schema: $(DEV) ## write sql/schema.sql from the migrations
 	@$(PY) -m tests.db.schema.write_schema
 
-typecheck: $(DEV) ## mypy, strict
+typecheck: $(DEV) ## check types with mypy (strict)
 	@$(PY) -m mypy --no-error-summary $(SOURCES)
 
-format: $(DEV) ## write the code in its one style
+format: $(DEV) ## format the code
 	@$(PY) -m ruff check --fix --quiet $(SOURCES); $(PY) -m ruff format --quiet $(SOURCES)
 
-quick: $(DEV) ## only the tests that need no database
+quick: $(DEV) ## run only the tests that need no database
 	@$(PY) -m pytest -q tests/domain tests/experiments tests/channels tests/settings tests/architecture $(ARGS)
 
 clean: ## remove caches; keeps .venv and the data in .drip
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build *.egg-info
 	@find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(PY):
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found."; exit 1; }
-	@echo "making $(VENV) with $(PYTHON)" >&2
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is required but was not found."; exit 1; }
+	@echo "creating $(VENV) with $(PYTHON)" >&2
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "$(PYTHON) cannot make virtual environments; on Debian, install python3-venv."; exit 1; }
+		echo "$(PYTHON) cannot create virtual environments; on Debian, install python3-venv."; exit 1; }
 
 $(RUNTIME): pyproject.toml constraints.txt | $(PY)
 	@echo "installing the packages in $(VENV) (a minute or two the first time)" >&2
 	@$(PIP) --editable .
 	@touch $@
 
-# With the peers that benchmarks compare with: their code is type-checked, too.
+# Includes the engines that the benchmarks compare with, because mypy checks that code too.
 $(DEV): $(RUNTIME)
 	@echo "installing the packages for tests in $(VENV)" >&2
 	@$(PIP) --editable '.[dev,bench]'

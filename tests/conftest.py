@@ -15,12 +15,21 @@ from pathlib import Path
 import psycopg
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.embedded.server import EmbeddedServer
 from drip_pipeline.db.migrate import migrate
 from drip_pipeline.db.urls import with_database
+
+# Property tests must hold on any machine: a slow one is not an error.
+settings.register_profile(
+    "any_machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.load_profile("any_machine")
 
 TEMPLATE = "drip_template"
 QUICK_FOLDER_BYTES = 4 * 1024**3

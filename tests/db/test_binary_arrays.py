@@ -36,7 +36,7 @@ def _read(database: Database, column: Column, type_: str) -> list[object]:
     return list(row[0])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.uuids() | st.none()),
     st.lists(st.integers(-(2**31), 2**31 - 1)),

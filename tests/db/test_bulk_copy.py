@@ -41,7 +41,7 @@ def kept_database(server_url):
 
 @pytest.mark.parametrize("types", [None, TYPES], ids=["text", "binary"])
 @given(rows=ROWS)
-@settings(max_examples=40, deadline=timedelta(seconds=5))
+@settings(max_examples=40)
 def test_what_is_copied_in_reads_back_equal(kept_database, types, rows):
     with kept_database.transaction() as connection:
         connection.execute(CREATE)

@@ -17,7 +17,7 @@ from drip_pipeline.settings import CHECKOUT
 SNAPSHOT = Path(__file__).with_name("definitions.txt")
 ROOMS_ON_THE_GRAPH = {"ingest", "delivery", "metrics", "campaigns", "experiments", "reports"}
 # Anything that takes long to import, and that no definition needs.
-HEAVY = ("pandas", "scipy", "matplotlib", "pyarrow")
+HEAVY = ("pandas", "scipy", "pyarrow")
 
 
 def shape(definitions: dg.Definitions) -> Iterator[str]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drip_pipeline.domain.compiler.analysis import take_apart
@@ -21,11 +21,7 @@ from drip_pipeline.errors import DefinitionInvalid
 from tests.domain.definition.stored_rows import rows_of
 from tests.strategies import ALL_CHANNELS, KNOWN_CUSTOM_FIELDS, ab_test_files, valid_files
 
-INVARIANTS = settings(
-    deadline=None,
-    max_examples=30,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+INVARIANTS = settings(max_examples=30)
 
 
 def problems_of(file: dict[str, Any]) -> list[Any]:

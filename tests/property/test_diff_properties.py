@@ -4,7 +4,7 @@ import copy
 import json
 from typing import Any
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from drip_pipeline.domain.compiler.api import complete, definition_hash, load_definition
@@ -14,11 +14,7 @@ from drip_pipeline.domain.diff.text_diff import compare_texts
 from tests.property.test_definition_properties import mutate
 from tests.strategies import valid_files
 
-INVARIANTS = settings(
-    deadline=None,
-    max_examples=12,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+INVARIANTS = settings(max_examples=12)
 LINES = st.lists(
     st.sampled_from(["Hello", " ", "\n", "{{ first_name }}", "offer", ",", "<b>", "Grüße", "\r\n"]),
     max_size=14,

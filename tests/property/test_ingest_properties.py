@@ -144,7 +144,8 @@ def known(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(lines=events(), data=st.data())
 def test_order_slices_and_repetition_change_nothing(people, lines, data):

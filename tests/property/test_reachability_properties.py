@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drip_pipeline.domain.compiler.api import load_definition
@@ -31,11 +31,7 @@ def _people(node_id: str, port: str | None) -> list[DueState]:
     ]
 
 
-@settings(
-    deadline=None,
-    max_examples=25,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+@settings(max_examples=25)
 @given(valid_files(), st.randoms(use_true_random=False))
 def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random: Any) -> None:
     campaign = compile_graph(load_definition(file), {})

@@ -30,7 +30,7 @@ def graphs(draw: st.DrawFn) -> tuple[list[str], list[tuple[str, str]]]:
     return nodes, draw(st.lists(st.tuples(some, some), max_size=24))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(graphs(), st.data())
 def test_boxes_never_overlap_and_ways_lead_down_but_for_circles(graph, data):
     nodes, edges = graph
@@ -63,7 +63,7 @@ def test_the_canvas_says_which_branch_stands_further_left():
     assert second.columns["b"] < second.columns["a"]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(valid_files())
 def test_every_node_of_a_campaign_is_drawn_once_with_its_name(file):
     definition = complete(load_definition(file))

@@ -157,7 +157,7 @@ PERSONS = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(persons=PERSONS)
 def test_rates_of_a_tested_split_are_those_of_its_people(migrated: Database, persons):
     with migrated.transaction() as connection:
@@ -166,7 +166,7 @@ def test_rates_of_a_tested_split_are_those_of_its_people(migrated: Database, per
         connection.rollback()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(persons=PERSONS)
 def test_a_split_without_a_test_is_counted_alike(migrated: Database, persons):
     with migrated.transaction() as connection:

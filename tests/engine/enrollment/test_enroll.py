@@ -364,7 +364,8 @@ def test_drafts_archived_and_unknown_campaigns_are_refused_by_name(database):
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     picks=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=4),

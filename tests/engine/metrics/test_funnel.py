@@ -257,7 +257,7 @@ def funnels(draw: st.DrawFn) -> Funnel:
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(funnels())
 def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
     root = ET.fromstring(funnel_picture(funnel))

@@ -221,7 +221,6 @@ def test_a_folder_without_campaign_files_is_named(database, tmp_path):
 
 @settings(
     max_examples=4,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(valid_files(), min_size=1, max_size=3))
