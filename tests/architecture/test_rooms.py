@@ -54,9 +54,9 @@ def test_every_room_has_its_place_in_the_layers():
     [
         ("domain/identity.py", "import drip_pipeline.engine.runner.tick", "Imports go one way"),
         ("errors.py", "import drip_pipeline.settings", "Imports go one way"),
-        ("engine/gc_pause.py", "import psycopg", "Only db/ speaks to PostgreSQL"),
-        ("engine/gc_pause.py", "import dagster", "Only the faces know Dagster"),
-        ("domain/identity.py", "import scipy.stats", "Only experiments/ calculates with scipy"),
+        ("engine/gc_pause.py", "import psycopg", "Only db/ queries PostgreSQL"),
+        ("engine/gc_pause.py", "import dagster", "Only the code location imports Dagster"),
+        ("domain/identity.py", "import scipy.stats", "Only experiments/ imports scipy"),
         (
             "engine/execution/claim.py",
             "import drip_pipeline.engine.delivery.settle",
