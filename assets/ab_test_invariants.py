@@ -6,12 +6,15 @@ import dagster as dg
 
 from assets.ab_test_results import ab_test_results
 from assets.winner_decisions import winner_decisions
-from drip_pipeline.engine.operations.ab_test_invariants import AB_LAWS, check_ab_laws
-from drip_pipeline.orchestration.failures import errors_told
-from drip_pipeline.orchestration.metadata.invariants import law_result
+from drip_pipeline.engine.operations.ab_test_invariants import (
+    AB_TEST_INVARIANTS,
+    check_ab_test_invariants,
+)
+from drip_pipeline.orchestration.failures import translate_errors
+from drip_pipeline.orchestration.metadata.invariants import invariant_result
 from drip_pipeline.orchestration.resources import EngineResource
 
-ASSET_OF_LAW = {
+ASSET_OF_INVARIANT = {
     "ab_counts": ab_test_results,
     "ab_significance": ab_test_results,
     "ab_pairs": ab_test_results,
@@ -21,21 +24,21 @@ ASSET_OF_LAW = {
 BLOCKING = {"ab_counts", "ab_significance", "ab_pairs", "ab_outcomes"}
 
 
-def law_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
+def invariant_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
     """The check of one law."""
 
     @dg.asset_check(
         name=name,
         asset=asset,
         blocking=name in BLOCKING,
-        description=f"{AB_LAWS[name].capitalize()}.",
+        description=f"{AB_TEST_INVARIANTS[name].capitalize()}.",
     )
     def check(engine: EngineResource) -> dg.AssetCheckResult:
-        with errors_told(f"checking {name}"):
-            (found,) = check_ab_laws(engine.database, names=(name,))
-        return law_result(found)
+        with translate_errors(f"checking {name}"):
+            (found,) = check_ab_test_invariants(engine.database, names=(name,))
+        return invariant_result(found)
 
     return check
 
 
-ab_checks = [law_check(name, asset) for name, asset in ASSET_OF_LAW.items()]
+ab_checks = [invariant_check(name, asset) for name, asset in ASSET_OF_INVARIANT.items()]

@@ -10,7 +10,7 @@ from pydantic import Field
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import OWNERS, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.write_ab_reports import (
     REPORTS,
     mailed_metadata,
@@ -50,7 +50,7 @@ def ab_test_reports(
 ) -> dg.MaterializeResult[None]:
     """Write the pages, and mail the overview."""
     began = perf_counter()
-    with errors_told("reporting"):
+    with translate_errors("reporting"):
         chosen = campaign_ids(engine.database, config.campaign)
         folder = reports_folder(Settings.from_env())
         written = write_reports(engine.database, folder, now=clock.moment(), campaign_ids=chosen)

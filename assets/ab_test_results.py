@@ -11,13 +11,13 @@ from drip_pipeline.engine.ab_tests.judge import evaluate
 from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.ab_tests import judged_metadata, seconds
 from drip_pipeline.orchestration.metadata.run import MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
-class JudgeConfig(dg.Config):
+class EvaluationConfig(dg.Config):
     """Which tests to judge."""
 
     campaign: str | None = Field(
@@ -33,7 +33,7 @@ class JudgeConfig(dg.Config):
     "differs from the last one is kept with all it rests on.",
     owners=OWNERS,
     kinds={"postgres", "python"},
-    pool="judging",
+    pool="ab_evaluation",
     freshness_policy=DAILY,
     retry_policy=RETRY_POLICY,
     metadata={
@@ -45,11 +45,14 @@ class JudgeConfig(dg.Config):
     },
 )
 def ab_test_results(
-    context: dg.AssetExecutionContext, config: JudgeConfig, engine: EngineResource, clock: RunClock
+    context: dg.AssetExecutionContext,
+    config: EvaluationConfig,
+    engine: EngineResource,
+    clock: RunClock,
 ) -> dg.MaterializeResult[None]:
     """Count what changed and judge."""
     began = perf_counter()
-    with errors_told("judging"):
+    with translate_errors("judging"):
         chosen = campaign_ids(engine.database, config.campaign)
         report = evaluate(engine.database, chosen, now=clock.moment(), run_id=context.run.run_id)
     metadata = judged_metadata(engine.database, report)

@@ -11,7 +11,7 @@ from drip_pipeline.engine.metrics.funnel import campaign_funnel, campaigns_to_dr
 from drip_pipeline.orchestration.automation import HOURLY_WHERE_NEW
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import CAMPAIGNS, OWNERS, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.funnel import MOST_DRAWN, funnels_metadata
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -46,7 +46,7 @@ def campaign_funnels(
 ) -> dg.MaterializeResult[None]:
     """Count and draw."""
     began = perf_counter()
-    with errors_told("drawing funnels"):
+    with translate_errors("drawing funnels"):
         chosen = campaign_ids(engine.database, config.campaign)
         wanted = chosen or campaigns_to_draw(engine.database)
         found = [

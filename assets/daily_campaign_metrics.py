@@ -10,7 +10,7 @@ from assets.message_outcomes import message_outcomes
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.daily_metrics import counted_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
@@ -41,7 +41,7 @@ def daily_campaign_metrics(
 ) -> dg.MaterializeResult[None]:
     """Count the days anew."""
     began = perf_counter()
-    with errors_told("counting daily metrics"):
+    with translate_errors("counting daily metrics"):
         counted = aggregate_days(engine.database, days_of(context))
         metadata = counted_metadata(engine.database, counted)
     return dg.MaterializeResult(

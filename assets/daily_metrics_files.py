@@ -10,7 +10,7 @@ from assets.daily_campaign_metrics import daily_campaign_metrics
 from drip_pipeline.engine.metrics.parquet_export import export_days, metrics_folder
 from drip_pipeline.orchestration.automation import AFTER_ITS_TABLE
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.daily_metrics import exported_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
@@ -39,7 +39,7 @@ def daily_metrics_files(
     """Write the files of the days."""
     began = perf_counter()
     folder = metrics_folder(Settings.from_env())
-    with errors_told("writing daily metrics"):
+    with translate_errors("writing daily metrics"):
         written = export_days(engine.database, days_of(context), folder)
     metadata = exported_metadata(folder, written)
     return dg.MaterializeResult(

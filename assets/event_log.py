@@ -5,12 +5,12 @@ by ingestion. No run makes it, so it is an external asset; the jobs report what 
 import dagster as dg
 
 from drip_pipeline.orchestration.catalog import INGEST, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.metadata.landing import EVENT_FILES
+from drip_pipeline.orchestration.metadata.landing import LANDED_FILES
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 
 campaign_events = dg.AssetSpec(
     EVENT_LOG,
-    deps=[EVENT_FILES],
+    deps=[LANDED_FILES],
     group_name=INGEST,
     description="Every event of every campaign: nodes passed, messages sent, and what people did "
     "with them. The source of truth that outcomes and metrics are counted from. Partitioned by "

@@ -9,26 +9,26 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.metrics.daily_metrics import days_waiting
-from drip_pipeline.engine.operations.invariants import INVARIANTS, check_laws
-from drip_pipeline.orchestration.failures import errors_told
-from drip_pipeline.orchestration.metadata.invariants import law_result, waiting_result
+from drip_pipeline.engine.operations.invariants import INVARIANTS, check_invariants
+from drip_pipeline.orchestration.failures import translate_errors
+from drip_pipeline.orchestration.metadata.invariants import freshness_result, invariant_result
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 DAILY_METRICS = dg.AssetKey("daily_campaign_metrics")
-ASSET_OF_LAW = {
+ASSET_OF_INVARIANT = {
     "population": EVENT_LOG,
     "no_orphans": EVENT_LOG,
     "sent_once": MESSAGE_OUTCOMES,
     "recorded_once": MESSAGE_OUTCOMES,
-    "log_is_outcomes": MESSAGE_OUTCOMES,
-    "outcomes_are_metrics": DAILY_METRICS,
+    "outcomes_match_log": MESSAGE_OUTCOMES,
+    "metrics_match_outcomes": DAILY_METRICS,
     "rates": DAILY_METRICS,
 }
-BLOCKING = {"log_is_outcomes", "outcomes_are_metrics", "rates"}
+BLOCKING = {"outcomes_match_log", "metrics_match_outcomes", "rates"}
 
 
-class LawConfig(dg.Config):
+class InvariantConfig(dg.Config):
     """How far back to look."""
 
     days: int = Field(
@@ -39,7 +39,7 @@ class LawConfig(dg.Config):
     )
 
 
-def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
+def invariant_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     """The check of one law."""
 
     @dg.asset_check(
@@ -48,12 +48,14 @@ def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
         blocking=name in BLOCKING,
         description=f"{INVARIANTS[name].capitalize()}.",
     )
-    def check(config: LawConfig, engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
+    def check(
+        config: InvariantConfig, engine: EngineResource, clock: RunClock
+    ) -> dg.AssetCheckResult:
         now = clock.moment()
         since = now - timedelta(days=config.days) if config.days else None
-        with errors_told(f"checking {name}"):
-            (found,) = check_laws(engine.database, now=now, names=(name,), since=since)
-        return law_result(found)
+        with translate_errors(f"checking {name}"):
+            (found,) = check_invariants(engine.database, now=now, names=(name,), since=since)
+        return invariant_result(found)
 
     return check
 
@@ -61,13 +63,16 @@ def law_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
 @dg.asset_check(
     asset=DAILY_METRICS,
     description="No day has been waiting to be counted for more than an hour: neither the newest "
-    "one nor one that late events changed. A warning; `uncounted_days` may be off.",
+    "one nor one that late events changed. A warning; `stale_metrics` may be off.",
 )
-def counted_in_time(engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
+def computed_in_time(engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
     """By the real time, since marks are made by it."""
-    with errors_told("checking counted_in_time"):
+    with translate_errors("checking computed_in_time"):
         waiting = days_waiting(engine.database, now=clock.real())
-    return waiting_result(waiting)
+    return freshness_result(waiting)
 
 
-checks = [*(law_check(name, asset) for name, asset in ASSET_OF_LAW.items()), counted_in_time]
+checks = [
+    *(invariant_check(name, asset) for name, asset in ASSET_OF_INVARIANT.items()),
+    computed_in_time,
+]

@@ -5,10 +5,10 @@ the landing job reports what it read: an external asset.
 import dagster as dg
 
 from drip_pipeline.orchestration.catalog import INGEST, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.metadata.landing import EVENT_FILES
+from drip_pipeline.orchestration.metadata.landing import LANDED_FILES
 
 landed_files = dg.AssetSpec(
-    EVENT_FILES,
+    LANDED_FILES,
     group_name=INGEST,
     description="Every file of the landing folder (DRIP_LANDING) that was read: its size, lines, "
     "new events, duplicates, lines set aside by reason, or why it could not be read. The ledger "

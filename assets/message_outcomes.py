@@ -11,7 +11,7 @@ from pydantic import Field
 from drip_pipeline.engine.metrics.daily_metrics import days_between
 from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
 from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.daily_metrics import rebuilt_metadata
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -60,7 +60,7 @@ def message_outcomes(
     """Put the days right from the log."""
     began = perf_counter()
     wanted = config.days(clock.moment().date())
-    with errors_told("rebuilding message outcomes"):
+    with translate_errors("rebuilding message outcomes"):
         corrected = rebuild_outcomes(engine.database, wanted)
         metadata = rebuilt_metadata(engine.database, wanted, corrected)
     return dg.MaterializeResult(

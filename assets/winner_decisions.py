@@ -6,11 +6,11 @@ from time import perf_counter
 
 import dagster as dg
 
-from assets.ab_test_results import JudgeConfig, ab_test_results
+from assets.ab_test_results import EvaluationConfig, ab_test_results
 from drip_pipeline.engine.ab_tests.decide import decide
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.ab_tests import decided_metadata, seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
@@ -22,7 +22,7 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
     "rests on. From then on everybody who reaches the split goes to the winner.",
     owners=OWNERS,
     kinds={"postgres", "python"},
-    pool="judging",
+    pool="ab_evaluation",
     retry_policy=RETRY_POLICY,
     metadata={
         **stored_in("campaign_ab_decisions"),
@@ -32,11 +32,11 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
     },
 )
 def winner_decisions(
-    config: JudgeConfig, engine: EngineResource, clock: RunClock
+    config: EvaluationConfig, engine: EngineResource, clock: RunClock
 ) -> dg.MaterializeResult[None]:
     """Take the decisions that are due."""
     began = perf_counter()
-    with errors_told("deciding"):
+    with translate_errors("deciding"):
         chosen = campaign_ids(engine.database, config.campaign)
         taken = decide(engine.database, chosen, now=clock.moment())
     metadata = decided_metadata(engine.database, taken)

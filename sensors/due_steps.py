@@ -11,16 +11,16 @@ from drip_pipeline.orchestration.jobs.run_due_workflows import (
     KIND_TAG,
     run_due_workflows,
 )
-from drip_pipeline.orchestration.pending_work import work_ahead
+from drip_pipeline.orchestration.pending_work import find_pending_work
 from drip_pipeline.orchestration.resources import EngineResource
-from drip_pipeline.orchestration.shards import busy_runs, look_at_shards, requests
+from drip_pipeline.orchestration.shards import busy_runs, check_shards, requests
 from drip_pipeline.settings import Settings
 
 _TAGS = {KIND_TAG: ENGINE_KIND}
 
 
 @dg.sensor(
-    name="due_work",
+    name="due_steps",
     # By name: handing the job over makes Dagster warn of a beta parameter of its own.
     job_name=run_due_workflows.name,
     minimum_interval_seconds=60,
@@ -29,15 +29,15 @@ _TAGS = {KIND_TAG: ENGINE_KIND}
     "with figures, when nothing is, and while the run before is still at work. With DRIP_SHARDS, a "
     "run for each shard that has something to do and none at work.",
 )
-def due_work(
+def due_steps(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Look whether anything is due."""
     now, shards = datetime.now(UTC), Settings.from_env().shards
-    ahead = work_ahead(engine.database, now)
+    ahead = find_pending_work(engine.database, now)
     if not ahead.is_any:
         return dg.SkipReason(ahead.told())
-    looks = look_at_shards(
+    looks = check_shards(
         context.instance, engine.database, ahead, shards=shards, tags=_TAGS, now=now
     )
     wanted = list(requests(looks, _TAGS))

@@ -3,35 +3,35 @@ publishes nothing."""
 
 import dagster as dg
 
-from drip_pipeline.orchestration.jobs.check_canvas_edits import (
-    EDITS_KIND,
-    check_canvas_edits,
-    edits_ahead,
+from drip_pipeline.orchestration.jobs.check_external_edits import (
+    EXTERNAL_EDITS_KIND,
+    check_external_edits,
+    describe_pending_edits,
 )
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
-from drip_pipeline.orchestration.pending_work import unfinished_run
+from drip_pipeline.orchestration.pending_work import unfinished_run_id
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.settings import Settings
 
-_TAGS = {KIND_TAG: EDITS_KIND}
+_TAGS = {KIND_TAG: EXTERNAL_EDITS_KIND}
 
 
 @dg.sensor(
-    name="canvas_edits",
-    job_name=check_canvas_edits.name,
+    name="external_edits",
+    job_name=check_external_edits.name,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every minute: starts `check_canvas_edits` when a published campaign was edited in "
-    "its tables, by a visual builder say.",
+    description="Every minute: starts `check_external_edits` when another application, such as a "
+    "visual builder, has changed the tables of a published campaign.",
 )
-def canvas_edits(
+def external_edits(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> dg.RunRequest | dg.SkipReason:
     """Look whether anything was edited since the last look."""
-    told = edits_ahead(engine.database, Settings.from_env())
+    told = describe_pending_edits(engine.database, Settings.from_env())
     if told is None:
         return dg.SkipReason("no campaign was edited")
-    run_id = unfinished_run(context.instance, _TAGS)
+    run_id = unfinished_run_id(context.instance, _TAGS)
     if run_id is not None:
         return dg.SkipReason(f"{told}; run {run_id[:8]} is still at work")
     context.log.info(told)

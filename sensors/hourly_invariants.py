@@ -2,13 +2,13 @@
 
 import dagster as dg
 
-from drip_pipeline.orchestration.jobs.asset_jobs import check_laws
+from drip_pipeline.orchestration.jobs.asset_jobs import check_invariants
 
-hourly_laws = dg.ScheduleDefinition(
-    name="hourly_laws",
-    job_name=check_laws.name,
+hourly_invariants = dg.ScheduleDefinition(
+    name="hourly_invariants",
+    job_name=check_invariants.name,
     cron_schedule="17 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour, off the full hour's rush: runs the checks of `check_laws`.",
+    description="Every hour, off the full hour's rush: runs the checks of `check_invariants`.",
 )

@@ -139,9 +139,9 @@ def check(invocation: Invocation, now: datetime) -> CommandResult:
     """Look whether the laws hold that tie log, messages, figures and people together. Exit code 1
     if one does not.
     """
-    from drip_pipeline.engine.operations.invariants import check_laws
+    from drip_pipeline.engine.operations.invariants import check_invariants
 
-    results = check_laws(invocation.database, now=now)
+    results = check_invariants(invocation.database, now=now)
     data = [
         {
             "law": result.name,

@@ -15,7 +15,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.operations import demo as demo_db
 from drip_pipeline.db.publishing import publish as publish_db
-from drip_pipeline.demo.cockpit import Cockpit
+from drip_pipeline.demo.dagster_runs import DemoRunner
 from drip_pipeline.demo.population import write_people
 from drip_pipeline.demo.reactions import Sent, reactions
 from drip_pipeline.demo.story import (
@@ -51,7 +51,7 @@ class Played:
 
 
 def play(
-    settings: Settings, database: Database, cockpit: Cockpit, *, ends_at: datetime, tell: Progress
+    settings: Settings, database: Database, runner: DemoRunner, *, ends_at: datetime, tell: Progress
 ) -> Played:
     """The whole demonstration, its clock ending at `ends_at`. An earlier one is removed first."""
     began_at = _morning(ends_at - LENGTH)
@@ -74,13 +74,13 @@ def play(
         assert done.campaign_id is not None
         played.campaigns[done.name] = done.campaign_id
     tell(f"published {', '.join(repr(name) for name in played.campaigns)}")
-    _Days(database, cockpit, played, tell).pass_by()
+    _Days(database, runner, played, tell).pass_by()
     tell("counting days, checking the books, drawing funnels, writing reports")
-    cockpit.judge(played.ended_at)
-    cockpit.count_days(began_at.date(), played.ended_at.date(), played.ended_at)
-    cockpit.check_laws(played.ended_at)
-    cockpit.draw_funnels(played.ended_at)
-    cockpit.write_reports(played.ended_at)
+    runner.judge(played.ended_at)
+    runner.count_days(began_at.date(), played.ended_at.date(), played.ended_at)
+    runner.check_invariants(played.ended_at)
+    runner.draw_funnels(played.ended_at)
+    runner.write_reports(played.ended_at)
     return played
 
 
@@ -89,10 +89,10 @@ class _Days:
     judges."""
 
     def __init__(
-        self, database: Database, cockpit: Cockpit, played: Played, tell: Progress
+        self, database: Database, runner: DemoRunner, played: Played, tell: Progress
     ) -> None:
         self._database = database
-        self._cockpit = cockpit
+        self._runner = runner
         self._played = played
         self._tell = tell
         self._entries: list[Entry] = entries()
@@ -111,12 +111,12 @@ class _Days:
             self._enter(now - began_at, now)
             ingested = self._react(now)
             if self._is_due(now):
-                self._cockpit.run_minute_job(now)
+                self._runner.run_minute_job(now)
                 self._played.job_runs += 1
                 self._remember()
             unjudged += ingested
             if unjudged and now.hour == began_at.hour:
-                self._cockpit.judge(now)
+                self._runner.judge(now)
                 unjudged = 0
             self._played.ended_at = now
             now += STEP
@@ -165,7 +165,7 @@ class _Days:
 def _fresh_workspace(database: Database) -> UUID:
     with database.transaction() as connection:
         for row in publish_db.workspaces(connection, WORKSPACE):
-            demo_db.forget_workspace(connection, row["id"])
+            demo_db.delete_workspace(connection, row["id"])
         return publish_db.insert_workspace(connection, WORKSPACE)
 
 

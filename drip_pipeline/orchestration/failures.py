@@ -35,7 +35,7 @@ def run_context(context: dg.OpExecutionContext) -> RunContext:
 
 
 @contextmanager
-def failures_named(
+def translate_batch_errors(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock, what: str
 ) -> Iterator[None]:
     """Turn what goes wrong inside into a `Failure` that says where; `what` begins its sentence."""
@@ -48,7 +48,7 @@ def failures_named(
 
 
 @contextmanager
-def errors_told(what: str) -> Iterator[None]:
+def translate_errors(what: str) -> Iterator[None]:
     """The same for what is no batch: the error's own sentence and what to do about it."""
     try:
         yield

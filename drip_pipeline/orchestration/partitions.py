@@ -31,8 +31,8 @@ def days_of(context: dg.AssetExecutionContext) -> list[date]:
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 
-def stretches(wanted: Iterable[date], today: date) -> list[tuple[date, date]]:
-    """Days as stretches without gaps, (first, last), in order. Days without a partition are left
+def day_ranges(wanted: Iterable[date], today: date) -> list[tuple[date, date]]:
+    """Days as day_ranges without gaps, (first, last), in order. Days without a partition are left
     out: those before the first one, and those to come.
     """
     found: list[tuple[date, date]] = []

@@ -14,9 +14,9 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
-from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.metrics.daily_metrics import days_to_refresh
-from drip_pipeline.orchestration.partitions import stretches
+from drip_pipeline.orchestration.partitions import day_ranges
 
 COUNTED_AT_MOST: Final = 10_000
 TIME_MOVES_AFTER: Final = timedelta(minutes=10)
@@ -30,7 +30,7 @@ _UNFINISHED: Final = [
 
 
 @dataclass(frozen=True, slots=True)
-class WorkAhead:
+class PendingWork:
     """What a tick would find now; counts stop at COUNTED_AT_MOST. `to_put_right`: what only a tick
     can free, messages in doubt and people resumed.
     """
@@ -62,13 +62,13 @@ class WorkAhead:
         )
 
 
-def work_ahead(database: Database, now: datetime) -> WorkAhead:
+def find_pending_work(database: Database, now: datetime) -> PendingWork:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
-        beside = cockpit_db.work_beside_due(connection, now=now, count_limit=COUNTED_AT_MOST)
+        beside = overview_db.other_pending_work(connection, now=now, count_limit=COUNTED_AT_MOST)
     times = [at for at in (due["next_state_at"], due["next_delivery_at"]) if at is not None]
-    return WorkAhead(
+    return PendingWork(
         due_people=due["due_states"],
         due_messages=due["due_deliveries"],
         to_put_right=beside["in_doubt"] + beside["resumable"],
@@ -78,7 +78,7 @@ def work_ahead(database: Database, now: datetime) -> WorkAhead:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgingAhead:
+class PendingEvaluation:
     """Running tests: those with something new to count, and those that only time can move."""
 
     changed: int
@@ -99,30 +99,31 @@ class JudgingAhead:
         return f"nothing new to count; {self.running:,} tests running"
 
 
-def judging_ahead(database: Database) -> JudgingAhead:
+def evaluation_pending(database: Database) -> PendingEvaluation:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
         found = experiments_db.overview(connection)
-    return JudgingAhead(
+    return PendingEvaluation(
         changed=found["changed"] + found["uncounted"],
         moved_by_time=found["moved_by_time"],
         running=found["running"],
     )
 
 
-def stretches_to_count(database: Database, now: datetime) -> list[tuple[date, date]]:
-    """The days whose figures may have changed, as stretches without gaps; none while nothing became
-    of any message since they were counted.
+def ranges_to_compute(database: Database, now: datetime) -> list[tuple[date, date]]:
+    """Return the days whose metrics may have changed, as (first, last) ranges without gaps.
+
+    Return none if no message changed since its day was computed.
     """
     with database.transaction(is_read_only=True) as connection:
         today = metrics_db.latest_date(connection, now)
         marked = metrics_db.marked_days(connection)
-    if not stretches(marked, today):
+    if not day_ranges(marked, today):
         return []
-    return stretches(days_to_refresh(database, now=now), today)
+    return day_ranges(days_to_refresh(database, now=now), today)
 
 
-def inbox_ahead(database: Database, now: datetime) -> str | None:
+def describe_pending_inbox(database: Database, now: datetime) -> str | None:
     """What is due to be read in the inbox, in words; None when nothing is."""
     with database.transaction(is_read_only=True) as connection:
         rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=COUNTED_AT_MOST)
@@ -131,14 +132,14 @@ def inbox_ahead(database: Database, now: datetime) -> str | None:
     return f"{_counted(rows)} payloads wait, the oldest since {oldest_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-def unfinished_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
+def unfinished_run_id(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
     """The id of a run with these tags that is queued or under way, None when there is none."""
     wanted = dg.RunsFilter(tags=dict(tags), statuses=_UNFINISHED)
     found = instance.get_run_records(wanted, limit=1)
     return found[0].dagster_run.run_id if found else None
 
 
-def last_run(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
+def latest_run_id(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
     """The id of the latest run with these tags, whatever became of it."""
     found = instance.get_run_records(dg.RunsFilter(tags=dict(tags)), limit=1)
     return found[0].dagster_run.run_id if found else None

@@ -15,7 +15,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import DripError
-from drip_pipeline.orchestration.pending_work import WorkAhead, unfinished_run
+from drip_pipeline.orchestration.pending_work import PendingWork, unfinished_run_id
 
 SHARD_TAG: Final = "drip/shard"
 ALL_PEOPLE: Final = WorkUnit(1, 1)
@@ -24,7 +24,7 @@ MESSAGES_PER_RUN: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class ShardLook:
+class ShardCheck:
     """What a sensor found of one shard: whether it has something to do, and the id of the run that
     is at it."""
 
@@ -56,26 +56,26 @@ def share_of_run(tags: Mapping[str, str]) -> WorkUnit:
     return share
 
 
-def look_at_shards(
+def check_shards(
     instance: dg.DagsterInstance,
     database: Database,
-    ahead: WorkAhead,
+    ahead: PendingWork,
     *,
     shards: int,
     tags: Mapping[str, str],
     now: datetime,
-) -> list[ShardLook]:
+) -> list[ShardCheck]:
     """Each shard, when anything is due at all. What is to be put right, and the first messages, are
     the first shard's business."""
     found = []
     for number in range(1, shards + 1):
         share = WorkUnit(number, shards)
-        run_id = unfinished_run(instance, {**tags, SHARD_TAG: share.key})
-        found.append(ShardLook(share, _has_work(database, ahead, share, now), run_id))
+        run_id = unfinished_run_id(instance, {**tags, SHARD_TAG: share.key})
+        found.append(ShardCheck(share, _has_work(database, ahead, share, now), run_id))
     return found
 
 
-def requests(looks: list[ShardLook], tags: Mapping[str, str]) -> Iterator[dg.RunRequest]:
+def requests(looks: list[ShardCheck], tags: Mapping[str, str]) -> Iterator[dg.RunRequest]:
     """A run for every shard that wants one."""
     for look in looks:
         if look.is_wanted:
@@ -83,13 +83,13 @@ def requests(looks: list[ShardLook], tags: Mapping[str, str]) -> Iterator[dg.Run
             yield dg.RunRequest(run_key=None, tags={**tags, SHARD_TAG: look.share.key})
 
 
-def busy_runs(looks: list[ShardLook]) -> str:
+def busy_runs(looks: list[ShardCheck]) -> str:
     """Which runs are still at work, for a skip reason."""
     ids = [look.run_id[:8] for look in looks if look.run_id is not None]
     return f"run{'s' if len(ids) > 1 else ''} {', '.join(ids)} still at work"
 
 
-def _has_work(database: Database, ahead: WorkAhead, share: WorkUnit, now: datetime) -> bool:
+def _has_work(database: Database, ahead: PendingWork, share: WorkUnit, now: datetime) -> bool:
     messages_to_have = (share.number - 1) * MESSAGES_PER_RUN
     if ahead.due_messages > messages_to_have or (share.number == 1 and ahead.to_put_right):
         return True

@@ -10,7 +10,7 @@ ORDER BY m.id;
 -- The newest recorded message.
 SELECT coalesce(max(m.id), 0) AS id FROM recorded_messages m;
 
--- name: forget_workspace
+-- name: delete_workspace
 -- Removes a workspace with everything of it, in one transaction. People's rows without a foreign key go by workspace.
 WITH gone_events AS (
     DELETE FROM campaign_events x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)

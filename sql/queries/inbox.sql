@@ -45,7 +45,7 @@ FROM unnest(
 ) AS r (id, status, reason, due_at)
 WHERE i.id = r.id;
 
--- name: inbox_ahead
+-- name: describe_pending_inbox
 -- How much is due to be read (up to a limit), and when the oldest of it came.
 SELECT count(*) AS due_rows, min(d.received_at) AS oldest_at
 FROM (

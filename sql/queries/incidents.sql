@@ -29,7 +29,7 @@ FROM (
 ) o
 ORDER BY o.work;
 
--- name: messages_in_doubt
+-- name: messages_with_unknown_outcome
 -- Messages whose fate nobody knows, per channel; posts for everybody count as social ones.
 SELECT d.channel, count(*) AS messages, min(d.created_at) AS oldest_at
 FROM (
@@ -40,14 +40,14 @@ FROM (
 GROUP BY d.channel
 ORDER BY d.channel;
 
--- name: ways_out_in_trouble
+-- name: failing_transports
 -- Ways out whose breaker is open or being probed, and those that said they are gone.
 SELECT f.transport, f.channel, f.open_until, f.disabled_at, f.times_opened, f.last_error
 FROM channel_flow f
 WHERE f.open_until IS NOT NULL OR f.disabled_at IS NOT NULL
 ORDER BY f.transport;
 
--- name: tests_with_skewed_shares
+-- name: tests_with_sample_ratio_mismatch
 -- Running tests that are blocked since their variants got other shares of the people than they should have.
 SELECT t.id AS ab_test_id, t.workspace_id, c.name AS campaign, t.split_node_id AS split
 FROM campaign_ab_tests t
@@ -69,7 +69,7 @@ ORDER BY d.decided_at, d.id;
 -- Watchers come one after the other: two that see the same trouble would both tell of it.
 SELECT pg_advisory_xact_lock(hashtext('drip incidents'));
 
--- name: see_again
+-- name: refresh_incidents
 -- Known and still there: its words as of now.
 UPDATE campaign_incidents i
 SET
@@ -81,7 +81,7 @@ FROM unnest(
 ) AS n (incident_key, sentence, what_to_do, details)
 WHERE i.incident_key = n.incident_key AND i.resolved_at IS NULL;
 
--- name: bring_back
+-- name: reopen_incidents
 -- Trouble that is back soon after it was over is the same incident: nobody is told a second time.
 UPDATE campaign_incidents i
 SET resolved_at = NULL, seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz))
@@ -159,7 +159,7 @@ WHERE i.id = n.incident_id
     )
 RETURNING i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.opened_at;
 
--- name: settle_notice
+-- name: record_notice_result
 -- What became of telling somebody.
 UPDATE campaign_incident_notices n
 SET notified_at = CASE WHEN CAST(%(error)s AS text) IS NULL THEN CAST(%(now)s AS timestamptz) END,

@@ -36,7 +36,7 @@ WHERE i.inhparent = 'campaign_events'::regclass
   <= CAST(%(before)s AS timestamptz)
 ORDER BY 1;
 
--- name: give_up_on_locks
+-- name: set_lock_timeout
 -- Taking a partition off waits for everybody who uses the log, and everybody after that waits for it: not for long.
 SELECT set_config('lock_timeout', CAST(%(milliseconds)s AS text), true);
 
@@ -92,13 +92,13 @@ WHERE e.id = ANY(ARRAY(
 RETURNING
     e.id, e.workspace_id, e.contact_id, e.event_type, e.value, e.currency, e.event_data, e.occurred_at, e.recorded_at;
 
--- name: keep_horizon
+-- name: raise_retention_watermark
 -- From now on this kind of data is whole only from there.
 INSERT INTO campaign_retention_watermarks (kind, kept_from)
 VALUES (CAST(%(kind)s AS text), CAST(%(kept_from)s AS timestamptz))
 ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_retention_watermarks.kept_from, excluded.kept_from);
 
--- name: data_horizons
+-- name: retention_watermarks
 -- From when on each kind of data is whole.
 SELECT h.kind, h.kept_from FROM campaign_retention_watermarks h;
 

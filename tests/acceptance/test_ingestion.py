@@ -24,8 +24,8 @@ from benchmarks.provider_events import (
     provider_events,
 )
 from drip_pipeline.engine.events.ingest import ingest_events
-from drip_pipeline.engine.operations.invariants import check_laws
-from sensors.imported_files import landed_files
+from drip_pipeline.engine.operations.invariants import check_invariants
+from sensors.imported_files import imported_files
 from tests.engine.events.incoming import rows, value
 from tests.engine.factories import a_workspace
 from tests.orchestration.test_landing import run
@@ -59,8 +59,8 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     folder.mkdir(parents=True)
     expected = written_elsewhere(folder / "events.parquet", EVENTS, people)
     with time_machine.travel(REPORTED):
-        _, _, cursor = tick(landed_files, instance)
-        ((request,), _, _) = tick(landed_files, instance, cursor)
+        _, _, cursor = tick(imported_files, instance)
+        ((request,), _, _) = tick(imported_files, instance, cursor)
     began = time.perf_counter()
     result = run(instance, request, now=REPORTED)
     seconds = time.perf_counter() - began
@@ -88,8 +88,10 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
         "AND workflow_status = 'running' AND next_execution_at = %s",
         REPORTED,
     ) == [(woken,)]
-    laws = ("log_is_outcomes", "sent_once")
-    broken = [law.name for law in check_laws(database, now=REPORTED, names=laws) if not law.holds]
+    laws = ("outcomes_match_log", "sent_once")
+    broken = [
+        law.name for law in check_invariants(database, now=REPORTED, names=laws) if not law.holds
+    ]
     assert broken == []
     assert peak_kib < MOST_MEMORY_KIB
     told(f"{EVENTS:,} lines in {seconds:.1f} s, {EVENTS / seconds:,.0f} a second, with Dagster")

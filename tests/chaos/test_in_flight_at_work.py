@@ -29,7 +29,7 @@ from drip_pipeline.channels.protocol import (
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.events.ingest import ingest_events
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.in_flight_policy import InFlight
 from drip_pipeline.engine.publishing.migrate_people import move_people
@@ -182,7 +182,7 @@ def _finish(database: Database, provider: Provider) -> None:
 
 
 def _nobody_is_lost(database: Database) -> None:
-    broken = [law for law in check_laws(database, now=NOW + 40 * DAY) if not law.holds]
+    broken = [law for law in check_invariants(database, now=NOW + 40 * DAY) if not law.holds]
     assert broken == []
     ended = dict(
         rows(database, "SELECT workflow_status, count(*) FROM campaign_workflow_states GROUP BY 1")

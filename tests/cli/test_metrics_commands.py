@@ -94,7 +94,7 @@ def test_a_law_that_is_broken_is_told_with_exit_code_1(
     result = drip("metrics", "check", *CLOCK, "--json")
     assert result.exit_code == 1
     [broken] = [law for law in orjson.loads(result.stdout) if not law["holds"]]
-    assert (broken["law"], broken["violations"]) == ("log_is_outcomes", 2)
+    assert (broken["law"], broken["violations"]) == ("outcomes_match_log", 2)
     assert opened.exists()
 
 

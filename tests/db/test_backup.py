@@ -9,7 +9,7 @@ from pathlib import Path
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.embedded.binaries import find_binaries
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.settings import CHECKOUT
 from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled, run_until_idle
 from tests.engine.graphs import email, end, graph, trigger, wait_hours
@@ -62,6 +62,6 @@ def test_people_restored_in_the_middle_go_on_as_if_nothing_had_happened(
     later = NOW + timedelta(days=2)
     for each in (database, empty_database):
         run_until_idle(each, now=later)
-        assert [law.name for law in check_laws(each, now=later) if not law.holds] == []
+        assert [law.name for law in check_invariants(each, now=later) if not law.holds] == []
     assert messages(empty_database) == messages(database)
     assert len(messages(empty_database)) == 80

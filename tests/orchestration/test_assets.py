@@ -77,7 +77,7 @@ def two_days_of_mail(engine_database: Database) -> Database:
 
 def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
     tags = range_tags(DAY - timedelta(days=5), DAY + timedelta(days=2))
-    result = run(instance, "count_daily_metrics", tags=tags)
+    result = run(instance, "compute_daily_metrics", tags=tags)
     assert result.success
     told = metadata(result, "daily_campaign_metrics")
     assert told["days"] == 8
@@ -95,11 +95,11 @@ def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
 
 def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, instance):
     both = range_tags(DAY, DAY + timedelta(days=1))
-    run(instance, "count_daily_metrics", tags=both)
+    run(instance, "compute_daily_metrics", tags=both)
     with two_days_of_mail.transaction() as connection:
         before = rows_of(connection, "campaign_daily_metrics", "metric_date, node_id")
         connection.execute("DELETE FROM campaign_daily_metrics WHERE metric_date = %s", [DAY])
-    job = build_definitions().resolve_job_def("count_daily_metrics")
+    job = build_definitions().resolve_job_def("compute_daily_metrics")
     again = job.execute_in_process(partition_key=DAY.isoformat(), instance=instance)
     assert again.success
     with two_days_of_mail.transaction() as connection:
@@ -107,12 +107,12 @@ def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, 
 
 
 def test_counting_checks_the_figures_it_wrote(two_days_of_mail, instance):
-    result = run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
+    result = run(instance, "compute_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
     found = checks(result)
     assert {name: check.passed for name, check in found.items()} == {
-        "outcomes_are_metrics": True,
+        "metrics_match_outcomes": True,
         "rates": True,
-        "counted_in_time": True,
+        "computed_in_time": True,
     }
 
 
@@ -140,7 +140,7 @@ def test_figures_that_cannot_be_are_not_handed_on(two_days_of_mail, instance):
             "CREATE TRIGGER spoil BEFORE INSERT ON campaign_daily_metrics "
             "FOR EACH ROW EXECUTE FUNCTION spoil()"
         )
-    result = run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY))
+    result = run(instance, "compute_daily_metrics", tags=range_tags(DAY, DAY))
     assert not result.success
     assert not checks(result)["rates"].passed
     assert instance.get_materialized_partitions(dg.AssetKey("daily_metrics_files")) == set()
@@ -151,7 +151,7 @@ def test_figures_that_cannot_be_are_not_handed_on(two_days_of_mail, instance):
 
 def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_database, instance):
     test = a_clear_difference(engine_database)
-    result = run(instance, "judge_tests")
+    result = run(instance, "evaluate_ab_tests")
     assert result.success
     judged, decided = metadata(result, "ab_test_results"), metadata(result, "winner_decisions")
     assert judged["tests_judged"] == judged["new_evaluations"] == 1
@@ -169,8 +169,8 @@ def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_databas
 
 def test_judging_again_keeps_no_second_evaluation_and_no_second_decision(engine_database, instance):
     a_clear_difference(engine_database)
-    run(instance, "judge_tests")
-    again = run(instance, "judge_tests")
+    run(instance, "evaluate_ab_tests")
+    again = run(instance, "evaluate_ab_tests")
     assert metadata(again, "ab_test_results")["new_evaluations"] == 0
     assert metadata(again, "winner_decisions")["decisions_taken"] == 0
 
@@ -182,13 +182,15 @@ def test_one_campaign_can_be_judged_alone(engine_database, instance):
         people(connection, other, "a", 10, opened=1)
         people(connection, other, "b", 10, opened=1)
     named = {"campaign": "Senders"}
-    result = run(instance, "judge_tests", ops={"ab_test_results": named, "winner_decisions": named})
+    result = run(
+        instance, "evaluate_ab_tests", ops={"ab_test_results": named, "winner_decisions": named}
+    )
     assert metadata(result, "ab_test_results")["tests_judged"] == 1
     assert metadata(result, "winner_decisions")["decisions_taken"] == 0
 
 
 def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, instance):
-    result = run(instance, "judge_tests", ops={"ab_test_results": {"campaign": "Nobody's"}})
+    result = run(instance, "evaluate_ab_tests", ops={"ab_test_results": {"campaign": "Nobody's"}})
     (event,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     told = event.step_failure_data.user_failure_data
     assert told is not None
@@ -202,8 +204,8 @@ def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, i
 def test_a_winner_is_declared_from_the_launchpad_with_a_reason(engine_database, instance):
     a_clear_difference(engine_database, auto_select_winner=False)
     given = {"campaign": "Subjects", "variant": "a", "reason": "the brand", "decided_by": "Ann"}
-    assert run(instance, "declare_winner", ops={"declare_a_winner": given}).success
-    second = run(instance, "declare_winner", ops={"declare_a_winner": {**given, "variant": "b"}})
+    assert run(instance, "declare_winner", ops={"record_winner": given}).success
+    second = run(instance, "declare_winner", ops={"record_winner": {**given, "variant": "b"}})
     assert not second.success
     assert value(engine_database, "SELECT decided_by FROM campaign_ab_decisions") == "Ann"
 
@@ -220,10 +222,10 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
     assert offered is not None
     (fields,) = [op["config"] for op in offered["ops"].values()]
     assert list(fields) == ["campaign", "batch", "node", "since"]
-    nothing = run(instance, "requeue_failed", ops={"requeue_failed_people": fields})
+    nothing = run(instance, "requeue_failed", ops={"requeue_failed_work": fields})
     assert not nothing.success
     named = {"campaign": "Welcome", "since": NOW.isoformat()}
-    assert run(instance, "requeue_failed", ops={"requeue_failed_people": named}).success
+    assert run(instance, "requeue_failed", ops={"requeue_failed_work": named}).success
     running = "SELECT count(*) FROM campaign_workflow_states WHERE workflow_status = 'running'"
     assert value(engine_database, running) == 7
 
@@ -232,8 +234,8 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
 
 
 def test_every_law_holds_after_real_work(two_days_of_mail, instance):
-    run(instance, "count_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
-    found = checks(run(instance, "check_laws"))
+    run(instance, "compute_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
+    found = checks(run(instance, "check_invariants"))
     assert set(INVARIANTS) <= set(found)
     assert {name for name, check in found.items() if not check.passed} == set()
 
@@ -244,7 +246,7 @@ def test_a_person_who_is_lost_is_noticed_and_counted(two_days_of_mail, instance)
             "DELETE FROM campaign_workflow_states WHERE id IN"
             " (SELECT id FROM campaign_workflow_states LIMIT 3)"
         )
-    result = run(instance, "check_laws")
+    result = run(instance, "check_invariants")
     population = checks(result)["population"]
     assert not population.passed
     assert population.metadata["violations"].value == 1

@@ -12,7 +12,7 @@ from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
-from sensors.daily_schedules import daily_count
+from sensors.daily_schedules import nightly_metrics
 
 FUNNELS = dg.AssetKey("campaign_funnels")
 FILES = dg.AssetKey("daily_metrics_files")
@@ -71,7 +71,7 @@ def test_files_follow_days_that_were_counted_alone(ticks, instance):
 
 
 def test_a_run_that_counts_and_writes_needs_no_other(ticks, instance):
-    job = build_definitions().resolve_job_def("count_daily_metrics")
+    job = build_definitions().resolve_job_def("compute_daily_metrics")
     tags = range_tags(date(2026, 3, 2), date(2026, 3, 4))
     config = dg.RunConfig(resources={"clock": clock(NOON)})
     assert job.execute_in_process(instance=instance, tags=tags, run_config=config).success
@@ -80,7 +80,7 @@ def test_a_run_that_counts_and_writes_needs_no_other(ticks, instance):
 
 def test_every_night_the_last_days_are_counted_whatever_is_marked():
     context = dg.build_schedule_context(scheduled_execution_time=NOON)
-    request = daily_count(context)
+    request = nightly_metrics(context)
     assert isinstance(request, dg.RunRequest)
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-08"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-10"

@@ -7,7 +7,7 @@ import dagster as dg
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import clock
-from sensors.external_edits import canvas_edits
+from sensors.external_edits import external_edits
 from tests.engine.factories import NOW
 from tests.engine.publishing.in_flight_states import published, version_1
 
@@ -15,7 +15,7 @@ from tests.engine.publishing.in_flight_states import published, version_1
 def tick(instance: dg.DagsterInstance) -> tuple[int, str]:
     resources = {"engine": EngineResource()}
     with dg.build_sensor_context(instance=instance, resources=resources) as context:
-        data = canvas_edits.evaluate_tick(context)
+        data = external_edits.evaluate_tick(context)
     return len(data.run_requests or ()), data.skip_message or ""
 
 
@@ -28,7 +28,7 @@ def test_an_edit_starts_one_run_that_tells_what_is_wrong(engine_database, instan
             " WHERE node_id = 'rest'"
         )
     assert tick(instance)[0] == 1
-    job = build_definitions().resolve_job_def("check_canvas_edits")
+    job = build_definitions().resolve_job_def("check_external_edits")
     result = job.execute_in_process(
         instance=instance, run_config=dg.RunConfig(resources={"clock": clock(NOW)})
     )

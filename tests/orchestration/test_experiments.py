@@ -10,10 +10,10 @@ import dagster as dg
 import pytest
 
 from assets.ab_test_reports import ReportConfig
-from assets.ab_test_results import JudgeConfig
+from assets.ab_test_results import EvaluationConfig
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.jobs.audit_tests import AuditConfig
+from drip_pipeline.orchestration.jobs.audit_ab_tests import AuditConfig
 from drip_pipeline.orchestration.jobs.operator_jobs import DeclareConfig
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
@@ -49,7 +49,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
 
 def test_judging_names_the_run_and_the_decision_stands(engine_database, instance):
     a_test(engine_database)
-    result = run("judge_tests", instance)
+    result = run("evaluate_ab_tests", instance)
     assert result.success
     assert checks(result) == {
         "ab_counts": True, "ab_significance": True, "ab_pairs": True, "ab_outcomes": True,
@@ -60,7 +60,7 @@ def test_judging_names_the_run_and_the_decision_stands(engine_database, instance
     assert "b wins with an open rate of 30.00 %" in told["verdicts"]
     assert metadata(result, "winner_decisions")["decisions_taken"] == 1
     assert value(engine_database, "SELECT run_id FROM campaign_ab_evaluations") == result.run_id
-    later = metadata(run("judge_tests", instance), "ab_test_results")
+    later = metadata(run("evaluate_ab_tests", instance), "ab_test_results")
     assert later["verdicts"].startswith("no test is running")
     assert value(engine_database, "SELECT winner_variant FROM campaign_ab_tests") == "b"
 
@@ -68,8 +68,10 @@ def test_judging_names_the_run_and_the_decision_stands(engine_database, instance
 def test_one_campaign_can_be_judged_alone(engine_database, instance):
     a_test(engine_database, "Mine")
     a_test(engine_database, "Other")
-    chosen = JudgeConfig(campaign="Mine")
-    assert run("judge_tests", instance, ab_test_results=chosen, winner_decisions=chosen).success
+    chosen = EvaluationConfig(campaign="Mine")
+    assert run(
+        "evaluate_ab_tests", instance, ab_test_results=chosen, winner_decisions=chosen
+    ).success
     with engine_database.transaction() as connection:
         states = connection.execute(
             "SELECT c.name, t.status FROM campaign_ab_tests t "
@@ -89,7 +91,7 @@ def test_wrong_figures_decide_nothing(engine_database, instance):
             "CREATE TRIGGER spoil BEFORE INSERT ON campaign_ab_test_results "
             "FOR EACH ROW EXECUTE FUNCTION spoil()"
         )
-    result = run("judge_tests", instance)
+    result = run("evaluate_ab_tests", instance)
     assert not result.success
     assert not checks(result)["ab_counts"]
     assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
@@ -106,7 +108,7 @@ def test_outcomes_that_the_log_does_not_bear_out_decide_nothing(engine_database,
             "o.sent_at, o.workspace_id, 1, o.message_id FROM campaign_message_outcomes o "
             "WHERE o.first_opened_at IS NOT NULL LIMIT 1"
         )
-    result = run("judge_tests", instance)
+    result = run("evaluate_ab_tests", instance)
     assert not result.success
     assert not checks(result)["ab_outcomes"]
     assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
@@ -115,9 +117,9 @@ def test_outcomes_that_the_log_does_not_bear_out_decide_nothing(engine_database,
 def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance):
     a_test(engine_database, better=205)
     declared = DeclareConfig(campaign="Welcome", variant="a", reason="taste", decided_by="Ada")
-    assert run("declare_winner", instance, declare_a_winner=declared).success
+    assert run("declare_winner", instance, record_winner=declared).success
     second = DeclareConfig(campaign="Welcome", variant="b", reason="no", decided_by="Bob")
-    again = run("declare_winner", instance, declare_a_winner=second)
+    again = run("declare_winner", instance, record_winner=second)
     assert not again.success
     (failed,) = [e for e in again.all_events if e.event_type_value == "STEP_FAILURE"]
     assert "was decided before: a won, decided by Ada" in str(failed.event_specific_data)
@@ -127,9 +129,9 @@ def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance)
 
 def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_database, instance):
     a_test(engine_database)
-    run("judge_tests", instance)
+    run("evaluate_ab_tests", instance)
     before = AuditConfig(campaign="Welcome", as_of=(NOW + timedelta(minutes=1)).isoformat())
-    result = run("audit_tests", instance, audit_a_campaign=before)
+    result = run("audit_ab_tests", instance, evaluate_as_of=before)
     assert result.success
     (output,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
     told: dict[str, Any] = {
@@ -139,7 +141,7 @@ def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_dat
     assert "| s | b | 1,000 | 1,000 | 0 |" in told["variants"]
     assert told["results"][0]["variants"][0]["total_opened"] == 0
     too_early = AuditConfig(campaign="Welcome", as_of="2020-01-01")
-    assert not run("audit_tests", instance, audit_a_campaign=too_early).success
+    assert not run("audit_ab_tests", instance, evaluate_as_of=too_early).success
 
 
 def test_reports_are_written_with_their_pictures_in_the_catalog(

@@ -6,7 +6,7 @@ import dagster as dg
 import time_machine
 
 from drip_pipeline.definitions import build_definitions
-from sensors.inbox_pending import full_inbox
+from sensors.inbox_pending import inbox_pending
 from tests.engine.events.incoming import LATER, mailed, value
 from tests.engine.events.test_drain_inbox import came_in, opened
 from tests.orchestration.test_sensors import tick
@@ -14,10 +14,10 @@ from tests.orchestration.test_sensors import tick
 
 def test_what_came_in_starts_a_run_that_takes_it_in(engine_database, instance):
     with time_machine.travel(LATER, tick=False):
-        assert tick(full_inbox, instance)[:2] == ([], "the inbox is empty")
+        assert tick(inbox_pending, instance)[:2] == ([], "the inbox is empty")
         _, (sent,) = mailed(engine_database)
         came_in(engine_database, opened(1, sent), b"{")
-        (request,), _, _ = tick(full_inbox, instance)
+        (request,), _, _ = tick(inbox_pending, instance)
         assert request.tags["drip/kind"] == "inbox"
         job = build_definitions().get_job_def("drain_inbox")
         done = job.execute_in_process(instance=instance, raise_on_error=True)
@@ -30,4 +30,4 @@ def test_what_came_in_starts_a_run_that_takes_it_in(engine_database, instance):
     assert (metadata["payloads"].value, metadata["events"].value) == (2, 1)
     assert metadata["why not"].value == "1 × the payload is not JSON"
     with time_machine.travel(LATER, tick=False):
-        assert tick(full_inbox, instance)[:2] == ([], "the inbox is empty")
+        assert tick(inbox_pending, instance)[:2] == ([], "the inbox is empty")

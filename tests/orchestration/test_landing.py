@@ -12,7 +12,7 @@ import pytest
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.jobs.load_event_files import load_event_files
 from drip_pipeline.orchestration.metadata.landing import MOST_FILES
-from sensors.imported_files import landed_files
+from sensors.imported_files import imported_files
 from tests.engine.events.incoming import LATER, mailed
 from tests.engine.events.test_landing_folder import put
 from tests.orchestration.running import failures, value
@@ -28,8 +28,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def two_ticks(instance: dg.DagsterInstance) -> list[dg.RunRequest]:
-    _, _, cursor = tick(landed_files, instance)
-    return tick(landed_files, instance, cursor)[0]
+    _, _, cursor = tick(imported_files, instance)
+    return tick(imported_files, instance, cursor)[0]
 
 
 def run(
@@ -55,21 +55,21 @@ def an_open(number: int, message_id: object) -> dict[str, object]:
 def test_a_file_is_loaded_when_two_looks_found_it_the_same(engine_database, instance, folder):
     _, [sent] = mailed(engine_database)
     path = put(folder, "ses/a.ndjson", an_open(1, sent.message_id), {"event_type": "x"})
-    requests, told, cursor = tick(landed_files, instance)
+    requests, told, cursor = tick(imported_files, instance)
     assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
     with path.open("ab") as file:
         file.write(b"\n")
-    requests, told, cursor = tick(landed_files, instance, cursor)
+    requests, told, cursor = tick(imported_files, instance, cursor)
     assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
-    ((request,), _, cursor) = tick(landed_files, instance, cursor)
+    ((request,), _, cursor) = tick(imported_files, instance, cursor)
     # The same look again asks for the same run, which Dagster starts once.
-    assert tick(landed_files, instance, cursor)[0][0].run_key == request.run_key
+    assert tick(imported_files, instance, cursor)[0][0].run_key == request.run_key
     result = run(instance, request)
     assert result.success
     assert value(engine_database, "SELECT open_count FROM campaign_message_outcomes") == 1
     # Even with its cursor lost the sensor finds nothing to do.
     for lost in (cursor, None):
-        requests, told, _ = tick(landed_files, instance, lost)
+        requests, told, _ = tick(imported_files, instance, lost)
         assert (requests, told) == ([], "no file in the landing folder that is not loaded")
 
 
@@ -111,8 +111,8 @@ def test_while_a_run_is_at_work_the_sensor_waits(engine_database, instance, fold
         tags={"drip/kind": "landing"},
         status=dg.DagsterRunStatus.STARTED,
     )
-    _, _, cursor = tick(landed_files, instance)
-    requests, told, _ = tick(landed_files, instance, cursor)
+    _, _, cursor = tick(imported_files, instance)
+    requests, told, _ = tick(imported_files, instance, cursor)
     assert requests == []
     assert told.endswith(f"run {under_way.run_id[:8]} is still at work")
 

@@ -25,9 +25,9 @@ _INSIDE_VERSION_1 = (
 
 
 def move(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessResult:
-    job = build_definitions().resolve_job_def("migrate_people")
+    job = build_definitions().resolve_job_def("migrate_enrollments")
     run_config = dg.RunConfig(
-        ops={"migrate_people_in_flight": MigrateConfig(campaign=NAME, **config)},  # type: ignore[arg-type]
+        ops={"migrate_open_enrollments": MigrateConfig(campaign=NAME, **config)},  # type: ignore[arg-type]
         resources={"clock": clock(NOW)},
     )
     return job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)

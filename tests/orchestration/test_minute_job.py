@@ -7,7 +7,7 @@ from datetime import timedelta
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.orchestration.metadata.run import BATCH_LEDGER, EVENT_LOG, MESSAGE_OUTCOMES
+from drip_pipeline.orchestration.metadata.run import BATCH_LOG, EVENT_LOG, MESSAGE_OUTCOMES
 from tests.engine.factories import NOW
 from tests.engine.graphs import add_tag, end, graph, trigger
 from tests.orchestration.running import (
@@ -64,14 +64,19 @@ def test_messages_go_out_when_nobody_is_due(engine_database, instance):
     due_people(engine_database, 20)
     advance_batch(engine_database, now=NOW, batch_size=100)
     result = run_minute(instance)
-    assert steps(result, "STEP_SUCCESS") == ["plan", "find_messages", "deliver_email", "reconcile"]
+    assert steps(result, "STEP_SUCCESS") == [
+        "plan",
+        "find_due_messages",
+        "deliver_email",
+        "reconcile",
+    ]
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 20
 
 
 def test_with_nothing_due_only_the_looking_runs(engine_database, instance):
     result = run_minute(instance)
     assert result.success
-    assert steps(result, "STEP_SUCCESS") == ["plan", "find_messages", "reconcile"]
+    assert steps(result, "STEP_SUCCESS") == ["plan", "find_due_messages", "reconcile"]
     assert value(engine_database, "SELECT count(*) FROM campaign_batches") == 0
 
 
@@ -96,7 +101,7 @@ def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_data
     told = {key: entry.value for key, entry in log.asset_materialization.metadata.items()}
     assert told["events"] == 120
     assert "| email_sent | 40 |" in told["by_type"]
-    (ledger,) = instance.fetch_materializations(BATCH_LEDGER, limit=10).records
+    (ledger,) = instance.fetch_materializations(BATCH_LOG, limit=10).records
     assert ledger.asset_materialization is not None
     assert ledger.asset_materialization.metadata["batches"].value == 2
     (messages,) = instance.fetch_materializations(MESSAGE_OUTCOMES, limit=10).records

@@ -16,12 +16,12 @@ from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
-from drip_pipeline.orchestration.pending_work import JudgingAhead
+from drip_pipeline.orchestration.pending_work import PendingEvaluation
 from drip_pipeline.orchestration.resources import EngineResource
-from sensors.changed_ab_tests import changed_tests
-from sensors.due_steps import due_work
-from sensors.entry_triggers import newcomers
-from sensors.stale_metrics import uncounted_days
+from sensors.changed_ab_tests import changed_ab_tests
+from sensors.due_steps import due_steps
+from sensors.entry_triggers import entry_triggers
+from sensors.stale_metrics import stale_metrics
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
@@ -52,7 +52,7 @@ def tick(
 
 
 def test_with_nobody_anywhere_it_skips(engine_database, instance):
-    requests, told, _ = tick(due_work, instance)
+    requests, told, _ = tick(due_steps, instance)
     assert requests == []
     assert told == "nothing due; nobody is waiting for a time"
 
@@ -60,14 +60,14 @@ def test_with_nobody_anywhere_it_skips(engine_database, instance):
 def test_with_nothing_due_it_skips_and_says_when_the_next_is(engine_database, instance):
     due_people(engine_database, 30)
     run_until_idle(engine_database)
-    requests, told, _ = tick(due_work, instance)
+    requests, told, _ = tick(due_steps, instance)
     assert requests == []
     assert told == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 people waiting"
 
 
 def test_with_people_due_it_starts_a_run_that_may_come_again(engine_database, instance):
     due_people(engine_database, 30)
-    ((request,), _, _) = tick(due_work, instance)
+    ((request,), _, _) = tick(due_steps, instance)
     assert request.run_key is None
     assert request.tags["drip/kind"] == "engine"
     assert request.run_config == {}
@@ -77,18 +77,18 @@ def test_people_whom_no_run_would_take_start_none(engine_database, instance):
     due_people(engine_database, 30)
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = NULL")
-    requests, told, _ = tick(due_work, instance)
+    requests, told, _ = tick(due_steps, instance)
     assert (requests, told) == ([], "nothing due; nobody is waiting for a time")
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = 1")
         connection.execute("UPDATE campaign_workflow_states SET campaign_version = NULL")
-    assert tick(due_work, instance)[0] == []
+    assert tick(due_steps, instance)[0] == []
 
 
 def test_with_messages_due_it_starts_a_run(engine_database, instance):
     due_people(engine_database, 30)
     advance_batch(engine_database, now=NOW, batch_size=100)
-    assert len(tick(due_work, instance)[0]) == 1
+    assert len(tick(due_steps, instance)[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_with_messages_due_it_starts_a_run(engine_database, instance):
 def test_while_a_run_is_under_way_it_skips_with_figures(engine_database, instance, status):
     due_people(engine_database, 30)
     run = instance.create_run_for_job(run_due_workflows, tags=ENGINE, status=status)
-    requests, told, _ = tick(due_work, instance)
+    requests, told, _ = tick(due_steps, instance)
     assert requests == []
     assert told == f"30 people and 0 messages due; run {run.run_id[:8]} still at work"
 
@@ -113,10 +113,10 @@ def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_datab
     for status, tags in (
         (dg.DagsterRunStatus.SUCCESS, ENGINE),
         (dg.DagsterRunStatus.FAILURE, ENGINE),
-        (dg.DagsterRunStatus.STARTED, {"drip/kind": "judging"}),
+        (dg.DagsterRunStatus.STARTED, {"drip/kind": "ab_evaluation"}),
     ):
         instance.create_run_for_job(run_due_workflows, tags=tags, status=status)
-    assert len(tick(due_work, instance)[0]) == 1
+    assert len(tick(due_steps, instance)[0]) == 1
 
 
 def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance):
@@ -128,26 +128,26 @@ def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance)
         " lease_token = gen_random_uuid(), leased_until = %s",
         NOW - timedelta(minutes=1),
     )
-    assert len(tick(due_work, instance)[0]) == 1
+    assert len(tick(due_steps, instance)[0]) == 1
 
 
 def test_people_whom_an_application_resumed_are_reason_enough(engine_database, instance):
     due_people(engine_database, 3)
     execute(engine_database, "UPDATE campaign_enrollments SET status = 'paused'")
     run_until_idle(engine_database)
-    assert tick(due_work, instance)[0] == []
+    assert tick(due_steps, instance)[0] == []
     execute(engine_database, "UPDATE campaign_enrollments SET status = 'active'")
-    assert len(tick(due_work, instance)[0]) == 1
+    assert len(tick(due_steps, instance)[0]) == 1
 
 
 def test_large_numbers_are_counted_only_so_far(engine_database, instance, monkeypatch):
     monkeypatch.setattr("drip_pipeline.orchestration.pending_work.COUNTED_AT_MOST", 10)
     due_people(engine_database, 30)
     run_until_idle(engine_database)
-    assert "10+ people waiting" in tick(due_work, instance)[1]
+    assert "10+ people waiting" in tick(due_steps, instance)[1]
 
 
-# --- newcomers ------------------------------------------------------------------------------------
+# --- entry triggers
 
 
 def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_database, instance):
@@ -157,16 +157,16 @@ def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_data
             connection, replace(WELCOME, nodes={**WELCOME.nodes, "start": start})
         )
         contacts(connection, campaign.workspace_id, 40)
-    assert tick(newcomers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    assert tick(entry_triggers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
     execute(engine_database, "UPDATE contacts SET tags = '{vip}'")
-    ((request,), _, _) = tick(newcomers, instance)
-    assert request.tags["drip/kind"] == "newcomers"
-    job = build_definitions().resolve_job_def("enroll_newcomers")
+    ((request,), _, _) = tick(entry_triggers, instance)
+    assert request.tags["drip/kind"] == "entry_triggers"
+    job = build_definitions().resolve_job_def("enroll_by_triggers")
     result = job.execute_in_process(instance=instance)
     (output,) = result.get_step_success_events()[:1]
-    assert output.step_key == "let_in_who_came_to_match"
-    assert tick(newcomers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
-    assert len(tick(due_work, instance)[0]) == 1
+    assert output.step_key == "enroll_matching_contacts"
+    assert tick(entry_triggers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    assert len(tick(due_steps, instance)[0]) == 1
     assert sum(people_by_status(engine_database).values()) == 40
 
 
@@ -174,7 +174,7 @@ def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_data
 
 
 def test_without_tests_nothing_is_judged(engine_database, instance):
-    requests, told, _ = tick(changed_tests, instance)
+    requests, told, _ = tick(changed_ab_tests, instance)
     assert requests == []
     assert told == "nothing new to count; 0 tests running"
 
@@ -183,13 +183,13 @@ def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
     campaign = due_people(engine_database, 3)
     with engine_database.transaction() as connection:
         a_running_test(connection, campaign, "first")
-    ((request,), _, cursor) = tick(changed_tests, instance)
-    assert request.tags["drip/kind"] == "judging"
+    ((request,), _, cursor) = tick(changed_ab_tests, instance)
+    assert request.tags["drip/kind"] == "ab_evaluation"
     assert cursor == NOW.isoformat()
 
 
 def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
-    ahead = JudgingAhead(changed=0, moved_by_time=1, running=1)
+    ahead = PendingEvaluation(changed=0, moved_by_time=1, running=1)
     assert ahead.is_due(NOW, judged_at=None)
     assert not ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=9)).isoformat())
     assert ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=10)).isoformat())
@@ -201,14 +201,14 @@ def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
 def test_days_are_counted_after_messages_went_out_and_not_again_before_more_do(
     engine_database, instance
 ):
-    assert tick(uncounted_days, instance)[0] == []
+    assert tick(stale_metrics, instance)[0] == []
     due_people(engine_database, 3)
     run_until_idle(engine_database)
-    ((request,), _, _) = tick(uncounted_days, instance)
+    ((request,), _, _) = tick(stale_metrics, instance)
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-02"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-02"
     aggregate_days(engine_database, [NOW.date()])
-    requests, told, _ = tick(uncounted_days, instance)
+    requests, told, _ = tick(stale_metrics, instance)
     assert requests == []
     assert told == "nothing became of any message since its day was counted"
 
@@ -221,7 +221,7 @@ def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_databas
             "INSERT INTO stale_metric_days (workspace_id, metric_date) VALUES (%s, %s)",
             campaign.workspace_id, day,
         )  # fmt: skip
-    requests, _, _ = tick(uncounted_days, instance)
+    requests, _, _ = tick(stale_metrics, instance)
     asked = [
         (
             request.tags["dagster/asset_partition_range_start"],
@@ -244,7 +244,7 @@ def test_days_without_a_partition_start_nothing(engine_database, instance):
             "INSERT INTO stale_metric_days (workspace_id, metric_date) VALUES (%s, %s)",
             campaign.workspace_id, day,
         )  # fmt: skip
-    assert tick(uncounted_days, instance)[0] == []
+    assert tick(stale_metrics, instance)[0] == []
 
 
 def execute(database: Database, statement: str, *params: Any) -> None:

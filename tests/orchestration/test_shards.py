@@ -18,7 +18,7 @@ from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import minute_config
 from drip_pipeline.orchestration.shards import MESSAGES_PER_RUN, SHARD_TAG, share_of_run
-from sensors.due_steps import due_work
+from sensors.due_steps import due_steps
 from tests.engine.factories import NOW
 from tests.orchestration.running import due_people, minute_job, people_by_status, value
 
@@ -36,7 +36,7 @@ def looked(instance: dg.DagsterInstance) -> tuple[list[str], str]:
     """The shards for which the sensor wants a run, and why it wants none."""
     resources = {"engine": EngineResource()}
     with dg.build_sensor_context(instance=instance, resources=resources) as context:
-        data = due_work.evaluate_tick(context)
+        data = due_steps.evaluate_tick(context)
     return [request.tags[SHARD_TAG] for request in data.run_requests or ()], data.skip_message or ""
 
 

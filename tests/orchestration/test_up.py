@@ -117,7 +117,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
         wait_until(lambda: people_by_status(database).get("waiting") == 25)
         sensors = asked(port, SENSORS)["sensorsOrError"]["results"]
         assert {s["sensorState"]["status"] for s in sensors} == {"RUNNING"}
-        assert "due_work" in {s["name"] for s in sensors}
+        assert "due_steps" in {s["name"] for s in sensors}
         with urllib.request.urlopen(f"http://127.0.0.1:{receive_port}/healthz") as answer:
             assert answer.read() == b"ok\n"
         *others, daemon = processes_of(tmp_path)

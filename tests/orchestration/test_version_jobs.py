@@ -50,10 +50,10 @@ def metadata(result: dg.ExecuteInProcessResult, op: str) -> dict[str, Any]:
 
 def test_versions_are_compared_in_words_and_pictures(two_versions, instance):
     done = run(
-        instance, "compare_campaign_versions", "compare_two_versions",
+        instance, "compare_campaign_versions", "diff_versions",
         CompareConfig(campaign=NAME, before=1, after=2),
     )  # fmt: skip
-    told = metadata(done, "compare_two_versions")
+    told = metadata(done, "diff_versions")
     assert told["summary"] == "1 text changed"
     assert "- subject changed" in told["changes"]
     assert "have \\| missed \\*you\\*" in told["changes"]
@@ -63,22 +63,25 @@ def test_versions_are_compared_in_words_and_pictures(two_versions, instance):
 
 def test_going_back_keeping_and_listing(two_versions, instance):
     back = RollbackConfig(campaign=NAME, version=1)
-    done = metadata(run(instance, "roll_back_campaign", "roll_back", back, at=True), "roll_back")
+    done = metadata(
+        run(instance, "roll_back_campaign", "publish_earlier_version", back, at=True),
+        "publish_earlier_version",
+    )
     assert (done["status"], done["version"]) == ("published", 3)
     kept = SnapshotConfig(campaign=NAME, description="so far")
-    made = run(instance, "snapshot_campaign", "keep_snapshot", kept, at=True)
-    assert metadata(made, "keep_snapshot")["version"] == 4
+    made = run(instance, "snapshot_campaign", "save_snapshot", kept, at=True)
+    assert metadata(made, "save_snapshot")["version"] == 4
     assert [kind for _, kind in kinds(two_versions, NAME)] == [
         "published", "published", "rollback", "draft",
     ]  # fmt: skip
-    shown = run(instance, "list_campaign_versions", "show_versions", HistoryConfig(campaign=NAME))
-    assert "so far" in metadata(shown, "show_versions")["versions"]
+    shown = run(instance, "list_campaign_versions", "list_versions", HistoryConfig(campaign=NAME))
+    assert "so far" in metadata(shown, "list_versions")["versions"]
 
 
 def test_a_version_that_is_not_there_fails_with_a_sentence(two_versions, instance):
     done = run(
-        instance, "roll_back_campaign", "roll_back", RollbackConfig(campaign=NAME, version=9),
-        at=True,
+        instance, "roll_back_campaign", "publish_earlier_version",
+        RollbackConfig(campaign=NAME, version=9), at=True,
     )  # fmt: skip
     (failed,) = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
     assert "no version '9 of campaign Win-back'" in str(failed.event_specific_data)

@@ -21,7 +21,7 @@ from drip_pipeline.engine.metrics.daily_metrics import (
     days_between,
     refresh_stale_days,
 )
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from tests.conftest import own_database
 from tests.engine.factories import (
     NOW,
@@ -174,6 +174,6 @@ def test_order_slices_and_repetition_change_nothing(people, lines, data):
         in_parts = known(connection)
 
     assert in_parts == at_once
-    laws = ("log_is_outcomes", "outcomes_are_metrics", "rates", "sent_once", "population")
-    results = check_laws(database, now=LATER, names=laws, are_metrics_fresh=True)
+    laws = ("outcomes_match_log", "metrics_match_outcomes", "rates", "sent_once", "population")
+    results = check_invariants(database, now=LATER, names=laws, are_metrics_fresh=True)
     assert [result.name for result in results if not result.holds] == []

@@ -29,7 +29,7 @@ def demo(invocation: Invocation, anyway: bool) -> CommandResult:
     """
     from drip_pipeline.cli.local.dagster_home import dagster_environment
     from drip_pipeline.db.migrate import migrate
-    from drip_pipeline.demo import cockpit
+    from drip_pipeline.demo import dagster_runs
     from drip_pipeline.demo.play import play
     from drip_pipeline.demo.summary import population
     from drip_pipeline.engine.ab_tests.results import campaign_results
@@ -51,7 +51,7 @@ def demo(invocation: Invocation, anyway: bool) -> CommandResult:
     began = monotonic()
     progress = ProgressLine()
     migrate(database)
-    with cockpit.opened(dagster_environment(settings, database.url)) as dagster:
+    with dagster_runs.opened(dagster_environment(settings, database.url)) as dagster:
         played = play(settings, database, dagster, ends_at=datetime.now(UTC), tell=progress)
     progress.close()
     rows = population(database, played.campaigns)

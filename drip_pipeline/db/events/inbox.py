@@ -82,7 +82,7 @@ def ahead(
 ) -> tuple[int, datetime | None]:
     """How many rows are due (up to a limit), and since when the oldest waits."""
     ((due_rows, oldest_at),) = queries.tuples(
-        connection, "inbox_ahead", now=now, count_limit=count_limit
+        connection, "describe_pending_inbox", now=now, count_limit=count_limit
     )
     return due_rows, oldest_at
 

@@ -23,6 +23,6 @@ def latest_recorded(connection: Connection) -> int:
     return int(queries.scalar(connection, "latest_recorded_message"))
 
 
-def forget_workspace(connection: Connection, workspace_id: UUID) -> None:
+def delete_workspace(connection: Connection, workspace_id: UUID) -> None:
     """Remove a workspace with everything of it."""
-    queries.run(connection, "forget_workspace", workspace_id=workspace_id)
+    queries.run(connection, "delete_workspace", workspace_id=workspace_id)

@@ -34,19 +34,19 @@ def oldest_due_work(connection: Connection, now: datetime) -> list[dict[str, Any
     return queries.rows(connection, "oldest_due_work", now=now)
 
 
-def messages_in_doubt(connection: Connection) -> list[dict[str, Any]]:
+def messages_with_unknown_outcome(connection: Connection) -> list[dict[str, Any]]:
     """channel, messages and oldest_at."""
-    return queries.rows(connection, "messages_in_doubt")
+    return queries.rows(connection, "messages_with_unknown_outcome")
 
 
-def ways_out_in_trouble(connection: Connection) -> list[dict[str, Any]]:
+def failing_transports(connection: Connection) -> list[dict[str, Any]]:
     """transport, channel, open_until, disabled_at, times_opened and last_error."""
-    return queries.rows(connection, "ways_out_in_trouble")
+    return queries.rows(connection, "failing_transports")
 
 
-def tests_with_skewed_shares(connection: Connection) -> list[dict[str, Any]]:
+def tests_with_sample_ratio_mismatch(connection: Connection) -> list[dict[str, Any]]:
     """ab_test_id, workspace_id, campaign and split."""
-    return queries.rows(connection, "tests_with_skewed_shares")
+    return queries.rows(connection, "tests_with_sample_ratio_mismatch")
 
 
 def decisions_since(connection: Connection, since: datetime) -> list[dict[str, Any]]:
@@ -59,24 +59,24 @@ def note(
     found: Sequence[IncidentRow],
     *,
     routes: Sequence[str],
-    come_back_since: datetime,
+    reopen_since: datetime,
     now: datetime,
 ) -> int:
     """Write down what was found; how many incidents are new. One that was over and is back since
-    `come_back_since` is the same as before.
+    `reopen_since` is the same as before.
     """
     queries.run(connection, "lock_incidents")
     lasting = [row for row in found if not row.is_over]
     queries.run(
         connection,
-        "bring_back",
+        "reopen_incidents",
         keys=[row.incident_key for row in lasting],
-        since=come_back_since,
+        since=reopen_since,
         now=now,
     )
     queries.run(
         connection,
-        "see_again",
+        "refresh_incidents",
         keys=[row.incident_key for row in lasting],
         sentences=[row.sentence for row in lasting],
         what_to_dos=[row.what_to_do for row in lasting],
@@ -132,12 +132,17 @@ def take_notices(
     )
 
 
-def settle_notice(
+def record_notice_result(
     connection: Connection, incident_id: UUID, route: str, error: str | None, *, now: datetime
 ) -> None:
     """Told, or not, with the error."""
     queries.run(
-        connection, "settle_notice", incident_id=incident_id, route=route, error=error, now=now
+        connection,
+        "record_notice_result",
+        incident_id=incident_id,
+        route=route,
+        error=error,
+        now=now,
     )
 
 

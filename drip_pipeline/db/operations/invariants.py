@@ -14,12 +14,16 @@ from drip_pipeline.db.connection import Connection
 Rows = list[dict[str, Any]]
 
 
-def log_is_outcomes(
+def outcomes_match_log(
     connection: Connection, *, sent_from: datetime, sent_to: datetime, sample: int
 ) -> Rows:
     """Messages whose outcome is not what the log says."""
     return queries.rows(
-        connection, "law_log_is_outcomes", sent_from=sent_from, sent_to=sent_to, sample=sample
+        connection,
+        "violations_of_outcomes_match_log",
+        sent_from=sent_from,
+        sent_to=sent_to,
+        sample=sample,
     )
 
 
@@ -28,11 +32,11 @@ def sent_once(
 ) -> Rows:
     """Messages that outbox, outcomes and log do not all have, once."""
     return queries.rows(
-        connection, "law_sent_once", sent_from=sent_from, sent_to=sent_to, sample=sample
+        connection, "violations_of_sent_once", sent_from=sent_from, sent_to=sent_to, sample=sample
     )
 
 
-def outcomes_are_metrics(
+def metrics_match_outcomes(
     connection: Connection,
     *,
     days_left_out: Sequence[date],
@@ -42,7 +46,7 @@ def outcomes_are_metrics(
     """Places where daily figures are not the sums of outcomes."""
     return queries.rows(
         connection,
-        "law_outcomes_are_metrics",
+        "violations_of_metrics_match_outcomes",
         days_left_out=list(days_left_out),
         last_day=last_day,
         sample=sample,
@@ -51,14 +55,14 @@ def outcomes_are_metrics(
 
 def rates(connection: Connection, *, sample: int) -> Rows:
     """Daily figures that would make a rate outside 0..100."""
-    return queries.rows(connection, "law_rates", sample=sample)
+    return queries.rows(connection, "violations_of_rates", sample=sample)
 
 
 def no_orphans(connection: Connection, *, since: datetime, sample: int) -> Rows:
     """Kinds of rows whose person is not there."""
-    return queries.rows(connection, "law_no_orphans", since=since, sample=sample)
+    return queries.rows(connection, "violations_of_no_orphans", since=since, sample=sample)
 
 
 def recorded_once(connection: Connection, *, sample: int) -> Rows:
     """Deliveries that the recorder kept more than once."""
-    return queries.rows(connection, "law_recorded_once", sample=sample)
+    return queries.rows(connection, "violations_of_recorded_once", sample=sample)

@@ -12,9 +12,11 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
 
-def work_beside_due(connection: Connection, *, now: datetime, count_limit: int) -> dict[str, int]:
+def other_pending_work(
+    connection: Connection, *, now: datetime, count_limit: int
+) -> dict[str, int]:
     """waiting_people, in_doubt and resumable, each counted up to the limit."""
-    row = queries.one(connection, "work_beside_due", now=now, count_limit=count_limit)
+    row = queries.one(connection, "other_pending_work", now=now, count_limit=count_limit)
     assert row is not None
     return row
 
@@ -24,14 +26,14 @@ def batches_of_run(connection: Connection, run_id: str, *, since: datetime) -> l
     return queries.rows(connection, "batches_of_run", run_id=run_id, since=since)
 
 
-def places_of_failed_batch(
+def nodes_of_failed_batch(
     connection: Connection, run_id: str, step_key: str, *, since: datetime
 ) -> list[dict[str, Any]]:
     """Where the people of the latest failed batch of a step stood: batch_id, kind, size, campaign,
     version, node, people; most people first.
     """
     return queries.rows(
-        connection, "places_of_failed_batch", run_id=run_id, step_key=step_key, since=since
+        connection, "nodes_of_failed_batch", run_id=run_id, step_key=step_key, since=since
     )
 
 
@@ -65,9 +67,9 @@ def decisions_preview(connection: Connection, *, limit: int) -> list[dict[str, A
     return queries.rows(connection, "decisions_preview", row_limit=limit)
 
 
-def rows_of_experiments(connection: Connection) -> dict[str, int]:
+def ab_test_row_counts(connection: Connection) -> dict[str, int]:
     """Rows of the results (`results`) and of the decisions (`decisions`), and tests `running`."""
-    row = queries.one(connection, "rows_of_experiments")
+    row = queries.one(connection, "ab_test_row_counts")
     assert row is not None
     return row
 

@@ -43,7 +43,7 @@ def detach_month(
     """Take a month off the log; its table's name. Raises when others use the log for longer than
     that.
     """
-    queries.run(connection, "give_up_on_locks", milliseconds=str(lock_milliseconds))
+    queries.run(connection, "set_lock_timeout", milliseconds=str(lock_milliseconds))
     found: str | None = queries.scalar(connection, "detach_event_month", month=month, now=now)
     return found
 
@@ -104,12 +104,12 @@ def note_contact_archive(
 
 def horizons(connection: Connection) -> dict[str, datetime]:
     """From when on `log` and `deliveries` are whole; a kind that is whole is missing."""
-    return dict(queries.tuples(connection, "data_horizons"))
+    return dict(queries.tuples(connection, "retention_watermarks"))
 
 
-def keep_horizon(connection: Connection, kind: str, kept_from: datetime) -> None:
+def raise_retention_watermark(connection: Connection, kind: str, kept_from: datetime) -> None:
     """Write down from when on a kind is whole."""
-    queries.run(connection, "keep_horizon", kind=kind, kept_from=kept_from)
+    queries.run(connection, "raise_retention_watermark", kind=kind, kept_from=kept_from)
 
 
 def drop_deliveries(

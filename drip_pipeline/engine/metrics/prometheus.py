@@ -14,7 +14,7 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.operations import incidents as incidents_db
-from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.db.operations import overview as overview_db
 
 WINDOW: Final = timedelta(minutes=5)
 """Rates are over this stretch of time."""
@@ -79,7 +79,7 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
     batches = {
         (kind, outcome): 0 for kind in ("advance", "deliver") for outcome in ("committed", "failed")
     }
-    for row in cockpit_db.engine_rates(connection, since=now - WINDOW, until=now):
+    for row in overview_db.engine_rates(connection, since=now - WINDOW, until=now):
         batches[row["kind"], row["outcome"]] = row["batches"]
         if row["kind"] == "advance":
             claimed += row["people"]
@@ -112,7 +112,7 @@ def _arrivals(connection: Connection, now: datetime) -> Iterator[Gauge]:
 
 
 def _levels(connection: Connection) -> Iterator[Gauge]:
-    levels = cockpit_db.engine_levels(connection)
+    levels = overview_db.engine_levels(connection)
     for status in ("sending", "unknown", "failed"):
         told = "Messages being handed over, in doubt, or failed for good."
         yield Gauge("drip_messages", told, levels[status], {"status": status})
@@ -120,7 +120,7 @@ def _levels(connection: Connection) -> Iterator[Gauge]:
     told = "Days whose figures changed since they were counted."
     yield Gauge("drip_stale_metric_days", told, levels["stale_days"])
     yield Gauge("drip_open_incidents", "Incidents that are open.", levels["open_incidents"])
-    for row in incidents_db.ways_out_in_trouble(connection):
+    for row in incidents_db.failing_transports(connection):
         told = "Ways out that are not used now: their breaker is open, or they said they are gone."
         state = "gone" if row["disabled_at"] else "open"
         yield Gauge(

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.operations import ab_test_invariants as ab_laws_db
-from drip_pipeline.engine.operations.invariants import SAMPLE, LawResult
+from drip_pipeline.db.operations import ab_test_invariants as ab_test_invariants_db
+from drip_pipeline.engine.operations.invariants import SAMPLE, InvariantResult
 
-AB_LAWS: Final[Mapping[str, str]] = {
+AB_TEST_INVARIANTS: Final[Mapping[str, str]] = {
     "ab_counts": "nobody did what only people who were sent something can do, and no rate is over"
     " 100",
     "ab_significance": "significant means p below alpha, confidence at the threshold, and enough"
@@ -24,24 +24,24 @@ AB_LAWS: Final[Mapping[str, str]] = {
 }
 
 _QUERIES: Final[Mapping[str, Callable[..., list[dict[str, Any]]]]] = {
-    "ab_counts": ab_laws_db.counts,
-    "ab_significance": ab_laws_db.significance,
-    "ab_pairs": ab_laws_db.pairs,
-    "ab_outcomes": ab_laws_db.outcomes,
-    "ab_decisions": ab_laws_db.decisions,
+    "ab_counts": ab_test_invariants_db.counts,
+    "ab_significance": ab_test_invariants_db.significance,
+    "ab_pairs": ab_test_invariants_db.pairs,
+    "ab_outcomes": ab_test_invariants_db.outcomes,
+    "ab_decisions": ab_test_invariants_db.decisions,
 }
 
 
-def check_ab_laws(
-    database: Database, *, names: tuple[str, ...] = tuple(AB_LAWS)
-) -> list[LawResult]:
+def check_ab_test_invariants(
+    database: Database, *, names: tuple[str, ...] = tuple(AB_TEST_INVARIANTS)
+) -> list[InvariantResult]:
     """Look whether these laws hold, all in one snapshot."""
     with database.transaction(is_read_only=True) as connection:
         return [_result(connection, name) for name in names]
 
 
-def _result(connection: Connection, name: str) -> LawResult:
+def _result(connection: Connection, name: str) -> InvariantResult:
     rows = _QUERIES[name](connection, sample=SAMPLE)
     violations = rows[0]["violations"] if rows else 0
     sample = [{key: row[key] for key in row if key != "violations"} for row in rows]
-    return LawResult(name, AB_LAWS[name], violations, sample)
+    return InvariantResult(name, AB_TEST_INVARIANTS[name], violations, sample)

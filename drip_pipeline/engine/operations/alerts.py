@@ -77,7 +77,7 @@ def raise_incident(
             connection,
             [row],
             routes=routes_of(settings),
-            come_back_since=now - incidents.COMES_BACK_WITHIN,
+            reopen_since=now - incidents.REOPENS_WITHIN,
             now=now,
         )
     told = tell(database, settings, now=now)
@@ -102,7 +102,9 @@ def tell(database: Database, settings: Settings, *, now: datetime) -> Watched:
             continue
         for notice, error in zip(of_route, _told(route, settings, of_route), strict=True):
             with database.transaction() as connection:
-                incidents_db.settle_notice(connection, notice["incident_id"], route, error, now=now)
+                incidents_db.record_notice_result(
+                    connection, notice["incident_id"], route, error, now=now
+                )
             results.append(None if error is None else f"{route}: {error}")
     errors = tuple(dict.fromkeys(error for error in results if error is not None))
     failed = sum(error is not None for error in results)

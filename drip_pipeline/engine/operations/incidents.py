@@ -14,7 +14,7 @@ from drip_pipeline.db.operations.incidents import IncidentRow
 from drip_pipeline.log_setup import redact
 
 BACKLOG: Final = "backlog_stuck"
-IN_DOUBT: Final = "messages_in_doubt"
+IN_DOUBT: Final = "messages_with_unknown_outcome"
 BREAKER: Final = "breaker_open"
 GONE: Final = "endpoint_gone"
 SRM: Final = "sample_ratio_mismatch"
@@ -25,7 +25,7 @@ LASTING: Final = (BACKLOG, IN_DOUBT, BREAKER, GONE, SRM)
 """Kinds that are over when they are no longer seen. A failed run is over when its job succeeds; a
 decision is nothing that lasts."""
 
-COMES_BACK_WITHIN: Final = timedelta(minutes=30)
+REOPENS_WITHIN: Final = timedelta(minutes=30)
 """Trouble that is back within this time was never over."""
 _DECISIONS_WITHIN: Final = timedelta(days=1)
 _MINUTE: Final = 60
@@ -52,7 +52,7 @@ def note(
     """Write down what `look` found: how many incidents are new, and how many are over."""
     with database.transaction() as connection:
         opened = incidents_db.note(
-            connection, found, routes=routes, come_back_since=now - COMES_BACK_WITHIN, now=now
+            connection, found, routes=routes, reopen_since=now - REOPENS_WITHIN, now=now
         )
         seen = [row.incident_key for row in found]
         return opened, incidents_db.resolve_unseen(connection, LASTING, seen, now=now)
@@ -96,7 +96,7 @@ def _backlog(connection: Connection, now: datetime, limit: timedelta) -> Iterato
 
 
 _BACKLOG_ADVICE: Final[Mapping[str, str]] = {
-    "people": "See in Dagster whether the daemon runs, the sensor `due_work` is on and"
+    "people": "See in Dagster whether the daemon runs, the sensor `due_steps` is on and"
     " `run_due_workflows` succeeds; `drip run` works off the backlog without Dagster.",
     "messages": "See `drip channels list` for a way out that is blocked, and the last run of"
     " `run_due_workflows` for what its delivery steps say; `drip doctor` tries each way out.",
@@ -104,7 +104,7 @@ _BACKLOG_ADVICE: Final[Mapping[str, str]] = {
 
 
 def _doubts(connection: Connection) -> Iterator[IncidentRow]:
-    for row in incidents_db.messages_in_doubt(connection):
+    for row in incidents_db.messages_with_unknown_outcome(connection):
         count, channel = row["messages"], row["channel"]
         messages = "message is" if count == 1 else "messages are"
         yield IncidentRow(
@@ -121,7 +121,7 @@ def _doubts(connection: Connection) -> Iterator[IncidentRow]:
 
 
 def _ways_out(connection: Connection) -> Iterator[IncidentRow]:
-    for row in incidents_db.ways_out_in_trouble(connection):
+    for row in incidents_db.failing_transports(connection):
         transport, error = row["transport"], redact(row["last_error"] or "no reason given")
         if row["disabled_at"] is not None:
             yield IncidentRow(
@@ -148,7 +148,7 @@ def _ways_out(connection: Connection) -> Iterator[IncidentRow]:
 
 
 def _skewed_tests(connection: Connection) -> Iterator[IncidentRow]:
-    for row in incidents_db.tests_with_skewed_shares(connection):
+    for row in incidents_db.tests_with_sample_ratio_mismatch(connection):
         campaign = row["campaign"]
         yield IncidentRow(
             f"{SRM}/{row['ab_test_id']}",

@@ -12,7 +12,7 @@ from typing import Any, Final
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
-from drip_pipeline.db.operations import invariants as checks_db
+from drip_pipeline.db.operations import invariants as invariants_db
 from drip_pipeline.db.operations import retention as retention_db
 from drip_pipeline.engine.metrics.daily_metrics import days_to_refresh
 
@@ -22,7 +22,7 @@ _END: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class LawResult:
+class InvariantResult:
     """Whether a law holds. `violations` counts all rows that break it, `sample` shows some."""
 
     name: str
@@ -50,22 +50,22 @@ class _Scope:
 INVARIANTS: Final[Mapping[str, str]] = {
     "population": "entered = active + completed + exited + failed, for every campaign version",
     "sent_once": "what went out stands once each in outbox, outcomes and log",
-    "log_is_outcomes": "message outcomes say what the log says",
-    "outcomes_are_metrics": "daily figures are the sums of message outcomes",
+    "outcomes_match_log": "message outcomes say what the log says",
+    "metrics_match_outcomes": "daily figures are the sums of message outcomes",
     "rates": "no rate is below 0 or above 100",
     "no_orphans": "every event, message and enrollment has its person",
     "recorded_once": "the recorder holds no delivery twice",
 }
 
 
-def check_laws(
+def check_invariants(
     database: Database,
     *,
     now: datetime,
     names: tuple[str, ...] = tuple(INVARIANTS),
     since: datetime | None = None,
     are_metrics_fresh: bool = False,
-) -> list[LawResult]:
+) -> list[InvariantResult]:
     """Look whether these laws hold, all in one snapshot.
 
     `since` spares what is older. Daily figures are compared on days that are not about to be
@@ -80,11 +80,11 @@ def check_laws(
         return [_result(name, _QUERIES[name](connection, scope)) for name in names]
 
 
-def _result(name: str, rows: list[dict[str, Any]]) -> LawResult:
+def _result(name: str, rows: list[dict[str, Any]]) -> InvariantResult:
     violations = rows[0].pop("violations") if rows else 0
     for row in rows[1:]:
         row.pop("violations")
-    return LawResult(name, INVARIANTS[name], violations, rows)
+    return InvariantResult(name, INVARIANTS[name], violations, rows)
 
 
 def _population(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:
@@ -97,15 +97,17 @@ def _population(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:
 
 
 def _sent_once(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:
-    return checks_db.sent_once(connection, sent_from=scope.since, sent_to=_END, sample=SAMPLE)
+    return invariants_db.sent_once(connection, sent_from=scope.since, sent_to=_END, sample=SAMPLE)
 
 
 def _log_is_outcomes(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:
-    return checks_db.log_is_outcomes(connection, sent_from=scope.since, sent_to=_END, sample=SAMPLE)
+    return invariants_db.outcomes_match_log(
+        connection, sent_from=scope.since, sent_to=_END, sample=SAMPLE
+    )
 
 
 def _outcomes_are_metrics(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:
-    return checks_db.outcomes_are_metrics(
+    return invariants_db.metrics_match_outcomes(
         connection,
         days_left_out=[*scope.days_left_out, *metrics_db.marked_days(connection)],
         last_day=metrics_db.latest_date(connection, scope.now),
@@ -114,24 +116,24 @@ def _outcomes_are_metrics(connection: Connection, scope: _Scope) -> list[dict[st
 
 
 def _rates(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:
-    return checks_db.rates(connection, sample=SAMPLE)
+    return invariants_db.rates(connection, sample=SAMPLE)
 
 
 def _no_orphans(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:
-    rows = checks_db.no_orphans(connection, since=scope.since, sample=SAMPLE)
+    rows = invariants_db.no_orphans(connection, since=scope.since, sample=SAMPLE)
     total = sum(row["orphans"] for row in rows)
     return [row | {"violations": total} for row in rows]
 
 
 def _recorded_once(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:
-    return checks_db.recorded_once(connection, sample=SAMPLE)
+    return invariants_db.recorded_once(connection, sample=SAMPLE)
 
 
 _QUERIES: Final[Mapping[str, Callable[[Connection, _Scope], list[dict[str, Any]]]]] = {
     "population": _population,
     "sent_once": _sent_once,
-    "log_is_outcomes": _log_is_outcomes,
-    "outcomes_are_metrics": _outcomes_are_metrics,
+    "outcomes_match_log": _log_is_outcomes,
+    "metrics_match_outcomes": _outcomes_are_metrics,
     "rates": _rates,
     "no_orphans": _no_orphans,
     "recorded_once": _recorded_once,

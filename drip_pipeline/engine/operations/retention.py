@@ -188,7 +188,7 @@ class _Run:
         """Settled messages of people who are out."""
         with self.database.transaction() as connection:
             # First: from here on nobody takes a missing row for a lost one.
-            retention_db.keep_horizon(connection, "deliveries", before)
+            retention_db.raise_retention_watermark(connection, "deliveries", before)
         self.report.deleted["campaign_deliveries"] = self._outbox(before)
 
     def drop(self, table: str, before: datetime) -> None:

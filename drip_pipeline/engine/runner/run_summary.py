@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.runner.tick import Engine
 
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -57,10 +57,10 @@ def account_for_run(
 ) -> RunAccount:
     """Add up the run. `began_at` is by the real clock, `now` by the engine's."""
     with engine.database.transaction(is_read_only=True) as connection:
-        batches = cockpit_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
+        batches = overview_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
         times = [batch["engine_now"] for batch in batches]
         logged = (
-            cockpit_db.events_logged_between(
+            overview_db.events_logged_between(
                 connection, min(times), max(times) + timedelta(seconds=1)
             )
             if times
@@ -72,7 +72,7 @@ def account_for_run(
             messages=_summed(batches, "deliver"),
             events={row["event_type"]: row["events"] for row in logged},
             left=states_db.due_overview(connection, now=now, count_limit=_COUNTED_AT_MOST),
-            without_channel=cockpit_db.due_without_channel(connection, list(engine.channels), now),
+            without_channel=overview_db.due_without_channel(connection, list(engine.channels), now),
         )
 
 
@@ -83,7 +83,7 @@ def failed_places(
     not a batch that failed.
     """
     with engine.database.transaction(is_read_only=True) as connection:
-        return cockpit_db.places_of_failed_batch(
+        return overview_db.nodes_of_failed_batch(
             connection, run_id, step_key, since=began_at - _CLOCK_SKEW
         )
 
@@ -91,7 +91,7 @@ def failed_places(
 def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[dict[str, Any]]:
     """Where the messages stand that wait to go out on these channels, most first."""
     with engine.database.transaction(is_read_only=True) as connection:
-        return cockpit_db.messages_waiting(connection, channels)
+        return overview_db.messages_waiting(connection, channels)
 
 
 def _summed(batches: Sequence[Mapping[str, Any]], kind: str) -> dict[str, int]:

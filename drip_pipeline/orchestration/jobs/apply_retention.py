@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.operations.run_retention import run_retention
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.common import counts
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.settings import Settings
@@ -21,13 +21,13 @@ class RetentionConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY, tags={"dagster/kind": "postgres"})
-def archive_and_delete_by_age(
+def archive_and_delete(
     context: dg.OpExecutionContext, config: RetentionConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Archive months of the event log to Parquet, delete what is older than DRIP_RETENTION says,
     and prune Dagster's own runs, events and ticks.
     """
-    with errors_told("retention"):
+    with translate_errors("retention"):
         done = run_retention(
             Settings.from_env(), engine.database, now=clock.moment(), dry_run=config.dry_run,
             progress=context.log.info,
@@ -51,4 +51,4 @@ def archive_and_delete_by_age(
 )
 def apply_retention() -> None:
     """One op."""
-    archive_and_delete_by_age()
+    archive_and_delete()

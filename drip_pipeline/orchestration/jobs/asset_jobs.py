@@ -9,26 +9,26 @@ import dagster as dg
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, METRICS
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 
-JUDGING_KIND: Final = "judging"
-COUNTING_KIND: Final = "counting"
+EVALUATION_KIND: Final = "ab_evaluation"
+METRICS_KIND: Final = "metrics"
 _LONGEST_SECONDS: Final = "600"
 
-judge_tests = dg.define_asset_job(
-    "judge_tests",
+evaluate_ab_tests = dg.define_asset_job(
+    "evaluate_ab_tests",
     selection=dg.AssetSelection.groups(EXPERIMENTS),
-    tags={KIND_TAG: JUDGING_KIND, "dagster/max_runtime": _LONGEST_SECONDS},
+    tags={KIND_TAG: EVALUATION_KIND, "dagster/max_runtime": _LONGEST_SECONDS},
     description="Count and judge the running A/B tests, and take the decisions that are due.",
 )
 
-count_daily_metrics = dg.define_asset_job(
-    "count_daily_metrics",
+compute_daily_metrics = dg.define_asset_job(
+    "compute_daily_metrics",
     selection=dg.AssetSelection.groups(METRICS),
-    tags={KIND_TAG: COUNTING_KIND},
+    tags={KIND_TAG: METRICS_KIND},
     description="Count days of metrics anew, any range in one run, and check the figures.",
 )
 
-check_laws = dg.define_asset_job(
-    "check_laws",
+check_invariants = dg.define_asset_job(
+    "check_invariants",
     selection=dg.AssetSelection.all_asset_checks(),
     tags={"dagster/max_runtime": _LONGEST_SECONDS},
     description="Look whether everybody and every message is accounted for, and whether log, "

@@ -7,7 +7,7 @@ from typing import Final
 import dagster as dg
 
 from drip_pipeline.engine.events.drain_inbox import drain_inbox as drain
-from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
@@ -17,11 +17,11 @@ _SHOWN_REASONS: Final = 10
 
 
 @dg.op(out=dg.Out(dg.Nothing), pool=INGESTION_POOL, tags={"dagster/kind": "postgres"})
-def take_in_inbox(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
+def import_inbox(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
     """Read the payloads that are due and take in their events; what cannot be taken is kept with
     its reason.
     """
-    with errors_told("draining the inbox"):
+    with translate_errors("draining the inbox"):
         report = drain(engine.database, now=clock.moment(), max_seconds=clock.budget_seconds)
     reasons = list(report.reasons.items())[:_SHOWN_REASONS]
     context.add_output_metadata(
@@ -45,4 +45,4 @@ def take_in_inbox(context: dg.OpExecutionContext, engine: EngineResource, clock:
 )
 def drain_inbox() -> None:
     """One op."""
-    take_in_inbox()
+    import_inbox()

@@ -11,42 +11,42 @@ import dagster as dg
 
 from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
-NEWCOMERS_KIND: Final = "newcomers"
+ENTRY_TRIGGERS_KIND: Final = "entry_triggers"
 
 
 @dg.op(out=dg.Out(dg.Nothing), retry_policy=RETRY_POLICY, tags={"dagster/kind": "postgres"})
-def let_in_who_came_to_match(
+def enroll_matching_contacts(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
 ) -> None:
     """Let people into campaigns by tag, score, event and schedule, slice by slice. What the run's
     time does not suffice for, the next run goes on with.
     """
-    with errors_told("letting newcomers in"):
+    with translate_errors("letting newcomers in"):
         reports = let_newcomers_in(
             engine.database,
             now=clock.moment(),
             deadline=Deadline.after(clock.budget_seconds),
             progress=context.log.info,
         )
-    context.add_output_metadata(newcomers_metadata(reports))
+    context.add_output_metadata(enrolled_metadata(reports))
 
 
 @dg.job(
-    tags={KIND_TAG: NEWCOMERS_KIND, "dagster/max_runtime": "120"},
+    tags={KIND_TAG: ENTRY_TRIGGERS_KIND, "dagster/max_runtime": "120"},
     description="Let in who came to match a campaign's entry trigger (tag, score, event, schedule) "
     "since the last look. Safe to repeat and beside `drip run`: nobody enters twice.",
 )
-def enroll_newcomers() -> None:
+def enroll_by_triggers() -> None:
     """One op."""
-    let_in_who_came_to_match()
+    enroll_matching_contacts()
 
 
-def newcomers_metadata(reports: list[Newcomers]) -> dict[str, Any]:
+def enrolled_metadata(reports: list[Newcomers]) -> dict[str, Any]:
     """How many entered which campaign, and why others did not."""
     rows = [
         {

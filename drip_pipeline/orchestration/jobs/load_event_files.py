@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.events.landing_folder import load_files
-from drip_pipeline.orchestration.failures import RETRY_POLICY, errors_told
+from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.landing import report_loaded
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -41,7 +41,7 @@ def load_landed_files(
     with their reasons. A file that cannot be read is told by name at the end.
     """
     done = []
-    with errors_told("loading event files"):
+    with translate_errors("loading event files"):
         for file in load_files(
             engine.database,
             Settings.from_env().landing_folder(),

@@ -12,7 +12,7 @@ from pydantic import Field
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_people import move_people
-from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.in_flight import moved_people
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
@@ -40,13 +40,13 @@ class RequeueConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def requeue_failed_people(
+def requeue_failed_work(
     context: dg.OpExecutionContext, config: RequeueConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Put failed people and deliveries back to due, with fresh retries. A delivery keeps its id: a
     provider that took it after all recognizes it.
     """
-    with errors_told("requeueing"):
+    with translate_errors("requeueing"):
         report = requeue(
             engine.database,
             now=clock.moment(),
@@ -64,13 +64,11 @@ def requeue_failed_people(
     description="Failed people and messages back to due: of a campaign, of one batch of the "
     "ledger, at one node, since a time. The next run of `run_due_workflows` takes them up.",
     # What the launchpad begins with; fields that may be left out it would not show.
-    config={
-        "ops": {"requeue_failed_people": {"config": dict.fromkeys(RequeueConfig.model_fields)}}
-    },
+    config={"ops": {"requeue_failed_work": {"config": dict.fromkeys(RequeueConfig.model_fields)}}},
 )
 def requeue_failed() -> None:
     """One op."""
-    requeue_failed_people()
+    requeue_failed_work()
 
 
 class DeclareConfig(dg.Config):
@@ -84,11 +82,11 @@ class DeclareConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def declare_a_winner(
+def record_winner(
     context: dg.OpExecutionContext, config: DeclareConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Declare a variant the winner, whatever the figures say. The first decision stands."""
-    with errors_told("declaring a winner"):
+    with translate_errors("declaring a winner"):
         decision = declare(
             engine.database,
             config.campaign,
@@ -110,7 +108,7 @@ def declare_a_winner(
 )
 def declare_winner() -> None:
     """One op."""
-    declare_a_winner()
+    record_winner()
 
 
 class MigrateConfig(dg.Config):
@@ -130,11 +128,11 @@ class MigrateConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def migrate_people_in_flight(
+def migrate_open_enrollments(
     context: dg.OpExecutionContext, config: MigrateConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Move people who are inside earlier versions. All move or nobody; nothing is sent twice."""
-    with errors_told("moving people to another version"):
+    with translate_errors("moving people to another version"):
         moved = move_people(
             engine.database,
             config.campaign,
@@ -151,6 +149,6 @@ def migrate_people_in_flight(
     description="People pinned to an earlier version of a campaign move to another one, by node id "
     "or by a map. With `dry_run` only says who would go where, and who would have nowhere to go.",
 )
-def migrate_people() -> None:
+def migrate_enrollments() -> None:
     """One op."""
-    migrate_people_in_flight()
+    migrate_open_enrollments()

@@ -13,7 +13,7 @@ from drip_pipeline.orchestration.jobs.run_due_workflows_ops import (
     advance_batch,
     deliver_backlog,
     deliver_op,
-    find_messages,
+    find_due_messages,
     plan,
     reconcile,
 )
@@ -45,6 +45,6 @@ def run_due_workflows() -> None:
     planned: Any = plan()
     deliver_backlog(start=planned.backlog)
     advanced = planned.batches.map(lambda batch: advance_batch(start=batch)).collect()
-    messages: Any = find_messages(start=advanced)
+    messages: Any = find_due_messages(start=advanced)
     delivered = [op(start=getattr(messages, channel)) for channel, op in _DELIVER_OPS.items()]
     reconcile(start=[messages.looked, *delivered])

@@ -21,10 +21,10 @@ from drip_pipeline.engine.runner.work_units import (
     channels_due,
     plan_shares,
 )
-from drip_pipeline.orchestration.failures import RETRY_POLICY, failures_named, run_context
+from drip_pipeline.orchestration.failures import RETRY_POLICY, run_context, translate_batch_errors
 from drip_pipeline.orchestration.metadata.run import (
+    describe_plan,
     log_materializations,
-    plan_told,
     report_delivered,
     share_metadata,
     summary_metadata,
@@ -65,9 +65,9 @@ def plan(
     Messages that are due already get a step of their own, so that a batch that fails in every run
     never holds up what others have to send.
     """
-    with failures_named(context, engine, clock, "planning"):
+    with translate_batch_errors(context, engine, clock, "planning"):
         planned = plan_shares(engine.engine, now=clock.moment(), most=config.max_batches)
-    context.log.info(plan_told(planned))
+    context.log.info(describe_plan(planned))
     for share in planned.shares:
         yield dg.DynamicOutput(None, mapping_key=share.key, output_name="batches")
     if planned.shares and planned.due_messages:
@@ -86,7 +86,7 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
     """
     share = WorkUnit.from_key(context.get_mapping_key() or "1_of_1")
     what = f"batch {share.number} of {share.of}"
-    with failures_named(context, engine, clock, what):
+    with translate_batch_errors(context, engine, clock, what):
         done = advance_share(
             engine.engine,
             share,
@@ -106,11 +106,11 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
     retry_policy=RETRY_POLICY,
     tags={"dagster/kind": "postgres"},
 )
-def find_messages(
+def find_due_messages(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
 ) -> Iterator[Any]:
     """Find the channels on which messages are due; the others' steps are skipped."""
-    with failures_named(context, engine, clock, "finding messages"):
+    with translate_batch_errors(context, engine, clock, "finding messages"):
         due = channels_due(engine.engine, clock.moment())
     yield dg.Output(None, "looked")
     for channel in due:
@@ -132,7 +132,7 @@ def deliver_op(channel: str) -> dg.OpDefinition:
     )
     def deliver(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
         began = monotonic()
-        with failures_named(context, engine, clock, f"delivering {channel}"):
+        with translate_batch_errors(context, engine, clock, f"delivering {channel}"):
             done = deliver_channel(
                 engine.engine,
                 engine.engine.channels[channel],
@@ -155,7 +155,7 @@ def deliver_backlog(
     due = channels_due(engine.engine, clock.moment())
     seconds = clock.seconds_for_backlog() / max(1, len(due))
     began, done = monotonic(), {}
-    with failures_named(context, engine, clock, "delivering the backlog"):
+    with translate_batch_errors(context, engine, clock, "delivering the backlog"):
         for channel in due:
             done[channel] = deliver_channel(
                 engine.engine,

@@ -20,7 +20,7 @@ from drip_pipeline.engine.publishing.history import (
 from drip_pipeline.engine.publishing.in_flight_policy import InFlight
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.log_setup import redact
-from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.metadata.in_flight import moved_people
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -40,11 +40,11 @@ class HistoryConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def show_versions(
+def list_versions(
     context: dg.OpExecutionContext, config: HistoryConfig, engine: EngineResource
 ) -> None:
     """List the versions of a campaign, what made them, and who is inside."""
-    with errors_told("listing versions"):
+    with translate_errors("listing versions"):
         found = history(engine.database, config.campaign)
     context.add_output_metadata(_history_metadata(found))
 
@@ -52,7 +52,7 @@ def show_versions(
 @dg.job(description="The versions of a campaign: what made each of them, and how many are inside.")
 def list_campaign_versions() -> None:
     """One op."""
-    show_versions()
+    list_versions()
 
 
 class CompareConfig(dg.Config):
@@ -64,11 +64,11 @@ class CompareConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def compare_two_versions(
+def diff_versions(
     context: dg.OpExecutionContext, config: CompareConfig, engine: EngineResource
 ) -> None:
     """Say in people's terms what differs between two versions, and draw both flows."""
-    with errors_told("comparing versions"):
+    with translate_errors("comparing versions"):
         found = compare_versions(engine.database, config.campaign, config.before, config.after)
     context.add_output_metadata(_comparison_metadata(found))
 
@@ -79,7 +79,7 @@ def compare_two_versions(
 )
 def compare_campaign_versions() -> None:
     """One op."""
-    compare_two_versions()
+    diff_versions()
 
 
 class SnapshotConfig(dg.Config):
@@ -90,11 +90,11 @@ class SnapshotConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def keep_snapshot(
+def save_snapshot(
     context: dg.OpExecutionContext, config: SnapshotConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Keep a campaign as it stands in its history. What newcomers enter does not change."""
-    with errors_told("keeping a snapshot"):
+    with translate_errors("keeping a snapshot"):
         made = snapshot(
             engine.database, config.campaign, now=clock.moment(), description=config.description
         )
@@ -107,7 +107,7 @@ def keep_snapshot(
 )
 def snapshot_campaign() -> None:
     """One op."""
-    keep_snapshot()
+    save_snapshot()
 
 
 class RollbackConfig(dg.Config):
@@ -129,11 +129,11 @@ class RollbackConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def roll_back(
+def publish_earlier_version(
     context: dg.OpExecutionContext, config: RollbackConfig, engine: EngineResource, clock: RunClock
 ) -> None:
     """Publish a copy of an old version as the newest; history and results of tests stay."""
-    with errors_told("going back to an earlier version"):
+    with translate_errors("going back to an earlier version"):
         report = rollback(
             engine.database,
             config.campaign,
@@ -156,7 +156,7 @@ def roll_back(
 )
 def roll_back_campaign() -> None:
     """One op."""
-    roll_back()
+    publish_earlier_version()
 
 
 def _history_metadata(found: History) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from drip_pipeline.db.connection import Database, dump_json
-from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.ab_tests.decide import Decision
 from drip_pipeline.engine.ab_tests.judge import JudgeReport
 from drip_pipeline.engine.ab_tests.results import SplitResults
@@ -24,8 +24,8 @@ from drip_pipeline.orchestration.metadata.common import MOST_ROWS, table
 def judged_metadata(database: Database, report: JudgeReport) -> dict[str, Any]:
     """Counts, the verdicts in words, the table of results, and tests that cannot be read."""
     with database.transaction(is_read_only=True) as connection:
-        rows = cockpit_db.ab_results_preview(connection, limit=MOST_ROWS)
-        totals = cockpit_db.rows_of_experiments(connection)
+        rows = overview_db.ab_results_preview(connection, limit=MOST_ROWS)
+        totals = overview_db.ab_test_row_counts(connection)
     metadata: dict[str, Any] = {
         "dagster/row_count": totals["results"],
         "tests_judged": len(report.judged),
@@ -53,8 +53,8 @@ def judged_metadata(database: Database, report: JudgeReport) -> dict[str, Any]:
 def decided_metadata(database: Database, taken: list[Decision]) -> dict[str, Any]:
     """Decisions taken now, and the latest of all."""
     with database.transaction(is_read_only=True) as connection:
-        latest = cockpit_db.decisions_preview(connection, limit=MOST_ROWS)
-        totals = cockpit_db.rows_of_experiments(connection)
+        latest = overview_db.decisions_preview(connection, limit=MOST_ROWS)
+        totals = overview_db.ab_test_row_counts(connection)
     return {
         "dagster/row_count": totals["decisions"],
         "decisions_taken": len(taken),

@@ -12,7 +12,7 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.operations import overview as cockpit_db
+from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.metrics.daily_metrics import CountedDay, campaign_summary
 from drip_pipeline.engine.metrics.parquet_export import ExportedDay
 from drip_pipeline.errors import DripError
@@ -56,7 +56,7 @@ def rebuilt_metadata(database: Database, wanted: Sequence[date], corrected: int)
     if not wanted:
         raise DripError("no day to compare: the last day lies before the first")
     with database.transaction(is_read_only=True) as connection:
-        rows = cockpit_db.outcomes_between(connection, wanted[0], wanted[-1])
+        rows = overview_db.outcomes_between(connection, wanted[0], wanted[-1])
     return {
         "messages": sum(row["messages"] for row in rows),
         "first_day": str(wanted[0]),

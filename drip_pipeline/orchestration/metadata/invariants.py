@@ -5,11 +5,11 @@ from __future__ import annotations
 import dagster as dg
 
 from drip_pipeline.engine.metrics.daily_metrics import WaitingDay
-from drip_pipeline.engine.operations.invariants import LawResult
+from drip_pipeline.engine.operations.invariants import InvariantResult
 from drip_pipeline.orchestration.metadata.common import table
 
 
-def waiting_result(waiting: list[WaitingDay]) -> dg.AssetCheckResult:
+def freshness_result(waiting: list[WaitingDay]) -> dg.AssetCheckResult:
     """Whether figures are fresh: days that wait to be counted, and since when."""
     late = [day for day in waiting if day.is_late]
     told = f"{len(late):,} days wait for more than an hour" if late else "no day waits long"
@@ -24,7 +24,7 @@ def waiting_result(waiting: list[WaitingDay]) -> dg.AssetCheckResult:
     )
 
 
-def law_result(found: LawResult) -> dg.AssetCheckResult:
+def invariant_result(found: InvariantResult) -> dg.AssetCheckResult:
     """The result of the check, with a sample where the law is broken."""
     broken = f"{found.violations:,} break it" if found.violations else "it holds"
     return dg.AssetCheckResult(

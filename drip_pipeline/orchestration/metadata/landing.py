@@ -25,7 +25,7 @@ from drip_pipeline.orchestration.metadata.common import counts, table
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG
 from drip_pipeline.settings import Settings
 
-EVENT_FILES: Final = dg.AssetKey("landed_files")
+LANDED_FILES: Final = dg.AssetKey("landed_files")
 MOST_FILES: Final = 200
 MOST_BYTES: Final = 2_000_000_000
 """A run takes no further file beyond these; one that is larger by itself has a run of its own."""
@@ -44,7 +44,7 @@ _COLUMNS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class LandingAhead:
+class PendingFiles:
     """What lies in the folder and is not loaded: `ready` for a run, and `unsteady`, seen for the
     first time or changed since the look before.
     """
@@ -73,12 +73,12 @@ class LandingAhead:
         return f"{len(self.ready):,} files ready, {len(self.unsteady):,} to be looked at once more"
 
 
-def landing_ahead(database: Database, earlier: Mapping[str, str]) -> LandingAhead:
+def pending_files(database: Database, earlier: Mapping[str, str]) -> PendingFiles:
     """Look into the landing folder, changing nothing; `earlier` is what the look before `seen`."""
     left = not_loaded(database, look(Settings.from_env().landing_folder()))
     ready = steady(left, earlier)
     same = set(ready)
-    return LandingAhead(ready, [file for file in left if file not in same])
+    return PendingFiles(ready, [file for file in left if file not in same])
 
 
 def run_key(files: Mapping[str, str], attempt: str) -> str:
@@ -121,7 +121,7 @@ def report_loaded(context: dg.OpExecutionContext, files: Sequence[FileLoaded]) -
         return
     context.log_event(
         dg.AssetMaterialization(
-            EVENT_FILES, description="Files read by this run.", metadata=figures
+            LANDED_FILES, description="Files read by this run.", metadata=figures
         )
     )
     if figures["events"]:

@@ -20,10 +20,10 @@ from drip_pipeline.orchestration.metadata.common import counts, sentence, table
 
 EVENT_LOG: Final = dg.AssetKey("campaign_events")
 MESSAGE_OUTCOMES: Final = dg.AssetKey("message_outcomes")
-BATCH_LEDGER: Final = dg.AssetKey("batch_ledger")
+BATCH_LOG: Final = dg.AssetKey("batch_log")
 
 
-def plan_told(planned: WorkPlan) -> str:
+def describe_plan(planned: WorkPlan) -> str:
     """What there is to do, in one line."""
     put_right = {name: count for name, count in asdict(planned.rescued).items() if count}
     return (
@@ -144,7 +144,7 @@ def log_materializations(context: dg.OpExecutionContext, account: RunAccount) ->
     )
     context.log_event(
         dg.AssetMaterialization(
-            BATCH_LEDGER,
+            BATCH_LOG,
             description="Batches of this run.",
             metadata={
                 "batches": len(account.batches),

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 import pytest
 
-from drip_pipeline.db.operations.overview import work_beside_due
+from drip_pipeline.db.operations.overview import other_pending_work
 from drip_pipeline.engine.delivery.resolve_unknown import Answer, settle_doubts
 from drip_pipeline.engine.execution.advance import advance_batch
 from tests.channels.email.smtp_servers import Script, store_and_hang_up
@@ -145,8 +145,8 @@ def test_people_whom_an_earlier_version_left_behind_go_on(mailing: tuple[Sender,
     sender.rows("UPDATE campaign_workflow_states SET workflow_status = 'paused' RETURNING id")
     assert sender.deliver("email").sent == PEOPLE
     with sender.database.transaction() as connection:
-        assert work_beside_due(connection, now=NOW, count_limit=99)["resumable"] == PEOPLE
+        assert other_pending_work(connection, now=NOW, count_limit=99)["resumable"] == PEOPLE
     go_on(sender)
     everybody_got_both_mails_once(sender, script)
     with sender.database.transaction() as connection:
-        assert work_beside_due(connection, now=NOW, count_limit=99)["resumable"] == 0
+        assert other_pending_work(connection, now=NOW, count_limit=99)["resumable"] == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from drip_pipeline.engine.events import chunking as event_slices
 from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from tests.engine.events.incoming import ingest, rows
 from tests.engine.factories import (
     NOW,
@@ -87,6 +87,6 @@ def test_engines_and_ingesters_at_once_lose_nobody_and_count_nothing_twice(datab
         running = [pool.submit(job, number) for number, job in enumerate(jobs)]
         assert sum(job.result() for job in running) > 100
     refresh_stale_days(database, now=LATER)
-    results = check_laws(database, now=LATER, are_metrics_fresh=True)
+    results = check_invariants(database, now=LATER, are_metrics_fresh=True)
     assert [result.name for result in results if not result.holds] == []
     assert rows(database, MISSED) == []

@@ -18,7 +18,7 @@ from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.engine.delivery import settle
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.settings import CHECKOUT, Settings
@@ -317,8 +317,8 @@ def _figures(database: Database, *, everything_last: bool) -> list[Any]:
             run_until_idle(database, sent_at)
     days = [NOW.date(), (NOW + timedelta(days=1)).date()]
     aggregate_days(database, days)
-    laws = ("log_is_outcomes", "outcomes_are_metrics", "rates", "sent_once")
-    broken = [r.name for r in check_laws(database, now=LATER, names=laws) if not r.holds]
+    laws = ("outcomes_match_log", "metrics_match_outcomes", "rates", "sent_once")
+    broken = [r.name for r in check_invariants(database, now=LATER, names=laws) if not r.holds]
     assert broken == []
     return [
         converted(database),

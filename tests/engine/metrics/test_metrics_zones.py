@@ -23,7 +23,7 @@ from drip_pipeline.engine.metrics.daily_metrics import (
     refresh_stale_days,
 )
 from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.errors import DataRejected, NotAllowed
 from tests.engine.events.incoming import ONE_MAIL, ingest, mailed, rows, value
 from tests.engine.factories import (
@@ -319,10 +319,10 @@ def test_a_backfill_gives_what_the_days_gave_one_after_the_other(database):
         connection.execute("DELETE FROM campaign_daily_metrics WHERE metric_date = %s", [one])
     aggregate_days(database, [one])
     assert figures(database) == incremental
-    found = check_laws(
+    found = check_invariants(
         database,
         now=last,
-        names=("outcomes_are_metrics", "log_is_outcomes", "rates"),
+        names=("metrics_match_outcomes", "outcomes_match_log", "rates"),
         are_metrics_fresh=True,
     )
     assert [(law.name, law.violations) for law in found if not law.holds] == []

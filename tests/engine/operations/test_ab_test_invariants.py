@@ -10,7 +10,10 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.ab_tests.judge import judge
-from drip_pipeline.engine.operations.ab_test_invariants import AB_LAWS, check_ab_laws
+from drip_pipeline.engine.operations.ab_test_invariants import (
+    AB_TEST_INVARIANTS,
+    check_ab_test_invariants,
+)
 from tests.engine.ab_tests.split_contacts import a_split_test, people
 from tests.engine.factories import NOW
 
@@ -42,7 +45,7 @@ def tests(database: Database) -> Database:
 
 
 def broken(database: Database) -> set[str]:
-    return {law.name for law in check_ab_laws(database) if not law.holds}
+    return {law.name for law in check_ab_test_invariants(database) if not law.holds}
 
 
 def test_they_hold_after_what_the_engine_does(tests: Database):
@@ -75,6 +78,6 @@ def test_each_is_noticed_when_it_is_broken(tests: Database, law: str, statement:
     with tests.transaction() as connection:
         connection.execute(statement, [pairs] if "%s" in statement else None)
     assert law in broken(tests)
-    (found,) = check_ab_laws(tests, names=(law,))
+    (found,) = check_ab_test_invariants(tests, names=(law,))
     assert found.violations >= len(found.sample) > 0
-    assert found.meaning == AB_LAWS[law]
+    assert found.meaning == AB_TEST_INVARIANTS[law]

@@ -8,7 +8,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
-from drip_pipeline.engine.operations.invariants import INVARIANTS, check_laws
+from drip_pipeline.engine.operations.invariants import INVARIANTS, check_invariants
 from tests.engine.events.incoming import LATER, ingest
 from tests.engine.factories import NOW, an_event, people_inside, sent_messages
 from tests.engine.graphs import email, end, graph, split, trigger, wait_for
@@ -43,7 +43,7 @@ def worked(database: Database) -> Database:
 
 def broken(database: Database) -> dict[str, int]:
     """The laws that do not hold, with the number of violations."""
-    results = check_laws(database, now=LATER, are_metrics_fresh=True)
+    results = check_invariants(database, now=LATER, are_metrics_fresh=True)
     assert [result.name for result in results] == list(INVARIANTS)
     assert all(result.holds == (result.violations == 0) for result in results)
     assert all(bool(result.sample) != result.holds for result in results)
@@ -65,10 +65,10 @@ BREAKS: list[tuple[str, str, int | None]] = [
     (
         """UPDATE campaign_message_outcomes SET open_count = open_count + 1
         WHERE message_id IN (SELECT message_id FROM campaign_message_outcomes LIMIT 2)""",
-        "log_is_outcomes",
+        "outcomes_match_log",
         2,
     ),
-    ("UPDATE campaign_daily_metrics SET opens_total = 9999", "outcomes_are_metrics", 2),
+    ("UPDATE campaign_daily_metrics SET opens_total = 9999", "metrics_match_outcomes", 2),
     ("DELETE FROM campaign_events WHERE event_type = 'email_sent'", "sent_once", None),
     ("DELETE FROM campaign_message_outcomes", "sent_once", None),
     (
@@ -124,15 +124,17 @@ def test_a_law_notices_what_breaks_it(worked, statement, law, violations):
 def test_figures_that_are_about_to_be_counted_anew_are_no_violation(worked):
     with worked.transaction() as connection:
         connection.execute("UPDATE campaign_daily_metrics SET sent = sent + 1")
-    [fresh] = check_laws(worked, now=LATER, names=("outcomes_are_metrics",), are_metrics_fresh=True)
-    [pending] = check_laws(worked, now=LATER, names=("outcomes_are_metrics",))
+    [fresh] = check_invariants(
+        worked, now=LATER, names=("metrics_match_outcomes",), are_metrics_fresh=True
+    )
+    [pending] = check_invariants(worked, now=LATER, names=("metrics_match_outcomes",))
     assert (fresh.holds, pending.holds) == (False, True)
 
 
 def test_what_is_older_may_be_spared(worked):
     with worked.transaction() as connection:
         connection.execute("UPDATE campaign_message_outcomes SET open_count = 77")
-    names = ("log_is_outcomes",)
-    [all_of_it] = check_laws(worked, now=LATER, names=names)
-    [recent] = check_laws(worked, now=LATER, names=names, since=NOW + timedelta(days=1))
+    names = ("outcomes_match_log",)
+    [all_of_it] = check_invariants(worked, now=LATER, names=names)
+    [recent] = check_invariants(worked, now=LATER, names=names, since=NOW + timedelta(days=1))
     assert (all_of_it.holds, recent.holds) == (False, True)

@@ -21,7 +21,7 @@ from drip_pipeline.engine.metrics.daily_metrics import (
     refresh_stale_days,
 )
 from drip_pipeline.engine.operations import retention as retention_module
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.parquet_archive import write_archive
 from drip_pipeline.engine.operations.retention import RetentionReport, apply_retention
 from drip_pipeline.errors import DripError
@@ -95,7 +95,7 @@ def archived_ids(archive: Path, kind: str = "campaign_events") -> Counter[str]:
 
 
 def broken_laws(database: Database) -> list[str]:
-    return [law.name for law in check_laws(database, now=NOW) if not law.holds]
+    return [law.name for law in check_invariants(database, now=NOW) if not law.holds]
 
 
 def test_old_months_go_into_files_that_were_read_back_and_the_figures_stay(database, archive):

@@ -17,7 +17,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.engine.operations.invariants import check_laws
+from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.in_flight_policy import InFlight, InFlightReport
 from drip_pipeline.engine.publishing.migrate_people import move_people
@@ -86,7 +86,7 @@ def places(database: Database) -> Counter[tuple[Any, ...]]:
 
 
 def laws_hold(database: Database) -> None:
-    broken = [law for law in check_laws(database, now=NOW + 40 * DAY) if not law.holds]
+    broken = [law for law in check_invariants(database, now=NOW + 40 * DAY) if not law.holds]
     assert broken == []
 
 

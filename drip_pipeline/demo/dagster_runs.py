@@ -21,7 +21,7 @@ _TAGS: Final = {"drip/kind": "demo", ".dagster/repository": "__repository__@drip
 _QUIET: Final[dict[str, Any]] = {"console": {"config": {"log_level": "WARNING"}}}
 
 
-class Cockpit:
+class DemoRunner:
     """Runs jobs of the code location and raises what they fail with."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
@@ -35,7 +35,7 @@ class Cockpit:
 
     def judge(self, now: datetime) -> None:
         """Count and judge the running tests, and take decisions that are due."""
-        self._run("judge_tests", dg.RunConfig(resources={"clock": clock(now)}))
+        self._run("evaluate_ab_tests", dg.RunConfig(resources={"clock": clock(now)}))
 
     def count_days(self, first: date, last: date, now: datetime) -> None:
         """The daily metrics from the first day to the last, as one backfill run."""
@@ -43,11 +43,11 @@ class Cockpit:
             "dagster/asset_partition_range_start": first.isoformat(),
             "dagster/asset_partition_range_end": last.isoformat(),
         }
-        self._run("count_daily_metrics", dg.RunConfig(resources={"clock": clock(now)}), days)
+        self._run("compute_daily_metrics", dg.RunConfig(resources={"clock": clock(now)}), days)
 
-    def check_laws(self, now: datetime) -> None:
+    def check_invariants(self, now: datetime) -> None:
         """The asset checks: the books balance; log, outcomes and metrics agree."""
-        self._run("check_laws", dg.RunConfig(resources={"clock": clock(now)}))
+        self._run("check_invariants", dg.RunConfig(resources={"clock": clock(now)}))
 
     def write_reports(self, now: datetime) -> None:
         """A page per test and an overview, with their pictures in the catalog."""
@@ -72,8 +72,8 @@ class Cockpit:
 
 
 @contextmanager
-def opened(environment: dict[str, str]) -> Iterator[Cockpit]:
+def opened(environment: dict[str, str]) -> Iterator[DemoRunner]:
     """A cockpit on the instance that `environment` (DAGSTER_HOME and its database) names."""
     hand_to_libraries(environment)
     with dg.DagsterInstance.get() as instance:
-        yield Cockpit(instance)
+        yield DemoRunner(instance)

@@ -1,4 +1,4 @@
--- name: law_ab_counts
+-- name: violations_of_ab_counts
 -- Variants of which more people did something than could have: a wrong count, which must not decide anything.
 SELECT
     r.ab_test_id, r.variant_group, r.total_assigned, r.total_sent, r.cohort_contacts, r.cohort_successes,
@@ -19,7 +19,7 @@ WHERE r.ab_test_id IS NOT NULL
 ORDER BY r.ab_test_id, r.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_ab_significance
+-- name: violations_of_ab_significance
 -- Variants that are called significant without the p, the confidence or the people for it.
 SELECT
     r.ab_test_id, r.variant_group, r.p_value, r.confidence_level, s.smallest_sample, c.threshold,
@@ -47,7 +47,7 @@ WHERE r.is_statistically_significant
 ORDER BY r.ab_test_id, r.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_ab_pairs
+-- name: violations_of_ab_pairs
 -- Pairs of the latest evaluations in which the p that decides is smaller than the p of a single look.
 SELECT
     e.ab_test_id, p.pair ->> 'a' AS a, p.pair ->> 'b' AS b, p.pair -> 'decision_p' AS decision_p,
@@ -66,7 +66,7 @@ WHERE t.status <> 'superseded'
 ORDER BY e.ab_test_id
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_ab_decisions
+-- name: violations_of_ab_decisions
 -- Tests whose decision, state, results, event and campaign do not say the same: decided exactly when there is a decision,
 -- with its outcome and its one winner, who was not held out, and with one event in the log.
 SELECT
@@ -102,7 +102,7 @@ END
 ORDER BY t.id
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_ab_outcomes
+-- name: violations_of_ab_outcomes
 -- Messages of tests that are about to be decided whose outcome is not what the log says. Nothing is read while no decision
 -- is due: then the stretch of time has no ends.
 WITH due AS MATERIALIZED (

@@ -10,16 +10,16 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.publishing import external_drafts as edits_db
 from drip_pipeline.engine.publishing.external_drafts import EditReport, check_edits
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
-from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.settings import Settings
 
-EDITS_KIND: Final = "canvas_edits"
+EXTERNAL_EDITS_KIND: Final = "external_edits"
 
 
-def edits_ahead(database: Database, settings: Settings) -> str | None:
+def describe_pending_edits(database: Database, settings: Settings) -> str | None:
     """What a run would have to look at, in one line; None when nothing is new since the last."""
     is_publishing = settings.canvas_edits == "publish"
     with database.transaction(is_read_only=True) as connection:
@@ -38,17 +38,17 @@ def check_edited_campaigns(
 ) -> None:
     """Check each edit as a file is checked; what is valid is published where DRIP_CANVAS_EDITS says
     so, and told otherwise."""
-    with errors_told("checking edits of campaigns"):
+    with translate_errors("checking edits of campaigns"):
         found = check_edits(
             engine.database,
             now=clock.moment(),
             channels=AVAILABLE_CHANNELS,
             settings=Settings.from_env(),
         )
-    context.add_output_metadata(edits_told(found))
+    context.add_output_metadata(edits_metadata(found))
 
 
-def edits_told(found: list[EditReport]) -> dict[str, dg.MetadataValue]:
+def edits_metadata(found: list[EditReport]) -> dict[str, dg.MetadataValue]:
     """Metadata of a look: the edits, and everything that is wrong with them, by node."""
     edits = [
         {
@@ -74,10 +74,10 @@ def edits_told(found: list[EditReport]) -> dict[str, dg.MetadataValue]:
 
 
 @dg.job(
-    tags={KIND_TAG: EDITS_KIND},
+    tags={KIND_TAG: EXTERNAL_EDITS_KIND},
     description="Look at edits that another application made in the tables of published campaigns: "
     "check them, note them, and publish them where DRIP_CANVAS_EDITS=publish.",
 )
-def check_canvas_edits() -> None:
+def check_external_edits() -> None:
     """One op."""
     check_edited_campaigns()

@@ -1,6 +1,6 @@
 -- What the orchestration shows and decides by: what a tick would find, and what one run of it did.
 
--- name: work_beside_due
+-- name: other_pending_work
 -- What else a sensor looks at: how many people have something ahead of them (counted up to a limit), and how much only a
 -- tick can put right: deliveries and posts whose lease or grace time is over, people whose enrollment is no longer paused.
 SELECT
@@ -53,7 +53,7 @@ FROM campaign_batches b
 WHERE b.run_id = CAST(%(run_id)s AS text) AND b.started_at >= CAST(%(since)s AS timestamptz)
 ORDER BY b.started_at;
 
--- name: places_of_failed_batch
+-- name: nodes_of_failed_batch
 -- Where the people of a step's latest failed batch stood, most first.
 WITH latest AS (
     SELECT b.id, b.kind, b.size, b.campaigns
@@ -121,7 +121,7 @@ JOIN drip_campaigns c ON c.id = d.campaign_id
 ORDER BY d.decided_at DESC
 LIMIT CAST(%(row_limit)s AS integer);
 
--- name: rows_of_experiments
+-- name: ab_test_row_counts
 -- How many rows the tables of experiments have: small tables, a row a variant or a test.
 SELECT
     (SELECT count(*) FROM campaign_ab_test_results) AS results,

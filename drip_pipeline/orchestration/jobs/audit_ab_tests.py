@@ -8,7 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.ab_tests.results import results_as_of
-from drip_pipeline.orchestration.failures import errors_told
+from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.ab_tests import audited_metadata
 from drip_pipeline.orchestration.resources import EngineResource
 
@@ -29,11 +29,11 @@ class AuditConfig(dg.Config):
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
-def audit_a_campaign(
+def evaluate_as_of(
     context: dg.OpExecutionContext, config: AuditConfig, engine: EngineResource
 ) -> None:
     """Count and judge the campaign's tests as of then."""
-    with errors_told("auditing"):
+    with translate_errors("auditing"):
         found = results_as_of(engine.database, config.campaign, as_of=config.moment())
     context.add_output_metadata(audited_metadata(found, config.moment()))
 
@@ -43,6 +43,6 @@ def audit_a_campaign(
     "judged anew by what had happened by then. Results, evaluations and decisions stay as they "
     "are.",
 )
-def audit_tests() -> None:
+def audit_ab_tests() -> None:
     """One op."""
-    audit_a_campaign()
+    evaluate_as_of()

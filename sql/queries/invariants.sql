@@ -1,11 +1,11 @@
--- name: law_log_is_outcomes
+-- name: violations_of_outcomes_match_log
 -- Messages whose outcome is not what the log says of them.
 SELECT d.message_id, count(*) OVER () AS violations
 FROM message_outcomes_that_differ(CAST(%(sent_from)s AS timestamptz), CAST(%(sent_to)s AS timestamptz)) d
 ORDER BY d.message_id
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_sent_once
+-- name: violations_of_sent_once
 -- Messages that are in one of the outbox, the outcomes and the log as sent, and not in the others, or twice. A post for
 -- everybody is no message to those who pass it.
 WITH delivered AS (
@@ -40,7 +40,7 @@ WHERE d.message_id IS NULL OR c.message_id IS NULL OR g.times IS DISTINCT FROM 1
 ORDER BY 1
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_outcomes_are_metrics
+-- name: violations_of_metrics_match_outcomes
 -- Days and places where the daily figures are not the sums of the outcomes. Days that are to be counted anew are left out.
 WITH sums AS (
     SELECT
@@ -80,7 +80,7 @@ WHERE coalesce(s.metric_date, f.metric_date) <> ALL(CAST(%(days_left_out)s AS da
 ORDER BY 1, 2, 3
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_rates
+-- name: violations_of_rates
 -- Daily figures that would make a rate of more than 100 or less than 0.
 SELECT
     m.metric_date, m.campaign_id, m.campaign_version, m.node_id, m.variant_group, m.sent, count(*) OVER () AS violations
@@ -97,7 +97,7 @@ OR least(
 ORDER BY m.metric_date, m.campaign_id, m.node_id, m.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_no_orphans
+-- name: violations_of_no_orphans
 -- Rows whose person is not there: what foreign keys would forbid, where the engine does without them for speed.
 SELECT o.kind, o.orphans, o.orphans AS violations
 FROM (
@@ -131,7 +131,7 @@ WHERE o.orphans > 0
 ORDER BY o.kind
 LIMIT CAST(%(sample)s AS integer);
 
--- name: law_recorded_once
+-- name: violations_of_recorded_once
 -- Deliveries that the recorder kept more than once.
 SELECT r.delivery_id, count(*) AS times, count(*) OVER () AS violations
 FROM recorded_messages r
