@@ -75,7 +75,7 @@ def _ingest(database: Database, reported: Reported) -> float:
     assert report.accepted == reported.accepted, report
     assert report.duplicates == reported.duplicates, report
     assert report.rejected == reported.rejected, report
-    assert report.woken > 0, report
+    assert report.resumed > 0, report
     return reported.lines / seconds
 
 

@@ -30,7 +30,7 @@ def entry_triggers(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> dg.RunRequest | dg.SkipReason:
     """Look whether somebody is to be let in."""
-    ahead = newcomers_ahead(engine.database, datetime.now(UTC))
+    ahead = pending_entries(engine.database, datetime.now(UTC))
     if not ahead.campaigns:
         return dg.SkipReason(f"nobody came to match; {ahead.listening:,} campaigns listen")
     run_id = unfinished_run_id(context.instance, _TAGS)

@@ -100,8 +100,8 @@ def told(report: DrainReport) -> str:
     figures = {
         "new events": report.accepted,
         "known already": report.duplicates,
-        "of no concern": report.unheeded,
-        "people woken": report.woken,
+        "of no concern": report.ignored,
+        "people woken": report.resumed,
         "runs ended": report.ended,
         "contacts suppressed": report.suppressed,
         "messages no longer in doubt": report.settled,

@@ -17,15 +17,21 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from drip_pipeline.errors import DripError
-from drip_pipeline.receiver.figures import Figures
-from drip_pipeline.receiver.gate import Answer, Call, Endpoint, EndpointGuard, told
+from drip_pipeline.receiver.endpoint_guard import (
+    Call,
+    Endpoint,
+    EndpointGuard,
+    EndpointResponse,
+    plain_response,
+)
 from drip_pipeline.receiver.headers import SafeHeaders
 from drip_pipeline.receiver.limits import Rate
-from drip_pipeline.receiver.links import Links
+from drip_pipeline.receiver.links import LinkEndpoints
+from drip_pipeline.receiver.metrics_endpoint import MetricsEndpoint
 from drip_pipeline.receiver.provider_calls import ProviderCalls
 from drip_pipeline.receiver.services import Services
-from drip_pipeline.receiver.triggering import Triggering
-from drip_pipeline.receiver.unsubscribing import Unsubscribing
+from drip_pipeline.receiver.trigger_endpoint import TriggerEndpoint
+from drip_pipeline.receiver.unsubscribe_endpoint import UnsubscribeEndpoint
 
 log = structlog.get_logger(__name__)
 
@@ -65,8 +71,8 @@ def build_app(services: Services) -> Starlette:
 
 def routes(services: Services) -> Sequence[Route]:
     """All endpoints."""
-    links, providers = Links(services), ProviderCalls(services)
-    unsubscribing, triggering = Unsubscribing(services), Triggering(services)
+    links, providers = LinkEndpoints(services), ProviderCalls(services)
+    unsubscribing, triggering = UnsubscribeEndpoint(services), TriggerEndpoint(services)
 
     def gate(
         name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES
@@ -92,13 +98,13 @@ def routes(services: Services) -> Sequence[Route]:
             gate("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),
             methods=["POST"],
         ),
-        Route("/metrics", gate("metrics", Figures(services), HEALTH), methods=["GET"]),
+        Route("/metrics", gate("metrics", MetricsEndpoint(services), HEALTH), methods=["GET"]),
         Route("/healthz", gate("healthz", _Health(services), HEALTH), methods=["GET"]),
     ]
 
 
 def _named(providers: ProviderCalls, name: str) -> Endpoint:
-    async def called(call: Call) -> Answer:
+    async def called(call: Call) -> EndpointResponse:
         return await providers(name, call)
 
     return called
@@ -110,12 +116,14 @@ class _Health:
     def __init__(self, services: Services) -> None:
         self._services = services
 
-    async def __call__(self, _call: Call) -> Answer:
+    async def __call__(self, _call: Call) -> EndpointResponse:
         try:
             await run_in_threadpool(self._look)
         except DripError:
-            return told(503, "The database does not answer.", "unavailable", retry_seconds=5)
-        return Answer(PlainTextResponse("ok\n"), "ok")
+            return plain_response(
+                503, "The database does not answer.", "unavailable", retry_seconds=5
+            )
+        return EndpointResponse(PlainTextResponse("ok\n"), "ok")
 
     def _look(self) -> None:
         with self._services.database.transaction(is_read_only=True):

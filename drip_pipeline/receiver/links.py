@@ -17,7 +17,7 @@ from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, ve
 from drip_pipeline.engine.events.payload_readers import LINKS
 from drip_pipeline.receiver import pages
 from drip_pipeline.receiver.appender import NotKept
-from drip_pipeline.receiver.gate import Answer, Call
+from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse
 from drip_pipeline.receiver.services import Services
 
 _PICTURE: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -26,30 +26,30 @@ _LONGEST_AGENT: Final = 1_000
 _PREFETCH_HEADERS: Final = ("purpose", "sec-purpose", "x-purpose", "x-moz")
 
 
-class Links:
+class LinkEndpoints:
     """Endpoints of the links in messages."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._key = services.settings.signing_key().reveal()
 
-    async def opened(self, call: Call) -> Answer:
+    async def opened(self, call: Call) -> EndpointResponse:
         """The picture. It is given whatever the token says: a broken one in a message looks bad."""
         link = verify(self._key, Purpose.OPEN, call.param("token"))
         picture = Response(_PICTURE, headers=_NO_STORE, media_type="image/gif")
         if link is None:
             picture.status_code = 404
-            return Answer(picture, "unknown")
-        return Answer(picture, await self._kept(call, "email_opened", link))
+            return EndpointResponse(picture, "unknown")
+        return EndpointResponse(picture, await self._kept(call, "email_opened", link))
 
-    async def clicked(self, call: Call) -> Answer:
+    async def clicked(self, call: Call) -> EndpointResponse:
         """On to where the link leads."""
         link = verify(self._key, Purpose.CLICK, call.param("token"))
         if link is None or not (link.url or "").startswith(("https://", "http://")):
-            return Answer(pages.unknown_link(400), "unknown")
+            return EndpointResponse(pages.unknown_link(400), "unknown")
         outcome = await self._kept(call, "email_clicked", link)
         # Whatever becomes of the event, the person gets where they want to.
-        return Answer(RedirectResponse(str(link.url), 302, _NO_STORE), outcome)
+        return EndpointResponse(RedirectResponse(str(link.url), 302, _NO_STORE), outcome)
 
     async def _kept(self, call: Call, event_type: str, link: SignedLink) -> str:
         """Put the event into the inbox; the word under which the request is counted."""
@@ -78,5 +78,5 @@ class Links:
 
 def _is_prefetch(call: Call) -> bool:
     """Whether a program fetches it in case somebody will want it."""
-    told = [call.request.headers.get(name, "").lower() for name in _PREFETCH_HEADERS]
-    return any("prefetch" in each or "preview" in each for each in told)
+    plain_response = [call.request.headers.get(name, "").lower() for name in _PREFETCH_HEADERS]
+    return any("prefetch" in each or "preview" in each for each in plain_response)

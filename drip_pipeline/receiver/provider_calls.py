@@ -25,7 +25,7 @@ from drip_pipeline.channels.sms.twilio_callbacks import is_signed
 from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
 from drip_pipeline.engine.events.payload_readers import form_of
-from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
 
 log = structlog.get_logger(__name__)
@@ -48,11 +48,11 @@ class ProviderCalls:
         """Whose calls are taken."""
         return tuple(self._checks)
 
-    async def __call__(self, provider: str, call: Call) -> Answer:
+    async def __call__(self, provider: str, call: Call) -> EndpointResponse:
         """Take a call of this provider, or refuse it."""
         check = self._checks.get(provider)
         if check is None:
-            return told(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Nothing is set up here.", "not_set_up")
         try:
             proof = await check(call)
             if proof.once is not None and f"{provider} {proof.once}" in self._services.seen:
@@ -60,7 +60,7 @@ class ProviderCalls:
         except VerificationError as unproven:
             return _refused(provider, unproven)
         except SnsUnreachable:
-            return told(503, "Not now.", "unavailable", retry_seconds=30)
+            return plain_response(503, "Not now.", "unavailable", retry_seconds=30)
         if provider == "ses" and (answer := await self._confirmed(call)) is not None:
             return answer
         arrival = Arrival(provider, call.body, self._services.now(), _context(call, proof))
@@ -68,8 +68,8 @@ class ProviderCalls:
         if proof.once is not None:
             self._services.seen.add(f"{provider} {proof.once}")
         if provider == "twilio":
-            return Answer(Response(_TWIML, media_type="text/xml"), "accepted")
-        return Answer(Response(status_code=200), "accepted")
+            return EndpointResponse(Response(_TWIML, media_type="text/xml"), "accepted")
+        return EndpointResponse(Response(status_code=200), "accepted")
 
     def _set_up(self) -> Mapping[str, Check]:
         settings = self._services.settings
@@ -121,7 +121,7 @@ class ProviderCalls:
             raise VerificationError("forged")
         return VerifiedRequest()
 
-    async def _confirmed(self, call: Call) -> Answer | None:
+    async def _confirmed(self, call: Call) -> EndpointResponse | None:
         """The answer to a topic that asks whether we want its messages; None to other messages."""
         message = _sns_message(call.body)
         if message.get("Type") != "SubscriptionConfirmation":
@@ -132,9 +132,9 @@ class ProviderCalls:
                 return _refused("ses", VerificationError("forged"))
         except SnsUnreachable as error:
             log.warning("sns_subscription_not_confirmed", topic=topic, error=str(error))
-            return told(503, "Not now.", "unavailable", retry_seconds=30)
+            return plain_response(503, "Not now.", "unavailable", retry_seconds=30)
         log.info("sns_subscription_confirmed", topic=topic)
-        return Answer(Response(status_code=200), "confirmed")
+        return EndpointResponse(Response(status_code=200), "confirmed")
 
 
 def _at_once(check: Callable[[Call], VerifiedRequest]) -> Check:
@@ -144,8 +144,8 @@ def _at_once(check: Callable[[Call], VerifiedRequest]) -> Check:
     return checked
 
 
-def _refused(provider: str, unproven: VerificationError) -> Answer:
-    answer = told(401, "Not authorized.", unproven.why)
+def _refused(provider: str, unproven: VerificationError) -> EndpointResponse:
+    answer = plain_response(401, "Not authorized.", unproven.why)
     if provider == "postmark":
         answer.response.headers["www-authenticate"] = 'Basic realm="events"'
     return answer

@@ -13,8 +13,8 @@ from drip_pipeline.channels.signatures.sns import fetch_by
 from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.app import build_app
 from drip_pipeline.receiver.appender import Appender
+from drip_pipeline.receiver.header_timeout import HeaderTimeoutProtocol
 from drip_pipeline.receiver.services import Services
-from drip_pipeline.receiver.slow_clients import HeaderTimeoutProtocol
 from drip_pipeline.settings import Settings
 
 MOST_CONNECTIONS: Final = 2_000

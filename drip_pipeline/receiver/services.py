@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from drip_pipeline.channels.signatures.sns import Fetch
 from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.appender import Appender
-from drip_pipeline.receiver.counts import Counts
 from drip_pipeline.receiver.limits import RateLimiter, Seen
+from drip_pipeline.receiver.request_counts import RequestCounts
 from drip_pipeline.settings import Settings
 
 
@@ -27,7 +27,7 @@ class Services:
     database: Database
     appender: Appender
     fetch: Fetch
-    counts: Counts = field(default_factory=Counts)
+    counts: RequestCounts = field(default_factory=RequestCounts)
     limiter: RateLimiter = field(default_factory=RateLimiter)
     seen: Seen = field(default_factory=Seen)
     now: Callable[[], datetime] = real_time

@@ -6,7 +6,7 @@ WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
   AND (CAST(%(after)s AS uuid) IS NULL OR k.id > CAST(%(after)s AS uuid))
   AND (CAST(%(tag)s AS text) IS NULL OR k.tags @> ARRAY[CAST(%(tag)s AS text)])
 ORDER BY k.id
-LIMIT CAST(%(slice_size)s AS integer);
+LIMIT CAST(%(chunk_size)s AS integer);
 
 -- name: contacts_by_address
 -- Who has these addresses (in small letters): the contact of this workspace, else whether another one knows it.

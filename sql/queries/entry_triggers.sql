@@ -17,7 +17,7 @@ WITH taken AS MATERIALIZED (
     FROM campaign_entry_queue n
     WHERE n.trigger_id = CAST(%(trigger_id)s AS bigint)
     ORDER BY n.id
-    LIMIT CAST(%(slice_size)s AS integer)
+    LIMIT CAST(%(chunk_size)s AS integer)
     FOR UPDATE SKIP LOCKED
 )
 

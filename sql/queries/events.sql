@@ -365,7 +365,7 @@ SET first_converted_at = least(s.first_converted_at, n.converted_at),
 FROM news n
 WHERE s.enrollment_id = n.enrollment_id;
 
--- name: lock_states_of_arrivals
+-- name: lock_affected_states
 -- Locks whoever these events may wake or end, in the order of ids, and says how many that are. A state that another
 -- transaction is just parking is waited for: the statements after this one see where it was parked. Waiting for an event
 -- is looked up here and not earlier, so that a version published meanwhile is not missed. People of campaigns whose goal
@@ -425,7 +425,7 @@ FROM (
     FOR UPDATE OF s
 ) locked;
 
--- name: wake_states
+-- name: resume_waiting_states
 -- People whose wait these events end. An event from before the latest message (or before the wait's node was entered,
 -- where there was none) does not count; the look-back of the wait itself measures the same way.
 WITH waited AS MATERIALIZED (

@@ -17,7 +17,7 @@ INSERT INTO landed_files (
 VALUES (
     CAST(%(path)s AS text), CAST(%(size_bytes)s AS bigint), CAST(%(modified_ns)s AS bigint), CAST(%(provider)s AS text),
     CAST(%(outcome)s AS text), CAST(%(error)s AS text), CAST(%(lines)s AS bigint), CAST(%(accepted)s AS bigint),
-    CAST(%(duplicates)s AS bigint), CAST(%(rejected)s AS jsonb), CAST(%(woken)s AS bigint), CAST(%(ended)s AS bigint),
+    CAST(%(duplicates)s AS bigint), CAST(%(rejected)s AS jsonb), CAST(%(resumed)s AS bigint), CAST(%(ended)s AS bigint),
     CAST(%(suppressed)s AS bigint), CAST(%(duration_ms)s AS bigint), CAST(%(run_id)s AS text),
     CAST(%(now)s AS timestamptz)
 )

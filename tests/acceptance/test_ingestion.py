@@ -69,9 +69,9 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     [loaded] = rows(
         database, "SELECT outcome, lines, accepted, duplicates, rejected, woken FROM landed_files"
     )
-    woken = sum(1 for person in expected.clicked_by if person <= people // 10)
+    resumed = sum(1 for person in expected.clicked_by if person <= people // 10)
     assert loaded == (
-        "loaded", expected.lines, expected.accepted, expected.duplicates, expected.rejected, woken,
+        "loaded", expected.lines, expected.accepted, expected.duplicates, expected.rejected, resumed,
     )  # fmt: skip
     assert rows(
         database,
@@ -95,7 +95,7 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     assert broken == []
     assert peak_kib < MOST_MEMORY_KIB
     told(f"{EVENTS:,} lines in {seconds:.1f} s, {EVENTS / seconds:,.0f} a second, with Dagster")
-    told(f"{woken:,} people woken; peak memory {peak_kib / 1024:,.0f} MiB")
+    told(f"{resumed:,} people woken; peak memory {peak_kib / 1024:,.0f} MiB")
 
 
 def test_everybody_whose_event_arrives_is_woken_in_one_pass(database):
@@ -116,12 +116,12 @@ def test_everybody_whose_event_arrives_is_woken_in_one_pass(database):
     began = time.perf_counter()
     report = ingest_events(database, events, source="opens", now=REPORTED)
     seconds = time.perf_counter() - began
-    assert (report.accepted, report.woken, report.slices) == (opened, opened, 1)
+    assert (report.accepted, report.resumed, report.chunks) == (opened, opened, 1)
     assert rows(
         database,
         "SELECT workflow_status, resume_port, count(*) FROM campaign_workflow_states "
         "GROUP BY 1, 2 ORDER BY 1",
     ) == [("running", "event", opened), ("waiting", "timeout", WAITING - opened)]
     again = ingest_events(database, events, source="opens", now=REPORTED)
-    assert (again.duplicates, again.woken) == (opened, 0)
+    assert (again.duplicates, again.resumed) == (opened, 0)
     told(f"{opened:,} of {WAITING:,} waiting people woken in {seconds:.2f} s")

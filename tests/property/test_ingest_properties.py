@@ -153,7 +153,7 @@ def test_order_slices_and_repetition_change_nothing(people, lines, data):
     whole = [addressed(line, sent) for line in lines]
     repeated = data.draw(st.lists(st.sampled_from(whole), max_size=5)) if whole else []
     shuffled = data.draw(st.permutations(whole + repeated))
-    slice_size = data.draw(st.integers(1, 10))
+    chunk_size = data.draw(st.integers(1, 10))
     parted_from = data.draw(st.sampled_from((1, event_slices.PARTED_FROM)))
     cut = data.draw(st.integers(0, len(shuffled)))
 
@@ -166,7 +166,7 @@ def test_order_slices_and_repetition_change_nothing(people, lines, data):
     forget_events(database)
     for part in (shuffled[:cut], shuffled[cut:], shuffled):
         with patch.object(event_slices, "PARTED_FROM", parted_from):
-            report = ingest_events(database, part, source="part", now=LATER, slice_size=slice_size)
+            report = ingest_events(database, part, source="part", now=LATER, chunk_size=chunk_size)
         taken = report.accepted + report.duplicates + sum(report.rejected.values())
         assert report.lines == len(part) == taken
         refresh_stale_days(database, now=LATER)

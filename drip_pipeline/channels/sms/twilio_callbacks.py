@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 from drip_pipeline.channels.sms.phone_numbers import e164
 from drip_pipeline.settings import Secret
 
-Wish = Literal["stop", "start", "help"]
+SmsKeyword = Literal["stop", "start", "help"]
 
 # Twilio's default keywords, REVOKE and OPTOUT of 2025 among them.
 _STOP: Final = frozenset(
@@ -31,18 +31,18 @@ _EVENT_OF_STATUS: Final[Mapping[str, str]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class InboundText:
-    """A text that somebody sent us. `wish` is what its keyword asks for, None without one."""
+class InboundSms:
+    """A text that somebody sent us. `keyword` is what its keyword asks for, None without one."""
 
     provider_id: str
     sender: str
     recipient: str
-    wish: Wish | None
+    keyword: SmsKeyword | None
 
     @property
     def event_type(self) -> str:
         """What it is in the vocabulary."""
-        return "sms_opted_out" if self.wish == "stop" else "sms_replied"
+        return "sms_opted_out" if self.keyword == "stop" else "sms_replied"
 
 
 def is_signed(auth_token: Secret, url: str, form: Mapping[str, str], signature: str) -> bool:
@@ -71,16 +71,16 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, An
     return line
 
 
-def read_inbound(form: Mapping[str, str]) -> InboundText | None:
+def read_inbound(form: Mapping[str, str]) -> InboundSms | None:
     """A text that came in; None when the form holds none. The text itself is not kept."""
     sid = form.get("MessageSid") or form.get("SmsSid")
     sender = e164(form.get("From", ""))
     if not sid or sender is None or "Body" not in form:
         return None
-    return InboundText(sid, sender, form.get("To", ""), _wish(form))
+    return InboundSms(sid, sender, form.get("To", ""), _keyword(form))
 
 
-def _wish(form: Mapping[str, str]) -> Wish | None:
+def _keyword(form: Mapping[str, str]) -> SmsKeyword | None:
     told = form.get("OptOutType", "").lower()
     word = told or form["Body"].strip().strip(".!\"'").replace(" ", "").lower()
     if word in _STOP:

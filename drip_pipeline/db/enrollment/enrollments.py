@@ -18,7 +18,7 @@ def contacts_after(
     workspace_id: UUID,
     *,
     after: UUID | None,
-    slice_size: int,
+    chunk_size: int,
     tag: str | None = None,
 ) -> list[UUID]:
     """The next people of a workspace (with a tag) in the order of their ids."""
@@ -30,7 +30,7 @@ def contacts_after(
             workspace_id=workspace_id,
             after=after,
             tag=tag,
-            slice_size=slice_size,
+            chunk_size=chunk_size,
         )
     ]
 

@@ -19,13 +19,13 @@ def listening(connection: Connection) -> list[dict[str, Any]]:
 
 
 def take_notes(
-    connection: Connection, trigger_id: int, slice_size: int
+    connection: Connection, trigger_id: int, chunk_size: int
 ) -> list[tuple[int, UUID, UUID | None]]:
     """(note, contact, event), taken out of the queue."""
     return [
         (row[0], row[1], row[2])
         for row in queries.tuples(
-            connection, "take_entry_notes", trigger_id=trigger_id, slice_size=slice_size
+            connection, "take_entry_notes", trigger_id=trigger_id, chunk_size=chunk_size
         )
     ]
 

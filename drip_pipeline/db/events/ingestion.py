@@ -181,14 +181,14 @@ def apply_to_assignments(connection: Connection) -> None:
     queries.run(connection, "apply_to_assignments")
 
 
-def lock_states(connection: Connection, ending: Sequence[str]) -> int:
+def lock_affected_states(connection: Connection, ending: Sequence[str]) -> int:
     """Lock the states that may be woken or ended, waiting for who is moving them; how many."""
-    return int(queries.scalar(connection, "lock_states_of_arrivals", ending=list(ending)))
+    return int(queries.scalar(connection, "lock_affected_states", ending=list(ending)))
 
 
-def wake_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
+def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
     """Wake the waiting states that the events are for; how many."""
-    return queries.run(connection, "wake_states", now=now, tolerance=tolerance)
+    return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
 
 
 def people_to_suppress(

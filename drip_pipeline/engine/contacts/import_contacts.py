@@ -21,7 +21,7 @@ from drip_pipeline.engine.contacts.file_formats import ContactFile, open_contact
 from drip_pipeline.engine.contacts.row_parser import RowReader, kinds_of
 from drip_pipeline.engine.progress import Progress
 
-SLICE_LINES: Final = 20_000
+CHUNK_LINES: Final = 20_000
 """Lines merged in one transaction."""
 _REPORTED_EVERY: Final = 20_000
 _SHOWN_REJECTIONS: Final = 10
@@ -133,7 +133,7 @@ def _merge(
     progress: Progress | None,
 ) -> contacts_db.Merged:
     merged = contacts_db.Merged()
-    for first in range(1, last_line + 1, SLICE_LINES):
+    for first in range(1, last_line + 1, CHUNK_LINES):
         merged += _slice(connection, workspace_id, first, now)
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
@@ -152,7 +152,7 @@ def _slice(
                 connection,
                 workspace_id,
                 first_line=first,
-                last_line=first + SLICE_LINES - 1,
+                last_line=first + CHUNK_LINES - 1,
                 now=now,
             )
 

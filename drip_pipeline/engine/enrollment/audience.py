@@ -63,10 +63,10 @@ class AudienceCursor:
     workspace_id: UUID
     selection: Selection
     now: datetime
-    slice_size: int
+    chunk_size: int
     missed: Counter[str] = field(default_factory=Counter)
 
-    def slices(self) -> Iterator[Sequence[UUID]]:
+    def chunks(self) -> Iterator[Sequence[UUID]]:
         """Slices, each read in a transaction of its own; none is empty."""
         match self.selection:
             case Everybody():
@@ -79,8 +79,8 @@ class AudienceCursor:
                 yield from self._of_addresses(addresses)
             case Contacts(contact_ids):
                 distinct = list(dict.fromkeys(contact_ids))
-                for first in range(0, len(distinct), self.slice_size):
-                    yield distinct[first : first + self.slice_size]
+                for first in range(0, len(distinct), self.chunk_size):
+                    yield distinct[first : first + self.chunk_size]
 
     def _of_workspace(self, tag: str | None = None) -> Iterator[list[UUID]]:
         after: UUID | None = None
@@ -90,7 +90,7 @@ class AudienceCursor:
                     connection,
                     self.workspace_id,
                     after=after,
-                    slice_size=self.slice_size,
+                    chunk_size=self.chunk_size,
                     tag=tag,
                 )
             if not found:
@@ -107,10 +107,10 @@ class AudienceCursor:
 
     def _of_addresses(self, addresses: Sequence[str]) -> Iterator[list[UUID]]:
         distinct = list(dict.fromkeys(address.strip().lower() for address in addresses))
-        for first in range(0, len(distinct), self.slice_size):
+        for first in range(0, len(distinct), self.chunk_size):
             with self.database.transaction() as connection:
                 rows = enrollments_db.contacts_by_address(
-                    connection, self.workspace_id, distinct[first : first + self.slice_size]
+                    connection, self.workspace_id, distinct[first : first + self.chunk_size]
                 )
             found = []
             for _, contact_id, is_elsewhere in rows:

@@ -26,7 +26,7 @@ from drip_pipeline.engine.enrollment.audience import AudienceCursor, Selection
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
 
-SLICE_PEOPLE: Final = 20_000
+CHUNK_CONTACTS: Final = 20_000
 """People let in by one transaction."""
 
 
@@ -55,7 +55,7 @@ def enroll(
     now: datetime,
     entry_key: str | None = None,
     spread_minutes: float = 0,
-    slice_size: int = SLICE_PEOPLE,
+    chunk_size: int = CHUNK_CONTACTS,
     progress: Progress | None = None,
 ) -> EnrollReport:
     """Let people into the published version of a campaign (its id or name).
@@ -68,9 +68,9 @@ def enroll(
         found = find_campaign(connection, campaign)
         door = lock_entry_terms(connection, found)
         check_key(found, door, entry_key)
-    walk = AudienceCursor(database, found.workspace_id, people, now, slice_size)
+    walk = AudienceCursor(database, found.workspace_id, people, now, chunk_size)
     counted: Counter[str] = Counter()
-    for contact_ids in walk.slices():
+    for contact_ids in walk.chunks():
         door, verdicts = _slice(
             database,
             found,

@@ -27,7 +27,7 @@ from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.enrollment.audience import matching_contacts
 from drip_pipeline.engine.enrollment.enroll import (
-    SLICE_PEOPLE,
+    CHUNK_CONTACTS,
     EntryTerms,
     admit,
     lock_entry_terms,
@@ -40,7 +40,7 @@ NO_LONGER: Final = "no_longer"
 
 
 @dataclass
-class Newcomers:
+class NewEnrollments:
     """What became of the people who came to match one campaign's trigger. `refused` by reason as in
     `EnrollReport`, and `no_longer`: they matched once, but not when they were looked at.
     """
@@ -51,11 +51,11 @@ class Newcomers:
     enrolled: int = 0
     already_in: int = 0
     refused: dict[str, int] = field(default_factory=dict)
-    slices: int = 0
+    chunks: int = 0
 
     def count(self, verdicts: Mapping[str, int]) -> None:
         """Add a slice."""
-        self.slices += 1
+        self.chunks += 1
         for verdict, people in verdicts.items():
             if verdict == "enrolled":
                 self.enrolled += people
@@ -66,31 +66,31 @@ class Newcomers:
 
 
 @dataclass(frozen=True, slots=True)
-class NewcomersAhead:
+class PendingEntries:
     """How many campaigns listen, and the names of those that somebody may enter now."""
 
     listening: int
     campaigns: Sequence[str]
 
 
-def newcomers_ahead(database: Database, now: datetime) -> NewcomersAhead:
+def pending_entries(database: Database, now: datetime) -> PendingEntries:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
         triggers = triggers_db.listening(connection)
     due = [
         row["campaign"] for row in triggers if row["has_notes"] or _walk_due(row, now) is not None
     ]
-    return NewcomersAhead(len(triggers), due)
+    return PendingEntries(len(triggers), due)
 
 
-def let_newcomers_in(
+def run_entry_triggers(
     database: Database,
     *,
     now: datetime,
-    slice_size: int = SLICE_PEOPLE,
+    chunk_size: int = CHUNK_CONTACTS,
     deadline: Deadline = NO_DEADLINE,
     progress: Progress | None = None,
-) -> list[Newcomers]:
+) -> list[NewEnrollments]:
     """Let in everybody who came to match; one entry per campaign that somebody was looked at for.
     The deadline ends it between two chunks; the next call continues there.
     """
@@ -98,19 +98,19 @@ def let_newcomers_in(
         triggers = triggers_db.listening(connection)
     reports = []
     for row in triggers:
-        report = Newcomers(row["campaign_id"], row["campaign"], row["kind"])
+        report = NewEnrollments(row["campaign_id"], row["campaign"], row["kind"])
         turns = [_take_notes] if row["has_notes"] else []
         if _walk_due(row, now) is not None:
             turns.append(_walk_on)
         for turn in turns:
             while not deadline.is_over():
-                verdicts = _slice(database, turn, row, slice_size, now)
+                verdicts = _slice(database, turn, row, chunk_size, now)
                 if verdicts is None:
                     break
                 report.count(verdicts)
                 if progress:
                     progress(f"{report.campaign}: {report.enrolled:,} came to match")
-        if report.slices:
+        if report.chunks:
             reports.append(report)
     return reports
 
@@ -121,7 +121,7 @@ Turn = Callable[
 
 
 def _slice(
-    database: Database, turn: Turn, row: Mapping[str, Any], slice_size: int, now: datetime
+    database: Database, turn: Turn, row: Mapping[str, Any], chunk_size: int, now: datetime
 ) -> dict[str, int] | None:
     """One transaction; None when there is nothing (more) to do, or nothing may be done now."""
 
@@ -135,7 +135,7 @@ def _slice(
                 return None
             if door.status != "active" or door.trigger.kind != row["kind"]:
                 return None
-            return turn(connection, campaign, door, row, slice_size, now)
+            return turn(connection, campaign, door, row, chunk_size, now)
 
     return retry_on_conflict(transaction)
 
@@ -145,10 +145,10 @@ def _take_notes(
     campaign: Campaign,
     door: EntryTerms,
     row: Mapping[str, Any],
-    slice_size: int,
+    chunk_size: int,
     now: datetime,
 ) -> dict[str, int] | None:
-    notes = triggers_db.take_notes(connection, row["id"], slice_size)
+    notes = triggers_db.take_notes(connection, row["id"], chunk_size)
     if not notes:
         return None
     keys: dict[tuple[UUID, str | None], None] = {}
@@ -168,7 +168,7 @@ def _walk_on(
     campaign: Campaign,
     door: EntryTerms,
     row: Mapping[str, Any],
-    slice_size: int,
+    chunk_size: int,
     now: datetime,
 ) -> dict[str, int] | None:
     place = triggers_db.lock(connection, row["id"], now)
@@ -187,7 +187,7 @@ def _walk_on(
         connection,
         campaign.workspace_id,
         after=place["walked_to"],
-        slice_size=slice_size,
+        chunk_size=chunk_size,
         tag=trigger.tag,
     )
     found = _who_match(connection, people, trigger, now)
@@ -202,7 +202,7 @@ def _walk_on(
         row["id"],
         walks_for=walks_for,
         walked_to=people[-1] if people else None,
-        is_done=len(people) < slice_size,
+        is_done=len(people) < chunk_size,
     )
     return verdicts
 

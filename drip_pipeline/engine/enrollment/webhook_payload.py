@@ -30,7 +30,7 @@ class CallInvalid(NotAllowed):
 
 
 @dataclass(frozen=True, slots=True)
-class CalledPeople:
+class WebhookContacts:
     """`rows` are people by their place in the call (from 1), each address once; `keys` the entry
     keys of places that have one; `problems` (place from 0, reason) are those that cannot be taken.
     """
@@ -41,7 +41,7 @@ class CalledPeople:
     call_key: str | None
 
 
-def read_people(body: Any) -> CalledPeople:
+def read_webhook_contacts(body: Any) -> WebhookContacts:
     """The people of a call's JSON. Raises CallInvalid for what is wrong with it as a whole."""
     call, listed = _listed(body)
     if not listed:
@@ -63,7 +63,7 @@ def read_people(body: Any) -> CalledPeople:
         if key is not None:
             keys[place + 1] = key
     rows = _rows(people, problems)
-    return CalledPeople(
+    return WebhookContacts(
         rows=rows,
         keys={row[0]: keys[row[0]] for row in rows if row[0] in keys},
         problems=sorted(problems.items()),

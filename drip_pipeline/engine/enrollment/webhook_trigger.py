@@ -25,12 +25,16 @@ from drip_pipeline.engine.enrollment.enroll import (
     check_key,
     lock_entry_terms,
 )
-from drip_pipeline.engine.enrollment.webhook_payload import CalledPeople, CallInvalid, read_people
+from drip_pipeline.engine.enrollment.webhook_payload import (
+    CallInvalid,
+    WebhookContacts,
+    read_webhook_contacts,
+)
 from drip_pipeline.errors import NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
-class TriggerAnswer:
+class TriggerResult:
     """What a call did: people enrolled, in already, refused by reason; contacts made; and who could
     not be read (their place in the call, from 0, and why). `is_repeat`: the call came before, and
     this is what it was answered then.
@@ -46,18 +50,18 @@ class TriggerAnswer:
     is_repeat: bool = False
 
 
-def enter_by_webhook(
+def enroll_by_webhook(
     database: Database, campaign: str, body: bytes, *, now: datetime, call_key: str | None = None
-) -> TriggerAnswer:
+) -> TriggerResult:
     """Let in the people whom the body (JSON) names. `call_key` names the call; the body may, too.
 
     Raises CallInvalid, CampaignNotFound, CampaignAmbiguous, NotAllowed (another trigger, not
     published, no entry key where one is needed, another call under the same key).
     """
-    people = read_people(_json(body))
+    people = read_webhook_contacts(_json(body))
     key = people.call_key or call_key
 
-    def transaction() -> TriggerAnswer:
+    def transaction() -> TriggerResult:
         # A connection of its own: the staged contacts live as long as it does.
         with database.autocommit() as connection:
             contacts_db.stage(connection, people.rows)
@@ -70,11 +74,11 @@ def enter_by_webhook(
 def _enter(
     connection: Connection,
     name: str,
-    people: CalledPeople,
+    people: WebhookContacts,
     key: str | None,
     body: bytes,
     now: datetime,
-) -> TriggerAnswer:
+) -> TriggerResult:
     campaign = find_campaign(connection, name)
     door = _webhook_door(connection, campaign)
     body_hash = sha256(body).hexdigest()
@@ -86,7 +90,7 @@ def _enter(
                     "another call came under the same key",
                     hint="A repeated call must have the same body; a new one needs a new key.",
                 )
-            return TriggerAnswer(**{**earlier[1], "is_repeat": True})
+            return TriggerResult(**{**earlier[1], "is_repeat": True})
     merged = contacts_db.merge(
         connection,
         campaign.workspace_id,
@@ -95,7 +99,7 @@ def _enter(
         now=now,
     )
     verdicts = _let_all_in(connection, campaign, door, people, now)
-    answer = TriggerAnswer(
+    answer = TriggerResult(
         campaign_id=str(campaign.campaign_id),
         campaign=campaign.name,
         enrolled=verdicts.pop("enrolled", 0),
@@ -121,7 +125,7 @@ def _let_all_in(
     connection: Connection,
     campaign: Campaign,
     door: EntryTerms,
-    people: CalledPeople,
+    people: WebhookContacts,
     now: datetime,
 ) -> dict[str, int]:
     addresses = [row[1] for row in people.rows]

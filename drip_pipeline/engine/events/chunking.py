@@ -19,7 +19,7 @@ PARTED_FROM: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ChunkPart:
     """What one transaction is to write: `rows` are good lines by number, each event once, `misfits`
     those that are not taken. `lanes` are those of the rows; `named_by` says how any row names its
     person, `months` where in time any row so far lies.
@@ -34,7 +34,7 @@ class Part:
     may_convert: bool = False
     """Whether any row is of a kind that a campaign may have for its goal."""
 
-    def halves(self) -> tuple[Part, Part]:
+    def halves(self) -> tuple[ChunkPart, ChunkPart]:
         """The same rows in two parts, without the misfits."""
         middle = len(self.rows) // 2
         return (
@@ -44,20 +44,20 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class EventSlice:
+class EventChunk:
     """Some lines of a source, read and checked."""
 
-    parts: Sequence[Part]
+    parts: Sequence[ChunkPart]
     lines: int
 
 
-def read_slices(
-    lines: Iterator[SourceLine], reader: LineReader, slice_size: int
-) -> Iterator[EventSlice]:
+def read_chunks(
+    lines: Iterator[SourceLine], reader: LineReader, chunk_size: int
+) -> Iterator[EventChunk]:
     """All lines in slices of this size."""
     while True:
         with no_collection():
-            chunk = list(islice(lines, slice_size))
+            chunk = list(islice(lines, chunk_size))
             found = _checked(chunk, reader) if chunk else None
         if found is None:
             return
@@ -72,7 +72,7 @@ class _Gathered:
     may_convert: bool = False
 
 
-def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventSlice:
+def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventChunk:
     found = _Gathered()
     keys: set[str] = set()
     for number, line, _, problem in chunk:
@@ -91,17 +91,19 @@ def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventSlice:
             found.rows[row.lane].append((number, row.copy_text))
             found.named_by.add(row.named_by)
             found.may_convert |= row.may_convert
-    return EventSlice(_parts(chunk, found, frozenset(reader.months)), len(chunk))
+    return EventChunk(_parts(chunk, found, frozenset(reader.months)), len(chunk))
 
 
-def _parts(chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]) -> Sequence[Part]:
+def _parts(
+    chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]
+) -> Sequence[ChunkPart]:
     source_lines = {line.line_number: line for line in chunk}
     named_by = frozenset(found.named_by)
     if found.may_convert or sum(map(len, found.rows)) < PARTED_FROM:
         # A purchase is credited to a message that other lines name: the lanes would meet there.
         together = [row for rows in found.rows for row in rows]
         return [
-            Part(
+            ChunkPart(
                 together,
                 found.misfits,
                 source_lines,
@@ -112,6 +114,6 @@ def _parts(chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]
             )
         ]
     return [
-        Part(rows, () if lane else found.misfits, source_lines, (lane,), named_by, months)
+        ChunkPart(rows, () if lane else found.misfits, source_lines, (lane,), named_by, months)
         for lane, rows in enumerate(found.rows)
     ]

@@ -19,9 +19,9 @@ from drip_pipeline.db.events.inbox import InboxRow, Settled
 from drip_pipeline.db.events.ingestion import DUPLICATE, NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, Reading
 from drip_pipeline.engine.deadline import Deadline
-from drip_pipeline.engine.events.inbound_sms import take_inbound_text
+from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
 from drip_pipeline.engine.events.ingest import ingest_events
-from drip_pipeline.engine.events.payload_readers import inbound_text, read
+from drip_pipeline.engine.events.payload_readers import inbound_sms, read
 from drip_pipeline.engine.progress import Progress
 
 BATCH_ROWS: Final = 1_000
@@ -36,7 +36,7 @@ _READS_NOT: Final = "the payload is not as the provider documents it"
 @dataclass
 class DrainReport:
     """What draining did: rows = done + rejected + again (tried later). The rest counts events and
-    people, as ingestion does; `unheeded` events say nothing to us.
+    people, as ingestion does; `ignored` events say nothing to us.
     """
 
     rows: int = 0
@@ -45,8 +45,8 @@ class DrainReport:
     again: int = 0
     accepted: int = 0
     duplicates: int = 0
-    unheeded: int = 0
-    woken: int = 0
+    ignored: int = 0
+    resumed: int = 0
     ended: int = 0
     suppressed: int = 0
     settled: int = 0
@@ -119,7 +119,7 @@ def _take(
     owners: list[_Taking] = []
     for taking in takings:
         reading = _read(database, taking, report, now)
-        report.unheeded += reading.unheeded
+        report.ignored += reading.ignored
         taking.problems.update(reading.problems)
         lines += reading.lines
         owners += [taking] * len(reading.lines)
@@ -132,11 +132,11 @@ def _take(
                 owners[number - 1].problems[reason] += 1
 
     ingested = ingest_events(
-        database, lines, source=f"inbox {provider}", now=now, provider=provider, on_misfits=blame
+        database, lines, source=f"inbox {provider}", now=now, provider=provider, on_rejected=blame
     )
     report.accepted += ingested.accepted
     report.duplicates += ingested.duplicates
-    report.woken += ingested.woken
+    report.resumed += ingested.resumed
     report.ended += ingested.ended
     report.suppressed += ingested.suppressed
     report.settled += ingested.settled
@@ -145,8 +145,8 @@ def _take(
 def _read(database: Database, taking: _Taking, report: DrainReport, now: datetime) -> Reading:
     row = taking.row
     try:
-        if (text := inbound_text(row.provider, row.payload)) is not None:
-            taken = take_inbound_text(database, text, now=now)
+        if (text := inbound_sms(row.provider, row.payload)) is not None:
+            taken = take_inbound_sms(database, text, now=now)
             report.accepted += taken.events
             report.suppressed += taken.suppressed
             return Reading()

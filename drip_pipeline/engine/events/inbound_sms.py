@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from drip_pipeline.channels.sms.twilio_callbacks import InboundText
+from drip_pipeline.channels.sms.twilio_callbacks import InboundSms
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.engine.events.ingest import ingest_events
@@ -25,17 +25,17 @@ class InboundReport:
     readmitted: int = 0
 
 
-def take_inbound_text(database: Database, text: InboundText, *, now: datetime) -> InboundReport:
+def take_inbound_sms(database: Database, text: InboundSms, *, now: datetime) -> InboundReport:
     """Take in a text message; the same one twice counts once. What it says is not kept."""
     suppressed = readmitted = 0
     with database.transaction() as connection:
         messages = suppressions_db.latest_texts_to(connection, text.sender)
-        if text.wish == "stop":
+        if text.keyword == "stop":
             # Whatever becomes of the event: whoever says STOP gets nothing more.
             suppressed = suppressions_db.suppress_phone(
                 connection, text.sender, source=PROVIDER, now=now
             )
-        elif text.wish == "start":
+        elif text.keyword == "start":
             readmitted = suppressions_db.readmit_phone(connection, text.sender)
     report = ingest_events(
         database,

@@ -27,16 +27,20 @@ from drip_pipeline.db.events.ingestion import (
 )
 from drip_pipeline.db.execution import batch_ledger as ledger_db
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
-from drip_pipeline.engine.events.chunking import EventSlice, Part, read_slices
+from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import LineReader
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
 from drip_pipeline.engine.events.resolve_recipients import Scope, resolve, scope_of
-from drip_pipeline.engine.events.wake import Moved, lock_people, move_people
+from drip_pipeline.engine.events.resume_waiting import (
+    EventEffects,
+    apply_event_effects,
+    lock_affected_states,
+)
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import ConstraintViolated, DataRejected
 
 DEFAULT_PROVIDER: Final = "generic"
-SLICE_SIZE: Final = 50_000
+CHUNK_LINES: Final = 50_000
 SLICES_AHEAD: Final = 2
 """How many slices may be on their way into the database while the next one is read."""
 REFUSED: Final = "the database refused a value"
@@ -50,7 +54,7 @@ class Taken:
 
     accepted: int = 0
     misfits: Sequence[RejectedLine] = ()
-    moved: Moved = field(default_factory=Moved)
+    moved: EventEffects = field(default_factory=EventEffects)
     settled: int = 0
     conversions: int = 0
 
@@ -68,7 +72,7 @@ class Taken:
 class IngestReport:
     """What became of the lines of a source: lines = accepted + duplicates + rejected.
 
-    `rejected` counts by reason. `woken` people wait no longer, `ended` ones left because they want
+    `rejected` counts by reason. `resumed` people wait no longer, `ended` ones left because they want
     no more, `suppressed` contacts are new on a suppression list, `settled` messages were in doubt
     until their provider spoke of them. `conversions` are what the events amount to in campaigns
     whose goal they are.
@@ -79,17 +83,17 @@ class IngestReport:
     accepted: int = 0
     duplicates: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
-    woken: int = 0
+    resumed: int = 0
     ended: int = 0
     suppressed: int = 0
     settled: int = 0
     conversions: int = 0
-    slices: int = 0
+    chunks: int = 0
 
     def count(self, taken: Taken) -> None:
         """Add what a part of a slice came to."""
         self.accepted += taken.accepted
-        self.woken += taken.moved.woken
+        self.resumed += taken.moved.resumed
         self.ended += taken.moved.ended
         self.suppressed += taken.moved.suppressed
         self.settled += taken.settled
@@ -108,7 +112,7 @@ def ingest_file(
     now: datetime,
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
-    slice_size: int = SLICE_SIZE,
+    chunk_size: int = CHUNK_LINES,
     progress: Progress | None = None,
 ) -> IngestReport:
     """Load a file of events (NDJSON, gzipped or not, or Parquet).
@@ -124,7 +128,7 @@ def ingest_file(
         now=now,
         provider=provider,
         workspace=workspace,
-        slice_size=slice_size,
+        chunk_size=chunk_size,
         progress=progress,
     )
 
@@ -137,8 +141,8 @@ def ingest_events(
     now: datetime,
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
-    slice_size: int = SLICE_SIZE,
-    on_misfits: OnMisfits | None = None,
+    chunk_size: int = CHUNK_LINES,
+    on_rejected: OnMisfits | None = None,
 ) -> IngestReport:
     """Take in events that are in memory, each with the keys of a line of an events file."""
     return ingest_lines(
@@ -148,8 +152,8 @@ def ingest_events(
         now=now,
         provider=provider,
         workspace=workspace,
-        slice_size=slice_size,
-        on_misfits=on_misfits,
+        chunk_size=chunk_size,
+        on_rejected=on_rejected,
     )
 
 
@@ -161,9 +165,9 @@ def ingest_lines(
     now: datetime,
     provider: str,
     workspace: str | None,
-    slice_size: int = SLICE_SIZE,
+    chunk_size: int = CHUNK_LINES,
     progress: Progress | None = None,
-    on_misfits: OnMisfits | None = None,
+    on_rejected: OnMisfits | None = None,
 ) -> IngestReport:
     """Take in any source of lines, slice by slice."""
     run = _Run(
@@ -172,22 +176,22 @@ def ingest_lines(
         provider,
         scope_of(database, workspace),
         now,
-        keeps_misfits=on_misfits is None,
+        keeps_misfits=on_rejected is None,
     )
-    slices = read_slices(iter(lines), LineReader(provider, now), slice_size)
+    chunks = read_chunks(iter(lines), LineReader(provider, now), chunk_size)
     with ExitStack() as threads:
         # A thread for each lane, so that neither waits for the other's part of a slice.
         writers = [
             threads.enter_context(ThreadPoolExecutor(1)) for _ in range(INGESTION_PARTITIONS)
         ]
-        under_way: deque[tuple[EventSlice, list[Future[Taken]]]] = deque()
-        for batch in slices:
+        under_way: deque[tuple[EventChunk, list[Future[Taken]]]] = deque()
+        for batch in chunks:
             parts = [writers[part.lanes[0]].submit(run.take, part) for part in batch.parts]
             under_way.append((batch, parts))
             while len(under_way) > SLICES_AHEAD:
-                run.finish(*under_way.popleft(), progress, on_misfits)
+                run.finish(*under_way.popleft(), progress, on_rejected)
         while under_way:
-            run.finish(*under_way.popleft(), progress, on_misfits)
+            run.finish(*under_way.popleft(), progress, on_rejected)
     return run.report
 
 
@@ -215,23 +219,23 @@ class _Run:
 
     def finish(
         self,
-        batch: EventSlice,
+        batch: EventChunk,
         parts: Iterable[Future[Taken]],
         progress: Progress | None,
-        on_misfits: OnMisfits | None,
+        on_rejected: OnMisfits | None,
     ) -> None:
         """Wait until a slice is in the database, and count it."""
         for part in parts:
             taken = part.result()
             self.report.count(taken)
-            if on_misfits and taken.misfits:
-                on_misfits(taken.misfits)
+            if on_rejected and taken.misfits:
+                on_rejected(taken.misfits)
         self.report.lines += batch.lines
-        self.report.slices += 1
+        self.report.chunks += 1
         if progress:
             progress(f"{self.report.lines:,} lines read, {self.report.accepted:,} events taken")
 
-    def take(self, part: Part) -> Taken:
+    def take(self, part: ChunkPart) -> Taken:
         """Take in a part of a slice in one transaction; if it holds a value that only the database
         could find fault with, in several, so that the fault costs one line.
         """
@@ -247,7 +251,7 @@ class _Run:
         taken = self.take(one) + self.take(other)
         return taken + self._take_whole(replace(part, rows=())) if part.misfits else taken
 
-    def _take_whole(self, part: Part) -> Taken:
+    def _take_whole(self, part: ChunkPart) -> Taken:
         def transaction() -> Taken:
             while True:
                 try:
@@ -264,7 +268,7 @@ class _Run:
             with self._database.transaction() as connection:
                 ledger_db.ensure_partitions(connection, datetime.fromisoformat(f"{month}-01T00Z"))
 
-    def _write(self, connection: Connection, part: Part) -> Taken:
+    def _write(self, connection: Connection, part: ChunkPart) -> Taken:
         taken = Taken(misfits=part.misfits)
         if part.rows:
             events_db.stage(connection, (text for _, text in part.rows))
@@ -281,15 +285,15 @@ class _Run:
                     raise _MonthsMissing(months)
                 self._months_ready.update(months)
             accepted = events_db.keep_keys(connection, self._now)
-            moved, conversions = Moved(), 0
+            moved, conversions = EventEffects(), 0
             if accepted:
-                locked = lock_people(connection)
+                locked = lock_affected_states(connection)
                 if part.may_convert:
                     conversions = events_db.add_conversions(connection)
                 events_db.log(connection, self._now)
                 events_db.apply_to_outcomes(connection)
                 events_db.apply_to_assignments(connection)
-                moved = move_people(
+                moved = apply_event_effects(
                     connection, locked, batch_id=batch_id, source=self._provider, now=self._now
                 )
             taken = Taken(accepted, (*part.misfits, *unresolved), moved, settled, conversions)

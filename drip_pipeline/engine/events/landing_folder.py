@@ -73,7 +73,7 @@ class FileLoaded:
     accepted: int
     duplicates: int
     rejected: Mapping[str, int]
-    woken: int
+    resumed: int
     ended: int
     suppressed: int
     duration_ms: int
@@ -190,7 +190,7 @@ def _load(
         accepted=report.accepted,
         duplicates=report.duplicates,
         rejected=report.rejected,
-        woken=report.woken,
+        resumed=report.resumed,
         ended=report.ended,
         suppressed=report.suppressed,
         duration_ms=round(1_000 * (perf_counter() - began)),

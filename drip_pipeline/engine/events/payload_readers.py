@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from drip_pipeline.channels.sms.twilio_callbacks import InboundText, read_inbound, read_status
+from drip_pipeline.channels.sms.twilio_callbacks import InboundSms, read_inbound, read_status
 from drip_pipeline.domain.events.providers import generic, mailgun, postmark, sendgrid, ses
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, Reading, our_message_id
 from drip_pipeline.engine.events.inbound_sms import PROVIDER as TWILIO
@@ -30,7 +30,7 @@ def read(provider: str, payload: bytes, context: Context, received_at: datetime)
     return reader(payload, context, received_at)
 
 
-def inbound_text(provider: str, payload: bytes) -> InboundText | None:
+def inbound_sms(provider: str, payload: bytes) -> InboundSms | None:
     """The text message that somebody sent us, if the payload is one."""
     if provider != TWILIO:
         return None
@@ -56,7 +56,7 @@ def form_of(payload: bytes) -> dict[str, str]:
 def _twilio(payload: bytes, context: Context, received_at: datetime) -> Reading:
     line = read_status(form_of(payload), our_message_id(context.get("message_id")))
     if line is None:
-        return Reading(unheeded=1)
+        return Reading(ignored=1)
     return Reading([{**line, "occurred_at": received_at.isoformat()}])
 
 

@@ -16,7 +16,7 @@ from drip_pipeline.engine.delivery.deliver import deliver_due
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.rescue import Rescued, rescue
 from drip_pipeline.engine.delivery.settle import DeliveryCounts
-from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
+from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
 from drip_pipeline.engine.progress import Progress
@@ -45,7 +45,7 @@ class TickReport:
     batch left them in."""
 
     rescued: Rescued = field(default_factory=Rescued)
-    newcomers: list[Newcomers] = field(default_factory=list)
+    newcomers: list[NewEnrollments] = field(default_factory=list)
     """Per turn and campaign, people who came to match an entry trigger."""
     batches: int = 0
     advanced: int = 0
@@ -72,7 +72,7 @@ def tick(
     report = TickReport(rescued=rescue(engine.database, now=now))
     while True:
         # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
-        newcomers = let_newcomers_in(
+        newcomers = run_entry_triggers(
             engine.database, now=now, deadline=deadline.part(1 - DELIVERY_SHARE), progress=progress
         )
         report.newcomers += newcomers

@@ -29,7 +29,7 @@ def import_inbox(context: dg.OpExecutionContext, engine: EngineResource, clock: 
             "payloads": report.rows,
             "events": report.accepted,
             "duplicates": report.duplicates,
-            "people woken": report.woken,
+            "people woken": report.resumed,
             "runs ended": report.ended,
             "not taken": report.rejected,
             "tried again later": report.again,

@@ -103,7 +103,7 @@ def loaded_metadata(files: Sequence[FileLoaded]) -> dict[str, Any]:
         "events": sum(file.accepted for file in files),
         "duplicates": sum(file.duplicates for file in files),
         "set_aside": counts(dict(rejected), "reason", "lines"),
-        "people_woken": sum(file.woken for file in files),
+        "people_woken": sum(file.resumed for file in files),
         "runs_ended": sum(file.ended for file in files),
         "contacts_suppressed": sum(file.suppressed for file in files),
         "duration_seconds": sum(file.duration_ms for file in files) / 1_000,

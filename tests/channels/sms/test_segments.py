@@ -88,12 +88,12 @@ def test_numbers_are_e164_or_none(written: str, number: str | None):
         ({"Body": ""}, None),
     ],
 )
-def test_wishes_are_read_from_keywords(form: dict[str, str], wish: str | None):
+def test_wishes_are_read_from_keywords(form: dict[str, str], keyword: str | None):
     whole = {"MessageSid": "SM1", "From": "+1 555 010 0123", "To": "+15550100999"} | form
     text = read_inbound(whole)
     assert text is not None
-    assert (text.sender, text.wish) == ("+15550100123", wish)
-    assert text.event_type == ("sms_opted_out" if wish == "stop" else "sms_replied")
+    assert (text.sender, text.keyword) == ("+15550100123", keyword)
+    assert text.event_type == ("sms_opted_out" if keyword == "stop" else "sms_replied")
 
 
 def test_a_form_that_is_no_text_is_none():

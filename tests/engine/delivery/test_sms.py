@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from drip_pipeline.channels.sms.twilio_callbacks import InboundText
+from drip_pipeline.channels.sms.twilio_callbacks import InboundSms
 from drip_pipeline.domain.graph.nodes import SmsAction
 from drip_pipeline.engine.delivery.settle import GRACE_SECONDS
-from drip_pipeline.engine.events.inbound_sms import take_inbound_text
+from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
 from tests.engine.delivery.sending import Sender, one_step
 from tests.engine.factories import NOW
 from tests.engine.graphs import email, end, graph, node, trigger, wait_hours
@@ -168,8 +168,8 @@ def test_a_channel_that_is_switched_off_holds_its_texts(texting: Callable[..., A
     assert sender.run(NOW + LATER).delivered["sms"].sent == 3
 
 
-def inbound(wish: Any, provider_id: str = "SM9") -> InboundText:
-    return InboundText(provider_id, "+15550100001", "+15550100999", wish)
+def inbound(keyword: Any, provider_id: str = "SM9") -> InboundSms:
+    return InboundSms(provider_id, "+15550100001", "+15550100999", keyword)
 
 
 def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
@@ -187,9 +187,9 @@ def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
     sender.people(campaign, 2)
     sender.run()
     assert len(script.requests) == 2
-    report = take_inbound_text(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
+    report = take_inbound_sms(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
     assert (report.events, report.suppressed) == (1, 1)
-    again = take_inbound_text(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
+    again = take_inbound_sms(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
     assert (again.events, again.suppressed) == (0, 0)
     sender.run(NOW + timedelta(hours=2))
     assert len(script.requests) == 3
@@ -222,7 +222,7 @@ def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
 def test_stop_counts_for_a_number_that_was_never_texted(texting: Callable[..., Any]):
     sender, script = texting()
     sender.people(one_step(TEXT), 1, phone="+1 (555) 010-0001")
-    report = take_inbound_text(sender.database, inbound("stop"), now=NOW)
+    report = take_inbound_sms(sender.database, inbound("stop"), now=NOW)
     assert (report.events, report.suppressed) == (0, 1)
     sender.run()
     assert script.requests == []
@@ -232,8 +232,8 @@ def test_stop_counts_for_a_number_that_was_never_texted(texting: Callable[..., A
 def test_start_lifts_what_stop_had_put(texting: Callable[..., Any]):
     sender, script = texting()
     sender.people(one_step(TEXT), 1)
-    take_inbound_text(sender.database, inbound("stop"), now=NOW)
-    report = take_inbound_text(sender.database, inbound("start", "SM10"), now=NOW)
+    take_inbound_sms(sender.database, inbound("stop"), now=NOW)
+    report = take_inbound_sms(sender.database, inbound("start", "SM10"), now=NOW)
     assert report.readmitted == 1
     sender.run()
     assert len(script.requests) == 1
@@ -244,7 +244,7 @@ def test_an_answer_belongs_to_the_latest_text(texting: Callable[..., Any]):
     sender.people(one_step(TEXT), 1)
     sender.run()
     now = NOW + timedelta(minutes=5)
-    assert take_inbound_text(sender.database, inbound(None), now=now).events == 1
+    assert take_inbound_sms(sender.database, inbound(None), now=now).events == 1
     message = sender.value("SELECT id FROM campaign_deliveries")
     replied = sender.value(
         "SELECT message_id FROM campaign_events WHERE event_type = 'sms_replied'"

@@ -13,7 +13,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database, jsonb
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import TriggerConfig
-from drip_pipeline.engine.enrollment.entry_triggers import let_newcomers_in
+from drip_pipeline.engine.enrollment.entry_triggers import run_entry_triggers
 from tests.engine.factories import (
     NOW,
     Published,
@@ -70,7 +70,7 @@ def untag(database: Database, people: list[UUID], name: str = "vip") -> None:
 
 def look(database: Database, now: datetime = NOW, **more: Any) -> dict[str, int]:
     """What one look came to, all campaigns together."""
-    reports = let_newcomers_in(database, now=now, **more)
+    reports = run_entry_triggers(database, now=now, **more)
     told = {"enrolled": 0, "already_in": 0}
     for report in reports:
         told["enrolled"] += report.enrolled

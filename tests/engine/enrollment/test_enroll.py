@@ -110,14 +110,14 @@ def test_everybody_gets_a_state_at_the_entry_and_an_event(database):
 def test_repeating_lets_nobody_in_twice(database):
     set_up(database, 7)
     enroll(database, "Welcome", Everybody(), now=NOW)
-    again = enroll(database, "Welcome", Everybody(), now=NOW + timedelta(days=1), slice_size=2)
+    again = enroll(database, "Welcome", Everybody(), now=NOW + timedelta(days=1), chunk_size=2)
     assert outcome(again) == {"already_in": 7}
 
 
 def test_the_last_slice_and_the_slices_before_it_are_all_taken(database):
     set_up(database, 7)
     told: list[str] = []
-    report = enroll(database, "Welcome", Everybody(), now=NOW, slice_size=3, progress=told.append)
+    report = enroll(database, "Welcome", Everybody(), now=NOW, chunk_size=3, progress=told.append)
     assert outcome(report) == {"enrolled": 7}
     assert told[-1] == "7 enrolled of 7 looked at"
     assert len(told) == 3
@@ -191,7 +191,7 @@ def test_a_condition_chooses_people_as_it_would_inside_a_campaign(database, cond
         earlier = a_published_campaign(connection, LETTER, name="Earlier")
     enroll(database, earlier.campaign_id, Contacts([people[2]]), now=NOW)
     chosen = Matching(Condition.model_validate(condition))
-    enroll(database, campaign.campaign_id, chosen, now=NOW, slice_size=2)
+    enroll(database, campaign.campaign_id, chosen, now=NOW, chunk_size=2)
     with database.transaction() as connection:
         rows = connection.execute(
             "SELECT contact_email FROM campaign_enrollments WHERE campaign_id = %s",
@@ -313,7 +313,7 @@ def test_two_who_enrol_the_same_people_at_once_let_each_in_once(database):
     campaign, people = set_up(database, 3_000)
 
     def letting_in(order: list[UUID]) -> EnrollReport:
-        return enroll(database, campaign.campaign_id, Contacts(order), now=NOW, slice_size=1_000)
+        return enroll(database, campaign.campaign_id, Contacts(order), now=NOW, chunk_size=1_000)
 
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(letting_in, (people, people[::-1]))
@@ -369,10 +369,10 @@ def test_drafts_archived_and_unknown_campaigns_are_refused_by_name(database):
 )
 @given(
     picks=st.lists(st.sets(st.integers(0, 11)), min_size=1, max_size=4),
-    slice_size=st.integers(1, 15),
+    chunk_size=st.integers(1, 15),
     re_entry=st.sampled_from(["once", "after_exit"]),
 )
-def test_every_person_meant_is_counted_once_and_is_in_once(database, picks, slice_size, re_entry):
+def test_every_person_meant_is_counted_once_and_is_in_once(database, picks, chunk_size, re_entry):
     with database.transaction() as connection:
         name = f"Campaign {uuid4()}"
         campaign = a_published_campaign(connection, entered_by(re_entry), name=name)
@@ -384,7 +384,7 @@ def test_every_person_meant_is_counted_once_and_is_in_once(database, picks, slic
             campaign.campaign_id,
             Contacts([people[n] for n in pick]),
             now=NOW,
-            slice_size=slice_size,
+            chunk_size=chunk_size,
         )
         assert report.enrolled == len(pick - inside)
         assert report.already_in == len(pick & inside)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from drip_pipeline.engine.campaigns.campaign import archive, pause, resume
 from drip_pipeline.engine.deadline import Deadline
-from drip_pipeline.engine.enrollment.entry_triggers import newcomers_ahead
+from drip_pipeline.engine.enrollment.entry_triggers import pending_entries
 from tests.engine.enrollment.arrivals import (
     BY_TAG,
     HOUR,
@@ -95,8 +95,8 @@ def test_a_schedule_takes_whom_it_is_for_and_catches_up_once(database):
     change(database, "UPDATE contacts SET status = 'customer' WHERE id = ANY(%s)", people[:2])
     assert look(database, NOW + timedelta(hours=22)) == {}
     eight = datetime(2026, 3, 3, 8, tzinfo=UTC)
-    assert newcomers_ahead(database, eight).campaigns == ["Welcome"]
-    assert look(database, eight, slice_size=2) == {"enrolled": 2}
+    assert pending_entries(database, eight).campaigns == ["Welcome"]
+    assert look(database, eight, chunk_size=2) == {"enrolled": 2}
     assert look(database, eight + HOUR) == {}
     # A week without a look: once, for the last time it was due.
     assert look(database, eight + timedelta(days=7)) == {"enrolled": 2}
@@ -116,8 +116,8 @@ def test_a_walk_goes_on_where_the_one_before_was_cut_off(database, monkeypatch):
     ends = iter([0.0, 0.0, 0.0, 2.0, 2.0])
     with monkeypatch.context() as patched:
         patched.setattr("drip_pipeline.engine.deadline.monotonic", lambda: next(ends))
-        assert look(database, slice_size=15, deadline=Deadline(1.0)) == {"enrolled": 45}
-    assert look(database, slice_size=15) == {"enrolled": 5}
+        assert look(database, chunk_size=15, deadline=Deadline(1.0)) == {"enrolled": 45}
+    assert look(database, chunk_size=15) == {"enrolled": 5}
     assert inside(database, campaign) == sorted(people)
 
 
@@ -146,7 +146,7 @@ def test_a_paused_campaign_lets_nobody_in_and_forgets_nobody(database):
     _, people = set_up(database, BY_TAG, 3)
     pause(database, "Welcome", now=NOW)
     tag(database, people)
-    assert newcomers_ahead(database, NOW).campaigns == []
+    assert pending_entries(database, NOW).campaigns == []
     assert look(database) == {}
     resume(database, "Welcome", now=NOW + HOUR)
     assert look(database, NOW + HOUR) == {"enrolled": 3}
@@ -158,7 +158,7 @@ def test_an_archived_campaign_listens_no_more(database):
     archive(database, "Welcome", now=NOW)
     tag(database, people)
     assert look(database) == {}
-    assert newcomers_ahead(database, NOW).listening == 0
+    assert pending_entries(database, NOW).listening == 0
     with database.transaction() as connection:
         assert connection.execute("SELECT count(*) FROM campaign_entry_queue").fetchone() == (0,)
 
@@ -180,4 +180,4 @@ def test_a_campaign_that_is_entered_by_hand_again_listens_no_more(database):
     publish_again(database, campaign, entered_by(trigger="manual"))
     tag(database, people)
     assert look(database) == {}
-    assert newcomers_ahead(database, NOW).listening == 0
+    assert pending_entries(database, NOW).listening == 0

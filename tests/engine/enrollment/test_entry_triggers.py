@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, newcomers_ahead
+from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, pending_entries
 from tests.engine.enrollment.arrivals import (
     BY_TAG,
     change,
@@ -35,9 +35,9 @@ MANY = int(os.environ.get("NEWCOMERS", "3000"))
 def test_people_whom_an_application_tags_enter_once_and_never_again(database):
     campaign, people = set_up(database, BY_TAG, MANY)
     tag(database, people)
-    assert newcomers_ahead(database, NOW).campaigns == ["Welcome"]
+    assert pending_entries(database, NOW).campaigns == ["Welcome"]
     assert look(database) == {"enrolled": MANY}
-    assert newcomers_ahead(database, NOW).campaigns == []
+    assert pending_entries(database, NOW).campaigns == []
     assert look(database) == {}
     # Changes for other reasons, and another tag, note nobody.
     change(database, "UPDATE contacts SET last_interaction = now(), tags = tags || '{b}'")
@@ -50,7 +50,7 @@ def test_a_tick_without_dagster_takes_them_in_and_on_their_way(database):
     tag(database, people)
     report = run_until_idle(database)
     (newcomers,) = report.newcomers
-    assert newcomers == Newcomers(campaign.campaign_id, "Welcome", "tag", 5, 0, {}, 1)
+    assert newcomers == NewEnrollments(campaign.campaign_id, "Welcome", "tag", 5, 0, {}, 1)
     assert report.delivered["email"].sent == 5
 
 
@@ -86,11 +86,11 @@ def test_with_backfill_everybody_who_matches_enters_once(database, config):
         campaign = a_published_campaign(
             connection, entered_by(**config, backfill=True), workspace_id=workspace
         )
-    assert newcomers_ahead(database, NOW).campaigns == ["Welcome"]
-    assert look_until_open(database, slice_size=2) == {"enrolled": 9}
+    assert pending_entries(database, NOW).campaigns == ["Welcome"]
+    assert look_until_open(database, chunk_size=2) == {"enrolled": 9}
     assert inside(database, campaign) == sorted(people)
     assert look(database) == {}
-    assert newcomers_ahead(database, NOW).campaigns == []
+    assert pending_entries(database, NOW).campaigns == []
 
 
 def test_a_score_counts_when_it_passes_the_mark_and_not_while_it_stays_above(database):
@@ -206,7 +206,7 @@ def test_two_looks_at_once_let_nobody_in_twice(database):
     for _ in range(3):
         tag(database, people)
         with ThreadPoolExecutor(4) as pool:
-            told = list(pool.map(lambda _: look(database, slice_size=50), range(4)))
+            told = list(pool.map(lambda _: look(database, chunk_size=50), range(4)))
         assert sum(one.get("no_longer", 0) for one in told) == 0
         untag(database, people)
     assert inside(database, campaign) == sorted(people)
@@ -218,7 +218,7 @@ def test_two_walks_at_once_let_nobody_in_twice_and_lose_nobody(database):
     )
     day = NOW + timedelta(days=1)
     with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda _: look(database, day, slice_size=30), range(3)))
+        list(pool.map(lambda _: look(database, day, chunk_size=30), range(3)))
     look(database, day)
     assert inside(database, campaign) == sorted(people)
 
@@ -235,13 +235,13 @@ def test_a_look_that_dies_in_the_middle_loses_nobody(database, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        look(database, slice_size=20, progress=die)
+        look(database, chunk_size=20, progress=die)
     assert len(inside(database, campaign)) == 40
     with monkeypatch.context() as patched:
         patched.setattr("drip_pipeline.engine.enrollment.entry_triggers.let_in", _fails)
         with pytest.raises(RuntimeError):
-            look(database, slice_size=20)
-    assert look(database, slice_size=20) == {"enrolled": 50}
+            look(database, chunk_size=20)
+    assert look(database, chunk_size=20) == {"enrolled": 50}
     assert inside(database, campaign) == sorted(people)
 
 

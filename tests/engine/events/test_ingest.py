@@ -290,7 +290,7 @@ def test_four_ingesters_at_once_count_every_event_once(database):
 
     def load(worker: int) -> IngestReport:
         turned = events[worker * 50 :] + events[: worker * 50]
-        return ingest(database, turned, slice_size=30)
+        return ingest(database, turned, chunk_size=30)
 
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(load, range(4)))

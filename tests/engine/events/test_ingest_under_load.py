@@ -61,7 +61,7 @@ def test_engines_and_ingesters_at_once_lose_nobody_and_count_nothing_twice(datab
 
     def let_events_come(worker: int) -> int:
         chance = Random(worker)
-        woken = 0
+        resumed = 0
         for turn in range(12):
             with database.transaction() as connection:
                 sent = sent_messages(connection, campaign)
@@ -73,9 +73,9 @@ def test_engines_and_ingesters_at_once_lose_nobody_and_count_nothing_twice(datab
                     whose = {"email": message.email}
                 name = f"{worker}-{turn}-{number}"
                 lines.append(an_event(name, event_type, occurred_at=LATER.isoformat(), **whose))
-            woken += ingest(database, lines, now=LATER, slice_size=50).woken
+            resumed += ingest(database, lines, now=LATER, chunk_size=50).resumed
             assert ingest(database, lines[::3], now=LATER).accepted == 0
-        return woken
+        return resumed
 
     def count_days(_: int) -> int:
         for _turn in range(10):

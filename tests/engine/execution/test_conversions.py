@@ -189,7 +189,7 @@ def test_a_conversion_wakes_who_waits_for_it(database):
         goal=BUY,
     )
     people_inside(database, flow, 2)
-    assert ingest(database, [purchase(1, 5)]).woken == 1
+    assert ingest(database, [purchase(1, 5)]).resumed == 1
     run_until_idle(database, LATER)
     assert value(database, "SELECT count(*) FROM recorded_messages") == 3
 

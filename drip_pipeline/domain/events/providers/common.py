@@ -29,13 +29,13 @@ class PayloadInvalid(ValueError):
 @dataclass(slots=True)
 class Reading:
     """`lines` are events as an events file has them. `problems` are reasons why parts of the
-    payload are none; `unheeded` counts what is well understood and means nothing to us (processed,
+    payload are none; `ignored` counts what is well understood and means nothing to us (processed,
     queued …).
     """
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    unheeded: int = 0
+    ignored: int = 0
 
 
 def json_of(payload: bytes) -> Any:

@@ -39,7 +39,7 @@ def read(payload: bytes, received_at: datetime) -> Reading:
     event = mapping(json_object(payload).get("event-data"))
     kind = event.get("event")
     if kind in _UNHEEDED:
-        return Reading(unheeded=1)
+        return Reading(ignored=1)
     if kind not in _TYPES:
         raise PayloadInvalid("the call is of a kind that is not known")
     return Reading([_line(str(kind), event, received_at)])

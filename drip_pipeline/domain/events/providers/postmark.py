@@ -75,7 +75,7 @@ def read(payload: bytes, received_at: datetime) -> Reading:
         line = _change(event, received_at)
     else:
         raise PayloadInvalid("the call is of a kind that is not known")
-    return Reading(unheeded=1) if line is None else Reading([line])
+    return Reading(ignored=1) if line is None else Reading([line])
 
 
 def _bounce(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any] | None:

@@ -49,7 +49,7 @@ def read(payload: bytes, received_at: datetime) -> Reading:
         if not isinstance(event, dict):
             reading.problems.append("an event is not a JSON object")
         elif event.get("event") in _UNHEEDED:
-            reading.unheeded += 1
+            reading.ignored += 1
         elif event.get("event") not in _TYPES:
             reading.problems.append("an event is of a kind that is not known")
         else:

@@ -44,7 +44,7 @@ def read(payload: bytes, received_at: datetime) -> Reading:
     reading = Reading()
     content = text(notice.get("Message")) or ""
     if notice.get("Type") != "Notification" or content.startswith(_TEST_NOTICE):
-        reading.unheeded = 1
+        reading.ignored = 1
         return reading
     event = json_object(content.encode())
     kind = str(event.get("eventType") or event.get("notificationType") or "").lower()
@@ -56,7 +56,7 @@ def read(payload: bytes, received_at: datetime) -> Reading:
     elif kind == "subscription":
         _read_subscription(event, notice_id, received_at, reading)
     elif kind == "send":
-        reading.unheeded = 1
+        reading.ignored = 1
     elif kind in _TYPES:
         _read_event(kind, event, notice_id, received_at, reading)
     else:
@@ -69,7 +69,7 @@ def _read_event(
 ) -> None:
     part = mapping(event.get(_PART_OF.get(kind, kind)))
     if kind == "complaint" and part.get("complaintFeedbackType") == "not-spam":
-        reading.unheeded = 1  # the opposite of a complaint
+        reading.ignored = 1  # the opposite of a complaint
         return
     mail = mapping(event.get("mail"))
     at = text(part.get("timestamp"))
@@ -143,7 +143,7 @@ def _read_subscription(
     if wanted.get("unsubscribeAll") is not True and not any(
         topic.get("subscriptionStatus") == "OptOut" for topic in topics
     ):
-        reading.unheeded = 1
+        reading.ignored = 1
         return
     mail = mapping(event.get("mail"))
     recipients = [text(each) for each in _listed(mail.get("destination"))]
@@ -173,7 +173,7 @@ def _read_mail(
         event_id=notice_id,
     )
     if line is None:
-        reading.unheeded = 1
+        reading.ignored = 1
     else:
         reading.lines.append(line)
 

@@ -89,7 +89,7 @@ def test_both_read_the_same(provider, sample):
     assert reading.problems == []
     if not reading.lines:
         assert None in SAME_KIND[their.event_type]
-        assert reading.unheeded == 1
+        assert reading.ignored == 1
         return
     (line,) = reading.lines
     assert line["event_type"] in SAME_KIND[their.event_type]

@@ -139,7 +139,7 @@ def test_a_bounce_to_several_people_is_an_event_for_each():
 def test_somebody_who_says_that_it_is_no_spam_has_not_complained():
     part = {"eventType": "Complaint", "complaint": {"complaintFeedbackType": "not-spam"}}
     reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
-    assert (reading.lines, reading.unheeded) == ([], 1)
+    assert (reading.lines, reading.ignored) == ([], 1)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_what_is_no_payload_is_said_to_be_none(read, payload):
     with suppress(PayloadInvalid):
         reading = read(payload, RECEIVED)
         assert reading.lines == []
-        assert reading.problems or reading.unheeded
+        assert reading.problems or reading.ignored
 
 
 def test_parts_of_another_shape_do_not_break_a_reader():

@@ -18,8 +18,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from drip_pipeline.errors import DripError
-from drip_pipeline.receiver.counts import Counts
 from drip_pipeline.receiver.limits import Rate, RateLimiter
+from drip_pipeline.receiver.request_counts import RequestCounts
 
 log = structlog.get_logger(__name__)
 
@@ -45,18 +45,18 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointResponse:
     """A response, and the word under which it is counted."""
 
     response: Response
     outcome: str
 
 
-Endpoint = Callable[[Call], Awaitable[Answer]]
+Endpoint = Callable[[Call], Awaitable[EndpointResponse]]
 
 
 class _Refused(Exception):
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: EndpointResponse) -> None:
         super().__init__(answer.outcome)
         self.answer = answer
 
@@ -67,7 +67,7 @@ class EndpointGuard:
 
     name: str
     endpoint: Endpoint
-    counts: Counts
+    counts: RequestCounts
     limiter: RateLimiter
     rate: Rate
     most_bytes: int
@@ -85,23 +85,27 @@ class EndpointGuard:
         self.counts.add(self.name, answer.outcome)
         await answer.response(scope, receive, send)
 
-    async def _answered(self, call: Call) -> Answer:
+    async def _answered(self, call: Call) -> EndpointResponse:
         try:
             return await self.endpoint(call)
         except DripError as error:
             log.warning("receiver_unavailable", endpoint=self.name, error=type(error).__name__)
-            return told(503, "Not now. Please try again later.", "unavailable", retry_seconds=30)
+            return plain_response(
+                503, "Not now. Please try again later.", "unavailable", retry_seconds=30
+            )
         except Exception as error:  # noqa: BLE001 - whatever it is, others must still be served
             # What was sent is not logged, and neither is a traceback, which may quote it.
             log.error("receiver_failed", endpoint=self.name, error=type(error).__name__)
-            return told(500, "This did not work.", "failed")
+            return plain_response(500, "This did not work.", "failed")
 
     def _check_rate(self, request: Request) -> None:
         client = request.client.host if request.client else ""
         wait = self.limiter.wait_seconds(self.name, client, self.rate, monotonic())
         if wait > 0:
             raise _Refused(
-                told(429, "Too many requests.", "rate_limited", retry_seconds=math.ceil(wait))
+                plain_response(
+                    429, "Too many requests.", "rate_limited", retry_seconds=math.ceil(wait)
+                )
             )
 
     async def _body(self, request: Request, receive: Receive) -> bytes:
@@ -115,7 +119,7 @@ class EndpointGuard:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Refused(told(400, "Gone.", "disconnected"))
+                        raise _Refused(plain_response(400, "Gone.", "disconnected"))
                     pieces.append(message.get("body", b""))
                     size += len(pieces[-1])
                     if size > self.most_bytes:
@@ -123,14 +127,16 @@ class EndpointGuard:
                     if not message.get("more_body", False):
                         return b"".join(pieces)
         except TimeoutError:
-            raise _Refused(told(408, "The request took too long.", "too_slow")) from None
+            raise _Refused(plain_response(408, "The request took too long.", "too_slow")) from None
 
 
-def told(status: int, words: str, outcome: str, *, retry_seconds: int | None = None) -> Answer:
+def plain_response(
+    status: int, words: str, outcome: str, *, retry_seconds: int | None = None
+) -> EndpointResponse:
     """An answer in plain text."""
     headers = {} if retry_seconds is None else {"retry-after": str(retry_seconds)}
-    return Answer(PlainTextResponse(f"{words}\n", status, headers), outcome)
+    return EndpointResponse(PlainTextResponse(f"{words}\n", status, headers), outcome)
 
 
-def _too_large() -> Answer:
-    return told(413, "The request is too large.", "too_large")
+def _too_large() -> EndpointResponse:
+    return plain_response(413, "The request is too large.", "too_large")

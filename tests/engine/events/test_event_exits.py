@@ -170,7 +170,7 @@ def test_who_leaves_is_not_woken_by_an_event_of_the_same_slice(database):
         [sent] = sent_messages(connection, campaign)
     event = an_event(1, "email_unsubscribed", message_id=sent.message_id)
     report = ingest(database, [event])
-    assert (report.ended, report.woken) == (1, 0)
+    assert (report.ended, report.resumed) == (1, 0)
 
 
 def test_a_message_in_the_outbox_is_held_back_after_an_unsubscription(database):

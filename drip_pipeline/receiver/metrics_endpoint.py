@@ -12,32 +12,32 @@ from starlette.responses import Response
 from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.verification import VerificationError
 from drip_pipeline.engine.metrics.prometheus import Gauge, prometheus_text, read_gauges
-from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Figures:
+class MetricsEndpoint:
     """The endpoint /metrics."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._token = services.settings.metrics_token
 
-    async def __call__(self, call: Call) -> Answer:
+    async def __call__(self, call: Call) -> EndpointResponse:
         """Everything that a monitor draws."""
         if self._token is None:
-            return told(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Nothing is set up here.", "not_set_up")
         try:
             check_token([self._token], call.request.headers)
         except VerificationError as unproven:
-            return told(401, "Not authorized.", unproven.why)
+            return plain_response(401, "Not authorized.", unproven.why)
         gauges = await run_in_threadpool(
             read_gauges, self._services.database, now=self._services.now()
         )
         text = prometheus_text([*gauges, *self._answers()])
-        return Answer(Response(text, media_type=_TYPE), "ok")
+        return EndpointResponse(Response(text, media_type=_TYPE), "ok")
 
     def _answers(self) -> list[Gauge]:
         help = "Requests to this process by how they were answered, since it began."

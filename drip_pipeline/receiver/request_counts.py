@@ -13,7 +13,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 
 
-class Counts:
+class RequestCounts:
     """Safe to use from several threads."""
 
     def __init__(self) -> None:

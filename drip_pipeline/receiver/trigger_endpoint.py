@@ -15,15 +15,15 @@ from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
 from drip_pipeline.channels.signatures.verification import VerificationError, VerifiedRequest
 from drip_pipeline.engine.enrollment.webhook_payload import CallInvalid
-from drip_pipeline.engine.enrollment.webhook_trigger import enter_by_webhook
+from drip_pipeline.engine.enrollment.webhook_trigger import enroll_by_webhook
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
-from drip_pipeline.receiver.gate import Answer, Call, told
+from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
 
 _LONGEST_KEY: Final = 200
 
 
-class Triggering:
+class TriggerEndpoint:
     """The endpoint of trigger webhooks."""
 
     def __init__(self, services: Services) -> None:
@@ -35,14 +35,14 @@ class Triggering:
             signing_key("DRIP_TRIGGER_SECRETS", each) for each in settings.trigger_secrets
         ]
 
-    async def __call__(self, call: Call) -> Answer:
+    async def __call__(self, call: Call) -> EndpointResponse:
         """Let people in, or say why not."""
         if not (self._tokens or self._keys):
-            return told(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Nothing is set up here.", "not_set_up")
         try:
             proof = self._proof(call)
         except VerificationError as unproven:
-            answer = told(401, "Not authorized.", unproven.why)
+            answer = plain_response(401, "Not authorized.", unproven.why)
             answer.response.headers["www-authenticate"] = "Bearer"
             return answer
         key = call.request.headers.get("idempotency-key", "").strip() or proof.call_id or None
@@ -50,7 +50,7 @@ class Triggering:
             return _problem(422, CallInvalid("the key of the call is too long"))
         try:
             entered = await run_in_threadpool(
-                enter_by_webhook,
+                enroll_by_webhook,
                 self._services.database,
                 call.param("campaign"),
                 call.body,
@@ -79,10 +79,10 @@ class Triggering:
         return proof
 
 
-def _problem(status: int, error: DripError) -> Answer:
+def _problem(status: int, error: DripError) -> EndpointResponse:
     return _json(status, {"error": str(error), "hint": error.hint}, "refused")
 
 
-def _json(status: int, content: dict[str, Any], outcome: str) -> Answer:
+def _json(status: int, content: dict[str, Any], outcome: str) -> EndpointResponse:
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-    return Answer(Response(body, status, media_type="application/json"), outcome)
+    return EndpointResponse(Response(body, status, media_type="application/json"), outcome)

@@ -14,10 +14,11 @@ from starlette.routing import Route
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events.inbox import Arrival
-from drip_pipeline.receiver import app, gate
+from drip_pipeline.receiver import app
+from drip_pipeline.receiver import endpoint_guard as gate
 from drip_pipeline.receiver.appender import Appender, NotKept
+from drip_pipeline.receiver.header_timeout import HeaderTimeoutProtocol
 from drip_pipeline.receiver.limits import Rate, RateLimiter, Seen, network_of
-from drip_pipeline.receiver.slow_clients import HeaderTimeoutProtocol
 from drip_pipeline.settings import Secret
 from tests.engine.events.incoming import LATER, value
 from tests.receiver import calls

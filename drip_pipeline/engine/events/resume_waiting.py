@@ -36,39 +36,39 @@ those messages are skipped.
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class EventEffects:
     """People woken, contacts put on a suppression list, runs ended."""
 
-    woken: int = 0
+    resumed: int = 0
     suppressed: int = 0
     ended: int = 0
 
-    def __add__(self, other: Moved) -> Moved:
-        return Moved(
-            self.woken + other.woken,
+    def __add__(self, other: EventEffects) -> EventEffects:
+        return EventEffects(
+            self.resumed + other.resumed,
             self.suppressed + other.suppressed,
             self.ended + other.ended,
         )
 
 
-def lock_people(connection: Connection) -> int:
+def lock_affected_states(connection: Connection) -> int:
     """Lock whoever the arrived events of this transaction may move or credit; how many."""
-    return events_db.lock_states(connection, ENDING_EVENTS)
+    return events_db.lock_affected_states(connection, ENDING_EVENTS)
 
 
-def move_people(
+def apply_event_effects(
     connection: Connection, locked: int, *, batch_id: UUID, source: str, now: datetime
-) -> Moved:
+) -> EventEffects:
     """Do to people what the arrived events of this transaction demand, once they are written down
-    and `lock_people` has `locked` so many. `source` says on the suppression list where an entry
+    and `lock_affected_states` has `locked` so many. `source` says on the suppression list where an entry
     comes from.
     """
     if not locked:
-        return Moved(suppressed=_suppress(connection, source, now))
+        return EventEffects(suppressed=_suppress(connection, source, now))
     suppressed = _suppress(connection, source, now)
     ended = _end(connection, batch_id, now)
-    woken = events_db.wake_states(connection, now, EVENT_CLOCK_TOLERANCE)
-    return Moved(woken, suppressed, ended)
+    resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
+    return EventEffects(resumed, suppressed, ended)
 
 
 def _suppress(connection: Connection, source: str, now: datetime) -> int:

@@ -99,7 +99,7 @@ def test_an_event_that_comes_before_its_wait_is_found_by_looking_back(
     database, campaign, arrival, node
 ):
     people_inside(database, campaign, 1)
-    assert ingest(database, arrival(database)).woken == 0
+    assert ingest(database, arrival(database)).resumed == 0
     assert passed_by_event_once(database, node)
 
 
@@ -107,8 +107,8 @@ def test_an_event_that_comes_before_its_wait_is_found_by_looking_back(
 def test_an_event_that_comes_after_its_wait_began_wakes_it(database, campaign, arrival, node):
     people_inside(database, campaign, 1)
     run_until_idle(database, NOW + HOUR)
-    assert ingest(database, arrival(database), now=NOW + 2 * HOUR).woken == 1
-    assert ingest(database, arrival(database), now=NOW + 2 * HOUR).woken == 0
+    assert ingest(database, arrival(database), now=NOW + 2 * HOUR).resumed == 1
+    assert ingest(database, arrival(database), now=NOW + 2 * HOUR).resumed == 0
     assert passed_by_event_once(database, node)
 
 
@@ -125,7 +125,7 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
             wait_until_blocked(database)
             engine.commit()
-            assert ingestion.result().woken == 1
+            assert ingestion.result().resumed == 1
     assert passed_by_event_once(database, node)
 
 
@@ -135,15 +135,15 @@ def test_a_wait_that_begins_and_is_written_before_the_events_are_visible_is_woke
 ):
     people_inside(database, campaign, 1)
     events = arrival(database)
-    lock_states = events_db.lock_states
+    lock_affected_states = events_db.lock_affected_states
 
     def parked_just_before(connection: Any, ending: Any) -> int:
         # The events are written, not committed; the engine cannot see them, and parks.
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"waiting": 1}
-        return lock_states(connection, ending)
+        return lock_affected_states(connection, ending)
 
     monkeypatch.setattr(events_db, "lock_states", parked_just_before)
-    assert ingest(database, events, now=NOW + HOUR).woken == 1
+    assert ingest(database, events, now=NOW + HOUR).resumed == 1
     assert passed_by_event_once(database, node)
 
 
@@ -154,19 +154,19 @@ def test_a_wait_cannot_begin_while_events_look_for_waiters(
     people_inside(database, campaign, 1)
     events = arrival(database)
     has_locked, may_go_on = Event(), Event()
-    wake_states = events_db.wake_states
+    resume_waiting_states = events_db.resume_waiting_states
 
     def held_up(connection: Any, now: datetime, tolerance: timedelta) -> int:
         has_locked.set()
         assert may_go_on.wait(30)
-        return wake_states(connection, now, tolerance)
+        return resume_waiting_states(connection, now, tolerance)
 
-    monkeypatch.setattr(events_db, "wake_states", held_up)
+    monkeypatch.setattr(events_db, "resume_waiting_states", held_up)
     with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
         assert has_locked.wait(30)
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).claimed == 0
         may_go_on.set()
-        assert ingestion.result().woken == 0
+        assert ingestion.result().resumed == 0
     assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"completed": 1}
     assert passed_by_event_once(database, node)
 
@@ -185,7 +185,7 @@ def test_one_pass_wakes_everybody_the_events_are_for_and_nobody_else(database):
         for n, s in enumerate(sent[100:200])
     ]
     report = ingest(database, clicks + opens, now=NOW + 2 * HOUR)
-    assert (report.woken, report.slices) == (100, 1)
+    assert (report.resumed, report.chunks) == (100, 1)
     assert advance_batch(database, now=NOW + 2 * HOUR, batch_size=1_000).sizes == {"completed": 100}
     ((tagged,),) = rows(database, "SELECT count(*) FROM contacts WHERE tags = '{opened}'")
     assert tagged == 100
@@ -194,16 +194,16 @@ def test_one_pass_wakes_everybody_the_events_are_for_and_nobody_else(database):
 def test_an_event_from_before_the_latest_message_wakes_nobody(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
-    assert ingest(database, an_open(database, 1, occurred_at=minutes(-3))).woken == 0
+    assert ingest(database, an_open(database, 1, occurred_at=minutes(-3))).resumed == 0
     # A clock that is two minutes behind is still believed.
-    assert ingest(database, an_open(database, 2, occurred_at=minutes(-2))).woken == 1
+    assert ingest(database, an_open(database, 2, occurred_at=minutes(-2))).resumed == 1
 
 
 def test_what_a_machine_opened_wakes_nobody(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
-    assert ingest(database, an_open(database, 1, data={"machine": True})).woken == 0
-    assert ingest(database, an_open(database, 2)).woken == 1
+    assert ingest(database, an_open(database, 1, data={"machine": True})).resumed == 0
+    assert ingest(database, an_open(database, 2)).resumed == 1
 
 
 def test_an_event_of_one_campaign_wakes_nobody_in_another(database):
@@ -213,7 +213,7 @@ def test_an_event_of_one_campaign_wakes_nobody_in_another(database):
     )
     people_inside(database, other, 1, name="Other", prefix="stranger")
     run_until_idle(database, NOW + HOUR)
-    assert ingest(database, an_open(database), now=NOW + HOUR).woken == 1
+    assert ingest(database, an_open(database), now=NOW + HOUR).resumed == 1
     assert rows(
         database,
         "SELECT c.name, s.workflow_status FROM campaign_workflow_states s "
@@ -235,7 +235,7 @@ def test_a_purchase_wakes_the_buyer_in_every_campaign_that_waits_for_it(database
         )
     run_until_idle(database, NOW + HOUR)
     bought = a_purchase(database, occurred_at=minutes(61))
-    assert ingest(database, bought, now=NOW + 2 * HOUR).woken == 2
+    assert ingest(database, bought, now=NOW + 2 * HOUR).resumed == 2
 
 
 def test_a_paused_person_wakes_when_the_pause_ends(database):
@@ -246,7 +246,7 @@ def test_a_paused_person_wakes_when_the_pause_ends(database):
     # The wait runs out during the pause: the state is parked where it is.
     run_until_idle(database, NOW + timedelta(days=3))
     assert value(database, "SELECT workflow_status FROM campaign_workflow_states") == "paused"
-    assert ingest(database, an_open(database), now=NOW + timedelta(days=3)).woken == 1
+    assert ingest(database, an_open(database), now=NOW + timedelta(days=3)).resumed == 1
     assert value(database, "SELECT workflow_status FROM campaign_workflow_states") == "paused"
     with database.transaction() as connection:
         connection.execute("UPDATE campaign_enrollments SET status = 'active'")
@@ -258,7 +258,7 @@ def test_people_of_a_paused_campaign_are_woken_and_stay_until_it_goes_on(databas
     run_until_idle(database, NOW + HOUR)
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET status = 'paused'")
-    assert ingest(database, an_open(database)).woken == 1
+    assert ingest(database, an_open(database)).resumed == 1
     assert advance_batch(database, now=NOW + 2 * HOUR, batch_size=9).claimed == 0
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET status = 'active'")
