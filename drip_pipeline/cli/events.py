@@ -124,7 +124,7 @@ def _told(report: IngestReport) -> str:
     taken = f"{report.accepted:,} new events, {report.duplicates:,} known already"
     lines = [f"{report.lines:,} lines of {report.source}: {taken}"]
     figures = {
-        "people woken": report.resumed,
+        "waits resumed": report.resumed,
         "runs ended": report.ended,
         "contacts suppressed": report.suppressed,
         "messages no longer in doubt": report.settled,

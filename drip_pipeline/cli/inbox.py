@@ -101,7 +101,7 @@ def told(report: DrainReport) -> str:
         "new events": report.accepted,
         "known already": report.duplicates,
         "of no concern": report.ignored,
-        "people woken": report.resumed,
+        "waits resumed": report.resumed,
         "runs ended": report.ended,
         "contacts suppressed": report.suppressed,
         "messages no longer in doubt": report.settled,

@@ -71,7 +71,8 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     )
     resumed = sum(1 for person in expected.clicked_by if person <= people // 10)
     assert loaded == (
-        "loaded", expected.lines, expected.accepted, expected.duplicates, expected.rejected, resumed,
+        "loaded", expected.lines, expected.accepted, expected.duplicates, expected.rejected,
+        resumed,
     )  # fmt: skip
     assert rows(
         database,

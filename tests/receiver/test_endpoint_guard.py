@@ -112,7 +112,7 @@ def test_a_head_without_end_is_dropped(receiver):
 
 
 def test_a_slow_body_is_dropped(database, monkeypatch):
-    monkeypatch.setattr(app, "Gate", partial(gate.EndpointGuard, body_seconds=0.3))
+    monkeypatch.setattr(app, "EndpointGuard", partial(gate.EndpointGuard, body_seconds=0.3))
     with a_receiver(database, **SECRETS) as receiver, connected(receiver) as connection:
         connection.sendall(
             b"POST /events/generic HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"

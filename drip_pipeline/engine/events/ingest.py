@@ -72,10 +72,10 @@ class Taken:
 class IngestReport:
     """What became of the lines of a source: lines = accepted + duplicates + rejected.
 
-    `rejected` counts by reason. `resumed` people wait no longer, `ended` ones left because they want
-    no more, `suppressed` contacts are new on a suppression list, `settled` messages were in doubt
-    until their provider spoke of them. `conversions` are what the events amount to in campaigns
-    whose goal they are.
+    `rejected` counts lines by reason. `resumed` counts waiting states that continue, `ended` runs
+    that exited (unsubscribed, complained, bounced), `suppressed` new suppression list entries,
+    `settled` deliveries of unknown outcome that an event proves as sent, `conversions` the
+    conversions derived from goal events.
     """
 
     source: str

@@ -59,9 +59,10 @@ def lock_affected_states(connection: Connection) -> int:
 def apply_event_effects(
     connection: Connection, locked: int, *, batch_id: UUID, source: str, now: datetime
 ) -> EventEffects:
-    """Do to people what the arrived events of this transaction demand, once they are written down
-    and `lock_affected_states` has `locked` so many. `source` says on the suppression list where an entry
-    comes from.
+    """Suppress contacts, exit runs and resume waits as this transaction's arrived events require.
+
+    Call it after the events are logged. `locked` is the result of `lock_affected_states`; `source`
+    is stored with new suppression list entries.
     """
     if not locked:
         return EventEffects(suppressed=_suppress(connection, source, now))

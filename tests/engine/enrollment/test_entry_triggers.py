@@ -238,7 +238,7 @@ def test_a_look_that_dies_in_the_middle_loses_nobody(database, monkeypatch):
         look(database, chunk_size=20, progress=die)
     assert len(inside(database, campaign)) == 40
     with monkeypatch.context() as patched:
-        patched.setattr("drip_pipeline.engine.enrollment.entry_triggers.let_in", _fails)
+        patched.setattr("drip_pipeline.engine.enrollment.entry_triggers.admit", _fails)
         with pytest.raises(RuntimeError):
             look(database, chunk_size=20)
     assert look(database, chunk_size=20) == {"enrolled": 50}

@@ -142,7 +142,7 @@ def test_a_wait_that_begins_and_is_written_before_the_events_are_visible_is_woke
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"waiting": 1}
         return lock_affected_states(connection, ending)
 
-    monkeypatch.setattr(events_db, "lock_states", parked_just_before)
+    monkeypatch.setattr(events_db, "lock_affected_states", parked_just_before)
     assert ingest(database, events, now=NOW + HOUR).resumed == 1
     assert passed_by_event_once(database, node)
 
