@@ -237,7 +237,7 @@ def test_an_address_in_other_spelling_is_the_same_person(database, tmp_path):
 
 
 def test_the_last_line_of_an_address_counts_across_slices(database, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SLICE_LINES", 2)
+    monkeypatch.setattr(module, "CHUNK_LINES", 2)
     rows = "".join(f"p{n % 3}@example.com,{n}\n" for n in range(9))
     report = taken(database, csv(tmp_path, "email,visits\n" + rows))
     assert people(database, "email, custom_fields") == [
