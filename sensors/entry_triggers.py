@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from drip_pipeline.engine.enrollment.entry_triggers import newcomers_ahead
+from drip_pipeline.engine.enrollment.entry_triggers import pending_entries
 from drip_pipeline.orchestration.jobs.enroll_by_triggers import (
     ENTRY_TRIGGERS_KIND,
     enroll_by_triggers,

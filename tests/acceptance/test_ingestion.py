@@ -88,7 +88,7 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
         "SELECT count(*) FROM campaign_workflow_states WHERE resume_port = 'event' "
         "AND workflow_status = 'running' AND next_execution_at = %s",
         REPORTED,
-    ) == [(woken,)]
+    ) == [(resumed,)]
     laws = ("outcomes_match_log", "sent_once")
     broken = [
         law.name for law in check_invariants(database, now=REPORTED, names=laws) if not law.holds

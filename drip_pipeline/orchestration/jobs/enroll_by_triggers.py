@@ -10,7 +10,7 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.engine.deadline import Deadline
-from drip_pipeline.engine.enrollment.entry_triggers import Newcomers, let_newcomers_in
+from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.common import table
@@ -27,7 +27,7 @@ def enroll_matching_contacts(
     time does not suffice for, the next run goes on with.
     """
     with translate_errors("letting newcomers in"):
-        reports = let_newcomers_in(
+        reports = run_entry_triggers(
             engine.database,
             now=clock.moment(),
             deadline=Deadline.after(clock.budget_seconds),
@@ -46,7 +46,7 @@ def enroll_by_triggers() -> None:
     enroll_matching_contacts()
 
 
-def enrolled_metadata(reports: list[Newcomers]) -> dict[str, Any]:
+def enrolled_metadata(reports: list[NewEnrollments]) -> dict[str, Any]:
     """How many entered which campaign, and why others did not."""
     rows = [
         {
