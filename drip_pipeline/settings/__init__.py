@@ -1,370 +1,388 @@
-"""The only reader of the environment. `SETTINGS` documents every variable once: default, unit,
-consequence; `Settings` is the frozen result that the rest of the engine is handed. Secrets are
-wrapped so that no log or repr can show them. Neither connections nor files of channels belong here.
+"""The only reader of the environment: `Settings` declares every variable once, with its type,
+default, unit and consequence. `drip doctor` and the tests of the documentation read the same
+declarations through `SETTINGS`. Connections and files of channels do not belong here.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings.kinds import (
-    DEFAULT_RETENTION,
+    BaseUrl,
+    Cron,
+    Folder,
     Retention,
-    Setting,
-    cron,
-    folder,
-    kept_key,
+    RetentionDays,
+    Secrets,
+    SecretText,
+    Words,
     one_of,
-    plain_text,
-    public_url,
-    retention,
-    secret,
     secret_url,
+    stored_key,
     whole_number,
-    words,
 )
 from drip_pipeline.settings.kinds import Secret as Secret
-from drip_pipeline.settings.receiver import RECEIVER_SETTINGS
 
-PREFIX = "DRIP_"
-CHECKOUT = Path(__file__).resolve().parents[2]
-DAILY = "0 6 * * *"
-LOCAL_URL = "http://localhost:8080"
+PREFIX: Final = "DRIP_"
+CHECKOUT: Final = Path(__file__).resolve().parents[2]
+DAILY: Final = "0 6 * * *"
+LOCAL_URL: Final = "http://localhost:8080"
 
 Delivery = Literal["record", "send"]
 Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
 CanvasEdits = Literal["report", "publish"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+PostgresUrl = Annotated[
+    Secret, secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2")
+]
 
 
-SETTINGS: tuple[Setting, ...] = (
-    Setting(
-        "DRIP_DATABASE_URL",
-        "database_url",
-        "the embedded server under DRIP_HOME",
+class SettingRow(TypedDict):
+    """One setting as `drip doctor` shows it. `value` is empty when the variable is not set."""
+
+    name: str
+    value: str
+    default: str
+    unit: str
+    consequence: str
+
+
+class Setting(NamedTuple):
+    """What is declared of one environment variable. `default` is the text for users."""
+
+    name: str
+    field: str
+    default: str
+    unit: str
+    consequence: str
+
+
+def _setting(default: object, unit: str, consequence: str, *, default_text: str = "") -> Any:
+    """Declare a setting. `default_text` describes a default that is computed or absent."""
+    if not default_text:
+        default_text = ", ".join(default) if isinstance(default, tuple) else str(default)
+    return Field(
+        default,
+        description=consequence,
+        json_schema_extra={"unit": unit, "default_text": default_text},
+    )
+
+
+class Settings(BaseSettings):
+    """The settings of one process. `from_env` reads the environment; the constructor does not."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        frozen=True,
+        extra="forbid",
+        enable_decoding=False,
+        hide_input_in_errors=True,
+        arbitrary_types_allowed=True,
+    )
+
+    database_url: PostgresUrl | None = _setting(
+        None,
         "URL",
-        "Where everything is stored. Set it (postgresql://user:password@host:port/name) to use a "
-        "server of your own; the embedded one is then neither started nor needed.",
-        secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_DAGSTER_DATABASE_URL",
-        "dagster_database_url",
-        "the database `dagster` on the server of DRIP_DATABASE_URL",
+        "The engine's database. Set it (postgresql://user:password@host:port/name) to use a server "
+        "of your own; the embedded server is then neither started nor needed.",
+        default_text="the embedded server under DRIP_HOME",
+    )
+    dagster_database_url: PostgresUrl | None = _setting(
+        None,
         "URL",
-        "Where Dagster keeps its runs and events. It must not be the engine's own database.",
-        secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2"),
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_HOME",
-        "home",
-        ".drip in the checkout",
+        "The database of Dagster's runs and events. It must not be the engine's own database.",
+        default_text="the database `dagster` on the server of DRIP_DATABASE_URL",
+    )
+    home: Folder = _setting(
+        CHECKOUT / ".drip",
         "folder",
         "Data of the embedded server, Dagster's files, recorded messages and the landing folder. "
-        "Deleting it deletes them.",
-        folder,
-    ),
-    Setting(
-        "DRIP_LANDING",
-        "landing",
-        "landing in DRIP_HOME",
+        "Deleting the folder deletes them.",
+        default_text=".drip in the checkout",
+    )
+    landing: Folder | None = _setting(
+        None,
         "folder",
-        "Files of events that are put here (NDJSON, gzipped or not, or Parquet) are loaded, each "
-        "once. A sub-folder names the provider whose event ids they have, as in ses/monday.ndjson. "
-        "Give a file that is still being written a name that ends in .part.",
-        folder,
-    ),
-    Setting(
-        "DRIP_POSTGRES_BIN",
-        "postgres_bin",
-        "the packaged binaries, then a server found on this machine",
+        "Event files in this folder (NDJSON, gzipped or not, or Parquet) are loaded, each once. A "
+        "subfolder names the provider that assigned the event ids, as in ses/monday.ndjson. Give "
+        "a file that is still being written a name that ends in .part.",
+        default_text="landing in DRIP_HOME",
+    )
+    postgres_bin: Folder | None = _setting(
+        None,
         "folder",
-        "Takes initdb, pg_ctl and postgres of the embedded server from this folder.",
-        folder,
-    ),
-    Setting(
-        "DRIP_BATCH_SIZE",
-        "batch_size",
-        "10000",
-        "people",
-        "How many due people one transaction advances. Smaller costs speed, larger holds row "
-        "locks longer.",
-        whole_number(1, 100_000),
-    ),
-    Setting(
-        "DRIP_SHARDS",
-        "shards",
-        "1",
+        "The folder with initdb, pg_ctl and postgres for the embedded server.",
+        default_text="the packaged binaries, then a server found on this machine",
+    )
+    batch_size: Annotated[int, whole_number(1, 100_000)] = _setting(
+        10_000,
+        "states",
+        "How many due workflow states one transaction advances. A smaller number is slower, a "
+        "larger one holds row locks longer.",
+    )
+    shards: Annotated[int, whole_number(1, 64)] = _setting(
+        1,
         "runs",
-        "How many runs of the minute job may be at work side by side, each with its own part of "
-        "the people. More than one pays where there are cores to spare; Dagster's "
-        "max_concurrent_runs has to allow them.",
-        whole_number(1, 64),
-    ),
-    Setting(
-        "DRIP_DELIVERY",
-        "delivery",
+        "How many runs of the minute job may be active at the same time, each with its own part "
+        "of the enrollments. More than one is faster where cores are free; Dagster's "
+        "max_concurrent_runs must allow them.",
+    )
+    delivery: Annotated[Delivery, one_of(Delivery)] = _setting(
         "record",
         "record or send",
-        "`record`: every message is rendered and recorded, nothing leaves. `send`: real providers "
-        "get them.",
-        one_of("record", "send"),
-    ),
-    Setting(
-        "DRIP_SMTP_URL",
-        "smtp_url",
-        "none: email cannot be sent",
+        "`record`: every message is rendered and recorded, and nothing is sent. `send`: messages "
+        "are sent through the configured providers.",
+    )
+    smtp_url: Annotated[Secret, secret_url("smtp", "smtps")] | None = _setting(
+        None,
         "URL",
         "The mail relay, smtp://user:password@host:port (STARTTLS where offered) or smtps://. "
         "Used when DRIP_DELIVERY=send.",
-        secret_url("smtp", "smtps"),
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_MAIL_FROM",
-        "mail_from",
-        "Drip <drip@example.com>",
-        "address",
-        "Sender of every email that names none itself.",
-        plain_text,
-    ),
-    Setting(
-        "DRIP_PUBLIC_URL",
-        "public_url",
-        "http://localhost:8080",
+        default_text="none: email cannot be sent",
+    )
+    mail_from: str = _setting(
+        "Drip <drip@example.com>", "address", "The sender of every email without one of its own."
+    )
+    public_url: BaseUrl = _setting(
+        LOCAL_URL,
         "URL",
-        "Base of the links for tracking and unsubscribing, where `drip receive` is reached. "
-        "Recipients must be able to reach it.",
-        public_url,
-    ),
-    Setting(
-        "DRIP_SECRET_KEY",
-        "secret_key",
-        "made once and kept in DRIP_HOME/secret_key",
+        "Base of the tracking and unsubscribe links: the public URL of `drip receive`. Recipients "
+        "must be able to reach it.",
+    )
+    secret_key: SecretText | None = _setting(
+        None,
         "text",
         "Signs the links in messages. Changing it breaks the links in messages already sent; "
-        "several machines that share a database must share it.",
-        secret,
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_WEBHOOK_SECRET",
-        "webhook_secret",
-        "none: webhooks are not signed",
+        "machines that share a database must share the key.",
+        default_text="created once and stored in DRIP_HOME/secret_key",
+    )
+    webhook_secret: SecretText | None = _setting(
+        None,
         "text",
-        "Signs the calls of webhook steps whose workspace has no webhook channel of its own "
-        "(Standard Webhooks: whsec_ and base64). Receivers check it.",
-        secret,
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_WEBHOOK_ALLOW",
-        "webhook_allow",
-        "none: internal addresses and unusual ports are not called",
+        "Signs the calls of webhook steps in workspaces without a webhook channel of their own "
+        "(Standard Webhooks: whsec_ and base64). Receivers verify the signature.",
+        default_text="none: webhooks are not signed",
+    )
+    webhook_allow: Words = _setting(
+        (),
         "hosts, separated by commas",
-        "Internal hosts that campaigns may call all the same: names, addresses or networks, with "
-        "a port or for any (hooks.internal:8080, 10.1.0.0/16). Whoever may publish campaigns can "
-        "then reach them.",
-        words,
-    ),
-    Setting(
-        "DRIP_REPORT_CRON",
-        "report_cron",
-        "0 6 * * *",
+        "Internal hosts that campaigns may call although they are internal: names, addresses or "
+        "networks, with a port or for any port (hooks.internal:8080, 10.1.0.0/16). Everybody with "
+        "the right to publish campaigns can then reach them.",
+        default_text="none: internal addresses and unusual ports are not called",
+    )
+    report_cron: Cron = _setting(
+        DAILY,
         "cron expression, UTC",
         "When the reports of A/B tests are written to DRIP_HOME/reports (and mailed, with "
         "DRIP_REPORT_TO). Read when Dagster loads the code.",
-        cron,
-    ),
-    Setting(
-        "DRIP_REPORT_TO",
-        "report_to",
-        "none: reports are not mailed",
+    )
+    report_to: Words = _setting(
+        (),
         "addresses, separated by commas",
-        "Who gets the overview of A/B tests by email whenever reports are written by schedule. "
-        "Needs DRIP_DELIVERY=send and DRIP_SMTP_URL.",
-        words,
-    ),
-    Setting(
-        "DRIP_ALERT_TO",
-        "alert_to",
-        "none: alerts are not mailed",
+        "Recipients of the A/B test overview, which is mailed when reports are written on "
+        "schedule. Needs DRIP_DELIVERY=send and DRIP_SMTP_URL.",
+        default_text="none: reports are not mailed",
+    )
+    alert_to: Words = _setting(
+        (),
         "addresses, separated by commas",
-        "Who is told by email of what needs a person: failed runs, a stuck backlog, messages in "
-        "doubt, open breakers, skewed tests, decisions. Needs DRIP_DELIVERY=send and "
-        "DRIP_SMTP_URL.",
-        words,
-    ),
-    Setting(
-        "DRIP_ALERT_WEBHOOK",
-        "alert_webhook",
-        "none: alerts are not posted",
+        "Recipients of alert emails: failed runs, a stuck backlog, messages with an unknown "
+        "delivery status, open circuit breakers, skewed tests, pending decisions. Needs "
+        "DRIP_DELIVERY=send and DRIP_SMTP_URL.",
+        default_text="none: alerts are not mailed",
+    )
+    alert_webhook: Annotated[Secret, secret_url("http", "https")] | None = _setting(
+        None,
         "URL",
-        'Where the same is posted as {"text": …}, as Slack, Mattermost and their likes take it. '
+        'The URL to which alerts are posted as {"text": …}, the format of Slack and Mattermost. '
         "Needs DRIP_DELIVERY=send.",
-        secret_url("http", "https"),
-        is_secret=True,
-    ),
-    Setting(
-        "DRIP_ALERT_BACKLOG_MINUTES",
-        "alert_backlog_minutes",
-        "15",
+        default_text="none: alerts are not posted",
+    )
+    alert_backlog_minutes: Annotated[int, whole_number(1, 10_080)] = _setting(
+        15,
         "minutes",
-        "How long due people and messages may wait before the backlog counts as stuck.",
-        whole_number(1, 10_080),
-    ),
-    Setting(
-        "DRIP_METRICS_TOKEN",
-        "metrics_token",
-        "none: /metrics is not served",
+        "How long due states and messages may wait before the backlog counts as stuck.",
+    )
+    metrics_token: SecretText | None = _setting(
+        None,
         "text",
-        "Whoever reads the figures for Prometheus from /metrics of `drip receive` must send it: "
-        "Authorization: Bearer, and this.",
-        secret,
-        is_secret=True,
-    ),
-    *RECEIVER_SETTINGS,
-    Setting(
-        "DRIP_METRICS_FOLDER",
-        "metrics_folder",
-        "metrics in DRIP_HOME",
+        "The bearer token for the Prometheus metrics at /metrics of `drip receive`.",
+        default_text="none: /metrics is not served",
+    )
+    tracking: Words = _setting(
+        ("opens", "clicks"),
+        "opens, clicks or none",
+        "Which engagement events of HTML emails are tracked by links of the engine; only where "
+        "DRIP_PUBLIC_URL and DRIP_SECRET_KEY are set. Choose none where the provider tracks them.",
+    )
+    sns_topics: Words = _setting(
+        (),
+        "ARNs, separated by commas",
+        "The SNS topics through which Amazon SES reports to /events/ses. Subscriptions to these "
+        "topics are confirmed, others are not.",
+        default_text="none: events of Amazon SES are refused",
+    )
+    sendgrid_keys: Words = _setting(
+        (),
+        "public keys in base64, separated by commas",
+        "Verification keys of the signed event webhook that reports to /events/sendgrid.",
+        default_text="none: events of SendGrid are refused",
+    )
+    postmark_logins: Secrets = _setting(
+        (),
+        "user:password, separated by commas",
+        "The logins of Postmark's webhooks to /events/postmark. Put one into the webhook's URL, "
+        "as in https://user:password@mail.example.com/events/postmark.",
+        default_text="none: events of Postmark are refused",
+    )
+    mailgun_keys: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Signing keys of the webhooks that report to /events/mailgun.",
+        default_text="none: events of Mailgun are refused",
+    )
+    twilio_tokens: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Auth tokens of the accounts that report to /events/twilio. Their signatures are verified "
+        "against the URL under DRIP_PUBLIC_URL.",
+        default_text="none: status reports and replies from Twilio are refused",
+    )
+    events_secrets: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Secrets (Standard Webhooks: whsec_ and base64) of shops and applications that send their "
+        "own events to /events/generic.",
+        default_text="none: events at /events/generic are refused",
+    )
+    trigger_secrets: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Secrets (Standard Webhooks: whsec_ and base64) of applications that enroll contacts by "
+        "signed calls.",
+        default_text="none: signed calls of /trigger are refused",
+    )
+    trigger_tokens: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Bearer tokens of applications that enroll contacts and cannot sign their calls.",
+        default_text="none: calls of /trigger with a token are refused",
+    )
+    trusted_proxies: Words = _setting(
+        (),
+        "addresses or networks, separated by commas",
+        "Reverse proxies in front of `drip receive` with a trusted X-Forwarded-For. Without it all "
+        "clients behind a proxy count as one client.",
+        default_text="none: the connecting address is the client",
+    )
+    metrics_folder: Folder | None = _setting(
+        None,
         "folder",
-        "Where daily figures are kept as Parquet files, a folder a day (day=2026-03-02), for other "
-        "tools to read. Several machines that share a database should share it.",
-        folder,
-    ),
-    Setting(
-        "DRIP_EXECUTOR",
-        "executor",
+        "Daily metrics as Parquet files for other tools, one folder a day (day=2026-03-02). "
+        "Machines that share a database should share the folder.",
+        default_text="metrics in DRIP_HOME",
+    )
+    executor: Annotated[Executor, one_of(Executor)] = _setting(
         "in_process",
         "in_process, multiprocess, celery or k8s",
-        "Where a run's steps are executed: in the run's own process (least overhead), in processes "
-        "beside it (DRIP_WORKERS at a time), or on the workers of dagster-celery or dagster-k8s, "
+        "Where a run's steps are executed: in the run's own process (least overhead), in several "
+        "processes (DRIP_WORKERS at a time), or on the workers of dagster-celery or dagster-k8s, "
         "which must be installed. Read when Dagster loads the code.",
-        one_of("in_process", "multiprocess", "celery", "k8s"),
-    ),
-    Setting(
-        "DRIP_WORKERS",
-        "workers",
-        "2",
+    )
+    workers: Annotated[int, whole_number(1, 64)] = _setting(
+        2,
         "processes",
-        "How many steps of a run are executed at a time where DRIP_EXECUTOR is multiprocess. A "
-        "process costs some four seconds of CPU to start.",
-        whole_number(1, 64),
-    ),
-    Setting(
-        "DRIP_CANVAS_EDITS",
-        "canvas_edits",
+        "How many steps of a run are executed at a time with DRIP_EXECUTOR=multiprocess. Starting "
+        "a process takes about four seconds of CPU.",
+    )
+    canvas_edits: Annotated[CanvasEdits, one_of(CanvasEdits)] = _setting(
         "report",
         "report or publish",
         "What happens to an edit that another application (a visual builder) makes in the tables "
-        "of a published campaign. report: it is checked and told, and waits for `drip campaign "
-        "drafts C --publish`. publish: a valid one that has stood still for a look is published; "
-        "people inside earlier versions finish theirs.",
-        one_of("report", "publish"),
-    ),
-    Setting(
-        "DRIP_RETENTION",
-        "retention",
-        "log=0, deliveries=400, traces=90, runs=7, failed_runs=30",
+        "of a published campaign. report: it is validated and reported, and waits for `drip "
+        "campaign drafts C --publish`. publish: a valid edit that has not changed since the last "
+        "check is published; enrollments in earlier versions finish those versions.",
+    )
+    retention: RetentionDays = _setting(
+        Retention(),
         "days by kind of data; 0 is for ever",
         "How long data is kept (docs/retention.md): the event log in whole months, archived to "
-        "Parquet before it is dropped; settled messages of the outbox and keys of events; ledger "
-        "and rejected lines; Dagster's runs. What is not named keeps its default.",
-        retention,
-    ),
-    Setting(
-        "DRIP_LOG_LEVEL",
-        "log_level",
-        "info",
-        "debug, info, warning or error",
-        "How much is logged to stderr.",
-        one_of("debug", "info", "warning", "error"),
-    ),
-)
+        "Parquet before it is dropped; settled messages of the outbox and keys of events; the "
+        "batch log and rejected lines; Dagster's runs. Kinds that are not named keep their "
+        "default.",
+    )
+    log_level: Annotated[LogLevel, one_of(LogLevel)] = _setting(
+        "info", "debug, info, warning or error", "The lowest level that is logged to stderr."
+    )
 
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the environment says, checked. Build it with `from_env`, or directly in tests."""
-
-    home: Path = CHECKOUT / ".drip"
-    landing: Path | None = None
-    database_url: Secret | None = None
-    dagster_database_url: Secret | None = None
-    postgres_bin: Path | None = None
-    batch_size: int = 10_000
-    shards: int = 1
-    delivery: Delivery = "record"
-    canvas_edits: CanvasEdits = "report"
-    smtp_url: Secret | None = None
-    mail_from: str = "Drip <drip@example.com>"
-    public_url: str = LOCAL_URL
-    secret_key: Secret | None = None
-    webhook_secret: Secret | None = None
-    webhook_allow: tuple[str, ...] = ()
-    report_cron: str = DAILY
-    report_to: tuple[str, ...] = ()
-    alert_to: tuple[str, ...] = ()
-    alert_webhook: Secret | None = None
-    alert_backlog_minutes: int = 15
-    metrics_token: Secret | None = None
-    tracking: tuple[str, ...] = ("opens", "clicks")
-    sns_topics: tuple[str, ...] = ()
-    sendgrid_keys: tuple[str, ...] = ()
-    postmark_logins: tuple[Secret, ...] = ()
-    mailgun_keys: tuple[Secret, ...] = ()
-    twilio_tokens: tuple[Secret, ...] = ()
-    events_secrets: tuple[Secret, ...] = ()
-    trigger_secrets: tuple[Secret, ...] = ()
-    trigger_tokens: tuple[Secret, ...] = ()
-    trusted_proxies: tuple[str, ...] = ()
-    metrics_folder: Path | None = None
-    executor: Executor = "in_process"
-    workers: int = 2
-    retention: Retention = DEFAULT_RETENTION
-    log_level: str = "info"
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Limit the constructor to its arguments; `from_env` passes it the environment."""
+        return (init_settings,)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read `environ` (default: the process environment). An empty variable counts as unset.
 
-        Raises SettingsError naming the variable at fault.
+        Raises SettingsError that names the first invalid variable.
         """
-        given = os.environ if environ is None else environ
-        fields: dict[str, Any] = {}
-        for setting in SETTINGS:
-            value = given.get(setting.name, "").strip()
-            if value:
-                fields[setting.field] = setting.parse(setting.name, value)
-        return cls(**fields)
+        variables = os.environ if environ is None else environ
+        source = EnvSettingsSource(cls)
+        # The library looks names up in lower case; only the documented spelling is read.
+        source.env_vars = {
+            setting.name.lower(): text
+            for setting in SETTINGS
+            if (text := variables.get(setting.name, "").strip())
+        }
+        try:
+            return cls(**source())
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            name = f"{PREFIX}{str(first['loc'][0]).upper()}"
+            problem = first.get("ctx", {}).get("error", first["msg"])
+            raise SettingsError(name, str(problem)) from None
 
     def landing_folder(self) -> Path:
-        """DRIP_LANDING, else `landing` in DRIP_HOME."""
+        """Return DRIP_LANDING, by default `landing` in DRIP_HOME."""
         return self.landing or self.home / "landing"
 
     def archive_folder(self) -> Path:
-        """Where events go that are taken out of the database by age."""
+        """Return the folder for events that retention takes out of the database."""
         return self.home / "archive"
 
     def signing_key(self) -> Secret:
-        """DRIP_SECRET_KEY, else a key made once and kept in DRIP_HOME with mode 0600."""
+        """Return DRIP_SECRET_KEY, by default a key created once in DRIP_HOME with mode 0600."""
         if self.secret_key:
             return self.secret_key
-        return Secret(kept_key(self.home / "secret_key"))
+        return Secret(stored_key(self.home / "secret_key"))
 
-    def described(self, environ: Mapping[str, str] | None = None) -> list[dict[str, str]]:
-        """The table that `drip doctor` prints: one row per setting, secrets masked."""
-        given = os.environ if environ is None else environ
-        rows = []
+    def described(self, environ: Mapping[str, str] | None = None) -> list[SettingRow]:
+        """Return the table of `drip doctor`: one row per setting, secrets masked."""
+        variables = os.environ if environ is None else environ
+        rows: list[SettingRow] = []
         for setting in SETTINGS:
-            is_set = bool(given.get(setting.name, "").strip())
+            is_set = bool(variables.get(setting.name, "").strip())
             value = getattr(self, setting.field) if is_set else None
             rows.append(
                 {
@@ -378,26 +396,38 @@ class Settings:
         return rows
 
 
+def _declared(name: str, field: Any) -> Setting:
+    texts = field.json_schema_extra
+    return Setting(
+        f"{PREFIX}{name.upper()}", name, texts["default_text"], texts["unit"], field.description
+    )
+
+
+SETTINGS: Final = tuple(_declared(name, field) for name, field in Settings.model_fields.items())
+"""Every setting in the order in which `drip doctor` lists them."""
+
+
 def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
-    """Variables with our prefix that no setting reads: most likely misspelled."""
-    given = os.environ if environ is None else environ
+    """Return the variables with the prefix DRIP_ that are no setting; most are misspelled."""
+    variables = os.environ if environ is None else environ
     known = {setting.name for setting in SETTINGS}
-    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in variables if name.startswith(PREFIX) and name not in known)
 
 
 def hand_to_libraries(variables: Mapping[str, str]) -> None:
-    """Put variables into this process's environment, for libraries that take them from nowhere else
-    (Dagster)."""
+    """Set variables in this process's environment, for a library without another way to receive
+    them (Dagster)."""
     os.environ.update(variables)
 
 
 def environment_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
-    """The secret in the variable that a channel's configuration names. Raises SettingsError when it
-    is not set.
+    """Return the secret in the variable that a channel's configuration names.
+
+    Raises SettingsError when the variable is not set.
     """
     value = (os.environ if environ is None else environ).get(name, "")
     if not value:
         raise SettingsError(
-            name, "is not set, and a channel's configuration asks for it", hint=f"Set {name}."
+            name, "is not set, but a channel's configuration needs it", hint=f"Set {name}."
         )
     return Secret(value)

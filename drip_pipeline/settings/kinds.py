@@ -1,5 +1,8 @@
-"""What a setting is, how the text of each kind is read, and the secret that no log can show. Which
-settings there are stands in settings.py.
+"""Types of settings: how the text of an environment variable becomes a value of each type.
+
+`Settings` (in the package's `__init__`) lists the settings. A validator here reads text only: a
+value that already has its type, as tests pass it, goes through unchanged. Validators raise
+ValueError with a predicate ("must be …"); `Settings.from_env` puts the variable's name before it.
 """
 
 from __future__ import annotations
@@ -7,19 +10,22 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Final, get_args
 from urllib.parse import urlsplit
 
-from drip_pipeline.errors import SettingsError
+from pydantic import BeforeValidator
 
-MASK = "**********"
-_CRON_FIELDS = 5
+MASK: Final = "**********"
+SHORTEST_LOG_DAYS: Final = 90
+"""Replies, purchases and complaints arrive weeks after a message and are matched to its events."""
+
+_CRON_FIELDS: Final = 5
 
 
 class Secret:
-    """A text that shows itself only to `reveal()`; `str`, `repr` and formatting give a mask."""
+    """A text that only `reveal()` returns; `str`, `repr` and formatting return a mask."""
 
     __slots__ = ("_text",)
 
@@ -27,7 +33,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself. Never log what this returns."""
+        """Return the text. Never log the result."""
         return self._text
 
     def __repr__(self) -> str:
@@ -49,26 +55,12 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """One environment variable. `default` is what the user reads about it, `parse` turns its text
-    into the field.
-    """
-
-    name: str
-    field: str
-    default: str
-    unit: str
-    consequence: str
-    parse: Callable[[str, str], Any]
-    is_secret: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Retention:
-    """How many days each kind of data is kept; 0 is for ever. `log`: events, of enrollments and of
-    contacts. `deliveries`: settled messages of the outbox, recorded messages, keys by which events
-    are known as duplicates. `traces`: the ledger of batches, rejected lines. `runs`,
-    `failed_runs`: what Dagster keeps of runs and ticks.
+    """How many days each kind of data is kept; 0 is for ever.
+
+    `log`: events of enrollments and of contacts. `deliveries`: settled messages of the outbox,
+    recorded messages, and the keys by which duplicate events are recognized. `traces`: diagnostic
+    data (batch log, rejected lines). `runs`, `failed_runs`: Dagster's runs and ticks.
     """
 
     log: int = 0
@@ -77,122 +69,120 @@ class Retention:
     runs: int = 7
     failed_runs: int = 30
 
-
-SHORTEST_LOG_DAYS: Final = 90
-"""Replies, purchases and complaints come weeks after a message, whose events must be there then."""
-
-DEFAULT_RETENTION: Final = Retention()
+    def __str__(self) -> str:
+        return ", ".join(f"{kind}={days}" for kind, days in asdict(self).items())
 
 
-def plain_text(_name: str, value: str) -> str:
-    """The text as it stands."""
-    return value
+def _validator(parse: Callable[[str], object]) -> BeforeValidator:
+    def read(value: object) -> object:
+        return parse(value) if isinstance(value, str) else value
+
+    return BeforeValidator(read)
 
 
-def words(_name: str, value: str) -> tuple[str, ...]:
-    """Words, separated by commas or blanks."""
-    return tuple(word for word in value.replace(",", " ").split() if word)
+def whole_number(low: int, high: int) -> BeforeValidator:
+    """Return the validator of a whole number between `low` and `high`, both included."""
+    return _validator(lambda text: _number(text, low, high))
 
 
-def cron(name: str, value: str) -> str:
-    """A cron expression of five fields."""
-    from croniter import croniter  # type: ignore[import-untyped]
+def one_of(literal: object) -> BeforeValidator:
+    """Return the validator of a Literal type's words, in upper or lower case."""
+    allowed: tuple[str, ...] = get_args(literal)
 
-    if len(value.split()) != _CRON_FIELDS or not croniter.is_valid(value):
-        raise SettingsError(name, "must be a cron expression of five fields, as in 0 6 * * *")
-    return value
+    def parse(text: str) -> str:
+        if text.lower() not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}, not {text!r}")
+        return text.lower()
 
-
-def secrets_of(_name: str, value: str) -> tuple[Secret, ...]:
-    """Several texts that are not shown, separated by commas: an old and a new one, while a secret
-    is changed, or those of several accounts.
-    """
-    return tuple(Secret(word.strip()) for word in value.split(",") if word.strip())
+    return _validator(parse)
 
 
-def secret(_name: str, value: str) -> Secret:
-    """A text that is not shown."""
-    return Secret(value)
+def secret_url(*schemes: str) -> BeforeValidator:
+    """Return the validator of a URL of one of these schemes that may contain a password."""
+
+    def parse(text: str) -> Secret:
+        _check_url(text, schemes)
+        return Secret(text)
+
+    return _validator(parse)
 
 
-def folder(_name: str, value: str) -> Path:
-    """A folder, as an absolute path."""
-    return Path(value).expanduser().absolute()
-
-
-def whole_number(low: int, high: int) -> Callable[[str, str], int]:
-    """A whole number within these bounds."""
-
-    def parse(name: str, value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise SettingsError(name, f"must be a whole number, not {value!r}") from None
-        if not low <= number <= high:
-            raise SettingsError(name, f"must lie between {low} and {high}, not {number}")
-        return number
-
-    return parse
-
-
-def one_of(*allowed: str) -> Callable[[str, str], str]:
-    """One of these words."""
-
-    def parse(name: str, value: str) -> str:
-        if value.lower() not in allowed:
-            raise SettingsError(name, f"must be one of {', '.join(allowed)}, not {value!r}")
-        return value.lower()
-
-    return parse
-
-
-def secret_url(*schemes: str) -> Callable[[str, str], Secret]:
-    """A URL that may hold a password, of one of these schemes."""
-
-    def parse(name: str, value: str) -> Secret:
-        check_url(name, value, schemes)
-        return Secret(value)
-
-    return parse
-
-
-def public_url(name: str, value: str) -> str:
-    """The base of links, without a slash at the end."""
-    check_url(name, value, ("http", "https"))
-    if not urlsplit(value).hostname:
-        raise SettingsError(name, "must name a host, as in https://mail.example.com")
-    return value.rstrip("/")
-
-
-def check_url(name: str, value: str, schemes: tuple[str, ...]) -> None:
-    """Raise SettingsError unless the value is a URL of one of these schemes."""
-    # The value is not quoted in these messages: it may hold a password.
+def _number(text: str, low: int, high: int) -> int:
     try:
-        parts = urlsplit(value)
+        number = int(text)
+    except ValueError:
+        raise ValueError(f"must be a whole number, not {text!r}") from None
+    if not low <= number <= high:
+        raise ValueError(f"must lie between {low} and {high}, not {number}")
+    return number
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.replace(",", " ").split())
+
+
+def _secrets(text: str) -> tuple[Secret, ...]:
+    return tuple(Secret(part.strip()) for part in text.split(",") if part.strip())
+
+
+def _check_url(text: str, schemes: tuple[str, ...]) -> None:
+    # The messages do not quote the value: it may contain a password.
+    try:
+        parts = urlsplit(text)
         _ = parts.port
     except ValueError:
-        raise SettingsError(name, "is not a URL") from None
+        raise ValueError("is not a URL") from None
     if parts.scheme not in schemes:
-        wanted = " or ".join(f"{scheme}://" for scheme in schemes)
-        raise SettingsError(name, f"must begin with {wanted}")
+        raise ValueError(f"must begin with {' or '.join(f'{scheme}://' for scheme in schemes)}")
 
 
-def retention(name: str, value: str) -> Retention:
-    """Days by kind of data, as in `log=760, deliveries=400`."""
-    given: dict[str, int] = {}
+def _base_url(text: str) -> str:
+    _check_url(text, ("http", "https"))
+    if not urlsplit(text).hostname:
+        raise ValueError("must name a host, as in https://mail.example.com")
+    return text.rstrip("/")
+
+
+def _cron(text: str) -> str:
+    from croniter import croniter  # type: ignore[import-untyped]
+
+    if len(text.split()) != _CRON_FIELDS or not croniter.is_valid(text):
+        raise ValueError("must be a cron expression of five fields, as in 0 6 * * *")
+    return text
+
+
+def _retention(text: str) -> Retention:
+    days: dict[str, int] = {}
     kinds = tuple(field.name for field in fields(Retention))
-    for word in words(name, value):
-        kind, _, days = word.partition("=")
+    for word in _words(text):
+        kind, _, number = word.partition("=")
         if kind not in kinds:
-            raise SettingsError(name, f"knows {', '.join(kinds)}, not {kind!r}")
-        given[kind] = whole_number(0, 36_500)(f"{name} ({kind})", days)
-    if 0 < given.get("log", 0) < SHORTEST_LOG_DAYS:
-        raise SettingsError(name, f"(log) must be 0 or at least {SHORTEST_LOG_DAYS}")
-    return Retention(**given)
+            raise ValueError(f"knows {', '.join(kinds)}, not {kind!r}")
+        try:
+            days[kind] = _number(number, 0, 36_500)
+        except ValueError as error:
+            raise ValueError(f"({kind}) {error}") from None
+    if 0 < days.get("log", 0) < SHORTEST_LOG_DAYS:
+        raise ValueError(f"(log) must be 0 or at least {SHORTEST_LOG_DAYS}")
+    return Retention(**days)
 
 
-def kept_key(path: Path) -> str:
-    """A key made once and kept in this file, which only its owner may read."""
+SecretText = Annotated[Secret, _validator(Secret)]
+Secrets = Annotated[tuple[Secret, ...], _validator(_secrets)]
+"""Several secrets, separated by commas: an old and a new one while a secret is being changed, or
+those of several accounts."""
+Words = Annotated[tuple[str, ...], _validator(_words)]
+"""Words, separated by commas or blanks."""
+Folder = Annotated[Path, _validator(lambda text: Path(text).expanduser().absolute())]
+BaseUrl = Annotated[str, _validator(_base_url)]
+"""The base of links, without a slash at the end."""
+Cron = Annotated[str, _validator(_cron)]
+RetentionDays = Annotated[Retention, _validator(_retention)]
+"""Days by kind of data, as in `log=760, deliveries=400`."""
+
+
+def stored_key(path: Path) -> str:
+    """Return the key in this file, readable by its owner only; create it first if it is missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     if not path.exists():

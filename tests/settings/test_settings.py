@@ -4,7 +4,6 @@ import pickle
 import re
 import stat
 import threading
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ from drip_pipeline.settings import (
 )
 
 DOCUMENTED = {setting.name for setting in SETTINGS}
-ROOMS = ("drip_pipeline", "assets", "sensors")
-SOURCES = [path for room in ROOMS for path in CHECKOUT.glob(f"{room}/**/*.py")]
+PACKAGES = ("drip_pipeline", "assets", "sensors")
+SOURCES = [path for package in PACKAGES for path in CHECKOUT.glob(f"{package}/**/*.py")]
 
 
 def test_an_empty_environment_gives_the_defaults():
@@ -40,9 +39,8 @@ def test_every_variable_named_in_the_source_is_documented():
     assert named <= DOCUMENTED
 
 
-def test_every_documented_variable_has_a_field_and_says_what_it_does():
-    field_names = {field.name for field in fields(Settings)}
-    assert {setting.field for setting in SETTINGS} == field_names
+def test_every_setting_has_a_field_a_default_a_unit_and_a_consequence():
+    assert {setting.field for setting in SETTINGS} == set(Settings.model_fields)
     for setting in SETTINGS:
         assert len(setting.consequence) > 20
         assert setting.default
@@ -56,8 +54,8 @@ def test_nothing_but_settings_reads_the_environment():
         for path in SOURCES
         if pattern.search(path.read_text(encoding="utf-8"))
     }
-    # The tools of the embedded server are handed PATH, and nothing else of ours; the processes that
-    # `drip up` starts inherit the environment as it is.
+    # The tools of the embedded server receive PATH and no setting; the processes that `drip up`
+    # starts inherit the environment unchanged.
     assert readers <= {
         "drip_pipeline/settings/__init__.py",
         "drip_pipeline/db/embedded/run_as.py",
@@ -70,6 +68,8 @@ def test_nothing_but_settings_reads_the_environment():
     [
         ("DRIP_BATCH_SIZE", "many", "whole number"),
         ("DRIP_BATCH_SIZE", "0", "between 1 and"),
+        ("DRIP_RETENTION", "log=30", "(log) must be 0 or at least 90"),
+        ("DRIP_RETENTION", "runs=soon", "(runs) must be a whole number"),
         ("DRIP_DELIVERY", "maybe", "record, send"),
         ("DRIP_DATABASE_URL", "mysql://x:hunter2@h/d", "postgresql://"),
         ("DRIP_SMTP_URL", "http://x:hunter2@h", "smtp://"),
@@ -97,7 +97,7 @@ def test_secrets_do_not_show_in_any_form():
     assert pickle.loads(pickle.dumps(settings)) == settings
 
 
-def test_the_signing_key_is_made_once_even_by_several_at_once(tmp_path):
+def test_concurrent_readers_create_one_signing_key(tmp_path):
     settings = Settings(home=tmp_path / "home")
     keys: list[Secret] = []
     threads = [
@@ -109,26 +109,38 @@ def test_the_signing_key_is_made_once_even_by_several_at_once(tmp_path):
         thread.join()
     assert len(set(keys)) == 1
     assert len(keys[0].reveal()) >= 48
-    kept = tmp_path / "home" / "secret_key"
-    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
-    assert [path.name for path in kept.parent.iterdir()] == ["secret_key"]
+    stored = tmp_path / "home" / "secret_key"
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    assert [path.name for path in stored.parent.iterdir()] == ["secret_key"]
 
 
-def test_a_given_secret_key_comes_before_the_kept_one(tmp_path):
+def test_a_configured_secret_key_takes_precedence_over_the_stored_one(tmp_path):
     settings = Settings(home=tmp_path, secret_key=Secret("given"))
     assert settings.signing_key() == Secret("given")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_misspelt_variables_are_found():
+def test_misspelled_variables_are_found():
     environ = {"DRIP_BATCHSIZE": "5", "DRIP_HOME": "x", "HOME": "y"}
     assert environment_variables_unknown(environ) == ["DRIP_BATCHSIZE"]
 
 
-def test_a_channel_secret_that_is_missing_is_named():
+def test_a_missing_channel_secret_is_named_in_the_error():
     assert environment_secret("SMS_TOKEN", {"SMS_TOKEN": "t"}).reveal() == "t"
     with pytest.raises(SettingsError, match="SMS_TOKEN is not set"):
         environment_secret("SMS_TOKEN", {})
+
+
+def test_the_constructor_ignores_the_environment_and_checks_its_arguments(monkeypatch):
+    monkeypatch.setenv("DRIP_SHARDS", "3")
+    assert Settings().shards == 1
+    assert Settings.from_env().shards == 3
+    with pytest.raises(ValueError, match="shard"):
+        Settings(shard=3)
+
+
+def test_only_the_documented_spelling_of_a_variable_is_read():
+    assert Settings.from_env({"drip_shards": "3", "Drip_Shards": "3"}).shards == 1
 
 
 def test_home_is_made_absolute():

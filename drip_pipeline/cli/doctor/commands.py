@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.errors import DripError
+
+if TYPE_CHECKING:
+    from drip_pipeline.settings import SettingRow
 
 # `module:function`; each takes an Invocation and yields Findings.
 CHECKS: tuple[str, ...] = (
@@ -41,7 +44,7 @@ def _findings(target: str, invocation: Invocation) -> Iterator[CheckResult]:
         yield CheckResult(name.removeprefix("check_"), "failure", str(error), error.hint)
 
 
-def _report(findings: list[CheckResult], settings: list[dict[str, str]]) -> Any:
+def _report(findings: list[CheckResult], settings: list[SettingRow]) -> Any:
     from rich.console import Group
     from rich.text import Text
 

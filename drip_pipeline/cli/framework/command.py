@@ -18,10 +18,10 @@ import structlog
 
 from drip_pipeline.errors import DripError
 from drip_pipeline.log_setup import configure_logging, redact
-from drip_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from drip_pipeline.db.connection import Database
+    from drip_pipeline.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -55,6 +55,9 @@ class Invocation:
     def settings(self) -> Settings:
         """The settings from the environment."""
         if self._settings is None:
+            # Imported here: pydantic-settings takes 80 ms, which no --help needs.
+            from drip_pipeline.settings import Settings
+
             self._settings = Settings.from_env()
         return self._settings
 

@@ -27,9 +27,8 @@ SMS = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
 
 
 def looks(sender: Sender, **settings: Any) -> dict[tuple[str, str], Severity]:
-    from dataclasses import replace
-
-    found = look_at_channels(replace(sender.settings, **settings), sender.database, now=NOW)
+    changed = sender.settings.model_copy(update=settings)
+    found = look_at_channels(changed, sender.database, now=NOW)
     return {(look.about.split("/")[0], look.finding.code): look.finding.severity for look in found}
 
 
