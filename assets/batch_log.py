@@ -16,6 +16,6 @@ batch_log = dg.AssetSpec(
     kinds={"postgres"},
     metadata={
         **stored_in("campaign_batches"),
-        **written_by(batches="sql/queries/ledger.sql"),
+        **written_by(batches="sql/queries/batch_log.sql"),
     },
 )

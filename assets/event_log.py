@@ -20,7 +20,7 @@ campaign_events = dg.AssetSpec(
     metadata={
         **stored_in("campaign_events"),
         **written_by(
-            batches="sql/queries/states.sql",
+            batches="sql/queries/workflow_states.sql",
             deliveries="sql/queries/deliveries.sql",
             ingestion="sql/queries/events.sql",
         ),

@@ -17,7 +17,7 @@ CAMPAIGNS: Final = "campaigns"
 
 
 def written_by(**files: str) -> dict[str, Any]:
-    """Metadata that names the files which write an asset: `batches="sql/queries/states.sql"`. Paths
+    """Metadata that names the files which write an asset: `batches="sql/queries/workflow_states.sql"`. Paths
     are relative to the checkout.
     """
     listed = "\n".join(f"- {name}: `{path}`" for name, path in files.items())

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.execution.batch_ledger import RunContext, cause_of
+from drip_pipeline.engine.execution.batch_log import RunContext, cause_of
 from drip_pipeline.engine.runner.run_summary import failed_places
 from drip_pipeline.errors import (
     Conflict,

@@ -31,7 +31,7 @@ from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.fair_share import fair_quotas
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.settle import DeliveryCounts
-from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
+from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import source_of

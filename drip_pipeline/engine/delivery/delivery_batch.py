@@ -26,7 +26,7 @@ from drip_pipeline.engine.delivery.settle import (
     settle_results,
     settle_skipped,
 )
-from drip_pipeline.engine.execution.batch_ledger import BatchEntry, RunContext, places
+from drip_pipeline.engine.execution.batch_log import BatchEntry, RunContext, places
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,

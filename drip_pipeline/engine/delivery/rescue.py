@@ -10,7 +10,7 @@ from uuid import uuid4
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.execution import batch_ledger as ledger_db
+from drip_pipeline.db.execution import batch_log as ledger_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, settle_accepted
 

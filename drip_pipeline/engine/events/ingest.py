@@ -25,7 +25,7 @@ from drip_pipeline.db.events.ingestion import (
     KEYS_TABLE,
     RejectedLine,
 )
-from drip_pipeline.db.execution import batch_ledger as ledger_db
+from drip_pipeline.db.execution import batch_log as ledger_db
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import LineReader

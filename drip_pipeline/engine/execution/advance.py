@@ -14,7 +14,7 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.execution import batch_context as facts
-from drip_pipeline.engine.execution.batch_ledger import NO_RUN, BatchEntry, RunContext, places
+from drip_pipeline.engine.execution.batch_log import NO_RUN, BatchEntry, RunContext, places
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.execute import execute

@@ -18,7 +18,7 @@ from drip_pipeline.engine.delivery.rescue import Rescued, rescue
 from drip_pipeline.engine.delivery.settle import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
+from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.progress import Progress
 
 DELIVERY_SHARE: Final = 0.4

@@ -16,7 +16,7 @@ from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.delivery.rescue import Rescued, rescue
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.execution.batch_ledger import NO_RUN, RunContext
+from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.runner.tick import Engine
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.execution import batch_ledger as ledger_db
+from drip_pipeline.db.execution import batch_log as ledger_db
 from drip_pipeline.errors import DripError
 
 BatchKind = Literal["advance", "deliver"]
