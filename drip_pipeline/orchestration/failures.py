@@ -11,7 +11,7 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.engine.execution.batch_log import RunContext, cause_of
-from drip_pipeline.engine.runner.run_summary import failed_places
+from drip_pipeline.engine.runner.run_summary import failed_batch_nodes
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -57,7 +57,7 @@ def translate_errors(what: str) -> Iterator[None]:
 
 
 def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) -> dg.Failure:
-    """The failure of `what`. `places` as `engine.run_account.failed_places` gives them. Only what
+    """The failure of `what`. `places` as `engine.run_account.failed_batch_nodes` gives them. Only what
     may pass by itself is allowed retries.
     """
     cause = redact(cause_of(error))
@@ -103,7 +103,9 @@ def _places(
 ) -> list[dict[str, Any]]:
     step_key = run_context(context).step_key or ""
     try:
-        return failed_places(engine.engine, context.run_id, step_key, began_at=clock.began_at())
+        return failed_batch_nodes(
+            engine.engine, context.run_id, step_key, began_at=clock.began_at()
+        )
     except DripError:
         # The database itself may be what failed; then its error is all there is to tell.
         return []

@@ -13,7 +13,7 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.execution import batch_context as facts
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.execution.transitions import DueState, Place
+from drip_pipeline.engine.execution.transitions import DueState, NodePosition
 from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import (
     Conflict,
@@ -73,7 +73,7 @@ def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: 
         }
     healthy = facts.load
 
-    def load(connection: Any, people: Mapping[Place, Sequence[DueState]], *rest: Any) -> Any:
+    def load(connection: Any, people: Mapping[NodePosition, Sequence[DueState]], *rest: Any) -> Any:
         if any(person.id in sick for group in people.values() for person in group):
             raise DatabaseError("could not extend file: no space left on device")
         return healthy(connection, people, *rest)

@@ -15,7 +15,7 @@ from drip_pipeline.domain.graph.graph import ports_of
 from drip_pipeline.domain.graph.reachability import reach
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import execute
-from drip_pipeline.engine.execution.transitions import DueState, by_place
+from drip_pipeline.engine.execution.transitions import DueState, group_by_position
 from tests.engine.graphs import email, end, graph, has_tag, score_at_least, trigger, wait_hours
 from tests.strategies import valid_files
 
@@ -49,7 +49,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
         for port in (None, *ports_of(node.config)):
             people = _people(node.node_id, port)
             facts = BatchContext(NOW, contexts={k: {**v} for k, v in contexts.items()})
-            batch = execute(by_place(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
+            batch = execute(group_by_position(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
             passed = {node_id for t in batch.transitions for node_id in t.path}
             assert passed <= reach(campaign, node.node_id, port).nodes
 

@@ -75,7 +75,7 @@ def running_tests(connection: Connection, campaign_ids: Sequence[UUID]) -> list[
     return queries.rows(connection, "running_tests", campaign_ids=campaign_ids)
 
 
-def variants_given(
+def existing_variants(
     connection: Connection,
     enrollment_ids: Sequence[UUID],
     contact_ids: Sequence[UUID],

@@ -26,7 +26,7 @@ from drip_pipeline.engine.delivery.settle import (
     settle_results,
     settle_skipped,
 )
-from drip_pipeline.engine.execution.batch_log import BatchEntry, RunContext, places
+from drip_pipeline.engine.execution.batch_log import BatchLogEntry, RunContext, places
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
@@ -67,7 +67,7 @@ class DeliveryBatch:
         self._clock = clock
         self._settings = settings
         self._context = context
-        self._entry = BatchEntry.begin(uuid4(), "deliver", self.now, context)
+        self._entry = BatchLogEntry.begin(uuid4(), "deliver", self.now, context)
         self.leased: list[dict[str, Any]] = []
         self.rendered: list[dict[str, Any]] = []
         """The rows of what `render` made, in step."""

@@ -11,16 +11,16 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.engine.execution.advance import carry_on
+from drip_pipeline.engine.execution.advance import advance_states
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.transitions import (
-    NO_MESSAGE,
+    NO_SENT_MESSAGE,
     Batch,
     DueState,
     EventNote,
-    Message,
+    SentMessage,
     Transition,
-    by_place,
+    group_by_position,
 )
 
 Row = Mapping[str, Any]
@@ -51,12 +51,12 @@ def carry_parked_on(
     batch_id: UUID,
     now: datetime,
     *,
-    message: Message = NO_MESSAGE,
+    message: SentMessage = NO_SENT_MESSAGE,
 ) -> None:
     """Let them leave the node where they waited, `message` being what went out to them."""
     running = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] == "active"]
     halted = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] != "active"]
-    places = by_place(running)
+    places = group_by_position(running)
     going = {p: people for p, people in places.items() if p.enrollment_status != "paused"}
     paused = [
         person
@@ -65,7 +65,7 @@ def carry_parked_on(
         for person in people
     ]
     if going:
-        carry_on(connection, going, batch_id=batch_id, now=now, message=message)
+        advance_states(connection, going, batch_id=batch_id, now=now, message=message)
     # The message is out, but the campaign or the enrollment was paused meanwhile: they leave this
     # node when it is resumed.
     for people, status in ((halted, "running"), (paused, "paused")):
@@ -119,7 +119,7 @@ def _commit(
     now: datetime,
     *,
     status: Any,
-    message: Message = NO_MESSAGE,
+    message: SentMessage = NO_SENT_MESSAGE,
     event_type: str | None = None,
     event_data: Mapping[str, Any] | None = None,
     delivery_of: Mapping[UUID, UUID] | None = None,

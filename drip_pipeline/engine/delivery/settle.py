@@ -24,7 +24,7 @@ from drip_pipeline.engine.delivery.resume_states import (
     fail_people,
 )
 from drip_pipeline.engine.execution.conversion_attribution import TOUCHING_CHANNELS, attribute_late
-from drip_pipeline.engine.execution.transitions import Message
+from drip_pipeline.engine.execution.transitions import SentMessage
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 
 __all__ = [
@@ -162,7 +162,7 @@ def settle_accepted(
     )
     if channel in TOUCHING_CHANNELS:
         attribute_late(connection, [row["enrollment_id"] for row in rows], now)
-    message = Message(now, is_email=channel == "email")
+    message = SentMessage(now, is_email=channel == "email")
     parked = [row for row in settled if row[0] is not None]
     carry_parked_on(connection, parked, batch_id, now, message=message)
     if message.is_email and len(parked) < len(settled):

@@ -14,17 +14,17 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.execution import batch_context as facts
-from drip_pipeline.engine.execution.batch_log import NO_RUN, BatchEntry, RunContext, places
+from drip_pipeline.engine.execution.batch_log import NO_RUN, BatchLogEntry, RunContext, places
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.execute import execute
 from drip_pipeline.engine.execution.transitions import (
-    NO_MESSAGE,
+    NO_SENT_MESSAGE,
     Batch,
     DueState,
-    Message,
-    Place,
-    by_place,
+    NodePosition,
+    SentMessage,
+    group_by_position,
 )
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.errors import VersionNotFound
@@ -70,19 +70,19 @@ def _advance_batch(
     shards: int,
     context: RunContext,
 ) -> AdvanceReport:
-    entry = BatchEntry.begin(uuid4(), "advance", now, context)
-    claimed: dict[Place, list[DueState]] = {}
+    entry = BatchLogEntry.begin(uuid4(), "advance", now, context)
+    claimed: dict[NodePosition, list[DueState]] = {}
 
     def transaction() -> AdvanceReport:
         nonlocal entry, claimed
-        entry = BatchEntry.begin(uuid4(), "advance", now, context)
+        entry = BatchLogEntry.begin(uuid4(), "advance", now, context)
         claimed = {}
         with database.transaction() as connection:
             due = claim_due(connection, batch_size=batch_size, now=now, shard=shard, shards=shards)
             if not due.people:
                 return AdvanceReport(entry.batch_id, 0)
-            claimed = by_place(due.people)
-            written = carry_on(connection, claimed, batch_id=entry.batch_id, now=now)
+            claimed = group_by_position(due.people)
+            written = advance_states(connection, claimed, batch_id=entry.batch_id, now=now)
             entry.committed(connection, written.sizes(), _places(claimed))
             due.mark(connection, now)
         return AdvanceReport(entry.batch_id, len(due.people), written.sizes(), entry.duration_ms())
@@ -94,13 +94,13 @@ def _advance_batch(
         raise
 
 
-def carry_on(
+def advance_states(
     connection: Connection,
-    people: Mapping[Place, Sequence[DueState]],
+    people: Mapping[NodePosition, Sequence[DueState]],
     *,
     batch_id: UUID,
     now: datetime,
-    message: Message = NO_MESSAGE,
+    message: SentMessage = NO_SENT_MESSAGE,
 ) -> Batch:
     """Execute and commit people whose states the caller's transaction holds locked, given by where
     they stand."""
@@ -119,7 +119,7 @@ def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignG
         return _NO_GRAPH
 
 
-def _places(people: Mapping[Place, Sequence[DueState]]) -> list[dict[str, object]]:
+def _places(people: Mapping[NodePosition, Sequence[DueState]]) -> list[dict[str, object]]:
     return places(
         (place.campaign_id, place.campaign_version, place.node_id, len(group))
         for place, group in people.items()

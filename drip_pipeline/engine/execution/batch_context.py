@@ -18,7 +18,7 @@ from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.reachability import reach
-from drip_pipeline.engine.execution.transitions import ContactChange, DueState, Place
+from drip_pipeline.engine.execution.transitions import ContactChange, DueState, NodePosition
 
 _NO_FIELDS: Mapping[str, Any] = {}
 _NO_EVENTS: Mapping[str, datetime] = {}
@@ -26,7 +26,7 @@ _NO_TAGS: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class GivenVariant:
+class ExistingVariant:
     """A variant that somebody has; not by chance when a decision had routed them to it."""
 
     variant_id: str
@@ -54,7 +54,7 @@ class BatchContext:
         events: dict[UUID, dict[str, datetime]] | None = None,
         since: Mapping[UUID, datetime] | None = None,
         tests: Mapping[tuple[UUID, int, str], SplitTest] | None = None,
-        variants: Mapping[str, Mapping[UUID, GivenVariant]] | None = None,
+        variants: Mapping[str, Mapping[UUID, ExistingVariant]] | None = None,
     ) -> None:
         self._now = now
         self._contexts = contexts or {}
@@ -90,7 +90,7 @@ class BatchContext:
         """The test that this split belongs to in the person's version."""
         return self._tests.get((person.campaign_id, person.campaign_version, split_node_id))
 
-    def variants_given(self, split_node_id: str) -> Mapping[UUID, GivenVariant]:
+    def existing_variants(self, split_node_id: str) -> Mapping[UUID, ExistingVariant]:
         """Variants already given at this split, by state id and by contact id."""
         return self._variants.get(split_node_id, {})
 
@@ -105,7 +105,7 @@ class BatchContext:
 
 def load(
     connection: Connection,
-    people: Mapping[Place, Sequence[DueState]],
+    people: Mapping[NodePosition, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
 ) -> BatchContext:
@@ -196,15 +196,15 @@ def _variants(
     connection: Connection,
     people: Sequence[DueState],
     tests: Mapping[tuple[UUID, int, str], SplitTest],
-) -> dict[str, dict[UUID, GivenVariant]]:
-    given: dict[str, dict[UUID, GivenVariant]] = {}
-    for owner, split_node_id, variant, is_randomized in facts_db.variants_given(
+) -> dict[str, dict[UUID, ExistingVariant]]:
+    given: dict[str, dict[UUID, ExistingVariant]] = {}
+    for owner, split_node_id, variant, is_randomized in facts_db.existing_variants(
         connection,
         [p.id for p in people],
         [p.contact_id for p in people],
         list({test.test_id for test in tests.values()}),
     ):
-        given.setdefault(split_node_id, {})[owner] = GivenVariant(variant, is_randomized)
+        given.setdefault(split_node_id, {})[owner] = ExistingVariant(variant, is_randomized)
     return given
 
 

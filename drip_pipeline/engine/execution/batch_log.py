@@ -31,7 +31,7 @@ NO_RUN = RunContext()
 
 
 @dataclass(frozen=True, slots=True)
-class BatchEntry:
+class BatchLogEntry:
     """What is known of a batch while it runs."""
 
     batch_id: UUID
@@ -43,7 +43,7 @@ class BatchEntry:
     @classmethod
     def begin(
         cls, batch_id: UUID, kind: BatchKind, now: datetime, context: RunContext
-    ) -> BatchEntry:
+    ) -> BatchLogEntry:
         """Start the stopwatch."""
         return cls(batch_id, kind, now, context, perf_counter())
 

@@ -19,11 +19,11 @@ from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.execution.conversion_attribution import attribute_late
 from drip_pipeline.engine.execution.transitions import (
-    NO_MESSAGE,
+    NO_SENT_MESSAGE,
     Batch,
     DueState,
     EventNote,
-    Message,
+    SentMessage,
     Transition,
 )
 from drip_pipeline.errors import ConstraintViolated, DataRejected
@@ -35,7 +35,7 @@ def commit(
     *,
     batch_id: UUID,
     now: datetime,
-    message: Message = NO_MESSAGE,
+    message: SentMessage = NO_SENT_MESSAGE,
 ) -> Batch:
     """Write a batch inside the caller's transaction and return it as written: with failures in the
     place of poison. `message`: what these people were parked on, if it went out.
@@ -53,7 +53,7 @@ def _write(
     transitions: Iterable[Transition],
     batch_id: UUID,
     now: datetime,
-    message: Message,
+    message: SentMessage,
 ) -> list[Transition]:
     transitions = list(transitions)
     try:
@@ -104,7 +104,7 @@ def _write_together(
     transitions: list[Transition],
     batch_id: UUID,
     now: datetime,
-    message: Message,
+    message: SentMessage,
 ) -> None:
     for transition in transitions:
         _change_contacts(connection, transition, now)

@@ -20,10 +20,10 @@ from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import (
-    Answer,
     End,
     Fail,
     Leave,
+    NodeOutcome,
     NodeVisit,
     Park,
     Send,
@@ -35,7 +35,7 @@ from drip_pipeline.engine.execution.transitions import (
     DeliveryNote,
     DueState,
     EventNote,
-    Place,
+    NodePosition,
     Transition,
 )
 
@@ -58,7 +58,7 @@ class _Walk:
 
 
 def execute(
-    people: Mapping[Place, Sequence[DueState]],
+    people: Mapping[NodePosition, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     facts: BatchContext,
     now: datetime,
@@ -126,7 +126,7 @@ class _Walker:
         for answer in self._answers(node, walk.people):
             self._follow(walk, node, answer)
 
-    def _answers(self, node: GraphNode, people: Sequence[DueState]) -> list[Answer]:
+    def _answers(self, node: GraphNode, people: Sequence[DueState]) -> list[NodeOutcome]:
         operator = OPERATORS[node.node_type]
         try:
             return operator(NodeVisit(node, people, self._facts, self._now))
@@ -134,12 +134,14 @@ class _Walker:
             # Whatever an operator stumbles over, only the person it concerns may stop there.
             if len(people) == 1:
                 return [
-                    Answer(people, Fail(f"{node.node_type} node {node.node_id!r}: {_told(error)}"))
+                    NodeOutcome(
+                        people, Fail(f"{node.node_type} node {node.node_id!r}: {_told(error)}")
+                    )
                 ]
             middle = len(people) // 2
             return self._answers(node, people[:middle]) + self._answers(node, people[middle:])
 
-    def _follow(self, walk: _Walk, node: GraphNode, answer: Answer) -> None:
+    def _follow(self, walk: _Walk, node: GraphNode, answer: NodeOutcome) -> None:
         walk = _Walk(
             answer.people,
             walk.node_id,

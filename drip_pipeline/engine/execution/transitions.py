@@ -30,7 +30,7 @@ class DueState(NamedTuple):
     enrollment_status: str
 
 
-class Place(NamedTuple):
+class NodePosition(NamedTuple):
     """Where people stand: node of a campaign version, the port by which they leave it (None = they
     are to enter it), and what their enrollments show."""
 
@@ -41,7 +41,7 @@ class Place(NamedTuple):
     enrollment_status: str
 
 
-def by_place(people: Sequence[DueState]) -> dict[Place, list[DueState]]:
+def group_by_position(people: Sequence[DueState]) -> dict[NodePosition, list[DueState]]:
     """People by where they stand, in the order in which they come."""
     found: dict[tuple[int, int, str, str | None, str], list[DueState]] = {}
     for person in people:
@@ -52,7 +52,7 @@ def by_place(people: Sequence[DueState]) -> dict[Place, list[DueState]]:
             found[key] = [person]
         else:
             group.append(person)
-    return {Place(group[0][1], *key[1:]): group for key, group in found.items()}
+    return {NodePosition(group[0][1], *key[1:]): group for key, group in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class Transition:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class SentMessage:
     """What went out to everybody of a batch before they move on: when, and whether it was an
     email, which their enrollments show."""
 
@@ -162,7 +162,7 @@ class Message:
         return self.sent_at if self.is_email else None
 
 
-NO_MESSAGE: Final = Message()
+NO_SENT_MESSAGE: Final = SentMessage()
 
 
 @dataclass(frozen=True, slots=True)

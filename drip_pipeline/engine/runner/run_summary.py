@@ -19,7 +19,7 @@ _COUNTED_AT_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class RunAccount:
+class RunSummary:
     """The figures of a run. `moved` counts people by status, `messages` by what became of them,
     `events` those logged at the times it worked at; `left` is what is due now.
     """
@@ -42,7 +42,7 @@ class RunAccount:
         return sum(batch["size"] for batch in self._committed("advance"))
 
     @property
-    def unaccounted(self) -> int:
+    def unaccounted_states(self) -> int:
         """People whom committed batches claimed less those whose end they say: always 0, unless the
         engine loses or doubles somebody.
         """
@@ -52,9 +52,7 @@ class RunAccount:
         return [b for b in self.batches if b["kind"] == kind and b["outcome"] == "committed"]
 
 
-def account_for_run(
-    engine: Engine, run_id: str, *, began_at: datetime, now: datetime
-) -> RunAccount:
+def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datetime) -> RunSummary:
     """Add up the run. `began_at` is by the real clock, `now` by the engine's."""
     with engine.database.transaction(is_read_only=True) as connection:
         batches = overview_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
@@ -66,7 +64,7 @@ def account_for_run(
             if times
             else []
         )
-        return RunAccount(
+        return RunSummary(
             batches=batches,
             moved=_summed(batches, "advance"),
             messages=_summed(batches, "deliver"),
@@ -76,7 +74,7 @@ def account_for_run(
         )
 
 
-def failed_places(
+def failed_batch_nodes(
     engine: Engine, run_id: str, step_key: str, *, began_at: datetime
 ) -> list[dict[str, Any]]:
     """Where the people of the batch stood that made this step of the run fail; empty when it was

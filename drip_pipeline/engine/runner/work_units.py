@@ -61,7 +61,7 @@ class WorkPlan:
 
 
 @dataclass(frozen=True, slots=True)
-class ShareReport:
+class WorkUnitReport:
     """What became of a share; `moved` counts people by the status they ended in. `is_done` is False
     when the time was over first: who is left stays due.
     """
@@ -72,7 +72,7 @@ class ShareReport:
     is_done: bool = False
 
 
-def plan_shares(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
+def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
     """Put right what needs it, then part the due people into at most `most` shares, each of about
     one batch (more when there are more people than that).
     """
@@ -91,21 +91,21 @@ def plan_shares(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
     return WorkPlan(rescued, shares, people, due["due_deliveries"])
 
 
-def channels_due(engine: Engine, now: datetime) -> list[str]:
+def due_channels(engine: Engine, now: datetime) -> list[str]:
     """The engine's channels on which something is due, by name."""
     with engine.database.transaction(is_read_only=True) as connection:
         due = deliveries_db.due_channels(connection, now)
     return [name for name in due if name in engine.channels]
 
 
-def advance_share(
+def advance_work_unit(
     engine: Engine,
     share: WorkUnit,
     *,
     now: datetime,
     max_seconds: float,
     context: RunContext = NO_RUN,
-) -> ShareReport:
+) -> WorkUnitReport:
     """Advance the share's people, batch after batch, each in its own transaction, until none is due
     or the time is over; at least one batch, so that even a late share gets on.
 
@@ -124,9 +124,9 @@ def advance_share(
             context=context,
         )
         if not done.claimed:
-            return ShareReport(batches, people, dict(moved), is_done=True)
+            return WorkUnitReport(batches, people, dict(moved), is_done=True)
         batches += 1
         people += done.claimed
         moved.update(done.sizes)
         if deadline.is_over():
-            return ShareReport(batches, people, dict(moved))
+            return WorkUnitReport(batches, people, dict(moved))

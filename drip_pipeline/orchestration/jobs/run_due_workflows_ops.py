@@ -13,13 +13,13 @@ from pydantic import Field
 
 from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
-from drip_pipeline.engine.runner.run_summary import account_for_run
+from drip_pipeline.engine.runner.run_summary import summarize_run
 from drip_pipeline.engine.runner.tick import deliver_channel
 from drip_pipeline.engine.runner.work_units import (
     WorkUnit,
-    advance_share,
-    channels_due,
-    plan_shares,
+    advance_work_unit,
+    due_channels,
+    plan_work_units,
 )
 from drip_pipeline.orchestration.failures import RETRY_POLICY, run_context, translate_batch_errors
 from drip_pipeline.orchestration.metadata.run import (
@@ -66,7 +66,7 @@ def plan(
     never holds up what others have to send.
     """
     with translate_batch_errors(context, engine, clock, "planning"):
-        planned = plan_shares(engine.engine, now=clock.moment(), most=config.max_batches)
+        planned = plan_work_units(engine.engine, now=clock.moment(), most=config.max_batches)
     context.log.info(describe_plan(planned))
     for share in planned.shares:
         yield dg.DynamicOutput(None, mapping_key=share.key, output_name="batches")
@@ -87,7 +87,7 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
     share = WorkUnit.from_key(context.get_mapping_key() or "1_of_1")
     what = f"batch {share.number} of {share.of}"
     with translate_batch_errors(context, engine, clock, what):
-        done = advance_share(
+        done = advance_work_unit(
             engine.engine,
             share,
             now=clock.moment(),
@@ -111,7 +111,7 @@ def find_due_messages(
 ) -> Iterator[Any]:
     """Find the channels on which messages are due; the others' steps are skipped."""
     with translate_batch_errors(context, engine, clock, "finding messages"):
-        due = channels_due(engine.engine, clock.moment())
+        due = due_channels(engine.engine, clock.moment())
     yield dg.Output(None, "looked")
     for channel in due:
         yield dg.Output(None, channel)
@@ -152,7 +152,7 @@ def deliver_backlog(
     """Hand over what was due before this run began: messages of runs that failed, of `drip run`,
     and those whose next try has come. Takes no more than a fifth of the run's time.
     """
-    due = channels_due(engine.engine, clock.moment())
+    due = due_channels(engine.engine, clock.moment())
     seconds = clock.seconds_for_backlog() / max(1, len(due))
     began, done = monotonic(), {}
     with translate_batch_errors(context, engine, clock, "delivering the backlog"):
@@ -172,13 +172,13 @@ def reconcile(context: dg.OpExecutionContext, engine: EngineResource, clock: Run
     """Add up what the run did from the ledger, see that everybody who was claimed is accounted for,
     and report event log, messages and ledger as materialized.
     """
-    account = account_for_run(
+    account = summarize_run(
         engine.engine, context.run_id, began_at=clock.began_at(), now=clock.moment()
     )
     log_materializations(context, account)
     warn_of(context, account)
     context.add_output_metadata(summary_metadata(account))
-    if account.unaccounted:
+    if account.unaccounted_states:
         raise dg.Failure(
             f"{account.unaccounted:,} people were claimed and are not accounted for",
             metadata=summary_metadata(account),

@@ -12,9 +12,9 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.engine.delivery.settle import DeliveryCounts
-from drip_pipeline.engine.runner.run_summary import RunAccount, messages_waiting
+from drip_pipeline.engine.runner.run_summary import RunSummary, messages_waiting
 from drip_pipeline.engine.runner.tick import Engine
-from drip_pipeline.engine.runner.work_units import ShareReport, WorkPlan
+from drip_pipeline.engine.runner.work_units import WorkPlan, WorkUnitReport
 from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata.common import counts, sentence, table
 
@@ -32,7 +32,7 @@ def describe_plan(planned: WorkPlan) -> str:
     )
 
 
-def share_metadata(done: ShareReport) -> dict[str, Any]:
+def share_metadata(done: WorkUnitReport) -> dict[str, Any]:
     """The figures of an advanced share."""
     left = "nothing is due any more" if done.is_done else "the time was over; the rest stays due"
     return {
@@ -104,7 +104,7 @@ def _ways_out_fail(
     )
 
 
-def summary_metadata(account: RunAccount) -> dict[str, Any]:
+def summary_metadata(account: RunSummary) -> dict[str, Any]:
     """The figures of a whole run."""
     return {
         "people_advanced": account.advanced,
@@ -112,11 +112,11 @@ def summary_metadata(account: RunAccount) -> dict[str, Any]:
         "messages": counts(account.messages, "outcome", "messages"),
         "still_due": int(account.left["due_states"]) + int(account.left["due_deliveries"]),
         "failed_batches": account.failed,
-        "unaccounted_people": account.unaccounted,
+        "unaccounted_people": account.unaccounted_states,
     }
 
 
-def warn_of(context: dg.OpExecutionContext, account: RunAccount) -> None:
+def warn_of(context: dg.OpExecutionContext, account: RunSummary) -> None:
     """Say in the run's log what an operator should look at."""
     for channel, messages in account.without_channel.items():
         context.log.warning(
@@ -126,7 +126,7 @@ def warn_of(context: dg.OpExecutionContext, account: RunAccount) -> None:
         )
 
 
-def log_materializations(context: dg.OpExecutionContext, account: RunAccount) -> None:
+def log_materializations(context: dg.OpExecutionContext, account: RunSummary) -> None:
     """Report the tables that the run wrote to. They are kept up to date by batches, not by a step
     of their own, and a report costs no run.
     """

@@ -16,9 +16,9 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.engine.events.ingest import IngestReport
-from drip_pipeline.engine.execution.advance import advance_batch, carry_on
+from drip_pipeline.engine.execution.advance import advance_batch, advance_states
 from drip_pipeline.engine.execution.claim import claim_due
-from drip_pipeline.engine.execution.transitions import by_place
+from drip_pipeline.engine.execution.transitions import group_by_position
 from tests.engine.events.incoming import ingest, minutes, rows, value
 from tests.engine.factories import (
     NOW,
@@ -120,7 +120,7 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
     events = arrival(database)
     with database.transaction() as engine:
         people = claim_due(engine, batch_size=9, now=NOW + HOUR).people
-        batch = carry_on(engine, by_place(people), batch_id=uuid4(), now=NOW + HOUR)
+        batch = advance_states(engine, group_by_position(people), batch_id=uuid4(), now=NOW + HOUR)
         assert batch.sizes() == {"waiting": 1}
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
             wait_until_blocked(database)

@@ -15,8 +15,13 @@ from drip_pipeline.engine.execution import execute as execute_module
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import MAX_NODES_PER_LIFE, execute
 from drip_pipeline.engine.execution.operators import OPERATORS
-from drip_pipeline.engine.execution.operators.protocol import Answer, Leave, NodeVisit
-from drip_pipeline.engine.execution.transitions import Batch, DueState, Transition, by_place
+from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit
+from drip_pipeline.engine.execution.transitions import (
+    Batch,
+    DueState,
+    Transition,
+    group_by_position,
+)
 from tests.engine.graphs import (
     add_tag,
     email,
@@ -54,7 +59,7 @@ def person(number: int, at: str = "start", **fields: Any) -> DueState:
 
 def run(people: list[DueState], g: CampaignGraph, facts: BatchContext | None = None) -> Batch:
     """Execute people of the one campaign."""
-    return execute(by_place(people), {(CAMPAIGN, 1): g}, facts or BatchContext(NOW), NOW)
+    return execute(group_by_position(people), {(CAMPAIGN, 1): g}, facts or BatchContext(NOW), NOW)
 
 
 def facts_of(**by_number: dict[str, Any]) -> BatchContext:
@@ -236,10 +241,10 @@ def test_a_node_without_a_way_on_completes() -> None:
 def test_one_person_on_whom_an_operator_breaks_does_not_sink_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def breaks_on_three(visit: NodeVisit) -> list[Answer]:
+    def breaks_on_three(visit: NodeVisit) -> list[NodeOutcome]:
         if any(p.contact_id.int == 3 for p in visit.people):
             raise RuntimeError("secret@example.com")
-        return [Answer(visit.people, Leave("default"))]
+        return [NodeOutcome(visit.people, Leave("default"))]
 
     operators = dict(OPERATORS)
     operators[graph(add_tag("t", "x")).nodes["t"].node_type] = breaks_on_three

@@ -13,19 +13,19 @@ from drip_pipeline.domain.graph.nodes import (
     TagAction,
     channel_of,
 )
-from drip_pipeline.engine.execution.operators.protocol import Answer, Leave, NodeVisit, Send
+from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit, Send
 from drip_pipeline.engine.execution.transitions import ChangeKind, ContactChange, EventNote
 
 
-def act(visit: NodeVisit) -> list[Answer]:
+def act(visit: NodeVisit) -> list[NodeOutcome]:
     """Everybody is changed and goes on, or everybody gets a delivery."""
     config = visit.node.config
     channel = channel_of(config)
     if channel is not None:
-        return [Answer(visit.people, Send(channel))]
+        return [NodeOutcome(visit.people, Send(channel))]
     change, events = _change(visit, config)
     visit.facts.apply(change, visit.people)
-    return [Answer(visit.people, Leave(PORT_DEFAULT), events, changes=(change,))]
+    return [NodeOutcome(visit.people, Leave(PORT_DEFAULT), events, changes=(change,))]
 
 
 def _change(visit: NodeVisit, config: Any) -> tuple[ContactChange, tuple[EventNote, ...]]:

@@ -7,11 +7,11 @@ from functools import lru_cache
 
 from drip_pipeline.domain.conditions.conditions import Predicate, compile_condition
 from drip_pipeline.domain.graph.nodes import ConditionConfig
-from drip_pipeline.engine.execution.operators.protocol import Answer, Leave, NodeVisit
+from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit
 from drip_pipeline.engine.execution.transitions import DueState
 
 
-def choose_branch(visit: NodeVisit) -> list[Answer]:
+def choose_branch(visit: NodeVisit) -> list[NodeOutcome]:
     """One answer per branch that somebody takes."""
     config = visit.node.config
     assert isinstance(config, ConditionConfig)
@@ -22,7 +22,7 @@ def choose_branch(visit: NodeVisit) -> list[Answer]:
         branch = next((branch for branch, holds in tests if holds(facts)), otherwise)
         chosen.setdefault(branch, []).append(person)
     return [
-        Answer(people, Leave(branch), (visit.note("condition_evaluated", branch=branch),))
+        NodeOutcome(people, Leave(branch), (visit.note("condition_evaluated", branch=branch),))
         for branch, people in chosen.items()
     ]
 

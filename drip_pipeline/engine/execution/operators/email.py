@@ -3,9 +3,9 @@ deliver.py."""
 
 from __future__ import annotations
 
-from drip_pipeline.engine.execution.operators.protocol import Answer, NodeVisit, Send
+from drip_pipeline.engine.execution.operators.protocol import NodeOutcome, NodeVisit, Send
 
 
-def queue_email(visit: NodeVisit) -> list[Answer]:
+def queue_email(visit: NodeVisit) -> list[NodeOutcome]:
     """Everybody gets a delivery and stays until it is settled."""
-    return [Answer(visit.people, Send("email"))]
+    return [NodeOutcome(visit.people, Send("email"))]

@@ -59,7 +59,7 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class NodeOutcome:
     """What becomes of some of the people of a group, and what is to be recorded of it."""
 
     people: People
@@ -83,4 +83,4 @@ class NodeVisit:
         return EventNote(kind, self.node.node_id, self.node.step_id, data, variant)
 
 
-Operator = Callable[[NodeVisit], list[Answer]]
+Operator = Callable[[NodeVisit], list[NodeOutcome]]

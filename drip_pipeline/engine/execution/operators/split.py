@@ -15,16 +15,22 @@ from itertools import accumulate
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
 from drip_pipeline.engine.execution.batch_context import SplitTest
-from drip_pipeline.engine.execution.operators.protocol import Answer, End, Fail, Leave, NodeVisit
+from drip_pipeline.engine.execution.operators.protocol import (
+    End,
+    Fail,
+    Leave,
+    NodeOutcome,
+    NodeVisit,
+)
 from drip_pipeline.engine.execution.transitions import AssignmentNote, DueState
 
 
-def assign_variant(visit: NodeVisit) -> list[Answer]:
+def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
     """One answer per variant that somebody gets, and one for people who cannot be assigned."""
     config = visit.node.config
     assert isinstance(config, SplitConfig)
     node_id = visit.node.node_id
-    known = visit.facts.variants_given(node_id)
+    known = visit.facts.existing_variants(node_id)
     test = visit.facts.test_of(visit.people[0], node_id)
     choose = _chooser(visit, config, test)
     variants = {variant.id: variant for variant in config.variants}
@@ -78,10 +84,10 @@ def _answer(
     test: SplitTest | None,
     is_randomized: bool,
     config: SplitConfig,
-) -> Answer:
+) -> NodeOutcome:
     node_id = visit.node.node_id
     if variant is None:
-        return Answer(
+        return NodeOutcome(
             people,
             Fail(
                 f"split {node_id!r}: the contact's field {config.from_field!r} names none of"
@@ -100,7 +106,7 @@ def _answer(
     )
     leads_nowhere = variant.id not in visit.node.ports
     then = End("exited", "holdout") if variant.holdout and leads_nowhere else Leave(variant.id)
-    return Answer(people, then, (assigned,), assignment)
+    return NodeOutcome(people, then, (assigned,), assignment)
 
 
 @lru_cache(maxsize=1024)

@@ -4,9 +4,9 @@ the enrollment."""
 from __future__ import annotations
 
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
-from drip_pipeline.engine.execution.operators.protocol import Answer, Leave, NodeVisit
+from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit
 
 
-def start(visit: NodeVisit) -> list[Answer]:
+def start(visit: NodeVisit) -> list[NodeOutcome]:
     """Everybody goes on."""
-    return [Answer(visit.people, Leave(PORT_DEFAULT))]
+    return [NodeOutcome(visit.people, Leave(PORT_DEFAULT))]
