@@ -17,8 +17,8 @@ CAMPAIGNS: Final = "campaigns"
 
 
 def written_by(**files: str) -> dict[str, Any]:
-    """Metadata that names the files which write an asset: `batches="sql/queries/workflow_states.sql"`. Paths
-    are relative to the checkout.
+    """Return metadata that names the files which write an asset, as paths in the checkout:
+    `batches="sql/queries/workflow_states.sql"`.
     """
     listed = "\n".join(f"- {name}: `{path}`" for name, path in files.items())
     return {"written_by": dg.MetadataValue.md(listed)}

@@ -57,8 +57,8 @@ def translate_errors(what: str) -> Iterator[None]:
 
 
 def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) -> dg.Failure:
-    """The failure of `what`. `places` as `engine.run_account.failed_batch_nodes` gives them. Only what
-    may pass by itself is allowed retries.
+    """The failure of `what`. `places` are those of `failed_batch_nodes`. Only
+    errors that may pass by themselves are retried.
     """
     cause = redact(cause_of(error))
     metadata: dict[str, Any] = {"cause": cause}

@@ -319,6 +319,6 @@ def _worn_out(graph: CampaignGraph, node_id: str, people: Sequence[DueState]) ->
     return Transition(people, node_id, step_id, "failed", events=(note,), error=error)
 
 
-def _told(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     # The text of a foreign error may quote a person's data; its kind does not.
     return type(error).__name__

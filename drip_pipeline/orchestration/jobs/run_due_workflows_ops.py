@@ -180,7 +180,7 @@ def reconcile(context: dg.OpExecutionContext, engine: EngineResource, clock: Run
     context.add_output_metadata(summary_metadata(account))
     if account.unaccounted_states:
         raise dg.Failure(
-            f"{account.unaccounted:,} people were claimed and are not accounted for",
+            f"{account.unaccounted_states:,} people were claimed and are not accounted for",
             metadata=summary_metadata(account),
             allow_retries=False,
         )
