@@ -135,7 +135,7 @@ class _Walker:
             if len(people) == 1:
                 return [
                     NodeOutcome(
-                        people, Fail(f"{node.node_type} node {node.node_id!r}: {_told(error)}")
+                        people, Fail(f"{node.node_type} node {node.node_id!r}: {_describe(error)}")
                     )
                 ]
             middle = len(people) // 2
