@@ -1,4 +1,4 @@
-"""What all commands share: invocation, lazy groups, options, check results, output.
+"""Shared by all commands: the `command` decorator, lazy groups, common options, output.
 
-No command of its own belongs here.
+Contains no command.
 """

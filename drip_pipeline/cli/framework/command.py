@@ -1,5 +1,5 @@
-"""What every command shares: the --json switch, settings and database made at first use, printing
-of answers, and errors as one sentence with the right exit code. No command of its own belongs here.
+"""The `command` decorator: the `--json` switch, lazily opened settings and database, output, and
+errors with their exit codes. Commands themselves are defined in the other modules of `cli/`.
 """
 
 from __future__ import annotations
@@ -8,42 +8,44 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-import structlog
 
 from drip_pipeline.errors import DripError
 from drip_pipeline.log_setup import configure_logging, redact
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+
     from drip_pipeline.db.connection import Database
     from drip_pipeline.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command says: `data` for --json, and for people `text`, a plain text or a rich
-    renderable.
+    """The result of a command: `data` for `--json`, and `text` for a terminal.
 
-    Without `text`, data is shown as a table. `exit_code` is for answers that are themselves bad
-    news.
+    `data` may contain mappings, sequences, dataclasses, named tuples, times, UUIDs, decimals and
+    paths. `text` is a string or a rich renderable; without it, `data` is printed as a table.
+    `exit_code` is 1 for results that report a failure.
     """
 
-    data: Any
-    text: Any = None
+    data: object
+    text: RenderableType | None = None
     exit_code: int = 0
 
 
 @dataclass
 class Invocation:
-    """What a command is handed as its first argument. Settings are read and the database is opened
-    at first use.
+    """One call of a command: the first argument of its function.
+
+    The settings are read and the database is opened at first use.
     """
 
     is_json: bool
@@ -53,7 +55,7 @@ class Invocation:
 
     @property
     def settings(self) -> Settings:
-        """The settings from the environment."""
+        """Return the settings from the environment. Raises SettingsError."""
         if self._settings is None:
             # Imported here: pydantic-settings takes 80 ms, which no --help needs.
             from drip_pipeline.settings import Settings
@@ -63,8 +65,9 @@ class Invocation:
 
     @property
     def database(self) -> Database:
-        """The engine's database; the embedded server is started if it is down. Closed when the
-        command ends.
+        """Return the engine's database, and start the embedded server if it is stopped.
+
+        It is closed when the command ends. Raises DatabaseUnavailable.
         """
         if self._database is None:
             from drip_pipeline.db.connection import Database
@@ -73,88 +76,90 @@ class Invocation:
         return self._database
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the database if it was opened."""
         self._resources.close()
 
 
 def command(
     group: click.Group | None = None, name: str | None = None
-) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a command, standing alone or in a group.
+) -> Callable[[Callable[..., object]], click.Command]:
+    """Turn a function into a click command, on its own or in a group.
 
-    The function gets an Invocation and click's parameters (put `@click.option` below this
-    decorator) and returns an Answer, JSON-able data, a text, or None. Its docstring is the help.
-    DripErrors and missing files end with exit code 1 and a sentence; wrong usage, by click, with 2.
+    The function takes an Invocation and click's parameters (put `@click.option` below this
+    decorator). It returns a CommandResult, or its data alone. Its docstring is the help text.
+    A DripError or a missing file is printed as one sentence and exits with code 1; click exits
+    with code 2 on wrong usage.
     """
 
-    def decorate(function: Callable[..., Any]) -> click.Command:
+    def decorate(function: Callable[..., object]) -> click.Command:
         @functools.wraps(function)
-        def invoke(*, as_json: bool, **params: Any) -> None:
-            sys.exit(_executed(function, as_json, params))
+        def invoke(*, as_json: bool, **params: object) -> None:
+            sys.exit(_execute(function, as_json, params))
 
         switch = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
         own_name = name or function.__name__.removesuffix("_").replace("_", "-")
-        made: click.Command = click.command(own_name)(switch(invoke))
+        created: click.Command = click.command(own_name)(switch(invoke))
         if group is not None:
-            group.add_command(made)
-        return made
+            group.add_command(created)
+        return created
 
     return decorate
 
 
 def table(
-    rows: Iterable[Mapping[str, Any]], columns: Sequence[str] | None = None, *, title: str = ""
-) -> Any:
-    """A rich table of dictionaries; `columns` chooses and orders them, by default all of the first
-    row.
+    rows: Iterable[object], columns: Sequence[str] | None = None, *, title: str = ""
+) -> Table:
+    """Return a rich table of mappings, named tuples or dataclasses.
+
+    `columns` selects and orders the columns; the default is all columns of the first row.
     """
     from rich.table import Table
     from rich.text import Text
 
-    listed = list(rows)
-    names = list(columns) if columns is not None else list(listed[0]) if listed else []
-    made = Table(title=title or None, title_justify="left", header_style="bold")
+    records = [_record(row) for row in rows]
+    names = list(columns) if columns is not None else list(records[0]) if records else []
+    created = Table(title=title or None, title_justify="left", header_style="bold")
     for column in names:
-        made.add_column(column.replace("_", " "), overflow="fold")
-    for row in listed:
+        created.add_column(column.replace("_", " "), overflow="fold")
+    for record in records:
         # Text, not str: rich would read `[…]` in it as markup.
-        made.add_row(*(Text(_shown(row.get(column))) for column in names))
-    return made
+        created.add_row(*(Text(_format(record.get(column))) for column in names))
+    return created
 
 
-def json_text(data: Any) -> str:
-    """Data as indented JSON: dataclasses, times, UUIDs and paths included."""
+def json_text(data: object) -> str:
+    """Return the data of a CommandResult as indented JSON. Raises TypeError for other types."""
     import orjson
 
     option = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     return orjson.dumps(data, default=_plain, option=option).decode()
 
 
-def _executed(function: Callable[..., Any], is_json: bool, params: dict[str, Any]) -> int:
+def _execute(function: Callable[..., object], is_json: bool, params: dict[str, object]) -> int:
     configure_logging()
     invocation = Invocation(is_json)
     try:
         configure_logging(invocation.settings.log_level)
-        answer = function(invocation, **params)
-        if not isinstance(answer, CommandResult):
-            answer = CommandResult(answer)
-        _print(answer, is_json)
-        return answer.exit_code
+        result = function(invocation, **params)
+        if not isinstance(result, CommandResult):
+            result = CommandResult(result)
+        _print(result, is_json)
+        return result.exit_code
     except DripError as error:
-        return _failed(error.message, error.hint, error.items(), error.details(), is_json)
+        return _print_error(error, is_json)
     except OSError as error:
         if error.filename is None:
             raise
-        return _failed(f"{error.filename}: {error.strerror}", "", (), {}, is_json)
+        return _print_error(DripError(f"{error.filename}: {error.strerror}"), is_json)
     finally:
         invocation.close()
 
 
-def _print(answer: CommandResult, is_json: bool) -> None:
+def _print(result: CommandResult, is_json: bool) -> None:
     if is_json:
-        click.echo(json_text(answer.data))
+        click.echo(json_text(result.data))
         return
-    shown = answer.data if answer.text is None else answer.text
+    shown = result.data if result.text is None else result.text
     if shown is None:
         return
     if isinstance(shown, str):
@@ -162,45 +167,61 @@ def _print(answer: CommandResult, is_json: bool) -> None:
         return
     from rich.console import Console
 
-    console = Console()
-    if isinstance(shown, Mapping):
-        shown = _pairs(shown)
-    elif isinstance(shown, (list, tuple)):
-        if not shown:
-            click.echo("none")
-            return
-        shown = table(shown)
-    console.print(shown)
+    if _is_record(shown):
+        Console().print(_pairs(_record(shown)))
+    elif not isinstance(shown, (list, tuple)):
+        Console().print(shown)
+    elif shown:
+        Console().print(table(shown))
+    else:
+        click.echo("none")
 
 
-def _pairs(data: Mapping[str, Any]) -> Any:
+def _pairs(data: Mapping[str, object]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    made = Table(show_header=False, box=None)
-    made.add_column(style="bold")
-    made.add_column(overflow="fold")
+    created = Table(show_header=False, box=None)
+    created.add_column(style="bold")
+    created.add_column(overflow="fold")
     for name, value in data.items():
-        made.add_row(str(name).replace("_", " "), Text(_shown(value)))
-    return made
+        created.add_row(str(name).replace("_", " "), Text(_format(value)))
+    return created
 
 
-def _failed(
-    sentence: str, hint: str, items: Sequence[str], details: Mapping[str, Any], is_json: bool
-) -> int:
-    sentence = redact(sentence)
+def _print_error(error: DripError, is_json: bool) -> int:
+    message, items = redact(error.message), error.items()
     if is_json:
-        click.echo(json_text({"error": sentence, "hint": hint, **details}))
-    stop = "" if sentence.endswith((".", "!", "?")) else ":" if items else "."
-    click.echo(f"{click.style('Error', fg='red')}: {sentence}{stop}", err=True)
+        click.echo(json_text({"error": message, "hint": error.hint, **error.details()}))
+    stop = "" if message.endswith((".", "!", "?")) else ":" if items else "."
+    click.echo(f"{click.style('Error', fg='red')}: {message}{stop}", err=True)
     for item in items:
         click.echo(f"  - {redact(item)}", err=True)
-    if hint:
-        click.echo(hint, err=True)
+    if error.hint:
+        click.echo(error.hint, err=True)
     return 1
 
 
-def _shown(value: Any) -> str:
+def _is_record(value: object) -> bool:
+    return (
+        isinstance(value, Mapping)
+        or (isinstance(value, tuple) and hasattr(value, "_asdict"))
+        or (is_dataclass(value) and not hasattr(value, "__rich_console__"))
+    )
+
+
+def _record(row: object) -> Mapping[str, object]:
+    if isinstance(row, Mapping):
+        return row
+    if isinstance(row, tuple) and hasattr(row, "_asdict"):
+        record: dict[str, object] = row._asdict()
+        return record
+    if is_dataclass(row):
+        return {each.name: getattr(row, each.name) for each in fields(row)}
+    raise TypeError(f"{type(row).__name__} has no columns")
+
+
+def _format(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -212,13 +233,13 @@ def _shown(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> Any:
-    from decimal import Decimal
-
+def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, tuple):  # orjson writes plain tuples itself, but no named tuples
+        return _record(value)
     if isinstance(value, (set, frozenset)):
         return sorted(value)
     if isinstance(value, PurePath):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")

@@ -1,5 +1,5 @@
-"""A click group that knows its commands by name and one line of help, and imports them when they
-are called.
+"""A click group that lists its commands from a table and imports a command's module only when it
+is called.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ import click
 
 @dataclass(frozen=True, slots=True)
 class LazyCommand:
-    """Where a command is (`module:attribute`) and the line that the list of commands shows."""
+    """A command that is not imported yet: its location (`module:attribute`) and its one-line help.
+
+    `load` raises TypeError if the attribute is not a click command.
+    """
 
     target: str
     help: str
@@ -21,29 +24,29 @@ class LazyCommand:
     def load(self) -> click.Command:
         """Import the command."""
         module, _, attribute = self.target.partition(":")
-        found = getattr(importlib.import_module(module), attribute)
-        if not isinstance(found, click.Command):
+        loaded = getattr(importlib.import_module(module), attribute)
+        if not isinstance(loaded, click.Command):
             raise TypeError(f"{self.target} is not a click command")
-        return found
+        return loaded
 
 
 class LazyGroup(click.Group):
-    """The root of the command line."""
+    """The root group of the command line."""
 
     def __init__(self, name: str, *, commands: Mapping[str, LazyCommand], help: str) -> None:
         super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
         self._lazy = dict(commands)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in alphabetical order."""
+        """Return the names of the commands in alphabetical order."""
         return sorted(self._lazy)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command of that name."""
+        """Import the command with this name; None if there is none."""
         lazy = self._lazy.get(cmd_name)
         return None if lazy is None else lazy.load()
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing any: click's own version loads each for its help."""
+        """List the commands from the table; click's own version would import every module."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, self._lazy[name].help) for name in self.list_commands(ctx)])

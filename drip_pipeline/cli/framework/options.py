@@ -1,5 +1,5 @@
-"""Options and manners that several commands share: `--now`, JSON on the command line, progress on
-stderr. What commands do is in their own modules.
+"""Options and output that several commands share: `--now`, parsing of times and JSON, progress on
+stderr, and counts as text. The commands are defined in the other modules of `cli/`.
 """
 
 from __future__ import annotations
@@ -8,58 +8,65 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
-_SECONDS_BETWEEN_LINES = 0.5
+_SECONDS_BETWEEN_UPDATES = 0.5
 
 
 def parse_time(
-    _context: click.Context, parameter: click.Parameter, given: str | None
+    _context: click.Context, parameter: click.Parameter, text: str | None
 ) -> datetime | None:
-    """A callback of options: an ISO 8601 time as an aware one (UTC where it names no zone)."""
-    if given is None:
+    """Parse an ISO 8601 time: a click callback. A time without an offset is in UTC.
+
+    Raises click.BadParameter.
+    """
+    if text is None:
         return None
     try:
-        found = datetime.fromisoformat(given)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
-            f"{given!r} is not a time like 2026-03-02T09:00:00Z", param=parameter
+            f"{text!r} is not an ISO 8601 time such as 2026-03-02T09:00:00Z", param=parameter
         ) from None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-def _or_now(context: click.Context, parameter: click.Parameter, given: str | None) -> datetime:
-    return parse_time(context, parameter, given) or datetime.now(UTC)
+def _parse_time_or_now(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> datetime:
+    return parse_time(context, parameter, text) or datetime.now(UTC)
 
 
 def now_option(function: Decorated) -> Decorated:
-    """`--now ISO`: moves the engine's clock; without it the command gets the real time."""
+    """Add `--now ISO`, which replaces the current time of the engine."""
     return click.option(
         "--now",
         metavar="ISO",
-        callback=_or_now,
-        help="Take this as the present time (tests, simulation).",
+        callback=_parse_time_or_now,
+        help="Use this time as the current time (for tests and simulations).",
     )(function)
 
 
 class ProgressLine:
-    """Says on stderr how far long work has come: on a terminal one line that changes, elsewhere a
-    line now and then. `close` leaves the terminal's line as it should be.
+    """Print the progress of a long operation to stderr, at most twice a second.
+
+    On a terminal one line is rewritten in place, and `close` clears it. Elsewhere each update is a
+    line of its own.
     """
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._said_at = float("-inf")
+        self._updated_at = float("-inf")
         self._width = 0
 
     def __call__(self, text: str) -> None:
-        if monotonic() - self._said_at < _SECONDS_BETWEEN_LINES:
+        if monotonic() - self._updated_at < _SECONDS_BETWEEN_UPDATES:
             return
-        self._said_at = monotonic()
+        self._updated_at = monotonic()
         if self._is_terminal:
             click.echo(f"\r{text.ljust(self._width)}", err=True, nl=False)
             self._width = len(text)
@@ -67,7 +74,7 @@ class ProgressLine:
             click.echo(text, err=True)
 
     def close(self) -> None:
-        """Clear the changing line."""
+        """Clear the line on a terminal."""
         if self._is_terminal and self._width:
             click.echo(f"\r{' ' * self._width}\r", err=True, nl=False)
             self._width = 0
@@ -80,5 +87,10 @@ class ProgressLine:
 
 
 def format_counts(counts: Mapping[str, int]) -> str:
-    """`{"a_b": 1200}` as `1,200 a b`, several with commas; `nothing` without any."""
+    """Return `{"a_b": 1200, "c": 0}` as `1,200 a b, 0 c`; `nothing` for an empty mapping."""
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in counts.items()) or "nothing"
+
+
+def without_zeros(counts: Mapping[str, int]) -> dict[str, int]:
+    """Return the counts that are not 0."""
+    return {name: count for name, count in counts.items() if count}
