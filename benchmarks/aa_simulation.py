@@ -34,7 +34,7 @@ from drip_pipeline.experiments.sequential import (
     planned_boundary,
     planned_progress,
 )
-from drip_pipeline.experiments.welch import moments, welch_anova_p, welch_pairs
+from drip_pipeline.experiments.welch import sample_statistics, welch_anova_p, welch_pairs
 
 ALPHA = 0.05
 MINIMUM_SAMPLE = 100
@@ -221,8 +221,8 @@ def _winners(
     is_leader = leader[:, None] == np.arange(variants)
     n_l, x_l = n[rows, leader][:, None], x[rows, leader][:, None]
     if is_score:
-        of_all = moments(n, x, squares)
-        of_leader = moments(n_l, x_l, squares[rows, leader][:, None])
+        of_all = sample_statistics(n, x, squares)
+        of_leader = sample_statistics(n_l, x_l, squares[rows, leader][:, None])
         statistic = welch_pairs(of_leader, of_all).cautious
         is_significant = welch_anova_p(of_all) < ALPHA
     else:

@@ -151,7 +151,7 @@ def decisions_of(connection: Connection, test_ids: Sequence[UUID]) -> dict[UUID,
 
 def history(
     connection: Connection,
-    wish: CountRequest,
+    count_request: CountRequest,
     *,
     starts_at: datetime,
     step_seconds: float,
@@ -162,9 +162,9 @@ def history(
     return queries.rows(
         connection,
         "variant_history",
-        test_id=wish[0],
-        metric=wish[1],
-        window_hours=wish[2],
+        test_id=count_request[0],
+        metric=count_request[1],
+        window_hours=count_request[2],
         starts_at=starts_at,
         step_seconds=step_seconds,
         now=now,
@@ -174,7 +174,7 @@ def history(
 # --- judging --------------------------------------------------------------------------------------
 
 
-def keep_inner_nodes(
+def write_inner_nodes(
     connection: Connection, nodes: Mapping[UUID, Mapping[str, Sequence[str]]]
 ) -> int:
     """Remember per test and variant the nodes that lie behind another split."""
@@ -368,7 +368,7 @@ def _listed(campaign_ids: Sequence[UUID] | None) -> list[UUID] | None:
 
 def _wished(wishes: Sequence[CountRequest]) -> dict[str, Any]:
     return {
-        "test_ids": [wish[0] for wish in wishes],
-        "metrics": [wish[1] for wish in wishes],
-        "window_hours": [wish[2] for wish in wishes],
+        "test_ids": [count_request[0] for count_request in wishes],
+        "metrics": [count_request[1] for count_request in wishes],
+        "window_hours": [count_request[2] for count_request in wishes],
     }

@@ -1,8 +1,8 @@
-"""Experiments: counts in, verdict with a reason out. Pure statistics: no I/O, no clock, no SQL.
+"""Statistics of A/B tests: counts in, verdict with a reason out. No I/O, no clock, no SQL.
 
-The few names that other rooms need; scipy is imported only when something is calculated. The rules
-are in the modules: `states` (the state machine), `sequential` (looking every minute), `verdict`
-(what comes out).
+Exports the names that other packages use; scipy is imported only when something is calculated. The
+rules are in the modules: `states` (the state machine), `sequential` (p-values that are valid at
+every look), `verdict` (the result).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from drip_pipeline.experiments.counts import (
     SrmHold,
     VariantCounts,
 )
-from drip_pipeline.experiments.estimates import (
+from drip_pipeline.experiments.evaluate import evaluate_test, evaluate_tests
+from drip_pipeline.experiments.evaluation_file import EvaluationFileInvalid, evaluate_file
+from drip_pipeline.experiments.evaluation_result import as_item
+from drip_pipeline.experiments.explain import explain, what_would_change
+from drip_pipeline.experiments.planning import (
     TimeToDecision,
     sample_size_per_variant,
     time_to_decision,
 )
-from drip_pipeline.experiments.evaluation_file import EvaluationFileInvalid, evaluate_file
-from drip_pipeline.experiments.evaluation_result import as_item
-from drip_pipeline.experiments.explain import explain, what_would_change
-from drip_pipeline.experiments.judge import judge_many, judge_one
-from drip_pipeline.experiments.report_figures import ReportFigures, report_figures
+from drip_pipeline.experiments.report_estimates import ReportEstimates, report_estimates
 from drip_pipeline.experiments.verdict import (
     ENGINE_VERSION,
     PairResult,
@@ -47,7 +47,7 @@ __all__ = [
     "PairResult",
     "PriorDecision",
     "Reason",
-    "ReportFigures",
+    "ReportEstimates",
     "SrmHold",
     "State",
     "TimeToDecision",
@@ -56,11 +56,11 @@ __all__ = [
     "Verdict",
     "as_item",
     "evaluate_file",
+    "evaluate_test",
+    "evaluate_tests",
     "explain",
-    "judge_many",
-    "judge_one",
     "read_test_config",
-    "report_figures",
+    "report_estimates",
     "sample_size_per_variant",
     "time_to_decision",
     "what_would_change",

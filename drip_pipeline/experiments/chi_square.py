@@ -1,9 +1,9 @@
-"""Pearson's chi-square without Yates, for thousands of 2×K tables in one call, and for all pairs of
-their columns.
+"""Pearson's chi-square without Yates' correction, for thousands of 2×K tables in one call and for
+all pairs of their columns.
 
 Pooled variance: the unpooled form names up to 9 % false winners on skewed splits. Degenerate tables
-give NaN here, inside arrays; `comparisons.py` turns that into null with a reason.
-`scipy.stats.chi2_contingency` would raise on them.
+give NaN in the arrays; `comparisons.py` turns that into None with a reason.
+`scipy.stats.chi2_contingency` would raise for them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ Floats = NDArray[np.float64]
 
 
 def floats(values: ArrayLike) -> Floats:
-    """An array of doubles; counts up to 2^53 stay exact."""
+    """Convert to an array of doubles; counts up to 2^53 stay exact."""
     return np.asarray(values, dtype=np.float64)
 
 
 def sum_columns(table: Floats) -> Floats:
     """Sum over the last axis, left to right, so that a table gives the same bits alone and among
-    thousands.
+    thousands of tables.
     """
     total = table[..., 0].copy()
     for column in range(1, table.shape[-1]):
@@ -30,7 +30,7 @@ def sum_columns(table: Floats) -> Floats:
 
 
 def pair_chi_square(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLike) -> Floats:
-    """χ² (1 degree of freedom) of x_a of n_a against x_b of n_b; NaN where a group is empty or
+    """Return χ² (1 degree of freedom) of x_a of n_a against x_b of n_b; NaN if a group is empty or
     nothing varies.
 
     χ² = N·(x_a·n_b − x_b·n_a)² / (n_a·n_b·S·(N − S)), N = n_a + n_b, S = x_a + x_b. Shapes
@@ -48,8 +48,8 @@ def pair_chi_square(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLi
 
 
 def table_chi_square(successes: ArrayLike, totals: ArrayLike) -> Floats:
-    """χ² of 2×K tables, shapes (…, K) → (…); K − 1 degrees of freedom. NaN where a column is empty
-    or nothing varies.
+    """Return χ² of 2×K tables, shapes (…, K) → (…); K − 1 degrees of freedom. NaN if a column is
+    empty or nothing varies.
     """
     x, n = floats(successes), floats(totals)
     grand, hits = sum_columns(n)[..., None], sum_columns(x)[..., None]
@@ -61,11 +61,10 @@ def table_chi_square(successes: ArrayLike, totals: ArrayLike) -> Floats:
 
 
 def smallest_expected_cell(successes: ArrayLike, totals: ArrayLike) -> Floats:
-    """The smallest expected count of 2×K tables, shapes (…, K) → (…); NaN for a table without
-    people.
+    """Return the smallest expected count of 2×K tables, shapes (…, K) → (…); NaN for a table
+    without contacts.
 
-    With Σ scores in the place of successes it is the smallest expected mass of a score in [0, 1],
-    the same safeguard.
+    With Σ scores as successes it is the smallest expected mass of a score in [0, 1].
     """
     x, n = floats(successes), floats(totals)
     grand, hits = sum_columns(n), sum_columns(x)
@@ -74,8 +73,8 @@ def smallest_expected_cell(successes: ArrayLike, totals: ArrayLike) -> Floats:
 
 
 def chi_square_p(chi2: ArrayLike, degrees: ArrayLike) -> Floats:
-    """P(χ²_degrees ≥ chi2), elementwise; NaN stays NaN. The function behind `scipy.stats.chi2.sf`,
-    without its 1.5 s import.
+    """Return P(χ²_degrees ≥ chi2), elementwise; NaN stays NaN. Calls the function behind
+    `scipy.stats.chi2.sf` directly, because importing scipy.stats takes 1.5 s.
     """
     from scipy import special
 
@@ -83,15 +82,15 @@ def chi_square_p(chi2: ArrayLike, degrees: ArrayLike) -> Floats:
 
 
 def chi_square_critical(alpha: float, degrees: int) -> float:
-    """The χ² whose p is alpha (3.84 for 0.05 and 1 degree of freedom)."""
+    """Return the χ² whose p is alpha (3.84 for 0.05 and 1 degree of freedom)."""
     from scipy import special
 
     return float(special.chdtri(degrees, alpha))
 
 
 def pooled_variance(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLike) -> Floats:
-    """Variance of the difference of two rates if they were equal; diff²/this is χ². NaN where a
-    group is empty.
+    """Return the variance of the difference of two rates under equality; diff²/variance is χ². NaN
+    if a group is empty.
     """
     xa, na, xb, nb = floats(x_a), floats(n_a), floats(x_b), floats(n_b)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -100,7 +99,9 @@ def pooled_variance(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLi
 
 
 def unpooled_variance(x_a: ArrayLike, n_a: ArrayLike, x_b: ArrayLike, n_b: ArrayLike) -> Floats:
-    """Variance of the difference of two rates, each by its own. NaN where a group is empty."""
+    """Return the variance of the difference of two rates, each with its own variance. NaN if a
+    group is empty.
+    """
     xa, na, xb, nb = floats(x_a), floats(n_a), floats(x_b), floats(n_b)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate_a, rate_b = xa / na, xb / nb

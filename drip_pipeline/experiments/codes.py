@@ -1,8 +1,6 @@
-"""The words a verdict is made of: states of a test, and the reason codes for them and for whatever
-cannot be computed.
+"""The codes of a verdict: states of a test, and reasons for states and for missing values.
 
-Only the vocabulary. When a state is entered is `states.py`; how a code reads as a sentence is
-`explain.py`.
+The conditions of each state are in `states.py`, the sentences for each code in `explain.py`.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a test stands. See `states.next_state` for the order in which they are tried."""
+    """The state of a test. `states.next_state` has the order of the rules."""
 
     COLLECTING = "collecting"
     INVALID = "invalid"
@@ -23,12 +21,12 @@ class State(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """A terminal state is never left, and nothing is computed for it any more."""
+        """True if the state is never left and nothing more is computed for it."""
         return self in (State.DECIDED_WINNER, State.DECIDED_NO_WINNER)
 
 
 class Reason(StrEnum):
-    """Why a test is in its state, or why a figure is null."""
+    """Why a test is in its state, or why a value is None."""
 
     # the data contradict themselves (state `invalid`)
     NEGATIVE_COUNT = "negative_count"

@@ -1,8 +1,8 @@
-"""All figures of a test that compare its variants: the test over all, every pair, the smallest
+"""Comparison of the variants of a test: the test over all variants, every pair, and the smallest
 expected cell.
 
-Thousands of tests in one call: tests of one shape (number of variants, kind of metric) go through
-numpy together.
+Computes thousands of tests in one call: tests of one shape (number of variants, kind of metric) go
+through numpy together.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from drip_pipeline.experiments.chi_square import (
 )
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.pairs import (
-    Group,
-    Pairs,
+    GroupSums,
+    PairStatistics,
     compare,
     interval_points,
     or_none,
@@ -33,30 +33,30 @@ from drip_pipeline.experiments.pairs import (
 )
 from drip_pipeline.experiments.sequential import planned_p, planned_progress
 from drip_pipeline.experiments.verdict import PairResult
-from drip_pipeline.experiments.welch import moments, welch_anova_p
+from drip_pipeline.experiments.welch import sample_statistics, welch_anova_p
 
 
 @dataclass(frozen=True, slots=True)
 class Arms:
-    """The tested numbers of the competing variants of one test. `shares`: promised proportions,
-    None when unknown.
+    """The tested sums of the competing variants of one test. `shares`: the configured split, None
+    if unknown.
     """
 
     names: tuple[str, ...]
-    groups: tuple[Group, ...]
+    groups: tuple[GroupSums, ...]
     shares: tuple[float, ...] | None
     config: ABTestConfig
 
     @property
     def is_score(self) -> bool:
-        """True when groups carry scores instead of successes."""
+        """True if groups hold scores instead of successes."""
         return self.groups[0].squares is not None
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """`p_value`: fixed-horizon test over all variants. `plan_complete`: every pair has the planned
-    information.
+class VariantComparison:
+    """The comparison of one test's variants. `p_value`: fixed-horizon test over all variants.
+    `plan_complete`: every pair has the planned information.
     """
 
     p_value: float | None
@@ -66,25 +66,25 @@ class Comparison:
     plan_complete: bool
 
 
-def compare_many(tests: Sequence[Arms]) -> list[Comparison]:
-    """Compare the variants of each test; two or more variants each. Results in the order given."""
+def compare_many(tests: Sequence[Arms]) -> list[VariantComparison]:
+    """Compare the variants of each test, two or more each. Results in the order of `tests`."""
     by_shape: dict[tuple[int, bool], list[int]] = defaultdict(list)
     for position, arms in enumerate(tests):
         by_shape[len(arms.groups), arms.is_score].append(position)
-    results: dict[int, Comparison] = {}
+    results: dict[int, VariantComparison] = {}
     for positions in by_shape.values():
         alike = [tests[i] for i in positions]
         results.update(zip(positions, _compare_alike(alike), strict=True))
     return [results[i] for i in range(len(tests))]
 
 
-def _compare_alike(tests: list[Arms]) -> list[Comparison]:
-    """Tests with one number of variants and one kind of metric."""
+def _compare_alike(tests: list[Arms]) -> list[VariantComparison]:
+    """Compare tests with the same number of variants and the same kind of metric."""
     n = floats([[g.contacts for g in t.groups] for t in tests])
     x = floats([[g.total for g in t.groups] for t in tests])
     if tests[0].is_score:
         p = welch_anova_p(
-            moments(n, x, floats([[g.squares or 0.0 for g in t.groups] for t in tests]))
+            sample_statistics(n, x, floats([[g.squares or 0.0 for g in t.groups] for t in tests]))
         )
     else:
         p = chi_square_p(table_chi_square(x, n), n.shape[1] - 1)
@@ -100,26 +100,26 @@ def _compare_alike(tests: list[Arms]) -> list[Comparison]:
         if reason is None and p_value is None:
             reason = Reason.NO_VARIANCE
         pairs = tuple(pair_rows[row * width : (row + 1) * width])
-        results.append(Comparison(p_value, reason, cells[row], pairs, complete[row]))
+        results.append(VariantComparison(p_value, reason, cells[row], pairs, complete[row]))
     return results
 
 
 def _all_pairs(
     tests: list[Arms], couples: list[tuple[int, int]]
 ) -> tuple[list[PairResult], list[bool]]:
-    """Every pair of every test, test after test, and per test whether the plan is complete."""
+    """Return all pairs, test after test, and for each test whether its plan is complete."""
     first = [t.groups[i] for t in tests for i, _ in couples]
     second = [t.groups[j] for t in tests for _, j in couples]
     repeated = [t.config for t in tests for _ in couples]
-    figures = compare(
+    statistics = compare(
         first, second, [c.alpha for c in repeated], [c.minimum_sample_size for c in repeated]
     )
-    decision, progress = _decision_p(tests, couples, figures)
-    low, high = interval_points(figures, decision)
+    decision, progress = _decision_p(tests, couples, statistics)
+    low, high = interval_points(statistics, decision)
     complete = [bool(of_test.min() >= 1) for of_test in progress.reshape(len(tests), -1)]
     rows = zip(
-        or_none(figures.shown),
-        or_none(figures.shown_p),
+        or_none(statistics.shown),
+        or_none(statistics.shown_p),
         or_none(decision),
         or_none(low),
         or_none(high),
@@ -140,13 +140,14 @@ def _all_pairs(
 
 
 def _decision_p(
-    tests: list[Arms], couples: list[tuple[int, int]], figures: Pairs
+    tests: list[Arms], couples: list[tuple[int, int]], statistics: PairStatistics
 ) -> tuple[Floats, Floats]:
-    """The p that decides, by each test's method, and the progress towards the plan, both per pair.
+    """Return the p that decides by each test's method and the progress towards the plan, both per
+    pair.
 
-    A fixed horizon says nothing (NaN) before every variant has the planned sample.
+    The p of a fixed horizon is NaN before every variant has the planned sample.
     """
-    decision = figures.always_valid.copy()
+    decision = statistics.always_valid.copy()
     progress = np.zeros_like(decision)
     width = len(couples)
     for method in (DecisionMethod.PLANNED, DecisionMethod.FIXED_HORIZON):
@@ -159,24 +160,24 @@ def _decision_p(
         if method is DecisionMethod.FIXED_HORIZON:
             reached = n.min(axis=1, keepdims=True) / planned
             progress[where] = np.repeat(reached, width, axis=1).ravel()
-            decision[where] = np.where(progress[where] >= 1, figures.shown_p[where], np.nan)
+            decision[where] = np.where(progress[where] >= 1, statistics.shown_p[where], np.nan)
             continue
         of_pair = planned_progress(
             n[:, [i for i, _ in couples]], n[:, [j for _, j in couples]], planned
         )
-        # Uneven shares: pairs with more people would pass their own last look long before the
-        # others and be looked at on; measured on the slowest pair's clock all of them end together.
-        # Even shares divide by 1.
+        # Uneven shares: a pair with more contacts would pass its own last look long before the
+        # others and have further looks; on the slowest pair's clock all pairs end together. Even
+        # shares divide by 1.
         of_pair /= floats([_pace(tests[i].shares, couples) for i in chosen])
         progress[where] = of_pair.ravel()
-        sure = planned_p(figures.statistic[where], progress[where])
-        decision[where] = np.maximum(sure, figures.shown_p[where])
+        sure = planned_p(statistics.statistic[where], progress[where])
+        decision[where] = np.maximum(sure, statistics.shown_p[where])
     return decision, progress
 
 
 def _pace(shares: tuple[float, ...] | None, couples: list[tuple[int, int]]) -> list[float]:
-    """How much faster each pair gathers information than the slowest pair of the test; 1 where
-    shares are unknown.
+    """Return how much faster each pair gathers information than the slowest pair of the test; 1 if
+    the shares are unknown.
     """
     if shares is None or min(shares) <= 0:
         return [1.0] * len(couples)

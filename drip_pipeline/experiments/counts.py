@@ -1,8 +1,9 @@
-"""What is counted: the totals of a variant, the cohort a decision rests on, and the checks that
-they can be true.
+"""The counts of a test: totals of each variant, the cohort that the decision is based on, and the
+checks that the counts are consistent.
 
-A contact counts once per variant. Totals feed the rates that are shown; a cohort, when given, feeds
-the test (people sent long enough ago, without machine opens). No statistics here.
+A contact counts once per variant. Totals are used for the reported rates; the cohort, if there is
+one, is used for the significance test (contacts sent long enough ago, without machine opens). No
+statistics here.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ Score = float | Decimal
 
 @dataclass(frozen=True, slots=True)
 class CohortCounts:
-    """The people a decision rests on: sent (a holdout: assigned) at least the attribution window
-    ago.
+    """The contacts that a decision is based on: sent (holdout: assigned) at least the attribution
+    window ago.
 
     `successes` for the four rates; for `engagement_score` the sum and the sum of squares of
     per-contact scores in [0, 1].
@@ -37,9 +38,9 @@ class CohortCounts:
 class VariantCounts:
     """One variant of one split. Every count is of distinct contacts.
 
-    `assigned` and `weight` (any unit, only the proportions matter) feed the sample-ratio check;
-    without `cohort` the test uses the totals. A holdout was sent nothing: it is counted over
-    `assigned` and never competes.
+    `assigned` and `weight` (any unit, only the proportions matter) are used by the sample-ratio
+    check. Without `cohort` the significance test uses the totals. A holdout is sent nothing: its
+    rates are over `assigned`, and it never competes.
     """
 
     variant_group: str
@@ -61,14 +62,12 @@ class VariantCounts:
 
     @property
     def base(self) -> int:
-        """The people rates are counted over: the sent, of a holdout the assigned."""
+        """The denominator of the rates: contacts sent, for a holdout contacts assigned."""
         return (self.assigned or 0) if self.is_holdout else self.total_sent
 
 
 class SrmHold(StrEnum):
-    """What a person or an earlier evaluation said about the sample ratio. A block stays until
-    somebody clears it.
-    """
+    """The result of earlier sample-ratio checks. A block stays until an operator clears it."""
 
     NONE = "none"
     BLOCKED = "blocked"
@@ -77,7 +76,7 @@ class SrmHold(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PriorDecision:
-    """A decision that was already taken. It is final: judging again returns it."""
+    """A decision that was already taken. It is final: every later evaluation returns it."""
 
     state: State
     reason: Reason
@@ -90,11 +89,11 @@ class PriorDecision:
 
 @dataclass(frozen=True, slots=True)
 class ABTest:
-    """All that judging one test takes: counts, the configuration frozen at its start, and what was
-    settled before.
+    """The input of one evaluation: counts, the configuration frozen at the start of the test, and
+    earlier decisions.
 
-    `runtime_hours`: since the first assignment, None when unknown. `decided`: the decision, once
-    there is one.
+    `runtime_hours`: since the first assignment, None if unknown. `decided`: the decision, if there
+    is one.
     """
 
     variants: tuple[VariantCounts, ...]
@@ -102,25 +101,25 @@ class ABTest:
     runtime_hours: float | None = None
     srm_hold: SrmHold = SrmHold.NONE
     decided: PriorDecision | None = None
-    # The variants that can win, in the given order, and the group that was sent nothing.
+    # The variants that can win, in the given order, and the group that is sent nothing.
     competing: tuple[VariantCounts, ...] = field(init=False, repr=False, compare=False)
     holdout: VariantCounts | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Found once: judging asks for them a dozen times.
+        # Computed once: an evaluation reads them a dozen times.
         competing = tuple([v for v in self.variants if not v.is_holdout])
         object.__setattr__(self, "competing", competing)
         held_out = [v for v in self.variants if v.is_holdout]
         object.__setattr__(self, "holdout", held_out[0] if held_out else None)
 
     def tested(self) -> dict[str, CohortCounts]:
-        """The numbers that are tested, by variant."""
+        """Return the counts that are tested, by variant."""
         metric = self.config.winner_metric
         return {v.variant_group: decision_counts(v, metric) for v in self.variants}
 
 
 def decision_counts(variant: VariantCounts, metric: Metric) -> CohortCounts:
-    """The numbers that are tested: the cohort where one is given, else the totals."""
+    """Return the counts that are tested: the cohort if there is one, otherwise the totals."""
     if variant.cohort is not None:
         return variant.cohort
     if metric.is_score:
@@ -144,8 +143,8 @@ _BOUNDED_BY_BASE = (
 )
 
 
-def variant_fault(variant: VariantCounts, metric: Metric) -> Reason | None:
-    """Why the counts of a variant cannot be true, or None. The first fault found, totals before
+def find_variant_fault(variant: VariantCounts, metric: Metric) -> Reason | None:
+    """Return why the counts of a variant are impossible, or None. The first fault, totals before
     cohort.
     """
     if variant.is_holdout and variant.assigned is None:
@@ -174,26 +173,26 @@ def variant_fault(variant: VariantCounts, metric: Metric) -> Reason | None:
 
 
 def _score_fault(counts: CohortCounts) -> Reason | None:
-    """Scores lie in [0, 1], so Σs² ≤ Σs ≤ n and (Σs)² ≤ n·Σs²; a little room for the rounding of
-    sums of floats.
+    """Check Σs² ≤ Σs ≤ n and (Σs)² ≤ n·Σs², which hold for scores in [0, 1], with a tolerance for
+    the rounding of float sums.
     """
     if counts.score_sum is None or counts.score_sum_squares is None:
         return Reason.SCORE_SUMS_MISSING
     n, s, q = counts.contacts, float(counts.score_sum), float(counts.score_sum_squares)
-    room = 1e-9 * max(1.0, n)
-    possible = -room <= q <= s + room and s <= n + room and s * s <= n * q + room * max(1.0, n)
+    slack = 1e-9 * max(1.0, n)
+    possible = -slack <= q <= s + slack and s <= n + slack and s * s <= n * q + slack * max(1.0, n)
     return None if possible else Reason.SCORE_SUMS_IMPOSSIBLE
 
 
-def fault_of(test: ABTest) -> tuple[Reason, str | None] | None:
-    """Why a test cannot be judged, with the variant at fault where there is one; None when it
-    can.
+def find_fault(test: ABTest) -> tuple[Reason, str | None] | None:
+    """Return why a test cannot be evaluated and the variant concerned, if there is one; None if it
+    can be evaluated.
     """
     names = [v.variant_group for v in test.variants]
     if len(set(names)) < len(names):
         return Reason.DUPLICATE_VARIANT, next(n for n in names if names.count(n) > 1)
     for variant in test.variants:
-        fault = variant_fault(variant, test.config.winner_metric)
+        fault = find_variant_fault(variant, test.config.winner_metric)
         if fault is not None:
             return fault, variant.variant_group
     if len(names) - len(test.competing) > 1:

@@ -17,8 +17,8 @@ from drip_pipeline.domain.definition.ab_test import GRAPH_KEYS, ABTestConfig
 from drip_pipeline.errors import StatisticsInputError
 from drip_pipeline.experiments.config import STATISTICS_KEYS, ConfigInvalid, read_test_config
 from drip_pipeline.experiments.counts import ABTest, SrmHold, VariantCounts
+from drip_pipeline.experiments.evaluate import evaluate_tests
 from drip_pipeline.experiments.evaluation_result import as_item
-from drip_pipeline.experiments.judge import judge_many
 
 REQUIRED_COUNTS = (
     "total_sent",
@@ -67,7 +67,7 @@ def evaluate_file(items: object) -> list[dict[str, Any]]:
     Raises `EvaluationFileInvalid` with every problem of every item when the input is malformed.
     Never raises on counts, however degenerate.
     """
-    return [as_item(verdict) for verdict in judge_many(read_items(items))]
+    return [as_item(verdict) for verdict in evaluate_tests(read_items(items))]
 
 
 def read_items(items: object) -> list[ABTest]:

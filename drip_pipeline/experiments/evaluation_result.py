@@ -1,4 +1,4 @@
-"""A verdict as an item of an evaluation's result: plain dicts and lists, ready for JSON."""
+"""Converting a verdict to plain dicts and lists for JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drip_pipeline.experiments.verdict import (
 
 
 def as_item(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as an item of the result."""
+    """Return a verdict as an item of the evaluation's result."""
     return {
         "state": verdict.state.value,
         "reason": verdict.reason.value,

@@ -1,8 +1,7 @@
-"""Guardrails: does the leader make something worse (unsubscribes, bounces, complaints) than the
-runner-up does?
+"""Guardrails: whether the leader has more unsubscribes, bounces or complaints than the runner-up.
 
-Counted over the totals, not the cohort: harm counts as soon as it is seen. The same always-valid p
-as everywhere.
+Compares the totals, not the cohort, because harm counts as soon as it is known. Uses the same
+always-valid p as the other comparisons.
 """
 
 from __future__ import annotations
@@ -12,41 +11,42 @@ from dataclasses import dataclass
 
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, Guardrail
 from drip_pipeline.experiments.counts import VariantCounts
-from drip_pipeline.experiments.leader import Standing
-from drip_pipeline.experiments.metrics import GUARDRAILS, rate_pct
-from drip_pipeline.experiments.pairs import Group, compare, or_none
+from drip_pipeline.experiments.metrics import GUARDRAILS
+from drip_pipeline.experiments.pairs import GroupSums, compare, or_none
+from drip_pipeline.experiments.ranking import Ranking
+from drip_pipeline.experiments.rates import rate_pct
 from drip_pipeline.experiments.verdict import GuardrailResult
 
 
 @dataclass(frozen=True, slots=True)
 class LeaderGuard:
-    """The competing variants of one test and who leads them."""
+    """The competing variants of one test and their ranking."""
 
     variants: tuple[VariantCounts, ...]
-    standing: Standing
+    ranking: Ranking
     config: ABTestConfig
 
 
 def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult, ...]]:
-    """Every guardrail of every test; nothing for a test without a leader. Order kept.
+    """Check every guardrail of every test, in the order of `tests`; () for a test without a leader.
 
-    Of several tied runners-up each is compared: to be worse than one of them is enough.
+    If several runners-up are tied, each is compared: to be worse than one of them is enough.
     """
     checks: list[tuple[int, Guardrail, VariantCounts, VariantCounts]] = []
     for position, test in enumerate(tests):
-        if test.standing.leader is None:
+        if test.ranking.leader is None:
             continue
-        leader = test.variants[test.standing.leader]
+        leader = test.variants[test.ranking.leader]
         checks += [
             (position, guardrail, leader, test.variants[runner_up])
             for guardrail in test.config.guardrails
-            for runner_up in test.standing.runners_up
+            for runner_up in test.ranking.runners_up
         ]
     results: list[list[GuardrailResult]] = [[] for _ in tests]
     if not checks:
         return [()] * len(tests)
     configs = [tests[position].config for position, *_ in checks]
-    figures = compare(
+    statistics = compare(
         [_harm(leader, GUARDRAILS[of].count_field) for _, of, leader, _ in checks],
         [_harm(other, GUARDRAILS[of].count_field) for _, of, _, other in checks],
         [c.alpha for c in configs],
@@ -55,8 +55,8 @@ def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult
     rows = zip(
         checks,
         configs,
-        or_none(figures.always_valid),
-        figures.difference.tolist(),
+        or_none(statistics.always_valid),
+        statistics.difference.tolist(),
         strict=True,
     )
     for (position, guardrail, leader, other), config, p, difference in rows:
@@ -75,5 +75,5 @@ def check_guardrails(tests: Sequence[LeaderGuard]) -> list[tuple[GuardrailResult
     return [tuple(of_test) for of_test in results]
 
 
-def _harm(variant: VariantCounts, count_field: str) -> Group:
-    return Group(variant.total_sent, getattr(variant, count_field))
+def _harm(variant: VariantCounts, count_field: str) -> GroupSums:
+    return GroupSums(variant.total_sent, getattr(variant, count_field))

@@ -1,5 +1,5 @@
-"""The lift over a holdout: people who were sent nothing, counted over those assigned. A holdout
-never competes.
+"""The lift of each variant over the holdout: contacts that are sent nothing, counted over those
+assigned. A holdout never competes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from drip_pipeline.domain.definition.ab_test import ABTestConfig
 from drip_pipeline.experiments.chi_square import Floats, floats
 from drip_pipeline.experiments.codes import Reason
 from drip_pipeline.experiments.pairs import (
-    Group,
+    GroupSums,
     compare,
     interval_points,
     or_none,
@@ -22,24 +22,26 @@ from drip_pipeline.experiments.verdict import HoldoutLift
 
 
 @dataclass(frozen=True, slots=True)
-class AgainstHoldout:
-    """One variant, the holdout of its test, and whether some assigned people were sent nothing."""
+class HoldoutComparison:
+    """One variant and the holdout of its test. `partly_unsent`: some contacts assigned to the
+    variant were sent nothing.
+    """
 
     variant_group: str
-    variant: Group
-    holdout: Group
+    variant: GroupSums
+    holdout: GroupSums
     config: ABTestConfig
     partly_unsent: bool
 
 
 def no_lift(variant_group: str, reason: Reason) -> HoldoutLift:
-    """A lift that cannot be told."""
+    """Return a lift without values for a variant that cannot be compared with the holdout."""
     return HoldoutLift(variant_group, None, None, None, None, None, None, reason)
 
 
-def lifts(comparisons: Sequence[AgainstHoldout]) -> list[HoldoutLift]:
-    """The lift of each variant over its holdout, always-valid, whatever the test's decision method.
-    Order kept.
+def lifts(comparisons: Sequence[HoldoutComparison]) -> list[HoldoutLift]:
+    """Return the always-valid lift of each variant over its holdout, independent of the test's
+    decision method, in the order of `comparisons`.
     """
     results: dict[int, HoldoutLift] = {}
     for is_score in (False, True):
@@ -52,34 +54,34 @@ def lifts(comparisons: Sequence[AgainstHoldout]) -> list[HoldoutLift]:
     return [results[i] for i in range(len(comparisons))]
 
 
-def _alike(comparisons: list[AgainstHoldout], is_score: bool) -> list[HoldoutLift]:
-    figures = compare(
+def _alike(comparisons: list[HoldoutComparison], is_score: bool) -> list[HoldoutLift]:
+    statistics = compare(
         [c.variant for c in comparisons],
         [c.holdout for c in comparisons],
         [c.config.alpha for c in comparisons],
         [c.config.minimum_sample_size for c in comparisons],
     )
-    low, high = interval_points(figures, figures.always_valid)
+    low, high = interval_points(statistics, statistics.always_valid)
     relative_low: Floats = floats([float("nan")] * len(comparisons))
     relative_high = relative_low
     if not is_score:
         relative_low, relative_high = relative_interval_pct(
-            figures,
+            statistics,
             floats([c.variant.total for c in comparisons]),
             floats([c.variant.contacts for c in comparisons]),
             floats([c.holdout.total for c in comparisons]),
             floats([c.holdout.contacts for c in comparisons]),
-            figures.always_valid,
+            statistics.always_valid,
         )
     columns = zip(
         comparisons,
-        or_none(100 * figures.difference),
+        or_none(100 * statistics.difference),
         or_none(low),
         or_none(high),
         or_none(relative_low),
         or_none(relative_high),
-        or_none(figures.shown_p),
-        or_none(figures.always_valid),
+        or_none(statistics.shown_p),
+        or_none(statistics.always_valid),
         strict=True,
     )
     results = []
@@ -105,8 +107,8 @@ def _alike(comparisons: list[AgainstHoldout], is_score: bool) -> list[HoldoutLif
     return results
 
 
-def _relative_pct(variant: Group, holdout: Group) -> float | None:
-    """100·(rate / holdout's rate − 1); None when either is empty or the holdout's rate is 0."""
+def _relative_pct(variant: GroupSums, holdout: GroupSums) -> float | None:
+    """Return 100·(rate / holdout's rate − 1); None if one of the rates is 0 or unknown."""
     if variant.contacts <= 0 or holdout.contacts <= 0 or holdout.total <= 0:
         return None
     ratio = (variant.total * holdout.contacts) / (variant.contacts * holdout.total)

@@ -1,8 +1,7 @@
-"""The comparison of two groups in all its figures, for a flat list of pairs from any number of
-tests.
+"""The comparison of two groups, for a flat list of pairs from any number of tests.
 
-Pairs of variants, a variant against the holdout and a leader against a runner-up on a guardrail all
-come through here, so that they mean the same. Which pairs there are is decided by the callers.
+Two variants, a variant and the holdout, and a leader and a runner-up on a guardrail are all
+compared here, so that their statistics mean the same. The callers choose the pairs.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ from drip_pipeline.experiments.sequential import (
     always_valid_p,
     mixture_variance,
 )
-from drip_pipeline.experiments.welch import moments, welch_pairs
+from drip_pipeline.experiments.welch import sample_statistics, welch_pairs
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Tested numbers of one group: contacts, Σ (successes or scores) and, for scores, Σ of
+class GroupSums:
+    """The tested sums of one group: contacts, Σ (successes or scores) and, for scores, Σ of
     squares.
     """
 
@@ -42,10 +41,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
-    """Arrays, one entry a pair, NaN where there is no test. `statistic` is what decides (χ², or the
-    cautious t²), `shown` what is reported (χ² or Welch's t²) with its p. `difference` of a − b and
-    its variance as fractions of 1.
+class PairStatistics:
+    """Arrays with one entry per pair, NaN if the pair cannot be tested. `statistic` decides (χ², or
+    the cautious t²), `shown` is reported (χ² or Welch's t²) with its p. `difference`: a − b, and
+    its variance, as fractions of 1.
     """
 
     statistic: Floats
@@ -59,16 +58,19 @@ class Pairs:
 
 
 def compare(
-    a: Sequence[Group], b: Sequence[Group], alpha: Sequence[float], minimum_samples: Sequence[int]
-) -> Pairs:
-    """Compare a[i] with b[i]; all of one kind (with squares: scores, without: rates)."""
+    a: Sequence[GroupSums],
+    b: Sequence[GroupSums],
+    alpha: Sequence[float],
+    minimum_samples: Sequence[int],
+) -> PairStatistics:
+    """Compare a[i] with b[i]; all pairs of one kind (with squares: scores, without: rates)."""
     n_a, x_a = floats([g.contacts for g in a]), floats([g.total for g in a])
     n_b, x_b = floats([g.contacts for g in b]), floats([g.total for g in b])
     level = floats(alpha)
     information = mixture_variance(level, floats(minimum_samples)) * (n_a + n_b)
     if a and a[0].squares is not None:
-        first = moments(n_a, x_a, floats([g.squares or 0.0 for g in a]))
-        second = moments(n_b, x_b, floats([g.squares or 0.0 for g in b]))
+        first = sample_statistics(n_a, x_a, floats([g.squares or 0.0 for g in a]))
+        second = sample_statistics(n_b, x_b, floats([g.squares or 0.0 for g in b]))
         tests = welch_pairs(first, second)
         statistic, shown, shown_p = tests.cautious, tests.t_squared, tests.p
         difference, variance = first.mean - second.mean, tests.variance
@@ -83,15 +85,17 @@ def compare(
         variance = np.maximum(
             pooled_variance(x_a, n_a, x_b, n_b), unpooled_variance(x_a, n_a, x_b, n_b)
         )
-    # With few contacts t has more tail than the normal mixture knows of: never claim more than the
-    # test itself does.
+    # With few contacts t has heavier tails than the normal mixture: never claim more than the test
+    # itself does.
     valid_p = np.maximum(always_valid_p(statistic, information), shown_p)
-    return Pairs(statistic, shown, shown_p, difference, variance, information, level, valid_p)
+    return PairStatistics(
+        statistic, shown, shown_p, difference, variance, information, level, valid_p
+    )
 
 
-def interval_points(pairs: Pairs, decision_p: Floats) -> tuple[Floats, Floats]:
-    """Always-valid interval of a − b in percentage points. A direction that the pair's own test has
-    shown (decision_p ≤ α) is not taken back: the bound towards the other side stops at 0.
+def interval_points(pairs: PairStatistics, decision_p: Floats) -> tuple[Floats, Floats]:
+    """Return the always-valid interval of a − b in percentage points. If the pair's own test has
+    shown a direction (decision_p ≤ α), the bound towards the other side stops at 0.
     """
     margin = np.sqrt(pairs.variance) * always_valid_multiplier(pairs.information, pairs.alpha)
     low, high = pairs.difference - margin, pairs.difference + margin
@@ -105,10 +109,10 @@ def interval_points(pairs: Pairs, decision_p: Floats) -> tuple[Floats, Floats]:
 
 
 def relative_interval_pct(
-    pairs: Pairs, x_a: Floats, n_a: Floats, x_b: Floats, n_b: Floats, decision_p: Floats
+    pairs: PairStatistics, x_a: Floats, n_a: Floats, x_b: Floats, n_b: Floats, decision_p: Floats
 ) -> tuple[Floats, Floats]:
-    """Always-valid interval of 100·(rate_a / rate_b − 1), by the logarithm of the ratio (D. Katz et
-    al., 1978); NaN where a group has no success.
+    """Return the always-valid interval of 100·(rate_a / rate_b − 1), by the logarithm of the ratio
+    (D. Katz et al., 1978); NaN if a group has no success.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         log_ratio = np.log(x_a / n_a) - np.log(x_b / n_b)
@@ -123,12 +127,12 @@ def relative_interval_pct(
 
 
 def or_none(values: Floats | NDArray[np.float64]) -> list[float | None]:
-    """Numbers for records: NaN becomes None."""
+    """Return the numbers as a list with None in place of NaN."""
     return [None if v != v else v for v in values.tolist()]
 
 
-def untestable(groups: Sequence[Group]) -> Reason | None:
-    """Why groups cannot be tested against each other, or None when nothing stands against it."""
+def untestable(groups: Sequence[GroupSums]) -> Reason | None:
+    """Return why groups cannot be tested against each other, or None if they can."""
     contacts = [g.contacts for g in groups]
     if min(contacts) <= 0:
         return Reason.EMPTY_VARIANT

@@ -1,4 +1,4 @@
-"""From a χ² to a p that survives looking every minute, and the bounds that go with it.
+"""Sequential p-values: a p from a χ² that is valid at every look, and the matching bounds.
 
 `always_valid`: the mixture sequential probability ratio test (normal mixture over the effect).
 `planned`: Brownian motion with a constant boundary up to a known sample. Pure arithmetic on arrays;
@@ -20,8 +20,8 @@ SHARPEST_AT_MINIMUM_SAMPLES = 20
 
 
 def mixture_variance(alpha: ArrayLike, minimum_sample_size: ArrayLike) -> Floats:
-    """ρ² = (−2 ln α + ln(1 − 2 ln α)) / N*, N* = 20·minimum_sample_size. Per contact; ρ²·n is the
-    information r.
+    """Return ρ² = (−2 ln α + ln(1 − 2 ln α)) / N*, N* = 20·minimum_sample_size. Per contact; ρ²·n
+    is the information r.
     """
     log_alpha = np.log(floats(alpha))
     sharpest = SHARPEST_AT_MINIMUM_SAMPLES * floats(minimum_sample_size)
@@ -29,8 +29,8 @@ def mixture_variance(alpha: ArrayLike, minimum_sample_size: ArrayLike) -> Floats
 
 
 def always_valid_p(chi2: ArrayLike, information: ArrayLike) -> Floats:
-    """p = min(1, √(1+r)·exp(−χ²·r / (2(1+r)))), r = ρ²·(n_a + n_b). The current value, no running
-    minimum. NaN stays NaN.
+    """Return p = min(1, √(1+r)·exp(−χ²·r / (2(1+r)))), r = ρ²·(n_a + n_b). The current value, not
+    a running minimum. NaN stays NaN.
     """
     square, r = floats(chi2), floats(information)
     log_p = 0.5 * np.log1p(r) - square * r / (2 * (1 + r))
@@ -38,8 +38,8 @@ def always_valid_p(chi2: ArrayLike, information: ArrayLike) -> Floats:
 
 
 def always_valid_multiplier(information: ArrayLike, alpha: ArrayLike) -> Floats:
-    """Standard errors to either side of an always-valid interval: √(2(1+r)/r · ln(√(1+r)/α));
-    infinite at r = 0.
+    """Return the half-width of an always-valid interval in standard errors:
+    √(2(1+r)/r · ln(√(1+r)/α)); infinite at r = 0.
     """
     r = floats(information)
     with np.errstate(divide="ignore"):
@@ -47,8 +47,8 @@ def always_valid_multiplier(information: ArrayLike, alpha: ArrayLike) -> Floats:
 
 
 def planned_progress(n_a: ArrayLike, n_b: ArrayLike, planned: ArrayLike) -> Floats:
-    """Share of the planned information of a pair, [4·n_a·n_b/(n_a+n_b)] / (2·planned), not capped
-    at 1; 0 without people.
+    """Return the share of a pair's planned information, [4·n_a·n_b/(n_a+n_b)] / (2·planned), not
+    capped at 1; 0 without contacts.
     """
     na, nb = floats(n_a), floats(n_b)
     total = na + nb
@@ -57,17 +57,17 @@ def planned_progress(n_a: ArrayLike, n_b: ArrayLike, planned: ArrayLike) -> Floa
 
 
 def planned_p(chi2: ArrayLike, progress: ArrayLike) -> Floats:
-    """P(sup |W(s)|, s ≤ 1, reaches √(χ²·t)), W a Brownian motion, t = min(1, progress). NaN stays
-    NaN.
+    """Return P(sup |W(s)|, s ≤ 1, reaches √(χ²·t)), W a Brownian motion, t = min(1, progress). NaN
+    stays NaN.
 
-    4·Σ(−1)^k·sf((2k+1)·b) by reflection; below b = 1, where that series is slow, its theta-function
-    twin.
+    4·Σ(−1)^k·sf((2k+1)·b) by reflection; below b = 1, where that series converges slowly, the
+    equivalent theta-function series.
     """
     from scipy import special
 
     b = np.sqrt(floats(chi2) * np.minimum(floats(progress), 1.0))
     far, near = np.zeros_like(b), np.zeros_like(b)
-    safe = np.maximum(b, 1e-3)  # the twin is 1 to the last digit long before that
+    safe = np.maximum(b, 1e-3)  # the theta series is 1 to the last digit here
     for k in range(5):
         odd, sign = 2 * k + 1, (-1) ** k
         far += sign * floats(special.ndtr(-odd * b))
@@ -78,8 +78,8 @@ def planned_p(chi2: ArrayLike, progress: ArrayLike) -> Floats:
 
 @lru_cache(maxsize=256)
 def planned_boundary(alpha: float) -> float:
-    """The b at which `planned_p` equals alpha (2.2414 for 0.05): reached anywhere on the way, the
-    pair differs.
+    """Return the b at which `planned_p` equals alpha (2.2414 for 0.05): a pair that reaches it at
+    any look differs.
     """
     from scipy import optimize
 

@@ -1,10 +1,10 @@
-"""The state of a test: a pure function of facts, the first rule that matches.
+"""The state of a test: a pure function of its inputs; the first rule that matches decides.
 
 terminal → invalid → srm_blocked → collecting (sample, cell, runtime) → guardrail_blocked |
 significant | decided_winner (leader beats all) → decided_no_winner (equivalent) → decided_no_winner
 (inconclusive) → collecting
 
-How the facts are found is `judge.py`; nothing is computed here.
+The inputs come from `build_verdict.py`; nothing is computed here.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from drip_pipeline.experiments.counts import PriorDecision
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the state rests on. A `Reason` field is None when its rule does not apply."""
+class StateInputs:
+    """The inputs of the state. A `Reason` field is None if its rule does not apply."""
 
     decided: PriorDecision | None = None
     fault: Reason | None = None
@@ -31,26 +31,26 @@ class Facts:
     waiting_for: Reason = Reason.NOT_SIGNIFICANT
 
 
-def next_state(facts: Facts) -> tuple[State, Reason]:
-    """The state and its reason. Rules are tried in the documented order; the first that matches
-    wins.
+def next_state(inputs: StateInputs) -> tuple[State, Reason]:
+    """Return the state and its reason: the first matching rule, in the order of the module's
+    docstring.
     """
-    if facts.decided is not None:
-        return facts.decided.state, facts.decided.reason
-    if facts.fault is not None:
-        return State.INVALID, facts.fault
-    if facts.srm_blocks:
+    if inputs.decided is not None:
+        return inputs.decided.state, inputs.decided.reason
+    if inputs.fault is not None:
+        return State.INVALID, inputs.fault
+    if inputs.srm_blocks:
         return State.SRM_BLOCKED, Reason.SAMPLE_RATIO_MISMATCH
-    if facts.shortfall is not None:
-        return State.COLLECTING, facts.shortfall
-    if facts.leader_beats_all:
-        if facts.guardrail is not None:
-            return State.GUARDRAIL_BLOCKED, facts.guardrail
-        if not facts.auto_select_winner:
+    if inputs.shortfall is not None:
+        return State.COLLECTING, inputs.shortfall
+    if inputs.leader_beats_all:
+        if inputs.guardrail is not None:
+            return State.GUARDRAIL_BLOCKED, inputs.guardrail
+        if not inputs.auto_select_winner:
             return State.SIGNIFICANT, Reason.AWAITING_PERSON
         return State.DECIDED_WINNER, Reason.LEADER_BEATS_ALL
-    if facts.equivalent:
+    if inputs.equivalent:
         return State.DECIDED_NO_WINNER, Reason.EQUIVALENT
-    if facts.exhausted:
+    if inputs.exhausted:
         return State.DECIDED_NO_WINNER, Reason.INCONCLUSIVE
-    return State.COLLECTING, facts.waiting_for
+    return State.COLLECTING, inputs.waiting_for

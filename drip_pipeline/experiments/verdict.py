@@ -1,7 +1,7 @@
-"""What judging gives back: frozen records of the figures, the state and the reason, ready to be
-stored or shown.
+"""The result of an evaluation: frozen records of statistics, state and reason, to be stored or
+shown.
 
-A figure that cannot be computed is None beside a reason code, never NaN. No arithmetic beyond the
+A value that cannot be computed is None with a reason code, never NaN. No arithmetic except the
 rounding of the columns.
 """
 
@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from drip_pipeline.domain.definition.ab_test import ABTestConfig, Guardrail, Metric
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, Guardrail
 from drip_pipeline.experiments.codes import Reason, State
-from drip_pipeline.experiments.metrics import percent_of_hundredths
+from drip_pipeline.experiments.rates import VariantRates, percent_of_hundredths
 
 ENGINE_VERSION = "1"
-"""Changes whenever the same counts could give another verdict; an evaluation records it."""
+"""Changes with every release in which the same counts can give another verdict; each evaluation
+records it."""
 
 Interval = tuple[float, float]
 _EIGHT_PLACES = Decimal("0.00000001")
@@ -24,68 +25,44 @@ ZERO_CONFIDENCE = percent_of_hundredths(0)
 
 
 def p_value_column(p: float | None) -> Decimal | None:
-    """A p as `p_value` holds it: 8 places, rounded half up."""
+    """Round a p as the column `p_value` does: 8 places, half up."""
     return None if p is None else Decimal(repr(p)).quantize(_EIGHT_PLACES, ROUND_HALF_UP)
 
 
 def confidence_pct(p: float | None) -> Decimal:
-    """100·(1 − p), unrounded; 0 when there is no p."""
+    """Return 100·(1 − p), unrounded; 0 if there is no p."""
     return Decimal(0) if p is None else 100 * (1 - Decimal(repr(p)))
 
 
 def confidence_column(confidence: Decimal) -> Decimal:
-    """A confidence as `confidence_level` holds it: 2 places, rounded down, so that 94.999 never
-    reads as 95.00.
+    """Round a confidence as the column `confidence_level` does: 2 places, down, so that 94.999 is
+    never shown as 95.00.
     """
     return percent_of_hundredths(int(confidence * 100))
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """The six rates of a variant in percent, two places; None where nobody was sent anything or the
-    counts contradict.
-    """
-
-    delivery_rate: Decimal | None
-    open_rate: Decimal | None
-    click_rate: Decimal | None
-    reply_rate: Decimal | None
-    conversion_rate: Decimal | None
-    engagement_score: Decimal | None
-
-    def of(self, metric: Metric) -> Decimal | None:
-        """The rate that a metric names."""
-        rate: Decimal | None = getattr(self, metric.value)
-        return rate
 
 
 @dataclass(frozen=True, slots=True)
 class VariantResult:
     """One row of `campaign_ab_test_results`. A holdout has rates and no test.
 
-    `sample`: contacts the test rests on; `value_pct`: their winner metric, unrounded (what leads is
-    decided on integers).
+    `sample`: contacts the test is based on; `value_pct`: their winner metric, unrounded (the
+    leader is determined on integers).
     """
 
     variant_group: str
     is_holdout: bool
     sample: int
     value_pct: float | None
-    rates: Rates
+    rates: VariantRates
     p_value: Decimal | None = None
     confidence_level: Decimal = ZERO_CONFIDENCE
     is_statistically_significant: bool = False
     is_winner: bool = False
 
     def columns(self) -> dict[str, Any]:
-        """The calculated columns of the row by name."""
+        """Return the calculated columns of the row by name."""
         return {
-            "delivery_rate": self.rates.delivery_rate,
-            "open_rate": self.rates.open_rate,
-            "click_rate": self.rates.click_rate,
-            "reply_rate": self.rates.reply_rate,
-            "conversion_rate": self.rates.conversion_rate,
-            "engagement_score": self.rates.engagement_score,
+            **self.rates._asdict(),
             "p_value": self.p_value,
             "confidence_level": self.confidence_level,
             "is_statistically_significant": self.is_statistically_significant,
@@ -97,7 +74,7 @@ class VariantResult:
 class PairResult:
     """Variant a against variant b. `chi2`: χ², or Welch's t² for a score; `chi2_p` its
     fixed-horizon p; `decision_p` the p that decides; `interval`: always-valid, of a − b in
-    percentage points. `reason` says why something is None.
+    percentage points. `reason`: why a value is None.
     """
 
     a: str
@@ -111,7 +88,7 @@ class PairResult:
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """The check of assigned people against the promised shares."""
+    """The check of assigned contacts against the configured split."""
 
     chi2: float | None
     chi2_p: float | None
@@ -121,9 +98,7 @@ class SampleRatio:
 
 @dataclass(frozen=True, slots=True)
 class GuardrailResult:
-    """The leader against a runner-up on something that must not get worse; rates in percent, p
-    always-valid.
-    """
+    """The leader against a runner-up on one guardrail; rates in percent, p always-valid."""
 
     guardrail: Guardrail
     leader: str
@@ -139,7 +114,7 @@ class HoldoutLift:
     """A variant against the holdout. `difference` and its always-valid interval in percentage
     points, `relative` in percent.
 
-    `partly_unsent`: not everybody assigned to the variant was sent something, so the two groups
+    `partly_unsent`: some contacts assigned to the variant were sent nothing, so the two groups
     differ by more than the message.
     """
 
@@ -156,8 +131,8 @@ class HoldoutLift:
 
 @dataclass(frozen=True, slots=True)
 class SampleProgress:
-    """How far the gates are: smallest sample, smallest expected cell and runtime, each with what is
-    needed.
+    """The progress towards the requirements: smallest sample, smallest expected cell and runtime,
+    each with the required value.
     """
 
     smallest_sample: int
@@ -170,11 +145,11 @@ class SampleProgress:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One evaluation of one test. `subject` names the variant a reason is about; `p_value` and
-    pairs are unrounded.
+    """The result of one evaluation of one test. `subject`: the variant that the reason refers to;
+    `p_value` and pairs are unrounded.
 
-    `is_final`: decided before; only rates are current, and nothing that decided may be overwritten
-    with this.
+    `is_final`: the test was decided before; only the rates are current, and the deciding columns
+    must not be overwritten.
     """
 
     state: State
@@ -195,12 +170,12 @@ class Verdict:
     is_final: bool = False
 
     def variant(self, variant_group: str) -> VariantResult:
-        """The result of one variant by its name."""
+        """Return the result of one variant by its name."""
         return next(v for v in self.variants if v.variant_group == variant_group)
 
     def columns(self) -> dict[str, dict[str, Any]]:
-        """Calculated columns by variant. Of a final verdict only the rates: what decided is
-        frozen.
+        """Return the calculated columns by variant; for a final verdict only the rates, because the
+        deciding columns are frozen.
         """
         frozen = ("p_value", "confidence_level", "is_statistically_significant", "is_winner")
         return {
@@ -213,6 +188,6 @@ class Verdict:
         }
 
     def pair(self, one: str, other: str) -> PairResult:
-        """The comparison of two variants, whichever way round it is kept."""
-        wanted = {one, other}
-        return next(p for p in self.pairs if {p.a, p.b} == wanted)
+        """Return the comparison of two variants in either order."""
+        names = {one, other}
+        return next(p for p in self.pairs if {p.a, p.b} == names)

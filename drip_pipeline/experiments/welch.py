@@ -14,9 +14,9 @@ from drip_pipeline.experiments.chi_square import Floats, floats, sum_columns
 
 
 @dataclass(frozen=True, slots=True)
-class Moments:
-    """Per group: contacts, mean and sample variance (n − 1). Variance is NaN below two contacts;
-    arrays of one shape.
+class SampleStatistics:
+    """Contacts, mean and sample variance (n − 1) of each group, arrays of one shape. The variance
+    is NaN below two contacts.
     """
 
     n: Floats
@@ -24,9 +24,11 @@ class Moments:
     variance: Floats
 
 
-def moments(n: ArrayLike, score_sum: ArrayLike, score_sum_squares: ArrayLike) -> Moments:
-    """Mean and variance from one SQL aggregate. Rounding noise of equal scores (Σs² − (Σs)²/n ≈
-    1e−16·Σs²) counts as 0.
+def sample_statistics(
+    n: ArrayLike, score_sum: ArrayLike, score_sum_squares: ArrayLike
+) -> SampleStatistics:
+    """Return mean and variance from one SQL aggregate. Rounding noise of equal scores (Σs² −
+    (Σs)²/n ≈ 1e−16·Σs²) counts as 0.
     """
     count, total, squares = floats(n), floats(score_sum), floats(score_sum_squares)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -34,14 +36,14 @@ def moments(n: ArrayLike, score_sum: ArrayLike, score_sum_squares: ArrayLike) ->
         spread = squares - total * mean
         spread = np.where(spread <= 1e-12 * squares, 0.0, spread)
         variance = np.where(count >= 2, spread / (count - 1), np.nan)
-    return Moments(count, mean, variance)
+    return SampleStatistics(count, mean, variance)
 
 
 @dataclass(frozen=True, slots=True)
 class PairTests:
     """Comparisons of two groups. `t_squared`, `p`: Welch. `cautious`: the smaller of Welch's and
     Student's t², which decides; `variance`: of the difference of means, as `cautious` uses it. NaN
-    where there is no test.
+    if a comparison cannot be tested.
     """
 
     t_squared: Floats
@@ -50,13 +52,13 @@ class PairTests:
     variance: Floats
 
 
-def welch_pairs(a: Moments, b: Moments) -> PairTests:
-    """Welch's t-test of group a against group b; shapes broadcast.
+def welch_pairs(a: SampleStatistics, b: SampleStatistics) -> PairTests:
+    """Compute Welch's t-test of group a against group b; shapes broadcast.
 
-    The decision takes the larger of Welch's and Student's variance. Looked at each minute, Welch
+    The decision uses the larger of Welch's and Student's variance. With a look every minute, Welch
     alone names 5 to 7 % false winners at 90/10 with rare events (a small group without a rare event
-    has too small a variance of its own), Student alone is wrong when the variances truly differ;
-    the larger of the two holds in both cases (0 to 3.4 %) and is Welch's own on even splits.
+    has too small a variance of its own), and Student alone is wrong if the variances truly differ.
+    The larger of the two holds in both cases (0 to 3.4 %) and equals Welch's on even splits.
     """
     from scipy import special
 
@@ -75,18 +77,19 @@ def welch_pairs(a: Moments, b: Moments) -> PairTests:
     return PairTests(t_squared, p, cautious, np.where(valid, larger, np.nan))
 
 
-def welch_anova_p(groups: Moments) -> Floats:
-    """p of Welch's analysis of variance (B. L. Welch, Biometrika 38, 1951), shapes (…, K) → (…), K
-    ≥ 2.
+def welch_anova_p(groups: SampleStatistics) -> Floats:
+    """Return the p of Welch's analysis of variance (B. L. Welch, Biometrika 38, 1951), shapes
+    (…, K) → (…), K ≥ 2.
 
-    Of two groups it is Welch's t-test. NaN when a group has fewer than two contacts or no variance
-    (of two: when neither has).
+    For two groups it is Welch's t-test. NaN if a group has fewer than two contacts or no variance
+    (for two groups: if neither has a variance).
     """
     from scipy import special
 
     if groups.n.shape[-1] == 2:
         first, second = (
-            Moments(groups.n[..., i], groups.mean[..., i], groups.variance[..., i]) for i in (0, 1)
+            SampleStatistics(groups.n[..., i], groups.mean[..., i], groups.variance[..., i])
+            for i in (0, 1)
         )
         return welch_pairs(first, second).p
     k = groups.n.shape[-1]

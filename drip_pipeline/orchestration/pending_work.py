@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db
@@ -102,7 +102,7 @@ class PendingEvaluation:
 def evaluation_pending(database: Database) -> PendingEvaluation:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
-        found = experiments_db.overview(connection)
+        found = ab_tests_db.overview(connection)
     return PendingEvaluation(
         changed=found["changed"] + found["uncounted"],
         moved_by_time=found["moved_by_time"],

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.engine.ab_tests.results import SplitResults
-from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, judge_many
+from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, evaluate_tests
 
 MOST_STEPS = 48
 # The rate of a handful of people jumps about and would hide everything that comes after.
@@ -56,8 +56,12 @@ def history_of(connection: Connection, found: SplitResults, now: datetime) -> Ev
         return EvaluationHistory((), None, None)
     ends_at = max(starts_at, found.experiment.ended_at or now)
     step = step_seconds((ends_at - starts_at).total_seconds())
-    rows = experiments_db.history(
-        connection, found.experiment.wish, starts_at=starts_at, step_seconds=step, now=ends_at
+    rows = ab_tests_db.history(
+        connection,
+        found.experiment.count_request,
+        starts_at=starts_at,
+        step_seconds=step,
+        now=ends_at,
     )
     steps = max(1, -(-int((ends_at - starts_at).total_seconds()) // step))
     tests = _tests(found.test, rows, steps)
@@ -65,7 +69,7 @@ def history_of(connection: Connection, found: SplitResults, now: datetime) -> Ev
     final = {v.variant_group: (v.cohort.contacts if v.cohort else 0) for v in tests[-1].variants}
     fewest = {name: min(FEWEST_SHOWN, count / 4) for name, count in final.items()}
     moments = []
-    for position, verdict in enumerate(judge_many(tests)):
+    for position, verdict in enumerate(evaluate_tests(tests)):
         lead, needed = _lead(verdict, leader, rival)
         at = min(ends_at, starts_at + timedelta(seconds=position * step))
         rates = {

@@ -10,7 +10,8 @@ from datetime import datetime
 from html import escape
 
 from drip_pipeline.engine.ab_tests.results import SplitResults
-from drip_pipeline.experiments import Metric, ReportFigures, report_figures
+from drip_pipeline.experiments import Metric, ReportEstimates
+from drip_pipeline.experiments import report_estimates as report_estimates
 from drip_pipeline.reports import charts
 from drip_pipeline.reports.ab_test_history import EvaluationHistory
 from drip_pipeline.reports.style import html_page
@@ -42,7 +43,7 @@ class SplitReport:
 
 def split_report(found: SplitResults, history: EvaluationHistory) -> SplitReport:
     """Draw and word one test."""
-    figures = report_figures(found.test, found.verdict)
+    figures = report_estimates(found.test, found.verdict)
     looks = _looks(found)
     pictures = _pictures(found, figures, history, looks)
     title = (
@@ -82,7 +83,7 @@ def _looks(found: SplitResults) -> dict[str, charts.BarStyle]:
 
 def _pictures(
     found: SplitResults,
-    figures: ReportFigures,
+    figures: ReportEstimates,
     history: EvaluationHistory,
     looks: Mapping[str, charts.BarStyle],
 ) -> list[_Picture]:
@@ -189,7 +190,7 @@ def _funnel(found: SplitResults, looks: Mapping[str, charts.BarStyle]) -> _Pictu
     )
 
 
-def _body(found: SplitResults, figures: ReportFigures, pictures: Sequence[_Picture]) -> str:
+def _body(found: SplitResults, figures: ReportEstimates, pictures: Sequence[_Picture]) -> str:
     badge, tone = STATES.get(found.state, (found.state, "open"))
     experiment = found.experiment
     ran = ((experiment.ended_at or found.as_of) - experiment.started_at).total_seconds() / 3600

@@ -9,14 +9,14 @@ from typing import Any
 
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
-from drip_pipeline.experiments import DecisionMethod, ReportFigures, judge_one
+from drip_pipeline.experiments import DecisionMethod, ReportEstimates, evaluate_test
 from drip_pipeline.reports.ab_test_history import leading_pair
 from drip_pipeline.reports.wording import METHODS, STATES, noun
 
 _NOTHING = "–"
 
 
-def variants_table(found: SplitResults, figures: ReportFigures) -> str:
+def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
     """Everything counted and judged, a column per variant: few variants fit a phone's width."""
     specs = found.experiment.variants
     columns = {spec.variant_group: found.counts_of(spec.variant_group) for spec in specs}
@@ -64,7 +64,7 @@ def variants_table(found: SplitResults, figures: ReportFigures) -> str:
     return table(["", *heads], [[name, *cells] for name, cells in rows])
 
 
-def pairs_table(found: SplitResults, figures: ReportFigures) -> str:
+def pairs_table(found: SplitResults, figures: ReportEstimates) -> str:
     """Each two variants against each other."""
     rows = []
     for pair, more in zip(found.verdict.pairs, figures.pairs, strict=True):
@@ -92,7 +92,7 @@ def methods_table(found: SplitResults) -> str:
             "planned_sample_size": config.planned_sample_size or smallest,
         }
         test = replace(found.test, config=config.model_copy(update=update))
-        verdict = judge_one(test)
+        verdict = evaluate_test(test)
         leader, rival = leading_pair(verdict)
         p = None
         if leader is not None and rival is not None:

@@ -12,7 +12,7 @@ from benchmarks.aa_simulation import (
     power,
     scenarios,
 )
-from drip_pipeline.experiments import judge_one
+from drip_pipeline.experiments import evaluate_test
 from tests.experiments.tables import opens
 
 
@@ -26,7 +26,7 @@ def test_the_simulated_rule_is_the_one_that_judges(method):
     counts = n.astype(float), x.astype(float)
     winners, _ = _winners(False, *counts, counts[1], 3000.0, pace)
     for i in range(300):
-        verdict = judge_one(
+        verdict = evaluate_test(
             opens(
                 *zip(x[i].tolist(), n[i].tolist(), strict=True),
                 decision_method=method,

@@ -7,8 +7,8 @@ from drip_pipeline.experiments import (
     Reason,
     SrmHold,
     State,
+    evaluate_test,
     explain,
-    judge_one,
     what_would_change,
 )
 from tests.experiments.tables import a_test_of, counted, opens
@@ -129,13 +129,13 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_verdict_reads_as_one_plain_sentence(name):
     test, says, would_change = CASES[name]
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     assert explain(verdict) == says
     assert what_would_change(verdict) == would_change
 
 
 def test_the_lead_that_is_asked_for_is_the_one_that_decides():
-    close = judge_one(opens((465, 2000), (450, 2000)))
+    close = evaluate_test(opens((465, 2000), (450, 2000)))
     assert "about 4.07 percentage" in what_would_change(close)
-    assert judge_one(opens((450 + 77, 2000), (450, 2000))).state is State.COLLECTING
-    assert judge_one(opens((450 + 86, 2000), (450, 2000))).state is State.DECIDED_WINNER
+    assert evaluate_test(opens((450 + 77, 2000), (450, 2000))).state is State.COLLECTING
+    assert evaluate_test(opens((450 + 86, 2000), (450, 2000))).state is State.DECIDED_WINNER

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 from scipy import stats
 
-from drip_pipeline.experiments import Reason, State, judge_one, report_figures
+from drip_pipeline.experiments import Reason, State, evaluate_test
+from drip_pipeline.experiments import report_estimates as report_estimates
 from tests.experiments.tables import a_test_of, counted
 
 
@@ -21,7 +22,7 @@ def hillstrom(**config):
 
 
 def test_the_published_rates_and_p_are_found():
-    verdict = judge_one(hillstrom())
+    verdict = evaluate_test(hillstrom())
     rates = {v.variant_group: v.rates.conversion_rate for v in verdict.variants}
     assert rates == {"mens": Decimal("1.25"), "womens": Decimal("0.88"), "none": Decimal("0.57")}
     assert verdict.variant("mens").p_value == Decimal("0.00020515")
@@ -35,14 +36,14 @@ def test_the_published_rates_and_p_are_found():
     [("always_valid", "98.61"), ("planned", "99.95"), ("fixed_horizon", "99.97")],
 )
 def test_the_mens_mail_wins_by_each_method(method, confidence):
-    verdict = judge_one(hillstrom(decision_method=method, planned_sample_size=21_000))
+    verdict = evaluate_test(hillstrom(decision_method=method, planned_sample_size=21_000))
     assert (verdict.state, verdict.reason) == (State.DECIDED_WINNER, Reason.LEADER_BEATS_ALL)
     assert verdict.winner == "mens"
     assert verdict.variant("mens").confidence_level == Decimal(confidence)
 
 
 def test_the_lift_over_the_holdout_has_an_interval_above_zero():
-    verdict = judge_one(hillstrom())
+    verdict = evaluate_test(hillstrom())
     mens, womens = verdict.holdout_lifts
     assert mens.difference == pytest.approx(100 * (267 / 21307 - 122 / 21306))
     assert mens.relative == pytest.approx(118.8, abs=0.05)
@@ -55,7 +56,7 @@ def test_the_lift_over_the_holdout_has_an_interval_above_zero():
 
 def test_the_reporting_figures_agree():
     test = hillstrom()
-    figures = report_figures(test, judge_one(test))
+    figures = report_estimates(test, evaluate_test(test))
     chances = {v.variant_group: v.chance_to_be_best for v in figures.variants}
     assert chances["mens"] == pytest.approx(0.9999, abs=1e-4)
     assert chances["none"] is None

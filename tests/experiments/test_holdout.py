@@ -4,13 +4,13 @@ from decimal import Decimal
 
 import pytest
 
-from drip_pipeline.experiments import Reason, judge_one
+from drip_pipeline.experiments import Reason, evaluate_test
 from tests.experiments.tables import a_test_of, counted, scored
 
 
 def test_a_holdout_never_competes_and_its_lift_is_told():
     held = counted("none", 0, converted=30, assigned=5000, is_holdout=True)
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             counted("a", 5000, converted=90, assigned=5000),
             counted("b", 5000, converted=60, assigned=5010),
@@ -37,7 +37,7 @@ def test_a_holdout_never_competes_and_its_lift_is_told():
 
 
 def test_a_holdout_with_the_best_rate_still_does_not_win():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             counted("a", 5000, converted=90),
             counted("b", 5000, converted=30),
@@ -50,7 +50,7 @@ def test_a_holdout_with_the_best_rate_still_does_not_win():
 
 
 def test_one_variant_against_a_holdout_has_a_lift():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             counted("a", 5000, converted=90),
             counted("none", 0, converted=0, assigned=5000, is_holdout=True),
@@ -65,7 +65,7 @@ def test_one_variant_against_a_holdout_has_a_lift():
 
 
 def test_people_who_were_sent_nothing_have_no_scores_to_compare():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             scored("a", 3000, 900, 300, 60),
             scored("b", 3000, 700, 250, 40),

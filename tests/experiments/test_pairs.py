@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from drip_pipeline.experiments.pairs import (
-    Group,
+    GroupSums,
     compare,
     interval_points,
     or_none,
@@ -20,7 +20,7 @@ def watched(rates, shares, runs=250, looks=80, people=120, seed=6):
     x = rng.binomial(arrived, rates).cumsum(axis=1)
     ready = (n.min(axis=2) >= 100) & (x.sum(axis=2) * n.min(axis=2) / n.sum(axis=2) >= 5)
     groups = [
-        [Group(int(c), int(s)) for c, s in zip(n[ready][:, i], x[ready][:, i], strict=True)]
+        [GroupSums(int(c), int(s)) for c, s in zip(n[ready][:, i], x[ready][:, i], strict=True)]
         for i in (0, 1)
     ]
     run = np.nonzero(ready)[0]
@@ -62,7 +62,7 @@ def test_the_relative_interval_holds_at_every_look():
 
 
 def test_on_even_splits_the_interval_is_the_documented_one():
-    a, b = Group(2000, 600), Group(2000, 450)
+    a, b = GroupSums(2000, 600), GroupSums(2000, 450)
     pairs = figures(([a], [b]))
     low, high = only_interval(pairs)
     rate = 1050 / 4000
@@ -75,14 +75,14 @@ def test_on_even_splits_the_interval_is_the_documented_one():
 def test_a_direction_that_was_shown_is_not_taken_back():
     # The small variant is the better one: its own variance is much larger than the pooled one. The
     # first count at which the pair is decided:
-    found = (figures(([Group(9000, 900)], [Group(1000, x)])) for x in range(101, 200))
+    found = (figures(([GroupSums(9000, 900)], [GroupSums(1000, x)])) for x in range(101, 200))
     pairs = next(pairs for pairs in found if pairs.always_valid[0] <= 0.05)
     low, high = only_interval(pairs)
     assert low < high == 0.0
 
 
 def test_an_interval_never_leaves_the_possible_differences():
-    pairs = figures(([Group(3, 3)], [Group(3, 0)]))
+    pairs = figures(([GroupSums(3, 3)], [GroupSums(3, 0)]))
     low, high = only_interval(pairs)
     assert -100 <= low <= high <= 100
     assert or_none(np.array([np.nan, 1.0])) == [None, 1.0]

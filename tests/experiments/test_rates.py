@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.experiments.metrics import (
-    click_to_open_pct,
-    engagement_score_from_sums_pct,
+from drip_pipeline.experiments.rates import (
     engagement_score_pct,
     rate_pct,
 )
@@ -46,14 +44,12 @@ def test_a_rate_equals_the_exact_fraction_rounded(total, data):
 def test_nobody_sent_has_no_rate():
     assert rate_pct(0, 0) is None
     assert engagement_score_pct(0, 0, 0, 0) is None
-    assert engagement_score_from_sums_pct(0.0, 0) is None
 
 
 @pytest.mark.parametrize("count", [-1, 11])
 def test_counts_outside_the_sent_have_no_rate(count):
     assert rate_pct(count, 10) is None
     assert engagement_score_pct(count, 0, 0, 10) is None
-    assert engagement_score_from_sums_pct(count, 10) is None
 
 
 @given(st.integers(1, 10**9), st.data())
@@ -65,22 +61,6 @@ def test_the_engagement_score_weighs_the_unrounded_rates(sent, data):
     assert engagement_score_pct(opened, clicked, replied, sent) == half_up(exact)
 
 
-@given(st.integers(1, 10**6), st.data())
-def test_sums_of_scores_and_rates_give_the_same_engagement_score(sent, data):
-    opened, clicked, replied = (data.draw(st.integers(0, sent)) for _ in range(3))
-    score_sum = sum(
-        (Decimal("0.3") * opened, Decimal("0.4") * clicked, Decimal("0.3") * replied), Decimal(0)
-    )
-    from_rates = engagement_score_pct(opened, clicked, replied, sent)
-    assert engagement_score_from_sums_pct(score_sum, sent) == from_rates
-    assert engagement_score_from_sums_pct(float(score_sum), sent) == from_rates
-
-
 def test_rounding_is_the_one_of_decimal_arithmetic():
     exact = (Decimal(100) * 1 / 800).quantize(Decimal("0.01"), ROUND_HALF_UP)
     assert rate_pct(1, 800) == exact
-
-
-def test_more_clicks_than_opens_have_no_click_to_open_rate():
-    assert click_to_open_pct(5, 4) is None
-    assert str(click_to_open_pct(1, 4)) == "25.00"

@@ -8,7 +8,7 @@ from scipy import stats
 
 from drip_pipeline.experiments import ABTest, Reason, VariantCounts, read_test_config
 from drip_pipeline.experiments.sample_ratio import (
-    promised_shares,
+    configured_shares,
     ratio_chi_square,
     sample_ratios,
     sequential_ratio_p,
@@ -89,4 +89,4 @@ def test_the_holdout_takes_its_percentage_and_the_variants_share_the_rest():
         ),
         read_test_config({"holdout_percentage": 10.0}),
     )
-    assert promised_shares(test) == pytest.approx((0.45, 0.45, 0.1))
+    assert configured_shares(test) == pytest.approx((0.45, 0.45, 0.1))

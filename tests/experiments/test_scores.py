@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from drip_pipeline.experiments import Reason, State, judge_one
+from drip_pipeline.experiments import Reason, State, evaluate_test
 from tests.experiments.tables import a_test_of, counted, scored
 
 
 def test_the_engagement_score_is_judged_by_welch():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             scored("a", 3000, 900, 300, 60),
             scored("b", 3000, 700, 250, 40),
@@ -25,7 +25,7 @@ def test_the_engagement_score_is_judged_by_welch():
 
 
 def test_scores_that_tie_in_decimals_tie():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             replace(scored("a", 1000, 100, 0, 0), score_sum=30.000000000000004),
             scored("b", 2000, 200, 0, 0),
@@ -47,7 +47,7 @@ def test_scores_that_tie_in_decimals_tie():
 )
 def test_sums_that_no_scores_have_are_invalid(sums, reason):
     broken = replace(counted("b", 100), score_sum=sums[0], score_sum_squares=sums[1])
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(scored("a", 100, 30, 5, 5), broken, winner_metric="engagement_score")
     )
     assert (verdict.state, verdict.reason, verdict.subject) == (State.INVALID, reason, "b")
@@ -59,7 +59,7 @@ def test_scores_without_variance_have_no_test():
         scored("b", 500, 500, 0, 0),
         winner_metric="engagement_score",
     )
-    verdict = judge_one(silent)
+    verdict = evaluate_test(silent)
     assert verdict.p_value is None
     assert verdict.pairs[0].reason is Reason.NO_VARIANCE
     assert verdict.reason is Reason.NO_VARIANCE

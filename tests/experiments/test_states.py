@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from drip_pipeline.experiments import PriorDecision, Reason, State
-from drip_pipeline.experiments.states import Facts, next_state
+from drip_pipeline.experiments.states import StateInputs, next_state
 
 # Each rule in the documented order, as the facts that make it match.
 RULES = [
@@ -33,17 +33,17 @@ RULES = [
 
 @pytest.mark.parametrize(("facts", "expected"), RULES, ids=[str(e[1]) for _, e in RULES])
 def test_each_rule_gives_its_state_and_reason(facts, expected):
-    assert next_state(Facts(**facts)) == expected
+    assert next_state(StateInputs(**facts)) == expected
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(itertools.combinations(range(len(RULES)), 2)))
 def test_the_earlier_rule_wins_when_both_match(earlier, later):
     merged = {**RULES[later][0], **RULES[earlier][0]}
-    assert next_state(Facts(**merged)) == RULES[earlier][1]
+    assert next_state(StateInputs(**merged)) == RULES[earlier][1]
 
 
 def test_a_guardrail_alone_blocks_nothing():
-    facts = Facts(guardrail=Reason.UNSUBSCRIBES_WORSE, waiting_for=Reason.LEADERS_TIED)
+    facts = StateInputs(guardrail=Reason.UNSUBSCRIBES_WORSE, waiting_for=Reason.LEADERS_TIED)
     assert next_state(facts) == (State.COLLECTING, Reason.LEADERS_TIED)
 
 

@@ -6,7 +6,12 @@ from scipy import stats
 from statsmodels.stats.oneway import anova_oneway
 from statsmodels.stats.weightstats import ttest_ind
 
-from drip_pipeline.experiments.welch import Moments, moments, welch_anova_p, welch_pairs
+from drip_pipeline.experiments.welch import (
+    SampleStatistics,
+    sample_statistics,
+    welch_anova_p,
+    welch_pairs,
+)
 
 SCORES = np.array([0.0, 0.3, 0.4, 0.6, 0.7, 1.0])
 
@@ -17,14 +22,14 @@ def people(seed, *sizes):
     return [rng.choice(SCORES, size=n, p=w) for n, w in zip(sizes, weights, strict=True)]
 
 
-def summary(groups) -> Moments:
-    return moments(
+def summary(groups) -> SampleStatistics:
+    return sample_statistics(
         [len(g) for g in groups], [g.sum() for g in groups], [(g**2).sum() for g in groups]
     )
 
 
-def part(found: Moments, i: int) -> Moments:
-    return Moments(found.n[..., i], found.mean[..., i], found.variance[..., i])
+def part(found: SampleStatistics, i: int) -> SampleStatistics:
+    return SampleStatistics(found.n[..., i], found.mean[..., i], found.variance[..., i])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -69,13 +74,13 @@ def test_the_deciding_statistic_is_welchs_on_even_splits_and_never_larger():
 
 def test_equal_scores_have_no_variance_however_they_were_summed():
     n = 100_003
-    found = moments([n, n], [0.3 * n, 0.7 * n], [0.09 * n, 0.49 * n])
+    found = sample_statistics([n, n], [0.3 * n, 0.7 * n], [0.09 * n, 0.49 * n])
     assert found.variance.tolist() == [0.0, 0.0]
     assert np.isnan(welch_pairs(part(found, 0), part(found, 1)).p)
 
 
 def test_one_contact_has_no_variance_and_no_test():
-    found = moments([1, 50], [0.3, 9.0], [0.09, 4.0])
+    found = sample_statistics([1, 50], [0.3, 9.0], [0.09, 4.0])
     assert np.isnan(found.variance[0])
     assert np.isnan(welch_anova_p(found))
 

@@ -18,8 +18,8 @@ from drip_pipeline.experiments import (
     State,
     VariantCounts,
     Verdict,
+    evaluate_test,
     explain,
-    judge_one,
     read_test_config,
     what_would_change,
 )
@@ -90,7 +90,7 @@ def numerator(variant: VariantCounts, metric: Metric) -> int:
 @given(ab_tests())
 def test_significant_means_both_columns_agree(test):
     config = test.config
-    for variant in judge_one(test).variants:
+    for variant in evaluate_test(test).variants:
         if variant.is_statistically_significant:
             assert variant.p_value is not None
             assert variant.p_value < config.exact_alpha
@@ -100,7 +100,7 @@ def test_significant_means_both_columns_agree(test):
 @settings(max_examples=150)
 @given(ab_tests())
 def test_the_deciding_p_is_never_below_the_pairs_single_look_p(test):
-    for pair in judge_one(test).pairs:
+    for pair in evaluate_test(test).pairs:
         if pair.decision_p is not None:
             assert pair.chi2_p is not None
             assert pair.chi2_p <= pair.decision_p <= 1
@@ -109,7 +109,7 @@ def test_the_deciding_p_is_never_below_the_pairs_single_look_p(test):
 @settings(max_examples=150)
 @given(ab_tests())
 def test_a_winner_is_the_one_significant_leader(test):
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     winners = [v for v in verdict.variants if v.is_winner]
     assert len(winners) <= 1
     assert bool(winners) == (verdict.state is State.DECIDED_WINNER)
@@ -127,7 +127,7 @@ def test_a_winner_is_the_one_significant_leader(test):
 @settings(max_examples=150)
 @given(ab_tests())
 def test_a_winners_lead_is_not_taken_back_by_its_interval(test):
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     for pair in verdict.pairs:
         if verdict.winner in (pair.a, pair.b):
             assert pair.interval is not None
@@ -145,7 +145,7 @@ def by_name(verdict: Verdict) -> dict[str, Any]:
 def test_the_order_of_variants_does_not_matter(test, random):
     shuffled = list(test.variants)
     random.shuffle(shuffled)
-    one, other = judge_one(test), judge_one(replace(test, variants=tuple(shuffled)))
+    one, other = evaluate_test(test), evaluate_test(replace(test, variants=tuple(shuffled)))
     assert (one.state, one.reason, one.leader, one.winner) == (
         other.state,
         other.reason,
@@ -171,18 +171,18 @@ def test_the_order_of_variants_does_not_matter(test, random):
 @settings(max_examples=100)
 @given(ab_tests())
 def test_judging_again_changes_nothing(test):
-    assert judge_one(test) == judge_one(test)
+    assert evaluate_test(test) == evaluate_test(test)
 
 
 @settings(max_examples=100)
 @given(ab_tests(), st.data())
 def test_a_decision_never_reverts_whatever_is_counted_later(test, data):
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     if not verdict.state.is_terminal:
         return
     prior = PriorDecision(verdict.state, verdict.reason, verdict.winner)
     later = tuple(data.draw(variants(v.variant_group)) for v in test.variants)
-    again = judge_one(replace(test, variants=later, decided=prior))
+    again = evaluate_test(replace(test, variants=later, decided=prior))
     assert (again.state, again.reason, again.winner) == (
         verdict.state,
         verdict.reason,
@@ -196,7 +196,7 @@ def test_a_decision_never_reverts_whatever_is_counted_later(test, data):
 @settings(max_examples=120)
 @given(ab_tests())
 def test_every_verdict_can_be_told_and_holds_no_nan(test):
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     assert explain(verdict).endswith(".")
     assert what_would_change(verdict).endswith(".")
     assert "nan" not in repr(verdict).lower().replace("nan=", "")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.ab_tests import CountRequest
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -82,7 +82,7 @@ class Experiment:
     variants: tuple[VariantSpec, ...]
 
     @property
-    def wish(self) -> CountRequest:
+    def count_request(self) -> CountRequest:
         """What the counting needs to know: the winner metric and its window."""
         metric = self.statistics.winner_metric
         return self.test_id, metric.value, self.statistics.attribution_hours()
@@ -162,18 +162,18 @@ def count_changed(
     that time moves, and, when campaigns are named, all of theirs. Decided tests are among them, for
     their totals. The number of tests counted.
     """
-    changed = experiments_db.drain_changes(connection, campaign_ids)
+    changed = ab_tests_db.drain_changes(connection, campaign_ids)
     touched = changed | set(campaign_ids or ())
-    open_ended = experiments_db.tests_with_open_windows(connection, [t.test_id for t in running])
+    open_ended = ab_tests_db.tests_with_open_windows(connection, [t.test_id for t in running])
     wanted = [t for t in running if t.campaign_id in touched or t.test_id in open_ended]
-    wanted += read_all(experiments_db.decided_tests_of(connection, sorted(touched)))[0]
-    note_inner_nodes(connection, wanted)
+    wanted += read_experiments(ab_tests_db.decided_tests_of(connection, sorted(touched)))[0]
+    store_inner_nodes(connection, wanted)
     if wanted:
-        experiments_db.write_counts(connection, [t.wish for t in wanted], now)
+        ab_tests_db.write_counts(connection, [t.count_request for t in wanted], now)
     return len(wanted)
 
 
-def read_all(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Experiment], dict[UUID, str]]:
+def read_experiments(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Experiment], dict[UUID, str]]:
     """The tests that can be read, and by id what is wrong with the others."""
     found: list[Experiment] = []
     faults: dict[UUID, str] = {}
@@ -185,7 +185,7 @@ def read_all(rows: Iterable[Mapping[str, Any]]) -> tuple[list[Experiment], dict[
     return found, faults
 
 
-def note_inner_nodes(connection: Connection, tests: Sequence[Experiment]) -> None:
+def store_inner_nodes(connection: Connection, tests: Sequence[Experiment]) -> None:
     """Work out, once per published version, which messages of a variant carry the name of another
     split because that split lies inside the variant.
     """
@@ -193,11 +193,11 @@ def note_inner_nodes(connection: Connection, tests: Sequence[Experiment]) -> Non
     if not stale:
         return
     nodes: dict[UUID, dict[str, set[str]]] = {test_id: {} for test_id in stale}
-    for test_id, _, compiled in experiments_db.graphs_with_several_splits(connection, list(stale)):
+    for test_id, _, compiled in ab_tests_db.graphs_with_several_splits(connection, list(stale)):
         graph = CampaignGraph.from_dict(compiled)
         for variant, inner in inner_nodes(graph, stale[test_id].split_node_id).items():
             nodes[test_id].setdefault(variant, set()).update(inner)
-    experiments_db.keep_inner_nodes(
+    ab_tests_db.write_inner_nodes(
         connection,
         {
             test_id: {variant: sorted(inner) for variant, inner in of_test.items()}

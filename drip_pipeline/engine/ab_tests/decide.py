@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.errors import VersionNotFound
@@ -47,7 +47,7 @@ def decide(
     those that were taken. One that somebody else took meanwhile is not among them.
     """
     with database.transaction(is_read_only=True) as connection:
-        due = experiments_db.tests_to_decide(connection, campaign_ids)
+        due = ab_tests_db.tests_to_decide(connection, campaign_ids)
     taken = [_decide_one(database, campaign_id, test_id, now) for test_id, campaign_id in due]
     return [decision for decision in taken if decision is not None]
 
@@ -56,12 +56,12 @@ def _decide_one(
     database: Database, campaign_id: UUID, test_id: UUID, now: datetime
 ) -> Decision | None:
     with database.transaction() as connection:
-        campaign = experiments_db.lock_campaign(connection, campaign_id)
-        test = experiments_db.lock_test(connection, test_id)
+        campaign = ab_tests_db.lock_campaign(connection, campaign_id)
+        test = ab_tests_db.lock_test(connection, test_id)
         if campaign is None or test is None or test["status"] != "running":
             return None
         # Read again under the lock: an evaluation that came in between may say something else.
-        evaluation = experiments_db.latest_evaluation(connection, test_id)
+        evaluation = ab_tests_db.latest_evaluation(connection, test_id)
         if evaluation is None or not State(evaluation["state"]).is_terminal:
             return None
         return take(
@@ -96,7 +96,7 @@ def take(
     """
     test_id: UUID = test["id"]
     campaign_id: UUID = campaign["id"]
-    decision_id = experiments_db.insert_decision(
+    decision_id = ab_tests_db.insert_decision(
         connection,
         test_id,
         outcome=outcome,
@@ -109,11 +109,11 @@ def take(
     )
     if decision_id is None:
         return None
-    experiments_db.end_test(connection, test_id, outcome=outcome, winner=winner, now=now)
+    ab_tests_db.end_test(connection, test_id, outcome=outcome, winner=winner, now=now)
     steps = [] if winner is None else first_steps(connection, campaign, test, winner)
-    experiments_db.mark_campaign_decided(connection, campaign_id, step_ids=steps, now=now)
+    ab_tests_db.mark_campaign_decided(connection, campaign_id, step_ids=steps, now=now)
     ending = f"{winner} won" if winner is not None else "no winner"
-    experiments_db.snapshot(
+    ab_tests_db.snapshot(
         connection,
         campaign_id,
         description=f"A/B test at {test['split_node_id']} ended: {ending}",
@@ -133,7 +133,7 @@ def take(
         evaluation_id=evaluation_id,
         decided_at=now,
     )
-    experiments_db.log_decision(
+    ab_tests_db.log_decision(
         connection,
         test_id,
         winner=winner,

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.ab_tests.counts import Experiment, read_experiment
 from drip_pipeline.engine.ab_tests.decide import Decision, take
@@ -43,15 +43,15 @@ def declare(
     # The decision points at what was known when it was taken.
     evaluate(database, [found.campaign_id], now=now, run_id=run_id)
     with database.transaction() as connection:
-        locked = experiments_db.lock_campaign(connection, found.campaign_id)
-        test = experiments_db.lock_test(connection, chosen.test_id)
+        locked = ab_tests_db.lock_campaign(connection, found.campaign_id)
+        test = ab_tests_db.lock_test(connection, chosen.test_id)
         if locked is None or test is None or test["status"] != "running":
             raise _decided_before(connection, found.name, chosen.test_id)
         if locked["status"] == "archived":
             raise NotAllowed(f"campaign {found.name!r} is archived: its tests are over")
         winner = chosen.variant(variant)
         assert winner is not None  # chosen for having it
-        evaluation = experiments_db.latest_evaluation(connection, chosen.test_id)
+        evaluation = ab_tests_db.latest_evaluation(connection, chosen.test_id)
         decision = take(
             connection,
             locked,
@@ -87,13 +87,13 @@ def clear_sample_ratio(
         found = find_campaign(connection, campaign)
         blocked = [
             test
-            for test in _readable(experiments_db.tests_of(connection, [found.campaign_id]))
+            for test in _readable(ab_tests_db.tests_of(connection, [found.campaign_id]))
             if test.status == "running"
             and test.state == "srm_blocked"
             and split_node_id in (None, test.split_node_id)
         ]
         for test in blocked:
-            experiments_db.clear_sample_ratio(
+            ab_tests_db.clear_sample_ratio(
                 connection, test.test_id, cleared_by=cleared_by, reason=reason.strip(), now=now
             )
             return test
@@ -113,7 +113,7 @@ def _test_of_variant(
     """The running test that is meant, and has that variant among those that compete."""
     tests = [
         test
-        for test in _readable(experiments_db.tests_of(connection, [campaign_id]))
+        for test in _readable(ab_tests_db.tests_of(connection, [campaign_id]))
         if split_node_id in (None, test.split_node_id)
     ]
     running = [test for test in tests if test.status == "running"]
@@ -150,7 +150,7 @@ def _test_of_variant(
 
 def _decided_before(connection: Connection, campaign: str, test_id: UUID) -> NotAllowed:
     """The answer to whoever comes second."""
-    first = experiments_db.decisions_of(connection, [test_id]).get(test_id)
+    first = ab_tests_db.decisions_of(connection, [test_id]).get(test_id)
     if first is None:
         return NotAllowed(
             f"the test of campaign {campaign!r} no longer runs: a newer version replaced it",

@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.ab_tests import EvaluationRow, VerdictRow
 from drip_pipeline.db.connection import Connection, Database, dump_json
 from drip_pipeline.engine.ab_tests.counts import (
@@ -24,7 +24,7 @@ from drip_pipeline.engine.ab_tests.counts import (
     as_test,
     by_test,
     count_changed,
-    read_all,
+    read_experiments,
 )
 from drip_pipeline.engine.ab_tests.decide import Decision, decide
 from drip_pipeline.engine.gc_pause import no_collection
@@ -34,7 +34,7 @@ from drip_pipeline.experiments import (
     SrmHold,
     Verdict,
     as_item,
-    judge_many,
+    evaluate_tests,
 )
 
 KEPT_AT_ONCE = 500
@@ -42,7 +42,7 @@ KEPT_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class EvaluatedTest:
     """One test with its counts and the verdict on them. `is_new`: counts or state differ from the
     latest evaluation, so another was kept.
     """
@@ -56,12 +56,12 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeReport:
+class EvaluationReport:
     """What one judging came to. `counted`: tests that were counted again; `faults`: tests that
     cannot be read, by id, with the reason; `decisions`: those taken now.
     """
 
-    judged: list[Judged]
+    judged: list[EvaluatedTest]
     counted: int = 0
     faults: Mapping[UUID, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -78,7 +78,7 @@ def judge(
     *,
     now: datetime,
     run_id: str | None = None,
-) -> JudgeReport:
+) -> EvaluationReport:
     """Evaluate the running tests of these campaigns, or all, and take the decisions that are due.
 
     A crash between the two leaves an evaluation that says what is to be decided, and the next
@@ -86,7 +86,7 @@ def judge(
     """
     report = evaluate(database, campaign_ids, now=now, run_id=run_id)
     decisions = decide(database, campaign_ids, now=now)
-    return JudgeReport(report.judged, report.counted, report.faults, decisions)
+    return EvaluationReport(report.judged, report.counted, report.faults, decisions)
 
 
 def evaluate(
@@ -95,51 +95,53 @@ def evaluate(
     *,
     now: datetime,
     run_id: str | None = None,
-) -> JudgeReport:
+) -> EvaluationReport:
     """Count what changed, judge, and keep results and evaluations in one transaction; nothing is
     decided. `run_id` names the Dagster run in the evaluations.
     """
     with database.transaction() as connection:
-        rows = experiments_db.tests_to_judge(connection, campaign_ids)
-        experiments, faults = read_all(rows)
+        rows = ab_tests_db.tests_to_judge(connection, campaign_ids)
+        experiments, faults = read_experiments(rows)
         counted = count_changed(connection, experiments, campaign_ids, now)
         with no_collection():
-            judged = judge_counted(connection, experiments, now)
+            judged = evaluate_counted(connection, experiments, now)
             _keep(connection, judged, run_id, now)
-        return JudgeReport(judged, counted, faults)
+        return EvaluationReport(judged, counted, faults)
 
 
-def judge_counted(
+def evaluate_counted(
     connection: Connection, experiments: Sequence[Experiment], now: datetime
-) -> list[Judged]:
+) -> list[EvaluatedTest]:
     """Judge tests by the figures that are in the database; nothing is written."""
     ids = [experiment.test_id for experiment in experiments]
-    counts = by_test(experiments_db.counted_variants(connection, ids))
-    latest = experiments_db.latest_evaluations(connection, ids)
+    counts = by_test(ab_tests_db.counted_variants(connection, ids))
+    latest = ab_tests_db.latest_evaluations(connection, ids)
     tests = [as_test(e, counts.get(e.test_id, {}), now) for e in experiments]
     judged = []
-    for experiment, test, verdict in zip(experiments, tests, judge_many(tests), strict=True):
+    for experiment, test, verdict in zip(experiments, tests, evaluate_tests(tests), strict=True):
         before = latest.get(experiment.test_id)
         of_counts = counts_hash(experiment, test)
         seen = (verdict.state.value, verdict.reason.value, of_counts)
         if before is not None and seen == before[1:]:
-            judged.append(Judged(experiment, test, verdict, of_counts, before[0], is_new=False))
+            judged.append(
+                EvaluatedTest(experiment, test, verdict, of_counts, before[0], is_new=False)
+            )
         else:
-            judged.append(Judged(experiment, test, verdict, of_counts, uuid4(), is_new=True))
+            judged.append(EvaluatedTest(experiment, test, verdict, of_counts, uuid4(), is_new=True))
     return judged
 
 
 def _keep(
-    connection: Connection, judged: Iterable[Judged], run_id: str | None, now: datetime
+    connection: Connection, judged: Iterable[EvaluatedTest], run_id: str | None, now: datetime
 ) -> None:
     fresh = [one for one in judged if one.is_new]
     if not fresh:
         return
-    with experiments_db.pipelined(connection):
-        experiments_db.write_verdicts(connection, [r for one in fresh for r in _rows(one)], now)
+    with ab_tests_db.pipelined(connection):
+        ab_tests_db.write_verdicts(connection, [r for one in fresh for r in _rows(one)], now)
         # A test whose decision is due keeps its state until the decision is taken with all that
         # belongs to it.
-        experiments_db.write_test_states(
+        ab_tests_db.write_test_states(
             connection,
             {
                 one.experiment.test_id: one.verdict.state.value
@@ -148,7 +150,7 @@ def _keep(
             },
         )
         for start in range(0, len(fresh), KEPT_AT_ONCE):
-            experiments_db.append_evaluations(
+            ab_tests_db.append_evaluations(
                 connection,
                 [_evaluation(one) for one in fresh[start : start + KEPT_AT_ONCE]],
                 engine_version=ENGINE_VERSION,
@@ -157,7 +159,7 @@ def _keep(
             )
 
 
-def _rows(one: Judged) -> list[VerdictRow]:
+def _rows(one: EvaluatedTest) -> list[VerdictRow]:
     return [
         VerdictRow(
             one.experiment.test_id,
@@ -170,7 +172,7 @@ def _rows(one: Judged) -> list[VerdictRow]:
     ]
 
 
-def _evaluation(one: Judged) -> EvaluationRow:
+def _evaluation(one: EvaluatedTest) -> EvaluationRow:
     return EvaluationRow(
         id=one.evaluation_id,
         workspace_id=one.experiment.workspace_id,
@@ -186,7 +188,7 @@ def _evaluation(one: Judged) -> EvaluationRow:
     )
 
 
-def _verdict_kept(one: Judged) -> dict[str, Any]:
+def _verdict_kept(one: EvaluatedTest) -> dict[str, Any]:
     """A verdict as an evaluation keeps it: figures and codes. Sentences and rates follow from them
     and from the counts; over the years they would be most of the table.
     """

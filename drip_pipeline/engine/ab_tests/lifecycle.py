@@ -17,7 +17,7 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import SplitConfig
 
 
-def keep_tests(
+def update_tests(
     connection: Connection,
     campaign_id: UUID,
     definition: CampaignDefinition,
@@ -27,7 +27,7 @@ def keep_tests(
     now: datetime,
 ) -> None:
     """Continue, end or start the tests of a campaign so that they fit its new version."""
-    wanted = test_configs(definition, graph)
+    wanted = frozen_configs(definition, graph)
     for test in publish_db.tests(connection, campaign_id):
         if test["status"] == "superseded":
             continue
@@ -54,7 +54,9 @@ def keep_tests(
         )
 
 
-def test_configs(definition: CampaignDefinition, graph: CampaignGraph) -> dict[str, dict[str, Any]]:
+def frozen_configs(
+    definition: CampaignDefinition, graph: CampaignGraph
+) -> dict[str, dict[str, Any]]:
     """The frozen configuration of each tested split: the test's keys, and the split's own variants
     with their weights."""
     draft = take_apart(definition)

@@ -11,16 +11,16 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as experiments_db
+from drip_pipeline.db import ab_tests as ab_tests_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.ab_tests.counts import (
     COUNTS,
     Experiment,
     as_test,
     by_test,
-    note_inner_nodes,
     prior_decision,
     read_experiment,
+    store_inner_nodes,
 )
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.errors import NotAllowed
@@ -33,8 +33,8 @@ from drip_pipeline.experiments import (
     TimeToDecision,
     VariantCounts,
     Verdict,
+    evaluate_tests,
     explain,
-    judge_many,
     time_to_decision,
     what_would_change,
 )
@@ -153,7 +153,7 @@ def results_of_all(database: Database, *, now: datetime) -> list[SplitResults]:
     """Every running and decided test of every campaign that is not archived, by campaign name."""
     with database.transaction() as connection:
         campaign_ids = dict.fromkeys(
-            row["campaign_id"] for row in experiments_db.tests_of(connection, None)
+            row["campaign_id"] for row in ab_tests_db.tests_of(connection, None)
         )
         found = []
         for campaign_id in campaign_ids:
@@ -186,7 +186,7 @@ def results_as_of(
 
 
 def _experiments(connection: Connection, campaign: Campaign) -> list[Experiment]:
-    rows = experiments_db.tests_of(connection, [campaign.campaign_id])
+    rows = ab_tests_db.tests_of(connection, [campaign.campaign_id])
     return [read_experiment(row) for row in rows]
 
 
@@ -199,11 +199,11 @@ def _results(
     is_past: bool = False,
 ) -> list[SplitResults]:
     ids = [experiment.test_id for experiment in experiments]
-    note_inner_nodes(connection, experiments)
+    store_inner_nodes(connection, experiments)
     until = now if is_past else None
     decisions = {
         test_id: decision
-        for test_id, decision in experiments_db.decisions_of(connection, ids).items()
+        for test_id, decision in ab_tests_db.decisions_of(connection, ids).items()
         if until is None or decision["decided_at"] <= until
     }
     evaluations = {e.test_id: _evaluation(connection, e, decisions, until) for e in experiments}
@@ -211,18 +211,20 @@ def _results(
         experiments = [_as_it_stood(e, evaluations[e.test_id], until) for e in experiments]
     kept = [e for e in experiments if e.status == "superseded"]
     fresh = [e for e in experiments if e.status != "superseded"]
-    count = experiments_db.count_variants_until if is_past else experiments_db.count_variants
-    totals = by_test(count(connection, [e.wish for e in fresh], now))
+    count = ab_tests_db.count_variants_until if is_past else ab_tests_db.count_variants
+    totals = by_test(count(connection, [e.count_request for e in fresh], now))
     # What was counted of a test that was replaced stays as it was.
-    totals |= by_test(experiments_db.counted_variants(connection, [e.test_id for e in kept]))
-    rows = by_test(experiments_db.results_of(connection, ids))
+    totals |= by_test(ab_tests_db.counted_variants(connection, [e.test_id for e in kept]))
+    rows = by_test(ab_tests_db.results_of(connection, ids))
     current = [as_test(e, totals.get(e.test_id, {}), e.ended_at or now) for e in experiments]
     judged = [
         _deciding_test(experiment, evaluations[experiment.test_id], test)
         for experiment, test in zip(experiments, current, strict=True)
     ]
-    verdicts = judge_many(judged)
-    lifts = [verdict.holdout_lifts for verdict in judge_many([_by_conversions(t) for t in current])]
+    verdicts = evaluate_tests(judged)
+    lifts = [
+        verdict.holdout_lifts for verdict in evaluate_tests([_by_conversions(t) for t in current])
+    ]
     return [
         SplitResults(
             campaign=campaign,
@@ -269,10 +271,10 @@ def _evaluation(
     """The evaluation that a decision rests on; of a test without one, the latest."""
     decision = decisions.get(experiment.test_id)
     if decision is None:
-        return experiments_db.latest_evaluation(connection, experiment.test_id, until=until)
+        return ab_tests_db.latest_evaluation(connection, experiment.test_id, until=until)
     if decision["evaluation_id"] is None:
         return None
-    return experiments_db.evaluation(connection, decision["evaluation_id"])
+    return ab_tests_db.evaluation(connection, decision["evaluation_id"])
 
 
 def _evaluated_at(evaluation: Mapping[str, Any] | None) -> datetime | None:

@@ -10,8 +10,9 @@ from typing import Any
 
 from drip_pipeline.engine.ab_tests.counts import VariantSpec
 from drip_pipeline.engine.ab_tests.results import SplitResults
-from drip_pipeline.experiments import ReportFigures, as_item, report_figures
-from drip_pipeline.experiments.weigh import rates_of
+from drip_pipeline.experiments import ReportEstimates, as_item
+from drip_pipeline.experiments import report_estimates as report_estimates
+from drip_pipeline.experiments.rates import variant_rates
 
 TOTALS = (
     "total_assigned",
@@ -39,7 +40,7 @@ def as_json(results: Sequence[SplitResults]) -> dict[str, Any]:
 def test_json(found: SplitResults) -> dict[str, Any]:
     """One test. Rates in percent, differences in percentage points, `relative` in percent."""
     experiment, item = found.experiment, as_item(found.verdict)
-    figures = report_figures(found.test, found.verdict)
+    figures = report_estimates(found.test, found.verdict)
     remaining = found.remaining()
     return {
         "campaign_id": experiment.campaign_id,
@@ -80,7 +81,7 @@ def test_json(found: SplitResults) -> dict[str, Any]:
     }
 
 
-def _variant(spec: VariantSpec, found: SplitResults, figures: ReportFigures) -> dict[str, Any]:
+def _variant(spec: VariantSpec, found: SplitResults, figures: ReportEstimates) -> dict[str, Any]:
     name = spec.variant_group
     judged = found.verdict.variant(name)
     figure = next(f for f in figures.variants if f.variant_group == name)
@@ -101,7 +102,7 @@ def _variant(spec: VariantSpec, found: SplitResults, figures: ReportFigures) -> 
 
 def rates(found: SplitResults, variant_group: str) -> dict[str, Decimal | None]:
     """The six rates of a variant's totals as of now, in percent."""
-    of = rates_of(found.counts_of(variant_group))
+    of = variant_rates(found.counts_of(variant_group))
     return {
         "delivery_rate": of.delivery_rate,
         "open_rate": of.open_rate,

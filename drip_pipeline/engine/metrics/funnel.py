@@ -22,7 +22,7 @@ from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.errors import NotAllowed
 from drip_pipeline.experiments import Metric, VariantCounts
-from drip_pipeline.experiments.weigh import rates_of
+from drip_pipeline.experiments.rates import variant_rates
 
 INSIDE: Final = ("running", "waiting", "paused")
 FAILED: Final = "failed"
@@ -291,7 +291,7 @@ def _goal(connection: Connection, campaign_id: UUID) -> Goal | None:
     counts = VariantCounts(
         "", total_sent=row["sent"], **{f"total_{name}": count for name, count in people.items()}
     )
-    reached = getattr(rates_of(counts), metric.value)
+    reached = getattr(variant_rates(counts), metric.value)
     by_metric = {
         Metric.OPEN_RATE: "opened",
         Metric.CLICK_RATE: "clicked",

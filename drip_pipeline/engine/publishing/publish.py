@@ -23,7 +23,7 @@ from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash
 from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.engine.ab_tests.lifecycle import keep_tests
+from drip_pipeline.engine.ab_tests.lifecycle import update_tests
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing import in_flight_policy as flight
 from drip_pipeline.engine.publishing.channel_validation import channel_problems, prepared_graph
@@ -294,7 +294,7 @@ def _new_version(
         goal_event=graph.goal_event,
         status="active",
     )
-    keep_tests(connection, campaign_id, definition, graph, version=version, now=now)
+    update_tests(connection, campaign_id, definition, graph, version=version, now=now)
     return version, graph
 
 

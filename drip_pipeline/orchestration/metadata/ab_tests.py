@@ -14,14 +14,14 @@ import dagster as dg
 from drip_pipeline.db.connection import Database, dump_json
 from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.ab_tests.decide import Decision
-from drip_pipeline.engine.ab_tests.judge import JudgeReport
+from drip_pipeline.engine.ab_tests.judge import EvaluationReport
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.engine.ab_tests.results_json import test_json
 from drip_pipeline.experiments import explain
 from drip_pipeline.orchestration.metadata.common import MOST_ROWS, table
 
 
-def judged_metadata(database: Database, report: JudgeReport) -> dict[str, Any]:
+def judged_metadata(database: Database, report: EvaluationReport) -> dict[str, Any]:
     """Counts, the verdicts in words, the table of results, and tests that cannot be read."""
     with database.transaction(is_read_only=True) as connection:
         rows = overview_db.ab_results_preview(connection, limit=MOST_ROWS)

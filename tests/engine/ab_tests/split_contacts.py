@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine.ab_tests.judge import JudgeReport
+from drip_pipeline.engine.ab_tests.judge import EvaluationReport
 from drip_pipeline.engine.ab_tests.results import campaign_results
 from drip_pipeline.engine.ab_tests.results_json import as_json
 from tests.engine.factories import NOW, Published, a_published_campaign, the_workspace
@@ -172,7 +172,7 @@ def results_now(database: Database, test: SplitTest, now: datetime = LATER) -> d
     return as_json(campaign_results(database, test.campaign.campaign_id, now=now))
 
 
-def only(report: JudgeReport) -> Any:
+def only(report: EvaluationReport) -> Any:
     """The one test that was judged."""
     (judged,) = report.judged
     return judged

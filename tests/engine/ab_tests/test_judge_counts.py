@@ -12,7 +12,7 @@ from drip_pipeline.db.connection import Connection, jsonb
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.ab_tests.counts import inner_nodes
 from drip_pipeline.engine.ab_tests.judge import evaluate, judge
-from drip_pipeline.experiments.weigh import rates_of
+from drip_pipeline.experiments.rates import variant_rates
 from tests.engine.ab_tests.split_contacts import (
     LATER,
     SplitTest,
@@ -231,7 +231,7 @@ def test_counts_and_rates_agree_with_a_count_by_hand(database, seed, metric):
         squares = sum(score**2 for score in scores)
         assert float(counted.cohort.score_sum_squares) == pytest.approx(squares)
         # The rates in the table are the statistics' own, to the last place.
-        rates, row = rates_of(counted), rows[counted.variant_group]
+        rates, row = variant_rates(counted), rows[counted.variant_group]
         for name in ("open_rate", "click_rate", "reply_rate", "engagement_score"):
             assert row[name] == float(getattr(rates, name)), name
         # So says the specification's function, which applications ask.

@@ -8,7 +8,7 @@ from scipy import integrate, special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
-from drip_pipeline.experiments.figures import (
+from drip_pipeline.experiments.intervals import (
     chance_to_be_best,
     chance_to_be_best_mean,
     fisher_p,

@@ -1,8 +1,8 @@
-"""Figures that are reported and never decide: Newcombe and always-valid intervals, Holm, Fisher,
-the chance to be best.
+"""Statistics that are reported and never decide: Newcombe and Wilson intervals, Holm, Fisher, the
+chance to be best.
 
-They describe one moment. Looked at every minute until they please, all but the always-valid
-intervals mislead.
+They are valid for one look. With repeated looks only intervals with the always-valid multiplier
+hold.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 from drip_pipeline.experiments.chi_square import Floats, floats, smallest_expected_cell
 from drip_pipeline.experiments.verdict import Interval
 
-# Below this expected count the chi-square approximation is doubtful and the exact test is shown
-# beside it.
+# Below this expected count the chi-square approximation is inaccurate, and the exact test is
+# reported in addition.
 FISHER_BELOW_CELL = 5.0
 
 
 def wilson_interval(successes: float, contacts: int, z: float) -> Interval | None:
-    """Wilson's score interval of one rate as fractions, z standard errors wide; None without
+    """Return Wilson's score interval of one rate as fractions, z standard errors wide; None without
     contacts.
 
     With z = `always_valid_multiplier` of the test it holds at every look (E. B. Wilson, 1927).
@@ -38,9 +38,9 @@ def wilson_interval(successes: float, contacts: int, z: float) -> Interval | Non
 def newcombe_interval(
     x_a: float, n_a: int, x_b: float, n_b: int, confidence_pct: float
 ) -> Interval | None:
-    """Newcombe's hybrid score interval of rate a − rate b in percentage points, without continuity
-    correction (Statistics in Medicine 17, 1998, method 10); None when a group is empty. For one
-    look.
+    """Return Newcombe's hybrid score interval of rate a − rate b in percentage points, without
+    continuity correction (Statistics in Medicine 17, 1998, method 10); None if a group is empty.
+    For one look.
     """
     from scipy import special
 
@@ -55,21 +55,21 @@ def newcombe_interval(
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Holm's step-down adjusted p values in the order given; a None stays None and is not
+    """Return Holm's step-down adjusted p-values in the order given; None stays None and is not
     counted.
     """
-    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    ordered = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
     adjusted: list[float | None] = [None] * len(p_values)
     floor = 0.0
-    for rank, (p, i) in enumerate(known):
-        floor = max(floor, min(1.0, p * (len(known) - rank)))
+    for rank, (p, i) in enumerate(ordered):
+        floor = max(floor, min(1.0, p * (len(ordered) - rank)))
         adjusted[i] = floor
     return adjusted
 
 
 def fisher_p(x_a: int, n_a: int, x_b: int, n_b: int) -> float | None:
-    """Two-sided p of Fisher's exact test, only where it is worth its cost: the smallest expected
-    cell is under 5. Else None.
+    """Return the two-sided p of Fisher's exact test if the smallest expected cell is under 5,
+    otherwise None, because the exact test is slow.
     """
     cell = float(smallest_expected_cell([x_a, x_b], [n_a, n_b])) if n_a + n_b > 0 else math.nan
     if n_a <= 0 or n_b <= 0 or not 0 < cell < FISHER_BELOW_CELL:
@@ -80,8 +80,8 @@ def fisher_p(x_a: int, n_a: int, x_b: int, n_b: int) -> float | None:
 
 
 def chance_to_be_best(successes: Sequence[int], contacts: Sequence[int]) -> list[float]:
-    """Probability that each rate is the highest, posteriors Beta(1 + x, 1 + n − x), by quadrature:
-    no draws, no seed.
+    """Return the probability that each rate is the highest, posteriors Beta(1 + x, 1 + n − x), by
+    quadrature: no draws, no seed.
     """
     from scipy import special
 
@@ -102,7 +102,7 @@ def chance_to_be_best(successes: Sequence[int], contacts: Sequence[int]) -> list
 def chance_to_be_best_mean(
     means: Sequence[float], standard_errors: Sequence[float]
 ) -> list[float] | None:
-    """The same for means with normal posteriors; None when a standard error is 0 or unknown."""
+    """Return the same for means with normal posteriors; None if a standard error is not > 0."""
     from scipy import special
 
     center, scale = floats(means), floats(standard_errors)
@@ -124,7 +124,7 @@ def _chance_highest(
     below: Callable[[Floats], Floats],
     quantile: Callable[[Floats], Floats],
 ) -> list[float]:
-    """∫ f_i · Π_{j≠i} F_j for each i, by Gauss-Legendre between quantiles of all of them."""
+    """Compute ∫ f_i · Π_{j≠i} F_j for each i, by Gauss-Legendre between the quantiles of all."""
     tails = 10.0 ** -np.arange(12, 1, -1)
     levels = np.concatenate([tails, np.linspace(0.05, 0.95, 19), 1 - tails[::-1]])
     cuts = np.unique(quantile(levels[:, None]))

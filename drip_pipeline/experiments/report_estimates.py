@@ -1,5 +1,5 @@
-"""The reporting figures of one test in one record, for reports and plots. Formulas are in
-`figures.py`.
+"""The estimates of one test that a report shows in addition to the verdict. Formulas are in
+`intervals.py`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from drip_pipeline.experiments.counts import ABTest, CohortCounts
-from drip_pipeline.experiments.figures import (
+from drip_pipeline.experiments.intervals import (
     chance_to_be_best,
     chance_to_be_best_mean,
     fisher_p,
@@ -19,13 +19,13 @@ from drip_pipeline.experiments.figures import (
 )
 from drip_pipeline.experiments.sequential import always_valid_multiplier, mixture_variance
 from drip_pipeline.experiments.verdict import Interval, Verdict
-from drip_pipeline.experiments.welch import moments
+from drip_pipeline.experiments.welch import sample_statistics
 
 
 @dataclass(frozen=True, slots=True)
-class VariantFigures:
-    """`interval`: always-valid, of the winner metric in percent. `chance_to_be_best`: 0 … 1, None
-    for a holdout.
+class VariantEstimates:
+    """Estimates of one variant. `interval`: always-valid, of the winner metric in percent.
+    `chance_to_be_best`: 0 … 1, None for a holdout.
     """
 
     variant_group: str
@@ -35,10 +35,10 @@ class VariantFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class PairFigures:
-    """`newcombe`: for one look, in percentage points of a − b. `holm_p`: the fixed-horizon p,
-    adjusted for the number of pairs. `fisher_p`: only where an expected cell is under 5. None where
-    there is none (a score has neither first nor last).
+class PairEstimates:
+    """Estimates of one pair. `newcombe`: interval of a − b in percentage points, for one look.
+    `holm_p`: the fixed-horizon p, adjusted for the number of pairs. `fisher_p`: only if an expected
+    cell is under 5. A score has neither `newcombe` nor `fisher_p`.
     """
 
     a: str
@@ -49,21 +49,21 @@ class PairFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class ReportFigures:
-    """What a report shows beside the verdict."""
+class ReportEstimates:
+    """The estimates of all variants and pairs of one test."""
 
-    variants: tuple[VariantFigures, ...]
-    pairs: tuple[PairFigures, ...]
+    variants: tuple[VariantEstimates, ...]
+    pairs: tuple[PairEstimates, ...]
 
 
-def report_figures(test: ABTest, verdict: Verdict) -> ReportFigures:
-    """Reporting figures of a judged test; of an invalid one only what its rates allow."""
+def report_estimates(test: ABTest, verdict: Verdict) -> ReportEstimates:
+    """Return the estimates of an evaluated test; for an invalid test only those its rates allow."""
     metric = test.config.winner_metric
     counts = test.tested()
     chances = _chances(test, counts, metric.is_score)
     total = sum(counts[v.variant_group].contacts for v in test.competing)
     variants = tuple(
-        VariantFigures(
+        VariantEstimates(
             v.variant_group,
             v.value_pct,
             None if v.value_pct is None else _interval(test, counts[v.variant_group], total),
@@ -81,12 +81,14 @@ def report_figures(test: ABTest, verdict: Verdict) -> ReportFigures:
                 a.successes, a.contacts, b.successes, b.contacts, test.config.confidence_threshold
             )
             exact = fisher_p(a.successes, a.contacts, b.successes, b.contacts)
-        pairs.append(PairFigures(pair.a, pair.b, newcombe, holm_p, exact))
-    return ReportFigures(variants, tuple(pairs))
+        pairs.append(PairEstimates(pair.a, pair.b, newcombe, holm_p, exact))
+    return ReportEstimates(variants, tuple(pairs))
 
 
 def _interval(test: ABTest, counts: CohortCounts, total: int) -> Interval | None:
-    """Always-valid interval of one variant's rate in percent, on the clock of the whole test."""
+    """Return the always-valid interval of one variant's rate in percent; its information grows with
+    the contacts of the whole test.
+    """
     config = test.config
     clock = mixture_variance(config.alpha, config.minimum_sample_size) * max(total, counts.contacts)
     z = float(always_valid_multiplier(clock, config.alpha))
@@ -100,16 +102,16 @@ def _interval(test: ABTest, counts: CohortCounts, total: int) -> Interval | None
 
 
 def _mean(counts: CohortCounts) -> tuple[float, float]:
-    """Mean score and its standard error; NaN where there are too few contacts or no sums."""
+    """Return the mean score and its standard error; NaN with too few contacts or without sums."""
     sums: list[float | Decimal | None] = [counts.score_sum, counts.score_sum_squares]
     score, squares = (math.nan if s is None else float(s) for s in sums)
-    found = moments(counts.contacts, score, squares)
-    return float(found.mean), math.sqrt(float(found.variance) / max(1, counts.contacts))
+    sample = sample_statistics(counts.contacts, score, squares)
+    return float(sample.mean), math.sqrt(float(sample.variance) / max(1, counts.contacts))
 
 
 def _chances(test: ABTest, counts: dict[str, CohortCounts], is_score: bool) -> dict[str, float]:
-    """The chance to be best by variant; empty when there is nothing to compare or the counts cannot
-    be true.
+    """Return the chance to be best by variant; empty if there is nothing to compare or the counts
+    are impossible.
     """
     names = [v.variant_group for v in test.competing]
     tested = [counts[name] for name in names]
@@ -117,7 +119,7 @@ def _chances(test: ABTest, counts: dict[str, CohortCounts], is_score: bool) -> d
         return {}
     if is_score:
         summaries = [_mean(c) for c in tested]
-        found = chance_to_be_best_mean([m for m, _ in summaries], [e for _, e in summaries])
+        best = chance_to_be_best_mean([m for m, _ in summaries], [e for _, e in summaries])
     else:
-        found = chance_to_be_best([c.successes for c in tested], [c.contacts for c in tested])
-    return dict(zip(names, found, strict=True)) if found is not None else {}
+        best = chance_to_be_best([c.successes for c in tested], [c.contacts for c in tested])
+    return dict(zip(names, best, strict=True)) if best is not None else {}

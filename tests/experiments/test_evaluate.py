@@ -12,7 +12,7 @@ from drip_pipeline.experiments import (
     Reason,
     SrmHold,
     State,
-    judge_one,
+    evaluate_test,
 )
 from drip_pipeline.experiments.chi_square import chi_square_p, table_chi_square
 from drip_pipeline.experiments.sequential import always_valid_p, mixture_variance, planned_p
@@ -24,7 +24,7 @@ def columns(verdict, name):
 
 
 def test_a_clear_lead_is_decided_with_the_documented_columns():
-    verdict = judge_one(opens((600, 2000), (450, 2000)))
+    verdict = evaluate_test(opens((600, 2000), (450, 2000)))
     assert (verdict.state, verdict.reason) == (State.DECIDED_WINNER, Reason.LEADER_BEATS_ALL)
     assert verdict.winner == verdict.leader == "a"
     chi2 = float(table_chi_square([600, 450], [2000, 2000]))
@@ -41,7 +41,7 @@ def test_a_clear_lead_is_decided_with_the_documented_columns():
 
 
 def test_confidence_of_a_follower_is_its_own_and_of_the_leader_the_least():
-    verdict = judge_one(opens((700, 2000), (640, 2000), (300, 2000)))
+    verdict = evaluate_test(opens((700, 2000), (640, 2000), (300, 2000)))
     confidence = {v.variant_group: v.confidence_level for v in verdict.variants}
     assert confidence["a"] == confidence["b"] < confidence["c"]
     significant = {v.variant_group: v.is_statistically_significant for v in verdict.variants}
@@ -51,9 +51,9 @@ def test_confidence_of_a_follower_is_its_own_and_of_the_leader_the_least():
 
 
 def test_confidence_is_rounded_down():
-    verdict = judge_one(opens((10_000, 20_000), (1, 20_000)))
+    verdict = evaluate_test(opens((10_000, 20_000), (1, 20_000)))
     assert verdict.variant("a").confidence_level == Decimal("100.00")
-    nearly = judge_one(opens((545, 2000), (450, 2000)))
+    nearly = evaluate_test(opens((545, 2000), (450, 2000)))
     p = nearly.pair("a", "b").decision_p
     assert p is not None
     assert nearly.variant("a").confidence_level <= 100 * (1 - Decimal(repr(p)))
@@ -61,7 +61,7 @@ def test_confidence_is_rounded_down():
 
 
 def test_two_tied_best_have_no_leader_and_no_confidence():
-    verdict = judge_one(opens((400, 1000), (800, 2000), (100, 1000)))
+    verdict = evaluate_test(opens((400, 1000), (800, 2000), (100, 1000)))
     assert verdict.leader is None
     assert (verdict.state, verdict.reason) == (State.COLLECTING, Reason.LEADERS_TIED)
     assert {v.confidence_level for v in verdict.variants} == {Decimal("0.00")}
@@ -70,7 +70,7 @@ def test_two_tied_best_have_no_leader_and_no_confidence():
 
 
 def test_the_leader_is_found_by_fractions_not_by_the_rounded_column():
-    verdict = judge_one(opens((33_333, 99_998), (33_334, 100_000)))
+    verdict = evaluate_test(opens((33_333, 99_998), (33_334, 100_000)))
     assert verdict.variant("a").rates.open_rate == verdict.variant("b").rates.open_rate
     assert verdict.leader == "b"
 
@@ -88,7 +88,7 @@ def test_the_leader_is_found_by_fractions_not_by_the_rounded_column():
     ],
 )
 def test_degenerate_tables_collect_with_a_reason(pairs, reason, pair_reason):
-    verdict = judge_one(opens(*pairs))
+    verdict = evaluate_test(opens(*pairs))
     assert (verdict.state, verdict.reason) == (State.COLLECTING, reason)
     assert verdict.pairs[0].reason is pair_reason
     assert (verdict.pairs[0].chi2_p is None) is (pair_reason is not None)
@@ -101,7 +101,7 @@ def test_degenerate_tables_collect_with_a_reason(pairs, reason, pair_reason):
 
 
 def test_an_empty_variant_beside_two_full_ones_has_no_test_over_all():
-    verdict = judge_one(opens((0, 0), (700, 1000), (300, 1000)))
+    verdict = evaluate_test(opens((0, 0), (700, 1000), (300, 1000)))
     assert verdict.p_value is None
     assert verdict.p_value_reason is Reason.EMPTY_VARIANT
     assert verdict.pair("b", "c").chi2_p is not None
@@ -110,10 +110,10 @@ def test_an_empty_variant_beside_two_full_ones_has_no_test_over_all():
 
 
 def test_one_variant_cannot_be_judged_but_its_rates_are_shown():
-    verdict = judge_one(opens((30, 120)))
+    verdict = evaluate_test(opens((30, 120)))
     assert (verdict.state, verdict.reason) == (State.INVALID, Reason.FEWER_THAN_TWO_VARIANTS)
     assert verdict.variant("a").rates.open_rate == Decimal("25.00")
-    assert judge_one(opens()).reason is Reason.FEWER_THAN_TWO_VARIANTS
+    assert evaluate_test(opens()).reason is Reason.FEWER_THAN_TWO_VARIANTS
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_more_than_everybody_is_invalid_by_name_and_never_a_rate_over_100(field,
     test = opens((600, 2000), (450, 2000))
     more: dict[str, Any] = {field: 2001}
     broken = replace(test.variants[1], **more)
-    verdict = judge_one(replace(test, variants=(test.variants[0], broken)))
+    verdict = evaluate_test(replace(test, variants=(test.variants[0], broken)))
     assert (verdict.state, verdict.reason, verdict.subject) == (State.INVALID, reason, "b")
     assert verdict.pairs == ()
     for variant in verdict.variants:
@@ -156,12 +156,12 @@ def test_more_than_everybody_is_invalid_by_name_and_never_a_rate_over_100(field,
 def test_other_contradictions_have_names_too(change, reason):
     test = opens((600, 2000), (450, 2000))
     broken = replace(test.variants[1], **change)
-    verdict = judge_one(replace(test, variants=(test.variants[0], broken)))
+    verdict = evaluate_test(replace(test, variants=(test.variants[0], broken)))
     assert (verdict.state, verdict.reason) == (State.INVALID, reason)
 
 
 def test_negative_people_break_nothing():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             counted("a", 10, assigned=-5, weight=50.0), counted("b", 10, assigned=20, weight=50.0)
         )
@@ -173,7 +173,7 @@ def test_negative_people_break_nothing():
 def test_the_cohort_decides_and_the_totals_are_shown():
     fast = replace(counted("a", 2000, opened=700), cohort=CohortCounts(1000, 200))
     slow = replace(counted("b", 2000, opened=500), cohort=CohortCounts(1000, 300))
-    verdict = judge_one(a_test_of(fast, slow))
+    verdict = evaluate_test(a_test_of(fast, slow))
     assert verdict.winner == "b"
     assert verdict.variant("a").rates.open_rate == Decimal("35.00")
     assert verdict.variant("a").value_pct == 20.0
@@ -188,7 +188,7 @@ def test_every_metric_is_judged_on_its_own_count():
         "conversion_rate": "converted",
     }
     for metric, field in totals.items():
-        verdict = judge_one(
+        verdict = evaluate_test(
             a_test_of(
                 counted("a", 2000, **{field: 450}),
                 counted("b", 2000, **{field: 600}),
@@ -201,13 +201,15 @@ def test_every_metric_is_judged_on_its_own_count():
 def test_runtime_must_be_known_and_reached():
     rule = {"minimum_runtime_hours": 24.0}
     pairs = ((600, 2000), (450, 2000))
-    assert judge_one(opens(*pairs, **rule)).reason is Reason.RUNTIME_UNKNOWN
-    assert judge_one(opens(*pairs, runtime_hours=23.9, **rule)).reason is Reason.RUNTIME_TOO_SHORT
-    assert judge_one(opens(*pairs, runtime_hours=24.0, **rule)).state is State.DECIDED_WINNER
+    assert evaluate_test(opens(*pairs, **rule)).reason is Reason.RUNTIME_UNKNOWN
+    assert (
+        evaluate_test(opens(*pairs, runtime_hours=23.9, **rule)).reason is Reason.RUNTIME_TOO_SHORT
+    )
+    assert evaluate_test(opens(*pairs, runtime_hours=24.0, **rule)).state is State.DECIDED_WINNER
 
 
 def test_a_winner_waits_for_a_person_when_automatic_selection_is_off():
-    verdict = judge_one(opens((600, 2000), (450, 2000), auto_select_winner=False))
+    verdict = evaluate_test(opens((600, 2000), (450, 2000), auto_select_winner=False))
     assert (verdict.state, verdict.reason) == (State.SIGNIFICANT, Reason.AWAITING_PERSON)
     assert verdict.winner is None
     assert verdict.variant("a").is_statistically_significant
@@ -217,16 +219,16 @@ def test_a_winner_waits_for_a_person_when_automatic_selection_is_off():
 def test_a_leader_that_drives_people_away_is_blocked():
     leader = counted("a", 2000, opened=600, unsubscribed=80)
     other = counted("b", 2000, opened=450, unsubscribed=20)
-    verdict = judge_one(a_test_of(leader, other))
+    verdict = evaluate_test(a_test_of(leader, other))
     assert (verdict.state, verdict.reason) == (State.GUARDRAIL_BLOCKED, Reason.UNSUBSCRIBES_WORSE)
     assert verdict.winner is None
-    assert judge_one(a_test_of(leader, other, guardrails=["bounces"])).winner == "a"
-    better = judge_one(a_test_of(replace(leader, total_unsubscribed=1), other))
+    assert evaluate_test(a_test_of(leader, other, guardrails=["bounces"])).winner == "a"
+    better = evaluate_test(a_test_of(replace(leader, total_unsubscribed=1), other))
     assert better.winner == "a"
 
 
 def test_a_guardrail_is_held_against_each_of_tied_runners_up():
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             counted("a", 2000, opened=700, bounced=100),
             counted("b", 2000, opened=450, bounced=95),
@@ -241,70 +243,72 @@ def test_wrong_proportions_block_until_a_person_clears_them_and_stay_blocked():
         counted("a", 2000, opened=600, assigned=2400, weight=50.0),
         counted("b", 2000, opened=450, assigned=2000, weight=50.0),
     )
-    verdict = judge_one(skewed)
+    verdict = evaluate_test(skewed)
     assert (verdict.state, verdict.reason) == (State.SRM_BLOCKED, Reason.SAMPLE_RATIO_MISMATCH)
-    assert judge_one(replace(skewed, srm_hold=SrmHold.CLEARED)).winner == "a"
+    assert evaluate_test(replace(skewed, srm_hold=SrmHold.CLEARED)).winner == "a"
     fair = opens((600, 2000), (450, 2000), srm_hold=SrmHold.BLOCKED)
-    assert judge_one(fair).state is State.SRM_BLOCKED
+    assert evaluate_test(fair).state is State.SRM_BLOCKED
 
 
 def test_a_lead_must_surely_exceed_the_minimum_lift():
     pairs = ((600, 2000), (450, 2000))
-    low = judge_one(opens(*pairs)).pairs[0].interval
+    low = evaluate_test(opens(*pairs)).pairs[0].interval
     assert low is not None
     assert 0 < low[0] < 7.5
-    assert judge_one(opens(*pairs, minimum_lift=low[0] - 0.01)).winner == "a"
-    held = judge_one(opens(*pairs, minimum_lift=low[0] + 0.01))
+    assert evaluate_test(opens(*pairs, minimum_lift=low[0] - 0.01)).winner == "a"
+    held = evaluate_test(opens(*pairs, minimum_lift=low[0] + 0.01))
     assert (held.state, held.reason) == (State.COLLECTING, Reason.LIFT_TOO_SMALL)
-    turned = judge_one(opens(*pairs[::-1], minimum_lift=low[0] + 0.01))
+    turned = evaluate_test(opens(*pairs[::-1], minimum_lift=low[0] + 0.01))
     assert turned.reason is Reason.LIFT_TOO_SMALL
 
 
 def test_variants_that_surely_differ_little_are_equivalent():
     pairs = ((30_010, 100_000), (30_000, 100_000))
-    verdict = judge_one(opens(*pairs, equivalence_margin=1.0))
+    verdict = evaluate_test(opens(*pairs, equivalence_margin=1.0))
     assert (verdict.state, verdict.reason) == (State.DECIDED_NO_WINNER, Reason.EQUIVALENT)
-    assert judge_one(opens(*pairs, equivalence_margin=0.5)).state is State.COLLECTING
+    assert evaluate_test(opens(*pairs, equivalence_margin=0.5)).state is State.COLLECTING
     assert not any(v.is_winner for v in verdict.variants)
 
 
 def test_the_maximum_duration_ends_a_test_without_a_winner():
     pairs = ((460, 2000), (450, 2000))
-    verdict = judge_one(opens(*pairs, max_duration_hours=48.0, runtime_hours=48.0))
+    verdict = evaluate_test(opens(*pairs, max_duration_hours=48.0, runtime_hours=48.0))
     assert (verdict.state, verdict.reason) == (State.DECIDED_NO_WINNER, Reason.INCONCLUSIVE)
-    going = judge_one(opens(*pairs, max_duration_hours=48.0, runtime_hours=47.0))
+    going = evaluate_test(opens(*pairs, max_duration_hours=48.0, runtime_hours=47.0))
     assert going.state is State.COLLECTING
 
 
 def test_a_fixed_horizon_says_nothing_before_its_one_look():
     plan = {"decision_method": "fixed_horizon", "planned_sample_size": 2000}
-    before = judge_one(opens((900, 1999), (450, 2000), **plan))
+    before = evaluate_test(opens((900, 1999), (450, 2000), **plan))
     assert (before.state, before.reason) == (State.COLLECTING, Reason.BEFORE_HORIZON)
     assert before.pairs[0].decision_p is None
     assert before.pairs[0].reason is Reason.BEFORE_HORIZON
     assert before.variant("a").confidence_level == 0
     assert not before.variant("a").is_statistically_significant
     late = {"max_duration_hours": 9.0, "runtime_hours": 9.0}
-    assert judge_one(opens((900, 1999), (450, 2000), **plan, **late)).reason is Reason.INCONCLUSIVE
+    assert (
+        evaluate_test(opens((900, 1999), (450, 2000), **plan, **late)).reason is Reason.INCONCLUSIVE
+    )
     alike = opens((6000, 20_000), (6000, 20_000), **plan | {"planned_sample_size": 30_000})
     wide = replace(alike, config=alike.config.model_copy(update={"equivalence_margin": 20.0}))
-    assert judge_one(wide).reason is Reason.BEFORE_HORIZON
-    at = judge_one(opens((505, 2000), (450, 2000), **plan))
+    assert evaluate_test(wide).reason is Reason.BEFORE_HORIZON
+    at = evaluate_test(opens((505, 2000), (450, 2000), **plan))
     assert at.winner == "a"
     assert at.pairs[0].decision_p == at.pairs[0].chi2_p
-    nothing = judge_one(opens((460, 2000), (450, 2000), **plan))
+    nothing = evaluate_test(opens((460, 2000), (450, 2000), **plan))
     assert (nothing.state, nothing.reason) == (State.DECIDED_NO_WINNER, Reason.INCONCLUSIVE)
 
 
 def test_a_plan_decides_on_the_way_and_ends_inconclusive():
     plan = {"decision_method": "planned", "planned_sample_size": 2000}
-    verdict = judge_one(opens((300, 1000), (220, 1000), **plan))
+    verdict = evaluate_test(opens((300, 1000), (220, 1000), **plan))
     assert verdict.winner == "a"
     chi2 = verdict.pairs[0].chi2
     assert chi2 is not None
     assert verdict.pairs[0].decision_p == pytest.approx(float(planned_p(chi2, 0.5)), rel=1e-12)
-    assert judge_one(opens((230, 1000), (220, 1000), **plan)).state is State.COLLECTING
-    over = judge_one(opens((460, 2000), (450, 2000), **plan))
+    assert evaluate_test(opens((230, 1000), (220, 1000), **plan)).state is State.COLLECTING
+    over = evaluate_test(opens((460, 2000), (450, 2000), **plan))
     assert (over.state, over.reason) == (State.DECIDED_NO_WINNER, Reason.INCONCLUSIVE)
 
 
@@ -319,12 +323,12 @@ def test_uneven_shares_put_all_pairs_of_a_plan_on_the_slowest_clock():
         **plan,
     )
     slowest = 4 * 3000 * 1000 / 4000 / 2000
-    verdict = judge_one(test)
+    verdict = evaluate_test(test)
     for pair in verdict.pairs:
         assert pair.chi2 is not None
         expected = float(planned_p(pair.chi2, slowest))
         assert pair.decision_p == pytest.approx(expected, rel=1e-9)
-    of_unknown = judge_one(
+    of_unknown = evaluate_test(
         replace(test, variants=tuple(replace(v, weight=None) for v in test.variants))
     )
     for one, other, t in (
@@ -339,7 +343,7 @@ def test_uneven_shares_put_all_pairs_of_a_plan_on_the_slowest_clock():
 
 def test_a_decided_test_stays_decided_and_shows_current_rates_only():
     prior = PriorDecision(State.DECIDED_WINNER, Reason.LEADER_BEATS_ALL, "b")
-    verdict = judge_one(opens((900, 2000), (450, 2000), decided=prior))
+    verdict = evaluate_test(opens((900, 2000), (450, 2000), decided=prior))
     assert (verdict.state, verdict.reason, verdict.winner) == (prior.state, prior.reason, "b")
     assert verdict.is_final
     assert verdict.variant("b").is_winner
@@ -356,7 +360,7 @@ def test_a_decided_test_stays_decided_and_shows_current_rates_only():
 
 def test_significance_needs_the_fixed_horizon_test_over_all_variants_too():
     crowd = [(1000, 10_000)] * 30
-    verdict = judge_one(
+    verdict = evaluate_test(
         a_test_of(
             *(counted(f"v{i}", n, opened=x) for i, (x, n) in enumerate([(1112, 10_000), *crowd])),
             confidence_threshold=50.0,

@@ -12,8 +12,8 @@ from drip_pipeline.experiments import (
     Reason,
     State,
     VariantCounts,
-    judge_many,
-    judge_one,
+    evaluate_test,
+    evaluate_tests,
     read_test_config,
 )
 from tests.experiments.tables import counted
@@ -73,8 +73,8 @@ def a_variant(draw: random.Random, name: str) -> VariantCounts:
 
 def test_many_tests_at_once_get_the_verdicts_of_one_at_a_time():
     tests = a_mixture(7, 600)
-    together = judge_many(tests)
-    assert together == [judge_one(test) for test in tests]
+    together = evaluate_tests(tests)
+    assert together == [evaluate_test(test) for test in tests]
     assert {v.state for v in together} >= {
         State.COLLECTING,
         State.INVALID,
@@ -85,7 +85,7 @@ def test_many_tests_at_once_get_the_verdicts_of_one_at_a_time():
 
 
 def test_no_tests_give_no_verdicts():
-    assert judge_many([]) == []
+    assert evaluate_tests([]) == []
 
 
 def test_five_thousand_tests_of_three_variants_take_little_cpu():
@@ -103,9 +103,9 @@ def test_five_thousand_tests_of_three_variants_take_little_cpu():
                 config,
             )
         )
-    judge_many(tests[:10])
+    evaluate_tests(tests[:10])
     started = time.process_time()
-    judge_many(tests)
+    evaluate_tests(tests)
     assert time.process_time() - started < 2.0
 
 
@@ -117,9 +117,9 @@ def test_importing_experiments_does_not_import_scipy():
 def test_judging_needs_no_slow_import():
     code = (
         "import sys\n"
-        "from drip_pipeline.experiments import ABTest, ABTestConfig, VariantCounts, judge_one\n"
+        "from drip_pipeline.experiments import ABTest, ABTestConfig, VariantCounts, evaluate_test\n"
         "a, b = (VariantCounts(n, 900, 900, x) for n, x in (('a', 300), ('b', 200)))\n"
-        "judge_one(ABTest((a, b), ABTestConfig()))\n"
+        "evaluate_test(ABTest((a, b), ABTestConfig()))\n"
         "sys.exit('scipy.stats' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

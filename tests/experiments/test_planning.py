@@ -10,7 +10,7 @@ from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 from drip_pipeline.experiments import (
     DecisionMethod,
     State,
-    judge_one,
+    evaluate_test,
     sample_size_per_variant,
     time_to_decision,
 )
@@ -73,16 +73,16 @@ def test_the_estimated_people_decide_if_the_rates_stay():
         {"minimum_sample_size": 3000},
     ):
         test = opens((480, 2000), (450, 2000), runtime_hours=10.0, **config)
-        verdict = judge_one(test)
+        verdict = evaluate_test(test)
         assert verdict.state is State.COLLECTING
         estimate = time_to_decision(test, verdict)
         assert estimate.more_per_variant is not None
         n = 2000 + round(1.02 * estimate.more_per_variant)
         later = opens((round(0.24 * n), n), (round(0.225 * n), n), **config)
-        assert judge_one(later).state is State.DECIDED_WINNER
+        assert evaluate_test(later).state is State.DECIDED_WINNER
         n = 2000 + round(0.95 * estimate.more_per_variant)
         sooner = opens((round(0.24 * n), n), (round(0.225 * n), n), **config)
-        assert judge_one(sooner).state is State.COLLECTING
+        assert evaluate_test(sooner).state is State.COLLECTING
         assert estimate.hours == pytest.approx(10 * estimate.more_per_variant / 2000, rel=1e-2)
 
 
@@ -94,26 +94,26 @@ def test_a_fixed_horizon_takes_until_its_planned_sample():
         decision_method="fixed_horizon",
         planned_sample_size=3000,
     )
-    estimate = time_to_decision(test, judge_one(test))
+    estimate = time_to_decision(test, evaluate_test(test))
     assert estimate.more_per_variant == 1000
     assert estimate.hours == pytest.approx(5.0)
 
 
 def test_without_a_lead_only_the_end_of_the_test_is_known():
     test = opens((450, 2000), (450, 2000), runtime_hours=10.0)
-    estimate = time_to_decision(test, judge_one(test))
+    estimate = time_to_decision(test, evaluate_test(test))
     assert (estimate.hours, estimate.more_per_variant) == (None, None)
     limited = opens((450, 2000), (450, 2000), runtime_hours=10.0, max_duration_hours=24.0)
-    assert time_to_decision(limited, judge_one(limited)).hours == 14.0
+    assert time_to_decision(limited, evaluate_test(limited)).hours == 14.0
 
 
 def test_a_decided_test_takes_no_time_and_an_empty_one_cannot_tell():
     test = opens((600, 2000), (450, 2000))
-    assert time_to_decision(test, judge_one(test)).hours == 0
+    assert time_to_decision(test, evaluate_test(test)).hours == 0
     nothing = opens((0, 0), (0, 0), runtime_hours=1.0)
-    assert time_to_decision(nothing, judge_one(nothing)).more_per_variant is None
+    assert time_to_decision(nothing, evaluate_test(nothing)).more_per_variant is None
 
 
 def test_the_minimum_runtime_is_waited_for():
     test = opens((600, 2000), (450, 2000), runtime_hours=10.0, minimum_runtime_hours=24.0)
-    assert time_to_decision(test, judge_one(test)).hours == pytest.approx(14.0)
+    assert time_to_decision(test, evaluate_test(test)).hours == pytest.approx(14.0)

@@ -1,7 +1,6 @@
-"""Estimates for planning and for impatient readers: how many contacts a test needs, how long it may
-still take.
+"""Estimates for planning: how many contacts a test needs, and how long it may still take.
 
-They guess that the future goes on like the past; no decision rests on them.
+They assume that the future continues like the past; no decision is based on them.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from drip_pipeline.experiments.sequential import (
 )
 from drip_pipeline.experiments.verdict import Verdict
 
-# Beyond this many times the present sample an estimate is no use: there is no lead to speak of.
+# Beyond this multiple of the present sample an estimate is not useful: there is hardly any lead.
 FURTHEST_FACTOR = 10_000.0
 
 
@@ -37,13 +36,13 @@ def sample_size_per_variant(
     power: float = 0.8,
     minimum_sample_size: int = 100,
 ) -> int:
-    """Contacts that each of two equal variants needs to show `lift_points` (percentage points,
-    either sign) over a baseline rate.
+    """Return the contacts that each of two equal variants needs to show `lift_points` (percentage
+    points, either sign) over a baseline rate.
 
-    With one look: (z_α·√(2·p̄·q̄) + z_β·√(p₁q₁ + p₂q₂))² / d². `planned`: that times the price of
-    looking all the way. `always_valid`: where the bound is passed with this power by then, which
-    leaves out earlier passings and so errs upwards. Raises ValueError when a rate leaves 0 … 100 or
-    nothing is to be shown.
+    With one look: (z_α·√(2·p̄·q̄) + z_β·√(p₁q₁ + p₂q₂))² / d². `planned`: that multiplied by the
+    price of continuous looks. `always_valid`: the sample at which the bound is exceeded with this
+    power; this ignores earlier crossings and so errs upwards. Raises ValueError if a rate is
+    outside 0 … 100, the lift is 0 or power is outside 0 … 1.
     """
     from scipy import special
 
@@ -76,8 +75,8 @@ def sample_size_per_variant(
 
 @dataclass(frozen=True, slots=True)
 class TimeToDecision:
-    """`hours` from now and contacts more in the smallest variant until a decision of either kind,
-    if things go on like so far. None when that cannot be told, with the reason.
+    """Hours from now and additional contacts in the smallest variant until a decision of either
+    kind, at the present pace. None with the reason if there is no estimate.
     """
 
     hours: float | None
@@ -86,7 +85,7 @@ class TimeToDecision:
 
 
 def time_to_decision(test: ABTest, verdict: Verdict) -> TimeToDecision:
-    """When the present lead, if it is real, would decide the test; 0 hours once decided."""
+    """Estimate when the present lead, if it is real, decides the test; 0 hours once decided."""
     if verdict.state.is_terminal:
         return TimeToDecision(0.0, 0, verdict.reason)
     smallest = verdict.progress.smallest_sample
@@ -105,7 +104,9 @@ def time_to_decision(test: ABTest, verdict: Verdict) -> TimeToDecision:
 
 
 def _gates_factor(verdict: Verdict) -> float | None:
-    """How many times the present sample opens the gates of sample and cell; None from nothing."""
+    """Return the multiple of the present sample that meets the requirements of sample and expected
+    cell; None without a sample.
+    """
     progress = verdict.progress
     if progress.smallest_sample <= 0:
         return None
@@ -118,8 +119,8 @@ def _gates_factor(verdict: Verdict) -> float | None:
 
 
 def _evidence_factor(test: ABTest, verdict: Verdict) -> float | None:
-    """How many times the present sample lets the leader beat all, or ends the plan; None when that
-    is out of sight.
+    """Return the multiple of the present sample with which the leader beats all others, or the plan
+    ends; None beyond FURTHEST_FACTOR.
     """
     config = test.config
     if config.decision_method is DecisionMethod.FIXED_HORIZON:
@@ -137,8 +138,9 @@ def _evidence_factor(test: ABTest, verdict: Verdict) -> float | None:
 
 
 def _pair_factor(config: ABTestConfig, chi2: float | None, n_a: int, n_b: int) -> float | None:
-    """How many times its contacts decide a pair, χ² growing with them; for a plan at the latest its
-    end. None when that is out of sight."""
+    """Return the multiple of a pair's contacts that decides it if χ² grows in proportion; for a
+    plan at most its end. None beyond FURTHEST_FACTOR.
+    """
     if chi2 is None or n_a <= 0 or n_b <= 0:
         return None
     square = chi2
@@ -155,13 +157,13 @@ def _pair_factor(config: ABTestConfig, chi2: float | None, n_a: int, n_b: int) -
         return max(p, float(chi_square_p(grown, 1))) <= config.alpha
 
     last = max(1.0, 1 / now) if is_planned else FURTHEST_FACTOR
-    found = _smallest(decided, 1.0, last)
-    return None if found >= FURTHEST_FACTOR else found
+    factor = _smallest(decided, 1.0, last)
+    return None if factor >= FURTHEST_FACTOR else factor
 
 
 def _planned_drift(bound: float, power: float) -> float:
-    """The drift θ with which a Brownian motion passes `bound` before time 1 with probability
-    `power`: Φ(θ − b) + exp(2θb)·Φ(−b − θ).
+    """Return the drift θ with which a Brownian motion exceeds `bound` before time 1 with
+    probability `power`: Φ(θ − b) + exp(2θb)·Φ(−b − θ).
     """
     from scipy import optimize, special
 
@@ -173,8 +175,8 @@ def _planned_drift(bound: float, power: float) -> float:
 
 
 def _smallest(enough: Callable[[float], bool], low: float, high: float) -> float:
-    """The smallest x in [low, high] from which on `enough` holds, to a relative 1e−9; high when it
-    never does.
+    """Return the smallest x in [low, high] from which `enough` holds, to a relative 1e−9; high if
+    it never holds.
     """
     if enough(low):
         return low

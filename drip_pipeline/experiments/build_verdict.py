@@ -1,7 +1,7 @@
-"""Puts one verdict together: what the columns say, which gates are open, whether the leader beats
-all, and so the state.
+"""Building one verdict: the result columns, the requirements that are met, whether the leader beats
+all others, and the state.
 
-Scalar rules on figures that were computed elsewhere; the order of the states is in `states.py`.
+Scalar rules on statistics that were computed elsewhere; the order of the states is in `states.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from drip_pipeline.domain.definition.ab_test import Metric
 from drip_pipeline.experiments.codes import Reason
-from drip_pipeline.experiments.comparisons import Comparison
+from drip_pipeline.experiments.comparisons import VariantComparison
 from drip_pipeline.experiments.counts import (
     ABTest,
     CohortCounts,
@@ -20,21 +20,21 @@ from drip_pipeline.experiments.counts import (
     SrmHold,
     VariantCounts,
 )
-from drip_pipeline.experiments.gates import (
+from drip_pipeline.experiments.metrics import GUARDRAILS
+from drip_pipeline.experiments.ranking import Ranking
+from drip_pipeline.experiments.rates import variant_rates
+from drip_pipeline.experiments.requirements import (
+    find_shortfall,
     is_before_horizon,
     is_exhausted,
-    progress_of,
-    shortfall_of,
+    measure_progress,
 )
-from drip_pipeline.experiments.leader import Standing
-from drip_pipeline.experiments.metrics import GUARDRAILS, engagement_score_pct, rate_pct
-from drip_pipeline.experiments.states import Facts, next_state
+from drip_pipeline.experiments.states import StateInputs, next_state
 from drip_pipeline.experiments.verdict import (
     ZERO_CONFIDENCE,
     GuardrailResult,
     HoldoutLift,
     PairResult,
-    Rates,
     SampleProgress,
     SampleRatio,
     VariantResult,
@@ -47,51 +47,51 @@ from drip_pipeline.experiments.verdict import (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that was found out about one running test."""
+    """The statistics of one running test."""
 
     test: ABTest
     tested: Mapping[str, CohortCounts]
     fault: tuple[Reason, str | None] | None
-    comparison: Comparison
-    standing: Standing
+    comparison: VariantComparison
+    ranking: Ranking
     guardrails: tuple[GuardrailResult, ...]
     srm: SampleRatio
     holdout_lifts: tuple[HoldoutLift, ...]
 
 
-def weigh(evidence: Evidence) -> Verdict:
-    """The verdict on one running test."""
-    test, found, tested = evidence.test, evidence.comparison, evidence.tested
-    progress = progress_of(test, found, tested)
-    shortfall = shortfall_of(test, found, progress)
+def build_verdict(evidence: Evidence) -> Verdict:
+    """Build the verdict on one running test."""
+    test, comparison, tested = evidence.test, evidence.comparison, evidence.tested
+    progress = measure_progress(test, comparison, tested)
+    shortfall = find_shortfall(test, comparison, progress)
     leader = None
-    if evidence.standing.leader is not None:
-        leader = test.competing[evidence.standing.leader].variant_group
-    confidence = _confidences(test, found, leader)
-    significant = _significant(test, found, progress, confidence)
+    if evidence.ranking.leader is not None:
+        leader = test.competing[evidence.ranking.leader].variant_group
+    confidence = _confidences(test, comparison, leader)
+    significant = _significant(test, comparison, progress, confidence)
     lead_is_significant = leader is not None and significant[leader]
-    beats_all = lead_is_significant and _lead_exceeds_minimum(test, found.pairs, leader)
-    too_early = is_before_horizon(test, found)
+    beats_all = lead_is_significant and _lead_exceeds_minimum(test, comparison.pairs, leader)
+    too_early = is_before_horizon(test, comparison)
     worse = [g for g in evidence.guardrails if g.is_worse]
     state, reason = next_state(
-        Facts(
+        StateInputs(
             fault=evidence.fault[0] if evidence.fault else None,
             srm_blocks=_srm_blocks(test, evidence.srm),
             shortfall=shortfall,
             leader_beats_all=beats_all,
             guardrail=GUARDRAILS[worse[0].guardrail].worse if worse else None,
             auto_select_winner=test.config.auto_select_winner,
-            equivalent=not too_early and _equivalent(test, found.pairs),
-            exhausted=is_exhausted(test, found),
+            equivalent=not too_early and _equivalent(test, comparison.pairs),
+            exhausted=is_exhausted(test, comparison),
             waiting_for=(
                 Reason.BEFORE_HORIZON
                 if too_early
-                else _waiting_for(found, leader, lead_is_significant)
+                else _waiting_for(comparison, leader, lead_is_significant)
             ),
         )
     )
     winner = leader if reason is Reason.LEADER_BEATS_ALL else None
-    p_column = p_value_column(found.p_value)
+    p_column = p_value_column(comparison.p_value)
     metric = test.config.winner_metric
     variants = tuple(
         _result(v, tested[v.variant_group], metric)
@@ -113,11 +113,11 @@ def weigh(evidence: Evidence) -> Verdict:
         subject=evidence.fault[1] if evidence.fault else None,
         config=test.config,
         variants=variants,
-        pairs=found.pairs,
+        pairs=comparison.pairs,
         srm=evidence.srm,
-        p_value=found.p_value,
-        p_value_reason=found.p_value_reason,
-        min_expected_cell=found.min_expected_cell,
+        p_value=comparison.p_value,
+        p_value_reason=comparison.p_value_reason,
+        min_expected_cell=comparison.min_expected_cell,
         leader=leader,
         winner=winner,
         guardrails=evidence.guardrails,
@@ -127,8 +127,8 @@ def weigh(evidence: Evidence) -> Verdict:
 
 
 def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
-    """The verdict on a test that was decided before: the decision, and current rates beside it."""
-    state, reason = next_state(Facts(decided=decided))
+    """Return the verdict on a decided test: its decision and the current rates."""
+    state, reason = next_state(StateInputs(decided=decided))
     tested = test.tested()
     metric = test.config.winner_metric
     return Verdict(
@@ -149,24 +149,8 @@ def final_verdict(test: ABTest, decided: PriorDecision) -> Verdict:
         winner=decided.winner,
         guardrails=(),
         holdout_lifts=(),
-        progress=progress_of(test, None, tested),
+        progress=measure_progress(test, None, tested),
         is_final=True,
-    )
-
-
-def rates_of(variant: VariantCounts) -> Rates:
-    """The six rates of a variant from its totals; a holdout's are over the assigned, and it has no
-    delivery rate.
-    """
-    base = variant.base
-    opened, clicked, replied = variant.total_opened, variant.total_clicked, variant.total_replied
-    return Rates(
-        delivery_rate=None if variant.is_holdout else rate_pct(variant.total_delivered, base),
-        open_rate=rate_pct(opened, base),
-        click_rate=rate_pct(clicked, base),
-        reply_rate=rate_pct(replied, base),
-        conversion_rate=rate_pct(variant.total_converted, base),
-        engagement_score=engagement_score_pct(opened, clicked, replied, base),
     )
 
 
@@ -188,7 +172,7 @@ def _result(
         variant.is_holdout,
         counts.contacts,
         value,
-        rates_of(variant),
+        variant_rates(variant),
         p_value,
         confidence_level,
         is_significant,
@@ -196,17 +180,19 @@ def _result(
     )
 
 
-def _confidences(test: ABTest, found: Comparison, leader: str | None) -> dict[str, Decimal]:
-    """Unrounded confidence by variant: of a follower, that the leader beats it; of the leader, the
-    least of those.
+def _confidences(
+    test: ABTest, comparison: VariantComparison, leader: str | None
+) -> dict[str, Decimal]:
+    """Return the unrounded confidence by variant: for a follower, that the leader beats it; for the
+    leader, the smallest of these.
 
-    0 for everybody when the lead is shared or the test over all is degenerate.
+    0 for all variants if the lead is shared or the test over all variants is degenerate.
     """
     confidence = {v.variant_group: Decimal(0) for v in test.competing}
-    if leader is None or found.p_value is None:
+    if leader is None or comparison.p_value is None:
         return confidence
     followers = []
-    for pair in found.pairs:
+    for pair in comparison.pairs:
         if leader in (pair.a, pair.b):
             follower = pair.b if pair.a == leader else pair.a
             confidence[follower] = confidence_pct(pair.decision_p)
@@ -216,13 +202,16 @@ def _confidences(test: ABTest, found: Comparison, leader: str | None) -> dict[st
 
 
 def _significant(
-    test: ABTest, found: Comparison, progress: SampleProgress, confidence: dict[str, Decimal]
+    test: ABTest,
+    comparison: VariantComparison,
+    progress: SampleProgress,
+    confidence: dict[str, Decimal],
 ) -> dict[str, bool]:
-    """Confidence at the threshold, every gate of size open, and the fixed-horizon p under α as its
-    column shows it.
+    """Return by variant whether its confidence reaches the threshold, the size requirements are
+    met, and the fixed-horizon p, rounded as in its column, is below α.
     """
     config = test.config
-    p_column = p_value_column(found.p_value)
+    p_column = p_value_column(comparison.p_value)
     possible = (
         p_column is not None
         and p_column < config.exact_alpha
@@ -234,8 +223,8 @@ def _significant(
 
 
 def _lead_exceeds_minimum(test: ABTest, pairs: tuple[PairResult, ...], leader: str | None) -> bool:
-    """The lower bound of every lead of the leader exceeds minimum_lift; with 0 the test itself has
-    said so.
+    """Return True if the lower bound of every lead of the leader exceeds minimum_lift. With 0 the
+    significance test has shown it already.
     """
     least = test.config.minimum_lift
     if least == 0:
@@ -251,8 +240,8 @@ def _lead_exceeds_minimum(test: ABTest, pairs: tuple[PairResult, ...], leader: s
 
 
 def _srm_blocks(test: ABTest, srm: SampleRatio) -> bool:
-    """A block holds until a person clears it, even when later people make the proportions look
-    right again.
+    """Return True if the sample ratio blocks the test. A block stays until an operator clears it,
+    even if later assignments restore the expected split.
     """
     if test.srm_hold is not SrmHold.NONE:
         return test.srm_hold is SrmHold.BLOCKED
@@ -268,10 +257,12 @@ def _equivalent(test: ABTest, pairs: tuple[PairResult, ...]) -> bool:
     )
 
 
-def _waiting_for(found: Comparison, leader: str | None, lead_is_significant: bool) -> Reason:
-    """Why a test with open gates still collects."""
-    if found.p_value_reason is not None:
-        return found.p_value_reason
+def _waiting_for(
+    comparison: VariantComparison, leader: str | None, lead_is_significant: bool
+) -> Reason:
+    """Return why a test that meets the requirements still collects."""
+    if comparison.p_value_reason is not None:
+        return comparison.p_value_reason
     if leader is None:
         return Reason.LEADERS_TIED
     return Reason.LIFT_TOO_SMALL if lead_is_significant else Reason.NOT_SIGNIFICANT
