@@ -161,7 +161,7 @@ def publish_folder(
 @command()
 def schema(_invocation: Invocation) -> CommandResult:
     """Print the JSON Schema of the campaign file, for editors, front ends and reviews."""
-    from drip_pipeline.domain.definition.json_schema import json_schema
+    from drip_pipeline.domain.definition.campaign_file import json_schema
 
     found = json_schema()
     return CommandResult(found, json_text(found))

@@ -1,6 +1,6 @@
-"""The names that other rooms need of a campaign file: reading, completing, checking, compiling it.
+"""The functions that other packages call with a campaign file: load, complete, validate, compile.
 
-The parts stand in modules of their own; nothing is done here.
+Only re-exports belong here.
 """
 
 from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash, graph_hash
@@ -8,11 +8,11 @@ from drip_pipeline.domain.compiler.validate import Problem, validate
 from drip_pipeline.domain.definition.campaign_file import (
     CampaignDefinition,
     StepDefinition,
+    json_schema,
     load_definition,
 )
 from drip_pipeline.domain.definition.complete import complete
 from drip_pipeline.domain.definition.export import export_definition
-from drip_pipeline.domain.definition.json_schema import json_schema
 
 __all__ = [
     "CampaignDefinition",

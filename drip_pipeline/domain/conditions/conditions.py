@@ -61,14 +61,29 @@ class Condition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    type: ConditionType
-    operator: Operator | None = None
-    field: Text | None = None
-    value: Value | tuple[Value, ...] | None = None
-    event_type: Text | None = None
-    time_window: float | None = Field(default=None, gt=0, le=MAX_TIME_WINDOW_HOURS)
-    sub_conditions: tuple[Condition, ...] | None = None
-    logic: Literal["AND", "OR"] | None = None
+    type: ConditionType = Field(description="What the condition tests.")
+    operator: Operator | None = Field(
+        default=None, description="Comparison; a tag or event without one must be present."
+    )
+    field: Text | None = Field(
+        default=None, description="Contact field that is compared (types field and time)."
+    )
+    value: Value | tuple[Value, ...] | None = Field(
+        default=None, description="Value, or list of values, that is compared with."
+    )
+    event_type: Text | None = Field(default=None, description="Event that must have happened.")
+    time_window: float | None = Field(
+        default=None,
+        gt=0,
+        le=MAX_TIME_WINDOW_HOURS,
+        description="Only events of the last hours, this many, count.",
+    )
+    sub_conditions: tuple[Condition, ...] | None = Field(
+        default=None, description="Conditions of a composite."
+    )
+    logic: Literal["AND", "OR"] | None = Field(
+        default=None, description="How a composite combines its conditions."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,33 +1,54 @@
-"""The campaign file as it is read: every documented key in its place, nothing lost, nothing judged.
+"""The campaign file: the one model of its keys, for reading and for the JSON Schema.
 
-Configurations stay the JSON that was written, so that a file with ten mistakes can report all ten.
-Completing the definition is complete.py's business, judging it validate.py's.
+Reading keeps every known key and validates nothing beyond its shape: configurations stay the JSON
+that was written, so that a file with ten mistakes reports all ten (`SchemaOf` describes them in the
+schema). complete.py completes the definition, compiler/validate.py validates it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, StringConstraints
 from pydantic import ValidationError as PydanticValidationError
+from pydantic.json_schema import SkipJsonSchema
 
+from drip_pipeline.domain.definition.ab_test import ABTestConfig, Assignment
+from drip_pipeline.domain.definition.file_parts import (
+    ChannelContent,
+    FileAction,
+    FileBranch,
+    FileCanvas,
+    FileVariant,
+    NodeTypeName,
+    Position,
+    SchemaOf,
+)
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
 from drip_pipeline.domain.definition.text_formats import Unreadable, as_json, parse_text
-from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Number
-from drip_pipeline.domain.graph.nodes import ReEntry
+from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Name, Number
+from drip_pipeline.domain.graph.nodes import (
+    DurationWait,
+    EventWait,
+    ExitConfig,
+    ReEntry,
+    TriggerConfig,
+)
 from drip_pipeline.errors import DefinitionInvalid
+
+SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+NODE_TYPES: Final[tuple[str, ...]] = get_args(NodeTypeName)
+MAX_STEPS: Final = 5_000
 
 CampaignType = Literal["linear", "branching", "ab_test"]
 SequenceType = Literal["cold_outreach", "lead_nurture", "onboarding", "re_engagement", "custom"]
-Metric = Literal["open_rate", "click_rate", "reply_rate", "conversion_rate", "engagement_score"]
-NODE_TYPES: Final = ("trigger", "email", "wait", "condition", "split", "action", "exit")
-MAX_STEPS: Final = 5_000
+GoalMetric = Literal["open_rate", "click_rate", "reply_rate", "conversion_rate", "engagement_score"]
 
 ROW_KEYS: Final = frozenset(
     {"campaign_id", "created_at", "updated_at", "metrics", "workspace_id", "step_number"}
 )
-"""Columns of a campaign_steps row that say nothing about the definition; they may stand there."""
+"""Columns of a campaign_steps row that are not part of the definition; a step may have them."""
 
 
 def _stripped(value: object) -> object:
@@ -40,91 +61,176 @@ def _id(value: object) -> object:
     return (value.strip() or None) if isinstance(value, str) else value
 
 
-# The limit belongs to the text inside: on the outside it would meet the None of a blank id.
+# The limit belongs to the inner text: on the outside it would be applied to the None of a blank id.
 Id = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_id)]
 Title = Annotated[Annotated[str, Field(max_length=500)] | None, BeforeValidator(_id)]
 Text = Annotated[str, BeforeValidator(_stripped)]
+Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Json = dict[str, Any] | None
+JsonList = list[Any] | None
 Model = TypeVar("Model", bound=BaseModel)
 
 
 class StepDefinition(BaseModel):
-    """One step of the file. `id` is the step's uuid where the file came from a database.
+    """One step of a campaign. Only the configuration of its node_type is allowed."""
 
-    `trigger_config`, `exit_config`, `variants` and `assignment` configure the node types for which
-    the specification has no column. `subject_line` … `day_delay` are the flat columns of campaigns
-    made before the specification; completing the definition moves them to their places.
-    """
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Step")
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    id: Id = None
-    node_id: Id = None
-    node_type: Id = None
-    step_name: Title = None
-    channel_id: Id = None
-    channel_config: Json = None
-    wait_config: Json = None
-    conditional_branches: list[Any] | None = None
-    action_config: Json = None
-    trigger_config: Json = None
-    exit_config: Json = None
-    node_config: Json = None
-    variants: list[Any] | None = None
-    assignment: Json = None
-    variant_group: Id = None
-    variant_percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
-    parent_split_id: Id = None
-    node_position: Json = None
-    subject_line: str | None = None
-    preheader_text: str | None = None
-    email_body: str | None = None
-    email_body_html: str | None = None
-    day_delay: Annotated[Number, Field(ge=0, le=3_650), NO_BOOL] | None = None
-    cta: Any = None
-    conditional_logic: Any = None
+    id: Id = Field(default=None, description="Uuid of the step, if the file comes from a database.")
+    node_id: Annotated[Id, SchemaOf(Name | None)] = Field(
+        default=None, description="Name of the node, unique in the campaign."
+    )
+    node_type: Annotated[Id, SchemaOf(NodeTypeName | None)] = Field(
+        default=None, description="Type of the node."
+    )
+    step_name: Title = Field(default=None, description="Name of the step in lists and reports.")
+    channel_id: Id = Field(
+        default=None,
+        description="Channel that sends the message; by default the workspace's channel.",
+    )
+    channel_config: Annotated[Json, SchemaOf(ChannelContent | None)] = Field(
+        default=None, description="Message of an email node, or of an action node that sends one."
+    )
+    wait_config: Annotated[Json, SchemaOf(DurationWait | EventWait | None)] = Field(
+        default=None, description="Duration or event of a wait node."
+    )
+    conditional_branches: Annotated[JsonList, SchemaOf(list[FileBranch] | None)] = Field(
+        default=None, description="Branches of a condition node, evaluated in order."
+    )
+    action_config: Annotated[Json, SchemaOf(FileAction | None)] = Field(
+        default=None, description="Action of an action node."
+    )
+    trigger_config: Annotated[Json, SchemaOf(TriggerConfig | None)] = Field(
+        default=None, description="Entry trigger of a trigger node."
+    )
+    exit_config: Annotated[Json, SchemaOf(ExitConfig | None)] = Field(
+        default=None, description="Final status of an exit node."
+    )
+    node_config: Annotated[Json, SchemaOf(dict[str, JsonValue] | None)] = Field(
+        default=None,
+        description="Database column with the configuration of node types that have no column of "
+        "their own (trigger_config, exit_config, variants and assignment).",
+    )
+    variants: Annotated[JsonList, SchemaOf(list[FileVariant] | None)] = Field(
+        default=None, description="Variants of a split node."
+    )
+    assignment: Annotated[Json, SchemaOf(Assignment | None)] = Field(
+        default=None, description="Contact field that assigns the variants of a split node."
+    )
+    variant_group: Id = Field(
+        default=None, description="Variant of the A/B test that the step belongs to."
+    )
+    variant_percentage: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = Field(
+        default=None, description="Traffic share of the step's variant in percent."
+    )
+    parent_split_id: Id = Field(
+        default=None, description="Split node that the step's variant belongs to."
+    )
+    node_position: Annotated[Json, SchemaOf(Position | None)] = Field(
+        default=None, description="Position of the node on the canvas."
+    )
+    subject_line: str | None = Field(
+        default=None, description="Subject of an email, in campaigns without channel_config."
+    )
+    preheader_text: str | None = Field(
+        default=None, description="Preheader of an email, in campaigns without channel_config."
+    )
+    email_body: str | None = Field(
+        default=None, description="Text body of an email, in campaigns without channel_config."
+    )
+    email_body_html: str | None = Field(
+        default=None, description="HTML body of an email, in campaigns without channel_config."
+    )
+    day_delay: Annotated[Number, Field(ge=0, le=3_650), NO_BOOL] | None = Field(
+        default=None, description="Days to wait before the step, in campaigns without wait nodes."
+    )
+    cta: Any = Field(default=None, description="Column of earlier campaigns; stored, not used.")
+    conditional_logic: Any = Field(
+        default=None, description="Column of earlier campaigns; stored, not used."
+    )
 
     def to_dict(self) -> dict[str, Any]:
-        """The step as it stands in a file: what is not set is not there."""
+        """Return the step as a file contains it, without keys that are not set."""
         data: dict[str, Any] = as_json(self.model_dump(mode="json"))[0]
         return {key: value for key, value in data.items() if value is not None}
 
 
+def _require_name(schema: dict[str, Any]) -> None:
+    # A missing name is a problem that validation reports with the others, so that reading has a
+    # default for it; the schema has none.
+    schema["required"] = ["name"]
+    del schema["properties"]["name"]["default"]
+
+
 class CampaignDefinition(BaseModel):
-    """A campaign file. `steps` may stand alone (a plain sequence) or be bound to `canvas_data`.
+    """A campaign: settings, canvas and steps. Steps without a canvas are a sequence in order."""
 
-    `re_entry`: once (default), after_exit, per_key, or {after_days: N}. `timezone`: where the
-    campaign's clock hangs (IANA name). `resume_spread_minutes`: over how long overdue work is
-    spread after a pause (default: the engine's). `goal_event`: what counts as converted, and how
-    long after a message. `reading_problems` is what could not be read; it
-    is no key of the file.
-    """
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, title="Campaign", json_schema_extra=_require_name
+    )
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    name: Text = ""
-    workspace: Title = None
-    description: str | None = None
-    campaign_type: CampaignType = "linear"
-    sequence_type: SequenceType = "custom"
-    goal: str | None = None
-    goal_metric: Metric | None = None
-    goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = None
-    goal_event: GoalEvent | None = None
-    tags: tuple[Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)], ...] = ()
-    re_entry: ReEntry | None = None
-    timezone: Id = None
-    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = None
-    ab_test_config: Json = None
-    canvas_data: Json = None
-    steps: tuple[StepDefinition, ...] = ()
-    reading_problems: tuple[Problem, ...] = Field(default=(), exclude=True, repr=False)
+    name: Annotated[Text, SchemaOf(Name)] = Field(
+        default="", description="Name of the campaign, unique in its workspace."
+    )
+    workspace: Title = Field(
+        default=None, description="Name of the workspace that owns the campaign."
+    )
+    description: str | None = Field(default=None, description="What the campaign is for.")
+    campaign_type: CampaignType = Field(default="linear", description="Kind of campaign.")
+    sequence_type: SequenceType = Field(default="custom", description="Purpose of the sequence.")
+    goal: str | None = Field(default=None, description="Goal of the campaign in words.")
+    goal_metric: GoalMetric | None = Field(
+        default=None, description="Metric that measures the goal."
+    )
+    goal_target: Annotated[Number, Field(ge=0, le=100), NO_BOOL] | None = Field(
+        default=None, description="Target value of goal_metric in percent."
+    )
+    goal_event: GoalEvent | None = Field(
+        default=None,
+        description="Event of the contact that counts as a conversion of the last message before "
+        "it, if it happens within this time (default 7 days).",
+    )
+    tags: Annotated[tuple[Tag, ...], SchemaOf(list[str] | None)] = Field(
+        default=(), description="Tags of the campaign."
+    )
+    re_entry: ReEntry | None = Field(
+        default=None,
+        description="When a contact may enter again: once (never, the default), after_exit, "
+        "per_key, or {after_days: N}.",
+    )
+    timezone: Id = Field(
+        default=None,
+        description="Time zone of the campaign's schedules and time conditions (IANA name).",
+    )
+    resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = Field(
+        default=None,
+        description="Minutes over which overdue work is spread after a pause; by default the "
+        "engine's.",
+    )
+    ab_test_config: Annotated[Json, SchemaOf(ABTestConfig | None)] = Field(
+        default=None, description="Configuration of the A/B test."
+    )
+    canvas_data: Annotated[Json, SchemaOf(FileCanvas | None)] = Field(
+        default=None, description="Canvas of the visual builder: nodes and edges."
+    )
+    steps: Annotated[tuple[StepDefinition, ...], SchemaOf(list[StepDefinition] | None)] = Field(
+        default=(), description="Steps of the campaign."
+    )
+    # What could not be read; no key of the file.
+    reading_problems: SkipJsonSchema[tuple[Problem, ...]] = Field(
+        default=(), exclude=True, repr=False
+    )
 
     def to_dict(self) -> dict[str, Any]:
-        """The definition as a campaign file: what is not set is not there."""
+        """Return the definition as a campaign file, without keys that are not set."""
         data = as_json(self.model_dump(mode="json", exclude={"steps"}))[0]
         kept = {key: value for key, value in data.items() if value is not None and value != []}
         return kept | {"steps": [step.to_dict() for step in self.steps]}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of the campaign file."""
+    return {"$schema": SCHEMA_DIALECT} | CampaignDefinition.model_json_schema()
 
 
 CAMPAIGN_KEYS: Final = frozenset(CampaignDefinition.model_fields) - {"reading_problems"}

@@ -19,9 +19,9 @@ from drip_pipeline.domain.graph.fields import NO_BOOL, Name, Names, NodeModel
 class TagAction(NodeModel):
     """Add tags to the contact, then take tags away."""
 
-    type: Literal["tag"] = "tag"
-    add: Names = ()
-    remove: Names = ()
+    type: Literal["tag"] = Field(default="tag", description="Kind of action.")
+    add: Names = Field(default=(), description="Tags to add.")
+    remove: Names = Field(default=(), description="Tags to remove.")
 
     @model_validator(mode="after")
     def _does_something(self) -> Self:
@@ -38,9 +38,13 @@ class TagAction(NodeModel):
 class ScoreAction(NodeModel):
     """Change the contact's score by `delta` points, or set it; the result stays within 0..100."""
 
-    type: Literal["score"] = "score"
-    delta: Annotated[int, Field(ge=-100, le=100), NO_BOOL] | None = None
-    set: Annotated[int, Field(ge=0, le=100), NO_BOOL] | None = None
+    type: Literal["score"] = Field(default="score", description="Kind of action.")
+    delta: Annotated[int, Field(ge=-100, le=100), NO_BOOL] | None = Field(
+        default=None, description="Points to add, negative to subtract."
+    )
+    set: Annotated[int, Field(ge=0, le=100), NO_BOOL] | None = Field(
+        default=None, description="New score."
+    )
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Self:
@@ -70,9 +74,9 @@ _PROTECTED_COLUMNS: Final[Mapping[str, str]] = {
 class FieldUpdateAction(NodeModel):
     """Write `value` into a column of the contact, or into the custom field of that name."""
 
-    type: Literal["field_update"] = "field_update"
-    field: Name
-    value: Any = None
+    type: Literal["field_update"] = Field(default="field_update", description="Kind of action.")
+    field: Name = Field(description="Column of the contact, or name of a custom field.")
+    value: Any = Field(default=None, description="New value.")
 
     @model_validator(mode="after")
     def _field_may_be_written(self) -> Self:
@@ -95,11 +99,17 @@ class FieldUpdateAction(NodeModel):
 class WebhookAction(NodeModel):
     """Call a URL. The text leaves of `payload` are Liquid templates; the URL is not."""
 
-    type: Literal["webhook"] = "webhook"
-    url: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_048)]
-    method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
-    headers: dict[str, str] = Field(default_factory=dict)
-    payload: dict[str, Any] | list[Any] = Field(default_factory=dict)
+    type: Literal["webhook"] = Field(default="webhook", description="Kind of action.")
+    url: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2_048)
+    ] = Field(description="Absolute URL (http or https), no template.")
+    method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = Field(
+        default="POST", description="HTTP method."
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="HTTP headers by name.")
+    payload: dict[str, Any] | list[Any] = Field(
+        default_factory=dict, description="JSON body; its texts are Liquid templates."
+    )
 
     @field_validator("method", mode="before")
     @classmethod
@@ -141,8 +151,8 @@ class WebhookAction(NodeModel):
 class SmsAction(NodeModel):
     """A text message; `body` is a Liquid template."""
 
-    type: Literal["sms"] = "sms"
-    body: str
+    type: Literal["sms"] = Field(default="sms", description="Kind of action.")
+    body: str = Field(description="Text of the SMS; a Liquid template.")
 
     @field_validator("body")
     @classmethod
@@ -155,13 +165,15 @@ class SmsAction(NodeModel):
 class SocialAction(NodeModel):
     """One public post for everybody: its texts know nothing about a single contact."""
 
-    type: Literal["social"] = "social"
-    platform: Name
-    post_type: Name = "post"
-    content: str = ""
-    media_urls: Names = ()
-    hashtags: Names = ()
-    schedule_time: datetime | None = None
+    type: Literal["social"] = Field(default="social", description="Kind of action.")
+    platform: Name = Field(description="Social network, for example mastodon.")
+    post_type: Name = Field(default="post", description="Kind of post.")
+    content: str = Field(default="", description="Text of the post; the same for everybody.")
+    media_urls: Names = Field(default=(), description="URLs of images and videos.")
+    hashtags: Names = Field(default=(), description="Hashtags, with or without #.")
+    schedule_time: datetime | None = Field(
+        default=None, description="Time of publication; UTC without an offset."
+    )
 
     @field_validator("platform")
     @classmethod

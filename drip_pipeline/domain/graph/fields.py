@@ -74,8 +74,8 @@ DEFAULT_GOAL_DAYS: Final = 7
 class Duration(NodeModel):
     """A length of time: `value` of `unit`, from nothing to ten years."""
 
-    value: Annotated[Number, Field(ge=0), NO_BOOL]
-    unit: Unit = "hours"
+    value: Annotated[Number, Field(ge=0), NO_BOOL] = Field(description="Number of units.")
+    unit: Unit = Field(default="hours", description="Unit of value.")
 
     @property
     def seconds(self) -> int:
@@ -94,5 +94,8 @@ class GoalEvent(NodeModel):
     time of the last message before it.
     """
 
-    event_type: EventName
-    within: Duration = Duration(value=DEFAULT_GOAL_DAYS, unit="days")
+    event_type: EventName = Field(description="Event that counts as a conversion.")
+    within: Duration = Field(
+        default=Duration(value=DEFAULT_GOAL_DAYS, unit="days"),
+        description="Longest time between the message and the event.",
+    )

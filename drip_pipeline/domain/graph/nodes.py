@@ -88,7 +88,9 @@ WEIGHT_TOLERANCE: Final = 0.01
 class AfterDays(NodeModel):
     """Re-entry is open this many days after the last run ended."""
 
-    after_days: Annotated[Number, Field(ge=0, le=36_500), NO_BOOL]
+    after_days: Annotated[Number, Field(ge=0, le=36_500), NO_BOOL] = Field(
+        description="Days after the end of the last run."
+    )
 
 
 ReEntry = Literal["once", "after_exit", "per_key"] | AfterDays
@@ -110,17 +112,39 @@ class TriggerConfig(NodeModel):
     the runs of people begin who enter together.
     """
 
-    type: Literal["trigger"] = "trigger"
-    trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = "manual"
-    tag: Name | None = None
-    at_least: Annotated[Number, Field(gt=0, le=100), NO_BOOL] | None = None
-    cron: Name | None = None
-    where: Condition | None = None
-    timezone: Name | None = None
-    event_type: EventName | None = None
-    backfill: bool = False
-    spread_minutes: Annotated[Number, Field(ge=0, le=MAX_WAIT_SECONDS / 60), NO_BOOL] = 0
-    re_entry: ReEntry = "once"
+    type: Literal["trigger"] = Field(default="trigger", description="Type of the node.")
+    trigger: Annotated[TriggerKind, BeforeValidator(_trigger_kind)] = Field(
+        default="manual", description="What enrolls contacts."
+    )
+    tag: Name | None = Field(default=None, description="Tag that enrolls a contact (trigger tag).")
+    at_least: Annotated[Number, Field(gt=0, le=100), NO_BOOL] | None = Field(
+        default=None, description="Score that enrolls a contact once it is reached (trigger score)."
+    )
+    cron: Name | None = Field(
+        default=None, description="Cron expression of five fields (trigger schedule)."
+    )
+    where: Condition | None = Field(
+        default=None, description="Condition on the contacts that a schedule enrolls."
+    )
+    timezone: Name | None = Field(
+        default=None, description="IANA time zone of the cron expression, UTC by default."
+    )
+    event_type: EventName | None = Field(
+        default=None, description="Event that enrolls its contact (trigger event)."
+    )
+    backfill: bool = Field(
+        default=False,
+        description="Also enroll contacts that match at publication; a schedule then runs once.",
+    )
+    spread_minutes: Annotated[Number, Field(ge=0, le=MAX_WAIT_SECONDS / 60), NO_BOOL] = Field(
+        default=0,
+        description="Minutes over which the starts of contacts enrolled together are spread.",
+    )
+    re_entry: ReEntry = Field(
+        default="once",
+        description="When a contact may enter again: once (never), after_exit, per_key or "
+        "{after_days: N}.",
+    )
 
     @property
     def kind(self) -> TriggerKind:
@@ -178,12 +202,18 @@ class EmailConfig(NodeModel):
     `body` is the plain text; it may be empty when there is a `body_html`.
     """
 
-    type: Literal["email"] = "email"
-    subject: str
-    preheader: str | None = None
-    body: str = ""
-    body_html: str | None = None
-    personalization_enabled: bool = True
+    type: Literal["email"] = Field(default="email", description="Type of the node.")
+    subject: str = Field(description="Subject, one line; a Liquid template.")
+    preheader: str | None = Field(
+        default=None, description="Preview text of the inbox; a Liquid template."
+    )
+    body: str = Field(
+        default="", description="Plain text; a Liquid template. May be empty with body_html."
+    )
+    body_html: str | None = Field(default=None, description="HTML body; a Liquid template.")
+    personalization_enabled: bool = Field(
+        default=True, description="false: the texts are no templates and are sent as they are."
+    )
 
     @field_validator("body", mode="before")
     @classmethod
@@ -215,9 +245,9 @@ class EmailConfig(NodeModel):
 class DurationWait(NodeModel):
     """Wait for a length of time."""
 
-    type: Literal["duration"] = "duration"
-    value: Annotated[Number, Field(ge=0), NO_BOOL]
-    unit: Unit = "hours"
+    type: Literal["duration"] = Field(default="duration", description="Kind of wait.")
+    value: Annotated[Number, Field(ge=0), NO_BOOL] = Field(description="Number of units to wait.")
+    unit: Unit = Field(default="hours", description="Unit of value.")
 
     @property
     def seconds(self) -> int:
@@ -234,11 +264,12 @@ class DurationWait(NodeModel):
 class EventWait(NodeModel):
     """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days)."""
 
-    type: Literal["until_event"] = "until_event"
-    event_type: EventName
+    type: Literal["until_event"] = Field(default="until_event", description="Kind of wait.")
+    event_type: EventName = Field(description="Event to wait for.")
     max_wait: Duration = Field(
         default=Duration(value=DEFAULT_MAX_WAIT_DAYS, unit="days"),
         validation_alias=AliasChoices("max_wait", "max_wait_duration"),
+        description="Longest wait (default 7 days); then the port timeout is taken.",
     )
 
     @property
@@ -323,9 +354,13 @@ def _refuse_duplicates(what: str, ids: list[str]) -> None:
 class ExitConfig(NodeModel):
     """The end. `exited` carries a reason (`goal`, `exit_condition` or free text)."""
 
-    type: Literal["exit"] = "exit"
-    status: Literal["completed", "exited"] = "completed"
-    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = None
+    type: Literal["exit"] = Field(default="exit", description="Type of the node.")
+    status: Literal["completed", "exited"] = Field(
+        default="completed", description="Final status of the enrollment."
+    )
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] | None = Field(
+        default=None, description="Reason of an exit: goal, exit_condition or free text."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -9,7 +9,6 @@ import pytest
 from drip_pipeline.domain.compiler.api import complete, json_schema, load_definition, validate
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.definition.campaign_file import CAMPAIGN_KEYS, STEP_KEYS
-from drip_pipeline.domain.definition.json_schema import CampaignFile, FileStep
 from drip_pipeline.domain.definition.problems import errors_in
 from drip_pipeline.domain.definition.text_formats import parse_text
 from tests.domain.campaign_files import File, ab_test, branching, edge, linear, step
@@ -48,8 +47,20 @@ def test_good_files_fit_before_and_after_completing(file: File) -> None:
 
 
 def test_the_schema_names_exactly_the_keys_that_are_read() -> None:
-    assert set(CampaignFile.model_fields) == CAMPAIGN_KEYS
-    assert set(FileStep.model_fields) == STEP_KEYS
+    schema = json_schema()
+    assert set(schema["properties"]) == CAMPAIGN_KEYS
+    assert set(schema["$defs"]["StepDefinition"]["properties"]) == STEP_KEYS
+
+
+def test_every_property_has_a_description() -> None:
+    schema = json_schema()
+    missing = [
+        f"{name}.{key}"
+        for name, model in {"Campaign": schema, **schema["$defs"]}.items()
+        for key, described in model.get("properties", {}).items()
+        if not described.get("description")
+    ]
+    assert missing == []
 
 
 @pytest.mark.parametrize(

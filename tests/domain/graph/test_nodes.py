@@ -121,9 +121,9 @@ def test_a_field_assigns_by_value_then_id_then_name() -> None:
     )
     assert split.variant_by_value() == {
         "a": "a",
-        "mens email": "a",
+        "mens e-mail": "a",
         "b": "a",
-        "womens email": "b",
+        "womens e-mail": "b",
     }
 
 
