@@ -1,6 +1,7 @@
-"""`drip …`: the engine's verbs for people and scripts. This module is the table of commands and
-nothing else; a command's module is imported when it is called, so that `drip --help` stays quick.
-What all commands share is in `command.py`.
+"""The `drip` command line. This module is the table of commands and nothing else.
+
+A command's module is imported only when the command is called, so that `drip --help` is fast.
+Shared code is in `framework/`.
 """
 
 from __future__ import annotations
@@ -10,79 +11,79 @@ from drip_pipeline.cli.framework.lazy_group import LazyCommand, LazyGroup
 COMMANDS: dict[str, LazyCommand] = {
     "ab": LazyCommand(
         "drip_pipeline.cli.ab:ab",
-        "A/B tests: results, judge, declare, clear, and evaluate (a calculator).",
+        "A/B tests: show results, evaluate, declare a winner, unblock.",
     ),
     "alerts": LazyCommand(
         "drip_pipeline.cli.alerts:alerts",
-        "Incidents: what is open, a look now, a trial of the ways of telling.",
+        "Incidents: list, check now, send a test notification.",
     ),
     "campaign": LazyCommand(
         "drip_pipeline.cli.campaign.commands:campaign",
-        "Campaigns: publish, show, pause, archive; compare, go back; files; the funnel.",
+        "Campaigns: publish, show, pause, archive, compare versions, export.",
     ),
     "channels": LazyCommand(
         "drip_pipeline.cli.channels:channels",
-        "Ways out: set them up, see their state, bring them back.",
+        "Channels: configure, show status, re-enable.",
     ),
-    "contacts": LazyCommand(
-        "drip_pipeline.cli.contacts:contacts", "People: import them from a file."
-    ),
+    "contacts": LazyCommand("drip_pipeline.cli.contacts:contacts", "Contacts: import from a file."),
     "db": LazyCommand(
-        "drip_pipeline.cli.db:db", "The database: migrate, status, url, start, stop."
+        "drip_pipeline.cli.db:db", "Database: migrate, show status and URL, start, stop."
     ),
     "demo": LazyCommand(
-        "drip_pipeline.cli.local.demo:demo", "See the engine at work on made-up people."
+        "drip_pipeline.cli.local.demo:demo", "Run sample campaigns with generated contacts."
     ),
     "deliveries": LazyCommand(
         "drip_pipeline.cli.deliveries:deliveries",
-        "Messages: list them, settle those in doubt.",
+        "Deliveries: list, resolve those with an unknown outcome.",
     ),
     "doctor": LazyCommand(
         "drip_pipeline.cli.doctor.commands:doctor",
-        "Check settings, database and channels; say what to do.",
+        "Check settings, database and channels, and suggest fixes.",
     ),
-    "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Let people into a campaign."),
+    "enroll": LazyCommand("drip_pipeline.cli.enroll:enroll", "Enroll contacts in a campaign."),
     "report": LazyCommand(
-        "drip_pipeline.cli.report:report", "The report of a campaign's A/B tests as an HTML file."
+        "drip_pipeline.cli.report:report", "Write an HTML report of a campaign's A/B tests."
     ),
     "events": LazyCommand(
-        "drip_pipeline.cli.events:events", "Events: take in what providers report."
+        "drip_pipeline.cli.events:events", "Events: import from files, list files and rejections."
     ),
     "inbox": LazyCommand(
         "drip_pipeline.cli.inbox:inbox",
-        "What came in over HTTP: drain, status, retry, prune.",
+        "Payloads received over HTTP: drain, show status, retry, prune.",
     ),
     "metrics": LazyCommand(
         "drip_pipeline.cli.metrics:metrics",
-        "Figures by day: show, refresh, rebuild, export; check the laws.",
+        "Metrics: show, refresh, rebuild, export; check invariants.",
     ),
     "receive": LazyCommand(
         "drip_pipeline.cli.receive:receive",
-        "Take events, followed links, unsubscribes and triggers over HTTP.",
+        "Run the HTTP receiver for events, links and webhooks.",
     ),
     "requeue": LazyCommand(
-        "drip_pipeline.cli.requeue:requeue", "Put what failed for good back to due."
+        "drip_pipeline.cli.requeue:requeue", "Retry failed enrollments and deliveries."
     ),
     "retention": LazyCommand(
-        "drip_pipeline.cli.retention:retention", "Data by age: archive events, delete what is old."
+        "drip_pipeline.cli.retention:retention", "Archive and delete old data."
     ),
     "run": LazyCommand(
-        "drip_pipeline.cli.run:run", "Advance and deliver what is due, without Dagster."
+        "drip_pipeline.cli.run:run", "Advance and deliver due work without Dagster."
     ),
     "suppressions": LazyCommand(
         "drip_pipeline.cli.suppressions:suppressions",
-        "Who must not be written to: import a list.",
+        "Addresses excluded from sending: import a list.",
     ),
     "workspace": LazyCommand(
-        "drip_pipeline.cli.workspace:workspace", "Workspaces: list them, set their time zone."
+        "drip_pipeline.cli.workspace:workspace", "Workspaces: list, set the time zone."
     ),
     "up": LazyCommand(
-        "drip_pipeline.cli.local.up:up", "The Dagster UI and everything behind it, on this machine."
+        "drip_pipeline.cli.local.up:up", "Run the Dagster UI and all services on this machine."
     ),
 }
 
 main = LazyGroup(
     "drip",
     commands=COMMANDS,
-    help="Drip campaigns on PostgreSQL. Every command takes --json for machine-readable output.",
+    help="Run drip campaigns on PostgreSQL.\n\n"
+    "Every command accepts --json for machine-readable output on stdout. Exit codes: 0 success,"
+    " 1 failure with an explanation, 2 wrong usage.",
 )

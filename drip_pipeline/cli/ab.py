@@ -31,9 +31,9 @@ by_option = click.option("--by", "who", help="Who says so; your login name by de
 split_option = click.option("--split", "split_node_id", help="The split, where there are several.")
 
 
-@click.group(help="A/B tests: results, judging, declaring a winner, and a calculator.")
+@click.group()
 def ab() -> None:
-    """Commands of A/B tests."""
+    """A/B tests: results, judging, declaring a winner, and a calculator."""
 
 
 @command(ab)

@@ -1,59 +1,69 @@
-"""`drip channels …`: the ways out, their state, and setting them up."""
+"""`drip channels …`: configure channels, and show and reset the state of their transports."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import Any
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
+_COLUMNS = ("transport", "state", "sending", "unknown", "last_error", "last_error_at")
 
-@click.group(help="Channels: set them up, see how their providers fare, bring them back.")
+
+@click.group()
 def channels() -> None:
-    """Commands of channels."""
+    """Configure channels, show provider health, and re-enable transports."""
 
 
 def _json_object(
-    _context: click.Context, _parameter: click.Parameter, given: str
-) -> dict[str, Any]:
+    _context: click.Context, _parameter: click.Parameter, text: str
+) -> dict[str, object]:
     try:
-        found = json.loads(given)
+        value = json.loads(text)
     except ValueError:
         raise click.BadParameter("is not JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(value, dict):
         raise click.BadParameter("must be a JSON object")
-    return found
+    return value
 
 
 @command(channels, name="set")
 @click.argument("slug")
-@click.option("--category", type=click.Choice(("email", "sms", "social", "webhook")), required=True)
-@click.option("--platform", metavar="NAME", help="Of a social channel: mastodon or webhook.")
+@click.option(
+    "--category",
+    type=click.Choice(("email", "sms", "social", "webhook")),
+    required=True,
+    help="Kind of messages that the channel sends.",
+)
+@click.option("--platform", metavar="NAME", help="Platform of a social channel: mastodon, webhook.")
 @click.option(
     "--config",
     metavar="JSON",
     callback=_json_object,
     default="{}",
-    help="Provider, limits and names of secrets, as an object.",
+    help="Provider, limits and names of secrets, as a JSON object.",
 )
-@click.option("--workspace", metavar="NAME", help="Whose channel it is.")
-@click.option("--off", is_flag=True, help="Switch it off: its messages wait.")
+@click.option("--workspace", metavar="NAME", help="Workspace of the channel.")
+@click.option("--off", is_flag=True, help="Disable the channel; its messages wait.")
 @now_option
 def set_(
     invocation: Invocation,
     slug: str,
     category: str,
     platform: str | None,
-    config: dict[str, Any],
+    config: dict[str, object],
     workspace: str | None,
     off: bool,
     now: datetime,
 ) -> CommandResult:
-    """Make the channel SLUG, or change it. Secrets stay in the environment; it names them."""
+    """Create or change the channel SLUG.
+
+    The configuration names the environment variables that hold secrets; it never contains the
+    secrets.
+    """
     from drip_pipeline.engine.transports.accounts import set_channel
 
     report = set_channel(
@@ -68,28 +78,26 @@ def set_(
     )
     text = f"channel {slug} ({category}) is {'off' if off else 'on'}"
     if report.unread:
-        text += f"; nobody reads {', '.join(report.unread)}"
+        text += f"; ignored unknown keys: {', '.join(report.unread)}"
     return CommandResult(report, text)
 
 
 @command(channels, name="list")
 @now_option
 def list_(invocation: Invocation, now: datetime) -> CommandResult:
-    """List every way out that was used: breaker, last error, messages on their way and in doubt."""
+    """List the transports in use: circuit breaker, last error, deliveries sending and unknown."""
     from drip_pipeline.engine.transports.accounts import list_transports
 
     rows = list_transports(invocation.database, now=now)
-    shown = ("transport", "state", "sending", "unknown", "last_error", "last_error_at")
-    listed = [{name: row[name] for name in shown} for row in rows]
-    return CommandResult(rows, table(listed) if listed else "none was used yet")
+    return CommandResult(rows, table(rows, _COLUMNS) if rows else "no transport has been used")
 
 
 @command(channels)
 @click.argument("transport")
 @now_option
 def reset(invocation: Invocation, transport: str, now: datetime) -> CommandResult:
-    """Say that TRANSPORT works again: closes its breaker, and calls an endpoint that was gone."""
+    """Close the circuit breaker of TRANSPORT, and re-enable an endpoint disabled by 410 Gone."""
     from drip_pipeline.engine.transports.accounts import reset_transport
 
     reset_transport(invocation.database, transport, now=now)
-    return CommandResult({"transport": transport}, f"{transport} is open again")
+    return CommandResult({"transport": transport}, f"{transport} is enabled")

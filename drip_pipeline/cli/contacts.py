@@ -1,4 +1,4 @@
-"""`drip contacts …`: people coming in from files."""
+"""`drip contacts …`: import contacts from files."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from drip_pipeline.engine.contacts.import_contacts import ImportReport
 
 
-@click.group(help="People: import them from a file.")
+@click.group()
 def contacts() -> None:
-    """Commands of contacts."""
+    """Import contacts from files."""
 
 
-def _renames(
-    _context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]
+def _parse_mappings(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, str]:
     renames = {}
-    for text in given:
+    for text in texts:
         column, separator, field = text.partition("=")
         if not separator or not column.strip():
             raise click.BadParameter(f"{text!r} is not COLUMN=FIELD")
@@ -34,20 +34,22 @@ def _renames(
 
 @command(contacts, name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--workspace", metavar="NAME", help="Where they belong; made if it is missing.")
+@click.option(
+    "--workspace", metavar="NAME", help="Workspace of the contacts; created if it does not exist."
+)
 @click.option(
     "--map",
     "renames",
     metavar="COLUMN=FIELD",
     multiple=True,
-    callback=_renames,
-    help="Take a column of the file as this field; `COLUMN=` leaves it out. May be repeated.",
+    callback=_parse_mappings,
+    help="Import a column as this field; `COLUMN=` skips the column. Can be repeated.",
 )
 @click.option(
     "--email-template",
     metavar="TEMPLATE",
-    help="For files without addresses: makes them, as in 'customer{row}@example.com' ({row} is"
-    " the number of the row, from 1 on; {column} is that row's cell).",
+    help="Generate addresses for a file without them, for example 'customer{row}@example.com':"
+    " {row} is the row number, starting at 1; {column} is the value of a column.",
 )
 @now_option
 def import_(
@@ -58,12 +60,14 @@ def import_(
     email_template: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Import people from a CSV or Parquet FILE.
+    """Import contacts from a CSV or Parquet FILE.
 
-    Columns of contacts go by name (email, name, company, phone, job_title, ai_score, status, tags
-    separated by commas, last_interaction); `unsubscribed` puts people on the suppression list;
-    every other column becomes a custom field. Importing again updates by workspace and address.
-    Lines that cannot be taken are kept in rejected_contacts with their reasons.
+    Columns are matched by name: email, name, company, phone, job_title, ai_score, status, tags
+    (separated by commas) and last_interaction. A true value in the column `unsubscribed` adds the
+    address to the suppression list. Every other column becomes a custom field.
+
+    Importing a file again updates contacts by workspace and address. Rejected lines are saved to
+    the table rejected_contacts with a reason.
     """
     from drip_pipeline.engine.contacts.import_contacts import import_contacts
 
@@ -77,20 +81,20 @@ def import_(
             email_template=email_template,
             progress=progress,
         )
-    return CommandResult(report, _told(report))
+    return CommandResult(report, _describe(report))
 
 
-def _told(report: ImportReport) -> str:
-    people = (
-        f"{report.inserted:,} people new, {report.updated:,} updated,"
+def _describe(report: ImportReport) -> str:
+    changes = (
+        f"{report.inserted:,} contacts added, {report.updated:,} updated,"
         f" {report.unchanged:,} unchanged"
     )
-    lines = [f"{report.rows:,} rows of {report.source}: {people}"]
+    lines = [f"{report.rows:,} rows of {report.source}: {changes}"]
     if report.unsubscribed:
-        lines.append(f"{report.unsubscribed:,} newly on the suppression list")
+        lines.append(f"added to the suppression list: {report.unsubscribed:,}")
     if report.rejected:
-        lines.append(f"set aside in rejected_contacts: {format_counts(report.rejected)}")
+        lines.append(f"rejected (saved to rejected_contacts): {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
     if report.custom_fields:
         lines.append(f"custom fields: {', '.join(report.custom_fields)}")
-    return "\n".join([*lines, *(f"note: {warning}" for warning in report.warnings)])
+    return "\n".join([*lines, *(f"warning: {warning}" for warning in report.warnings)])

@@ -1,55 +1,57 @@
-"""`drip db …`: the schema and the embedded server."""
+"""`drip db …`: the schema, and the embedded server."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.errors import NotAllowed
 
-OWN_SERVER = "DRIP_DATABASE_URL names a server of your own, which drip neither starts nor stops"
+OWN_SERVER = "DRIP_DATABASE_URL is set, and drip does not start or stop that server"
 
 
-@click.group(help="The database: its schema, and the embedded server.")
+@click.group()
 def db() -> None:
-    """Commands of the database."""
+    """Manage the schema and the embedded PostgreSQL server."""
 
 
 @command(db)
 def migrate(invocation: Invocation) -> CommandResult:
-    """Bring the schema up to date and take over running campaigns. Safe to repeat."""
+    """Apply pending migrations, and take over campaigns of an existing database.
+
+    Can be repeated safely.
+    """
     from drip_pipeline.db.migrate import migrate as migrate_database
     from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
     from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 
     report = migrate_database(invocation.database)
-    taken = adopt_legacy(invocation.database, now=datetime.now(UTC), channels=AVAILABLE_CHANNELS)
-    done = f"applied {', '.join(report.applied)}; " if report.applied else "nothing to apply; "
-    lines = [f"{done}the schema is at version {report.version}"]
-    lines += [f"took over {one.name!r} with {one.people} people" for one in taken.adopted]
+    legacy = adopt_legacy(invocation.database, now=datetime.now(UTC), channels=AVAILABLE_CHANNELS)
+    applied = f"applied {', '.join(report.applied)}" if report.applied else "nothing to apply"
+    lines = [f"{applied}; the schema is at version {report.version}"]
+    lines += [f"took over {one.name!r} with {one.people:,} enrollments" for one in legacy.adopted]
     lines += [
         f"could not take over {name!r}: {'; '.join(reasons)}"
-        for name, reasons in taken.refused.items()
+        for name, reasons in legacy.refused.items()
     ]
     data = {
         **asdict(report),
-        "adopted": [asdict(one) for one in taken.adopted],
-        "refused": taken.refused,
+        "adopted": [asdict(one) for one in legacy.adopted],
+        "refused": legacy.refused,
     }
     return CommandResult(data, "\n".join(lines))
 
 
 @command(db)
 def status(invocation: Invocation) -> CommandResult:
-    """Show the server and the migrations, starting nothing."""
+    """Show the state of the server and of the migrations. Does not start the server."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
 
     settings = invocation.settings
-    data: dict[str, Any] = {"server": "your own", "is_running": True}
+    data: dict[str, object] = {"server": "your own", "is_running": True}
     if settings.database_url is None:
         server = EmbeddedServer.from_settings(settings).status()
         data = {
@@ -66,14 +68,14 @@ def status(invocation: Invocation) -> CommandResult:
 
 @command(db)
 def url(invocation: Invocation) -> CommandResult:
-    """Print the URL for psql, starting the embedded server if it is down."""
-    found = invocation.database.url
-    return CommandResult({"url": found}, found)
+    """Print a database URL for psql. Starts the embedded server if it is stopped."""
+    address = invocation.database.url
+    return CommandResult({"url": address}, address)
 
 
 @command(db)
 def start(invocation: Invocation) -> CommandResult:
-    """Start the embedded server; it is made the first time. Does not migrate."""
+    """Start the embedded server, and create it the first time. Does not migrate."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
 
     if invocation.settings.database_url is not None:
@@ -97,17 +99,17 @@ def stop(invocation: Invocation) -> CommandResult:
     )
 
 
-def _schema_status(invocation: Invocation) -> dict[str, Any]:
+def _schema_status(invocation: Invocation) -> dict[str, object]:
     from drip_pipeline.db.migrate import status as schema_status
     from drip_pipeline.db.server_info import server_version
 
-    found = schema_status(invocation.database)
+    schema = schema_status(invocation.database)
     return {
         "server_version": server_version(invocation.database),
-        "schema_version": found.version,
-        "is_current": found.is_current,
-        "pending": list(found.pending),
-        "edited": list(found.edited),
-        "unknown": list(found.unknown),
-        "changed_functions": list(found.functions),
+        "schema_version": schema.version,
+        "is_current": schema.is_current,
+        "pending": list(schema.pending),
+        "edited": list(schema.edited),
+        "unknown": list(schema.unknown),
+        "changed_functions": list(schema.functions),
     }

@@ -1,4 +1,4 @@
-"""`drip deliveries …`: messages that need an eye, and an operator's word on those in doubt."""
+"""`drip deliveries …`: list deliveries, and resolve those with an unknown outcome."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ STATUSES = ("unknown", "failed", "pending", "sending", "sent", "skipped")
 CHANNELS = ("email", "sms", "social", "webhook")
 
 
-@click.group(help="Messages: list them, and settle those whose fate is unknown.")
+@click.group()
 def deliveries() -> None:
-    """Commands of deliveries."""
+    """List deliveries, and resolve those with an unknown outcome."""
 
 
 @command(deliveries, name="list")
@@ -25,15 +25,22 @@ def deliveries() -> None:
     type=click.Choice(STATUSES),
     default="unknown",
     show_default=True,
-    help="unknown: in doubt; failed: dead letters, which `drip requeue` brings back.",
+    help="Status to list. `unknown`: the provider may or may not have accepted the message."
+    " `failed`: no attempt is left; `drip requeue` retries.",
 )
-@click.option("--campaign", metavar="C", help="Only of this campaign.")
-@click.option("--channel", type=click.Choice(CHANNELS), help="Only of this channel.")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True)
+@click.option("--campaign", metavar="C", help="Only deliveries of this campaign (id or name).")
+@click.option("--channel", type=click.Choice(CHANNELS), help="Only deliveries of this channel.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=100,
+    show_default=True,
+    help="Maximum number of deliveries.",
+)
 def list_(
     invocation: Invocation, status: str, campaign: str | None, channel: str | None, limit: int
 ) -> CommandResult:
-    """List deliveries of a status, latest first, with the provider's last words."""
+    """List deliveries of one status, latest first, with the last provider response."""
     from drip_pipeline.engine.delivery.list_deliveries import list_deliveries
 
     rows = list_deliveries(
@@ -46,33 +53,34 @@ def list_(
 @click.argument("ids", type=click.UUID, nargs=-1, metavar="[ID …]")
 @click.option(
     "--as",
-    "answer",
+    "outcome",
     type=click.Choice(("sent", "not-sent", "skip")),
     required=True,
-    help="sent: they went out. not-sent: they did not, and go out now. skip: people go on without.",
+    help="sent: mark as sent. not-sent: send now. skip: do not send, and continue the enrollment.",
 )
-@click.option("--campaign", metavar="C", help="All that are in doubt in this campaign.")
-@click.option("--channel", type=click.Choice(CHANNELS), help="All that are in doubt there.")
+@click.option("--campaign", metavar="C", help="All unknown deliveries of this campaign.")
+@click.option("--channel", type=click.Choice(CHANNELS), help="All unknown deliveries of a channel.")
 @now_option
 def settle(
     invocation: Invocation,
     ids: tuple[UUID, ...],
-    answer: str,
+    outcome: str,
     campaign: str | None,
     channel: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Say what became of messages whose fate is unknown: some by ID, or all of a campaign, channel.
+    """Set the outcome of deliveries whose status is unknown.
 
-    The provider's own log knows. Messages keep their ids, so nothing is counted twice.
+    Select them by ID, by campaign, by channel, or by a combination. Look up the outcome in the
+    provider's log first. Message ids do not change, so no event is counted twice.
     """
     if not ids and campaign is None and channel is None:
-        raise click.UsageError("Name ids, --campaign or --channel.")
+        raise click.UsageError("Specify an ID, --campaign or --channel.")
     from drip_pipeline.engine.delivery.resolve_unknown import settle_doubts
 
     report = settle_doubts(
         invocation.database,
-        answer,  # type: ignore[arg-type]  # click has checked it
+        outcome,  # type: ignore[arg-type]  # click has checked it
         now=now,
         ids=ids or None,
         campaign=campaign,
@@ -80,5 +88,5 @@ def settle(
     )
     posts = f" and {report.posts:,} posts" if report.posts else ""
     return CommandResult(
-        report, f"{report.deliveries:,} messages{posts} settled as {report.answer}"
+        report, f"{report.deliveries:,} deliveries{posts} resolved as {report.answer}"
     )

@@ -1,4 +1,4 @@
-"""`drip enroll C …`: let people into a campaign."""
+"""`drip enroll C …`: enroll contacts in a campaign."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 @command()
 @click.argument("campaign")
-@click.option("--all", "is_everybody", is_flag=True, help="Everybody of the campaign's workspace.")
+@click.option("--all", "is_everybody", is_flag=True, help="All contacts of the workspace.")
 @click.option(
     "--emails",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="People with these addresses: one a line, or a CSV file's column `email`.",
+    help="Contacts with these addresses: one per line, or the column `email` of a CSV file.",
 )
-@click.option("--tag", metavar="T", help="People with this tag.")
+@click.option("--tag", metavar="T", help="Contacts with this tag.")
 @click.option(
     "--where",
     metavar="JSON",
-    help="People whom a condition is true of, written as in a campaign file.",
+    help="Contacts that match a condition, written as in a campaign file.",
 )
-@click.option("--entry-key", metavar="K", help="Names the run, where people may enter repeatedly.")
+@click.option("--entry-key", metavar="K", help="Idempotency key for campaigns that allow re-entry.")
 @click.option(
     "--spread",
     type=click.FloatRange(min=0),
     default=0,
     metavar="MINUTES",
-    help="Spread the beginning of their runs over this time.",
+    help="Spread the start of the enrollments evenly over this time.",
 )
 @now_option
 def enroll(
@@ -52,29 +52,30 @@ def enroll(
     spread: float,
     now: datetime,
 ) -> CommandResult:
-    """Let people into CAMPAIGN (its id or exact name).
+    """Enroll contacts in CAMPAIGN (id or exact name).
 
-    Exactly one of --all, --emails, --tag and --where says who. Repeating it lets nobody in twice.
+    Select the contacts with exactly one of --all, --emails, --tag and --where. Contacts that are
+    already enrolled are skipped, so the command can be repeated safely.
     """
     if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
-        raise click.UsageError("Say who with exactly one of --all, --emails, --tag and --where.")
-    people = _people(emails, tag, where)
-    from drip_pipeline.engine.enrollment.enroll import enroll as enroll_people
+        raise click.UsageError("Specify exactly one of --all, --emails, --tag and --where.")
+    audience = _audience(emails, tag, where)
+    from drip_pipeline.engine.enrollment.enroll import enroll as enroll_contacts
 
     with ProgressLine() as progress:
-        report = enroll_people(
+        report = enroll_contacts(
             invocation.database,
             campaign,
-            people,
+            audience,
             now=now,
             entry_key=entry_key,
             spread_minutes=spread,
             progress=progress,
         )
-    return CommandResult(report, _told(report))
+    return CommandResult(report, _describe(report))
 
 
-def _people(emails: Path | None, tag: str | None, where: str | None) -> Selection:
+def _audience(emails: Path | None, tag: str | None, where: str | None) -> Selection:
     from drip_pipeline.engine.enrollment.audience import Addresses, Everybody, Matching, Tagged
 
     if emails is not None:
@@ -95,15 +96,15 @@ def _people(emails: Path | None, tag: str | None, where: str | None) -> Selectio
     except json.JSONDecodeError as error:
         raise click.UsageError(f"--where is not JSON: {error.msg} (at {error.pos})") from None
     except ValidationError as error:
-        found = from_validation(error, node_id=None, where="--where", model=Condition)
-        raise click.UsageError("; ".join(problem.message for problem in found)) from None
+        problems = from_validation(error, node_id=None, where="--where", model=Condition)
+        raise click.UsageError("; ".join(problem.message for problem in problems)) from None
 
 
-def _told(report: EnrollReport) -> str:
+def _describe(report: EnrollReport) -> str:
     campaign = f"{report.campaign!r} (version {report.version})"
-    lines = [f"{report.enrolled:,} enrolled in {campaign}, {report.already_in:,} already in"]
+    lines = [f"{report.enrolled:,} enrolled in {campaign}, {report.already_in:,} already enrolled"]
     if report.refused:
         lines.append(f"refused: {format_counts(report.refused)}")
     if report.status == "paused":
-        lines.append("the campaign is paused: they wait until `drip campaign resume`")
+        lines.append("the campaign is paused: enrollments wait until `drip campaign resume`")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`drip events …`: what providers and shops report, from files."""
+"""`drip events …`: import events from files, and list files and rejected lines."""
 
 from __future__ import annotations
 
@@ -11,26 +11,31 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    without_zeros,
+)
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.events.ingest import IngestReport
     from drip_pipeline.engine.events.landing_folder import FileLoaded
 
-SECONDS_BETWEEN_LOOKS: Final = 1.0
-"""A file of a folder that changes between two looks is still being written, and left."""
+SECONDS_BETWEEN_LISTINGS: Final = 1.0
+"""A file that changes between two listings of a folder is still being written, and is skipped."""
 
 
-@click.group(help="Events: take in what providers report.")
+@click.group()
 def events() -> None:
-    """Commands of events."""
+    """Import events from files, and list loaded files and rejected lines."""
 
 
 @command(events)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--provider", metavar="NAME", help="Whose event ids these are.")
+@click.option("--provider", metavar="NAME", help="Provider that assigned the event ids.")
 @click.option(
-    "--workspace", metavar="NAME", help="Whose events these are, where there are several."
+    "--workspace", metavar="NAME", help="Workspace of the events; required if there are several."
 )
 @now_option
 def ingest(
@@ -40,17 +45,17 @@ def ingest(
     workspace: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Take in the events of a FILE (NDJSON, gzipped or not, or Parquet).
+    """Import the events of FILE (NDJSON, optionally gzipped, or Parquet).
 
-    The same event counts once, however often it comes. People who wait for what happened go on;
-    lines that cannot be taken are kept in rejected_events with their reasons.
+    Events are deduplicated by provider and event_id. Enrollments that wait for one of the events
+    resume. Rejected lines are saved to the table rejected_events with a reason.
 
-    FILE may be a folder: what was not loaded yet is, as from the landing folder (DRIP_LANDING),
-    with its sub-folders as providers.
+    If FILE is a folder, all files that were not loaded before are imported, as from the landing
+    folder (DRIP_LANDING). The names of its subfolders are the providers.
     """
     if file.is_dir():
         if provider is not None:
-            raise click.UsageError("In a folder, sub-folders name the providers.")
+            raise click.UsageError("--provider cannot be used with a folder: subfolders name it.")
         return _ingest_folder(invocation, file, workspace, now)
     from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
@@ -63,7 +68,7 @@ def ingest(
             workspace=workspace,
             progress=progress,
         )
-    return CommandResult(report, _told(report))
+    return CommandResult(report, _describe(report))
 
 
 def _ingest_folder(
@@ -72,67 +77,75 @@ def _ingest_folder(
     from drip_pipeline.engine.events.landing_folder import load_files, look, not_loaded, steady
 
     database = invocation.database
-    seen = {file.path: file.identity for file in not_loaded(database, look(folder))}
-    if seen:
-        sleep(SECONDS_BETWEEN_LOOKS)
-    wanted = {file.path: file.identity for file in steady(look(folder), seen)}
+    candidates = {file.path: file.identity for file in not_loaded(database, look(folder))}
+    if candidates:
+        sleep(SECONDS_BETWEEN_LISTINGS)
+    complete = {file.path: file.identity for file in steady(look(folder), candidates)}
     with ProgressLine() as progress:
-        done = list(
-            load_files(database, folder, wanted, now=now, workspace=workspace, progress=progress)
+        loaded = list(
+            load_files(database, folder, complete, now=now, workspace=workspace, progress=progress)
         )
-    is_whole = all(file.outcome == "loaded" for file in done)
-    return CommandResult(
-        done, _files_told(done, len(seen) - len(done)), exit_code=0 if is_whole else 1
-    )
+    text = _describe_files(loaded, incomplete=len(candidates) - len(loaded))
+    has_failed = any(file.outcome != "loaded" for file in loaded)
+    return CommandResult(loaded, text, exit_code=1 if has_failed else 0)
 
 
-def _files_told(files: Sequence[FileLoaded], left: int) -> str:
+def _describe_files(files: Sequence[FileLoaded], *, incomplete: int) -> str:
     lines = [
         f"{file.path}: {file.lines:,} lines, {file.accepted:,} new events,"
-        f" {file.duplicates:,} known already, {sum(file.rejected.values()):,} set aside"
+        f" {file.duplicates:,} duplicates, {sum(file.rejected.values()):,} rejected"
         + (f"; {file.outcome}: {file.error}" if file.error else "")
         for file in files
     ]
-    if left:
-        lines.append(f"{left:,} files are still being written: try again")
-    return "\n".join(lines) or "no file that is not loaded"
+    if incomplete:
+        lines.append(f"{incomplete:,} files are still being written: try again")
+    return "\n".join(lines) or "no new files"
 
 
 @command(events)
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, show_default=True)
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 100_000),
+    default=50,
+    show_default=True,
+    help="Maximum number of files.",
+)
 def files(invocation: Invocation, limit: int) -> CommandResult:
-    """List the files loaded from the landing folder, latest first, with what came of each."""
+    """List the files loaded from the landing folder, latest first, with their results."""
     from drip_pipeline.engine.events.landing_folder import recent_files
 
     return CommandResult(recent_files(invocation.database, limit))
 
 
 @command(events)
-@click.option("--source", metavar="FILE", help="Only those of this file.")
+@click.option("--source", metavar="FILE", help="Only lines of this file.")
 def rejected(invocation: Invocation, source: str | None) -> CommandResult:
-    """Count what could not be taken, by file and reason. The lines themselves, with their numbers,
-    stand in the table rejected_events.
+    """Count rejected lines by file and reason.
+
+    The lines and their numbers are in the table rejected_events.
     """
     from drip_pipeline.db.events import ingestion as events_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = events_db.rejected_by_reason(connection, source)
-    return CommandResult(rows, None if rows else "nothing was set aside")
+    return CommandResult(rows, None if rows else "no rejected lines")
 
 
-def _told(report: IngestReport) -> str:
-    taken = f"{report.accepted:,} new events, {report.duplicates:,} known already"
-    lines = [f"{report.lines:,} lines of {report.source}: {taken}"]
-    figures = {
-        "waits resumed": report.resumed,
-        "runs ended": report.ended,
-        "contacts suppressed": report.suppressed,
-        "messages no longer in doubt": report.settled,
-        "conversions": report.conversions,
-    }
-    if any(figures.values()):
-        lines.append(format_counts({name: count for name, count in figures.items() if count}))
+def _describe(report: IngestReport) -> str:
+    counts = f"{report.accepted:,} new events, {report.duplicates:,} duplicates"
+    lines = [f"{report.lines:,} lines of {report.source}: {counts}"]
+    effects = without_zeros(
+        {
+            "waits resumed": report.resumed,
+            "enrollments exited": report.ended,
+            "contacts suppressed": report.suppressed,
+            "unknown deliveries resolved": report.settled,
+            "conversions": report.conversions,
+        }
+    )
+    if effects:
+        lines.append(format_counts(effects))
     if report.rejected:
-        lines.append("set aside in rejected_events:")
+        lines.append("rejected (saved to rejected_events):")
         lines += [f"  {count:,} × {reason}" for reason, count in report.rejected.items()]
     return "\n".join(lines)

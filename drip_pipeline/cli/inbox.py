@@ -1,26 +1,33 @@
-"""`drip inbox …`: what came in over HTTP: take it in, look at it, bring back what could not be
-taken.
-"""
+"""`drip inbox …`: import, list and retry the payloads received over HTTP."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    without_zeros,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
+
     from drip_pipeline.engine.events.drain_inbox import DrainReport
 
 _DAYS_SHOWN = 7
 
 
-@click.group(help="The inbox of the receiver: drain it, look at it, retry what was not taken.")
+@click.group()
 def inbox() -> None:
-    """Commands of the inbox."""
+    """Import the payloads received over HTTP, and inspect and retry rejected ones."""
 
 
 @command(inbox)
@@ -28,14 +35,14 @@ def inbox() -> None:
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Stop between two batches after this time; what is left stays due.",
+    help="Stop after the batch during which this time has passed; the rest stays pending.",
 )
 @now_option
 def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> CommandResult:
-    """Take in the events of everything that came in.
+    """Import the events of all pending payloads.
 
-    A payload that cannot be read, or holds events that cannot be taken, is kept with its reason
-    (`drip inbox status`). Safe to run beside Dagster.
+    A payload that cannot be parsed, or that contains an invalid event, is kept with a reason; see
+    `drip inbox status`. Safe to run beside Dagster.
     """
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
 
@@ -43,17 +50,23 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> C
         report = drain_inbox(
             invocation.database, now=now, max_seconds=max_seconds, progress=progress
         )
-    return CommandResult(report, told(report))
+    return CommandResult(report, describe_drain(report))
 
 
 @command(inbox)
-@click.option("--provider", metavar="NAME", help="Only what this one sent.")
-@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000))
+@click.option("--provider", metavar="NAME", help="Only rejected payloads of this provider.")
+@click.option(
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Maximum number of rejected payloads.",
+)
 @now_option
 def status(
     invocation: Invocation, provider: str | None, limit: int, now: datetime
 ) -> CommandResult:
-    """Say what waits, what could not be taken and why, and how the receiver answered lately."""
+    """Show pending payloads, rejected payloads with reasons, and recent responses."""
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
@@ -62,74 +75,72 @@ def status(
         since = (now - timedelta(days=_DAYS_SHOWN)).date()
         requests = inbox_db.counts_since(connection, since)
     data = {"rows": waiting, "rejected": rejected, "requests": requests}
-    return CommandResult(data, _shown(waiting, rejected, requests))
+    tables = {
+        "in the inbox": waiting,
+        "rejected": rejected,
+        f"requests of the last {_DAYS_SHOWN} days": requests,
+    }
+    return CommandResult(data, _tables(tables))
 
 
 @command(inbox)
 @click.argument("ids", type=int, nargs=-1)
-@click.option("--provider", metavar="NAME", help="Only what this one sent.")
+@click.option("--provider", metavar="NAME", help="Only payloads of this provider.")
 @now_option
 def retry(
     invocation: Invocation, ids: tuple[int, ...], provider: str | None, now: datetime
 ) -> CommandResult:
-    """Put what could not be taken back to due: these IDS, or all.
+    """Make rejected payloads pending again: those with IDS, or all.
 
-    What was taken of it counts once all the same.
+    Events that were imported before are not counted twice.
     """
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.retry(connection, ids=ids or None, provider=provider, now=now)
-    return CommandResult({"rows": rows}, f"{rows:,} payloads are due again")
+    return CommandResult({"rows": rows}, f"{rows:,} payloads are pending again")
 
 
 @command(inbox)
-@click.option("--older-than-days", type=click.IntRange(1, 36_500), default=90, show_default=True)
+@click.option(
+    "--older-than-days",
+    type=click.IntRange(1, 36_500),
+    default=90,
+    show_default=True,
+    help="Minimum age of the payloads.",
+)
 @now_option
 def prune(invocation: Invocation, older_than_days: int, now: datetime) -> CommandResult:
-    """Remove payloads that were taken long ago; their events stay in the log."""
+    """Delete old imported payloads. Their events stay in the event log."""
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction() as connection:
         rows = inbox_db.prune(connection, now - timedelta(days=older_than_days))
-    return CommandResult({"rows": rows}, f"{rows:,} payloads removed")
+    return CommandResult({"rows": rows}, f"{rows:,} payloads deleted")
 
 
-def told(report: DrainReport) -> str:
-    """What draining did, for people."""
-    figures = {
+def describe_drain(report: DrainReport) -> str:
+    """Return the result of `drain_inbox` as text for a terminal."""
+    counts = {
         "new events": report.accepted,
-        "known already": report.duplicates,
-        "of no concern": report.ignored,
+        "duplicates": report.duplicates,
+        "ignored": report.ignored,
         "waits resumed": report.resumed,
-        "runs ended": report.ended,
+        "enrollments exited": report.ended,
         "contacts suppressed": report.suppressed,
-        "messages no longer in doubt": report.settled,
+        "unknown deliveries resolved": report.settled,
     }
-    found = format_counts({name: count for name, count in figures.items() if count})
-    lines = [f"{report.rows:,} payloads from the inbox: {found}"]
+    lines = [f"{report.rows:,} payloads imported: {format_counts(without_zeros(counts))}"]
     if report.again:
-        lines.append(f"{report.again:,} name a message that is not known yet; tried again later")
+        lines.append(f"{report.again:,} name an unknown message and will be retried")
     if report.reasons:
-        lines.append("kept aside in event_inbox:")
+        lines.append("rejected (kept in event_inbox):")
         lines += [f"  {count:,} × {reason}" for reason, count in report.reasons.items()]
     return "\n".join(lines)
 
 
-def _shown(
-    waiting: list[dict[str, Any]], rejected: list[dict[str, Any]], requests: list[dict[str, Any]]
-) -> Any:
+def _tables(tables: Mapping[str, Sequence[object]]) -> RenderableType:
     from rich.console import Group
 
-    from drip_pipeline.cli.framework.command import table
-
-    parts = [
-        table(rows, title=title)
-        for title, rows in (
-            ("in the inbox", waiting),
-            ("not taken", rejected),
-            (f"requests of the last {_DAYS_SHOWN} days", requests),
-        )
-        if rows
-    ]
-    return Group(*parts) if parts else "nothing came in yet"
+    parts = [table(rows, title=title) for title, rows in tables.items() if rows]
+    return Group(*parts) if parts else "the inbox is empty"

@@ -31,9 +31,9 @@ def _day(context: click.Context, parameter: click.Parameter, given: str | None) 
         ) from None
 
 
-@click.group(help="Figures of messages by day of sending (of the workspace's zone).")
+@click.group()
 def metrics() -> None:
-    """Commands of daily figures."""
+    """Figures of messages by day of sending (of the workspace's zone)."""
 
 
 @command(metrics)

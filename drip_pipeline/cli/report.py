@@ -1,4 +1,4 @@
-"""`drip report`: the report of a campaign's A/B tests as one HTML file."""
+"""`drip report`: write the report of a campaign's A/B tests as one HTML file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from drip_pipeline.cli.framework.options import now_option
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
     metavar="FILE",
-    help="Where to write it: one HTML file that needs nothing else.",
+    help="Path of the HTML file. It is self-contained.",
 )
 @now_option
 def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> CommandResult:
-    """Write the report of CAMPAIGN's A/B tests: verdict, pictures, figures."""
+    """Write a report of the A/B tests of CAMPAIGN (id or exact name): verdicts, charts, metrics."""
     from drip_pipeline.reports.write import campaign_page
 
     out.write_text(campaign_page(invocation.database, campaign, now=now), encoding="utf-8")
-    return CommandResult({"file": out}, f"written to {out}")
+    return CommandResult({"file": out}, f"report written to {out}")

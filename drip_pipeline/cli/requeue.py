@@ -1,4 +1,4 @@
-"""`drip requeue`: bring back what failed for good."""
+"""`drip requeue`: retry what has failed permanently."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from drip_pipeline.cli.framework.options import now_option, parse_time
 
 
 @command()
-@click.option("--batch", type=click.UUID, metavar="ID", help="What this batch of the ledger left.")
-@click.option("--campaign", metavar="C", help="Everything that failed in this campaign.")
-@click.option("--node", metavar="N", help="Only what failed at this node.")
+@click.option("--batch", type=click.UUID, metavar="ID", help="Failures of this batch.")
+@click.option("--campaign", metavar="C", help="Failures of this campaign (id or exact name).")
+@click.option("--node", metavar="N", help="Only failures at this node.")
 @click.option(
     "--since",
     metavar="ISO",
     callback=parse_time,
-    help="Only what failed at this time or later; alone, in every campaign.",
+    help="Only failures at or after this time. Without --batch and --campaign: in all campaigns.",
 )
 @now_option
 def requeue(
@@ -30,14 +30,15 @@ def requeue(
     since: datetime | None,
     now: datetime,
 ) -> CommandResult:
-    """Put failed people and deliveries back to due, with fresh retries.
+    """Make failed enrollments and deliveries due again, with all their retries.
 
-    A delivery keeps its id: a provider that took it after all recognizes it.
+    A delivery keeps its message id, so a provider that supports idempotency does not send it
+    twice.
     """
     if batch is not None and campaign is not None:
-        raise click.UsageError("Name either --batch or --campaign.")
+        raise click.UsageError("--batch and --campaign cannot be combined.")
     if batch is None and campaign is None and since is None:
-        raise click.UsageError("Name --batch, --campaign or --since.")
+        raise click.UsageError("Specify --batch, --campaign or --since.")
     from drip_pipeline.engine.operations.requeue import requeue as requeue_failed
 
     report = requeue_failed(
@@ -48,5 +49,5 @@ def requeue(
         node_id=node,
         since=since,
     )
-    text = f"{report.states:,} people and {report.deliveries:,} deliveries are due again"
+    text = f"{report.states:,} enrollments and {report.deliveries:,} deliveries are due again"
     return CommandResult(report, f"{text}; {report.note}" if report.note else text)

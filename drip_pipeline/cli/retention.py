@@ -1,46 +1,59 @@
-"""`drip retention …`: archive and delete by age."""
+"""`drip retention …`: archive and delete old data."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    without_zeros,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-@click.group(help="Data by age: archive events, delete what nobody needs any more.")
+@click.group()
 def retention() -> None:
-    """Commands of retention."""
+    """Archive events, and delete data that is no longer needed."""
 
 
 @command(retention)
-@click.option("--dry-run", is_flag=True, help="Say what would go, and change nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and change nothing.")
 @now_option
 def run(invocation: Invocation, dry_run: bool, now: datetime) -> CommandResult:
-    """Archive and delete what is older than DRIP_RETENTION says, Dagster's runs included.
+    """Archive and delete data older than DRIP_RETENTION, including Dagster's runs.
 
-    Events that open runs, running tests or days to be counted still need stay, however old.
+    Events that active enrollments, running tests or days to be recomputed still need are kept,
+    regardless of their age.
     """
     from drip_pipeline.engine.operations.run_retention import run_retention
 
     with ProgressLine() as progress:
-        done = run_retention(
+        report = run_retention(
             invocation.settings, invocation.database, now=now, dry_run=dry_run, progress=progress
         )
-    would = "would go" if dry_run else "went"
-    rows = {name: n for name, n in done.engine.deleted.items() if n}
-    lines = [f"rows that {would}: {format_counts(rows) if rows else 'none'}"]
-    if dry_run and done.engine.months:
-        months = ", ".join(f"{month:%Y-%m}" for month in done.engine.months)
-        lines.append(f"months of the log that would be archived: {months}")
-    lines += [f"archived {rows:,} events in {name}" for name, rows in done.engine.archived.items()]
-    if done.engine.months_waiting:
-        months = ", ".join(f"{month:%Y-%m}" for month in done.engine.months_waiting)
-        lines.append(f"old, and still needed or in use: {months}")
+    engine, dagster = report.engine, report.dagster
+    verb = "to delete" if dry_run else "deleted"
+    rows = without_zeros(engine.deleted)
+    lines = [f"rows {verb}: {format_counts(rows) if rows else 'none'}"]
+    if dry_run and engine.months:
+        lines.append(f"months of the event log to archive: {_format_months(engine.months)}")
+    lines += [f"archived {count:,} events to {file}" for file, count in engine.archived.items()]
+    if engine.months_waiting:
+        lines.append(f"old months that are still needed: {_format_months(engine.months_waiting)}")
     lines.append(
-        f"Dagster: {done.dagster.runs:,} runs and {done.dagster.ticks:,} ticks {would};"
-        f" {done.dagster.kept:,} runs stay for the catalog"
+        f"Dagster: {dagster.runs:,} runs and {dagster.ticks:,} ticks {verb};"
+        f" {dagster.kept:,} old runs kept for the asset catalog"
     )
-    return CommandResult(done, "\n".join(lines))
+    return CommandResult(report, "\n".join(lines))
+
+
+def _format_months(months: Iterable[date]) -> str:
+    return ", ".join(f"{month:%Y-%m}" for month in months)

@@ -1,48 +1,53 @@
-"""`drip run`: the engine without Dagster, for one tick or until nothing is due."""
+"""`drip run`: run the engine without Dagster, once or until nothing is due."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    without_zeros,
+)
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.runner.tick import TickReport
 
 
 @command()
-@click.option("--until-idle", is_flag=True, help="Again and again until nothing is due.")
+@click.option("--until-idle", is_flag=True, help="Repeat until nothing is due.")
 @click.option(
     "--max-seconds",
     type=click.FloatRange(min=0, min_open=True),
     metavar="S",
-    help="Stop between two batches after this time; what is left stays due.",
+    help="Stop after the batch during which this time has passed; the rest stays due.",
 )
 @now_option
 def run(
     invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
 ) -> CommandResult:
-    """Take in what came in, let in who came to match, advance everybody who is due, deliver what is
-    to be delivered.
+    """Import the inbox, admit new enrollments, advance due enrollments, deliver due messages.
 
-    Safe to run beside Dagster, or several times at once: nobody is moved twice.
+    Safe to run beside Dagster, and in several processes at once: a due enrollment is claimed by
+    one process only.
     """
-    from drip_pipeline.cli.inbox import told as inbox_told
+    from drip_pipeline.cli.inbox import describe_drain
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
     from drip_pipeline.engine.runner.factory import close, engine_from
     from drip_pipeline.engine.runner.tick import tick
 
     engine = engine_from(invocation.settings, invocation.database)
-    begun = monotonic()
+    started_at = monotonic()
     try:
         with ProgressLine() as progress:
-            # First: whoever unsubscribed is not written to, and whom an event wakes goes on.
+            # The inbox comes first, because its events unsubscribe contacts and resume waits.
             drained = drain_inbox(
                 engine.database, now=now, max_seconds=max_seconds, progress=progress
             )
@@ -55,32 +60,31 @@ def run(
             )
     finally:
         close(engine)
-    seconds = round(monotonic() - begun, 3)
+    seconds = round(monotonic() - started_at, 3)
     data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}
-    lines = [inbox_told(drained)] if drained.rows else []
-    return CommandResult(data, "\n".join([*lines, _told(report, seconds)]))
+    lines = [describe_drain(drained)] if drained.rows else []
+    return CommandResult(data, "\n".join([*lines, _describe(report, seconds)]))
 
 
-def _told(report: TickReport, seconds: Any) -> str:
-    lines = [f"advanced {report.advanced:,} people in {report.batches:,} batches"]
+def _describe(report: TickReport, seconds: float) -> str:
+    lines = [f"advanced {report.advanced:,} enrollments in {report.batches:,} batches"]
     if report.moved:
         lines[0] += f" ({format_counts(report.moved)})"
     for new in report.newcomers:
-        verdicts = {"enrolled": new.enrolled, "already in": new.already_in, **new.refused}
-        shown = format_counts({name: n for name, n in verdicts.items() if n})
-        lines.append(f"{new.campaign}, by its {new.kind} trigger: {shown or 'nobody'}")
+        counts = {"enrolled": new.enrolled, "already enrolled": new.already_in, **new.refused}
+        lines.append(f"{new.campaign}, {new.kind} trigger: {format_counts(without_zeros(counts))}")
     for channel, done in report.delivered.items():
-        figures = {
+        counts = {
             "sent": done.sent,
             **{f"skipped ({reason})": count for reason, count in done.skipped.items()},
             "failed": done.failed,
             "to be retried": done.retried,
-            "in doubt": done.unknown,
-            "held": done.held,
+            "unknown": done.unknown,
+            "held back": done.held,
         }
-        lines.append(f"{channel}: {format_counts({name: n for name, n in figures.items() if n})}")
-    put_right = {name: n for name, n in asdict(report.rescued).items() if n}
-    if put_right:
-        lines.append(f"put right first: {format_counts(put_right)}")
-    left = "nothing is due any more" if report.is_idle else "there may be more that is due"
-    return "\n".join([*lines, f"{left}; {seconds:g} s"])
+        lines.append(f"{channel}: {format_counts(without_zeros(counts))}")
+    recovered = without_zeros(asdict(report.rescued))
+    if recovered:
+        lines.append(f"recovered: {format_counts(recovered)}")
+    rest = "nothing more is due" if report.is_idle else "more work may be due"
+    return "\n".join([*lines, f"{rest}; {seconds:g} s"])

@@ -1,4 +1,4 @@
-"""`drip suppressions …`: who must not be written to, from files."""
+"""`drip suppressions …`: import addresses excluded from sending."""
 
 from __future__ import annotations
 
@@ -11,30 +11,32 @@ from drip_pipeline.cli.framework.command import CommandResult, Invocation, comma
 from drip_pipeline.cli.framework.options import format_counts, now_option
 
 
-@click.group(help="The suppression list: import addresses that must not be written to.")
+@click.group()
 def suppressions() -> None:
-    """Commands of the suppression list."""
+    """Manage the suppression list: addresses excluded from sending."""
 
 
 @command(suppressions, name="import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--workspace", metavar="NAME", help="Whose list it is; made if it is missing.")
+@click.option(
+    "--workspace", metavar="NAME", help="Workspace of the list; created if it does not exist."
+)
 @now_option
 def import_(
     invocation: Invocation, file: Path, workspace: str | None, now: datetime
 ) -> CommandResult:
-    """Put the addresses of a CSV or Parquet FILE on the suppression list.
+    """Add the addresses of a CSV or Parquet FILE to the suppression list.
 
-    Columns: address (or email, phone); reason: unsubscribed, bounced, complained or manual (the
-    default); channel: email or sms, empty for every one; campaign: name or id, empty for all.
-    Nobody is taken off the list.
+    Columns: address (or email, phone); reason: unsubscribed, bounced, complained or manual
+    (default: manual); channel: email or sms (default: all); campaign: name or id (default: all).
+    Existing entries are kept.
     """
     from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
 
     report = import_suppressions(invocation.database, file, now=now, workspace=workspace)
-    added = f"{report.added:,} new on the suppression list, {report.already:,} on it already"
-    lines = [f"{report.rows:,} rows of {report.source}: {added}"]
+    changes = f"{report.added:,} addresses added, {report.already:,} already on the list"
+    lines = [f"{report.rows:,} rows of {report.source}: {changes}"]
     if report.rejected:
-        lines.append(f"not taken: {format_counts(report.rejected)}")
+        lines.append(f"rejected: {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
     return CommandResult(report, "\n".join(lines))

@@ -1,4 +1,4 @@
-"""`drip workspace …`: the workspaces there are, and the time zone of their days."""
+"""`drip workspace …`: list workspaces, and set the time zone of their days."""
 
 from __future__ import annotations
 
@@ -7,37 +7,40 @@ import click
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 
 
-@click.group(help="Workspaces: list them, set their time zone.")
+@click.group()
 def workspace() -> None:
-    """Commands of workspaces."""
+    """List workspaces, and set their time zone."""
 
 
 @command(workspace, name="list")
 def list_(invocation: Invocation) -> CommandResult:
-    """Show all workspaces with their time zones."""
+    """List all workspaces with their time zones."""
     from drip_pipeline.db.campaigns import workspaces as workspaces_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
         rows = workspaces_db.listed(connection)
     if not rows:
-        return CommandResult(rows, "there is no workspace yet; importing people makes one")
+        return CommandResult(rows, "no workspaces; importing contacts creates one")
     return CommandResult(rows, table(rows, ["workspace", "time_zone", "campaigns", "contacts"]))
 
 
 @command(workspace)
 @click.argument("time_zone", metavar="ZONE")
-@click.option("--workspace", "name", metavar="NAME", help="Which, where there are several.")
+@click.option(
+    "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
+)
 def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandResult:
-    """Set the time zone by which a workspace's days are counted: ZONE as in Europe/Berlin. Its days
-    are counted anew by the next `drip metrics refresh`, or by Dagster's sensor.
+    """Set the time zone of a workspace's daily metrics to ZONE, for example Europe/Berlin.
+
+    The next `drip metrics refresh`, or the Dagster sensor, recomputes the existing days.
     """
     from drip_pipeline.engine.campaigns.workspaces import set_time_zone
 
-    moved = set_time_zone(invocation.database, name, time_zone)
-    if moved.before == moved.time_zone:
-        return CommandResult(moved, f"{moved.workspace!r} is in {moved.time_zone} already")
+    change = set_time_zone(invocation.database, name, time_zone)
+    if change.before == change.time_zone:
+        return CommandResult(change, f"{change.workspace!r} already uses {change.time_zone}")
     return CommandResult(
-        moved,
-        f"{moved.workspace!r} moved from {moved.before} to {moved.time_zone};"
-        f" {moved.days_to_count:,} days are to be counted anew",
+        change,
+        f"{change.workspace!r}: time zone changed from {change.before} to {change.time_zone};"
+        f" {change.days_to_count:,} days will be recomputed",
     )

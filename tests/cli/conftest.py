@@ -1,4 +1,4 @@
-"""The command line as a script calls it, on a database of the test's own."""
+"""Fixtures that call the command line on the database of the test."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _logging_as_before() -> Iterator[None]:
 
 @pytest.fixture
 def drip(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drip:
-    """`drip(*arguments)`: one command against the test's database."""
+    """Return a function that runs `drip` with the given arguments on the test's database."""
     monkeypatch.setenv("DRIP_DATABASE_URL", database.url)
     monkeypatch.setenv("DRIP_HOME", str(tmp_path / "home"))
 
@@ -38,6 +38,6 @@ def drip(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def answered(result: Result) -> Any:
-    """The JSON that a command printed, which must have succeeded."""
+    """Check that a command succeeded, and return the JSON that it printed."""
     assert result.exit_code == 0, result.stderr
     return json.loads(result.stdout)

@@ -1,4 +1,4 @@
-"""`drip alerts`: what is open, in words and as JSON, and a look now."""
+"""`drip alerts`: the list of incidents, the check, and the test notification."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
 from tests.engine.graphs import end, graph, trigger
 
 
-def test_a_look_finds_what_is_stuck_and_the_list_says_what_to_do(drip, database):
-    assert "no incident is open" in drip("alerts", "list").stdout
+def test_a_check_opens_an_incident_that_the_list_shows(drip, database):
+    assert "no open incidents" in drip("alerts", "list").stdout
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, graph(trigger("end"), end()))
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
@@ -24,7 +24,7 @@ def test_a_look_finds_what_is_stuck_and_the_list_says_what_to_do(drip, database)
     assert "nobody" in drip("alerts", "list").stdout
 
 
-def test_a_trial_without_a_way_says_what_to_set(drip):
-    tried = drip("alerts", "test")
-    assert tried.exit_code == 1
-    assert "DRIP_ALERT_TO" in tried.stdout
+def test_a_test_notification_without_a_route_names_the_settings(drip):
+    result = drip("alerts", "test")
+    assert result.exit_code == 1
+    assert "DRIP_ALERT_TO" in result.stdout

@@ -1,4 +1,4 @@
-"""`drip events ingest`: events from a file, told in sentences and in JSON."""
+"""`drip events`: import from files and folders, and the lists of files and rejected lines."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def event(number: int, **fields: str) -> str:
 
 @pytest.fixture
 def events_file(drip: Drip, tmp_path: Path) -> Path:
-    """A click of somebody who got a letter, the same again, and a line that makes no sense."""
+    """Return a file with a click on a sent email, the same click again, and an invalid line."""
     people = tmp_path / "people.csv"
     people.write_text("email,name\nann@example.com,Ann\n", encoding="utf-8")
     answered(drip("contacts", "import", people, "--now", NOW, "--json"))
@@ -40,13 +40,13 @@ def events_file(drip: Drip, tmp_path: Path) -> Path:
     return path
 
 
-def test_events_are_taken_once_and_bad_lines_are_told(drip, events_file, database):
-    told = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
-    assert (told["lines"], told["accepted"], told["duplicates"]) == (3, 1, 1)
-    assert sum(told["rejected"].values()) == 1
+def test_events_are_imported_once_and_rejected_lines_are_reported(drip, events_file, database):
+    report = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
+    assert (report["lines"], report["accepted"], report["duplicates"]) == (3, 1, 1)
+    assert sum(report["rejected"].values()) == 1
     again = drip("events", "ingest", events_file, "--now", NOW)
-    assert "0 new events, 2 known already" in again.stdout
-    assert "set aside in rejected_events" in again.stdout
+    assert "0 new events, 2 duplicates" in again.stdout
+    assert "rejected (saved to rejected_events)" in again.stdout
     with database.transaction() as connection:
         row = connection.execute(
             "SELECT count(*) FROM campaign_message_outcomes WHERE first_clicked_at IS NOT NULL"
@@ -54,27 +54,31 @@ def test_events_are_taken_once_and_bad_lines_are_told(drip, events_file, databas
     assert row == (1,)
 
 
-def test_two_providers_may_use_the_same_ids(drip, events_file):
+def test_event_ids_are_unique_per_provider_only(drip, events_file):
     first = answered(drip("events", "ingest", events_file, "--provider", "one", "--json"))
     second = answered(drip("events", "ingest", events_file, "--provider", "two", "--json"))
     assert (first["accepted"], second["accepted"]) == (1, 1)
 
 
-def test_a_missing_file_is_a_sentence(drip):
-    told = drip("events", "ingest", "missing.ndjson")
-    assert told.exit_code == 1
-    assert "missing.ndjson" in told.stderr
+def test_a_missing_file_is_reported_by_name(drip):
+    result = drip("events", "ingest", "missing.ndjson")
+    assert result.exit_code == 1
+    assert "missing.ndjson" in result.stderr
 
 
-def test_a_folder_is_loaded_file_by_file_each_once(drip, events_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("drip_pipeline.cli.events.SECONDS_BETWEEN_LOOKS", 0.0)
+def test_each_file_of_a_folder_is_loaded_once(drip, events_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("drip_pipeline.cli.events.SECONDS_BETWEEN_LISTINGS", 0.0)
     folder = tmp_path / "landing"
     (folder / "ses").mkdir(parents=True)
     events_file.rename(folder / "ses" / "monday.ndjson")
     (folder / "half.ndjson.part").write_text("{", encoding="utf-8")
-    (told,) = answered(drip("events", "ingest", folder, "--now", NOW, "--json"))
-    assert (told["path"], told["provider"], told["accepted"]) == ("ses/monday.ndjson", "ses", 1)
-    assert "no file that is not loaded" in drip("events", "ingest", folder).stdout
+    (report,) = answered(drip("events", "ingest", folder, "--now", NOW, "--json"))
+    assert (report["path"], report["provider"], report["accepted"]) == (
+        "ses/monday.ndjson",
+        "ses",
+        1,
+    )
+    assert "no new files" in drip("events", "ingest", folder).stdout
     (listed,) = answered(drip("events", "files", "--json"))
     assert (listed["path"], listed["outcome"], listed["lines"]) == (
         "ses/monday.ndjson",
@@ -88,11 +92,11 @@ def test_a_folder_is_loaded_file_by_file_each_once(drip, events_file, tmp_path, 
     assert drip("events", "ingest", folder, "--provider", "x").exit_code == 2
 
 
-def test_what_was_set_aside_is_counted_by_file_and_reason(drip, events_file):
-    assert "nothing was set aside" in drip("events", "rejected").stdout
+def test_rejected_lines_are_counted_by_file_and_reason(drip, events_file):
+    assert "no rejected lines" in drip("events", "rejected").stdout
     events_file.write_text("{\n[]\n[1]\n", encoding="utf-8")
-    told = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
+    report = answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
     rows = answered(drip("events", "rejected", "--json"))
-    assert {row["reason"]: row["lines"] for row in rows} == told["rejected"]
+    assert {row["reason"]: row["lines"] for row in rows} == report["rejected"]
     assert {row["source"] for row in rows} == {events_file.name}
     assert answered(drip("events", "rejected", "--source", "other", "--json")) == []

@@ -13,13 +13,11 @@ from tests.engine.events.test_drain_inbox import came_in, opened
 AT = ("--now", LATER.isoformat())
 
 
-def test_the_inbox_is_drained_and_shown_and_what_was_not_taken_is_tried_again(
-    drip: Drip, database: Database
-):
+def test_the_inbox_is_drained_and_rejected_payloads_are_retried(drip: Drip, database: Database):
     _, (sent,) = mailed(database)
     came_in(database, opened(1, sent), b"{not json")
-    told = answered(drip("inbox", "drain", *AT, "--json"))
-    assert (told["rows"], told["done"], told["rejected"], told["accepted"]) == (2, 1, 1, 1)
+    report = answered(drip("inbox", "drain", *AT, "--json"))
+    assert (report["rows"], report["done"], report["rejected"], report["accepted"]) == (2, 1, 1, 1)
     with database.transaction() as connection:
         inbox_db.add_counts(connection, {("events/ses", "forged"): 3}, day=LATER.date())
     shown = answered(drip("inbox", "status", *AT, "--json"))
@@ -34,12 +32,12 @@ def test_the_inbox_is_drained_and_shown_and_what_was_not_taken_is_tried_again(
 def test_running_the_engine_drains_the_inbox_first(drip: Drip, database: Database):
     _, (sent,) = mailed(database)
     came_in(database, opened(1, sent))
-    told = answered(drip("run", *AT, "--json"))
-    assert (told["inbox"]["accepted"], told["is_idle"]) == (1, True)
-    assert "1 payloads from the inbox" not in drip("run", *AT).stdout
+    report = answered(drip("run", *AT, "--json"))
+    assert (report["inbox"]["accepted"], report["is_idle"]) == (1, True)
+    assert "1 payloads imported" not in drip("run", *AT).stdout
 
 
-def test_what_was_taken_long_ago_is_removed_on_demand(drip: Drip, database: Database):
+def test_old_imported_payloads_are_pruned(drip: Drip, database: Database):
     _, (sent,) = mailed(database)
     came_in(database, opened(1, sent))
     drip("inbox", "drain", *AT)
@@ -47,28 +45,28 @@ def test_what_was_taken_long_ago_is_removed_on_demand(drip: Drip, database: Data
     drip("inbox", "drain", *AT)
     later = (LATER + timedelta(days=91)).isoformat()
     assert answered(drip("inbox", "prune", "--now", later, "--json")) == {"rows": 1}
-    assert value(database, "SELECT count(*) FROM event_inbox") == 1  # what was not taken stays
+    assert value(database, "SELECT count(*) FROM event_inbox") == 1  # the rejected payload is kept
     assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "words"),
+    ("name", "value", "message"),
     [
         ("DRIP_SENDGRID_KEYS", "c2VjcmV0", "no public key"),
         ("DRIP_EVENTS_SECRETS", "hunter2", "DRIP_EVENTS_SECRETS"),
         ("DRIP_POSTMARK_LOGINS", "hunter2", "without a colon"),
     ],
 )
-def test_the_doctor_finds_keys_that_are_none_without_showing_them(
-    drip: Drip, monkeypatch: pytest.MonkeyPatch, name, given, words
+def test_the_doctor_reports_invalid_keys_without_printing_them(
+    drip: Drip, monkeypatch: pytest.MonkeyPatch, name, value, message
 ):
-    monkeypatch.setenv(name, given)
+    monkeypatch.setenv(name, value)
     result = drip("doctor")
     assert result.exit_code == 1
-    assert words in " ".join(result.stdout.split())
+    assert message in " ".join(result.stdout.split())
     assert "hunter2" not in result.stdout
 
 
-def test_the_doctor_tells_of_an_inbox_that_nobody_drains(drip: Drip, database: Database):
+def test_the_doctor_reports_an_inbox_that_is_not_drained(drip: Drip, database: Database):
     came_in(database, b"{", at=LATER)
     assert "1 payloads wait to be taken in" in drip("doctor").stdout

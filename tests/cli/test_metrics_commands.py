@@ -71,7 +71,7 @@ def test_the_time_zone_of_a_workspace_is_set_and_shown(drip: Drip, opened: Path)
     assert (shown["workspace"], shown["time_zone"], shown["contacts"]) == (
         "Acme", "Pacific/Auckland", 2,
     )  # fmt: skip
-    assert "Pacific/Auckland already" in drip("workspace", "zone", "Pacific/Auckland").stdout
+    assert "already uses Pacific/Auckland" in drip("workspace", "zone", "Pacific/Auckland").stdout
     refused = drip("workspace", "zone", "Pacific/Aukland")
     assert refused.exit_code == 1
     assert "Pacific/Auckland" in refused.stderr

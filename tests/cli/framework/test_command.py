@@ -7,9 +7,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import pytest
@@ -28,8 +28,8 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers, root.level = handlers, level
 
 
-def call(made: click.Command, *arguments: str) -> Result:
-    return CliRunner().invoke(made, list(arguments))
+def call(command: click.Command, *arguments: str) -> Result:
+    return CliRunner().invoke(command, list(arguments))
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ def count(_invocation: Invocation, people: int) -> CommandResult:
     return CommandResult(Count(people, Path("x")), f"{people} people")
 
 
-def answering(answer: Any) -> click.Command:
-    @command(name="answer")
-    def answer_command(_invocation: Invocation) -> Any:
-        """Answer."""
-        return answer
+def returning(result: Any) -> click.Command:
+    @command(name="return")
+    def return_command(_invocation: Invocation) -> Any:
+        """Return."""
+        return result
 
-    return answer_command
+    return return_command
 
 
 def failing(error: Exception) -> click.Command:
@@ -63,35 +63,35 @@ def failing(error: Exception) -> click.Command:
     return fail_command
 
 
-def test_people_get_text_and_scripts_get_json():
+def test_the_default_is_text_and_json_is_optional():
     assert call(count).stdout == "3 people\n"
-    answer = call(count, "--people", "5", "--json")
-    assert json.loads(answer.stdout) == {"people": 5, "folder": "x"}
-    assert answer.exit_code == 0
+    result = call(count, "--people", "5", "--json")
+    assert json.loads(result.stdout) == {"people": 5, "folder": "x"}
+    assert result.exit_code == 0
 
 
 def test_an_explained_failure_is_one_sentence_and_exit_code_1():
-    answer = call(failing(NotAllowed("the campaign is archived", hint="Copy it.")))
-    assert answer.exit_code == 1
-    assert answer.stdout == ""
-    assert answer.stderr == "Error: the campaign is archived.\nCopy it.\n"
+    result = call(failing(NotAllowed("the campaign is archived", hint="Copy it.")))
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr == "Error: the campaign is archived.\nCopy it.\n"
 
 
 def test_a_failure_in_json_carries_sentence_and_hint():
-    answer = call(failing(NotAllowed("the campaign is archived", hint="Copy it.")), "--json")
-    assert answer.exit_code == 1
-    assert json.loads(answer.stdout) == {"error": "the campaign is archived", "hint": "Copy it."}
+    result = call(failing(NotAllowed("the campaign is archived", hint="Copy it.")), "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout) == {"error": "the campaign is archived", "hint": "Copy it."}
 
 
-def test_a_missing_file_is_a_sentence_too():
-    answer = call(failing(FileNotFoundError(2, "No such file or directory", "people.csv")))
-    assert answer.exit_code == 1
-    assert answer.stderr == "Error: people.csv: No such file or directory.\n"
+def test_a_missing_file_is_an_explained_failure():
+    result = call(failing(FileNotFoundError(2, "No such file or directory", "people.csv")))
+    assert result.exit_code == 1
+    assert result.stderr == "Error: people.csv: No such file or directory.\n"
 
 
 def test_addresses_in_errors_are_masked():
-    answer = call(failing(NotAllowed("ann@example.com is suppressed")))
-    assert "ann@" not in answer.stderr
+    result = call(failing(NotAllowed("ann@example.com is suppressed")))
+    assert "ann@" not in result.stderr
 
 
 def test_wrong_usage_is_exit_code_2():
@@ -100,39 +100,39 @@ def test_wrong_usage_is_exit_code_2():
     assert call(main, "nonsense").exit_code == 2
 
 
-def test_bad_news_can_be_an_answer_with_its_own_exit_code():
-    answer = call(answering(CommandResult({"ok": False}, "broken", exit_code=1)))
-    assert (answer.exit_code, answer.stdout) == (1, "broken\n")
+def test_a_result_can_have_its_own_exit_code():
+    result = call(returning(CommandResult({"ok": False}, "broken", exit_code=1)))
+    assert (result.exit_code, result.stdout) == (1, "broken\n")
 
 
-def test_plain_data_is_shown_as_a_table_with_brackets_as_they_are():
-    answer = call(answering([{"name": "a[b]c", "is_on": True}]))
-    assert "a[b]c" in answer.stdout
-    assert "yes" in answer.stdout
+def test_data_is_printed_as_a_table_without_markup():
+    result = call(returning([{"name": "a[b]c", "is_on": True}]))
+    assert "a[b]c" in result.stdout
+    assert "yes" in result.stdout
 
 
-def test_times_are_shown_in_utc_to_the_second():
+def test_times_are_printed_in_utc_to_the_second():
     at = datetime(2026, 3, 2, 9, 0, 0, 123456, tzinfo=timezone(timedelta(hours=1)))
-    answer = call(answering([{"at": at}]))
-    assert "│ 2026-03-02 08:00:00 UTC │" in answer.stdout
+    result = call(returning([{"at": at}]))
+    assert "│ 2026-03-02 08:00:00 UTC │" in result.stdout
 
 
 def test_a_bad_setting_is_explained(monkeypatch):
     monkeypatch.setenv("DRIP_BATCH_SIZE", "many")
-    answer = call(count)
-    assert answer.exit_code == 1
-    assert "DRIP_BATCH_SIZE must be a whole number" in answer.stderr
+    result = call(count)
+    assert result.exit_code == 1
+    assert "DRIP_BATCH_SIZE must be a whole number" in result.stderr
 
 
-def test_json_refuses_what_it_cannot_represent():
+def test_json_raises_for_unknown_types():
     with pytest.raises(TypeError):
         json_text({"x": object()})
 
 
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_in_the_table_exists_and_takes_json(name):
-    found = COMMANDS[name].load()
-    commands = found.commands.values() if isinstance(found, click.Group) else [found]
+    loaded = COMMANDS[name].load()
+    commands = loaded.commands.values() if isinstance(loaded, click.Group) else [loaded]
     for each in commands:
         assert "--json" in {option for parameter in each.params for option in parameter.opts}
         assert each.help
@@ -153,3 +153,19 @@ def test_help_names_every_command_without_importing_one():
 
 def test_the_module_runs_like_the_script():
     assert importlib.import_module("drip_pipeline.cli.__main__").main is main
+
+
+class Row(NamedTuple):
+    name: str
+    at: datetime
+
+
+def test_named_tuples_are_printed_by_column_and_written_as_objects():
+    row = Row("first", datetime(2026, 3, 2, 9, tzinfo=UTC))
+    assert json.loads(json_text({"rows": [row]})) == {
+        "rows": [{"name": "first", "at": "2026-03-02T09:00:00+00:00"}]
+    }
+    text = call(returning([row])).stdout
+    assert "name" in text
+    assert "2026-03-02 09:00:00 UTC" in text
+    assert "first" in call(returning(row)).stdout

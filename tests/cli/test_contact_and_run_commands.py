@@ -1,4 +1,4 @@
-"""The commands from a file of people to messages sent, and those about campaigns as a whole."""
+"""The commands from the import of contacts to sent messages, and the campaign commands."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from tests.cli.conftest import Drip, answered
 NOW = "2026-03-02T09:00:00+00:00"
 TWO_DAYS_LATER = "2026-03-04T09:30:00Z"
 ONBOARDING = str(CHECKOUT / "examples" / "onboarding.yaml")
-PEOPLE = "email,name,company,ai_score,tags\n" + "".join(
+CONTACTS = "email,name,company,ai_score,tags\n" + "".join(
     f"person{n}@example.com,Person {n},Company {n},{n * 10},{'vip' if n < 3 else ''}\n"
     for n in range(5)
 )
 
 
 @pytest.fixture
-def people(drip: Drip, tmp_path: Path) -> Path:
-    """A file of five people, imported."""
+def contacts_file(drip: Drip, tmp_path: Path) -> Path:
+    """Import a file of five contacts, and return its path."""
     path = tmp_path / "people.csv"
-    path.write_text(PEOPLE, encoding="utf-8")
+    path.write_text(CONTACTS, encoding="utf-8")
     answered(drip("contacts", "import", path, "--now", NOW, "--json"))
     return path
 
 
 @pytest.fixture
-def campaign(drip: Drip, people: Path) -> str:
-    """The onboarding example, published."""
+def campaign(drip: Drip, contacts_file: Path) -> str:
+    """Publish the onboarding example, and return its name."""
     answered(drip("campaign", "publish", ONBOARDING, "--now", NOW, "--json"))
     return "Onboarding"
 
 
-def figures(database: Database, statement: str) -> list[tuple[object, ...]]:
+def rows(database: Database, statement: str) -> list[tuple[object, ...]]:
     with database.transaction() as connection:
         return connection.execute(statement).fetchall()
 
 
-def test_from_a_file_of_people_to_messages(drip, database, people, campaign):
+def test_imported_contacts_are_enrolled_and_get_messages(drip, database, contacts_file, campaign):
     enrolled = answered(drip("enroll", campaign, "--all", "--now", NOW, "--json"))
     assert (enrolled["enrolled"], enrolled["already_in"], enrolled["refused"]) == (5, 0, {})
     ran = answered(drip("run", "--until-idle", "--now", NOW, "--json"))
@@ -55,26 +55,26 @@ def test_from_a_file_of_people_to_messages(drip, database, people, campaign):
     assert shown["campaign"]["status"] == "active"
     nodes = {node["node_id"]: node for node in shown["nodes"]}
     assert (nodes["tips"]["passed"], nodes["three_days"]["now"]) == (5, 5)
-    assert figures(database, "SELECT count(DISTINCT recipient) FROM recorded_messages") == [(5,)]
+    assert rows(database, "SELECT count(DISTINCT recipient) FROM recorded_messages") == [(5,)]
 
 
-def test_people_read_sentences_where_scripts_read_json(drip, people, campaign):
-    assert "5 unchanged" in drip("contacts", "import", people).stdout
+def test_terminal_output_is_readable_text(drip, contacts_file, campaign):
+    assert "5 unchanged" in drip("contacts", "import", contacts_file).stdout
     assert "is version 1 already" in drip("campaign", "publish", ONBOARDING).stdout
-    assert "5 enrolled in 'Onboarding' (version 1), 0 already in" in (
+    assert "5 enrolled in 'Onboarding' (version 1), 0 already enrolled" in (
         drip("enroll", campaign, "--all", "--now", NOW).stdout
     )
     ran = drip("run", "--until-idle", "--now", NOW).stdout
-    assert "advanced 5 people" in ran
+    assert "advanced 5 enrollments" in ran
     assert "email: 5 sent" in ran
-    assert "nothing is due any more" in ran
+    assert "nothing more is due" in ran
     shown = drip("campaign", "show", campaign).stdout
     assert "check_in" in shown
     assert campaign in drip("campaign", "list").stdout
 
 
-def test_progress_goes_to_stderr_and_never_into_the_json(drip, people):
-    result = drip("contacts", "import", people, "--json")
+def test_progress_is_printed_to_stderr_only(drip, contacts_file):
+    result = drip("contacts", "import", contacts_file, "--json")
     json.loads(result.stdout)
     assert "people written" in result.stderr
 
@@ -86,7 +86,7 @@ def test_progress_goes_to_stderr_and_never_into_the_json(drip, people):
         (("--where", '{"type": "score", "operator": ">=", "value": 30}'), 2),
     ],
 )
-def test_some_people_can_be_chosen(drip, campaign, who, count):
+def test_contacts_are_selected_by_tag_or_condition(drip, campaign, who, count):
     assert answered(drip("enroll", campaign, *who, "--json"))["enrolled"] == count
 
 
@@ -97,11 +97,11 @@ def test_some_people_can_be_chosen(drip, campaign, who, count):
         "name,Email\nAnn,person1@example.com\nBob,person2@example.com\nCy,nobody@example.com\n",
     ],
 )
-def test_people_can_be_chosen_by_a_list_of_addresses(drip, campaign, tmp_path, text):
+def test_contacts_are_selected_by_a_list_of_addresses(drip, campaign, tmp_path, text):
     path = tmp_path / "list.txt"
     path.write_text(text, encoding="utf-8")
-    told = answered(drip("enroll", campaign, "--emails", path, "--json"))
-    assert (told["enrolled"], told["refused"]) == (2, {"not_found": 1})
+    result = answered(drip("enroll", campaign, "--emails", path, "--json"))
+    assert (result["enrolled"], result["refused"]) == (2, {"not_found": 1})
 
 
 @pytest.mark.parametrize(
@@ -132,67 +132,67 @@ def test_wrong_usage_of_enroll_is_exit_code_2(drip, arguments):
     ],
 )
 def test_an_explained_failure_is_exit_code_1_in_text_and_json(drip, arguments, sentence):
-    told = drip(*arguments)
-    assert (told.exit_code, told.stdout) == (1, "")
-    assert sentence in told.stderr
+    result = drip(*arguments)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert sentence in result.stderr
     in_json = drip(*arguments, "--json")
     assert in_json.exit_code == 1
     assert sentence in json.loads(in_json.stdout)["error"]
 
 
-def test_a_map_that_is_none_is_wrong_usage(drip, people):
-    assert drip("contacts", "import", people, "--map", "email").exit_code == 2
+def test_an_invalid_column_mapping_is_wrong_usage(drip, contacts_file):
+    assert drip("contacts", "import", contacts_file, "--map", "email").exit_code == 2
 
 
-def test_columns_are_mapped_and_addresses_made_as_asked(drip, database, tmp_path):
+def test_columns_are_mapped_and_addresses_generated(drip, database, tmp_path):
     path = tmp_path / "anonymous.csv"
     path.write_text("Kunde,segment\nAnn,a\nBob,b\n", encoding="utf-8")
     refused = drip("contacts", "import", path)
     assert refused.exit_code == 1
     assert "--map" in refused.stderr
-    told = answered(
+    result = answered(
         drip(
             "contacts", "import", path, "--map", "Kunde=name", "--json",
             "--email-template", "customer{row}@example.com", "--workspace", "Shop",
         )
     )  # fmt: skip
-    assert told["inserted"] == 2
-    assert figures(database, "SELECT name, email FROM contacts ORDER BY email") == [
+    assert result["inserted"] == 2
+    assert rows(database, "SELECT name, email FROM contacts ORDER BY email") == [
         ("Ann", "customer1@example.com"),
         ("Bob", "customer2@example.com"),
     ]
 
 
-def test_set_aside_lines_are_told(drip, tmp_path):
+def test_rejected_lines_are_reported(drip, tmp_path):
     path = tmp_path / "people.csv"
     path.write_text("email,name\na@example.com,Ann\nbroken,Bob\n", encoding="utf-8")
-    told = drip("contacts", "import", path)
-    assert told.exit_code == 0
-    assert "set aside in rejected_contacts: 1 invalid email" in told.stdout
-    assert "line 3: invalid_email" in told.stdout
-    assert "broken" not in told.stdout
+    result = drip("contacts", "import", path)
+    assert result.exit_code == 0
+    assert "rejected (saved to rejected_contacts): 1 invalid email" in result.stdout
+    assert "line 3: invalid_email" in result.stdout
+    assert "broken" not in result.stdout
 
 
-def test_all_problems_of_a_file_are_told_with_their_nodes(drip, tmp_path):
+def test_all_problems_of_a_file_are_reported_with_their_nodes(drip, tmp_path):
     broken = yaml.safe_load(Path(ONBOARDING).read_text(encoding="utf-8"))
     broken["steps"][0]["channel_config"]["email"]["subject"] = ""
     broken["steps"][1]["wait_config"]["unit"] = "fortnights"
     path = tmp_path / "broken.yaml"
     path.write_text(yaml.safe_dump(broken), encoding="utf-8")
-    told = drip("campaign", "publish", path)
-    assert told.exit_code == 1
-    assert "2 problems" in told.stderr
-    assert "- welcome:" in told.stderr
-    assert "- one_day:" in told.stderr
+    result = drip("campaign", "publish", path)
+    assert result.exit_code == 1
+    assert "2 problems" in result.stderr
+    assert "- welcome:" in result.stderr
+    assert "- one_day:" in result.stderr
     problems = json.loads(drip("campaign", "publish", path, "--json").stdout)["problems"]
     assert {problem["node_id"] for problem in problems} == {"welcome", "one_day"}
     assert answered(drip("campaign", "list", "--json")) == []
 
 
-def test_a_dry_run_publishes_nothing(drip, database, people):
-    told = answered(drip("campaign", "publish", ONBOARDING, "--dry-run", "--json"))
-    assert (told["status"], told["version"]) == ("dry_run", 1)
-    assert figures(database, "SELECT count(*) FROM drip_campaigns") == [(0,)]
+def test_a_dry_run_publishes_nothing(drip, database, contacts_file):
+    result = answered(drip("campaign", "publish", ONBOARDING, "--dry-run", "--json"))
+    assert (result["status"], result["version"]) == ("dry_run", 1)
+    assert rows(database, "SELECT count(*) FROM drip_campaigns") == [(0,)]
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".json"])
@@ -217,11 +217,11 @@ def test_pause_resume_and_archive_by_name_or_id(drip, campaign):
     assert drip("campaign", "resume", campaign).exit_code == 1
 
 
-def test_requeue_wants_a_campaign_or_a_batch(drip, campaign):
+def test_requeue_requires_a_campaign_a_batch_or_a_time(drip, campaign):
     assert drip("requeue").exit_code == 2
     assert drip("requeue", "--campaign", campaign, "--batch", str(uuid4())).exit_code == 2
     assert drip("requeue", "--since", "yesterday").exit_code == 2
     since = answered(drip("requeue", "--since", NOW, "--json"))
     assert (since["states"], since["deliveries"]) == (0, 0)
-    told = answered(drip("requeue", "--campaign", campaign, "--node", "tips", "--json"))
-    assert (told["states"], told["deliveries"]) == (0, 0)
+    result = answered(drip("requeue", "--campaign", campaign, "--node", "tips", "--json"))
+    assert (result["states"], result["deliveries"]) == (0, 0)
