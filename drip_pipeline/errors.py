@@ -230,7 +230,7 @@ class DefinitionInvalid(DripError):
         }
 
 
-class PeopleStranded(DripError):
+class EnrollmentsStranded(DripError):
     """People inside an earlier version have nowhere to go in the new one. `stranded` holds all of
     them, an object a node: version, node_id, label, people, why.
     """
@@ -344,7 +344,7 @@ class VersionNotFound(NotFound):
         self.version = version
 
 
-class VersionMoved(DripError):
+class VersionOutdated(DripError):
     """Somebody published while a file that was made from an earlier version was being edited.
     `based_on` is that version (0: there was none), `published` the one that is published now.
     """
@@ -367,7 +367,7 @@ class VersionMoved(DripError):
         self.published = published
 
 
-class EditUnpublished(DripError):
+class UnpublishedEdit(DripError):
     """Another application has edited a campaign in its tables, and publishing a file would write
     over that. `changes` says in one line what was edited since version `base_version`.
     """

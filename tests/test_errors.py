@@ -28,9 +28,9 @@ ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
     errors.VersionNotFound: ("Welcome", 9),
     errors.ImportFileError: ("people.csv", "is empty"),
     errors.FilesInvalid: ({"welcome.json": PROBLEMS}, 3),
-    errors.PeopleStranded: ([STRANDED], 2),
-    errors.VersionMoved: ("Welcome", 1, 2),
-    errors.EditUnpublished: ("Welcome", 1, "1 delay changed"),
+    errors.EnrollmentsStranded: ([STRANDED], 2),
+    errors.VersionOutdated: ("Welcome", 1, 2),
+    errors.UnpublishedEdit: ("Welcome", 1, "1 delay changed"),
     errors.ChannelUnavailable: ("sms", "has no account"),
 }
 

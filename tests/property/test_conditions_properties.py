@@ -8,7 +8,12 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.domain.conditions.conditions import Condition, Facts, compile_condition, needs_of
+from drip_pipeline.domain.conditions.conditions import (
+    Condition,
+    ContactAttributes,
+    compile_condition,
+    needs_of,
+)
 
 NOW = datetime(2026, 1, 28, 15, 30, tzinfo=UTC)
 OPERATORS = st.sampled_from(["==", "!=", ">", "<", ">=", "<=", "contains"])
@@ -70,8 +75,8 @@ def trees() -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-def facts(fields: dict[str, Any], zone: Any = None) -> Facts:
-    return Facts(fields, frozenset({"vip"}), {"email_opened": NOW}, NOW, zone)
+def facts(fields: dict[str, Any], zone: Any = None) -> ContactAttributes:
+    return ContactAttributes(fields, frozenset({"vip"}), {"email_opened": NOW}, NOW, zone)
 
 
 @given(trees(), st.dictionaries(st.sampled_from(["x", "y", "ai_score"]), ANYTHING), ANYTHING)

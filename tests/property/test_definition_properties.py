@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drip_pipeline.domain.compiler.analysis import take_apart
+from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.api import complete, load_definition
 from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash, graph_hash
 from drip_pipeline.domain.compiler.validate import validate
@@ -201,5 +201,5 @@ def test_an_edge_that_is_cut_is_noticed(file: dict[str, Any], data: st.DataObjec
 @INVARIANTS
 @given(valid_files())
 def test_taking_apart_reads_every_node(file: dict[str, Any]) -> None:
-    draft = take_apart(load_definition(file))
+    draft = analyze(load_definition(file))
     assert draft.configs.keys() == draft.steps.keys() == draft.ports.keys()

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drip_pipeline.domain.compiler.node_configs import read_config
-from drip_pipeline.domain.compiler.ports import targets_of, wire
+from drip_pipeline.domain.compiler.ports import assign_ports, targets_of
 from drip_pipeline.domain.compiler.splits import read_splits, tested_split
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
@@ -22,7 +22,7 @@ from drip_pipeline.domain.graph.nodes import NodeConfig, TriggerConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Analysis:
     """What a definition says, as far as it can be read.
 
     `steps`, `configs` and `ports` are by node id, in the order of the canvas; a node whose
@@ -45,7 +45,7 @@ class Draft:
         return [node_id for node_id, step in self.steps.items() if step.node_type == node_type]
 
 
-def take_apart(definition: CampaignDefinition) -> Draft:
+def analyze(definition: CampaignDefinition) -> Analysis:
     """The draft of a definition, completed first. Never raises; what is wrong is in `problems`."""
     whole = complete(definition)
     problems = list(whole.reading_problems)
@@ -66,8 +66,8 @@ def take_apart(definition: CampaignDefinition) -> Draft:
         node_id: targets_of(step, _members(step, steps, experiment if step is tested else None))
         for node_id, step in steps.items()
     }
-    ports = wire(canvas, configs, targets, problems)
-    return Draft(
+    ports = assign_ports(canvas, configs, targets, problems)
+    return Analysis(
         definition=whole,
         canvas=canvas,
         steps=steps,

@@ -4,7 +4,7 @@ where the test says. Single keys are checked in ab_test.py, weights in splits.py
 
 from __future__ import annotations
 
-from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.compiler.variant_regions import variant_areas
 from drip_pipeline.domain.definition.ab_test import ABTestConfig
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean
@@ -12,16 +12,16 @@ from drip_pipeline.domain.graph.graph import NodeType
 from drip_pipeline.domain.graph.nodes import SplitConfig
 
 
-def ab_test_problems(draft: Draft) -> list[Problem]:
+def ab_test_problems(analysis: Analysis) -> list[Problem]:
     """Everything that is wrong with the campaign as a test."""
     problems: list[Problem] = []
-    is_test = draft.definition.campaign_type == "ab_test"
-    splits = draft.of_type(NodeType.SPLIT)
+    is_test = analysis.definition.campaign_type == "ab_test"
+    splits = analysis.of_type(NodeType.SPLIT)
     if is_test and not splits:
         problems.append(
             Problem(None, "split_missing", "an A/B test needs a split node with its variants")
         )
-    experiment = draft.experiment
+    experiment = analysis.experiment
     if experiment is None:
         if is_test:
             problems.append(
@@ -46,18 +46,18 @@ def ab_test_problems(draft: Draft) -> list[Problem]:
             )
         )
     if is_test or experiment.variants:
-        problems += _variant_problems(draft, experiment)
-    return problems + _step_problems(draft, experiment)
+        problems += _variant_problems(analysis, experiment)
+    return problems + _step_problems(analysis, experiment)
 
 
-def _variant_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
+def _variant_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Problem]:
     problems: list[Problem] = []
     ids = [variant.id for variant in experiment.variants]
     problems += [
         Problem(None, "variant_duplicate", f"ab_test_config names variant {name} more than once")
         for name in sorted({name for name in ids if ids.count(name) > 1})
     ]
-    split = draft.configs.get(draft.tested_split_id or "")
+    split = analysis.configs.get(analysis.tested_split_id or "")
     competing = [variant.id for variant in experiment.competing()]
     if isinstance(split, SplitConfig):
         of_split = {variant.id: variant for variant in split.variants}
@@ -65,7 +65,7 @@ def _variant_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
             competing = [variant.id for variant in split.variants if not variant.holdout]
         problems += [
             Problem(
-                draft.tested_split_id,
+                analysis.tested_split_id,
                 "variant_unknown",
                 f"ab_test_config names variant {name}, which the split does not have"
                 f"{did_you_mean(name, of_split)}",
@@ -85,24 +85,24 @@ def _variant_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
     return problems
 
 
-def _step_problems(draft: Draft, experiment: ABTestConfig) -> list[Problem]:
+def _step_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Problem]:
     """`step_ids` must name steps, and steps that lie behind their variant."""
     problems: list[Problem] = []
-    triggers = draft.of_type(NodeType.TRIGGER)
+    triggers = analysis.of_type(NodeType.TRIGGER)
     areas = {
         variant_id: area
-        for split_id, variant_id, area in (variant_areas(triggers[0], draft) if triggers else ())
-        if split_id == draft.tested_split_id
+        for split_id, variant_id, area in (variant_areas(triggers[0], analysis) if triggers else ())
+        if split_id == analysis.tested_split_id
     }
     for variant in experiment.variants:
         for name in variant.step_ids:
-            if name not in draft.steps:
+            if name not in analysis.steps:
                 problems.append(
                     Problem(
                         None,
                         "step_unknown",
                         f"ab_test_config: variant {variant.id} names step {name}, which is not in"
-                        f" the campaign{did_you_mean(name, draft.steps)}",
+                        f" the campaign{did_you_mean(name, analysis.steps)}",
                     )
                 )
             elif variant.id in areas and name not in areas[variant.id]:

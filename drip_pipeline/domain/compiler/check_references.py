@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from zoneinfo import ZoneInfo
 
-from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean
@@ -28,18 +28,18 @@ from drip_pipeline.domain.graph.nodes import (
 )
 
 
-def use_problems(
-    draft: Draft, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
+def reference_problems(
+    analysis: Analysis, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
 ) -> list[Problem]:
     """Everything that does not fit the place where the campaign is to run."""
-    problems = [*_campaign_problems(draft), *_legacy_problems(draft)]
+    problems = [*_campaign_problems(analysis), *_legacy_problems(analysis)]
     known_fields = (
         KNOWN_VARIABLES
         | known_custom_fields
         | {"timezone"}
-        | {c.field for c in draft.configs.values() if isinstance(c, FieldUpdateAction)}
+        | {c.field for c in analysis.configs.values() if isinstance(c, FieldUpdateAction)}
     )
-    for node_id, config in draft.configs.items():
+    for node_id, config in analysis.configs.items():
         channel = channel_of(config)
         if channel is not None and channel not in available_channels:
             problems.append(
@@ -64,8 +64,8 @@ def use_problems(
     return problems
 
 
-def _campaign_problems(draft: Draft) -> list[Problem]:
-    definition = draft.definition
+def _campaign_problems(analysis: Analysis) -> list[Problem]:
+    definition = analysis.definition
     problems = []
     if not definition.name:
         problems.append(Problem(None, "name_missing", "the campaign has no name"))
@@ -92,7 +92,7 @@ def _campaign_problems(draft: Draft) -> list[Problem]:
     zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
     zones += [
         (node_id, config.timezone)
-        for node_id, config in draft.configs.items()
+        for node_id, config in analysis.configs.items()
         if isinstance(config, TriggerConfig) and config.timezone != definition.timezone
     ]
     problems += [
@@ -121,7 +121,7 @@ def _goal_problems(goal: GoalEvent) -> list[Problem]:
     return problems
 
 
-def _legacy_problems(draft: Draft) -> list[Problem]:
+def _legacy_problems(analysis: Analysis) -> list[Problem]:
     """Columns of campaigns made before the specification that nothing here acts upon."""
     advice = {
         "cta": "put the link into the body",
@@ -134,7 +134,7 @@ def _legacy_problems(draft: Draft) -> list[Problem]:
             f"{column} is kept but not carried out; {what}",
             "warning",
         )
-        for node_id, step in draft.steps.items()
+        for node_id, step in analysis.steps.items()
         for column, what in advice.items()
         if getattr(step, column)
     ]

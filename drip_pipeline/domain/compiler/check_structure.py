@@ -4,7 +4,7 @@ a wait. Judged on the draft; texts are the business of check_texts.py.
 
 from __future__ import annotations
 
-from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.compiler.check_ab_test import ab_test_problems
 from drip_pipeline.domain.compiler.ports import targets_of
 from drip_pipeline.domain.definition.problems import Problem
@@ -19,23 +19,23 @@ from drip_pipeline.domain.graph.nodes import (
 from drip_pipeline.domain.graph.traversal import cycles, reachable, reversed_edges
 
 
-def structure_problems(draft: Draft) -> list[Problem]:
+def structure_problems(analysis: Analysis) -> list[Problem]:
     """Everything that is wrong with the shape of the campaign."""
-    if not draft.steps:
+    if not analysis.steps:
         return []  # that there are none is among the reading problems
     return [
-        *_entry_problems(draft),
-        *_type_problems(draft),
-        *_open_ports(draft),
-        *_unreachable(draft),
-        *_circles(draft),
-        *_endless(draft),
-        *ab_test_problems(draft),
+        *_entry_problems(analysis),
+        *_type_problems(analysis),
+        *_open_ports(analysis),
+        *_unreachable(analysis),
+        *_circles(analysis),
+        *_endless(analysis),
+        *ab_test_problems(analysis),
     ]
 
 
-def _entry_problems(draft: Draft) -> list[Problem]:
-    triggers = draft.of_type(NodeType.TRIGGER)
+def _entry_problems(analysis: Analysis) -> list[Problem]:
+    triggers = analysis.of_type(NodeType.TRIGGER)
     problems: list[Problem] = []
     if not triggers:
         problems.append(
@@ -50,7 +50,7 @@ def _entry_problems(draft: Draft) -> list[Problem]:
             )
             for node_id in triggers[1:]
         ]
-    for source, targets in draft.successors.items():
+    for source, targets in analysis.successors.items():
         problems += [
             Problem(
                 target,
@@ -63,8 +63,8 @@ def _entry_problems(draft: Draft) -> list[Problem]:
     return problems
 
 
-def _type_problems(draft: Draft) -> list[Problem]:
-    if draft.definition.campaign_type != "linear":
+def _type_problems(analysis: Analysis) -> list[Problem]:
+    if analysis.definition.campaign_type != "linear":
         return []
     return [
         Problem(
@@ -74,19 +74,19 @@ def _type_problems(draft: Draft) -> list[Problem]:
             f" {'ab_test' if node_type is NodeType.SPLIT else 'branching'}",
         )
         for node_type in (NodeType.CONDITION, NodeType.SPLIT)
-        for node_id in draft.of_type(node_type)
+        for node_id in analysis.of_type(node_type)
     ]
 
 
-def _open_ports(draft: Draft) -> list[Problem]:
+def _open_ports(analysis: Analysis) -> list[Problem]:
     """Ways out that lead nowhere."""
     problems: list[Problem] = []
-    for node_id, config in draft.configs.items():
-        ports = draft.ports[node_id]
+    for node_id, config in analysis.configs.items():
+        ports = analysis.ports[node_id]
         open_ports = [port for port in ports_of(config) if port not in ports]
         if not open_ports:
             continue
-        named = targets_of(draft.steps[node_id]).by_port
+        named = targets_of(analysis.steps[node_id]).by_port
         if isinstance(config, ConditionConfig):
             problems += [
                 Problem(
@@ -134,32 +134,32 @@ def _when(port: str) -> str:
     return {PORT_EVENT: "the event", PORT_TIMEOUT: "the time-out"}[port]
 
 
-def _unreachable(draft: Draft) -> list[Problem]:
-    triggers = draft.of_type(NodeType.TRIGGER)
+def _unreachable(analysis: Analysis) -> list[Problem]:
+    triggers = analysis.of_type(NodeType.TRIGGER)
     if not triggers:
         return []
-    found = reachable(triggers, draft.successors)
+    found = reachable(triggers, analysis.successors)
     return [
         Problem(node_id, "unreachable", "no way leads from the trigger to this node")
-        for node_id in draft.steps
+        for node_id in analysis.steps
         if node_id not in found
     ]
 
 
-def _circles(draft: Draft) -> list[Problem]:
+def _circles(analysis: Analysis) -> list[Problem]:
     """A circle is allowed when going round it takes time; otherwise a person would be mailed, or
     the engine kept busy, without end."""
     instant: dict[str, list[str]] = {}
-    for node_id in draft.steps:
-        config = draft.configs.get(node_id)
+    for node_id in analysis.steps:
+        config = analysis.configs.get(node_id)
         if config is not None and _takes_time(config):
             instant[node_id] = []
-        elif node_id in draft.ports:
+        elif node_id in analysis.ports:
             instant[node_id] = [
-                edge.target for edge in draft.ports[node_id].values() if not edge.delay_seconds
+                edge.target for edge in analysis.ports[node_id].values() if not edge.delay_seconds
             ]
         else:
-            instant[node_id] = list(draft.successors[node_id])
+            instant[node_id] = list(analysis.successors[node_id])
     return [
         Problem(
             circle[0],
@@ -176,21 +176,21 @@ def _takes_time(config: NodeConfig) -> bool:
     return isinstance(config, EventWait) and config.max_wait_seconds > 0
 
 
-def _endless(draft: Draft) -> list[Problem]:
+def _endless(analysis: Analysis) -> list[Problem]:
     """Circles that nobody ever leaves."""
     ends = [
         node_id
-        for node_id, config in draft.configs.items()
+        for node_id, config in analysis.configs.items()
         if config.type == "exit"
-        or any(port not in draft.ports[node_id] for port in ports_of(config))
+        or any(port not in analysis.ports[node_id] for port in ports_of(config))
     ]
-    unread = [node_id for node_id in draft.steps if node_id not in draft.configs]
-    leads_out = reachable([*ends, *unread], reversed_edges(draft.successors))
-    entered = reachable(draft.of_type(NodeType.TRIGGER), draft.successors)
+    unread = [node_id for node_id in analysis.steps if node_id not in analysis.configs]
+    leads_out = reachable([*ends, *unread], reversed_edges(analysis.successors))
+    entered = reachable(analysis.of_type(NodeType.TRIGGER), analysis.successors)
     caught = entered - leads_out
     inside = {
-        node_id: [after for after in draft.successors[node_id] if after in caught]
-        for node_id in draft.steps
+        node_id: [after for after in analysis.successors[node_id] if after in caught]
+        for node_id in analysis.steps
         if node_id in caught
     }
     return [

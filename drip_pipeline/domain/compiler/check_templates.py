@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.contact_fields import ALIASES, CONTACT_COLUMNS, CUSTOM_FIELDS
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean
 from drip_pipeline.domain.graph.nodes import (
@@ -29,7 +29,7 @@ _ABOUT_A_CONTACT: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIB
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class TemplateText:
     """One text that is rendered: where it stands, and whether it is HTML."""
 
     where: str
@@ -37,19 +37,21 @@ class Part:
     html: bool = False
 
 
-def text_problems(draft: Draft, known_custom_fields: frozenset[str]) -> list[Problem]:
+def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -> list[Problem]:
     """Everything that is wrong with the texts of the campaign.
 
     Fields that the campaign itself writes count as known.
     """
     written = {
-        config.field for config in draft.configs.values() if isinstance(config, FieldUpdateAction)
+        config.field
+        for config in analysis.configs.values()
+        if isinstance(config, FieldUpdateAction)
     }
     known = KNOWN_VARIABLES | known_custom_fields | written
     problems: list[Problem] = []
-    for node_id, config in draft.configs.items():
+    for node_id, config in analysis.configs.items():
         read: dict[str, frozenset[str]] = {}
-        for part in parts_of(config):
+        for part in template_texts(config):
             variables = _variables(node_id, part, problems)
             if variables is None:
                 continue
@@ -63,30 +65,30 @@ def text_problems(draft: Draft, known_custom_fields: frozenset[str]) -> list[Pro
     return problems
 
 
-def parts_of(config: NodeConfig) -> Iterator[Part]:
+def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
     """The texts of a node that are templates."""
     if isinstance(config, EmailConfig) and config.personalization_enabled:
-        yield Part("subject", config.subject)
+        yield TemplateText("subject", config.subject)
         if config.preheader:
-            yield Part("preheader", config.preheader)
-        yield Part("body", config.body)
+            yield TemplateText("preheader", config.preheader)
+        yield TemplateText("body", config.body)
         if config.body_html:
-            yield Part("body_html", config.body_html, html=True)
+            yield TemplateText("body_html", config.body_html, html=True)
     elif isinstance(config, SmsAction):
-        yield Part("body", config.body)
+        yield TemplateText("body", config.body)
     elif isinstance(config, WebhookAction):
         yield from _leaves("payload", config.payload)
     elif isinstance(config, SocialAction):
-        yield Part("content", config.content)
+        yield TemplateText("content", config.content)
         for index, tag in enumerate(config.hashtags):
-            yield Part(f"hashtags[{index}]", tag)
+            yield TemplateText(f"hashtags[{index}]", tag)
         for index, url in enumerate(config.media_urls):
-            yield Part(f"media_urls[{index}]", url)
+            yield TemplateText(f"media_urls[{index}]", url)
 
 
-def _leaves(where: str, value: Any) -> Iterator[Part]:
+def _leaves(where: str, value: Any) -> Iterator[TemplateText]:
     if isinstance(value, str):
-        yield Part(where, value)
+        yield TemplateText(where, value)
     elif isinstance(value, dict):
         for key, item in value.items():
             yield from _leaves(f"{where}.{key}", item)
@@ -95,7 +97,7 @@ def _leaves(where: str, value: Any) -> Iterator[Part]:
             yield from _leaves(f"{where}[{index}]", item)
 
 
-def _variables(node_id: str, part: Part, problems: list[Problem]) -> frozenset[str] | None:
+def _variables(node_id: str, part: TemplateText, problems: list[Problem]) -> frozenset[str] | None:
     try:
         return parse(part.text, html=part.html).variables
     except TemplateError as error:
@@ -104,7 +106,7 @@ def _variables(node_id: str, part: Part, problems: list[Problem]) -> frozenset[s
 
 
 def _unknown(
-    node_id: str, part: Part, variables: Iterable[str], known: frozenset[str] | set[str]
+    node_id: str, part: TemplateText, variables: Iterable[str], known: frozenset[str] | set[str]
 ) -> list[Problem]:
     return [
         Problem(
@@ -123,7 +125,7 @@ def _unknown(
 
 
 def _personal(
-    node_id: str, part: Part, variables: Iterable[str], known: frozenset[str] | set[str]
+    node_id: str, part: TemplateText, variables: Iterable[str], known: frozenset[str] | set[str]
 ) -> list[Problem]:
     """A post goes to everybody: it can know the campaign, but no contact."""
     allowed = (KNOWN_VARIABLES - _ABOUT_A_CONTACT) & known

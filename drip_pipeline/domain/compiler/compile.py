@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-from drip_pipeline.domain.compiler.analysis import Draft, take_apart
+from drip_pipeline.domain.compiler.analysis import Analysis, analyze
 from drip_pipeline.domain.compiler.check_structure import structure_problems
 from drip_pipeline.domain.compiler.variant_regions import variant_of_node
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
@@ -26,11 +26,11 @@ def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -
     Raises DefinitionInvalid, naming every reason, when the structure or a configuration has errors.
     Texts and channels are `validate`'s business: they do not change the graph.
     """
-    draft = take_apart(definition)
-    errors = errors_in([*draft.problems, *structure_problems(draft)])
+    analysis = analyze(definition)
+    errors = errors_in([*analysis.problems, *structure_problems(analysis)])
     if errors:
         raise DefinitionInvalid(errors, name=definition.name)
-    return _graph(draft, step_ids)
+    return _graph(analysis, step_ids)
 
 
 def definition_hash(definition: CampaignDefinition) -> str:
@@ -59,22 +59,22 @@ def graph_hash(definition: CampaignDefinition) -> str:
     return _hash({"graph": graph, "settings": settings})
 
 
-def _graph(draft: Draft, step_ids: Mapping[str, str]) -> CampaignGraph:
-    (entry,) = draft.of_type(NodeType.TRIGGER)
+def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
+    (entry,) = analysis.of_type(NodeType.TRIGGER)
     nodes = {
         node_id: GraphNode(
             node_id=node_id,
             node_type=NodeType(step.node_type or ""),
             step_name=step.step_name or node_id,
             step_id=step_ids.get(node_id),
-            config=draft.configs[node_id],
-            ports=dict(draft.ports[node_id]),
+            config=analysis.configs[node_id],
+            ports=dict(analysis.ports[node_id]),
             channel_id=step.channel_id,
         )
-        for node_id, step in draft.steps.items()
+        for node_id, step in analysis.steps.items()
     }
-    goal = draft.definition.goal_event
-    return CampaignGraph(entry, nodes, variant_of_node(entry, draft), goal)
+    goal = analysis.definition.goal_event
+    return CampaignGraph(entry, nodes, variant_of_node(entry, analysis), goal)
 
 
 def _hash(value: Any) -> str:

@@ -54,7 +54,7 @@ class NodeTargets:
     members: Mapping[str, str]
 
 
-def wire(
+def assign_ports(
     canvas: Canvas,
     configs: Mapping[str, NodeConfig],
     targets: Mapping[str, NodeTargets],

@@ -5,10 +5,10 @@ The rules stand in check_*.py and beside what they read; this module only brings
 
 from __future__ import annotations
 
-from drip_pipeline.domain.compiler.analysis import take_apart
-from drip_pipeline.domain.compiler.check_references import use_problems
+from drip_pipeline.domain.compiler.analysis import analyze
+from drip_pipeline.domain.compiler.check_references import reference_problems
 from drip_pipeline.domain.compiler.check_structure import structure_problems
-from drip_pipeline.domain.compiler.check_templates import text_problems
+from drip_pipeline.domain.compiler.check_templates import template_problems
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
 from drip_pipeline.domain.definition.problems import Problem, Severity, errors_in, without_repeats
 
@@ -27,20 +27,20 @@ def validate(
     `available_channels`: what messages can be sent over (email, sms, social, webhook). The order is
     that of the file: the campaign as a whole first, then node by node.
     """
-    draft = take_apart(definition)
+    analysis = analyze(definition)
     problems = without_repeats(
         [
-            *draft.problems,
-            *structure_problems(draft),
-            *use_problems(
-                draft,
+            *analysis.problems,
+            *structure_problems(analysis),
+            *reference_problems(
+                analysis,
                 known_custom_fields=known_custom_fields,
                 available_channels=available_channels,
             ),
-            *text_problems(draft, known_custom_fields),
+            *template_problems(analysis, known_custom_fields),
         ]
     )
-    places = {node_id: place for place, node_id in enumerate(draft.steps, 1)}
+    places = {node_id: place for place, node_id in enumerate(analysis.steps, 1)}
     # A node that the draft does not have (a step without a node) comes last.
     return sorted(
         problems,

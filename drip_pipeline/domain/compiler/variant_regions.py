@@ -6,36 +6,36 @@ variant when a circle brings them back to the split, so ways through the split i
 
 from __future__ import annotations
 
-from drip_pipeline.domain.compiler.analysis import Draft
+from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.graph.nodes import SplitConfig
 from drip_pipeline.domain.graph.traversal import reachable
 
 
-def variant_of_node(entry: str, draft: Draft) -> dict[str, tuple[str, str]]:
+def variant_of_node(entry: str, analysis: Analysis) -> dict[str, tuple[str, str]]:
     """Node id → (split node id, variant id); of several splits around a node the innermost."""
     smallest: dict[str, tuple[int, str, str]] = {}
-    for split_id, variant_id, area in variant_areas(entry, draft):
+    for split_id, variant_id, area in variant_areas(entry, analysis):
         for node_id in area:
             # Areas around one node lie within each other: the smallest is the innermost.
             if node_id not in smallest or len(area) < smallest[node_id][0]:
                 smallest[node_id] = (len(area), split_id, variant_id)
     return {
         node_id: (smallest[node_id][1], smallest[node_id][2])
-        for node_id in draft.steps
+        for node_id in analysis.steps
         if node_id in smallest
     }
 
 
-def variant_areas(entry: str, draft: Draft) -> list[tuple[str, str, set[str]]]:
+def variant_areas(entry: str, analysis: Analysis) -> list[tuple[str, str, set[str]]]:
     """(split node id, variant id, nodes) for every variant that leads somewhere."""
     found: list[tuple[str, str, set[str]]] = []
-    for split_id, config in draft.configs.items():
+    for split_id, config in analysis.configs.items():
         if not isinstance(config, SplitConfig):
             continue
-        outside = reachable([entry], draft.successors, without=split_id)
+        outside = reachable([entry], analysis.successors, without=split_id)
         behind = {
-            variant_id: reachable([edge.target], draft.successors, without=split_id)
-            for variant_id, edge in draft.ports[split_id].items()
+            variant_id: reachable([edge.target], analysis.successors, without=split_id)
+            for variant_id, edge in analysis.ports[split_id].items()
         }
         for variant_id, nodes in behind.items():
             others = set().union(*(area for name, area in behind.items() if name != variant_id))

@@ -1,6 +1,6 @@
 """Conditions: their shape in a campaign file, and their compiled form, a predicate over one person.
 
-Pure rules. What is known of a person comes in as `Facts`; how one value compares with another
+Pure rules. What is known of a person comes in as `ContactAttributes`; how one value compares with another
 stands in comparisons.py; which branch a person takes is the condition node's business.
 """
 
@@ -166,7 +166,7 @@ def check_size(data: Any) -> None:
         level = below
 
 
-class Facts(NamedTuple):
+class ContactAttributes(NamedTuple):
     """What is known of one person at the moment of evaluation.
 
     `fields`: contact columns, custom fields and aliases by name (`contact_context` makes them).
@@ -197,7 +197,7 @@ class Needs:
         )
 
 
-Predicate = Callable[[Facts], bool]
+Predicate = Callable[[ContactAttributes], bool]
 
 
 def compile_condition(condition: Condition) -> Predicate:
@@ -225,7 +225,7 @@ def needs_of(condition: Condition) -> Needs:
 
 
 def field_name(name: str) -> str:
-    """The name under which `Facts.fields` holds it: `contact.company` and `custom_fields.plan` are
+    """The name under which `ContactAttributes.fields` holds it: `contact.company` and `custom_fields.plan` are
     `company` and `plan`, unless a column hides the custom field of that name."""
     name = name.strip()
     if name.startswith("contact."):
@@ -293,7 +293,7 @@ def _compile_event(condition: Condition) -> Predicate:
         return lambda facts: (event_type in facts.events) is wanted
     window = timedelta(hours=condition.time_window)
 
-    def happened_lately(facts: Facts) -> bool:
+    def happened_lately(facts: ContactAttributes) -> bool:
         latest = facts.events.get(event_type)
         return (latest is not None and facts.now - latest <= window) is wanted
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
-from drip_pipeline.domain.compiler.analysis import Draft, take_apart
+from drip_pipeline.domain.compiler.analysis import Analysis, analyze
 from drip_pipeline.domain.compiler.compile import definition_hash
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, load_definition
 from drip_pipeline.domain.diff import describe as in_words
@@ -62,8 +62,8 @@ class Side:
     """One of the two definitions, completed and taken apart."""
 
     def __init__(self, definition: CampaignDefinition) -> None:
-        self.draft: Draft = take_apart(definition)
-        self.file: dict[str, Any] = self.draft.definition.to_dict()
+        self.analysis: Analysis = analyze(definition)
+        self.file: dict[str, Any] = self.analysis.definition.to_dict()
         self.steps: dict[str, dict[str, Any]] = {
             step["node_id"]: step for step in self.file["steps"] if "node_id" in step
         }
@@ -74,11 +74,11 @@ class Side:
         """Node → way out → target, in the order of the steps; of a step that cannot be read, the
         bare lines."""
         return {
-            node_id: {port: edge.target for port, edge in self.draft.ports[node_id].items()}
-            if node_id in self.draft.ports
+            node_id: {port: edge.target for port, edge in self.analysis.ports[node_id].items()}
+            if node_id in self.analysis.ports
             else {
                 f"way {number}": target
-                for number, target in enumerate(self.draft.successors[node_id], start=1)
+                for number, target in enumerate(self.analysis.successors[node_id], start=1)
             }
             for node_id in self.steps
         }
@@ -136,7 +136,7 @@ class _Comparison:
     def _of_step(self, node_id: str) -> Iterator[Change]:
         if node_id not in self.before.steps:
             step = self.after.steps[node_id]
-            told = in_words.detail(self.after.draft.configs.get(node_id))
+            told = in_words.detail(self.after.analysis.configs.get(node_id))
             does = f" ({told})" if told else ""
             where = self._where(self.after, node_id, self.after.steps)
             said = f"new {step.get('node_type')}{does}, {where}"
@@ -192,8 +192,8 @@ class _Comparison:
         return f"{way}{verb} to {now}, no longer to {was}"
 
     def _delays(self, node_id: str) -> Iterator[Change]:
-        old = self.before.draft.ports.get(node_id, {})
-        new = self.after.draft.ports.get(node_id, {})
+        old = self.before.analysis.ports.get(node_id, {})
+        new = self.after.analysis.ports.get(node_id, {})
         for port in [*new, *(port for port in old if port not in new)]:
             was = old[port].delay_seconds if port in old else 0
             now = new[port].delay_seconds if port in new else 0
@@ -237,7 +237,7 @@ class _Comparison:
     def _of_test(self) -> Iterator[Change]:
         old = self.before.file.get("ab_test_config") or {}
         new = self.after.file.get("ab_test_config") or {}
-        split = self.after.draft.tested_split_id or self.before.draft.tested_split_id
+        split = self.after.analysis.tested_split_id or self.before.analysis.tested_split_id
         named = None if split is None else self.name(split)
         for change in entry_changes(
             old.get("variants"), new.get("variants"), "variant", "ab_test_config.variants",

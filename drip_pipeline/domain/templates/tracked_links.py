@@ -18,7 +18,9 @@ _HREF: Final = re.compile(r"(\shref\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')", re.IGNOR
 _BODY_END: Final = re.compile(r"</body\s*>", re.IGNORECASE)
 
 
-def with_clicks(html: str, leads_by: Callable[[str], str], keep: Collection[str] = ()) -> str:
+def with_tracked_links(
+    html: str, leads_by: Callable[[str], str], keep: Collection[str] = ()
+) -> str:
     """The HTML with every link to a web page replaced by `leads_by(its URL)`, but for those to
     `keep`. Links of other kinds (mailto, parts of the page, no full URL) stay.
     """
@@ -34,7 +36,7 @@ def with_clicks(html: str, leads_by: Callable[[str], str], keep: Collection[str]
     return _ANCHOR.sub(lambda anchor: _HREF.sub(link, anchor[0], count=1), html)
 
 
-def with_picture(html: str, url: str) -> str:
+def with_tracking_pixel(html: str, url: str) -> str:
     """The HTML with a picture at its end that nobody sees."""
     picture = (
         f'<img src="{html_escapes.escape(url)}" width="1" height="1" alt="" border="0" '

@@ -11,7 +11,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing import versions as versions_db
-from drip_pipeline.domain.compiler.analysis import take_apart
+from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import SplitConfig
@@ -59,12 +59,16 @@ def frozen_configs(
 ) -> dict[str, dict[str, Any]]:
     """The frozen configuration of each tested split: the test's keys, and the split's own variants
     with their weights."""
-    draft = take_apart(definition)
-    if draft.experiment is None or draft.tested_split_id is None or not draft.experiment.enabled:
+    analysis = analyze(definition)
+    if (
+        analysis.experiment is None
+        or analysis.tested_split_id is None
+        or not analysis.experiment.enabled
+    ):
         return {}
-    split = graph.nodes[draft.tested_split_id]
+    split = graph.nodes[analysis.tested_split_id]
     assert isinstance(split.config, SplitConfig)
-    told = draft.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
+    told = analysis.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
     variants = [
         variant.model_dump(mode="json")
         | {"first_step_id": _step_id(graph, split.node_id, variant.id)}

@@ -22,7 +22,7 @@ from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
 from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
-from drip_pipeline.domain.templates.tracked_links import with_clicks, with_picture
+from drip_pipeline.domain.templates.tracked_links import with_tracked_links, with_tracking_pixel
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.errors import TemplateError
 from drip_pipeline.settings import Secret
@@ -148,11 +148,11 @@ class PreparedNode:
     def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
         if self._settings.tracks_clicks:
             # Who wants no more is not led by way of a count.
-            html = with_clicks(
+            html = with_tracked_links(
                 html, lambda url: self._links.click(delivery_id, url), keep=(unsubscribe_url,)
             )
         if self._settings.tracks_opens:
-            html = with_picture(html, self._links.opened(delivery_id))
+            html = with_tracking_pixel(html, self._links.opened(delivery_id))
         return html
 
 

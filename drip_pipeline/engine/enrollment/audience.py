@@ -13,7 +13,12 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.execution import batch_context as facts_db
-from drip_pipeline.domain.conditions.conditions import Condition, Facts, compile_condition, needs_of
+from drip_pipeline.domain.conditions.conditions import (
+    Condition,
+    ContactAttributes,
+    compile_condition,
+    needs_of,
+)
 from drip_pipeline.domain.contact_fields import contact_context
 
 
@@ -138,7 +143,7 @@ def matching_contacts(
     for row in facts_db.contact_facts(connection, contact_ids):
         context = contact_context(row)
         zone = context.get("timezone")
-        facts = Facts(
+        facts = ContactAttributes(
             fields=context,
             tags=frozenset(row["tags"] or ()),
             events=events.get(row["id"], {}),

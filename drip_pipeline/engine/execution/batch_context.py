@@ -13,7 +13,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as facts_db
-from drip_pipeline.domain.conditions.conditions import Facts, Needs
+from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -63,11 +63,11 @@ class BatchContext:
         self._tests = tests or {}
         self._variants = variants or {}
 
-    def of(self, person: DueState) -> Facts:
+    def of(self, person: DueState) -> ContactAttributes:
         """The facts that a condition is evaluated on."""
         context = self._contexts.get(person.contact_id, _NO_FIELDS)
         zone = context.get("timezone")
-        return Facts(
+        return ContactAttributes(
             context,
             context.get("tags") or _NO_TAGS,
             self._events.get(person.id, _NO_EVENTS) if self._events else _NO_EVENTS,

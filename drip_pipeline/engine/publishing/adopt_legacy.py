@@ -17,7 +17,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import legacy as legacy_db
 from drip_pipeline.db.publishing import publish as publish_db
-from drip_pipeline.domain.compiler.analysis import take_apart
+from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.compiler.validate import validate
@@ -161,15 +161,15 @@ def places_in_sequence(definition: CampaignDefinition) -> list[Place]:
     In the wait before the next message, on the way out of it; at the message itself where there is
     no wait; after the last one, where the sequence ends.
     """
-    draft = take_apart(definition)
-    (node_id,) = draft.of_type(NodeType.TRIGGER)
+    analysis = analyze(definition)
+    (node_id,) = analysis.of_type(NodeType.TRIGGER)
     places: list[Place] = []
     seen: set[str] = set()
     before: Place | None = None
     while node_id not in seen:
         seen.add(node_id)
-        kind = draft.steps[node_id].node_type
-        config = draft.configs[node_id]
+        kind = analysis.steps[node_id].node_type
+        config = analysis.configs[node_id]
         if isinstance(config, DurationWait):
             before = Place(node_id, PORT_DEFAULT, config.seconds)
         elif kind == NodeType.EMAIL:
@@ -179,7 +179,7 @@ def places_in_sequence(definition: CampaignDefinition) -> list[Place]:
             return [*places, Place(node_id, None, 0)]
         elif kind != NodeType.TRIGGER:
             return []
-        edge = _only_way(draft.ports[node_id])
+        edge = _only_way(analysis.ports[node_id])
         if edge is None:
             return []
         node_id = edge

@@ -32,7 +32,7 @@ from drip_pipeline.domain.graph.migration_rules import (
     wrong_in_map,
 )
 from drip_pipeline.engine.campaigns import version_cache as graphs
-from drip_pipeline.errors import NotAllowed, PeopleStranded, VersionNotFound
+from drip_pipeline.errors import EnrollmentsStranded, NotAllowed, VersionNotFound
 
 Policy = Literal["pin", "migrate", "exit"]
 
@@ -177,7 +177,7 @@ def apply(
     in_flight_db.lock(connection, campaign_id, versions)
     plan = _planned(connection, campaign_id, wanted, graph, to_version, versions, now)
     if plan.report.stranded:
-        raise PeopleStranded([asdict(group) for group in plan.report.stranded], to_version)
+        raise EnrollmentsStranded([asdict(group) for group in plan.report.stranded], to_version)
     if not plan.report.people:
         return plan.report
     if wanted.policy == "exit":

@@ -29,7 +29,7 @@ from drip_pipeline.engine.publishing.campaign_folder import (
 from drip_pipeline.engine.publishing.history import definition_of_version
 from drip_pipeline.engine.publishing.in_flight_policy import PIN, InFlight
 from drip_pipeline.engine.publishing.publish import PublishReport, problems_of, publish
-from drip_pipeline.errors import CampaignAmbiguous, DripError, PeopleStranded
+from drip_pipeline.errors import CampaignAmbiguous, DripError, EnrollmentsStranded
 from drip_pipeline.settings import Settings
 
 Step = Literal["create", "new_version", "unchanged"]
@@ -221,7 +221,7 @@ def publish_all(
     if not dry_run and in_flight.policy == "migrate":
         for report in published(is_preview=True).values():
             if report.in_flight is not None and report.in_flight.stranded:
-                raise PeopleStranded(
+                raise EnrollmentsStranded(
                     [asdict(group) for group in report.in_flight.stranded], report.version
                 )
     return published(is_preview=dry_run)

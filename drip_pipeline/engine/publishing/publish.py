@@ -33,8 +33,8 @@ from drip_pipeline.engine.publishing.step_rows import canvas_with_step_ids, step
 from drip_pipeline.errors import (
     CampaignAmbiguous,
     DefinitionInvalid,
-    EditUnpublished,
-    VersionMoved,
+    UnpublishedEdit,
+    VersionOutdated,
 )
 from drip_pipeline.settings import Settings
 
@@ -194,9 +194,11 @@ def publish_valid(
         return PublishReport(campaign, definition.name, current[1], "unchanged", tuple(warnings))
     # Under the campaign's row lock: of two who edited the same version the second is told.
     if based_on is not None and based_on != (current[1] if current is not None else 0):
-        raise VersionMoved(definition.name, based_on, current[1] if current is not None else None)
+        raise VersionOutdated(
+            definition.name, based_on, current[1] if current is not None else None
+        )
     if edit is not None and not overwrites_edit:
-        raise EditUnpublished(definition.name, edit.base_version, edit.changes)
+        raise UnpublishedEdit(definition.name, edit.base_version, edit.changes)
     names = write_definition(connection, campaign, definition, now=now, kept_steps=kept_steps)
     edits_db.forget(connection, campaign)
     version, graph = _new_version(

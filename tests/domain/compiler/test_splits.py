@@ -255,11 +255,11 @@ def test_a_test_that_cannot_be_judged_is_refused(change: Any, problem: Any) -> N
 
 
 def test_a_test_knows_its_metric_by_any_name_and_by_the_campaigns_goal() -> None:
-    from drip_pipeline.domain.compiler.analysis import take_apart
+    from drip_pipeline.domain.compiler.analysis import analyze
 
     file = ab_test() | {"goal_metric": "reply_rate"}
     del file["ab_test_config"]["winner_metric"]
-    experiment = take_apart(load_definition(file)).experiment
+    experiment = analyze(load_definition(file)).experiment
     assert experiment is not None
     assert experiment.winner_metric == "reply_rate"
     file["ab_test_config"] |= {
@@ -268,7 +268,7 @@ def test_a_test_knows_its_metric_by_any_name_and_by_the_campaigns_goal() -> None
         "attribution_window_hours": {"opens": 5},
         "guardrails": ["bounce_rate", "complaints"],
     }
-    experiment = take_apart(load_definition(file)).experiment
+    experiment = analyze(load_definition(file)).experiment
     assert experiment is not None
     assert experiment.winner_metric == "conversion_rate"
     assert experiment.minimum_runtime_hours == 24

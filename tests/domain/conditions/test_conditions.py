@@ -14,7 +14,7 @@ from drip_pipeline.domain.conditions.conditions import (
     MAX_CONDITIONS,
     MAX_DEPTH,
     Condition,
-    Facts,
+    ContactAttributes,
     Needs,
     compile_condition,
     needs_of,
@@ -31,7 +31,7 @@ def ask(
     events: Mapping[str, datetime] | None = None,
     timezone: str | None = None,
 ) -> bool:
-    facts = Facts(fields or {}, tags, events or {}, NOW, timezone)
+    facts = ContactAttributes(fields or {}, tags, events or {}, NOW, timezone)
     return compile_condition(Condition.model_validate(condition))(facts)
 
 

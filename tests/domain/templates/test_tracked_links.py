@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.domain.templates.tracked_links import LONGEST_URL, with_clicks, with_picture
+from drip_pipeline.domain.templates.tracked_links import (
+    LONGEST_URL,
+    with_tracked_links,
+    with_tracking_pixel,
+)
 
 
 class Links(HTMLParser):
@@ -32,7 +36,7 @@ def tracked(html: str, keep: tuple[str, ...] = ()) -> tuple[str, list[str]]:
         urls.append(url)
         return f"https://t.example.com/c/{len(urls)}"
 
-    return with_clicks(html, leads_by, keep), urls
+    return with_tracked_links(html, leads_by, keep), urls
 
 
 def test_links_to_web_pages_lead_by_way_of_us_and_the_rest_of_the_text_stays():
@@ -100,6 +104,6 @@ def test_a_browser_finds_one_link_of_ours_for_each_of_theirs(paths):
     ],
 )
 def test_the_picture_stands_at_the_end_of_the_body(html, before):
-    made = with_picture(html, "https://t.example.com/o/1?a&b")
+    made = with_tracking_pixel(html, "https://t.example.com/o/1?a&b")
     assert Links(made).pictures == ["https://t.example.com/o/1?a&b"]
     assert made.endswith(f'border:0">{before}')

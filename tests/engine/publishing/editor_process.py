@@ -11,7 +11,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
-from drip_pipeline.errors import VersionMoved
+from drip_pipeline.errors import VersionOutdated
 from drip_pipeline.settings import Settings
 from tests.engine.factories import NOW
 
@@ -33,7 +33,7 @@ def add_tags(database: Database, editor: str, count: int) -> int:
                     based_on=exported.published_version,
                 )
                 break
-            except VersionMoved:
+            except VersionOutdated:
                 refused += 1
     return refused
 

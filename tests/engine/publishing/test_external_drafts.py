@@ -19,7 +19,7 @@ from drip_pipeline.engine.publishing.external_drafts import EditReport, check_ed
 from drip_pipeline.engine.publishing.history import rollback
 from drip_pipeline.engine.publishing.publish import PublishReport, publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
-from drip_pipeline.errors import DefinitionInvalid, EditUnpublished, NotAllowed
+from drip_pipeline.errors import DefinitionInvalid, NotAllowed, UnpublishedEdit
 from drip_pipeline.settings import Settings
 from tests.engine.factories import NOW
 from tests.engine.publishing.in_flight_states import NAME, version_1, version_2
@@ -202,7 +202,7 @@ def test_where_edits_are_published_one_goes_out_when_it_has_stood_still_for_a_lo
 
 def test_a_file_does_not_write_over_an_edit_unless_it_says_so(campaign):
     shorter_rest(campaign)
-    with pytest.raises(EditUnpublished, match="1 delay changed"):
+    with pytest.raises(UnpublishedEdit, match="1 delay changed"):
         from_file(campaign, version_2())
     assert stored(campaign, "SELECT max(version) FROM campaign_versions") == 1
     assert from_file(campaign, version_1()).status == "unchanged"

@@ -31,10 +31,10 @@ from drip_pipeline.engine.publishing.publish import PublishReport, publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 from drip_pipeline.errors import (
     DripError,
-    EditUnpublished,
     NotAllowed,
-    VersionMoved,
+    UnpublishedEdit,
     VersionNotFound,
+    VersionOutdated,
 )
 from drip_pipeline.settings import CHECKOUT, Settings
 from tests.db.schema import existing_databases as found_databases
@@ -146,7 +146,7 @@ def test_an_edit_of_another_application_is_kept_when_going_back_writes_over_it(d
         published(database, with_subject(example("winback"), subject))
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET goal_target = 77")
-    with pytest.raises(EditUnpublished):
+    with pytest.raises(UnpublishedEdit):
         gone_back(database, "Win-back", 1)
     assert gone_back(database, "Win-back", 1, overwrites_edit=True).version == 4
     told = compare_versions(database, "Win-back", 3, 4).diff.changes
@@ -187,7 +187,7 @@ def test_going_back_can_be_tried(database, workspace):
 def test_going_back_past_somebody_else_s_edit_is_refused(database, workspace):
     for subject in ("One", "Two", "Three"):
         published(database, with_subject(example("winback"), subject))
-    with pytest.raises(VersionMoved, match="is version 3 by now"):
+    with pytest.raises(VersionOutdated, match="is version 3 by now"):
         gone_back(database, "Win-back", 1, based_on=2)
 
 
@@ -350,7 +350,7 @@ def test_of_two_who_edited_the_same_version_one_is_told_and_no_edit_is_lost(data
             lambda n=n, v=version: published(database, with_subject(base, f"b{n}"), based_on=v),
         )
         (won,) = [one for one in found if isinstance(one, PublishReport)]
-        (lost,) = [one for one in found if isinstance(one, VersionMoved)]
+        (lost,) = [one for one in found if isinstance(one, VersionOutdated)]
         assert (won.version, lost.published) == (version + 1, won.version)
         assert f"--based-on {won.version}" in lost.hint
         version = won.version

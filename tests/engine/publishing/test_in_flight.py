@@ -21,7 +21,7 @@ from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.in_flight_policy import InFlight, InFlightReport
 from drip_pipeline.engine.publishing.migrate_people import move_people
-from drip_pipeline.errors import NotAllowed, PeopleStranded
+from drip_pipeline.errors import EnrollmentsStranded, NotAllowed
 from tests.conftest import own_database
 from tests.engine.factories import NOW, run_until_idle
 from tests.engine.publishing.in_flight_states import (
@@ -187,7 +187,7 @@ def test_every_situation_is_among_them(spread: Database):
 
 def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread: Database):
     before = places(spread)
-    with pytest.raises(PeopleStranded) as caught:
+    with pytest.raises(EnrollmentsStranded) as caught:
         published(spread, version_2(), in_flight=InFlight("migrate"))
     (stranded,) = caught.value.stranded
     at_extra = sum(n for place, n in before.items() if place[1] == "extra")

@@ -27,7 +27,7 @@ from drip_pipeline.engine.publishing.plan import (
 )
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
-from drip_pipeline.errors import FilesInvalid, ImportFileError, PeopleStranded, VersionMoved
+from drip_pipeline.errors import EnrollmentsStranded, FilesInvalid, ImportFileError, VersionOutdated
 from drip_pipeline.settings import CHECKOUT, Settings
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 from tests.strategies import valid_files
@@ -119,7 +119,7 @@ def test_a_folder_that_would_strand_people_is_not_published_in_part(database, fo
     edit(folder / "onboarding.yaml", goal_target=9)
     text = (folder / "winback.yaml").read_text(encoding="utf-8")
     (folder / "winback.yaml").write_text(text.replace("reaction", "answer"), encoding="utf-8")
-    with pytest.raises(PeopleStranded, match="nowhere to go"):
+    with pytest.raises(EnrollmentsStranded, match="nowhere to go"):
         publish_all(
             database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS,
             in_flight=InFlight("migrate", {}),
@@ -208,7 +208,7 @@ def test_what_somebody_published_since_the_plan_is_not_overwritten(database, fol
         applied(database, planned(database, folder), based_on=versions_of(kept.to_dict())),
     ):
         assert {label: type(error) for label, error in done.failed.items()} == {
-            "winback.yaml": VersionMoved
+            "winback.yaml": VersionOutdated
         }
     assert export_campaign(database, "Win-back")["goal_target"] == 7
     assert export_campaign(database, "Onboarding")["goal_target"] == 9
