@@ -130,7 +130,7 @@ def _drawn(definition: CampaignDefinition, tones: Mapping[str, Tone], label: str
             node_id,
             str(side.steps[node_id].get("node_type") or "step"),
             side.name(node_id),
-            [told] if (told := in_words.detail(side.draft.configs.get(node_id))) else [],
+            [told] if (told := in_words.detail(side.analysis.configs.get(node_id))) else [],
             tones.get(node_id, "plain"),
         )
         for node_id in in_order(side.ways)

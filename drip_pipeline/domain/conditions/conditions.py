@@ -1,7 +1,7 @@
-"""Conditions: their shape in a campaign file, and their compiled form, a predicate over one person.
+"""Conditions: their model in a campaign file, and their compiled form, a predicate over one contact.
 
-Pure rules. What is known of a person comes in as `ContactAttributes`; how one value compares with another
-stands in comparisons.py; which branch a person takes is the condition node's business.
+Pure rules over `ContactAttributes`. comparisons.py compares single values; the condition node
+chooses the branch.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Value = bool | int | float | str
 
 
 class ConditionType(StrEnum):
-    """What a condition looks at."""
+    """What a condition tests."""
 
     FIELD = "field"
     SCORE = "score"
@@ -52,11 +52,11 @@ _OPERATORS: Final[Mapping[ConditionType, frozenset[Operator | None]]] = {
 
 
 class Condition(BaseModel):
-    """The specification's `Condition`, checked: what does not make sense together is refused.
+    """The specification's `Condition`; a combination of keys without a meaning is invalid.
 
-    `time_window` is in hours and belongs to events; `logic` and `sub_conditions` to composites,
-    whose operator is not looked at. A tag without operator means "has the tag", an event without
-    one "has happened".
+    `time_window` is in hours and belongs to events. `logic` and `sub_conditions` belong to
+    composites; the operator of a composite is ignored. A tag without an operator means "has the
+    tag", an event without one "has happened".
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -124,10 +124,10 @@ class Condition(BaseModel):
         self._has_what_its_type_needs()
         if self.operator not in _OPERATORS[self.type]:
             allowed = " or ".join(op.value for op in Operator if op in _OPERATORS[self.type])
-            given = "no operator" if self.operator is None else repr(self.operator.value)
-            raise ValueError(f"the operator of type {self.type.value} is {allowed}; not {given}")
+            actual = "no operator" if self.operator is None else repr(self.operator.value)
+            raise ValueError(f"the operator of type {self.type.value} is {allowed}; not {actual}")
         if self.type is not ConditionType.COMPOSITE:
-            compile_condition(self)  # whatever compiling refuses is refused here, by name
+            compile_condition(self)  # raises ValueError for a value that cannot be compared
         return self
 
     def _has_what_its_type_needs(self) -> None:
@@ -147,7 +147,7 @@ class Condition(BaseModel):
 
 
 def check_size(data: Any) -> None:
-    """Refuse a condition (as parsed JSON) that is nested too deep or has too many parts."""
+    """Raise ValueError if a condition (parsed JSON) is nested too deep or has too many parts."""
     level = [data]
     count = depth = 0
     while level:
@@ -161,17 +161,17 @@ def check_size(data: Any) -> None:
         for item in level:
             children = item.get("sub_conditions") if isinstance(item, Mapping) else None
             if isinstance(children, (list, tuple)):
-                # One more than allowed is enough to be refused in the next round.
+                # One more than allowed is enough to exceed the limit at the next level.
                 below.extend(children[: MAX_CONDITIONS + 1 - len(below)])
         level = below
 
 
 class ContactAttributes(NamedTuple):
-    """What is known of one person at the moment of evaluation.
+    """The data of one contact that conditions are evaluated on.
 
-    `fields`: contact columns, custom fields and aliases by name (`contact_context` makes them).
-    `events`: event type to the latest time it happened to this person. `now` and the times of
-    events are aware. `timezone` is an IANA name; unknown ones count as UTC.
+    `fields`: contact columns, custom fields and aliases by name (see `contact_context`). `events`:
+    event type to the time of its latest occurrence. `now` and the times of events are aware.
+    `timezone` is an IANA name; an unknown name counts as UTC.
     """
 
     fields: Mapping[str, Any]
@@ -183,7 +183,7 @@ class ContactAttributes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What has to be loaded before a condition can be evaluated."""
+    """The data that must be loaded before a condition can be evaluated."""
 
     fields: frozenset[str] = frozenset()
     tags: bool = False
@@ -201,12 +201,12 @@ Predicate = Callable[[ContactAttributes], bool]
 
 
 def compile_condition(condition: Condition) -> Predicate:
-    """The condition as a function of a person's facts; it never raises, missing data is false."""
+    """Return the condition as a predicate. It never raises; missing data makes it false."""
     return _COMPILERS[condition.type](condition)
 
 
 def needs_of(condition: Condition) -> Needs:
-    """Which fields, tags and events the condition reads; time conditions read `timezone`."""
+    """Return the fields, tags and events the condition reads; time conditions read `timezone`."""
     match condition.type:
         case ConditionType.COMPOSITE:
             parts = (needs_of(part) for part in condition.sub_conditions or ())
@@ -225,8 +225,11 @@ def needs_of(condition: Condition) -> Needs:
 
 
 def field_name(name: str) -> str:
-    """The name under which `ContactAttributes.fields` holds it: `contact.company` and `custom_fields.plan` are
-    `company` and `plan`, unless a column hides the custom field of that name."""
+    """Return the key of `ContactAttributes.fields` for a field name of a condition.
+
+    `contact.company` and `custom_fields.plan` are `company` and `plan`; a custom field with the
+    name of a column keeps its prefix.
+    """
     name = name.strip()
     if name.startswith("contact."):
         return name.removeprefix("contact.")
@@ -240,18 +243,18 @@ def _compile_field(condition: Condition) -> Predicate:
     test = value_test(condition.operator, condition.value)
     name = field_name(condition.field or "")
     if name == "tags":
-        return lambda facts: test(facts.tags)
+        return lambda contact: test(contact.tags)
     if "." not in name:
-        return lambda facts: test(facts.fields.get(name))
-    return lambda facts: test(_look_up(facts.fields, name))
+        return lambda contact: test(contact.fields.get(name))
+    return lambda contact: test(_look_up(contact.fields, name))
 
 
 def _look_up(fields: Mapping[str, Any], path: str) -> Any:
-    """A custom field may have a dot in its own name, or hold an object that the path enters."""
-    found = fields.get(path)
-    if found is not None:
-        return found
-    value: Any = fields
+    """Return the field of this name, else the member that the dotted path leads to."""
+    value: Any = fields.get(path)
+    if value is not None:
+        return value
+    value = fields
     for part in path.split("."):
         if not isinstance(value, Mapping):
             return None
@@ -266,38 +269,38 @@ def _compile_score(condition: Condition) -> Predicate:
     assert condition.operator is not None
     assert condition.value is not None
     test = value_test(condition.operator, condition.value)
-    return lambda facts: test(facts.fields.get("ai_score"))
+    return lambda contact: test(contact.fields.get("ai_score"))
 
 
 def _compile_tag(condition: Condition) -> Predicate:
     if condition.operator is Operator.IN:
         if not isinstance(condition.value, tuple):
             raise ValueError("operator 'in' compares with a list of values")
-        wanted = frozenset(str(tag) for tag in condition.value)
-        return lambda facts: not wanted.isdisjoint(facts.tags)
+        tags = frozenset(str(tag) for tag in condition.value)
+        return lambda contact: not tags.isdisjoint(contact.tags)
     if isinstance(condition.value, tuple):
         raise ValueError("a tag condition names one tag; use operator 'in' for any of several")
     tag = str(condition.value)
     if condition.operator is Operator.NE:
-        return lambda facts: tag not in facts.tags
-    return lambda facts: tag in facts.tags
+        return lambda contact: tag not in contact.tags
+    return lambda contact: tag in contact.tags
 
 
 def _compile_event(condition: Condition) -> Predicate:
     # A builder may write "opened == false" where it means "has not opened".
     if condition.value is not None and not isinstance(condition.value, bool):
         raise ValueError("an event condition takes no value; event_type says what happened")
-    wanted = (condition.operator is not Operator.NE) is (condition.value is not False)
+    expected = (condition.operator is not Operator.NE) is (condition.value is not False)
     event_type = condition.event_type or ""
     if condition.time_window is None:
-        return lambda facts: (event_type in facts.events) is wanted
+        return lambda contact: (event_type in contact.events) is expected
     window = timedelta(hours=condition.time_window)
 
-    def happened_lately(facts: ContactAttributes) -> bool:
-        latest = facts.events.get(event_type)
-        return (latest is not None and facts.now - latest <= window) is wanted
+    def happened_recently(contact: ContactAttributes) -> bool:
+        latest = contact.events.get(event_type)
+        return (latest is not None and contact.now - latest <= window) is expected
 
-    return happened_lately
+    return happened_recently
 
 
 def _compile_time(condition: Condition) -> Predicate:
@@ -306,14 +309,14 @@ def _compile_time(condition: Condition) -> Predicate:
     assert condition.operator is not None
     assert condition.value is not None
     test = local_time_test(condition.field, condition.operator, condition.value)
-    return lambda facts: test(facts.now, facts.timezone)
+    return lambda contact: test(contact.now, contact.timezone)
 
 
 def _compile_composite(condition: Condition) -> Predicate:
     parts = [compile_condition(part) for part in condition.sub_conditions or ()]
     if condition.logic == "OR":
-        return lambda facts: any(part(facts) for part in parts)
-    return lambda facts: all(part(facts) for part in parts)
+        return lambda contact: any(part(contact) for part in parts)
+    return lambda contact: all(part(contact) for part in parts)
 
 
 _COMPILERS: Final[Mapping[ConditionType, Callable[[Condition], Predicate]]] = {

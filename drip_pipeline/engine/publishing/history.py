@@ -153,8 +153,8 @@ def rollback(
     becomes of people inside the other versions.
 
     Raises VersionNotFound, NotAllowed (archived; the old name is another campaign's by now),
-    DefinitionInvalid where the old version cannot run today, VersionMoved, EditUnpublished
-    and PeopleStranded as publishing does.
+    DefinitionInvalid where the old version cannot run today, VersionOutdated, UnpublishedEdit
+    and EnrollmentsStranded as publishing does.
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)

@@ -165,7 +165,7 @@ def apply(
 ) -> InFlightReport:
     """Do to everybody inside the given versions (by default all others) what the policy says.
 
-    `graph` is that of `to_version`. Raises PeopleStranded, with all of them, before anybody is
+    `graph` is that of `to_version`. Raises EnrollmentsStranded, with all of them, before anybody is
     moved; NotAllowed for a map that names nodes which are not there.
     """
     if wanted.policy == "pin":

@@ -42,7 +42,7 @@ def move_people(
     one newcomers enter).
 
     Raises CampaignNotFound; VersionNotFound for a version that was never published; NotAllowed for
-    an archived or unpublished campaign and for a wrong map; PeopleStranded with everybody who has
+    an archived or unpublished campaign and for a wrong map; EnrollmentsStranded with everybody who has
     nowhere to go (a dry run reports them instead).
     """
     wanted = InFlight("migrate", dict(node_map or {}))

@@ -197,7 +197,7 @@ def publish_all(
     """Publish every file of a folder, if all of them are valid: a report per file.
 
     Before anything is published, raises FilesInvalid with all problems of all files, and
-    PeopleStranded with everybody who would have nowhere to go.
+    EnrollmentsStranded with everybody who would have nowhere to go.
     """
     found = plan(database, path, channels=channels, settings=settings, workspace=workspace)
     found.refuse_invalid()

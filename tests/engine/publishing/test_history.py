@@ -390,7 +390,7 @@ def test_two_who_create_the_same_campaign_at_once_make_one(database, workspace):
             lambda file=file: published(database, file, based_on=0),
             lambda file=file: published(database, with_subject(file, "other"), based_on=0),
         )
-        assert sorted(type(one).__name__ for one in found) == ["PublishReport", "VersionMoved"]
+        assert sorted(type(one).__name__ for one in found) == ["PublishReport", "VersionOutdated"]
     assert rows(database, "SELECT count(*), count(DISTINCT name) FROM drip_campaigns") == [
         (max(2, ROUNDS // 4),) * 2
     ]
