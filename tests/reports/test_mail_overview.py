@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -61,6 +60,6 @@ def test_sending_needs_a_relay(tmp_path: Path):
     sending = Settings(home=tmp_path, delivery="send")
     with pytest.raises(ChannelUnavailable, match="DRIP_SMTP_URL is not set"):
         mail_channel(sending)
-    channel = mail_channel(replace(sending, smtp_url=Secret("smtp://localhost:2525")))
+    channel = mail_channel(sending.model_copy(update={"smtp_url": Secret("smtp://localhost:2525")}))
     assert isinstance(channel, SmtpChannel)
     channel.close()

@@ -1,4 +1,4 @@
-"""Conditions: their model in a campaign file, and their compiled form, a predicate over one contact.
+"""Conditions: their model in a campaign file, and their compiled form, a predicate of a contact.
 
 Pure rules over `ContactAttributes`. comparisons.py compares single values; the condition node
 chooses the branch.

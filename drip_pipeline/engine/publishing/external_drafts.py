@@ -84,7 +84,8 @@ def publish_edit(
 ) -> EditReport:
     """Publish the edit that stands in a campaign's tables.
 
-    Raises NotAllowed when there is none, DefinitionInvalid with all its problems, EnrollmentsStranded.
+    Raises NotAllowed when there is none, DefinitionInvalid with all its problems,
+    EnrollmentsStranded.
     """
     with database.transaction() as connection:
         found = find_campaign(connection, campaign)

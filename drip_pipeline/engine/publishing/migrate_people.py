@@ -42,8 +42,8 @@ def move_people(
     one newcomers enter).
 
     Raises CampaignNotFound; VersionNotFound for a version that was never published; NotAllowed for
-    an archived or unpublished campaign and for a wrong map; EnrollmentsStranded with everybody who has
-    nowhere to go (a dry run reports them instead).
+    an archived or unpublished campaign and for a wrong map; EnrollmentsStranded with every
+    enrollment without a target node (a dry run reports them instead).
     """
     wanted = InFlight("migrate", dict(node_map or {}))
     with database.transaction() as connection:

@@ -79,9 +79,10 @@ def publish(
     `channels` are those that messages can be sent over, `settings` say how; `campaign_id` publishes
     into that campaign, whatever its name; `in_flight` says what becomes of people inside earlier
     versions; `based_on` is the version that was edited. Raises DefinitionInvalid with every problem
-    at once, VersionOutdated when another version than `based_on` is published by now, UnpublishedEdit
-    when an edit that another application made would be lost and `overwrites_edit` does not say so,
-    EnrollmentsStranded with everybody who would have nowhere to go (a dry run reports them instead).
+    at once, VersionOutdated when another version than `based_on` is published by now,
+    UnpublishedEdit when an edit of another application would be lost and `overwrites_edit` is not
+    set, EnrollmentsStranded with every enrollment without a target node (a dry run reports them
+    instead).
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:

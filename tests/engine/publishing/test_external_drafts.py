@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +24,7 @@ from tests.engine.factories import NOW
 from tests.engine.publishing.in_flight_states import NAME, version_1, version_2
 
 REPORT = Settings()
-PUBLISH = replace(REPORT, canvas_edits="publish")
+PUBLISH = Settings(canvas_edits="publish")
 Canvas = dict[str, Any]
 
 
