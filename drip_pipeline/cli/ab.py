@@ -1,9 +1,10 @@
-"""`drip ab …`: where A/B tests stand, judging them now, and what a person decides about them."""
+"""`drip ab …`: results of A/B tests, evaluation, and decisions by hand."""
 
 from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from drip_pipeline.cli.framework.options import now_option, parse_time
 from drip_pipeline.errors import ImportFileError
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from drip_pipeline.engine.ab_tests.judge import EvaluationReport
     from drip_pipeline.engine.ab_tests.results import SplitResults
 
-FIGURES = (
+METRICS = (
     "assigned", "sent", "delivered", "opened", "clicked", "replied", "converted", "confidence",
     "significant", "winner",
 )  # fmt: skip
@@ -27,13 +31,17 @@ _RATES = {
     "clicked": "click_rate",
     "replied": "reply_rate",
 }
-by_option = click.option("--by", "who", help="Who says so; your login name by default.")
-split_option = click.option("--split", "split_node_id", help="The split, where there are several.")
+by_option = click.option(
+    "--by", "decided_by", metavar="NAME", help="Author of the decision. Default: your login name."
+)
+split_option = click.option(
+    "--split", "split_node_id", metavar="NODE", help="Split node; required if there are several."
+)
 
 
 @click.group()
 def ab() -> None:
-    """A/B tests: results, judging, declaring a winner, and a calculator."""
+    """Show A/B test results, evaluate tests, and declare winners."""
 
 
 @command(ab)
@@ -42,36 +50,34 @@ def ab() -> None:
     "--as-of",
     metavar="ISO",
     callback=parse_time,
-    help="As they stood at this moment in the past, by the time when things happened.",
+    help="Show the results at this past time, by the time at which events occurred.",
 )
 @now_option
 def results(
     invocation: Invocation, campaign: str, as_of: datetime | None, now: datetime
 ) -> CommandResult:
-    """Where the tests of a campaign stand, counted now. Nothing is decided.
+    """Show the current results of the tests of CAMPAIGN. Makes no decision.
 
-    With --as-of: where they stood then, for audits. What had happened by then counts, also where it
-    was reported afterwards; an evaluation of that day knew only what had been reported.
+    With --as-of, show the results at a past time, for audits. Events that occurred by then count,
+    including those reported later; an evaluation on that day used only events reported by then.
     """
     from drip_pipeline.engine.ab_tests.results import campaign_results, results_as_of
     from drip_pipeline.engine.ab_tests.results_json import as_json
 
     if as_of is None:
-        found = campaign_results(invocation.database, campaign, now=now)
-        return CommandResult(as_json(found), results_shown(found))
+        current = campaign_results(invocation.database, campaign, now=now)
+        return CommandResult(as_json(current), render_results(current))
     if as_of > now:
-        raise click.UsageError(f"--as-of {as_of.isoformat()} lies in the future.")
-    found = results_as_of(invocation.database, campaign, as_of=as_of)
-    return CommandResult(as_json(found) | {"as_of": as_of}, results_shown(found, as_of=as_of))
+        raise click.UsageError(f"--as-of {as_of.isoformat()} is in the future.")
+    past = results_as_of(invocation.database, campaign, as_of=as_of)
+    return CommandResult(as_json(past) | {"as_of": as_of}, render_results(past, as_of=as_of))
 
 
 @command(ab)
 @click.argument("campaign", required=False)
 @now_option
 def judge(invocation: Invocation, campaign: str | None, now: datetime) -> CommandResult:
-    """Count and judge the running tests of a campaign, or all, and take the decisions that are
-    due.
-    """
+    """Evaluate the running tests of CAMPAIGN, or of all campaigns, and make due decisions."""
     from drip_pipeline.engine.ab_tests.judge import judge as judge_tests
     from drip_pipeline.engine.campaigns.campaign import find_campaign
 
@@ -80,13 +86,13 @@ def judge(invocation: Invocation, campaign: str | None, now: datetime) -> Comman
         with invocation.database.transaction(is_read_only=True) as connection:
             campaign_ids = [find_campaign(connection, campaign).campaign_id]
     report = judge_tests(invocation.database, campaign_ids, now=now)
-    return CommandResult(_judged_data(report), _judged_text(report))
+    return CommandResult(_evaluation_data(report), _describe_evaluation(report))
 
 
 @command(ab)
 @click.argument("campaign")
-@click.option("--variant", required=True, help="The variant that wins: its id or name.")
-@click.option("--reason", required=True, help="Why; kept with the decision.")
+@click.option("--variant", required=True, help="Id or name of the winning variant.")
+@click.option("--reason", required=True, help="Reason; stored with the decision.")
 @by_option
 @split_option
 @now_option
@@ -95,11 +101,11 @@ def declare(
     campaign: str,
     variant: str,
     reason: str,
-    who: str | None,
+    decided_by: str | None,
     split_node_id: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Declare a winner by hand. The first decision stands."""
+    """Declare the winner of a test of CAMPAIGN. A decision cannot be changed."""
     from drip_pipeline.engine.ab_tests.declare import declare as declare_winner
 
     decision = declare_winner(
@@ -107,20 +113,20 @@ def declare(
         campaign,
         variant=variant,
         reason=reason,
-        decided_by=who or getpass.getuser(),
+        decided_by=decided_by or getpass.getuser(),
         now=now,
         split_node_id=split_node_id,
     )
     return CommandResult(
         decision,
-        f"{decision.winner_variant} is declared the winner at {decision.split_node_id} of"
-        f" {decision.campaign!r}; everybody who reaches the split from now on goes there",
+        f"{decision.winner_variant} is the winner at {decision.split_node_id} of"
+        f" {decision.campaign!r}; all contacts that reach the split from now on get it",
     )
 
 
 @command(ab)
 @click.argument("campaign")
-@click.option("--reason", required=True, help="Why the proportions are all right.")
+@click.option("--reason", required=True, help="Reason why the observed split is acceptable.")
 @by_option
 @split_option
 @now_option
@@ -128,30 +134,35 @@ def clear(
     invocation: Invocation,
     campaign: str,
     reason: str,
-    who: str | None,
+    decided_by: str | None,
     split_node_id: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Let a test go on that is blocked because its people do not have the promised proportions."""
+    """Unblock a test of CAMPAIGN that a sample ratio mismatch blocks.
+
+    A mismatch means that the observed numbers of contacts per variant differ significantly from
+    the expected split.
+    """
     from drip_pipeline.engine.ab_tests.declare import clear_sample_ratio
 
     cleared = clear_sample_ratio(
         invocation.database,
         campaign,
         reason=reason,
-        cleared_by=who or getpass.getuser(),
+        cleared_by=decided_by or getpass.getuser(),
         now=now,
         split_node_id=split_node_id,
     )
     data = {"test_id": cleared.test_id, "split_node_id": cleared.split_node_id, "cleared_at": now}
-    return CommandResult(data, f"the test at {cleared.split_node_id} goes on")
+    return CommandResult(data, f"the test at {cleared.split_node_id} is unblocked")
 
 
 @command(ab)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def evaluate(_invocation: Invocation, file: Path) -> CommandResult:
-    """Judge the counts of a JSON file (`-`: stdin) without a database: a calculator and an audit
-    tool.
+    """Evaluate the counts in a JSON FILE (`-`: stdin) without a database.
+
+    Use it as a calculator, or to audit a decision.
     """
     import orjson
 
@@ -163,85 +174,86 @@ def evaluate(_invocation: Invocation, file: Path) -> CommandResult:
     except orjson.JSONDecodeError as error:
         raise ImportFileError(str(file), f"is not JSON: {error}") from None
     evaluated = evaluate_file(items)
-    return CommandResult(evaluated, "\n".join(_evaluated_lines(evaluated)))
+    lines = [
+        f"{number}. {item['state']} ({item['reason']}): {item['explanation']}"
+        for number, item in enumerate(evaluated, start=1)
+    ]
+    return CommandResult(evaluated, "\n".join(lines))
 
 
-# --- for people -----------------------------------------------------------------------------------
+# --- text for terminals ---------------------------------------------------------------------------
 
 
-def results_shown(found: list[SplitResults], *, as_of: datetime | None = None) -> Any:
-    """Tests as they are shown on a terminal."""
+def render_results(
+    tests: Sequence[SplitResults], *, as_of: datetime | None = None
+) -> RenderableType:
+    """Return test results as a rich renderable: a summary, a table and the next step for each."""
     from rich.console import Group
     from rich.text import Text
 
-    parts: list[Any] = []
+    parts: list[RenderableType] = []
     if as_of is not None:
-        parts = [Text(f"What had happened by {as_of:%Y-%m-%d %H:%M:%S %Z}."), Text()]
-    for results_ in found:
-        experiment = results_.experiment
+        parts = [Text(f"Results at {as_of:%Y-%m-%d %H:%M:%S %Z}."), Text()]
+    for test in tests:
+        experiment = test.experiment
         parts += [
             Text.assemble(
-                (f"{results_.campaign.name}, split {experiment.split_node_id}", "bold"),
-                f" — {results_.state} ({results_.reason})",
+                (f"{test.campaign.name}, split {experiment.split_node_id}", "bold"),
+                f" — {test.state} ({test.reason})",
             ),
-            Text(results_.explanation()),
-            table(_figures(results_), ["figure", *(v.variant_group for v in experiment.variants)]),
+            Text(test.explanation()),
+            table(_metric_rows(test), ["metric", *(v.variant_group for v in experiment.variants)]),
         ]
-        parts += [Text(note)] if (note := results_.totals_note()) else []
-        parts += [Text(line) for line in _holdout_lines(results_)]
-        parts += [Text(f"What would change it: {results_.would_change()}"), Text()]
+        parts += [Text(note)] if (note := test.totals_note()) else []
+        parts += [Text(line) for line in _holdout_lines(test)]
+        parts += [Text(f"Next step: {test.would_change()}"), Text()]
     return Group(*parts)
 
 
-def _figures(found: SplitResults) -> list[dict[str, Any]]:
-    """A row per figure and a column per variant: that fits a terminal."""
+def _metric_rows(test: SplitResults) -> list[dict[str, object]]:
+    """Return one row per metric with a column per variant, because that fits on a terminal."""
     from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
 
-    rows: dict[str, dict[str, Any]] = {}
-
-    def put(figure: str, variant_group: str, told: Any) -> None:
-        rows.setdefault(figure, {"figure": figure})[variant_group] = told
-
-    for spec in found.experiment.variants:
+    rows: dict[str, dict[str, object]] = {metric: {"metric": metric} for metric in METRICS}
+    for spec in test.experiment.variants:
         name = spec.variant_group
-        counts, shares, judged = (
-            found.counts_of(name),
-            rates(found, name),
-            judged_columns(found, name),
+        counts = test.counts_of(name)
+        variant_rates, verdict = rates(test, name), judged_columns(test, name)
+        rows["assigned"][name] = f"{counts.assigned or 0:,}"
+        rows["converted"][name] = _count_and_rate(
+            counts.total_converted, variant_rates["conversion_rate"]
         )
-        put("assigned", name, f"{counts.assigned or 0:,}")
-        put("converted", name, _both(counts.total_converted, shares["conversion_rate"]))
         if counts.is_holdout:
-            put("sent", name, "held out")
+            rows["sent"][name] = "held out"
             continue
-        put("sent", name, f"{counts.total_sent:,}")
-        for figure in ("delivered", "opened", "clicked", "replied"):
-            rate = shares[_RATES[figure]]
-            put(figure, name, _both(getattr(counts, f"total_{figure}"), rate))
-        put("confidence", name, f"{judged['confidence_level']} %")
-        put("significant", name, judged["is_statistically_significant"])
-        put("winner", name, judged["is_winner"])
-    return [rows[figure] for figure in FIGURES if figure in rows]
+        rows["sent"][name] = f"{counts.total_sent:,}"
+        for metric, rate in _RATES.items():
+            total = getattr(counts, f"total_{metric}")
+            rows[metric][name] = _count_and_rate(total, variant_rates[rate])
+        rows["confidence"][name] = f"{verdict['confidence_level']} %"
+        rows["significant"][name] = verdict["is_statistically_significant"]
+        rows["winner"][name] = verdict["is_winner"]
+    return [row for row in rows.values() if len(row) > 1]
 
 
-def _both(count: int, rate: Any) -> str:
+def _count_and_rate(count: int, rate: object) -> str:
     return f"{count:,}" if rate is None else f"{count:,} ({rate} %)"
 
 
-def _holdout_lines(found: SplitResults) -> list[str]:
+def _holdout_lines(test: SplitResults) -> list[str]:
     lines = []
-    for lift in found.lifts:
+    for lift in test.lifts:
         if lift.difference is None or lift.interval is None:
             continue
         low, high = lift.interval
         lines.append(
-            f"{lift.variant_group} over the holdout: {lift.difference:+.2f} points of conversions"
-            f" ({low:+.2f} to {high:+.2f})"
+            f"{lift.variant_group} compared with the holdout: {lift.difference:+.2f} percentage"
+            f" points of conversions ({low:+.2f} to {high:+.2f})"
         )
     return lines
 
 
-def _judged_data(report: Any) -> dict[str, Any]:
+def _evaluation_data(report: EvaluationReport) -> dict[str, Any]:
     return {
         "judged": [
             {
@@ -264,7 +276,7 @@ def _judged_data(report: Any) -> dict[str, Any]:
     }
 
 
-def _judged_text(report: Any) -> str:
+def _describe_evaluation(report: EvaluationReport) -> str:
     from drip_pipeline.experiments import explain
 
     lines = [f"{one.experiment.split_node_id}: {explain(one.verdict)}" for one in report.judged]
@@ -273,12 +285,5 @@ def _judged_text(report: Any) -> str:
         f" {decision.winner_variant or 'no winner'}"
         for decision in report.decisions
     ]
-    lines += [f"cannot be read: test {test}: {fault}" for test, fault in report.faults.items()]
+    lines += [f"test {test} cannot be evaluated: {fault}" for test, fault in report.faults.items()]
     return "\n".join(lines) or "no test is running"
-
-
-def _evaluated_lines(items: list[dict[str, Any]]) -> list[str]:
-    return [
-        f"{number}. {item['state']} ({item['reason']}): {item['explanation']}"
-        for number, item in enumerate(items, start=1)
-    ]

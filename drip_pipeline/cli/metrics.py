@@ -1,54 +1,73 @@
-"""`drip metrics …`: the daily figures, counting them anew, whether the laws hold, and what
-a monitor draws."""
+"""`drip metrics …`: daily metrics, invariants, and live metrics for monitoring."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import ProgressLine, now_option
 
+if TYPE_CHECKING:
+    from drip_pipeline.engine.metrics.daily_metrics import CountedDay
+
 _BREAKDOWNS = ("version", "node", "variant", "day")
-# What fits on a terminal; --json has all of it.
-_SHOWN = (
+# The columns that fit on a terminal; --json prints all.
+_COLUMNS = (
     "campaign", "metric_date", "campaign_version", "node_id", "variant_group", "sent", "opened",
     "clicked", "converted", "skipped", "open_rate", "click_rate",
 )  # fmt: skip
 
 
-def _day(context: click.Context, parameter: click.Parameter, given: str | None) -> date | None:
-    if given is None:
+def _parse_day(context: click.Context, parameter: click.Parameter, text: str | None) -> date | None:
+    if text is None:
         return None
     try:
-        return date.fromisoformat(given)
+        return date.fromisoformat(text)
     except ValueError:
         raise click.BadParameter(
-            f"{given!r} is not a day like 2026-03-02", param=parameter
+            f"{text!r} is not a date such as 2026-03-02", param=parameter
         ) from None
+
+
+from_option = click.option(
+    "--from", "first_day", callback=_parse_day, metavar="DAY", help="First day of sending."
+)
+to_option = click.option(
+    "--to", "last_day", callback=_parse_day, metavar="DAY", help="Last day of sending."
+)
 
 
 @click.group()
 def metrics() -> None:
-    """Figures of messages by day of sending (of the workspace's zone)."""
+    """Show and compute metrics, and check invariants.
+
+    Daily metrics are grouped by the day of sending in the workspace's time zone.
+    """
 
 
 @command(metrics)
 @click.argument("campaign", required=False)
-@click.option("--by", type=click.Choice(_BREAKDOWNS), multiple=True, help="Break down; repeatable.")
-@click.option("--from", "first_day", callback=_day, metavar="DAY", help="From this day of sending.")
-@click.option("--to", "last_day", callback=_day, metavar="DAY", help="To this day of sending.")
+@click.option(
+    "--by",
+    type=click.Choice(_BREAKDOWNS),
+    multiple=True,
+    help="Break down by this dimension. Can be repeated.",
+)
+@from_option
+@to_option
 def show(
     invocation: Invocation,
     campaign: str | None,
-    by: tuple[Any, ...],
+    by: tuple[str, ...],
     first_day: date | None,
     last_day: date | None,
 ) -> CommandResult:
-    """Show the counted figures of all campaigns, or of one (id or exact name)."""
+    """Show daily metrics of all campaigns, or of CAMPAIGN (id or exact name)."""
     from drip_pipeline.engine.campaigns.campaign import find_campaign
     from drip_pipeline.engine.metrics.daily_metrics import campaign_summary
 
@@ -59,36 +78,38 @@ def show(
     rows = campaign_summary(
         invocation.database,
         campaign_id=campaign_id,
-        by=by,
+        by=by,  # type: ignore[arg-type]  # click has checked it
         first_day=first_day,
         last_day=last_day,
     )
     if not rows:
-        return CommandResult(rows, "nothing has been counted yet; `drip metrics refresh` counts")
-    return CommandResult(rows, table(rows, [name for name in _SHOWN if name in rows[0]]))
+        return CommandResult(rows, "no metrics yet; run `drip metrics refresh`")
+    return CommandResult(rows, table(rows, [name for name in _COLUMNS if name in rows[0]]))
 
 
 @command(metrics)
 @now_option
 def refresh(invocation: Invocation, now: datetime) -> CommandResult:
-    """Count every day whose figures may have changed."""
+    """Recompute every day whose metrics may have changed."""
     from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
 
     with ProgressLine() as progress:
-        days_counted = refresh_stale_days(invocation.database, now=now, progress=progress)
-    return _counted_answer(days_counted)
+        days = refresh_stale_days(invocation.database, now=now, progress=progress)
+    return _computed(days)
 
 
 @command(metrics)
-@click.option("--from", "first_day", required=True, callback=_day, metavar="DAY")
-@click.option("--to", "last_day", required=True, callback=_day, metavar="DAY")
 @click.option(
-    "--outcomes", is_flag=True, help="First put the outcomes of messages right from the log."
+    "--from", "first_day", required=True, callback=_parse_day, metavar="DAY", help="First day."
 )
+@click.option(
+    "--to", "last_day", required=True, callback=_parse_day, metavar="DAY", help="Last day."
+)
+@click.option("--outcomes", is_flag=True, help="Rebuild message outcomes from the event log first.")
 def rebuild(
     invocation: Invocation, first_day: date, last_day: date, outcomes: bool
 ) -> CommandResult:
-    """Count all days from one to another anew."""
+    """Recompute a range of days from scratch."""
     from drip_pipeline.engine.metrics.daily_metrics import aggregate_days, days_between
     from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
 
@@ -97,23 +118,23 @@ def rebuild(
         raise click.UsageError(f"{first_day} is after {last_day}.")
     corrected = rebuild_outcomes(invocation.database, days) if outcomes else None
     with ProgressLine() as progress:
-        days_counted = aggregate_days(invocation.database, days, progress=progress)
-    return _counted_answer(days_counted, corrected)
+        computed = aggregate_days(invocation.database, days, progress=progress)
+    return _computed(computed, corrected)
 
 
 @command(metrics)
-@click.option("--from", "first_day", callback=_day, metavar="DAY", help="From this day of sending.")
-@click.option("--to", "last_day", callback=_day, metavar="DAY", help="To this day of sending.")
+@from_option
+@to_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
-    help="Where to; by default DRIP_METRICS_FOLDER.",
+    help="Target folder. Default: DRIP_METRICS_FOLDER.",
 )
 def export(
     invocation: Invocation, first_day: date | None, last_day: date | None, out: Path | None
 ) -> CommandResult:
-    """Write the counted figures as Parquet files, a folder a day: all days, or some."""
+    """Write daily metrics to Parquet files, one folder per day. Default: all days."""
     from drip_pipeline.engine.metrics.daily_metrics import days_between
     from drip_pipeline.engine.metrics.parquet_export import (
         counted_days,
@@ -136,15 +157,16 @@ def export(
 @command(metrics)
 @now_option
 def check(invocation: Invocation, now: datetime) -> CommandResult:
-    """Look whether the laws hold that tie log, messages, figures and people together. Exit code 1
-    if one does not.
+    """Check the invariants between event log, deliveries, metrics and enrollments.
+
+    Exits with code 1 if one is violated.
     """
     from drip_pipeline.engine.operations.invariants import check_invariants
 
     results = check_invariants(invocation.database, now=now)
     data = [
         {
-            "law": result.name,
+            "invariant": result.name,
             "meaning": result.meaning,
             "holds": result.holds,
             "violations": result.violations,
@@ -152,26 +174,28 @@ def check(invocation: Invocation, now: datetime) -> CommandResult:
         }
         for result in results
     ]
-    shown = table(data, ["law", "holds", "violations", "meaning"])
-    return CommandResult(data, shown, exit_code=0 if all(result.holds for result in results) else 1)
+    text = table(data, ["invariant", "holds", "violations", "meaning"])
+    return CommandResult(data, text, exit_code=0 if all(result.holds for result in results) else 1)
 
 
 @command(metrics)
-@click.option("--prometheus", is_flag=True, help="In Prometheus' text format.")
+@click.option("--prometheus", is_flag=True, help="Print Prometheus text format.")
 def live(invocation: Invocation, prometheus: bool) -> CommandResult:
-    """What a monitor draws: backlog and its age, rates of the last five minutes, messages in doubt
-    or dead, ways out that are blocked.
+    """Show live metrics for monitoring.
+
+    Includes the backlog and its age, the rates of the last five minutes, unknown and failed
+    deliveries, and blocked transports.
     """
     from drip_pipeline.engine.metrics.prometheus import prometheus_text, read_gauges
 
-    # By the real clock, as the ledger is: --now would compare two times that are none.
+    # There is no --now, because the batch log that the rates are read from uses the real time.
     gauges = read_gauges(invocation.database, now=datetime.now(UTC))
     if prometheus:
         return CommandResult(gauges, prometheus_text(gauges).rstrip())
     rows = [
         {
-            "figure": gauge.name,
-            "of": ", ".join(gauge.labels.values()),
+            "metric": gauge.name,
+            "labels": ", ".join(gauge.labels.values()),
             "value": f"{gauge.value:,.6g}",
         }
         for gauge in gauges
@@ -179,11 +203,11 @@ def live(invocation: Invocation, prometheus: bool) -> CommandResult:
     return CommandResult(gauges, table(rows))
 
 
-def _counted_answer(days_counted: list[Any], corrected: int | None = None) -> CommandResult:
-    sent = sum(day.sent for day in days_counted)
-    told = f"{len(days_counted):,} days counted, {sent:,} messages sent on them"
-    data: dict[str, Any] = {"days": days_counted, "sent": sent}
+def _computed(days: Sequence[CountedDay], corrected: int | None = None) -> CommandResult:
+    sent = sum(day.sent for day in days)
+    text = f"{len(days):,} days computed, {sent:,} messages sent on these days"
+    data: dict[str, object] = {"days": days, "sent": sent}
     if corrected is not None:
         data["corrected_outcomes"] = corrected
-        told += f"; {corrected:,} outcomes corrected"
-    return CommandResult(data, told)
+        text += f"; {corrected:,} outcomes corrected"
+    return CommandResult(data, text)

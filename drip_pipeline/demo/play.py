@@ -16,7 +16,7 @@ from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.operations import demo as demo_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.demo.dagster_runs import DemoRunner
-from drip_pipeline.demo.population import write_people
+from drip_pipeline.demo.population import CONTACTS, write_people
 from drip_pipeline.demo.reactions import Sent, reactions
 from drip_pipeline.demo.story import (
     CAMPAIGN_FILES,
@@ -51,14 +51,23 @@ class Played:
 
 
 def play(
-    settings: Settings, database: Database, runner: DemoRunner, *, ends_at: datetime, tell: Progress
+    settings: Settings,
+    database: Database,
+    runner: DemoRunner,
+    *,
+    ends_at: datetime,
+    tell: Progress,
+    contacts: int = CONTACTS,
 ) -> Played:
-    """The whole demonstration, its clock ending at `ends_at`. An earlier one is removed first."""
+    """Run the demo with this number of contacts, its clock ending at `ends_at`.
+
+    An earlier demo is deleted first.
+    """
     began_at = _morning(ends_at - LENGTH)
     workspace_id = _fresh_workspace(database)
     people_file = settings.home / "demo" / "people.csv"
     people_file.parent.mkdir(parents=True, exist_ok=True)
-    people = write_people(people_file)
+    people = write_people(people_file, contacts)
     import_contacts(database, people_file, now=began_at, workspace=WORKSPACE)
     tell(f"imported {people:,} made-up people")
     played = Played(workspace_id, began_at, began_at)

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
-PEOPLE: Final = 10_000
+CONTACTS: Final = 10_000
 _SEED: Final = 20260105
 _FIRST_NAMES: Final = (
     "Ada Amir Ana Ben Bea Caro Chen Dana Dev Elif Emil Eva Femi Finn Gala Hana Hugo Ida Igor Ines "
@@ -55,7 +55,7 @@ COLUMNS: Final = (
 )
 
 
-def write_people(path: Path, people: int = PEOPLE) -> int:
+def write_people(path: Path, people: int = CONTACTS) -> int:
     """Write the contacts file; how many people stand in it."""
     chance = Random(_SEED)
     first_names, last_names = _FIRST_NAMES.split(), _LAST_NAMES.split()

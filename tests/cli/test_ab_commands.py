@@ -19,7 +19,7 @@ LATER = (NOW + timedelta(days=2)).isoformat()
 
 @pytest.fixture
 def campaign(database: Database) -> str:
-    """A campaign whose test has a clear winner, and people held out."""
+    """Publish a campaign whose test has a clear winner and a holdout."""
     with database.transaction() as connection:
         test = a_split_test(
             connection, {"a": 40, "b": 40, "holdout": 20}, winner_metric="conversion_rate"
@@ -30,7 +30,7 @@ def campaign(database: Database) -> str:
     return "Welcome"
 
 
-def test_results_hold_everything_that_was_counted_and_judged(drip: Drip, campaign: str):
+def test_results_contain_counts_rates_and_verdicts(drip: Drip, campaign: str):
     found = answered(drip("ab", "results", campaign, "--now", LATER, "--json"))
     a, b, holdout = found["variants"]
     assert {name: b[name] for name in b if name.startswith("total_")} == {
@@ -57,26 +57,26 @@ def test_results_hold_everything_that_was_counted_and_judged(drip: Drip, campaig
     assert (found["decision"], found["other_tests"]) == (None, [])
 
 
-def test_results_of_a_past_moment_are_told_for_audits(drip: Drip, campaign: str):
+def test_results_at_a_past_time_for_audits(drip: Drip, campaign: str):
     past = (NOW + timedelta(minutes=1)).isoformat()
     found = answered(drip("ab", "results", campaign, "--as-of", past, "--now", LATER, "--json"))
     assert [v["total_converted"] for v in found["variants"]] == [0, 0, 0]
     assert (found["state"], found["as_of"]) == ("collecting", past)
     shown = drip("ab", "results", campaign, "--as-of", past, "--now", LATER).stdout
-    assert shown.startswith("What had happened by 2026-03-02 09:01:00 UTC.")
+    assert shown.startswith("Results at 2026-03-02 09:01:00 UTC.")
     assert drip("ab", "results", campaign, "--as-of", LATER, "--now", past).exit_code == 2
     assert drip("ab", "results", campaign, "--as-of", "2020-01-01").exit_code == 1
 
 
-def test_results_for_people_are_a_table_and_a_sentence(drip: Drip, campaign: str):
+def test_results_are_printed_as_a_table_with_an_explanation(drip: Drip, campaign: str):
     shown = drip("ab", "results", campaign, "--now", LATER)
     assert shown.exit_code == 0
     assert "b wins with a conversion rate of 11.00 %" in " ".join(shown.stdout.split())
-    assert "b over the holdout: +9.00 points of conversions" in shown.stdout
-    assert "What would change it" in shown.stdout
+    assert "b compared with the holdout: +9.00 percentage points of conversions" in shown.stdout
+    assert "Next step: " in shown.stdout
 
 
-def test_judging_decides_once(drip: Drip, campaign: str):
+def test_an_evaluation_decides_once(drip: Drip, campaign: str):
     first = answered(drip("ab", "judge", campaign, "--now", LATER, "--json"))
     assert [decision["winner_variant"] for decision in first["decisions"]] == ["b"]
     assert (first["evaluations"], first["judged"][0]["state"]) == (1, "decided_winner")
@@ -87,9 +87,9 @@ def test_judging_decides_once(drip: Drip, campaign: str):
     assert found["decision"]["decided_by"] == "engine"
 
 
-def test_declaring_by_hand_works_once_and_says_who_was_first(drip: Drip, campaign: str):
-    told = ("--variant", "a", "--reason", "the brand's own", "--by", "Ada", "--now", LATER)
-    done = answered(drip("ab", "declare", campaign, *told, "--json"))
+def test_a_winner_is_declared_once_and_a_second_call_names_the_first(drip: Drip, campaign: str):
+    arguments = ("--variant", "a", "--reason", "the brand's own", "--by", "Ada", "--now", LATER)
+    done = answered(drip("ab", "declare", campaign, *arguments, "--json"))
     assert (done["winner_variant"], done["decided_by"], done["is_by_hand"]) == ("a", "Ada", True)
     second = drip("ab", "declare", campaign, "--variant", "b", "--reason", "no, b")
     assert second.exit_code == 1
@@ -126,22 +126,22 @@ def test_the_calculator_needs_no_database(drip: Drip, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "message"),
     [
         ("{", "is not JSON"),
         ("{}", "is a JSON list of tests"),
         ('[{"variants": []}]', "item 0, winner_metric: is missing"),
     ],
 )
-def test_the_calculator_says_what_is_wrong_with_its_file(drip: Drip, tmp_path, text, complaint):
+def test_the_calculator_reports_problems_of_its_file(drip: Drip, tmp_path, text, message):
     path = tmp_path / "tests.json"
     path.write_text(text, encoding="utf-8")
     refused = drip("ab", "evaluate", path)
     assert refused.exit_code == 1
-    assert complaint in refused.stderr
+    assert message in refused.stderr
 
 
-def test_a_file_that_is_not_there_is_named(drip: Drip, tmp_path: Path):
+def test_a_missing_file_is_reported_by_name(drip: Drip, tmp_path: Path):
     refused = drip("ab", "evaluate", tmp_path / "none.json")
     assert refused.exit_code == 1
     assert "none.json" in refused.stderr

@@ -69,4 +69,4 @@ def test_the_doctor_reports_invalid_keys_without_printing_them(
 
 def test_the_doctor_reports_an_inbox_that_is_not_drained(drip: Drip, database: Database):
     came_in(database, b"{", at=LATER)
-    assert "1 payloads wait to be taken in" in drip("doctor").stdout
+    assert "1 payloads are pending" in drip("doctor").stdout

@@ -85,16 +85,14 @@ def test_a_range_that_makes_no_sense_is_wrong_usage(drip: Drip, range_: tuple[st
     assert drip("metrics", "rebuild", *range_).exit_code == 2
 
 
-def test_a_law_that_is_broken_is_told_with_exit_code_1(
-    drip: Drip, opened: Path, database: Database
-):
-    assert all(law["holds"] for law in answered(drip("metrics", "check", *CLOCK, "--json")))
+def test_a_violated_invariant_is_exit_code_1(drip: Drip, opened: Path, database: Database):
+    assert all(row["holds"] for row in answered(drip("metrics", "check", *CLOCK, "--json")))
     with database.transaction() as connection:
         connection.execute("UPDATE campaign_message_outcomes SET open_count = 9")
     result = drip("metrics", "check", *CLOCK, "--json")
     assert result.exit_code == 1
-    [broken] = [law for law in orjson.loads(result.stdout) if not law["holds"]]
-    assert (broken["law"], broken["violations"]) == ("outcomes_match_log", 2)
+    [broken] = [row for row in orjson.loads(result.stdout) if not row["holds"]]
+    assert (broken["invariant"], broken["violations"]) == ("outcomes_match_log", 2)
     assert opened.exists()
 
 

@@ -71,7 +71,7 @@ def test_a_program_that_is_killed_comes_back(tmp_path):
         os.kill(first, signal.SIGKILL)
         wait_until(lambda: len(bench.pids()) == 2 and bench.pids()[0] != first)
         assert bench.pids()[1] == second
-        assert bench.said == ["first was killed (SIGKILL); starting it again in 1 s"]
+        assert bench.said == ["first was killed (SIGKILL); restarting in 1 s"]
         assert bench.supervisor.restarts == {"first": 1, "second": 0}
 
 
@@ -125,9 +125,7 @@ def test_what_a_killed_supervisor_left_behind_is_ended_by_the_next(tmp_path):
     successor = Bench(tmp_path, always("daemon"))
     with successor.running():
         assert not is_alive(orphan)
-        assert successor.said == [
-            f"ending process {orphan}, which an earlier `drip up` left behind"
-        ]
+        assert successor.said == [f"ending process {orphan} of an earlier `drip up`"]
     killed.supervisor.end()
 
 

@@ -130,7 +130,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
     assert [pid for pid in started if is_alive(pid)] == []
-    assert "daemon was killed (SIGKILL); starting it again" in (tmp_path / "up.log").read_text()
+    assert "daemon was killed (SIGKILL); restarting" in (tmp_path / "up.log").read_text()
 
 
 def test_a_port_that_is_taken_is_said_before_anything_is_started(
@@ -143,6 +143,6 @@ def test_a_port_that_is_taken_is_said_before_anything_is_started(
         with up(tmp_path, port, DRIP_DATABASE_URL=database.url) as process:
             assert process.wait(60) == 1
     told = (tmp_path / "up.log").read_text()
-    assert f"port {port} is taken" in told
+    assert f"port {port} is in use" in told
     assert "--port" in told
     assert not (tmp_path / "logs").exists()

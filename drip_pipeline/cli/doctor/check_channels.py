@@ -1,16 +1,16 @@
-"""Checks of the channels and of the sender rules, for `drip doctor`."""
+"""Checks of the channels and of the rules for senders, for `drip doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final
 
 from drip_pipeline.channels.protocol import Severity
-from drip_pipeline.cli.doctor.check_result import CheckResult
+from drip_pipeline.cli.doctor.check_result import CheckResult, CheckState
 from drip_pipeline.cli.framework.command import Invocation
 
-_STATES: Final[dict[Severity, Literal["ok", "warning", "failure"]]] = {
+_STATES: Final[dict[Severity, CheckState]] = {
     Severity.OK: "ok",
     Severity.WARNING: "warning",
     Severity.ERROR: "failure",
@@ -18,17 +18,17 @@ _STATES: Final[dict[Severity, Literal["ok", "warning", "failure"]]] = {
 
 
 def check_channels(invocation: Invocation) -> Iterator[CheckResult]:
-    """Every way out connects and authenticates; nothing is sent, and no server is started."""
+    """Check that every transport connects and authenticates. Sends nothing, starts no server."""
     from drip_pipeline.engine.transports.diagnostics import look_at_channels
 
     database = invocation.database if has_database(invocation) else None
     for look in look_at_channels(invocation.settings, database, now=datetime.now(UTC)):
-        told = f"{look.about}: {look.finding.message}"
-        yield CheckResult("channels", _STATES[look.finding.severity], told)
+        message = f"{look.about}: {look.finding.message}"
+        yield CheckResult("channels", _STATES[look.finding.severity], message)
 
 
 def check_sender(invocation: Invocation) -> Iterator[CheckResult]:
-    """The rules for senders of bulk mail, as far as they can be seen from here."""
+    """Check the rules for bulk senders that can be checked from this machine."""
     from drip_pipeline.engine.transports.diagnostics import look_at_sender
 
     for look in look_at_sender(invocation.settings):
@@ -36,7 +36,7 @@ def check_sender(invocation: Invocation) -> Iterator[CheckResult]:
 
 
 def has_database(invocation: Invocation) -> bool:
-    """Whether there is one to look into without starting it."""
+    """Return whether a database can be queried without starting a server."""
     if invocation.settings.database_url is not None:
         return True
     from drip_pipeline.db.embedded.server import EmbeddedServer

@@ -1,20 +1,21 @@
-"""What a check of `drip doctor` reports. Checks themselves stand beside what they check, or in
-`checks.py`.
-"""
+"""The result of one check of `drip doctor`. The checks are in the other modules of this package."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+CheckState = Literal["ok", "warning", "failure"]
+
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One line of the doctor's report: `ok`, `warning` (works, but look at it) or `failure`; `hint`
-    says what to do.
+    """One line of the report of `drip doctor`.
+
+    `warning`: it works, but should be looked at. `hint` is the next step; it may be empty.
     """
 
     check: str
-    state: Literal["ok", "warning", "failure"]
+    state: CheckState
     message: str
     hint: str = ""

@@ -1,6 +1,4 @@
-"""Checks of the ground: settings, server, schema. A check takes an Invocation and yields Findings;
-the registry in `doctor.py` names it.
-"""
+"""Checks of the settings, the database server and the schema, for `drip doctor`."""
 
 from __future__ import annotations
 
@@ -12,31 +10,31 @@ from drip_pipeline.settings import environment_variables_unknown
 
 
 def check_settings(invocation: Invocation) -> Iterator[CheckResult]:
-    """Variables nobody reads are likely misspelled; some settings only make sense together."""
+    """Check for unknown variables, and for settings that contradict each other."""
     settings = invocation.settings
     unknown = environment_variables_unknown()
     for name in unknown:
-        yield CheckResult("settings", "warning", f"{name} is set, but no setting has that name")
+        yield CheckResult("settings", "warning", f"{name} is not a known setting")
     if settings.delivery == "send" and settings.smtp_url is None:
         yield CheckResult(
             "settings",
             "warning",
-            "DRIP_DELIVERY is `send` and DRIP_SMTP_URL is not set: email cannot leave",
+            "DRIP_DELIVERY is `send`, but DRIP_SMTP_URL is not set: email cannot be sent",
             "Set DRIP_SMTP_URL, or DRIP_DELIVERY=record.",
         )
     if settings.delivery == "send" and settings.public_url.startswith("http://localhost"):
         yield CheckResult(
             "settings",
             "warning",
-            "DRIP_PUBLIC_URL points at this machine: links in real messages will not work",
+            "DRIP_PUBLIC_URL is an address of this machine: recipients cannot open the links",
             "Set it to an address that recipients can reach.",
         )
     if not unknown:
-        yield CheckResult("settings", "ok", "every DRIP_ variable is known")
+        yield CheckResult("settings", "ok", "all DRIP_ variables are known")
 
 
 def check_database(invocation: Invocation) -> Iterator[CheckResult]:
-    """The server answers and the schema is current. Nothing is started for it."""
+    """Check that the server responds and the schema is current. Starts no server."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
     from drip_pipeline.db.migrate import status
     from drip_pipeline.db.server_info import server_version
@@ -44,16 +42,16 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
     if invocation.settings.database_url is None:
         server = EmbeddedServer.from_settings(invocation.settings).status()
         if not server.is_running:
-            state = "is stopped" if server.is_installed else "was never started"
+            state = "is stopped" if server.is_installed else "has never been started"
             yield CheckResult(
                 "database",
                 "warning",
                 f"the embedded PostgreSQL {state}",
-                "`drip db start` starts it; commands that need it do so by themselves.",
+                "Run `drip db start`; commands that need the server also start it.",
             )
             return
     version = server_version(invocation.database)
-    yield CheckResult("database", "ok", f"PostgreSQL {version} answers")
+    yield CheckResult("database", "ok", f"PostgreSQL {version} responds")
     schema = status(invocation.database)
     if schema.is_current:
         yield CheckResult("schema", "ok", f"at version {schema.version}, nothing to apply")
@@ -61,7 +59,7 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
         yield CheckResult(
             "schema",
             "failure",
-            f"{name} differs between the database and sql/migrations/",
+            f"schema mismatch: {name} differs between the database and sql/migrations/",
         )
     missing = [*schema.pending, *schema.functions]
     if missing:

@@ -1,4 +1,4 @@
 """Local operation: `drip up`, `drip demo`, the process supervisor and DAGSTER_HOME.
 
-What a deployment runs is in deploy/.
+Configuration for production is in deploy/.
 """

@@ -1,5 +1,5 @@
-"""DAGSTER_HOME under DRIP_HOME: Dagster's configuration, how its processes find the code, and the
-environment that they need. Starting them is the business of `up.py` and `supervisor.py`.
+"""DAGSTER_HOME inside DRIP_HOME: Dagster's configuration, its workspace file and its environment.
+The processes are started by `up.py` and `supervisor.py`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SHIPPED_CONFIGURATION = CHECKOUT / "deploy" / "dagster" / "dagster.yaml"
 LOCATION_NAME = "drip_pipeline"
 
 _WORKSPACE = """\
-# Written anew by `drip up` at every start.
+# Rewritten by `drip up` at every start.
 load_from:
   - grpc_server:
       host: 127.0.0.1
@@ -23,7 +23,7 @@ load_from:
 
 
 def dagster_home(settings: Settings) -> Path:
-    """Dagster's folder, made if need be, with the configuration that this release ships."""
+    """Create Dagster's folder with the configuration of this release, and return it."""
     folder = settings.home / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
     text = SHIPPED_CONFIGURATION.read_text(encoding="utf-8")
@@ -32,8 +32,9 @@ def dagster_home(settings: Settings) -> Path:
 
 
 def dagster_environment(settings: Settings, engine_url: str) -> dict[str, str]:
-    """The variables that Dagster's processes, and Dagster in this process, need. The storage's
-    database is made if it is missing. DAGSTER_PG_URL holds a password: never log it.
+    """Return the environment variables of Dagster's processes; create its database if needed.
+
+    DAGSTER_PG_URL contains a password and must not be logged.
     """
     return {
         "DAGSTER_HOME": str(dagster_home(settings)),
@@ -42,7 +43,7 @@ def dagster_environment(settings: Settings, engine_url: str) -> dict[str, str]:
 
 
 def write_workspace(home: Path, code_server_port: int) -> Path:
-    """The file by which webserver and daemon find the code server."""
+    """Write the file that tells the webserver and the daemon the code server's address."""
     path = home / "workspace.yaml"
     text = _WORKSPACE.format(port=code_server_port, location=LOCATION_NAME)
     path.write_text(text, encoding="utf-8")

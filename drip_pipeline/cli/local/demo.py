@@ -1,31 +1,42 @@
-"""`drip demo`: the engine at work on made-up people, by the real Dagster jobs and assets."""
+"""`drip demo`: run sample campaigns through the real Dagster jobs and assets."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
-from drip_pipeline.cli.framework.options import ProgressLine
+from drip_pipeline.cli.framework.options import ProgressLine, format_counts
 from drip_pipeline.errors import NotAllowed
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from drip_pipeline.demo.play import Played
     from drip_pipeline.engine.ab_tests.results import SplitResults
 
-TESTED = "Newsletter subjects"
+TESTED_CAMPAIGN = "Newsletter subjects"
 
 
 @command()
 @click.option(
-    "--anyway", is_flag=True, help="Play it although DRIP_DATABASE_URL names a server of your own."
+    "--contacts",
+    type=click.IntRange(100, 1_000_000),
+    default=10_000,
+    show_default=True,
+    help="Number of generated contacts.",
 )
-def demo(invocation: Invocation, anyway: bool) -> CommandResult:
-    """Run 10,000 made-up people through three campaigns on a compressed clock. An earlier demo is
-    replaced; nothing leaves this machine.
+@click.option("--force", is_flag=True, help="Run even if DRIP_DATABASE_URL is set.")
+def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
+    """Run generated contacts through three campaigns on a simulated clock.
+
+    Simulates 24 days in the workspace "Drip demo", and replaces an earlier demo. Messages are
+    recorded and not sent. Exits with code 1 if the totals of a campaign do not reconcile.
     """
     from drip_pipeline.cli.local.dagster_home import dagster_environment
     from drip_pipeline.db.migrate import migrate
@@ -39,29 +50,38 @@ def demo(invocation: Invocation, anyway: bool) -> CommandResult:
     settings, database = invocation.settings, invocation.database
     if settings.delivery != "record":
         raise NotAllowed(
-            "DRIP_DELIVERY is `send`, and the demo's people do not exist",
+            "DRIP_DELIVERY is `send`, but the demo's contacts do not exist",
             hint="Unset DRIP_DELIVERY.",
         )
-    if settings.database_url is not None and not anyway:
+    if settings.database_url is not None and not force:
         raise NotAllowed(
-            "DRIP_DATABASE_URL names a server of your own",
-            hint="Unset it to play on the embedded server, or say --anyway: the demo keeps to a"
-            " workspace of its own.",
+            "DRIP_DATABASE_URL is set",
+            hint="Unset it to use the embedded server, or use --force: the demo writes only to its"
+            " own workspace.",
         )
-    began = monotonic()
-    progress = ProgressLine()
+    started_at = monotonic()
     migrate(database)
-    with dagster_runs.opened(dagster_environment(settings, database.url)) as dagster:
-        played = play(settings, database, dagster, ends_at=datetime.now(UTC), tell=progress)
-    progress.close()
+    with (
+        ProgressLine() as progress,
+        dagster_runs.opened(dagster_environment(settings, database.url)) as runner,
+    ):
+        played = play(
+            settings,
+            database,
+            runner,
+            ends_at=datetime.now(UTC),
+            tell=progress,
+            contacts=contacts,
+        )
     rows = population(database, played.campaigns)
-    tests = campaign_results(database, played.campaigns[TESTED], now=played.ended_at)
+    tests = campaign_results(database, played.campaigns[TESTED_CAMPAIGN], now=played.ended_at)
     page = settings.home / "reports" / "demo.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(
-        campaign_page(database, played.campaigns[TESTED], now=played.ended_at), encoding="utf-8"
+        campaign_page(database, played.campaigns[TESTED_CAMPAIGN], now=played.ended_at),
+        encoding="utf-8",
     )
-    seconds = round(monotonic() - began, 1)
+    seconds = round(monotonic() - started_at, 1)
     data = {
         "campaigns": rows,
         "tests": as_json(tests),
@@ -72,45 +92,41 @@ def demo(invocation: Invocation, anyway: bool) -> CommandResult:
         "report": page,
     }
     is_sound = all(row["balanced"] and not row["failed"] for row in rows)
-    return CommandResult(data, _shown(rows, tests, played, seconds, page), 0 if is_sound else 1)
+    return CommandResult(data, _render(rows, tests, played, seconds, page), 0 if is_sound else 1)
 
 
-def _shown(
-    rows: list[dict[str, Any]],
-    tests: list[SplitResults],
+def _render(
+    rows: Sequence[dict[str, Any]],
+    tests: Sequence[SplitResults],
     played: Played,
     seconds: float,
-    page: Any,
-) -> Any:
+    page: Path,
+) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from drip_pipeline.cli.ab import results_shown
+    from drip_pipeline.cli.ab import render_results
 
     days = (played.ended_at - played.began_at).days
-    columns = ("entered", "active", "completed", "exited", "failed")
-    lines = [
-        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in columns}}
-        for row in rows
+    counts = ("entered", "active", "completed", "exited", "failed")
+    totals = [
+        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in counts}} for row in rows
     ]
-    left = "\n".join(
-        f"{row['campaign']}, exited: {_reasons(row['exits'])}" for row in rows if row["exits"]
+    exits = "\n".join(
+        f"{row['campaign']}, exited: {format_counts(row['exits'])}" for row in rows if row["exits"]
     )
-    sound = all(row["balanced"] for row in rows)
-    books = "the books balance" if sound else "THE BOOKS DO NOT BALANCE"
+    reconcile = "totals reconcile"
+    if not all(row["balanced"] for row in rows):
+        reconcile = "TOTALS DO NOT RECONCILE"
     return Group(
         Text(
-            f"{days} days in {seconds:g} s: {played.job_runs} runs of the Dagster job,"
-            f" {played.events:,} reactions of recipients"
+            f"simulated {days} days in {seconds:g} s: {played.job_runs} runs of the Dagster job,"
+            f" {played.events:,} engagement events"
         ),
-        table(lines),
-        Text(f"entered = active + completed + exited + failed: {books}"),
-        Text(f"{left}\n"),
-        results_shown(tests),
-        Text(f"The report, with pictures: {page}"),
-        Text("Runs, assets and lineage: make dev, then http://localhost:3000"),
+        table(totals),
+        Text(f"entered = active + completed + exited + failed: {reconcile}"),
+        Text(f"{exits}\n"),
+        render_results(tests),
+        Text(f"Report: {page}"),
+        Text("Runs, assets and lineage: run `make dev` and open http://localhost:3000"),
     )
-
-
-def _reasons(exits: dict[str, int]) -> str:
-    return ", ".join(f"{people:,} {reason.replace('_', ' ')}" for reason, people in exits.items())

@@ -1,5 +1,6 @@
-"""A small supervisor: starts programs one after the other, starts each again when it dies, stops
-them all. What the programs are, it is told.
+"""A process supervisor: starts programs in order, restarts a program that ends, stops all of them.
+
+Which programs run is decided by the caller (`up.py`).
 """
 
 from __future__ import annotations
@@ -20,17 +21,17 @@ import psutil
 from drip_pipeline.errors import DripError
 
 LIST_NAME: Final = "processes.json"
-LOOK_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 STOP_SECONDS: Final = 20.0
 LOG_BYTES: Final = 10_000_000
-# A program that dies sooner than this after its start has not recovered: the next try waits longer.
-SETTLED_SECONDS: Final = 30.0
+# A program that ends sooner than this after its start has failed again: the pause gets longer.
+STABLE_SECONDS: Final = 30.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program to keep running. `is_ready` tells when the next one may be started."""
+    """A program to keep running. The next program is started when `is_ready` returns True."""
 
     name: str
     command: Sequence[str]
@@ -42,17 +43,18 @@ class _Child:
     program: Program
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
-    start_again_at: float = 0.0
-    quick_deaths: int = 0
+    restart_at: float = 0.0
+    quick_failures: int = 0
     restarts: int = 0
     log: IO[bytes] | None = field(default=None, repr=False)
 
 
 class Supervisor:
-    """Keeps programs running until it is told to stop.
+    """Keeps programs running until `stop` is called.
 
-    `folder` takes their output (`<name>.log`) and the list of their process ids, by which the next
-    supervisor finds what a killed one left behind. `environment` is asked at every start.
+    `folder` contains the output of the programs (`<name>.log`) and the list of their process ids,
+    with which the next supervisor finds processes of a killed one. `environment` is called at
+    every start of a program.
     """
 
     def __init__(
@@ -73,48 +75,50 @@ class Supervisor:
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often each program was started again."""
+        """Return the number of restarts by program."""
         return {child.program.name: child.restarts for child in self._children}
 
     def log_of(self, name: str) -> Path:
-        """Where a program's output goes."""
+        """Return the path of a program's log."""
         return self._folder / f"{name}.log"
 
     def stop(self) -> None:
-        """End `run` soon; safe to call from a signal handler."""
+        """End `run` soon. Safe to call from a signal handler."""
         self._stopping.set()
 
     def start(self, *, timeout_seconds: float) -> bool:
-        """Start all, each when the one before is ready; False when told to stop meanwhile. Raises
-        DripError naming the program that does not come up.
+        """Start all programs, each when the previous one is ready.
+
+        Returns False if `stop` was called meanwhile. Raises DripError if a program does not
+        become ready.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         for child in self._children:
             self._spawn(child)
             deadline = monotonic() + timeout_seconds
             while not child.program.is_ready():
-                if self._stopping.wait(LOOK_SECONDS):
+                if self._stopping.wait(POLL_SECONDS):
                     return False
-                self._fail_if_gone(child, deadline)
+                self._raise_if_ended(child, deadline)
         return True
 
     def run(self, *, each_round: Callable[[], None] = lambda: None) -> None:
-        """Look after them until `stop`; `each_round` is called at every look."""
-        while not self._stopping.wait(LOOK_SECONDS):
+        """Restart programs that end, until `stop`. `each_round` is called at every poll."""
+        while not self._stopping.wait(POLL_SECONDS):
             each_round()
             for child in self._children:
-                self._look_after(child)
+                self._poll(child)
 
     def restart_all(self, reason: str) -> None:
-        """Start all again, with the environment as it is now."""
-        self._say(f"{reason}; starting everything again")
+        """Restart all programs with the current environment."""
+        self._say(f"{reason}; restarting all programs")
         self._end([child for child in self._children if child.process is not None])
         for child in self._children:
             child.restarts += 1
             self._spawn(child)
 
     def end(self) -> None:
-        """Stop them all, the last one first, and wait for them."""
+        """Stop all programs, the last one first, and wait for them."""
         for child in reversed(self._children):
             self._end([child])
         (self._folder / LIST_NAME).unlink(missing_ok=True)
@@ -133,38 +137,38 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # A group of its own: Ctrl-C in the terminal reaches us alone, and we stop them in
-                # order.
+                # A session of its own: Ctrl-C in the terminal reaches only this process, which
+                # stops the programs in order.
                 start_new_session=True,
             )
         child.started_at = monotonic()
-        child.start_again_at = 0.0
-        self._remember()
+        child.restart_at = 0.0
+        self._write_list()
 
-    def _look_after(self, child: _Child) -> None:
+    def _poll(self, child: _Child) -> None:
         if child.process is None:
-            if monotonic() >= child.start_again_at:
+            if monotonic() >= child.restart_at:
                 child.restarts += 1
                 self._spawn(child)
             return
         status = child.process.poll()
         if status is None:
             return
-        is_quick = monotonic() - child.started_at < SETTLED_SECONDS
-        child.quick_deaths = child.quick_deaths + 1 if is_quick else 0
-        pause = min(LONGEST_PAUSE_SECONDS, 2.0**child.quick_deaths - 1)
+        is_quick = monotonic() - child.started_at < STABLE_SECONDS
+        child.quick_failures = child.quick_failures + 1 if is_quick else 0
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0**child.quick_failures - 1)
         when = f"in {pause:g} s" if pause else "now"
-        self._say(f"{child.program.name} {_ended(status)}; starting it again {when}")
+        self._say(f"{child.program.name} {_describe_exit(status)}; restarting {when}")
         child.process = None
-        child.start_again_at = monotonic() + pause
+        child.restart_at = monotonic() + pause
 
-    def _fail_if_gone(self, child: _Child, deadline: float) -> None:
+    def _raise_if_ended(self, child: _Child, deadline: float) -> None:
         name, process = child.program.name, child.process
         status = process.poll() if process is not None else None
         if status is None and monotonic() < deadline:
             return
-        what = "does not answer" if status is None else _ended(status)
-        raise DripError(f"{name} {what}", hint=f"Its log is {self.log_of(name)}; it may say why.")
+        problem = "does not respond" if status is None else _describe_exit(status)
+        raise DripError(f"{name} {problem}", hint=f"See its log, {self.log_of(name)}.")
 
     def _end(self, children: Sequence[_Child]) -> None:
         running = [child.process for child in children if child.process is not None]
@@ -181,33 +185,33 @@ class Supervisor:
         for child in children:
             child.process = None
 
-    def _remember(self) -> None:
-        listed = []
+    def _write_list(self) -> None:
+        entries = []
         for child in self._children:
             if child.process is not None:
                 try:
                     born = psutil.Process(child.process.pid).create_time()
                 except psutil.Error:
                     continue
-                listed.append({"pid": child.process.pid, "born": born})
+                entries.append({"pid": child.process.pid, "born": born})
         path = self._folder / LIST_NAME
-        draft = path.with_suffix(".new")
-        draft.write_text(json.dumps(listed), encoding="ascii")
-        draft.replace(path)
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(entries), encoding="ascii")
+        temporary.replace(path)
 
 
 def end_leftovers(folder: Path, say: Callable[[str], None]) -> None:
-    """End what an earlier supervisor of this folder left running when it was killed."""
+    """End the processes that a killed supervisor of this folder left running."""
     try:
-        listed = json.loads((folder / LIST_NAME).read_text(encoding="ascii"))
+        entries = json.loads((folder / LIST_NAME).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return
-    for entry in listed:
+    for entry in entries:
         try:
             process = psutil.Process(entry["pid"])
             if process.create_time() != entry["born"]:
-                continue  # the number was given to a stranger since
-            say(f"ending process {entry['pid']}, which an earlier `drip up` left behind")
+                continue  # the system has reused the process id
+            say(f"ending process {entry['pid']} of an earlier `drip up`")
             process.terminate()
             process.wait(STOP_SECONDS)
         except psutil.NoSuchProcess:
@@ -216,14 +220,14 @@ def end_leftovers(folder: Path, say: Callable[[str], None]) -> None:
             process.kill()
 
 
-def _ended(status: int) -> str:
+def _describe_exit(status: int) -> str:
     if status >= 0:
         return f"ended with exit code {status}"
     return f"was killed ({signal.Signals(-status).name})"
 
 
 def _end_group(leader: int) -> None:
-    """End what the leader left in its group: run workers of a code server."""
+    """End the remaining processes of a group, for example run workers of a code server."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         deadline = monotonic() + STOP_SECONDS / 2
         try:

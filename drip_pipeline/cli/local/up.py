@@ -1,6 +1,5 @@
-"""`drip up`: everything on this machine. PostgreSQL, the schema, and Dagster's code server,
-webserver and daemon, and the receiver, as processes of their own, each started again when it
-dies.
+"""`drip up`: run PostgreSQL, Dagster's code server, webserver and daemon, and the receiver on this
+machine. Each is a process of its own, and is restarted when it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import click
 from filelock import FileLock, Timeout
@@ -32,58 +30,66 @@ from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import CHECKOUT, Settings
 
 START_SECONDS = 120.0
-SERVER_LOOK_SECONDS = 5.0
+SERVER_POLL_SECONDS = 5.0
 LOCAL = "127.0.0.1"
 RECEIVE_PORT = 8080
 
 
 @command()
 @click.option(
-    "--port", type=click.IntRange(1, 65535), default=3000, show_default=True, help="Of the UI."
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=3000,
+    show_default=True,
+    help="Port of the Dagster UI.",
 )
 @click.option(
     "--code-port",
     type=click.IntRange(1, 65535),
-    help="Of the code server; a free one by default.",
+    help="Port of the code server. Default: any free port.",
 )
 @click.option(
     "--receive-port",
     type=click.IntRange(1, 65535),
-    help=f"Of the receiver; {RECEIVE_PORT} by default, if it is free.",
+    help=f"Port of the receiver. Default: {RECEIVE_PORT} if it is free, otherwise no receiver.",
 )
 def up(
     invocation: Invocation, port: int, code_port: int | None, receive_port: int | None
 ) -> CommandResult:
-    """Run the Dagster UI and everything behind it on this machine, until Ctrl-C."""
+    """Run the Dagster UI and all services on this machine until Ctrl-C.
+
+    Starts the embedded PostgreSQL, migrates, and runs the code server, the webserver, the daemon
+    and the receiver. A service that ends is restarted. Logs are in DRIP_HOME/logs.
+    """
     settings = invocation.settings
-    with _alone(settings.home), _server(settings) as url:
+    with _single_instance(settings.home), _engine_url(settings) as url:
         end_leftovers(settings.home / "logs", _say)
-        _refuse_taken(port, "--port")
+        _check_port(port, "--port")
         if code_port is not None:
-            # gRPC shares a port with whoever has it already, and every second call goes astray.
-            _refuse_taken(code_port, "--code-port")
+            # gRPC can share a port with another process, which then receives every second call.
+            _check_port(code_port, "--code-port")
         if receive_port is not None:
-            _refuse_taken(receive_port, "--receive-port")
+            _check_port(receive_port, "--receive-port")
         settings.landing_folder().mkdir(parents=True, exist_ok=True)
         _migrate(invocation)
-        ports = Ports(port, code_port or _free_port(), receive_port or _port_to_receive_at())
+        ports = Ports(port, code_port or _free_port(), receive_port or _default_receive_port())
         restarts = _supervise(settings, url, ports)
     return CommandResult({"restarts": restarts}, "stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the programs listen; without a port for receiving nothing is received."""
+    """Ports of the programs. `receive` is None if no receiver runs."""
 
     ui: int
     code: int
     receive: int | None
 
 
-def _port_to_receive_at() -> int | None:
+def _default_receive_port() -> int | None:
     if not _listens(RECEIVE_PORT):
         return RECEIVE_PORT
-    _say(f"port {RECEIVE_PORT} is taken, so nothing is received; give one with --receive-port")
+    _say(f"port {RECEIVE_PORT} is in use: no receiver runs; choose a port with --receive-port")
     return None
 
 
@@ -101,8 +107,8 @@ def _supervise(settings: Settings, url: Callable[[], str], ports: Ports) -> dict
     try:
         if supervisor.start(timeout_seconds=START_SECONDS):
             if ports.receive is not None:
-                _say(f"events are received at http://localhost:{ports.receive}")
-            _say(f"the UI is at http://localhost:{ports.ui} (Ctrl-C stops everything)")
+                _say(f"the receiver listens on http://localhost:{ports.receive}")
+            _say(f"the Dagster UI is at http://localhost:{ports.ui} (Ctrl-C stops all services)")
             supervisor.run(each_round=_watch_server(url, supervisor))
     finally:
         _say("stopping")
@@ -111,7 +117,7 @@ def _supervise(settings: Settings, url: Callable[[], str], ports: Ports) -> dict
 
 
 def _programs(workspace: Path, ports: Ports) -> list[Program]:
-    """In the order of starting: the webserver makes Dagster's tables, so the daemon comes last."""
+    """Return the programs in start order: the webserver creates tables that the daemon needs."""
     python = sys.executable
     code_server = [
         *(python, "-m", "dagster", "api", "grpc", "--host", LOCAL, "--port", str(ports.code)),
@@ -123,7 +129,7 @@ def _programs(workspace: Path, ports: Ports) -> list[Program]:
     webserver = [
         *(python, "-m", "dagster_webserver", "--host", LOCAL, "--port", str(ports.ui)),
         *("--workspace", str(workspace), "--log-level", "warning"),
-        # Without this the webserver alone may hold 63 connections to PostgreSQL.
+        # Without this option the webserver may open 63 connections to PostgreSQL.
         *("--db-pool-max-overflow", "5"),
     ]
     daemon = [python, "-m", "dagster._daemon", "run", "--workspace", str(workspace)]
@@ -139,27 +145,28 @@ def _programs(workspace: Path, ports: Ports) -> list[Program]:
 
 
 def _watch_server(url: Callable[[], str], supervisor: Supervisor) -> Callable[[], None]:
-    """Called at every look: the embedded server is started again if it died, and the programs with
-    it when its address changed.
+    """Return a function that restarts the embedded server if it has stopped, and all programs if
+    its URL has changed.
     """
-    known, looked_at = url(), monotonic()
+    last_url, checked_at = url(), monotonic()
 
-    def look() -> None:
-        nonlocal known, looked_at
-        if monotonic() - looked_at < SERVER_LOOK_SECONDS:
+    def check() -> None:
+        nonlocal last_url, checked_at
+        if monotonic() - checked_at < SERVER_POLL_SECONDS:
             return
-        looked_at = monotonic()
-        if (found := url()) != known:
-            known = found
-            supervisor.restart_all("PostgreSQL moved to another port")
+        checked_at = monotonic()
+        if (current_url := url()) != last_url:
+            last_url = current_url
+            supervisor.restart_all("the port of PostgreSQL has changed")
 
-    return look
+    return check
 
 
 @contextmanager
-def _server(settings: Settings) -> Iterator[Callable[[], str]]:
-    """A function that gives the engine's URL, starting the embedded server if it is down. At the
-    end the server is stopped, unless it was running before.
+def _engine_url(settings: Settings) -> Iterator[Callable[[], str]]:
+    """Yield a function that returns the database URL and starts the embedded server if needed.
+
+    The server is stopped at the end, unless it was running before.
     """
     if settings.database_url is not None:
         own = settings.database_url.reveal()
@@ -186,8 +193,11 @@ def _migrate(invocation: Invocation) -> None:
 
 
 @contextmanager
-def _alone(home: Path) -> Iterator[None]:
-    """Only one `drip up` per DRIP_HOME: two daemons would get into each other's way."""
+def _single_instance(home: Path) -> Iterator[None]:
+    """Allow only one `drip up` per DRIP_HOME, because two Dagster daemons would conflict.
+
+    Raises NotAllowed.
+    """
     home.mkdir(parents=True, exist_ok=True)
     lock = FileLock(home / "up.lock")
     try:
@@ -202,16 +212,16 @@ def _alone(home: Path) -> Iterator[None]:
         lock.release()
 
 
-def _refuse_taken(port: int, option: str) -> None:
+def _check_port(port: int, option: str) -> None:
     if _listens(port):
-        raise NotAllowed(f"port {port} is taken", hint=f"Choose another one with {option}.")
+        raise NotAllowed(f"port {port} is in use", hint=f"Choose another port with {option}.")
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((LOCAL, 0))
-        found: int = probe.getsockname()[1]
-        return found
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _listens(port: int) -> bool:
@@ -222,11 +232,11 @@ def _listens(port: int) -> bool:
 
 def _ui_answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{LOCAL}:{port}/server_info", timeout=5) as answer:
-            told: dict[str, Any] = json.load(answer)
+        with urllib.request.urlopen(f"http://{LOCAL}:{port}/server_info", timeout=5) as response:
+            info: dict[str, object] = json.load(response)
     except (OSError, ValueError):
         return False
-    return "dagster_webserver_version" in told
+    return "dagster_webserver_version" in info
 
 
 def _say(text: str) -> None:
