@@ -1,4 +1,4 @@
-"""From a campaign definition to a graph: analysis, validation, compilation.
+"""Compiling a campaign definition to a graph: analysis, validation, compilation.
 
 File formats belong to definition/, the graph itself to graph/.
 """

@@ -1,6 +1,6 @@
-"""A definition taken apart once: configurations, ports, the test, and every fault met on the way.
+"""Analyze a definition: configurations, ports, the A/B test, and all problems of reading them.
 
-Both validating and compiling begin here, so they cannot disagree about what a file means.
+Validation and compilation both start from this analysis, so that they agree on what a file means.
 """
 
 from __future__ import annotations
@@ -23,11 +23,10 @@ from drip_pipeline.domain.graph.nodes import NodeConfig, TriggerConfig
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """What a definition says, as far as it can be read.
+    """The readable parts of a definition.
 
-    `steps`, `configs` and `ports` are by node id, in the order of the canvas; a node whose
-    configuration cannot be read has no entry in `configs` and `ports`. `successors` also has the
-    bare edges of such nodes.
+    `steps`, `configs` and `ports` are keyed by node id, in the order of the canvas. A node with an
+    unreadable configuration has no entry in `configs` and `ports`; `successors` has its edges.
     """
 
     definition: CampaignDefinition
@@ -41,24 +40,26 @@ class Analysis:
     problems: tuple[Problem, ...]
 
     def of_type(self, node_type: NodeType) -> list[str]:
-        """Node ids of this type, in order."""
+        """Return the ids of the nodes of this type, in order."""
         return [node_id for node_id, step in self.steps.items() if step.node_type == node_type]
 
 
 def analyze(definition: CampaignDefinition) -> Analysis:
-    """The draft of a definition, completed first. Never raises; what is wrong is in `problems`."""
-    whole = complete(definition)
-    problems = list(whole.reading_problems)
-    canvas, _ = read_canvas(whole.canvas_data)  # its faults are among the reading problems
-    steps = {step.node_id: step for step in whole.steps if step.node_id is not None}
-    experiment, test_problems = read_ab_test(whole.ab_test_config, goal_metric=whole.goal_metric)
+    """Complete a definition and analyze it. Never raises; `problems` lists what is wrong."""
+    completed = complete(definition)
+    problems = list(completed.reading_problems)
+    canvas, _ = read_canvas(completed.canvas_data)  # its problems are among the reading problems
+    steps = {step.node_id: step for step in completed.steps if step.node_id is not None}
+    experiment, test_problems = read_ab_test(
+        completed.ab_test_config, goal_metric=completed.goal_metric
+    )
     problems += test_problems
     configs: dict[str, NodeConfig] = {}
     split_configs = read_splits(list(steps.values()), experiment, problems)
     for node_id, step in steps.items():
         config = split_configs.get(node_id) or read_config(step, problems)
         if isinstance(config, TriggerConfig):
-            config = _with_campaign_policy(node_id, config, step, whole, problems)
+            config = _with_campaign_policy(node_id, config, step, completed, problems)
         if config is not None:
             configs[node_id] = config
     tested = tested_split([s for s in steps.values() if s.node_type == "split"], experiment)
@@ -68,7 +69,7 @@ def analyze(definition: CampaignDefinition) -> Analysis:
     }
     ports = assign_ports(canvas, configs, targets, problems)
     return Analysis(
-        definition=whole,
+        definition=completed,
         canvas=canvas,
         steps=steps,
         configs=configs,
@@ -87,11 +88,11 @@ def _with_campaign_policy(
     definition: CampaignDefinition,
     problems: list[Problem],
 ) -> TriggerConfig:
-    """`re_entry` and `timezone` may stand at the campaign or at its trigger."""
+    """Return the trigger with the campaign's re_entry and timezone, which both may set."""
     update: dict[str, object] = {}
-    given = step.trigger_config or {}
+    fields = step.trigger_config or {}
     if definition.re_entry is not None:
-        if "re_entry" in given and config.re_entry != definition.re_entry:
+        if "re_entry" in fields and config.re_entry != definition.re_entry:
             problems.append(
                 Problem(
                     node_id,
@@ -110,7 +111,7 @@ def _members(
     steps: Mapping[str, StepDefinition],
     experiment: ABTestConfig | None,
 ) -> dict[str, str]:
-    """Node → variant, for nodes that a test's `step_ids` or their own columns put there."""
+    """Return node id → variant id by the test's `step_ids`, else by the steps' variant_group."""
     members: dict[str, str] = {}
     if split.node_type != "split" or split.node_id is None:
         return members
@@ -128,7 +129,7 @@ def _successors(
     steps: Mapping[str, StepDefinition],
     ports: Mapping[str, Mapping[str, Edge]],
 ) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
+    successors: dict[str, tuple[str, ...]] = {}
     for node_id in steps:
         if node_id in ports:
             after = [edge.target for edge in ports[node_id].values()]
@@ -138,5 +139,5 @@ def _successors(
                 for edge in canvas.edges
                 if edge.source == node_id and edge.target in steps
             ]
-        found[node_id] = tuple(dict.fromkeys(after))
-    return found
+        successors[node_id] = tuple(dict.fromkeys(after))
+    return successors

@@ -1,6 +1,4 @@
-"""Rules of a definition against its surroundings: channels that exist, event types of the
-vocabulary, fields that contacts have, and the campaign's own settings.
-"""
+"""Check references outside the graph: channels, event types, contact fields, time zones, goals."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ from drip_pipeline.domain.graph.nodes import (
 def reference_problems(
     analysis: Analysis, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
 ) -> list[Problem]:
-    """Everything that does not fit the place where the campaign is to run."""
+    """Return problems of references to channels, events, contact fields and time zones."""
     problems = [*_campaign_problems(analysis), *_legacy_problems(analysis)]
     known_fields = (
         KNOWN_VARIABLES
@@ -46,7 +44,7 @@ def reference_problems(
                 Problem(
                     node_id,
                     "channel_missing",
-                    f"there is no {channel} channel: steps that need one cannot be published yet",
+                    f"the step needs a channel, and no {channel} channel is configured",
                 )
             )
         problems += _event_problems(node_id, config)
@@ -56,8 +54,8 @@ def reference_problems(
                     Problem(
                         node_id,
                         "field_unknown",
-                        f"no contact has a field {name}{did_you_mean(name, known_fields)}; until"
-                        " one does, whatever asks for it is false",
+                        f"no contact has a field {name}{did_you_mean(name, known_fields)};"
+                        " comparisons with a missing field are false",
                         "warning",
                     )
                 )
@@ -83,7 +81,7 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
             Problem(
                 None,
                 "goal_metric_missing",
-                "goal_target means nothing without goal_metric",
+                "goal_target has no effect without goal_metric",
                 "warning",
             )
         )
@@ -96,7 +94,11 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
         if isinstance(config, TriggerConfig) and config.timezone != definition.timezone
     ]
     problems += [
-        Problem(node_id, "timezone_unknown", f'"{zone}" is no time zone, such as Europe/Berlin')
+        Problem(
+            node_id,
+            "timezone_unknown",
+            f'unknown time zone "{zone}"; use an IANA name such as Europe/Berlin',
+        )
         for node_id, zone in zones
         if zone is not None and not _is_zone(zone)
     ]
@@ -110,19 +112,19 @@ def _goal_problems(goal: GoalEvent) -> list[Problem]:
             Problem(
                 None,
                 "goal_event_unknown",
-                f"goal_event {goal.event_type} is no event that a contact causes, such as"
+                f"goal_event {goal.event_type} is not an event that a contact causes, such as"
                 f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
             )
         )
     if not goal.within.seconds:
         problems.append(
-            Problem(None, "goal_event_within", "goal_event counts within no time at all")
+            Problem(None, "goal_event_within", "goal_event.within must be longer than 0")
         )
     return problems
 
 
 def _legacy_problems(analysis: Analysis) -> list[Problem]:
-    """Columns of campaigns made before the specification that nothing here acts upon."""
+    """Return warnings for columns of earlier campaigns that the engine does not execute."""
     advice = {
         "cta": "put the link into the body",
         "conditional_logic": "draw a condition node",
@@ -131,11 +133,11 @@ def _legacy_problems(analysis: Analysis) -> list[Problem]:
         Problem(
             node_id,
             "legacy_column_ignored",
-            f"{column} is kept but not carried out; {what}",
+            f"{column} is stored but not executed; {instead}",
             "warning",
         )
         for node_id, step in analysis.steps.items()
-        for column, what in advice.items()
+        for column, instead in advice.items()
         if getattr(step, column)
     ]
 
@@ -160,7 +162,7 @@ def _event_problems(node_id: str, config: NodeConfig) -> list[Problem]:
             near = suggest_event_type(name)
             hint = f'; did you mean "{near}"?' if near else ""
             problems.append(
-                Problem(node_id, "event_type_unknown", f'"{name}" is no event type{hint}')
+                Problem(node_id, "event_type_unknown", f'unknown event type "{name}"{hint}')
             )
     return problems
 
@@ -177,7 +179,7 @@ def _conditions(config: NodeConfig) -> Iterator[Condition]:
 def _fields(config: NodeConfig) -> set[str]:
     if isinstance(config, SplitConfig):
         return {config.from_field} if config.from_field else set()
-    found: set[str] = set()
+    names: set[str] = set()
     for condition in _conditions(config):
-        found |= needs_of(condition).fields
-    return found
+        names |= needs_of(condition).fields
+    return names

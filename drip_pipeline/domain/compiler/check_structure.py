@@ -1,5 +1,6 @@
-"""Rules of the graph: one entry, everything reachable, every way leads somewhere, no circle without
-a wait. Judged on the draft; texts are the business of check_texts.py.
+"""Check the graph: one entry, all nodes reachable, all ports connected, no cycle without a wait.
+
+check_templates.py checks the texts.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from drip_pipeline.domain.graph.traversal import cycles, reachable, reversed_edg
 
 
 def structure_problems(analysis: Analysis) -> list[Problem]:
-    """Everything that is wrong with the shape of the campaign."""
+    """Return the structural problems of the graph."""
     if not analysis.steps:
-        return []  # that there are none is among the reading problems
+        return []  # the missing steps are among the reading problems
     return [
         *_entry_problems(analysis),
         *_type_problems(analysis),
         *_open_ports(analysis),
         *_unreachable(analysis),
-        *_circles(analysis),
-        *_endless(analysis),
+        *_cycles_without_wait(analysis),
+        *_cycles_without_exit(analysis),
         *ab_test_problems(analysis),
     ]
 
@@ -39,7 +40,9 @@ def _entry_problems(analysis: Analysis) -> list[Problem]:
     problems: list[Problem] = []
     if not triggers:
         problems.append(
-            Problem(None, "trigger_missing", "the campaign has no trigger node: nobody can enter")
+            Problem(
+                None, "trigger_missing", "the campaign has no trigger node: no contact can enter"
+            )
         )
     elif len(triggers) > 1:
         problems += [
@@ -55,7 +58,7 @@ def _entry_problems(analysis: Analysis) -> list[Problem]:
             Problem(
                 target,
                 "trigger_has_input",
-                f"an edge leads from {source} back to the trigger; people enter there only once",
+                f"an edge leads from {source} to the trigger, which cannot have an incoming edge",
             )
             for target in targets
             if target in triggers
@@ -79,7 +82,7 @@ def _type_problems(analysis: Analysis) -> list[Problem]:
 
 
 def _open_ports(analysis: Analysis) -> list[Problem]:
-    """Ways out that lead nowhere."""
+    """Return problems of outgoing ports without an edge."""
     problems: list[Problem] = []
     for node_id, config in analysis.configs.items():
         ports = analysis.ports[node_id]
@@ -113,8 +116,8 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 Problem(
                     node_id,
                     "port_open",
-                    f"nothing follows {_when(open_ports[0])}: these people complete the campaign"
-                    " here",
+                    f"nothing follows {_describe_port(open_ports[0])}: these contacts complete the"
+                    " campaign here",
                     "warning",
                 )
             )
@@ -123,32 +126,31 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 Problem(
                     node_id,
                     "dead_end",
-                    "nothing follows this node: people complete the campaign here",
+                    "nothing follows this node: contacts complete the campaign here",
                     "warning",
                 )
             )
     return problems
 
 
-def _when(port: str) -> str:
-    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the time-out"}[port]
+def _describe_port(port: str) -> str:
+    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the timeout"}[port]
 
 
 def _unreachable(analysis: Analysis) -> list[Problem]:
     triggers = analysis.of_type(NodeType.TRIGGER)
     if not triggers:
         return []
-    found = reachable(triggers, analysis.successors)
+    reached = reachable(triggers, analysis.successors)
     return [
-        Problem(node_id, "unreachable", "no way leads from the trigger to this node")
+        Problem(node_id, "unreachable", "the node is unreachable from the trigger")
         for node_id in analysis.steps
-        if node_id not in found
+        if node_id not in reached
     ]
 
 
-def _circles(analysis: Analysis) -> list[Problem]:
-    """A circle is allowed when going round it takes time; otherwise a person would be mailed, or
-    the engine kept busy, without end."""
+def _cycles_without_wait(analysis: Analysis) -> list[Problem]:
+    """Return cycles without a wait: they would send messages, or occupy the engine, endlessly."""
     instant: dict[str, list[str]] = {}
     for node_id in analysis.steps:
         config = analysis.configs.get(node_id)
@@ -162,11 +164,11 @@ def _circles(analysis: Analysis) -> list[Problem]:
             instant[node_id] = list(analysis.successors[node_id])
     return [
         Problem(
-            circle[0],
+            cycle[0],
             "cycle_without_wait",
-            f"the circle {' → '.join([*circle, circle[0]])} has no wait in it",
+            f"the cycle {' → '.join([*cycle, cycle[0]])} has no wait",
         )
-        for circle in cycles(instant)
+        for cycle in cycles(instant)
     ]
 
 
@@ -176,30 +178,30 @@ def _takes_time(config: NodeConfig) -> bool:
     return isinstance(config, EventWait) and config.max_wait_seconds > 0
 
 
-def _endless(analysis: Analysis) -> list[Problem]:
-    """Circles that nobody ever leaves."""
+def _cycles_without_exit(analysis: Analysis) -> list[Problem]:
+    """Return warnings for cycles that contacts never leave."""
     ends = [
         node_id
         for node_id, config in analysis.configs.items()
         if config.type == "exit"
         or any(port not in analysis.ports[node_id] for port in ports_of(config))
     ]
-    unread = [node_id for node_id in analysis.steps if node_id not in analysis.configs]
-    leads_out = reachable([*ends, *unread], reversed_edges(analysis.successors))
+    unreadable = [node_id for node_id in analysis.steps if node_id not in analysis.configs]
+    leads_out = reachable([*ends, *unreadable], reversed_edges(analysis.successors))
     entered = reachable(analysis.of_type(NodeType.TRIGGER), analysis.successors)
-    caught = entered - leads_out
+    trapped = entered - leads_out
     inside = {
-        node_id: [after for after in analysis.successors[node_id] if after in caught]
+        node_id: [after for after in analysis.successors[node_id] if after in trapped]
         for node_id in analysis.steps
-        if node_id in caught
+        if node_id in trapped
     }
     return [
         Problem(
-            circle[0],
+            cycle[0],
             "endless",
-            f"nobody leaves the circle {' → '.join([*circle, circle[0]])}: people go round until"
+            f"no edge leaves the cycle {' → '.join([*cycle, cycle[0]])}: contacts repeat it until"
             " they unsubscribe or the campaign is archived",
             "warning",
         )
-        for circle in cycles(inside)
+        for cycle in cycles(inside)
     ]

@@ -1,7 +1,7 @@
-"""Rules of the texts: templates that parse, variables that exist, a way to unsubscribe.
+"""Check the texts: templates parse, variables exist, emails have an unsubscribe link.
 
-Whatever is rendered for a person is checked here; a fault would otherwise show at night, in the
-mail to the first recipient.
+Every rendered text is checked before publishing; a fault would otherwise appear only when the first
+message is sent.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from drip_pipeline.domain.templates.templates import KNOWN_VARIABLES, parse
 from drip_pipeline.errors import TemplateError
 
 UNSUBSCRIBE: Final = "unsubscribe_url"
-_ABOUT_A_CONTACT: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
+_CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
 
 
 @dataclass(frozen=True, slots=True)
 class TemplateText:
-    """One text that is rendered: where it stands, and whether it is HTML."""
+    """A rendered text of a node. `where` is its key, for example `payload.user.name`."""
 
     where: str
     text: str
@@ -38,35 +38,32 @@ class TemplateText:
 
 
 def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -> list[Problem]:
-    """Everything that is wrong with the texts of the campaign.
-
-    Fields that the campaign itself writes count as known.
-    """
+    """Return the problems of all texts. Fields that the campaign writes count as existing."""
     written = {
         config.field
         for config in analysis.configs.values()
         if isinstance(config, FieldUpdateAction)
     }
-    known = KNOWN_VARIABLES | known_custom_fields | written
+    existing_names = KNOWN_VARIABLES | known_custom_fields | written
     problems: list[Problem] = []
     for node_id, config in analysis.configs.items():
-        read: dict[str, frozenset[str]] = {}
-        for part in template_texts(config):
-            variables = _variables(node_id, part, problems)
+        variables_of: dict[str, frozenset[str]] = {}
+        for template in template_texts(config):
+            variables = _variables(node_id, template, problems)
             if variables is None:
                 continue
-            read[part.where] = variables
+            variables_of[template.where] = variables
             if isinstance(config, SocialAction):
-                problems += _personal(node_id, part, variables, known)
+                problems += _contact_variables(node_id, template, variables, existing_names)
             else:
-                problems += _unknown(node_id, part, variables, known)
+                problems += _unknown_variables(node_id, template, variables, existing_names)
         if isinstance(config, EmailConfig):
-            problems += _mail_problems(node_id, config, read)
+            problems += _email_problems(node_id, config, variables_of)
     return problems
 
 
 def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
-    """The texts of a node that are templates."""
+    """Yield the texts of a node that are templates."""
     if isinstance(config, EmailConfig) and config.personalization_enabled:
         yield TemplateText("subject", config.subject)
         if config.preheader:
@@ -97,62 +94,70 @@ def _leaves(where: str, value: Any) -> Iterator[TemplateText]:
             yield from _leaves(f"{where}[{index}]", item)
 
 
-def _variables(node_id: str, part: TemplateText, problems: list[Problem]) -> frozenset[str] | None:
+def _variables(
+    node_id: str, template: TemplateText, problems: list[Problem]
+) -> frozenset[str] | None:
     try:
-        return parse(part.text, html=part.html).variables
+        return parse(template.text, html=template.html).variables
     except TemplateError as error:
-        problems.append(Problem(node_id, "template_syntax", f"{part.where}: {error.message}"))
+        problems.append(Problem(node_id, "template_syntax", f"{template.where}: {error.message}"))
         return None
 
 
-def _unknown(
-    node_id: str, part: TemplateText, variables: Iterable[str], known: frozenset[str] | set[str]
+def _unknown_variables(
+    node_id: str,
+    template: TemplateText,
+    variables: Iterable[str],
+    existing_names: frozenset[str] | set[str],
 ) -> list[Problem]:
     return [
         Problem(
             node_id,
             "variable_unknown",
-            f"{part.where}: nothing is known of a variable {name}"
+            f"{template.where}: unknown variable {name}"
             + (
-                did_you_mean(name, known)
-                or "; it is no column of contacts, and no contact of the workspace has a custom"
-                " field of that name"
+                did_you_mean(name, existing_names)
+                or "; it is neither a contact column nor a custom field of a contact in the"
+                " workspace"
             ),
         )
         for name in sorted(variables)
-        if name not in known
+        if name not in existing_names
     ]
 
 
-def _personal(
-    node_id: str, part: TemplateText, variables: Iterable[str], known: frozenset[str] | set[str]
+def _contact_variables(
+    node_id: str,
+    template: TemplateText,
+    variables: Iterable[str],
+    existing_names: frozenset[str] | set[str],
 ) -> list[Problem]:
-    """A post goes to everybody: it can know the campaign, but no contact."""
-    allowed = (KNOWN_VARIABLES - _ABOUT_A_CONTACT) & known
+    """Return the variables of a post that belong to a contact: a post has no single recipient."""
+    allowed = (KNOWN_VARIABLES - _CONTACT_VARIABLES) & existing_names
     return [
         Problem(
             node_id,
             "social_personal",
-            f"{part.where}: a post is published once for everybody and cannot name {name} of a"
-            " single contact",
+            f"{template.where}: a post is published once for all contacts and cannot use {name},"
+            " which differs between contacts",
         )
         for name in sorted(variables)
         if name not in allowed
     ]
 
 
-def _mail_problems(
-    node_id: str, config: EmailConfig, read: dict[str, frozenset[str]]
+def _email_problems(
+    node_id: str, config: EmailConfig, variables_of: dict[str, frozenset[str]]
 ) -> list[Problem]:
     problems = []
     bodies = [("body", config.body), ("body_html", config.body_html or "")]
     without = [
         where
         for where, text in bodies
-        # A body that cannot be parsed has been reported; what it reads is not known.
+        # A body that cannot be parsed has been reported; its variables are unknown.
         if text.strip()
-        and (not config.personalization_enabled or where in read)
-        and UNSUBSCRIBE not in read.get(where, ())
+        and (not config.personalization_enabled or where in variables_of)
+        and UNSUBSCRIBE not in variables_of.get(where, ())
     ]
     if without:
         problems.append(
@@ -174,7 +179,7 @@ def _mail_problems(
                 node_id,
                 "personalization_off",
                 "the texts have template marks, but personalization_enabled is false: they will be"
-                " sent as they stand",
+                " sent unchanged",
                 "warning",
             )
         )

@@ -1,6 +1,6 @@
-"""Compiling a definition into the immutable graph, and the hashes that tell definitions apart.
+"""Compile a definition into the immutable graph; compute the hashes of definitions and graphs.
 
-Deterministic: the same definition gives the same graph and the same hashes, on every machine.
+Deterministic: the same definition gives the same graph and the same hashes on every machine.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from drip_pipeline.errors import DefinitionInvalid
 
 
 def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -> CampaignGraph:
-    """The graph of a definition; `step_ids` maps node ids to uuids of campaign_steps rows.
+    """Compile a definition; `step_ids` maps node ids to uuids of campaign_steps rows.
 
-    Raises DefinitionInvalid, naming every reason, when the structure or a configuration has errors.
-    Texts and channels are `validate`'s business: they do not change the graph.
+    Raises DefinitionInvalid with every error of the structure and the configurations. `validate`
+    checks texts and channels, which do not change the graph.
     """
     analysis = analyze(definition)
     errors = errors_in([*analysis.problems, *structure_problems(analysis)])
@@ -34,27 +34,27 @@ def compile_graph(definition: CampaignDefinition, step_ids: Mapping[str, str]) -
 
 
 def definition_hash(definition: CampaignDefinition) -> str:
-    """A hash of everything the file says: texts, settings, canvas positions.
+    """Return a hash of the whole file: texts, settings, canvas positions.
 
-    The same however the file was formatted, whether canvas and waits were written or left to be
-    completed, and in whichever workspace it is published.
+    It does not depend on the file's formatting, on its workspace, or on whether the canvas and the
+    waits were written or completed.
     """
-    told = complete(definition).to_dict()
-    told.pop("workspace", None)
-    return _hash(told)
+    file = complete(definition).to_dict()
+    file.pop("workspace", None)
+    return _hash(file)
 
 
 def graph_hash(definition: CampaignDefinition) -> str:
-    """A hash of what affects execution: the graph with its texts, the test, the campaign's clock.
+    """Return a hash of what affects execution: the graph with its texts, the test, the time zone.
 
-    Names, descriptions and positions do not count. Raises DefinitionInvalid as `compile_graph`.
+    Names, descriptions and positions do not count. Raises DefinitionInvalid like `compile_graph`.
     """
     graph = compile_graph(definition, {}).to_dict()
     for node in graph["nodes"]:
         del node["step_name"]
-    told = complete(definition).to_dict()
+    file = complete(definition).to_dict()
     settings = {
-        key: told.get(key) for key in ("timezone", "resume_spread_minutes", "ab_test_config")
+        key: file.get(key) for key in ("timezone", "resume_spread_minutes", "ab_test_config")
     }
     return _hash({"graph": graph, "settings": settings})
 

@@ -1,7 +1,7 @@
-"""From a step of the file to the checked configuration of its node, with every fault by name.
+"""Read the configuration of a node from its step, and report every problem.
 
-One node at a time. Splits take their weights from several places and stand in splits.py; texts are
-checked against variables in check_texts.py.
+One node at a time. splits.py reads splits, which take their weights from several places;
+check_templates.py checks the variables of texts.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ _TRIGGER_KINDS: Final = ("manual", "tag", "score", "webhook", "schedule", "sched
 
 
 def read_config(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
-    """The node's configuration, None when it cannot be read or the step is a split."""
+    """Return the node's configuration; None if it cannot be read or the step is a split."""
     reader = _READERS.get(step.node_type or "")
     if reader is not None:
         _report_foreign_configs(step, problems)
         return reader(step, problems)
     if step.node_type is None:
-        known = ", ".join(NODE_TYPES)
+        types = ", ".join(NODE_TYPES)
         problems.append(
-            Problem(step.node_id, "node_type_missing", f"the node has no type; one of {known}")
+            Problem(step.node_id, "node_type_missing", f"the node has no type; types are {types}")
         )
     elif step.node_type != "split":
         message = f"{shorten(step.node_type)} is not a node type"
@@ -66,7 +66,7 @@ def build(
     where: str,
     problems: list[Problem],
 ) -> Any:
-    """An instance of `model`, or None and the reasons why not."""
+    """Return an instance of `model`; None, with the reasons in `problems`, if it is invalid."""
     try:
         return model.model_validate(dict(fields))
     except ValidationError as error:
@@ -75,8 +75,7 @@ def build(
 
 
 def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> None:
-    """A configuration that does not belong to the node's type is a mistake about one or the other:
-    an `email` node with a `wait_config` would never wait."""
+    """Report configurations of another node type: an `email` node would ignore a `wait_config`."""
     own: dict[str, tuple[str, ...]] = {
         "trigger": ("trigger_config",),
         "email": ("channel_config",),
@@ -98,7 +97,7 @@ def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> No
 
 def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
     fields = dict(step.trigger_config or {})
-    # `{"type": "tag"}` is what people write who have just written an action.
+    # `{"type": "tag"}` is a common mistake: actions are written that way.
     if "trigger" not in fields and fields.get("type") in _TRIGGER_KINDS:
         fields["trigger"] = fields.pop("type")
     config: TriggerConfig | None = build(
@@ -152,7 +151,7 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
             Problem(
                 step.node_id,
                 "wait_type_unknown",
-                f"wait_config.type {shorten(kind)} is not known{did_you_mean(kind, models)}",
+                f"unknown wait_config.type {shorten(kind)}{did_you_mean(kind, models)}",
             )
         )
         return None
@@ -170,11 +169,11 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
                 step.node_id,
                 "config_missing",
                 "a condition node needs conditional_branches: [{id, condition, target_node_id}, …,"
-                " {id, target_node_id}], the last one for everybody else",
+                " {id, target_node_id}]; the last one, without a condition, is the else-branch",
             )
         )
         return None
-    # The target is wiring, not configuration.
+    # The target belongs to the edges, not to the configuration.
     branches = [
         {key: value for key, value in entry.items() if key != "target_node_id"}
         if isinstance(entry, dict)
@@ -187,8 +186,8 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
             Problem(
                 step.node_id,
                 "else_missing",
-                "the else-branch is missing: one branch must have no condition, for everybody whom"
-                " no other branch takes",
+                "the else-branch is missing: one branch must have no condition, for contacts that"
+                " match no other branch",
             )
         )
     elif len(otherwise) > 1:
@@ -200,7 +199,7 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
                 f"branches {listed} have no condition; only one can be the else-branch",
             )
         )
-    # Tried in order, the else-branch last, wherever it was written.
+    # Evaluated in order, the else-branch last regardless of its position in the file.
     ordered = [b for b in branches if b not in otherwise] + otherwise
     config: ConditionConfig | None = build(
         ConditionConfig, {"branches": ordered}, step, "conditional_branches", problems
@@ -209,13 +208,13 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
 
 
 def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
-    given: list[tuple[str, Any, str]] = []  # action type, its fields, where they stand
+    requested: list[tuple[str, Any, str]] = []  # action type, its fields, their path in the step
     for channel, fields in (step.channel_config or {}).items():
         if channel in ("sms", "social"):
-            given.append((channel, fields, f"channel_config.{channel}"))
+            requested.append((channel, fields, f"channel_config.{channel}"))
         else:
             hint = (
-                "; a mail needs a node of type email"
+                "; an email needs a node of type email"
                 if channel == "email"
                 else did_you_mean(channel, ("sms", "social"))
             )
@@ -228,18 +227,20 @@ def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
             )
     action = dict(step.action_config or {})
     kind = action.pop("type", None)
-    # `{type: "sms"}` may stand beside channel_config.sms: it only repeats the kind.
-    if kind is not None and not (not action and any(kind == name for name, _, _ in given)):
-        given.append((str(kind), _action_fields(str(kind), action), f"action_config ({kind})"))
+    # `{type: "sms"}` beside channel_config.sms only repeats the type.
+    if kind is not None and not (not action and any(kind == name for name, _, _ in requested)):
+        requested.append((str(kind), _action_fields(str(kind), action), f"action_config ({kind})"))
     elif kind is None and action:
         problems.append(Problem(step.node_id, "config_missing", "action_config.type is missing"))
         return None
-    if len(given) != 1:
-        what = "says several things to do" if given else "needs action_config or channel_config"
-        code = "action_ambiguous" if given else "config_missing"
-        problems.append(Problem(step.node_id, code, f"an action node does one thing; this {what}"))
+    if len(requested) != 1:
+        what = "has several actions" if requested else "needs action_config or channel_config"
+        code = "action_ambiguous" if requested else "config_missing"
+        problems.append(
+            Problem(step.node_id, code, f"an action node has exactly one action; this node {what}")
+        )
         return None
-    name, fields, where = given[0]
+    name, fields, where = requested[0]
     if name not in ACTIONS:
         problems.append(
             Problem(
@@ -260,8 +261,10 @@ def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
 
 
 def _action_fields(kind: str, action: dict[str, Any]) -> Any:
-    """`{config: {…}}`, `{webhook: {…}}` or flat; keys beside the nested object stay, to be named
-    as unknown."""
+    """Return the fields of `{config: {…}}`, `{webhook: {…}}` or a flat action.
+
+    Keys beside the nested object are kept, so that they are reported as unknown.
+    """
     for key in ("config", kind):
         nested = action.get(key)
         if isinstance(nested, dict):

@@ -1,8 +1,8 @@
-"""From canvas edges to the ports of each node: which way out leads where.
+"""Assign canvas edges to the outgoing ports of their nodes.
 
-`sourceHandle` first, then the edge's type (`conditional-true`, `variant-a`), then what the step
-says about its targets, then the order of the edges. Targets that steps name must agree with the
-edges; a contradiction is reported with both sides.
+Precedence: `sourceHandle`, the edge's type (`conditional-true`, `variant-a`), the targets in the
+step, the edge's label, the order of the edges. Targets in steps must agree with the edges; a
+contradiction is reported with both sides.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from drip_pipeline.domain.graph.nodes import (
     SplitConfig,
 )
 
-# Names that React Flow and its builders give to the only handle of a node: they choose nothing.
+# Names that React Flow and its builders give to the only handle of a node: they select no port.
 _PLAIN_HANDLES: Final = frozenset({"default", "source", "out", "output", "right", "bottom"})
 _TRUE: Final = frozenset({"true", "yes", "conditional_true", "if", "match"})
 _FALSE: Final = frozenset({"false", "no", "conditional_false", "else", "otherwise", "no_match"})
@@ -44,10 +44,10 @@ _PLAIN_TYPES: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class NodeTargets:
-    """What the steps say about the ways out of one node, beside the edges.
+    """The targets of one node according to the steps.
 
-    `by_port`: port → target node the step names itself. `members`: node → port, for nodes that
-    belong to a variant (variant_group, step_ids).
+    `by_port`: port → target node in the step. `members`: node → port, for nodes that belong to a
+    variant (variant_group, step_ids).
     """
 
     by_port: Mapping[str, str]
@@ -60,11 +60,11 @@ def assign_ports(
     targets: Mapping[str, NodeTargets],
     problems: list[Problem],
 ) -> dict[str, dict[str, Edge]]:
-    """Node id → port → edge, for every node whose configuration could be read."""
-    known = set(canvas.node_ids())
+    """Return node id → port → edge, for every node with a readable configuration."""
+    node_ids = set(canvas.node_ids())
     outgoing: dict[str, list[CanvasEdge]] = {}
     for edge in canvas.edges:
-        if _is_connected(edge, known, problems):
+        if _is_connected(edge, node_ids, problems):
             outgoing.setdefault(edge.source, []).append(edge)
     return {
         node_id: _ports(
@@ -79,7 +79,7 @@ def assign_ports(
 
 
 def targets_of(step: StepDefinition, members: Mapping[str, str] | None = None) -> NodeTargets:
-    """What `conditional_branches` and `variants` of a completed step name as targets."""
+    """Return the targets in `conditional_branches` and `variants` of a completed step."""
     named: dict[str, str] = {}
     for entry in [*(step.conditional_branches or ()), *(step.variants or ())]:
         if isinstance(entry, dict) and entry.get("id") is not None and entry.get("target_node_id"):
@@ -87,20 +87,20 @@ def targets_of(step: StepDefinition, members: Mapping[str, str] | None = None) -
     return NodeTargets(named, members or {})
 
 
-def _is_connected(edge: CanvasEdge, known: set[str], problems: list[Problem]) -> bool:
-    whole = True
+def _is_connected(edge: CanvasEdge, node_ids: set[str], problems: list[Problem]) -> bool:
+    is_connected = True
     for end, name in (("source", edge.source), ("target", edge.target)):
-        if name not in known:
-            whole = False
+        if name not in node_ids:
+            is_connected = False
             problems.append(
                 Problem(
-                    edge.source if edge.source in known else None,
+                    edge.source if edge.source in node_ids else None,
                     "edge_unknown_node",
                     f"edge {edge.edge_id}: its {end} {shorten(name)} is not on the canvas"
-                    f"{did_you_mean(name, known)}",
+                    f"{did_you_mean(name, node_ids)}",
                 )
             )
-    return whole
+    return is_connected
 
 
 def _ports(
@@ -114,7 +114,11 @@ def _ports(
         if edges:
             listed = ", ".join(edge.target for edge in edges)
             problems.append(
-                Problem(node_id, "exit_with_edge", f"an exit leads nowhere, not to {listed}")
+                Problem(
+                    node_id,
+                    "exit_with_edge",
+                    f"an exit has no outgoing edge, but edges lead to {listed}",
+                )
             )
         return {}
     ports = ports_of(config)
@@ -122,20 +126,20 @@ def _ports(
     if ports == (PORT_DEFAULT,):
         for edge in edges:
             _choose(node_id, PORT_DEFAULT, edge, chosen, problems)
-    elif isinstance(config, EventWait) and len(edges) == 1 and _plain(edges[0].handle):
-        # One line out of a wait: on it goes, whichever way the wait ends.
-        lead = _typed_event_port(edges[0])
-        for port in (lead,) if lead else (PORT_EVENT, PORT_TIMEOUT):
+    elif isinstance(config, EventWait) and len(edges) == 1 and _is_plain(edges[0].handle):
+        # The single edge of a wait is taken whether the wait ends by the event or by the timeout.
+        port_of_type = _typed_event_port(edges[0])
+        for port in (port_of_type,) if port_of_type else (PORT_EVENT, PORT_TIMEOUT):
             chosen[port] = edges[0]
     else:
         _assign(node_id, config, ports, edges, targets, chosen, problems)
     _compare_with_named(node_id, config, chosen, targets.by_port, problems)
-    found = {}
+    connected = {}
     for port in ports:
         if port in chosen:
             delay_seconds = _delay_seconds(node_id, chosen[port], problems)
-            found[port] = Edge(chosen[port].target, delay_seconds)
-    return found
+            connected[port] = Edge(chosen[port].target, delay_seconds)
+    return connected
 
 
 def _assign(
@@ -147,7 +151,7 @@ def _assign(
     chosen: dict[str, CanvasEdge],
     problems: list[Problem],
 ) -> None:
-    """Give every edge its port: the surest sign first, for all edges, then the next."""
+    """Assign a port to every edge: the strongest sign first for all edges, then the next sign."""
     by_target = {target: port for port, target in reversed(list(targets.by_port.items()))}
     signs: list[Callable[[CanvasEdge], str | None]] = [
         lambda edge: _by_handle(edge, config, ports),
@@ -156,25 +160,25 @@ def _assign(
         lambda edge: _unless_taken(targets.members.get(edge.target), chosen),
         lambda edge: _by_label(edge, config, ports, chosen),
     ]
-    left = list(edges)
+    unassigned = list(edges)
     for sign in signs:
         undecided = []
-        for edge in left:
+        for edge in unassigned:
             port = sign(edge)
             if port is None or port not in ports:
                 undecided.append(edge)
             else:
                 _choose(node_id, port, edge, chosen, problems)
-        left = undecided
-    for edge in left:
-        if not _plain(edge.handle):
+        unassigned = undecided
+    for edge in unassigned:
+        if not _is_plain(edge.handle):
             listed = ", ".join(ports)
             problems.append(
                 Problem(
                     node_id,
                     "edge_handle_unknown",
-                    f"edge {edge.edge_id} to {edge.target} leaves at {shorten(edge.handle)}, but"
-                    f" the ways out are {listed}{did_you_mean(edge.handle, ports)}",
+                    f"edge {edge.edge_id} to {edge.target} has handle {shorten(edge.handle)}, but"
+                    f" the outgoing ports are {listed}{did_you_mean(edge.handle, ports)}",
                 )
             )
             continue
@@ -184,8 +188,8 @@ def _assign(
                 Problem(
                     node_id,
                     "edge_surplus",
-                    f"edge {edge.edge_id} to {edge.target} is one more than the node has ways out"
-                    f" ({', '.join(ports)})",
+                    f"edge {edge.edge_id} to {edge.target} has no port left: the node's outgoing"
+                    f" ports are {', '.join(ports)}",
                 )
             )
         else:
@@ -203,14 +207,14 @@ def _choose(
     if other is edge:
         return
     if other.target == edge.target and other.delay == edge.delay:
-        return  # the same line drawn twice
-    way = "" if port == PORT_DEFAULT else f" at {port}"
+        return  # the same edge twice
+    which = "the node" if port == PORT_DEFAULT else f"port {port}"
     problems.append(
         Problem(
             node_id,
             "port_twice",
-            f"two edges leave{way}, to {other.target} and to {edge.target}; a person can only go"
-            " one way",
+            f"two edges leave {which}, to {other.target} and to {edge.target}; only one is"
+            " possible",
         )
     )
 
@@ -218,19 +222,19 @@ def _choose(
 # --- signs of a port --------------------------------------------------------------------------
 
 
-def _clean(name: str) -> str:
+def _normalized(name: str) -> str:
     return re.sub(r"[\s\-]+", "_", name.strip().lower())
 
 
-def _plain(handle: str | None) -> bool:
-    return handle is None or _clean(handle) in _PLAIN_HANDLES
+def _is_plain(handle: str | None) -> bool:
+    return handle is None or _normalized(handle) in _PLAIN_HANDLES
 
 
 def _match(name: str, ports: Sequence[str]) -> str | None:
-    """The port of this name, exactly or but for case and dashes."""
+    """Return the port of this name; case, spaces and dashes may differ."""
     if name in ports:
         return name
-    near = [port for port in ports if _clean(port) == _clean(name)]
+    near = [port for port in ports if _normalized(port) == _normalized(name)]
     return near[0] if len(near) == 1 else None
 
 
@@ -241,12 +245,12 @@ def _by_handle(edge: CanvasEdge, config: NodeConfig, ports: Sequence[str]) -> st
 
 
 def _by_type(edge: CanvasEdge, config: NodeConfig, ports: Sequence[str]) -> str | None:
-    if edge.edge_type is None or edge.edge_type in _PLAIN_TYPES or not _plain(edge.handle):
+    if edge.edge_type is None or edge.edge_type in _PLAIN_TYPES or not _is_plain(edge.handle):
         return None
     exact = _match(edge.edge_type, ports) or _true_or_false(edge.edge_type, config)
     if exact is not None:
         return exact
-    lettered = re.fullmatch(r"variant_([a-z])", _clean(edge.edge_type))
+    lettered = re.fullmatch(r"variant_([a-z])", _normalized(edge.edge_type))
     if isinstance(config, SplitConfig) and lettered:
         index = ord(lettered[1]) - ord("a")
         return ports[index] if index < len(ports) else None
@@ -254,7 +258,7 @@ def _by_type(edge: CanvasEdge, config: NodeConfig, ports: Sequence[str]) -> str 
 
 
 def _true_or_false(name: str, config: NodeConfig) -> str | None:
-    cleaned = _clean(name)
+    cleaned = _normalized(name)
     if isinstance(config, ConditionConfig):
         conditional = [b.id for b in config.branches if b.condition is not None]
         otherwise = [b.id for b in config.branches if b.condition is None]
@@ -270,7 +274,7 @@ def _true_or_false(name: str, config: NodeConfig) -> str | None:
 def _typed_event_port(edge: CanvasEdge) -> str | None:
     if edge.edge_type is None:
         return None
-    cleaned = _clean(edge.edge_type)
+    cleaned = _normalized(edge.edge_type)
     if cleaned in (PORT_EVENT, *_TRUE):
         return PORT_EVENT
     return PORT_TIMEOUT if cleaned in (PORT_TIMEOUT, *_FALSE) else None
@@ -279,23 +283,23 @@ def _typed_event_port(edge: CanvasEdge) -> str | None:
 def _by_label(
     edge: CanvasEdge, config: NodeConfig, ports: Sequence[str], chosen: Mapping[str, Any]
 ) -> str | None:
-    """An edge may carry the name of its branch or variant as its label."""
-    if edge.label is None or not _plain(edge.handle):
+    """Return the port by the edge's label: the name of a branch or a variant."""
+    if edge.label is None or not _is_plain(edge.handle):
         return None
     names = {port: port for port in ports}
     if isinstance(config, ConditionConfig):
         names |= {branch.label: branch.id for branch in config.branches if branch.label}
     if isinstance(config, SplitConfig):
         names |= {variant.name: variant.id for variant in config.variants if variant.name}
-    found = _match(edge.label, list(names))
-    return _unless_taken(names.get(found) if found else None, chosen)
+    name = _match(edge.label, list(names))
+    return _unless_taken(names.get(name) if name else None, chosen)
 
 
 def _unless_taken(port: str | None, chosen: Mapping[str, Any]) -> str | None:
     return None if port in chosen else port
 
 
-# --- agreement --------------------------------------------------------------------------------
+# --- contradictions ---------------------------------------------------------------------------
 
 
 def _compare_with_named(
@@ -305,7 +309,7 @@ def _compare_with_named(
     named: Mapping[str, str],
     problems: list[Problem],
 ) -> None:
-    what = "variant" if isinstance(config, SplitConfig) else "branch"
+    kind = "variant" if isinstance(config, SplitConfig) else "branch"
     for port, target in named.items():
         edge = chosen.get(port)
         if edge is None:
@@ -313,7 +317,7 @@ def _compare_with_named(
                 Problem(
                     node_id,
                     "edge_missing",
-                    f"{what} {port} names {target} as its target, but the canvas has no edge for"
+                    f"{kind} {port} names {target} as its target, but the canvas has no edge for"
                     " it",
                 )
             )
@@ -322,7 +326,7 @@ def _compare_with_named(
                 Problem(
                     node_id,
                     "target_conflict",
-                    f"{what} {port} names {target} as its target, but on the canvas edge"
+                    f"{kind} {port} names {target} as its target, but on the canvas edge"
                     f" {edge.edge_id} leads to {edge.target}",
                 )
             )

@@ -1,7 +1,7 @@
-"""The variants of every split: who they are and how many people each gets.
+"""Read the variants of every split and their traffic shares.
 
-Weights come from the split's own `variants` or from `ab_test_config.variants`; a weight that stands
-in both must be the same. Shares for a holdout are added here.
+Shares come from the split's own `variants` or from `ab_test_config.variants`; a share in both must
+be the same. The share of a holdout is added here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from drip_pipeline.domain.graph.nodes import WEIGHT_TOLERANCE, SplitConfig, Vari
 
 
 class _OwnVariant(ABTestVariant):
-    """A variant as it stands on the split: it may also name the node it leads to."""
+    """A variant of the split itself, which may also name its target node."""
 
     target_node_id: str | None = None
 
@@ -37,23 +37,25 @@ class _OwnVariants(BaseModel):
 def tested_split(
     splits: Sequence[StepDefinition], experiment: ABTestConfig | None
 ) -> StepDefinition | None:
-    """The split that `ab_test_config` is about: the only one without variants of its own, or the
-    one whose variants have the same ids."""
+    """Return the split that `ab_test_config` tests.
+
+    It is the only split without variants of its own, or the split with the same variant ids.
+    """
     if experiment is None or not splits:
         return None
-    bare = [step for step in splits if not step.variants]
-    if len(bare) == 1:
-        return bare[0]
-    wanted = {variant.id for variant in experiment.variants}
+    without_variants = [step for step in splits if not step.variants]
+    if len(without_variants) == 1:
+        return without_variants[0]
+    tested_ids = {variant.id for variant in experiment.variants}
     for step in splits:
         own = {
             str(entry.get("id"))
             for entry in step.variants or ()
             if isinstance(entry, dict) and entry.get("id") is not None
         }
-        if own and (own == wanted or (wanted and wanted <= own)):
+        if own and (own == tested_ids or (tested_ids and tested_ids <= own)):
             return step
-    return splits[0] if len(splits) == 1 and not bare and not wanted else None
+    return splits[0] if len(splits) == 1 and not without_variants and not tested_ids else None
 
 
 def read_splits(
@@ -61,16 +63,16 @@ def read_splits(
     experiment: ABTestConfig | None,
     problems: list[Problem],
 ) -> dict[str, SplitConfig]:
-    """Node id → configuration of every split that can be read."""
+    """Return node id → configuration of every readable split."""
     splits = [step for step in steps if step.node_type == "split" and step.node_id]
     tested = tested_split(splits, experiment)
-    found: dict[str, SplitConfig] = {}
+    configs: dict[str, SplitConfig] = {}
     for step in splits:
         assert step.node_id is not None
-        of_test = experiment if step is tested else None
-        config = _split(step, of_test, len(splits), problems)
+        split_test = experiment if step is tested else None
+        config = _split(step, split_test, len(splits), problems)
         if config is not None:
-            found[step.node_id] = config
+            configs[step.node_id] = config
     if experiment is not None and experiment.enabled and splits and tested is None:
         listed = ", ".join(variant.id for variant in experiment.variants)
         problems.append(
@@ -80,7 +82,7 @@ def read_splits(
                 f"no split has the variants of ab_test_config ({listed})",
             )
         )
-    return found
+    return configs
 
 
 def _split(
@@ -121,7 +123,7 @@ def _split(
             )
         from_field = experiment.from_field
     weights = _weights(step, variants, from_field, problems)
-    found = [
+    resolved = [
         Variant(
             id=variant.id,
             name=variant.name,
@@ -133,23 +135,23 @@ def _split(
     ]
     if experiment is not None and experiment.holdout_percentage:
         if from_field is None:
-            found = _with_holdout(step, found, experiment.holdout_percentage, problems)
+            resolved = _with_holdout(step, resolved, experiment.holdout_percentage, problems)
         else:
             problems.append(
                 Problem(
                     step.node_id,
                     "holdout_assigned",
-                    f"holdout_percentage has no effect where {from_field} assigns people: mark the"
-                    " held-out variant with holdout: true",
+                    f"holdout_percentage has no effect when {from_field} assigns the variants: set"
+                    " holdout: true on the held-out variant",
                 )
             )
-    competing = [variant for variant in found if not variant.holdout]
-    if len(found) < 2 or not competing:
+    competing = [variant for variant in resolved if not variant.holdout]
+    if len(resolved) < 2 or not competing:
         problems.append(
             Problem(step.node_id, "split_too_few", "a split needs at least two variants")
         )
     try:
-        return SplitConfig(variants=tuple(found), from_field=from_field)
+        return SplitConfig(variants=tuple(resolved), from_field=from_field)
     except ValidationError as error:
         problems += from_validation(
             error, node_id=step.node_id, where="variants", model=SplitConfig
@@ -173,7 +175,7 @@ def _merged(
     experiment: ABTestConfig,
     problems: list[Problem],
 ) -> list[ABTestVariant]:
-    """The split's variants, with what only ab_test_config says about them."""
+    """Return the split's variants, completed from ab_test_config."""
     tested: Mapping[str, ABTestVariant] = {variant.id: variant for variant in experiment.variants}
     merged = []
     for variant in own:
@@ -215,13 +217,13 @@ def _weights(
     missing = [variant.id for variant in variants if variant.percentage is None]
     if from_field is not None and missing:
         if len(missing) == len(variants):
-            return [0.0] * len(variants)  # unknown shares: people come assigned
+            return [0.0] * len(variants)  # unknown shares: the field assigns the variants
         problems.append(
             Problem(
                 step.node_id,
                 "weights_missing",
-                f"variant {', '.join(missing)} has no percentage: give all or, since people are"
-                " assigned from a field, none",
+                f"variant {', '.join(missing)} has no percentage: give all or, because a field"
+                " assigns the variants, none",
             )
         )
     elif missing:
@@ -246,13 +248,13 @@ def _weights(
 def _with_holdout(
     step: StepDefinition, variants: list[Variant], share_pct: float, problems: list[Problem]
 ) -> list[Variant]:
-    """`holdout_percentage` is of everybody; the variants share the rest in their proportions."""
+    """Add the holdout, a share of all contacts; the variants split the rest in proportion."""
     if any(variant.holdout or variant.id == HOLDOUT_VARIANT_ID for variant in variants):
         problems.append(
             Problem(
                 step.node_id,
                 "holdout_twice",
-                "ab_test_config has holdout_percentage and a variant that is held out; keep one",
+                "ab_test_config has holdout_percentage and a held-out variant; keep one",
             )
         )
         return variants

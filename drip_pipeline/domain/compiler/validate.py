@@ -1,7 +1,4 @@
-"""All findings about a definition at once, by node.
-
-The rules stand in check_*.py and beside what they read; this module only brings them together.
-"""
+"""Validate a definition: collect the problems that analysis and the check_*.py modules report."""
 
 from __future__ import annotations
 
@@ -21,11 +18,12 @@ def validate(
     known_custom_fields: frozenset[str],
     available_channels: frozenset[str],
 ) -> list[Problem]:
-    """Every problem of a definition: errors forbid publishing, warnings do not. Never raises.
+    """Return every problem of a definition: errors prevent publishing, warnings do not.
 
-    `known_custom_fields`: names of custom fields that contacts of the workspace have.
-    `available_channels`: what messages can be sent over (email, sms, social, webhook). The order is
-    that of the file: the campaign as a whole first, then node by node.
+    `known_custom_fields`: names of the custom fields of the workspace's contacts.
+    `available_channels`: categories with a configured channel (email, sms, social, webhook). The
+    campaign's own problems come first, then those of the nodes in the order of the file. Never
+    raises.
     """
     analysis = analyze(definition)
     problems = without_repeats(
@@ -41,7 +39,7 @@ def validate(
         ]
     )
     places = {node_id: place for place, node_id in enumerate(analysis.steps, 1)}
-    # A node that the draft does not have (a step without a node) comes last.
+    # A node that is not in the analysis (a step without a node) comes last.
     return sorted(
         problems,
         key=lambda p: 0 if p.node_id is None else places.get(p.node_id, len(places) + 1),

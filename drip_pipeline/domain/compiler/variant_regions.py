@@ -1,7 +1,7 @@
-"""Which nodes belong to which variant of which split.
+"""Find the nodes that belong to each variant of each split.
 
-A node belongs to a variant when every way to it leads through that variant. People stay in their
-variant when a circle brings them back to the split, so ways through the split itself do not count.
+A node belongs to a variant if every path to it passes through that variant. Contacts keep their
+variant when a cycle leads back to the split, so that paths through the split do not count.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from drip_pipeline.domain.graph.traversal import reachable
 
 
 def variant_of_node(entry: str, analysis: Analysis) -> dict[str, tuple[str, str]]:
-    """Node id → (split node id, variant id); of several splits around a node the innermost."""
+    """Return node id → (split node id, variant id) of the innermost split around each node."""
     smallest: dict[str, tuple[int, str, str]] = {}
     for split_id, variant_id, area in variant_areas(entry, analysis):
         for node_id in area:
-            # Areas around one node lie within each other: the smallest is the innermost.
+            # Areas around one node are nested: the smallest is the innermost.
             if node_id not in smallest or len(area) < smallest[node_id][0]:
                 smallest[node_id] = (len(area), split_id, variant_id)
     return {
@@ -27,8 +27,8 @@ def variant_of_node(entry: str, analysis: Analysis) -> dict[str, tuple[str, str]
 
 
 def variant_areas(entry: str, analysis: Analysis) -> list[tuple[str, str, set[str]]]:
-    """(split node id, variant id, nodes) for every variant that leads somewhere."""
-    found: list[tuple[str, str, set[str]]] = []
+    """Return (split node id, variant id, nodes) for every variant with an edge."""
+    areas: list[tuple[str, str, set[str]]] = []
     for split_id, config in analysis.configs.items():
         if not isinstance(config, SplitConfig):
             continue
@@ -38,6 +38,8 @@ def variant_areas(entry: str, analysis: Analysis) -> list[tuple[str, str, set[st
             for variant_id, edge in analysis.ports[split_id].items()
         }
         for variant_id, nodes in behind.items():
-            others = set().union(*(area for name, area in behind.items() if name != variant_id))
-            found.append((split_id, variant_id, nodes - others - outside))
-    return found
+            others = set().union(
+                *(nodes_behind for name, nodes_behind in behind.items() if name != variant_id)
+            )
+            areas.append((split_id, variant_id, nodes - others - outside))
+    return areas

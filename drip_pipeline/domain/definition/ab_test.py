@@ -359,9 +359,7 @@ def read_ab_test(
                 fields[key] = value
         else:
             hint = did_you_mean(key, ABTestConfig.model_fields)
-            problems.append(
-                Problem(None, "unknown_key", f"ab_test_config.{key} is not a known key{hint}")
-            )
+            problems.append(Problem(None, "unknown_key", f"unknown key ab_test_config.{key}{hint}"))
     if goal_metric is not None:
         fields.setdefault("winner_metric", goal_metric)
     while True:

@@ -238,10 +238,10 @@ STEP_KEYS: Final = frozenset(StepDefinition.model_fields)
 
 
 def load_definition(source: str | Mapping[str, Any]) -> CampaignDefinition:
-    """Read a campaign file given as text (JSON or YAML) or as parsed value.
+    """Read a campaign file from text (JSON or YAML) or from a parsed value.
 
-    Whatever can be read is read; what cannot is among `reading_problems`, which `validate` reports
-    with everything else. Raises DefinitionInvalid only when there is no object to read.
+    Invalid parts are left out and listed in `reading_problems`, which `validate` reports with the
+    other problems. Raises DefinitionInvalid only if the file is not an object.
     """
     try:
         parsed = parse_text(source) if isinstance(source, str) else source
@@ -255,7 +255,7 @@ def load_definition(source: str | Mapping[str, Any]) -> CampaignDefinition:
         )
     problems = [Problem(None, "value_invalid", fault) for fault in faults]
     steps = _steps(data.pop("steps", None), problems)
-    fields = _known(data, CAMPAIGN_KEYS, None, "", frozenset(), problems)
+    fields = _allowed_fields(data, CAMPAIGN_KEYS, None, "", frozenset(), problems)
     definition = _valid_part(CampaignDefinition, fields, None, "", problems)
     return definition.model_copy(update={"steps": steps, "reading_problems": tuple(problems)})
 
@@ -282,14 +282,14 @@ def _steps(entries: Any, problems: list[Problem]) -> tuple[StepDefinition, ...]:
         named = entry.get("node_id")
         node_id = named.strip() or None if isinstance(named, str) else None
         prefix = "" if node_id else where
-        fields = _known(entry, STEP_KEYS, node_id, prefix, ROW_KEYS, problems)
+        fields = _allowed_fields(entry, STEP_KEYS, node_id, prefix, ROW_KEYS, problems)
         steps.append(_valid_part(StepDefinition, fields, node_id, prefix, problems))
     return tuple(steps)
 
 
-def _known(
+def _allowed_fields(
     data: Mapping[str, Any],
-    known: frozenset[str],
+    allowed: frozenset[str],
     node_id: str | None,
     where: str,
     ignored: frozenset[str],
@@ -297,12 +297,12 @@ def _known(
 ) -> dict[str, Any]:
     kept = {}
     for key, value in data.items():
-        if key in known:
-            if value is not None:  # null is the same as not given, as in a row of the database
+        if key in allowed:
+            if value is not None:  # null means not set, as in a row of the database
                 kept[key] = value
         elif key not in ignored:
             path = f"{where}.{key}" if where else key
-            message = f"{path} is not a known key{did_you_mean(key, known)}"
+            message = f"unknown key {path}{did_you_mean(key, allowed)}"
             problems.append(Problem(node_id, "unknown_key", message))
     return kept
 
@@ -314,12 +314,12 @@ def _valid_part(
     where: str,
     problems: list[Problem],
 ) -> Model:
-    """The model from those fields that are valid; the others become problems."""
+    """Return the model of the valid fields; the other fields become problems."""
     try:
         return model.model_validate(fields)
     except PydanticValidationError as error:
         bad = {item["loc"][0] for item in error.errors(include_url=False)}
-        if "re_entry" in bad:  # a union: pydantic would complain once per member
+        if "re_entry" in bad:  # a union: pydantic reports an error per member
             problems.append(
                 Problem(
                     None,

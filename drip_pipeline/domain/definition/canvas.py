@@ -1,7 +1,7 @@
-"""Reading a React Flow canvas without losing anything of it.
+"""Read a React Flow canvas without losing any of its data.
 
-The canvas stays the JSON that the visual builder wrote; what the compiler needs of it is read into
-small values beside it. What edges mean for a node's ports stands in wiring.py.
+The canvas stays the JSON of the visual builder; nodes and edges for the compiler are read from it.
+compiler/ports.py assigns edges to ports.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_LABEL_LENGTH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class CanvasNode:
-    """What the compiler reads of a canvas node; `raw` is the node as it was written."""
+    """The data of a canvas node that the compiler reads; `raw` is the whole node."""
 
     node_id: str
     node_type: str | None
@@ -31,7 +31,7 @@ class CanvasNode:
 
 @dataclass(frozen=True, slots=True)
 class CanvasEdge:
-    """What the compiler reads of a canvas edge. `delay` is `data.delay`, not yet checked."""
+    """The data of a canvas edge that the compiler reads; `delay` is `data.delay`, not validated."""
 
     edge_id: str
     source: str
@@ -50,27 +50,27 @@ class Canvas:
     edges: tuple[CanvasEdge, ...] = ()
 
     def node_ids(self) -> list[str]:
-        """The ids in order, duplicates included."""
+        """Return the ids in order, with duplicates."""
         return [node.node_id for node in self.nodes]
 
 
 def has_nodes(raw: Mapping[str, Any] | None) -> bool:
-    """Whether there is a canvas at all; the empty default of the database is none."""
+    """Return whether the canvas has nodes; the database's empty default has none."""
     return bool(raw) and bool(_list_of(raw, "nodes", []))
 
 
 def raw_edges(raw: Mapping[str, Any] | None) -> list[Any]:
-    """The edges as they were written, as a list."""
+    """Return the edges as a list of their original JSON."""
     return _list_of(raw, "edges", [])
 
 
 def has_edges(raw: Mapping[str, Any] | None) -> bool:
-    """Whether the canvas connects anything. A data migration in the field wrote the text `'[]'`."""
+    """Return whether the canvas has edges. A data migration in the field wrote the text `'[]'`."""
     return bool(raw_edges(raw))
 
 
 def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:
-    """The canvas and everything that is malformed in it; malformed entries are left out."""
+    """Return the canvas and its problems; malformed entries are left out."""
     problems: list[Problem] = []
     if not raw:
         return Canvas(), problems
@@ -90,7 +90,7 @@ def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:
 def _list_of(raw: Mapping[str, Any] | None, key: str, problems: list[Problem]) -> list[Any]:
     value = (raw or {}).get(key)
     if isinstance(value, str):
-        # jsonb_build_object('edges', '[]') stores a text, not a list.
+        # jsonb_build_object('edges', '[]') stores a text instead of a list.
         try:
             value = json.loads(value)
         except ValueError:

@@ -1,8 +1,8 @@
-"""Completing a definition: one step for every canvas node, one canvas for every list of steps.
+"""Complete a definition: one step for every canvas node, one canvas for every list of steps.
 
-Afterwards steps and canvas are bound by node id alone, uuids of a database are gone, and every
-configuration stands where the specification has it. Nothing is judged here; what does not fit
-together is noted among `reading_problems`. Completing twice changes nothing.
+Afterwards steps and canvas are bound by node id alone, uuids of a database are removed, and every
+configuration is in the specification's key. Contradictions are added to `reading_problems`.
+Completing is idempotent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from drip_pipeline.domain.definition.normalize_steps import (
     CONFIG_KEYS,
     has_config,
     inline_config,
-    normal_step,
+    normalize_step,
 )
 from drip_pipeline.domain.definition.problems import (
     Problem,
@@ -43,14 +43,13 @@ from drip_pipeline.domain.definition.split_columns import with_variants_from_col
 
 
 def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> CampaignDefinition:
-    """The definition with nothing left implicit.
+    """Return the definition with everything explicit.
 
-    `canvas_wins`: where a canvas node carries a configuration of its own (`data.config`) that
-    differs from its step's, take the canvas's (an edit made in the visual builder) instead of
-    reporting the contradiction.
+    `canvas_wins`: if a canvas node has its own configuration (`data.config`) that differs from its
+    step's, use the canvas's (an edit in the visual builder) instead of reporting a contradiction.
     """
     problems = list(definition.reading_problems)
-    steps = [normal_step(step, problems) for step in definition.steps]
+    steps = [normalize_step(step, problems) for step in definition.steps]
     raw = definition.canvas_data
     canvas, canvas_problems = read_canvas(raw)
     problems += canvas_problems
@@ -61,12 +60,10 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
         steps = _one_per_node(steps, canvas, problems, canvas_wins=canvas_wins)
         canvas_data = _bound_canvas(raw, canvas, steps)
     elif steps:
-        known = {node.node_id: node.raw for node in canvas.nodes}
-        steps, drawn = in_sequence(steps, known, (raw or {}).get("viewport"), problems)
-        for node_id in known.keys() - {step.node_id for step in steps}:
-            problems.append(
-                Problem(node_id, "node_without_step", "the canvas shows a step that is not there")
-            )
+        nodes = {node.node_id: node.raw for node in canvas.nodes}
+        steps, drawn = in_sequence(steps, nodes, (raw or {}).get("viewport"), problems)
+        for node_id in nodes.keys() - {step.node_id for step in steps}:
+            problems.append(Problem(node_id, "node_without_step", "the canvas node has no step"))
         canvas_data = {**(raw or {}), **drawn}
         canvas_data = _bound_canvas(canvas_data, read_canvas(canvas_data)[0], steps)
     else:
@@ -80,7 +77,7 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
     steps = with_variants_from_columns(steps, ab_test_config, problems)
     return definition.model_copy(
         update={
-            # The id has been resolved, and the position stands on the canvas node.
+            # The id has been resolved; the canvas node has the position.
             "steps": tuple(
                 step.model_copy(update={"id": None, "node_position": None}) for step in steps
             ),
@@ -92,9 +89,9 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
 
 
 def _is_unconnected_sequence(definition: CampaignDefinition) -> bool:
-    """A linear canvas whose edges are the text '[]': a data migration drew nodes and no lines.
+    """Return whether a data migration created the canvas: nodes, but the text '[]' as edges.
 
-    A canvas whose edges are an empty list is another matter: somebody deleted them.
+    An empty list of edges means something else: a user deleted them.
     """
     raw = definition.canvas_data or {}
     return (
@@ -108,7 +105,7 @@ def _is_unconnected_sequence(definition: CampaignDefinition) -> bool:
 def _bound(
     steps: list[StepDefinition], canvas: Canvas, problems: list[Problem]
 ) -> list[StepDefinition]:
-    """Steps with the node ids of their canvas nodes, where the one names the other."""
+    """Return the steps with the node ids of the canvas nodes that they are bound to."""
     on_canvas = set(canvas.node_ids())
     node_of_step_id = {
         node.step_id: node.node_id for node in reversed(canvas.nodes) if node.step_id is not None
@@ -139,7 +136,7 @@ def _one_per_node(
     *,
     canvas_wins: bool,
 ) -> list[StepDefinition]:
-    """The steps in the order of the canvas, one for each node, with types and inline configs."""
+    """Return one step per canvas node, in the canvas's order, with types and inline configs."""
     by_node: dict[str, StepDefinition] = {}
     on_canvas = set(canvas.node_ids())
     for index, step in enumerate(steps):
@@ -167,9 +164,9 @@ def _one_per_node(
             )
         else:
             by_node[node_id] = step
-    found: dict[str, StepDefinition] = {}
+    completed: dict[str, StepDefinition] = {}
     for node in canvas.nodes:
-        if node.node_id in found:
+        if node.node_id in completed:
             problems.append(
                 Problem(node.node_id, "node_duplicate", f"two nodes have the id {node.node_id}")
             )
@@ -178,13 +175,13 @@ def _one_per_node(
         step = _typed(step, node, problems)
         step = _with_inline_config(step, node, problems, canvas_wins=canvas_wins)
         _check_day_delay(step, canvas, by_node, problems)
-        found[node.node_id] = step.model_copy(
+        completed[node.node_id] = step.model_copy(
             update={
                 "step_name": step.step_name or node.label or node.node_id,
                 "day_delay": None,
             }
         )
-    return list(found.values())
+    return list(completed.values())
 
 
 def _typed(step: StepDefinition, node: CanvasNode, problems: list[Problem]) -> StepDefinition:
@@ -208,25 +205,25 @@ def _typed(step: StepDefinition, node: CanvasNode, problems: list[Problem]) -> S
                 )
             )
     if step.node_type is None and drawn is not None:
-        # What the step left open may look different now that its type is known.
-        return normal_step(step.model_copy(update={"node_type": drawn}), problems)
+        # Normalize again, because the result depends on the type.
+        return normalize_step(step.model_copy(update={"node_type": drawn}), problems)
     return step
 
 
 def _with_inline_config(
     step: StepDefinition, node: CanvasNode, problems: list[Problem], *, canvas_wins: bool
 ) -> StepDefinition:
-    given = inline_config(step.node_type, node.config) if node.config else {}
-    if not given:
+    fields = inline_config(step.node_type, node.config) if node.config else {}
+    if not fields:
         return step
     try:
-        inline = StepDefinition.model_validate({"node_type": step.node_type, **given})
+        inline = StepDefinition.model_validate({"node_type": step.node_type, **fields})
     except ValidationError as error:
         problems += from_validation(
             error, node_id=node.node_id, where="data.config", model=StepDefinition
         )
         return step
-    inline = normal_step(inline, problems)
+    inline = normalize_step(inline, problems)
     same = all(getattr(inline, key) == getattr(step, key) for key in CONFIG_KEYS)
     if same:
         return step
@@ -235,7 +232,7 @@ def _with_inline_config(
             Problem(
                 node.node_id,
                 "config_conflict",
-                "the canvas node carries a configuration (data.config) that differs from its"
+                "the canvas node has a configuration (data.config) that differs from its"
                 " step's; change both or remove the one on the canvas",
             )
         )
@@ -250,18 +247,18 @@ def _check_day_delay(
     by_node: Mapping[str, StepDefinition],
     problems: list[Problem],
 ) -> None:
-    """With a canvas the waits are drawn; a `day_delay` without one before it would be lost."""
+    """Warn about a `day_delay` on a canvas without a wait before the step: it has no effect."""
     if not step.day_delay:
         return
     types = {node.node_id: (node.node_type or "").lower() for node in canvas.nodes}
-    types |= {name: found.node_type or types.get(name, "") for name, found in by_node.items()}
+    types |= {name: other.node_type or types.get(name, "") for name, other in by_node.items()}
     before = [types.get(edge.source) for edge in canvas.edges if edge.target == step.node_id]
     if "wait" not in before:
         problems.append(
             Problem(
                 step.node_id,
                 "day_delay_ignored",
-                f"day_delay {step.day_delay:g} has no effect on a canvas: draw a wait before it",
+                f"day_delay {step.day_delay:g} has no effect on a canvas: add a wait before it",
                 "warning",
             )
         )
@@ -270,7 +267,7 @@ def _check_day_delay(
 def _bound_canvas(
     raw: Mapping[str, Any], canvas: Canvas, steps: list[StepDefinition]
 ) -> dict[str, Any]:
-    """The canvas with real lists, node types filled in, and without uuids of steps."""
+    """Return the canvas with lists of nodes and edges, with node types, without uuids of steps."""
     types = {step.node_id: step.node_type for step in steps}
     nodes: list[Any] = []
     for node in canvas.nodes:
@@ -294,7 +291,7 @@ def _bound_canvas(
 def _with_node_references(
     step: StepDefinition, node_of: Mapping[str, str], problems: list[Problem]
 ) -> StepDefinition:
-    """Targets and parents by node id, whichever way they were written."""
+    """Return the step with targets and parents as node ids instead of step uuids."""
 
     def retargeted(entry: Any) -> Any:
         if not isinstance(entry, dict):

@@ -1,7 +1,7 @@
-"""A campaign as it stands in the database, brought back to a campaign file.
+"""Export a campaign from its database rows to a campaign file.
 
-Publishing an export changes nothing: it has the hash of what was published, and compiles to the
-same graph. Reading the rows is db/'s business.
+Publishing an export changes nothing: it has the hash of the published definition and compiles to
+the same graph. db/ reads the rows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _JSON_COLUMNS: Final = frozenset(
     }
 )
 _NO_POSITION: Final = {"x": 0, "y": 0}
-_TELL_NOTHING: Final = frozenset({"cta", "conditional_logic"})
+_EMPTY_BY_DEFAULT: Final = frozenset({"cta", "conditional_logic"})
 """Legacy columns whose default in some databases is an empty object."""
 
 
@@ -45,11 +45,11 @@ def export_definition(
     *,
     workspace: str | None = None,
 ) -> dict[str, Any]:
-    """The campaign file of a row of drip_campaigns and its rows of campaign_steps, canonical.
+    """Return the canonical campaign file of a drip_campaigns row and its campaign_steps rows.
 
-    Uuids of steps are replaced by node ids, so that the file means the same in another database.
-    Keys without a column of their own are read from the row's `drip_settings`. Raises
-    DefinitionInvalid only when the rows are no rows at all.
+    Node ids replace the uuids of steps, so that the file means the same in another database. Keys
+    without a column are read from the row's `drip_settings`. Raises DefinitionInvalid only if the
+    rows contain no object.
     """
     return definition_of_rows(campaign_row, step_rows, workspace=workspace).to_dict()
 
@@ -61,14 +61,14 @@ def definition_of_rows(
     workspace: str | None = None,
     canvas_wins: bool = False,
 ) -> CampaignDefinition:
-    """The completed definition of stored rows; what does not fit is among its reading problems.
+    """Return the completed definition of stored rows, with its reading problems.
 
-    `canvas_wins` as in `complete`: for looking at a canvas that another application has edited.
+    `canvas_wins` as in `complete`: use it for a canvas that another application has edited.
     """
     row = _parsed(campaign_row)
     settings = row.get("drip_settings")
-    told = {**(settings if isinstance(settings, Mapping) else {}), **row}
-    file = {key: told[key] for key in CAMPAIGN_KEYS if told.get(key) not in (None, {}, [])}
+    values = {**(settings if isinstance(settings, Mapping) else {}), **row}
+    file = {key: values[key] for key in CAMPAIGN_KEYS if values.get(key) not in (None, {}, [])}
     if workspace is not None:
         file["workspace"] = workspace
     file["steps"] = [_step(step) for step in sorted(step_rows, key=_number)]
@@ -76,7 +76,7 @@ def definition_of_rows(
 
 
 def _number(step: Mapping[str, Any]) -> tuple[bool, int]:
-    """Steps without a canvas are in order of their number; those without number come last."""
+    """Return the sort key of a step without a canvas: by number, steps without one last."""
     number = step.get("step_number")
     return (number is None, int(number or 0))
 
@@ -87,7 +87,7 @@ def _step(row: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in _parsed(row).items()
         if key in STEP_KEYS and key not in ROW_KEYS and value is not None
     }
-    for key in _TELL_NOTHING:
+    for key in _EMPTY_BY_DEFAULT:
         if step.get(key) in ({}, [], ""):
             del step[key]
     if step.get("node_position") == _NO_POSITION:  # the column's default
@@ -96,7 +96,7 @@ def _step(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parsed(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with JSON columns as values, though a driver may hand them over as text."""
+    """Return the row with JSON columns as values, also if the driver returned text."""
     parsed = dict(row)
     for key in _JSON_COLUMNS & parsed.keys():
         value = parsed[key]

@@ -1,7 +1,7 @@
-"""Steps alone make a plain sequence: this module draws the canvas that such a file leaves out.
+"""Create the canvas of a plain sequence: a file with steps and no canvas.
 
-Trigger first, exit last, a wait before every step with a `day_delay`. Node ids are stable: made
-from the step's uuid or name, never from its place in the list.
+Trigger first, exit last, a wait before every step with a `day_delay`. Node ids are stable: they are
+derived from the step's uuid or name, never from its position in the list.
 """
 
 from __future__ import annotations
@@ -16,70 +16,72 @@ from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem
 
 DEFAULT_VIEWPORT: Final[Mapping[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
-_LONGEST: Final = 190  # of 200, so that a number may follow
+_MAX_ID_LENGTH: Final = 190  # of 200, so that a number can be appended
 _X_STEP: Final = 200
 _Y: Final = 100
 
 
-class _Names:
-    """Hands out node ids, each once."""
+class _NodeIds:
+    """Unique node ids."""
 
     def __init__(self, taken: Sequence[str]) -> None:
         self._taken = set(taken)
 
-    def take(self, wanted: str) -> str:
-        wanted = wanted[:_LONGEST]
-        name, count = wanted, 1
+    def take(self, base: str) -> str:
+        base = base[:_MAX_ID_LENGTH]
+        name, count = base, 1
         while name in self._taken:
             count += 1
-            name = f"{wanted}_{count}"
+            name = f"{base}_{count}"
         self._taken.add(name)
         return name
 
 
 def slug(text: str) -> str:
-    """Letters and digits of `text` in small ASCII, joined by underscores; may be empty."""
+    """Return ASCII letters (in lower case) and digits of `text`, joined by underscores."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:60]
 
 
 def with_node_ids(steps: Sequence[StepDefinition]) -> list[StepDefinition]:
-    """Every step with a node id: its own, `node_<uuid>`, or made from its name or type."""
-    names = _Names([step.node_id for step in steps if step.node_id])
-    named = []
+    """Return the steps with node ids: their own, `node_<uuid>`, or derived from name or type."""
+    ids = _NodeIds([step.node_id for step in steps if step.node_id])
+    identified = []
     for step in steps:
         if step.node_id is None:
             kind = step.node_type or "step"
-            wanted = f"node_{step.id}" if step.id else slug(step.step_name or "") or kind
-            step = step.model_copy(update={"node_id": names.take(wanted)})
-        named.append(step)
-    return named
+            base = f"node_{step.id}" if step.id else slug(step.step_name or "") or kind
+            step = step.model_copy(update={"node_id": ids.take(base)})
+        identified.append(step)
+    return identified
 
 
 def in_sequence(
     steps: Sequence[StepDefinition],
-    known_nodes: Mapping[str, Mapping[str, Any]],
+    existing_nodes: Mapping[str, Mapping[str, Any]],
     viewport: Any,
     problems: list[Problem],
 ) -> tuple[list[StepDefinition], dict[str, Any]]:
-    """The completed steps and their canvas. `known_nodes` are canvas nodes that exist already
-    (without edges); they keep their places and whatever else is written on them."""
+    """Return the completed steps and their canvas.
+
+    `existing_nodes` are nodes of a canvas without edges; they keep their positions and other data.
+    """
     ordered = _each_once(with_node_ids(steps), problems)
     _check_order(ordered, problems)
-    names = _Names([step.node_id or "" for step in ordered])
+    ids = _NodeIds([step.node_id or "" for step in ordered])
     complete: list[StepDefinition] = []
     for step in ordered:
         if step.day_delay:
-            complete.append(_wait_before(step, names))
-        named = step.step_name or step.node_id
-        complete.append(step.model_copy(update={"day_delay": None, "step_name": named}))
+            complete.append(_wait_before(step, ids))
+        name = step.step_name or step.node_id
+        complete.append(step.model_copy(update={"day_delay": None, "step_name": name}))
     if not any(step.node_type == "trigger" for step in complete):
-        complete.insert(0, _made("trigger", names.take("trigger"), "Start"))
+        complete.insert(0, _new_step("trigger", ids.take("trigger"), "Start"))
     if complete[-1].node_type != "exit":
-        complete.append(_made("exit", names.take("exit"), "End"))
+        complete.append(_new_step("exit", ids.take("exit"), "End"))
     return complete, {
         "nodes": [
-            _node(step, index, known_nodes.get(step.node_id or ""))
+            _node(step, index, existing_nodes.get(step.node_id or ""))
             for index, step in enumerate(complete)
         ],
         "edges": _edges(complete),
@@ -88,22 +90,22 @@ def in_sequence(
 
 
 def _each_once(steps: Sequence[StepDefinition], problems: list[Problem]) -> list[StepDefinition]:
-    found: dict[str | None, StepDefinition] = {}
+    by_id: dict[str | None, StepDefinition] = {}
     for step in steps:
-        found.setdefault(step.node_id, step)
+        by_id.setdefault(step.node_id, step)
     problems += [
         Problem(step.node_id, "step_duplicate", f"two steps belong to node {step.node_id}")
         for step in steps
-        if found[step.node_id] is not step
+        if by_id[step.node_id] is not step
     ]
-    return list(found.values())
+    return list(by_id.values())
 
 
-def _made(node_type: str, node_id: str, name: str) -> StepDefinition:
+def _new_step(node_type: str, node_id: str, name: str) -> StepDefinition:
     return StepDefinition(node_id=node_id, node_type=node_type, step_name=name)
 
 
-def _wait_before(step: StepDefinition, names: _Names) -> StepDefinition:
+def _wait_before(step: StepDefinition, names: _NodeIds) -> StepDefinition:
     days = step.day_delay or 0
     count = int(days) if float(days).is_integer() else days
     return StepDefinition(
@@ -129,15 +131,15 @@ def _check_order(steps: Sequence[StepDefinition], problems: list[Problem]) -> No
                 Problem(
                     step.node_id,
                     "canvas_required",
-                    f"a campaign with a {step.node_type} needs canvas_data: steps alone are a"
-                    " plain sequence",
+                    f"a campaign with a {step.node_type} needs canvas_data: steps without a"
+                    " canvas are a plain sequence",
                 )
             )
 
 
-def _node(step: StepDefinition, index: int, known: Mapping[str, Any] | None) -> dict[str, Any]:
-    if known is not None:
-        return dict(known)
+def _node(step: StepDefinition, index: int, existing: Mapping[str, Any] | None) -> dict[str, Any]:
+    if existing is not None:
+        return dict(existing)
     position = step.node_position or {"x": index * _X_STEP, "y": _Y}
     return {
         "id": step.node_id,

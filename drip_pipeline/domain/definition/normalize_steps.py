@@ -1,7 +1,7 @@
-"""The several ways in which a step may be written, brought to one.
+"""Normalize a step: convert every accepted form to the specification's.
 
-Flat email columns, configurations inside the canvas node, the catch-all columns of a database row,
-branches without ids. One step at a time; what concerns several steps stands in complete.py.
+Flat email columns, configurations inside the canvas node, the general-purpose columns of a database
+row, branches without ids. One step at a time; complete.py handles several steps.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "action": frozenset({"type", "config", "webhook", "sms", "social"}),
     "exit": frozenset({"status", "reason"}),
 }
-"""By what a canvas node's `data.config` is known to be a configuration and not the builder's own
-notes (an icon, a color)."""
+"""Keys that mark a canvas node's `data.config` as a configuration. Without one of them it contains
+only the builder's display data (an icon, a color)."""
 
 
-def normal_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
-    """The step with its type, its configuration in the specification's place, and branch ids."""
+def normalize_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
+    """Return the step with its type, branch ids, and its configuration in the specified keys."""
     step = step.model_copy(update={"node_type": _node_type(step)})
     step = _without_catch_alls(step)
     step = _without_flat_columns(step, problems)
@@ -49,15 +49,15 @@ def normal_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition
 
 
 def has_config(step: StepDefinition) -> bool:
-    """Whether the step says anything about what it does."""
+    """Return whether the step has a configuration."""
     return any(getattr(step, key) is not None for key in CONFIG_KEYS)
 
 
 def inline_config(node_type: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a step that a canvas node's `data.config` gives; {} when it gives none."""
-    given = {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
-    if given:
-        return given
+    """Return the step fields in a canvas node's `data.config`; {} if it has none."""
+    fields = {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
+    if fields:
+        return fields
     if not _INLINE_KEYS.get(node_type or "", frozenset()) & config.keys():
         return {}
     own = dict(config)
@@ -95,7 +95,7 @@ def _node_type(step: StepDefinition) -> str | None:
 
 
 def _without_catch_alls(step: StepDefinition) -> StepDefinition:
-    """`node_config` (a database column) and `action_config` on trigger, split and exit nodes."""
+    """Move `node_config`, and `action_config` of trigger, split and exit nodes, to their keys."""
     extra = step.node_config
     update: dict[str, Any] = {"node_config": None}
     if step.node_type in ("trigger", "exit", "split") and step.action_config is not None:
@@ -107,22 +107,22 @@ def _without_catch_alls(step: StepDefinition) -> StepDefinition:
             update[key] = getattr(step, key) if getattr(step, key) is not None else extra
         elif step.node_type == "split":
             for key in ("variants", "assignment"):
-                given = getattr(step, key)
-                update[key] = given if given is not None else extra.get(key)
+                current = getattr(step, key)
+                update[key] = current if current is not None else extra.get(key)
     if not isinstance(update.get("variants"), list | None):
-        update["variants"] = [update["variants"]]  # to be refused by name where variants are read
+        update["variants"] = [update["variants"]]  # reported where variants are read
     return step.model_copy(update=update)
 
 
 def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
-    """`subject_line` … `email_body_html` are the email's content unless channel_config has one."""
+    """Move `subject_line` … `email_body_html` to channel_config.email unless it exists."""
     flat = {
         "subject": step.subject_line,
         "preheader": step.preheader_text,
         "body": step.email_body,
         "body_html": step.email_body_html,
     }
-    given = {key: value for key, value in flat.items() if value is not None}
+    email_fields = {key: value for key, value in flat.items() if value is not None}
     update: dict[str, Any] = {
         "subject_line": None,
         "preheader_text": None,
@@ -131,28 +131,30 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
     }
     channels = step.channel_config or {}
     email = channels.get("email")
-    if step.node_type == "email" and given and email is None:
-        update["channel_config"] = {**channels, "email": given}
-    elif given and isinstance(email, dict):
-        other = sorted(
-            key for key, value in given.items() if (value or None) != (email.get(key) or None)
+    if step.node_type == "email" and email_fields and email is None:
+        update["channel_config"] = {**channels, "email": email_fields}
+    elif email_fields and isinstance(email, dict):
+        differing = sorted(
+            key
+            for key, value in email_fields.items()
+            if (value or None) != (email.get(key) or None)
         )
-        if other:
+        if differing:
             problems.append(
                 Problem(
                     step.node_id,
                     "legacy_columns_ignored",
-                    f"the flat columns differ from channel_config.email in {', '.join(other)};"
+                    f"the flat columns differ from channel_config.email in {', '.join(differing)};"
                     " channel_config is used",
                     "warning",
                 )
             )
-    elif given and any(value.strip() for value in given.values()):
+    elif email_fields and any(value.strip() for value in email_fields.values()):
         problems.append(
             Problem(
                 step.node_id,
                 "legacy_columns_ignored",
-                f"email columns mean nothing on a node of type {step.node_type}",
+                f"email columns have no effect on a node of type {step.node_type}",
                 "warning",
             )
         )
@@ -160,9 +162,9 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
 
 
 def _with_ids(branches: list[Any]) -> list[Any]:
-    """Every branch gets an id: `else` for the one without condition, `branch_1` … for others.
+    """Give every branch an id: `else` without a condition, otherwise `branch_1`, `branch_2` ….
 
-    `condition: {}` is a builder's way to write no condition.
+    Builders write `condition: {}` for no condition.
     """
     taken = {str(branch["id"]) for branch in branches if isinstance(branch, dict) and _id(branch)}
     named: list[Any] = []
@@ -174,8 +176,8 @@ def _with_ids(branches: list[Any]) -> list[Any]:
         if _id(branch):
             copy["id"] = _id(branch)
         else:
-            wanted = f"branch_{index}" if "condition" in copy else ELSE_BRANCH_ID
-            copy["id"] = wanted if wanted not in taken else f"{wanted}_{index}"
+            name = f"branch_{index}" if "condition" in copy else ELSE_BRANCH_ID
+            copy["id"] = name if name not in taken else f"{name}_{index}"
             taken.add(copy["id"])
         named.append(copy)
     return named

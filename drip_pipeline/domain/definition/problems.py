@@ -1,7 +1,4 @@
-"""What is wrong with a definition, as values: one class, and how foreign findings become it.
-
-Every check of the package reports `Problem`s. The checks themselves live beside what they check.
-"""
+"""Problems of a definition as values, and the conversion of pydantic's errors into problems."""
 
 from __future__ import annotations
 
@@ -14,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 Severity = Literal["error", "warning"]
 
-# pydantic's error types that have a name of their own here; all other built-in ones are
-# `config_invalid`, and custom ones (PydanticCustomError) already carry their code.
+# Codes of pydantic's error types; all other built-in types are `config_invalid`, and custom errors
+# (PydanticCustomError) have their own code.
 _CODES: Final = {"missing": "config_missing", "extra_forbidden": "config_unknown_key"}
 _OWN_CODES: Final = frozenset(
     {
@@ -40,7 +37,7 @@ _OWN_CODES: Final = frozenset(
         "webhook_url_template",
     }
 )
-# What pydantic says to programmers, said to people who write campaign files.
+# Messages for users instead of pydantic's messages for programmers.
 _PLAIN_WORDS: Final = {
     "dict_type": "must be an object",
     "list_type": "must be a list",
@@ -62,10 +59,10 @@ _PLAIN_WORDS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding. `code` is stable and meant for programs, `message` for people.
+    """A problem of a definition. `code` is stable and meant for programs, `message` for users.
 
-    `node_id` is None when the campaign as a whole is at fault. An error forbids publishing, a
-    warning does not.
+    `node_id` is None for a problem of the whole campaign. An error prevents publishing, a warning
+    does not.
     """
 
     node_id: str | None
@@ -74,7 +71,7 @@ class Problem:
     severity: Severity = "error"
 
     def to_dict(self) -> dict[str, Any]:
-        """The problem as JSON."""
+        """Return the problem as JSON."""
         return {
             "node_id": self.node_id,
             "code": self.code,
@@ -84,23 +81,23 @@ class Problem:
 
 
 def errors_in(problems: Iterable[Problem]) -> list[Problem]:
-    """Only those that forbid publishing."""
+    """Return the problems that prevent publishing."""
     return [problem for problem in problems if problem.severity == "error"]
 
 
 def without_repeats(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Each finding once, in order of first appearance."""
+    """Return each problem once, in order of first appearance."""
     return tuple(dict.fromkeys(problems))
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """`; did you mean "x"?` when something known looks like `name`, otherwise nothing."""
-    near = difflib.get_close_matches(str(name).strip().lower(), sorted(known), n=1, cutoff=0.6)
+def did_you_mean(name: object, existing: Iterable[str]) -> str:
+    """Return `; did you mean "x"?` if an existing name is similar to `name`, otherwise ""."""
+    near = difflib.get_close_matches(str(name).strip().lower(), sorted(existing), n=1, cutoff=0.6)
     return f'; did you mean "{near[0]}"?' if near else ""
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """`value` for use in a message, never longer than `limit` characters."""
+    """Return `value` for a message, at most `limit` characters."""
     text = repr(value) if not isinstance(value, str) else f'"{value}"'
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
@@ -108,14 +105,14 @@ def shorten(value: object, limit: int = 80) -> str:
 def from_validation(
     error: ValidationError, *, node_id: str | None, where: str, model: type[BaseModel]
 ) -> list[Problem]:
-    """What pydantic found in the part of the definition called `where`, as problems."""
-    found = []
+    """Return pydantic's errors in the part of the definition at the path `where` as problems."""
+    problems = []
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(where, item["loc"])
         if item["type"] == "extra_forbidden":
             key = item["loc"][-1]
             hint = did_you_mean(key, model.model_fields) if len(item["loc"]) == 1 else ""
-            message = f"{path} is not a known key{hint}"
+            message = f"unknown key {path}{hint}"
         elif item["type"] == "missing":
             message = f"{path} is missing"
         else:
@@ -126,8 +123,8 @@ def from_validation(
         code = _CODES.get(item["type"]) or (
             item["type"] if item["type"] in _OWN_CODES else "config_invalid"
         )
-        found.append(Problem(node_id, code, message))
-    return found
+        problems.append(Problem(node_id, code, message))
+    return problems
 
 
 def _lower_first(text: str) -> str:

@@ -1,8 +1,8 @@
-"""Variants that stand only in columns of the steps behind a split, brought to the split itself.
+"""Read variants from the columns of the steps behind a split.
 
-`variant_group`, `variant_percentage` and `parent_split_id` are the specification's way in the
-database; `variants` of the split and `ab_test_config.variants` are the file's. Where one of these
-gives the weights, the columns are only compared with it.
+In the database the specification defines variants by `variant_group`, `variant_percentage` and
+`parent_split_id`; in a file by `variants` of the split and `ab_test_config.variants`. If one of the
+latter has the weights, the columns are only compared with it.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem
 
 COLUMN_TOLERANCE: Final = 0.5
-"""The specification's column is an integer: 33.33 stands there as 33."""
+"""The specification's column is an integer: it stores 33.33 as 33."""
 
 
 def column_variants(steps: Sequence[StepDefinition], split_id: str) -> dict[str, float | None]:
-    """Variant id → percentage as the columns have it, for the steps that belong to this split."""
-    found: dict[str, float | None] = {}
+    """Return variant id → percentage by the columns of the steps that belong to this split."""
+    weights: dict[str, float | None] = {}
     for step in steps_of_split(steps, split_id):
         assert step.variant_group is not None
-        known = found.get(step.variant_group)
-        found[step.variant_group] = known if known is not None else step.variant_percentage
-    return found
+        weight = weights.get(step.variant_group)
+        weights[step.variant_group] = weight if weight is not None else step.variant_percentage
+    return weights
 
 
 def steps_of_split(steps: Sequence[StepDefinition], split_id: str) -> list[StepDefinition]:
-    """Steps whose columns put them behind this split. With one split the parent may be left out."""
+    """Return the steps that belong to this split. With a single split the parent is optional."""
     splits = [step.node_id for step in steps if step.node_type == "split"]
     only = len(splits) == 1
     return [
@@ -42,11 +42,11 @@ def steps_of_split(steps: Sequence[StepDefinition], split_id: str) -> list[StepD
 def with_variants_from_columns(
     steps: list[StepDefinition], ab_test_config: Mapping[str, Any] | None, problems: list[Problem]
 ) -> list[StepDefinition]:
-    """The steps without `variant_percentage`; splits that had no other weights now have them."""
-    given = (ab_test_config or {}).get("variants")
+    """Move the columns' variants to splits without weights; remove `variant_percentage`."""
+    variants_of_test = (ab_test_config or {}).get("variants")
     tested = {
         str(entry.get("id")): entry.get("percentage")
-        for entry in (given if isinstance(given, list) else [])
+        for entry in (variants_of_test if isinstance(variants_of_test, list) else [])
         if isinstance(entry, dict)
     }
     replaced: dict[str, StepDefinition] = {}
@@ -115,7 +115,7 @@ def _report_contradictions(
                 Problem(
                     split_id,
                     "weights_conflict",
-                    f"steps of variant {name} say {listed} in variant_percentage",
+                    f"steps of variant {name} have different variant_percentage: {listed}",
                 )
             )
 
@@ -128,7 +128,7 @@ def _report_unused(steps: Sequence[StepDefinition], problems: list[Problem]) -> 
                 Problem(
                     step.node_id,
                     "split_unknown",
-                    f"parent_split_id names {step.parent_split_id}, which is no split node",
+                    f"parent_split_id is {step.parent_split_id}, which is not a split node",
                 )
             )
         elif step.variant_percentage is not None and not (splits and step.variant_group):
@@ -136,7 +136,7 @@ def _report_unused(steps: Sequence[StepDefinition], problems: list[Problem]) -> 
                 Problem(
                     step.node_id,
                     "variant_column_unused",
-                    "variant_percentage means nothing without variant_group and a split",
+                    "variant_percentage has no effect without variant_group and a split",
                     "warning",
                 )
             )

@@ -1,6 +1,6 @@
-"""Text to plain JSON values: JSON and YAML campaign files, and the clean-up of parsed ones.
+"""Parse JSON and YAML to plain JSON values, and clean up parsed values.
 
-Nothing here knows what a campaign is. Opening files is the caller's business.
+Nothing here depends on the content. The caller opens files.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ MAX_TEXT_BYTES: Final = 20_000_000
 
 
 class Unreadable(ValueError):
-    """The text is neither JSON nor YAML, or not of a sane size. The message says where."""
+    """The text is neither JSON nor YAML, or too large. The message says where."""
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML as JSON sees it: no dates, no `yes`/`on` booleans, no 12:30 as a number of base 60."""
+    """YAML with JSON's types: no dates, no `yes`/`on` booleans, no 12:30 as a number of base 60."""
 
 
 _Loader.yaml_implicit_resolvers = {}
@@ -59,7 +59,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
         if isinstance(key_node, yaml.ScalarNode):
             if key_node.value in seen:
                 raise Unreadable(
-                    f"key {key_node.value!r} stands twice in one object"
+                    f"duplicate key {key_node.value!r} in one object"
                     f" (line {key_node.start_mark.line + 1})"
                 )
             seen.add(key_node.value)
@@ -85,8 +85,8 @@ def parse_text(text: str) -> Any:
         try:
             return json.loads(text, object_pairs_hook=_unique_keys)
         except json.JSONDecodeError as error:
-            # No second try as YAML, though its flow style begins with a brace as well: it reads
-            # `{"value": }` without complaint.
+            # No second attempt as YAML, although its flow style also begins with a brace: YAML
+            # accepts `{"value": }`.
             raise Unreadable(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
         except RecursionError:
             raise Unreadable("the file is nested too deep") from None
@@ -94,12 +94,12 @@ def parse_text(text: str) -> Any:
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    unique: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise Unreadable(f"key {key!r} stands twice in one object")
-        found[key] = value
-    return found
+        if key in unique:
+            raise Unreadable(f"duplicate key {key!r} in one object")
+        unique[key] = value
+    return unique
 
 
 def _parse_yaml(text: str) -> Any:
@@ -117,11 +117,12 @@ def _parse_yaml(text: str) -> Any:
 
 
 def as_json(value: Any) -> tuple[Any, list[str]]:
-    """A deep copy of `value` in plain JSON types, and what had to be changed or dropped.
+    """Return a deep copy of `value` in plain JSON types, and the faults that were removed from it.
 
-    Dates, UUIDs, decimals and enums (rows of a database) become text and numbers silently. What
-    PostgreSQL's jsonb cannot hold (NUL, lone surrogates, NaN) is taken out and reported with its
-    place. Raises Unreadable when the value is nested too deep or, through YAML's aliases, huge.
+    Dates, UUIDs, decimals and enums (of database rows) become text and numbers without a fault.
+    Values that PostgreSQL's jsonb cannot store (NUL, lone surrogates, NaN) are removed and reported
+    with their path. Raises Unreadable if the value is nested too deep or, through YAML's aliases,
+    too large.
     """
     faults: list[str] = []
     budget = [MAX_VALUES]
@@ -156,7 +157,7 @@ def _plain(value: Any, path: str, depth: int, faults: list[str], budget: list[in
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
-    faults.append(f"{path} is a {type(value).__name__}, which a campaign file cannot hold")
+    faults.append(f"{path} is a {type(value).__name__}, which a campaign file cannot contain")
     return None
 
 
@@ -167,7 +168,7 @@ def _text(value: str, path: str, faults: list[str]) -> str:
     except UnicodeEncodeError:
         cleaned = cleaned.encode("utf-8", "ignore").decode("utf-8")
     if cleaned != value:
-        faults.append(f"{path} holds a character that no database text can hold")
+        faults.append(f"{path} contains a character that the database cannot store")
     return cleaned
 
 

@@ -168,7 +168,7 @@ def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(dat
     assert caught.value.message.startswith("4 of 6 campaign files cannot be published")
     told = caught.value.items()
     for wanted in (
-        "winback.yaml: color is not a known key",
+        "winback.yaml: unknown key color",
         "winback.yaml: goal_target",
         "broken.json: ",
         "latin.yml: is not UTF-8",
