@@ -27,6 +27,7 @@ from benchmarks.server import fresh_database
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 
 BATCH: Final = 10_000
@@ -152,9 +153,7 @@ def _fill(database: Database, states: int) -> None:
         report = publish(
             database,
             {**DEFINITION, "name": f"Claims {number}"},
-            now=NOW,
-            channels=frozenset({"email"}),
-            settings=Settings(),
+            PublishOptions(now=NOW, settings=Settings(), channels=frozenset({"email"})),
         )
         campaigns.append(report.campaign_id)
     with database.autocommit() as connection:

@@ -18,6 +18,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.compiler.api import load_definition
 from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 
 NOW = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -90,7 +91,9 @@ def people_at_the_start(database: Database, people: int) -> Ready:
     """Publish the drip and put people at its trigger."""
     load_definition(DEFINITION)
     report = publish(
-        database, DEFINITION, now=NOW, channels=frozenset({"email"}), settings=Settings()
+        database,
+        DEFINITION,
+        PublishOptions(now=NOW, settings=Settings(), channels=frozenset({"email"})),
     )
     assert report.campaign_id is not None
     with database.transaction() as connection:

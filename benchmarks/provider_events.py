@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 
 NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -87,9 +88,7 @@ def mailed_people(database: Database, people: int, *, waiting: int, waits_for: s
     report = publish(
         database,
         campaign(waits_for),
-        now=NOW,
-        channels=frozenset({"email"}),
-        settings=Settings(),
+        PublishOptions(now=NOW, settings=Settings(), channels=frozenset({"email"})),
     )
     values = {
         "campaign": report.campaign_id, "people": people, "waiting": waiting, "now": NOW,

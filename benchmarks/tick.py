@@ -25,6 +25,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution.workflow_states import due_overview
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 
 BUSY_PEOPLE: Final = 10_000
@@ -153,9 +154,7 @@ def _fairness(database: Database, many: int) -> Figure:
     small = publish(
         database,
         {**DEFINITION, "name": "Small"},
-        now=NOW,
-        channels=frozenset({"email"}),
-        settings=Settings(),
+        PublishOptions(now=NOW, settings=Settings(), channels=frozenset({"email"})),
     )
     with database.transaction() as connection:
         connection.execute(

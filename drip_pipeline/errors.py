@@ -231,20 +231,21 @@ class DefinitionInvalid(DripError):
 
 
 class EnrollmentsStranded(DripError):
-    """People inside an earlier version have nowhere to go in the new one. `stranded` holds all of
-    them, an object a node: version, node_id, label, people, why.
+    """States inside an earlier version have no target node in the new one. `stranded` lists them by
+    node: version, node_id, label, states, reason.
     """
 
     default_hint = (
-        "Name a node for each with `--map OLD=NEW`, or choose the policy pin or exit; "
-        "nothing was changed."
+        "Map each node with `--map OLD=NEW`, or choose the policy pin or exit; nothing was changed."
     )
 
     def __init__(
         self, stranded: Sequence[dict[str, Any]], to_version: int, *, hint: str | None = None
     ) -> None:
-        people = sum(group["people"] for group in stranded)
-        super().__init__(f"{people:,} people have nowhere to go in version {to_version}", hint=hint)
+        states = sum(group["states"] for group in stranded)
+        super().__init__(
+            f"{states:,} contacts have no target node in version {to_version}", hint=hint
+        )
         self.stranded = tuple(stranded)
 
     def __str__(self) -> str:
@@ -252,11 +253,11 @@ class EnrollmentsStranded(DripError):
 
     def items(self) -> tuple[str, ...]:
         """One line per node."""
-        told = "{node_id} ({label}, version {version}): {people:,} people; {why}"
-        return tuple(told.format(**group) for group in self.stranded)
+        line = "{node_id} ({label}, version {version}): {states:,} contacts; {reason}"
+        return tuple(line.format(**group) for group in self.stranded)
 
     def details(self) -> dict[str, Any]:
-        """The stranded, one object a node."""
+        """Return the stranded states, an object per node."""
         return {"stranded": list(self.stranded)}
 
 

@@ -14,7 +14,7 @@ PROBLEMS = [
     SimpleNamespace(node_id=None, code="no_trigger", message="no trigger node"),
 ]
 STRANDED = {
-    "version": 1, "node_id": "n1", "label": "Hello", "people": 3, "why": "the node is gone"
+    "version": 1, "node_id": "n1", "label": "Hello", "states": 3, "reason": "the node is gone"
 }  # fmt: skip
 
 # Arguments for the classes that take other ones than a message.

@@ -26,13 +26,14 @@ def migrate(invocation: Invocation) -> CommandResult:
     """
     from drip_pipeline.db.migrate import migrate as migrate_database
     from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
     report = migrate_database(invocation.database)
-    legacy = adopt_legacy(invocation.database, now=datetime.now(UTC), channels=AVAILABLE_CHANNELS)
+    options = PublishOptions(now=datetime.now(UTC), settings=invocation.settings)
+    legacy = adopt_legacy(invocation.database, options)
     applied = f"applied {', '.join(report.applied)}" if report.applied else "nothing to apply"
     lines = [f"{applied}; the schema is at version {report.version}"]
-    lines += [f"took over {one.name!r} with {one.people:,} enrollments" for one in legacy.adopted]
+    lines += [f"took over {one.name!r} with {one.states:,} enrollments" for one in legacy.adopted]
     lines += [
         f"could not take over {name!r}: {'; '.join(reasons)}"
         for name, reasons in legacy.refused.items()

@@ -32,7 +32,7 @@ from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 
 WORKSPACE: Final = "Drip demo"
@@ -75,10 +75,7 @@ def play(
         done = publish(
             database,
             (EXAMPLES / file).read_text(encoding="utf-8"),
-            now=began_at,
-            channels=AVAILABLE_CHANNELS,
-            settings=settings,
-            workspace=WORKSPACE,
+            PublishOptions(now=began_at, settings=settings, workspace=WORKSPACE),
         )
         assert done.campaign_id is not None
         played.campaigns[done.name] = done.campaign_id
@@ -174,7 +171,7 @@ class _Days:
 def _fresh_workspace(database: Database) -> UUID:
     with database.transaction() as connection:
         for row in publish_db.workspaces(connection, WORKSPACE):
-            demo_db.delete_workspace(connection, row["id"])
+            demo_db.delete_workspace(connection, row.id)
         return publish_db.insert_workspace(connection, WORKSPACE)
 
 

@@ -44,7 +44,7 @@ _MILLION: Final = 1_000_000
 _NARROW, _WIDE, _USUAL, _BOLDER = 0.33, 0.9, 0.58, 1.17
 
 
-def funnel_picture(funnel: Funnel) -> str:
+def funnel_diagram(funnel: Funnel) -> str:
     """The picture. It is as wide as it needs to be, and a few kilobytes."""
     place = _Places(funnel)
     told = [*_broken(funnel.told(), 58), *(_broken(funnel.goal.told(), 58) if funnel.goal else [])]

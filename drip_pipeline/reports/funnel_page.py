@@ -9,7 +9,7 @@ from html import escape
 
 from drip_pipeline.engine.metrics.funnel import Funnel, FunnelNode
 from drip_pipeline.reports.ab_test_page import page
-from drip_pipeline.reports.funnel_diagram import funnel_picture
+from drip_pipeline.reports.funnel_diagram import funnel_diagram
 
 FOOTER = "Everybody is counted once at each node, however often they came by."
 
@@ -18,7 +18,7 @@ def funnel_page(funnel: Funnel) -> str:
     """The whole page."""
     goal = f"<p class=sentence>{escape(funnel.goal.told())}</p>" if funnel.goal else ""
     tone = "good" if funnel.goal and funnel.goal.is_reached else "open"
-    picture = base64.b64encode(funnel_picture(funnel).encode()).decode()
+    picture = base64.b64encode(funnel_diagram(funnel).encode()).decode()
     body = (
         f"<article><header><p class=where>Funnel of version {funnel.version}</p>"
         f"<h1>{escape(funnel.campaign)}</h1></header>"

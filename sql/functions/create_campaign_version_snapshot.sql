@@ -1,6 +1,6 @@
--- Snapshots the campaign, its steps and its canvas under the next version number, and returns the new row's id. Numbers
--- are taken under the campaign's row lock: two people who publish at once get one number after the other. Where the
--- platform knows who is signed in, that is the author.
+-- Inserts a snapshot of the campaign, its steps and its canvas under the next version number, and returns its id. The
+-- number is assigned under the campaign's row lock, so that concurrent publications get different numbers. The author is
+-- the signed-in user, where the platform has `auth.uid()`.
 CREATE OR REPLACE FUNCTION create_campaign_version_snapshot(
     p_campaign_id uuid,
     p_description text DEFAULT NULL,

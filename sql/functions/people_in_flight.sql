@@ -1,6 +1,6 @@
--- Everybody who is inside these versions of a campaign, failed ones too, and how they stand at their node. A message has
--- surely not left while it is pending, except where its way out is tried again after a doubt. Somebody who is to enter a
--- node, yet has a message open, waits for that of an earlier node.
+-- Returns the states inside these versions of a campaign, including failed ones, with their situation at the node. A
+-- pending message was surely not sent, unless its transport retries deliveries with an unknown outcome. A state that is to
+-- enter a node and has an open message waits for a message of an earlier node.
 CREATE OR REPLACE FUNCTION people_in_flight(p_campaign_id uuid, p_versions integer [])
 RETURNS TABLE (
     state_id uuid,
@@ -45,7 +45,7 @@ AS $$
       AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
 $$;
 
--- Whether somebody did this since a time, in their run of the campaign or at contact level. A machine's open is nobody's.
+-- Returns whether an event happened since a time, in the enrollment or at contact level. Opens by machines do not count.
 CREATE OR REPLACE FUNCTION has_happened_since(
     p_enrollment_id uuid, p_contact_id uuid, p_event_type text, p_since timestamptz
 )

@@ -1,22 +1,22 @@
--- name: versions_with_people
--- Versions other than the given one that somebody is still inside, or has failed in.
+-- name: versions_in_flight
+-- The other versions that have running, waiting, paused or failed states.
 SELECT DISTINCT s.campaign_version AS version
 FROM campaign_workflow_states s
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
-  AND s.campaign_version <> CAST(%(but_version)s AS integer)
+  AND s.campaign_version <> CAST(%(except_version)s AS integer)
   AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
 ORDER BY version;
 
 -- name: nodes_of_versions
--- Node ids that any published version of the campaign has.
+-- The ids of all nodes that any published version of the campaign has.
 SELECT DISTINCT n.node ->> 'node_id' AS node_id
 FROM campaign_versions v
 CROSS JOIN LATERAL jsonb_array_elements(v.compiled_graph -> 'nodes') AS n (node)
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.compiled_graph IS NOT NULL;
 
--- name: lock_people_in_flight
--- Locks everybody inside these versions, in the order of ids as everybody who locks several: a batch that is at work on
--- one is waited for, and statements after this one see what it did.
+-- name: lock_states_in_flight
+-- Locks all states inside these versions, in the order of their ids like every statement that locks several. Waits for
+-- batches that hold some of them; later statements of the transaction see what those batches committed.
 SELECT count(*)
 FROM (
     SELECT s.id
@@ -28,18 +28,17 @@ FROM (
     FOR UPDATE
 ) locked;
 
--- name: people_in_flight
--- How many people are inside these versions, by node and by how they stand there.
+-- name: states_in_flight
+-- The number of states inside these versions, by node, status and situation.
 SELECT
     p.version, p.node_id, p.status, p.situation, p.enrollment_status IN ('active', 'paused') AS is_enrolled,
-    count(*) AS people
+    count(*) AS states
 FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
 GROUP BY p.version, p.node_id, p.status, p.situation, is_enrolled
 ORDER BY p.version, p.node_id, p.situation, p.status, is_enrolled DESC;
 
--- name: waits_in_flight
--- Of people whose wait is measured anew: for how many it is over at once, because the event has happened or the time has
--- passed.
+-- name: ended_waits_in_flight
+-- Of states whose wait restarts: how many waits end at once, because the event has happened or the time has passed.
 SELECT
     p.version, p.node_id, p.status, p.situation,
     count(*) FILTER (WHERE h.has_happened) AS by_event,
@@ -60,10 +59,10 @@ CROSS JOIN LATERAL (
 ) h
 GROUP BY p.version, p.node_id, p.status, p.situation;
 
--- name: migrate_people
--- Moves everybody inside these versions to another one, as the moves say: states, the messages they are parked on, and
--- the log. The states are locked already; of messages only those that can be locked at once are touched: one that a
--- sender holds this moment is on its way. A message that was tried since it was looked at may be out, too.
+-- name: migrate_states
+-- Moves all states inside these versions to another version, as the moves say: states, their pending messages, and the
+-- log. The caller has locked the states. Messages locked by a sender are skipped, because they are being sent. A message
+-- that was attempted since it was read counts as possibly sent, too.
 WITH moves AS MATERIALIZED (
     SELECT *
     FROM unnest(
@@ -78,7 +77,7 @@ WITH moves AS MATERIALIZED (
     )
 ),
 
-held AS MATERIALIZED (
+locked_messages AS MATERIALIZED (
     SELECT d.id, d.status, d.attempts
     FROM campaign_workflow_states s
     JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
@@ -89,17 +88,17 @@ held AS MATERIALIZED (
     FOR UPDATE OF d SKIP LOCKED
 ),
 
-standing AS MATERIALIZED (
+in_flight AS MATERIALIZED (
     SELECT
         p.*,
         CASE
             WHEN p.situation NOT IN ('message_pending', 'message_failed') THEN p.situation
-            -- No join: the planner takes `held` for one row and would look through all of them for each person.
+            -- No join: the planner estimates `locked_messages` at one row and would scan all of them for each state.
             WHEN (p.delivery_id, p.delivery_status, p.delivery_attempts) IN (
-                SELECT h.id, h.status, h.attempts FROM held h
+                SELECT h.id, h.status, h.attempts FROM locked_messages h
             ) THEN p.situation
             ELSE 'message_out'
-        END AS stands
+        END AS present_situation
     FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
 ),
 
@@ -112,8 +111,8 @@ moving AS MATERIALIZED (
         m.step = 'wait' AND m.wait_for_event IS NOT NULL AND has_happened_since(
             p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
         ) AS has_happened
-    FROM standing p
-    JOIN moves m ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.stands
+    FROM in_flight p
+    JOIN moves m ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.present_situation
 ),
 
 moved AS (
@@ -200,13 +199,13 @@ logged AS (
                 'message', nullif(v.message, 'none')
             )
         ),
-        -- After what the log says of the withdrawn message.
+        -- Later than the log entry of the withdrawn message.
         CAST(%(now)s AS timestamptz) + interval '1 microsecond', v.workspace_id, CAST(%(to_version)s AS integer)
     FROM moved v
 )
 
 SELECT
-    m.from_version AS version, m.from_node AS node_id, m.status, m.situation, count(*) AS people,
+    m.from_version AS version, m.from_node AS node_id, m.status, m.situation, count(*) AS states,
     count(*) FILTER (WHERE m.has_happened) AS by_event,
     count(*) FILTER (WHERE NOT m.has_happened AND m.until <= CAST(%(now)s AS timestamptz)) AS by_time,
     (SELECT count(*) FROM moved) AS moved, (SELECT count(*) FROM renewed) AS renewed,
@@ -215,10 +214,10 @@ FROM moving m
 GROUP BY m.from_version, m.from_node, m.status, m.situation
 ORDER BY m.from_version, m.from_node, m.situation, m.status;
 
--- name: exit_people
--- Lets everybody inside these versions leave, with a reason; an enrollment that an application has ended keeps the reason
--- that goes with that. What is surely not out is withdrawn, what may be is settled without them.
-WITH held AS MATERIALIZED (
+-- name: exit_states
+-- Exits all states inside these versions with a reason; an enrollment that an application has ended gets the reason of
+-- its status. Messages that were surely not sent are withdrawn; the others are settled later, without a state.
+WITH locked_messages AS MATERIALIZED (
     SELECT d.id, d.attempts
     FROM campaign_workflow_states s
     JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
@@ -234,10 +233,10 @@ leaving AS MATERIALIZED (
         p.*,
         CASE
             WHEN p.situation <> 'message_pending'
-                OR (p.delivery_id, p.delivery_attempts) IN (SELECT h.id, h.attempts FROM held h)
+                OR (p.delivery_id, p.delivery_attempts) IN (SELECT h.id, h.attempts FROM locked_messages h)
                 THEN p.situation
             ELSE 'message_out'
-        END AS stands,
+        END AS present_situation,
         CASE p.enrollment_status
             WHEN 'unsubscribed' THEN 'unsubscribed' WHEN 'bounced' THEN 'suppressed' WHEN 'completed' THEN 'removed'
             ELSE CAST(%(reason)s AS text)
@@ -254,7 +253,7 @@ ended AS (
     RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, s.current_node_id, s.exit_reason
 ),
 
-followed AS (
+completed AS (
     UPDATE campaign_enrollments e
     SET status = 'completed', completed_at = CAST(%(now)s AS timestamptz), updated_at = CAST(%(now)s AS timestamptz)
     FROM ended x
@@ -266,7 +265,7 @@ withdrawn AS (
     SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz),
         error_code = CAST(%(reason)s AS text)
     FROM leaving l
-    WHERE d.id = l.delivery_id AND l.stands = 'message_pending' AND d.status = 'pending'
+    WHERE d.id = l.delivery_id AND l.present_situation = 'message_pending' AND d.status = 'pending'
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.variant_group, d.channel
@@ -291,9 +290,9 @@ logged AS (
 )
 
 SELECT
-    l.version, l.node_id, l.status, l.stands AS situation,
-    l.enrollment_status IN ('active', 'paused') AS is_enrolled, count(*) AS people,
+    l.version, l.node_id, l.status, l.present_situation AS situation,
+    l.enrollment_status IN ('active', 'paused') AS is_enrolled, count(*) AS states,
     (SELECT count(*) FROM ended) AS moved, (SELECT count(*) FROM withdrawn) AS withdrawn
 FROM leaving l
-GROUP BY l.version, l.node_id, l.status, l.stands, is_enrolled
+GROUP BY l.version, l.node_id, l.status, l.present_situation, is_enrolled
 ORDER BY l.version, l.node_id, situation, l.status, is_enrolled DESC;

@@ -1,6 +1,6 @@
 -- name: unadopted_campaigns
--- Campaigns with steps that have no version to run yet: made by an application before this engine came. A draft is among
--- them only as long as its steps have no nodes.
+-- Campaigns with steps and without a published version: an application made them before the engine was installed. A draft
+-- is included only while one of its steps has no node.
 SELECT c.id, c.name
 FROM drip_campaigns c
 WHERE c.published_version IS NULL
@@ -16,14 +16,16 @@ WHERE c.published_version IS NULL
 ORDER BY c.created_at, c.id;
 
 -- name: lock_unadopted
--- One of them, locked, if it is still one.
-SELECT c.*
+-- Locks a campaign that has no published version.
+SELECT
+    c.id, c.workspace_id, c.status, c.name, c.description, c.campaign_type, c.sequence_type, c.goal, c.goal_metric,
+    c.goal_target, c.tags, c.ab_test_config, c.canvas_data, c.drip_settings
 FROM drip_campaigns c
 WHERE c.id = CAST(%(campaign_id)s AS uuid) AND c.published_version IS NULL
 FOR UPDATE;
 
--- name: name_nodes
--- Node ids for steps that have none: the one under which the canvas shows the step, else one made of the step's id.
+-- name: assign_node_ids
+-- Writes node ids to steps that have none: the id of the canvas node that shows the step, or one built from the step's id.
 UPDATE campaign_steps s
 SET node_id = coalesce(
         (
@@ -41,7 +43,7 @@ SET node_id = coalesce(
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND (s.node_id IS NULL OR s.node_type IS NULL);
 
 -- name: pin_states
--- States of an earlier design run in the version that their campaign became, and the log says of each that it entered.
+-- Pins states without a version to the version that was made of their campaign, and logs the start of each enrollment.
 WITH pinned AS (
     UPDATE campaign_workflow_states s
     SET campaign_version = CAST(%(version)s AS integer)
@@ -49,7 +51,7 @@ WITH pinned AS (
     RETURNING s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, s.current_node_id, s.started_at
 ),
 
-known AS (
+logged_before AS (
     UPDATE campaign_events e
     SET campaign_version = p.campaign_version
     FROM pinned p
@@ -67,17 +69,17 @@ logged AS (
         p.started_at, p.workspace_id, p.campaign_version
     FROM pinned p
     WHERE NOT EXISTS (
-        SELECT FROM known k WHERE k.enrollment_id = p.id AND k.event_type = 'enrollment_started'
+        SELECT FROM logged_before k WHERE k.enrollment_id = p.id AND k.event_type = 'enrollment_started'
     )
 )
 
 SELECT count(*) FROM pinned;
 
--- name: place_enrollments
--- States for enrollments that are in the middle of a plain sequence. How many messages somebody was sent is read from
--- `current_step`: applications count it either as messages sent or as the number of the next step; where anybody who was
--- never written to stands at 1 or higher, it is the latter. The time of the next message is the one that was planned, else
--- the delay after the last message, else now.
+-- name: create_states_in_progress
+-- Creates states for enrollments that are inside a linear sequence. The number of messages sent is read from
+-- `current_step`. Applications store there either the number of messages sent or the number of the next step; it is the
+-- latter if any enrollment without a message has a value of 1 or more. The next message is due at the planned time, or
+-- else after the delay since the last message, or else now.
 WITH convention AS (
     SELECT coalesce(bool_or(e.current_step >= 1), FALSE) AS counts_next
     FROM campaign_enrollments e
@@ -95,12 +97,12 @@ progress AS (
     CROSS JOIN convention v
     WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
       AND e.status IN ('active', 'paused')
-      -- Somebody for whom nothing has happened and nothing is planned simply enters.
+      -- An enrollment without a past or planned message enters at the trigger.
       AND (e.last_email_sent_at IS NOT NULL OR e.next_email_scheduled_at IS NOT NULL)
       AND NOT EXISTS (SELECT FROM campaign_workflow_states s WHERE s.id = e.id)
 ),
 
-places AS (
+resume_points AS (
     SELECT o.messages_sent, p.node_id, p.resume_port, p.delay_seconds
     FROM unnest(
         CAST(%(node_ids)s AS text []), CAST(%(resume_ports)s AS text []), CAST(%(delay_seconds)s AS integer [])
@@ -108,7 +110,7 @@ places AS (
     CROSS JOIN LATERAL (SELECT p.ordinal - 1 AS messages_sent) AS o
 ),
 
-placed AS (
+created AS (
     INSERT INTO campaign_workflow_states (
         id, enrollment_id, campaign_id, contact_id, workspace_id, campaign_version, current_node_id, current_step_id,
         workflow_status, resume_port, wait_until, started_at, next_execution_at, node_entered_at, last_message_at,
@@ -120,7 +122,7 @@ placed AS (
         coalesce(g.last_email_sent_at, g.started_at), g.last_email_sent_at, g.messages_sent
     FROM progress g
     JOIN drip_campaigns c ON c.id = g.campaign_id
-    JOIN places p ON p.messages_sent = least(g.messages_sent, (SELECT max(x.messages_sent) FROM places x))
+    JOIN resume_points p ON p.messages_sent = least(g.messages_sent, (SELECT max(x.messages_sent) FROM resume_points x))
     LEFT JOIN campaign_steps s ON s.campaign_id = g.campaign_id AND s.node_id = p.node_id
     CROSS JOIN LATERAL (
         SELECT coalesce(
@@ -139,7 +141,7 @@ logged AS (
     SELECT
         n.campaign_id, n.id, n.contact_id, 'enrollment_started', 'system', n.current_node_id, '{"adopted": true}',
         n.started_at, n.workspace_id, n.campaign_version
-    FROM placed n
+    FROM created n
 )
 
-SELECT count(*) FROM placed;
+SELECT count(*) FROM created;

@@ -1,21 +1,22 @@
 -- name: lock_campaign_name
--- Two people who publish the same new name at once get one campaign: the second waits and then finds it.
+-- Locks a campaign name, because two concurrent publications of a new name must create one campaign only.
 SELECT pg_advisory_xact_lock(hashtextextended(CAST(%(workspace_id)s AS text) || CAST(%(name)s AS text), 1));
 
 -- name: workspaces_named
--- Workspaces of this name, or all of them when none is given.
+-- The workspaces of this name, or all workspaces without a name.
 SELECT w.id, w.name
 FROM workspaces w
 WHERE CAST(%(name)s AS text) IS NULL OR w.name = CAST(%(name)s AS text)
 ORDER BY w.name, w.id;
 
 -- name: insert_workspace
--- A new workspace.
+-- Inserts a workspace.
 INSERT INTO workspaces (name) VALUES (CAST(%(name)s AS text)) RETURNING id;
 
 -- name: lock_campaign
--- The campaign of this name, locked: publishing it is one at a time. Archived ones are not published again.
-SELECT c.*
+-- Locks the campaign of this id or name, so that its publications run one after another. By name, archived campaigns are
+-- left out.
+SELECT c.id, c.status
 FROM drip_campaigns c
 WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
   AND CASE
@@ -27,7 +28,7 @@ ORDER BY c.created_at
 FOR UPDATE;
 
 -- name: insert_campaign
--- A new campaign, still a draft.
+-- Inserts a campaign with the status draft.
 INSERT INTO drip_campaigns (workspace_id, name, sequence_type, status, created_at, updated_at)
 VALUES (
     CAST(%(workspace_id)s AS uuid), CAST(%(name)s AS text), CAST(%(sequence_type)s AS text), 'draft',
@@ -36,7 +37,7 @@ VALUES (
 RETURNING id;
 
 -- name: custom_field_names
--- Names of custom fields that people of the workspace have, from a bounded look at the newest.
+-- The names of custom fields among at most 20,000 contacts of the workspace.
 SELECT DISTINCT f.name
 FROM (
     SELECT k.custom_fields
@@ -49,31 +50,38 @@ CROSS JOIN LATERAL jsonb_object_keys(
 ) AS f (name);
 
 -- name: published_hash
--- The hash of what newcomers enter now.
+-- The published version of a campaign, with the hash of its definition.
 SELECT v.definition_hash, v.version
 FROM drip_campaigns c
 JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
 WHERE c.id = CAST(%(campaign_id)s AS uuid);
 
 -- name: steps_of_campaign
--- The steps as they stand, in their order.
-SELECT s.*
+-- The steps of a campaign, by step number.
+SELECT
+    s.id, s.step_number, s.step_name, s.day_delay, s.subject_line, s.preheader_text, s.email_body, s.email_body_html,
+    s.cta, s.conditional_logic, s.node_id, s.node_type, s.node_position, s.channel_id, s.channel_config, s.variant_group,
+    s.variant_percentage, s.parent_split_id, s.conditional_branches, s.wait_config, s.action_config, s.node_config
 FROM campaign_steps s
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
 ORDER BY s.step_number NULLS LAST, s.node_id, s.id;
 
 -- name: campaign_row
--- One campaign.
-SELECT c.* FROM drip_campaigns c WHERE c.id = CAST(%(campaign_id)s AS uuid);
+-- The columns of a campaign that a campaign file is read from.
+SELECT
+    c.id, c.workspace_id, c.status, c.name, c.description, c.campaign_type, c.sequence_type, c.goal, c.goal_metric,
+    c.goal_target, c.tags, c.ab_test_config, c.canvas_data, c.drip_settings
+FROM drip_campaigns c
+WHERE c.id = CAST(%(campaign_id)s AS uuid);
 
--- name: free_step_numbers
--- Takes the numbers off the steps that are about to be numbered anew, so that no two meet on the way.
+-- name: clear_step_numbers
+-- Clears the step numbers before they are assigned again, so that no two steps have the same number meanwhile.
 UPDATE campaign_steps s
 SET step_number = NULL
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid);
 
 -- name: upsert_steps
--- Steps by node id: what an application shows for a step keeps its id through versions.
+-- Inserts or updates steps by node id; a step keeps its id in all versions, because applications refer to it.
 INSERT INTO campaign_steps (
     id, campaign_id, node_id, node_type, step_number, step_name, day_delay, subject_line, preheader_text, email_body,
     email_body_html, node_position, channel_id, channel_config, variant_group, variant_percentage,
@@ -115,7 +123,7 @@ SET node_type = excluded.node_type,
 RETURNING id, node_id;
 
 -- name: link_parent_splits
--- Steps inside a variant point at their split's step.
+-- Links the steps inside a variant to the step of their split.
 UPDATE campaign_steps s
 SET parent_split_id = p.id
 FROM unnest(CAST(%(node_ids)s AS text []), CAST(%(split_node_ids)s AS text [])) AS r (node_id, split_node_id)
@@ -124,12 +132,12 @@ WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.node_id = r.node_id
   AND s.parent_split_id IS DISTINCT FROM p.id;
 
 -- name: delete_other_steps
--- Steps that the new version does not have any more; their rows live on in the versions' snapshots.
+-- Deletes the steps that the new version does not have; the snapshots of earlier versions keep them.
 DELETE FROM campaign_steps s
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND (s.node_id IS NULL OR s.node_id <> ALL(CAST(%(node_ids)s AS text [])));
 
 -- name: update_campaign
--- What the definition says of the campaign itself.
+-- Writes a definition to the campaign's row.
 UPDATE drip_campaigns c
 SET name = CAST(%(name)s AS text),
     description = CAST(%(description)s AS text),
@@ -147,15 +155,15 @@ SET name = CAST(%(name)s AS text),
 WHERE c.id = CAST(%(campaign_id)s AS uuid);
 
 -- name: snapshot_version
--- The next version, with a snapshot of campaign, steps and canvas.
+-- Inserts the next version, a snapshot of campaign, steps and canvas.
 SELECT create_campaign_version_snapshot(
     CAST(%(campaign_id)s AS uuid), CAST(%(description)s AS text), CAST(%(change_type)s AS text),
     CAST(%(now)s AS timestamptz)
 ) AS version_id;
 
--- name: complete_version
--- The compiled graph joins its snapshot, and newcomers enter it from now on.
-WITH made AS (
+-- name: publish_version
+-- Stores the compiled graph with its snapshot and makes the version the published one; a draft becomes active.
+WITH published AS (
     UPDATE campaign_versions v
     SET compiled_graph = CAST(%(graph)s AS jsonb), definition = CAST(%(definition)s AS jsonb),
         definition_hash = CAST(%(definition_hash)s AS text), graph_hash = CAST(%(graph_hash)s AS text),
@@ -166,19 +174,18 @@ WITH made AS (
 )
 
 UPDATE drip_campaigns c
-SET published_version = m.version,
-    status = CASE c.status WHEN 'draft' THEN CAST(%(status)s AS text) ELSE c.status END
-FROM made m
-WHERE c.id = m.campaign_id
-RETURNING c.published_version, c.status;
+SET published_version = p.version, status = CASE c.status WHEN 'draft' THEN 'active' ELSE c.status END
+FROM published p
+WHERE c.id = p.campaign_id
+RETURNING c.published_version;
 
 -- name: activate_campaign
--- Publishing what is published already only wakes a draft.
+-- Activates a draft. Used when the published version already has the definition.
 UPDATE drip_campaigns c SET status = 'active', updated_at = CAST(%(now)s AS timestamptz)
 WHERE c.id = CAST(%(campaign_id)s AS uuid) AND c.status = 'draft';
 
--- name: adopt_enrollments
--- States for people who enrolled before there was anything to enter.
+-- name: admit_waiting_enrollments
+-- Creates states for enrollments that were made before the first publication.
 SELECT enter_enrollments(array_agg(e.id)) AS entered
 FROM campaign_enrollments e
 WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
@@ -186,26 +193,26 @@ WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND NOT EXISTS (SELECT FROM campaign_workflow_states s WHERE s.id = e.id);
 
 -- name: tests_of_campaign
--- All tests of a campaign, newest first per split.
-SELECT t.*
+-- The A/B tests of a campaign, newest first per split.
+SELECT t.id, t.split_node_id, t.status, t.config_hash
 FROM campaign_ab_tests t
 WHERE t.campaign_id = CAST(%(campaign_id)s AS uuid)
 ORDER BY t.split_node_id, t.test_number DESC;
 
 -- name: continue_test
--- The new version leaves a test as it is: it runs on over both.
+-- Adds a version to a test whose configuration the version does not change.
 UPDATE campaign_ab_tests t
 SET campaign_versions = t.campaign_versions || CAST(%(version)s AS integer)
 WHERE t.id = CAST(%(test_id)s AS uuid) AND NOT CAST(%(version)s AS integer) = ANY(t.campaign_versions);
 
 -- name: supersede_test
--- The new version changes or drops the test: what was counted stays, a new test starts from nothing.
+-- Ends a running test that a new version changes or removes; its counts stay.
 UPDATE campaign_ab_tests t
 SET status = 'superseded', state = 'superseded', ended_at = coalesce(t.ended_at, CAST(%(now)s AS timestamptz))
 WHERE t.id = CAST(%(test_id)s AS uuid) AND t.status = 'running';
 
 -- name: start_test
--- A test with its configuration and weights frozen.
+-- Inserts a test with its frozen configuration and weights.
 INSERT INTO campaign_ab_tests (
     workspace_id, campaign_id, split_node_id, test_number, config, config_hash, campaign_versions, started_at
 )

@@ -31,8 +31,8 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight
-from drip_pipeline.engine.publishing.migrate_people import move_people
+from drip_pipeline.engine.publishing.migrate_states import migrate_states
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy
 from drip_pipeline.engine.runner.tick import Engine, tick
 from drip_pipeline.errors import Conflict
 from tests.engine.factories import MESSAGES, NOW
@@ -100,10 +100,10 @@ def rows(database: Database, statement: str, *params: Any) -> list[Any]:
 
 def migrated(database: Database, file: dict[str, Any], node_map: dict[str, str]) -> int:
     """Publish with everybody, and move those who entered an earlier version meanwhile."""
-    policy = InFlight("migrate", node_map)
+    policy = InFlightPolicy("migrate", node_map)
     done = stubborn(lambda: published(database, file, in_flight=policy))
-    late = stubborn(lambda: move_people(database, NAME, node_map=node_map, now=NOW))
-    moved: int = done.in_flight.people + late.in_flight.people
+    late = stubborn(lambda: migrate_states(database, NAME, node_map=node_map, now=NOW))
+    moved: int = done.in_flight.states + late.in_flight.states
     return moved
 
 
@@ -203,7 +203,7 @@ _PUBLISHER = """
 import os, signal, sys
 from drip_pipeline.db.publishing import in_flight as in_flight_db
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy
 from tests.engine.publishing.in_flight_states import MAP, published, version_2
 
 real = in_flight_db.migrate
@@ -214,7 +214,7 @@ def moved_and_killed(*arguments, **named):
     os.kill(os.getpid(), signal.SIGKILL)
 
 in_flight_db.migrate = moved_and_killed
-published(Database(sys.argv[1]), version_2(), in_flight=InFlight("migrate", MAP))
+published(Database(sys.argv[1]), version_2(), in_flight=InFlightPolicy("migrate", MAP))
 """
 
 
@@ -229,7 +229,7 @@ def test_a_publisher_killed_after_everybody_moved_leaves_nothing_half_done(sprea
         ]  # fmt: skip
 
     before = everything()
-    told = published(spread, version_2(), in_flight=InFlight("migrate", MAP), dry_run=True)
+    told = published(spread, version_2(), in_flight=InFlightPolicy("migrate", MAP), dry_run=True)
     killed = subprocess.run(
         [sys.executable, "-c", _PUBLISHER, spread.url],
         cwd=CHECKOUT,
@@ -239,9 +239,9 @@ def test_a_publisher_killed_after_everybody_moved_leaves_nothing_half_done(sprea
     )
     assert killed.returncode == -signal.SIGKILL
     assert told.in_flight is not None
-    assert killed.stdout == f"moved {told.in_flight.people}\n"
+    assert killed.stdout == f"moved {told.in_flight.states}\n"
     assert everything() == before
-    done = published(spread, version_2(), in_flight=InFlight("migrate", MAP))
+    done = published(spread, version_2(), in_flight=InFlightPolicy("migrate", MAP))
     assert (done.version, done.in_flight) == (told.version, told.in_flight)
     provider = Provider()
     engine = Engine(spread, {"email": provider}, MESSAGES)

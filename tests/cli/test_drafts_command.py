@@ -37,7 +37,7 @@ def second(database: Database, tmp_path: Path) -> Path:
 def test_an_edit_is_shown_stands_before_a_file_and_is_published(
     drip: Drip, database: Database, second: Path
 ):
-    assert drip("campaign", "drafts", *AT).stdout == "no edits\n"
+    assert drip("campaign", "drafts", *AT).stdout == "no drafts\n"
     rested(database, 2)
     assert (
         "edited since version 1, not published (1 delay" in drip("campaign", "drafts", *AT).stdout

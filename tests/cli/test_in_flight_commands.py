@@ -31,7 +31,7 @@ def test_a_preview_a_refusal_and_a_migration(drip: Drip, second: Path, tmp_path:
     refused = drip("campaign", "publish", second, "--policy", "migrate", "--json", *AT)
     assert refused.exit_code == 1
     (stranded,) = json.loads(refused.stdout)["stranded"]
-    assert (stranded["node_id"], stranded["people"]) == ("extra", 1)
+    assert (stranded["node_id"], stranded["states"]) == ("extra", 1)
     assert "--map OLD=NEW" in refused.stderr
     mapped = tmp_path / "map.yaml"
     mapped.write_text("extra: ask\n", encoding="utf-8")
@@ -40,19 +40,19 @@ def test_a_preview_a_refusal_and_a_migration(drip: Drip, second: Path, tmp_path:
     by_option = ("--policy", "migrate", "--map", "extra=ask")
     done = answered(drip("campaign", "publish", second, *by_option, "--json", *AT))
     assert told["in_flight"] == done["in_flight"]
-    assert done["in_flight"]["people"] >= len(COHORTS) - 1  # one may have come to the end
+    assert done["in_flight"]["states"] >= len(COHORTS) - 1  # one may have come to the end
     assert {group["to_node"] for group in done["in_flight"]["groups"]} >= {"ask", "rest"}
 
 
 def test_people_who_were_pinned_move_later(drip: Drip, second: Path):
     pinned = answered(drip("campaign", "publish", second, "--json", *AT))
-    assert {group["then"] for group in pinned["in_flight"]["groups"]} == {"finish version 1"}
+    assert {group["action"] for group in pinned["in_flight"]["groups"]} == {"finish version 1"}
     asked = ("campaign", "migrate", NAME, "--from", "1", "--map", "extra=ask", *AT)
     shown = drip(*asked, "--dry-run")
-    inside = pinned["in_flight"]["people"]
-    assert f"{inside} people would move to version 2" in shown.stdout
-    assert answered(drip(*asked, "--json"))["people"] == inside > 0
-    assert answered(drip(*asked, "--json"))["people"] == 0
+    inside = pinned["in_flight"]["states"]
+    assert f"{inside} contacts would move to version 2" in shown.stdout
+    assert answered(drip(*asked, "--json"))["states"] == inside > 0
+    assert answered(drip(*asked, "--json"))["states"] == 0
 
 
 @pytest.mark.parametrize("wrong", ["extra", "=ask", "extra="])

@@ -21,7 +21,7 @@ from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import CHECKOUT, Secret, Settings
 from tests.conftest import own_database
 from tests.engine.factories import (
@@ -89,10 +89,7 @@ def test_the_engine_role_runs_campaigns_from_publishing_to_figures(guarded):
         publish(
             engine,
             (CHECKOUT / "examples" / "onboarding.yaml").read_text(encoding="utf-8"),
-            now=NOW,
-            channels=AVAILABLE_CHANNELS,
-            settings=Settings(),
-            workspace="Acme",
+            PublishOptions(now=NOW, settings=Settings(), workspace="Acme"),
         )
         ((name,),) = rows(engine, "SELECT name FROM drip_campaigns")
         assert enroll(engine, name, Everybody(), now=NOW).enrolled == 20

@@ -39,7 +39,7 @@ def test_people_move_from_the_launchpad_once_a_map_says_where(engine_database, i
     refused = move(instance)
     assert not refused.success
     (failed,) = [e for e in refused.all_events if e.event_type_value == "STEP_FAILURE"]
-    assert "nowhere to go in version 2" in str(failed.event_specific_data)
+    assert "no target node in version 2" in str(failed.event_specific_data)
     inside = value(engine_database, _INSIDE_VERSION_1)
     assert inside > 0
     assert move(instance, node_map=MAP, dry_run=True).success

@@ -1,5 +1,6 @@
-"""`drip campaign …`: publishing a file, and campaigns as a whole: list, show, pause, resume,
-archive, export. History, folders of files and people in flight have modules of their own.
+"""`drip campaign publish, list, show, pause, resume, archive, export`, and the group itself.
+
+The commands for history, folders of files and contacts in flight are in modules of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drip_pipeline.cli.campaign import drafts as edits
+from drip_pipeline.cli.campaign import drafts as drafts_commands
 from drip_pipeline.cli.campaign import files as campaign_files
 from drip_pipeline.cli.campaign import funnel as funnels
 from drip_pipeline.cli.campaign import versions
@@ -19,27 +20,29 @@ from drip_pipeline.cli.campaign.in_flight import (
     node_map,
     policy_option,
     register,
-    told,
-    trial_options,
+    safety_options,
+    with_in_flight,
 )
-from drip_pipeline.cli.campaign.publish_output import published_report, published_text
+from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json, report_text
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text, table
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
+    from rich.console import Group
+
     from drip_pipeline.engine.campaigns.campaign import CampaignDetail, StatusChange
-    from drip_pipeline.engine.publishing.in_flight_policy import Policy
+    from drip_pipeline.engine.publishing.publish_options import PolicyName
 
 
 @click.group(
     help="Campaigns: publish, list, show, migrate, pause, resume, archive; their versions; files."
 )
 def campaign() -> None:
-    """Commands of campaigns."""
+    """Group the commands of campaigns."""
 
 
 register(campaign)
-for _made in (
+for _command in (
     versions.versions,
     versions.diff,
     versions.snapshot,
@@ -49,24 +52,24 @@ for _made in (
     campaign_files.apply,
     campaign_files.schema,
     funnels.funnel,
-    edits.drafts,
+    drafts_commands.drafts,
 ):
-    campaign.add_command(_made)
+    campaign.add_command(_command)
 
 
 @command(campaign)
 @click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
-@click.option("--workspace", metavar="NAME", help="Where it belongs; made if it is missing.")
+@click.option("--workspace", metavar="NAME", help="The workspace; created if it does not exist.")
 @click.option(
     "--based-on",
     type=click.IntRange(min=0),
     metavar="N",
-    help="The version that was edited (0: none): refuse when another one is published by now.",
+    help="The version that was edited (0: none). Refuse if another one is published.",
 )
-@click.option("--description", metavar="TEXT", help="What the history says of this version.")
+@click.option("--description", metavar="TEXT", help="Description of the version in the history.")
 @policy_option
 @map_options
-@trial_options
+@safety_options
 @now_option
 def publish(
     invocation: Invocation,
@@ -74,86 +77,73 @@ def publish(
     workspace: str | None,
     based_on: int | None,
     description: str | None,
-    policy: Policy,
+    policy: PolicyName,
     pairs: tuple[str, ...],
     map_file: Path | None,
     overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
 ) -> CommandResult:
-    """Publish a campaign FILE (JSON or YAML): check it, compile it, keep it as a version, start it.
-    Of a FOLDER all files, if all are valid.
+    """Publish a campaign FILE (JSON or YAML): check, compile, store as a version, start.
+    Of a FOLDER, publish all files if all are valid.
 
-    All problems are reported at once, each with its node. Publishing what is published already
-    changes nothing. --dry-run says for each policy how many people would go from where to where,
-    and who would have nowhere to go.
+    All problems are reported at once, each with its node. Publishing a published file again changes
+    nothing. --dry-run shows for the chosen policy how many contacts would move between which nodes,
+    and for how many there is no target node.
     """
-    from drip_pipeline.engine.publishing.in_flight_policy import InFlight
     from drip_pipeline.engine.publishing.publish import publish as publish_campaign
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 
-    in_flight = InFlight(policy, node_map(pairs, map_file))
-    if file.is_dir():
-        if based_on is not None or overwrite_canvas:
-            only = "--overwrite-canvas" if overwrite_canvas else "--based-on"
-            raise click.BadParameter("is for one file", param_hint=only)
-        return campaign_files.publish_folder(
-            invocation,
-            file,
-            workspace=workspace,
-            description=description,
-            in_flight=in_flight,
-            dry_run=dry_run,
-            now=now,
-        )
-    report = publish_campaign(
-        invocation.database,
-        campaign_files.text_of(file),
+    options = PublishOptions(
         now=now,
-        channels=AVAILABLE_CHANNELS,
         settings=invocation.settings,
         workspace=workspace,
         dry_run=dry_run,
-        in_flight=in_flight,
+        in_flight=InFlightPolicy(policy, node_map(pairs, map_file)),
         based_on=based_on,
-        overwrites_edit=overwrite_canvas,
+        overwrites_draft=overwrite_canvas,
         description=description,
     )
-    is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
-    shown = told(published_text(report), report.in_flight)
-    return CommandResult(published_report(report), shown, exit_code=1 if is_refused else 0)
+    if file.is_dir():
+        if based_on is not None or overwrite_canvas:
+            only = "--overwrite-canvas" if overwrite_canvas else "--based-on"
+            raise click.BadParameter("applies to one file only", param_hint=only)
+        return campaign_files.publish_folder(invocation, file, options)
+    report = publish_campaign(invocation.database, campaign_files.text_of(file), options)
+    text = with_in_flight(report_text(report), report.in_flight)
+    return CommandResult(report_json(report), text, exit_code=int(has_stranded(report)))
 
 
 @command(campaign, name="list")
 @click.option("--workspace", metavar="NAME", help="Only those of this workspace.")
 def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
-    """List campaigns with how many people are in them."""
+    """List campaigns with their numbers of enrollments."""
     from drip_pipeline.engine.campaigns.campaign import list_campaigns
 
-    found = list_campaigns(invocation.database, workspace=workspace)
-    clones = any(row["cloned_from"] for row in found)
-    columns = (*_LIST_COLUMNS, "cloned_from") if clones else _LIST_COLUMNS
-    return CommandResult(found, _aligned(found, columns) if found else "no campaigns")
+    campaigns = list_campaigns(invocation.database, workspace=workspace)
+    has_clones = any(row["cloned_from"] for row in campaigns)
+    columns = (*_LIST_COLUMNS, "cloned_from") if has_clones else _LIST_COLUMNS
+    return CommandResult(campaigns, _aligned(campaigns, columns) if campaigns else "no campaigns")
 
 
 @command(campaign)
 @click.argument("campaign")
 def show(invocation: Invocation, campaign: str) -> CommandResult:
-    """Show CAMPAIGN: where its people are, who left and why, and its versions."""
+    """Show CAMPAIGN: enrollments per node, exits by reason, and versions."""
     from drip_pipeline.engine.campaigns.campaign import show_campaign
 
-    found = show_campaign(invocation.database, campaign)
-    return CommandResult(found, _shown(found))
+    detail = show_campaign(invocation.database, campaign)
+    return CommandResult(detail, _detail(detail))
 
 
 @command(campaign)
 @click.argument("campaign")
 @now_option
 def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
-    """Pause CAMPAIGN: nothing is done and nothing is sent; everybody stays where they are."""
+    """Pause CAMPAIGN: no step is executed and no message is sent until it is resumed."""
     from drip_pipeline.engine.campaigns.campaign import pause as pause_campaign
 
-    return _changed(pause_campaign(invocation.database, campaign, now=now), "are held")
+    return _changed(pause_campaign(invocation.database, campaign, now=now), "paused")
 
 
 @command(campaign)
@@ -169,29 +159,29 @@ def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult
 def resume(
     invocation: Invocation, campaign: str, spread: float | None, now: datetime
 ) -> CommandResult:
-    """Resume CAMPAIGN: what is overdue runs, and nobody was lost."""
+    """Resume CAMPAIGN: overdue steps and messages run."""
     from drip_pipeline.engine.campaigns.campaign import resume as resume_campaign
 
     change = resume_campaign(invocation.database, campaign, now=now, spread_minutes=spread)
-    return _changed(change, "go on")
+    return _changed(change, "resumed")
 
 
 @command(campaign)
 @click.argument("campaign")
 @now_option
 def archive(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
-    """Archive CAMPAIGN for good: whoever is in it leaves, and nothing more is sent."""
+    """Archive CAMPAIGN: exit its enrollments and send nothing more. This cannot be undone."""
     from drip_pipeline.engine.campaigns.campaign import archive as archive_campaign
 
-    return _changed(archive_campaign(invocation.database, campaign, now=now), "have left")
+    return _changed(archive_campaign(invocation.database, campaign, now=now), "exited")
 
 
 @command(campaign)
 @click.argument("campaign")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it there.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE.")
 @click.option(
     "--version", type=click.IntRange(min=1), metavar="V",
-    help="An earlier version. Default: the campaign as it stands.",
+    help="A version. Default: the campaign's present steps.",
 )  # fmt: skip
 def export(
     invocation: Invocation, campaign: str, out: Path | None, version: int | None
@@ -210,8 +200,8 @@ def export(
     published = exported.published_version
     return CommandResult(
         {"file": out, "published_version": published},
-        f"written to {out}; `drip campaign publish {out} --based-on {published}` takes the edited"
-        " file unless somebody was faster",
+        f"written to {out}; `drip campaign publish {out} --based-on {published}` publishes the"
+        " edited file unless the campaign changed meanwhile",
     )
 
 
@@ -221,33 +211,33 @@ _LIST_COLUMNS = (
 
 
 def _aligned(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
-    """Rows as plain lines, never folded: names and ids are there to be copied."""
+    """Format rows as aligned lines without folding, because names and ids are copied from them."""
     cells = [columns, *([_cell(row[column]) for column in columns] for row in rows)]
     widths = [max(len(row[n]) for row in cells) for n in range(len(columns))]
     lines = ("  ".join(map(str.ljust, row, widths)) for row in cells)
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _cell(value: Any) -> str:
+def _cell(value: object) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _changed(change: StatusChange, people: str) -> CommandResult:
+def _changed(change: StatusChange, verb: str) -> CommandResult:
     if not change.has_changed:
         return CommandResult(change, f"{change.name!r} was {change.status} already")
-    text = f"{change.name!r} is {change.status}; {change.people:,} people {people}"
+    text = f"{change.name!r} is {change.status}; {change.people:,} enrollments {verb}"
     if change.spread_minutes:
-        text += f", what was overdue within {change.spread_minutes:g} minutes"
+        text += f", overdue work spread over {change.spread_minutes:g} minutes"
     return CommandResult(change, text)
 
 
-def _shown(found: CampaignDetail) -> Any:
+def _detail(detail: CampaignDetail) -> Group:
     from rich.console import Group
     from rich.text import Text
 
     from drip_pipeline.engine.publishing.history import HISTORY_COLUMNS
 
-    campaign = found.campaign
+    campaign = detail.campaign
     version = campaign.published_version
     head = (
         f"{campaign.name} · {campaign.status} · {campaign.campaign_type} ·"
@@ -262,27 +252,29 @@ def _shown(found: CampaignDetail) -> Any:
             "failed": node.failed,
             "passed": node.passed,
         }
-        for node in found.nodes
+        for node in detail.nodes
     ]
     parts = (
-        ("People", found.population, _PEOPLE_COLUMNS),
-        ("Left before the end", found.exits, ("campaign_version", "exit_reason", "people")),
+        ("Enrollments", detail.population, _POPULATION_COLUMNS),
+        ("Exits", detail.exits, ("campaign_version", "exit_reason", "people")),
         ("Nodes", nodes, None),
-        ("Versions", found.versions, HISTORY_COLUMNS),
+        ("Versions", detail.versions, HISTORY_COLUMNS),
     )
     tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
-    lines = [Text(line) for line in versions.lineage_lines(found.lineage)]
-    if found.edit is not None:
-        edit = found.edit
-        told_edit = edits.edit_lines(
-            "Draft", edit["kind"], edit["base_version"], edit["changes"], edit["problems"]
-        )
-        lines += [Text(line) for line in told_edit]
-    # Not wrapped: the id is there to be copied.
+    lines = [Text(line) for line in versions.lineage_lines(detail.lineage)]
+    if detail.edit is not None:
+        draft = detail.edit
+        lines += [
+            Text(line)
+            for line in drafts_commands.draft_lines(
+                "Draft", draft.kind, draft.base_version, draft.changes, draft.problems
+            )
+        ]
+    # Not wrapped, because the id is copied from it.
     return Group(Text(head, style="bold", no_wrap=True, overflow="ignore"), *lines, *tables)
 
 
-_PEOPLE_COLUMNS = ("campaign_version", "entered", "active", "completed", "exited", "failed")
+_POPULATION_COLUMNS = ("campaign_version", "entered", "active", "completed", "exited", "failed")
 
 
 def _yaml(exported: dict[str, Any]) -> str:

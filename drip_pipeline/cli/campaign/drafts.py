@@ -1,8 +1,8 @@
-"""`drip campaign drafts`: edits that another application made in the tables of published
-campaigns."""
+"""`drip campaign drafts`: unpublished external changes of published campaigns."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,21 +14,21 @@ from drip_pipeline.cli.framework.command import CommandResult, Invocation, comma
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from typing import Any
+    from collections.abc import Sequence
 
-    from drip_pipeline.engine.publishing.external_drafts import EditReport
-    from drip_pipeline.engine.publishing.in_flight_policy import Policy
+    from drip_pipeline.db.publishing.external_drafts import DraftProblem
+    from drip_pipeline.engine.publishing.external_drafts import DraftReport
+    from drip_pipeline.engine.publishing.publish_options import PolicyName
 
 
 @command()
 @click.argument("campaign", required=False)
-@click.option("--publish", is_flag=True, help="Publish the edit of CAMPAIGN.")
+@click.option("--publish", is_flag=True, help="Publish the draft of CAMPAIGN.")
 @click.option(
     "--policy",
     type=click.Choice(["pin", "migrate", "exit"]),
     default="pin",
-    help="With --publish: what becomes of people inside an earlier version.",
+    help="With --publish: what happens to contacts inside an earlier version.",
 )
 @map_options
 @now_option
@@ -36,63 +36,54 @@ def drafts(
     invocation: Invocation,
     campaign: str | None,
     publish: bool,
-    policy: Policy,
+    policy: PolicyName,
     pairs: tuple[str, ...],
     map_file: Path | None,
     now: datetime,
 ) -> CommandResult:
-    """Look for edits that another application (a visual builder) made in the tables of published
-    campaigns, or of CAMPAIGN, check them, and tell what is not published.
+    """Check and list unpublished external changes of all published campaigns, or of CAMPAIGN.
 
-    How the canvas is drawn (positions, viewport, looks) is no edit: the published version takes it
-    over. Exit code 1 where an edit is not valid.
+    An external change is made by another application (a visual builder) in the database. Layout
+    changes (positions, viewport) are no draft: the published version takes them over. Exit code 1
+    if a draft is not valid.
     """
-    from drip_pipeline.engine.publishing.external_drafts import check_edits, publish_edit
-    from drip_pipeline.engine.publishing.in_flight_policy import InFlight
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.external_drafts import check_drafts, publish_draft
+    from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 
+    options = PublishOptions(now=now, settings=invocation.settings)
     if publish:
         if campaign is None:
-            raise click.UsageError("--publish wants the campaign.")
-        done = publish_edit(
-            invocation.database,
-            campaign,
-            now=now,
-            channels=AVAILABLE_CHANNELS,
-            settings=invocation.settings,
-            in_flight=InFlight(policy, node_map(pairs, map_file)),
-        )
-        said = f"published {done.name!r} as version {done.version}: {done.changes}"
-        return CommandResult(done, said)
-    found = check_edits(
-        invocation.database,
-        now=now,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        campaign=campaign,
-    )
-    is_bad = any(edit.status == "invalid" for edit in found)
-    return CommandResult(found, "\n".join(map(_lines, found)) or "no edits", exit_code=int(is_bad))
+            raise click.UsageError("--publish needs the argument CAMPAIGN.")
+        options = replace(options, in_flight=InFlightPolicy(policy, node_map(pairs, map_file)))
+        report = publish_draft(invocation.database, campaign, options)
+        text = f"published {report.name!r} as version {report.version}: {report.changes}"
+        return CommandResult(report, text)
+    reports = check_drafts(invocation.database, options, campaign=campaign)
+    has_invalid = any(report.status == "invalid" for report in reports)
+    text = "\n".join(map(_report_text, reports)) or "no drafts"
+    return CommandResult(reports, text, exit_code=int(has_invalid))
 
 
-def _lines(edit: EditReport) -> str:
-    if edit.status == "published":
-        return f"{edit.name}: published as version {edit.version} ({edit.changes})"
+def _report_text(report: DraftReport) -> str:
+    if report.status == "published":
+        return f"{report.name}: published as version {report.version} ({report.changes})"
     return "\n".join(
-        edit_lines(edit.name, edit.status, edit.base_version, edit.changes, edit.problems)
+        draft_lines(
+            report.name, report.status, report.base_version, report.changes, report.problems
+        )
     )
 
 
-def edit_lines(
-    name: str, status: str, base_version: int, changes: str, problems: Sequence[Mapping[str, Any]]
+def draft_lines(
+    name: str, status: str, base_version: int, changes: str, problems: Sequence[DraftProblem]
 ) -> list[str]:
-    """An edit that is not published, for people: what changed, and what is wrong with it."""
+    """Return the lines of an unpublished draft: its changes and its problems."""
     state = "not published" if status == "valid" else "not valid, not published"
     return [
         f"{name}: edited since version {base_version}, {state} ({changes})",
-        *(
-            f"  - {(problem['step'] or problem['node_id']) + ': ' if problem['node_id'] else ''}"
-            f"{problem['message']}"
-            for problem in problems
-        ),
+        *(f"  - {_place(problem)}{problem['message']}" for problem in problems),
     ]
+
+
+def _place(problem: DraftProblem) -> str:
+    return f"{problem['step'] or problem['node_id']}: " if problem["node_id"] else ""

@@ -1,30 +1,32 @@
-"""`drip campaign plan, apply, schema`, and publishing a folder: campaigns kept as files."""
+"""`drip campaign plan, apply, schema`, and publishing a folder of campaign files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json, report_text
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.publishing.in_flight_policy import InFlight
-    from drip_pipeline.engine.publishing.plan import Applied, Plan
+    from drip_pipeline.domain.definition.problems import Problem
+    from drip_pipeline.engine.publishing.plan import AppliedPlan, PublishPlan
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
 CHANGES_EXIT_CODE = 3
 _workspace_option = click.option(
-    "--workspace", metavar="NAME", help="Where files belong that name no workspace."
+    "--workspace", metavar="NAME", help="The workspace of files that name none."
 )
 
 
 def text_of(path: Path) -> str:
-    """A campaign file's text. Raises ImportFileError when it is not UTF-8."""
+    """Return the text of a campaign file. Raises ImportFileError when it is not UTF-8."""
     from drip_pipeline.errors import ImportFileError
 
     try:
@@ -43,7 +45,7 @@ def text_of(path: Path) -> str:
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.json",
-    help="Keep the plan, for `apply --plan`.",
+    help="Write the plan to a file, for `apply --plan`.",
 )  # fmt: skip
 def plan(
     invocation: Invocation,
@@ -52,26 +54,23 @@ def plan(
     detailed_exitcode: bool,
     out: Path | None,
 ) -> CommandResult:
-    """Say what publishing PATH (a campaign file or a folder of them) would change; change nothing.
+    """Show what publishing PATH (a campaign file or a folder of them) would change; change nothing.
 
     Exit code 0, also when there is something to do; 1 when a file has problems.
     """
     from drip_pipeline.engine.publishing.plan import plan as make_plan
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
-    found = make_plan(
-        invocation.database,
-        path,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        workspace=workspace,
+    options = PublishOptions(
+        now=datetime.now(UTC), settings=invocation.settings, workspace=workspace
     )
+    planned = make_plan(invocation.database, path, options)
+    data = planned.to_dict()
     if out is not None:
-        out.write_text(json_text(found.to_dict()) + "\n", encoding="utf-8")
-    exit_code = CHANGES_EXIT_CODE if detailed_exitcode and not found.is_empty else 0
-    return CommandResult(
-        found.to_dict(), "\n".join(_plan_lines(found)), exit_code=exit_code if found.is_valid else 1
-    )
+        out.write_text(json_text(data) + "\n", encoding="utf-8")
+    exit_code = CHANGES_EXIT_CODE if detailed_exitcode and not planned.is_empty else 0
+    text = "\n".join(_plan_lines(planned))
+    return CommandResult(data, text, exit_code=exit_code if planned.is_valid else 1)
 
 
 @command()
@@ -79,9 +78,9 @@ def plan(
 @_workspace_option
 @click.option(
     "--plan", "plan_file", type=click.Path(path_type=Path), metavar="FILE.json",
-    help="A plan that was kept: what somebody published since then is refused, not overwritten.",
+    help="A written plan: campaigns published since then are refused, not overwritten.",
 )  # fmt: skip
-@click.option("--description", metavar="TEXT", help="What the history says of new versions.")
+@click.option("--description", metavar="TEXT", help="Description of new versions in the history.")
 @now_option
 def apply(
     invocation: Invocation,
@@ -91,70 +90,36 @@ def apply(
     description: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Do what `plan` says of PATH, a transaction a campaign.
+    """Publish PATH as `plan` shows it, in one transaction per campaign.
 
-    Files without problems are published where others fail, which are named; repeating it changes
-    nothing. Campaigns that no file speaks of are left alone.
+    Valid files are published even if others fail; the failed ones are listed. Repeating the command
+    changes nothing. Campaigns without a file are left alone.
     """
     from drip_pipeline.engine.publishing.plan import apply as apply_plan
     from drip_pipeline.engine.publishing.plan import plan as make_plan
-    from drip_pipeline.engine.publishing.plan import versions_of
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.plan import planned_versions
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
-    based_on = versions_of(_kept_plan(plan_file)) if plan_file is not None else None
-    planned = make_plan(
-        invocation.database,
-        path,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        workspace=workspace,
+    options = PublishOptions(
+        now=now, settings=invocation.settings, workspace=workspace, description=description
     )
-    done = apply_plan(
-        invocation.database,
-        planned,
-        now=now,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        workspace=workspace,
-        based_on=based_on,
-        description=description,
-    )
-    data = _applied(done) | {"not_in_folder": planned.not_in_folder}
-    text = "\n".join([*_applied_lines(done), *_others(planned)])
-    return CommandResult(data, text, exit_code=1 if done.failed else 0)
+    based_on = planned_versions(_read_plan(plan_file)) if plan_file is not None else None
+    planned = make_plan(invocation.database, path, options)
+    applied = apply_plan(invocation.database, planned, options, based_on=based_on)
+    data = _applied_json(applied) | {"not_in_folder": planned.not_in_folder}
+    text = "\n".join([*_applied_lines(applied), *_not_in_folder_lines(planned)])
+    return CommandResult(data, text, exit_code=1 if applied.failed else 0)
 
 
-def publish_folder(
-    invocation: Invocation,
-    path: Path,
-    *,
-    workspace: str | None,
-    description: str | None,
-    in_flight: InFlight,
-    dry_run: bool,
-    now: datetime,
-) -> CommandResult:
+def publish_folder(invocation: Invocation, path: Path, options: PublishOptions) -> CommandResult:
     """Publish every file of a folder, if all are valid."""
-    from drip_pipeline.cli.campaign.publish_output import published_report, published_text
     from drip_pipeline.engine.publishing.plan import publish_all
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
 
-    reports = publish_all(
-        invocation.database,
-        path,
-        now=now,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        workspace=workspace,
-        description=description,
-        in_flight=in_flight,
-        dry_run=dry_run,
-    )
-    stranded = any(report.in_flight and report.in_flight.stranded for report in reports.values())
+    reports = publish_all(invocation.database, path, options)
     return CommandResult(
-        {label: published_report(report) for label, report in reports.items()},
-        "\n".join(f"{label}: {published_text(report)}" for label, report in reports.items()),
-        exit_code=1 if stranded else 0,
+        {label: report_json(report) for label, report in reports.items()},
+        "\n".join(f"{label}: {report_text(report)}" for label, report in reports.items()),
+        exit_code=int(any(map(has_stranded, reports.values()))),
     )
 
 
@@ -163,81 +128,78 @@ def schema(_invocation: Invocation) -> CommandResult:
     """Print the JSON Schema of the campaign file, for editors, front ends and reviews."""
     from drip_pipeline.domain.definition.campaign_file import json_schema
 
-    found = json_schema()
-    return CommandResult(found, json_text(found))
+    document = json_schema()
+    return CommandResult(document, json_text(document))
 
 
-def _kept_plan(path: Path) -> Mapping[str, Any]:
+def _read_plan(path: Path) -> Mapping[str, object]:
     from drip_pipeline.errors import ImportFileError
 
     try:
-        told = json.loads(text_of(path))
+        content = json.loads(text_of(path))
     except ValueError:
-        told = None
-    if not isinstance(told, dict) or not isinstance(told.get("files"), list):
+        content = None
+    if not isinstance(content, dict) or not isinstance(content.get("files"), list):
         raise ImportFileError(
-            str(path), "is no plan", hint="`drip campaign plan PATH --out FILE.json` writes one."
+            str(path), "is not a plan", hint="`drip campaign plan PATH --out FILE.json` writes one."
         )
-    return told
+    return content
 
 
-# --- in words -------------------------------------------------------------------------------------
+# --- text -----------------------------------------------------------------------------------------
 
 
-def _plan_lines(found: Plan) -> list[str]:
+def _plan_lines(planned: PublishPlan) -> list[str]:
     from drip_pipeline.reports.diff_text import diff_lines
 
     lines = []
-    for file in found.files:
+    for file in planned.files:
         if file.problems:
             lines.append(f"{file.label}: cannot be published")
             lines += [f"  ! {_problem(problem)}" for problem in file.problems]
-        elif file.step == "create":
+        elif file.action == "create":
             lines.append(f"{file.label}: creates {file.name!r}")
-        elif file.step == "unchanged":
+        elif file.action == "unchanged":
             lines.append(f"{file.label}: {file.name!r} is unchanged (version {file.version})")
         else:
             lines.append(f"{file.label}: {file.name!r}, a new version after {file.version}")
             lines += [f"    {line}".rstrip() for line in diff_lines(file.diff)]
         lines += [f"  warning: {_problem(warning)}" for warning in file.warnings]
-    lines += _others(found)
-    bad = sum(bool(file.problems) for file in found.files)
+    lines += _not_in_folder_lines(planned)
+    invalid = sum(bool(file.problems) for file in planned.files)
     lines.append(
-        f"{found.count('create')} to create, {found.count('new_version')} to change,"
-        f" {found.count('unchanged')} unchanged" + (f", {bad} with problems" if bad else "")
+        f"{planned.count('create')} to create, {planned.count('new_version')} to change,"
+        f" {planned.count('unchanged')} unchanged"
+        + (f", {invalid} with problems" if invalid else "")
     )
     return lines
 
 
-def _others(found: Plan) -> list[str]:
+def _not_in_folder_lines(planned: PublishPlan) -> list[str]:
     return [
-        f"{row['name']!r} is in the database but not in the folder (version {row['version']});"
+        f"{campaign.name!r} is in the database but not in the folder (version {campaign.version});"
         " it is left alone"
-        for row in found.not_in_folder
+        for campaign in planned.not_in_folder
     ]
 
 
-def _problem(problem: Any) -> str:
-    return f"{problem.node_id}: {problem.message}" if problem.node_id else str(problem.message)
+def _problem(problem: Problem) -> str:
+    return f"{problem.node_id}: {problem.message}" if problem.node_id else problem.message
 
 
-def _applied(done: Applied) -> dict[str, Any]:
-    from drip_pipeline.cli.campaign.publish_output import published_report
-
+def _applied_json(applied: AppliedPlan) -> dict[str, object]:
     return {
-        "done": {label: published_report(report) for label, report in done.done.items()},
+        "done": {label: report_json(report) for label, report in applied.published.items()},
         "failed": {
             label: {"error": error.message, "hint": error.hint, **error.details()}
-            for label, error in done.failed.items()
+            for label, error in applied.failed.items()
         },
     }
 
 
-def _applied_lines(done: Applied) -> list[str]:
-    from drip_pipeline.cli.campaign.publish_output import published_text
-
-    lines = [f"{label}: {published_text(report)}" for label, report in done.done.items()]
-    for label, error in done.failed.items():
+def _applied_lines(applied: AppliedPlan) -> list[str]:
+    lines = [f"{label}: {report_text(report)}" for label, report in applied.published.items()]
+    for label, error in applied.failed.items():
         lines.append(f"{label}: {error.message}")
         lines += [f"  ! {item}" for item in error.items()]
     return lines

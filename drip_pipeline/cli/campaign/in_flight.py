@@ -1,10 +1,8 @@
-"""`drip campaign migrate`, and what publishing says of people inside earlier versions: options for
-the policy and the map, and the table of who goes where.
-"""
+"""`drip campaign migrate`, and the options and tables for contacts inside earlier versions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,110 +13,123 @@ from drip_pipeline.cli.framework.command import CommandResult, Invocation, comma
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
     from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
 def policy_option(function: Decorated) -> Decorated:
-    """`--policy`: what becomes of people inside an earlier version."""
+    """Add `--policy`: what happens to contacts inside an earlier version."""
     return click.option(
         "--policy",
         type=click.Choice(["pin", "migrate", "exit"]),
         default="pin",
-        help="What becomes of people inside an earlier version: they finish it (pin), move to the"
-        " new one (migrate) or leave (exit).",
+        help="What happens to contacts inside an earlier version: they finish it (pin), move to the"
+        " new one (migrate) or exit.",
     )(function)
 
 
 def map_options(function: Decorated) -> Decorated:
-    """`--map OLD=NEW`, repeatable, and `--map-file FILE` with an object of them."""
+    """Add `--map OLD=NEW`, repeatable, and `--map-file FILE` with an object of them."""
     function = click.option(
         "--map-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="A JSON or YAML file with an object of them: {OLD: NEW, …}.",
+        help="A JSON or YAML file with the map as an object: {OLD: NEW, …}.",
     )(function)
     return click.option(
         "--map",
         "pairs",
         multiple=True,
         metavar="OLD=NEW",
-        help="Send people of node OLD to node NEW of the new version; repeatable.",
+        help="Move contacts at node OLD to node NEW of the new version; repeatable.",
     )(function)
 
 
-def trial_options(function: Decorated) -> Decorated:
-    """`--overwrite-canvas` and `--dry-run`, of everything that publishes."""
+def safety_options(function: Decorated) -> Decorated:
+    """Add `--overwrite-canvas` and `--dry-run`."""
     function = click.option(
-        "--dry-run", is_flag=True, help="Say what would happen, and change nothing."
+        "--dry-run", is_flag=True, help="Report what would happen; change nothing."
     )(function)
     return click.option(
         "--overwrite-canvas",
         is_flag=True,
-        help="Write over an edit that another application made; it is kept in the history.",
+        help="Overwrite unpublished external changes; the history keeps them.",
     )(function)
 
 
 def node_map(pairs: tuple[str, ...], map_file: Path | None) -> dict[str, str]:
-    """The map that the options say; those on the command line come first."""
-    found = _from_file(map_file) if map_file else {}
+    """Return the node map of the options; pairs of the command line override the file."""
+    mapping = _from_file(map_file) if map_file else {}
     for pair in pairs:
         old, equals, new = (part.strip() for part in pair.partition("="))
         if not (old and equals and new):
             raise click.BadParameter(f"{pair!r} is not OLD=NEW", param_hint="--map")
-        found[old] = new
-    return found
+        mapping[old] = new
+    return mapping
 
 
 def _from_file(path: Path) -> dict[str, str]:
     import yaml
 
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError):
-        told = None
-    if not isinstance(told, dict):
-        raise click.BadParameter(f"{path} holds no object of OLD: NEW", param_hint="--map-file")
-    return {str(old): str(new) for old, new in told.items()}
+        content = None
+    if not isinstance(content, dict):
+        raise click.BadParameter(f"{path} has no object of OLD: NEW", param_hint="--map-file")
+    return {str(old): str(new) for old, new in content.items()}
 
 
-def parts_of(report: InFlightReport) -> list[Any]:
-    """What becomes of people inside earlier versions, as tables."""
+def with_in_flight(text: str, report: InFlightReport | None) -> str | Group:
+    """Return the text with tables of what happens to contacts inside earlier versions."""
+    if report is None or not report.states:
+        return text
+    from rich.console import Group
+    from rich.text import Text
+
+    return Group(Text(text), *_tables(report))
+
+
+def _tables(report: InFlightReport) -> Iterator[Table]:
     moving = [
         {
             "version": group.version,
-            "node": _named(group.node_id, group.label),
-            "state": group.stands(),
-            "people": f"{group.people:,}",
-            "to": _named(group.to_node, group.to_label) if group.to_node else "",
-            "what they do": group.then + _over(group.over_by_event, group.over_by_time),
+            "node": _name(group.node_id, group.label),
+            "state": group.describe_state(),
+            "contacts": f"{group.states:,}",
+            "to": _name(group.to_node, group.to_label) if group.to_node else "",
+            "action": group.action + _ended(group.ended_by_event, group.ended_by_time),
         }
         for group in report.groups
     ]
     stranded = [
         {
             "version": group.version,
-            "node": _named(group.node_id, group.label),
-            "people": f"{group.people:,}",
-            "why": group.why,
+            "node": _name(group.node_id, group.label),
+            "contacts": f"{group.states:,}",
+            "reason": group.reason,
         }
         for group in report.stranded
     ]
-    parts = (("People inside earlier versions", moving), ("Nowhere to go", stranded))
-    return [table(rows, title=title) for title, rows in parts if rows]
+    for title, rows in (
+        ("Contacts inside earlier versions", moving),
+        ("Without a target node", stranded),
+    ):
+        if rows:
+            yield table(rows, title=title)
 
 
-def _named(node_id: str | None, label: str | None) -> str:
+def _name(node_id: str | None, label: str | None) -> str:
     return f"{node_id} ({label})" if label and label != node_id else str(node_id)
 
 
-def _over(by_event: int, by_time: int) -> str:
-    parts = [
-        f"{count:,} {why}"
-        for count, why in ((by_event, "by the event at once"), (by_time, "whose time is over"))
-        if count
-    ]
+def _ended(by_event: int, by_time: int) -> str:
+    counts = ((by_event, "at once, by the event"), (by_time, "at once, because its time is over"))
+    parts = [f"{count:,} {how}" for count, how in counts if count]
     return f": {', '.join(parts)}" if parts else ""
 
 
@@ -133,13 +144,13 @@ def register(group: click.Group) -> None:
         type=int,
         multiple=True,
         metavar="V",
-        help="Only people inside this version; repeatable. Default: all other versions.",
+        help="Only contacts inside this version; repeatable. Default: all other versions.",
     )
     @click.option(
-        "--to", "to_version", type=int, metavar="V", help="Default: the one newcomers enter."
+        "--to", "to_version", type=int, metavar="V", help="Default: the published version."
     )
     @map_options
-    @click.option("--dry-run", is_flag=True, help="Say who would go where, and move nobody.")
+    @click.option("--dry-run", is_flag=True, help="Report the moves; change nothing.")
     @now_option
     def migrate(
         invocation: Invocation,
@@ -151,14 +162,14 @@ def register(group: click.Group) -> None:
         dry_run: bool,
         now: datetime,
     ) -> CommandResult:
-        """Move people of CAMPAIGN who are inside an earlier version to another one.
+        """Move contacts of CAMPAIGN that are inside an earlier version to another one.
 
-        They are matched by node id or by the map. Nothing is sent twice; a wait is measured anew
-        from when they came to it. All move or nobody.
+        Nodes are matched by id or by the map. No message is sent twice; a changed wait restarts,
+        counted from the arrival at the node. Either all contacts move or none.
         """
-        from drip_pipeline.engine.publishing.migrate_people import move_people
+        from drip_pipeline.engine.publishing.migrate_states import migrate_states
 
-        moved = move_people(
+        moved = migrate_states(
             invocation.database,
             campaign,
             now=now,
@@ -169,19 +180,11 @@ def register(group: click.Group) -> None:
         )
         report = moved.in_flight
         data = {"campaign_id": moved.campaign_id, "name": moved.name, "dry_run": dry_run}
-        going = report.people - sum(group.people for group in report.stranded)
-        verb = "would move" if dry_run else "have moved"
-        said = f"{moved.name!r}: {going:,} people {verb} to version {report.to_version}"
+        number = report.states - sum(group.states for group in report.stranded)
+        tense = "would move" if dry_run else "have moved"
+        text = f"{moved.name!r}: {number:,} contacts {tense} to version {report.to_version}"
         return CommandResult(
-            data | report.to_json(), told(said, report), exit_code=1 if report.stranded else 0
+            data | report.to_json(),
+            with_in_flight(text, report),
+            exit_code=1 if report.stranded else 0,
         )
-
-
-def told(said: str, report: InFlightReport | None) -> Any:
-    """A sentence, and below it who goes where."""
-    if report is None or not report.people:
-        return said
-    from rich.console import Group
-    from rich.text import Text
-
-    return Group(Text(said), *parts_of(report))

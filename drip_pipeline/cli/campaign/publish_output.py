@@ -1,15 +1,15 @@
-"""The result of publishing, as JSON and as text."""
+"""The report of a publication as JSON and as text; used by `publish`, `apply` and `rollback`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.publishing.publish import PublishReport
 
 
-def published_report(report: PublishReport) -> dict[str, Any]:
-    """What publishing did, as JSON."""
+def report_json(report: PublishReport) -> dict[str, object]:
+    """Return the report as JSON."""
     return {
         "campaign_id": report.campaign_id,
         "name": report.name,
@@ -24,20 +24,25 @@ def published_report(report: PublishReport) -> dict[str, Any]:
     }
 
 
-def published_text(report: PublishReport) -> str:
-    """What publishing did, in words."""
+def report_text(report: PublishReport) -> str:
+    """Return the report as text, with its warnings."""
     name = f"{report.name!r}"
     match report.status:
         case "published":
-            said = f"published {name} as version {report.version} (campaign {report.campaign_id})"
+            line = f"published {name} as version {report.version} (campaign {report.campaign_id})"
         case "unchanged":
-            said = f"{name} is version {report.version} already (campaign {report.campaign_id})"
+            line = f"{name} is version {report.version} already (campaign {report.campaign_id})"
         case _:
-            said = f"{name} is valid and would become version {report.version}; nothing was changed"
-    lines = [said]
+            line = f"{name} is valid and would become version {report.version}; nothing was changed"
+    lines = [line]
     if report.entered:
-        lines.append(f"{report.entered:,} people who had been waiting have entered")
+        lines.append(f"{report.entered:,} earlier enrollments have entered")
     for warning in report.warnings:
         where = f"{warning.node_id}: " if warning.node_id else ""
         lines.append(f"warning: {where}{warning.message}")
     return "\n".join(lines)
+
+
+def has_stranded(report: PublishReport) -> bool:
+    """Return whether states inside earlier versions have no target node."""
+    return report.in_flight is not None and bool(report.in_flight.stranded)

@@ -1,10 +1,10 @@
-"""`drip campaign versions, diff, snapshot, rollback, clone`: the history of a campaign."""
+"""`drip campaign versions, diff, snapshot, rollback, clone`: the version history."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,33 +12,39 @@ from drip_pipeline.cli.campaign.in_flight import (
     map_options,
     node_map,
     policy_option,
-    told,
-    trial_options,
+    safety_options,
+    with_in_flight,
 )
+from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.engine.publishing.history import History, VersionComparison
-    from drip_pipeline.engine.publishing.in_flight_policy import Policy
+    from collections.abc import Sequence
+
+    from rich.console import Group
+
+    from drip_pipeline.db.publishing.versions import RelatedCampaign
+    from drip_pipeline.engine.publishing.history import CampaignHistory, VersionComparison
     from drip_pipeline.engine.publishing.publish import PublishReport
+    from drip_pipeline.engine.publishing.publish_options import PolicyName
 
 
 @command()
 @click.argument("campaign")
 def versions(invocation: Invocation, campaign: str) -> CommandResult:
-    """List the versions of CAMPAIGN, newest first: what made them, and who is inside."""
+    """List the versions of CAMPAIGN, newest first, with their origin and contacts in flight."""
     from drip_pipeline.engine.publishing.history import history
 
-    found = history(invocation.database, campaign)
+    result = history(invocation.database, campaign)
     data = {
-        "campaign_id": found.campaign.campaign_id,
-        "name": found.campaign.name,
-        "published_version": found.campaign.published_version,
-        "lineage": found.lineage,
-        "versions": found.versions,
+        "campaign_id": result.campaign.campaign_id,
+        "name": result.campaign.name,
+        "published_version": result.campaign.published_version,
+        "lineage": result.lineage,
+        "versions": result.versions,
     }
-    return CommandResult(data, _versions_text(found))
+    return CommandResult(data, _versions_text(result))
 
 
 @command()
@@ -47,31 +53,31 @@ def versions(invocation: Invocation, campaign: str) -> CommandResult:
 @click.argument("after", metavar="V2|FILE")
 @click.option(
     "--out", type=click.Path(path_type=Path), metavar="FILE.html",
-    help="Write a page with both flows side by side.",
+    help="Write a page with both flow diagrams side by side.",
 )  # fmt: skip
 def diff(
     invocation: Invocation, campaign: str, before: int, after: str, out: Path | None
 ) -> CommandResult:
-    """Say what changed in CAMPAIGN from version V1 to V2, or from V1 to a campaign FILE.
+    """Show what changed in CAMPAIGN from version V1 to V2, or from V1 to a campaign FILE.
 
-    Steps that came, went, moved or were renamed; texts word by word; delays, weights, branches,
-    test, goal and entry; the drawing apart.
+    Lists steps that were added, removed, moved or renamed; texts word by word; delays, weights,
+    branches, test, goal and entry. Layout changes are listed separately.
     """
     from drip_pipeline.engine.publishing.history import compare_versions
     from drip_pipeline.reports.diff_text import diff_lines
 
-    found = (
+    comparison = (
         compare_versions(invocation.database, campaign, before, int(after))
         if after.isdecimal()
         else _with_file(invocation, campaign, before, Path(after))
     )
-    head = f"{found.name}: {found.before_label} → {found.after_label}"
-    lines = [head, *diff_lines(found.diff)]
-    data = found.to_dict()
+    head = f"{comparison.name}: {comparison.before_label} → {comparison.after_label}"
+    lines = [head, *diff_lines(comparison.diff)]
+    data = comparison.to_dict()
     if out is not None:
         from drip_pipeline.reports.diff_page import diff_page
 
-        out.write_text(diff_page(found), encoding="utf-8")
+        out.write_text(diff_page(comparison), encoding="utf-8")
         data |= {"file": out}
         lines.append(f"written to {out}")
     return CommandResult(data, "\n".join(lines))
@@ -79,16 +85,16 @@ def diff(
 
 @command()
 @click.argument("campaign")
-@click.option("--description", metavar="TEXT", help="What is worth remembering about it.")
+@click.option("--description", metavar="TEXT", help="Description in the history.")
 @now_option
 def snapshot(
     invocation: Invocation, campaign: str, description: str | None, now: datetime
 ) -> CommandResult:
-    """Keep CAMPAIGN as it stands in its history. What newcomers enter does not change."""
+    """Store a snapshot of CAMPAIGN in its history. The published version does not change."""
     from drip_pipeline.engine.publishing.history import snapshot as take_snapshot
 
-    made = take_snapshot(invocation.database, campaign, now=now, description=description)
-    return CommandResult(made, f"kept {made.name!r} as version {made.version}")
+    stored = take_snapshot(invocation.database, campaign, now=now, description=description)
+    return CommandResult(stored, f"stored {stored.name!r} as version {stored.version}")
 
 
 @command()
@@ -96,58 +102,52 @@ def snapshot(
 @click.argument("version", metavar="V", type=click.IntRange(min=1))
 @click.option(
     "--based-on", type=click.IntRange(min=0), metavar="N",
-    help="Refuse when another version than N is published by now.",
+    help="Refuse if another version than N is published.",
 )  # fmt: skip
 @policy_option
 @map_options
-@trial_options
+@safety_options
 @now_option
 def rollback(
     invocation: Invocation,
     campaign: str,
     version: int,
     based_on: int | None,
-    policy: Policy,
+    policy: PolicyName,
     pairs: tuple[str, ...],
     map_file: Path | None,
     overwrite_canvas: bool,
     dry_run: bool,
     now: datetime,
 ) -> CommandResult:
-    """Go back to version V of CAMPAIGN: a copy of it is published as a new version.
+    """Publish a copy of version V of CAMPAIGN as a new version.
 
-    The history and the results of tests stay as they are.
+    The history and the results of A/B tests do not change.
     """
-    from drip_pipeline.cli.campaign.publish_output import published_report
     from drip_pipeline.engine.publishing.history import rollback as roll_back
-    from drip_pipeline.engine.publishing.in_flight_policy import InFlight
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 
-    report = roll_back(
-        invocation.database,
-        campaign,
-        version,
+    options = PublishOptions(
         now=now,
-        channels=AVAILABLE_CHANNELS,
         settings=invocation.settings,
         based_on=based_on,
         dry_run=dry_run,
-        in_flight=InFlight(policy, node_map(pairs, map_file)),
-        overwrites_edit=overwrite_canvas,
+        in_flight=InFlightPolicy(policy, node_map(pairs, map_file)),
+        overwrites_draft=overwrite_canvas,
     )
-    is_refused = report.in_flight is not None and bool(report.in_flight.stranded)
-    shown = told(_rolled_back(report, version), report.in_flight)
-    return CommandResult(published_report(report), shown, exit_code=1 if is_refused else 0)
+    report = roll_back(invocation.database, campaign, version, options)
+    text = with_in_flight(_rollback_text(report, version), report.in_flight)
+    return CommandResult(report_json(report), text, exit_code=int(has_stranded(report)))
 
 
 @command()
 @click.argument("campaign")
-@click.option("--name", required=True, metavar="NAME", help="What the new campaign is called.")
+@click.option("--name", required=True, metavar="NAME", help="Name of the new campaign.")
 @click.option(
     "--version", type=click.IntRange(min=1), metavar="V",
-    help="Which version to copy. Default: the published one.",
+    help="The version to copy. Default: the published one.",
 )  # fmt: skip
-@click.option("--publish", "is_published", is_flag=True, help="Publish it; without, it is a draft.")
+@click.option("--publish", "is_published", is_flag=True, help="Publish it; the default is a draft.")
 @now_option
 def clone(
     invocation: Invocation,
@@ -157,24 +157,18 @@ def clone(
     is_published: bool,
     now: datetime,
 ) -> CommandResult:
-    """Make a campaign like CAMPAIGN under another NAME, without its people and results."""
-    from drip_pipeline.engine.publishing.clone import clone as make_clone
-    from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+    """Copy CAMPAIGN to a new campaign NAME, without its contacts and results."""
+    from drip_pipeline.engine.publishing.clone import clone as clone_campaign
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
-    made = make_clone(
-        invocation.database,
-        campaign,
-        name,
-        now=now,
-        channels=AVAILABLE_CHANNELS,
-        settings=invocation.settings,
-        version=version,
-        is_published=is_published,
+    options = PublishOptions(now=now, settings=invocation.settings)
+    cloned = clone_campaign(
+        invocation.database, campaign, name, options, version=version, is_published=is_published
     )
-    source = f"version {made.of_version} of " if made.of_version else ""
-    text = f"{made.name!r} is a copy of {source}{made.parent!r}"
-    text += f" and {'active' if is_published else 'a draft'} (campaign {made.campaign_id})"
-    return CommandResult(made, text)
+    source = f"version {cloned.of_version} of " if cloned.of_version else ""
+    text = f"{cloned.name!r} is a copy of {source}{cloned.parent!r}"
+    text += f" and {'active' if is_published else 'a draft'} (campaign {cloned.campaign_id})"
+    return CommandResult(cloned, text)
 
 
 def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -> VersionComparison:
@@ -186,7 +180,7 @@ def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -
     )
 
 
-def _rolled_back(report: PublishReport, version: int) -> str:
+def _rollback_text(report: PublishReport, version: int) -> str:
     match report.status:
         case "unchanged":
             return f"{report.name!r} is as in version {version} already (version {report.version})"
@@ -198,23 +192,23 @@ def _rolled_back(report: PublishReport, version: int) -> str:
     return f"{report.name!r} is back at version {version}, as version {report.version}"
 
 
-def lineage_lines(lineage: Any) -> list[str]:
-    """Where a campaign comes from, and what was made from it."""
-    parents = [row["name"] for row in lineage if row["relation"] == "parent"]
-    clones = [row["name"] for row in lineage if row["relation"] == "clone"]
+def lineage_lines(lineage: Sequence[RelatedCampaign]) -> list[str]:
+    """Return the lines about the campaign's parent and its clones."""
+    parents = [related.name for related in lineage if related.relation == "parent"]
+    clones = [related.name for related in lineage if related.relation == "clone"]
     lines = [f"cloned from {parents[0]}"] if parents else []
     return [*lines, f"cloned as {', '.join(clones)}"] if clones else lines
 
 
-def _versions_text(found: History) -> Any:
+def _versions_text(result: CampaignHistory) -> str | Group:
     from rich.console import Group
     from rich.text import Text
 
     from drip_pipeline.engine.publishing.history import HISTORY_COLUMNS
 
-    head = f"{found.campaign.name} · {found.campaign.campaign_id}"
-    lines = [head, *lineage_lines(found.lineage)]
-    if not found.versions:
+    head = f"{result.campaign.name} · {result.campaign.campaign_id}"
+    lines = [head, *lineage_lines(result.lineage)]
+    if not result.versions:
         return "\n".join([*lines, "no versions yet"])
     texts = [Text(line, no_wrap=True, overflow="ignore") for line in lines]
-    return Group(*texts, table(found.versions, HISTORY_COLUMNS))
+    return Group(*texts, table(result.versions, HISTORY_COLUMNS))

@@ -1,74 +1,131 @@
-"""Edits in the tables of published campaigns: which differ from what was published, and what was
-noted of them.
-"""
+"""External drafts: changes that another application made in the tables of published campaigns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Literal, NamedTuple, TypedDict
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 
-
-def edited(connection: Connection, campaign_id: UUID | None = None) -> list[dict[str, Any]]:
-    """Campaigns whose tables differ from what was published, or of which an edit is noted."""
-    return queries.rows(connection, "edited_campaigns", campaign_id=campaign_id)
+DraftKind = Literal["valid", "invalid"]
 
 
-def published(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """version, definition, definition_hash, graph_hash of what is published."""
-    return queries.one(connection, "published_definition", campaign_id=campaign_id)
+class DraftProblem(TypedDict):
+    """One problem of an external draft; `step` is the name of the step with this node id."""
+
+    node_id: str | None
+    step: str | None
+    code: str
+    message: str
 
 
-def keep_layout(
-    connection: Connection, campaign_id: UUID, definition: Mapping[str, Any], definition_hash: str
+class DraftCandidate(NamedTuple):
+    """A published campaign that differs from its published version, or has a recorded draft.
+
+    `is_edited`: the tables differ. `is_known`: the recorded draft has the present content.
+    `draft_kind` to `noticed_at` describe the recorded draft and are None without one.
+    """
+
+    campaign_id: UUID
+    name: str
+    workspace_id: UUID
+    version: int
+    content_hash: str
+    is_edited: bool
+    is_known: bool
+    kind: DraftKind | None
+    problems: list[DraftProblem] | None
+    changes: str | None
+    noticed_at: datetime | None
+
+
+class PublishedDefinition(NamedTuple):
+    """The definition of a campaign's published version, as JSON, with its hashes."""
+
+    version: int
+    definition: dict[str, object]
+    definition_hash: str
+    graph_hash: str | None
+
+
+class RecordedDraft(NamedTuple):
+    """The recorded draft of a campaign."""
+
+    kind: DraftKind
+    base_version: int
+    problems: list[DraftProblem]
+    changes: str
+    noticed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewDraft:
+    """A draft to be recorded; `base_version` is the published version that was changed."""
+
+    campaign_id: UUID
+    workspace_id: UUID
+    content_hash: str
+    base_version: int
+    kind: DraftKind
+    problems: Sequence[DraftProblem]
+    changes: str
+
+
+def draft_candidates(
+    connection: Connection, campaign_id: UUID | None = None
+) -> list[DraftCandidate]:
+    """Return the published campaigns (all, or one) that may have an external draft."""
+    return queries.records(connection, "edited_campaigns", DraftCandidate, campaign_id=campaign_id)
+
+
+def published_definition(connection: Connection, campaign_id: UUID) -> PublishedDefinition | None:
+    """Return the published definition of a campaign, or None when nothing is published."""
+    return queries.record(
+        connection, "published_definition", PublishedDefinition, campaign_id=campaign_id
+    )
+
+
+def save_layout(
+    connection: Connection,
+    campaign_id: UUID,
+    definition: Mapping[str, object],
+    definition_hash: str,
 ) -> None:
-    """Take over how the canvas is drawn into the published version."""
+    """Copy the present canvas layout into the published version."""
     queries.run(
         connection,
-        "keep_layout",
+        "save_layout",
         campaign_id=campaign_id,
         definition=dump_json(definition).decode(),
         definition_hash=definition_hash,
     )
 
 
-def note(
-    connection: Connection,
-    campaign_id: UUID,
-    *,
-    workspace_id: UUID,
-    content_hash: str,
-    base_version: int,
-    kind: str,
-    problems: Sequence[Mapping[str, Any]],
-    changes: str,
-    now: datetime,
-) -> None:
-    """Note an edit; one a campaign."""
+def record_draft(connection: Connection, draft: NewDraft, now: datetime) -> None:
+    """Insert or replace the recorded draft of a campaign."""
     queries.run(
         connection,
-        "note_edit",
-        campaign_id=campaign_id,
-        workspace_id=workspace_id,
-        content_hash=content_hash,
-        base_version=base_version,
-        kind=kind,
-        problems=dump_json(list(problems)).decode(),
-        changes=changes,
+        "record_draft",
+        campaign_id=draft.campaign_id,
+        workspace_id=draft.workspace_id,
+        content_hash=draft.content_hash,
+        base_version=draft.base_version,
+        kind=draft.kind,
+        problems=dump_json(list(draft.problems)).decode(),
+        changes=draft.changes,
         now=now,
     )
 
 
-def forget(connection: Connection, campaign_id: UUID) -> None:
-    """Forget what was noted."""
-    queries.run(connection, "forget_edit", campaign_id=campaign_id)
+def delete_draft(connection: Connection, campaign_id: UUID) -> None:
+    """Delete the recorded draft of a campaign."""
+    queries.run(connection, "delete_draft", campaign_id=campaign_id)
 
 
-def noted(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """The edit that was noticed and still stands: kind, base_version, problems, changes,
-    noticed_at."""
-    return queries.one(connection, "noted_edit", campaign_id=campaign_id)
+def recorded_draft(connection: Connection, campaign_id: UUID) -> RecordedDraft | None:
+    """Return the recorded draft of a campaign if its content is still the present one."""
+    return queries.record(connection, "recorded_draft", RecordedDraft, campaign_id=campaign_id)

@@ -1,80 +1,132 @@
-"""People inside versions of a campaign: counting them by node and by how they stand there, locking
-them, and moving or ending all of them at once. What becomes of whom is decided elsewhere.
+"""Workflow states inside versions of a campaign: count, lock, migrate and exit them as a set.
+
+The policy that decides between these is in engine/publishing/in_flight_policy.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.migration_rules import Move, Step
+from drip_pipeline.domain.graph.migration_rules import EXIT_REASON, Move, MoveAction
 
 
-def versions_with_people(
-    connection: Connection, campaign_id: UUID, *, but_version: int
+class InFlightCount(NamedTuple):
+    """How many states have this version, node, workflow status and situation."""
+
+    version: int
+    node_id: str
+    status: str
+    situation: str
+    is_enrolled: bool
+    states: int
+
+
+class EndedWaitCount(NamedTuple):
+    """How many states have a restarted wait that ends at once, by its event or by its time."""
+
+    version: int
+    node_id: str
+    status: str
+    situation: str
+    by_event: int
+    by_time: int
+
+
+class MigratedCount(NamedTuple):
+    """How many states a migration moved; the last three columns are totals of the statement."""
+
+    version: int
+    node_id: str
+    status: str
+    situation: str
+    states: int
+    by_event: int
+    by_time: int
+    moved: int
+    renewed: int
+    withdrawn: int
+
+
+class ExitedCount(NamedTuple):
+    """How many states exited; the last two columns are totals of the statement."""
+
+    version: int
+    node_id: str
+    status: str
+    situation: str
+    is_enrolled: bool
+    states: int
+    moved: int
+    withdrawn: int
+
+
+def versions_in_flight(
+    connection: Connection, campaign_id: UUID, *, except_version: int
 ) -> list[int]:
-    """Versions other than this one that somebody is inside, or has failed in."""
-    found = queries.tuples(
-        connection, "versions_with_people", campaign_id=campaign_id, but_version=but_version
+    """Return the other versions that have running, waiting, paused or failed states."""
+    return queries.column(
+        connection, "versions_in_flight", campaign_id=campaign_id, except_version=except_version
     )
-    return [row[0] for row in found]
 
 
 def node_ids(connection: Connection, campaign_id: UUID) -> set[str]:
-    """Ids of all nodes that any published version has."""
-    return {
-        row[0] for row in queries.tuples(connection, "nodes_of_versions", campaign_id=campaign_id)
-    }
+    """Return the ids of all nodes that any published version has."""
+    return set(queries.column(connection, "nodes_of_versions", campaign_id=campaign_id))
 
 
 def lock(connection: Connection, campaign_id: UUID, versions: Sequence[int]) -> int:
-    """Lock everybody inside these versions until the transaction ends; how many they are."""
+    """Lock all states inside these versions until the transaction ends; return their number."""
     return int(
         queries.scalar(
-            connection, "lock_people_in_flight", campaign_id=campaign_id, versions=list(versions)
+            connection, "lock_states_in_flight", campaign_id=campaign_id, versions=list(versions)
         )
     )
 
 
-def people(
+def counts(
     connection: Connection, campaign_id: UUID, versions: Sequence[int]
-) -> list[dict[str, Any]]:
-    """How many people, by version, node_id, status, situation and whether they are enrolled
-    still."""
-    return queries.rows(
-        connection, "people_in_flight", campaign_id=campaign_id, versions=list(versions)
+) -> list[InFlightCount]:
+    """Count the states inside these versions by node, status, situation and enrollment."""
+    return queries.records(
+        connection,
+        "states_in_flight",
+        InFlightCount,
+        campaign_id=campaign_id,
+        versions=list(versions),
     )
 
 
-def waits(
+def ended_waits(
     connection: Connection,
     campaign_id: UUID,
     versions: Sequence[int],
     moves: Sequence[Move],
     *,
-    tolerance: timedelta,
     now: datetime,
-) -> list[dict[str, Any]]:
-    """For how many people a wait that is measured anew is over at once: by_event, by_time."""
-    anew = [move for move in moves if move.step is Step.WAIT]
-    if not anew:
+) -> list[EndedWaitCount]:
+    """Count the states with a restarted wait that ends at once."""
+    restarted = [move for move in moves if move.action is MoveAction.WAIT]
+    if not restarted:
         return []
-    return queries.rows(
+    return queries.records(
         connection,
-        "waits_in_flight",
+        "ended_waits_in_flight",
+        EndedWaitCount,
         campaign_id=campaign_id,
         versions=list(versions),
-        from_version=[move.version for move in anew],
-        from_node=[move.node_id for move in anew],
-        situation=[move.situation.value for move in anew],
-        wait_seconds=[move.wait_seconds for move in anew],
-        wait_for_event=[move.wait_for_event for move in anew],
-        tolerance=tolerance,
+        from_version=[move.version for move in restarted],
+        from_node=[move.node_id for move in restarted],
+        situation=[move.situation.value for move in restarted],
+        wait_seconds=[move.wait_seconds for move in restarted],
+        wait_for_event=[move.wait_for_event for move in restarted],
+        tolerance=EVENT_CLOCK_TOLERANCE,
         now=now,
     )
 
@@ -87,16 +139,17 @@ def migrate(
     graph: CampaignGraph,
     *,
     to_version: int,
-    reason: str,
-    tolerance: timedelta,
     now: datetime,
-) -> list[dict[str, Any]]:
-    """Move everybody inside these versions, whom `lock` has locked; what became of how many, and
-    in each row how many people and messages that were altogether."""
+) -> list[MigratedCount]:
+    """Move all states inside these versions to `to_version`, whose graph is `graph`.
+
+    The caller has locked the states with `lock`.
+    """
     variants = [graph.variant_of_node.get(move.target.node_id, (None, None)) for move in moves]
-    return queries.rows(
+    return queries.records(
         connection,
-        "migrate_people",
+        "migrate_states",
+        MigratedCount,
         campaign_id=campaign_id,
         versions=list(versions),
         to_version=to_version,
@@ -105,33 +158,29 @@ def migrate(
         situation=[move.situation.value for move in moves],
         to_node=[move.target.node_id for move in moves],
         to_step_id=[move.target.step_id for move in moves],
-        step=[move.step.value for move in moves],
+        step=[move.action.value for move in moves],
         message=[move.message.value for move in moves],
         wait_seconds=[move.wait_seconds for move in moves],
         wait_for_event=[move.wait_for_event for move in moves],
         resume_port=[move.resume_port for move in moves],
         split_node_id=[split for split, _ in variants],
         variant=[variant for _, variant in variants],
-        reason=reason,
-        tolerance=tolerance,
+        reason=EXIT_REASON,
+        tolerance=EVENT_CLOCK_TOLERANCE,
         now=now,
     )
 
 
-def let_leave(
-    connection: Connection,
-    campaign_id: UUID,
-    versions: Sequence[int],
-    *,
-    reason: str,
-    now: datetime,
-) -> list[dict[str, Any]]:
-    """Let everybody inside these versions leave; rows as those of `migrate`."""
-    return queries.rows(
+def exit_states(
+    connection: Connection, campaign_id: UUID, versions: Sequence[int], *, now: datetime
+) -> list[ExitedCount]:
+    """Exit all states inside these versions. The caller has locked them with `lock`."""
+    return queries.records(
         connection,
-        "exit_people",
+        "exit_states",
+        ExitedCount,
         campaign_id=campaign_id,
         versions=list(versions),
-        reason=reason,
+        reason=EXIT_REASON,
         now=now,
     )

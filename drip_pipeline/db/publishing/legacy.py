@@ -1,37 +1,45 @@
-"""Campaigns of before, as taking them over reads and writes them."""
+"""Legacy campaigns, which ran before this engine was installed: find, lock and adopt them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.publishing.publish import CampaignRow
 
 
-def unadopted_campaigns(connection: Connection) -> list[tuple[UUID, str]]:
-    """(id, name) of campaigns with steps that have no version to run."""
-    return [(row[0], row[1]) for row in queries.tuples(connection, "unadopted_campaigns")]
+class LegacyCampaign(NamedTuple):
+    """A campaign with steps and without a published version."""
+
+    id: UUID
+    name: str
 
 
-def lock_unadopted(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """The campaign's row, locked; None when it was taken over meanwhile."""
-    return queries.one(connection, "lock_unadopted", campaign_id=campaign_id)
+def unadopted_campaigns(connection: Connection) -> list[LegacyCampaign]:
+    """Return the campaigns that have steps and no version to run."""
+    return queries.records(connection, "unadopted_campaigns", LegacyCampaign)
 
 
-def name_nodes(connection: Connection, campaign_id: UUID) -> None:
-    """Give every step a node id and a type."""
-    queries.run(connection, "name_nodes", campaign_id=campaign_id)
+def lock_unadopted(connection: Connection, campaign_id: UUID) -> CampaignRow | None:
+    """Lock a legacy campaign and return its row; None when it was adopted meanwhile."""
+    return queries.record(connection, "lock_unadopted", CampaignRow, campaign_id=campaign_id)
+
+
+def assign_node_ids(connection: Connection, campaign_id: UUID) -> None:
+    """Write a node id and a node type to every step that has none."""
+    queries.run(connection, "assign_node_ids", campaign_id=campaign_id)
 
 
 def pin_states(connection: Connection, campaign_id: UUID, version: int) -> int:
-    """Pin states that an earlier design made to a version; how many."""
+    """Pin the campaign's existing states to a version; return their number."""
     return int(queries.scalar(connection, "pin_states", campaign_id=campaign_id, version=version))
 
 
-def place_enrollments(
+def create_states_in_progress(
     connection: Connection,
     campaign_id: UUID,
     *,
@@ -41,12 +49,14 @@ def place_enrollments(
     delay_seconds: Sequence[int],
     now: datetime,
 ) -> int:
-    """Make states for enrollments that are in progress; the lists give the node reached after 0, 1,
-    2 … messages."""
+    """Create states for enrollments in progress; return their number.
+
+    Entry n of each list belongs to an enrollment that was sent n messages.
+    """
     return int(
         queries.scalar(
             connection,
-            "place_enrollments",
+            "create_states_in_progress",
             campaign_id=campaign_id,
             version=version,
             node_ids=node_ids,

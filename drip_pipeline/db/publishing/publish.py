@@ -1,43 +1,146 @@
-"""Campaigns, steps, versions and tests as publishing writes them."""
+"""Campaigns, steps, versions and A/B tests, as publishing reads and writes them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from decimal import Decimal
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.graph.fields import GoalEvent
 
 
-def workspaces(connection: Connection, name: str | None) -> list[dict[str, Any]]:
-    """Workspaces of this name, or all: id, name."""
-    return queries.rows(connection, "workspaces_named", name=name)
+class WorkspaceName(NamedTuple):
+    """A workspace."""
+
+    id: UUID
+    name: str
+
+
+class LockedCampaign(NamedTuple):
+    """A campaign with its row locked."""
+
+    id: UUID
+    status: str
+
+
+class PublishedHash(NamedTuple):
+    """The published version of a campaign and the hash of its definition."""
+
+    definition_hash: str | None
+    version: int
+
+
+class CampaignRow(NamedTuple):
+    """The columns of drip_campaigns that a campaign file is read from; objects are parsed JSON."""
+
+    id: UUID
+    workspace_id: UUID
+    status: str
+    name: str
+    description: str | None
+    campaign_type: str | None
+    sequence_type: str
+    goal: str | None
+    goal_metric: str | None
+    goal_target: Decimal | None
+    tags: list[str] | None
+    ab_test_config: object
+    canvas_data: object
+    drip_settings: object
+
+
+class StepRow(NamedTuple):
+    """The columns of campaign_steps that a campaign file is read from; objects are parsed JSON."""
+
+    id: UUID
+    step_number: int | None
+    step_name: str | None
+    day_delay: int | None
+    subject_line: str | None
+    preheader_text: str | None
+    email_body: str | None
+    email_body_html: str | None
+    cta: object
+    conditional_logic: object
+    node_id: str | None
+    node_type: str | None
+    node_position: object
+    channel_id: UUID | None
+    channel_config: object
+    variant_group: str | None
+    variant_percentage: Decimal | None
+    parent_split_id: UUID | None
+    conditional_branches: object
+    wait_config: object
+    action_config: object
+    node_config: object
+
+
+class WrittenStep(NamedTuple):
+    """A step that was inserted or updated."""
+
+    id: UUID
+    node_id: str
+
+
+class CampaignTestRow(NamedTuple):
+    """An A/B test of a campaign."""
+
+    id: UUID
+    split_node_id: str
+    status: str
+    config_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledVersion:
+    """A version to be published; `graph` and `definition` are JSON objects."""
+
+    graph: Mapping[str, object]
+    definition: Mapping[str, object]
+    definition_hash: str
+    graph_hash: str
+    waits_for: Sequence[str]
+    goal_event: GoalEvent | None
+
+
+def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
+    """Return the workspaces of this name, or all workspaces without a name."""
+    return queries.records(connection, "workspaces_named", WorkspaceName, name=name)
 
 
 def insert_workspace(connection: Connection, name: str) -> UUID:
-    """Make a workspace."""
-    made: UUID = queries.scalar(connection, "insert_workspace", name=name)
-    return made
+    """Insert a workspace and return its id."""
+    workspace_id: UUID = queries.scalar(connection, "insert_workspace", name=name)
+    return workspace_id
 
 
 def lock_campaigns(
     connection: Connection, workspace_id: UUID, *, name: str, campaign_id: UUID | None
-) -> list[dict[str, Any]]:
-    """The campaigns that a definition of this name means, locked; the name itself is locked too."""
+) -> list[LockedCampaign]:
+    """Lock a campaign name, then the campaigns of that name (or the one of this id)."""
     queries.run(connection, "lock_campaign_name", workspace_id=str(workspace_id), name=name)
-    return queries.rows(
-        connection, "lock_campaign", workspace_id=workspace_id, name=name, campaign_id=campaign_id
+    return queries.records(
+        connection,
+        "lock_campaign",
+        LockedCampaign,
+        workspace_id=workspace_id,
+        name=name,
+        campaign_id=campaign_id,
     )
 
 
 def insert_campaign(
     connection: Connection, workspace_id: UUID, *, name: str, sequence_type: str, now: datetime
 ) -> UUID:
-    """Make a campaign, a draft without steps."""
-    made: UUID = queries.scalar(
+    """Insert a campaign with the status `draft` and without steps; return its id."""
+    campaign_id: UUID = queries.scalar(
         connection,
         "insert_campaign",
         workspace_id=workspace_id,
@@ -45,46 +148,47 @@ def insert_campaign(
         sequence_type=sequence_type,
         now=now,
     )
-    return made
+    return campaign_id
 
 
 def custom_field_names(connection: Connection, workspace_id: UUID) -> frozenset[str]:
-    """Names of custom fields that people of the workspace have."""
-    found = queries.tuples(connection, "custom_field_names", workspace_id=workspace_id)
-    return frozenset(row[0] for row in found)
+    """Return the names of custom fields among 20,000 contacts of the workspace."""
+    return frozenset(queries.column(connection, "custom_field_names", workspace_id=workspace_id))
 
 
-def published_hash(connection: Connection, campaign_id: UUID) -> tuple[str | None, int] | None:
-    """(definition hash, version) of what newcomers enter now, None when nothing is published."""
-    row = queries.one(connection, "published_hash", campaign_id=campaign_id)
-    return None if row is None else (row["definition_hash"], row["version"])
+def published_hash(connection: Connection, campaign_id: UUID) -> PublishedHash | None:
+    """Return the published version and its hash, or None when nothing is published."""
+    return queries.record(connection, "published_hash", PublishedHash, campaign_id=campaign_id)
 
 
-def steps(connection: Connection, campaign_id: UUID) -> list[dict[str, Any]]:
-    """The campaign's steps."""
-    return queries.rows(connection, "steps_of_campaign", campaign_id=campaign_id)
+def steps(connection: Connection, campaign_id: UUID) -> list[StepRow]:
+    """Return the steps of a campaign, by step number."""
+    return queries.records(connection, "steps_of_campaign", StepRow, campaign_id=campaign_id)
 
 
-def campaign_row(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """The campaign's row."""
-    return queries.one(connection, "campaign_row", campaign_id=campaign_id)
+def campaign_row(connection: Connection, campaign_id: UUID) -> CampaignRow | None:
+    """Return a campaign's row, or None when there is no such campaign."""
+    return queries.record(connection, "campaign_row", CampaignRow, campaign_id=campaign_id)
 
 
 def write_steps(
     connection: Connection,
     campaign_id: UUID,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     *,
     split_of_node: Mapping[str, str | None],
     now: datetime,
 ) -> dict[str, UUID]:
-    """Make the campaign's steps these and no others; step id by node id. Steps keep their ids by
-    node id."""
-    node_ids = [row["node_id"] for row in rows]
-    queries.run(connection, "free_step_numbers", campaign_id=campaign_id)
-    written = queries.tuples(
+    """Replace the steps of a campaign; return the step ids by node id.
+
+    A step keeps its id as long as its node id stays the same.
+    """
+    node_ids = [str(row["node_id"]) for row in rows]
+    queries.run(connection, "clear_step_numbers", campaign_id=campaign_id)
+    written = queries.records(
         connection,
         "upsert_steps",
+        WrittenStep,
         campaign_id=campaign_id,
         steps=dump_json(rows).decode(),
         now=now,
@@ -97,16 +201,39 @@ def write_steps(
         node_ids=node_ids,
         split_node_ids=[split_of_node.get(node_id) for node_id in node_ids],
     )
-    return {row[1]: row[0] for row in written}
+    return {step.node_id: step.id for step in written}
 
 
-def update_campaign(connection: Connection, campaign_id: UUID, **columns: Any) -> None:
-    """Write what the definition says of the campaign; columns as in the query, JSON as Python
-    values."""
-    for name in ("ab_test_config", "canvas_data", "settings"):
-        value = columns[name]
-        columns[name] = None if value is None else dump_json(value).decode()
-    queries.run(connection, "update_campaign", campaign_id=campaign_id, **columns)
+def update_campaign(
+    connection: Connection,
+    campaign_id: UUID,
+    definition: CampaignDefinition,
+    *,
+    canvas_data: Mapping[str, object],
+    settings: Mapping[str, object],
+    total_steps: int,
+    now: datetime,
+) -> None:
+    """Write a definition to the campaign's row. `settings` are keys without an own column."""
+    ab_test_config = definition.ab_test_config
+    queries.run(
+        connection,
+        "update_campaign",
+        campaign_id=campaign_id,
+        name=definition.name,
+        description=definition.description,
+        campaign_type=definition.campaign_type,
+        sequence_type=definition.sequence_type,
+        goal=definition.goal,
+        goal_metric=definition.goal_metric,
+        goal_target=definition.goal_target,
+        tags=list(definition.tags),
+        ab_test_config=None if ab_test_config is None else dump_json(ab_test_config).decode(),
+        canvas_data=dump_json(canvas_data).decode(),
+        settings=dump_json(settings).decode(),
+        total_steps=total_steps,
+        now=now,
+    )
 
 
 def snapshot(
@@ -117,8 +244,8 @@ def snapshot(
     change_type: str,
     now: datetime,
 ) -> UUID:
-    """Snapshot the campaign under its next version number; the version row's id."""
-    made: UUID = queries.scalar(
+    """Insert a snapshot of the campaign under its next version number; return its id."""
+    version_id: UUID = queries.scalar(
         connection,
         "snapshot_version",
         campaign_id=campaign_id,
@@ -126,56 +253,48 @@ def snapshot(
         change_type=change_type,
         now=now,
     )
-    return made
+    return version_id
 
 
-def complete_version(
-    connection: Connection,
-    version_id: UUID,
-    *,
-    graph: Mapping[str, Any],
-    definition: Mapping[str, Any],
-    definition_hash: str,
-    graph_hash: str,
-    waits_for: Sequence[str],
-    goal_event: GoalEvent | None,
-    status: str,
-) -> int:
-    """Store the compiled graph with its snapshot and let newcomers enter it; the version's
-    number."""
+def publish_version(connection: Connection, version_id: UUID, compiled: CompiledVersion) -> int:
+    """Store the compiled graph with its snapshot and publish it; return the version number."""
+    goal = compiled.goal_event
     number: int = queries.scalar(
         connection,
-        "complete_version",
+        "publish_version",
         version_id=version_id,
-        graph=dump_json(graph).decode(),
-        definition=dump_json(definition).decode(),
-        definition_hash=definition_hash,
-        graph_hash=graph_hash,
-        waits_for=list(waits_for),
-        goal_event_type=goal_event.event_type if goal_event else None,
-        goal_within=timedelta(seconds=goal_event.within.seconds) if goal_event else None,
-        status=status,
+        graph=dump_json(compiled.graph).decode(),
+        definition=dump_json(compiled.definition).decode(),
+        definition_hash=compiled.definition_hash,
+        graph_hash=compiled.graph_hash,
+        waits_for=list(compiled.waits_for),
+        goal_event_type=goal.event_type if goal else None,
+        goal_within=timedelta(seconds=goal.within.seconds) if goal else None,
     )
     return number
 
 
 def activate(connection: Connection, campaign_id: UUID, now: datetime) -> bool:
-    """Turn a draft active; whether it was one."""
+    """Set the status of a draft to `active`; return whether it was a draft."""
     return queries.run(connection, "activate_campaign", campaign_id=campaign_id, now=now) > 0
 
 
-def adopt_enrollments(connection: Connection, campaign_id: UUID) -> int:
-    """Let people in who enrolled before there was anything to enter; how many."""
-    return int(queries.scalar(connection, "adopt_enrollments", campaign_id=campaign_id) or 0)
+def admit_waiting_enrollments(connection: Connection, campaign_id: UUID) -> int:
+    """Create states for enrollments made before the first publication; return their number."""
+    return int(
+        queries.scalar(connection, "admit_waiting_enrollments", campaign_id=campaign_id) or 0
+    )
 
 
-def tests(connection: Connection, campaign_id: UUID) -> list[dict[str, Any]]:
-    """The campaign's tests."""
-    return queries.rows(connection, "tests_of_campaign", campaign_id=campaign_id)
+def tests(connection: Connection, campaign_id: UUID) -> list[CampaignTestRow]:
+    """Return the A/B tests of a campaign, newest first per split."""
+    return queries.records(
+        connection, "tests_of_campaign", CampaignTestRow, campaign_id=campaign_id
+    )
 
 
 def continue_test(connection: Connection, test_id: UUID, version: int) -> None:
-    """The test runs on in this version too."""
+    """Add a version to the versions that a test runs in."""
     queries.run(connection, "continue_test", test_id=test_id, version=version)
 
 
@@ -189,13 +308,13 @@ def start_test(
     campaign_id: UUID,
     *,
     split_node_id: str,
-    config: Mapping[str, Any],
+    config: Mapping[str, object],
     config_hash: str,
     version: int,
     now: datetime,
 ) -> UUID:
-    """Begin a test of a split."""
-    made: UUID = queries.scalar(
+    """Insert a test of a split; return its id."""
+    test_id: UUID = queries.scalar(
         connection,
         "start_test",
         campaign_id=campaign_id,
@@ -205,4 +324,4 @@ def start_test(
         version=version,
         now=now,
     )
-    return made
+    return test_id

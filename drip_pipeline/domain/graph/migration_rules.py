@@ -1,9 +1,9 @@
-"""What becomes of somebody inside an earlier version when they move to another one: rules over two
-graphs. Pure: who stands where is counted by db/, moving them is engine/'s business.
+"""Rules of migrating a workflow state from an earlier version to another one, over two graphs.
 
-People are matched by node id, or by an explicit map. Whoever stands at a place that is the same in
-both versions goes on from there; whoever is sent to another place enters that one anew. A message
-that may have left is never sent again, and a text that has not left is the new version's.
+Nodes are matched by id or by an explicit map. A state at a node that is the same in both versions
+continues there; a state that is sent to another node enters it. A message that may have been sent
+is never sent again; a message that was not sent gets the texts of the new version. Counting and
+moving states are in db/publishing/in_flight.py and engine/publishing/in_flight_policy.py.
 """
 
 from __future__ import annotations
@@ -15,76 +15,75 @@ from typing import Final
 
 from drip_pipeline.domain.graph.graph import (
     PORT_DEFAULT,
-    PORT_EVENT,
     PORT_TIMEOUT,
     CampaignGraph,
     GraphNode,
     NodeType,
+    ports_of,
 )
 from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, channel_of
 
-POLICIES: Final = ("pin", "migrate", "exit")
 EXIT_REASON: Final = "campaign_changed"
 
 
 class Situation(StrEnum):
-    """How somebody stands at their node; the SQL function `people_in_flight` tells it."""
+    """The situation of a state at its node; the SQL function `people_in_flight` returns it."""
 
     TO_ENTER = "to_enter"
-    """The node is still to be entered: new, on an edge with a delay, or trying again."""
+    """Enters the node next: new, on an edge with a delay, or before a retry."""
     WAITING = "waiting"
-    """In a wait whose time is not over."""
+    """In a wait that has not ended."""
     LEAVING = "leaving"
-    """Done with the node: woken, or the message is out and the campaign was paused."""
+    """Leaves the node next: its event happened, or its message was sent and the campaign paused."""
     MESSAGE_PENDING = "message_pending"
-    """Parked on a message that surely has not left."""
+    """Suspended until a message that was surely not sent."""
     MESSAGE_OUT = "message_out"
-    """Parked on a message that is on its way, in doubt, or may be."""
+    """Suspended until a message that was or may have been sent, or is being sent."""
     MESSAGE_FAILED = "message_failed"
-    """Failed on a message that was refused."""
+    """Failed with a message that was rejected."""
     MESSAGE_BEFORE = "message_before"
-    """Enters the node once a message of an earlier one is settled."""
+    """Enters the node once a message of an earlier node is settled."""
 
 
-class Step(StrEnum):
-    """What a move does with a person."""
+class MoveAction(StrEnum):
+    """What a move does with a state."""
 
     KEEP = "keep"
-    """They go on in the new version as they stand."""
+    """The state continues in the new version unchanged."""
     WAIT = "wait"
-    """Their wait is measured anew, from when they came to it."""
+    """The wait restarts, counted from the arrival at the node."""
     ENTER = "enter"
-    """They enter the target, at once."""
+    """The state enters the target at once."""
     ENTER_AFTER = "enter_after"
-    """They enter the target once the message that is on its way is settled."""
+    """The state enters the target once its message is settled."""
 
 
-class Message(StrEnum):
-    """What a move does with the message that a person is parked on."""
+class MessageEffect(StrEnum):
+    """What a move does with the message that a state is suspended on."""
 
     NONE = "none"
     UNTOUCHED = "untouched"
-    """It stays the old version's: it may have left."""
+    """It stays a message of the old version, because it may have been sent."""
     RENEWED = "renewed"
-    """It goes out under its id, as the new version has it."""
+    """It keeps its id and is sent with the texts of the new version."""
     WITHDRAWN = "withdrawn"
-    """It is not sent; the log says so."""
+    """It is not sent; the log records that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What becomes of everybody who stands so at this node of this version."""
+    """What happens to all states with this situation at this node of this version."""
 
     version: int
     node_id: str
     situation: Situation
     target: GraphNode
-    step: Step
-    message: Message = Message.NONE
+    action: MoveAction
+    message: MessageEffect = MessageEffect.NONE
 
     @property
     def wait_seconds(self) -> int | None:
-        """How long the target waits, None where it does not."""
+        """How long the target waits, in seconds; None if it is not a wait."""
         config = self.target.config
         if isinstance(config, DurationWait):
             return config.seconds
@@ -92,35 +91,35 @@ class Move:
 
     @property
     def wait_for_event(self) -> str | None:
-        """The event that the target waits for, None where it waits for none."""
+        """The event type that the target waits for, or None."""
         config = self.target.config
         return config.event_type if isinstance(config, EventWait) else None
 
     @property
     def resume_port(self) -> str:
-        """The way out of the target when its time is over."""
+        """The port by which the target is left when its time ends."""
         return PORT_DEFAULT if self.wait_for_event is None else PORT_TIMEOUT
 
-    def told(self) -> str:
-        """The move in a few words, for people."""
-        return _TOLD[(self.step, self.message)]
+    def describe(self) -> str:
+        """Return the move as a short text."""
+        return _DESCRIPTIONS[(self.action, self.message)]
 
 
-_TOLD: Final[Mapping[tuple[Step, Message], str]] = {
-    (Step.KEEP, Message.NONE): "go on from there",
-    (Step.KEEP, Message.UNTOUCHED): "go on once the message that is on its way is settled",
-    (Step.KEEP, Message.RENEWED): "their message goes out as the new version has it",
-    (Step.WAIT, Message.NONE): "wait, measured anew from when they came",
-    (Step.ENTER, Message.NONE): "enter it at once",
-    (Step.ENTER, Message.WITHDRAWN): "their unsent message is withdrawn, and they enter it at once",
-    (Step.ENTER_AFTER, Message.UNTOUCHED): (
-        "enter it once the message that is on its way is settled"
+_DESCRIPTIONS: Final[Mapping[tuple[MoveAction, MessageEffect], str]] = {
+    (MoveAction.KEEP, MessageEffect.NONE): "continue there",
+    (MoveAction.KEEP, MessageEffect.UNTOUCHED): "continue once their message is settled",
+    (MoveAction.KEEP, MessageEffect.RENEWED): "their message is sent as in the new version",
+    (MoveAction.WAIT, MessageEffect.NONE): "the wait restarts, counted from their arrival",
+    (MoveAction.ENTER, MessageEffect.NONE): "enter it at once",
+    (MoveAction.ENTER, MessageEffect.WITHDRAWN): (
+        "their unsent message is withdrawn, and they enter it at once"
     ),
+    (MoveAction.ENTER_AFTER, MessageEffect.UNTOUCHED): "enter it once their message is settled",
 }
 
 
 def target_of(node_id: str, graph: CampaignGraph, node_map: Mapping[str, str]) -> GraphNode | None:
-    """Where people of a node go: where the map says, else the node of the same id, else nowhere."""
+    """Return the target of a node: the mapped node, else the node of the same id, else None."""
     return graph.nodes.get(node_map.get(node_id, node_id))
 
 
@@ -130,8 +129,9 @@ def moves_of(
     node: GraphNode | None,
     target: GraphNode,
 ) -> list[Move]:
-    """What becomes of people at a node, for each situation they may be in. `node` is the node in
-    the version they leave, None where that version does not have it.
+    """Return the moves of a node for each situation.
+
+    `node` is the node in the earlier version, None if that version does not have it.
     """
     return [
         Move(version, node_id, situation, target, *_rule(situation, node, target))
@@ -139,71 +139,67 @@ def moves_of(
     ]
 
 
-def _rule(situation: Situation, node: GraphNode | None, target: GraphNode) -> tuple[Step, Message]:
+def _rule(
+    situation: Situation, node: GraphNode | None, target: GraphNode
+) -> tuple[MoveAction, MessageEffect]:
     match situation:
         case Situation.TO_ENTER:
-            return Step.KEEP, Message.NONE
+            return MoveAction.KEEP, MessageEffect.NONE
         case Situation.MESSAGE_BEFORE:
-            return Step.KEEP, Message.UNTOUCHED
+            return MoveAction.KEEP, MessageEffect.UNTOUCHED
         case Situation.WAITING:
-            return _waiting(node, target), Message.NONE
+            return _waiting(node, target), MessageEffect.NONE
         case Situation.LEAVING:
-            return _leaving(node, target), Message.NONE
+            return _leaving(node, target), MessageEffect.NONE
         case Situation.MESSAGE_OUT:
             is_same = _is_same_message(node, target)
-            return (Step.KEEP if is_same else Step.ENTER_AFTER), Message.UNTOUCHED
-    # Not out: what is sent may still become another text, but not another channel's.
+            return (MoveAction.KEEP if is_same else MoveAction.ENTER_AFTER), MessageEffect.UNTOUCHED
+    # Not sent: the message may get other texts, but not another channel.
     if _is_same_message(node, target) and node is not None:
         channel = channel_of(node.config)
-        if channel == "social":  # its post is the old version's, and is posted once
-            return Step.KEEP, Message.UNTOUCHED
+        if channel == "social":  # the post of the old version is published once
+            return MoveAction.KEEP, MessageEffect.UNTOUCHED
         if channel == channel_of(target.config):
-            return Step.KEEP, Message.RENEWED
+            return MoveAction.KEEP, MessageEffect.RENEWED
     if situation is Situation.MESSAGE_PENDING:
-        return Step.ENTER, Message.WITHDRAWN
-    return Step.ENTER, Message.NONE
+        return MoveAction.ENTER, MessageEffect.WITHDRAWN
+    return MoveAction.ENTER, MessageEffect.NONE
 
 
-def _waiting(node: GraphNode | None, target: GraphNode) -> Step:
+def _waiting(node: GraphNode | None, target: GraphNode) -> MoveAction:
     if target.node_type is not NodeType.WAIT:
-        return Step.ENTER
-    return Step.KEEP if node is not None and node.config == target.config else Step.WAIT
+        return MoveAction.ENTER
+    return MoveAction.KEEP if node is not None and node.config == target.config else MoveAction.WAIT
 
 
-def _leaving(node: GraphNode | None, target: GraphNode) -> Step:
+def _leaving(node: GraphNode | None, target: GraphNode) -> MoveAction:
     if node is None:
-        return Step.ENTER
+        return MoveAction.ENTER
     if node.node_type is NodeType.WAIT and target.node_type is NodeType.WAIT:
-        # Woken by the event that the wait was for, a wait of another shape looks again.
-        return Step.KEEP if _ways_out(node) == _ways_out(target) else Step.WAIT
-    return Step.KEEP if _is_same_message(node, target) else Step.ENTER
-
-
-def _ways_out(node: GraphNode) -> tuple[str, ...]:
-    if isinstance(node.config, EventWait):
-        return (PORT_EVENT, PORT_TIMEOUT)
-    return (PORT_DEFAULT,)
+        # A wait with other ports must check again whether its event has happened.
+        has_same_ports = ports_of(node.config) == ports_of(target.config)
+        return MoveAction.KEEP if has_same_ports else MoveAction.WAIT
+    return MoveAction.KEEP if _is_same_message(node, target) else MoveAction.ENTER
 
 
 def _is_same_message(node: GraphNode | None, target: GraphNode) -> bool:
-    """Whether the target is the same message: the node itself, or the node under another id."""
+    """Return whether the target is the same message: the same node id or the same configuration."""
     if node is None or channel_of(node.config) is None or channel_of(target.config) is None:
         return False
     return node.node_id == target.node_id or node.config == target.config
 
 
-def wrong_in_map(
-    node_map: Mapping[str, str], graph: CampaignGraph, known: Iterable[str]
+def invalid_mappings(
+    node_map: Mapping[str, str], graph: CampaignGraph, earlier_nodes: Iterable[str]
 ) -> list[str]:
-    """What is wrong with an explicit map: sources that no earlier version has, targets that the
-    new one has not."""
-    earlier = set(known)
-    wrong = [
+    """Return the problems of a node map: unknown sources and unknown targets."""
+    sources = set(earlier_nodes)
+    problems = [
         f"{source}={target}: no earlier version has a node {source!r}"
         for source, target in sorted(node_map.items())
-        if source not in earlier
+        if source not in sources
     ]
-    return wrong + [
+    return problems + [
         f"{source}={target}: the new version has no node {target!r}"
         for source, target in sorted(node_map.items())
         if target not in graph.nodes

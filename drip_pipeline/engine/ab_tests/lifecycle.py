@@ -29,14 +29,14 @@ def update_tests(
     """Continue, end or start the tests of a campaign so that they fit its new version."""
     wanted = frozen_configs(definition, graph)
     for test in publish_db.tests(connection, campaign_id):
-        if test["status"] == "superseded":
+        if test.status == "superseded":
             continue
-        config = wanted.get(test["split_node_id"])
-        if config is not None and config_hash(config) == test["config_hash"]:
-            publish_db.continue_test(connection, test["id"], version)
-            del wanted[test["split_node_id"]]
+        config = wanted.get(test.split_node_id)
+        if config is not None and config_hash(config) == test.config_hash:
+            publish_db.continue_test(connection, test.id, version)
+            del wanted[test.split_node_id]
         else:
-            publish_db.supersede_test(connection, test["id"], now)
+            publish_db.supersede_test(connection, test.id, now)
     if wanted:
         splits = ", ".join(wanted)
         versions_db.mark_test_start(

@@ -13,8 +13,10 @@ from uuid import UUID
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.db.publishing import external_drafts as edits_db
+from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import versions as versions_db
+from drip_pipeline.db.publishing.external_drafts import RecordedDraft
+from drip_pipeline.db.publishing.versions import RelatedCampaign, VersionEntry
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, NotAllowed
@@ -95,12 +97,12 @@ class CampaignDetail:
     edited and nobody published, as it was noticed."""
 
     campaign: Campaign
-    versions: list[dict[str, Any]]
+    versions: list[VersionEntry]
     population: list[dict[str, Any]]
     exits: list[dict[str, Any]]
     nodes: list[NodeCount]
-    lineage: list[dict[str, Any]]
-    edit: dict[str, Any] | None = None
+    lineage: list[RelatedCampaign]
+    edit: RecordedDraft | None = None
 
 
 def list_campaigns(database: Database, *, workspace: str | None = None) -> list[dict[str, Any]]:
@@ -125,7 +127,7 @@ def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
             population=states_db.population(connection, campaign.campaign_id),
             exits=states_db.exits_by_reason(connection, campaign.campaign_id),
             nodes=_node_counts(connection, campaign.campaign_id, graph),
-            edit=edits_db.noted(connection, campaign.campaign_id),
+            edit=drafts_db.recorded_draft(connection, campaign.campaign_id),
         )
 
 

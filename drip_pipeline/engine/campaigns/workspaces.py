@@ -25,15 +25,14 @@ def workspace_named(connection: Connection, name: str | None) -> UUID:
     """
     found = publish_db.workspaces(connection, name)
     if len(found) == 1:
-        only: UUID = found[0]["id"]
-        return only
+        return found[0].id
     if not found:
         return publish_db.insert_workspace(connection, name or DEFAULT_WORKSPACE)
     if name is not None:
         raise NotAllowed(
             f"{len(found)} workspaces are named {name!r}", hint="Rename one of them first."
         )
-    names = ", ".join(repr(row["name"]) for row in found[:5])
+    names = ", ".join(repr(row.name) for row in found[:5])
     raise NotAllowed(
         f"there are several workspaces: {names}{', …' if len(found) > 5 else ''}",
         hint="Name one with --workspace.",

@@ -1,4 +1,4 @@
-"""Publishing: validation against the workspace, versions, drafts, in-flight policies, plans.
+"""Publishing: validation in a workspace, versions, drafts, and states in flight.
 
-Pure rules of definitions belong to domain/.
+Rules that need no database belong to domain/.
 """

@@ -1,17 +1,16 @@
-"""Campaigns that were running before this engine came: they get nodes, edges and waits, become
-version 1, and their people go on from where they are. Runs at the end of `drip db migrate`;
-repeating it finds nothing to do.
+"""Adopt campaigns that ran before this engine was installed.
 
-Steps keep their ids, numbers and texts: existing applications read them. A campaign that cannot be
-run is left as it is, and the report says why.
+They get nodes, edges and waits, become version 1, and their enrollments continue from their present
+step. Runs at the end of `drip db migrate`; repeating it changes nothing. Steps keep their ids,
+numbers and texts, because existing applications read them. A campaign that cannot run is left as it
+is and reported with the reasons.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
@@ -23,168 +22,153 @@ from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.definition.legacy import legacy_definition
 from drip_pipeline.domain.definition.problems import Problem, errors_in
-from drip_pipeline.domain.graph.graph import PORT_DEFAULT, NodeType
+from drip_pipeline.domain.graph.graph import PORT_DEFAULT, Edge, NodeType
 from drip_pipeline.domain.graph.nodes import DurationWait
-from drip_pipeline.engine.publishing.channel_validation import unprepared_mails
+from drip_pipeline.engine.publishing.channel_validation import unprepared_emails
 from drip_pipeline.engine.publishing.publish import publish_valid, write_definition
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import DripError
 
 TOLERATED: Final = frozenset({"variable_unknown"})
-"""A variable that nobody knows renders empty, as it did before; it must not stop a running
-campaign."""
+"""An unknown variable renders empty, as it did before; it must not stop a running campaign."""
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
-    """One campaign that was taken over. `version` is None for drafts, which are only drawn."""
+class AdoptedCampaign:
+    """A campaign that was adopted. `version` is None for a draft, which only gets its nodes.
+
+    `states`: enrollments that have a state in the version now.
+    """
 
     campaign_id: UUID
     name: str
     version: int | None
-    people: int = 0
+    states: int = 0
 
 
 @dataclass(slots=True)
 class AdoptionReport:
-    """What was taken over, and what could not be and why (campaign → reasons)."""
+    """Adopted campaigns, and the refused ones by name with the reasons."""
 
-    adopted: list[Adopted] = field(default_factory=list)
+    adopted: list[AdoptedCampaign] = field(default_factory=list)
     refused: dict[str, list[str]] = field(default_factory=dict)
 
 
-def adopt_legacy(database: Database, *, now: datetime, channels: frozenset[str]) -> AdoptionReport:
-    """Take over every campaign that has steps and was never published by this engine; a transaction
-    each."""
+def adopt_legacy(database: Database, options: PublishOptions) -> AdoptionReport:
+    """Adopt every campaign with steps that has no version, each in its own transaction."""
     report = AdoptionReport()
     with database.transaction() as connection:
-        waiting = legacy_db.unadopted_campaigns(connection)
-    for campaign_id, name in waiting:
+        campaigns = legacy_db.unadopted_campaigns(connection)
+    for campaign in campaigns:
         try:
             with database.transaction() as connection:
-                adopted, problems = _adopt(connection, campaign_id, now, channels)
+                adopted, problems = _adopt(connection, campaign.id, options)
         except DripError as error:
-            report.refused[name] = [str(error)]
+            report.refused[campaign.name] = [str(error)]
             continue
         if adopted is not None:
             report.adopted.append(adopted)
         elif problems:
-            report.refused[name] = [
+            report.refused[campaign.name] = [
                 f"{p.node_id}: {p.message}" if p.node_id else p.message for p in problems
             ]
     return report
 
 
 def _adopt(
-    connection: Connection, campaign_id: UUID, now: datetime, channels: frozenset[str]
-) -> tuple[Adopted | None, list[Problem]]:
+    connection: Connection, campaign_id: UUID, options: PublishOptions
+) -> tuple[AdoptedCampaign | None, list[Problem]]:
     campaign = legacy_db.lock_unadopted(connection, campaign_id)
     if campaign is None:
         return None, []
-    legacy_db.name_nodes(connection, campaign_id)
+    legacy_db.assign_node_ids(connection, campaign_id)
     steps = publish_db.steps(connection, campaign_id)
-    definition = legacy_definition(campaign, steps)
+    definition = legacy_definition(campaign._asdict(), [step._asdict() for step in steps])
     problems = [
         problem
         for problem in errors_in(
             validate(
                 definition,
                 known_custom_fields=publish_db.custom_field_names(
-                    connection, campaign["workspace_id"]
+                    connection, campaign.workspace_id
                 ),
-                available_channels=channels,
+                available_channels=options.channels,
             )
         )
         if problem.code not in TOLERATED
     ]
     if not problems:
-        problems = unprepared_mails(compile_graph(definition, {}))
+        problems = unprepared_emails(compile_graph(definition, {}))
     if problems:
         connection.rollback()
         return None, problems
-    kept = {step["node_id"]: step for step in steps}
-    if campaign["status"] not in ("active", "paused"):
-        write_definition(connection, campaign_id, definition, now=now, kept_steps=kept)
-        return Adopted(campaign_id, campaign["name"], None), []
+    kept_steps = {step.node_id: step for step in steps if step.node_id is not None}
+    if campaign.status not in ("active", "paused"):
+        write_definition(connection, campaign_id, definition, options, kept_steps=kept_steps)
+        return AdoptedCampaign(campaign_id, campaign.name, None), []
     report = publish_valid(
         connection,
         definition,
-        workspace_id=campaign["workspace_id"],
-        campaign_id=campaign_id,
-        now=now,
-        description="taken over as it was running",
-        enter=False,
-        kept_steps=kept,
+        replace(options, campaign_id=campaign_id, description="taken over as it was running"),
+        workspace_id=campaign.workspace_id,
+        admits_enrollments=False,
+        kept_steps=kept_steps,
     )
-    people = legacy_db.pin_states(connection, campaign_id, report.version)
-    people += _place_people(connection, campaign_id, definition, report.version, now)
-    people += publish_db.adopt_enrollments(connection, campaign_id)
-    return Adopted(campaign_id, campaign["name"], report.version, people), []
-
-
-def _place_people(
-    connection: Connection,
-    campaign_id: UUID,
-    definition: CampaignDefinition,
-    version: int,
-    now: datetime,
-) -> int:
-    """Put everybody who is in the middle of a plain sequence before the message that is next for
-    them."""
-    places = places_in_sequence(definition)
-    if not places:
-        return 0
-    return legacy_db.place_enrollments(
-        connection,
-        campaign_id,
-        version=version,
-        node_ids=[place.node_id for place in places],
-        resume_ports=[place.resume_port for place in places],
-        delay_seconds=[place.delay_seconds for place in places],
-        now=now,
-    )
+    states = legacy_db.pin_states(connection, campaign_id, report.version)
+    points = resume_points(definition)
+    if points:
+        states += legacy_db.create_states_in_progress(
+            connection,
+            campaign_id,
+            version=report.version,
+            node_ids=[point.node_id for point in points],
+            resume_ports=[point.resume_port for point in points],
+            delay_seconds=[point.delay_seconds for point in points],
+            now=options.now,
+        )
+    states += publish_db.admit_waiting_enrollments(connection, campaign_id)
+    return AdoptedCampaign(campaign_id, campaign.name, report.version, states), []
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where somebody stands who was sent a number of messages, and how long after the last one the
-    next is due."""
+class ResumePoint:
+    """The node at which an enrollment continues, and the delay after its last message."""
 
     node_id: str
     resume_port: str | None
     delay_seconds: int
 
 
-def places_in_sequence(definition: CampaignDefinition) -> list[Place]:
-    """The place after 0, 1, 2 … messages of a campaign without branches; empty for one that
-    branches.
+def resume_points(definition: CampaignDefinition) -> list[ResumePoint]:
+    """Return the resume points after 0, 1, 2 … messages of a linear campaign; else an empty list.
 
-    In the wait before the next message, on the way out of it; at the message itself where there is
-    no wait; after the last one, where the sequence ends.
+    A resume point is the wait before the next message (left through its port), or the message
+    itself without a wait. After the last message it is the exit.
     """
     analysis = analyze(definition)
     (node_id,) = analysis.of_type(NodeType.TRIGGER)
-    places: list[Place] = []
-    seen: set[str] = set()
-    before: Place | None = None
-    while node_id not in seen:
-        seen.add(node_id)
-        kind = analysis.steps[node_id].node_type
+    points: list[ResumePoint] = []
+    visited: set[str] = set()
+    wait: ResumePoint | None = None
+    while node_id not in visited:
+        visited.add(node_id)
+        node_type = analysis.steps[node_id].node_type
         config = analysis.configs[node_id]
         if isinstance(config, DurationWait):
-            before = Place(node_id, PORT_DEFAULT, config.seconds)
-        elif kind == NodeType.EMAIL:
-            places.append(before or Place(node_id, None, 0))
-            before = None
-        elif kind == NodeType.EXIT:
-            return [*places, Place(node_id, None, 0)]
-        elif kind != NodeType.TRIGGER:
+            wait = ResumePoint(node_id, PORT_DEFAULT, config.seconds)
+        elif node_type == NodeType.EMAIL:
+            points.append(wait or ResumePoint(node_id, None, 0))
+            wait = None
+        elif node_type == NodeType.EXIT:
+            return [*points, ResumePoint(node_id, None, 0)]
+        elif node_type != NodeType.TRIGGER:
             return []
-        edge = _only_way(analysis.ports[node_id])
-        if edge is None:
+        target = _only_target(analysis.ports[node_id])
+        if target is None:
             return []
-        node_id = edge
+        node_id = target
     return []
 
 
-def _only_way(ports: Mapping[str, Any]) -> str | None:
+def _only_target(ports: Mapping[str, Edge]) -> str | None:
     return ports[PORT_DEFAULT].target if set(ports) == {PORT_DEFAULT} else None

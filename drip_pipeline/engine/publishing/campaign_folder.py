@@ -1,12 +1,12 @@
-"""Campaigns as files: reading a file or a folder of them, all problems of all files at once.
+"""Load campaign files from a folder and its subfolders, with all problems of all files.
 
-A folder is read with its subfolders; names that begin with a dot are passed over.
+Files and folders with a leading dot in their name are ignored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,8 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 
 
 @dataclass(frozen=True, slots=True)
-class CampaignFile:
-    """One file. `definition` is completed; None when there is nothing to read in it."""
+class LoadedFile:
+    """A campaign file with its completed definition (None if unreadable) and its problems."""
 
     path: Path
     label: str
@@ -27,46 +27,46 @@ class CampaignFile:
     problems: Sequence[Problem] = field(default_factory=tuple)
 
 
-def read_campaign_files(path: Path) -> list[CampaignFile]:
-    """The campaign files of a folder, in the order of their names, or the one file that `path` is.
+def load_campaign_files(path: Path) -> list[LoadedFile]:
+    """Load the campaign files of a folder in the order of their names, or the one file `path`.
 
-    Raises OSError when there is no such path, ImportFileError when the folder holds no campaign
-    file. What is wrong inside a file is among its problems.
+    Raises OSError when the path does not exist, ImportFileError when the folder has no campaign
+    file. Problems inside a file are returned with it.
     """
     if not path.is_dir():
-        return [_read(path, path.name)]
-    found = sorted(
+        return [_load(path, path.name)]
+    files = sorted(
         file
         for file in path.rglob("*")
         if file.suffix.lower() in SUFFIXES
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
     )
-    if not found:
-        raise ImportFileError(str(path), f"holds no campaign file ({', '.join(SUFFIXES)})")
-    return _with_doubles([_read(file, file.relative_to(path).as_posix()) for file in found])
+    if not files:
+        raise ImportFileError(str(path), f"has no campaign file ({', '.join(SUFFIXES)})")
+    return _with_duplicates([_load(file, file.relative_to(path).as_posix()) for file in files])
 
 
 def refuse_invalid(problems: Mapping[str, Sequence[Problem]]) -> None:
-    """Raise FilesInvalid with all problems (label of the file → its problems), if there are any."""
-    wrong = {label: tuple(found) for label, found in problems.items() if found}
-    if wrong:
-        raise FilesInvalid(wrong, len(problems))
+    """Raise FilesInvalid with all problems (by label of the file), if there are any."""
+    invalid = {label: tuple(of_file) for label, of_file in problems.items() if of_file}
+    if invalid:
+        raise FilesInvalid(invalid, len(problems))
 
 
-def _read(path: Path, label: str) -> CampaignFile:
+def _load(path: Path, label: str) -> LoadedFile:
     try:
         definition = complete(load_definition(path.read_text(encoding="utf-8-sig")))
     except UnicodeDecodeError:
-        return CampaignFile(path, label, None, [Problem(None, "file_unreadable", "is not UTF-8")])
+        return LoadedFile(path, label, None, [Problem(None, "file_unreadable", "is not UTF-8")])
     except DefinitionInvalid as error:
         problems = [Problem(p.node_id, p.code, p.message) for p in error.problems]
-        return CampaignFile(path, label, None, problems)
-    return CampaignFile(path, label, definition)
+        return LoadedFile(path, label, None, problems)
+    return LoadedFile(path, label, definition)
 
 
-def _with_doubles(files: Sequence[CampaignFile]) -> list[CampaignFile]:
-    """Two files that mean one campaign: the second would undo the first at every turn."""
+def _with_duplicates(files: Sequence[LoadedFile]) -> list[LoadedFile]:
+    """Add a problem to the second of two files of one campaign: each would undo the other."""
     first: dict[tuple[str, str | None], str] = {}
     checked = []
     for file in files:
@@ -74,8 +74,7 @@ def _with_doubles(files: Sequence[CampaignFile]) -> list[CampaignFile]:
             key = (file.definition.name, file.definition.workspace)
             other = first.setdefault(key, file.label)
             if other != file.label:
-                message = f"{other} is the campaign {file.definition.name!r} too; give one a name"
-                problem = Problem(None, "name_duplicate", message)
-                file = CampaignFile(file.path, file.label, file.definition, [problem])
+                message = f"{other} is the campaign {file.definition.name!r} too; rename one"
+                file = replace(file, problems=[Problem(None, "name_duplicate", message)])
         checked.append(file)
     return checked

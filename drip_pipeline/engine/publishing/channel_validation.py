@@ -1,5 +1,6 @@
-"""Whether each step of a campaign fits the channel that would carry it: asked at publish, so that
-an unsupported pair fails then and not at night.
+"""Check at publication that each step fits the channel that will send its messages.
+
+An unsupported combination must fail then, and not when the first message is due.
 """
 
 from __future__ import annotations
@@ -37,45 +38,44 @@ from drip_pipeline.errors import AddressForbidden, ChannelUnavailable, TemplateE
 from drip_pipeline.settings import Settings
 
 MANY_SEGMENTS: Final = 3
-"""From so many on, publishing says what a text costs."""
+"""From this number of segments on, publishing warns that each segment is charged."""
 
 
 def channel_problems(
     connection: Connection, graph: CampaignGraph, *, settings: Settings, workspace_id: UUID
 ) -> list[Problem]:
-    """Every step that its channel cannot carry, and what to do.
+    """Return the problems of all steps with their channels.
 
-    With DRIP_DELIVERY=record nothing leaves, so what is only not set up yet is a warning there;
-    what can never work is an error everywhere.
+    With DRIP_DELIVERY=record no message is sent, so that a channel that is not configured is a
+    warning there; a step that can never work is an error everywhere.
     """
     rows: dict[str, list[ChannelRow]] = {}
-    problems = unprepared_mails(graph)
+    problems = unprepared_emails(graph)
     for node in graph.nodes.values():
         category = channel_of(node.config)
         if category is None:
             continue
         if category not in rows:
-            found = load_rows(connection, category, [workspace_id])
-            rows[category] = found.get(workspace_id, [])
+            rows[category] = load_rows(connection, category, [workspace_id]).get(workspace_id, [])
         problems += _StepCheck(node, category, rows[category], settings).problems()
     return problems
 
 
-def unprepared_mails(graph: CampaignGraph) -> list[Problem]:
-    """Every mail that `prepared_graph` could not make ready."""
+def unprepared_emails(graph: CampaignGraph) -> list[Problem]:
+    """Return a problem for every email that `prepared_graph` cannot prepare."""
     problems: list[Problem] = []
     for node in graph.nodes.values():
         if isinstance(node.config, EmailConfig):
             try:
                 prepare_email(node.config)
             except TemplateError as error:
-                told = f"the mail cannot be prepared: {error}. {error.hint}".strip()
-                problems.append(Problem(node.node_id, "email_unprepared", told))
+                message = f"the email cannot be prepared: {error}. {error.hint}".strip()
+                problems.append(Problem(node.node_id, "email_unprepared", message))
     return problems
 
 
 class _StepCheck:
-    """One step against the channel that would carry it."""
+    """The check of one step against its channel."""
 
     def __init__(
         self, node: GraphNode, category: str, rows: Sequence[ChannelRow], settings: Settings
@@ -87,7 +87,7 @@ class _StepCheck:
         self._not_set_up: Severity = "warning" if settings.delivery == "record" else "error"
 
     def problems(self) -> Iterator[Problem]:
-        """All that is wrong with the step's channel."""
+        """Yield the problems of the step with its channel."""
         row = chosen_row(self._rows, self._category, self._node)
         config: ChannelConfig | None = None
         if isinstance(row, str):
@@ -109,68 +109,70 @@ class _StepCheck:
 
     def _email(self, row: object) -> Iterator[Problem]:
         if row is None and self._settings.smtp_url is None:
-            told = "no way out for email: DRIP_SMTP_URL is not set"
+            message = "no email provider configured: DRIP_SMTP_URL is not set"
             if self._settings.delivery == "record":
-                told += "; messages are recorded, not sent (DRIP_DELIVERY is `record`)"
-            yield self._problem("channel_missing", told, self._not_set_up)
+                message += "; messages are recorded, not sent (DRIP_DELIVERY is `record`)"
+            yield self._problem("channel_missing", message, self._not_set_up)
 
     def _sms(self, step: SmsAction, row: object) -> Iterator[Problem]:
         if row is None:
-            told = "the workspace has no SMS channel; `drip channels set` makes one"
-            yield self._problem("channel_missing", told, self._not_set_up)
+            message = "the workspace has no SMS channel; `drip channels set` creates one"
+            yield self._problem("channel_missing", message, self._not_set_up)
         try:
             parsed = parse(step.body, html=False)
         except TemplateError:
-            return  # the texts are judged elsewhere
+            return  # reported by the check of the texts
         literal = parsed.render({}) if parsed.is_plain else step.body
-        found = count_segments(literal)
-        size = f"{found.segments} segments even without its variables ({found.encoding}"
-        if found.culprits:
-            size += f" because of {' '.join(found.culprits[:5])}"
-        if found.segments > MAX_SEGMENTS:
+        count = count_segments(literal)
+        size = f"{count.segments} segments even without its variables ({count.encoding}"
+        if count.culprits:
+            size += f" because of {' '.join(count.culprits[:5])}"
+        if count.segments > MAX_SEGMENTS:
             yield self._problem("sms_too_long", f"the text takes {size}); {MAX_SEGMENTS} fit")
-        elif found.segments >= MANY_SEGMENTS:
-            told = f"the text takes {size}), and each is charged"
-            yield self._problem("sms_segments", told, "warning")
+        elif count.segments >= MANY_SEGMENTS:
+            message = f"the text takes {size}), and each is charged"
+            yield self._problem("sms_segments", message, "warning")
 
     def _webhook(self, step: WebhookAction) -> Iterator[Problem]:
         try:
             guard_of(self._settings).check_url(step.url)
         except AddressForbidden as error:
-            told = f"the URL is not called: {error}. {error.hint}".strip()
-            yield self._problem("webhook_forbidden", told, self._not_set_up)
+            message = f"the URL cannot be called: {error}. {error.hint}".strip()
+            yield self._problem("webhook_forbidden", message, self._not_set_up)
 
     def _social(
         self, step: SocialAction, row: object, config: ChannelConfig | None
     ) -> Iterator[Problem]:
         if row is None:
             if step.platform in IMPLEMENTED:
-                told = f"the workspace has no social channel of platform {step.platform}"
+                message = f"the workspace has no social channel of platform {step.platform}"
             else:
-                told = f"{step.platform} is not supported: {why_unsupported(step.platform)}"
-            yield self._problem("platform_unsupported", told, self._not_set_up)
+                message = f"{step.platform} is not supported: {why_unsupported(step.platform)}"
+            yield self._problem("platform_unsupported", message, self._not_set_up)
         if isinstance(config, MastodonChannelConfig) and step.media_urls:
-            told = (
-                "posts to Mastodon carry no media here; use a social channel of platform `webhook`"
+            message = (
+                "posts to Mastodon have no media here; use a social channel of platform `webhook`"
             )
-            yield self._problem("post_media", told, self._not_set_up)
+            yield self._problem("post_media", message, self._not_set_up)
         text = with_hashtags(step.content, step.hashtags)
-        most, length = None, len(text)
+        limit, length = None, len(text)
         if isinstance(config, MastodonChannelConfig):
-            most, length = config.max_characters, mastodon_characters(text)
+            limit, length = config.max_characters, mastodon_characters(text)
         elif isinstance(config, PublishWebhookConfig):
-            most = config.max_characters
-        if most is not None and length > most:
-            told = f"the post has {length:,} characters; {most:,} fit"
-            yield self._problem("post_too_long", told, self._not_set_up)
+            limit = config.max_characters
+        if limit is not None and length > limit:
+            message = f"the post has {length:,} characters; {limit:,} fit"
+            yield self._problem("post_too_long", message, self._not_set_up)
 
     def _problem(self, code: str, message: str, severity: Severity = "error") -> Problem:
         return Problem(self._node.node_id, code, message, severity)
 
 
 def prepared_graph(graph: CampaignGraph) -> CampaignGraph:
-    """The graph with its mails made ready to be sent; for one that `channel_problems` found nothing
-    wrong with. Raises TemplateError."""
+    """Return the graph with its emails prepared for sending.
+
+    Raises TemplateError for an email that `channel_problems` reports.
+    """
     nodes = {
         node_id: replace(node, config=prepare_email(node.config))
         if isinstance(node.config, EmailConfig)

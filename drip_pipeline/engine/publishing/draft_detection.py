@@ -1,6 +1,8 @@
-"""What another application has changed in the tables of a published campaign. Positions, viewport
-and looks are taken over into the published version, which runs as before; everything else is an
-edit that waits to be published. Publishing asks here before it writes over anything.
+"""Detect an external draft: a change that another application made to a published campaign.
+
+Positions, viewport and other layout are copied into the published version, which runs as before.
+Everything else is an external draft that waits to be published. Publishing checks for one before it
+overwrites the tables.
 """
 
 from __future__ import annotations
@@ -9,19 +11,17 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.publishing import external_drafts as edits_db
-from drip_pipeline.db.publishing import publish as publish_db
+from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.domain.compiler.api import CampaignDefinition, complete, load_definition
 from drip_pipeline.domain.compiler.compile import definition_hash, graph_hash
-from drip_pipeline.domain.definition.export import definition_of_rows
 from drip_pipeline.domain.diff.definition_diff import compare_definitions
+from drip_pipeline.engine.publishing.stored_definition import definition_in_tables
 from drip_pipeline.errors import DefinitionInvalid
 
 
 @dataclass(frozen=True, slots=True)
-class FoundEdit:
-    """An edit: the definition that stands in the tables, the version it was made from, and what is
-    different, in one line."""
+class ExternalDraft:
+    """The changed definition, the version it differs from, and a summary of the changes."""
 
     definition: CampaignDefinition
     definition_hash: str
@@ -29,22 +29,22 @@ class FoundEdit:
     changes: str
 
 
-def look(connection: Connection, campaign_id: UUID) -> FoundEdit | None:
-    """The edit in a campaign's tables, None where there is none. The caller holds the campaign:
-    how the canvas is drawn is taken over on the way."""
-    before = edits_db.published(connection, campaign_id)
-    row = publish_db.campaign_row(connection, campaign_id)
-    if before is None or row is None:
+def detect_draft(connection: Connection, campaign_id: UUID) -> ExternalDraft | None:
+    """Return the external draft in a campaign's tables, or None.
+
+    Copies a changed layout into the published version. The caller has locked the campaign.
+    """
+    published = drafts_db.published_definition(connection, campaign_id)
+    definition = definition_in_tables(connection, campaign_id, canvas_wins=True)
+    if published is None or definition is None:
         return None
-    steps = publish_db.steps(connection, campaign_id)
-    definition = definition_of_rows(row, steps, canvas_wins=True)
-    found = definition_hash(definition)
-    if found != before["definition_hash"]:
-        diff = compare_definitions(complete(load_definition(before["definition"])), definition)
-        if diff.changes or _runs_differently(definition, before["graph_hash"]):
-            return FoundEdit(definition, found, before["version"], diff.summary())
-    edits_db.keep_layout(connection, campaign_id, definition.to_dict(), found)
-    edits_db.forget(connection, campaign_id)
+    new_hash = definition_hash(definition)
+    if new_hash != published.definition_hash:
+        diff = compare_definitions(complete(load_definition(published.definition)), definition)
+        if diff.changes or _runs_differently(definition, published.graph_hash):
+            return ExternalDraft(definition, new_hash, published.version, diff.summary())
+    drafts_db.save_layout(connection, campaign_id, definition.to_dict(), new_hash)
+    drafts_db.delete_draft(connection, campaign_id)
     return None
 
 
@@ -55,10 +55,15 @@ def _runs_differently(definition: CampaignDefinition, published: str | None) -> 
         return True
 
 
-def edit_beside(connection: Connection, campaign_id: UUID, wanted: str) -> FoundEdit | None:
-    """The edit that publishing a definition of this hash would write over. None where there is no
-    edit, or where it is the edit that is published. The caller holds the campaign."""
-    if not any(row["is_edited"] for row in edits_db.edited(connection, campaign_id)):
+def conflicting_draft(
+    connection: Connection, campaign_id: UUID, new_hash: str
+) -> ExternalDraft | None:
+    """Return the external draft that publishing a definition of this hash would overwrite.
+
+    None without a draft, and when the draft itself is published. The caller has locked the
+    campaign.
+    """
+    if not any(row.is_edited for row in drafts_db.draft_candidates(connection, campaign_id)):
         return None
-    edit = look(connection, campaign_id)
-    return None if edit is None or edit.definition_hash == wanted else edit
+    draft = detect_draft(connection, campaign_id)
+    return None if draft is None or draft.definition_hash == new_hash else draft

@@ -1,4 +1,4 @@
-"""A campaign as a file: what publishing it again, unchanged, takes for the same."""
+"""Export a campaign as a file; publishing the file again, unchanged, changes nothing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from drip_pipeline.engine.publishing.stored_definition import stored_definition
 
 
 @dataclass(frozen=True, slots=True)
-class Exported:
-    """A campaign file, and the version that was published when it was written (0: none): whoever
-    edits it publishes based on that."""
+class ExportedFile:
+    """A campaign file, and the version that was published at the export (0: none).
+
+    Publishing an edited file with `based_on` set to that version detects concurrent publications.
+    """
 
     file: dict[str, Any]
     published_version: int
 
 
-def export_file(database: Database, name_or_id: str | UUID, version: int | None = None) -> Exported:
-    """The campaign as it stands in the database, or one of its versions; completed and without ids
-    of this database.
+def export_file(
+    database: Database, name_or_id: str | UUID, version: int | None = None
+) -> ExportedFile:
+    """Export the campaign's present rows, or one of its versions, without ids of this database.
 
     Raises CampaignNotFound, CampaignAmbiguous, VersionNotFound.
     """
@@ -34,11 +37,4 @@ def export_file(database: Database, name_or_id: str | UUID, version: int | None 
             if version is None
             else definition_of_version(connection, campaign, version).to_dict()
         )
-        return Exported(file, campaign.published_version or 0)
-
-
-def export_campaign(
-    database: Database, name_or_id: str | UUID, version: int | None = None
-) -> dict[str, Any]:
-    """The file alone."""
-    return export_file(database, name_or_id, version).file
+        return ExportedFile(file, campaign.published_version or 0)

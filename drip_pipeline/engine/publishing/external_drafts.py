@@ -1,190 +1,179 @@
-"""Edits that another application makes in the tables of published campaigns: noticed, checked as a
-file is, told once each, and published when that is wanted.
-"""
+"""Check external drafts as a file is checked, record them once, and publish them on request."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 from uuid import UUID
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.publishing import external_drafts as edits_db
+from drip_pipeline.db.publishing import external_drafts as drafts_db
+from drip_pipeline.db.publishing.external_drafts import (
+    DraftCandidate,
+    DraftKind,
+    DraftProblem,
+    NewDraft,
+)
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.engine.campaigns.campaign import find_campaign
-from drip_pipeline.engine.publishing.draft_detection import FoundEdit, look
-from drip_pipeline.engine.publishing.in_flight_policy import PIN, InFlight, InFlightReport
+from drip_pipeline.engine.publishing.draft_detection import ExternalDraft, detect_draft
+from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
 from drip_pipeline.engine.publishing.publish import problems_of, publish_valid
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import DefinitionInvalid, NotAllowed
-from drip_pipeline.settings import Settings
 
-EditStatus = Literal["valid", "invalid", "published"]
+DraftStatus = Literal["valid", "invalid", "published"]
 PUBLISHED_FROM: str = "edited in the tables"
 
 
 @dataclass(frozen=True, slots=True)
-class EditReport:
-    """An edit of a campaign's tables since version `base_version`. `changes` is one line; of
-    `problems` each has its node and what people call it. `is_new`: this look noticed it. `version`
-    is the one it was published as."""
+class DraftReport:
+    """An external draft of a campaign, with a summary of its changes since `base_version`.
+
+    `is_new`: this check found it first. `version`: the version that it was published as.
+    """
 
     campaign_id: UUID
     name: str
     base_version: int
-    status: EditStatus
+    status: DraftStatus
     changes: str
-    problems: Sequence[Mapping[str, Any]] = ()
+    problems: Sequence[DraftProblem] = ()
     is_new: bool = False
     version: int | None = None
     in_flight: InFlightReport | None = None
 
 
-def check_edits(
-    database: Database,
-    *,
-    now: datetime,
-    channels: frozenset[str],
-    settings: Settings,
-    campaign: str | UUID | None = None,
-) -> list[EditReport]:
-    """Look at all published campaigns, or one, and tell the edits that stand in their tables.
+def check_drafts(
+    database: Database, options: PublishOptions, *, campaign: str | UUID | None = None
+) -> list[DraftReport]:
+    """Return the external drafts of all published campaigns, or of one.
 
-    What was looked at before is not looked at again until it changes. With the setting
-    `canvas_edits` = publish, a valid edit that is found as it was at the look before is published.
+    A draft is checked once and then again when it changes. With the setting `canvas_edits` =
+    publish, a valid draft that is unchanged since the last check is published.
     """
     with database.transaction(is_read_only=True) as connection:
         only = None if campaign is None else find_campaign(connection, campaign).campaign_id
-        rows = edits_db.edited(connection, only)
-    found = []
-    for row in rows:
-        if row["is_known"] and row["is_edited"]:
-            report: EditReport | None = _known(row)
-            if row["kind"] == "valid" and settings.canvas_edits == "publish":
-                report = publish_edit(
-                    database, row["campaign_id"], now=now, channels=channels, settings=settings
-                )
+        candidates = drafts_db.draft_candidates(connection, only)
+    reports: list[DraftReport] = []
+    for candidate in candidates:
+        if not (candidate.is_known and candidate.is_edited):
+            report = _check(database, candidate, options)
+        elif candidate.kind == "valid" and options.settings.canvas_edits == "publish":
+            report = publish_draft(database, candidate.campaign_id, options)
         else:
-            report = _look(database, row, now, channels, settings)
+            report = _recorded(candidate)
         if report is not None:
-            found.append(report)
-    return found
+            reports.append(report)
+    return reports
 
 
-def publish_edit(
-    database: Database,
-    campaign: str | UUID,
-    *,
-    now: datetime,
-    channels: frozenset[str],
-    settings: Settings,
-    in_flight: InFlight = PIN,
-) -> EditReport:
-    """Publish the edit that stands in a campaign's tables.
+def publish_draft(
+    database: Database, name_or_id: str | UUID, options: PublishOptions
+) -> DraftReport:
+    """Publish the external draft of a campaign.
 
-    Raises NotAllowed when there is none, DefinitionInvalid with all its problems,
-    EnrollmentsStranded.
+    Raises NotAllowed without a draft, DefinitionInvalid with all its problems, EnrollmentsStranded.
     """
     with database.transaction() as connection:
-        found = find_campaign(connection, campaign)
-        campaigns_db.lock(connection, found.campaign_id)
-        edit = look(connection, found.campaign_id)
-        if edit is None:
-            raise NotAllowed(f"campaign {found.name!r} has no edit that is not published")
-        problems = _problems(connection, edit, found.workspace_id, channels, settings)
+        campaign = find_campaign(connection, name_or_id)
+        campaigns_db.lock(connection, campaign.campaign_id)
+        draft = detect_draft(connection, campaign.campaign_id)
+        if draft is None:
+            raise NotAllowed(f"campaign {campaign.name!r} has no unpublished external changes")
+        problems = problems_of(
+            connection, draft.definition, options, workspace_id=campaign.workspace_id
+        )
         if errors_in(problems):
             raise DefinitionInvalid(
                 errors_in(problems),
-                name=edit.definition.name,
-                hint="Correct it where it was edited; nothing was changed.",
+                name=draft.definition.name,
+                hint="Correct it in the application that changed it; nothing was published.",
             )
         published = publish_valid(
             connection,
-            edit.definition,
-            workspace_id=found.workspace_id,
-            campaign_id=found.campaign_id,
-            now=now,
-            description=PUBLISHED_FROM,
-            in_flight=in_flight,
+            draft.definition,
+            replace(options, campaign_id=campaign.campaign_id, description=PUBLISHED_FROM),
+            workspace_id=campaign.workspace_id,
         )
-    return EditReport(
-        found.campaign_id,
+    return DraftReport(
+        campaign.campaign_id,
         published.name,
-        edit.base_version,
+        draft.base_version,
         "published",
-        edit.changes,
+        draft.changes,
         version=published.version,
         is_new=True,
         in_flight=published.in_flight,
     )
 
 
-def _known(row: Mapping[str, Any]) -> EditReport:
-    return EditReport(
-        row["campaign_id"],
-        row["name"],
-        row["version"],
-        row["kind"],
-        row["changes"],
-        row["problems"],
+def _recorded(candidate: DraftCandidate) -> DraftReport:
+    assert candidate.kind is not None  # a known candidate has a recorded draft
+    return DraftReport(
+        candidate.campaign_id,
+        candidate.name,
+        candidate.version,
+        candidate.kind,
+        candidate.changes or "",
+        candidate.problems or (),
     )
 
 
-def _look(
-    database: Database,
-    row: Mapping[str, Any],
-    now: datetime,
-    channels: frozenset[str],
-    settings: Settings,
-) -> EditReport | None:
+def _check(
+    database: Database, candidate: DraftCandidate, options: PublishOptions
+) -> DraftReport | None:
+    """Check the draft of one campaign and record it; None when there is no draft any more."""
+    campaign_id = candidate.campaign_id
     with database.transaction() as connection:
-        campaigns_db.lock(connection, row["campaign_id"])
-        # Again, now that nobody can publish: what was read before may be published by now.
-        current = edits_db.edited(connection, row["campaign_id"])
-        edit = look(connection, row["campaign_id"]) if current and current[0]["is_edited"] else None
-        if edit is None:
-            edits_db.forget(connection, row["campaign_id"])
+        campaigns_db.lock(connection, campaign_id)
+        # Read again under the lock: the draft may be published by now.
+        current = drafts_db.draft_candidates(connection, campaign_id)
+        draft = detect_draft(connection, campaign_id) if current and current[0].is_edited else None
+        if draft is None:
+            drafts_db.delete_draft(connection, campaign_id)
             return None
-        problems = _problems(connection, edit, row["workspace_id"], channels, settings)
-        errors = errors_in(problems)
-        told = [_told(problem, edit) for problem in errors]
-        status: EditStatus = "invalid" if errors else "valid"
-        edits_db.note(
-            connection,
-            row["campaign_id"],
-            workspace_id=row["workspace_id"],
-            content_hash=current[0]["content_hash"],
-            base_version=edit.base_version,
-            kind=status,
-            problems=told,
-            changes=edit.changes,
-            now=now,
-        )
-    return EditReport(
-        row["campaign_id"], row["name"], edit.base_version, status, edit.changes, told, is_new=True
+        recorded = _record(connection, candidate, draft, current[0].content_hash, options)
+    return DraftReport(
+        campaign_id,
+        candidate.name,
+        draft.base_version,
+        recorded.kind,
+        draft.changes,
+        recorded.problems,
+        is_new=True,
     )
 
 
-def _problems(
+def _record(
     connection: Connection,
-    edit: FoundEdit,
-    workspace_id: UUID,
-    channels: frozenset[str],
-    settings: Settings,
-) -> list[Problem]:
-    return problems_of(
-        connection,
-        edit.definition,
-        workspace_id=workspace_id,
-        channels=channels,
-        settings=settings,
+    candidate: DraftCandidate,
+    draft: ExternalDraft,
+    content_hash: str,
+    options: PublishOptions,
+) -> NewDraft:
+    problems = problems_of(
+        connection, draft.definition, options, workspace_id=candidate.workspace_id
     )
+    errors = [_draft_problem(problem, draft) for problem in errors_in(problems)]
+    kind: DraftKind = "invalid" if errors else "valid"
+    recorded = NewDraft(
+        candidate.campaign_id,
+        candidate.workspace_id,
+        content_hash,
+        draft.base_version,
+        kind,
+        errors,
+        draft.changes,
+    )
+    drafts_db.record_draft(connection, recorded, options.now)
+    return recorded
 
 
-def _told(problem: Problem, edit: FoundEdit) -> dict[str, Any]:
-    names = {step.node_id: step.step_name for step in edit.definition.steps}
+def _draft_problem(problem: Problem, draft: ExternalDraft) -> DraftProblem:
+    names = {step.node_id: step.step_name for step in draft.definition.steps}
     return {
         "node_id": problem.node_id,
         "step": names.get(problem.node_id) if problem.node_id else None,

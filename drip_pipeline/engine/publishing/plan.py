@@ -1,20 +1,20 @@
-"""Files against the database: what publishing them would change, and doing just that. A plan writes
-nothing; applying takes one transaction a campaign, so that good files go on where others fail.
+"""Plan what publishing campaign files would change, and apply the plan.
 
-A campaign that the database has and the folder has not is named and left alone.
+A plan writes nothing. Applying uses one transaction per campaign, so that valid files are published
+even if others fail. Campaigns in the database without a file are listed and left alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import versions as versions_db
+from drip_pipeline.db.publishing.versions import PublishedCampaign
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.domain.diff.changes import DefinitionDiff
@@ -22,60 +22,63 @@ from drip_pipeline.domain.diff.definition_diff import compare_definitions
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing.campaign_folder import (
-    CampaignFile,
-    read_campaign_files,
+    LoadedFile,
+    load_campaign_files,
     refuse_invalid,
 )
 from drip_pipeline.engine.publishing.history import definition_of_version
-from drip_pipeline.engine.publishing.in_flight_policy import PIN, InFlight
 from drip_pipeline.engine.publishing.publish import PublishReport, problems_of, publish
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import CampaignAmbiguous, DripError, EnrollmentsStranded
-from drip_pipeline.settings import Settings
 
-Step = Literal["create", "new_version", "unchanged"]
+FileAction = Literal["create", "new_version", "unchanged"]
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFile:
-    """What one file would come to. `version` is the published one it was compared with (None: there
-    is none), `diff` what would be different. A file with `problems` cannot be published.
+    """What publishing one file would do.
+
+    `version` is the published version that the file was compared with (None: there is none),
+    `diff` the difference to it. A file with `problems` cannot be published.
     """
 
     label: str
     path: Path
     name: str
     workspace: str | None
-    step: Step
+    action: FileAction
     version: int | None = None
     diff: DefinitionDiff = field(default_factory=DefinitionDiff)
     problems: Sequence[Problem] = field(default_factory=tuple)
     warnings: Sequence[Problem] = field(default_factory=tuple)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The file's part of the plan as JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the file's part of the plan as JSON."""
         return {
             "file": self.label,
             "name": self.name,
             "workspace": self.workspace,
-            "step": self.step,
+            "action": self.action,
             "version": self.version,
-            "diff": self.diff.to_dict() if self.step == "new_version" else None,
+            "diff": self.diff.to_dict() if self.action == "new_version" else None,
             "problems": [problem.to_dict() for problem in self.problems],
             "warnings": [warning.to_dict() for warning in self.warnings],
         }
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What a folder would change. `not_in_folder`: published campaigns of the same workspaces that
-    no file speaks of (id, name, workspace, status, version)."""
+class PublishPlan:
+    """What publishing a folder would do.
+
+    `not_in_folder`: published campaigns of the same workspaces that have no file.
+    """
 
     files: Sequence[PlannedFile]
-    not_in_folder: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    not_in_folder: Sequence[PublishedCampaign] = field(default_factory=tuple)
 
-    def count(self, step: Step) -> int:
-        """How many files come to this."""
-        return sum(file.step == step for file in self.files if not file.problems)
+    def count(self, action: FileAction) -> int:
+        """Return the number of valid files with this action."""
+        return sum(file.action == action for file in self.files if not file.problems)
 
     @property
     def is_valid(self) -> bool:
@@ -87,13 +90,13 @@ class Plan:
         """Whether there is nothing to do."""
         return self.is_valid and self.count("unchanged") == len(self.files)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON; `versions_of` reads it back."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the plan as JSON; `planned_versions` reads it back."""
         return {
             "is_empty": self.is_empty,
             "is_valid": self.is_valid,
             "files": [file.to_dict() for file in self.files],
-            "not_in_folder": [dict(row) for row in self.not_in_folder],
+            "not_in_folder": [campaign._asdict() for campaign in self.not_in_folder],
         }
 
     def refuse_invalid(self) -> None:
@@ -102,167 +105,127 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Applied:
-    """What applying did: a report per file that was published or needed nothing, an error per file
-    that was not."""
+class AppliedPlan:
+    """The result by file: a report if it was published or unchanged, else an error."""
 
-    done: Mapping[str, PublishReport]
+    published: Mapping[str, PublishReport]
     failed: Mapping[str, DripError]
 
 
-def plan(
-    database: Database,
-    path: Path,
-    *,
-    channels: frozenset[str],
-    settings: Settings,
-    workspace: str | None = None,
-) -> Plan:
-    """What publishing a file, or every file of a folder, would change. `workspace` is for files
-    that name none. Writes nothing.
-    """
-    files = read_campaign_files(path)
+def plan(database: Database, path: Path, options: PublishOptions) -> PublishPlan:
+    """Return what publishing a file, or every file of a folder, would change. Writes nothing."""
+    files = load_campaign_files(path)
     with database.transaction() as connection:
-        found: list[PlannedFile] = []
-        spoken_of: set[UUID] = set()
-        workspaces: set[UUID] = set()
+        planned_files: list[PlannedFile] = []
+        campaign_ids: set[UUID] = set()
+        workspace_ids: set[UUID] = set()
         for file in files:
-            planned, campaign_id, workspace_id = _planned(
-                connection, file, channels, settings, workspace
-            )
-            found.append(planned)
-            spoken_of |= {campaign_id} if campaign_id else set()
-            workspaces |= {workspace_id} if workspace_id else set()
-        others = versions_db.in_use(connection, sorted(workspaces)) if path.is_dir() else []
-        connection.rollback()  # a workspace that is to be made was only made to look into it
-    return Plan(found, [row for row in others if row["id"] not in spoken_of])
+            planned, campaign_id, workspace_id = _planned_file(connection, file, options)
+            planned_files.append(planned)
+            campaign_ids |= {campaign_id} if campaign_id else set()
+            workspace_ids |= {workspace_id} if workspace_id else set()
+        others = (
+            versions_db.published_campaigns(connection, sorted(workspace_ids))
+            if path.is_dir()
+            else []
+        )
+        connection.rollback()  # removes workspaces that were created for the comparison
+    return PublishPlan(planned_files, [row for row in others if row.id not in campaign_ids])
 
 
 def apply(
     database: Database,
-    planned: Plan,
+    planned: PublishPlan,
+    options: PublishOptions,
     *,
-    now: datetime,
-    channels: frozenset[str],
-    settings: Settings,
-    workspace: str | None = None,
     based_on: Mapping[str, int] | None = None,
-    description: str | None = None,
-) -> Applied:
-    """Do what the plan says, a transaction a campaign; the good files go on where others fail.
+) -> AppliedPlan:
+    """Publish the valid files of a plan, in one transaction per campaign.
 
-    A campaign that somebody published since the plan was made (or since `based_on`, the versions of
-    an earlier plan by file) is refused, not overwritten.
+    `based_on`: versions by file that an earlier plan was compared with. A campaign that has another
+    published version by now is refused with VersionOutdated.
     """
-    done: dict[str, PublishReport] = {}
+    published: dict[str, PublishReport] = {}
     failed: dict[str, DripError] = {}
     for file in planned.files:
-        if file.problems:
-            try:
-                refuse_invalid({file.label: file.problems})
-            except DripError as error:
-                failed[file.label] = error
-            continue
-        expected = file.version or 0
-        if based_on is not None:
-            expected = based_on.get(file.label, expected)
+        expected = (based_on or {}).get(file.label, file.version or 0)
         try:
-            done[file.label] = publish(
-                database,
-                file.path.read_text(encoding="utf-8-sig"),
-                now=now,
-                channels=channels,
-                settings=settings,
-                workspace=file.workspace or workspace,
-                based_on=expected,
-                description=description,
+            refuse_invalid({file.label: file.problems})
+            published[file.label] = _publish_file(
+                database, file, replace(options, based_on=expected)
             )
         except DripError as error:
             failed[file.label] = error
-    return Applied(done, failed)
+    return AppliedPlan(published, failed)
 
 
 def publish_all(
-    database: Database,
-    path: Path,
-    *,
-    now: datetime,
-    channels: frozenset[str],
-    settings: Settings,
-    workspace: str | None = None,
-    dry_run: bool = False,
-    in_flight: InFlight = PIN,
-    description: str | None = None,
+    database: Database, path: Path, options: PublishOptions
 ) -> dict[str, PublishReport]:
-    """Publish every file of a folder, if all of them are valid: a report per file.
+    """Publish every file of a folder if all are valid; return a report per file.
 
-    Before anything is published, raises FilesInvalid with all problems of all files, and
-    EnrollmentsStranded with everybody who would have nowhere to go.
+    Raises FilesInvalid with all problems of all files, and EnrollmentsStranded for the first campaign
+    with states without a target node, before anything is published.
     """
-    found = plan(database, path, channels=channels, settings=settings, workspace=workspace)
-    found.refuse_invalid()
+    planned = plan(database, path, options)
+    planned.refuse_invalid()
 
-    def published(*, is_preview: bool) -> dict[str, PublishReport]:
-        return {
-            file.label: publish(
-                database,
-                file.path.read_text(encoding="utf-8-sig"),
-                now=now,
-                channels=channels,
-                settings=settings,
-                workspace=file.workspace or workspace,
-                dry_run=is_preview,
-                in_flight=in_flight,
-                description=description,
-            )
-            for file in found.files
-        }
+    def publish_files(options: PublishOptions) -> dict[str, PublishReport]:
+        return {file.label: _publish_file(database, file, options) for file in planned.files}
 
-    if not dry_run and in_flight.policy == "migrate":
-        for report in published(is_preview=True).values():
+    if not options.dry_run and options.in_flight.policy == "migrate":
+        for report in publish_files(replace(options, dry_run=True)).values():
             if report.in_flight is not None and report.in_flight.stranded:
                 raise EnrollmentsStranded(
                     [asdict(group) for group in report.in_flight.stranded], report.version
                 )
-    return published(is_preview=dry_run)
+    return publish_files(options)
 
 
-def versions_of(told: Mapping[str, Any]) -> dict[str, int]:
-    """The versions that a plan (as JSON) was made against, by file; 0 where there was none."""
-    return {str(file["file"]): int(file.get("version") or 0) for file in told.get("files") or ()}
+def _publish_file(database: Database, file: PlannedFile, options: PublishOptions) -> PublishReport:
+    source = file.path.read_text(encoding="utf-8-sig")
+    return publish(
+        database, source, replace(options, workspace=file.workspace or options.workspace)
+    )
 
 
-def _planned(
-    connection: Connection,
-    file: CampaignFile,
-    channels: frozenset[str],
-    settings: Settings,
-    workspace: str | None,
+def planned_versions(plan_file: Mapping[str, object]) -> dict[str, int]:
+    """Return the versions that a plan (as JSON) was compared with, by file; 0 without a version."""
+    files = plan_file.get("files")
+    return {
+        str(file["file"]): int(file.get("version") or 0)
+        for file in (files if isinstance(files, list) else ())
+    }
+
+
+def _planned_file(
+    connection: Connection, file: LoadedFile, options: PublishOptions
 ) -> tuple[PlannedFile, UUID | None, UUID | None]:
+    """Return the planned file, and the ids of its campaign and workspace."""
     definition = file.definition
     if definition is None:
         unread = PlannedFile(file.label, file.path, "", None, "create", problems=file.problems)
         return unread, None, None
-    named = definition.workspace or workspace
+    workspace = definition.workspace or options.workspace
     try:
-        workspace_id = workspace_named(connection, named)
+        workspace_id = workspace_named(connection, workspace)
         campaign_id, version, diff = _compared(connection, definition, workspace_id)
     except DripError as error:
         problem = Problem(None, "not_allowed", error.message)
         planned = PlannedFile(
-            file.label, file.path, definition.name, named, "create", problems=[problem]
+            file.label, file.path, definition.name, workspace, "create", problems=[problem]
         )
         return planned, None, None
-    problems = problems_of(
-        connection, definition, workspace_id=workspace_id, channels=channels, settings=settings
+    problems = problems_of(connection, definition, options, workspace_id=workspace_id)
+    action: FileAction = (
+        "create" if version is None else "unchanged" if diff.is_empty else "new_version"
     )
-    step: Step = "create" if version is None else "unchanged" if diff.is_empty else "new_version"
     planned = PlannedFile(
         label=file.label,
         path=file.path,
         name=definition.name,
-        workspace=named,
-        step=step,
+        workspace=workspace,
+        action=action,
         version=version,
         diff=diff,
         problems=[*file.problems, *errors_in(problems)],
@@ -274,13 +237,13 @@ def _planned(
 def _compared(
     connection: Connection, definition: CampaignDefinition, workspace_id: UUID
 ) -> tuple[UUID | None, int | None, DefinitionDiff]:
-    """The campaign that a file means, its published version, and the difference to it."""
-    found = versions_db.of_name(connection, workspace_id, definition.name)
-    if len(found) > 1:
-        raise CampaignAmbiguous(definition.name, len(found))
-    if not found or found[0]["published_version"] is None:
-        return (found[0]["id"] if found else None), None, DefinitionDiff()
-    campaign = find_campaign(connection, found[0]["id"])
-    version = found[0]["published_version"]
+    """Return the campaign of a file, its published version, and the difference to it."""
+    campaigns = versions_db.campaigns_of_name(connection, workspace_id, definition.name)
+    if len(campaigns) > 1:
+        raise CampaignAmbiguous(definition.name, len(campaigns))
+    if not campaigns or campaigns[0].published_version is None:
+        return (campaigns[0].id if campaigns else None), None, DefinitionDiff()
+    campaign = find_campaign(connection, campaigns[0].id)
+    version = campaigns[0].published_version
     before = definition_of_version(connection, campaign, version)
     return campaign.campaign_id, version, compare_definitions(before, definition)

@@ -1,23 +1,21 @@
-"""A completed definition as rows of campaign_steps, and its canvas as applications read it."""
+"""Convert a completed definition to rows of campaign_steps, and its canvas to the stored form."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from drip_pipeline.db.publishing.publish import StepRow
 from drip_pipeline.domain.compiler.api import CampaignDefinition, StepDefinition
 
 
 def step_rows(
-    definition: CampaignDefinition,
-    kept_steps: Mapping[str, Mapping[str, Any]] | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, str | None]]:
-    """The rows, numbered in the order of the definition, and the split that each node names as its
-    parent.
+    definition: CampaignDefinition, kept_steps: Mapping[str, StepRow] | None = None
+) -> tuple[list[dict[str, object]], dict[str, str | None]]:
+    """Return the rows, numbered in the order of the definition, and the parent split by node id.
 
-    The flat email columns are filled as well: existing applications show a step by them. With
-    `kept_steps` (rows by node id) those keep their number and delay, and the nodes between them
-    have none.
+    The flat email columns are filled too, because existing applications read them. With
+    `kept_steps` (rows by node id) those steps keep their number and delay; other nodes have none.
     """
     positions = _positions(definition)
     rows = [
@@ -25,9 +23,12 @@ def step_rows(
         for number, step in enumerate(definition.steps, start=1)
     ]
     if kept_steps is not None:
-        for row in rows:
-            kept = kept_steps.get(row["node_id"], {})
-            row |= {"step_number": kept.get("step_number"), "day_delay": kept.get("day_delay")}
+        for row, step in zip(rows, definition.steps, strict=True):
+            kept = kept_steps.get(step.node_id or "")
+            row |= {
+                "step_number": kept.step_number if kept else None,
+                "day_delay": kept.day_delay if kept else None,
+            }
     parents = {
         step.node_id: step.parent_split_id for step in definition.steps if step.node_id is not None
     }
@@ -37,8 +38,7 @@ def step_rows(
 def canvas_with_step_ids(
     definition: CampaignDefinition, step_ids: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The canvas with `data.stepId` on every node, as the visual builder wants it; all else as it
-    came."""
+    """Return the canvas with `data.stepId` on every node, as the visual builder expects it."""
     canvas: dict[str, Any] = dict(definition.canvas_data or {})
     canvas["nodes"] = [
         {**node, "data": {**(node.get("data") or {}), "stepId": step_ids[node["id"]]}}
@@ -51,7 +51,7 @@ def canvas_with_step_ids(
     return canvas
 
 
-def _row(step: StepDefinition, number: int, position: Any) -> dict[str, Any]:
+def _row(step: StepDefinition, number: int, position: object) -> dict[str, object]:
     email = (step.channel_config or {}).get("email") or {}
     return {
         "node_id": step.node_id,
@@ -87,6 +87,6 @@ def _node_config(step: StepDefinition) -> dict[str, Any] | None:
     return None
 
 
-def _positions(definition: CampaignDefinition) -> dict[str, Any]:
+def _positions(definition: CampaignDefinition) -> dict[str, object]:
     nodes = (definition.canvas_data or {}).get("nodes") or []
     return {node["id"]: node.get("position") for node in nodes if isinstance(node, dict)}

@@ -7,9 +7,9 @@ from typing import Final
 import dagster as dg
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.publishing import external_drafts as edits_db
-from drip_pipeline.engine.publishing.external_drafts import EditReport, check_edits
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.db.publishing import external_drafts as drafts_db
+from drip_pipeline.engine.publishing.external_drafts import DraftReport, check_drafts
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.common import table
@@ -23,11 +23,12 @@ def describe_pending_edits(database: Database, settings: Settings) -> str | None
     """What a run would have to look at, in one line; None when nothing is new since the last."""
     is_publishing = settings.canvas_edits == "publish"
     with database.transaction(is_read_only=True) as connection:
-        rows = edits_db.edited(connection)
+        candidates = drafts_db.draft_candidates(connection)
     names = [
-        row["name"]
-        for row in rows
-        if not (row["is_known"] and row["is_edited"]) or (is_publishing and row["kind"] == "valid")
+        candidate.name
+        for candidate in candidates
+        if not (candidate.is_known and candidate.is_edited)
+        or (is_publishing and candidate.kind == "valid")
     ]
     return f"{len(names)} campaigns were edited: {', '.join(names[:5])}" if names else None
 
@@ -39,16 +40,13 @@ def check_edited_campaigns(
     """Check each edit as a file is checked; what is valid is published where DRIP_CANVAS_EDITS says
     so, and told otherwise."""
     with translate_errors("checking edits of campaigns"):
-        found = check_edits(
-            engine.database,
-            now=clock.moment(),
-            channels=AVAILABLE_CHANNELS,
-            settings=Settings.from_env(),
+        found = check_drafts(
+            engine.database, PublishOptions(now=clock.moment(), settings=Settings.from_env())
         )
     context.add_output_metadata(edits_metadata(found))
 
 
-def edits_metadata(found: list[EditReport]) -> dict[str, dg.MetadataValue]:
+def edits_metadata(found: list[DraftReport]) -> dict[str, dg.MetadataValue]:
     """Metadata of a look: the edits, and everything that is wrong with them, by node."""
     edits = [
         {

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
-from drip_pipeline.engine.publishing.migrate_people import move_people
+from drip_pipeline.engine.publishing.migrate_states import migrate_states
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.in_flight import moved_people
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -133,7 +133,7 @@ def migrate_open_enrollments(
 ) -> None:
     """Move people who are inside earlier versions. All move or nobody; nothing is sent twice."""
     with translate_errors("moving people to another version"):
-        moved = move_people(
+        moved = migrate_states(
             engine.database,
             config.campaign,
             now=clock.moment(),

@@ -10,15 +10,14 @@ from pydantic import Field
 
 from drip_pipeline.engine.publishing.history import (
     HISTORY_COLUMNS,
-    History,
+    CampaignHistory,
     VersionComparison,
     compare_versions,
     history,
     rollback,
     snapshot,
 )
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.common import table
@@ -138,12 +137,13 @@ def publish_earlier_version(
             engine.database,
             config.campaign,
             config.version,
-            now=clock.moment(),
-            channels=AVAILABLE_CHANNELS,
-            settings=Settings.from_env(),
-            based_on=config.based_on,
-            dry_run=config.dry_run,
-            in_flight=InFlight(config.policy, config.node_map),
+            PublishOptions(
+                now=clock.moment(),
+                settings=Settings.from_env(),
+                based_on=config.based_on,
+                dry_run=config.dry_run,
+                in_flight=InFlightPolicy(config.policy, config.node_map),
+            ),
         )
     moved = report.in_flight
     people = {} if moved is None else moved_people(moved, is_dry_run=config.dry_run)
@@ -159,12 +159,14 @@ def roll_back_campaign() -> None:
     publish_earlier_version()
 
 
-def _history_metadata(found: History) -> dict[str, Any]:
+def _history_metadata(found: CampaignHistory) -> dict[str, Any]:
     return {
         "campaign": found.campaign.name,
         "published_version": found.campaign.published_version or 0,
-        "versions": table(found.versions, HISTORY_COLUMNS, most_rows=200),
-        "lineage": table(found.lineage),
+        "versions": table(
+            [entry._asdict() for entry in found.versions], HISTORY_COLUMNS, most_rows=200
+        ),
+        "lineage": table([related._asdict() for related in found.lineage]),
     }
 
 

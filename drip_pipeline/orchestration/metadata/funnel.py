@@ -9,7 +9,7 @@ import dagster as dg
 
 from drip_pipeline.engine.metrics.funnel import Funnel
 from drip_pipeline.orchestration.metadata.common import table
-from drip_pipeline.reports.funnel_diagram import funnel_picture
+from drip_pipeline.reports.funnel_diagram import funnel_diagram
 from drip_pipeline.reports.svg import as_markdown
 
 # Every materialization stays in Dagster's event log, pictures and all.
@@ -41,7 +41,7 @@ def funnels_metadata(found: Sequence[Funnel], *, published: int) -> dict[str, An
 
 
 def _drawn(funnel: Funnel) -> dg.MarkdownMetadataValue:
-    picture = as_markdown(funnel_picture(funnel), f"Funnel of {funnel.campaign}")
+    picture = as_markdown(funnel_diagram(funnel), f"Funnel of {funnel.campaign}")
     if len(picture) > MOST_BYTES:
         picture = (
             f"*{len(funnel.nodes)} nodes are too large a picture to keep here:* "

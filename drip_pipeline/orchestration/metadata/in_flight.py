@@ -7,7 +7,7 @@ import dagster as dg
 from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
 from drip_pipeline.orchestration.metadata.common import table
 
-_STRANDED = ("version", "node_id", "label", "people", "why")
+_STRANDED = ("version", "node_id", "label", "states", "reason")
 _MOST_ROWS = 100
 
 
@@ -18,16 +18,16 @@ def moved_people(report: InFlightReport, *, is_dry_run: bool) -> dict[str, dg.Me
             "version": group.version,
             "node": group.node_id,
             "step": group.label,
-            "state": group.stands(),
-            "people": group.people,
+            "state": group.describe_state(),
+            "states": group.states,
             "to": group.to_node or "",
-            "what_they_do": group.then,
+            "action": group.action,
         }
         for group in report.groups
     ]
     stranded = [{name: getattr(group, name) for name in _STRANDED} for group in report.stranded]
     return {
-        "people": dg.MetadataValue.int(report.people),
+        "states": dg.MetadataValue.int(report.states),
         "to_version": dg.MetadataValue.int(report.to_version),
         "dry_run": dg.MetadataValue.bool(is_dry_run),
         "who_goes_where": table(rows, most_rows=_MOST_ROWS),

@@ -126,7 +126,7 @@ def test_showing_counts_who_stands_at_each_node_and_who_has_passed_it(database):
     assert [node.node_id for node in shown.nodes] == ["start", "first", "ask", "rest", "end"]
     (population,) = shown.population
     assert (population["entered"], population["active"], population["completed"]) == (10, 5, 5)
-    assert [version["version"] for version in shown.versions] == [1]
+    assert [entry.version for entry in shown.versions] == [1]
 
 
 def test_people_at_a_node_that_the_newest_version_lacks_are_shown_too(database):
@@ -233,7 +233,7 @@ def test_archiving_ends_open_runs_with_a_reason_and_keeps_a_last_version(databas
     run_until_idle(database, NOW + 5 * HOUR)
     assert messages(database, campaign) == 3
     shown = show_campaign(database, campaign.campaign_id)
-    assert [v["change_type"] for v in shown.versions] == ["archived", "published"]
+    assert [entry.change_type for entry in shown.versions] == ["archived", "published"]
     (population,) = shown.population
     assert (population["entered"], population["exited"]) == (3, 3)
     assert not archive(database, "Welcome", now=NOW + HOUR).has_changed

@@ -20,7 +20,7 @@ from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import CHECKOUT, Settings
 from tests.conftest import own_database
 from tests.engine.events.incoming import LATER, ingest, minutes, rows, value
@@ -341,7 +341,7 @@ def test_publishing_keeps_the_goal_with_the_version(database):
     with database.transaction() as connection:
         a_workspace(connection)
     text = (CHECKOUT / "examples" / "winback.yaml").read_text(encoding="utf-8")
-    publish(database, text, now=NOW, channels=AVAILABLE_CHANNELS, settings=Settings())
+    publish(database, text, PublishOptions(now=NOW, settings=Settings()))
     assert rows(database, "SELECT goal_event_type, goal_within FROM campaign_versions") == [
         ("purchase", timedelta(days=14))
     ]

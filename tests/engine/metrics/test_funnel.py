@@ -24,7 +24,7 @@ from drip_pipeline.engine.metrics.funnel import (
 )
 from drip_pipeline.errors import NotAllowed, VersionNotFound
 from drip_pipeline.experiments import Metric
-from drip_pipeline.reports.funnel_diagram import funnel_picture, text_width
+from drip_pipeline.reports.funnel_diagram import funnel_diagram, text_width
 from drip_pipeline.reports.funnel_page import funnel_page
 from tests.engine.events.incoming import ingest, mailed, rows
 from tests.engine.factories import (
@@ -143,7 +143,7 @@ def test_people_inside_other_versions_are_told_apart(database):
     assert (newest.version, newest.entered, first.entered) == (2, 0, 10)
     assert newest.elsewhere == first.total("now") > 0
     assert "more are still inside other versions." in newest.told()
-    funnel_picture(newest)
+    funnel_diagram(newest)
     with pytest.raises(VersionNotFound):
         campaign_funnel(database, "Welcome", now=NOW, version=7)
 
@@ -260,7 +260,7 @@ def funnels(draw: st.DrawFn) -> Funnel:
 @settings(max_examples=40)
 @given(funnels())
 def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
-    root = ET.fromstring(funnel_picture(funnel))
+    root = ET.fromstring(funnel_diagram(funnel))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     boxes = [
         tuple(float(rect.attrib[name]) for name in ("x", "y", "width", "height"))
@@ -282,8 +282,8 @@ def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
 
 def test_a_large_picture_is_small_enough_to_keep(database):
     campaign = a_large_funnel(40)
-    assert len(funnel_picture(campaign)) < 50_000
-    assert len(funnel_picture(a_large_funnel(8))) < 12_000
+    assert len(funnel_diagram(campaign)) < 50_000
+    assert len(funnel_diagram(a_large_funnel(8))) < 12_000
 
 
 def a_large_funnel(count: int) -> Funnel:
@@ -302,9 +302,9 @@ def test_names_are_words_and_never_markup(database):
     hostile = '<script>alert(1)</script>"&'
     node = FunnelNode("n0", NodeType.TRIGGER, hostile)
     funnel = Funnel(uuid4(), hostile, 1, "n0", {"n0": node}, (), {}, None, 0, NOW)
-    for drawn in (funnel_picture(funnel), funnel_page(funnel)):
+    for drawn in (funnel_diagram(funnel), funnel_page(funnel)):
         assert "<script" not in drawn
-    ET.fromstring(funnel_picture(funnel))
+    ET.fromstring(funnel_diagram(funnel))
 
 
 def test_the_page_carries_its_picture_and_every_figure(database):
@@ -312,7 +312,7 @@ def test_the_page_carries_its_picture_and_every_figure(database):
     funnel = campaign_funnel(database, "Welcome", now=NOW)
     page = funnel_page(funnel)
     (picture,) = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)"', page)
-    assert base64.b64decode(picture).decode() == funnel_picture(funnel)
+    assert base64.b64decode(picture).decode() == funnel_diagram(funnel)
     assert "http" not in page.replace("http://www.w3.org", "")
     for node in funnel.nodes.values():
         assert f'<td data-label="Reached">{node.reached:,}' in page

@@ -10,7 +10,7 @@ import sys
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import VersionOutdated
 from drip_pipeline.settings import Settings
 from tests.engine.factories import NOW
@@ -27,10 +27,9 @@ def add_tags(database: Database, editor: str, count: int) -> int:
                 publish(
                     database,
                     exported.file | {"tags": tags},
-                    now=NOW,
-                    channels=AVAILABLE_CHANNELS,
-                    settings=Settings.from_env({}),
-                    based_on=exported.published_version,
+                    PublishOptions(
+                        now=NOW, settings=Settings.from_env({}), based_on=exported.published_version
+                    ),
                 )
                 break
             except VersionOutdated:

@@ -14,9 +14,8 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.enrollment.audience import Tagged
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.publishing.in_flight_policy import PIN, InFlight
 from drip_pipeline.engine.publishing.publish import PublishReport, publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PIN, InFlightPolicy, PublishOptions
 from drip_pipeline.settings import Settings
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
@@ -164,7 +163,7 @@ def published(
     database: Database,
     file: dict[str, Any],
     *,
-    in_flight: InFlight = PIN,
+    in_flight: InFlightPolicy = PIN,
     dry_run: bool = False,
     now: datetime = NOW,
 ) -> PublishReport:
@@ -172,11 +171,7 @@ def published(
     return publish(
         database,
         file,
-        now=now,
-        channels=AVAILABLE_CHANNELS,
-        settings=Settings(),
-        in_flight=in_flight,
-        dry_run=dry_run,
+        PublishOptions(now=now, settings=Settings(), in_flight=in_flight, dry_run=dry_run),
     )
 
 

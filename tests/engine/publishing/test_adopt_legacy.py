@@ -10,10 +10,14 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.migrate import migrate
 from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
+from drip_pipeline.settings import Settings
 from tests.db.schema.existing_databases import legacy_database, specification_database
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
-EMAIL = frozenset({"email"})
+OPTIONS = PublishOptions(
+    now=NOW, settings=Settings(delivery="record"), channels=frozenset({"email"})
+)
 
 
 def a_legacy_campaign(
@@ -75,9 +79,9 @@ def test_an_active_legacy_campaign_runs_through_all_mails_with_the_right_waits(
     with database.transaction() as connection:
         workspace, campaign, steps = a_legacy_campaign(connection)
         enrolled_before(connection, campaign, contacts(connection, workspace, 200))
-    report = adopt_legacy(database, now=NOW, channels=EMAIL)
+    report = adopt_legacy(database, OPTIONS)
     assert report.refused == {}
-    assert [(one.name, one.version, one.people) for one in report.adopted] == [
+    assert [(one.name, one.version, one.states) for one in report.adopted] == [
         ("Old welcome", 1, 200)
     ]
     run_until_idle(database)
@@ -128,7 +132,7 @@ def test_people_in_the_middle_go_on_from_where_they_are(database: Database) -> N
             next_email_scheduled_at=NOW + timedelta(hours=5),
         )
         enrolled_before(connection, campaign, people[4:], current_step=3, last_email_sent_at=NOW)
-    adopt_legacy(database, now=NOW, channels=EMAIL)
+    adopt_legacy(database, OPTIONS)
     run_until_idle(database)
     assert sent_so_far(database) == {"Number 1": 1}
     run_until_idle(database, NOW + timedelta(hours=5))
@@ -154,7 +158,7 @@ def test_an_application_that_counts_the_next_step_is_understood(database: Databa
             current_step=2,
             last_email_sent_at=NOW - timedelta(days=3),
         )
-    adopt_legacy(database, now=NOW, channels=EMAIL)
+    adopt_legacy(database, OPTIONS)
     run_until_idle(database)
     assert sent_so_far(database) == {"Number 1": 1, "Number 2": 1}
 
@@ -165,8 +169,8 @@ def test_taking_over_twice_finds_nothing_to_do_and_drafts_are_only_drawn(
     with database.transaction() as connection:
         a_legacy_campaign(connection, status="draft")
         a_legacy_campaign(connection, status="paused")
-    first = adopt_legacy(database, now=NOW, channels=EMAIL)
-    again = adopt_legacy(database, now=NOW, channels=EMAIL)
+    first = adopt_legacy(database, OPTIONS)
+    again = adopt_legacy(database, OPTIONS)
     assert sorted(one.version or 0 for one in first.adopted) == [0, 1]
     assert (again.adopted, again.refused) == ([], {})
     with database.transaction() as connection:
@@ -183,7 +187,7 @@ def test_a_campaign_that_cannot_run_is_left_as_it_is_and_named(database: Databas
             "UPDATE campaign_steps SET subject_line = '', email_body = '' WHERE id = %s", [steps[1]]
         )
         a_legacy_campaign(connection)
-    report = adopt_legacy(database, now=NOW, channels=EMAIL)
+    report = adopt_legacy(database, OPTIONS)
     assert len(report.adopted) == 1
     assert set(report.refused) == {"Old welcome"}
     with database.transaction() as connection:
@@ -202,10 +206,10 @@ def test_a_mail_that_cannot_be_made_ready_keeps_its_campaign_as_it_is_by_name(
             "UPDATE campaign_steps SET email_body = '', email_body_html = %s WHERE id = %s",
             ["<style>p {color: red}</style><p>{% if a %}<a {% endif %}>x", steps[1]],
         )
-    report = adopt_legacy(database, now=NOW, channels=EMAIL)
+    report = adopt_legacy(database, OPTIONS)
     assert report.adopted == []
     (reasons,) = report.refused.values()
-    assert "the mail cannot be prepared" in reasons[0]
+    assert "the email cannot be prepared" in reasons[0]
 
 
 def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
@@ -214,7 +218,7 @@ def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
     with empty_database.transaction() as connection:
         legacy_database(connection)
     migrate(empty_database)
-    report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
+    report = adopt_legacy(empty_database, OPTIONS)
     assert report.refused == {}
     for day in range(16):
         run_until_idle(empty_database, NOW + timedelta(days=day))
@@ -242,7 +246,7 @@ def test_people_of_the_specifications_own_migration_go_on_and_are_on_the_books(
     with empty_database.transaction() as connection:
         specification_database(connection)
     migrate(empty_database)
-    report = adopt_legacy(empty_database, now=NOW, channels=EMAIL)
+    report = adopt_legacy(empty_database, OPTIONS)
     assert report.refused == {}
     for day in range(16):
         run_until_idle(empty_database, NOW + timedelta(days=day))

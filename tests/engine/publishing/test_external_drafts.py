@@ -13,11 +13,11 @@ import pytest
 
 from drip_pipeline.db.connection import Database, jsonb
 from drip_pipeline.engine.campaigns.campaign import show_campaign
-from drip_pipeline.engine.publishing.export import export_campaign
-from drip_pipeline.engine.publishing.external_drafts import EditReport, check_edits, publish_edit
+from drip_pipeline.engine.publishing.export import export_file
+from drip_pipeline.engine.publishing.external_drafts import DraftReport, check_drafts, publish_draft
 from drip_pipeline.engine.publishing.history import rollback
 from drip_pipeline.engine.publishing.publish import PublishReport, publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import DefinitionInvalid, NotAllowed, UnpublishedEdit
 from drip_pipeline.settings import Settings
 from tests.engine.factories import NOW
@@ -28,12 +28,12 @@ PUBLISH = Settings(canvas_edits="publish")
 Canvas = dict[str, Any]
 
 
-def looked_at(database: Database, settings: Settings = REPORT) -> list[EditReport]:
-    return check_edits(database, now=NOW, channels=AVAILABLE_CHANNELS, settings=settings)
+def looked_at(database: Database, settings: Settings = REPORT) -> list[DraftReport]:
+    return check_drafts(database, PublishOptions(now=NOW, settings=settings))
 
 
 def from_file(database: Database, file: dict[str, Any], **options: Any) -> PublishReport:
-    return publish(database, file, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT, **options)
+    return publish(database, file, PublishOptions(now=NOW, settings=REPORT, **options))
 
 
 def drawn(database: Database, change: Callable[[Canvas], None]) -> None:
@@ -91,7 +91,7 @@ def test_how_the_canvas_is_drawn_is_taken_over_into_the_version_that_is_publishe
     drawn(campaign, dragged)
     assert looked_at(campaign) == []
     assert stored(campaign, "SELECT max(version) FROM campaign_versions") == 1
-    exported = export_campaign(campaign, NAME)
+    exported = export_file(campaign, NAME).file
     assert exported["canvas_data"]["ourOwnKey"] == {"kept": True}
     assert exported["canvas_data"]["viewport"] == {"x": 3, "y": 4, "zoom": 0.5}
     hello = node(exported["canvas_data"], "hello")
@@ -103,12 +103,12 @@ def test_how_the_canvas_is_drawn_is_taken_over_into_the_version_that_is_publishe
 
 def test_what_the_builder_alone_knows_survives_publishing_exporting_and_going_back(campaign):
     drawn(campaign, dragged)
-    exported = export_campaign(campaign, NAME)
+    exported = export_file(campaign, NAME).file
     assert looked_at(campaign) == []
     from_file(campaign, version_2())
-    back = rollback(campaign, NAME, 1, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT)
+    back = rollback(campaign, NAME, 1, PublishOptions(now=NOW, settings=REPORT))
     assert back.version == 3
-    assert export_campaign(campaign, NAME) == exported
+    assert export_file(campaign, NAME).file == exported
     again = stored(campaign, "SELECT canvas_data FROM drip_campaigns")
     assert again["ourOwnKey"] == {"kept": True}
     assert node(again, "hello")["selected"] is True
@@ -128,8 +128,10 @@ def test_an_edit_is_told_once_as_new_and_stands_in_show_until_it_is_published(ca
     (second,) = looked_at(campaign)
     assert (second.status, second.is_new) == ("valid", False)
     assert second.changes == first.changes
-    assert (show_campaign(campaign, NAME).edit or {})["kind"] == "valid"
-    done = publish_edit(campaign, NAME, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT)
+    recorded = show_campaign(campaign, NAME).edit
+    assert recorded is not None
+    assert recorded.kind == "valid"
+    done = publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
     assert (done.status, done.version) == ("published", 2)
     assert looked_at(campaign) == []
     assert show_campaign(campaign, NAME).edit is None
@@ -139,8 +141,8 @@ def test_an_edit_is_told_once_as_new_and_stands_in_show_until_it_is_published(ca
         " 'nodes') n (v) WHERE version = 2 AND n.v ->> 'node_id' = 'rest'",
     )
     assert (wait["value"], wait["unit"]) == (1, "days")
-    with pytest.raises(NotAllowed, match="no edit"):
-        publish_edit(campaign, NAME, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT)
+    with pytest.raises(NotAllowed, match="no unpublished external changes"):
+        publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
 
 
 def test_an_edit_that_is_taken_back_is_forgotten(campaign):
@@ -160,7 +162,7 @@ def test_an_edit_made_on_the_canvas_alone_is_one(campaign):
     drawn(campaign, renewed)
     (edit,) = looked_at(campaign)
     assert edit.status == "valid"
-    publish_edit(campaign, NAME, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT)
+    publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
     subject = stored(campaign, "SELECT subject_line FROM campaign_steps WHERE node_id = 'hello'")
     assert subject == "Drawn"
     assert looked_at(campaign) == []
@@ -181,9 +183,9 @@ def test_an_edit_that_is_not_valid_is_told_with_the_names_of_its_steps_and_never
     assert len(edit.problems) > 1
     shown = show_campaign(campaign, NAME).edit
     assert shown is not None
-    assert shown["problems"] == edit.problems
+    assert shown.problems == edit.problems
     with pytest.raises(DefinitionInvalid):
-        publish_edit(campaign, NAME, now=NOW, channels=AVAILABLE_CHANNELS, settings=REPORT)
+        publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
     assert stored(campaign, "SELECT published_version FROM drip_campaigns") == 1
 
 
@@ -227,7 +229,7 @@ def test_publishing_what_is_published_over_an_edit_takes_the_edit_back(campaign)
 
 def test_the_edit_itself_may_be_published_as_a_file(campaign):
     shorter_rest(campaign)
-    exported = json.loads(json.dumps(export_campaign(campaign, NAME)))
+    exported = json.loads(json.dumps(export_file(campaign, NAME).file))
     assert from_file(campaign, exported).version == 2
     assert looked_at(campaign) == []
 

@@ -24,11 +24,10 @@ from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy
 from drip_pipeline.engine.publishing.clone import clone
-from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.history import compare_versions, history, rollback, snapshot
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight
 from drip_pipeline.engine.publishing.publish import PublishReport, publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.errors import (
     DripError,
     NotAllowed,
@@ -60,19 +59,11 @@ def with_subject(file: Any, subject: str) -> Any:
 
 
 def published(database: Database, file: Any, **more: Any) -> PublishReport:
-    return publish(database, file, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more)
+    return publish(database, file, PublishOptions(now=NOW, settings=SETTINGS, **more))
 
 
 def gone_back(database: Database, campaign: str, version: int, **more: Any) -> PublishReport:
-    return rollback(
-        database,
-        campaign,
-        version,
-        now=NOW,
-        channels=AVAILABLE_CHANNELS,
-        settings=SETTINGS,
-        **more,
-    )
+    return rollback(database, campaign, version, PublishOptions(now=NOW, settings=SETTINGS, **more))
 
 
 def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ...]]:
@@ -82,7 +73,7 @@ def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ..
 
 def kinds(database: Database, campaign: str) -> list[tuple[int, str]]:
     found = history(database, campaign).versions
-    return [(row["version"], row["change_type"]) for row in reversed(found)]
+    return [(row.version, row.change_type) for row in reversed(found)]
 
 
 @pytest.fixture
@@ -122,7 +113,7 @@ def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, 
         (1, "published"), (2, "ab_test_started"), (3, "published"), (4, "rollback"),
     ]  # fmt: skip
     assert history(database, "Newsletter").campaign.published_version == 4
-    inside = {row["version"]: row["people"] for row in history(database, "Newsletter").versions}
+    inside = {row.version: row.in_flight for row in history(database, "Newsletter").versions}
     assert inside == {1: 0, 2: 40, 3: 0, 4: 0}
 
 
@@ -133,11 +124,11 @@ def test_going_back_moves_the_people_where_that_is_wanted(database, workspace):
     published(database, with_subject(example("onboarding"), "Second"))
     enroll(database, "Onboarding", Everybody(), now=NOW)
     run_until_idle(database, NOW)
-    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}), dry_run=True)
-    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    gone_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}), dry_run=True)
+    inside = {row.version: row.in_flight for row in history(database, "Onboarding").versions}
     assert inside == {1: 0, 2: 9}
-    gone_back(database, "Onboarding", 1, in_flight=InFlight("migrate", {}))
-    inside = {row["version"]: row["people"] for row in history(database, "Onboarding").versions}
+    gone_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}))
+    inside = {row.version: row.in_flight for row in history(database, "Onboarding").versions}
     assert inside == {1: 0, 2: 0, 3: 9}
 
 
@@ -159,11 +150,11 @@ def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
         found_databases.specification_database(connection)
     migrate(empty_database)
     name = "Which subject?"
-    versions = [row["version"] for row in history(empty_database, name).versions]
+    versions = [row.version for row in history(empty_database, name).versions]
     assert versions[-2:] == [2, 1]
     assert compare_versions(empty_database, name, 1, 2).diff.is_empty
-    adopt_legacy(empty_database, now=NOW, channels=AVAILABLE_CHANNELS)
-    newest = history(empty_database, name).versions[0]["version"]
+    adopt_legacy(empty_database, PublishOptions(now=NOW, settings=SETTINGS))
+    newest = history(empty_database, name).versions[0].version
     kinds_told = {c.kind for c in compare_versions(empty_database, name, 1, newest).diff.changes}
     assert "step_added" in kinds_told
     with pytest.raises(DripError):
@@ -227,8 +218,8 @@ def test_a_snapshot_is_kept_and_newcomers_enter_what_they_entered(database, work
     made = snapshot(database, "Win-back", now=NOW, description="before autumn")
     assert made.version == 2
     newest = history(database, "Win-back").versions[0]
-    assert (newest["change_type"], newest["change_description"]) == ("draft", "before autumn")
-    assert (newest["is_published"], newest["is_current"]) == (False, False)
+    assert (newest.change_type, newest.change_description) == ("draft", "before autumn")
+    assert (newest.is_published, newest.is_current) == (False, False)
     assert history(database, "Win-back").campaign.published_version == 1
     told = [c.sentence for c in compare_versions(database, "Win-back", 1, 2).diff.changes]
     assert told == ["wait 5 days → 9 days"]
@@ -246,7 +237,7 @@ def test_an_earlier_version_is_exported_as_it_was(database, workspace):
     published(database, with_subject(example("winback"), "Old"))
     published(database, with_subject(example("winback"), "New"))
     wanted = definition_hash(load_definition(with_subject(example("winback"), "Old")))
-    assert definition_hash(load_definition(export_campaign(database, "Win-back", 1))) == wanted
+    assert definition_hash(load_definition(export_file(database, "Win-back", 1).file)) == wanted
 
 
 def test_the_end_and_the_start_of_tests_are_in_the_history(database, workspace):
@@ -262,9 +253,7 @@ def test_the_end_and_the_start_of_tests_are_in_the_history(database, workspace):
 
 
 def cloned(database: Database, campaign: str, name: str, **more: Any) -> Any:
-    return clone(
-        database, campaign, name, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more
-    )
+    return clone(database, campaign, name, PublishOptions(now=NOW, settings=SETTINGS), **more)
 
 
 def test_a_clone_has_the_steps_and_nobody_inside(database, workspace):
@@ -275,14 +264,14 @@ def test_a_clone_has_the_steps_and_nobody_inside(database, workspace):
     made = cloned(database, "Newsletter subjects", "Second try", is_published=True)
     assert (made.status, made.version, made.of_version) == ("active", 1, 1)
     found = history(database, "Second try")
-    assert [(row["relation"], row["name"]) for row in found.lineage] == [
+    assert [(row.relation, row.name) for row in found.lineage] == [
         ("parent", "Newsletter subjects")
     ]
-    assert sum(row["people"] for row in found.versions) == 0
+    assert sum(row.in_flight for row in found.versions) == 0
     parent = history(database, "Newsletter subjects")
-    assert [(row["relation"], row["name"]) for row in parent.lineage] == [("clone", "Second try")]
-    exported = export_campaign(database, "Second try") | {"name": "Newsletter subjects"}
-    assert exported == export_campaign(database, "Newsletter subjects")
+    assert [(row.relation, row.name) for row in parent.lineage] == [("clone", "Second try")]
+    exported = export_file(database, "Second try").file | {"name": "Newsletter subjects"}
+    assert exported == export_file(database, "Newsletter subjects").file
 
 
 def test_a_draft_clone_of_an_old_version_is_published_as_a_file(database, workspace):
@@ -291,7 +280,7 @@ def test_a_draft_clone_of_an_old_version_is_published_as_a_file(database, worksp
     made = cloned(database, "Win-back", "Copy", version=1)
     assert (made.status, made.version) == ("draft", None)
     assert kinds(database, "Copy") == [(1, "draft")]
-    report = published(database, export_campaign(database, "Copy"))
+    report = published(database, export_file(database, "Copy").file)
     assert (report.campaign_id, report.version) == (made.campaign_id, 2)
     with database.transaction() as connection:
         assert find_campaign(connection, "Copy").status == "active"
@@ -335,7 +324,7 @@ def test_two_who_publish_at_once_get_one_number_after_the_other(database, worksp
             lambda n=n: published(database, with_subject(base, f"right {n}")),
         )
         assert sorted(report.version for report in found) == [2 * n + 2, 2 * n + 3]
-    numbers = [row["version"] for row in history(database, "Onboarding").versions]
+    numbers = [row.version for row in history(database, "Onboarding").versions]
     assert numbers == list(range(2 * ROUNDS + 1, 0, -1))
     subjects = rows(database, "SELECT count(DISTINCT definition_hash) FROM campaign_versions")
     assert subjects == [(2 * ROUNDS + 1,)]
@@ -377,9 +366,9 @@ def test_two_processes_that_edit_and_try_again_lose_no_edit(database, workspace)
     ]
     refused = [int(editor.communicate(timeout=110)[0]) for editor in editors]
     assert [editor.returncode for editor in editors] == [0, 0]
-    tags = set(export_campaign(database, "Onboarding")["tags"])
+    tags = set(export_file(database, "Onboarding").file["tags"])
     assert {f"{name}-{n}" for name in ("ann", "bob") for n in range(ROUNDS)} <= tags
-    numbers = [row["version"] for row in history(database, "Onboarding").versions]
+    numbers = [row.version for row in history(database, "Onboarding").versions]
     assert numbers == list(range(2 * ROUNDS + 1, 0, -1)), refused
 
 
@@ -407,5 +396,5 @@ def test_publishing_going_back_and_keeping_at_once_never_share_a_number(database
             lambda: snapshot(database, "Onboarding", now=NOW),
         )
         assert not [one for one in found if isinstance(one, DripError)]
-    numbers = sorted(row["version"] for row in history(database, "Onboarding").versions)
+    numbers = sorted(row.version for row in history(database, "Onboarding").versions)
     assert numbers == list(range(1, len(numbers) + 1))

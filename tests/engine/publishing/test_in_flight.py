@@ -19,8 +19,9 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight, InFlightReport
-from drip_pipeline.engine.publishing.migrate_people import move_people
+from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
+from drip_pipeline.engine.publishing.migrate_states import migrate_states
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy
 from drip_pipeline.errors import EnrollmentsStranded, NotAllowed
 from tests.conftest import own_database
 from tests.engine.factories import NOW, run_until_idle
@@ -38,9 +39,9 @@ from tests.engine.publishing.in_flight_states import (
 PEOPLE = int(os.environ.get("IN_FLIGHT_PEOPLE", "400"))
 ALL = PEOPLE // len(COHORTS) * len(COHORTS)
 POLICIES = {
-    "pin": InFlight(),
-    "migrate": InFlight("migrate", MAP),
-    "exit": InFlight("exit"),
+    "pin": InFlightPolicy(),
+    "migrate": InFlightPolicy("migrate", MAP),
+    "exit": InFlightPolicy("exit"),
 }
 
 
@@ -70,7 +71,7 @@ def numbers(report: InFlightReport | None) -> Counter[tuple[Any, ...]]:
     counted: Counter[tuple[Any, ...]] = Counter()
     for group in report.groups:
         told = asdict(group)
-        people = told.pop("people")
+        people = told.pop("states")
         counted[tuple(told.values())] += people
     return counted
 
@@ -143,7 +144,7 @@ def test_what_a_dry_run_says_is_what_happens(spread: Database, policy: str):
     assert told.in_flight is not None
     assert done.in_flight is not None
     assert numbers(told.in_flight) == numbers(done.in_flight)
-    assert told.in_flight.people == done.in_flight.people == sum(numbers(done.in_flight).values())
+    assert told.in_flight.states == done.in_flight.states == sum(numbers(done.in_flight).values())
     assert told.in_flight.messages() == done.in_flight.messages()
     now = places(spread)
     if policy == "pin":
@@ -161,7 +162,7 @@ def test_what_a_dry_run_says_is_what_happens(spread: Database, policy: str):
         assert stand == there
     if policy == "exit":
         gone = sum(n for place, n in now.items() if place[4] == "campaign_changed")
-        assert gone == done.in_flight.people
+        assert gone == done.in_flight.states
     laws_hold(spread)
     to_the_end(spread)
     laws_hold(spread)
@@ -181,34 +182,34 @@ def test_every_situation_is_among_them(spread: Database):
     assert {group.message for group in report.groups} == {
         "none", "renewed", "withdrawn", "untouched",
     }  # fmt: skip
-    assert any(group.over_by_event for group in report.groups)
-    assert any(group.over_by_time for group in report.groups)
+    assert any(group.ended_by_event for group in report.groups)
+    assert any(group.ended_by_time for group in report.groups)
 
 
 def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread: Database):
     before = places(spread)
     with pytest.raises(EnrollmentsStranded) as caught:
-        published(spread, version_2(), in_flight=InFlight("migrate"))
+        published(spread, version_2(), in_flight=InFlightPolicy("migrate"))
     (stranded,) = caught.value.stranded
     at_extra = sum(n for place, n in before.items() if place[1] == "extra")
-    assert (stranded["node_id"], stranded["label"], stranded["people"]) == (
+    assert (stranded["node_id"], stranded["label"], stranded["states"]) == (
         "extra", "Letter extra", at_extra,
     )  # fmt: skip
     assert places(spread) == before
     assert rows(spread, "SELECT published_version, version FROM drip_campaigns") == [(1, 1)]
-    told = published(spread, version_2(), in_flight=InFlight("migrate"), dry_run=True)
+    told = published(spread, version_2(), in_flight=InFlightPolicy("migrate"), dry_run=True)
     assert told.in_flight is not None
-    assert [group.people for group in told.in_flight.stranded] == [at_extra]
+    assert [group.states for group in told.in_flight.stranded] == [at_extra]
 
 
 def test_people_pinned_to_an_old_version_move_later_as_their_dry_run_says(spread: Database):
     published(spread, version_2())
-    told = move_people(spread, NAME, node_map=MAP, dry_run=True, now=NOW)
-    done = move_people(spread, NAME, node_map=MAP, now=NOW)
+    told = migrate_states(spread, NAME, node_map=MAP, dry_run=True, now=NOW)
+    done = migrate_states(spread, NAME, node_map=MAP, now=NOW)
     assert numbers(told.in_flight) == numbers(done.in_flight)
-    assert done.in_flight.people > 0
-    again = move_people(spread, NAME, node_map=MAP, now=NOW)
-    assert again.in_flight.people == 0
+    assert done.in_flight.states > 0
+    again = migrate_states(spread, NAME, node_map=MAP, now=NOW)
+    assert again.in_flight.states == 0
     laws_hold(spread)
     to_the_end(spread)
     nothing_was_sent_twice(spread)
@@ -226,11 +227,11 @@ def test_the_books_say_who_moved_from_where(spread: Database):
 
 def test_people_may_move_there_and_back(spread: Database):
     published(spread, version_2(), in_flight=POLICIES["migrate"])
-    back = move_people(spread, NAME, to_version=1, node_map={}, now=NOW)
-    assert back.in_flight.people > 0
+    back = migrate_states(spread, NAME, to_version=1, node_map={}, now=NOW)
+    assert back.in_flight.states > 0
     laws_hold(spread)
     published(spread, version_1())
-    move_people(spread, NAME, now=NOW)
+    migrate_states(spread, NAME, now=NOW)
     laws_hold(spread)
     to_the_end(spread)
     nothing_was_sent_twice(spread)
@@ -254,9 +255,9 @@ def test_a_message_that_has_not_left_goes_out_as_the_new_version_has_it(spread: 
 )
 def test_a_map_that_names_nodes_which_are_not_there_is_refused(spread, node_map, named):
     with pytest.raises(NotAllowed, match=named):
-        published(spread, version_2(), in_flight=InFlight("migrate", node_map))
+        published(spread, version_2(), in_flight=InFlightPolicy("migrate", node_map))
 
 
 def test_a_map_belongs_to_migrate():
     with pytest.raises(NotAllowed, match="pin"):
-        InFlight("pin", MAP)
+        InFlightPolicy("pin", MAP)

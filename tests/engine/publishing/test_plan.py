@@ -15,18 +15,17 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.compiler.api import complete, load_definition
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
-from drip_pipeline.engine.publishing.export import export_campaign
-from drip_pipeline.engine.publishing.in_flight_policy import InFlight
+from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.plan import (
-    Applied,
-    Plan,
+    AppliedPlan,
+    PublishPlan,
     apply,
     plan,
+    planned_versions,
     publish_all,
-    versions_of,
 )
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.errors import EnrollmentsStranded, FilesInvalid, ImportFileError, VersionOutdated
 from drip_pipeline.settings import CHECKOUT, Settings
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
@@ -59,16 +58,16 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def planned(database: Database, path: Path) -> Plan:
-    return plan(database, path, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+def planned(database: Database, path: Path) -> PublishPlan:
+    return plan(database, path, PublishOptions(now=NOW, settings=SETTINGS))
 
 
-def applied(database: Database, found: Plan, **more: Any) -> Applied:
-    return apply(database, found, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS, **more)
+def applied(database: Database, found: PublishPlan, **more: Any) -> AppliedPlan:
+    return apply(database, found, PublishOptions(now=NOW, settings=SETTINGS), **more)
 
 
-def steps(found: Plan) -> dict[str, str]:
-    return {file.label: file.step for file in found.files}
+def steps(found: PublishPlan) -> dict[str, str]:
+    return {file.label: file.action for file in found.files}
 
 
 def edit(path: Path, **changes: Any) -> None:
@@ -99,7 +98,7 @@ def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, fo
     edit(folder / "winback.yaml", workspace="New")
     with database.transaction() as connection:
         name = connection.execute("SELECT name FROM workspaces").fetchone()[0]
-    found = plan(database, folder, channels=AVAILABLE_CHANNELS, settings=SETTINGS, workspace=name)
+    found = plan(database, folder, PublishOptions(now=NOW, settings=SETTINGS, workspace=name))
     assert found.is_valid
     count = "SELECT count(*) FROM workspaces"
     with database.transaction() as connection:
@@ -110,7 +109,7 @@ def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, fo
 
 
 def test_a_folder_that_would_strand_people_is_not_published_in_part(database, folder):
-    publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     with database.transaction() as connection:
         workspace_id = connection.execute("SELECT id FROM workspaces").fetchone()[0]
         contacts(connection, workspace_id, 5)
@@ -119,17 +118,16 @@ def test_a_folder_that_would_strand_people_is_not_published_in_part(database, fo
     edit(folder / "onboarding.yaml", goal_target=9)
     text = (folder / "winback.yaml").read_text(encoding="utf-8")
     (folder / "winback.yaml").write_text(text.replace("reaction", "answer"), encoding="utf-8")
-    with pytest.raises(EnrollmentsStranded, match="nowhere to go"):
-        publish_all(
-            database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS,
-            in_flight=InFlight("migrate", {}),
-        )  # fmt: skip
+    in_flight = InFlightPolicy("migrate", {})
+    options = PublishOptions(now=NOW, settings=SETTINGS, in_flight=in_flight)
+    with pytest.raises(EnrollmentsStranded, match="no target node"):
+        publish_all(database, folder, options)
     assert counts(database) == (3, 3)
 
 
 def test_applying_leaves_nothing_to_plan_and_repeating_changes_nothing(database, folder):
     done = applied(database, planned(database, folder))
-    assert (len(done.done), done.failed) == (3, {})
+    assert (len(done.published), done.failed) == (3, {})
     again = planned(database, folder)
     assert (again.is_empty, counts(database)) == (True, (3, 3))
     applied(database, again)
@@ -140,8 +138,8 @@ def test_a_plan_tells_the_difference_in_people_s_terms(database, folder):
     applied(database, planned(database, folder))
     edit(folder / "winback.yaml", goal_target=9)
     found = planned(database, folder)
-    (changed,) = [file for file in found.files if file.step != "unchanged"]
-    assert (changed.label, changed.step, changed.version) == ("winback.yaml", "new_version", 1)
+    (changed,) = [file for file in found.files if file.action != "unchanged"]
+    assert (changed.label, changed.action, changed.version) == ("winback.yaml", "new_version", 1)
     assert [change.sentence for change in changed.diff.changes] == ["goal target: 5 → 9"]
     applied(database, found)
     assert planned(database, folder).is_empty
@@ -151,7 +149,7 @@ def test_what_the_folder_lacks_is_named_and_left_alone(database, folder):
     applied(database, planned(database, folder))
     (folder / "winback.yaml").unlink()
     found = planned(database, folder)
-    assert [row["name"] for row in found.not_in_folder] == ["Win-back"]
+    assert [row.name for row in found.not_in_folder] == ["Win-back"]
     assert found.is_empty
     applied(database, found)
     assert counts(database) == (3, 3)
@@ -164,7 +162,7 @@ def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(dat
     (folder / "latin.yml").write_bytes(b"name: Gr\xfc\xdfe")
     shutil.copy(folder / "onboarding.yaml", folder / "copy.yaml")
     with pytest.raises(FilesInvalid) as caught:
-        publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+        publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     assert caught.value.message.startswith("4 of 6 campaign files cannot be published")
     told = caught.value.items()
     for wanted in (
@@ -180,18 +178,18 @@ def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(dat
 
 
 def test_a_folder_is_published_whole(database, folder):
-    done = publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    done = publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     assert {label: report.status for label, report in done.items()} == dict.fromkeys(
         ("onboarding.yaml", "tests/subject_test.yaml", "winback.yaml"), "published"
     )
-    again = publish_all(database, folder, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    again = publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     assert {report.status for report in again.values()} == {"unchanged"}
 
 
 def test_applying_publishes_the_good_and_names_the_bad(database, folder):
     edit(folder / "winback.yaml", color="red")
     done = applied(database, planned(database, folder))
-    assert set(done.done) == {"onboarding.yaml", "tests/subject_test.yaml"}
+    assert set(done.published) == {"onboarding.yaml", "tests/subject_test.yaml"}
     assert [type(error) for error in done.failed.values()] == [FilesInvalid]
     assert counts(database) == (2, 2)
 
@@ -201,17 +199,17 @@ def test_what_somebody_published_since_the_plan_is_not_overwritten(database, fol
     edit(folder / "winback.yaml", goal_target=9)
     edit(folder / "onboarding.yaml", goal_target=9)
     kept = planned(database, folder)
-    foreign = export_campaign(database, "Win-back") | {"goal_target": 7}
-    publish(database, foreign, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    foreign = export_file(database, "Win-back").file | {"goal_target": 7}
+    publish(database, foreign, PublishOptions(now=NOW, settings=SETTINGS))
     for done in (
         applied(database, kept),
-        applied(database, planned(database, folder), based_on=versions_of(kept.to_dict())),
+        applied(database, planned(database, folder), based_on=planned_versions(kept.to_dict())),
     ):
         assert {label: type(error) for label, error in done.failed.items()} == {
             "winback.yaml": VersionOutdated
         }
-    assert export_campaign(database, "Win-back")["goal_target"] == 7
-    assert export_campaign(database, "Onboarding")["goal_target"] == 9
+    assert export_file(database, "Win-back").file["goal_target"] == 7
+    assert export_file(database, "Onboarding").file["goal_target"] == 9
 
 
 def test_a_folder_without_campaign_files_is_named(database, tmp_path):
@@ -236,4 +234,4 @@ def test_whatever_is_applied_is_exported_as_it_was_and_leaves_nothing_to_plan(
     assert planned(database, folder).is_empty
     for n, file in enumerate(files):
         wanted = complete(load_definition(file | {"name": f"Campaign {n}"})).to_dict()
-        assert export_campaign(database, f"Campaign {n}") == wanted
+        assert export_file(database, f"Campaign {n}").file == wanted

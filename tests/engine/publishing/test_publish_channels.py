@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.publish import PublishReport, publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.errors import DefinitionInvalid
 from drip_pipeline.settings import Secret, Settings
 from tests.engine.factories import NOW
@@ -36,12 +36,7 @@ def published(
     database: Database, file: dict[str, Any], *, dry_run: bool = False, **settings: Any
 ) -> PublishReport:
     return publish(
-        database,
-        file,
-        now=NOW,
-        channels=AVAILABLE_CHANNELS,
-        settings=Settings(**settings),
-        dry_run=dry_run,
+        database, file, PublishOptions(now=NOW, settings=Settings(**settings), dry_run=dry_run)
     )
 
 
@@ -57,10 +52,10 @@ def test_the_graph_has_the_mail_as_it_is_sent_and_the_definition_the_authors_tex
     (sent,) = (node for node in graph["nodes"] if node["node_id"] == "mail")
     assert 'style="color: red' in json.dumps(sent).replace("\\", "")
     assert "unsubscribe_url" in json.dumps(sent)
-    for kept in (definition, export_campaign(database, "Spring")):
+    for kept in (definition, export_file(database, "Spring").file):
         (step,) = (step for step in kept["steps"] if step["node_id"] == "mail")
         assert step["channel_config"]["email"]["body_html"] == HTML
-    again = published(database, export_campaign(database, "Spring"), smtp_url=SMTP)
+    again = published(database, export_file(database, "Spring").file, smtp_url=SMTP)
     assert (again.status, again.version) == ("unchanged", 1)
 
 

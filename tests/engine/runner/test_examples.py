@@ -18,9 +18,9 @@ from drip_pipeline.engine.contacts.import_contacts import import_contacts
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.events.ingest import ingest_file
-from drip_pipeline.engine.publishing.export import export_campaign
+from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.publish import publish
-from drip_pipeline.engine.runner.factory import AVAILABLE_CHANNELS
+from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import CHECKOUT, Secret, Settings
 from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 
@@ -76,15 +76,11 @@ def test_an_example_publishes_without_errors_or_warnings_and_exports_as_it_is(da
     with database.transaction() as connection:
         a_workspace(connection)
     report = publish(
-        database,
-        path.read_text(encoding="utf-8"),
-        now=NOW,
-        channels=AVAILABLE_CHANNELS,
-        settings=SETTINGS,
+        database, path.read_text(encoding="utf-8"), PublishOptions(now=NOW, settings=SETTINGS)
     )
     assert (report.status, list(report.warnings)) == ("published", [])
-    exported = json.dumps(export_campaign(database, report.name))
-    again = publish(database, exported, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    exported = json.dumps(export_file(database, report.name).file)
+    again = publish(database, exported, PublishOptions(now=NOW, settings=SETTINGS))
     assert (again.status, again.version) == ("unchanged", 1)
 
 
@@ -96,11 +92,7 @@ def test_an_example_carries_everybody_to_an_end(database, path):
                            "WHERE id = ANY(%s)", [people[:20]])  # fmt: skip
         connection.execute("UPDATE contacts SET tags = '{vip}' WHERE id = ANY(%s)", [people[20:30]])
     report = publish(
-        database,
-        path.read_text(encoding="utf-8"),
-        now=NOW,
-        channels=AVAILABLE_CHANNELS,
-        settings=SETTINGS,
+        database, path.read_text(encoding="utf-8"), PublishOptions(now=NOW, settings=SETTINGS)
     )
     assert enroll(database, report.name, Everybody(), now=NOW).enrolled == 60
     for day in range(12):
@@ -123,7 +115,7 @@ def test_the_win_back_offers_only_to_those_who_are_worth_it(database):
                 [person],
             )
     text = (EXAMPLES / "winback.yaml").read_text(encoding="utf-8")
-    publish(database, text, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    publish(database, text, PublishOptions(now=NOW, settings=SETTINGS))
     enroll(database, "Win-back", Everybody(), now=NOW)
     for day in range(4):
         run_until_idle(database, NOW + timedelta(days=day))
@@ -140,7 +132,7 @@ def test_hillstrom_counts_clicks_conversions_and_the_held_out(database, tmp_path
     template = "customer{row}@example.com"
     assert import_contacts(database, path, now=NOW, email_template=template).inserted == 300
     text = (HILLSTROM / "campaign.yaml").read_text(encoding="utf-8")
-    report = publish(database, text, now=NOW, channels=AVAILABLE_CHANNELS, settings=SETTINGS)
+    report = publish(database, text, PublishOptions(now=NOW, settings=SETTINGS))
     assert list(report.warnings) == []
     assert enroll(database, report.name, Everybody(), now=NOW).enrolled == 300
     run_until_idle(database, NOW)

@@ -1,10 +1,10 @@
 -- name: edited_campaigns
--- Published campaigns whose tables differ from what was published, or of which an edit is noted: all, or one.
+-- The published campaigns (all, or one) whose tables differ from the published version or that have a recorded draft.
 SELECT
     c.id AS campaign_id, c.name, c.workspace_id, v.version, n.content_hash,
     n.content_hash IS DISTINCT FROM v.content_hash AS is_edited,
     e.content_hash IS NOT DISTINCT FROM n.content_hash AS is_known,
-    e.campaign_id IS NOT NULL AS is_noted, e.kind, e.problems, e.changes, e.noticed_at
+    e.kind, e.problems, e.changes, e.noticed_at
 FROM drip_campaigns c
 JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
 LEFT JOIN campaign_edits e ON e.campaign_id = c.id
@@ -16,22 +16,22 @@ WHERE c.status <> 'archived'
 ORDER BY c.name, c.id;
 
 -- name: published_definition
--- What the published version says.
+-- The definition of the published version, with its hashes.
 SELECT v.version, v.definition, v.definition_hash, v.graph_hash
 FROM drip_campaigns c
 JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
 WHERE c.id = CAST(%(campaign_id)s AS uuid) AND v.definition_hash IS NOT NULL;
 
--- name: keep_layout
--- The published version is drawn as its canvas is now; what runs stays as it is.
+-- name: save_layout
+-- Copies the present canvas into the published version; its graph does not change.
 UPDATE campaign_versions v
 SET definition = CAST(%(definition)s AS jsonb), definition_hash = CAST(%(definition_hash)s AS text),
     canvas_snapshot = c.canvas_data, content_hash = campaign_content_hash(c.id)
 FROM drip_campaigns c
 WHERE c.id = CAST(%(campaign_id)s AS uuid) AND v.campaign_id = c.id AND v.version = c.published_version;
 
--- name: note_edit
--- The edit that stands in a campaign's tables.
+-- name: record_draft
+-- Inserts or replaces the recorded draft of a campaign.
 INSERT INTO campaign_edits (
     campaign_id, workspace_id, content_hash, base_version, kind, problems, changes, noticed_at
 )
@@ -44,12 +44,12 @@ ON CONFLICT (campaign_id) DO UPDATE
 SET content_hash = excluded.content_hash, base_version = excluded.base_version, kind = excluded.kind,
     problems = excluded.problems, changes = excluded.changes, noticed_at = excluded.noticed_at;
 
--- name: forget_edit
--- The edit was published, overwritten or taken back.
+-- name: delete_draft
+-- Deletes a recorded draft after it was published, overwritten or undone.
 DELETE FROM campaign_edits e WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid);
 
--- name: noted_edit
--- The edit that was noticed last, if it still stands.
+-- name: recorded_draft
+-- The recorded draft of a campaign, if its content is the present one.
 SELECT e.kind, e.base_version, e.problems, e.changes, e.noticed_at
 FROM campaign_edits e
 WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid) AND e.content_hash = campaign_content_hash(e.campaign_id);
