@@ -164,8 +164,8 @@ def preview(connection: Connection, change: VersionChange) -> InFlightReport:
 def apply(connection: Connection, change: VersionChange) -> InFlightReport:
     """Apply the policy to all affected states and report it.
 
-    Raises EnrollmentsStranded with all states without a target node, before any state is moved, and
-    NotAllowed for a node map with unknown nodes.
+    Raises EnrollmentsStranded with all states without a target node, before any state is moved,
+    and NotAllowed for a node map with unknown nodes.
     """
     if change.policy.policy == "pin":
         return preview(connection, change)

@@ -40,8 +40,8 @@ def migrate_states(
     """Move all states inside `from_versions` (default: all others) to `to_version` (published).
 
     Raises CampaignNotFound; VersionNotFound for a version that was never published; NotAllowed for
-    an archived or unpublished campaign and for an invalid map; EnrollmentsStranded with all states that
-    have no target node (a dry run reports them instead).
+    an archived or unpublished campaign and for an invalid map; EnrollmentsStranded with all states
+    that have no target node (a dry run reports them instead).
     """
     policy = InFlightPolicy("migrate", dict(node_map or {}))
     with database.transaction() as connection:

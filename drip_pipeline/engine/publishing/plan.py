@@ -164,8 +164,8 @@ def publish_all(
 ) -> dict[str, PublishReport]:
     """Publish every file of a folder if all are valid; return a report per file.
 
-    Raises FilesInvalid with all problems of all files, and EnrollmentsStranded for the first campaign
-    with states without a target node, before anything is published.
+    Raises FilesInvalid with all problems of all files, and EnrollmentsStranded for the first
+    campaign with states without a target node, before anything is published.
     """
     planned = plan(database, path, options)
     planned.refuse_invalid()

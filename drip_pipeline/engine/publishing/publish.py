@@ -61,8 +61,8 @@ def publish(
 
     Raises DefinitionInvalid with all problems; VersionOutdated when another version than
     `options.based_on` is published; UnpublishedEdit when an external draft would be overwritten
-    without `options.overwrites_draft`; EnrollmentsStranded with all states that have no target node (a
-    dry run reports them instead).
+    without `options.overwrites_draft`; EnrollmentsStranded with all states that have no target node
+    (a dry run reports them instead).
     """
     definition = complete(load_definition(source))
     with database.transaction() as connection:

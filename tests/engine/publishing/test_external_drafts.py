@@ -208,7 +208,7 @@ def test_a_file_does_not_write_over_an_edit_unless_it_says_so(campaign):
     assert stored(campaign, "SELECT max(version) FROM campaign_versions") == 1
     assert from_file(campaign, version_1()).status == "unchanged"
     assert len(looked_at(campaign)) == 1
-    done = from_file(campaign, version_2(), overwrites_edit=True)
+    done = from_file(campaign, version_2(), overwrites_draft=True)
     assert done.version == 3
     kept = stored(
         campaign, "SELECT steps_snapshot FROM campaign_versions WHERE change_type = 'draft'"
@@ -220,7 +220,7 @@ def test_a_file_does_not_write_over_an_edit_unless_it_says_so(campaign):
 
 def test_publishing_what_is_published_over_an_edit_takes_the_edit_back(campaign):
     shorter_rest(campaign)
-    done = from_file(campaign, version_1(), overwrites_edit=True)
+    done = from_file(campaign, version_1(), overwrites_draft=True)
     assert (done.status, done.version) == ("unchanged", 1)
     assert looked_at(campaign) == []
     rest = stored(campaign, "SELECT wait_config FROM campaign_steps WHERE node_id = 'rest'")

@@ -139,7 +139,7 @@ def test_an_edit_of_another_application_is_kept_when_going_back_writes_over_it(d
         connection.execute("UPDATE drip_campaigns SET goal_target = 77")
     with pytest.raises(UnpublishedEdit):
         gone_back(database, "Win-back", 1)
-    assert gone_back(database, "Win-back", 1, overwrites_edit=True).version == 4
+    assert gone_back(database, "Win-back", 1, overwrites_draft=True).version == 4
     told = compare_versions(database, "Win-back", 3, 4).diff.changes
     assert "goal target: 77 → 5" in [change.sentence for change in told]
     assert compare_versions(database, "Win-back", 1, 4).diff.is_empty
@@ -193,7 +193,7 @@ def test_an_old_name_that_is_another_campaign_s_by_now_is_not_taken(database, wo
     first = published(database, example("winback"))
     published(database, example("winback") | {"name": "Renamed"}, campaign_id=first.campaign_id)
     published(database, example("winback"))
-    with pytest.raises(NotAllowed, match="another campaign is called that"):
+    with pytest.raises(NotAllowed, match="now the name of another campaign"):
         gone_back(database, "Renamed", 1)
 
 

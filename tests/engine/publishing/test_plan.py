@@ -62,8 +62,11 @@ def planned(database: Database, path: Path) -> PublishPlan:
     return plan(database, path, PublishOptions(now=NOW, settings=SETTINGS))
 
 
-def applied(database: Database, found: PublishPlan, **more: Any) -> AppliedPlan:
-    return apply(database, found, PublishOptions(now=NOW, settings=SETTINGS), **more)
+def applied(
+    database: Database, found: PublishPlan, based_on: dict[str, int] | None = None, **more: Any
+) -> AppliedPlan:
+    options = PublishOptions(now=NOW, settings=SETTINGS, **more)
+    return apply(database, found, options, based_on=based_on)
 
 
 def steps(found: PublishPlan) -> dict[str, str]:
@@ -213,7 +216,7 @@ def test_what_somebody_published_since_the_plan_is_not_overwritten(database, fol
 
 
 def test_a_folder_without_campaign_files_is_named(database, tmp_path):
-    with pytest.raises(ImportFileError, match="holds no campaign file"):
+    with pytest.raises(ImportFileError, match="has no campaign file"):
         planned(database, tmp_path)
 
 
