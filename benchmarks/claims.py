@@ -216,13 +216,13 @@ def _move(database: Database, steps: int, now: datetime) -> datetime:
     while moved < steps:
         with database.transaction() as connection:
             claimed = claim_due(connection, batch_size=BATCH, now=at)
-            ids = [person.id for person in claimed.people]
+            ids = [person.id for person in claimed.states]
             connection.execute(
                 "UPDATE campaign_workflow_states SET next_execution_at = %s, steps_taken ="
                 " steps_taken + 1 WHERE id = ANY(%s)",
                 [NOW + timedelta(days=10), ids],
             )
-            claimed.mark(connection, at)
+            claimed.write_watermarks(connection, at)
         moved += len(ids)
         if len(ids) < BATCH:
             at += timedelta(minutes=1)
@@ -276,6 +276,6 @@ def _enough_due(database: Database, at: datetime) -> datetime:
     """A moment from `at` on at which a whole batch is due."""
     while True:
         with _rolled_back(database) as connection:
-            if len(claim_due(connection, batch_size=BATCH, now=at).people) >= BATCH * 9 // 10:
+            if len(claim_due(connection, batch_size=BATCH, now=at).states) >= BATCH * 9 // 10:
                 return at
         at += timedelta(minutes=1)

@@ -42,5 +42,5 @@ def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandRes
     return CommandResult(
         change,
         f"{change.workspace!r}: time zone changed from {change.before} to {change.time_zone};"
-        f" {change.days_to_count:,} days will be recomputed",
+        f" {change.stale_days:,} days will be recomputed",
     )

@@ -137,7 +137,7 @@ class _Days:
     def _is_due(self, now: datetime) -> bool:
         with self._database.transaction() as connection:
             due = states_db.due_overview(connection, now=now, count_limit=1)
-        return bool(due["due_states"] or due["due_deliveries"])
+        return bool(due.due_states or due.due_deliveries)
 
     def _remember(self) -> None:
         """Recipients have the new messages now; what they will do comes in time."""

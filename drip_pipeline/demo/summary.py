@@ -20,20 +20,20 @@ def population(database: Database, campaigns: Mapping[str, UUID]) -> list[dict[s
     with database.transaction(is_read_only=True) as connection:
         for name, campaign_id in campaigns.items():
             exits = states_db.exits_by_reason(connection, campaign_id)
-            for people in states_db.population(connection, campaign_id):
-                version = people["campaign_version"]
+            for counts in states_db.population(connection, campaign_id):
+                version = counts.campaign_version
                 rows.append(
                     {
                         "campaign": name,
                         "version": version,
-                        "entered": people["entered"],
-                        **{status: people[status] for status in _STATUSES},
+                        "entered": counts.entered,
+                        **{status: getattr(counts, status) for status in _STATUSES},
                         "exits": {
-                            row["exit_reason"]: row["people"]
+                            row.exit_reason: row.enrollments
                             for row in exits
-                            if row["campaign_version"] == version
+                            if row.campaign_version == version
                         },
-                        "balanced": people["entered"] == sum(people[s] for s in _STATUSES),
+                        "balanced": counts.is_balanced,
                     }
                 )
     return rows

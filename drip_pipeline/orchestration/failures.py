@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.execution.batch_log import RunContext, cause_of
+from drip_pipeline.engine.execution.batch_log import RunContext, loggable_message
 from drip_pipeline.engine.runner.run_summary import failed_batch_nodes
 from drip_pipeline.errors import (
     Conflict,
@@ -60,7 +60,7 @@ def failure(what: str, error: Exception, places: Sequence[dict[str, Any]] = ()) 
     """The failure of `what`. `places` are those of `failed_batch_nodes`. Only
     errors that may pass by themselves are retried.
     """
-    cause = redact(cause_of(error))
+    cause = redact(loggable_message(error))
     metadata: dict[str, Any] = {"cause": cause}
     if isinstance(error, DripError) and error.hint:
         metadata["what_to_do"] = error.hint

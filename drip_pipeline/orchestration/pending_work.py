@@ -67,10 +67,10 @@ def find_pending_work(database: Database, now: datetime) -> PendingWork:
     with database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
         beside = overview_db.other_pending_work(connection, now=now, count_limit=COUNTED_AT_MOST)
-    times = [at for at in (due["next_state_at"], due["next_delivery_at"]) if at is not None]
+    times = [at for at in (due.next_state_at, due.next_delivery_at) if at is not None]
     return PendingWork(
-        due_people=due["due_states"],
-        due_messages=due["due_deliveries"],
+        due_people=due.due_states,
+        due_messages=due.due_deliveries,
         to_put_right=beside["in_doubt"] + beside["resumable"],
         waiting_people=beside["waiting_people"],
         next_at=min(times, default=None),

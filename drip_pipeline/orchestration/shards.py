@@ -99,4 +99,4 @@ def _has_work(database: Database, ahead: PendingWork, share: WorkUnit, now: date
         due = states_db.due_overview(
             connection, now=now, count_limit=1, shard=share.number - 1, shards=share.of
         )
-    return bool(due["due_states"])
+    return bool(due.due_states)

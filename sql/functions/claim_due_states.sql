@@ -1,26 +1,27 @@
--- The claim. Due = (running or waiting) and next_execution_at <= now, of active campaigns. The rows stay locked until the
--- caller's transaction ends, so the engine advances them in the same transaction and needs no lease.
+-- Claims due states: running or waiting, next_execution_at <= p_now, campaign active. The rows stay locked until the
+-- caller's transaction ends. The engine advances them in the same transaction and needs no lease.
 --
--- Campaigns take turns: each with due work gets an equal share of the batch, so a million due people in one do not starve
--- the others, and a paused campaign is never scanned. With more due campaigns than places, those whose people have waited
--- longest go first. The MATERIALIZED steps are there because the planner otherwise pulls the lock above the limit and
--- locks rows that it then throws away.
+-- Each campaign with due work gets an equal part of the batch, so that a million due states of one campaign do not delay
+-- the others; a paused campaign is never scanned. If more campaigns are due than the batch has rows, those with the oldest
+-- due states are served first. Without MATERIALIZED the planner pulls the lock above the limit and locks rows that it then
+-- discards.
 --
--- Enrollments that an application paused or unsubscribed come along with their status: the engine parks or ends them, so
--- that they do not stand at the head of the queue for ever. States without a version belong to a campaign that is not
+-- States of enrollments that an application paused or unsubscribed are returned with that status: the engine suspends or
+-- ends them, so that they do not stay at the head of the queue. States without a version belong to a campaign that is not
 -- published yet.
 --
--- With p_from_marks, each campaign is read from where the claims before came to (campaign_claim_watermarks). Moved rows leave
--- dead index entries before that point, and as long as an old snapshot is open anywhere (a long report, pg_dump, a stuck
--- transaction) each claim would read through all of them: 3.7 s instead of 0.17 s after 300,000 steps. A mark holds for five
--- minutes of the engine's time and is set anew by the next full claim; shards do without, since each comes to another point.
--- Whoever is picked is read from the oldest on that was found due, so that the dead entries before are read only once.
+-- With p_from_watermarks each campaign is read from its claim watermark on (campaign_claim_watermarks). Moved rows leave
+-- dead index entries before that point, and as long as an old snapshot is open (a long report, pg_dump, a stuck
+-- transaction) each claim would read all of them: 3.7 s instead of 0.17 s after 300,000 steps. A watermark is valid for
+-- five minutes of the engine's time; the next full claim replaces it. Shards ignore watermarks, since each shard reaches
+-- another point. The second scan starts at the oldest due time found by the first, so dead index entries before it are
+-- read only once.
 --
--- Shards never meet: a state belongs to the shard that a hash of its id names. The hash is cut to 31 bits, since abs() of
--- the smallest integer is an error.
-CREATE OR REPLACE FUNCTION claim_from_marks(
+-- Shards are disjoint: a hash of its id assigns a state to a shard. The hash is reduced to 31 bits, since abs() of the
+-- smallest integer is an error.
+CREATE OR REPLACE FUNCTION claim_due_states(
     p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1,
-    p_from_marks boolean DEFAULT true
+    p_from_watermarks boolean DEFAULT false
 )
 RETURNS TABLE (
     id uuid,
@@ -42,7 +43,7 @@ AS $$
         SELECT c.id, oldest.next_execution_at AS due_from
         FROM drip_campaigns c
         LEFT JOIN campaign_claim_watermarks m
-            ON p_from_marks AND p_shards = 1 AND m.campaign_id = c.id
+            ON p_from_watermarks AND p_shards = 1 AND m.campaign_id = c.id
             AND m.valid_since <= p_now AND m.valid_since > p_now - interval '5 minutes'
         CROSS JOIN LATERAL (SELECT coalesce(m.due_from, '-infinity') AS due_from) f
         CROSS JOIN LATERAL (
@@ -83,31 +84,6 @@ AS $$
         p.max_retries, p.steps_taken, e.status, p.next_execution_at
     FROM picked p
     JOIN campaign_enrollments e ON e.id = p.id
-$$;
-
--- The same from the oldest on.
-CREATE OR REPLACE FUNCTION claim_due_states(
-    p_batch_size integer, p_now timestamptz, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1
-)
-RETURNS TABLE (
-    id uuid,
-    campaign_id uuid,
-    campaign_version integer,
-    contact_id uuid,
-    current_node_id text,
-    resume_port text,
-    retry_count integer,
-    max_retries integer,
-    steps_taken integer,
-    enrollment_status text
-)
-LANGUAGE sql
-ROWS 10000
-AS $$
-    SELECT
-        c.id, c.campaign_id, c.campaign_version, c.contact_id, c.current_node_id, c.resume_port, c.retry_count,
-        c.max_retries, c.steps_taken, c.enrollment_status
-    FROM claim_from_marks(p_batch_size, p_now, p_shard, p_shards, false) c
 $$;
 
 -- The specification's claim: due states of active campaigns and active enrollments, oldest first, locked until the

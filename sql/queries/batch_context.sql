@@ -1,5 +1,5 @@
--- name: contact_facts
--- What conditions and splits read of people; a column that nobody asks for comes as null and is not sent.
+-- name: contact_attributes
+-- Returns what conditions and splits read of contacts. Columns that are not requested are null and are not sent.
 SELECT
     k.id,
     CASE WHEN 'name' = ANY(w.names) THEN k.name END AS name,

@@ -1,22 +1,22 @@
 -- name: find_campaigns
--- Campaigns with this id or exact name, those in use before archived ones.
+-- Returns campaigns with this id or exact name, archived ones last.
 SELECT
     c.id, c.workspace_id, w.name AS workspace, c.name, c.status, c.campaign_type, c.version, c.published_version,
     c.drip_settings AS settings
 FROM drip_campaigns c
 JOIN workspaces w ON w.id = c.workspace_id
-WHERE c.id = CAST(%(id)s AS uuid) OR c.name = CAST(%(wanted)s AS text)
+WHERE c.id = CAST(%(id)s AS uuid) OR c.name = CAST(%(name)s AS text)
 ORDER BY c.status = 'archived', c.created_at, c.id;
 
 -- name: lock_campaign_for_entry
--- The campaign as it is now, held so that it can neither be archived nor published anew while people are let in.
+-- Locks a campaign so that it can neither be archived nor published while contacts are enrolled.
 SELECT c.status, c.published_version
 FROM drip_campaigns c
 WHERE c.id = CAST(%(campaign_id)s AS uuid)
 FOR SHARE;
 
 -- name: list_campaigns
--- All campaigns with how many people are in which state.
+-- Returns all campaigns with their enrollments by status.
 SELECT
     c.id, c.name, w.name AS workspace, c.status, c.campaign_type, c.published_version AS version,
     coalesce(p.active, 0) AS active, coalesce(p.completed, 0) AS completed, coalesce(p.exited, 0) AS exited,
@@ -37,16 +37,16 @@ LEFT JOIN (
 WHERE CAST(%(workspace)s AS text) IS NULL OR w.name = CAST(%(workspace)s AS text)
 ORDER BY c.status = 'archived', c.name, c.created_at, c.id;
 
--- name: people_by_node
--- Where the people of a campaign stand, all versions together.
-SELECT s.current_node_id AS node_id, s.workflow_status AS status, count(*) AS people
+-- name: states_by_node
+-- Counts the states of a campaign per node and status, all versions together.
+SELECT s.current_node_id AS node_id, s.workflow_status AS status, count(*) AS states
 FROM campaign_workflow_states s
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
 GROUP BY s.current_node_id, s.workflow_status;
 
--- name: people_passed_by_node
--- How many people have passed each node: it is on their way, and they do not stand there any more.
-SELECT p.node_id, count(*) AS people
+-- name: states_passed_by_node
+-- Counts the states that have passed each node: it is in their path, and they are no longer there.
+SELECT p.node_id, count(*) AS states
 FROM campaign_workflow_states s
 CROSS JOIN LATERAL (SELECT DISTINCT jsonb_array_elements_text(s.execution_path) AS node_id) p
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
@@ -56,24 +56,24 @@ WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
 GROUP BY p.node_id;
 
 -- name: set_campaign_status
--- Moves a campaign to another status if it is in one of the given ones.
+-- Changes the status of a campaign if it is one of from_statuses.
 UPDATE drip_campaigns c
 SET status = CAST(%(status)s AS text), updated_at = CAST(%(now)s AS timestamptz)
 WHERE c.id = CAST(%(campaign_id)s AS uuid) AND c.status = ANY(CAST(%(from_statuses)s AS text []))
 RETURNING c.id;
 
 -- name: snapshot_archived_campaign
--- The last entry of a campaign's history.
+-- Adds the last version to a campaign's history.
 SELECT create_campaign_version_snapshot(
     CAST(%(campaign_id)s AS uuid), 'Archived', 'archived', CAST(%(now)s AS timestamptz)
 ) AS version_id;
 
--- name: batch_of_ledger
--- One executed batch, if the ledger knows it.
+-- name: find_batch
+-- Returns one batch of the batch log.
 SELECT b.id, b.kind, b.outcome, b.size
 FROM campaign_batches b
 WHERE b.id = CAST(%(batch_id)s AS uuid);
 
--- name: hold_campaign
--- Holds a campaign until the transaction ends: nobody publishes, archives, or moves its people meanwhile.
+-- name: lock_campaign_row
+-- Locks a campaign against publishing, archiving and migration until the transaction ends.
 SELECT c.id FROM drip_campaigns c WHERE c.id = CAST(%(campaign_id)s AS uuid) FOR UPDATE;

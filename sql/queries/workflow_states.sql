@@ -1,15 +1,16 @@
 -- name: claim_states
--- Due states, locked until the transaction ends; the function says how they are chosen.
+-- Locks due states until the transaction ends; see the function for their choice and order.
 SELECT
     id, campaign_id, campaign_version, contact_id, current_node_id, resume_port, retry_count, max_retries, steps_taken,
     enrollment_status, next_execution_at
-FROM claim_from_marks(
+FROM claim_due_states(
     CAST(%(batch_size)s AS integer), CAST(%(now)s AS timestamptz), CAST(%(shard)s AS integer),
-    CAST(%(shards)s AS integer), CAST(%(from_marks)s AS boolean)
+    CAST(%(shards)s AS integer), CAST(%(from_watermarks)s AS boolean)
 );
 
--- name: mark_claimed
--- How far a claim came in these campaigns. A mark that another process is writing is left to it: nobody waits for a hint.
+-- name: write_claim_watermarks
+-- Stores the claim watermark of each campaign. A row that another process is writing is skipped: a watermark only affects
+-- speed and is not worth waiting for.
 WITH claimed AS (
     SELECT *
     FROM unnest(CAST(%(campaign_ids)s AS uuid []), CAST(%(due_from)s AS timestamptz [])) AS c (campaign_id, due_from)
@@ -345,8 +346,8 @@ JOIN drip_campaigns c ON c.id = coalesce(n.campaign_id, x.campaign_id)
 ORDER BY c.name, c.id, campaign_version;
 
 -- name: exits_by_reason
--- How many people left before the end, by reason.
-SELECT s.campaign_id, s.campaign_version, s.exit_reason, count(*) AS people
+-- Counts the enrollments that exited, by reason.
+SELECT s.campaign_id, s.campaign_version, s.exit_reason, count(*) AS enrollments
 FROM campaign_workflow_states s
 WHERE s.workflow_status = 'exited'
   AND (CAST(%(campaign_id)s AS uuid) IS NULL OR s.campaign_id = CAST(%(campaign_id)s AS uuid))

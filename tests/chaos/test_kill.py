@@ -85,7 +85,7 @@ def test_an_engine_killed_five_times_loses_nobody_and_repeats_nothing(database: 
                 "SELECT event_type, count(*) FROM campaign_events GROUP BY 1"
             ).fetchall()
         )
-    assert [(row["entered"], row["completed"]) for row in population] == [(PEOPLE, PEOPLE)]
+    assert [(row.entered, row.completed) for row in population] == [(PEOPLE, PEOPLE)]
     assert recorded == (2 * PEOPLE, 2 * PEOPLE)
     assert per_node == [("first", PEOPLE, PEOPLE), ("second", PEOPLE, PEOPLE)]
     assert events["email_sent"] == 2 * PEOPLE

@@ -133,8 +133,8 @@ def _problems(played: Played) -> Iterator[str]:
         yield f"not done in time: {people_by_status(database)}"
     with database.transaction() as connection:
         for row in states_db.population(connection):
-            ended = row["completed"] + row["exited"] + row["failed"]
-            if row["entered"] != row["active"] + ended:
+            ended = row.completed + row.exited + row.failed
+            if row.entered != row.active + ended:
                 yield f"the books do not balance: {row}"
     counted = "SELECT count(*) FROM campaign_events WHERE event_type = %s"
     for event_type, expected in {

@@ -32,7 +32,7 @@ def test_a_run_carries_everybody_on_and_hands_their_messages_over(engine_databas
     assert people_by_status(engine_database) == {"completed": 150}
     with engine_database.transaction() as connection:
         for row in states_db.population(connection):
-            assert row["entered"] == row["completed"] in (120, 30)
+            assert row.entered == row.completed in (120, 30)
 
 
 def test_the_ledger_names_the_run_and_the_step_of_every_batch(

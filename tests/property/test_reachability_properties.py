@@ -48,7 +48,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
     for node in campaign.nodes.values():
         for port in (None, *ports_of(node.config)):
             people = _people(node.node_id, port)
-            facts = BatchContext(NOW, contexts={k: {**v} for k, v in contexts.items()})
+            facts = BatchContext(NOW, attributes={k: {**v} for k, v in contexts.items()})
             batch = execute(group_by_position(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
             passed = {node_id for t in batch.transitions for node_id in t.path}
             assert passed <= reach(campaign, node.node_id, port).nodes

@@ -121,9 +121,10 @@ def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
     from drip_pipeline.engine.campaigns.campaign import list_campaigns
 
     campaigns = list_campaigns(invocation.database, workspace=workspace)
-    has_clones = any(row["cloned_from"] for row in campaigns)
+    has_clones = any(row.cloned_from for row in campaigns)
     columns = (*_LIST_COLUMNS, "cloned_from") if has_clones else _LIST_COLUMNS
-    return CommandResult(campaigns, _aligned(campaigns, columns) if campaigns else "no campaigns")
+    records = [row._asdict() for row in campaigns]
+    return CommandResult(campaigns, _aligned(records, columns) if records else "no campaigns")
 
 
 @command(campaign)
@@ -225,7 +226,7 @@ def _cell(value: object) -> str:
 def _changed(change: StatusChange, verb: str) -> CommandResult:
     if not change.has_changed:
         return CommandResult(change, f"{change.name!r} was {change.status} already")
-    text = f"{change.name!r} is {change.status}; {change.people:,} enrollments {verb}"
+    text = f"{change.name!r} is {change.status}; {change.enrollments:,} enrollments {verb}"
     if change.spread_minutes:
         text += f", overdue work spread over {change.spread_minutes:g} minutes"
     return CommandResult(change, text)
@@ -256,7 +257,7 @@ def _detail(detail: CampaignDetail) -> Group:
     ]
     parts = (
         ("Enrollments", detail.population, _POPULATION_COLUMNS),
-        ("Exits", detail.exits, ("campaign_version", "exit_reason", "people")),
+        ("Exits", detail.exits, ("campaign_version", "exit_reason", "enrollments")),
         ("Nodes", nodes, None),
         ("Versions", detail.versions, HISTORY_COLUMNS),
     )

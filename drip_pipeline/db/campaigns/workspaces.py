@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
 
-def listed(connection: Connection) -> list[dict[str, Any]]:
-    """All workspaces by name: workspace_id, workspace, time_zone, campaigns, contacts."""
-    return queries.rows(connection, "list_workspaces")
+class ListedWorkspace(NamedTuple):
+    """A workspace with the number of its campaigns and contacts."""
+
+    workspace_id: UUID
+    workspace: str
+    time_zone: str
+    campaigns: int
+    contacts: int
+
+
+def listed(connection: Connection) -> list[ListedWorkspace]:
+    """Return all workspaces by name."""
+    return queries.records(connection, "list_workspaces", ListedWorkspace)
 
 
 def time_zones(connection: Connection) -> list[str]:
-    """The names of time zones that the database knows."""
-    return [row[0] for row in queries.tuples(connection, "time_zone_names")]
+    """Return the names of the time zones that the server knows."""
+    return queries.column(connection, "time_zone_names")
 
 
 def set_time_zone(connection: Connection, workspace_id: UUID, time_zone: str) -> None:
-    """Set a workspace's time zone; a trigger marks its days to be counted anew."""
+    """Set a workspace's time zone; a trigger marks its metric days as stale."""
     queries.run(
         connection, "set_workspace_time_zone", workspace_id=workspace_id, time_zone=time_zone
     )
 
 
-def marked_days(connection: Connection, workspace_id: UUID) -> int:
-    """How many days of a workspace are to be counted anew."""
-    found: int = queries.scalar(connection, "marked_days_of_workspace", workspace_id=workspace_id)
-    return found
+def count_stale_days(connection: Connection, workspace_id: UUID) -> int:
+    """Return how many of a workspace's metric days are stale."""
+    return int(queries.scalar(connection, "stale_days_of_workspace", workspace_id=workspace_id))

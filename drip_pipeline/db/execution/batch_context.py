@@ -1,18 +1,20 @@
-"""Reading what the engine must know of people: contacts, events, tests and variants; and changing
-contacts set-based."""
+"""What a batch reads of contacts, events, tests and variants, and its set-based contact changes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection, dump_json
 
-FACT_COLUMNS: Final = (
+ContactColumns: TypeAlias = dict[str, Any]
+"""Columns of a contact by name: `id` and those that were requested."""
+
+ATTRIBUTE_COLUMNS: Final = (
     "name",
     "email",
     "company",
@@ -28,18 +30,71 @@ FACT_COLUMNS: Final = (
 )
 
 
-def contact_facts(
-    connection: Connection, contact_ids: Sequence[UUID], columns: Collection[str] = FACT_COLUMNS
-) -> list[dict[str, Any]]:
-    """One row a contact: `id` and the columns asked for; the others are not in it."""
-    wanted = [name for name in FACT_COLUMNS if name in columns]
-    places = [1 + FACT_COLUMNS.index(name) for name in wanted]
-    found = queries.many(
-        connection, "contact_facts", contact_ids=uuids(contact_ids), columns=wanted
+class LatestEvent(NamedTuple):
+    """The latest time of an event type, in the enrollment or at contact level."""
+
+    enrollment_id: UUID
+    event_type: str
+    latest_at: datetime
+
+
+class LookBack(NamedTuple):
+    """The time from which events count for a state that waits for one."""
+
+    id: UUID
+    since: datetime
+
+
+class RunningTest(NamedTuple):
+    """A running or decided test and the campaign versions that its split belongs to."""
+
+    id: UUID
+    campaign_id: UUID
+    split_node_id: str
+    campaign_versions: Sequence[int]
+    winner_variant: str | None
+
+
+class EnrollmentVariant(NamedTuple):
+    """The variant of an enrollment at a split."""
+
+    enrollment_id: UUID
+    split_node_id: str
+    variant_group: str
+    is_randomized: bool
+
+
+class ContactVariant(NamedTuple):
+    """The variant of a contact in an earlier run of the same test."""
+
+    contact_id: UUID
+    split_node_id: str
+    variant_group: str
+    is_randomized: bool
+
+
+class CompiledVersion(NamedTuple):
+    """The compiled graph of a version (None before it was published) and its campaign."""
+
+    compiled_graph: dict[str, Any] | None
+    campaign_name: str
+    workspace_id: UUID
+
+
+def contact_attributes(
+    connection: Connection,
+    contact_ids: Sequence[UUID],
+    columns: Collection[str] = ATTRIBUTE_COLUMNS,
+) -> list[ContactColumns]:
+    """Return the requested columns of each contact, with its `id`."""
+    requested = [name for name in ATTRIBUTE_COLUMNS if name in columns]
+    positions = [1 + ATTRIBUTE_COLUMNS.index(name) for name in requested]
+    rows = queries.many(
+        connection, "contact_attributes", contact_ids=uuids(contact_ids), columns=requested
     )
     return [
-        {"id": row[0], **{name: row[place] for name, place in zip(wanted, places, strict=True)}}
-        for row in found
+        {"id": row[0], **{name: row[n] for name, n in zip(requested, positions, strict=True)}}
+        for row in rows
     ]
 
 
@@ -48,55 +103,57 @@ def latest_events(
     enrollment_ids: Sequence[UUID],
     contact_ids: Sequence[UUID],
     event_types: Sequence[str],
-) -> list[tuple[UUID, str, datetime]]:
-    """(enrollment, event type, latest time) of the run and of the contact; the two lists of ids go
-    in step."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection,
-            "latest_events",
-            enrollment_ids=enrollment_ids,
-            contact_ids=contact_ids,
-            event_types=event_types,
-        )
-    ]
+) -> list[LatestEvent]:
+    """Return the latest time of each event type; the two lists of ids have the same order."""
+    return queries.records(
+        connection,
+        "latest_events",
+        LatestEvent,
+        enrollment_ids=enrollment_ids,
+        contact_ids=contact_ids,
+        event_types=event_types,
+    )
 
 
-def look_back_from(connection: Connection, state_ids: Sequence[UUID]) -> dict[UUID, datetime]:
-    """From when on events count for a wait, by state."""
-    return {
-        row[0]: row[1] for row in queries.tuples(connection, "look_back_from", state_ids=state_ids)
-    }
+def look_back_from(connection: Connection, state_ids: Sequence[UUID]) -> list[LookBack]:
+    """Return the time from which events count for each waiting state."""
+    return queries.records(connection, "look_back_from", LookBack, state_ids=state_ids)
 
 
-def running_tests(connection: Connection, campaign_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """The tests of these campaigns that are running or decided."""
-    return queries.rows(connection, "running_tests", campaign_ids=campaign_ids)
+def running_tests(connection: Connection, campaign_ids: Sequence[UUID]) -> list[RunningTest]:
+    """Return the tests of these campaigns that are running or decided."""
+    return queries.records(connection, "running_tests", RunningTest, campaign_ids=campaign_ids)
 
 
-def existing_variants(
-    connection: Connection,
-    enrollment_ids: Sequence[UUID],
-    contact_ids: Sequence[UUID],
-    test_ids: Sequence[UUID],
-) -> list[tuple[UUID, str, str, bool]]:
-    """(owner, split, variant, whether by chance) where the owner is an enrollment or, for earlier
-    runs of the same test, a contact."""
-    found = queries.tuples(connection, "existing_assignments", enrollment_ids=enrollment_ids)
-    if test_ids:
-        found += queries.tuples(
-            connection, "contact_assignments", test_ids=test_ids, contact_ids=contact_ids
-        )
-    return [(row[0], row[1], row[2], row[3]) for row in found]
+def enrollment_variants(
+    connection: Connection, enrollment_ids: Sequence[UUID]
+) -> list[EnrollmentVariant]:
+    """Return the variants that these enrollments have at any split."""
+    return queries.records(
+        connection, "existing_assignments", EnrollmentVariant, enrollment_ids=enrollment_ids
+    )
 
 
-def compiled_graph(
+def contact_variants(
+    connection: Connection, test_ids: Sequence[UUID], contact_ids: Sequence[UUID]
+) -> list[ContactVariant]:
+    """Return the variants that these contacts have in any run of these tests."""
+    return queries.records(
+        connection,
+        "contact_assignments",
+        ContactVariant,
+        test_ids=test_ids,
+        contact_ids=contact_ids,
+    )
+
+
+def compiled_version(
     connection: Connection, campaign_id: UUID, version: int
-) -> dict[str, Any] | None:
-    """The compiled graph of a version with the campaign's name and workspace, None when there is no
-    such version."""
-    return queries.one(connection, "compiled_graph", campaign_id=campaign_id, version=version)
+) -> CompiledVersion | None:
+    """Return the compiled graph of a version, None if the version does not exist."""
+    return queries.record(
+        connection, "compiled_graph", CompiledVersion, campaign_id=campaign_id, version=version
+    )
 
 
 def change_tags(
@@ -125,7 +182,7 @@ def change_score(
     to: int | None,
     now: datetime,
 ) -> None:
-    """Move the score by `delta`, or set it; clamped to 0..100."""
+    """Change the score by `delta`, or set it; limited to 0..100."""
     queries.run(connection, "change_score", contact_ids=contact_ids, delta=delta, set=to, now=now)
 
 
@@ -136,16 +193,16 @@ def change_column(
     value: str | None,
     now: datetime,
 ) -> None:
-    """Write one of the updatable columns."""
+    """Set one of the updatable columns."""
     queries.run(
         connection, "change_column", contact_ids=contact_ids, column=column, value=value, now=now
     )
 
 
 def change_custom_field(
-    connection: Connection, contact_ids: Sequence[UUID], field: str, value: Any, now: datetime
+    connection: Connection, contact_ids: Sequence[UUID], field: str, value: object, now: datetime
 ) -> None:
-    """Write one custom field."""
+    """Set one custom field to a JSON value."""
     queries.run(
         connection,
         "change_custom_field",

@@ -1,56 +1,56 @@
-"""The ledger of executed batches, and the log's partitions."""
+"""The log of executed batches, and the partitions of the event log."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 
 
-def record(
-    connection: Connection,
-    *,
-    batch_id: UUID,
-    kind: str,
-    outcome: str,
-    engine_now: datetime,
-    duration_ms: int,
-    size: int,
-    sizes: dict[str, int],
-    campaigns: list[dict[str, Any]],
-    error: str | None,
-    run_id: str | None,
-    step_key: str | None,
-) -> None:
-    """Write one row of the ledger."""
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """One row of campaign_batches.
+
+    `size`: the states or deliveries of the batch; `sizes`: their number by resulting status;
+    `campaigns`: their number by node, as JSON objects.
+    """
+
+    id: UUID
+    kind: str
+    outcome: str
+    engine_now: datetime
+    duration_ms: int
+    size: int
+    sizes: Mapping[str, int]
+    campaigns: Sequence[Mapping[str, object]]
+    error: str | None
+    run_id: str | None
+    step_key: str | None
+
+
+def insert_batch(connection: Connection, batch: BatchRow) -> None:
+    """Insert one row into the batch log."""
     queries.run(
         connection,
         "record_batch",
-        id=batch_id,
-        kind=kind,
-        outcome=outcome,
-        engine_now=engine_now,
-        duration_ms=duration_ms,
-        size=size,
-        sizes=dump_json(sizes).decode(),
-        campaigns=dump_json(campaigns).decode(),
-        error=error,
-        run_id=run_id,
-        step_key=step_key,
+        id=batch.id,
+        kind=batch.kind,
+        outcome=batch.outcome,
+        engine_now=batch.engine_now,
+        duration_ms=batch.duration_ms,
+        size=batch.size,
+        sizes=dump_json(batch.sizes).decode(),
+        campaigns=dump_json(batch.campaigns).decode(),
+        error=batch.error,
+        run_id=batch.run_id,
+        step_key=batch.step_key,
     )
 
 
-def recent(
-    connection: Connection, *, since: datetime | None = None, limit: int = 50
-) -> list[dict[str, Any]]:
-    """The latest batches, newest first."""
-    return queries.rows(connection, "recent_batches", since=since, row_limit=limit)
-
-
 def ensure_partitions(connection: Connection, now: datetime) -> int:
-    """Make the log's partitions for this month and the next where they are missing; how many were
-    made."""
+    """Create the event log's missing partitions for this month and the next; return how many."""
     return int(queries.scalar(connection, "ensure_partitions", now=now))

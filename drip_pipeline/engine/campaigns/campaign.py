@@ -1,5 +1,6 @@
-"""Campaigns as a whole: finding one by id or name, showing where its people are, pausing, resuming,
-archiving. What is inside a version (publishing, comparing) belongs elsewhere.
+"""Find, list, show, pause, resume and archive campaigns.
+
+The content of a version (publishing, comparison) belongs to publishing/.
 """
 
 from __future__ import annotations
@@ -7,28 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
+from drip_pipeline.db.campaigns.campaigns import ListedCampaign
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.execution.workflow_states import ExitCount, VersionPopulation
 from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import versions as versions_db
 from drip_pipeline.db.publishing.external_drafts import RecordedDraft
 from drip_pipeline.db.publishing.versions import RelatedCampaign, VersionEntry
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.engine.campaigns import version_cache as graphs
+from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, NotAllowed
 
-SECONDS_A_MINUTE = 60.0
+SECONDS_A_MINUTE: Final = 60.0
+OPEN_STATUSES: Final = frozenset({"running", "waiting", "paused"})
 
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """A campaign's row. `published_version` is the one that newcomers enter, None before the first
-    publish.
-    """
+    """A campaign. New enrollments enter `published_version`, None before the first publish."""
 
     campaign_id: UUID
     workspace_id: UUID
@@ -42,29 +44,28 @@ class Campaign:
 
 
 def find_campaign(connection: Connection, name_or_id: str | UUID) -> Campaign:
-    """The campaign with this id or exact name; one in use hides archived ones of its name.
+    """Return the campaign with this id or exact name; archived ones only if no other matches.
 
-    Raises CampaignNotFound, or CampaignAmbiguous when several carry the name.
+    Raises CampaignNotFound, or CampaignAmbiguous if several campaigns have the name.
     """
-    wanted = str(name_or_id)
-    found = campaigns_db.find(connection, campaign_id=_as_uuid(wanted), name=wanted)
-    if not found:
-        raise CampaignNotFound(wanted)
-    in_use = [row for row in found if row["status"] != "archived"]
-    candidates = in_use or found
+    name = str(name_or_id)
+    rows = campaigns_db.find(connection, campaign_id=_as_uuid(name), name=name)
+    if not rows:
+        raise CampaignNotFound(name)
+    candidates = [row for row in rows if row.status != "archived"] or rows
     if len(candidates) > 1:
-        raise CampaignAmbiguous(wanted, len(candidates))
+        raise CampaignAmbiguous(name, len(candidates))
     row = candidates[0]
     return Campaign(
-        campaign_id=row["id"],
-        workspace_id=row["workspace_id"],
-        workspace=row["workspace"],
-        name=row["name"],
-        status=row["status"],
-        campaign_type=row["campaign_type"] or "linear",
-        version=row["version"] or 1,
-        published_version=row["published_version"],
-        settings=row["settings"] or {},
+        campaign_id=row.id,
+        workspace_id=row.workspace_id,
+        workspace=row.workspace,
+        name=row.name,
+        status=row.status,
+        campaign_type=row.campaign_type or "linear",
+        version=row.version or 1,
+        published_version=row.published_version,
+        settings=row.settings or {},
     )
 
 
@@ -75,12 +76,12 @@ def _as_uuid(text: str) -> UUID | None:
         return None
 
 
-# --- looking --------------------------------------------------------------------------------------
+# --- show -----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class NodeCount:
-    """One node: people who stand there `now` (failed ones apart), and who have `passed` it."""
+    """One node: the states at it `now` (without failed ones), `failed` there, and `passed` it."""
 
     node_id: str
     node_type: str
@@ -92,32 +93,34 @@ class NodeCount:
 
 @dataclass(frozen=True, slots=True)
 class CampaignDetail:
-    """A campaign with its history, its people by version and its nodes in the order of the way;
-    `lineage`: the campaign it was cloned from and its clones; `edit`: what another application
-    edited and nobody published, as it was noticed."""
+    """A campaign with its versions, enrollments by version, and nodes in breadth-first order.
+
+    `lineage`: the campaign it was cloned from and its clones. `edit`: unpublished external changes,
+    as last detected.
+    """
 
     campaign: Campaign
     versions: list[VersionEntry]
-    population: list[dict[str, Any]]
-    exits: list[dict[str, Any]]
+    population: list[VersionPopulation]
+    exits: list[ExitCount]
     nodes: list[NodeCount]
     lineage: list[RelatedCampaign]
     edit: RecordedDraft | None = None
 
 
-def list_campaigns(database: Database, *, workspace: str | None = None) -> list[dict[str, Any]]:
-    """All campaigns, or those of one workspace, with their people by state."""
+def list_campaigns(database: Database, *, workspace: str | None = None) -> list[ListedCampaign]:
+    """Return all campaigns, or those of one workspace, with their enrollments by status."""
     with database.transaction(is_read_only=True) as connection:
         return campaigns_db.listed(connection, workspace)
 
 
 def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
-    """Everything about one campaign, read in one snapshot."""
+    """Return the details of one campaign, read in one snapshot."""
     with database.transaction(is_read_only=True) as connection:
         campaign = find_campaign(connection, name_or_id)
         graph = None
         if campaign.published_version is not None:
-            graph = graphs.version(
+            graph = version_cache.version(
                 connection, campaign.campaign_id, campaign.published_version
             ).graph
         return CampaignDetail(
@@ -136,14 +139,14 @@ def _node_counts(
 ) -> list[NodeCount]:
     now: dict[str, int] = {}
     failed: dict[str, int] = {}
-    for node_id, status, people in campaigns_db.count_by_node(connection, campaign_id):
+    for node_id, status, states in campaigns_db.count_by_node(connection, campaign_id):
         if status == "failed":
-            failed[node_id] = failed.get(node_id, 0) + people
-        elif status in ("running", "waiting", "paused"):
-            now[node_id] = now.get(node_id, 0) + people
-    passed = campaigns_db.passed_by_node(connection, campaign_id)
-    order = _on_the_way(graph) if graph else []
-    # Nodes of older versions that people are still in, or were.
+            failed[node_id] = failed.get(node_id, 0) + states
+        elif status in OPEN_STATUSES:
+            now[node_id] = now.get(node_id, 0) + states
+    passed = dict(campaigns_db.passed_by_node(connection, campaign_id))
+    order = _breadth_first(graph) if graph else []
+    # Nodes of older versions that have states, or had.
     order += sorted((now.keys() | failed.keys() | passed.keys()) - set(order))
     nodes = graph.nodes if graph else {}
     return [
@@ -159,11 +162,10 @@ def _node_counts(
     ]
 
 
-def _on_the_way(graph: CampaignGraph) -> list[str]:
-    """Node ids from the entry on, nearest first."""
+def _breadth_first(graph: CampaignGraph) -> list[str]:
     order = [graph.entry_node_id]
     seen = set(order)
-    for node_id in order:  # grows while it is walked
+    for node_id in order:  # grows while it is read
         for edge in graph.nodes[node_id].ports.values():
             if edge.target not in seen:
                 seen.add(edge.target)
@@ -171,33 +173,33 @@ def _on_the_way(graph: CampaignGraph) -> list[str]:
     return order
 
 
-# --- changing -------------------------------------------------------------------------------------
+# --- change ---------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class StatusChange:
-    """What pausing, resuming or archiving came to. `has_changed` is false when it was so already.
+    """Result of pausing, resuming or archiving; `has_changed` is false if nothing had to change.
 
-    `people`: open runs that are held (pause), go on (resume) or were ended (archive).
-    `overdue`: states and deliveries whose due time was spread over `spread_minutes`.
+    `enrollments`: open enrollments that were paused, resumed or exited. `overdue`: states and
+    deliveries whose due time was spread over `spread_minutes`.
     """
 
     campaign_id: UUID
     name: str
     status: str
     has_changed: bool
-    people: int
+    enrollments: int
     overdue: int = 0
     spread_minutes: float = 0
 
 
 def pause(database: Database, name_or_id: str | UUID, *, now: datetime) -> StatusChange:
-    """Stop claiming and sending; everybody stays where they are."""
+    """Stop executing and sending a campaign; all states keep their position."""
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
         has_changed = _move(connection, campaign, "paused", ("active",), now)
-        people = _open_people(connection, campaign.campaign_id)
-        return StatusChange(campaign.campaign_id, campaign.name, "paused", has_changed, people)
+        enrollments = _count_open(connection, campaign.campaign_id)
+        return StatusChange(campaign.campaign_id, campaign.name, "paused", has_changed, enrollments)
 
 
 def resume(
@@ -207,8 +209,9 @@ def resume(
     now: datetime,
     spread_minutes: float | None = None,
 ) -> StatusChange:
-    """Go on: overdue work runs, spread over `spread_minutes` (default: the campaign's
-    `resume_spread_minutes`, else at once).
+    """Resume a campaign; overdue work runs at once or is spread over `spread_minutes`.
+
+    The default of `spread_minutes` is the campaign's setting `resume_spread_minutes`, or 0.
     """
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
@@ -223,36 +226,40 @@ def resume(
                 spread_seconds=spread_minutes * SECONDS_A_MINUTE,
                 now=now,
             )
-        people = _open_people(connection, campaign.campaign_id)
+        enrollments = _count_open(connection, campaign.campaign_id)
         return StatusChange(
             campaign.campaign_id,
             campaign.name,
             "active",
             has_changed,
-            people,
+            enrollments,
             overdue,
             spread_minutes if overdue else 0,
         )
 
 
 def archive(database: Database, name_or_id: str | UUID, *, now: datetime) -> StatusChange:
-    """End the campaign for good: open runs exit with the reason `campaign_archived`, nothing more
-    is sent, and the history gets its last entry.
+    """Archive a campaign; this cannot be undone.
+
+    Open enrollments exit with the reason `campaign_archived`, pending messages are skipped, and the
+    history gets its last version.
     """
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
-        # The status first: its row lock keeps newcomers out until everybody inside has left.
+        # The status first: its row lock blocks new enrollments until all open ones have exited.
         has_changed = _move(connection, campaign, "archived", ("draft", "active", "paused"), now)
-        people = 0
+        enrollments = 0
         if has_changed:
-            people = states_db.archive_open(connection, campaign.campaign_id, now)
+            enrollments = states_db.archive_open(connection, campaign.campaign_id, now)
             campaigns_db.snapshot_archived(connection, campaign.campaign_id, now)
-        return StatusChange(campaign.campaign_id, campaign.name, "archived", has_changed, people)
+        return StatusChange(
+            campaign.campaign_id, campaign.name, "archived", has_changed, enrollments
+        )
 
 
-_WHY_NOT: Mapping[str, str] = {
+_NOT_ALLOWED_BECAUSE: Final[Mapping[str, str]] = {
     "draft": "is a draft that was never published",
-    "archived": "is archived, which is for good",
+    "archived": "is archived; this cannot be undone",
     "paused": "is paused",
     "active": "is active",
 }
@@ -274,14 +281,14 @@ def _move(
     if current == status:
         return False
     raise NotAllowed(
-        f"campaign {campaign.name!r} {_WHY_NOT.get(current, f'is {current}')}",
+        f"campaign {campaign.name!r} {_NOT_ALLOWED_BECAUSE.get(current, f'is {current}')}",
         hint="`drip campaign list` shows what state each campaign is in.",
     )
 
 
-def _open_people(connection: Connection, campaign_id: UUID) -> int:
+def _count_open(connection: Connection, campaign_id: UUID) -> int:
     return sum(
-        people
-        for _, status, people in campaigns_db.count_by_node(connection, campaign_id)
-        if status in ("running", "waiting", "paused")
+        row.states
+        for row in campaigns_db.count_by_node(connection, campaign_id)
+        if row.status in OPEN_STATUSES
     )

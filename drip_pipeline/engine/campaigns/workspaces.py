@@ -1,6 +1,4 @@
-"""Which workspace a command is about (the named one, the only one, or a new one), and the time zone
-by which its days are counted.
-"""
+"""Find the workspace that a command refers to, and set the time zone of its metrics."""
 
 from __future__ import annotations
 
@@ -18,10 +16,10 @@ DEFAULT_WORKSPACE: Final = "default"
 
 
 def workspace_named(connection: Connection, name: str | None) -> UUID:
-    """The workspace of that name, made if there is none; without a name the only one there is, or a
-    new one called `default`.
+    """Return the workspace of that name, created if it does not exist.
 
-    Raises NotAllowed when several could be meant.
+    Without a name, return the only workspace, or create one called `default`. Raises NotAllowed if
+    several match.
     """
     found = publish_db.workspaces(connection, name)
     if len(found) == 1:
@@ -40,36 +38,35 @@ def workspace_named(connection: Connection, name: str | None) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class MovedWorkspace:
-    """A workspace whose time zone was set. `days_to_count`: days of its figures that have to be
-    counted anew; none when the zone is what it was.
+class TimeZoneChange:
+    """A workspace whose time zone was set. `stale_days`: days whose metrics must be recomputed, 0
+    if the time zone is unchanged.
     """
 
     workspace: str
     time_zone: str
     before: str
-    days_to_count: int
+    stale_days: int
 
 
-def set_time_zone(database: Database, name: str | None, time_zone: str) -> MovedWorkspace:
-    """Set the time zone of a workspace (the only one, when none is named) and mark its days to be
-    counted anew.
+def set_time_zone(database: Database, name: str | None, time_zone: str) -> TimeZoneChange:
+    """Set the time zone of a workspace (without a name: the only one); its metrics become stale.
 
-    Raises NotAllowed for a zone or a workspace that is not there.
+    Raises NotAllowed for an unknown time zone or workspace.
     """
     with database.transaction() as connection:
-        known = workspaces_db.time_zones(connection)
-        if time_zone not in known:
-            near = get_close_matches(time_zone, known, n=3)
+        zones = workspaces_db.time_zones(connection)
+        if time_zone not in zones:
+            near = get_close_matches(time_zone, zones, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "As in Europe/Berlin."
-            raise NotAllowed(f"there is no time zone {time_zone!r}", hint=hint)
+            raise NotAllowed(f"unknown time zone {time_zone!r}", hint=hint)
         if not publish_db.workspaces(connection, name):
-            what = "there is no workspace yet" if name is None else f"no workspace {name!r}"
-            raise NotAllowed(what, hint="`drip workspace list` shows what there is.")
+            what = "no workspace exists yet" if name is None else f"unknown workspace {name!r}"
+            raise NotAllowed(what, hint="`drip workspace list` shows all workspaces.")
         workspace_id = workspace_named(connection, name)
         before = next(
-            row for row in workspaces_db.listed(connection) if row["workspace_id"] == workspace_id
+            row for row in workspaces_db.listed(connection) if row.workspace_id == workspace_id
         )
         workspaces_db.set_time_zone(connection, workspace_id, time_zone)
-        days = workspaces_db.marked_days(connection, workspace_id)
-        return MovedWorkspace(before["workspace"], time_zone, before["time_zone"], days)
+        days = workspaces_db.count_stale_days(connection, workspace_id)
+        return TimeZoneChange(before.workspace, time_zone, before.time_zone, days)

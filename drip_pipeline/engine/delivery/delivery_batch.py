@@ -16,7 +16,7 @@ from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMes
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import Quota, Recorded
-from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
+from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
@@ -26,7 +26,7 @@ from drip_pipeline.engine.delivery.settle import (
     settle_results,
     settle_skipped,
 )
-from drip_pipeline.engine.execution.batch_log import BatchLogEntry, RunContext, places
+from drip_pipeline.engine.execution.batch_log import BatchLogEntry, NodeCounts, RunContext, places
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
@@ -158,7 +158,7 @@ class DeliveryBatch:
         """The ledger's row of a round that failed."""
         self._entry.failed(self.database, error, self.places())
 
-    def places(self) -> list[dict[str, Any]]:
+    def places(self) -> NodeCounts:
         """Where the deliveries of this round belong."""
         counted = Counter(
             (row["campaign_id"].int, row["campaign_version"], row["node_id"]) for row in self.leased
@@ -174,7 +174,7 @@ def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection
             version = graphs.version(connection, place.campaign_id, place.campaign_version)
             columns |= columns_read(version, place.node_id)
         except (TemplateError, VersionNotFound):
-            return FACT_COLUMNS  # rendering will say what is wrong
+            return ATTRIBUTE_COLUMNS  # rendering will say what is wrong
     return columns
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
-from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
+from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
     contact_columns_for,
@@ -137,7 +137,7 @@ class PreparedNode:
                 {
                     "id": delivery["contact_id"],
                     "workspace_id": delivery["workspace_id"],
-                    **{name: delivery[name] for name in FACT_COLUMNS},
+                    **{name: delivery[name] for name in ATTRIBUTE_COLUMNS},
                 }
             )
         context.update(self._campaign)
@@ -258,7 +258,7 @@ def _parts(texts: _Texts) -> _Parts:
     variables = frozenset().union(*(template.variables for template in templates.values()))
     # A row's own `id` is the delivery's, and the leaves of a payload are parsed one by one.
     if texts.reads_payload or "id" in variables:
-        return _Parts(templates, True, None, frozenset(FACT_COLUMNS))
+        return _Parts(templates, True, None, frozenset(ATTRIBUTE_COLUMNS))
     columns, reads_custom_fields = contact_columns_for(variables)
     if reads_custom_fields:
         columns |= {CUSTOM_FIELDS}

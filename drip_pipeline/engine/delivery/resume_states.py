@@ -132,7 +132,7 @@ def _commit(
         by_node.setdefault((person.current_node_id, person.resume_port), []).append(person)
     transitions = tuple(
         Transition(
-            people=group,
+            states=group,
             node_id=node_id,
             step_id=None,
             status=status,

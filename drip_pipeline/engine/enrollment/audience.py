@@ -140,7 +140,7 @@ def matching_contacts(
         ):
             events.setdefault(contact_id, {})[event_type] = latest_at
     matching = []
-    for row in facts_db.contact_facts(connection, contact_ids):
+    for row in facts_db.contact_attributes(connection, contact_ids):
         context = contact_context(row)
         zone = context.get("timezone")
         facts = ContactAttributes(

@@ -1,5 +1,7 @@
-"""One batch of due people: claim, execute, commit, in one transaction. If anything breaks, nothing
-happened, and the rows are still due."""
+"""Advance one batch of due states: claim, execute, commit, in one transaction.
+
+If the transaction fails, nothing is written and the states are still due.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,16 @@ from uuid import UUID, uuid4
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.engine.campaigns import version_cache as graphs
+from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
-from drip_pipeline.engine.execution import batch_context as facts
-from drip_pipeline.engine.execution.batch_log import NO_RUN, BatchLogEntry, RunContext, places
+from drip_pipeline.engine.execution import batch_context
+from drip_pipeline.engine.execution.batch_log import (
+    NO_RUN,
+    BatchLogEntry,
+    NodeCounts,
+    RunContext,
+    places,
+)
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.execute import execute
@@ -34,8 +42,7 @@ _NO_GRAPH: Final = CampaignGraph(entry_node_id="", nodes={}, variant_of_node={})
 
 @dataclass(frozen=True, slots=True)
 class AdvanceReport:
-    """What one batch did. `claimed` is 0 when nothing was due; `sizes` counts people by the status
-    they ended in."""
+    """Result of one batch: states claimed (0 if none was due), and their number by new status."""
 
     batch_id: UUID
     claimed: int
@@ -52,12 +59,12 @@ def advance_batch(
     shards: int = 1,
     context: RunContext = NO_RUN,
 ) -> AdvanceReport:
-    """Carry up to `batch_size` due people on to their next wait, delivery or end.
+    """Advance up to `batch_size` due states to their next wait, delivery or end.
 
-    Raises what made the batch fail, after entering it in the ledger; a conflict with another
-    transaction is tried again first.
+    A conflict with another transaction is retried. Any other error, or the last conflict, is
+    written to the batch log and raised.
     """
-    # Around the call: whatever the batch made is gone before the collector looks again.
+    # Around the call: the objects of the batch are freed before the next collection.
     with no_collection():
         return _advance_batch(database, now, batch_size, shard, shards, context)
 
@@ -79,48 +86,47 @@ def _advance_batch(
         claimed = {}
         with database.transaction() as connection:
             due = claim_due(connection, batch_size=batch_size, now=now, shard=shard, shards=shards)
-            if not due.people:
+            if not due.states:
                 return AdvanceReport(entry.batch_id, 0)
-            claimed = group_by_position(due.people)
+            claimed = group_by_position(due.states)
             written = advance_states(connection, claimed, batch_id=entry.batch_id, now=now)
-            entry.committed(connection, written.sizes(), _places(claimed))
-            due.mark(connection, now)
-        return AdvanceReport(entry.batch_id, len(due.people), written.sizes(), entry.duration_ms())
+            entry.committed(connection, written.sizes(), _node_counts(claimed))
+            due.write_watermarks(connection, now)
+        return AdvanceReport(entry.batch_id, len(due.states), written.sizes(), entry.duration_ms())
 
     try:
         return retry_on_conflict(transaction)
     except Exception as error:  # a defect is logged with its states, too
-        entry.failed(database, error, _places(claimed))
+        entry.failed(database, error, _node_counts(claimed))
         raise
 
 
 def advance_states(
     connection: Connection,
-    people: Mapping[NodePosition, Sequence[DueState]],
+    groups: Mapping[NodePosition, Sequence[DueState]],
     *,
     batch_id: UUID,
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
 ) -> Batch:
-    """Execute and commit people whose states the caller's transaction holds locked, given by where
-    they stand."""
-    keys = {(place.campaign_id, place.campaign_version) for place in people}
+    """Execute and commit states that the caller's transaction holds locked."""
+    keys = {(position.campaign_id, position.campaign_version) for position in groups}
     graph_of = {key: _graph(connection, *key) for key in keys}
-    known = facts.load(connection, people, graph_of, now)
-    batch = execute(people, graph_of, known, now)
+    context = batch_context.load(connection, groups, graph_of, now)
+    batch = execute(groups, graph_of, context, now)
     return commit(connection, batch, batch_id=batch_id, now=now, message=message)
 
 
 def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignGraph:
-    # A version that is gone fails its own people by name, not the batch.
+    # With an empty graph only the states of a missing version fail, not the batch.
     try:
-        return graphs.version(connection, campaign_id, version).graph
+        return version_cache.version(connection, campaign_id, version).graph
     except VersionNotFound:
         return _NO_GRAPH
 
 
-def _places(people: Mapping[NodePosition, Sequence[DueState]]) -> list[dict[str, object]]:
+def _node_counts(groups: Mapping[NodePosition, Sequence[DueState]]) -> NodeCounts:
     return places(
-        (place.campaign_id, place.campaign_version, place.node_id, len(group))
-        for place, group in people.items()
+        (position.campaign_id, position.campaign_version, position.node_id, len(states))
+        for position, states in groups.items()
     )

@@ -1,12 +1,14 @@
-"""Claiming due people, and remembering how far it came.
+"""Claim due states, and store a watermark per campaign so that the next claim can skip rows already
+moved.
 
-The mark is a hint for speed alone. Whoever is due before it (an earlier batch failed, an
-application wrote an old due time) is found by the claim without marks that follows one which finds
-nobody, or when the mark is too old.
+The watermark only affects speed: states due before it (an earlier batch failed, an application
+wrote an old due time) are found by the full claim that runs when a watermarked claim returns
+nothing, or when the watermark is older than five minutes.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,41 +18,43 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.execution.transitions import DueState
 
-WORTH_A_MARK: Final = 100
-"""People of a campaign in one batch; fewer leave nothing behind that is worth stepping over."""
-_COLUMNS: Final = len(DueState._fields)
+WATERMARK_FROM: Final = 100
+"""States of a campaign in one batch from which on a watermark is stored. Fewer leave too few dead
+index entries to be worth skipping."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """People whose states the transaction holds locked, and how far their campaigns were read."""
+class Claim:
+    """States that the transaction holds locked, and the new watermark of each campaign."""
 
-    people: list[DueState]
-    due_from: dict[UUID, datetime] = field(default_factory=dict)
+    states: Sequence[DueState]
+    watermarks: Mapping[UUID, datetime] = field(default_factory=dict)
 
-    def mark(self, connection: Connection, now: datetime) -> None:
-        """Let the next claim go on from here: the last thing that a batch writes, since others wait
-        for nothing but may find the mark locked."""
-        if self.due_from:
-            states_db.mark_claimed(connection, self.due_from, now)
+    def write_watermarks(self, connection: Connection, now: datetime) -> None:
+        """Store the watermarks.
+
+        Call it as the last write of the batch: the rows stay locked until it commits.
+        """
+        if self.watermarks:
+            states_db.write_watermarks(connection, self.watermarks, now)
 
 
 def claim_due(
     connection: Connection, *, batch_size: int, now: datetime, shard: int = 0, shards: int = 1
-) -> Claimed:
-    """Lock up to `batch_size` due people of this shard until the transaction ends."""
-    rows = states_db.claim(
-        connection, batch_size=batch_size, now=now, shard=shard, shards=shards, from_marks=True
+) -> Claim:
+    """Lock up to `batch_size` due states of this shard until the transaction ends."""
+    claimed = states_db.claim(
+        connection, batch_size=batch_size, now=now, shard=shard, shards=shards, from_watermarks=True
     )
-    if not rows and shards == 1:
-        rows = states_db.claim(connection, batch_size=batch_size, now=now)
-    people = [DueState._make(row[:_COLUMNS]) for row in rows]
+    if not claimed.states and shards == 1:
+        claimed = states_db.claim(connection, batch_size=batch_size, now=now)
     if shards > 1:
-        return Claimed(people)
+        return Claim(claimed.states)
     due_times: dict[int, list[datetime]] = {}
-    for row in rows:
-        due_times.setdefault(row[1].int, []).append(row[_COLUMNS])
-    return Claimed(
-        people,
-        {UUID(int=c): max(times) for c, times in due_times.items() if len(times) >= WORTH_A_MARK},
+    for state, due_at in zip(claimed.states, claimed.due_times, strict=True):
+        # By the integer of the id: a UUID computes its hash in Python.
+        due_times.setdefault(state.campaign_id.int, []).append(due_at)
+    return Claim(
+        claimed.states,
+        {UUID(int=c): max(times) for c, times in due_times.items() if len(times) >= WATERMARK_FROM},
     )

@@ -1,8 +1,7 @@
-"""The only writer of workflow state: turns transitions into rows, one statement a batch.
+"""Write transitions to workflow states, one statement per batch; the only writer of their progress.
 
-If the statement fails as a whole because of a value (a poison row), the batch is halved under
-savepoints until the culprit stands alone; that person gets a retry or fails, everybody else is
-committed.
+If the statement fails because of one value, the batch is bisected under savepoints until the
+failing row is isolated. That enrollment is scheduled for a retry or fails; the rest is committed.
 """
 
 from __future__ import annotations
@@ -10,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, dump_json, savepoint
-from drip_pipeline.db.execution import batch_context as facts_db
+from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.execution.conversion_attribution import attribute_late
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     Batch,
+    ContactChange,
     DueState,
     EventNote,
     SentMessage,
     Transition,
 )
 from drip_pipeline.errors import ConstraintViolated, DataRejected
+
+Columns: TypeAlias = dict[str, object]
+"""Parameters of the statement: arrays by column, and scalars."""
 
 
 def commit(
@@ -37,11 +40,13 @@ def commit(
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
 ) -> Batch:
-    """Write a batch inside the caller's transaction and return it as written: with failures in the
-    place of poison. `message`: what these people were parked on, if it went out.
+    """Write a batch inside the caller's transaction.
+
+    Returns the batch as written: a state that could not be written has a failure instead.
+    `message` is the message that these states waited for, if it was sent.
     """
     if batch.paused:
-        states_db.park_paused(connection, [person.id for person in batch.paused], now)
+        states_db.park_paused(connection, [state.id for state in batch.paused], now)
     if not batch.transitions:
         return batch
     written = _write(connection, batch.transitions, batch_id, now, message)
@@ -61,41 +66,41 @@ def _write(
             _write_together(connection, transitions, batch_id, now, message)
         return transitions
     except (DataRejected, ConstraintViolated) as error:
-        people = [person for transition in transitions for person in transition.people]
-        if len(people) == 1:
-            failed = _failure(transitions[0], people[0], str(error), now)
+        states = [state for transition in transitions for state in transition.states]
+        if len(states) == 1:
+            failed = _failure(transitions[0], states[0], str(error), now)
             _write_together(connection, [failed], batch_id, now, message)
             return [failed]
     written: list[Transition] = []
-    middle = len(people) // 2
-    for half in (people[:middle], people[middle:]):
-        wanted = {person.id for person in half}
-        kept = [part for t in transitions if (part := t.only(wanted)) is not None]
+    middle = len(states) // 2
+    for half in (states[:middle], states[middle:]):
+        state_ids = {state.id for state in half}
+        kept = [part for t in transitions if (part := t.only(state_ids)) is not None]
         written += _write(connection, kept, batch_id, now, message)
     return written
 
 
-def _failure(transition: Transition, person: DueState, error: str, now: datetime) -> Transition:
-    attempt = person.retry_count + 1
-    is_final = attempt > person.max_retries
-    told = f"could not be written: {error}"
+def _failure(transition: Transition, state: DueState, error: str, now: datetime) -> Transition:
+    attempt = state.retry_count + 1
+    is_final = attempt > state.max_retries
+    message = f"could not be written: {error}"
     note = EventNote(
         "enrollment_failed" if is_final else "retry_scheduled",
-        person.current_node_id,
+        state.current_node_id,
         None,
-        {"error": told, "attempt": attempt},
+        {"error": message, "attempt": attempt},
     )
-    delay = timedelta(seconds=retry_delay_seconds(attempt, person.id))
+    delay = timedelta(seconds=retry_delay_seconds(attempt, state.id))
     return Transition(
-        people=[person],
-        node_id=person.current_node_id,
-        step_id=transition.step_id if transition.node_id == person.current_node_id else None,
+        states=[state],
+        node_id=state.current_node_id,
+        step_id=transition.step_id if transition.node_id == state.current_node_id else None,
         status="failed" if is_final else "running",
         events=(note,),
         due_at=None if is_final else now + delay,
-        resume_port=person.resume_port,
+        resume_port=state.resume_port,
         retry_count=attempt,
-        error=told,
+        error=message,
     )
 
 
@@ -112,33 +117,37 @@ def _write_together(
     columns |= {"now": now, "batch_id": batch_id}
     columns |= {"message_at": message.sent_at, "emailed_at": message.emailed_at}
     states_db.write_transitions(connection, columns)
-    assigned = [person.id for t in transitions if t.assignments for person in t.people]
+    assigned = [state.id for t in transitions if t.assignments for state in t.states]
     attribute_late(connection, assigned, now)
 
 
 def _change_contacts(connection: Connection, transition: Transition, now: datetime) -> None:
     if not transition.changes:
         return
-    # In the order of ids: two engines that change the same contacts must not lock them crosswise.
-    contact_ids = sorted({person.contact_id for person in transition.people})
+    # In the order of ids: two processes that change the same contacts must not deadlock.
+    contact_ids = sorted({state.contact_id for state in transition.states})
     for change in transition.changes:
-        match change.kind:
-            case "tags":
-                facts_db.change_tags(connection, contact_ids, change.add, change.remove, now)
-            case "score_delta":
-                facts_db.change_score(connection, contact_ids, delta=change.value, to=None, now=now)
-            case "score_set":
-                facts_db.change_score(connection, contact_ids, delta=None, to=change.value, now=now)
-            case "column":
-                text = None if change.value is None else str(change.value)
-                facts_db.change_column(connection, contact_ids, change.name, text, now)
-            case "custom_field":
-                facts_db.change_custom_field(
-                    connection, contact_ids, change.name, change.value, now
-                )
+        _change(connection, contact_ids, change, now)
 
 
-_GROUP_COLUMNS: dict[str, Callable[[Transition], Any]] = {
+def _change(
+    connection: Connection, contact_ids: list[UUID], change: ContactChange, now: datetime
+) -> None:
+    db = batch_context_db
+    match change.kind:
+        case "tags":
+            db.change_tags(connection, contact_ids, change.add, change.remove, now)
+        case "score_delta":
+            db.change_score(connection, contact_ids, delta=change.score(), to=None, now=now)
+        case "score_set":
+            db.change_score(connection, contact_ids, delta=None, to=change.score(), now=now)
+        case "column":
+            db.change_column(connection, contact_ids, change.name, change.text(), now)
+        case "custom_field":
+            db.change_custom_field(connection, contact_ids, change.name, change.value, now)
+
+
+_GROUP_COLUMNS: dict[str, Callable[[Transition], object]] = {
     "node_id": lambda t: t.node_id,
     "step_id": lambda t: t.step_id,
     "status": lambda t: t.status,
@@ -156,42 +165,45 @@ _GROUP_COLUMNS: dict[str, Callable[[Transition], Any]] = {
 }
 
 
-def _columns(transitions: list[Transition]) -> dict[str, Any]:
-    columns: dict[str, Any] = {"group_no": list(range(len(transitions)))}
+def _columns(transitions: list[Transition]) -> Columns:
+    columns: Columns = {"group_no": list(range(len(transitions)))}
     for name, value in _GROUP_COLUMNS.items():
         columns[name] = [value(t) for t in transitions]
-    columns |= _members(transitions) | _places_of_events(transitions)
+    columns |= _members(transitions) | _event_positions(transitions)
     return columns | _events(transitions) | _other_rows(transitions)
 
 
-def _members(transitions: list[Transition]) -> dict[str, Any]:
+def _members(transitions: list[Transition]) -> Columns:
     state_ids: list[UUID] = []
     groups: list[int] = []
     delivery_ids: list[UUID | None] = []
     for number, transition in enumerate(transitions):
-        size = len(transition.people)
-        state_ids.extend(person.id for person in transition.people)
+        size = len(transition.states)
+        state_ids.extend(state.id for state in transition.states)
         groups.extend([number] * size)
         delivery_ids.extend(transition.delivery_ids or [None] * size)
     return {"state_id": state_ids, "member_group": groups, "delivery_id": delivery_ids}
 
 
-def _places_of_events(transitions: list[Transition]) -> dict[str, Any]:
-    """Where the ids of a person's events stand among those of the batch: people follow each other
-    group by group, and the n-th of the batch (from 1) has theirs from offset + n * count on."""
+def _event_positions(transitions: list[Transition]) -> Columns:
+    """Return where the event ids of a state begin among those of the batch.
+
+    States follow each other group by group. The event ids of the n-th state of the batch (from 1)
+    begin at offset + n * count.
+    """
     offsets: list[int] = []
     counts: list[int] = []
-    people = events = 0
+    states = events = 0
     for transition in transitions:
         count = len(transition.events)
-        offsets.append(1 + events - (people + 1) * count)
+        offsets.append(1 + events - (states + 1) * count)
         counts.append(count)
-        people += len(transition.people)
-        events += len(transition.people) * count
-    return {"event_offset": offsets, "event_count": counts, "events_in_all": events}
+        states += len(transition.states)
+        events += len(transition.states) * count
+    return {"event_offset": offsets, "event_count": counts, "event_total": events}
 
 
-def _events(transitions: list[Transition]) -> dict[str, Any]:
+def _events(transitions: list[Transition]) -> Columns:
     rows = [
         (number, ordinal, note)
         for number, transition in enumerate(transitions)
@@ -208,7 +220,7 @@ def _events(transitions: list[Transition]) -> dict[str, Any]:
     }
 
 
-def _other_rows(transitions: list[Transition]) -> dict[str, Any]:
+def _other_rows(transitions: list[Transition]) -> Columns:
     assigned = [(n, a) for n, t in enumerate(transitions) for a in t.assignments]
     sending = [(n, t.delivery) for n, t in enumerate(transitions) if t.delivery is not None]
     return {
@@ -227,5 +239,5 @@ def _other_rows(transitions: list[Transition]) -> dict[str, Any]:
     }
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return dump_json(value).decode()

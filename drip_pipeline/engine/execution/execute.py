@@ -1,9 +1,8 @@
-"""From claimed states to transitions. Writes nothing: a dry run or a simulation is this without
-`commit`.
+"""Compute the transitions of claimed states. Nothing is written here.
 
-People are carried through as many nodes as take no time, in memory, until a wait, a delivery or the
-end. They travel in groups: those who stand at the same node of the same version, and part company
-only where an operator parts them. So the cost is per group and node, not per person and node.
+Each state passes, in memory, all nodes that take no time, until a wait, a delivery or the end.
+States at the same node of the same version are executed as one group, and a group is split only by
+an operator. So the cost is per group and node, not per state and node.
 """
 
 from __future__ import annotations
@@ -46,10 +45,12 @@ _PAUSE_AFTER_MANY_NODES = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """A group on its way: where it stands and what it has left behind. Tuples, since groups part
-    and share the past."""
+    """A group of states on its way: its node, and what was recorded so far.
 
-    people: Sequence[DueState]
+    The records are tuples because the parts of a split group share them.
+    """
+
+    states: Sequence[DueState]
     node_id: str
     path: tuple[str, ...] = ()
     events: tuple[EventNote, ...] = ()
@@ -58,59 +59,57 @@ class _Walk:
 
 
 def execute(
-    people: Mapping[NodePosition, Sequence[DueState]],
+    groups: Mapping[NodePosition, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
-    facts: BatchContext,
+    context: BatchContext,
     now: datetime,
 ) -> Batch:
-    """What is to become of these people, given by where they stand. Each is in exactly one
-    transition, or among the paused."""
+    """Compute the transitions of these states; each is in exactly one transition, or paused."""
     paused: list[DueState] = []
     transitions: list[Transition] = []
-    for place, group in people.items():
-        if place.enrollment_status == "paused":
+    for position, group in groups.items():
+        node_id, status = position.node_id, position.enrollment_status
+        if status == "paused":
             paused.extend(group)
             continue
-        graph = graphs[(place.campaign_id, place.campaign_version)]
-        if place.enrollment_status != "active":
-            transitions.append(_ended_outside(graph, place.node_id, group, place.enrollment_status))
+        graph = graphs[(position.campaign_id, position.campaign_version)]
+        if status != "active":
+            transitions.append(_ended_by_application(graph, node_id, group, status))
             continue
-        tired = [person for person in group if person.steps_taken >= MAX_NODES_PER_LIFE]
-        if tired:
-            transitions.append(_worn_out(graph, place.node_id, tired))
-            group = [person for person in group if person.steps_taken < MAX_NODES_PER_LIFE]
+        looping = [state for state in group if state.steps_taken >= MAX_NODES_PER_LIFE]
+        if looping:
+            transitions.append(_stopped_in_loop(graph, node_id, looping))
+            group = [state for state in group if state.steps_taken < MAX_NODES_PER_LIFE]
         if group:
-            transitions.extend(
-                _Walker(graph, facts, now).walk(group, place.node_id, place.resume_port)
-            )
+            walker = _Walker(graph, context, now)
+            transitions.extend(walker.walk(group, node_id, position.resume_port))
     return Batch(tuple(transitions), tuple(paused))
 
 
 class _Walker:
-    """Carries groups of one campaign version through its graph."""
+    """Move groups of states of one campaign version through its graph."""
 
-    def __init__(self, graph: CampaignGraph, facts: BatchContext, now: datetime) -> None:
+    def __init__(self, graph: CampaignGraph, context: BatchContext, now: datetime) -> None:
         self._graph = graph
-        self._facts = facts
+        self._context = context
         self._now = now
         self._done: list[Transition] = []
         self._open: list[_Walk] = []
 
     def walk(
-        self, people: Sequence[DueState], node_id: str, resume_port: str | None
+        self, states: Sequence[DueState], node_id: str, resume_port: str | None
     ) -> list[Transition]:
-        """Start at a node (or on leaving it by `resume_port`) and go on until everybody has
-        stopped."""
+        """Enter a node, or leave it by `resume_port`, and continue until every state stopped."""
         node = self._graph.nodes.get(node_id)
         if node is None:
             self._stop_failed(
-                _Walk(people, node_id), f"node {node_id!r} is not in this version of the campaign"
+                _Walk(states, node_id), f"node {node_id!r} is not in this version of the campaign"
             )
             return self._done
         if resume_port is None:
-            self._open.append(_Walk(people, node_id))
+            self._open.append(_Walk(states, node_id))
         else:
-            left = _Walk(people, node_id, events=_completed_wait(node, resume_port))
+            left = _Walk(states, node_id, events=_completed_wait(node, resume_port))
             self._leave(left, node, resume_port)
         while self._open:
             self._visit(self._open.pop())
@@ -123,34 +122,32 @@ class _Walker:
             return
         node = self._graph.nodes[walk.node_id]
         walk = replace(walk, path=(*walk.path, walk.node_id))
-        for answer in self._answers(node, walk.people):
-            self._follow(walk, node, answer)
+        for outcome in self._outcomes(node, walk.states):
+            self._follow(walk, node, outcome)
 
-    def _answers(self, node: GraphNode, people: Sequence[DueState]) -> list[NodeOutcome]:
+    def _outcomes(self, node: GraphNode, states: Sequence[DueState]) -> list[NodeOutcome]:
         operator = OPERATORS[node.node_type]
         try:
-            return operator(NodeVisit(node, people, self._facts, self._now))
+            return operator(NodeVisit(node, states, self._context, self._now))
         except Exception as error:  # noqa: BLE001 - see below
-            # Whatever an operator stumbles over, only the person it concerns may stop there.
-            if len(people) == 1:
-                return [
-                    NodeOutcome(
-                        people, Fail(f"{node.node_type} node {node.node_id!r}: {_describe(error)}")
-                    )
-                ]
-            middle = len(people) // 2
-            return self._answers(node, people[:middle]) + self._answers(node, people[middle:])
+            # An error of an operator stops only the state that it concerns.
+            if len(states) == 1:
+                # Only the class name: the text of a foreign error may contain personal data.
+                message = f"{node.node_type} node {node.node_id!r}: {type(error).__name__}"
+                return [NodeOutcome(states, Fail(message))]
+            middle = len(states) // 2
+            return self._outcomes(node, states[:middle]) + self._outcomes(node, states[middle:])
 
-    def _follow(self, walk: _Walk, node: GraphNode, answer: NodeOutcome) -> None:
+    def _follow(self, walk: _Walk, node: GraphNode, outcome: NodeOutcome) -> None:
         walk = _Walk(
-            answer.people,
+            outcome.states,
             walk.node_id,
             walk.path,
-            walk.events + answer.events,
-            (*walk.assignments, answer.assignment) if answer.assignment else walk.assignments,
-            walk.changes + answer.changes,
+            walk.events + outcome.events,
+            (*walk.assignments, outcome.assignment) if outcome.assignment else walk.assignments,
+            walk.changes + outcome.changes,
         )
-        match answer.then:
+        match outcome.then:
             case Leave(port):
                 self._leave(walk, node, port)
             case Park(until, resume_port, for_event):
@@ -168,7 +165,7 @@ class _Walker:
             case End(status, reason):
                 self._end(walk, node, status, reason)
             case Fail(error):
-                # The node was not passed: it is entered again when its turn comes.
+                # The node was not passed: the retry enters it again.
                 self._stop_failed(replace(walk, path=walk.path[:-1]), error)
 
     def _leave(self, walk: _Walk, node: GraphNode, port: str) -> None:
@@ -185,11 +182,15 @@ class _Walker:
     def _end(self, walk: _Walk, node: GraphNode, status: str, reason: str | None) -> None:
         if status == "completed":
             note = EventNote("enrollment_completed", node.node_id, node.step_id)
-            self._stop(_noting(walk, note), node, "completed", enrollment_status="completed")
+            self._stop(_with_event(walk, note), node, "completed", enrollment_status="completed")
             return
         note = EventNote("enrollment_exited", node.node_id, node.step_id, {"reason": reason})
         self._stop(
-            _noting(walk, note), node, "exited", exit_reason=reason, enrollment_status="completed"
+            _with_event(walk, note),
+            node,
+            "exited",
+            exit_reason=reason,
+            enrollment_status="completed",
         )
 
     def _stop_sending(self, walk: _Walk, node: GraphNode, channel: str) -> None:
@@ -201,8 +202,8 @@ class _Walker:
                 transition,
                 delivery=DeliveryNote(channel, node.node_id, node.step_id, split, variant),
                 delivery_ids=[
-                    delivery_id(person.id, node.node_id, person.steps_taken + passed)
-                    for person in walk.people
+                    delivery_id(state.id, node.node_id, state.steps_taken + passed)
+                    for state in walk.states
                 ],
             )
         )
@@ -210,14 +211,14 @@ class _Walker:
     def _stop_failed(self, walk: _Walk, error: str) -> None:
         node = self._graph.nodes.get(walk.node_id)
         step_id = node.step_id if node else None
-        for (attempt, is_final, delay), people in self._by_retry(walk.people).items():
+        for (attempt, is_final, delay), states in _group_by_retry(walk.states).items():
             data = {"error": error, "attempt": attempt}
             event_type = "enrollment_failed" if is_final else "retry_scheduled"
             note = EventNote(event_type, walk.node_id, step_id, data)
             due_at = None if is_final else self._now + timedelta(seconds=delay)
             self._done.append(
                 Transition(
-                    people=people,
+                    states=states,
                     node_id=walk.node_id,
                     step_id=step_id,
                     status="failed" if is_final else "running",
@@ -230,17 +231,6 @@ class _Walker:
                     error=error,
                 )
             )
-
-    def _by_retry(
-        self, people: Sequence[DueState]
-    ) -> dict[tuple[int, bool, float], list[DueState]]:
-        found: dict[tuple[int, bool, float], list[DueState]] = {}
-        for person in people:
-            attempt = person.retry_count + 1
-            is_final = attempt > person.max_retries
-            delay = 0.0 if is_final else retry_delay_seconds(attempt, person.id)
-            found.setdefault((attempt, is_final, delay), []).append(person)
-        return found
 
     def _stop(
         self,
@@ -267,11 +257,24 @@ class _Walker:
         )
 
 
+def _group_by_retry(
+    states: Sequence[DueState],
+) -> dict[tuple[int, bool, float], list[DueState]]:
+    """Group failed states by attempt, whether it was the last, and the delay in seconds."""
+    groups: dict[tuple[int, bool, float], list[DueState]] = {}
+    for state in states:
+        attempt = state.retry_count + 1
+        is_final = attempt > state.max_retries
+        delay = 0.0 if is_final else retry_delay_seconds(attempt, state.id)
+        groups.setdefault((attempt, is_final, delay), []).append(state)
+    return groups
+
+
 def _transition(
     walk: _Walk, node: GraphNode, status: str, *, resume_port: str | None
 ) -> Transition:
     return Transition(
-        people=walk.people,
+        states=walk.states,
         node_id=node.node_id,
         step_id=node.step_id,
         status=status,  # type: ignore[arg-type]  # the walk's own literals
@@ -283,7 +286,7 @@ def _transition(
     )
 
 
-def _noting(walk: _Walk, note: EventNote) -> _Walk:
+def _with_event(walk: _Walk, note: EventNote) -> _Walk:
     return replace(walk, events=(*walk.events, note))
 
 
@@ -293,32 +296,26 @@ def _completed_wait(node: GraphNode, port: str) -> tuple[EventNote, ...]:
     return (EventNote("wait_completed", node.node_id, node.step_id, {"port": port}),)
 
 
-_ENDS_OUTSIDE: Final[Mapping[str, str]] = {
+_EXIT_REASONS: Final[Mapping[str, str]] = {
     "unsubscribed": "unsubscribed",
     "bounced": "suppressed",
     "completed": "removed",
 }
 
 
-def _ended_outside(
-    graph: CampaignGraph, node_id: str, people: Sequence[DueState], enrollment_status: str
+def _ended_by_application(
+    graph: CampaignGraph, node_id: str, states: Sequence[DueState], enrollment_status: str
 ) -> Transition:
-    """An application ended the enrollment: the state follows; what the application wrote there
-    stays."""
+    """Exit states whose enrollment an application ended; the enrollment stays as it is."""
     node = graph.nodes.get(node_id)
-    reason = _ENDS_OUTSIDE.get(enrollment_status, "removed")
+    reason = _EXIT_REASONS.get(enrollment_status, "removed")
     step_id = node.step_id if node else None
     note = EventNote("enrollment_exited", node_id, step_id, {"reason": reason})
-    return Transition(people, node_id, step_id, "exited", events=(note,), exit_reason=reason)
+    return Transition(states, node_id, step_id, "exited", events=(note,), exit_reason=reason)
 
 
-def _worn_out(graph: CampaignGraph, node_id: str, people: Sequence[DueState]) -> Transition:
-    error = f"passed {MAX_NODES_PER_LIFE:,} nodes; the campaign goes round without end"
+def _stopped_in_loop(graph: CampaignGraph, node_id: str, states: Sequence[DueState]) -> Transition:
+    error = f"stopped after {MAX_NODES_PER_LIFE:,} nodes: the campaign loops"
     step_id = graph.nodes[node_id].step_id if node_id in graph.nodes else None
     note = EventNote("enrollment_failed", node_id, step_id, {"error": error})
-    return Transition(people, node_id, step_id, "failed", events=(note,), error=error)
-
-
-def _describe(error: Exception) -> str:
-    # The text of a foreign error may quote a person's data; its kind does not.
-    return type(error).__name__
+    return Transition(states, node_id, step_id, "failed", events=(note,), error=error)

@@ -1,6 +1,4 @@
-"""Ending the runs of people wherever they stand: with a reason, in the log and on the enrollment.
-Who is to be ended, others decide.
-"""
+"""Exit running enrollments, with a reason, in the event log and on the enrollment."""
 
 from __future__ import annotations
 
@@ -15,24 +13,24 @@ from drip_pipeline.engine.execution.transitions import Batch, DueState, EventNot
 
 def end_runs(
     connection: Connection,
-    people: Sequence[DueState],
+    states: Sequence[DueState],
     *,
     exit_reason: str,
     enrollment_status: str,
     batch_id: UUID,
     now: datetime,
 ) -> None:
-    """Let people exit whose states the caller's transaction holds locked.
+    """Exit states that the caller's transaction holds locked.
 
-    `enrollment_status` is what applications read; messages still in the outbox are held back at the
-    last gate.
+    `enrollment_status` is stored on the enrollment, where applications read it. Pending messages
+    are skipped by the eligibility check at send time.
     """
     by_node: dict[str, list[DueState]] = {}
-    for person in people:
-        by_node.setdefault(person.current_node_id, []).append(person)
+    for state in states:
+        by_node.setdefault(state.current_node_id, []).append(state)
     transitions = tuple(
         Transition(
-            people=group,
+            states=group,
             node_id=node_id,
             step_id=None,
             status="exited",

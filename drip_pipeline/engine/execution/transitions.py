@@ -1,8 +1,7 @@
-"""What an executed batch wants to happen, as data: `execute` makes transitions, `commit` writes
-them.
+"""The result of executing a batch, as data: `execute` creates transitions, `commit` writes them.
 
-People who pass the same nodes in the same way share one transition, so a batch of thousands is a
-handful of these. Nothing here reads or writes.
+States that pass the same nodes in the same way share one transition, so a batch of thousands of
+states has a handful of transitions. Nothing here reads or writes the database.
 """
 
 from __future__ import annotations
@@ -10,29 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-
-class DueState(NamedTuple):
-    """A claimed workflow state. `id` is also the enrollment's id; `resume_port` is None when the
-    node is to be entered."""
-
-    id: UUID
-    campaign_id: UUID
-    campaign_version: int
-    contact_id: UUID
-    current_node_id: str
-    resume_port: str | None
-    retry_count: int
-    max_retries: int
-    steps_taken: int
-    enrollment_status: str
+from drip_pipeline.db.execution.workflow_states import DueState as DueState
 
 
 class NodePosition(NamedTuple):
-    """Where people stand: node of a campaign version, the port by which they leave it (None = they
-    are to enter it), and what their enrollments show."""
+    """Node of a campaign version, the port by which states leave it (None: they enter it), and the
+    status of their enrollments."""
 
     campaign_id: UUID
     campaign_version: int
@@ -41,34 +26,40 @@ class NodePosition(NamedTuple):
     enrollment_status: str
 
 
-def group_by_position(people: Sequence[DueState]) -> dict[NodePosition, list[DueState]]:
-    """People by where they stand, in the order in which they come."""
-    found: dict[tuple[int, int, str, str | None, str], list[DueState]] = {}
-    for person in people:
-        # By the integer of the campaign's id: a UUID hashes in Python, once a person and look.
-        key = (person[1].int, person[2], person[4], person[5], person[9])
-        group = found.get(key)
+def group_by_position(states: Sequence[DueState]) -> dict[NodePosition, list[DueState]]:
+    """Group states by their position, in the order of their first occurrence."""
+    groups: dict[tuple[int, int, str, str | None, str], list[DueState]] = {}
+    for state in states:
+        # By the integer of the campaign's id: a UUID computes its hash in Python at each lookup.
+        key = (
+            state.campaign_id.int,
+            state.campaign_version,
+            state.current_node_id,
+            state.resume_port,
+            state.enrollment_status,
+        )
+        group = groups.get(key)
         if group is None:
-            found[key] = [person]
+            groups[key] = [state]
         else:
-            group.append(person)
-    return {NodePosition(group[0][1], *key[1:]): group for key, group in found.items()}
+            group.append(state)
+    return {NodePosition(group[0].campaign_id, *key[1:]): group for key, group in groups.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """An event for everybody in the transition."""
+    """An event that is logged for every state of the transition."""
 
     event_type: str
     node_id: str | None
     step_id: str | None
-    data: Mapping[str, Any] = field(default_factory=dict)
+    data: Mapping[str, object] = field(default_factory=dict)
     variant_group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AssignmentNote:
-    """A variant given at a split."""
+    """A variant assigned at a split."""
 
     split_node_id: str
     variant_group: str
@@ -79,7 +70,7 @@ class AssignmentNote:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryNote:
-    """A message to be put into the outbox; its id is made per person."""
+    """A message to be put into the outbox. Its id is computed per state."""
 
     channel: str
     node_id: str
@@ -93,14 +84,23 @@ ChangeKind = Literal["tags", "score_delta", "score_set", "column", "custom_field
 
 @dataclass(frozen=True, slots=True)
 class ContactChange:
-    """A change of the contact: `tags` takes (add, remove), the others a name (where there is one)
-    and a value."""
+    """A change of contacts: `tags` uses `add` and `remove`; the others use `value`, and `name` for
+    a column or custom field."""
 
     kind: ChangeKind
     name: str = ""
-    value: Any = None
+    value: object = None
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+
+    def score(self) -> int:
+        """Return the value of a change of the score."""
+        assert isinstance(self.value, int)
+        return self.value
+
+    def text(self) -> str | None:
+        """Return the value of a column as text."""
+        return None if self.value is None else str(self.value)
 
 
 OpenStatus = Literal["running", "waiting", "paused"]
@@ -109,14 +109,14 @@ EndStatus = Literal["completed", "exited", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """Where a group of people goes and what is to be said of the way.
+    """The new node and status of a group of states, and what is written for them.
 
-    `path`: nodes entered on the way. `due_at` is None when the state ends or waits for its
-    delivery. `enrollment_status` is the enrollment's new status, None = unchanged. `delivery_ids`
-    has one id per state where there is a delivery.
+    `path`: the nodes entered on the way. `due_at` is None when the state ends or waits for its
+    delivery. `enrollment_status` is the enrollment's new status, None if unchanged. With
+    `delivery`, `delivery_ids` has one id per state.
     """
 
-    people: Sequence[DueState]
+    states: Sequence[DueState]
     node_id: str
     step_id: str | None
     status: OpenStatus | EndStatus
@@ -135,30 +135,30 @@ class Transition:
     exit_reason: str | None = None
     enrollment_status: str | None = None
 
-    def only(self, wanted: set[UUID]) -> Transition | None:
-        """The same transition for some of its people, None when none of them is in it."""
-        kept = [n for n, person in enumerate(self.people) if person.id in wanted]
+    def only(self, state_ids: set[UUID]) -> Transition | None:
+        """Return the transition restricted to these states, None if it has none of them."""
+        kept = [n for n, state in enumerate(self.states) if state.id in state_ids]
         if not kept:
             return None
         ids = self.delivery_ids
         return replace(
             self,
-            people=[self.people[n] for n in kept],
+            states=[self.states[n] for n in kept],
             delivery_ids=None if ids is None else [ids[n] for n in kept],
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """What went out to everybody of a batch before they move on: when, and whether it was an
-    email, which their enrollments show."""
+    """The message that every state of a batch was sent before it advances. An email is shown on
+    the enrollments."""
 
     sent_at: datetime | None = None
     is_email: bool = False
 
     @property
     def emailed_at(self) -> datetime | None:
-        """When they were last written to by email."""
+        """Return when an email was sent, None for other channels."""
         return self.sent_at if self.is_email else None
 
 
@@ -167,22 +167,21 @@ NO_SENT_MESSAGE: Final = SentMessage()
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The transitions of one batch, and the states of paused enrollments, which are only
-    suspended."""
+    """The transitions of one batch, and the states of paused enrollments, which are suspended."""
 
     transitions: tuple[Transition, ...]
     paused: tuple[DueState, ...] = ()
 
     def sizes(self) -> dict[str, int]:
-        """How many people end in which status; `paused` are counted too. Statuses without people
-        are left out."""
-        counted: dict[str, int] = {}
+        """Return the number of states by new status, `paused` included; statuses without states
+        are omitted."""
+        totals: dict[str, int] = {}
         for transition in self.transitions:
-            counted[transition.status] = counted.get(transition.status, 0) + len(transition.people)
+            totals[transition.status] = totals.get(transition.status, 0) + len(transition.states)
         if self.paused:
-            counted["paused"] = len(self.paused)
-        return counted
+            totals["paused"] = len(self.paused)
+        return totals
 
     def size(self) -> int:
-        """How many people are in the batch."""
-        return sum(len(t.people) for t in self.transitions) + len(self.paused)
+        """Return the number of states."""
+        return sum(len(t.states) for t in self.transitions) + len(self.paused)

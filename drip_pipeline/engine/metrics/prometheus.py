@@ -63,7 +63,7 @@ def prometheus_text(gauges: list[Gauge]) -> str:
 def _backlog(connection: Connection, now: datetime) -> Iterator[Gauge]:
     due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
     oldest = {row["work"]: row["due_at"] for row in incidents_db.oldest_due_work(connection, now)}
-    counts = {"people": due["due_states"], "messages": due["due_deliveries"]}
+    counts = {"people": due.due_states, "messages": due.due_deliveries}
     for work, count in counts.items():
         told = f"People or messages that are due, counted up to {COUNTED_AT_MOST:,}."
         yield Gauge("drip_backlog", told, count, {"work": work})

@@ -88,12 +88,8 @@ def _result(name: str, rows: list[dict[str, Any]]) -> InvariantResult:
 
 
 def _population(connection: Connection, _scope: _Scope) -> list[dict[str, Any]]:
-    wrong = [
-        row
-        for row in states_db.population(connection)
-        if row["entered"] != row["active"] + row["completed"] + row["exited"] + row["failed"]
-    ]
-    return [row | {"violations": len(wrong)} for row in wrong[:SAMPLE]]
+    wrong = [row for row in states_db.population(connection) if not row.is_balanced]
+    return [row._asdict() | {"violations": len(wrong)} for row in wrong[:SAMPLE]]
 
 
 def _sent_once(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:

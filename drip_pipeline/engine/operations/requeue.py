@@ -60,7 +60,7 @@ def requeue(
                 raise NotFound(
                     "batch", str(batch_id), hint="The table campaign_batches lists all of them."
                 )
-            if batch["outcome"] == "failed":
+            if batch.outcome == "failed":
                 note = "the batch was rolled back as a whole: its people are still due"
         states, deliveries = states_db.requeue_failed(
             connection,

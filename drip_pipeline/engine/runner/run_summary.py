@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.execution.workflow_states import DueOverview
 from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.runner.tick import Engine
 
@@ -28,7 +29,7 @@ class RunSummary:
     moved: Mapping[str, int]
     messages: Mapping[str, int]
     events: Mapping[str, int]
-    left: Mapping[str, Any]
+    left: DueOverview
     without_channel: Mapping[str, int]
 
     @property

@@ -1,5 +1,7 @@
-"""A tick: rescue, then let newcomers in, advance and deliver in turns. Without Dagster this is the
-whole engine; with it, two jobs do the same in ops."""
+"""A tick: recover, then enroll by entry triggers, advance and deliver in turn.
+
+`drip run` is one call of `tick`. In Dagster the minute job and the entry trigger job do the same.
+"""
 
 from __future__ import annotations
 

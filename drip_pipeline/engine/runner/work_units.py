@@ -85,10 +85,9 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
             shard=engine.shard,
             shards=engine.shards,
         )
-    people = due["due_states"]
-    count = min(most, -(-people // engine.batch_size))
+    count = min(most, -(-due.due_states // engine.batch_size))
     shares = tuple(WorkUnit(number, count) for number in range(1, count + 1))
-    return WorkPlan(rescued, shares, people, due["due_deliveries"])
+    return WorkPlan(rescued, shares, due.due_states, due.due_deliveries)
 
 
 def due_channels(engine: Engine, now: datetime) -> list[str]:

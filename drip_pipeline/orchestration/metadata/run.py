@@ -110,7 +110,7 @@ def summary_metadata(account: RunSummary) -> dict[str, Any]:
         "people_advanced": account.advanced,
         "people_by_status": counts(account.moved, "status", "people"),
         "messages": counts(account.messages, "outcome", "messages"),
-        "still_due": int(account.left["due_states"]) + int(account.left["due_deliveries"]),
+        "still_due": int(account.left.due_states) + int(account.left.due_deliveries),
         "failed_batches": account.failed,
         "unaccounted_people": account.unaccounted_states,
     }

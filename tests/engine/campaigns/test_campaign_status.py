@@ -125,7 +125,7 @@ def test_showing_counts_who_stands_at_each_node_and_who_has_passed_it(database):
     }
     assert [node.node_id for node in shown.nodes] == ["start", "first", "ask", "rest", "end"]
     (population,) = shown.population
-    assert (population["entered"], population["active"], population["completed"]) == (10, 5, 5)
+    assert (population.entered, population.active, population.completed) == (10, 5, 5)
     assert [entry.version for entry in shown.versions] == [1]
 
 
@@ -145,8 +145,8 @@ def test_the_list_has_every_campaign_with_its_people(database):
     people_inside(database, TWO_LETTERS, 3)
     with database.transaction() as connection:
         a_published_campaign(connection, TWO_LETTERS, name="Another")
-    listed = {row["name"]: row for row in list_campaigns(database)}
-    assert (listed["Welcome"]["active"], listed["Another"]["active"]) == (3, 0)
+    listed = {row.name: row for row in list_campaigns(database)}
+    assert (listed["Welcome"].active, listed["Another"].active) == (3, 0)
     assert list_campaigns(database, workspace="Nowhere") == []
     assert len(list_campaigns(database, workspace="Acme")) == 2
 
@@ -157,7 +157,7 @@ def test_the_list_has_every_campaign_with_its_people(database):
 def test_nothing_of_a_paused_campaign_is_claimed_or_sent(database):
     campaign, _ = people_inside(database, TWO_LETTERS, 4)
     held = pause(database, "Welcome", now=NOW)
-    assert (held.status, held.has_changed, held.people) == ("paused", True, 4)
+    assert (held.status, held.has_changed, held.enrollments) == ("paused", True, 4)
     report = run_until_idle(database, NOW + 5 * HOUR)
     assert (report.advanced, report.delivered) == (0, {})
     assert messages(database, campaign) == 4
@@ -184,7 +184,7 @@ def test_resuming_runs_what_is_overdue_and_drops_nobody(database):
     pause(database, "Welcome", now=NOW)
     later = NOW + 5 * HOUR
     going = resume(database, "Welcome", now=later)
-    assert (going.status, going.people, going.overdue) == ("active", 4, 0)
+    assert (going.status, going.enrollments, going.overdue) == ("active", 4, 0)
     run_until_idle(database, later)
     assert by_status(database) == {"completed": 4}
     assert messages(database, campaign) == 8
@@ -223,7 +223,7 @@ def test_pausing_and_resuming_twice_changes_nothing_more(database):
 def test_archiving_ends_open_runs_with_a_reason_and_keeps_a_last_version(database):
     campaign, _ = people_inside(database, TWO_LETTERS, 3)
     done = archive(database, "Welcome", now=NOW + HOUR)
-    assert (done.status, done.people) == ("archived", 3)
+    assert (done.status, done.enrollments) == ("archived", 3)
     assert rows(database, "SELECT DISTINCT exit_reason FROM campaign_workflow_states") == [
         ("campaign_archived",)
     ]
@@ -235,7 +235,7 @@ def test_archiving_ends_open_runs_with_a_reason_and_keeps_a_last_version(databas
     shown = show_campaign(database, campaign.campaign_id)
     assert [entry.change_type for entry in shown.versions] == ["archived", "published"]
     (population,) = shown.population
-    assert (population["entered"], population["exited"]) == (3, 3)
+    assert (population.entered, population.exited) == (3, 3)
     assert not archive(database, "Welcome", now=NOW + HOUR).has_changed
 
 
@@ -243,7 +243,7 @@ def test_what_is_archived_or_never_published_cannot_be_paused_or_resumed(databas
     people_inside(database, TWO_LETTERS, 1)
     archive(database, "Welcome", now=NOW)
     for act in (pause, resume):
-        with pytest.raises(NotAllowed, match="is archived, which is for good"):
+        with pytest.raises(NotAllowed, match="is archived; this cannot be undone"):
             act(database, "Welcome", now=NOW)
     change(database, "UPDATE drip_campaigns SET status = 'draft'")
     with pytest.raises(NotAllowed, match="was never published"):

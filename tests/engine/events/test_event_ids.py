@@ -25,7 +25,7 @@ def test_groups_of_one_batch_share_the_ids_without_gap_or_overlap(
     database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[int, set[int]]] = []
-    places = commit._places_of_events
+    places = commit._event_positions
 
     def watched(transitions):
         found = places(transitions)
@@ -33,14 +33,14 @@ def test_groups_of_one_batch_share_the_ids_without_gap_or_overlap(
         taken: list[int] = []
         for number, transition in enumerate(transitions):
             offset, count = found["event_offset"][number], found["event_count"][number]
-            for _ in transition.people:
+            for _ in transition.states:
                 people += 1
                 taken += range(offset + people * count, offset + people * count + count)
-        asked.append((found["events_in_all"], set(taken)))
+        asked.append((found["event_total"], set(taken)))
         assert len(taken) == len(set(taken))
         return found
 
-    monkeypatch.setattr(commit, "_places_of_events", watched)
+    monkeypatch.setattr(commit, "_event_positions", watched)
     people_inside(database, PARTING, 0)
     with database.transaction() as connection:
         connection.execute(

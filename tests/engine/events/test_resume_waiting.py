@@ -119,7 +119,7 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
     people_inside(database, campaign, 1)
     events = arrival(database)
     with database.transaction() as engine:
-        people = claim_due(engine, batch_size=9, now=NOW + HOUR).people
+        people = claim_due(engine, batch_size=9, now=NOW + HOUR).states
         batch = advance_states(engine, group_by_position(people), batch_id=uuid4(), now=NOW + HOUR)
         assert batch.sizes() == {"waiting": 1}
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:

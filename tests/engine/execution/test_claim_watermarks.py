@@ -41,12 +41,12 @@ def moved(database: Database, size: int, *, now: object = LATER) -> list[UUID]:
     """Claim, put them far into the future, mark and commit, as a batch does."""
     with database.transaction() as connection:
         found = claim_due(connection, batch_size=size, now=now)  # type: ignore[arg-type]
-        ids = [person.id for person in found.people]
+        ids = [person.id for person in found.states]
         connection.execute(
             "UPDATE campaign_workflow_states SET next_execution_at = %s WHERE id = ANY(%s)",
             [NOW + LONG, ids],
         )
-        found.mark(connection, LATER)
+        found.write_watermarks(connection, LATER)
     return ids
 
 
@@ -87,7 +87,7 @@ def test_a_mark_is_forgotten_after_five_minutes(database: Database) -> None:
 def test_a_batch_that_rolls_back_leaves_no_mark_and_its_people_are_due(database: Database) -> None:
     people = waiting_people(database, 3)
     with database.transaction() as connection:
-        claim_due(connection, batch_size=2, now=LATER).mark(connection, LATER)
+        claim_due(connection, batch_size=2, now=LATER).write_watermarks(connection, LATER)
         connection.rollback()
     assert moved(database, 3) == people
 
@@ -98,11 +98,11 @@ def test_two_engines_leave_each_others_mark_alone_and_wait_for_nothing(database:
     with database.transaction() as first, database.transaction() as second:
         one = claim_due(first, batch_size=2, now=LATER)
         two = claim_due(second, batch_size=2, now=LATER)
-        assert [p.id for p in one.people] == people[1:3]
-        assert [p.id for p in two.people] == people[3:5]
+        assert [p.id for p in one.states] == people[1:3]
+        assert [p.id for p in two.states] == people[3:5]
         second.execute("SET LOCAL lock_timeout = '1s'")
-        one.mark(first, LATER)
-        two.mark(second, LATER)
+        one.write_watermarks(first, LATER)
+        two.write_watermarks(second, LATER)
 
 
 def test_an_engine_with_marks_brings_everybody_through(database: Database) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.execution.batch_context import FACT_COLUMNS
+from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import EmailConfig, WebhookAction
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
@@ -40,7 +40,7 @@ def version(campaign: CampaignGraph) -> PublishedVersion:
         ("{{ first_name }}", {"custom_fields"}),
         ("{{ plan }}{{ lead_score }}", {"custom_fields", "ai_score"}),
         ("{% if custom_fields.a %}{{ updated_at }}{% endif %}", {"custom_fields", "updated_at"}),
-        ("{{ id }}", set(FACT_COLUMNS)),
+        ("{{ id }}", set(ATTRIBUTE_COLUMNS)),
     ],
 )  # fmt: skip
 def test_a_letter_reads_what_it_names(body: str, columns: set[str]) -> None:
@@ -55,7 +55,7 @@ def test_a_letter_that_is_taken_as_it_is_reads_the_address_alone() -> None:
 def test_the_leaves_of_a_payload_may_read_anything() -> None:
     hook = WebhookAction(type="webhook", url="https://example.com/hook")
     campaign = graph(trigger("hook"), node("hook", "action", hook, default="end"), end())
-    assert columns_read(version(campaign), "hook") == set(FACT_COLUMNS)
+    assert columns_read(version(campaign), "hook") == set(ATTRIBUTE_COLUMNS)
 
 
 def test_a_node_that_is_not_there_is_named() -> None:

@@ -68,7 +68,7 @@ def facts_of(**by_number: dict[str, Any]) -> BatchContext:
         UUID(int=int(name[1:])): {"tags": frozenset(), "custom_fields": {}} | fields
         for name, fields in by_number.items()
     }
-    return BatchContext(NOW, contexts=contexts)
+    return BatchContext(NOW, attributes=contexts)
 
 
 def only(batch: Batch) -> Transition:
@@ -89,7 +89,7 @@ def test_instant_nodes_collapse_into_one_transition() -> None:
         "wait_completed",
         "enrollment_completed",
     ]
-    assert len(done.people) == 500
+    assert len(done.states) == 500
 
 
 def test_a_condition_behind_an_action_sees_what_the_action_did() -> None:
@@ -113,7 +113,7 @@ def test_people_part_company_only_where_a_condition_parts_them() -> None:
     )
     facts = facts_of(p1={"ai_score": 80}, p2={"ai_score": 10}, p3={"ai_score": None})
     batch = run([person(1), person(2), person(3)], g, facts)
-    where = {p.id.int - 10_000: t.node_id for t in batch.transitions for p in t.people}
+    where = {p.id.int - 10_000: t.node_id for t in batch.transitions for p in t.states}
     assert where == {1: "w", 2: "end", 3: "end"}
 
 
@@ -148,7 +148,7 @@ def test_nobody_is_lost_and_nobody_is_doubled_whatever_the_mixture() -> None:
     people = [person(n, enrollment_status=statuses[n % 7]) for n in range(700)]
     facts = facts_of(**{f"p{n}": {"ai_score": n % 100} for n in range(700)})
     batch = run(people, g, facts)
-    ended = Counter(p.id for t in batch.transitions for p in t.people)
+    ended = Counter(p.id for t in batch.transitions for p in t.states)
     ended.update(p.id for p in batch.paused)
     assert ended == Counter(p.id for p in people)
     assert batch.size() == 700
@@ -159,7 +159,7 @@ def test_the_same_person_gets_the_same_variant_and_shares_come_out_right() -> No
     people = [person(n) for n in range(20_000)]
 
     def given(batch: Batch) -> dict[UUID, str]:
-        return {p.id: t.assignments[0].variant_group for t in batch.transitions for p in t.people}
+        return {p.id: t.assignments[0].variant_group for t in batch.transitions for p in t.states}
 
     first = given(run(people, g))
     assert first == given(run(people[::-1], g))
@@ -183,7 +183,7 @@ def test_a_field_that_names_no_variant_fails_that_person_by_name() -> None:
 
     g = graph(trigger("s"), node("s", "split", SplitConfig(**config), a="end", b="end"), end())
     batch = run([person(1), person(2)], g, facts_of(p1={"arm": " A "}, p2={"arm": "z"}))
-    by_number = {p.id.int - 10_000: t for t in batch.transitions for p in t.people}
+    by_number = {p.id.int - 10_000: t for t in batch.transitions for p in t.states}
     assert by_number[1].status == "completed"
     assert by_number[2].status == "running"
     assert "'arm'" in (by_number[2].error or "")
@@ -206,7 +206,7 @@ def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
         since={person(n).id: sent_at for n in (1, 2, 3)},
     )
     batch = run([person(n) for n in (1, 2, 3)], g, facts)
-    where = {p.id.int - 10_000: (t.status, t.node_id) for t in batch.transitions for p in t.people}
+    where = {p.id.int - 10_000: (t.status, t.node_id) for t in batch.transitions for p in t.states}
     assert where == {1: ("completed", "end"), 2: ("waiting", "w"), 3: ("waiting", "w")}
 
 
@@ -242,24 +242,24 @@ def test_one_person_on_whom_an_operator_breaks_does_not_sink_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks_on_three(visit: NodeVisit) -> list[NodeOutcome]:
-        if any(p.contact_id.int == 3 for p in visit.people):
+        if any(p.contact_id.int == 3 for p in visit.states):
             raise RuntimeError("secret@example.com")
-        return [NodeOutcome(visit.people, Leave("default"))]
+        return [NodeOutcome(visit.states, Leave("default"))]
 
     operators = dict(OPERATORS)
     operators[graph(add_tag("t", "x")).nodes["t"].node_type] = breaks_on_three
     monkeypatch.setattr(execute_module, "OPERATORS", operators)
     batch = run([person(n, "t") for n in range(9)], graph(add_tag("t", "x", default="end"), end()))
     stopped = [t for t in batch.transitions if t.error]
-    assert [p.contact_id.int for t in stopped for p in t.people] == [3]
+    assert [p.contact_id.int for t in stopped for p in t.states] == [3]
     assert "example.com" not in (stopped[0].error or "")
-    assert sum(len(t.people) for t in batch.transitions if t.status == "completed") == 8
+    assert sum(len(t.states) for t in batch.transitions if t.status == "completed") == 8
 
 
 def test_the_last_retry_fails_and_earlier_ones_come_back_later() -> None:
     g = graph(trigger("gone"))
     again, last = person(1, "gone", retry_count=1), person(2, "gone", retry_count=3)
-    by_number = {p.contact_id.int: t for t in run([again, last], g).transitions for p in t.people}
+    by_number = {p.contact_id.int: t for t in run([again, last], g).transitions for p in t.states}
     assert by_number[1].due_at is not None
     assert by_number[1].due_at > NOW
     assert by_number[1].retry_count == 2

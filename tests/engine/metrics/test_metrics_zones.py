@@ -202,7 +202,7 @@ def test_changing_the_zone_marks_all_days_and_counting_them_gives_what_a_backfil
     sent_at(database, campaign, late)
     refresh_stale_days(database, now=NOW + 10 * DAY)
     moved = set_time_zone(database, "People of UTC", "Asia/Tokyo")
-    assert (moved.before, moved.time_zone, moved.days_to_count) == ("UTC", "Asia/Tokyo", 7)
+    assert (moved.before, moved.time_zone, moved.stale_days) == ("UTC", "Asia/Tokyo", 7)
     refresh_stale_days(database, now=NOW + 10 * DAY)
     incremental = figures(database)
     assert sum(sent_by_day(database).values()) == 18
@@ -217,7 +217,7 @@ def test_the_same_zone_again_changes_nothing(database):
     mailed(database, 3)
     refresh_stale_days(database, now=NOW)
     moved = set_time_zone(database, None, "UTC")
-    assert (moved.before, moved.days_to_count) == ("UTC", 0)
+    assert (moved.before, moved.stale_days) == ("UTC", 0)
 
 
 def test_messages_that_go_out_while_the_zone_changes_are_counted_on_the_new_day(database):

@@ -233,10 +233,10 @@ def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
         ).fetchone()
     assert population
     assert held is not None
-    assert sum(row["active"] for row in population) == held[0]
+    assert sum(row.active for row in population) == held[0]
     for row in population:
-        assert row["failed"] == 0
-        assert row["entered"] == row["active"] + row["completed"] + row["exited"]
+        assert row.failed == 0
+        assert row.entered == row.active + row.completed + row.exited
     assert twice == (0,)
 
 
@@ -254,6 +254,6 @@ def test_people_of_the_specifications_own_migration_go_on_and_are_on_the_books(
         population = states_db.population(connection)
     assert population
     for row in population:
-        assert row["campaign_version"] is not None
-        ended = row["completed"] + row["exited"] + row["failed"]
-        assert row["entered"] == row["active"] + ended
+        assert row.campaign_version is not None
+        ended = row.completed + row.exited + row.failed
+        assert row.entered == row.active + ended

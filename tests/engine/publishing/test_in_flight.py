@@ -219,10 +219,10 @@ def test_the_books_say_who_moved_from_where(spread: Database):
     published(spread, version_2(), in_flight=POLICIES["migrate"])
     with spread.transaction() as connection:
         first, second = states_db.population(connection)
-    assert first["started"] == ALL
-    assert first["moved_out"] == second["moved_in"] == second["entered"]
-    assert first["entered"] == first["completed"] + first["exited"]
-    assert (first["active"], first["failed"]) == (0, 0)
+    assert first.started == ALL
+    assert first.moved_out == second.moved_in == second.entered
+    assert first.entered == first.completed + first.exited
+    assert (first.active, first.failed) == (0, 0)
 
 
 def test_people_may_move_there_and_back(spread: Database):

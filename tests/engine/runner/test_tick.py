@@ -69,10 +69,7 @@ def invariant_holds(database: Database) -> bool:
     with database.transaction() as connection:
         rows = states_db.population(connection)
     assert rows
-    return all(
-        row["entered"] == row["active"] + row["completed"] + row["exited"] + row["failed"]
-        for row in rows
-    )
+    return all(row.entered == row.active + row.completed + row.exited + row.failed for row in rows)
 
 
 def test_a_drip_runs_through_with_its_waits(database: Database) -> None:
@@ -200,10 +197,10 @@ def test_a_poison_value_stands_alone_and_the_rest_commits(database: Database) ->
 
 
 def _keep_in_memory(campaign_id: UUID, g: Any) -> None:
-    from drip_pipeline.engine.campaigns import version_cache as graphs
+    from drip_pipeline.engine.campaigns import version_cache
 
-    kept = graphs.PublishedVersion(campaign_id, 1, "Welcome", UUID(int=0), g)
-    graphs._kept[(campaign_id, 1)] = kept
+    kept = version_cache.PublishedVersion(campaign_id, 1, "Welcome", UUID(int=0), g)
+    version_cache._cache[(campaign_id, 1)] = kept
 
 
 @pytest.mark.parametrize(

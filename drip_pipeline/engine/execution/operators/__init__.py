@@ -1,6 +1,7 @@
-"""One operator per node type: a whole group of people in, what becomes of them out. Operators write
-nothing and ask the database nothing; what they need to know of people is in the facts of the
-batch."""
+"""One operator per node type: a function from a group of states to their outcomes.
+
+Operators neither read nor write the database; what they need is in the batch context.
+"""
 
 from __future__ import annotations
 

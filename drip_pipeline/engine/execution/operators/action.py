@@ -1,14 +1,12 @@
-"""The action node: tags, score and fields at once; webhooks, text messages and posts through the
-outbox."""
+"""The action node: change tags, score and fields at once; queue webhooks, SMS and posts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
 from drip_pipeline.domain.graph.nodes import (
     UPDATABLE_COLUMNS,
     FieldUpdateAction,
+    NodeConfig,
     ScoreAction,
     TagAction,
     channel_of,
@@ -18,17 +16,17 @@ from drip_pipeline.engine.execution.transitions import ChangeKind, ContactChange
 
 
 def act(visit: NodeVisit) -> list[NodeOutcome]:
-    """Everybody is changed and goes on, or everybody gets a delivery."""
+    """Change all contacts and continue, or queue a delivery for each."""
     config = visit.node.config
     channel = channel_of(config)
     if channel is not None:
-        return [NodeOutcome(visit.people, Send(channel))]
+        return [NodeOutcome(visit.states, Send(channel))]
     change, events = _change(visit, config)
-    visit.facts.apply(change, visit.people)
-    return [NodeOutcome(visit.people, Leave(PORT_DEFAULT), events, changes=(change,))]
+    visit.context.apply(change, visit.states)
+    return [NodeOutcome(visit.states, Leave(PORT_DEFAULT), events, changes=(change,))]
 
 
-def _change(visit: NodeVisit, config: Any) -> tuple[ContactChange, tuple[EventNote, ...]]:
+def _change(visit: NodeVisit, config: NodeConfig) -> tuple[ContactChange, tuple[EventNote, ...]]:
     if isinstance(config, TagAction):
         added = tuple(visit.note("tag_added", tag=tag) for tag in config.add)
         removed = tuple(visit.note("tag_removed", tag=tag) for tag in config.remove)
@@ -44,5 +42,5 @@ def _change(visit: NodeVisit, config: Any) -> tuple[ContactChange, tuple[EventNo
     assert isinstance(config, FieldUpdateAction)
     kind: ChangeKind = "column" if config.field in UPDATABLE_COLUMNS else "custom_field"
     change = ContactChange(kind, name=config.field, value=config.value)
-    # The value stays out of the log: it may be personal.
+    # The value is not logged: it may be personal data.
     return change, (visit.note("field_updated", field=config.field),)

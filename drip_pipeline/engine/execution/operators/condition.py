@@ -1,5 +1,4 @@
-"""The condition node: each person takes the first branch whose condition holds, else the
-else-branch."""
+"""The condition node: take the first branch with a true condition, or the else branch."""
 
 from __future__ import annotations
 
@@ -12,18 +11,18 @@ from drip_pipeline.engine.execution.transitions import DueState
 
 
 def choose_branch(visit: NodeVisit) -> list[NodeOutcome]:
-    """One answer per branch that somebody takes."""
+    """Return one outcome per branch taken."""
     config = visit.node.config
     assert isinstance(config, ConditionConfig)
     tests, otherwise = _compiled(config)
     chosen: dict[str, list[DueState]] = {}
-    for person in visit.people:
-        facts = visit.facts.of(person)
+    for state in visit.states:
+        facts = visit.context.of(state)
         branch = next((branch for branch, holds in tests if holds(facts)), otherwise)
-        chosen.setdefault(branch, []).append(person)
+        chosen.setdefault(branch, []).append(state)
     return [
-        NodeOutcome(people, Leave(branch), (visit.note("condition_evaluated", branch=branch),))
-        for branch, people in chosen.items()
+        NodeOutcome(states, Leave(branch), (visit.note("condition_evaluated", branch=branch),))
+        for branch, states in chosen.items()
     ]
 
 

@@ -1,5 +1,4 @@
-"""The email node: a message for everybody, written to the outbox; sending is the business of
-deliver.py."""
+"""The email node: queue a message in the outbox. delivery/ sends it."""
 
 from __future__ import annotations
 
@@ -7,5 +6,5 @@ from drip_pipeline.engine.execution.operators.protocol import NodeOutcome, NodeV
 
 
 def queue_email(visit: NodeVisit) -> list[NodeOutcome]:
-    """Everybody gets a delivery and stays until it is settled."""
-    return [NodeOutcome(visit.people, Send("email"))]
+    """Queue one delivery per state; the state waits until it is settled."""
+    return [NodeOutcome(visit.states, Send("email"))]

@@ -7,7 +7,7 @@ from drip_pipeline.engine.execution.operators.protocol import End, NodeOutcome, 
 
 
 def end(visit: NodeVisit) -> list[NodeOutcome]:
-    """Everybody's run ends as the node says."""
+    """End the run with the node's status and reason."""
     config = visit.node.config
     assert isinstance(config, ExitConfig)
-    return [NodeOutcome(visit.people, End(config.status, config.reason))]
+    return [NodeOutcome(visit.states, End(config.status, config.reason))]

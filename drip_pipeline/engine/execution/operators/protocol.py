@@ -1,12 +1,10 @@
-"""What an operator gets and what it answers. The walk in execute.py turns answers into
-transitions."""
+"""Input and output of an operator. execute.py turns the outcomes into transitions."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.engine.execution.batch_context import BatchContext
@@ -17,19 +15,19 @@ from drip_pipeline.engine.execution.transitions import (
     EventNote,
 )
 
-People = Sequence[DueState]
+States = Sequence[DueState]
 
 
 @dataclass(frozen=True, slots=True)
 class Leave:
-    """Go on through this port, at once."""
+    """Continue through this port at once."""
 
     port: str
 
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """Stay here until the time, or until the event; then leave by the port."""
+    """Wait at the node until the time or the event, then leave by the port."""
 
     until: datetime
     resume_port: str
@@ -38,14 +36,14 @@ class Park:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put a message for this channel into the outbox and stay until it is settled."""
+    """Queue a message for this channel and wait until it is settled."""
 
     channel: str
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The run of the campaign ends here. `reason` belongs to `exited`."""
+    """End the run with this status; `exited` has a reason."""
 
     status: str
     reason: str | None = None
@@ -53,16 +51,16 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """This node cannot be executed for these people; tried again with back-off, then failed."""
+    """Fail at this node. It is retried with back-off; after the last retry the run fails."""
 
     error: str
 
 
 @dataclass(frozen=True, slots=True)
 class NodeOutcome:
-    """What becomes of some of the people of a group, and what is to be recorded of it."""
+    """The next action of some states of a group, and what is recorded for them."""
 
-    people: People
+    states: States
     then: Leave | Park | Send | End | Fail
     events: tuple[EventNote, ...] = ()
     assignment: AssignmentNote | None = None
@@ -71,15 +69,15 @@ class NodeOutcome:
 
 @dataclass(frozen=True, slots=True)
 class NodeVisit:
-    """One node, one group of people of the same campaign version, one moment."""
+    """One node, and a group of states of the same campaign version that enter it."""
 
     node: GraphNode
-    people: People
-    facts: BatchContext
+    states: States
+    context: BatchContext
     now: datetime
 
-    def note(self, kind: str, /, *, variant: str | None = None, **data: Any) -> EventNote:
-        """An event of this kind at this node."""
+    def note(self, kind: str, /, *, variant: str | None = None, **data: object) -> EventNote:
+        """Return an event of this type at this node."""
         return EventNote(kind, self.node.node_id, self.node.step_id, data, variant)
 
 

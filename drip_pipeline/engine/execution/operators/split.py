@@ -1,8 +1,8 @@
-"""The split node: each person gets a variant, the same one however often the step is repeated.
+"""The split node: assign a variant to each state; repeating the step assigns the same variant.
 
-In this order: the variant the person has here already; the contact field that people were
-randomized by elsewhere; the winner once the test is decided (holdouts excepted); a salted hash of
-the contact into 10,000 buckets.
+In this order: the existing variant at this split; the contact field that carries an external
+randomization; the winner of a decided test (except for holdouts); a salted hash of the contact id
+into 10,000 buckets.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from drip_pipeline.engine.execution.transitions import AssignmentNote, DueState
 
 
 def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
-    """One answer per variant that somebody gets, and one for people who cannot be assigned."""
+    """Return one outcome per assigned variant, and one for states without a valid variant."""
     config = visit.node.config
     assert isinstance(config, SplitConfig)
     node_id = visit.node.node_id
-    known = visit.facts.existing_variants(node_id)
-    test = visit.facts.test_of(visit.people[0], node_id)
+    existing_of = visit.context.existing_variants(node_id)
+    test = visit.context.test_of(visit.states[0], node_id)
     choose = _chooser(visit, config, test)
     variants = {variant.id: variant for variant in config.variants}
     chosen: dict[tuple[str, bool], list[DueState]] = {}
-    for person in visit.people:
-        given = known.get(person.id) or known.get(person.contact_id)
-        if given is not None and given.variant_id in variants:
-            key = (given.variant_id, given.is_randomized)
+    for state in visit.states:
+        existing = existing_of.get(state.id) or existing_of.get(state.contact_id)
+        if existing is not None and existing.variant_id in variants:
+            key = (existing.variant_id, existing.is_randomized)
         else:
-            key = choose(person)
-        chosen.setdefault(key, []).append(person)
+            key = choose(state)
+        chosen.setdefault(key, []).append(state)
     return [
-        _answer(visit, variants.get(variant_id), people, test, is_randomized, config)
-        for (variant_id, is_randomized), people in chosen.items()
+        _outcome(visit, variants.get(variant_id), states, test, is_randomized, config)
+        for (variant_id, is_randomized), states in chosen.items()
     ]
 
 
@@ -56,19 +56,19 @@ def _chooser(
         field = config.from_field
         by_value = config.variant_by_value()
 
-        def from_field(person: DueState) -> tuple[str, bool]:
-            value = visit.facts.of(person).fields.get(field)
+        def from_field(state: DueState) -> tuple[str, bool]:
+            value = visit.context.of(state).fields.get(field)
             return by_value.get("" if value is None else str(value).strip().casefold(), ""), True
 
         return from_field
-    bounds, ids = _wheel(config)
+    bounds, ids = _allocation(config)
     winner = test.winner_variant if test else None
     holdouts = {variant.id for variant in config.variants if variant.holdout}
-    # The salt is the split's own; a new test of the same split keeps people where they were as far
-    # as weights allow.
+    # The salt is the split's node id, so that a new test of the same split keeps contacts in their
+    # variants as far as the weights allow.
 
-    def by_hash(person: DueState) -> tuple[str, bool]:
-        bucket = assignment_bucket(person.campaign_id, node_id, person.contact_id)
+    def by_hash(state: DueState) -> tuple[str, bool]:
+        bucket = assignment_bucket(state.campaign_id, node_id, state.contact_id)
         variant_id = ids[min(bisect_right(bounds, bucket), len(ids) - 1)]
         if winner is not None and variant_id not in holdouts:
             return winner, False
@@ -77,10 +77,10 @@ def _chooser(
     return by_hash
 
 
-def _answer(
+def _outcome(
     visit: NodeVisit,
     variant: Variant | None,
-    people: list[DueState],
+    states: list[DueState],
     test: SplitTest | None,
     is_randomized: bool,
     config: SplitConfig,
@@ -88,10 +88,10 @@ def _answer(
     node_id = visit.node.node_id
     if variant is None:
         return NodeOutcome(
-            people,
+            states,
             Fail(
                 f"split {node_id!r}: the contact's field {config.from_field!r} names none of"
-                " the variants " + ", ".join(repr(known.id) for known in config.variants)
+                " the variants " + ", ".join(repr(variant.id) for variant in config.variants)
             ),
         )
     assignment = AssignmentNote(
@@ -106,17 +106,16 @@ def _answer(
     )
     leads_nowhere = variant.id not in visit.node.ports
     then = End("exited", "holdout") if variant.holdout and leads_nowhere else Leave(variant.id)
-    return NodeOutcome(people, then, (assigned,), assignment)
+    return NodeOutcome(states, then, (assigned,), assignment)
 
 
 @lru_cache(maxsize=1024)
-def _wheel(config: SplitConfig) -> tuple[list[int], list[str]]:
-    """Upper bounds of each variant's share in buckets, and the variants' ids; a weight of 0 gets
-    nobody."""
+def _allocation(config: SplitConfig) -> tuple[list[int], list[str]]:
+    """Return the upper bucket bound of each variant with a positive weight, and the variant ids."""
     weighted = [variant for variant in config.variants if variant.percentage > 0]
     total = sum(variant.percentage for variant in weighted)
     bounds = [
-        round(BUCKETS * share / total)
-        for share in accumulate(variant.percentage for variant in weighted)
+        round(BUCKETS * weight / total)
+        for weight in accumulate(variant.percentage for variant in weighted)
     ]
     return bounds, [variant.id for variant in weighted]

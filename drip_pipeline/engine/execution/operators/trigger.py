@@ -1,5 +1,4 @@
-"""The trigger: where people come in. The log has their `enrollment_started` already, written with
-the enrollment."""
+"""The trigger node: the entry. Its event `enrollment_started` was logged with the enrollment."""
 
 from __future__ import annotations
 
@@ -8,5 +7,5 @@ from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome
 
 
 def start(visit: NodeVisit) -> list[NodeOutcome]:
-    """Everybody goes on."""
-    return [NodeOutcome(visit.people, Leave(PORT_DEFAULT))]
+    """Continue with all states."""
+    return [NodeOutcome(visit.states, Leave(PORT_DEFAULT))]

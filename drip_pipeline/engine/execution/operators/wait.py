@@ -1,7 +1,6 @@
-"""The wait node: for a length of time, or until an event with a time-out.
+"""The wait node: for a duration, or for an event with a timeout.
 
-A wait until an event looks back: an event since the person's latest message counts although it came
-before the wait.
+An event since the latest message counts, even if it arrived before the wait began.
 """
 
 from __future__ import annotations
@@ -14,32 +13,32 @@ from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome
 
 
 def wait(visit: NodeVisit) -> list[NodeOutcome]:
-    """People park, except where there is nothing to wait for."""
+    """Start the wait; states with nothing to wait for continue."""
     config = visit.node.config
     if isinstance(config, EventWait):
         return _wait_for_event(visit, config)
     assert isinstance(config, DurationWait)
     if config.seconds == 0:
         passed = visit.note("wait_completed", port=PORT_DEFAULT)
-        return [NodeOutcome(visit.people, Leave(PORT_DEFAULT), (passed,))]
+        return [NodeOutcome(visit.states, Leave(PORT_DEFAULT), (passed,))]
     until = visit.now + timedelta(seconds=config.seconds)
     started = visit.note("wait_started", until=until.isoformat())
-    return [NodeOutcome(visit.people, Park(until, PORT_DEFAULT), (started,))]
+    return [NodeOutcome(visit.states, Park(until, PORT_DEFAULT), (started,))]
 
 
 def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
-    happened = visit.facts.happened_since_message(visit.people, config.event_type)
-    already = [person for person in visit.people if person.id in happened]
-    answers = []
+    happened = visit.context.happened_since_message(visit.states, config.event_type)
+    already = [state for state in visit.states if state.id in happened]
+    outcomes = []
     if already:
         completed = visit.note("wait_completed", port=PORT_EVENT, event_type=config.event_type)
-        answers.append(NodeOutcome(already, Leave(PORT_EVENT), (completed,)))
-    rest = [person for person in visit.people if person.id not in happened]
+        outcomes.append(NodeOutcome(already, Leave(PORT_EVENT), (completed,)))
+    rest = [state for state in visit.states if state.id not in happened]
     if rest and config.max_wait_seconds == 0:
         passed = visit.note("wait_completed", port=PORT_TIMEOUT, event_type=config.event_type)
-        answers.append(NodeOutcome(rest, Leave(PORT_TIMEOUT), (passed,)))
+        outcomes.append(NodeOutcome(rest, Leave(PORT_TIMEOUT), (passed,)))
     elif rest:
         until = visit.now + timedelta(seconds=config.max_wait_seconds)
         started = visit.note("wait_started", event_type=config.event_type, until=until.isoformat())
-        answers.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.event_type), (started,)))
-    return answers
+        outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.event_type), (started,)))
+    return outcomes
