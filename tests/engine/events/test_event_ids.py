@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_groups_of_one_batch_share_the_ids_without_gap_or_overlap(
     places = commit._event_positions
 
     def watched(transitions):
-        found = places(transitions)
+        found: Any = places(transitions)
         people = 0
         taken: list[int] = []
         for number, transition in enumerate(transitions):

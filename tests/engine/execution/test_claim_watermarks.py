@@ -19,7 +19,7 @@ LONG = timedelta(days=3)
 
 @pytest.fixture(autouse=True)
 def _every_campaign_is_worth_a_mark(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_module, "WORTH_A_MARK", 1)
+    monkeypatch.setattr(claim_module, "WATERMARK_FROM", 1)
 
 
 def waiting_people(database: Database, count: int) -> list[UUID]:

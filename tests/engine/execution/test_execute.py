@@ -273,4 +273,4 @@ def test_going_round_without_end_is_stopped() -> None:
     g = graph(trigger("w"), wait_hours("w", 1, default="w"))
     done = only(run([person(1, "w", steps_taken=MAX_NODES_PER_LIFE)], g))
     assert done.status == "failed"
-    assert "round" in (done.error or "")
+    assert "loops" in (done.error or "")

@@ -255,9 +255,9 @@ def test_an_application_may_change_the_column_and_no_one_may_write_nonsense(data
 @pytest.mark.parametrize(
     ("name", "zone", "told"),
     [
-        (None, "Europe/Berln", "there is no time zone 'Europe/Berln'"),
-        (None, "+02:00", "there is no time zone '\\+02:00'"),
-        ("Nobody", "UTC", "no workspace 'Nobody'"),
+        (None, "Europe/Berln", "unknown time zone 'Europe/Berln'"),
+        (None, "+02:00", "unknown time zone '\\+02:00'"),
+        ("Nobody", "UTC", "unknown workspace 'Nobody'"),
     ],
 )
 def test_a_zone_or_a_workspace_that_is_not_there_is_named(database, name, zone, told):
