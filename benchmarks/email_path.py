@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import perf_counter
-from typing import Any, Final
+from typing import Final
 from uuid import uuid4
 
 from benchmarks.report import Figure, figure, in_turn
@@ -22,6 +22,7 @@ from drip_pipeline.channels.email.smtp_channel import SmtpChannel
 from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import Outcome
 from drip_pipeline.db.connection import Database, jsonb
+from drip_pipeline.db.delivery.deliveries import LeasedDelivery
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge, GraphNode, NodeType
 from drip_pipeline.domain.graph.nodes import EmailConfig, ExitConfig, TriggerConfig
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
@@ -119,26 +120,32 @@ def _sink() -> Iterator[int]:
         process.communicate(timeout=10)
 
 
-def _row(number: int) -> dict[str, Any]:
-    return {
-        "id": uuid4(),
-        "campaign_id": _VERSION.campaign_id,
-        "node_id": "mail",
-        "workspace_id": _VERSION.workspace_id,
-        "contact_id": uuid4(),
-        "name": f"Person {number}",
-        "email": f"person{number}@example.com",
-        "company": f"Company {number}",
-        "phone": None,
-        "job_title": None,
-        "ai_score": 50,
-        "status": "lead",
-        "tags": [],
-        "custom_fields": {},
-        "last_interaction": None,
-        "created_at": NOW,
-        "updated_at": NOW,
-    }
+def _row(number: int) -> LeasedDelivery:
+    return LeasedDelivery(
+        id=uuid4(),
+        workspace_id=_VERSION.workspace_id,
+        campaign_id=_VERSION.campaign_id,
+        campaign_version=_VERSION.version,
+        enrollment_id=uuid4(),
+        contact_id=uuid4(),
+        node_id="mail",
+        step_id=None,
+        attempts=0,
+        due_at=NOW,
+        blocked_reason=None,
+        name=f"Person {number}",
+        email=f"person{number}@example.com",
+        company=f"Company {number}",
+        phone=None,
+        job_title=None,
+        ai_score=50,
+        status="lead",
+        tags=[],
+        custom_fields={},
+        last_interaction=None,
+        created_at=NOW,
+        updated_at=NOW,
+    )
 
 
 def _graph() -> CampaignGraph:

@@ -1,45 +1,32 @@
-"""How logs look and what they never show: structlog on top of stdlib logging, to stderr, with
-people's addresses, phone numbers and the passwords in URLs masked in every record, tracebacks
-included. What is logged, the modules decide.
+"""Configure logging: structlog on top of stdlib logging, to stderr, with every record redacted,
+tracebacks included (redaction.py).
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, TextIO
+from typing import TextIO
 
 import structlog
 
-_URL_PASSWORD = re.compile(r"(?P<user>[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s/@]+@", re.IGNORECASE)
-_EMAIL = re.compile(r"[\w.!#$%&'+=?^`{|}~-]+@[\w-]+(?:\.[\w-]+)+")
-_PHONE = re.compile(r"(?<![\w.])\+\d{8,15}(?!\w)")
-
-
-def redact(text: str) -> str:
-    """The text with passwords in URLs, email addresses and international phone numbers masked."""
-    text = _URL_PASSWORD.sub(r"\g<user>:***@", text)
-    text = _EMAIL.sub("<address>", text)
-    return _PHONE.sub("<phone>", text)
+from drip_pipeline.redaction import redact
 
 
 def redact_event(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
-    """A structlog processor: mask every text in the event, however deep. It runs last before
-    rendering.
-    """
+    _logger: object, _method: str, event: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Redact every text in the event, however deep; a structlog processor, the last before
+    rendering."""
     for key, value in event.items():
         event[key] = _redacted(value)
     return event
 
 
 def configure_logging(level: str = "info", *, stream: TextIO | None = None) -> None:
-    """Send all logging of this process, structlog's and stdlib's, through the redaction to `stream`
-    (stderr).
-    """
+    """Send all logging of this process, structlog's and stdlib's, redacted to `stream` (default:
+    stderr)."""
     target = sys.stderr if stream is None else stream
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -61,10 +48,9 @@ def configure_logging(level: str = "info", *, stream: TextIO | None = None) -> N
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    # Its warnings repeat, with the connection's parameters, what the engine reports as an error of
-    # its own.
+    # Its warnings repeat errors that the engine reports itself, with the connection's parameters.
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
-    # It tells every plug-in it sets up whenever Dagster looks at its own tables.
+    # It logs every plug-in whenever Dagster reads its own tables.
     logging.getLogger("alembic").setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -74,7 +60,7 @@ def configure_logging(level: str = "info", *, stream: TextIO | None = None) -> N
     )
 
 
-def _redacted(value: Any) -> Any:
+def _redacted(value: object) -> object:
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):

@@ -9,7 +9,8 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.log_setup import configure_logging, redact
+from drip_pipeline.log_setup import configure_logging
+from drip_pipeline.redaction import redact
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
-"""The outside world: one protocol, one file per channel, and the recorder that keeps messages here.
+"""Channels: one protocol, one module per provider, and the recorder, which sends nothing.
 
-Channels send and say what became of it. Whom to send to, when, how often and what follows is the
-business of engine/; nothing here reads the database or a clock.
+A channel sends messages and returns results. Recipients, due times, retries and next steps belong
+to engine/. Nothing here reads the database or a clock.
 """
 
 from __future__ import annotations

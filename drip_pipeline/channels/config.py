@@ -1,14 +1,14 @@
-"""What a row of campaign_channels may say in its `specs`: provider, limits, names of secrets.
+"""The configuration of a row of campaign_channels (`specs`): provider, limits, names of secrets.
 
-The secrets themselves stand in environment variables. Which row serves which step, and building a
-channel from one, are the engine's business.
+The secrets themselves are in environment variables. Choosing the row of a step and building
+channels belong to engine/transports.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic import ValidationError as PydanticValidationError
@@ -23,14 +23,14 @@ _VARIABLE: Final = re.compile("[A-Z][A-Z0-9_]{0,99}")
 
 def _variable(name: str) -> str:
     if _VARIABLE.fullmatch(name) is None:
-        # Not quoted: it may be the secret itself, put in the wrong place.
+        # The value is not quoted: it may be the secret itself by mistake.
         raise PydanticCustomError(
             "secret_name", "must be the name of an environment variable, as in ACME_TOKEN"
         )
-    # Whoever may write channel rows must not get at the engine's own secrets by naming them.
+    # Users that may write channel rows must not read the engine's own secrets by naming them.
     if name.startswith(("DRIP_", "PG")):
         raise PydanticCustomError(
-            "secret_reserved", "{name} is the engine's own; use another name", {"name": name}
+            "secret_reserved", "{name} is reserved for the engine; use another name", {"name": name}
         )
     return name
 
@@ -41,17 +41,17 @@ Rate = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class ChannelConfig(BaseModel):
-    """What every channel may say: how much it takes, and what happens when it fails.
+    """Settings common to all channels: rate limits, retries and circuit breaker.
 
     `per_second`, `per_hour`: messages, over all processes (default: no limit). `concurrency`:
-    messages on their way at once. `max_retries`: tries after the first, then it is a dead letter.
-    `on_unknown`: what to do with a message whose fate nobody knows: assume_sent (after a grace
-    time), retry (may send twice where the provider does not recognize it) or hold (until an
-    operator says); the default is retry where the provider recognizes repeated messages and
-    assume_sent elsewhere. The breaker opens for `breaker_open_seconds` after `breaker_failures`
-    failures in a row, or when `breaker_failure_pct` of a minute's messages fail.
-    `requires_consent`: only people whose custom field `consent_<channel>` says yes. Keys that
-    nobody reads are kept: other applications may use the same column.
+    messages in progress at once. `max_retries`: attempts after the first; then the message is a
+    dead letter. `on_unknown`: policy for an unknown outcome: assume_sent (after a grace time),
+    retry (may send twice if the provider does not recognize repeats) or hold (until an operator
+    decides); the default is retry if the provider recognizes repeats, otherwise assume_sent. The
+    breaker opens for `breaker_open_seconds` after `breaker_failures` failures in a row, or when
+    `breaker_failure_pct` of a minute's messages fail. `requires_consent`: send only to contacts
+    whose custom field `consent_<channel>` is yes. Unknown keys are kept because other applications
+    may use the same column.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
@@ -67,15 +67,18 @@ class ChannelConfig(BaseModel):
     requires_consent: bool = False
 
     def unread_keys(self) -> tuple[str, ...]:
-        """Keys that no field stands for: another application's, or misspelled."""
+        """Return the unknown keys: another application's, or misspelled."""
         return tuple(sorted(self.model_extra or {}))
 
 
 class EmailChannelConfig(ChannelConfig):
-    """A relay. `smtp_url_env` names the variable with its smtp:// or smtps:// URL; without one it
-    is DRIP_SMTP_URL. `from` is the sender, `reply_to` where answers go, `bounce_domain` where
-    bounces go (default: the sender's domain). `relay` says whose it is, for the headers by which
-    its events name our messages (default: by the host's name)."""
+    """An SMTP relay.
+
+    `smtp_url_env` names the variable with its smtp:// or smtps:// URL (default: DRIP_SMTP_URL).
+    `from` is the sender, `reply_to` the address of replies, `bounce_domain` the domain of bounces
+    (default: the sender's). `relay` is the provider, for the headers that make its events carry our
+    message ids (default: derived from the host name).
+    """
 
     smtp_url_env: SecretName | None = None
     mail_from: Annotated[Text | None, Field(alias="from")] = None
@@ -86,10 +89,10 @@ class EmailChannelConfig(ChannelConfig):
 
 
 class SmsChannelConfig(ChannelConfig):
-    """An account with Twilio, or with a provider that speaks its REST interface at `base_url`.
+    """An account with Twilio, or with a provider that has the same REST API at `base_url`.
 
     The sender is `from` (a number or a name) or `messaging_service_sid`. `status_callback_url`:
-    where the provider is to report what became of each message; `message_id` is added to it.
+    where the provider reports the status of each message; `message_id` is added to it.
     """
 
     provider: Literal["twilio"] = "twilio"
@@ -103,9 +106,12 @@ class SmsChannelConfig(ChannelConfig):
 
 
 class WebhookChannelConfig(ChannelConfig):
-    """How webhooks are called. `secret_env` names the secret that signs calls (Standard Webhooks,
-    `whsec_…`). `secret_headers` maps header names to variables (`{"Authorization": "CRM_AUTH"}`);
-    they go to `hosts` only, so that no campaign can send them elsewhere."""
+    """Settings of webhook calls.
+
+    `secret_env` names the secret that signs calls (Standard Webhooks, `whsec_…`). `secret_headers`
+    maps header names to variables (`{"Authorization": "CRM_AUTH"}`); they are sent to `hosts` only,
+    so that no campaign can send them to another host.
+    """
 
     secret_env: SecretName | None = None
     secret_headers: dict[Text, SecretName] = Field(default_factory=dict)
@@ -114,7 +120,7 @@ class WebhookChannelConfig(ChannelConfig):
 
 
 class MastodonChannelConfig(ChannelConfig):
-    """An account on a Mastodon server (or one that speaks its API)."""
+    """An account on a Mastodon server, or on one with the same API."""
 
     base_url: Text
     access_token_env: SecretName
@@ -125,8 +131,8 @@ class MastodonChannelConfig(ChannelConfig):
 
 
 class PublishWebhookConfig(ChannelConfig):
-    """A tool of your own that publishes posts: it gets a signed call per post. `platforms` are
-    those it serves (default: every platform); `native_schedule`: it keeps a post's time itself."""
+    """Your own publishing tool, which receives a signed call per post. `platforms` are those it
+    supports (default: all); `native_schedule`: it schedules posts itself."""
 
     url: Text
     secret_env: SecretName
@@ -147,14 +153,14 @@ CONFIG_OF_PLATFORM: Final[Mapping[str, type[ChannelConfig]]] = {
 }
 
 
-def read_config(category: str, platform: str | None, specs: Any, *, slug: str) -> ChannelConfig:
-    """The checked configuration of a channel row. Raises ChannelUnavailable naming every fault."""
+def read_config(category: str, platform: str | None, specs: object, *, slug: str) -> ChannelConfig:
+    """Validate the configuration of a channel row. Raises ChannelUnavailable with every error."""
     model = CONFIG_OF_CATEGORY.get(category)
     if category == "social":
         model = CONFIG_OF_PLATFORM.get((platform or "").strip().lower())
     if model is None:
         named = f"{category} / {platform}" if platform else category
-        raise ChannelUnavailable(slug, f"is of a kind that messages cannot be sent over ({named})")
+        raise ChannelUnavailable(slug, f"has an unsupported category or platform ({named})")
     if not isinstance(specs, Mapping):
         specs = {}
     try:

@@ -1,7 +1,7 @@
-"""The one protocol of all channels: a message, its outcome, what a channel can do.
+"""The protocol of all channels: outgoing message, delivery result, capabilities.
 
-Every channel takes the same `OutgoingMessage` and uses the parts that concern it. How a channel
-talks to its provider stands in the file of that channel.
+Every channel takes the same `OutgoingMessage` and uses the fields it needs. How a channel calls its
+provider is in the channel's module.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Protocol
 from uuid import UUID
 
-MAX_ERROR_CHARACTERS: Final = 500
 NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Outcome(StrEnum):
-    """What became of handing a message to a provider.
+    """The outcome of handing a message to a provider.
 
-    accepted: the provider has it. rejected: refused for good, repeating is pointless. throttled:
-    not taken now, come back later (`retry_after_seconds` when the provider says). not_sent: it
-    certainly did not go out, repeating is safe. unknown: it may have gone out.
+    accepted: the provider has it. rejected: permanently refused, repeating is pointless. throttled:
+    not accepted now, to be repeated later (`retry_after_seconds` if the provider says).
+    not_sent: certainly not sent, repeating is safe. unknown: it may have been sent.
     """
 
     ACCEPTED = "accepted"
@@ -34,8 +33,8 @@ class Outcome(StrEnum):
 
 
 class OutgoingMessage(NamedTuple):
-    """One rendered message to one recipient (or one post). A tuple, since a batch makes thousands;
-    give and read its fields by name.
+    """One rendered message to one recipient (or one post). A tuple because a batch has thousands;
+    set and read its fields by name.
 
     `delivery_id` is the same at every attempt. `created_at` (aware) is the message's own date.
     `sender` and `recipient` are as the channel writes them: for email `Name <address>` or the bare
@@ -60,14 +59,13 @@ class OutgoingMessage(NamedTuple):
 
 
 class DeliveryResult(NamedTuple):
-    """What became of one message. Its fields, too, go by name.
+    """The result of sending one message. Set and read its fields by name.
 
-    `error_code` is a short stable word, `error` a sentence in the provider's words; neither ever
-    holds addresses or parts of the message. `recipient_invalid`: the address does not exist, so
-    nothing more should be sent to it; `recipient_opted_out`: its owner told the provider to stop.
-    `is_provider_fault`: the provider, or the way to it, is at fault; that says nothing about this
-    message. `is_gone`: the endpoint said that it wants no more calls. `details` are facts for the
-    event (status, response …).
+    `error_code` is a short stable word, `error` the provider's response; neither contains
+    addresses or parts of the message. `recipient_invalid`: the address does not exist, so nothing
+    more should be sent to it. `recipient_opted_out`: the recipient opted out at the provider.
+    `is_provider_fault`: the provider or the connection failed, not this message. `is_gone`: the
+    endpoint answered 410 Gone. `details` are stored in the event (status, response …).
     """
 
     delivery_id: UUID
@@ -85,14 +83,14 @@ class DeliveryResult(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What publishing and delivering may expect of a channel.
+    """What publishing and delivery can rely on.
 
     `is_idempotent`: the provider recognizes a repeated delivery id, so an unknown outcome may be
-    tried again; for `idempotency_seconds` after the first time, or for ever. `max_batch`: messages
-    per call of `send`. `has_schedule`: the provider keeps a time itself; for the others the engine
-    waits. `max_text_characters`: longest text, None for no limit. `per_hour`: what the provider is
-    known to take, where the channel's own configuration says nothing. `is_recorder`: nothing
-    leaves; the engine may store what is "sent" itself, in the transaction that moves the state on.
+    retried; for `idempotency_seconds` after the first attempt, None without limit. `max_batch`:
+    messages per call of `send`. `has_schedule`: the provider schedules posts itself; otherwise the
+    engine waits. `max_text_characters`: longest text, None for no limit. `per_hour`: the provider's
+    documented limit, used if the channel's configuration has none. `is_recorder`: nothing is sent;
+    the engine stores the messages in the transaction that advances the states.
     """
 
     is_idempotent: bool
@@ -108,7 +106,7 @@ class Capabilities:
 
 
 class Severity(StrEnum):
-    """How bad a finding is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -117,7 +115,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that checking a channel brought to light; `message` says what to do, if any."""
+    """A result of checking a channel; `message` includes what to do, if anything."""
 
     severity: Severity
     code: str
@@ -125,22 +123,22 @@ class Finding:
 
 
 class Channel(Protocol):
-    """A way out. Safe to use from several threads at once."""
+    """Sends messages to one provider. Safe to use from several threads at once."""
 
     @property
     def name(self) -> str:
-        """The name under which campaigns and channel rows know it: email, sms, webhook …"""
+        """The name in campaigns and channel rows: email, sms, webhook …"""
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do; constant."""
+        """The capabilities; constant."""
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Try each message once; one result a message, in the same order. Raises nothing for what
-        concerns one message or the provider: that is an outcome."""
+        """Attempt each message once; return one result per message, in the same order. Failures of
+        a message or the provider are outcomes and never raised."""
 
     def check(self) -> list[Finding]:
-        """Connect and authenticate, send nothing, and tell what was found."""
+        """Connect and authenticate without sending; return the findings."""
 
     def close(self) -> None:
-        """Give connections back; sending again opens new ones."""
+        """Close connections; sending again opens new ones."""

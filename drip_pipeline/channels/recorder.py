@@ -1,7 +1,7 @@
-"""The recorder: keeps what would have gone out, and sends nothing. Always accepts.
+"""The recorder: accepts every message and sends nothing.
 
-It stands in for any channel (the default of DRIP_DELIVERY, tests, dry runs). Where recorded
-messages are stored is the business of its sink.
+It replaces any channel (the default of DRIP_DELIVERY, tests, dry runs). Its sink decides where the
+messages are stored.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from drip_pipeline.channels.protocol import (
 )
 
 RecordedMessage = OutgoingMessage
-"""A recorded message is the rendered message itself, whole."""
+"""A recorded message is the complete rendered message."""
 
 Sink = Callable[[Sequence[RecordedMessage]], None]
 
@@ -36,9 +36,9 @@ _CAPABILITIES: Final = Capabilities(
 
 
 class RecorderChannel:
-    """Hands every batch to `sink`, once and whole; without a sink it collects them in `messages`.
+    """Passes every batch to `sink` once; without a sink it collects the messages in `messages`.
 
-    If the sink raises, nothing counts as accepted: the error goes to the caller.
+    If the sink raises, no message is accepted and the error is raised to the caller.
     """
 
     def __init__(self, name: str, sink: Sink | None = None) -> None:
@@ -49,16 +49,16 @@ class RecorderChannel:
 
     @property
     def name(self) -> str:
-        """The channel it stands in for."""
+        """The channel it replaces."""
         return self._name
 
     @property
     def capabilities(self) -> Capabilities:
-        """Everything, idempotently."""
+        """All capabilities, idempotent."""
         return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Record them; all are accepted."""
+        """Record the messages; all are accepted."""
         if messages:
             self._sink(messages)
         return [
@@ -67,12 +67,12 @@ class RecorderChannel:
         ]
 
     def check(self) -> list[Finding]:
-        """Always fine; the finding reminds that nothing leaves."""
-        told = f"{self._name} is recorded and not sent (DRIP_DELIVERY=record)"
-        return [Finding(Severity.OK, "recorded", told)]
+        """Return one finding: nothing is sent."""
+        message = f"{self._name} is recorded and not sent (DRIP_DELIVERY=record)"
+        return [Finding(Severity.OK, "recorded", message)]
 
     def close(self) -> None:
-        """Nothing to give back."""
+        """Do nothing: there are no connections."""
 
     def _collect(self, messages: Sequence[RecordedMessage]) -> None:
         with self._lock:

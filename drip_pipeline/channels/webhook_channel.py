@@ -1,19 +1,19 @@
-"""The webhook channel: one signed HTTP call per message, its `webhook-id` always the delivery id.
+"""The webhook channel: one signed HTTP call per message; its `webhook-id` is the delivery id.
 
-What a status means stands in http_outcomes.py, connecting and guarding in http_client.py.
+Responses are classified in http/outcomes.py; connections and guard are in http/client.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from yarl import URL
 
 from drip_pipeline.channels.http.client import HttpAnswer, HttpClient, HttpRequest
 from drip_pipeline.channels.http.headers import HeaderInvalid, checked_headers
-from drip_pipeline.channels.http.outcomes import verdict_on_answer
+from drip_pipeline.channels.http.outcomes import classify_answer
 from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
@@ -31,7 +31,7 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 
 
 class WebhookChannel:
-    """Calls the URLs that steps name. Receivers tell repeats by `webhook-id`."""
+    """Calls the URLs of steps. Receivers recognize repeated calls by `webhook-id`."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class WebhookChannel:
         hosts: Sequence[str] = (),
         timeout_seconds: float = 15.0,
     ) -> None:
-        """`key` signs the calls. `secret_headers` go to `hosts` only."""
+        """`key` signs the calls. `secret_headers` are sent to `hosts` only."""
         self._client = client
         self._key = key
         self._secret_headers = dict(secret_headers or {})
@@ -60,7 +60,7 @@ class WebhookChannel:
         return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Make the calls, all at once."""
+        """Make all calls concurrently."""
         results: dict[int, DeliveryResult] = {}
         requests: dict[int, HttpRequest] = {}
         for place, message in enumerate(messages):
@@ -79,17 +79,17 @@ class WebhookChannel:
         return [results[place] for place in range(len(messages))]
 
     def check(self) -> list[Finding]:
-        """What can be said without calling anybody: whether calls are signed."""
+        """Report whether calls are signed; nothing is called."""
         if self._key is None:
-            told = (
-                "webhooks are not signed; give a webhook channel a `secret_env` so that receivers"
-                " can tell them from forgeries"
+            message = (
+                "webhooks are not signed; set `secret_env` of a webhook channel so that receivers"
+                " can verify them"
             )
-            return [Finding(Severity.WARNING, "unsigned", told)]
+            return [Finding(Severity.WARNING, "unsigned", message)]
         return [Finding(Severity.OK, "signed", "webhooks are signed (Standard Webhooks v1)")]
 
     def close(self) -> None:
-        """Close kept connections."""
+        """Close the connections."""
         self._client.close()
 
     def _request(self, message: OutgoingMessage) -> HttpRequest:
@@ -118,8 +118,8 @@ class WebhookChannel:
         )
 
 
-def _with_query(url: str, payload: Any) -> str:
-    """A call without a body carries the plain values of its payload in the query."""
+def _with_query(url: str, payload: object) -> str:
+    """Add the payload's plain values to the query, for methods without a body."""
     if not isinstance(payload, Mapping):
         return url
     plain = {
@@ -131,21 +131,20 @@ def _with_query(url: str, payload: Any) -> str:
 
 
 def _result(message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
-    verdict = verdict_on_answer(answer, message.created_at)
-    details: dict[str, Any] = {}
+    classified = classify_answer(answer, message.created_at)
+    details: dict[str, object] = {}
     if answer.failure is None:
-        # Kept in the event, for whoever has to find out; the error text, which others read, too,
-        # never quotes it.
+        # Stored in the event for diagnosis; the error text never quotes it.
         response = answer.text.replace("\x00", "")[:KEPT_RESPONSE_CHARACTERS]
         details = {"status": answer.status, "response": response}
-    accepted = verdict.outcome is Outcome.ACCEPTED
+    accepted = classified.outcome is Outcome.ACCEPTED
     return DeliveryResult(
         delivery_id=message.delivery_id,
-        outcome=verdict.outcome,
-        error_code=verdict.error_code,
-        error=None if accepted else f"the endpoint {verdict.words}",
-        retry_after_seconds=verdict.retry_after_seconds,
-        is_provider_fault=verdict.is_provider_fault,
-        is_gone=verdict.is_gone,
+        outcome=classified.outcome,
+        error_code=classified.error_code,
+        error=None if accepted else f"the endpoint {classified.error}",
+        retry_after_seconds=classified.retry_after_seconds,
+        is_provider_fault=classified.is_provider_fault,
+        is_gone=classified.is_gone,
         details=details,
     )

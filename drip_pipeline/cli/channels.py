@@ -64,18 +64,11 @@ def set_(
     The configuration names the environment variables that hold secrets; it never contains the
     secrets.
     """
+    from drip_pipeline.db.delivery.channel_accounts import ChannelDefinition
     from drip_pipeline.engine.transports.accounts import set_channel
 
-    report = set_channel(
-        invocation.database,
-        slug,
-        category=category,
-        platform=platform,
-        config=config,
-        now=now,
-        is_active=not off,
-        workspace=workspace,
-    )
+    channel = ChannelDefinition(slug, category, platform, config, is_active=not off)
+    report = set_channel(invocation.database, channel, now=now, workspace=workspace)
     text = f"channel {slug} ({category}) is {'off' if off else 'on'}"
     if report.unread:
         text += f"; ignored unknown keys: {', '.join(report.unread)}"

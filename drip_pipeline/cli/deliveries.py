@@ -76,9 +76,9 @@ def settle(
     """
     if not ids and campaign is None and channel is None:
         raise click.UsageError("Specify an ID, --campaign or --channel.")
-    from drip_pipeline.engine.delivery.resolve_unknown import settle_doubts
+    from drip_pipeline.engine.delivery.resolve_unknown import resolve_unknown
 
-    report = settle_doubts(
+    report = resolve_unknown(
         invocation.database,
         outcome,  # type: ignore[arg-type]  # click has checked it
         now=now,

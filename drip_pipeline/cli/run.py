@@ -83,7 +83,7 @@ def _describe(report: TickReport, seconds: float) -> str:
             "held back": done.held,
         }
         lines.append(f"{channel}: {format_counts(without_zeros(counts))}")
-    recovered = without_zeros(asdict(report.rescued))
+    recovered = without_zeros(asdict(report.recovered))
     if recovered:
         lines.append(f"recovered: {format_counts(recovered)}")
     rest = "nothing more is due" if report.is_idle else "more work may be due"

@@ -18,9 +18,9 @@ from drip_pipeline.errors import (
     DripError,
     StatementCancelled,
 )
-from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.redaction import redact
 
 RETRY_POLICY: Final = dg.RetryPolicy(
     max_retries=2, delay=2, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS

@@ -1,5 +1,5 @@
 -- name: open_broadcasts
--- Posts for everybody that the first people have reached; whoever comes later finds them there.
+-- Creates the posts that the first states have reached; existing posts are kept.
 INSERT INTO campaign_broadcasts (
     id, workspace_id, campaign_id, campaign_version, node_id, step_id, schedule_time, due_at, created_at
 )
@@ -14,28 +14,30 @@ FROM unnest(
 ON CONFLICT DO NOTHING;
 
 -- name: lock_broadcasts
--- These posts as they stand, locked in the order of ids.
-SELECT b.*
+-- Locks these posts in the order of ids.
+SELECT
+    b.id, b.status, b.due_at, b.leased_until, b.settled_at, b.attempts, b.certainty, b.provider_message_id, b.details,
+    b.error_code, b.last_error
 FROM campaign_broadcasts b
 WHERE b.id = ANY(CAST(%(ids)s AS uuid []))
 ORDER BY b.id
 FOR UPDATE;
 
 -- name: claim_broadcast
--- A post about to be handed over: in doubt if the process dies now.
+-- Marks a due post as being sent; its outcome is unknown if the process dies from here on.
 UPDATE campaign_broadcasts b
 SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz), attempts = b.attempts + 1,
     transport = CAST(%(transport)s AS text), retry_until = coalesce(b.retry_until, CAST(%(retry_until)s AS timestamptz))
 WHERE b.id = CAST(%(id)s AS uuid) AND b.status = 'pending';
 
 -- name: reopen_broadcast
--- A post that failed for good is tried anew for people who come, or were requeued, afterwards.
+-- Makes a failed post due again for states that arrive, or are requeued, after the failure.
 UPDATE campaign_broadcasts b
 SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, retry_until = NULL
 WHERE b.id = CAST(%(id)s AS uuid) AND b.status = 'failed';
 
 -- name: settle_broadcast
--- What became of handing over a post.
+-- Stores the result of sending a post.
 UPDATE campaign_broadcasts b
 SET status = CAST(%(status)s AS text),
     due_at = CAST(%(due_at)s AS timestamptz),
@@ -48,9 +50,9 @@ SET status = CAST(%(status)s AS text),
     settled_at = CASE WHEN CAST(%(status)s AS text) IN ('sent', 'failed') THEN CAST(%(now)s AS timestamptz) END
 WHERE b.id = CAST(%(id)s AS uuid) AND b.status IN ('pending', 'sending', 'unknown');
 
--- name: rescue_broadcasts
--- Posts whose sender died: due again while the provider still recognizes a repetition, else in doubt; and posts in doubt
--- for longer than the grace time, which count as out.
+-- name: recover_broadcasts
+-- Releases posts whose sender stopped: due again while the provider still recognizes a repetition, otherwise of unknown
+-- outcome. Posts of unknown outcome past the grace time count as sent.
 UPDATE campaign_broadcasts b
 SET status = CASE
         WHEN b.status = 'unknown' THEN 'sent'
@@ -66,16 +68,16 @@ SET status = CASE
     END,
     certainty = CASE b.status WHEN 'unknown' THEN 'unknown' ELSE b.certainty END,
     settled_at = CASE b.status WHEN 'unknown' THEN CAST(%(now)s AS timestamptz) END,
-    error_code = 'in_doubt',
+    error_code = 'outcome_unknown',
     last_error = CASE b.status WHEN 'sending' THEN 'the sender stopped before settling' ELSE b.last_error END
 WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz);
 
--- name: settle_doubtful_broadcasts
--- An operator's word on posts in doubt: they are out, or they are not and go out now.
+-- name: settle_unknown_broadcasts
+-- Settles posts of unknown outcome as an operator decides: sent, or not sent and due now.
 UPDATE campaign_broadcasts b
-SET status = CASE WHEN CAST(%(is_out)s AS boolean) THEN 'sent' ELSE 'pending' END,
-    due_at = CASE WHEN CAST(%(is_out)s AS boolean) THEN NULL ELSE CAST(%(now)s AS timestamptz) END,
-    settled_at = CASE WHEN CAST(%(is_out)s AS boolean) THEN CAST(%(now)s AS timestamptz) END,
+SET status = CASE WHEN CAST(%(is_sent)s AS boolean) THEN 'sent' ELSE 'pending' END,
+    due_at = CASE WHEN CAST(%(is_sent)s AS boolean) THEN NULL ELSE CAST(%(now)s AS timestamptz) END,
+    settled_at = CASE WHEN CAST(%(is_sent)s AS boolean) THEN CAST(%(now)s AS timestamptz) END,
     leased_until = NULL
 WHERE b.status = 'unknown'
   AND (CAST(%(ids)s AS uuid []) IS NULL OR b.id = ANY(CAST(%(ids)s AS uuid [])))

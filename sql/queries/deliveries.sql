@@ -1,7 +1,7 @@
--- name: due_places
--- Where something is due: nodes of versions of active campaigns, found by jumping through the index from place to place,
--- so that a backlog of millions costs no more than one row. `due` is counted up to a limit.
-WITH RECURSIVE places AS (
+-- name: due_groups
+-- Nodes of versions of active campaigns with due deliveries. A loose index scan steps from group to group, so a backlog
+-- of millions costs no more than one row. `due` is counted up to a limit.
+WITH RECURSIVE groups AS (
     SELECT c.id AS campaign_id, p.node_id, p.campaign_version
     FROM drip_campaigns c
     CROSS JOIN LATERAL (
@@ -13,24 +13,24 @@ WITH RECURSIVE places AS (
     ) p
     WHERE c.status = 'active'
     UNION ALL
-    SELECT l.campaign_id, p.node_id, p.campaign_version
-    FROM places l
+    SELECT g.campaign_id, p.node_id, p.campaign_version
+    FROM groups g
     CROSS JOIN LATERAL (
         SELECT d.node_id, d.campaign_version
         FROM campaign_deliveries d
-        WHERE d.campaign_id = l.campaign_id AND d.status = 'pending'
-          AND (d.node_id, d.campaign_version) > (l.node_id, l.campaign_version)
+        WHERE d.campaign_id = g.campaign_id AND d.status = 'pending'
+          AND (d.node_id, d.campaign_version) > (g.node_id, g.campaign_version)
         ORDER BY d.node_id, d.campaign_version
         LIMIT 1
     ) p
 )
 
-SELECT l.campaign_id, l.campaign_version, l.node_id, f.workspace_id, f.channel, n.due
-FROM places l
+SELECT g.campaign_id, g.campaign_version, g.node_id, f.workspace_id, f.channel, n.due
+FROM groups g
 CROSS JOIN LATERAL (
     SELECT d.workspace_id, d.channel
     FROM campaign_deliveries d
-    WHERE d.campaign_id = l.campaign_id AND d.node_id = l.node_id AND d.campaign_version = l.campaign_version
+    WHERE d.campaign_id = g.campaign_id AND d.node_id = g.node_id AND d.campaign_version = g.campaign_version
       AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
     ORDER BY d.due_at
     LIMIT 1
@@ -40,40 +40,41 @@ CROSS JOIN LATERAL (
     FROM (
         SELECT
         FROM campaign_deliveries d
-        WHERE d.campaign_id = l.campaign_id AND d.node_id = l.node_id AND d.campaign_version = l.campaign_version
+        WHERE d.campaign_id = g.campaign_id AND d.node_id = g.node_id AND d.campaign_version = g.campaign_version
           AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
         LIMIT CAST(%(count_limit)s AS integer)
     ) x
 ) n
 WHERE CAST(%(channel)s AS text) IS NULL OR f.channel = CAST(%(channel)s AS text)
-ORDER BY l.campaign_id, l.node_id, l.campaign_version;
+ORDER BY g.campaign_id, g.node_id, g.campaign_version;
 
 -- name: lease_deliveries
--- The last gate: takes due deliveries of these places, so many of each, and says in the same statement who must not be
--- written to and why (gate). The rows stay locked until the transaction ends; `mark_sending` turns them into a lease that
--- outlives it. People of a paused enrollment are held: their delivery is looked at again later.
-WITH wanted AS MATERIALIZED (
-    SELECT w.*
+-- Locks due deliveries of these groups up to each quota, and checks in the same statement whether they may be sent
+-- (`blocked_reason`). The rows stay locked until the transaction ends; `mark_sending` turns the locks into a lease that
+-- outlives it. Deliveries of a paused enrollment are postponed by the caller.
+WITH quotas AS MATERIALIZED (
+    SELECT q.*
     FROM unnest(
         CAST(%(campaign_ids)s AS uuid []), CAST(%(versions)s AS integer []), CAST(%(node_ids)s AS text []),
-        CAST(%(quotas)s AS integer []), CAST(%(blocks)s AS text []), CAST(%(needs_consent)s AS boolean [])
-    ) AS w (campaign_id, campaign_version, node_id, quota, blocked, needs_consent)
-    JOIN drip_campaigns c ON c.id = w.campaign_id AND c.status = 'active'
+        CAST(%(quotas)s AS integer []), CAST(%(blocked_reasons)s AS text []),
+        CAST(%(needs_consent)s AS boolean [])
+    ) AS q (campaign_id, campaign_version, node_id, quota, blocked_reason, needs_consent)
+    JOIN drip_campaigns c ON c.id = q.campaign_id AND c.status = 'active'
 ),
 
 picked AS MATERIALIZED (
-    SELECT p.*, w.blocked, w.needs_consent
-    FROM wanted w
+    SELECT p.*, q.blocked_reason, q.needs_consent
+    FROM quotas q
     CROSS JOIN LATERAL (
         SELECT
             d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id,
-            d.step_id, d.split_node_id, d.variant_group, d.attempts, d.due_at
+            d.step_id, d.attempts, d.due_at
         FROM campaign_deliveries d
-        WHERE d.campaign_id = w.campaign_id AND d.node_id = w.node_id AND d.campaign_version = w.campaign_version
+        WHERE d.campaign_id = q.campaign_id AND d.node_id = q.node_id AND d.campaign_version = q.campaign_version
           AND d.status = 'pending' AND d.due_at <= CAST(%(now)s AS timestamptz)
           AND d.channel = CAST(%(channel)s AS text)
         ORDER BY d.due_at
-        LIMIT w.quota
+        LIMIT q.quota
         FOR UPDATE SKIP LOCKED
     ) p
     -- The sum of the quotas. It cuts nothing off, but tells the planner how few rows these are: without it, leasing a
@@ -83,7 +84,7 @@ picked AS MATERIALIZED (
 
 SELECT
     p.id, p.workspace_id, p.campaign_id, p.campaign_version, p.enrollment_id, p.contact_id, p.node_id, p.step_id,
-    p.split_node_id, p.variant_group, p.attempts, p.due_at,
+    p.attempts, p.due_at,
     CASE
         WHEN k.id IS NULL OR e.id IS NULL THEN 'removed'
         WHEN e.status = 'unsubscribed' THEN 'unsubscribed'
@@ -91,7 +92,7 @@ SELECT
         WHEN e.status = 'completed' THEN 'removed'
         WHEN e.status = 'paused' THEN 'paused'
         WHEN b.reason IS NOT NULL THEN substr(b.reason, 3)
-        WHEN p.blocked IS NOT NULL THEN p.blocked
+        WHEN p.blocked_reason IS NOT NULL THEN p.blocked_reason
         WHEN CAST(%(channel)s AS text) = 'email' AND coalesce(k.email, '') = '' THEN 'no_address'
         WHEN CAST(%(channel)s AS text) = 'sms' AND coalesce(k.phone, '') = '' THEN 'no_address'
         WHEN lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) IN ('false', 'no', '0')
@@ -101,8 +102,8 @@ SELECT
                 lower(k.custom_fields ->> ('consent_' || CAST(%(channel)s AS text))) NOT IN ('true', 'yes', '1'), true
             )
             THEN 'no_consent'
-    END AS gate,
-    -- What no message reads is not sent.
+    END AS blocked_reason,
+    -- Columns that no message reads are not sent to the client.
     CASE WHEN 'name' = ANY(n.names) THEN k.name END AS name,
     CASE WHEN 'email' = ANY(n.names) THEN k.email END AS email,
     CASE WHEN 'company' = ANY(n.names) THEN k.company END AS company,
@@ -120,10 +121,10 @@ CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) n
 LEFT JOIN contacts k ON k.id = p.contact_id
 LEFT JOIN campaign_enrollments e ON e.id = p.enrollment_id
 CROSS JOIN LATERAL (
-    -- What a suppression says of this delivery: by contact or by either address, for this channel or all, for this
-    -- campaign or all. One that forbids a whole person (any, or email) ends the run, an unsubscription before the rest;
-    -- one for another channel alone only skips its messages. Looked up for each delivery in the indexes: as a set of its
-    -- own, joined afterwards, it was taken for one row and compared with every delivery (10,000 suppressed: 5 s).
+    -- Suppressions that apply: by contact or by either address, for this channel or all, for this campaign or all. A
+    -- suppression for all channels or for email ends the run (an unsubscription takes precedence); one for another
+    -- channel only skips its messages. Looked up per delivery in the indexes: as a set of its own, joined afterwards,
+    -- the planner took it for one row and compared it with every delivery (10,000 suppressed: 5 s).
     SELECT
         min(
             CASE
@@ -145,18 +146,18 @@ CROSS JOIN LATERAL (
         UNION ALL
         SELECT s.channel, s.campaign_id, s.reason
         FROM campaign_suppressions s
-        WHERE s.contact_id = k.id  -- which is of one workspace; naming that, too, led to reading all of it
+        WHERE s.contact_id = k.id  -- no filter on the workspace: with one, the planner read all of the workspace's rows
     ) x
     WHERE (x.channel IS NULL OR x.channel = CAST(%(channel)s AS text))
       AND (x.campaign_id IS NULL OR x.campaign_id = p.campaign_id)
 ) b;
 
 -- name: mark_sending
--- From here on a row is in doubt if the process dies: marked in small groups, just before they go out. Calls of webhooks
--- leave an event of their own, one per attempt.
+-- Marks deliveries as being sent, in small groups just before they are handed over: if the process dies from here on,
+-- their outcome is unknown. Webhook calls get an event per attempt.
 -- Here and below, where deliveries or states are looked up by id, `|| ''` keeps the planner off the partial indexes by
--- status: with statistics from before a campaign began it takes those for empty, and reads all that is due for each dozen
--- that is sent (20,000 mails: 13 ms instead of 1 for each dozen, and more with more).
+-- status: with statistics from before a campaign began it takes those for empty, and reads everything due for each
+-- dozen that is sent (20,000 mails: 13 ms instead of 1 ms for each dozen, and more with more).
 WITH marked AS (
     UPDATE campaign_deliveries d
     SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
@@ -183,18 +184,33 @@ logged AS (
 
 SELECT count(*) FROM marked;
 
--- name: hold_deliveries
--- Deliveries of paused enrollments are looked at again later; until then they do not stand at the head of the queue.
+-- name: postpone_deliveries
+-- Postpones pending deliveries of paused enrollments, so that they do not block the head of the queue.
 UPDATE campaign_deliveries d
 SET due_at = CAST(%(due_at)s AS timestamptz)
 WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending';
 
+-- name: lock_states_of_deliveries
+-- Locks the states that wait for these deliveries; states of ended enrollments are left out. The campaign's status
+-- decides whether they may advance.
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+    s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id AS delivery_id,
+    c.status AS campaign_status
+FROM unnest(CAST(%(delivery_ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [])) AS d (delivery_id, enrollment_id)
+JOIN campaign_workflow_states s ON s.id = d.enrollment_id AND s.pending_delivery_id = d.delivery_id
+JOIN campaign_enrollments e ON e.id = s.id
+JOIN drip_campaigns c ON c.id = s.campaign_id
+WHERE s.workflow_status || '' IN ('running', 'waiting')  -- by id, not by the index of due states
+ORDER BY s.id
+FOR UPDATE OF s;
+
 -- name: settle_sent
--- What a channel accepted: the delivery is sent, the event carries the delivery's own id (so that it can stand in the log
--- once only), and the message has an outcome row. People pass a post for everybody: their events point at it, and it
--- counts as no message to them. That the enrollment shows when it was last written to is left to `commit_transitions`.
--- Gives back each delivery that was open until now with the state that was parked on it, locked, to be carried on from
--- there: as `lock_states_of_deliveries`, whose columns these are. Without a state, the run ended or moved on meanwhile.
+-- Settles accepted deliveries as sent. The event has the delivery's own id, so it can be logged only once, and the
+-- message gets an outcome row. A shared post is no message to a contact: it gets events and no outcome rows.
+-- `commit_transitions` stores the time of the last email. Returns each delivery that was not settled before with the
+-- state that waits for it, locked, in the columns of `lock_states_of_deliveries`. Deliveries whose run ended or moved
+-- on meanwhile have nulls in place of a state.
 WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = 'sent', due_at = NULL, leased_until = NULL, lease_token = NULL, last_error = NULL, error_code = NULL,
@@ -202,8 +218,8 @@ WITH settled AS (
         attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END,
         batch_id = CAST(%(batch_id)s AS uuid)
     FROM (
-        -- In the order of an index that is written: each of its pages is at hand while it is. A twentieth of a drip's
-        -- time where 150,000 people are on their way.
+        -- In the order of an index that is written, so that each of its pages is visited once. Saves a twentieth of a
+        -- drip's time with 150,000 enrollments.
         SELECT *
         FROM unnest(
             CAST(%(ids)s AS uuid []), CAST(%(provider_ids)s AS text []), CAST(%(details)s AS text [])
@@ -233,7 +249,7 @@ logged AS (
 ),
 
 triggered AS (
-    -- A recorded webhook never was on its way; its log reads the same.
+    -- A recorded webhook was never marked as being sent; its log gets the same event here.
     INSERT INTO campaign_events (
         campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, created_at,
         workspace_id, campaign_version, variant_group, message_id
@@ -255,12 +271,12 @@ counted AS (
         t.channel, t.split_node_id, t.variant_group, CAST(%(certainty)s AS text), CAST(%(now)s AS timestamptz)
     FROM settled t
     WHERE t.channel <> 'social'
-    -- A delivery that an operator made due again by hand has its outcome already.
+    -- A delivery that an operator made due again has its outcome row already.
     ON CONFLICT (message_id) DO NOTHING
 ),
 
 parked AS MATERIALIZED (
-    -- From what was settled: deliveries are locked before states, as everywhere.
+    -- Starts from the settled rows: deliveries are locked before states, as everywhere.
     SELECT
         s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
         s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
@@ -278,21 +294,21 @@ SELECT
     p.max_retries, p.steps_taken, p.enrollment_status, p.pending_delivery_id AS delivery_id, p.campaign_status
 FROM parked p
 UNION ALL
--- Not joined: a plan made without knowing how many they are compared each with each (10,000 deliveries: 6 s, from the
--- eleventh batch of a connection on).
+-- Not a join: a generic plan, made without knowing the row counts, compared each row with each (10,000 deliveries: 6 s,
+-- from the eleventh batch of a connection on).
 SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, o.id, NULL
 FROM (SELECT t.id FROM settled t EXCEPT SELECT p.pending_delivery_id FROM parked p) o;
 
--- name: show_emailed
--- Enrollments show when they were last written to; for people who do not move on with the message.
+-- name: record_last_email
+-- Stores the time of the last email of enrollments that do not advance with the message.
 UPDATE campaign_enrollments e
 SET last_email_sent_at = CAST(%(now)s AS timestamptz), current_step = coalesce(e.current_step, 0) + 1,
     updated_at = CAST(%(now)s AS timestamptz)
 WHERE e.id = ANY(CAST(%(enrollment_ids)s AS uuid []));
 
 -- name: settle_not_sent
--- What will not go out, with the reason: held back at the gate (skipped) or refused for good (failed). A verdict on an
--- earlier attempt says nothing about the one that is on its way now.
+-- Settles deliveries that will not be sent, with the reason: not eligible (skipped) or permanently refused (failed). A
+-- result of an earlier attempt does not settle the attempt that is in progress.
 WITH settled AS (
     UPDATE campaign_deliveries d
     SET status = r.status, due_at = NULL, leased_until = NULL, lease_token = NULL,
@@ -328,7 +344,7 @@ logged AS (
     FROM settled t
 ),
 
--- The figures of the day count what was held back or failed, too.
+-- Daily metrics also count skipped and failed deliveries.
 marked AS (
     INSERT INTO stale_metric_days (workspace_id, metric_date)
     SELECT w.id, CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)
@@ -339,7 +355,7 @@ marked AS (
 SELECT id FROM settled;
 
 -- name: reschedule_deliveries
--- Transient failures: back to due later, with the provider's words, and an event that says so.
+-- Makes deliveries due again after a temporary failure, with the provider's error and a retry event.
 WITH later AS (
     UPDATE campaign_deliveries d
     SET status = 'pending', due_at = r.due_at, leased_until = NULL, lease_token = NULL, error_code = r.error_code,
@@ -371,7 +387,8 @@ SELECT
 FROM later t;
 
 -- name: mark_unknown
--- In doubt: handed over, but the answer never came. Without a grace time it waits for the provider or an operator.
+-- Marks deliveries that were handed over without an answer. Without a grace time they wait for a provider event or an
+-- operator.
 UPDATE campaign_deliveries d
 SET status = 'unknown', lease_token = NULL, last_error = r.error, error_code = r.error_code,
     leased_until = CAST(%(grace_until)s AS timestamptz)
@@ -381,9 +398,9 @@ FROM unnest(
 ) AS r (id, error_code, error, attempt)
 WHERE d.id = r.id AND d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 
--- name: rescue_expired_leases
--- Rows whose sender died between handing over and settling. What their way out can recognize is due again; the others
--- are in doubt, and their grace time runs from the end of the lease.
+-- name: recover_expired_leases
+-- Releases deliveries whose sender stopped between handing over and settling. Where the transport recognizes repeated
+-- messages they are due again; elsewhere their outcome is unknown, and the grace time runs from the end of the lease.
 WITH expired AS (
     SELECT d.id, coalesce(f.on_unknown, 'assume_sent') AS on_unknown
     FROM campaign_deliveries d
@@ -392,7 +409,7 @@ WITH expired AS (
     FOR UPDATE OF d SKIP LOCKED
 ),
 
-rescued AS (
+recovered AS (
     UPDATE campaign_deliveries d
     SET status = CASE x.on_unknown WHEN 'retry' THEN 'pending' ELSE 'unknown' END,
         due_at = CASE x.on_unknown WHEN 'retry' THEN CAST(%(now)s AS timestamptz) END,
@@ -400,7 +417,7 @@ rescued AS (
             WHEN 'assume_sent'
                 THEN d.leased_until + make_interval(secs => CAST(%(grace_seconds)s AS double precision))
         END,
-        lease_token = NULL, error_code = 'in_doubt', last_error = 'the sender stopped before settling'
+        lease_token = NULL, error_code = 'outcome_unknown', last_error = 'the sender stopped before settling'
     FROM expired x
     WHERE d.id = x.id
     RETURNING
@@ -417,16 +434,16 @@ logged AS (
         t.campaign_id, t.enrollment_id, t.contact_id, 'retry_scheduled', 'system', t.step_id, t.node_id,
         jsonb_build_object('reason', t.error_code, 'error', t.last_error, 'attempt', t.attempts),
         CAST(%(now)s AS timestamptz), t.workspace_id, t.campaign_version, t.id
-    FROM rescued t
+    FROM recovered t
     WHERE t.status = 'pending'
 )
 
 SELECT
-    count(*) FILTER (WHERE t.status = 'unknown') AS in_doubt, count(*) FILTER (WHERE t.status = 'pending') AS retried
-FROM rescued t;
+    count(*) FILTER (WHERE t.status = 'unknown') AS unknown, count(*) FILTER (WHERE t.status = 'pending') AS retried
+FROM recovered t;
 
 -- name: deliveries_past_grace
--- In doubt for longer than the grace time: nobody hangs.
+-- Locks deliveries whose outcome is still unknown after the grace time.
 SELECT d.id, d.enrollment_id, d.channel
 FROM campaign_deliveries d
 WHERE d.status = 'unknown' AND d.leased_until <= CAST(%(now)s AS timestamptz)
@@ -434,15 +451,8 @@ ORDER BY d.leased_until
 LIMIT CAST(%(batch_size)s AS integer)
 FOR UPDATE SKIP LOCKED;
 
--- name: deliveries_by_status
--- How many deliveries stand where, per channel.
-SELECT d.channel, d.status, count(*) AS deliveries
-FROM campaign_deliveries d
-GROUP BY d.channel, d.status
-ORDER BY d.channel, d.status;
-
 -- name: suppress_contacts
--- Puts contacts on the suppression list, once; the oldest reason stays.
+-- Puts contacts on the suppression list once; an existing entry keeps its reason.
 INSERT INTO campaign_suppressions (
     workspace_id, contact_id, address, channel, campaign_id, reason, source, created_at
 )
@@ -454,9 +464,9 @@ JOIN contacts k ON k.id = r.contact_id
 WHERE coalesce(CASE CAST(%(channel)s AS text) WHEN 'sms' THEN suppressed_phone(k.phone) ELSE k.email END, '') <> ''
 ON CONFLICT DO NOTHING;
 
--- name: lock_doubtful_deliveries
--- Deliveries in doubt that an operator can speak for: some by id, or all of a campaign or a channel.
-SELECT d.id, d.enrollment_id, d.contact_id, d.channel, d.attempts
+-- name: lock_unknown_deliveries
+-- Locks deliveries of unknown outcome for an operator's decision: by id, of a campaign, or of a channel.
+SELECT d.id, d.enrollment_id, d.channel
 FROM campaign_deliveries d
 WHERE d.status = 'unknown'
   AND (CAST(%(ids)s AS uuid []) IS NULL OR d.id = ANY(CAST(%(ids)s AS uuid [])))
@@ -467,7 +477,7 @@ LIMIT CAST(%(batch_size)s AS integer)
 FOR UPDATE SKIP LOCKED;
 
 -- name: list_deliveries
--- Deliveries for an operator to look at, without anybody's address: in doubt, failed, or whatever is asked for.
+-- Deliveries of a status for operators, without addresses.
 SELECT
     d.id, c.name AS campaign, d.campaign_version AS version, d.node_id, d.channel, d.status, d.transport, d.attempts,
     d.error_code, d.last_error, d.due_at, d.leased_until, d.settled_at
@@ -480,7 +490,7 @@ ORDER BY coalesce(d.settled_at, d.leased_until, d.due_at, d.created_at) DESC, d.
 LIMIT CAST(%(count_limit)s AS integer);
 
 -- name: record_messages
--- Keeps messages that are recorded and not sent, one array a column: as fast as COPY, at half of the client's time.
+-- Stores messages that are recorded and not sent, one array per column: as fast as COPY, at half of the client's time.
 INSERT INTO recorded_messages (
     delivery_id, workspace_id, campaign_id, enrollment_id, node_id, channel, recipient, subject, preheader, body,
     body_html, payload, recorded_at

@@ -1,17 +1,17 @@
 -- name: ensure_transport
--- A way out as its configuration says; what it may take and whether it works is kept.
+-- Creates the row of a transport, or updates its configuration; permits and breaker state are kept.
 INSERT INTO channel_flow (transport, channel, channel_id, on_unknown, refilled_at, updated_at)
 VALUES (
     CAST(%(transport)s AS text), CAST(%(channel)s AS text), CAST(%(channel_id)s AS uuid), CAST(%(on_unknown)s AS text),
-    -- Long enough ago for full buckets, whatever their size.
+    -- Long enough ago that buckets of any size start full.
     CAST(%(now)s AS timestamptz) - interval '1 hour', CAST(%(now)s AS timestamptz)
 )
 ON CONFLICT (transport) DO UPDATE
 SET on_unknown = excluded.on_unknown, channel_id = excluded.channel_id, updated_at = excluded.updated_at
 WHERE (channel_flow.on_unknown, channel_flow.channel_id) IS DISTINCT FROM (excluded.on_unknown, excluded.channel_id);
 
--- name: flow_of_transports
--- What stands in the way of these ways out right now; those that are free and healthy are not among them.
+-- name: transport_obstacles
+-- The transports among these that are closed, disabled or have recent failures; healthy transports are left out.
 SELECT
     f.transport, f.disabled_at IS NOT NULL AS is_disabled, f.last_error,
     CASE
@@ -28,14 +28,15 @@ WHERE f.transport = ANY(CAST(%(transports)s AS text []))
   );
 
 -- name: lock_transport
--- Whoever counts what is on its way must see what others have just marked: the lock comes in a statement of its own.
+-- Locks a transport in a statement of its own, so that the count of deliveries in progress includes those that others
+-- have just marked.
 SELECT f.transport FROM channel_flow f WHERE f.transport = CAST(%(transport)s AS text) FOR UPDATE;
 
 -- name: take_permits
--- Permits to send, from both buckets at once, in one statement: of what is wanted, what the rates, the concurrency and
--- the breaker allow at this moment. A clock that is behind others refills nothing. Buckets are small (a quarter of a
--- second, a minute's worth), so that no stretch of time sees much more than its share.
-WITH held AS (
+-- Takes permits to send from both buckets in one statement: as many of the requested ones as the rates, the concurrency
+-- and the breaker allow now. A clock that is behind others refills nothing. Buckets are small (a quarter of a second, a
+-- minute's worth), so that no interval gets many more than its share.
+WITH locked AS (
     SELECT f.*, greatest(0, extract(epoch FROM CAST(%(now)s AS timestamptz) - f.refilled_at)) AS elapsed_seconds
     FROM channel_flow f
     WHERE f.transport = CAST(%(transport)s AS text)
@@ -44,19 +45,19 @@ WITH held AS (
 
 refilled AS (
     SELECT
-        h.transport, h.open_until, h.probing_until, h.paused_until,
-        greatest(h.refilled_at, CAST(%(now)s AS timestamptz)) AS refilled_at,
-        -- Without a rate these are null, and null limits nothing.
+        l.transport, l.open_until, l.probing_until, l.paused_until,
+        greatest(l.refilled_at, CAST(%(now)s AS timestamptz)) AS refilled_at,
+        -- Null without a rate; least() ignores nulls.
         CASE
             WHEN CAST(%(per_second)s AS double precision) IS NOT NULL THEN least(
                 greatest(1, CAST(%(per_second)s AS double precision) / 4),
-                h.second_permits + CAST(%(per_second)s AS double precision) * h.elapsed_seconds
+                l.second_permits + CAST(%(per_second)s AS double precision) * l.elapsed_seconds
             )
         END AS second_permits,
         CASE
             WHEN CAST(%(per_hour)s AS double precision) IS NOT NULL THEN least(
                 greatest(1, CAST(%(per_hour)s AS double precision) / 60),
-                h.hour_permits + CAST(%(per_hour)s AS double precision) / 3600 * h.elapsed_seconds
+                l.hour_permits + CAST(%(per_hour)s AS double precision) / 3600 * l.elapsed_seconds
             )
         END AS hour_permits,
         CASE
@@ -68,14 +69,14 @@ refilled AS (
                 )
         END AS free_slots,
         CASE
-            WHEN h.disabled_at IS NOT NULL THEN 'disabled'
-            WHEN h.paused_until > CAST(%(now)s AS timestamptz) THEN 'paused'
-            WHEN h.open_until > CAST(%(now)s AS timestamptz) THEN 'open'
-            WHEN h.open_until IS NULL THEN 'closed'
-            WHEN h.probing_until > CAST(%(now)s AS timestamptz) THEN 'probing'
+            WHEN l.disabled_at IS NOT NULL THEN 'disabled'
+            WHEN l.paused_until > CAST(%(now)s AS timestamptz) THEN 'paused'
+            WHEN l.open_until > CAST(%(now)s AS timestamptz) THEN 'open'
+            WHEN l.open_until IS NULL THEN 'closed'
+            WHEN l.probing_until > CAST(%(now)s AS timestamptz) THEN 'probing'
             ELSE 'half_open'
         END AS state
-    FROM held h
+    FROM locked l
 ),
 
 decided AS (
@@ -85,7 +86,7 @@ decided AS (
             WHEN r.state IN ('closed', 'half_open') THEN greatest(
                 0,
                 least(
-                    CAST(%(wanted)s AS integer), floor(r.second_permits), floor(r.hour_permits), r.free_slots,
+                    CAST(%(requested)s AS integer), floor(r.second_permits), floor(r.hour_permits), r.free_slots,
                     CASE r.state WHEN 'half_open' THEN 1 END
                 )
             )
@@ -124,7 +125,7 @@ RETURNING
     END AS retry_at;
 
 -- name: give_back_permits
--- Permits that were not used after all; a probe that found nothing to send leaves the way to the next one.
+-- Returns unused permits. A probe with nothing to send is released for the next worker.
 UPDATE channel_flow f
 SET second_permits = f.second_permits + CAST(%(unused)s AS integer),
     hour_permits = f.hour_permits + CAST(%(unused)s AS integer),
@@ -133,9 +134,10 @@ SET second_permits = f.second_permits + CAST(%(unused)s AS integer),
 WHERE f.transport = CAST(%(transport)s AS text);
 
 -- name: note_results
--- What became of a group, for the breaker: it opens after so many failures in a row, or at such a share of failures within
--- a minute, or when a probe fails; each time for twice as long, up to 32 times. A probe that succeeds closes it.
-WITH held AS (
+-- Counts the results of a batch for the circuit breaker. It opens after a number of failures in a row, at a percentage
+-- of failures within a minute, or when a probe fails; each time for twice as long, up to 32 times. A successful probe
+-- closes it.
+WITH locked AS (
     SELECT
         f.*,
         coalesce(f.window_started_at < CAST(%(now)s AS timestamptz) - interval '60 seconds', true) AS is_new_window,
@@ -147,18 +149,18 @@ WITH held AS (
 
 counted AS (
     SELECT
-        h.transport, h.is_half_open, h.open_until, h.is_new_window,
+        l.transport, l.is_half_open, l.open_until, l.is_new_window,
         CASE
             WHEN CAST(%(successes)s AS integer) > 0 THEN CAST(%(trailing_failures)s AS integer)
-            ELSE h.consecutive_failures + CAST(%(failures)s AS integer)
+            ELSE l.consecutive_failures + CAST(%(failures)s AS integer)
         END AS consecutive,
         CAST(%(successes)s AS integer) + CAST(%(failures)s AS integer)
-        + CASE WHEN h.is_new_window THEN 0 ELSE h.window_attempts END AS attempts,
-        CAST(%(failures)s AS integer) + CASE WHEN h.is_new_window THEN 0 ELSE h.window_failures END AS failures
-    FROM held h
+        + CASE WHEN l.is_new_window THEN 0 ELSE l.window_attempts END AS attempts,
+        CAST(%(failures)s AS integer) + CASE WHEN l.is_new_window THEN 0 ELSE l.window_failures END AS failures
+    FROM locked l
 ),
 
-judged AS (
+decided AS (
     SELECT
         c.*,
         CAST(%(failures)s AS integer) > 0
@@ -176,46 +178,46 @@ judged AS (
 )
 
 UPDATE channel_flow f
-SET consecutive_failures = CASE WHEN j.closes THEN 0 ELSE j.consecutive END,
-    window_started_at = CASE WHEN j.is_new_window THEN CAST(%(now)s AS timestamptz) ELSE f.window_started_at END,
-    window_attempts = CASE WHEN j.closes THEN 0 ELSE j.attempts END,
-    window_failures = CASE WHEN j.closes THEN 0 ELSE j.failures END,
-    times_opened = CASE WHEN j.opens THEN f.times_opened + 1 WHEN j.closes THEN 0 ELSE f.times_opened END,
+SET consecutive_failures = CASE WHEN d.closes THEN 0 ELSE d.consecutive END,
+    window_started_at = CASE WHEN d.is_new_window THEN CAST(%(now)s AS timestamptz) ELSE f.window_started_at END,
+    window_attempts = CASE WHEN d.closes THEN 0 ELSE d.attempts END,
+    window_failures = CASE WHEN d.closes THEN 0 ELSE d.failures END,
+    times_opened = CASE WHEN d.opens THEN f.times_opened + 1 WHEN d.closes THEN 0 ELSE f.times_opened END,
     open_until = CASE
-        WHEN j.opens
+        WHEN d.opens
             THEN CAST(%(now)s AS timestamptz) + make_interval(
                 secs => CAST(%(open_seconds)s AS double precision) * power(2, least(f.times_opened, 5))
             )
-        WHEN j.closes THEN NULL
+        WHEN d.closes THEN NULL
         ELSE f.open_until
     END,
-    probing_until = CASE WHEN j.opens OR j.closes THEN NULL ELSE f.probing_until END,
+    probing_until = CASE WHEN d.opens OR d.closes THEN NULL ELSE f.probing_until END,
     paused_until = greatest(f.paused_until, CAST(%(pause_until)s AS timestamptz)),
     last_error = coalesce(CAST(%(error)s AS text), f.last_error),
     last_error_at = CASE
         WHEN CAST(%(error)s AS text) IS NULL THEN f.last_error_at ELSE CAST(%(now)s AS timestamptz)
     END,
     updated_at = CAST(%(now)s AS timestamptz)
-FROM judged j
-WHERE f.transport = j.transport
-RETURNING j.opens, f.open_until;
+FROM decided d
+WHERE f.transport = d.transport
+RETURNING d.opens, f.open_until;
 
 -- name: disable_transport
--- The endpoint says that it is gone: it is not called again until an operator says so.
+-- Disables an endpoint that answered 410 Gone, until an operator resets it.
 UPDATE channel_flow f
 SET disabled_at = coalesce(f.disabled_at, CAST(%(now)s AS timestamptz)), last_error = CAST(%(error)s AS text),
     last_error_at = CAST(%(now)s AS timestamptz), updated_at = CAST(%(now)s AS timestamptz)
 WHERE f.transport = CAST(%(transport)s AS text);
 
 -- name: reset_transport
--- An operator says that the way out works again.
+-- Re-enables a transport: closes its breaker and ends pause and disablement.
 UPDATE channel_flow f
 SET disabled_at = NULL, open_until = NULL, probing_until = NULL, paused_until = NULL, consecutive_failures = 0,
     window_attempts = 0, window_failures = 0, times_opened = 0, updated_at = CAST(%(now)s AS timestamptz)
 WHERE f.transport = CAST(%(transport)s AS text);
 
 -- name: all_transports
--- Every way out that was ever used, with its state, for doctor and operators.
+-- Every transport that was ever used, with its state, for doctor and operators.
 SELECT
     f.transport, f.channel, f.channel_id,
     CASE

@@ -42,20 +42,6 @@ FROM claimed c
 WHERE NOT EXISTS (SELECT FROM campaign_claim_watermarks m WHERE m.campaign_id = c.campaign_id)
 ON CONFLICT (campaign_id) DO NOTHING;
 
--- name: lock_states_of_deliveries
--- The states parked on these deliveries, locked, to be carried on from there. An enrollment that ended meanwhile is not
--- among them. The campaign's status comes along: people of a paused campaign stay where they are.
-SELECT
-    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
-    s.max_retries, s.steps_taken, e.status AS enrollment_status, s.pending_delivery_id, c.status AS campaign_status
-FROM unnest(CAST(%(delivery_ids)s AS uuid []), CAST(%(enrollment_ids)s AS uuid [])) AS d (delivery_id, enrollment_id)
-JOIN campaign_workflow_states s ON s.id = d.enrollment_id AND s.pending_delivery_id = d.delivery_id
-JOIN campaign_enrollments e ON e.id = s.id
-JOIN drip_campaigns c ON c.id = s.campaign_id
-WHERE s.workflow_status || '' IN ('running', 'waiting')  -- by id, not by the index of those that are due
-ORDER BY s.id
-FOR UPDATE OF s;
-
 -- name: commit_transitions
 -- Writes a batch: states, events, assignments, deliveries and the enrollments that follow, in one statement. What is the
 -- same for a group of people travels once per group; per person only the id, the group and the id of a delivery.

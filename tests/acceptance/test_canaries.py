@@ -18,6 +18,7 @@ from click.testing import CliRunner
 
 from drip_pipeline.cli import main
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery.channel_accounts import ChannelDefinition
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
 from drip_pipeline.engine.transports.accounts import set_channel
@@ -137,9 +138,8 @@ def test_nobodys_data_gets_out(
     with engine_database.transaction() as connection:
         factories.the_workspace(connection)
     for category, (platform, config) in rows.items():
-        set_channel(
-            engine_database, category, category=category, platform=platform, config=config, now=NOW
-        )
+        channel = ChannelDefinition(category, category, platform, config)
+        set_channel(engine_database, channel, now=NOW)
     mailing = EmailConfig(subject="canarysubject for {{ name }}", body=BODY, body_html=BODY)
     people(engine_database, one_step(mailing, node_type="email"), "Mail")
     people(engine_database, one_step(SmsAction(body=BODY)), "Text")

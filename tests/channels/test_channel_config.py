@@ -49,8 +49,8 @@ def test_keys_that_nobody_reads_are_kept_and_told():
     ("category", "platform", "specs", "complaint"),
     [
         ("sms", None, {}, "account_sid"),
-        ("sms", None, SMS | {"auth_token_env": "DRIP_SECRET_KEY"}, "engine's own"),
-        ("sms", None, SMS | {"auth_token_env": "PGPASSWORD"}, "engine's own"),
+        ("sms", None, SMS | {"auth_token_env": "DRIP_SECRET_KEY"}, "reserved for the engine"),
+        ("sms", None, SMS | {"auth_token_env": "PGPASSWORD"}, "reserved for the engine"),
         ("sms", None, SMS | {"auth_token_env": "the token"}, "must be the name"),
         ("sms", None, SMS | {"provider": "smoke signals"}, "provider"),
         ("email", None, {"per_second": 0}, "per_second"),

@@ -14,7 +14,7 @@ from drip_pipeline.channels.email.smtp_channel import SmtpChannel
 from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import Channel, Outcome, OutgoingMessage, Severity
 from drip_pipeline.channels.recorder import RecordedMessage, RecorderChannel
-from drip_pipeline.channels.redaction import redacted
+from drip_pipeline.redaction import redact_response
 
 NAMESPACE = UUID("6f0e2c1a-7f3b-5c4d-9e8f-0123456789ab")
 
@@ -68,15 +68,15 @@ def test_the_sink_gets_every_batch_once_and_its_error_stops_the_batch() -> None:
 
 def test_addresses_and_known_texts_are_taken_out_of_a_providers_words() -> None:
     words = "5.1.1 <Ada.L@Example.org>:\r\n user ada.l unknown (see bob@example.net)"
-    assert redacted(words, "ada.l@example.org") == (
+    assert redact_response(words, "ada.l@example.org") == (
         "5.1.1 <<address>>: user <address> unknown (see <address>)"
     )
-    assert redacted("no mailbox for x y", "x@example.org") == "no mailbox for x y"
-    assert redacted("max size", "") == "max size"
-    assert len(redacted("word " * 1000)) == 500
+    assert redact_response("no mailbox for x y", "x@example.org") == "no mailbox for x y"
+    assert redact_response("max size", "") == "max size"
+    assert len(redact_response("word " * 1000)) == 500
 
 
 @given(st.text(), st.emails(), st.text())
 def test_no_address_survives(before: str, address: str, after: str) -> None:
-    kept = redacted(f"{before[:200]} <{address}> {after}", address)
+    kept = redact_response(f"{before[:200]} <{address}> {after}", address)
     assert address not in kept

@@ -15,7 +15,7 @@ from datetime import timedelta
 
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.delivery.deliver import MAX_IN_DOUBT
+from drip_pipeline.engine.delivery.deliver import MAX_SENDING
 from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
 from drip_pipeline.engine.delivery.settle import GRACE_SECONDS
 from drip_pipeline.engine.runner.tick import Engine, tick
@@ -74,7 +74,7 @@ def test_a_killed_sender_leaves_few_in_doubt_and_nobody_gets_a_message_twice(dat
     with smtp_sink() as sink:
         for kills in range(1, KILLS + 1):
             kill_in_the_middle(database, sink, rng)
-            assert count(database, "sending") <= MAX_IN_DOUBT * kills
+            assert count(database, "sending") <= MAX_SENDING * kills
         last = started(database, sink)
         assert last.wait(120) == 0
         received = Counter(mail.message_id for mail in sink.received)
@@ -83,7 +83,7 @@ def test_a_killed_sender_leaves_few_in_doubt_and_nobody_gets_a_message_twice(dat
     assert max(recipients.values()) == 1
     assert count(database, "pending") == 0
     in_doubt = count(database, "sending")
-    assert in_doubt <= MAX_IN_DOUBT * KILLS
+    assert in_doubt <= MAX_SENDING * KILLS
 
     # Every message is known to be out, or it is in doubt: none is lost between the two.
     with database.transaction() as connection:

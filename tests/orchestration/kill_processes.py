@@ -27,7 +27,7 @@ import psutil
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.embedded.server import EmbeddedServer
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.engine.delivery.deliver import MAX_IN_DOUBT
+from drip_pipeline.engine.delivery.deliver import MAX_SENDING
 from tests.engine import factories
 from tests.engine.graphs import add_tag, email, end, graph, trigger
 from tests.orchestration.running import people_by_status, value
@@ -145,7 +145,7 @@ def _problems(played: Played) -> Iterator[str]:
         found = value(database, counted, event_type)
         if found != expected:
             yield f"{found:,} times {event_type} for {expected:,} people"
-    if in_doubt > MAX_IN_DOUBT * played.kills:
+    if in_doubt > MAX_SENDING * played.kills:
         yield f"{in_doubt} in doubt after {played.kills} kills"
     if played.sink is None:
         recorded = "SELECT count(DISTINCT enrollment_id) FROM recorded_messages"

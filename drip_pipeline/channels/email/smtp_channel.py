@@ -27,8 +27,8 @@ from drip_pipeline.channels.protocol import (
     OutgoingMessage,
     Severity,
 )
-from drip_pipeline.channels.redaction import redacted
 from drip_pipeline.errors import DeliveryError
+from drip_pipeline.redaction import redact_response
 
 _CAPABILITIES: Final = Capabilities(
     is_idempotent=False, max_batch=1_000, has_subject=True, has_html=True
@@ -106,7 +106,7 @@ class SmtpChannel:
             session = self._open()
         except SessionFailed as failed:
             password = self._server.password.reveal() if self._server.password else ""
-            words = redacted(failed.verdict.words, self._server.username or "", password)
+            words = redact_response(failed.verdict.words, self._server.username or "", password)
             code = failed.verdict.error_code or "connect_failed"
             return [Finding(Severity.ERROR, code, f"{words}. Check DRIP_SMTP_URL.")]
         answers = session.is_alive()
@@ -215,7 +215,7 @@ class SmtpChannel:
             outcome=verdict.outcome,
             provider_message_id=verdict.provider_message_id,
             error_code=verdict.error_code,
-            error=redacted(verdict.words, *known, texts=texts) if verdict.words else None,
+            error=redact_response(verdict.words, *known, texts=texts) if verdict.words else None,
             retry_after_seconds=verdict.retry_after_seconds,
             recipient_invalid=verdict.is_recipient_invalid,
             is_provider_fault=verdict.is_provider_fault,

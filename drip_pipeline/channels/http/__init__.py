@@ -1,4 +1,4 @@
 """The guarded HTTP client of channels: address guard, header checks, classification of responses.
 
-What is sent, and to which provider, belongs to the channel modules.
+Requests to a provider are built in the channel modules.
 """

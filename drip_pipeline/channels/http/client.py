@@ -1,8 +1,7 @@
-"""Calling HTTP services from worker threads: one event loop in a thread of its own, connections
-kept, every address judged before it is connected to, no redirects, answers capped.
+"""HTTP client for worker threads: one event loop in its own thread, kept connections, every address
+checked before connecting, no redirects, answers limited in size.
 
-Which addresses may be called stands in address_guard.py; what an answer means for a message, in the
-file of each channel.
+The allowed addresses are in address_guard.py, the classification of answers in outcomes.py.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ CONNECT_SECONDS: Final = 10.0
 USER_AGENT: Final = "drip-pipeline"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port → addresses. The default asks the system."""
+"""Host and port → addresses. The default is the system's resolver."""
 
 
 class Failure(StrEnum):
-    """Why there is no answer. Only after `lost` and `timeout` may the other side have acted."""
+    """Why there is no answer. After LOST and TIMEOUT the request may have been processed."""
 
     FORBIDDEN = "forbidden"
-    """The address may not be called; nothing was connected to."""
+    """The address may not be called; no connection was made."""
     CONNECT = "connect_failed"
     LOST = "disconnected"
     TIMEOUT = "timeout"
@@ -43,7 +42,7 @@ class Failure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpRequest:
-    """One call. `body` is sent as it is."""
+    """One call; `body` is sent unchanged."""
 
     method: str
     url: str
@@ -54,35 +53,35 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpAnswer:
-    """What came back: a status with the beginning of the body, or a failure with its words.
-    `headers` have lower-case names.
+    """A status with the beginning of the body, or a failure with its error text. `headers` have
+    lower-case names.
     """
 
     status: int = 0
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     failure: Failure | None = None
-    words: str = ""
+    error: str = ""
 
     @property
     def text(self) -> str:
-        """The body, read as UTF-8."""
+        """The body, decoded as UTF-8."""
         return self.body.decode("utf-8", "replace")
 
     def json_object(self) -> dict[str, Any]:
-        """The body as a JSON object; empty when it is none."""
+        """Return the body as a JSON object; empty if it is not one."""
         try:
-            found = orjson.loads(self.body)
+            parsed = orjson.loads(self.body)
         except orjson.JSONDecodeError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return parsed if isinstance(parsed, dict) else {}
 
 
 class HttpClient:
-    """Safe to use from several threads; the loop starts with the first call.
+    """Makes HTTP calls. Safe to use from several threads; the loop starts with the first call.
 
-    `keeps_connections` off opens one per call: then a connection that the other side has closed
-    meanwhile cannot be mistaken for a call that was lost on the way.
+    With `keeps_connections` off, each call opens a connection, so that a kept connection that the
+    other side has closed cannot be mistaken for a lost request.
     """
 
     def __init__(
@@ -101,19 +100,19 @@ class HttpClient:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._session: aiohttp.ClientSession | None = None
-        # Addresses of hosts that the operator named: the name is trusted, wherever it leads.
+        # Addresses of hosts that the operator allowed, whatever the name resolves to.
         self._trusted: set[tuple[str, int]] = set()
 
     def call(self, requests: Sequence[HttpRequest]) -> list[HttpAnswer]:
-        """Make all calls at once; one answer each, in their order. Raises nothing for what concerns
-        one call."""
+        """Make all calls concurrently; return one answer each, in the same order. Failures of a
+        call are answers and never raised."""
         if not requests:
             return []
         loop = self._running()
         return asyncio.run_coroutine_threadsafe(self._call_all(requests), loop).result()
 
     def close(self) -> None:
-        """Close the connections and end the thread; the next call starts anew."""
+        """Close the connections and stop the thread; the next call starts a new one."""
         with self._lock:
             loop, self._loop = self._loop, None
             thread, self._thread = self._thread, None
@@ -141,14 +140,16 @@ class HttpClient:
         return list(await asyncio.gather(*(self._call(session, each) for each in requests)))
 
     def _opened(self) -> aiohttp.ClientSession:
-        # Only coroutines of the one loop come here, so no two at once.
+        # Runs only in the loop's thread, so never twice at once.
         if self._session is None:
             trace = aiohttp.TraceConfig()
             trace.on_request_headers_sent.append(_note_sent)
             connector = aiohttp.TCPConnector(
                 limit=self._connections,
-                resolver=_GuardedResolver(self._guard, self._resolve or _ask_system, self._trusted),
-                # Each connection is resolved and judged anew: no answer outlives its judgment.
+                resolver=_GuardedResolver(
+                    self._guard, self._resolve or _resolve_name, self._trusted
+                ),
+                # Each connection resolves and checks again: no resolved address outlives its check.
                 use_dns_cache=False,
                 force_close=not self._keeps_connections,
                 socket_factory=self._guarded_socket,
@@ -163,13 +164,13 @@ class HttpClient:
         return self._session
 
     def _guarded_socket(self, info: Any) -> socket.socket:
-        """The last look: whatever led here, no socket is made for an address that nobody judged."""
+        """Create the socket of a checked address; the final check, whatever path led here."""
         family, kind, protocol, _, address = info
         if (address[0], address[1]) not in self._trusted:
             self._guard.check_addresses("the host", address[1], [address[0]])
-        made = socket.socket(family, kind, protocol)
-        made.setblocking(False)
-        return made
+        created = socket.socket(family, kind, protocol)
+        created.setblocking(False)
+        return created
 
     async def _call(self, session: aiohttp.ClientSession, request: HttpRequest) -> HttpAnswer:
         context = SimpleNamespace(is_sent=False)
@@ -191,16 +192,16 @@ class HttpClient:
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return HttpAnswer(status=response.status, headers=headers, body=body)
         except AddressForbidden as error:
-            return HttpAnswer(failure=Failure.FORBIDDEN, words=str(error))
+            return HttpAnswer(failure=Failure.FORBIDDEN, error=str(error))
         except TimeoutError:
             seconds = f"{request.timeout_seconds:g} s"
             return _failed(context.is_sent, Failure.TIMEOUT, f"no answer within {seconds}")
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failed(context.is_sent, Failure.LOST, _words(error))
+            return _failed(context.is_sent, Failure.LOST, _describe(error))
 
 
 class _GuardedResolver(AbstractResolver):
-    """Asks once, judges every answer, and hands on what it judged: aiohttp connects to that."""
+    """Resolves a name once and checks every address; aiohttp connects to the checked ones."""
 
     def __init__(
         self, guard: AddressGuard, resolve: Resolve, trusted: set[tuple[str, int]]
@@ -212,7 +213,7 @@ class _GuardedResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The judged addresses of a name. Raises AddressForbidden."""
+        """Return the checked addresses of a name. Raises AddressForbidden."""
         addresses = await self._resolve(host, port)
         if not addresses:
             raise OSError(f"{host} has no address")
@@ -232,13 +233,13 @@ class _GuardedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: there is nothing to close."""
 
 
-async def _ask_system(host: str, port: int) -> Sequence[str]:
+async def _resolve_name(host: str, port: int) -> Sequence[str]:
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+    infos = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
 async def _note_sent(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
@@ -252,16 +253,16 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         pieces.append(piece)
         left -= len(piece)
     if left <= 0:
-        response.close()  # whatever else is coming, nobody reads it
+        response.close()  # the rest is not read
     return b"".join(pieces)
 
 
-def _failed(is_sent: bool, failure: Failure, words: str) -> HttpAnswer:
-    return HttpAnswer(failure=failure if is_sent else Failure.CONNECT, words=words)
+def _failed(is_sent: bool, failure: Failure, error: str) -> HttpAnswer:
+    return HttpAnswer(failure=failure if is_sent else Failure.CONNECT, error=error)
 
 
-def _words(error: Exception) -> str:
-    """What went wrong, without the URL that aiohttp likes to quote: its path may hold a secret."""
+def _describe(error: Exception) -> str:
+    """Describe an error without the URL that aiohttp quotes, because its path may hold a secret."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return type(error).__name__

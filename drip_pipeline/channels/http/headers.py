@@ -1,4 +1,4 @@
-"""HTTP headers that campaigns may set: names and values checked, the engine's own refused."""
+"""Check the HTTP headers that campaigns set; headers of the engine are refused."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ _OWN: Final = frozenset(
 
 
 class HeaderInvalid(Exception):
-    """A header cannot be sent; the text names it and quotes no value. Never leaves channels/."""
+    """A header cannot be sent; the text names it without its value. Stays inside channels/."""
 
 
 def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers, as they can be sent. Raises HeaderInvalid."""
+    """Return the headers with stripped values. Raises HeaderInvalid."""
     checked: dict[str, str] = {}
     for name, value in headers.items():
         if _NAME.fullmatch(name) is None:
-            raise HeaderInvalid(f"{name[:50]!r} is no name of a header")
+            raise HeaderInvalid(f"{name[:50]!r} is not a header name")
         if name.lower() in _OWN:
-            raise HeaderInvalid(f"the header {name} is written by the engine")
+            raise HeaderInvalid(f"the header {name} is reserved for the engine")
         if _FORBIDDEN.search(value) or len(value) > _MAX_VALUE_CHARACTERS:
-            raise HeaderInvalid(f"the header {name} holds a line break, or is too long")
+            raise HeaderInvalid(f"the header {name} contains a line break or is too long")
         checked[name] = value.strip()
     return checked

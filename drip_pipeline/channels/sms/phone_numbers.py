@@ -1,5 +1,7 @@
-"""Telephone numbers: E.164, as SMS providers want them. How a suppression spells one stands in the
-database's function suppressed_phone; both give the same for the same number.
+"""Phone numbers in E.164 form, as SMS providers require.
+
+The database function suppressed_phone normalizes the numbers of suppressions; both return the same
+for the same number.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ _SEPARATORS: Final = re.compile(r"[\s().\-/\u00a0\u2010-\u2015]+")
 
 
 def e164(text: str) -> str | None:
-    """The number with country code and plus sign, without separators; None when it is none.
+    """Normalize a number to E.164: plus sign, country code, no separators; None if it is invalid.
 
-    `00` in front stands for the plus sign. A national number is not guessed at: without the country
-    it could be anybody's.
+    A leading `00` is read as the plus sign. A national number is invalid, because its country is
+    unknown.
     """
     number = _SEPARATORS.sub("", text)
     if number.startswith("00"):

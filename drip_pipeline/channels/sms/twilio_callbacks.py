@@ -1,7 +1,7 @@
-"""What a Twilio-compatible provider reports: what became of a message, and what people answer.
+"""Callbacks of a Twilio-compatible provider: check the signature, translate status reports and
+inbound SMS into the event vocabulary.
 
-Pure: the signature checked, the form translated into the vocabulary. Receiving the request, and
-finding the person behind a number, are others' business.
+Pure functions: requests are received in receiver/, contacts are resolved in engine/events.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EVENT_OF_STATUS: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class InboundSms:
-    """A text that somebody sent us. `keyword` is what its keyword asks for, None without one."""
+    """An SMS from a contact; `keyword` is what it requests, None without a keyword."""
 
     provider_id: str
     sender: str
@@ -41,20 +41,20 @@ class InboundSms:
 
     @property
     def event_type(self) -> str:
-        """What it is in the vocabulary."""
+        """The event type of the vocabulary."""
         return "sms_opted_out" if self.keyword == "stop" else "sms_replied"
 
 
 def is_signed(auth_token: Secret, url: str, form: Mapping[str, str], signature: str) -> bool:
-    """Whether `X-Twilio-Signature` fits: HMAC-SHA1 over the full URL and the sorted fields."""
+    """Verify `X-Twilio-Signature`: HMAC-SHA1 over the full URL and the sorted fields."""
     text = url + "".join(f"{name}{form[name]}" for name in sorted(form))
     digest = hmac.digest(auth_token.reveal().encode(), text.encode(), "sha1")
     return hmac.compare_digest(base64.b64encode(digest), signature.encode())
 
 
 def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, Any] | None:
-    """A status report as a line of an events file, without its time; None for a status on the way
-    (queued, sent). `message_id` is what we put into the callback's URL.
+    """Translate a status report into a line of an events file, without its time; None for an
+    intermediate status (queued, sent). `message_id` comes from the callback's URL.
     """
     status = (form.get("MessageStatus") or form.get("SmsStatus") or "").lower()
     event_type = _EVENT_OF_STATUS.get(status)
@@ -72,7 +72,7 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, An
 
 
 def read_inbound(form: Mapping[str, str]) -> InboundSms | None:
-    """A text that came in; None when the form holds none. The text itself is not kept."""
+    """Parse an inbound SMS; None if the form has none. The text itself is not stored."""
     sid = form.get("MessageSid") or form.get("SmsSid")
     sender = e164(form.get("From", ""))
     if not sid or sender is None or "Body" not in form:
@@ -81,8 +81,8 @@ def read_inbound(form: Mapping[str, str]) -> InboundSms | None:
 
 
 def _keyword(form: Mapping[str, str]) -> SmsKeyword | None:
-    told = form.get("OptOutType", "").lower()
-    word = told or form["Body"].strip().strip(".!\"'").replace(" ", "").lower()
+    opt_out_type = form.get("OptOutType", "").lower()
+    word = opt_out_type or form["Body"].strip().strip(".!\"'").replace(" ", "").lower()
     if word in _STOP:
         return "stop"
     if word in _START:

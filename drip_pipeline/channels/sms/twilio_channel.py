@@ -1,20 +1,21 @@
-"""The SMS channel: Twilio's REST interface, or that of a provider that speaks it.
+"""The SMS channel: Twilio's REST API, or that of a compatible provider.
 
-A POST cannot be repeated safely: an answer that never comes leaves the message in doubt. What comes
-back later (status, answers, STOP) stands in twilio_callbacks.py.
+A POST cannot be repeated safely: without an answer, the outcome of the message is unknown. Status
+reports, replies and opt-outs are in twilio_callbacks.py.
 """
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlencode
 
 from yarl import URL
 
+from drip_pipeline.channels.config import SmsChannelConfig
 from drip_pipeline.channels.http.client import HttpAnswer, HttpClient, HttpRequest
-from drip_pipeline.channels.http.outcomes import HttpVerdict, verdict_on_answer
+from drip_pipeline.channels.http.outcomes import HttpClassification, classify_answer
 from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
@@ -23,43 +24,35 @@ from drip_pipeline.channels.protocol import (
     OutgoingMessage,
     Severity,
 )
-from drip_pipeline.channels.redaction import redacted
 from drip_pipeline.channels.sms.phone_numbers import e164
 from drip_pipeline.channels.sms.segments import MAX_SEGMENTS, count_segments
+from drip_pipeline.redaction import redact_response
 from drip_pipeline.settings import Secret
 
 _VERSION: Final = "2010-04-01"
 _CAPABILITIES: Final = Capabilities(is_idempotent=False, max_batch=100, max_text_characters=1_600)
 # Twilio's error codes, https://www.twilio.com/docs/api/errors
-_NO_SUCH_NUMBER: Final = frozenset({21211, 21214, 21217, 21614, 30005, 30006})
+_INVALID_NUMBER: Final = frozenset({21211, 21214, 21217, 21614, 30005, 30006})
 _OPTED_OUT: Final = frozenset({21610})
 _TOO_MANY: Final = frozenset({14107, 20429, 21611, 30001, 63038})
 
 
 class TwilioChannel:
-    """Sends text messages, one POST each."""
+    """Sends SMS, one POST each."""
 
     def __init__(
         self,
         client: HttpClient,
-        *,
-        account_sid: str,
+        config: SmsChannelConfig,
         auth_token: Secret,
-        base_url: str = "https://api.twilio.com",
-        sender: str | None = None,
-        messaging_service_sid: str | None = None,
-        status_callback_url: str | None = None,
-        timeout_seconds: float = 15.0,
     ) -> None:
-        """`client` must not keep connections: one that went stale would look like a lost answer."""
+        """`client` must not keep connections: a stale one would look like a lost answer."""
         self._client = client
-        self._account = f"{base_url.rstrip('/')}/{_VERSION}/Accounts/{quote(account_sid, safe='')}"
-        self._account_sid = account_sid
+        self._config = config
+        sid = quote(config.account_sid, safe="")
+        self._account = f"{config.base_url.rstrip('/')}/{_VERSION}/Accounts/{sid}"
         self._auth_token = auth_token
-        self._sender = sender
-        self._service_sid = messaging_service_sid
-        self._callback_url = status_callback_url
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = config.timeout_seconds
 
     @property
     def name(self) -> str:
@@ -72,7 +65,7 @@ class TwilioChannel:
         return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Try each message once."""
+        """Attempt each message once."""
         results: dict[int, DeliveryResult] = {}
         requests: dict[int, HttpRequest] = {}
         for place, message in enumerate(messages):
@@ -87,10 +80,10 @@ class TwilioChannel:
         return [results[place] for place in range(len(messages))]
 
     def check(self) -> list[Finding]:
-        """Ask for the account, which authenticates and sends nothing."""
-        if self._sender is None and self._service_sid is None:
-            told = "the SMS channel names no sender; give it `from` or `messaging_service_sid`"
-            return [Finding(Severity.ERROR, "sender_missing", told)]
+        """Request the account, which authenticates; nothing is sent."""
+        if self._config.sender is None and self._config.messaging_service_sid is None:
+            message = "the SMS channel has no sender; set `from` or `messaging_service_sid`"
+            return [Finding(Severity.ERROR, "sender_missing", message)]
         request = HttpRequest(
             method="GET",
             url=f"{self._account}.json",
@@ -99,13 +92,15 @@ class TwilioChannel:
         )
         (answer,) = self._client.call([request])
         if answer.failure is not None:
-            return [Finding(Severity.ERROR, answer.failure.value, redacted(answer.words))]
+            return [Finding(Severity.ERROR, answer.failure.value, redact_response(answer.error))]
         if answer.status in (401, 403, 404):
-            told = "the SMS provider refused account or token; check `account_sid` and the secret"
-            return [Finding(Severity.ERROR, "auth_failed", told)]
+            message = (
+                "the SMS provider refused account or token; check `account_sid` and the secret"
+            )
+            return [Finding(Severity.ERROR, "auth_failed", message)]
         if answer.status != 200:
-            told = f"the SMS provider answered with status {answer.status}"
-            return [Finding(Severity.WARNING, f"http_{answer.status}", told)]
+            message = f"the SMS provider answered with status {answer.status}"
+            return [Finding(Severity.WARNING, f"http_{answer.status}", message)]
         state = str(answer.json_object().get("status", "active"))
         if state != "active":
             return [Finding(Severity.ERROR, "account_inactive", f"the SMS account is {state}")]
@@ -117,13 +112,16 @@ class TwilioChannel:
 
     def _request(self, message: OutgoingMessage) -> HttpRequest:
         fields = {"To": e164(message.recipient) or "", "Body": message.text}
-        if self._service_sid is not None:
-            fields["MessagingServiceSid"] = self._service_sid
-        if self._sender is not None:
-            fields["From"] = self._sender
-        if self._callback_url is not None:
-            callback = URL(self._callback_url).update_query(message_id=str(message.delivery_id))
-            fields["StatusCallback"] = str(callback)
+        config = self._config
+        if config.messaging_service_sid is not None:
+            fields["MessagingServiceSid"] = config.messaging_service_sid
+        if config.sender is not None:
+            fields["From"] = config.sender
+        if config.status_callback_url is not None:
+            callback = URL(config.status_callback_url)
+            fields["StatusCallback"] = str(
+                callback.update_query(message_id=str(message.delivery_id))
+            )
         return HttpRequest(
             method="POST",
             url=f"{self._account}/Messages.json",
@@ -136,35 +134,35 @@ class TwilioChannel:
         return {"Authorization": f"Basic {self._pair()}"}
 
     def _pair(self) -> str:
-        pair = f"{self._account_sid}:{self._auth_token.reveal()}".encode()
+        pair = f"{self._config.account_sid}:{self._auth_token.reveal()}".encode()
         return base64.b64encode(pair).decode("ascii")
 
     def _result(self, message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
-        verdict = verdict_on_answer(answer, message.created_at)
-        told = answer.json_object()
-        if verdict.outcome is Outcome.ACCEPTED:
-            return _accepted(message, told)
-        code = _number(told.get("code"))
-        words = str(told.get("message") or "")
-        outcome, is_fault = _meaning(verdict, code)
+        classified = classify_answer(answer, message.created_at)
+        body = answer.json_object()
+        if classified.outcome is Outcome.ACCEPTED:
+            return _accepted(message, body)
+        code = _number(body.get("code"))
+        response = str(body.get("message") or "")
+        outcome, is_fault = _meaning(classified, code)
         number = e164(message.recipient) or ""
-        secrets = (self._account_sid, self._auth_token.reveal(), self._pair())
-        known = (message.recipient, number, number.lstrip("+"), *secrets)
-        error = f"the SMS provider {verdict.words}" + (f": {words}" if words else "")
+        credentials = (self._config.account_sid, self._auth_token.reveal(), self._pair())
+        secrets = (message.recipient, number, number.lstrip("+"), *credentials)
+        error = f"the SMS provider {classified.error}" + (f": {response}" if response else "")
         return DeliveryResult(
             delivery_id=message.delivery_id,
             outcome=outcome,
-            error_code=f"twilio_{code}" if code else verdict.error_code,
-            error=redacted(error, *known, texts=[message.text]),
-            retry_after_seconds=verdict.retry_after_seconds,
-            recipient_invalid=outcome is Outcome.REJECTED and code in _NO_SUCH_NUMBER,
+            error_code=f"twilio_{code}" if code else classified.error_code,
+            error=redact_response(error, *secrets, texts=[message.text]),
+            retry_after_seconds=classified.retry_after_seconds,
+            recipient_invalid=outcome is Outcome.REJECTED and code in _INVALID_NUMBER,
             recipient_opted_out=code in _OPTED_OUT,
             is_provider_fault=is_fault,
         )
 
 
-def _accepted(message: OutgoingMessage, told: Mapping[str, Any]) -> DeliveryResult:
-    sid = told.get("sid")
+def _accepted(message: OutgoingMessage, body: Mapping[str, object]) -> DeliveryResult:
+    sid = body.get("sid")
     return DeliveryResult(
         delivery_id=message.delivery_id,
         outcome=Outcome.ACCEPTED,
@@ -173,35 +171,35 @@ def _accepted(message: OutgoingMessage, told: Mapping[str, Any]) -> DeliveryResu
     )
 
 
-def _meaning(verdict: HttpVerdict, code: int | None) -> tuple[Outcome, bool]:
-    """The provider's own code says more than the status."""
-    if verdict.outcome is Outcome.REJECTED and code in _TOO_MANY:
+def _meaning(classified: HttpClassification, code: int | None) -> tuple[Outcome, bool]:
+    """Refine the classification by the provider's own error code."""
+    if classified.outcome is Outcome.REJECTED and code in _TOO_MANY:
         return Outcome.THROTTLED, True
-    if verdict.outcome is Outcome.REJECTED and verdict.error_code == "http_404":
+    if classified.outcome is Outcome.REJECTED and classified.error_code == "http_404":
         return Outcome.NOT_SENT, True  # no such account: true of every message
-    return verdict.outcome, verdict.is_provider_fault
+    return classified.outcome, classified.is_provider_fault
 
 
 def _refusal(message: OutgoingMessage) -> DeliveryResult | None:
-    code, words, is_invalid = None, "", False
+    code, error, is_invalid = None, "", False
     if e164(message.recipient) is None:
         code, is_invalid = "address_invalid", True
-        words = "the recipient's number is not in E.164 form (+ and country code)"
+        error = "the recipient's number is not in E.164 form (+ and country code)"
     elif not message.text.strip():
-        code, words = "message_empty", "the text is empty"
-    elif (found := count_segments(message.text)).segments > MAX_SEGMENTS:
+        code, error = "message_empty", "the text is empty"
+    elif (size := count_segments(message.text)).segments > MAX_SEGMENTS:
         code = "message_too_long"
-        words = f"the text takes {found.segments} segments ({found.encoding}); {MAX_SEGMENTS} fit"
+        error = f"the text needs {size.segments} segments ({size.encoding}); {MAX_SEGMENTS} fit"
     if code is None:
         return None
     return DeliveryResult(
         delivery_id=message.delivery_id,
         outcome=Outcome.REJECTED,
         error_code=code,
-        error=words,
+        error=error,
         recipient_invalid=is_invalid,
     )
 
 
-def _number(value: Any) -> int | None:
+def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,18 +1,20 @@
-"""Posts to a Mastodon server, or one that speaks its API. The idempotency key makes repeats safe.
+"""Posts to a Mastodon server, or one with the same API. The idempotency key makes repeats safe.
 
-Media would have to be uploaded first and are not: publishing refuses a step that has some.
+Media are not supported, because they would have to be uploaded first: publishing refuses steps with
+media.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
+from drip_pipeline.channels.config import MastodonChannelConfig
 from drip_pipeline.channels.http.client import HttpAnswer, HttpClient, HttpRequest
-from drip_pipeline.channels.http.outcomes import LONGEST_WAIT_SECONDS, verdict_on_answer
+from drip_pipeline.channels.http.outcomes import LONGEST_WAIT_SECONDS, classify_answer
 from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
@@ -21,8 +23,8 @@ from drip_pipeline.channels.protocol import (
     OutgoingMessage,
     Severity,
 )
-from drip_pipeline.channels.redaction import redacted
 from drip_pipeline.channels.social.post_text import post_text
+from drip_pipeline.redaction import redact_response
 from drip_pipeline.settings import Secret
 
 # https://docs.joinmastodon.org/methods/statuses/#create
@@ -38,26 +40,20 @@ class MastodonChannel:
     def __init__(
         self,
         client: HttpClient,
-        *,
-        base_url: str,
+        config: MastodonChannelConfig,
         access_token: Secret,
-        visibility: str = "public",
-        language: str | None = None,
-        max_characters: int = 500,
-        timeout_seconds: float = 20.0,
     ) -> None:
         self._client = client
-        self._base_url = base_url.rstrip("/")
+        self._config = config
+        self._base_url = config.base_url.rstrip("/")
         self._access_token = access_token
-        self._visibility = visibility
-        self._language = language
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = config.timeout_seconds
         self._capabilities = Capabilities(
             is_idempotent=True,
             idempotency_seconds=KEY_LIVES_SECONDS,
             max_batch=10,
             has_schedule=True,
-            max_text_characters=max_characters,
+            max_text_characters=config.max_characters,
             per_hour=POSTS_AN_HOUR,
         )
 
@@ -68,7 +64,7 @@ class MastodonChannel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Text, idempotent, with a schedule of its own."""
+        """Text; idempotent; has a schedule."""
         return self._capabilities
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
@@ -77,7 +73,7 @@ class MastodonChannel:
         return [self._result(m, answer) for m, answer in zip(messages, answers, strict=True)]
 
     def check(self) -> list[Finding]:
-        """Ask who we are, which authenticates and posts nothing."""
+        """Verify the access token; nothing is posted."""
         request = HttpRequest(
             method="GET",
             url=f"{self._base_url}/api/v1/accounts/verify_credentials",
@@ -86,10 +82,10 @@ class MastodonChannel:
         )
         (answer,) = self._client.call([request])
         if answer.failure is not None:
-            return [Finding(Severity.ERROR, answer.failure.value, redacted(answer.words))]
+            return [Finding(Severity.ERROR, answer.failure.value, redact_response(answer.error))]
         if answer.status != 200:
-            told = f"the Mastodon server refused the access token (status {answer.status})"
-            return [Finding(Severity.ERROR, "auth_failed", told)]
+            message = f"the Mastodon server refused the access token (status {answer.status})"
+            return [Finding(Severity.ERROR, "auth_failed", message)]
         return [Finding(Severity.OK, "connected", "connected to Mastodon, authenticated")]
 
     def close(self) -> None:
@@ -97,9 +93,9 @@ class MastodonChannel:
         self._client.close()
 
     def _request(self, message: OutgoingMessage) -> HttpRequest:
-        fields: dict[str, Any] = {"status": post_text(message), "visibility": self._visibility}
-        if self._language:
-            fields["language"] = self._language
+        fields = {"status": post_text(message), "visibility": self._config.visibility}
+        if self._config.language:
+            fields["language"] = self._config.language
         time = message.payload.get("schedule_time")
         if isinstance(time, datetime) and time >= message.created_at + LEAST_AHEAD:
             fields["scheduled_at"] = time.isoformat()
@@ -116,29 +112,29 @@ class MastodonChannel:
         return {"Authorization": f"Bearer {self._access_token.reveal()}"}
 
     def _result(self, message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
-        verdict = verdict_on_answer(answer, message.created_at)
-        told = answer.json_object()
-        if verdict.outcome is Outcome.ACCEPTED:
-            shown = {"url": told.get("url"), "scheduled_at": told.get("scheduled_at")}
+        classified = classify_answer(answer, message.created_at)
+        body = answer.json_object()
+        if classified.outcome is Outcome.ACCEPTED:
+            details = {"url": body.get("url"), "scheduled_at": body.get("scheduled_at")}
             return DeliveryResult(
                 delivery_id=message.delivery_id,
                 outcome=Outcome.ACCEPTED,
-                provider_message_id=str(told["id"])[:200] if told.get("id") else None,
-                details={name: value for name, value in shown.items() if value},
+                provider_message_id=str(body["id"])[:200] if body.get("id") else None,
+                details={name: value for name, value in details.items() if value},
             )
-        after = verdict.retry_after_seconds
-        if verdict.outcome is Outcome.THROTTLED and after is None:
+        after = classified.retry_after_seconds
+        if classified.outcome is Outcome.THROTTLED and after is None:
             after = _until_reset(answer.headers.get("x-ratelimit-reset"), message.created_at)
-        words = f"the Mastodon server {verdict.words}"
-        if isinstance(told.get("error"), str):
-            words += f": {told['error']}"
+        error = f"the Mastodon server {classified.error}"
+        if isinstance(body.get("error"), str):
+            error += f": {body['error']}"
         return DeliveryResult(
             delivery_id=message.delivery_id,
-            outcome=verdict.outcome,
-            error_code=verdict.error_code,
-            error=redacted(words, self._access_token.reveal(), texts=[message.text]),
+            outcome=classified.outcome,
+            error_code=classified.error_code,
+            error=redact_response(error, self._access_token.reveal(), texts=[message.text]),
             retry_after_seconds=after,
-            is_provider_fault=verdict.is_provider_fault,
+            is_provider_fault=classified.is_provider_fault,
         )
 
 

@@ -1,5 +1,7 @@
-"""Which social platforms posts can go to, and what to use for the others. No SDKs: every platform
-that has none here is served by a publishing tool of one's own behind a signed webhook.
+"""Supported social platforms, and what to use for the others.
+
+There are no platform SDKs: platforms without a channel here need a publishing tool of the user's
+own behind a signed webhook.
 """
 
 from __future__ import annotations
@@ -12,8 +14,7 @@ PUBLISH_WEBHOOK: Final = "webhook"
 IMPLEMENTED: Final = frozenset({MASTODON, PUBLISH_WEBHOOK})
 
 _TOOL: Final = (
-    "use a social channel of platform `webhook`, which hands each post to a publishing tool of your"
-    " own"
+    "use a social channel of platform `webhook`, which sends each post to your own publishing tool"
 )
 _REVIEWED: Final = f"its API is open to reviewed apps only; {_TOOL}"
 UNSUPPORTED: Final[Mapping[str, str]] = {
@@ -39,5 +40,5 @@ UNSUPPORTED: Final[Mapping[str, str]] = {
 
 
 def why_unsupported(platform: str) -> str:
-    """What to use instead of a platform that is not implemented."""
-    return UNSUPPORTED.get(platform, f"it is not known; {_TOOL}")
+    """Return what to use instead of a platform that is not implemented."""
+    return UNSUPPORTED.get(platform, f"it is unknown; {_TOOL}")

@@ -1,4 +1,4 @@
-"""The text of a post: its content, with the hashtags that the content does not hold already."""
+"""The text of a post: its content and the hashtags that the content does not contain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CHARACTERS_OF_A_LINK: Final = 23
 
 
 def with_hashtags(content: str, hashtags: Iterable[str]) -> str:
-    """The content, and below it the hashtags that are missing in it."""
+    """Return the content, and below it the hashtags that it does not contain."""
     tags = ["#" + tag.strip().lstrip("#") for tag in hashtags if tag.strip().lstrip("#")]
     present = {word.rstrip(".,;:!?").casefold() for word in content.split()}
     missing = [tag for tag in dict.fromkeys(tags) if tag.casefold() not in present]
@@ -21,11 +21,11 @@ def with_hashtags(content: str, hashtags: Iterable[str]) -> str:
 
 
 def post_text(message: OutgoingMessage) -> str:
-    """The whole text of a post as it is published."""
+    """Return the complete text of a post as published."""
     return with_hashtags(message.text, message.payload.get("hashtags") or ())
 
 
 def mastodon_characters(text: str) -> int:
-    """How many characters Mastodon counts: every link is 23, whatever its length."""
+    """Count characters as Mastodon does: every link counts 23, whatever its length."""
     links = _LINK.findall(text)
     return len(text) - sum(map(len, links)) + _CHARACTERS_OF_A_LINK * len(links)

@@ -1,7 +1,7 @@
-"""Posts handed to a publishing tool of one's own: one signed call per post (Standard Webhooks v1).
+"""Sends posts to the user's own publishing tool: one signed call per post (Standard Webhooks v1).
 
-The tool tells repeats by `webhook-id`, which is the post's id for ever, and answers 2xx once it has
-the post in its hands. Its answer may name the post: {"id": …, "url": …}.
+The tool recognizes repeats by `webhook-id`, which is the post's permanent id, and answers 2xx once
+it has stored the post. Its response may contain the published post: {"id": …, "url": …}.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from datetime import datetime
 
 import orjson
 
+from drip_pipeline.channels.config import PublishWebhookConfig
 from drip_pipeline.channels.http.client import HttpAnswer, HttpClient, HttpRequest
-from drip_pipeline.channels.http.outcomes import verdict_on_answer
+from drip_pipeline.channels.http.outcomes import classify_answer
 from drip_pipeline.channels.protocol import (
     Capabilities,
     DeliveryResult,
@@ -26,28 +27,23 @@ from drip_pipeline.channels.social.post_text import post_text
 
 
 class PublishWebhookChannel:
-    """Hands posts to `url`."""
+    """Sends posts to the configured URL."""
 
     def __init__(
         self,
         client: HttpClient,
-        *,
-        url: str,
+        config: PublishWebhookConfig,
         key: bytes,
-        has_schedule: bool = False,
-        max_characters: int | None = None,
-        timeout_seconds: float = 20.0,
     ) -> None:
         self._client = client
-        self._url = url
+        self._config = config
         self._key = key
-        self._timeout_seconds = timeout_seconds
         self._capabilities = Capabilities(
             is_idempotent=True,
             max_batch=10,
             has_media=True,
-            has_schedule=has_schedule,
-            max_text_characters=max_characters,
+            has_schedule=config.native_schedule,
+            max_text_characters=config.max_characters,
         )
 
     @property
@@ -57,18 +53,18 @@ class PublishWebhookChannel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Text and media, idempotent; whether it keeps times itself, its configuration says."""
+        """Text and media; idempotent; has a schedule if configured."""
         return self._capabilities
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Hand over each post once."""
+        """Send each post once."""
         answers = self._client.call([self._request(message) for message in messages])
         return [_result(m, answer) for m, answer in zip(messages, answers, strict=True)]
 
     def check(self) -> list[Finding]:
-        """What can be said without handing over a post."""
-        told = "posts are handed, signed, to the publishing tool; it was not called"
-        return [Finding(Severity.OK, "configured", told)]
+        """Report the configuration; the tool is not called."""
+        message = "posts are sent, signed, to the publishing tool; it was not called"
+        return [Finding(Severity.OK, "configured", message)]
 
     def close(self) -> None:
         """Close connections."""
@@ -92,26 +88,26 @@ class PublishWebhookChannel:
         )
         return HttpRequest(
             method="POST",
-            url=self._url,
+            url=self._config.url,
             headers={"Content-Type": "application/json"}
             | signature_headers(self._key, str(message.delivery_id), message.created_at, body),
             body=body,
-            timeout_seconds=self._timeout_seconds,
+            timeout_seconds=self._config.timeout_seconds,
         )
 
 
 def _result(message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
-    verdict = verdict_on_answer(answer, message.created_at)
-    told = answer.json_object()
-    accepted = verdict.outcome is Outcome.ACCEPTED
+    classified = classify_answer(answer, message.created_at)
+    body = answer.json_object()
+    accepted = classified.outcome is Outcome.ACCEPTED
     return DeliveryResult(
         delivery_id=message.delivery_id,
-        outcome=verdict.outcome,
-        provider_message_id=str(told["id"])[:200] if accepted and told.get("id") else None,
-        error_code=verdict.error_code,
-        error=None if accepted else f"the publishing tool {verdict.words}",
-        retry_after_seconds=verdict.retry_after_seconds,
-        is_provider_fault=verdict.is_provider_fault,
-        is_gone=verdict.is_gone,
-        details={"url": told["url"]} if accepted and isinstance(told.get("url"), str) else {},
+        outcome=classified.outcome,
+        provider_message_id=str(body["id"])[:200] if accepted and body.get("id") else None,
+        error_code=classified.error_code,
+        error=None if accepted else f"the publishing tool {classified.error}",
+        retry_after_seconds=classified.retry_after_seconds,
+        is_provider_fault=classified.is_provider_fault,
+        is_gone=classified.is_gone,
+        details={"url": body["url"]} if accepted and isinstance(body.get("url"), str) else {},
     )

@@ -19,20 +19,20 @@ _STATES: Final[dict[Severity, CheckState]] = {
 
 def check_channels(invocation: Invocation) -> Iterator[CheckResult]:
     """Check that every transport connects and authenticates. Sends nothing, starts no server."""
-    from drip_pipeline.engine.transports.diagnostics import look_at_channels
+    from drip_pipeline.engine.transports.diagnostics import diagnose_channels
 
     database = invocation.database if has_database(invocation) else None
-    for look in look_at_channels(invocation.settings, database, now=datetime.now(UTC)):
-        message = f"{look.about}: {look.finding.message}"
-        yield CheckResult("channels", _STATES[look.finding.severity], message)
+    for check in diagnose_channels(invocation.settings, database, now=datetime.now(UTC)):
+        message = f"{check.about}: {check.finding.message}"
+        yield CheckResult("channels", _STATES[check.finding.severity], message)
 
 
 def check_sender(invocation: Invocation) -> Iterator[CheckResult]:
     """Check the rules for bulk senders that can be checked from this machine."""
-    from drip_pipeline.engine.transports.diagnostics import look_at_sender
+    from drip_pipeline.engine.transports.diagnostics import diagnose_sender
 
-    for look in look_at_sender(invocation.settings):
-        yield CheckResult("sender", _STATES[look.finding.severity], look.finding.message)
+    for check in diagnose_sender(invocation.settings):
+        yield CheckResult("sender", _STATES[check.finding.severity], check.finding.message)
 
 
 def has_database(invocation: Invocation) -> bool:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import click
 
 from drip_pipeline.errors import DripError
-from drip_pipeline.log_setup import configure_logging, redact
+from drip_pipeline.log_setup import configure_logging
+from drip_pipeline.redaction import redact
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

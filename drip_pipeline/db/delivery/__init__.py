@@ -1,4 +1,4 @@
 """Queries of the outbox: deliveries, broadcasts, channel accounts, flow control.
 
-What a delivery result means belongs to engine/delivery.
+The meaning of a delivery result belongs to engine/delivery.
 """

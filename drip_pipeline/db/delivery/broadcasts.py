@@ -1,4 +1,4 @@
-"""Posts for everybody: at most one per node of a version and time."""
+"""Queries of `campaign_broadcasts`: posts for all recipients, one per node, version and time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drip_pipeline.db.connection import Connection
 
 
 class Broadcast(NamedTuple):
-    """A post that people have reached."""
+    """A post that workflow states have reached."""
 
     id: UUID
     workspace_id: UUID
@@ -24,9 +24,25 @@ class Broadcast(NamedTuple):
     due_at: datetime
 
 
+class BroadcastRow(NamedTuple):
+    """The stored state of a post, locked."""
+
+    id: UUID
+    status: str
+    due_at: datetime | None
+    leased_until: datetime | None
+    settled_at: datetime | None
+    attempts: int
+    certainty: str
+    provider_message_id: str | None
+    details: Mapping[str, Any] | None
+    error_code: str | None
+    last_error: str | None
+
+
 class PostOutcome(NamedTuple):
-    """What became of handing over a post: sent, failed, pending (again at `due_at`) or unknown
-    (until `grace_until`, or until somebody says)."""
+    """The result of sending a post: sent, failed, pending (again at `due_at`) or unknown (until
+    `grace_until`; None: until an operator decides)."""
 
     status: str
     due_at: datetime | None = None
@@ -39,24 +55,25 @@ class PostOutcome(NamedTuple):
 
 
 def open_and_lock(
-    connection: Connection, wanted: Sequence[Broadcast], now: datetime
-) -> dict[UUID, dict[str, Any]]:
-    """Make those that are new, lock all, and give their rows by id."""
+    connection: Connection, broadcasts: Sequence[Broadcast], now: datetime
+) -> dict[UUID, BroadcastRow]:
+    """Create the posts that do not exist, lock all of them, and return their rows by id."""
+    ids = [broadcast.id for broadcast in broadcasts]
     queries.run(
         connection,
         "open_broadcasts",
-        ids=[b.id for b in wanted],
-        workspace_ids=[b.workspace_id for b in wanted],
-        campaign_ids=[b.campaign_id for b in wanted],
-        versions=[b.campaign_version for b in wanted],
-        node_ids=[b.node_id for b in wanted],
-        step_ids=[b.step_id for b in wanted],
-        schedule_times=[b.schedule_time for b in wanted],
-        due_at=[b.due_at for b in wanted],
+        ids=ids,
+        workspace_ids=[b.workspace_id for b in broadcasts],
+        campaign_ids=[b.campaign_id for b in broadcasts],
+        versions=[b.campaign_version for b in broadcasts],
+        node_ids=[b.node_id for b in broadcasts],
+        step_ids=[b.step_id for b in broadcasts],
+        schedule_times=[b.schedule_time for b in broadcasts],
+        due_at=[b.due_at for b in broadcasts],
         now=now,
     )
-    found = queries.rows(connection, "lock_broadcasts", ids=[b.id for b in wanted])
-    return {row["id"]: row for row in found}
+    rows = map(BroadcastRow._make, queries.tuples(connection, "lock_broadcasts", ids=ids))
+    return {row.id: row for row in rows}
 
 
 def claim(
@@ -67,7 +84,7 @@ def claim(
     leased_until: datetime,
     retry_until: datetime | None,
 ) -> bool:
-    """Mark a due post as going out; False when it is not due any more."""
+    """Mark a pending post as being sent; False when it is not pending any more."""
     touched = queries.run(
         connection,
         "claim_broadcast",
@@ -80,12 +97,12 @@ def claim(
 
 
 def reopen(connection: Connection, broadcast_id: UUID, now: datetime) -> None:
-    """Try a failed post anew."""
+    """Make a failed post due again."""
     queries.run(connection, "reopen_broadcast", id=broadcast_id, now=now)
 
 
 def settle(connection: Connection, broadcast_id: UUID, outcome: PostOutcome, now: datetime) -> None:
-    """Write down what became of a post."""
+    """Store the result of sending a post."""
     queries.run(
         connection,
         "settle_broadcast",
@@ -95,24 +112,25 @@ def settle(connection: Connection, broadcast_id: UUID, outcome: PostOutcome, now
     )
 
 
-def rescue(connection: Connection, *, grace_seconds: float, now: datetime) -> int:
-    """Posts whose sender died, or that were in doubt for too long; how many were put right."""
-    return queries.run(connection, "rescue_broadcasts", grace_seconds=grace_seconds, now=now)
+def recover(connection: Connection, *, grace_seconds: float, now: datetime) -> int:
+    """Release posts with an expired lease, and assume posts past the grace time to be sent; return
+    how many changed."""
+    return queries.run(connection, "recover_broadcasts", grace_seconds=grace_seconds, now=now)
 
 
-def settle_doubtful(
+def settle_unknown(
     connection: Connection,
     *,
-    is_out: bool,
+    is_sent: bool,
     ids: Sequence[UUID] | None,
     campaign_id: UUID | None,
     now: datetime,
 ) -> int:
-    """An operator's word on posts in doubt; how many there were."""
+    """Settle posts of unknown outcome as an operator decides; return how many there were."""
     return queries.run(
         connection,
-        "settle_doubtful_broadcasts",
-        is_out=is_out,
+        "settle_unknown_broadcasts",
+        is_sent=is_sent,
         ids=None if ids is None else list(ids),
         campaign_id=campaign_id,
         now=now,

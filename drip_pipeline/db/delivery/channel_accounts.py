@@ -1,10 +1,12 @@
-"""Rows of campaign_channels, as far as messages go over them. What their `specs` say is judged by
-the channels themselves.
+"""Queries of `campaign_channels`: the provider accounts that messages are sent by.
+
+The contents of `specs` are validated in channels/config.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 from uuid import UUID
@@ -16,7 +18,7 @@ MESSAGE_CATEGORIES: Final = ("email", "sms", "social", "webhook")
 
 
 class ChannelRow(NamedTuple):
-    """One row; `specs` is empty where the column holds no object."""
+    """A channel row; `specs` is empty where the column holds no JSON object."""
 
     channel_id: UUID
     workspace_id: UUID
@@ -28,46 +30,46 @@ class ChannelRow(NamedTuple):
     specs: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class ChannelDefinition:
+    """A channel as an operator configures it; `specs` is its configuration."""
+
+    slug: str
+    category: str
+    platform: str | None = None
+    specs: Mapping[str, Any] | None = None
+    is_active: bool = True
+
+
 def rows(
     connection: Connection,
     category: str | None = None,
     workspace_ids: Sequence[UUID] | None = None,
 ) -> list[ChannelRow]:
-    """Channel rows of one category, or of all that messages go over."""
-    found = queries.tuples(
+    """Return the channel rows of a category, or of all categories of messages."""
+    selected = queries.tuples(
         connection,
         "channel_rows",
         categories=list(MESSAGE_CATEGORIES) if category is None else [category],
         workspace_ids=None if workspace_ids is None else list(workspace_ids),
     )
-    return [
-        ChannelRow._make((*row[:7], row[7] if isinstance(row[7], dict) else {})) for row in found
-    ]
+    return list(map(ChannelRow._make, selected))
 
 
 def upsert(
-    connection: Connection,
-    workspace_id: UUID,
-    *,
-    slug: str,
-    name: str,
-    category: str,
-    platform: str | None,
-    is_active: bool,
-    specs: Mapping[str, Any],
-    now: datetime,
+    connection: Connection, workspace_id: UUID, channel: ChannelDefinition, now: datetime
 ) -> UUID:
-    """Make a channel row, or change the one of this slug."""
-    made: UUID = queries.scalar(
+    """Create a channel row, or change the workspace's row of this slug; return its id."""
+    channel_id: UUID = queries.scalar(
         connection,
         "upsert_channel",
         workspace_id=workspace_id,
-        slug=slug,
-        name=name,
-        category=category,
-        platform=platform,
-        is_active=is_active,
-        specs=dict(specs),
+        slug=channel.slug,
+        name=channel.slug,
+        category=channel.category,
+        platform=channel.platform,
+        is_active=channel.is_active,
+        specs=dict(channel.specs or {}),
         now=now,
     )
-    return made
+    return channel_id

@@ -1,21 +1,24 @@
-"""The outbox: what is due where, leasing with the last gate, marking, settling, and what the
-recorder keeps. Posts for everybody stand in broadcasts.py.
+"""Queries of the outbox table `campaign_deliveries`: due counts, lease, settlement, recovery.
+
+Posts shared by all recipients are in broadcasts.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import texts, unless_empty, uuids
 from drip_pipeline.db.connection import Connection, dump_json
 
+JsonObject = Mapping[str, Any]
 
-class Place(NamedTuple):
-    """A node of a campaign version with due deliveries; `due` is counted up to a limit."""
+
+class DueGroup(NamedTuple):
+    """The due deliveries of one node of a campaign version; `due` is counted up to a limit."""
 
     campaign_id: UUID
     campaign_version: int
@@ -26,18 +29,111 @@ class Place(NamedTuple):
 
 
 class Quota(NamedTuple):
-    """How many deliveries of a place to take. With `blocked`, its reason holds them all back;
-    `needs_consent` holds back who has not said yes."""
+    """How many deliveries of a group to lease.
 
-    place: Place
-    most: int
-    blocked: str | None = None
+    With `blocked_reason`, all of them are leased as ineligible for that reason. `needs_consent`
+    makes contacts ineligible that have not given consent.
+    """
+
+    group: DueGroup
+    limit: int
+    blocked_reason: str | None = None
     needs_consent: bool = False
 
 
+class LeasedDelivery(NamedTuple):
+    """A locked due delivery with the contact's columns; the type from lease to settlement.
+
+    `blocked_reason` says why it must not be sent, None when it may. Contact columns that no
+    message of the batch reads are None. A tuple because a batch has thousands.
+    """
+
+    id: UUID
+    workspace_id: UUID
+    campaign_id: UUID
+    campaign_version: int
+    enrollment_id: UUID
+    contact_id: UUID
+    node_id: str
+    step_id: UUID | None
+    attempts: int
+    due_at: datetime
+    blocked_reason: str | None
+    name: str | None
+    email: str | None
+    company: str | None
+    phone: str | None
+    job_title: str | None
+    ai_score: int | None
+    status: str | None
+    tags: Sequence[str] | None
+    custom_fields: JsonObject | None
+    last_interaction: datetime | None
+    created_at: datetime | None
+    updated_at: datetime | None
+
+    def contact(self) -> dict[str, Any]:
+        """Return the contact's columns by name, `id` and `workspace_id` included."""
+        contact: dict[str, Any] = dict(zip(CONTACT_COLUMNS, self[_FIRST_CONTACT:], strict=True))
+        contact["id"] = self.contact_id
+        contact["workspace_id"] = self.workspace_id
+        return contact
+
+
+_FIRST_CONTACT: Final = LeasedDelivery._fields.index("name")
+CONTACT_COLUMNS: Final = LeasedDelivery._fields[_FIRST_CONTACT:]
+
+
+class ParkedState(NamedTuple):
+    """A locked workflow state that waits for a delivery; the first columns are `DueState`'s."""
+
+    id: UUID
+    campaign_id: UUID
+    campaign_version: int
+    contact_id: UUID
+    current_node_id: str
+    resume_port: str | None
+    retry_count: int
+    max_retries: int
+    steps_taken: int
+    enrollment_status: str
+    delivery_id: UUID
+    campaign_status: str
+
+
+_DELIVERY_ID: Final = ParkedState._fields.index("delivery_id")
+
+
+class SentDeliveries(NamedTuple):
+    """Deliveries that were settled as sent: the states that waited for them, locked, and the ids
+    of deliveries whose state ended or moved on before."""
+
+    parked: list[ParkedState]
+    without_state: list[UUID]
+
+
+class SentEvent(NamedTuple):
+    """What the events of deliveries settled as sent have in common."""
+
+    event_type: str
+    certainty: str
+    batch_id: UUID
+
+
+class UnknownDelivery(NamedTuple):
+    """A locked delivery whose outcome is unknown."""
+
+    id: UUID
+    enrollment_id: UUID
+    channel: str
+
+
 class NotSent(NamedTuple):
-    """A delivery that will not go out. `attempt` is the attempt the verdict is about, None for any;
-    `details` go into the event."""
+    """A delivery that will not be sent (skipped or failed).
+
+    `attempt` is the attempt that the result belongs to, None for any. `details` are stored in the
+    event.
+    """
 
     id: UUID
     status: str
@@ -45,22 +141,31 @@ class NotSent(NamedTuple):
     error: str | None
     event_type: str
     attempt: int | None = None
-    details: Mapping[str, Any] | None = None
+    details: JsonObject | None = None
 
 
-class Later(NamedTuple):
-    """A delivery to be tried again."""
+class Retry(NamedTuple):
+    """A delivery that is sent again at `due_at`."""
 
     id: UUID
     due_at: datetime
     error_code: str | None
     error: str | None
     attempt: int | None = None
-    details: Mapping[str, Any] | None = None
+    details: JsonObject | None = None
+
+
+class UnknownOutcome(NamedTuple):
+    """A delivery that was handed over without an answer."""
+
+    id: UUID
+    error_code: str | None
+    error: str | None
+    attempt: int | None = None
 
 
 class Recorded(NamedTuple):
-    """A message that is kept and not sent."""
+    """A message that is stored in recorded_messages and not sent."""
 
     delivery_id: UUID
     workspace_id: UUID
@@ -72,33 +177,48 @@ class Recorded(NamedTuple):
     preheader: str | None
     body: str | None
     body_html: str | None
-    payload: Mapping[str, Any] | None
+    payload: JsonObject | None
 
 
-class InDoubt(NamedTuple):
-    """A delivery whose fate is unknown."""
+class ListedDelivery(NamedTuple):
+    """A delivery as operators see it, without the recipient's address."""
 
     id: UUID
+    campaign: str
+    version: int
+    node_id: str
+    channel: str
+    status: str
+    transport: str | None
+    attempts: int
     error_code: str | None
-    error: str | None
-    attempt: int | None = None
+    last_error: str | None
+    due_at: datetime | None
+    leased_until: datetime | None
+    settled_at: datetime | None
 
 
-def due_places(
+class RecoveredLeases(NamedTuple):
+    """Deliveries whose lease expired: now of unknown outcome, or due again."""
+
+    unknown: int
+    retried: int
+
+
+def due_groups(
     connection: Connection, *, channel: str | None, count_limit: int, now: datetime
-) -> list[Place]:
-    """Places of active campaigns where deliveries of a channel (or of any) are due."""
-    found = queries.tuples(
-        connection, "due_places", channel=channel, count_limit=count_limit, now=now
+) -> list[DueGroup]:
+    """Return the groups of active campaigns with due deliveries of a channel, or of any channel."""
+    rows = queries.tuples(
+        connection, "due_groups", channel=channel, count_limit=count_limit, now=now
     )
-    return [Place(*row) for row in found]
+    return list(map(DueGroup._make, rows))
 
 
 def due_channels(connection: Connection, now: datetime) -> list[str]:
-    """Channels with due deliveries."""
-    return sorted(
-        {place.channel for place in due_places(connection, channel=None, count_limit=1, now=now)}
-    )
+    """Return the channels with due deliveries, sorted."""
+    groups = due_groups(connection, channel=None, count_limit=1, now=now)
+    return sorted({group.channel for group in groups})
 
 
 def lease(
@@ -108,23 +228,26 @@ def lease(
     columns: Collection[str],
     channel: str,
     now: datetime,
-) -> list[dict[str, Any]]:
-    """Lock due deliveries of these places, with these columns of the contact (the others are None)
-    and the gate's verdict (`gate`, None = may go out)."""
-    return queries.many_rows(
+) -> list[LeasedDelivery]:
+    """Lock due deliveries up to these quotas and check their eligibility.
+
+    `columns` are the contact's columns to read; the others are None.
+    """
+    rows = queries.many(
         connection,
         "lease_deliveries",
-        campaign_ids=[quota.place.campaign_id for quota in quotas],
-        versions=[quota.place.campaign_version for quota in quotas],
-        node_ids=[quota.place.node_id for quota in quotas],
-        quotas=[quota.most for quota in quotas],
-        most=sum(quota.most for quota in quotas),
-        blocks=[quota.blocked for quota in quotas],
+        campaign_ids=[quota.group.campaign_id for quota in quotas],
+        versions=[quota.group.campaign_version for quota in quotas],
+        node_ids=[quota.group.node_id for quota in quotas],
+        quotas=[quota.limit for quota in quotas],
+        most=sum(quota.limit for quota in quotas),
+        blocked_reasons=[quota.blocked_reason for quota in quotas],
         needs_consent=[quota.needs_consent for quota in quotas],
         columns=sorted(columns),
         channel=channel,
         now=now,
     )
+    return list(map(LeasedDelivery._make, rows))
 
 
 def mark_sending(
@@ -137,7 +260,10 @@ def mark_sending(
     leased_until: datetime,
     now: datetime,
 ) -> int:
-    """Mark leased deliveries as going out; from here on they are in doubt if the process dies."""
+    """Mark leased deliveries as being sent and return how many were marked.
+
+    If the process dies before they are settled, their outcome is unknown.
+    """
     marked: int = queries.scalar(
         connection,
         "mark_sending",
@@ -151,9 +277,22 @@ def mark_sending(
     return marked
 
 
-def hold(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
-    """Look at these again later."""
-    return queries.run(connection, "hold_deliveries", ids=ids, due_at=due_at)
+def postpone(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
+    """Postpone these pending deliveries to `due_at`."""
+    return queries.run(connection, "postpone_deliveries", ids=ids, due_at=due_at)
+
+
+def lock_parked_states(
+    connection: Connection, delivery_ids: Sequence[UUID], enrollment_ids: Sequence[UUID]
+) -> list[ParkedState]:
+    """Lock the states that wait for these deliveries; states that ended are left out."""
+    rows = queries.many(
+        connection,
+        "lock_states_of_deliveries",
+        delivery_ids=uuids(delivery_ids),
+        enrollment_ids=uuids(enrollment_ids),
+    )
+    return list(map(ParkedState._make, rows))
 
 
 def settle_sent(
@@ -161,31 +300,34 @@ def settle_sent(
     ids: Sequence[UUID],
     provider_ids: Sequence[str | None],
     *,
-    details: Sequence[Mapping[str, Any] | None],
-    event_type: str,
-    certainty: str,
-    batch_id: UUID,
+    details: Sequence[JsonObject | None],
+    event: SentEvent,
     now: datetime,
-) -> list[tuple[Any, ...]]:
-    """Settle as sent, with event and outcome row. A row for each delivery that was open until now:
-    the state parked on it, locked, in the columns of `lock_of_deliveries`; nulls but for the
-    delivery's id where nobody waits for it any more."""
-    return queries.many(
+) -> SentDeliveries:
+    """Settle deliveries as sent, with their events and outcome rows.
+
+    Deliveries that were already settled are left out of the result.
+    """
+    rows = queries.many(
         connection,
         "settle_sent",
         ids=uuids(ids),
         provider_ids=texts(unless_empty(provider_ids)),
         details=texts(unless_empty([_json(each) for each in details])),
-        event_type=event_type,
-        certainty=certainty,
-        batch_id=batch_id,
+        event_type=event.event_type,
+        certainty=event.certainty,
+        batch_id=event.batch_id,
         now=now,
+    )
+    return SentDeliveries(
+        [ParkedState._make(row) for row in rows if row[0] is not None],
+        [row[_DELIVERY_ID] for row in rows if row[0] is None],
     )
 
 
-def show_emailed(connection: Connection, enrollment_ids: Sequence[UUID], now: datetime) -> int:
-    """Let enrollments show that they were written to."""
-    return queries.run(connection, "show_emailed", enrollment_ids=enrollment_ids, now=now)
+def record_last_email(connection: Connection, enrollment_ids: Sequence[UUID], now: datetime) -> int:
+    """Store `now` as the time of the last email of these enrollments."""
+    return queries.run(connection, "record_last_email", enrollment_ids=enrollment_ids, now=now)
 
 
 def settle_not_sent(
@@ -196,8 +338,8 @@ def settle_not_sent(
     batch_id: UUID,
     now: datetime,
 ) -> list[UUID]:
-    """Settle as skipped or failed; the ids that were open until now."""
-    found = queries.tuples(
+    """Settle deliveries as skipped or failed; return the ids that were not settled before."""
+    settled = queries.tuples(
         connection,
         "settle_not_sent",
         ids=[row.id for row in rows],
@@ -211,11 +353,11 @@ def settle_not_sent(
         batch_id=batch_id,
         now=now,
     )
-    return [row[0] for row in found]
+    return [delivery_id for (delivery_id,) in settled]
 
 
-def reschedule(connection: Connection, rows: Sequence[Later], now: datetime) -> int:
-    """Back to due later; how many."""
+def reschedule(connection: Connection, rows: Sequence[Retry], now: datetime) -> int:
+    """Make deliveries due again later; return how many."""
     return queries.run(
         connection,
         "reschedule_deliveries",
@@ -230,9 +372,9 @@ def reschedule(connection: Connection, rows: Sequence[Later], now: datetime) -> 
 
 
 def mark_unknown(
-    connection: Connection, rows: Sequence[InDoubt], grace_until: datetime | None
+    connection: Connection, rows: Sequence[UnknownOutcome], grace_until: datetime | None
 ) -> int:
-    """In doubt until the grace time is over; without one, until somebody settles them."""
+    """Mark outcomes as unknown until `grace_until`; None: until an operator decides."""
     return queries.run(
         connection,
         "mark_unknown",
@@ -244,38 +386,40 @@ def mark_unknown(
     )
 
 
-def rescue_expired(
+def recover_expired(
     connection: Connection, *, grace_seconds: float, now: datetime
-) -> tuple[int, int]:
-    """Deliveries whose sender died: (in doubt, due again since the provider recognizes them)."""
-    ((in_doubt, retried),) = queries.tuples(
-        connection, "rescue_expired_leases", grace_seconds=grace_seconds, now=now
+) -> RecoveredLeases:
+    """Release deliveries whose sender stopped before settling them."""
+    (row,) = queries.tuples(
+        connection, "recover_expired_leases", grace_seconds=grace_seconds, now=now
     )
-    return in_doubt, retried
+    return RecoveredLeases._make(row)
 
 
-def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[dict[str, Any]]:
-    """Unknown deliveries whose grace time is over, locked: id, enrollment_id, channel."""
-    return queries.rows(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
+def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[UnknownDelivery]:
+    """Lock deliveries of unknown outcome whose grace time has ended."""
+    rows = queries.tuples(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
+    return list(map(UnknownDelivery._make, rows))
 
 
-def lock_doubtful(
+def lock_unknown(
     connection: Connection,
     *,
     ids: Sequence[UUID] | None,
     campaign_id: UUID | None,
     channel: str | None,
     batch_size: int,
-) -> list[dict[str, Any]]:
-    """Deliveries in doubt, locked: id, enrollment_id, contact_id, channel, attempts."""
-    return queries.rows(
+) -> list[UnknownDelivery]:
+    """Lock deliveries of unknown outcome: by id, of a campaign, or of a channel."""
+    rows = queries.tuples(
         connection,
-        "lock_doubtful_deliveries",
+        "lock_unknown_deliveries",
         ids=None if ids is None else list(ids),
         campaign_id=campaign_id,
         channel=channel,
         batch_size=batch_size,
     )
+    return list(map(UnknownDelivery._make, rows))
 
 
 def listed(
@@ -285,9 +429,9 @@ def listed(
     campaign_id: UUID | None,
     channel: str | None,
     count_limit: int,
-) -> list[dict[str, Any]]:
-    """Deliveries of a status, latest first, without anybody's address."""
-    return queries.rows(
+) -> list[ListedDelivery]:
+    """Return deliveries of a status, latest first."""
+    rows = queries.tuples(
         connection,
         "list_deliveries",
         status=status,
@@ -295,15 +439,11 @@ def listed(
         channel=channel,
         count_limit=count_limit,
     )
-
-
-def by_status(connection: Connection) -> list[dict[str, Any]]:
-    """Deliveries per channel and status."""
-    return queries.rows(connection, "deliveries_by_status")
+    return list(map(ListedDelivery._make, rows))
 
 
 def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, now: datetime) -> int:
-    """Keep messages of a channel that are recorded and not sent."""
+    """Store messages of a channel that are recorded and not sent."""
     if not rows:
         return 0
     # Columns in one go, in the order of the fields.
@@ -330,23 +470,23 @@ def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, no
 
 def suppress(
     connection: Connection,
-    rows: Sequence[tuple[UUID, str]],
+    contacts: Sequence[tuple[UUID, str]],
     *,
     channel: str,
     source: str,
     now: datetime,
 ) -> int:
-    """Put contacts on the suppression list of a channel; rows are (contact id, reason)."""
+    """Put contacts, as (contact id, reason), on the suppression list of a channel."""
     return queries.run(
         connection,
         "suppress_contacts",
-        contact_ids=[row[0] for row in rows],
-        reasons=[row[1] for row in rows],
+        contact_ids=[contact_id for contact_id, _ in contacts],
+        reasons=[reason for _, reason in contacts],
         channel=channel,
         source=source,
         now=now,
     )
 
 
-def _json(value: Mapping[str, Any] | None) -> str | None:
+def _json(value: JsonObject | None) -> str | None:
     return dump_json(dict(value)).decode() if value else None

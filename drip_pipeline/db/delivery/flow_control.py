@@ -1,24 +1,87 @@
-"""Flow control in the database: permits, breakers and their states, shared by all processes."""
+"""Queries of `channel_flow`: permits and breakers of transports, shared by all processes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
 
+class Limits(NamedTuple):
+    """Limits of a transport; None means no limit. `probe_seconds`: how long a probe of a half-open
+    breaker may take before another one is allowed."""
+
+    per_second: float | None
+    per_hour: float | None
+    concurrency: int | None
+    probe_seconds: float
+
+
 class Permits(NamedTuple):
-    """How many messages may go out now. `state` is the breaker's (closed, half_open, open, probing)
-    or `paused`, `disabled`; with none granted, `retry_at` says when to ask again (None: never by
-    itself)."""
+    """How many messages may be sent now.
+
+    `state` is the breaker's (closed, half_open, open, probing), `paused` or `disabled`. With none
+    granted, `retry_at` is when to ask again (None: not before an operator resets it).
+    """
 
     granted: int
     state: str
     retry_at: datetime | None
+
+
+class BreakerRules(NamedTuple):
+    """When a breaker opens: after `failures` in a row, or at `failure_pct` of at least
+    `least_attempts` attempts within a minute. `open_seconds`: for how long at first."""
+
+    failures: int
+    failure_pct: float
+    least_attempts: int
+    open_seconds: float
+
+
+class BatchResults(NamedTuple):
+    """The results of a batch for the breaker. `trailing_failures` are those after the last success;
+    `pause_until` is when the provider asked to be called again."""
+
+    successes: int
+    failures: int
+    trailing_failures: int
+    error: str | None
+    pause_until: datetime | None
+
+
+class Obstacle(NamedTuple):
+    """Why a transport is closed, or watched because of recent failures."""
+
+    transport: str
+    is_disabled: bool
+    last_error: str | None
+    closed_until: datetime | None
+    is_open: bool
+    is_watched: bool
+
+
+class TransportState(NamedTuple):
+    """A transport that was used, with its breaker and the messages in progress."""
+
+    transport: str
+    channel: str
+    channel_id: UUID | None
+    state: str
+    disabled_at: datetime | None
+    open_until: datetime | None
+    paused_until: datetime | None
+    consecutive_failures: int
+    times_opened: int
+    last_error: str | None
+    last_error_at: datetime | None
+    on_unknown: str
+    sending: int
+    unknown: int
 
 
 def ensure(
@@ -30,7 +93,7 @@ def ensure(
     on_unknown: str,
     now: datetime,
 ) -> None:
-    """Make the row of a way out, or bring its configuration up to date."""
+    """Create the row of a transport, or update its configuration."""
     queries.run(
         connection,
         "ensure_transport",
@@ -44,92 +107,71 @@ def ensure(
 
 def obstacles(
     connection: Connection, transports: Sequence[str], now: datetime
-) -> dict[str, dict[str, Any]]:
-    """By transport, what stands in its way (is_disabled, closed_until, is_open, is_watched,
-    last_error); those that are healthy are not in it."""
-    found = queries.rows(connection, "flow_of_transports", transports=transports, now=now)
-    return {row["transport"]: row for row in found}
+) -> dict[str, Obstacle]:
+    """Return the obstacles by transport; healthy transports have none."""
+    rows = queries.tuples(connection, "transport_obstacles", transports=transports, now=now)
+    return {obstacle.transport: obstacle for obstacle in map(Obstacle._make, rows)}
 
 
 def take(
-    connection: Connection,
-    transport: str,
-    wanted: int,
-    *,
-    per_second: float | None,
-    per_hour: float | None,
-    concurrency: int | None,
-    probe_seconds: float,
-    now: datetime,
+    connection: Connection, transport: str, requested: int, limits: Limits, now: datetime
 ) -> Permits:
-    """Permits for up to `wanted` messages. The transport's row stays locked until the transaction
-    ends; what is not used must be given back in it."""
-    if concurrency is not None:
+    """Take permits for up to `requested` messages.
+
+    The transport's row stays locked until the transaction ends; unused permits must be given back
+    in the same transaction.
+    """
+    if limits.concurrency is not None:
         queries.run(connection, "lock_transport", transport=transport)
-    ((granted, state, retry_at),) = queries.tuples(
+    (row,) = queries.tuples(
         connection,
         "take_permits",
         transport=transport,
-        wanted=wanted,
-        per_second=per_second,
-        per_hour=per_hour,
-        concurrency=concurrency,
-        probe_seconds=probe_seconds,
+        requested=requested,
         now=now,
+        **limits._asdict(),
     )
-    return Permits(granted, state, retry_at)
+    return Permits._make(row)
 
 
 def give_back(connection: Connection, transport: str, unused: int) -> None:
-    """Permits that were not used."""
+    """Return unused permits."""
     queries.run(connection, "give_back_permits", transport=transport, unused=unused)
 
 
 def note(
     connection: Connection,
     transport: str,
-    *,
-    successes: int,
-    failures: int,
-    trailing_failures: int,
-    error: str | None,
-    pause_until: datetime | None,
-    breaker_failures: int,
-    breaker_failure_pct: float,
-    breaker_least: int,
-    open_seconds: float,
+    results: BatchResults,
+    breaker: BreakerRules,
     now: datetime,
 ) -> bool:
-    """Tell the breaker what became of a group; whether it opened by that. `trailing_failures` are
-    those after the group's last success."""
-    found = queries.tuples(
+    """Count the results of a batch for the breaker; return whether it opened."""
+    rows = queries.tuples(
         connection,
         "note_results",
         transport=transport,
-        successes=successes,
-        failures=failures,
-        trailing_failures=trailing_failures,
-        error=error,
-        pause_until=pause_until,
-        breaker_failures=breaker_failures,
-        breaker_failure_pct=breaker_failure_pct,
-        breaker_least=breaker_least,
-        open_seconds=open_seconds,
+        breaker_failures=breaker.failures,
+        breaker_failure_pct=breaker.failure_pct,
+        breaker_least=breaker.least_attempts,
+        open_seconds=breaker.open_seconds,
         now=now,
+        **results._asdict(),
     )
-    return bool(found and found[0][0])
+    return any(opened for opened, _ in rows)
 
 
 def disable(connection: Connection, transport: str, error: str, now: datetime) -> None:
-    """Call this transport no more until it is reset."""
+    """Disable a transport until it is reset."""
     queries.run(connection, "disable_transport", transport=transport, error=error, now=now)
 
 
 def reset(connection: Connection, transport: str, now: datetime) -> bool:
-    """Close the breaker, lift pause and disablement; False when there is no such transport."""
+    """Close the breaker and end pause and disablement; False when there is no such transport."""
     return queries.run(connection, "reset_transport", transport=transport, now=now) > 0
 
 
-def all_transports(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """Every transport that was ever used, with its state."""
-    return queries.rows(connection, "all_transports", now=now)
+def all_transports(connection: Connection, now: datetime) -> list[TransportState]:
+    """Return every transport that was ever used, with its state."""
+    rows = queries.tuples(connection, "all_transports", now=now)
+    return list(map(TransportState._make, rows))

@@ -119,19 +119,6 @@ def write_watermarks(
     )
 
 
-def lock_of_deliveries(
-    connection: Connection, delivery_ids: Sequence[UUID], enrollment_ids: Sequence[UUID]
-) -> list[tuple[Any, ...]]:
-    """Lock the states parked on these deliveries; columns of `DueState`, the delivery's id, the
-    campaign's status."""
-    return queries.many(
-        connection,
-        "lock_states_of_deliveries",
-        delivery_ids=uuids(delivery_ids),
-        enrollment_ids=uuids(enrollment_ids),
-    )
-
-
 def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int:
     """Write a batch of transitions, given as columns of the query; return the states moved."""
     binary = {

@@ -1,12 +1,12 @@
-"""Posts for everybody: the first who reach one make it go out, once; all pass and point at it.
+"""Deliver posts shared by all recipients: each is sent once, and all states that reach it pass.
 
-A post's id is made of campaign, version, node and time, so whoever comes finds the same one. People
-wait for it while it is on its way, is tried again, or has a time of its own.
+A post's id is derived from campaign, version, node and time, so all states that reach the node find
+the same post. They wait while it is being sent, is retried, or is scheduled for later.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -17,202 +17,200 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import flow_control as flow_db
-from drip_pipeline.db.delivery.broadcasts import Broadcast, PostOutcome
+from drip_pipeline.db.delivery.broadcasts import Broadcast, BroadcastRow, PostOutcome
+from drip_pipeline.db.delivery.deliveries import LeasedDelivery
 from drip_pipeline.domain.graph.nodes import SocialAction
 from drip_pipeline.domain.identity import DELIVERY_NAMESPACE
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.engine.campaigns import version_cache as graphs
+from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.delivery.delivery_batch import (
     LEASE_SECONDS,
     DeliveryBatch,
     recorded,
-    surely,
+    retry_with_backoff,
 )
 from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import render_post
-from drip_pipeline.engine.delivery.settle import (
-    GRACE_SECONDS,
-    DeliveryCounts,
-    fail_deliveries,
-    settle_accepted,
-)
+from drip_pipeline.engine.delivery.results import DeliveryCounts
+from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, fail_deliveries, settle_accepted
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DripError, TemplateError
 
-PEOPLE_AT_ONCE: Final = 5_000
+BATCH_SIZE: Final = 5_000
 LEAST_AHEAD: Final = timedelta(minutes=5)
-"""Nearer times the engine keeps itself, whatever the provider can."""
-_FOREVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+"""Schedule times nearer than this are kept by the engine, even if the provider has a schedule."""
+_NEVER_EXPIRES: Final = datetime(9999, 1, 1, tzinfo=UTC)
 
 
-def pass_broadcasts(
-    work: DeliveryBatch, planner: DispatchPlanner, channel: Channel, clock: ElapsedClock
+def deliver_broadcasts(
+    batch: DeliveryBatch, planner: DispatchPlanner, channel: Channel, clock: ElapsedClock
 ) -> DeliveryCounts:
-    """One round: let people pass who have a post to pass, and hand over the posts that are due.
+    """Let waiting states pass posts that were sent, and send the posts that are due.
 
-    Raises the DripError that made it fail, after entering it in the ledger.
+    Raises the DripError of a failed batch after logging it.
     """
     is_recorder = channel.capabilities.is_recorder
     began = clock.elapsed_seconds()
-    nothing = DeliveryCounts()
+    total = DeliveryCounts()
     try:
-        for lane in planner.lanes(newer_than_seconds=began):
-            if not lane.can_go(clock.now()):
+        for queue in planner.queues(newer_than_seconds=began):
+            if not queue.is_ready(clock.now()):
                 continue
-            done = _Passage(work, lane, is_recorder, clock).go()
-            if done.total() or done.posts:
-                return done
-            nothing += done
+            counts = _BroadcastBatch(batch, queue, is_recorder, clock).deliver()
+            if counts.total() or counts.posts:
+                return counts
+            total += counts
     except DripError as error:
-        work.failed(error)
+        batch.log_failure(error)
         raise
-    return DeliveryCounts(faults=planner.faults()) + nothing
+    return DeliveryCounts(faults=planner.faults()) + total
 
 
 def broadcast_id(
     campaign_id: UUID, version: int, node_id: str, schedule_time: datetime | None
 ) -> UUID:
-    """The same for the same node of the same version and time, for ever."""
+    """Derive a post's id (UUIDv5), always the same for the same node, version and time."""
     time = schedule_time.astimezone(UTC).isoformat() if schedule_time else ""
     return uuid5(DELIVERY_NAMESPACE, f"{campaign_id.hex}:{version}:{node_id}:{time}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Post:
-    """A post, and the people who have come to it."""
+    """A post, and the leased deliveries of the states that reached it."""
 
     broadcast: Broadcast
     message: OutgoingMessage
-    people: list[dict[str, Any]]
+    deliveries: list[LeasedDelivery]
 
 
-class _Passage:
-    """One lane's people and posts."""
+class _BroadcastBatch:
+    """The posts and waiting deliveries of one transport queue."""
 
     def __init__(
-        self, work: DeliveryBatch, lane: TransportQueue, is_recorder: bool, clock: ElapsedClock
+        self, batch: DeliveryBatch, queue: TransportQueue, is_recorder: bool, clock: ElapsedClock
     ) -> None:
-        self._work = work
-        self._lane = lane
-        self._transport: Transport = lane.transport
+        self._batch = batch
+        self._queue = queue
+        self._transport: Transport = queue.transport
         self._is_recorder = is_recorder
         self._clock = clock
 
-    def go(self) -> DeliveryCounts:
-        """Look at the people; hand over what is due; let them pass."""
-        with self._work.database.transaction() as connection:
-            quotas = self._lane.quotas(PEOPLE_AT_ONCE, 0)
-            done = self._work.lease(connection, quotas)
+    def deliver(self) -> DeliveryCounts:
+        """Lease deliveries, let them pass posts that were sent, and send posts that are due."""
+        with self._batch.database.transaction() as connection:
+            counts = self._batch.lease(connection, self._queue.quotas(BATCH_SIZE, 0))
             posts, failed = self._posts(connection)
             claimed: list[OutgoingMessage] = []
             for post, row in posts:
                 step, message = self._decide(connection, post, row)
-                done += step
+                counts += step
                 if message is not None:
                     claimed.append(message)
-            done += failed
+            counts += failed
             if not claimed:
-                self._work.enter(connection, done)
-                return done
+                self._batch.log(connection, counts)
+                return counts
         assert self._transport.channel is not None
         results = self._transport.channel.send(claimed)
-        return done + surely(lambda: self._settle(posts, results, done))
+        return counts + retry_with_backoff(lambda: self._settle(posts, results, counts))
 
     def _posts(
         self, connection: Connection
-    ) -> tuple[list[tuple[_Post, dict[str, Any]]], DeliveryCounts]:
+    ) -> tuple[list[tuple[_Post, BroadcastRow]], DeliveryCounts]:
         posts: dict[UUID, _Post] = {}
         failed = DeliveryCounts()
-        by_place: dict[tuple[UUID, int, str], list[dict[str, Any]]] = {}
-        for row in self._work.free():
-            key = (row["campaign_id"], row["campaign_version"], row["node_id"])
-            by_place.setdefault(key, []).append(row)
-        for people in by_place.values():
+        by_node: dict[tuple[UUID, int, str], list[LeasedDelivery]] = {}
+        for delivery in self._batch.eligible():
+            key = (delivery.campaign_id, delivery.campaign_version, delivery.node_id)
+            by_node.setdefault(key, []).append(delivery)
+        for deliveries in by_node.values():
             try:
-                post = self._post(connection, people)
+                post = self._post(connection, deliveries)
             except TemplateError as error:
-                failed += self._fail(connection, people, "render_failed", str(error))
+                failed += self._fail(connection, deliveries, "render_failed", str(error))
                 continue
             posts[post.broadcast.id] = post
         rows = broadcasts_db.open_and_lock(
-            connection, [post.broadcast for post in posts.values()], self._work.now
+            connection, [post.broadcast for post in posts.values()], self._batch.now
         )
         return [(post, rows[post_id]) for post_id, post in posts.items()], failed
 
-    def _post(self, connection: Connection, people: list[dict[str, Any]]) -> _Post:
-        first = people[0]
-        version = graphs.version(connection, first["campaign_id"], first["campaign_version"])
-        config = version.graph.nodes[first["node_id"]].config
+    def _post(self, connection: Connection, deliveries: list[LeasedDelivery]) -> _Post:
+        first = deliveries[0]
+        version = version_cache.version(connection, first.campaign_id, first.campaign_version)
+        config = version.graph.nodes[first.node_id].config
         assert isinstance(config, SocialAction)
         time = config.schedule_time
-        post_id = broadcast_id(version.campaign_id, version.version, first["node_id"], time)
+        post_id = broadcast_id(version.campaign_id, version.version, first.node_id, time)
         broadcast = Broadcast(
             post_id,
-            first["workspace_id"],
+            first.workspace_id,
             version.campaign_id,
             version.version,
-            first["node_id"],
-            first["step_id"],
+            first.node_id,
+            first.step_id,
             time,
             self._due_at(time),
         )
-        message = render_post(config, version, post_id, self._work.moment)
-        return _Post(broadcast, message, people)
+        message = render_post(config, version, post_id, self._batch.started_at)
+        return _Post(broadcast, message, deliveries)
 
     def _due_at(self, time: datetime | None) -> datetime:
-        """Now; or at its time, if it has one that the provider does not keep."""
-        now = self._work.now
+        """Return when to send a post: now, or at its schedule time if the provider cannot keep
+        it."""
+        now = self._batch.now
         if time is None or time <= now:
             return now
-        capabilities = self._transport.channel.capabilities if self._transport.channel else None
-        keeps_times = capabilities is not None and capabilities.has_schedule
-        return now if keeps_times and time >= now + LEAST_AHEAD else time
+        channel = self._transport.channel
+        has_schedule = channel is not None and channel.capabilities.has_schedule
+        return now if has_schedule and time >= now + LEAST_AHEAD else time
 
     def _decide(
-        self, connection: Connection, post: _Post, row: dict[str, Any]
+        self, connection: Connection, post: _Post, row: BroadcastRow
     ) -> tuple[DeliveryCounts, OutgoingMessage | None]:
-        now = self._work.now
-        match row["status"]:
+        now = self._batch.now
+        match row.status:
             case "sent":
-                return self._let_pass(connection, post.people, row), None
+                return self._pass(connection, post.deliveries, row), None
             case "failed":
                 return self._after_failure(connection, post, row), None
-            case "pending" if row["due_at"] > now:
-                return self._hold(connection, post.people, row["due_at"]), None
+            case "pending" if row.due_at is not None and row.due_at > now:
+                return self._postpone(connection, post.deliveries, row.due_at), None
             case "pending":
-                return self._hand_over(connection, post)
-            case "unknown" if row["leased_until"] is not None and row["leased_until"] > now:
-                return self._hold(connection, post.people, row["leased_until"]), None
+                return self._claim(connection, post, row)
+            case "unknown" if row.leased_until is not None and row.leased_until > now:
+                return self._postpone(connection, post.deliveries, row.leased_until), None
             case _:
-                # Somebody is handing it over at this moment, or has to say what became of it.
+                # Another worker is sending it now, or an operator has to decide.
                 return DeliveryCounts(), None
 
-    def _hand_over(
-        self, connection: Connection, post: _Post
+    def _claim(
+        self, connection: Connection, post: _Post, row: BroadcastRow
     ) -> tuple[DeliveryCounts, OutgoingMessage | None]:
-        now = self._work.now
+        """Record a due post, or mark it as being sent and return its message."""
+        now = self._batch.now
         if self._is_recorder:
-            kept = [recorded(post.people[0], post.message)]
-            deliveries_db.record(connection, kept, channel=post.message.channel, now=now)
+            rows = [recorded(post.deliveries[0], post.message)]
+            deliveries_db.record(connection, rows, channel=post.message.channel, now=now)
             broadcasts_db.settle(connection, post.broadcast.id, PostOutcome("sent"), now)
-            told = {"id": post.broadcast.id, "details": {}, "certainty": "known"}
-            return self._let_pass(connection, post.people, told) + DeliveryCounts(posts=1), None
-        if self._lane.needs_permits:
-            permits = flow.take(connection, self._transport, 1, self._work.moment)
+            sent = row._replace(certainty="known", details=None, provider_message_id=None)
+            return self._pass(connection, post.deliveries, sent) + DeliveryCounts(posts=1), None
+        if self._queue.needs_permits:
+            permits = flow.take(connection, self._transport, 1, self._batch.started_at)
             if not permits.granted:
-                self._lane.closed_until = permits.retry_at
-                self._lane.is_short_of_permits = permits.state == "closed"
+                self._queue.closed_until = permits.retry_at
+                self._queue.is_short_of_permits = permits.state == "closed"
                 return DeliveryCounts(), None
         claimed = broadcasts_db.claim(
             connection,
             post.broadcast.id,
             transport=self._transport.key,
-            leased_until=self._work.moment + timedelta(seconds=LEASE_SECONDS),
+            leased_until=self._batch.started_at + timedelta(seconds=LEASE_SECONDS),
             retry_until=self._retry_until(now),
         )
-        if not claimed and self._lane.needs_permits:
+        if not claimed and self._queue.needs_permits:
             flow_db.give_back(connection, self._transport.key, 1)
         return DeliveryCounts(), post.message if claimed else None
 
@@ -220,82 +218,77 @@ class _Passage:
         if self._transport.on_unknown != "retry" or self._transport.channel is None:
             return None
         seconds = self._transport.channel.capabilities.idempotency_seconds
-        return _FOREVER if seconds is None else now + timedelta(seconds=seconds)
+        return _NEVER_EXPIRES if seconds is None else now + timedelta(seconds=seconds)
 
-    def _let_pass(
-        self, connection: Connection, people: list[dict[str, Any]], row: dict[str, Any]
+    def _pass(
+        self, connection: Connection, deliveries: list[LeasedDelivery], row: BroadcastRow
     ) -> DeliveryCounts:
-        details = {"post_id": str(row["id"]), **(row["details"] or {})}
+        details: Mapping[str, Any] = {"post_id": str(row.id), **(row.details or {})}
         settle_accepted(
             connection,
-            people,
-            [row.get("provider_message_id")] * len(people),
-            channel=self._work.channel,
-            batch_id=self._work.batch_id,
-            now=self._work.now,
-            certainty=row["certainty"],
-            details=[details] * len(people),
+            deliveries,
+            self._batch.context,
+            provider_ids=[row.provider_message_id] * len(deliveries),
+            certainty=row.certainty,
+            details=[details] * len(deliveries),
         )
-        return DeliveryCounts(sent=len(people))
+        return DeliveryCounts(sent=len(deliveries))
 
     def _after_failure(
-        self, connection: Connection, post: _Post, row: dict[str, Any]
+        self, connection: Connection, post: _Post, row: BroadcastRow
     ) -> DeliveryCounts:
-        """People who waited for it fail with it; who comes or is brought back later tries anew."""
-        waited = [person for person in post.people if person["due_at"] <= row["settled_at"]]
-        if len(waited) < len(post.people):
-            broadcasts_db.reopen(connection, post.broadcast.id, self._work.now)
-            return self._hold(connection, post.people, self._work.now)
-        return self._fail(connection, waited, row["error_code"], row["last_error"] or "refused")
+        """Fail the deliveries that waited for a failed post; later ones make it due again."""
+        assert row.settled_at is not None
+        waited = [each for each in post.deliveries if each.due_at <= row.settled_at]
+        if len(waited) < len(post.deliveries):
+            broadcasts_db.reopen(connection, post.broadcast.id, self._batch.now)
+            return self._postpone(connection, post.deliveries, self._batch.now)
+        return self._fail(connection, waited, row.error_code, row.last_error or "refused")
 
     def _fail(
-        self, connection: Connection, people: list[dict[str, Any]], code: str | None, error: str
+        self,
+        connection: Connection,
+        deliveries: list[LeasedDelivery],
+        code: str | None,
+        error: str,
     ) -> DeliveryCounts:
-        fail_deliveries(
-            connection,
-            people,
-            code,
-            error,
-            channel=self._work.channel,
-            batch_id=self._work.batch_id,
-            now=self._work.now,
-        )
-        return DeliveryCounts(failed=len(people))
+        fail_deliveries(connection, deliveries, code, error, self._batch.context)
+        return DeliveryCounts(failed=len(deliveries))
 
-    def _hold(
-        self, connection: Connection, people: list[dict[str, Any]], until: datetime
+    def _postpone(
+        self, connection: Connection, deliveries: list[LeasedDelivery], until: datetime
     ) -> DeliveryCounts:
-        deliveries_db.hold(connection, [person["id"] for person in people], until)
-        return DeliveryCounts(held=len(people))
+        deliveries_db.postpone(connection, [each.id for each in deliveries], until)
+        return DeliveryCounts(held=len(deliveries))
 
     def _settle(
         self,
-        posts: Sequence[tuple[_Post, dict[str, Any]]],
+        posts: Sequence[tuple[_Post, BroadcastRow]],
         results: Sequence[DeliveryResult],
-        before: DeliveryCounts,
+        leased: DeliveryCounts,
     ) -> DeliveryCounts:
         row_of = {post.broadcast.id: row for post, row in posts}
         now = self._clock.now()
-        out = 0
-        with self._work.database.transaction() as connection:
+        sent = 0
+        with self._batch.database.transaction() as connection:
             for result in results:
-                attempt = row_of[result.delivery_id]["attempts"] + 1
+                attempt = row_of[result.delivery_id].attempts + 1
                 outcome = _post_outcome(self._transport, result, attempt, now)
                 broadcasts_db.settle(connection, result.delivery_id, outcome, now)
-                out += outcome.status == "sent"
+                sent += outcome.status == "sent"
             news = flow.note(
-                connection, self._transport, results, now=now, is_watched=self._lane.is_watched
+                connection, self._transport, results, now=now, is_watched=self._queue.is_watched
             )
-            self._work.enter(connection, before)
+            self._batch.log(connection, leased)
         faults = {self._transport.key: news.fault} if news.fault else {}
-        return DeliveryCounts(posts=out, faults=faults)
+        return DeliveryCounts(posts=sent, faults=faults)
 
 
 def _post_outcome(
     transport: Transport, result: DeliveryResult, attempt: int, now: datetime
 ) -> PostOutcome:
-    """What the provider's answer means for a post after so many attempts."""
-    told = PostOutcome("failed", error_code=result.error_code, error=result.error)
+    """Classify the provider's result for a post after this many attempts."""
+    failed = PostOutcome("failed", error_code=result.error_code, error=result.error)
     is_last = attempt >= transport.policy.max_attempts
     if result.outcome is Outcome.ACCEPTED:
         return PostOutcome(
@@ -304,8 +297,8 @@ def _post_outcome(
     if result.outcome is Outcome.UNKNOWN and (is_last or transport.on_unknown != "retry"):
         is_held = transport.on_unknown == "hold"
         until = None if is_held else now + timedelta(seconds=GRACE_SECONDS)
-        return told._replace(status="unknown", grace_until=until)
+        return failed._replace(status="unknown", grace_until=until)
     if result.outcome is Outcome.REJECTED or (is_last and result.outcome is Outcome.NOT_SENT):
-        return told
+        return failed
     wait = retry_delay_seconds(attempt, result.delivery_id, result.retry_after_seconds)
-    return told._replace(status="pending", due_at=now + timedelta(seconds=wait))
+    return failed._replace(status="pending", due_at=now + timedelta(seconds=wait))

@@ -1,14 +1,16 @@
-"""Delivering what is due of a channel, by as many workers as a provider is talked to at once.
+"""Deliver everything due of a channel, with several workers per process.
 
-A recording channel is settled in the transaction that leases: nothing leaves, so nothing can be in
-doubt. A sending one gets small groups, marked `sending` and committed before they go out, and is
-settled afterwards in a second transaction; no transaction is open while a provider is talked to.
+A recording channel is settled in the transaction that leases: nothing is sent, so no outcome can be
+unknown. A sending channel gets small batches. They are marked `sending` and committed before they
+are handed over, and settled afterwards in a second transaction; no transaction is open during a
+call to a provider.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import sleep
 from typing import Final
@@ -18,35 +20,44 @@ from drip_pipeline.channels.protocol import Channel, DeliveryResult, OutgoingMes
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import flow_control as flow_db
+from drip_pipeline.db.delivery.deliveries import Quota
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
-from drip_pipeline.engine.delivery.broadcast import pass_broadcasts
+from drip_pipeline.engine.delivery.broadcast import deliver_broadcasts
 from drip_pipeline.engine.delivery.delivery_batch import (
     LEASE_SECONDS,
     DeliveryBatch,
-    keep_recorded,
-    surely,
+    retry_with_backoff,
 )
 from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.fair_share import fair_quotas
 from drip_pipeline.engine.delivery.render import MessageSettings
-from drip_pipeline.engine.delivery.settle import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import source_of
 
 SENDING_WORKERS: Final = 4
-"""Threads of a process that hand messages of one channel to its providers."""
-MAX_IN_DOUBT: Final = 50
-"""Messages marked `sending` at a time in a process, over all its workers: what a kill can leave in
-doubt where the provider does not recognize repeated messages."""
-IDEMPOTENT_GROUP: Final = 50
-HELD_BACK_AT_ONCE: Final = 500
+"""Threads of a process that send messages of one channel."""
+MAX_SENDING: Final = 50
+"""Messages marked `sending` at a time in a process, over all its workers: the most whose outcome a
+kill can leave unknown where the provider does not recognize repeated messages."""
+IDEMPOTENT_BATCH: Final = 50
+SKIPPED_BATCH: Final = 500
 LONGEST_WAIT_SECONDS: Final = 30.0
-PATIENCE_SECONDS: Final = 50.0
-"""How long the workers of a call keep waiting for permits: a minute's tick must end, and other
-channels of the process want their turn."""
+MAX_WAIT_SECONDS: Final = 50.0
+"""How long the workers of a call keep waiting for permits: a tick must end within its minute, and
+the process has other channels to deliver."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryLimits:
+    """Limits of one call: deliveries per batch, deadline, threads."""
+
+    batch_size: int
+    deadline: Deadline = NO_DEADLINE
+    workers: int = SENDING_WORKERS
 
 
 def deliver_due(
@@ -55,29 +66,26 @@ def deliver_due(
     *,
     settings: MessageSettings,
     now: datetime,
-    batch_size: int,
-    deadline: Deadline = NO_DEADLINE,
-    context: RunContext = NO_RUN,
-    workers: int = SENDING_WORKERS,
+    limits: DeliveryLimits,
+    run: RunContext = NO_RUN,
 ) -> DeliveryCounts:
-    """Deliver everything of a channel that is due, until nothing is left that may go out now or
-    the deadline has passed.
+    """Deliver until nothing is left that may be sent now, or the deadline has passed.
 
-    Providers that fail are named in `faults` of what comes back, and their deliveries stay due.
-    Raises what made a round fail, after entering it in the ledger.
+    Deliveries of failing transports stay due, and the errors are in the counts' `faults`. Raises
+    the error of a failed batch after logging it.
     """
-    dispatch = _Dispatch(database, channel, settings, now, batch_size, context, workers)
+    dispatch = _Dispatch(database, channel, settings, now, limits, run)
     if channel.capabilities.is_recorder or channel.name == "social":
-        return dispatch.work(deadline)
+        return dispatch.work()
     total = DeliveryCounts()
-    with ThreadPoolExecutor(workers, thread_name_prefix=f"deliver-{channel.name}") as pool:
-        for done in pool.map(lambda _: dispatch.work(deadline), range(workers)):
-            total += done
+    with ThreadPoolExecutor(limits.workers, thread_name_prefix=f"deliver-{channel.name}") as pool:
+        for counts in pool.map(lambda _: dispatch.work(), range(limits.workers)):
+            total += counts
     return total
 
 
 class _Dispatch:
-    """One call's work, shared by its workers."""
+    """The work of one call, shared by its workers."""
 
     def __init__(
         self,
@@ -85,180 +93,176 @@ class _Dispatch:
         channel: Channel,
         settings: MessageSettings,
         now: datetime,
-        batch_size: int,
-        context: RunContext,
-        workers: int,
+        limits: DeliveryLimits,
+        run: RunContext,
     ) -> None:
         self._database = database
         self._channel = channel
         self._settings = settings
-        self._batch_size = batch_size
-        self._context = context
-        self._group = max(1, min(batch_size, MAX_IN_DOUBT // workers))
+        self._limits = limits
+        self._run = run
+        self._max_batch = max(1, min(limits.batch_size, MAX_SENDING // limits.workers))
         self._clock = ElapsedClock(now, is_stopped=channel.capabilities.is_recorder)
         self._planner = DispatchPlanner(
             database,
             channel.name,
             source_of(channel),
             self._clock,
-            count_limit=max(HELD_BACK_AT_ONCE, IDEMPOTENT_GROUP),
+            count_limit=max(SKIPPED_BATCH, IDEMPOTENT_BATCH),
         )
 
-    def work(self, deadline: Deadline) -> DeliveryCounts:
-        """Round after round, until nothing can go out now or the time is over."""
-        done = DeliveryCounts()
+    def work(self) -> DeliveryCounts:
+        """Deliver batch after batch, until nothing can be sent now or the deadline has passed."""
+        deadline = self._limits.deadline
+        total = DeliveryCounts()
         has_waited = False
         while not deadline.is_over():
-            if has_waited and self._clock.elapsed_seconds() > PATIENCE_SECONDS:
+            if has_waited and self._clock.elapsed_seconds() > MAX_WAIT_SECONDS:
                 break
-            latest = self.round()
-            done += latest
-            if latest.total() or latest.posts:
+            counts = self._next_batch()
+            total += counts
+            if counts.total() or counts.posts:
                 continue
             seconds = self._planner.wait_seconds(LONGEST_WAIT_SECONDS)
-            if seconds is None or self._clock.elapsed_seconds() + seconds > PATIENCE_SECONDS:
+            if seconds is None or self._clock.elapsed_seconds() + seconds > MAX_WAIT_SECONDS:
                 break
             if deadline.is_over(in_seconds=seconds):
                 break
             sleep(min(seconds, 1.0))
             has_waited = True
-        return done
+        return total
 
-    def round(self) -> DeliveryCounts:
-        """One group of one way out, or nothing."""
+    def _next_batch(self) -> DeliveryCounts:
+        """Deliver one batch of one transport, if there is any."""
         if self._channel.name == "social":
-            return pass_broadcasts(self._new_round(), self._planner, self._channel, self._clock)
+            return deliver_broadcasts(self._new_batch(), self._planner, self._channel, self._clock)
         if self._channel.capabilities.is_recorder:
-            # Around the call: whatever it made is gone before the collector looks again.
+            # Around the call, so that the batch's objects are freed before the collector runs.
             with no_collection():
                 return self._record()
         began = self._clock.elapsed_seconds()
-        for lanes in (self._planner.lanes(), None):
-            if lanes is None:
-                # What the plan of a moment ago knew is used up: look again before giving up.
-                lanes = self._planner.lanes(newer_than_seconds=began)
-            for lane in lanes:
-                if lane.can_go(self._clock.now()):
-                    done = self._send(lane)
-                    if done.total():
-                        return done
+        for newer_than in (None, began):  # the present plan first, then a new one
+            for queue in self._planner.queues(newer_than_seconds=newer_than):
+                if queue.is_ready(self._clock.now()):
+                    counts = self._send(queue)
+                    if counts.total():
+                        return counts
         return DeliveryCounts(faults=self._planner.faults())
 
-    def _new_round(self) -> DeliveryBatch:
+    def _new_batch(self) -> DeliveryBatch:
         return DeliveryBatch(
-            self._database, self._channel.name, self._settings, self._clock, self._context
+            self._database, self._channel.name, self._settings, self._clock, self._run
         )
 
     def _record(self) -> DeliveryCounts:
         """Lease, record and settle in one transaction."""
-        work = self._new_round()
+        batch = self._new_batch()
+        batch_size = self._limits.batch_size
         try:
             with self._database.transaction() as connection:
-                found = deliveries_db.due_places(
-                    connection,
-                    channel=self._channel.name,
-                    count_limit=self._batch_size,
-                    now=work.now,
+                groups = deliveries_db.due_groups(
+                    connection, channel=self._channel.name, count_limit=batch_size, now=batch.now
                 )
-                shares = fair_quotas([place.due for place in found], self._batch_size)
+                shares = fair_quotas([group.due for group in groups], batch_size)
                 quotas = [
-                    deliveries_db.Quota(place, share)
-                    for place, share in zip(found, shares, strict=True)
+                    Quota(group, share)
+                    for group, share in zip(groups, shares, strict=True)
                     if share
                 ]
-                done = work.lease(connection, quotas) if quotas else DeliveryCounts()
-                messages, failures = work.render(connection)
-                keep_recorded(
-                    connection, work.rendered, messages, channel=work.channel, now=work.now
-                )
+                counts = batch.lease(connection, quotas) if quotas else DeliveryCounts()
+                messages, failures = batch.render(connection)
+                batch.record(connection, messages)
                 results = self._channel.send(messages)
-                done += work.settle(connection, [*results, *failures])
-                work.enter(connection, done)
-            return done
+                counts += batch.settle(connection, [*results, *failures])
+                batch.log(connection, counts)
+            return counts
         except Exception as error:
-            work.failed(error)
+            batch.log_failure(error)
             raise
 
-    def _send(self, lane: TransportQueue) -> DeliveryCounts:
-        """Lease and mark a group, hand it over, settle it."""
-        work = self._new_round()
+    def _send(self, queue: TransportQueue) -> DeliveryCounts:
+        """Lease and mark a batch, send it, settle it."""
+        batch = self._new_batch()
         try:
-            done, messages = surely(lambda: self._leased(lane, work))
+            counts, messages = retry_with_backoff(lambda: self._leased(queue, batch))
             if not messages:
-                return done
-            assert lane.transport.channel is not None
-            results = lane.transport.channel.send(messages)
-            return done + surely(lambda: self._settle(lane, work, results, done))
+                return counts
+            assert queue.transport.channel is not None
+            results = queue.transport.channel.send(messages)
+            return counts + retry_with_backoff(lambda: self._settle(queue, batch, results, counts))
         except Exception as error:
-            work.failed(error)
+            batch.log_failure(error)
             raise
 
     def _leased(
-        self, lane: TransportQueue, work: DeliveryBatch
+        self, queue: TransportQueue, batch: DeliveryBatch
     ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
         with self._database.transaction() as connection:
-            return self._lease(connection, lane, work)
+            return self._lease(connection, queue, batch)
 
     def _lease(
-        self, connection: Connection, lane: TransportQueue, work: DeliveryBatch
+        self, connection: Connection, queue: TransportQueue, batch: DeliveryBatch
     ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
-        wanted = self._group_of(lane)
-        permits = wanted
-        if lane.needs_permits and not lane.is_disabled:
-            granted = flow.take(connection, lane.transport, wanted, work.moment)
+        transport = queue.transport
+        permits = requested = self._batch_size(queue)
+        takes_permits = queue.needs_permits and not queue.is_disabled
+        if takes_permits:
+            granted = flow.take(connection, transport, requested, batch.started_at)
             permits = granted.granted
             if not permits:
-                lane.closed_until = granted.retry_at
-                lane.is_short_of_permits = granted.state == "closed"
-                lane.is_empty = granted.retry_at is None
+                queue.closed_until = granted.retry_at
+                queue.is_short_of_permits = granted.state == "closed"
+                queue.is_empty = granted.retry_at is None
                 return DeliveryCounts(), []
-        quotas = lane.quotas(permits, self._planner.turn())
-        done = work.lease(connection, quotas)
-        lane.is_empty = len(work.leased) < sum(quota.most for quota in quotas)
-        messages, failures = work.render(connection, lane.transport)
-        if lane.needs_permits and not lane.is_disabled and permits > len(messages):
-            flow_db.give_back(connection, lane.transport.key, permits - len(messages))
+        quotas = queue.quotas(permits, self._planner.turn())
+        counts = batch.lease(connection, quotas)
+        queue.is_empty = len(batch.leased) < sum(quota.limit for quota in quotas)
+        messages, failures = batch.render(connection, transport)
+        if takes_permits and permits > len(messages):
+            flow_db.give_back(connection, transport.key, permits - len(messages))
         if messages:
             deliveries_db.mark_sending(
                 connection,
                 [message.delivery_id for message in messages],
-                transport=lane.transport.key,
-                channel_id=lane.transport.channel_id,
+                transport=transport.key,
+                channel_id=transport.channel_id,
                 lease_token=uuid4(),
-                leased_until=work.moment + timedelta(seconds=LEASE_SECONDS),
-                now=work.now,
+                leased_until=batch.started_at + timedelta(seconds=LEASE_SECONDS),
+                now=batch.now,
             )
         if failures:
-            done += work.settle(connection, failures)
+            counts += batch.settle(connection, failures)
         if not messages:
-            work.enter(connection, done)
-        return done, messages
+            batch.log(connection, counts)
+        return counts, messages
 
-    def _group_of(self, lane: TransportQueue) -> int:
-        if lane.is_disabled:
-            return min(self._batch_size, HELD_BACK_AT_ONCE)
-        assert lane.transport.channel is not None
-        capabilities = lane.transport.channel.capabilities
-        # What the provider recognizes is not in doubt after a kill: it is sent again.
-        most = IDEMPOTENT_GROUP if capabilities.is_idempotent else self._group
-        return min(self._batch_size, most, capabilities.max_batch)
+    def _batch_size(self, queue: TransportQueue) -> int:
+        if queue.is_disabled:
+            return min(self._limits.batch_size, SKIPPED_BATCH)
+        assert queue.transport.channel is not None
+        capabilities = queue.transport.channel.capabilities
+        # A provider that recognizes repeated messages gets them again after a kill, so more of them
+        # may be in progress.
+        most = IDEMPOTENT_BATCH if capabilities.is_idempotent else self._max_batch
+        return min(self._limits.batch_size, most, capabilities.max_batch)
 
     def _settle(
         self,
-        lane: TransportQueue,
-        work: DeliveryBatch,
+        queue: TransportQueue,
+        batch: DeliveryBatch,
         results: Sequence[DeliveryResult],
-        held_back: DeliveryCounts,
+        leased: DeliveryCounts,
     ) -> DeliveryCounts:
+        transport = queue.transport
         with self._database.transaction() as connection:
-            done = work.settle(connection, results, lane.transport.policy)
+            counts = batch.settle(connection, results, transport.policy)
             now = self._clock.now()
-            is_watched = lane.is_watched or lane.is_open
-            news = flow.note(connection, lane.transport, results, now=now, is_watched=is_watched)
-            work.enter(connection, held_back + done)
+            is_watched = queue.is_watched or queue.is_open
+            news = flow.note(connection, transport, results, now=now, is_watched=is_watched)
+            batch.log(connection, leased + counts)
         if news.may_be_closed:
-            # The plan is made anew: what the breaker decided is in the database.
-            lane.is_empty = True
+            # Forces a new plan, which reads the breaker's state from the database.
+            queue.is_empty = True
         if news.fault is not None:
-            done += DeliveryCounts(faults={lane.transport.key: news.fault})
-        return done
+            counts += DeliveryCounts(faults={transport.key: news.fault})
+        return counts

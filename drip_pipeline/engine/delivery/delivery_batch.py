@@ -1,32 +1,29 @@
-"""What every round of deliveries does, whatever the channel: lease through the last gate, hold or
-skip whom the gate stops, render, settle, enter in the ledger.
+"""Lease, render and settle one batch of deliveries of a channel, and log it in the batch log.
+
+Used by every kind of delivery: recorded, sent, and shared posts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import sleep
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.delivery.deliveries import Quota, Recorded
-from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
-from drip_pipeline.engine.campaigns import version_cache as graphs
+from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
+from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
-from drip_pipeline.engine.delivery.settle import (
-    DeliveryCounts,
-    SettlePolicy,
-    settle_results,
-    settle_skipped,
-)
+from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
+from drip_pipeline.engine.delivery.settle import settle_results, settle_skipped
 from drip_pipeline.engine.execution.batch_log import BatchLogEntry, NodeCounts, RunContext, places
+from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
@@ -37,19 +34,20 @@ from drip_pipeline.errors import (
 )
 
 LEASE_SECONDS: Final = 300.0
-HOLD_SECONDS: Final = 300.0
-_SETTLING_TRIES: Final = 6
-_FIRST_PAUSE_SECONDS: Final = 0.1
+PAUSED_SECONDS: Final = 300.0
+"""How long a delivery of a paused enrollment is postponed."""
+_TRIES: Final = 6
+_FIRST_RETRY_SECONDS: Final = 0.1
 
 Result = TypeVar("Result")
 
 
 class DeliveryBatch:
-    """One group of deliveries of one channel, from the lease to the ledger.
+    """One batch of deliveries of one channel, from lease to batch log.
 
-    `now` is the tick's: what is due, and what is written down of people, goes by it, so that a tick
-    is one moment in their lives. `moment` is what the clock said when the round began: leases,
-    rates and what a provider asked for go by real time.
+    Two times: `now` is the tick's logical time and is used for due dates and stored timestamps, so
+    that a tick is a single instant for every enrollment. `started_at` is wall-clock time and is
+    used for leases and rate limits.
     """
 
     def __init__(
@@ -58,31 +56,26 @@ class DeliveryBatch:
         channel: str,
         settings: MessageSettings,
         clock: ElapsedClock,
-        context: RunContext,
+        run: RunContext,
     ) -> None:
         self.database = database
         self.channel = channel
         self.now = clock.start
-        self.moment = clock.now()
+        self.started_at = clock.now()
         self._clock = clock
         self._settings = settings
-        self._context = context
-        self._entry = BatchLogEntry.begin(uuid4(), "deliver", self.now, context)
-        self.leased: list[dict[str, Any]] = []
-        self.rendered: list[dict[str, Any]] = []
-        """The rows of what `render` made, in step."""
+        self._entry = BatchLogEntry.begin(uuid4(), "deliver", self.now, run)
+        self.context = SettleContext(channel, self._entry.batch_id, self.now)
+        self.leased: list[LeasedDelivery] = []
+        self.rendered: list[LeasedDelivery] = []
+        """The deliveries of the messages that `render` returned, in the same order."""
 
-    @property
-    def batch_id(self) -> UUID:
-        """The round's row in the ledger."""
-        return self._entry.batch_id
-
-    def free(self) -> list[dict[str, Any]]:
-        """Leased deliveries that the gate lets through."""
-        return [row for row in self.leased if row["gate"] is None]
+    def eligible(self) -> list[LeasedDelivery]:
+        """Return the leased deliveries that may be sent."""
+        return [delivery for delivery in self.leased if delivery.blocked_reason is None]
 
     def lease(self, connection: Connection, quotas: Sequence[Quota]) -> DeliveryCounts:
-        """Take deliveries; those that the gate stops are settled or put off at once."""
+        """Lease deliveries; ineligible ones are skipped, those of paused enrollments postponed."""
         self.leased = deliveries_db.lease(
             connection,
             quotas,
@@ -90,15 +83,17 @@ class DeliveryBatch:
             channel=self.channel,
             now=self.now,
         )
-        paused = [row["id"] for row in self.leased if row["gate"] == "paused"]
+        blocked: dict[str, list[LeasedDelivery]] = {}
+        for delivery in self.leased:
+            if delivery.blocked_reason is not None:
+                blocked.setdefault(delivery.blocked_reason, []).append(delivery)
+        paused = blocked.pop("paused", [])
         if paused:
-            deliveries_db.hold(connection, paused, self.now + timedelta(seconds=HOLD_SECONDS))
-        stopped = [row for row in self.leased if row["gate"] not in (None, "paused")]
-        skipped: dict[str, int] = {}
-        if stopped:
-            skipped = settle_skipped(
-                connection, stopped, channel=self.channel, batch_id=self.batch_id, now=self.now
-            )
+            due_at = self.now + timedelta(seconds=PAUSED_SECONDS)
+            deliveries_db.postpone(connection, [delivery.id for delivery in paused], due_at)
+        if blocked:
+            settle_skipped(connection, blocked, self.context)
+        skipped = {reason: len(group) for reason, group in blocked.items()}
         return DeliveryCounts(skipped=skipped, held=len(paused))
 
     def render(
@@ -111,25 +106,30 @@ class DeliveryBatch:
             settings = replace(settings, mail_from=transport.sender)
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
-        known: dict[tuple[int, int, str], PreparedNode] = {}
+        nodes: dict[tuple[int, int, str], PreparedNode] = {}
         self.rendered = []
-        for row in self.free():
-            # By the integer: a UUID hashes in Python, once a message and look.
-            key = (row["campaign_id"].int, row["campaign_version"], row["node_id"])
+        for delivery in self.eligible():
+            # By the integer: a UUID hashes in Python, once per message and lookup.
+            key = (delivery.campaign_id.int, delivery.campaign_version, delivery.node_id)
             try:
-                node = known.get(key)
+                node = nodes.get(key)
                 if node is None:
-                    version = graphs.version(connection, row["campaign_id"], key[1])
-                    node = known[key] = PreparedNode(version, key[2], settings)
-                message = node.message(row, self.moment)
+                    version = version_cache.version(connection, delivery.campaign_id, key[1])
+                    node = nodes[key] = PreparedNode(version, key[2], settings)
+                message = node.message(delivery, self.started_at)
             except (TemplateError, VersionNotFound) as error:
-                failures.append(_unrenderable(row["id"], error))
+                failures.append(_unrenderable(delivery.id, error))
                 continue
             if transport is not None and transport.headers:
                 message = message._replace(headers={**message.headers, **transport.headers})
             messages.append(message)
-            self.rendered.append(row)
+            self.rendered.append(delivery)
         return messages, failures
+
+    def record(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
+        """Store the messages that `render` returned without sending them."""
+        rows = list(map(recorded, self.rendered, messages))
+        deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
 
     def settle(
         self,
@@ -137,80 +137,60 @@ class DeliveryBatch:
         results: Sequence[DeliveryResult],
         policy: SettlePolicy | None = None,
     ) -> DeliveryCounts:
-        """Write down what the channel said, and carry the people on."""
+        """Store the channel's results and move the workflow states."""
         return settle_results(
             connection,
             self.leased,
             results,
-            channel=self.channel,
-            batch_id=self.batch_id,
-            now=self.now,
-            moment=self._clock.now(),
+            self.context,
+            answered_at=self._clock.now(),
             policy=policy or SettlePolicy(),
         )
 
-    def enter(self, connection: Connection, done: DeliveryCounts) -> None:
-        """The ledger's row, in the transaction that settles."""
-        if done.total():
-            self._entry.committed(connection, done.sizes(), self.places())
+    def log(self, connection: Connection, counts: DeliveryCounts) -> None:
+        """Log the batch as committed, in the settling transaction."""
+        if counts.total():
+            self._entry.committed(connection, counts.sizes(), self._places())
 
-    def failed(self, error: Exception) -> None:
-        """The ledger's row of a round that failed."""
-        self._entry.failed(self.database, error, self.places())
+    def log_failure(self, error: Exception) -> None:
+        """Log the batch as failed, in a transaction of its own."""
+        self._entry.failed(self.database, error, self._places())
 
-    def places(self) -> NodeCounts:
-        """Where the deliveries of this round belong."""
-        counted = Counter(
-            (row["campaign_id"].int, row["campaign_version"], row["node_id"]) for row in self.leased
-        )
-        return places((UUID(int=c), v, node, people) for (c, v, node), people in counted.items())
+    def _places(self) -> NodeCounts:
+        counts = Counter((d.campaign_id.int, d.campaign_version, d.node_id) for d in self.leased)
+        return places((UUID(int=c), v, node, count) for (c, v, node), count in counts.items())
 
 
 def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection[str]:
     columns: set[str] = set()
-    for quota in quotas:
-        place = quota.place
+    for group in [quota.group for quota in quotas]:
         try:
-            version = graphs.version(connection, place.campaign_id, place.campaign_version)
-            columns |= columns_read(version, place.node_id)
+            version = version_cache.version(connection, group.campaign_id, group.campaign_version)
+            columns |= columns_read(version, group.node_id)
         except (TemplateError, VersionNotFound):
-            return ATTRIBUTE_COLUMNS  # rendering will say what is wrong
+            return CONTACT_COLUMNS  # rendering reports the error
     return columns
 
 
-def surely(act: Callable[[], Result]) -> Result:
-    """Do one transaction, again if another one or a broken connection is in the way: messages that
-    went out and are not settled would be in doubt."""
-    for attempt in range(_SETTLING_TRIES - 1):
+def retry_with_backoff(transaction: Callable[[], Result]) -> Result:
+    """Run a transaction, and repeat it on a conflict or a broken connection: without settlement,
+    the outcome of messages already sent would be unknown."""
+    for attempt in range(_TRIES - 1):
         try:
-            return act()
+            return transaction()
         except (Conflict, DatabaseUnavailable):
-            sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
-    return act()
+            sleep(_FIRST_RETRY_SECONDS * 2**attempt)
+    return transaction()
 
 
-def keep_recorded(
-    connection: Connection,
-    rows: Sequence[dict[str, Any]],
-    messages: Sequence[OutgoingMessage],
-    *,
-    channel: str,
-    now: datetime,
-) -> None:
-    """Keep messages that are recorded and not sent; `rows` are their leased deliveries, in
-    step."""
-    kept = list(map(recorded, rows, messages))
-    deliveries_db.record(connection, kept, channel=channel, now=now)
-
-
-def recorded(row: Mapping[str, Any], message: OutgoingMessage) -> Recorded:
-    """What is kept of a message, in the place of its delivery."""
+def recorded(delivery: LeasedDelivery, message: OutgoingMessage) -> Recorded:
+    """Return the row that is stored for a recorded message."""
     return Recorded(
         message.delivery_id,
-        row["workspace_id"],
-        row["campaign_id"],
-        row["enrollment_id"],
-        row["node_id"],
+        delivery.workspace_id,
+        delivery.campaign_id,
+        delivery.enrollment_id,
+        delivery.node_id,
         message.recipient,
         message.subject or None,
         message.preheader,
@@ -222,8 +202,5 @@ def recorded(row: Mapping[str, Any], message: OutgoingMessage) -> Recorded:
 
 def _unrenderable(delivery_id: UUID, error: DripError) -> DeliveryResult:
     return DeliveryResult(
-        delivery_id=delivery_id,
-        outcome=Outcome.REJECTED,
-        error_code="render_failed",
-        error=str(error),
+        delivery_id, Outcome.REJECTED, error_code="render_failed", error=str(error)
     )

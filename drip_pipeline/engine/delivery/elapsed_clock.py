@@ -1,7 +1,7 @@
-"""A clock that moves: the engine's `now`, and the real time that has passed since.
+"""A clock of the engine's logical time plus the real time elapsed since the start.
 
-Sending takes time, and rates are about time; so a delivering worker cannot live by the moment at
-which its tick began. No clock of the day is read: only how long it is since the start.
+Sending takes time and rate limits need real time, so a delivery worker cannot use the tick's start
+time throughout. The time of day is never read, only the elapsed time.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from time import monotonic
 
 
 class ElapsedClock:
-    """Starts at `now` and goes on as real time does; with `is_stopped` it stays there, which is
-    what recording wants: nothing leaves, so nothing takes time."""
+    """Starts at `now` and advances with real time. With `is_stopped` it does not advance: recording
+    sends nothing and so takes no time."""
 
     def __init__(self, now: datetime, *, is_stopped: bool = False) -> None:
         self.start = now
@@ -20,11 +20,11 @@ class ElapsedClock:
         self._is_stopped = is_stopped
 
     def now(self) -> datetime:
-        """The engine's time at this moment."""
+        """Return the engine's time plus the elapsed time."""
         if self._is_stopped:
             return self.start
         return self.start + timedelta(seconds=self.elapsed_seconds())
 
     def elapsed_seconds(self) -> float:
-        """Real seconds since the start."""
+        """Return the real seconds since the start."""
         return monotonic() - self._started

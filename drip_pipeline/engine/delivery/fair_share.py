@@ -1,28 +1,29 @@
-"""Sharing out a number of messages among places that all want some."""
+"""Max-min fair allocation of a number of messages among groups of due deliveries."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 
-def fair_quotas(wanted: Sequence[int], total: int, *, first: int = 0) -> list[int]:
-    """So many for each that nobody who wants more gets less than another, and no more than wanted.
+def fair_quotas(requested: Sequence[int], total: int, *, first: int = 0) -> list[int]:
+    """Allocate up to `total` in a max-min fair way; return one quota per entry.
 
-    What does not divide goes to the places from `first` on, round the circle: with a number that
-    moves on, everybody has a turn, however many there are.
+    No entry receives more than it requested, and an entry that receives less than another had its
+    request met in full. The remainder goes to the entries from index `first` on, cyclically: with
+    an advancing number, each entry has its turn.
     """
-    quotas = [0] * len(wanted)
-    order = [(first + step) % len(wanted) for step in range(len(wanted))] if wanted else []
-    hungry = [place for place in order if wanted[place] > 0]
-    while total > 0 and hungry:
-        each = total // len(hungry)
+    quotas = [0] * len(requested)
+    order = [(first + step) % len(requested) for step in range(len(requested))] if requested else []
+    unmet = [entry for entry in order if requested[entry] > 0]
+    while total > 0 and unmet:
+        each = total // len(unmet)
         if each == 0:
-            for place in hungry[:total]:
-                quotas[place] += 1
+            for entry in unmet[:total]:
+                quotas[entry] += 1
             break
-        for place in hungry:
-            given = min(each, wanted[place] - quotas[place])
-            quotas[place] += given
-            total -= given
-        hungry = [place for place in hungry if quotas[place] < wanted[place]]
+        for entry in unmet:
+            added = min(each, requested[entry] - quotas[entry])
+            quotas[entry] += added
+            total -= added
+        unmet = [entry for entry in unmet if quotas[entry] < requested[entry]]
     return quotas

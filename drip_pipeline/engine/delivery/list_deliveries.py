@@ -1,12 +1,12 @@
-"""Deliveries for an operator to look at; nobody's address is among what is told."""
+"""List deliveries for operators, without addresses."""
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery.deliveries import ListedDelivery
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 
 
@@ -17,8 +17,8 @@ def list_deliveries(
     campaign: str | UUID | None = None,
     channel: str | None = None,
     limit: int = 100,
-) -> list[dict[str, Any]]:
-    """Deliveries of a status, latest first: where they stand, and the provider's last words. Raises
+) -> list[ListedDelivery]:
+    """Return deliveries of a status, latest first, with the last provider response. Raises
     CampaignNotFound."""
     with database.transaction(is_read_only=True) as connection:
         campaign_id = None if campaign is None else find_campaign(connection, campaign).campaign_id

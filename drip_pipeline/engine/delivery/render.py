@@ -1,5 +1,5 @@
-"""From a leased delivery to the message that goes out: templates of the node, parsed once, rendered
-for each person."""
+"""Render leased deliveries into outgoing messages: a node's templates are parsed once and rendered
+for each contact."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
-from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
+from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
     contact_columns_for,
@@ -32,8 +32,8 @@ _ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
-    """What every message needs besides its texts: the sender, where links point to, the key that
-    signs them, and what HTML is watched for."""
+    """Settings of all messages: the sender, the base URL of links, the key that signs them, and
+    whether opens and clicks in HTML are tracked."""
 
     mail_from: str
     public_url: str
@@ -43,7 +43,7 @@ class MessageSettings:
 
 
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
-    """The contact's columns that messages of a node need. Raises TemplateError as PreparedNode."""
+    """Return the contact columns that messages of a node read. Raises TemplateError."""
     return _parts(_Texts.of(_node(version, node_id))).columns
 
 
@@ -55,7 +55,7 @@ def _node(version: PublishedVersion, node_id: str) -> GraphNode:
 
 
 class MessageLinks:
-    """The links of one sender's messages, signed."""
+    """Builds the signed links of one sender's messages."""
 
     def __init__(self, settings: MessageSettings) -> None:
         """Raises SettingsError without a key."""
@@ -66,35 +66,34 @@ class MessageLinks:
         self._open = signer(key, Purpose.OPEN)
 
     def unsubscribe(self, delivery_id: UUID) -> str:
-        """Ends the campaign for whoever got the message."""
+        """Return the URL that unsubscribes the recipient."""
         return f"{self._public_url}/u/{self._unsubscribe(delivery_id, None)}"
 
     def click(self, delivery_id: UUID, url: str) -> str:
-        """Counts a click and leads on to the URL."""
+        """Return the URL that counts a click and redirects to `url`."""
         return f"{self._public_url}/c/{self._click(delivery_id, url)}"
 
     def opened(self, delivery_id: UUID) -> str:
-        """A picture that counts an open."""
+        """Return the URL of the tracking pixel that counts an open."""
         return f"{self._public_url}/o/{self._open(delivery_id, None)}"
 
 
 class PreparedNode:
-    """A node that makes messages, prepared for many of them."""
+    """A message node, prepared to render many messages."""
 
     def __init__(self, version: PublishedVersion, node_id: str, settings: MessageSettings) -> None:
-        """Raises TemplateError where the node's texts cannot be parsed, or the version has no such
+        """Raises TemplateError if the node's texts cannot be parsed, or the version has no such
         node."""
         node = _node(version, node_id)
-        self._config: Any = node.config
+        self._config = node.config
         self._parts = _parts(_Texts.of(node))
         self._campaign = _campaign_context(version)
         self._settings = settings
         self._links = MessageLinks(settings)
 
-    def message(self, delivery: Mapping[str, Any], now: datetime) -> OutgoingMessage:
-        """The message of a leased delivery, whose row carries the contact's columns. Raises
-        TemplateError."""
-        delivery_id: UUID = delivery["id"]
+    def message(self, delivery: LeasedDelivery, now: datetime) -> OutgoingMessage:
+        """Render the message of a leased delivery; `now` is its date. Raises TemplateError."""
+        delivery_id = delivery.id
         link = self._links.unsubscribe(delivery_id)
         context = self._context(delivery, link, now)
         parts = self._parts.templates
@@ -105,8 +104,8 @@ class PreparedNode:
             return OutgoingMessage(
                 delivery_id=delivery_id,
                 channel="email",
-                recipient=delivery["email"],
-                recipient_name=delivery["name"],
+                recipient=delivery.email or "",
+                recipient_name=delivery.name,
                 created_at=now,
                 sender=self._settings.mail_from,
                 subject=" ".join(parts["subject"].render(context).split()),
@@ -126,20 +125,11 @@ class PreparedNode:
         )
 
     def _context(
-        self, delivery: Mapping[str, Any], unsubscribe_url: str, now: datetime
+        self, delivery: LeasedDelivery, unsubscribe_url: str, now: datetime
     ) -> dict[str, Any]:
         if not self._parts.has_variables:
             return {}
-        if self._parts.read is not None:
-            context = self._parts.read(delivery)
-        else:
-            context = contact_context(
-                {
-                    "id": delivery["contact_id"],
-                    "workspace_id": delivery["workspace_id"],
-                    **{name: delivery[name] for name in ATTRIBUTE_COLUMNS},
-                }
-            )
+        context = self._parts.read(delivery.contact())
         context.update(self._campaign)
         context["unsubscribe_url"] = unsubscribe_url
         context["now"] = now
@@ -147,7 +137,7 @@ class PreparedNode:
 
     def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
         if self._settings.tracks_clicks:
-            # Who wants no more is not led by way of a count.
+            # The unsubscribe link is not tracked.
             html = with_tracked_links(
                 html, lambda url: self._links.click(delivery_id, url), keep=(unsubscribe_url,)
             )
@@ -159,7 +149,7 @@ class PreparedNode:
 def render_post(
     config: SocialAction, version: PublishedVersion, post_id: UUID, now: datetime
 ) -> OutgoingMessage:
-    """The post that a social step is, for everybody: it knows its campaign and no contact. Raises
+    """Render the post of a social step; only campaign variables are available. Raises
     TemplateError."""
     context = {**_campaign_context(version), "now": now}
     return OutgoingMessage(
@@ -177,13 +167,13 @@ def render_post(
     )
 
 
-def _recipient(config: Any, delivery: Mapping[str, Any]) -> str:
+def _recipient(config: object, delivery: LeasedDelivery) -> str:
     if isinstance(config, SmsAction):
-        return delivery["phone"] or ""
+        return delivery.phone or ""
     return config.url if isinstance(config, WebhookAction) else ""
 
 
-def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
+def _payload(config: object, context: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(config, WebhookAction):
         return {
             "method": config.method,
@@ -194,8 +184,8 @@ def _payload(config: Any, context: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
-    """A JSON value with its text leaves rendered; the JSON text itself is never a template, so no
-    value of a person can change its structure."""
+    """Render the strings of a JSON value. The JSON text itself is never a template, so no contact
+    attribute can change its structure."""
     if isinstance(value, str):
         return _parsed(value).render(context)
     if isinstance(value, Mapping):
@@ -207,8 +197,8 @@ def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """The texts of a node: (name, template, is HTML); `is_personal` off means they are taken as
-    they are."""
+    """The texts of a node: (name, template, is HTML). With `is_personal` off they are not
+    rendered."""
 
     texts: tuple[tuple[str, str, bool], ...]
     is_personal: bool = True
@@ -231,12 +221,12 @@ class _Texts:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Parsed texts, how to read what they name of a person (None = everything), and the contact's
-    columns that they and the address need."""
+    """Parsed texts, the function that reads their variables from a contact, and the contact columns
+    that they and the address need."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
-    read: Callable[[Mapping[str, Any]], dict[str, Any]] | None
+    read: Callable[[Mapping[str, Any]], dict[str, Any]]
     columns: frozenset[str]
 
 
@@ -256,9 +246,8 @@ def _parts(texts: _Texts) -> _Parts:
         for name, text, html in texts.texts
     }
     variables = frozenset().union(*(template.variables for template in templates.values()))
-    # A row's own `id` is the delivery's, and the leaves of a payload are parsed one by one.
-    if texts.reads_payload or "id" in variables:
-        return _Parts(templates, True, None, frozenset(ATTRIBUTE_COLUMNS))
+    if texts.reads_payload:  # its strings are parsed one by one
+        return _Parts(templates, True, contact_context, frozenset(CONTACT_COLUMNS))
     columns, reads_custom_fields = contact_columns_for(variables)
     if reads_custom_fields:
         columns |= {CUSTOM_FIELDS}

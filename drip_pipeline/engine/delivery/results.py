@@ -1,18 +1,29 @@
-"""What a round of deliveries came to, and how often one is tried: the values that settling,
-delivering and their faces hand to each other.
-"""
+"""Values that delivery functions pass to each other: counts of a batch, context of a settlement."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+
+class SettleContext(NamedTuple):
+    """What all deliveries of one settlement have in common. `now` is the engine's logical time."""
+
+    channel: str
+    batch_id: UUID
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryCounts:
-    """What a round of deliveries came to. `skipped` counts by reason. `posts` are those for
-    everybody that went out; the people who passed them count as sent. `faults` are the words of
-    providers that fail, or what is wrong with a way out, by its name.
+    """How many deliveries ended in which way.
+
+    `skipped` counts by reason. `held` are deliveries of paused enrollments, postponed. `posts` are
+    shared posts that were sent; the enrollments that pass them count as sent. `faults` are the
+    errors of failing transports, by transport.
     """
 
     sent: int = 0
@@ -25,15 +36,9 @@ class DeliveryCounts:
     faults: Mapping[str, str] = field(default_factory=dict)
 
     def total(self) -> int:
-        """All deliveries that were looked at."""
-        return (
-            self.sent
-            + sum(self.skipped.values())
-            + self.failed
-            + self.retried
-            + self.unknown
-            + self.held
-        )
+        """Return the number of all deliveries that were leased."""
+        settled = self.sent + self.failed + self.retried + self.unknown + self.held
+        return settled + sum(self.skipped.values())
 
     def __add__(self, other: DeliveryCounts) -> DeliveryCounts:
         reasons = {**self.skipped}
@@ -51,8 +56,8 @@ class DeliveryCounts:
         )
 
     def sizes(self) -> dict[str, int]:
-        """The figures that are not zero, for the ledger."""
-        figures = {
+        """Return the counts above zero, by name, for the batch log."""
+        counts = {
             "sent": self.sent,
             "failed": self.failed,
             "retried": self.retried,
@@ -60,4 +65,4 @@ class DeliveryCounts:
             "held": self.held,
             "posts": self.posts,
         } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
-        return {name: count for name, count in figures.items() if count}
+        return {name: count for name, count in counts.items() if count}

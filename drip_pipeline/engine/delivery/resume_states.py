@@ -1,16 +1,19 @@
-"""Where people go whose delivery is settled: on, out, or to the failed; always of states that the
-settling transaction holds locked.
+"""Move workflow states after their delivery is settled: continue, exit, or fail.
+
+The states are locked here or by the settling statement; the caller commits the transaction.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import replace
+from typing import Protocol
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery.deliveries import ParkedState
+from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.execution.advance import advance_states
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.transitions import (
@@ -23,131 +26,125 @@ from drip_pipeline.engine.execution.transitions import (
     group_by_position,
 )
 
-Row = Mapping[str, Any]
-Parked = tuple[Any, ...]
-"""A locked state, the delivery that it is parked on, and its campaign's status, as
-`lock_of_deliveries` gives them."""
-_STATE: Final = slice(len(DueState._fields))
-DELIVERY_ID: Final = len(DueState._fields)
-_CAMPAIGN_STATUS: Final = DELIVERY_ID + 1
+
+class OpenDelivery(Protocol):
+    """A delivery to be settled, whatever query it was read by."""
+
+    @property
+    def id(self) -> UUID:
+        """The delivery's id."""
+
+    @property
+    def enrollment_id(self) -> UUID:
+        """The enrollment, and workflow state, that waits for it."""
 
 
-def _locked(connection: Connection, rows: Sequence[Row]) -> list[Parked]:
-    return states_db.lock_of_deliveries(
-        connection, [row["id"] for row in rows], [row["enrollment_id"] for row in rows]
-    )
-
-
-def carry_people_on(
-    connection: Connection, rows: Sequence[Row], batch_id: UUID, now: datetime
+def continue_states(
+    connection: Connection, deliveries: Sequence[OpenDelivery], context: SettleContext
 ) -> None:
-    """Let the people of these deliveries leave the node where they waited; nothing went out."""
-    carry_parked_on(connection, _locked(connection, rows), batch_id, now)
+    """Continue the states that wait for these deliveries, without a message sent."""
+    continue_parked(connection, _locked(connection, deliveries), context)
 
 
-def carry_parked_on(
+def continue_parked(
     connection: Connection,
-    parked: Sequence[Parked],
-    batch_id: UUID,
-    now: datetime,
-    *,
+    parked: Sequence[ParkedState],
+    context: SettleContext,
     message: SentMessage = NO_SENT_MESSAGE,
 ) -> None:
-    """Let them leave the node where they waited, `message` being what went out to them."""
-    running = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] == "active"]
-    halted = [DueState._make(row[_STATE]) for row in parked if row[_CAMPAIGN_STATUS] != "active"]
-    places = group_by_position(running)
-    going = {p: people for p, people in places.items() if p.enrollment_status != "paused"}
-    paused = [
-        person
-        for p, people in places.items()
-        if p.enrollment_status == "paused"
-        for person in people
-    ]
-    if going:
-        advance_states(connection, going, batch_id=batch_id, now=now, message=message)
-    # The message is out, but the campaign or the enrollment was paused meanwhile: they leave this
+    """Continue locked states from the node where they waited; `message` is what was sent."""
+    is_active = [state.campaign_status == "active" for state in parked]
+    states = [_due_state(state) for state in parked]
+    running = [state for state, active in zip(states, is_active, strict=True) if active]
+    halted = [state for state, active in zip(states, is_active, strict=True) if not active]
+    groups = group_by_position(running)
+    advancing = {key: group for key, group in groups.items() if key.enrollment_status != "paused"}
+    paused = [state for key, group in groups.items() if key not in advancing for state in group]
+    if advancing:
+        advance_states(
+            connection, advancing, batch_id=context.batch_id, now=context.now, message=message
+        )
+    # The campaign or the enrollment was paused after the message was leased: these states leave the
     # node when it is resumed.
-    for people, status in ((halted, "running"), (paused, "paused")):
-        _commit(connection, people, batch_id, now, message=message, status=status, due_at=now)
+    waiting = Transition((), "", None, "running", due_at=context.now)
+    _commit(connection, halted, waiting, context, message)
+    _commit(connection, paused, replace(waiting, status="paused"), context, message)
 
 
-def end_people(
+def exit_states(
     connection: Connection,
-    rows: Sequence[Row],
+    deliveries: Sequence[OpenDelivery],
     exit_reason: str,
     enrollment_status: str,
-    batch_id: UUID,
-    now: datetime,
+    context: SettleContext,
 ) -> None:
-    """Let them leave the campaign, with the reason."""
+    """End the runs that wait for these deliveries, with the reason."""
     _commit(
         connection,
-        [DueState._make(row[_STATE]) for row in _locked(connection, rows)],
-        batch_id,
-        now,
-        status="exited",
-        exit_reason=exit_reason,
-        enrollment_status=enrollment_status,
-        event_type="enrollment_exited",
-        event_data={"reason": exit_reason},
+        [_due_state(state) for state in _locked(connection, deliveries)],
+        Transition(
+            (),
+            "",
+            None,
+            "exited",
+            events=(EventNote("enrollment_exited", "", None, {"reason": exit_reason}),),
+            exit_reason=exit_reason,
+            enrollment_status=enrollment_status,
+        ),
+        context,
     )
 
 
-def fail_people(
-    connection: Connection, rows: Sequence[Row], error: str, batch_id: UUID, now: datetime
+def fail_states(
+    connection: Connection, deliveries: Sequence[OpenDelivery], error: str, context: SettleContext
 ) -> None:
-    """Their run failed; requeueing brings it back to this delivery."""
-    parked = _locked(connection, rows)
+    """Fail the states that wait for these deliveries; requeueing sends the delivery again."""
+    parked = _locked(connection, deliveries)
+    events = (EventNote("enrollment_failed", "", None, {"error": error}),)
     _commit(
         connection,
-        [DueState._make(row[_STATE]) for row in parked],
-        batch_id,
-        now,
-        status="failed",
-        error=error,
-        delivery_of={row[0]: row[DELIVERY_ID] for row in parked},
-        event_type="enrollment_failed",
-        event_data={"error": error},
+        [_due_state(state) for state in parked],
+        Transition((), "", None, "failed", events=events, error=error),
+        context,
+        delivery_of={state.id: state.delivery_id for state in parked},
+    )
+
+
+def _due_state(parked: ParkedState) -> DueState:
+    return DueState._make(parked[:10])  # all of its columns
+
+
+def _locked(connection: Connection, deliveries: Sequence[OpenDelivery]) -> list[ParkedState]:
+    return deliveries_db.lock_parked_states(
+        connection, [each.id for each in deliveries], [each.enrollment_id for each in deliveries]
     )
 
 
 def _commit(
     connection: Connection,
-    people: Sequence[DueState],
-    batch_id: UUID,
-    now: datetime,
-    *,
-    status: Any,
+    states: Sequence[DueState],
+    transition: Transition,
+    context: SettleContext,
     message: SentMessage = NO_SENT_MESSAGE,
-    event_type: str | None = None,
-    event_data: Mapping[str, Any] | None = None,
+    *,
     delivery_of: Mapping[UUID, UUID] | None = None,
-    **fields: Any,
 ) -> None:
-    """The same thing for everybody, wherever they stand. Who goes on from there leaves the node
-    where the message was made, or enters the one that another version has for them."""
+    """Commit the same transition for all states, at the node where each is. A state that continues
+    later leaves this node, or enters the one that a migration to another version chose."""
     by_node: dict[tuple[str, str | None], list[DueState]] = {}
-    for person in people:
-        by_node.setdefault((person.current_node_id, person.resume_port), []).append(person)
+    for state in states:
+        by_node.setdefault((state.current_node_id, state.resume_port), []).append(state)
     transitions = tuple(
-        Transition(
+        replace(
+            transition,
             states=group,
             node_id=node_id,
-            step_id=None,
-            status=status,
-            events=(EventNote(event_type, node_id, None, event_data or {}),) if event_type else (),
-            delivery_ids=[delivery_of[p.id] for p in group] if delivery_of else None,
             resume_port=resume_port,
-            **fields,
+            events=tuple(replace(event, node_id=node_id) for event in transition.events),
+            delivery_ids=[delivery_of[state.id] for state in group] if delivery_of else None,
         )
         for (node_id, resume_port), group in by_node.items()
     )
     if transitions:
-        commit(
-            connection,
-            Batch(transitions),
-            batch_id=batch_id,
-            now=now,
-            message=message,
-        )
+        batch = Batch(transitions)
+        commit(connection, batch, batch_id=context.batch_id, now=context.now, message=message)

@@ -1,10 +1,10 @@
-"""What became of deliveries: outcome, event and suppression written down in one transaction with
-the next steps of the people who waited for them (settled_people.py).
+"""Settle deliveries: outcome, event and suppression are stored in one transaction with the next
+step of the workflow states that waited for them (resume_states.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -12,34 +12,30 @@ from uuid import UUID
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.delivery.deliveries import InDoubt, Later, NotSent
+from drip_pipeline.db.delivery.deliveries import (
+    LeasedDelivery,
+    NotSent,
+    Retry,
+    SentEvent,
+    UnknownDelivery,
+    UnknownOutcome,
+)
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.engine.delivery.results import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.resume_states import (
-    DELIVERY_ID,
-    Row,
-    carry_parked_on,
-    carry_people_on,
-    end_people,
-    fail_people,
+    OpenDelivery,
+    continue_parked,
+    continue_states,
+    exit_states,
+    fail_states,
 )
 from drip_pipeline.engine.execution.conversion_attribution import TOUCHING_CHANNELS, attribute_late
 from drip_pipeline.engine.execution.transitions import SentMessage
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 
-__all__ = [
-    "GRACE_SECONDS",
-    "DeliveryCounts",
-    "SettlePolicy",
-    "fail_deliveries",
-    "settle_accepted",
-    "settle_results",
-    "settle_skipped",
-]
-
 GRACE_SECONDS: Final = 15 * 60.0
 _THROTTLED_ATTEMPTS: Final = 5
-"""How many times more often a message may be asked to wait than it may fail."""
+"""How many times more often a message may be throttled than it may fail."""
 
 SENT_EVENT: Final[Mapping[str, str]] = {
     "email": "email_sent",
@@ -55,191 +51,182 @@ FAILED_EVENT: Final[Mapping[str, str]] = {
 }
 # Skip reason → exit (reason, enrollment status). Reasons not listed only skip the message, and the
 # state continues.
-_ENDS: Final[Mapping[str, tuple[str, str]]] = {
+_EXITS: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
     "complained": ("suppressed", "unsubscribed"),
     "manual": ("suppressed", "completed"),
     "removed": ("removed", "completed"),
 }
-
-
 _DEFAULT_POLICY: Final = SettlePolicy()
 
 
 def settle_results(
     connection: Connection,
-    rows: Sequence[Row],
+    deliveries: Sequence[LeasedDelivery],
     results: Sequence[DeliveryResult],
+    context: SettleContext,
     *,
-    channel: str,
-    batch_id: UUID,
-    now: datetime,
-    moment: datetime | None = None,
+    answered_at: datetime,
     policy: SettlePolicy = _DEFAULT_POLICY,
 ) -> DeliveryCounts:
-    """Write down what the channel said of these leased deliveries and carry their people on.
+    """Store the channel's results for these leased deliveries and move their states.
 
-    `moment` is the real time of the answer, from which retries and the grace time count; by default
-    `now`.
+    `answered_at` is the real time of the results; retries and the grace time count from it.
     """
-    moment = moment or now
-    row_of = {row["id"]: row for row in rows}
+    delivery_of = {delivery.id: delivery for delivery in deliveries}
     accepted: list[DeliveryResult] = []
-    accepted_rows: list[Row] = []
     rejected: list[DeliveryResult] = []
-    again: list[DeliveryResult] = []
-    in_doubt: list[DeliveryResult] = []
+    retried: list[DeliveryResult] = []
+    unknown: list[DeliveryResult] = []
     for result in results:
-        row = row_of[result.delivery_id]
         if result.outcome is Outcome.ACCEPTED:
             accepted.append(result)
-            accepted_rows.append(row)
             continue
-        tries = row["attempts"] + 1
+        attempts = delivery_of[result.delivery_id].attempts + 1
         match result.outcome:
             case Outcome.REJECTED:
                 rejected.append(result)
             case Outcome.THROTTLED:
-                is_last = tries >= policy.max_attempts * _THROTTLED_ATTEMPTS
-                (rejected if is_last else again).append(result)
+                is_last = attempts >= policy.max_attempts * _THROTTLED_ATTEMPTS
+                (rejected if is_last else retried).append(result)
             case Outcome.NOT_SENT:
-                (rejected if tries >= policy.max_attempts else again).append(result)
+                (rejected if attempts >= policy.max_attempts else retried).append(result)
             case Outcome.UNKNOWN:
-                is_tried_again = policy.on_unknown == "retry" and tries < policy.max_attempts
-                (again if is_tried_again else in_doubt).append(result)
+                may_retry = policy.on_unknown == "retry" and attempts < policy.max_attempts
+                (retried if may_retry else unknown).append(result)
     if accepted:
         settle_accepted(
             connection,
-            accepted_rows,
-            [r.provider_message_id for r in accepted],
-            channel=channel,
-            batch_id=batch_id,
-            now=now,
-            details=[r.details for r in accepted],
+            [delivery_of[result.delivery_id] for result in accepted],
+            context,
+            provider_ids=[result.provider_message_id for result in accepted],
+            details=[result.details for result in accepted],
         )
-    if in_doubt:
+    if unknown:
         is_held = policy.on_unknown == "hold"
         deliveries_db.mark_unknown(
             connection,
             [
-                InDoubt(r.delivery_id, r.error_code, r.error, row_of[r.delivery_id]["attempts"] + 1)
-                for r in in_doubt
+                UnknownOutcome(
+                    r.delivery_id, r.error_code, r.error, delivery_of[r.delivery_id].attempts + 1
+                )
+                for r in unknown
             ],
-            None if is_held else moment + timedelta(seconds=GRACE_SECONDS),
+            None if is_held else answered_at + timedelta(seconds=GRACE_SECONDS),
         )
-    if again:
-        _reschedule(connection, row_of, again, now, moment)
+    if retried:
+        retries = [_retry(delivery_of[r.delivery_id], r, answered_at) for r in retried]
+        deliveries_db.reschedule(connection, retries, context.now)
     if rejected:
-        _settle_failed(connection, row_of, rejected, channel, batch_id, now)
+        _settle_failed(connection, delivery_of, rejected, context)
     return DeliveryCounts(
-        sent=len(accepted), failed=len(rejected), retried=len(again), unknown=len(in_doubt)
+        sent=len(accepted), failed=len(rejected), retried=len(retried), unknown=len(unknown)
     )
 
 
 def settle_accepted(
     connection: Connection,
-    rows: Sequence[Row],
-    provider_ids: Sequence[str | None],
+    deliveries: Sequence[OpenDelivery],
+    context: SettleContext,
     *,
-    channel: str,
-    batch_id: UUID,
-    now: datetime,
+    provider_ids: Sequence[str | None] | None = None,
     certainty: str = "known",
     details: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Settle as sent and carry the people on; `certainty` is "unknown" where the grace time ran
-    out. `details` are facts for the events, one mapping a row."""
+    """Settle deliveries as sent and continue their states.
+
+    `provider_ids` and `details` (stored in the events) have one entry per delivery. `certainty` is
+    "unknown" for deliveries that are assumed sent after the grace time.
+    """
+    enrollment_ids = [delivery.enrollment_id for delivery in deliveries]
     settled = deliveries_db.settle_sent(
         connection,
-        [row["id"] for row in rows],
-        list(provider_ids),
-        details=details or [{}] * len(rows),
-        event_type=SENT_EVENT[channel],
-        certainty=certainty,
-        batch_id=batch_id,
-        now=now,
+        [delivery.id for delivery in deliveries],
+        provider_ids or [None] * len(deliveries),
+        details=details or [{}] * len(deliveries),
+        event=SentEvent(SENT_EVENT[context.channel], certainty, context.batch_id),
+        now=context.now,
     )
-    if channel in TOUCHING_CHANNELS:
-        attribute_late(connection, [row["enrollment_id"] for row in rows], now)
-    message = SentMessage(now, is_email=channel == "email")
-    parked = [row for row in settled if row[0] is not None]
-    carry_parked_on(connection, parked, batch_id, now, message=message)
-    if message.is_email and len(parked) < len(settled):
-        # The message went out to people whose run ended or was halted meanwhile, too.
-        enrollment_of = {row["id"]: row["enrollment_id"] for row in rows}
-        others = [enrollment_of[row[DELIVERY_ID]] for row in settled if row[0] is None]
-        deliveries_db.show_emailed(connection, others, now)
+    if context.channel in TOUCHING_CHANNELS:
+        attribute_late(connection, enrollment_ids, context.now)
+    message = SentMessage(context.now, is_email=context.channel == "email")
+    continue_parked(connection, settled.parked, context, message)
+    if message.is_email and settled.without_state:
+        # The email was sent to contacts whose run ended or was halted meanwhile, too.
+        enrollment_of = {delivery.id: delivery.enrollment_id for delivery in deliveries}
+        others = [enrollment_of[delivery_id] for delivery_id in settled.without_state]
+        deliveries_db.record_last_email(connection, others, context.now)
 
 
 def settle_skipped(
-    connection: Connection, rows: Sequence[Row], *, channel: str, batch_id: UUID, now: datetime
-) -> dict[str, int]:
-    """Settle what the gate held back; each row's `gate` is the reason. Counts by reason."""
+    connection: Connection,
+    by_reason: Mapping[str, Sequence[OpenDelivery]],
+    context: SettleContext,
+) -> None:
+    """Settle deliveries as skipped, by skip reason; their states continue or exit."""
     deliveries_db.settle_not_sent(
         connection,
-        [NotSent(row["id"], "skipped", row["gate"], None, "message_skipped") for row in rows],
-        channel=channel,
-        batch_id=batch_id,
-        now=now,
+        [
+            NotSent(delivery.id, "skipped", reason, None, "message_skipped")
+            for reason, group in by_reason.items()
+            for delivery in group
+        ],
+        channel=context.channel,
+        batch_id=context.batch_id,
+        now=context.now,
     )
-    by_reason: dict[str, list[Row]] = {}
-    for row in rows:
-        by_reason.setdefault(row["gate"], []).append(row)
     for reason, group in by_reason.items():
-        if reason in _ENDS:
-            exit_reason, status = _ENDS[reason]
-            end_people(connection, group, exit_reason, status, batch_id, now)
+        if reason in _EXITS:
+            exit_reason, status = _EXITS[reason]
+            exit_states(connection, group, exit_reason, status, context)
         else:
-            carry_people_on(connection, group, batch_id, now)
-    return {reason: len(group) for reason, group in by_reason.items()}
+            continue_states(connection, group, context)
 
 
 def fail_deliveries(
     connection: Connection,
-    rows: Sequence[Row],
+    deliveries: Sequence[LeasedDelivery],
     error_code: str | None,
     error: str,
-    *,
-    channel: str,
-    batch_id: UUID,
-    now: datetime,
+    context: SettleContext,
 ) -> None:
-    """Settle deliveries as failed for one and the same reason, and their people with them."""
+    """Settle deliveries as failed for the same reason, and fail their states."""
     results = [
-        DeliveryResult(
-            delivery_id=row["id"], outcome=Outcome.REJECTED, error_code=error_code, error=error
-        )
-        for row in rows
+        DeliveryResult(each.id, Outcome.REJECTED, error_code=error_code, error=error)
+        for each in deliveries
     ]
-    _settle_failed(connection, {r["id"]: r for r in rows}, results, channel, batch_id, now)
+    _settle_failed(connection, {each.id: each for each in deliveries}, results, context)
 
 
-def _reschedule(
-    connection: Connection,
-    row_of: Mapping[UUID, Row],
-    results: Sequence[DeliveryResult],
-    now: datetime,
-    moment: datetime,
-) -> None:
-    later = []
-    for result in results:
-        attempt = row_of[result.delivery_id]["attempts"] + 1
-        seconds = retry_delay_seconds(attempt, result.delivery_id, result.retry_after_seconds)
-        due_at = moment + timedelta(seconds=seconds)
-        told = (result.error_code, result.error, attempt, result.details)
-        later.append(Later(result.delivery_id, due_at, *told))
-    deliveries_db.reschedule(connection, later, now)
+def by_channel(deliveries: Iterable[UnknownDelivery]) -> dict[str, list[UnknownDelivery]]:
+    """Group deliveries by channel."""
+    groups: dict[str, list[UnknownDelivery]] = {}
+    for delivery in deliveries:
+        groups.setdefault(delivery.channel, []).append(delivery)
+    return groups
+
+
+def _retry(delivery: LeasedDelivery, result: DeliveryResult, answered_at: datetime) -> Retry:
+    attempt = delivery.attempts + 1
+    seconds = retry_delay_seconds(attempt, delivery.id, result.retry_after_seconds)
+    return Retry(
+        delivery.id,
+        answered_at + timedelta(seconds=seconds),
+        result.error_code,
+        result.error,
+        attempt,
+        result.details,
+    )
 
 
 def _settle_failed(
     connection: Connection,
-    row_of: Mapping[UUID, Row],
+    delivery_of: Mapping[UUID, LeasedDelivery],
     results: Sequence[DeliveryResult],
-    channel: str,
-    batch_id: UUID,
-    now: datetime,
+    context: SettleContext,
 ) -> None:
+    channel = context.channel
     bounced = "email_bounced" if channel == "email" else FAILED_EVENT[channel]
     settled = deliveries_db.settle_not_sent(
         connection,
@@ -250,52 +237,44 @@ def _settle_failed(
                 r.error_code,
                 r.error,
                 bounced if r.recipient_invalid else FAILED_EVENT[channel],
-                row_of[r.delivery_id]["attempts"] + 1,
+                delivery_of[r.delivery_id].attempts + 1,
                 r.details,
             )
             for r in results
         ],
         channel=channel,
-        batch_id=batch_id,
-        now=now,
+        batch_id=context.batch_id,
+        now=context.now,
     )
-    open_until_now = set(settled)
-    results = [r for r in results if r.delivery_id in open_until_now]
-    _suppress(connection, row_of, results, channel, now)
-    passing: list[Row] = []
-    ending: list[Row] = []
-    by_error: dict[str, list[Row]] = {}
-    for result in results:
-        row = row_of[result.delivery_id]
-        if result.recipient_invalid and channel == "email":
-            ending.append(row)
-        elif result.recipient_invalid or result.recipient_opted_out or result.is_gone:
-            # This channel cannot reach the person, or its endpoint wants no more; the way goes on.
-            passing.append(row)
-        else:
-            by_error.setdefault(result.error or result.error_code or "refused", []).append(row)
-    if ending:
-        end_people(connection, ending, "suppressed", "bounced", batch_id, now)
-    if passing:
-        carry_people_on(connection, passing, batch_id, now)
-    for error, rows in by_error.items():
-        fail_people(connection, rows, error, batch_id, now)
-
-
-def _suppress(
-    connection: Connection,
-    row_of: Mapping[UUID, Row],
-    results: Sequence[DeliveryResult],
-    channel: str,
-    now: datetime,
-) -> None:
-    unwanted = [
+    not_settled_before = set(settled)
+    results = [r for r in results if r.delivery_id in not_settled_before]
+    suppressed = [
         (
-            row_of[r.delivery_id]["contact_id"],
+            delivery_of[r.delivery_id].contact_id,
             "unsubscribed" if r.recipient_opted_out else "bounced",
         )
         for r in results
         if r.recipient_opted_out or r.recipient_invalid
     ]
-    if unwanted:
-        deliveries_db.suppress(connection, unwanted, channel=channel, source="provider", now=now)
+    if suppressed:
+        deliveries_db.suppress(
+            connection, suppressed, channel=channel, source="provider", now=context.now
+        )
+    exiting: list[LeasedDelivery] = []
+    continuing: list[LeasedDelivery] = []
+    by_error: dict[str, list[LeasedDelivery]] = {}
+    for result in results:
+        delivery = delivery_of[result.delivery_id]
+        if result.recipient_invalid and channel == "email":
+            exiting.append(delivery)
+        elif result.recipient_invalid or result.recipient_opted_out or result.is_gone:
+            # Only this channel cannot reach the contact, or its endpoint is gone.
+            continuing.append(delivery)
+        else:
+            by_error.setdefault(result.error or result.error_code or "refused", []).append(delivery)
+    if exiting:
+        exit_states(connection, exiting, "suppressed", "bounced", context)
+    if continuing:
+        continue_states(connection, continuing, context)
+    for error, group in by_error.items():
+        fail_states(connection, group, error, context)

@@ -29,7 +29,7 @@ from drip_pipeline.errors import (
     DripError,
     ImportFileError,
 )
-from drip_pipeline.log_setup import redact
+from drip_pipeline.redaction import redact
 
 UNFINISHED_NAMES: Final = (".part", ".tmp", ".temp", ".filepart", ".crdownload", ".swp", "~")
 """Ends of names that programs give to what they are still writing."""

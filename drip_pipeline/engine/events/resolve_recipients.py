@@ -7,14 +7,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.delivery.deliveries import UnknownDelivery
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
-from drip_pipeline.engine.delivery.settle import settle_accepted
+from drip_pipeline.engine.delivery.results import SettleContext
+from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted
 from drip_pipeline.engine.events.event_parser import Named
 from drip_pipeline.errors import NotAllowed, NotFound
 
@@ -92,14 +94,14 @@ def _settle_doubts(
     named = events_db.lock_deliveries(connection, scope.only, ids) if ids else []
     if not named:
         return [(line, NO_SUCH_MESSAGE) for line in unknown], 0
-    doubtful: dict[str, list[dict[str, Any]]] = {}
-    for row in named:
-        if row["status"] in ("sending", "unknown"):
-            doubtful.setdefault(row["channel"], []).append(row)
-    for channel, rows in doubtful.items():
-        nameless = [None] * len(rows)
-        settle_accepted(connection, rows, nameless, channel=channel, batch_id=batch_id, now=now)
+    sent = [
+        UnknownDelivery(row["id"], row["enrollment_id"], row["channel"])
+        for row in named
+        if row["status"] in ("sending", "unknown")
+    ]
+    for channel, deliveries in by_channel(sent).items():
+        settle_accepted(connection, deliveries, SettleContext(channel, batch_id, now))
     left = events_db.resolve_by_message(connection, scope.only, list(unknown))
     unsent = {row["id"] for row in named}
     misfits = [(line, NEVER_SENT if message in unsent else why) for line, why, message in left]
-    return misfits, sum(map(len, doubtful.values()))
+    return misfits, len(sent)

@@ -23,7 +23,7 @@ from drip_pipeline.db.operations.incidents import IncidentRow
 from drip_pipeline.engine.operations import incidents
 from drip_pipeline.engine.transports.operator_mail import mail_channel
 from drip_pipeline.errors import DripError
-from drip_pipeline.log_setup import redact
+from drip_pipeline.redaction import redact
 from drip_pipeline.settings import Settings
 
 MAIL: Final = "mail"
@@ -197,7 +197,7 @@ def _webhook(settings: Settings) -> Iterator[Tell]:
         )
         (answer,) = client.call([request])
         if answer.failure is not None:
-            return f"{answer.failure}: {redact(answer.words)}"
+            return f"{answer.failure}: {redact(answer.error)}"
         return None if 200 <= answer.status < 300 else f"answered with {answer.status}"
 
     try:

@@ -11,7 +11,7 @@ from typing import Final
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import IncidentRow
-from drip_pipeline.log_setup import redact
+from drip_pipeline.redaction import redact
 
 BACKLOG: Final = "backlog_stuck"
 IN_DOUBT: Final = "messages_with_unknown_outcome"

@@ -125,8 +125,8 @@ class _StepCheck:
         literal = parsed.render({}) if parsed.is_plain else step.body
         count = count_segments(literal)
         size = f"{count.segments} segments even without its variables ({count.encoding}"
-        if count.culprits:
-            size += f" because of {' '.join(count.culprits[:5])}"
+        if count.non_gsm:
+            size += f" because of {' '.join(count.non_gsm[:5])}"
         if count.segments > MAX_SEGMENTS:
             yield self._problem("sms_too_long", f"the text takes {size}); {MAX_SEGMENTS} fit")
         elif count.segments >= MANY_SEGMENTS:

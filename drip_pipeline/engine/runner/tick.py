@@ -14,10 +14,10 @@ from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
-from drip_pipeline.engine.delivery.deliver import deliver_due
+from drip_pipeline.engine.delivery.deliver import DeliveryLimits, deliver_due
+from drip_pipeline.engine.delivery.recover import Recovered, recover
 from drip_pipeline.engine.delivery.render import MessageSettings
-from drip_pipeline.engine.delivery.rescue import Rescued, rescue
-from drip_pipeline.engine.delivery.settle import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
@@ -46,7 +46,7 @@ class TickReport:
     """What a tick did. `batches` counts committed batches, `moved` people by the status that a
     batch left them in."""
 
-    rescued: Rescued = field(default_factory=Rescued)
+    recovered: Recovered = field(default_factory=Recovered)
     newcomers: list[NewEnrollments] = field(default_factory=list)
     """Per turn and campaign, people who came to match an entry trigger."""
     batches: int = 0
@@ -71,7 +71,7 @@ def tick(
     between two batches, with a part kept for delivering: what is left stays due.
     """
     deadline = Deadline.after(max_seconds)
-    report = TickReport(rescued=rescue(engine.database, now=now))
+    report = TickReport(recovered=recover(engine.database, now=now))
     while True:
         # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
         newcomers = run_entry_triggers(
@@ -156,7 +156,6 @@ def deliver_channel(
         channel,
         settings=engine.messages,
         now=now,
-        batch_size=engine.batch_size,
-        deadline=deadline,
-        context=context,
+        limits=DeliveryLimits(engine.batch_size, deadline),
+        run=context,
     )

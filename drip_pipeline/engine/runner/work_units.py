@@ -14,7 +14,7 @@ from typing import Self
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.deadline import Deadline
-from drip_pipeline.engine.delivery.rescue import Rescued, rescue
+from drip_pipeline.engine.delivery.recover import Recovered, recover
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.runner.tick import Engine
@@ -54,7 +54,7 @@ class WorkUnit:
 class WorkPlan:
     """What a tick has before it. Counts stop at what its shares hold in one batch each."""
 
-    rescued: Rescued
+    recovered: Recovered
     shares: tuple[WorkUnit, ...]
     due_people: int
     due_messages: int
@@ -76,7 +76,7 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
     """Put right what needs it, then part the due people into at most `most` shares, each of about
     one batch (more when there are more people than that).
     """
-    rescued = rescue(engine.database, now=now)
+    recovered = recover(engine.database, now=now)
     with engine.database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(
             connection,
@@ -87,7 +87,7 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
         )
     count = min(most, -(-due.due_states // engine.batch_size))
     shares = tuple(WorkUnit(number, count) for number in range(1, count + 1))
-    return WorkPlan(rescued, shares, due.due_states, due.due_deliveries)
+    return WorkPlan(recovered, shares, due.due_states, due.due_deliveries)
 
 
 def due_channels(engine: Engine, now: datetime) -> list[str]:

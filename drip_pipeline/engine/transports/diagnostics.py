@@ -1,5 +1,5 @@
-"""Looking at every way out before messages do: does it connect and authenticate, how has it fared,
-and are the rules for senders kept that can be seen from here. Nothing is sent.
+"""Check every transport: connection and authentication, breaker state, and the rules for bulk
+senders that can be checked without DNS. Nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from drip_pipeline.channels.protocol import Finding, OutgoingMessage, Severity
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import channel_accounts as channels_db
 from drip_pipeline.db.delivery import flow_control as flow_db
+from drip_pipeline.db.delivery.flow_control import TransportState
 from drip_pipeline.engine.transports.factory import row_transport, settings_transport
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DeliveryError, DripError
@@ -50,49 +51,49 @@ _SAMPLE_ID: Final = UUID("00000000-0000-5000-8000-000000000000")
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One finding about one way out (or about the sender)."""
+class ChannelCheck:
+    """A finding about a transport (or about the sender)."""
 
     about: str
     finding: Finding
 
 
-def look_at_channels(
+def diagnose_channels(
     settings: Settings, database: Database | None, *, now: datetime
-) -> Iterator[Look]:
-    """Check what the settings and, with a database, the channel rows set up; then how the ways out
-    have fared. With DRIP_DELIVERY=record nothing leaves, so everything is a degree less bad.
+) -> Iterator[ChannelCheck]:
+    """Check the channels of the settings and, with a database, the channel rows and the state of
+    their transports. With DRIP_DELIVERY=record nothing is sent, so findings are less severe.
     """
     is_recorded = settings.delivery == "record"
     if is_recorded:
-        told = "nothing leaves: DRIP_DELIVERY is `record`; what is set up is checked all the same"
-        yield Look("delivery", Finding(Severity.OK, "recorded", told))
-    for look in _looks(settings, database, now):
+        message = "nothing is sent: DRIP_DELIVERY is `record`; channels are checked all the same"
+        yield ChannelCheck("delivery", Finding(Severity.OK, "recorded", message))
+    for check in _checks(settings, database, now):
         if is_recorded:
-            milder = _MILDER[look.finding.severity]
-            look = replace(look, finding=replace(look.finding, severity=milder))
-        yield look
+            milder = _MILDER[check.finding.severity]
+            check = replace(check, finding=replace(check.finding, severity=milder))
+        yield check
 
 
-def look_at_sender(settings: Settings) -> Iterator[Look]:
-    """The rules for senders of bulk mail, as far as they can be seen from here."""
+def diagnose_sender(settings: Settings) -> Iterator[ChannelCheck]:
+    """Check the rules for senders of bulk email that do not need DNS."""
     try:
         writer = EmailWriter(settings.mail_from)
     except DeliveryError as error:
-        told = f"{error}; set DRIP_MAIL_FROM to `Name <address>`"
-        yield _sender(Severity.ERROR, "sender_invalid", told)
+        message = f"{error}; set DRIP_MAIL_FROM to `Name <address>`"
+        yield _sender(Severity.ERROR, "sender_invalid", message)
         return
     yield from _domain(writer.domain, is_sending=settings.delivery == "send")
     yield from _links(settings)
     yield from _headers(writer, settings)
-    told = (
-        f"what only the DNS can answer was not looked at: SPF, DKIM and DMARC of {writer.domain},"
-        " and the reverse name of the relay; ask whoever keeps the zone"
+    message = (
+        f"DNS records were not checked: SPF, DKIM and DMARC of {writer.domain}, and the reverse DNS"
+        " name of the relay; ask your DNS administrator"
     )
-    yield _sender(Severity.OK, "dns_not_seen", told)
+    yield _sender(Severity.OK, "dns_not_seen", message)
 
 
-def _looks(settings: Settings, database: Database | None, now: datetime) -> Iterator[Look]:
+def _checks(settings: Settings, database: Database | None, now: datetime) -> Iterator[ChannelCheck]:
     for category in ("email", "webhook"):
         yield from _transport_checks(settings_transport(category, settings))
     if database is None:
@@ -102,75 +103,80 @@ def _looks(settings: Settings, database: Database | None, now: datetime) -> Iter
         states = flow_db.all_transports(connection, now)
     for row in rows:
         if not row.is_active:
-            told = "switched off: its messages wait"
-            yield Look(f"{row.category}/{row.slug}", Finding(Severity.WARNING, "off", told))
+            finding = Finding(Severity.WARNING, "off", "switched off: its messages wait")
+            yield ChannelCheck(f"{row.category}/{row.slug}", finding)
             continue
         transport = row_transport(row, settings)
         yield from _transport_checks(transport)
         unread = transport.config.unread_keys() if transport.channel is not None else ()
         if unread:
-            told = f"nobody reads {', '.join(unread)} in its configuration"
-            yield Look(transport.key, Finding(Severity.WARNING, "unread_keys", told))
+            message = f"unknown keys in its configuration: {', '.join(unread)}"
+            yield ChannelCheck(transport.key, Finding(Severity.WARNING, "unread_keys", message))
     for state in states:
-        yield from _state_looks(state)
+        yield from _state_checks(state)
 
 
-def _transport_checks(transport: Transport) -> Iterator[Look]:
+def _transport_checks(transport: Transport) -> Iterator[ChannelCheck]:
     if transport.channel is None:
         severity = Severity.WARNING if transport.channel_id is None else Severity.ERROR
-        yield Look(transport.key, Finding(severity, "not_set_up", transport.problem))
+        yield ChannelCheck(transport.key, Finding(severity, "not_set_up", transport.problem))
         return
     try:
         for finding in transport.channel.check():
-            yield Look(transport.key, finding)
+            yield ChannelCheck(transport.key, finding)
     except DripError as error:
-        yield Look(transport.key, Finding(Severity.ERROR, "check_failed", str(error)))
+        yield ChannelCheck(transport.key, Finding(Severity.ERROR, "check_failed", str(error)))
     finally:
         transport.channel.close()
 
 
-def _state_looks(state: dict[str, object]) -> Iterator[Look]:
-    about, words = str(state["transport"]), state["last_error"] or "no words"
-    if state["state"] == "disabled":
-        told = f"it said that it is gone; `drip channels reset {about}` calls it again ({words})"
-        yield Look(about, Finding(Severity.WARNING, "gone", told))
-    elif state["state"] != "closed":
-        told = f"its provider fails or asks to wait (breaker: {state['state']}): {words}"
-        yield Look(about, Finding(Severity.WARNING, "breaker", told))
-    if state["unknown"]:
-        told = f"{state['unknown']} messages in doubt; `drip deliveries settle` speaks for them"
-        yield Look(about, Finding(Severity.WARNING, "in_doubt", told))
+def _state_checks(state: TransportState) -> Iterator[ChannelCheck]:
+    key, error = state.transport, state.last_error or "no provider response"
+    if state.state == "disabled":
+        message = (
+            f"the endpoint answered 410 Gone; `drip channels reset {key}` re-enables it ({error})"
+        )
+        yield ChannelCheck(key, Finding(Severity.WARNING, "gone", message))
+    elif state.state != "closed":
+        message = f"the provider fails or asked to wait (breaker: {state.state}): {error}"
+        yield ChannelCheck(key, Finding(Severity.WARNING, "breaker", message))
+    if state.unknown:
+        message = (
+            f"{state.unknown} messages with an unknown outcome; settle them with"
+            " `drip deliveries settle`"
+        )
+        yield ChannelCheck(key, Finding(Severity.WARNING, "outcome_unknown", message))
 
 
-def _domain(domain: str, *, is_sending: bool) -> Iterator[Look]:
+def _domain(domain: str, *, is_sending: bool) -> Iterator[ChannelCheck]:
     if domain.endswith(_RESERVED):
         severity = Severity.ERROR if is_sending else Severity.OK
-        told = f"DRIP_MAIL_FROM is at {domain}, which nobody can send from; set your own"
-        yield _sender(severity, "sender_reserved", told)
+        message = f"DRIP_MAIL_FROM is at the reserved domain {domain}; set your own"
+        yield _sender(severity, "sender_reserved", message)
     elif domain in _FREE_MAIL:
-        told = f"mail from {domain} through another relay fails DMARC; use a domain of your own"
-        yield _sender(Severity.ERROR, "sender_free_mail", told)
+        message = f"mail from {domain} through another relay fails DMARC; use your own domain"
+        yield _sender(Severity.ERROR, "sender_free_mail", message)
     else:
-        told = f"From, envelope and Message-ID are aligned at {domain}"
-        yield _sender(Severity.OK, "sender_aligned", told)
+        message = f"From, envelope and Message-ID are aligned at {domain}"
+        yield _sender(Severity.OK, "sender_aligned", message)
 
 
-def _links(settings: Settings) -> Iterator[Look]:
+def _links(settings: Settings) -> Iterator[ChannelCheck]:
     if not settings.public_url.startswith("https://"):
-        told = "DRIP_PUBLIC_URL is not https://; mail clients offer no one-click unsubscribe then"
+        message = "DRIP_PUBLIC_URL is not https://, so mail clients offer no one-click unsubscribe"
         severity = Severity.WARNING if settings.delivery == "send" else Severity.OK
-        yield _sender(severity, "public_url_not_https", told)
+        yield _sender(severity, "public_url_not_https", message)
     if settings.secret_key is None:
-        told = (
-            "DRIP_SECRET_KEY is not set; a key kept in DRIP_HOME signs the links, and other"
-            " machines on this database would sign with another"
+        message = (
+            "DRIP_SECRET_KEY is not set; links are signed with a key stored in DRIP_HOME, and other"
+            " machines with this database would use another key"
         )
         severity = Severity.WARNING if settings.delivery == "send" else Severity.OK
-        yield _sender(severity, "secret_key_kept", told)
+        yield _sender(severity, "secret_key_kept", message)
 
 
-def _headers(writer: EmailWriter, settings: Settings) -> Iterator[Look]:
-    """A sample, written and read back, is better than a promise."""
+def _headers(writer: EmailWriter, settings: Settings) -> Iterator[ChannelCheck]:
+    """Write a sample message and parse its unsubscribe headers."""
     sample = OutgoingMessage(
         delivery_id=_SAMPLE_ID,
         channel="email",
@@ -187,12 +193,12 @@ def _headers(writer: EmailWriter, settings: Settings) -> Iterator[Look]:
         return
     one_click = read["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     if read["List-Unsubscribe"] == f"<{sample.unsubscribe_url}>" and one_click:
-        told = "every mail carries List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)"
-        yield _sender(Severity.OK, "unsubscribe_headers", told)
+        message = "every email has List-Unsubscribe and List-Unsubscribe-Post (RFC 8058)"
+        yield _sender(Severity.OK, "unsubscribe_headers", message)
     else:
-        told = "the unsubscribe headers do not come out whole"
-        yield _sender(Severity.ERROR, "unsubscribe_headers", told)
+        message = "the unsubscribe headers are damaged"
+        yield _sender(Severity.ERROR, "unsubscribe_headers", message)
 
 
-def _sender(severity: Severity, code: str, message: str) -> Look:
-    return Look("sender", Finding(severity, code, message))
+def _sender(severity: Severity, code: str, message: str) -> ChannelCheck:
+    return ChannelCheck("sender", Finding(severity, code, message))

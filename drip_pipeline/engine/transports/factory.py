@@ -1,5 +1,5 @@
-"""Making the ways out: from the settings, and from rows of campaign_channels with the secrets that
-they name. What is missing makes an transport that says so instead of sending.
+"""Build transports from the settings, and from rows of campaign_channels with the secrets they
+name. With a missing or invalid configuration, the transport has a `problem` and no channel.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _ID_CHARACTERS: Final = 8
 _NOT_SET_UP: Final[Mapping[str, str]] = {
     "email": "DRIP_SMTP_URL is not set, and the workspace has no email channel",
     "sms": "the workspace has no SMS channel",
-    "social": "the workspace has no social channel that serves the platform",
+    "social": "the workspace has no social channel for the platform",
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
-    """A channel with its configuration, and what its messages say of the sender."""
+class BuiltChannel:
+    """A channel with its configuration, and the sender and headers of its messages."""
 
     channel: Channel
     config: ChannelConfig
@@ -45,7 +45,7 @@ class Built:
 
 
 def settings_transport(category: str, settings: Settings) -> Transport:
-    """The way out that the settings alone give: email by DRIP_SMTP_URL, webhooks anywhere."""
+    """Build the transport of the settings alone: email by DRIP_SMTP_URL, webhooks to any host."""
     try:
         if category == "email" and settings.smtp_url is not None:
             built = _email(EmailChannelConfig(), settings)
@@ -54,12 +54,12 @@ def settings_transport(category: str, settings: Settings) -> Transport:
         else:
             return Transport(category, category, None, problem=_NOT_SET_UP[category])
     except DripError as error:
-        return Transport(category, category, None, problem=_told(error))
+        return Transport(category, category, None, problem=_describe(error))
     return _transport(category, category, built, None)
 
 
 def row_transport(row: ChannelRow, settings: Settings) -> Transport:
-    """The way out that a channel row describes."""
+    """Build the transport of a channel row."""
     key = f"{row.category}/{row.slug}/{str(row.channel_id)[:_ID_CHARACTERS]}"
     try:
         config = read_config(row.category, row.platform, row.specs, slug=row.slug)
@@ -70,19 +70,19 @@ def row_transport(row: ChannelRow, settings: Settings) -> Transport:
             row.category,
             None,
             channel_id=row.channel_id,
-            problem=f"{row.slug}: {_told(error)}",
+            problem=f"{row.slug}: {_describe(error)}",
         )
     return _transport(key, row.category, built, row)
 
 
 def guard_of(settings: Settings) -> AddressGuard:
-    """Which addresses campaigns may call. Raises SettingsError."""
+    """Return the guard of the addresses that campaigns may call. Raises SettingsError."""
     from drip_pipeline.channels.http.address_guard import AddressGuard
 
     return AddressGuard(settings.webhook_allow)
 
 
-def _transport(key: str, category: str, built: Built, row: ChannelRow | None) -> Transport:
+def _transport(key: str, category: str, built: BuiltChannel, row: ChannelRow | None) -> Transport:
     return Transport(
         key=key,
         category=category,
@@ -94,7 +94,7 @@ def _transport(key: str, category: str, built: Built, row: ChannelRow | None) ->
     )
 
 
-def _email(config: ChannelConfig, settings: Settings) -> Built:
+def _email(config: ChannelConfig, settings: Settings) -> BuiltChannel:
     from drip_pipeline.channels.email.smtp_channel import SmtpChannel
     from drip_pipeline.channels.email.smtp_url import parse_smtp_url
 
@@ -103,7 +103,7 @@ def _email(config: ChannelConfig, settings: Settings) -> Built:
     if config.smtp_url_env is not None:
         url = environment_secret(config.smtp_url_env)
     if url is None:
-        raise ChannelUnavailable("email", "names no `smtp_url_env`, and DRIP_SMTP_URL is not set")
+        raise ChannelUnavailable("email", "has no `smtp_url_env`, and DRIP_SMTP_URL is not set")
     sender = config.mail_from or settings.mail_from
     channel = SmtpChannel(
         parse_smtp_url(url.reveal()),
@@ -112,32 +112,27 @@ def _email(config: ChannelConfig, settings: Settings) -> Built:
         relay=config.relay,
         connections=config.connections,
     )
-    return Built(
+    return BuiltChannel(
         channel, config, sender, {"Reply-To": config.reply_to} if config.reply_to else None
     )
 
 
-def _sms(config: ChannelConfig, settings: Settings) -> Built:
+def _sms(config: ChannelConfig, settings: Settings) -> BuiltChannel:
     from drip_pipeline.channels.http.client import HttpClient
     from drip_pipeline.channels.sms.twilio_channel import TwilioChannel
 
     assert isinstance(config, SmsChannelConfig)
     if config.sender is None and config.messaging_service_sid is None:
-        raise ChannelUnavailable("sms", "names no sender: `from` or `messaging_service_sid`")
+        raise ChannelUnavailable("sms", "has no sender: set `from` or `messaging_service_sid`")
     channel = TwilioChannel(
         HttpClient(guard_of(settings), keeps_connections=False),
-        account_sid=config.account_sid,
-        auth_token=environment_secret(config.auth_token_env),
-        base_url=config.base_url,
-        sender=config.sender,
-        messaging_service_sid=config.messaging_service_sid,
-        status_callback_url=config.status_callback_url,
-        timeout_seconds=config.timeout_seconds,
+        config,
+        environment_secret(config.auth_token_env),
     )
-    return Built(channel, config)
+    return BuiltChannel(channel, config)
 
 
-def _webhook(config: ChannelConfig, settings: Settings) -> Built:
+def _webhook(config: ChannelConfig, settings: Settings) -> BuiltChannel:
     from drip_pipeline.channels.http.client import HttpClient
     from drip_pipeline.channels.signatures.standard_webhooks import signing_key
     from drip_pipeline.channels.webhook_channel import WebhookChannel
@@ -147,7 +142,7 @@ def _webhook(config: ChannelConfig, settings: Settings) -> Built:
     if config.secret_env is not None:
         name, secret = config.secret_env, environment_secret(config.secret_env)
     if config.secret_headers and not config.hosts:
-        raise ChannelUnavailable("webhook", "has `secret_headers` and no `hosts` they may go to")
+        raise ChannelUnavailable("webhook", "has `secret_headers` but no `hosts` to send them to")
     headers: dict[str, Secret] = {
         header: environment_secret(variable) for header, variable in config.secret_headers.items()
     }
@@ -158,27 +153,23 @@ def _webhook(config: ChannelConfig, settings: Settings) -> Built:
         hosts=config.hosts,
         timeout_seconds=config.timeout_seconds,
     )
-    return Built(channel, config)
+    return BuiltChannel(channel, config)
 
 
-def _mastodon(config: ChannelConfig, settings: Settings) -> Built:
+def _mastodon(config: ChannelConfig, settings: Settings) -> BuiltChannel:
     from drip_pipeline.channels.http.client import HttpClient
     from drip_pipeline.channels.social.mastodon_channel import MastodonChannel
 
     assert isinstance(config, MastodonChannelConfig)
     channel = MastodonChannel(
         HttpClient(guard_of(settings)),
-        base_url=config.base_url,
-        access_token=environment_secret(config.access_token_env),
-        visibility=config.visibility,
-        language=config.language,
-        max_characters=config.max_characters,
-        timeout_seconds=config.timeout_seconds,
+        config,
+        environment_secret(config.access_token_env),
     )
-    return Built(channel, config)
+    return BuiltChannel(channel, config)
 
 
-def _publish_webhook(config: ChannelConfig, settings: Settings) -> Built:
+def _publish_webhook(config: ChannelConfig, settings: Settings) -> BuiltChannel:
     from drip_pipeline.channels.http.client import HttpClient
     from drip_pipeline.channels.signatures.standard_webhooks import signing_key
     from drip_pipeline.channels.social.publish_webhook_channel import PublishWebhookChannel
@@ -186,16 +177,14 @@ def _publish_webhook(config: ChannelConfig, settings: Settings) -> Built:
     assert isinstance(config, PublishWebhookConfig)
     channel = PublishWebhookChannel(
         HttpClient(guard_of(settings)),
-        url=config.url,
-        key=signing_key(config.secret_env, environment_secret(config.secret_env)),
-        has_schedule=config.native_schedule,
-        max_characters=config.max_characters,
-        timeout_seconds=config.timeout_seconds,
+        config,
+        signing_key(config.secret_env, environment_secret(config.secret_env)),
     )
-    return Built(channel, config)
+    return BuiltChannel(channel, config)
 
 
-_BUILDERS: Final[Mapping[type[ChannelConfig], Callable[[ChannelConfig, Settings], Built]]] = {
+_Builder = Callable[[ChannelConfig, Settings], BuiltChannel]
+_BUILDERS: Final[Mapping[type[ChannelConfig], _Builder]] = {
     EmailChannelConfig: _email,
     SmsChannelConfig: _sms,
     WebhookChannelConfig: _webhook,
@@ -204,5 +193,5 @@ _BUILDERS: Final[Mapping[type[ChannelConfig], Callable[[ChannelConfig, Settings]
 }
 
 
-def _told(error: DripError) -> str:
+def _describe(error: DripError) -> str:
     return f"{error} {error.hint}".strip()

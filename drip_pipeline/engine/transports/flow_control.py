@@ -1,5 +1,6 @@
-"""Flow control of one way out: asking for permits, telling the breaker what happened. The rules
-themselves are statements of sql/queries/flow.sql, since all processes share one provider.
+"""Flow control of a transport: rate limits and circuit breaker.
+
+All processes share one provider, so the rules are SQL statements (sql/queries/flow.sql).
 """
 
 from __future__ import annotations
@@ -12,29 +13,29 @@ from typing import Final
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import flow_control as flow_db
-from drip_pipeline.db.delivery.flow_control import Permits
+from drip_pipeline.db.delivery.flow_control import BatchResults, BreakerRules, Limits, Permits
 from drip_pipeline.engine.transports.transport import Transport
 
 BREAKER_LEAST: Final = 20
-"""So many messages in a minute before a share of failures means anything."""
+"""Attempts within a minute below which the failure percentage is not evaluated."""
 PROBE_SECONDS: Final = 120.0
-"""How long a probe may take before another one is let through."""
+"""How long a probe may take before another one is allowed."""
 PAUSE_SECONDS: Final = 60.0
-"""How long to wait when a provider asks to and does not say how long."""
+"""How long to wait when a provider asks for a pause of unspecified length."""
 LONGEST_PAUSE_SECONDS: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class FlowNews:
-    """What a group has shown: the provider's words when it fails, and whether the way out may be
-    closed now, so that whoever planned with it must look again."""
+    """What a batch showed: the provider's error, and whether the transport may be closed now, so
+    that the dispatch plan must be read again."""
 
     fault: str | None
     may_be_closed: bool
 
 
 def ensure(connection: Connection, transport: Transport, now: datetime) -> None:
-    """Make sure that the way out has its row."""
+    """Create or update the row of a transport."""
     flow_db.ensure(
         connection,
         transport.key,
@@ -45,19 +46,12 @@ def ensure(connection: Connection, transport: Transport, now: datetime) -> None:
     )
 
 
-def take(connection: Connection, transport: Transport, wanted: int, now: datetime) -> Permits:
-    """Permits for up to `wanted` messages; what is not used must be given back before the
+def take(connection: Connection, transport: Transport, requested: int, now: datetime) -> Permits:
+    """Take permits for up to `requested` messages; unused ones must be given back before the
     transaction ends."""
-    return flow_db.take(
-        connection,
-        transport.key,
-        wanted,
-        per_second=transport.config.per_second,
-        per_hour=transport.per_hour,
-        concurrency=transport.config.concurrency,
-        probe_seconds=PROBE_SECONDS,
-        now=now,
-    )
+    config = transport.config
+    limits = Limits(config.per_second, transport.per_hour, config.concurrency, PROBE_SECONDS)
+    return flow_db.take(connection, transport.key, requested, limits, now)
 
 
 def note(
@@ -68,10 +62,10 @@ def note(
     now: datetime,
     is_watched: bool,
 ) -> FlowNews:
-    """Tell the breaker about a group.
+    """Report the results of a batch to the breaker.
 
-    A healthy transport (`is_watched` off) with nothing but successes writes nothing: the row is not
-    for counting messages, and every group of every process would queue for it.
+    A healthy transport (`is_watched` off) with only successes writes nothing: the row does not
+    count messages, and every batch of every process would queue for its lock.
     """
     pause = _pause_seconds(results)
     failures = [r for r in results if _is_failure(r)]
@@ -79,20 +73,16 @@ def note(
     gone = next((r for r in results if r.is_gone), None)
     error = failures[-1].error if failures else None
     if failures or pause is not None or (is_watched and successes):
-        flow_db.note(
-            connection,
-            transport.key,
-            successes=successes,
-            failures=len(failures),
-            trailing_failures=_trailing(results),
-            error=error,
-            pause_until=None if pause is None else now + timedelta(seconds=pause),
-            breaker_failures=transport.config.breaker_failures,
-            breaker_failure_pct=transport.config.breaker_failure_pct,
-            breaker_least=BREAKER_LEAST,
-            open_seconds=transport.config.breaker_open_seconds,
-            now=now,
+        pause_until = None if pause is None else now + timedelta(seconds=pause)
+        counts = BatchResults(successes, len(failures), _trailing(results), error, pause_until)
+        config = transport.config
+        breaker = BreakerRules(
+            config.breaker_failures,
+            config.breaker_failure_pct,
+            BREAKER_LEAST,
+            config.breaker_open_seconds,
         )
+        flow_db.note(connection, transport.key, counts, breaker, now)
     if gone is not None:
         flow_db.disable(connection, transport.key, gone.error or "gone", now)
         error = gone.error
@@ -100,7 +90,7 @@ def note(
 
 
 def _is_failure(result: DeliveryResult) -> bool:
-    """Being asked to wait is no failure of the provider."""
+    """Whether the provider failed; throttling is not a failure."""
     return result.is_provider_fault and result.outcome is not Outcome.THROTTLED
 
 
@@ -114,9 +104,9 @@ def _trailing(results: Sequence[DeliveryResult]) -> int:
 
 
 def _pause_seconds(results: Sequence[DeliveryResult]) -> float | None:
-    asked = [
+    pauses = [
         PAUSE_SECONDS if r.retry_after_seconds is None else r.retry_after_seconds
         for r in results
         if r.is_provider_fault and r.outcome is Outcome.THROTTLED
     ]
-    return min(max(asked), LONGEST_PAUSE_SECONDS) if asked else None
+    return min(max(pauses), LONGEST_PAUSE_SECONDS) if pauses else None

@@ -1,4 +1,4 @@
-"""The email channel for messages to operators: reports and alerts."""
+"""The email channel for messages to operators (reports and alerts)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from drip_pipeline.settings import Settings
 
 
 def mail_channel(settings: Settings) -> Channel | None:
-    """The channel that reports leave by, None where nothing leaves (DRIP_DELIVERY=record). Raises
-    ChannelUnavailable when sending is wanted and email is not set up.
+    """Return the email channel of the settings, None if nothing is sent (DRIP_DELIVERY=record).
+    Raises ChannelUnavailable if messages are sent and email is not configured.
     """
     from drip_pipeline.engine.transports.factory import settings_transport
 

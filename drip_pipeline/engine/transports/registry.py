@@ -1,5 +1,5 @@
-"""The channels of an engine that sends: per category all its ways out, as the settings and the
-workspaces' channel rows have them at the moment.
+"""The channels of an engine that sends: per category, all transports of the settings and of the
+workspaces' current channel rows.
 """
 
 from __future__ import annotations
@@ -28,12 +28,13 @@ _CAPABILITIES: Final = Capabilities(is_idempotent=False, max_batch=1_000)
 
 
 def sending_channels(settings: Settings) -> dict[str, Channel]:
-    """A channel per category; what is not set up says so when something is due for it."""
+    """Return one channel per category. A category without configuration reports a problem when
+    something is due."""
     return {category: CategoryChannel(category, settings) for category in MESSAGE_CATEGORIES}
 
 
 class CategoryChannel:
-    """All ways out of a category. A row's channel is built once and again when the row changes."""
+    """All transports of a category. A row's channel is rebuilt when the row changes."""
 
     def __init__(self, category: str, settings: Settings) -> None:
         self._category = category
@@ -41,7 +42,7 @@ class CategoryChannel:
         self._lock = Lock()
         self._default: Transport | None = None
         self._built: dict[UUID, tuple[ChannelRow, Transport]] = {}
-        self._outlived: list[Transport] = []
+        self._replaced: list[Transport] = []
 
     @property
     def name(self) -> str:
@@ -50,11 +51,11 @@ class CategoryChannel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What holds for all its ways out; each has its own."""
+        """Capabilities common to all transports; each has its own."""
         return _CAPABILITIES
 
     def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
-        """The way out of a step's messages; `rows` are the workspace's of the category."""
+        """Return the transport of a step's messages; `rows` are the workspace's of the category."""
         row = chosen_row(rows, self._category, node)
         if isinstance(row, str):
             return Transport(f"{self._category}/none", self._category, None, problem=row)
@@ -62,26 +63,26 @@ class CategoryChannel:
 
     @property
     def default(self) -> Transport:
-        """The way out that the settings alone give."""
+        """The transport of the settings alone."""
         with self._lock:
             if self._default is None:
                 self._default = settings_transport(self._category, self._settings)
             return self._default
 
     def transport_of(self, row: ChannelRow) -> Transport:
-        """The way out of a channel row."""
+        """Return the transport of a channel row."""
         with self._lock:
-            known = self._built.get(row.channel_id)
-            if known is not None and known[0] == row:
-                return known[1]
-            if known is not None:
-                self._outlived.append(known[1])  # a worker may be sending by it at this moment
+            built = self._built.get(row.channel_id)
+            if built is not None and built[0] == row:
+                return built[1]
+            if built is not None:
+                self._replaced.append(built[1])  # a worker may still be sending by it
             transport = row_transport(row, self._settings)
             self._built[row.channel_id] = (row, transport)
             return transport
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Send by the settings' own way out."""
+        """Send by the transport of the settings."""
         transport = self.default
         if transport.channel is not None:
             return transport.channel.send(messages)
@@ -97,7 +98,7 @@ class CategoryChannel:
         ]
 
     def check(self) -> list[Finding]:
-        """Check the settings' own way out."""
+        """Check the transport of the settings."""
         transport = self.default
         if transport.channel is None:
             return [Finding(Severity.WARNING, "not_set_up", transport.problem)]
@@ -106,10 +107,10 @@ class CategoryChannel:
     def close(self) -> None:
         """Close all connections; sending again opens new ones."""
         with self._lock:
-            transports = [transport for _, transport in self._built.values()] + self._outlived
+            transports = [transport for _, transport in self._built.values()] + self._replaced
             if self._default is not None:
                 transports.append(self._default)
-            self._outlived = []
+            self._replaced = []
         for transport in transports:
             if transport.channel is not None:
                 transport.channel.close()

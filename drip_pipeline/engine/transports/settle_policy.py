@@ -1,4 +1,4 @@
-"""How often a delivery is attempted, and what happens to one whose outcome is unknown."""
+"""How often a delivery is attempted, and how an unknown outcome is settled."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ MAX_ATTEMPTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class SettlePolicy:
-    """How often a delivery is tried, and what becomes of one whose fate is unknown: `assume_sent`
-    after the grace time, `retry` (after the last try it is assumed sent, too) or `hold` until
-    somebody settles it.
+    """`max_attempts` per delivery, and what to do with an unknown outcome: `assume_sent` after the
+    grace time, `retry` (after the last attempt it is assumed sent, too) or `hold` until an operator
+    settles it.
     """
 
     max_attempts: int = MAX_ATTEMPTS

@@ -1,13 +1,14 @@
-"""The ways out: which configured provider a step's messages leave by, and what is known of it.
+"""Transports: which configured provider account sends a step's messages, with its limits and
+policies.
 
-A category (email, sms …) has as many as its channel rows say; which one serves a step is decided
-here. Building them from rows stands in transport_builders.py, how much they may take in flow.py.
+A category (email, sms …) has one transport per channel row. They are built in factory.py; rate
+limits are in flow_control.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Final, Protocol, runtime_checkable
 from urllib.parse import urlsplit
@@ -27,8 +28,8 @@ _DIGEST_CHARACTERS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """One way out. `key` names it in channel_flow. Without a `channel` nothing can leave, and
-    `problem` says why."""
+    """A provider account that sends messages. `key` identifies it in channel_flow. Without a
+    `channel` nothing can be sent, and `problem` says why."""
 
     key: str
     category: str
@@ -41,7 +42,7 @@ class Transport:
 
     @property
     def on_unknown(self) -> str:
-        """What to do with a message whose fate nobody knows."""
+        """The policy for messages with an unknown outcome."""
         if self.config.on_unknown is not None:
             return self.config.on_unknown
         is_idempotent = self.channel is not None and self.channel.capabilities.is_idempotent
@@ -49,9 +50,9 @@ class Transport:
 
     @property
     def per_hour(self) -> float | None:
-        """Messages an hour: as configured, or as the provider is known to take."""
-        known = None if self.channel is None else self.channel.capabilities.per_hour
-        return self.config.per_hour or known
+        """Messages per hour: as configured, or the provider's documented limit."""
+        documented = None if self.channel is None else self.channel.capabilities.per_hour
+        return self.config.per_hour or documented
 
     @property
     def is_limited(self) -> bool:
@@ -61,53 +62,46 @@ class Transport:
 
     @property
     def policy(self) -> SettlePolicy:
-        """How often a message is tried, and what then."""
+        """How often a message is attempted, and how an unknown outcome is settled."""
         return SettlePolicy(self.config.max_retries + 1, self.on_unknown)
 
 
 @runtime_checkable
 class TransportSource(Protocol):
-    """Where a category's ways out come from."""
+    """Provides the transports of a category."""
 
     def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
-        """The way out of a step's messages; `rows` are the workspace's of the category. Without a
-        node (its version is gone) it is the category's own."""
+        """Return the transport of a step's messages; `rows` are the workspace's of the category.
+        Without a node (its version was deleted) it is the category's default."""
 
 
 class SingleTransport:
-    """One channel for everything: what an engine made by hand has."""
+    """One channel for all steps, for engines built without channel rows."""
 
     def __init__(self, channel: Channel) -> None:
         self._transport = Transport(channel.name, channel.name, channel)
 
     def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
-        """The one channel; webhooks per endpoint."""
+        """Return the transport; for webhooks, one per endpoint."""
         del rows
         return per_endpoint(self._transport, node)
 
 
 def source_of(channel: Channel) -> TransportSource:
-    """What tells the ways out of a channel as the engine holds it."""
+    """Return the source of a channel's transports."""
     return channel if isinstance(channel, TransportSource) else SingleTransport(channel)
 
 
 def per_endpoint(transport: Transport, node: GraphNode | None) -> Transport:
-    """Every endpoint of a webhook is a way out of its own: one that fails, or is gone, leaves the
-    others alone. Its URL may hold a secret, so the key has the host and a digest."""
+    """Return a transport of its own for each webhook endpoint, so that a failing endpoint does not
+    stop the others. Its URL may hold a secret, so the key has the host and a digest."""
     if node is None or not isinstance(node.config, WebhookAction):
         return transport
-    return Transport(
-        key=f"{transport.key}/{endpoint_name(node.config.url)}",
-        category=transport.category,
-        channel=transport.channel,
-        config=transport.config,
-        channel_id=transport.channel_id,
-        problem=transport.problem,
-    )
+    return replace(transport, key=f"{transport.key}/{endpoint_name(node.config.url)}")
 
 
 def endpoint_name(url: str) -> str:
-    """`hooks.example.com/1a2b3c4d`."""
+    """Return the endpoint's host and a digest of its URL: `hooks.example.com/1a2b3c4d`."""
     digest = sha256(url.encode()).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{urlsplit(url).hostname or 'unknown'}/{digest}"
 
@@ -115,14 +109,16 @@ def endpoint_name(url: str) -> str:
 def chosen_row(
     rows: Sequence[ChannelRow], category: str, node: GraphNode | None
 ) -> ChannelRow | str | None:
-    """The channel row that serves a step: the one it names, else the workspace's only active one of
-    the category (for posts, of those that serve the platform). A text says why there is none where
-    there should be; None leaves it to the settings.
+    """Return the channel row of a step: the one it names, otherwise the workspace's only active row
+    of the category (for posts, of the platform).
+
+    Returns a text with the problem if the choice is impossible or ambiguous, and None if the
+    transport of the settings is used.
     """
     if node is not None and node.channel_id is not None:
         named = next((row for row in rows if str(row.channel_id) == str(node.channel_id)), None)
         if named is None:
-            return f"the channel that the step names is none of category {category}"
+            return f"the step's channel is not of category {category}"
         return named if named.is_active else f"channel {named.slug!r} is switched off"
     active = [row for row in rows if row.is_active]
     if node is not None and isinstance(node.config, SocialAction):
@@ -134,7 +130,7 @@ def chosen_row(
 
 
 def rows_for_platform(rows: Sequence[ChannelRow], platform: str) -> list[ChannelRow]:
-    """Rows that serve a social platform: its own, else publishing tools that take it."""
+    """Return the rows for a social platform: its own, otherwise publishing tools that accept it."""
     own = [row for row in rows if row.platform == platform]
     if own:
         return own
@@ -150,7 +146,7 @@ def _serves(row: ChannelRow, platform: str) -> bool:
 def load_rows(
     connection: Connection, category: str, workspace_ids: Sequence[UUID]
 ) -> dict[UUID, list[ChannelRow]]:
-    """The channel rows of a category by workspace."""
+    """Return the channel rows of a category by workspace."""
     by_workspace: dict[UUID, list[ChannelRow]] = {}
     for row in channels_db.rows(connection, category, workspace_ids):
         by_workspace.setdefault(row.workspace_id, []).append(row)

@@ -18,11 +18,11 @@ from drip_pipeline.engine.publishing.history import (
     snapshot,
 )
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
-from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.common import table
 from drip_pipeline.orchestration.metadata.in_flight import moved_people
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.redaction import redact
 from drip_pipeline.reports.diff_page import drawings
 from drip_pipeline.reports.diff_text import diff_markdown
 from drip_pipeline.reports.svg import as_markdown

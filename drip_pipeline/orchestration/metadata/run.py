@@ -11,12 +11,12 @@ from typing import Any, Final
 
 import dagster as dg
 
-from drip_pipeline.engine.delivery.settle import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.runner.run_summary import RunSummary, messages_waiting
 from drip_pipeline.engine.runner.tick import Engine
 from drip_pipeline.engine.runner.work_units import WorkPlan, WorkUnitReport
-from drip_pipeline.log_setup import redact
 from drip_pipeline.orchestration.metadata.common import counts, sentence, table
+from drip_pipeline.redaction import redact
 
 EVENT_LOG: Final = dg.AssetKey("campaign_events")
 MESSAGE_OUTCOMES: Final = dg.AssetKey("message_outcomes")
@@ -25,7 +25,7 @@ BATCH_LOG: Final = dg.AssetKey("batch_log")
 
 def describe_plan(planned: WorkPlan) -> str:
     """What there is to do, in one line."""
-    put_right = {name: count for name, count in asdict(planned.rescued).items() if count}
+    put_right = {name: count for name, count in asdict(planned.recovered).items() if count}
     return (
         f"{planned.due_people:,} people due, parted into {len(planned.shares)} batches; "
         f"{planned.due_messages:,} messages due; put right first: {sentence(put_right)}"

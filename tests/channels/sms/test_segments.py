@@ -44,7 +44,7 @@ def test_segments_are_counted_as_networks_do(text: str, encoding: str, units: in
 
 
 def test_the_characters_that_cost_are_named():
-    assert count_segments("it’s “fine” it’s").culprits == "’“”"
+    assert count_segments("it’s “fine” it’s").non_gsm == "’“”"
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
@@ -74,7 +74,7 @@ def test_numbers_are_e164_or_none(written: str, number: str | None):
 
 
 @pytest.mark.parametrize(
-    ("form", "wish"),
+    ("form", "keyword"),
     [
         ({"Body": "STOP"}, "stop"),
         ({"Body": " stop. "}, "stop"),
@@ -88,7 +88,7 @@ def test_numbers_are_e164_or_none(written: str, number: str | None):
         ({"Body": ""}, None),
     ],
 )
-def test_wishes_are_read_from_keywords(form: dict[str, str], keyword: str | None):
+def test_requests_are_read_from_keywords(form: dict[str, str], keyword: str | None):
     whole = {"MessageSid": "SM1", "From": "+1 555 010 0123", "To": "+15550100999"} | form
     text = read_inbound(whole)
     assert text is not None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from drip_pipeline.channels.config import SmsChannelConfig
 from drip_pipeline.channels.http.address_guard import AddressGuard
 from drip_pipeline.channels.http.client import HttpClient
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage, Severity
@@ -28,14 +29,15 @@ def opened() -> Iterator[Open]:
     def start(script: HttpScript | None = None, **options: Any) -> TwilioChannel:
         values: dict[str, Any] = {
             "account_sid": ACCOUNT,
-            "auth_token": Secret("canary-token"),
+            "auth_token_env": "TOKEN",
             "base_url": script.url if script else "http://127.0.0.1:9",
             "sender": "+15550100999",
             "timeout_seconds": 0.5,
         }
         allowed = [script.host] if script else ["127.0.0.1:9"]
         client = HttpClient(AddressGuard(allowed), keeps_connections=False)
-        channels.append(TwilioChannel(client, **(values | options)))
+        config = SmsChannelConfig(**(values | options))
+        channels.append(TwilioChannel(client, config, Secret("canary-token")))
         return channels[-1]
 
     yield start

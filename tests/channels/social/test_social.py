@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from drip_pipeline.channels.config import MastodonChannelConfig, PublishWebhookConfig
 from drip_pipeline.channels.http.address_guard import AddressGuard
 from drip_pipeline.channels.http.client import HttpClient
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage, Severity
@@ -34,23 +35,22 @@ def closing() -> Iterator[ExitStack]:
         yield stack
 
 
-def mastodon(script: HttpScript, closing: ExitStack, **options: Any) -> MastodonChannel:
-    values: dict[str, Any] = {"access_token": Secret("canary-token"), "timeout_seconds": 0.5}
-    channel = MastodonChannel(
-        HttpClient(AddressGuard([script.host])), base_url=script.url, **(values | options)
-    )
+def mastodon(
+    script: HttpScript, closing: ExitStack, token: str = "canary-token", **options: Any
+) -> MastodonChannel:
+    values: dict[str, Any] = {"base_url": script.url, "timeout_seconds": 0.5} | options
+    config = MastodonChannelConfig(access_token_env="TOKEN", **values)
+    channel = MastodonChannel(HttpClient(AddressGuard([script.host])), config, Secret(token))
     closing.callback(channel.close)
     return channel
 
 
 def tool(script: HttpScript, closing: ExitStack, **options: Any) -> PublishWebhookChannel:
-    channel = PublishWebhookChannel(
-        HttpClient(AddressGuard([script.host])),
-        url=f"{script.url}/publish",
-        key=signing_key("TOOL_SECRET", Secret(SECRET)),
-        timeout_seconds=0.5,
-        **options,
+    config = PublishWebhookConfig(
+        url=f"{script.url}/publish", secret_env="TOOL_SECRET", timeout_seconds=0.5, **options
     )
+    key = signing_key("TOOL_SECRET", Secret(SECRET))
+    channel = PublishWebhookChannel(HttpClient(AddressGuard([script.host])), config, key)
     closing.callback(channel.close)
     return channel
 
@@ -128,7 +128,7 @@ def test_checking_authenticates_and_posts_nothing(http: HttpServers, closing: Ex
     server = MastodonLike(token="canary-token")
     script = http.start(server.answer)
     assert mastodon(script, closing).check()[0].severity is Severity.OK
-    wrong = mastodon(script, closing, access_token=Secret("wrong"))
+    wrong = mastodon(script, closing, "wrong")
     assert wrong.check()[0].code == "auth_failed"
     assert server.statuses == []
 
@@ -190,4 +190,4 @@ def test_every_other_platform_is_declared_with_what_to_use_instead():
     assert not IMPLEMENTED & set(UNSUPPORTED)
     for platform in ("instagram", "facebook", "linkedin", "x", "tiktok", "youtube", "bluesky"):
         assert "webhook" in UNSUPPORTED[platform]
-    assert "not known" in why_unsupported("myspace")
+    assert "unknown" in why_unsupported("myspace")

@@ -11,59 +11,52 @@ import pytest
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import flow_control as flow
-from drip_pipeline.db.delivery.flow_control import Permits
+from drip_pipeline.db.delivery.flow_control import BatchResults, BreakerRules, Limits, Permits
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
-OUTLET = "email/relay"
+TRANSPORT = "email/relay"
 
 
 @pytest.fixture
 def transport(database: Database) -> Database:
-    """A database with one way out that was never used."""
+    """A database with one transport that was never used."""
     with database.transaction() as connection:
         ensure(connection)
     return database
 
 
-def ensure(connection: Connection, name: str = OUTLET) -> None:
+def ensure(connection: Connection, name: str = TRANSPORT) -> None:
     flow.ensure(
         connection, name, channel="email", channel_id=None, on_unknown="assume_sent", now=NOW
     )
 
 
-def take(database: Database, wanted: int, seconds: float = 0.0, **limits: Any) -> Permits:
+def take(database: Database, requested: int, seconds: float = 0.0, **limits: Any) -> Permits:
     values: dict[str, Any] = {"per_second": None, "per_hour": None, "concurrency": None}
     with database.transaction() as connection:
         return flow.take(
             connection,
-            OUTLET,
-            wanted,
-            probe_seconds=60.0,
-            now=NOW + timedelta(seconds=seconds),
-            **(values | limits),
+            TRANSPORT,
+            requested,
+            Limits(**(values | limits), probe_seconds=60.0),
+            NOW + timedelta(seconds=seconds),
         )
 
 
 def note(database: Database, seconds: float = 0.0, **changes: Any) -> bool:
-    values: dict[str, Any] = {
-        "successes": 0,
-        "failures": 0,
-        "error": None,
-        "pause_until": None,
-        "breaker_failures": 5,
-        "breaker_failure_pct": 50.0,
-        "breaker_least": 20,
-        "open_seconds": 30.0,
-    } | changes
+    rules = BreakerRules(failures=5, failure_pct=50.0, least_attempts=20, open_seconds=30.0)
+    values: dict[str, Any] = {"successes": 0, "failures": 0, "error": None, "pause_until": None}
+    values |= changes
     values.setdefault("trailing_failures", values["failures"])
+    results = BatchResults(**values)
     with database.transaction() as connection:
-        return flow.note(connection, OUTLET, now=NOW + timedelta(seconds=seconds), **values)
+        return flow.note(connection, TRANSPORT, results, rules, NOW + timedelta(seconds=seconds))
 
 
 def state(database: Database, seconds: float = 0.0) -> dict[str, Any]:
     with database.transaction() as connection:
         (row,) = flow.all_transports(connection, NOW + timedelta(seconds=seconds))
-    return row
+    return row._asdict()
 
 
 def test_without_limits_everything_is_granted(transport: Database):
@@ -108,7 +101,7 @@ def test_a_clock_that_is_behind_refills_nothing(transport: Database):
 def test_permits_that_are_given_back_are_there_again(transport: Database):
     assert take(transport, 100, per_second=40).granted == 10
     with transport.transaction() as connection:
-        flow.give_back(connection, OUTLET, 4)
+        flow.give_back(connection, TRANSPORT, 4)
     assert take(transport, 100, per_second=40).granted == 4
 
 
@@ -126,21 +119,12 @@ def test_what_is_on_its_way_counts_against_the_concurrency(transport: Database):
             "transport, created_at) SELECT gen_random_uuid(), %(id)s, %(id)s, 1, %(id)s, %(id)s, "
             "'n', 'email', 'sending', %(now)s, %(id)s, %(transport)s, %(now)s "
             "FROM generate_series(1, %(count)s)",
-            {"id": uuid4(), "now": NOW, "transport": OUTLET, "count": count},
+            {"id": uuid4(), "now": NOW, "transport": TRANSPORT, "count": count},
         )
 
     def take_and_mark(_: int) -> int:
         with transport.transaction() as connection:
-            permits = flow.take(
-                connection,
-                OUTLET,
-                3,
-                per_second=None,
-                per_hour=None,
-                concurrency=10,
-                probe_seconds=60.0,
-                now=NOW,
-            )
+            permits = flow.take(connection, TRANSPORT, 3, Limits(None, None, 10, 60.0), NOW)
             mark(connection, permits.granted)
         return permits.granted
 
@@ -218,7 +202,7 @@ def test_a_probe_that_vanishes_leaves_the_way_to_the_next(transport: Database):
     assert take(transport, 1, 90).granted == 0
     assert take(transport, 1, 92).granted == 1
     with transport.transaction() as connection:
-        flow.give_back(connection, OUTLET, 1)  # nothing was there to send
+        flow.give_back(connection, TRANSPORT, 1)  # nothing was there to send
     assert take(transport, 1, 93).granted == 1
 
 
@@ -239,11 +223,11 @@ def test_a_provider_that_asks_to_wait_is_left_alone_for_that_long(transport: Dat
 
 def test_a_disabled_outlet_waits_for_an_operator(transport: Database):
     with transport.transaction() as connection:
-        flow.disable(connection, OUTLET, "is gone", NOW)
+        flow.disable(connection, TRANSPORT, "is gone", NOW)
     refused = take(transport, 1, 86_400)
     assert (refused.granted, refused.state, refused.retry_at) == (0, "disabled", None)
     with transport.transaction() as connection:
-        assert flow.reset(connection, OUTLET, NOW)
+        assert flow.reset(connection, TRANSPORT, NOW)
         assert not flow.reset(connection, "email/other", NOW)
     assert take(transport, 1).granted == 1
 
@@ -251,10 +235,10 @@ def test_a_disabled_outlet_waits_for_an_operator(transport: Database):
 def test_only_what_is_not_healthy_is_an_obstacle(transport: Database):
     with transport.transaction() as connection:
         ensure(connection, "email/other")
-        assert flow.obstacles(connection, [OUTLET, "email/other"], NOW) == {}
+        assert flow.obstacles(connection, [TRANSPORT, "email/other"], NOW) == {}
     note(transport, failures=1, error="hiccup")
     with transport.transaction() as connection:
-        found = flow.obstacles(connection, [OUTLET, "email/other"], NOW)
-    assert list(found) == [OUTLET]
-    assert found[OUTLET]["is_watched"]
-    assert found[OUTLET]["closed_until"] is None
+        found = flow.obstacles(connection, [TRANSPORT, "email/other"], NOW)
+    assert list(found) == [TRANSPORT]
+    assert found[TRANSPORT].is_watched
+    assert found[TRANSPORT].closed_until is None

@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery.channel_accounts import ChannelDefinition
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import NodeConfig
-from drip_pipeline.engine.delivery.settle import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.runner.factory import engine_from
 from drip_pipeline.engine.runner.tick import TickReport, deliver_channel, tick
 from drip_pipeline.engine.transports.accounts import set_channel
@@ -44,10 +45,9 @@ class Sender:
         slug = fields.pop("slug", category)
         with self.database.transaction() as connection:
             factories.the_workspace(connection)
-        values = {"platform": None, "now": NOW} | fields
-        return set_channel(
-            self.database, slug, category=category, config=config, **values
-        ).channel_id
+        now = fields.pop("now", NOW)
+        channel = ChannelDefinition(slug, category, specs=config, **fields)
+        return set_channel(self.database, channel, now=now).channel_id
 
     def people(
         self, campaign_graph: CampaignGraph, count: int, *, name: str = "Welcome", **columns: Any

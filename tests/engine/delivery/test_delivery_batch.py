@@ -8,7 +8,7 @@ from time import monotonic, sleep
 import pytest
 
 from drip_pipeline.engine.delivery import delivery_batch as rounds
-from drip_pipeline.engine.delivery.delivery_batch import surely
+from drip_pipeline.engine.delivery.delivery_batch import retry_with_backoff
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.errors import Conflict, DatabaseUnavailable, DataRejected
 from tests.engine.factories import NOW
@@ -30,7 +30,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(naps: list[float], err
             raise left.pop()
         return "done"
 
-    assert surely(act) == "done"
+    assert retry_with_backoff(act) == "done"
     assert naps == [0.1, 0.2]
 
 
@@ -39,7 +39,7 @@ def test_what_does_not_pass_is_raised_at_the_end(naps: list[float]):
         raise Conflict("deadlock")
 
     with pytest.raises(Conflict):
-        surely(act)
+        retry_with_backoff(act)
     assert len(naps) == 5
 
 
@@ -48,7 +48,7 @@ def test_what_cannot_pass_is_raised_at_once(naps: list[float]):
         raise DataRejected("NUL byte")
 
     with pytest.raises(DataRejected):
-        surely(act)
+        retry_with_backoff(act)
     assert naps == []
 
 

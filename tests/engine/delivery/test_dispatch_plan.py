@@ -14,7 +14,7 @@ from drip_pipeline.channels.protocol import Severity
 from drip_pipeline.cli import main
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.graph.nodes import WebhookAction
-from drip_pipeline.engine.transports.diagnostics import look_at_channels, look_at_sender
+from drip_pipeline.engine.transports.diagnostics import diagnose_channels, diagnose_sender
 from drip_pipeline.settings import Secret, Settings
 from tests.channels.email.smtp_servers import Script
 from tests.engine.delivery.sending import Sender, one_step
@@ -28,7 +28,7 @@ SMS = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
 
 def looks(sender: Sender, **settings: Any) -> dict[tuple[str, str], Severity]:
     changed = sender.settings.model_copy(update=settings)
-    found = look_at_channels(changed, sender.database, now=NOW)
+    found = diagnose_channels(changed, sender.database, now=NOW)
     return {(look.about.split("/")[0], look.finding.code): look.finding.severity for look in found}
 
 
@@ -81,7 +81,7 @@ def test_what_lacks_or_fails_is_named(
     assert Severity.ERROR not in recorded.values()
 
 
-def test_breakers_and_doubts_and_endpoints_that_are_gone_are_told(
+def test_open_breakers_unknown_outcomes_and_gone_endpoints_are_reported(
     sending: Start, http: HttpServers
 ):
     gone, down = http.start(Reply(410)), http.start(Reply(500))
@@ -96,7 +96,7 @@ def test_breakers_and_doubts_and_endpoints_that_are_gone_are_told(
     found = looks(sender)
     assert found[("webhook", "gone")] is Severity.WARNING
     assert found[("webhook", "breaker")] is Severity.WARNING
-    assert found[("webhook", "in_doubt")] is Severity.WARNING
+    assert found[("webhook", "outcome_unknown")] is Severity.WARNING
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_the_rules_for_senders_are_looked_at(
     }
     found = {
         look.finding.code: look.finding.severity
-        for look in look_at_sender(Settings(**(good | settings)))
+        for look in diagnose_sender(Settings(**(good | settings)))
     }
     assert found[code] is severity
 
 
 def test_what_only_the_dns_can_answer_is_said_to_be_so():
-    told = [look.finding.message for look in look_at_sender(Settings())]
+    told = [look.finding.message for look in diagnose_sender(Settings())]
     assert any("SPF, DKIM and DMARC" in message for message in told)
 
 

@@ -12,7 +12,7 @@ from typing import Final, cast
 import pytest
 
 from drip_pipeline.db.operations.overview import other_pending_work
-from drip_pipeline.engine.delivery.resolve_unknown import Answer, settle_doubts
+from drip_pipeline.engine.delivery.resolve_unknown import Resolution, resolve_unknown
 from drip_pipeline.engine.execution.advance import advance_batch
 from tests.channels.email.smtp_servers import Script, store_and_hang_up
 from tests.engine.delivery.sending import Sender
@@ -128,7 +128,7 @@ def test_an_operator_speaks_for_the_mail_of_paused_people(
     sender.run()
     script.on_data = accepted
     pause(sender)
-    settle_doubts(sender.database, cast("Answer", answer), now=NOW + HOUR, channel="email")
+    resolve_unknown(sender.database, cast("Resolution", answer), now=NOW + HOUR, channel="email")
     sender.run(NOW + 2 * HOUR)
     assert len(script.received) == PEOPLE
     go_on(sender)

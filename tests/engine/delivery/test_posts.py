@@ -218,7 +218,7 @@ def test_a_post_whose_sender_died_is_repeated_while_the_provider_knows_it(
     script.answer = server.answer
     sender.run(NOW + timedelta(seconds=LEASE_SECONDS - 1))
     assert sender.states() == {"waiting": 3}
-    assert sender.run(NOW + timedelta(seconds=LEASE_SECONDS + 1)).rescued.posts == 1
+    assert sender.run(NOW + timedelta(seconds=LEASE_SECONDS + 1)).recovered.posts == 1
     assert sender.states() == {"completed": 3}
     assert len(server.statuses) == 1
 

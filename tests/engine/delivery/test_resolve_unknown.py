@@ -9,7 +9,7 @@ import pytest
 
 from drip_pipeline.domain.graph.nodes import EmailConfig
 from drip_pipeline.engine.delivery.list_deliveries import list_deliveries
-from drip_pipeline.engine.delivery.resolve_unknown import settle_doubts
+from drip_pipeline.engine.delivery.resolve_unknown import resolve_unknown
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 from tests.channels.email.smtp_servers import Script, store_and_hang_up
 from tests.engine.delivery.sending import Sender, one_step
@@ -35,7 +35,7 @@ def doubtful(smtp: Callable[..., Script], sending: Start) -> tuple[Sender, Scrip
 
 def test_sent_lets_people_go_on(doubtful: tuple[Sender, Script]):
     sender, script = doubtful
-    report = settle_doubts(sender.database, "sent", now=NOW, campaign="One")
+    report = resolve_unknown(sender.database, "sent", now=NOW, campaign="One")
     assert report.deliveries == 2
     assert sender.deliveries() == {"unknown": 2, "sent": 2}
     assert sender.states() == {"completed": 2, "waiting": 2}
@@ -46,7 +46,7 @@ def test_sent_lets_people_go_on(doubtful: tuple[Sender, Script]):
 
 def test_not_sent_sends_it_under_the_same_id(doubtful: tuple[Sender, Script]):
     sender, script = doubtful
-    assert settle_doubts(sender.database, "not-sent", now=NOW, channel="email").deliveries == 4
+    assert resolve_unknown(sender.database, "not-sent", now=NOW, channel="email").deliveries == 4
     assert sender.events() == {"retry_scheduled/not_sent": 4}
     sender.run(NOW + timedelta(minutes=1))
     assert sender.states() == {"completed": 4}
@@ -58,7 +58,7 @@ def test_not_sent_sends_it_under_the_same_id(doubtful: tuple[Sender, Script]):
 def test_skip_lets_people_go_on_without(doubtful: tuple[Sender, Script]):
     sender, script = doubtful
     (one,) = list_deliveries(sender.database, status="unknown", campaign="Two", limit=1)
-    settle_doubts(sender.database, "skip", now=NOW, ids=[one["id"]])
+    resolve_unknown(sender.database, "skip", now=NOW, ids=[one.id])
     assert sender.states() == {"completed": 1, "waiting": 3}
     assert sender.events()["message_skipped/not_sent"] == 1
     assert len(script.received) == 4
@@ -66,8 +66,8 @@ def test_skip_lets_people_go_on_without(doubtful: tuple[Sender, Script]):
 
 def test_saying_it_twice_changes_nothing(doubtful: tuple[Sender, Script]):
     sender, _ = doubtful
-    settle_doubts(sender.database, "sent", now=NOW, channel="email")
-    again = settle_doubts(sender.database, "not-sent", now=NOW, channel="email")
+    resolve_unknown(sender.database, "sent", now=NOW, channel="email")
+    again = resolve_unknown(sender.database, "not-sent", now=NOW, channel="email")
     assert (again.deliveries, again.posts) == (0, 0)
     assert sender.states() == {"completed": 4}
 
@@ -75,10 +75,10 @@ def test_saying_it_twice_changes_nothing(doubtful: tuple[Sender, Script]):
 def test_one_must_say_which(doubtful: tuple[Sender, Script]):
     sender, _ = doubtful
     with pytest.raises(NotAllowed):
-        settle_doubts(sender.database, "sent", now=NOW)
+        resolve_unknown(sender.database, "sent", now=NOW)
     with pytest.raises(CampaignNotFound):
-        settle_doubts(sender.database, "sent", now=NOW, campaign="Three")
-    assert settle_doubts(sender.database, "sent", now=NOW, channel="sms").deliveries == 0
+        resolve_unknown(sender.database, "sent", now=NOW, campaign="Three")
+    assert resolve_unknown(sender.database, "sent", now=NOW, channel="sms").deliveries == 0
     assert sender.deliveries() == {"unknown": 4}
 
 
@@ -86,5 +86,5 @@ def test_the_list_tells_reasons_and_nobodys_address(doubtful: tuple[Sender, Scri
     sender, _ = doubtful
     rows = list_deliveries(sender.database, status="unknown")
     assert len(rows) == 4
-    assert {row["error_code"] for row in rows} == {"disconnected"}
+    assert {row.error_code for row in rows} == {"disconnected"}
     assert "@" not in str(rows)

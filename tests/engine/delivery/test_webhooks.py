@@ -217,7 +217,7 @@ def test_a_caller_that_dies_is_repeated_under_the_same_id(http: HttpServers, sen
             [NOW + timedelta(seconds=LEASE_SECONDS)],
         )
     report = sender.run(NOW + timedelta(seconds=LEASE_SECONDS + 1))
-    assert (report.rescued.retried, report.rescued.in_doubt) == (1, 0)
+    assert (report.recovered.retried, report.recovered.unknown) == (1, 0)
     assert sender.states() == {"completed": 2}
     assert len(script.requests) == 2
 

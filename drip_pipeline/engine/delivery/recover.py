@@ -1,0 +1,67 @@
+"""Recover before a tick: release expired leases, assume deliveries past the grace time to be sent,
+resume states of enrollments that are active again, and create partitions of the event log."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import uuid4
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery import broadcasts as broadcasts_db
+from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.execution import batch_log as batch_log_db
+from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine.delivery.results import SettleContext
+from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, by_channel, settle_accepted
+
+_BATCH_SIZE: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """What was recovered.
+
+    `unknown`, `retried`: deliveries with an expired lease, now of unknown outcome or (where the
+    provider recognizes repeats) due again. `assumed_sent`: deliveries past the grace time.
+    `resumed`: workflow states. `posts`: shared posts, recovered or assumed sent.
+    """
+
+    unknown: int = 0
+    assumed_sent: int = 0
+    resumed: int = 0
+    retried: int = 0
+    posts: int = 0
+
+
+def recover(
+    database: Database, *, now: datetime, grace_seconds: float = GRACE_SECONDS
+) -> Recovered:
+    """Recover what is due to be recovered at `now`; repeating it changes nothing more."""
+    with database.transaction() as connection:
+        batch_log_db.ensure_partitions(connection, now)
+    with database.transaction() as connection:
+        expired = deliveries_db.recover_expired(connection, grace_seconds=grace_seconds, now=now)
+        # Twice: a post that becomes unknown may already be past its grace time.
+        posts = sum(
+            broadcasts_db.recover(connection, grace_seconds=grace_seconds, now=now)
+            for _ in range(2)
+        )
+        resumed = states_db.resume_unpaused(connection, now)
+    return Recovered(expired.unknown, _assume_sent(database, now), resumed, expired.retried, posts)
+
+
+def _assume_sent(database: Database, now: datetime) -> int:
+    """Settle deliveries past the grace time as sent with certainty `unknown`, so that no state
+    waits forever."""
+    total = 0
+    while True:
+        with database.transaction() as connection:
+            expired = deliveries_db.past_grace(connection, batch_size=_BATCH_SIZE, now=now)
+            for channel, group in by_channel(expired).items():
+                context = SettleContext(channel, uuid4(), now)
+                settle_accepted(connection, group, context, certainty="unknown")
+        total += len(expired)
+        if len(expired) < _BATCH_SIZE:
+            return total
