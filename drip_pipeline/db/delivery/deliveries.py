@@ -120,14 +120,6 @@ class SentEvent(NamedTuple):
     batch_id: UUID
 
 
-class UnknownDelivery(NamedTuple):
-    """A locked delivery whose outcome is unknown."""
-
-    id: UUID
-    enrollment_id: UUID
-    channel: str
-
-
 class NotSent(NamedTuple):
     """A delivery that will not be sent (skipped or failed).
 
@@ -153,15 +145,6 @@ class Retry(NamedTuple):
     error: str | None
     attempt: int | None = None
     details: JsonObject | None = None
-
-
-class UnknownOutcome(NamedTuple):
-    """A delivery that was handed over without an answer."""
-
-    id: UUID
-    error_code: str | None
-    error: str | None
-    attempt: int | None = None
 
 
 class Recorded(NamedTuple):
@@ -196,13 +179,6 @@ class ListedDelivery(NamedTuple):
     due_at: datetime | None
     leased_until: datetime | None
     settled_at: datetime | None
-
-
-class RecoveredLeases(NamedTuple):
-    """Deliveries whose lease expired: now of unknown outcome, or due again."""
-
-    unknown: int
-    retried: int
 
 
 def due_groups(
@@ -369,57 +345,6 @@ def reschedule(connection: Connection, rows: Sequence[Retry], now: datetime) -> 
         details=[_json(row.details) for row in rows],
         now=now,
     )
-
-
-def mark_unknown(
-    connection: Connection, rows: Sequence[UnknownOutcome], grace_until: datetime | None
-) -> int:
-    """Mark outcomes as unknown until `grace_until`; None: until an operator decides."""
-    return queries.run(
-        connection,
-        "mark_unknown",
-        ids=[row.id for row in rows],
-        error_codes=[row.error_code for row in rows],
-        errors=[row.error for row in rows],
-        attempts=[row.attempt for row in rows],
-        grace_until=grace_until,
-    )
-
-
-def recover_expired(
-    connection: Connection, *, grace_seconds: float, now: datetime
-) -> RecoveredLeases:
-    """Release deliveries whose sender stopped before settling them."""
-    (row,) = queries.tuples(
-        connection, "recover_expired_leases", grace_seconds=grace_seconds, now=now
-    )
-    return RecoveredLeases._make(row)
-
-
-def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[UnknownDelivery]:
-    """Lock deliveries of unknown outcome whose grace time has ended."""
-    rows = queries.tuples(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
-    return list(map(UnknownDelivery._make, rows))
-
-
-def lock_unknown(
-    connection: Connection,
-    *,
-    ids: Sequence[UUID] | None,
-    campaign_id: UUID | None,
-    channel: str | None,
-    batch_size: int,
-) -> list[UnknownDelivery]:
-    """Lock deliveries of unknown outcome: by id, of a campaign, or of a channel."""
-    rows = queries.tuples(
-        connection,
-        "lock_unknown_deliveries",
-        ids=None if ids is None else list(ids),
-        campaign_id=campaign_id,
-        channel=channel,
-        batch_size=batch_size,
-    )
-    return list(map(UnknownDelivery._make, rows))
 
 
 def listed(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
-from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
 from drip_pipeline.db.execution import batch_log as batch_log_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.delivery.results import SettleContext
@@ -42,7 +42,7 @@ def recover(
     with database.transaction() as connection:
         batch_log_db.ensure_partitions(connection, now)
     with database.transaction() as connection:
-        expired = deliveries_db.recover_expired(connection, grace_seconds=grace_seconds, now=now)
+        expired = unknown_db.recover_expired(connection, grace_seconds=grace_seconds, now=now)
         # Twice: a post that becomes unknown may already be past its grace time.
         posts = sum(
             broadcasts_db.recover(connection, grace_seconds=grace_seconds, now=now)
@@ -58,7 +58,7 @@ def _assume_sent(database: Database, now: datetime) -> int:
     total = 0
     while True:
         with database.transaction() as connection:
-            expired = deliveries_db.past_grace(connection, batch_size=_BATCH_SIZE, now=now)
+            expired = unknown_db.past_grace(connection, batch_size=_BATCH_SIZE, now=now)
             for channel, group in by_channel(expired).items():
                 context = SettleContext(channel, uuid4(), now)
                 settle_accepted(connection, group, context, certainty="unknown")

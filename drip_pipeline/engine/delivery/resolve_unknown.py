@@ -15,7 +15,9 @@ from uuid import UUID, uuid4
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.delivery.deliveries import Retry, UnknownDelivery
+from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
+from drip_pipeline.db.delivery.deliveries import Retry
+from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted, settle_skipped
@@ -64,7 +66,7 @@ def resolve_unknown(
     total = 0
     while True:
         with database.transaction() as connection:
-            unknown = deliveries_db.lock_unknown(
+            unknown = unknown_db.lock_unknown(
                 connection,
                 ids=ids,
                 campaign_id=campaign_id,

@@ -12,14 +12,14 @@ from uuid import UUID
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
 from drip_pipeline.db.delivery.deliveries import (
     LeasedDelivery,
     NotSent,
     Retry,
     SentEvent,
-    UnknownDelivery,
-    UnknownOutcome,
 )
+from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.resume_states import (
@@ -105,7 +105,7 @@ def settle_results(
         )
     if unknown:
         is_held = policy.on_unknown == "hold"
-        deliveries_db.mark_unknown(
+        unknown_db.mark_unknown(
             connection,
             [
                 UnknownOutcome(

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.delivery.deliveries import UnknownDelivery
+from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, RejectedLine
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
