@@ -83,9 +83,7 @@ def test_a_lease_brings_what_the_messages_read(
     monkeypatch.setattr(deliveries_db, "lease", watched)
     report = run_until_idle(database)
     assert report.delivered["email"].sent == 2
-    assert [(row.company, row.job_title, row.tags) for row in leased] == [
-        ("Acme", None, None)
-    ] * 2
+    assert [(row.company, row.job_title, row.tags) for row in leased] == [("Acme", None, None)] * 2
     with database.transaction() as connection:
         assert connection.execute("SELECT DISTINCT body FROM recorded_messages").fetchall() == [
             ("Acme",)
