@@ -27,7 +27,7 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
     metadata={
         **stored_in("campaign_ab_decisions"),
         **written_by(
-            deciding="drip_pipeline/engine/ab_tests/decide.py", rows="sql/queries/experiments.sql"
+            deciding="drip_pipeline/engine/ab_tests/decide.py", rows="sql/queries/ab_tests.sql"
         ),
     },
 )

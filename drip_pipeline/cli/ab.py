@@ -212,16 +212,16 @@ def render_results(
 
 def _metric_rows(test: SplitResults) -> list[dict[str, object]]:
     """Return one row per metric with a column per variant, because that fits on a terminal."""
-    from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
+    from drip_pipeline.engine.ab_tests.results_json import evaluated_columns, rates
 
     rows: dict[str, dict[str, object]] = {metric: {"metric": metric} for metric in METRICS}
     for spec in test.experiment.variants:
         name = spec.variant_group
         counts = test.counts_of(name)
-        variant_rates, verdict = rates(test, name), judged_columns(test, name)
+        variant_rates, verdict = rates(test, name), evaluated_columns(test, name)
         rows["assigned"][name] = f"{counts.assigned or 0:,}"
         rows["converted"][name] = _count_and_rate(
-            counts.total_converted, variant_rates["conversion_rate"]
+            counts.total_converted, variant_rates.conversion_rate
         )
         if counts.is_holdout:
             rows["sent"][name] = "held out"
@@ -229,7 +229,7 @@ def _metric_rows(test: SplitResults) -> list[dict[str, object]]:
         rows["sent"][name] = f"{counts.total_sent:,}"
         for metric, rate in _RATES.items():
             total = getattr(counts, f"total_{metric}")
-            rows[metric][name] = _count_and_rate(total, variant_rates[rate])
+            rows[metric][name] = _count_and_rate(total, getattr(variant_rates, rate))
         rows["confidence"][name] = f"{verdict['confidence_level']} %"
         rows["significant"][name] = verdict["is_statistically_significant"]
         rows["winner"][name] = verdict["is_winner"]

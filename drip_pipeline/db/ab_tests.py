@@ -1,6 +1,6 @@
-"""Tests of splits as judging reads and writes them: counts, verdicts, evaluations, decisions.
+"""Queries of A/B tests: counts, results, evaluations, decisions.
 
-Rows by column name; what the figures mean is the business of engine/ and experiments/.
+Meaning and calculation of the values belong to engine/ab_tests/ and experiments/.
 """
 
 from __future__ import annotations
@@ -10,20 +10,160 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.error_translation import translated_errors
 
-CountRequest = tuple[UUID, str, float]
-"""A test to count: its id, the metric its cohort is for, and the attribution window in hours."""
+
+class CountRequest(NamedTuple):
+    """A test to count, the metric of its cohort, and the attribution window in hours."""
+
+    test_id: UUID
+    metric: str
+    window_hours: float
+
+
+class ABTestRow(NamedTuple):
+    """A test. `config`: the configuration frozen at its start."""
+
+    id: UUID
+    workspace_id: UUID
+    campaign_id: UUID
+    split_node_id: str
+    test_number: int
+    config: Mapping[str, Any]
+    campaign_versions: list[int]
+    status: str
+    state: str
+    started_at: datetime
+    ended_at: datetime | None
+    winner_variant: str | None
+    srm_cleared_at: datetime | None
+    inner_nodes_of: list[int] | None
+
+
+class VariantCountRow(NamedTuple):
+    """The counts of one variant, of distinct contacts."""
+
+    ab_test_id: UUID
+    variant_group: str
+    is_holdout: bool
+    first_assigned_at: datetime | None
+    total_assigned: int
+    total_sent: int
+    total_delivered: int
+    total_opened: int
+    total_clicked: int
+    total_replied: int
+    total_converted: int
+    total_unsubscribed: int
+    total_bounced: int
+    total_complained: int
+    total_machine_opened: int
+    total_machine_clicked: int
+    cohort_contacts: int
+    cohort_successes: int
+    cohort_score_sum: Decimal | None
+    cohort_score_sum_squares: Decimal | None
+
+
+class VariantResultRow(NamedTuple):
+    """The evaluated columns of one variant in campaign_ab_test_results."""
+
+    ab_test_id: UUID
+    variant_group: str
+    p_value: Decimal | None
+    confidence_level: Decimal | None
+    is_statistically_significant: bool
+    is_winner: bool
+
+
+class EvaluationKey(NamedTuple):
+    """The latest evaluation of a test without its counts and verdict."""
+
+    ab_test_id: UUID
+    id: UUID
+    state: str
+    reason: str
+    counts_hash: str
+
+
+class StoredEvaluation(NamedTuple):
+    """An evaluation with its counts (a JSON list by variant) and its verdict."""
+
+    id: UUID
+    evaluated_at: datetime
+    state: str
+    reason: str
+    counts: list[dict[str, Any]]
+    verdict: dict[str, Any]
+
+
+class StoredDecision(NamedTuple):
+    """The decision of a test. `reason`: a reason code, or the operator's text if `is_by_hand`."""
+
+    ab_test_id: UUID
+    outcome: str
+    winner_variant: str | None
+    decided_by: str
+    reason: str
+    is_by_hand: bool
+    evaluation_id: UUID | None
+    decided_at: datetime
+
+
+class ABTestsOverview(NamedTuple):
+    """Numbers of tests: with something new to count, running, with a time limit or an open window,
+    never counted.
+    """
+
+    changed: int
+    running: int
+    moved_by_time: int
+    uncounted: int
+
+
+class SplitGraphRow(NamedTuple):
+    """The compiled graph of a published version with more than one split."""
+
+    test_id: UUID
+    version: int
+    compiled_graph: dict[str, Any]
+
+
+class DueDecisionRow(NamedTuple):
+    """A running test with a terminal evaluation."""
+
+    id: UUID
+    campaign_id: UUID
+
+
+class LockedCampaign(NamedTuple):
+    """A campaign locked for a decision."""
+
+    id: UUID
+    name: str
+    status: str
+    published_version: int | None
+
+
+class CohortStepRow(NamedTuple):
+    """What one time step adds to the cohort of a variant. `step`: from 0."""
+
+    variant_group: str
+    step: int
+    contacts: int
+    successes: int
+    score_sum: Decimal
+    score_sum_squares: Decimal
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictRow:
-    """The judged figures of one variant."""
+    """The evaluated columns of one variant to write."""
 
     test_id: UUID
     variant_group: str
@@ -34,7 +174,7 @@ class VerdictRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """An evaluation to keep. `counts` and `verdict` are JSON-able."""
+    """An evaluation to store. `counts` and `verdict` can be converted to JSON."""
 
     id: UUID
     workspace_id: UUID
@@ -43,144 +183,165 @@ class EvaluationRow:
     state: str
     reason: str
     leader: str | None
-    counts: Any
-    verdict: Any
+    counts: list[dict[str, Any]]
+    verdict: dict[str, Any]
     counts_hash: str
     config_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision to record. `reason`: a reason code, or the operator's text if `is_by_hand`."""
+
+    outcome: str
+    winner: str | None
+    decided_by: str
+    reason: str
+    is_by_hand: bool
+    evaluation_id: UUID | None
 
 
 # --- reading --------------------------------------------------------------------------------------
 
 
-def tests_to_judge(
+def tests_to_evaluate(
     connection: Connection, campaign_ids: Sequence[UUID] | None
-) -> list[dict[str, Any]]:
-    """Running tests of these campaigns, or of all that are not archived; locked."""
-    queries.run(connection, "hold_uncounted_campaigns", campaign_ids=_listed(campaign_ids))
-    return queries.rows(connection, "tests_to_judge", campaign_ids=_listed(campaign_ids))
+) -> list[ABTestRow]:
+    """Lock and return the running tests of these campaigns, or of all that are not archived."""
+    queries.run(connection, "lock_uncounted_campaigns", campaign_ids=_listed(campaign_ids))
+    return queries.records(
+        connection, "tests_to_evaluate", ABTestRow, campaign_ids=_listed(campaign_ids)
+    )
 
 
-def tests_of(connection: Connection, campaign_ids: Sequence[UUID] | None) -> list[dict[str, Any]]:
-    """All tests of these campaigns; without a list, of every campaign those not superseded."""
-    return queries.rows(connection, "tests_of", campaign_ids=_listed(campaign_ids))
+def tests_of(connection: Connection, campaign_ids: Sequence[UUID] | None) -> list[ABTestRow]:
+    """Return all tests of these campaigns; without a list, the tests of all campaigns that were not
+    superseded.
+    """
+    return queries.records(connection, "tests_of", ABTestRow, campaign_ids=_listed(campaign_ids))
 
 
-def decided_tests_of(connection: Connection, campaign_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """The decided tests of these campaigns."""
-    return queries.rows(connection, "decided_tests_of", campaign_ids=list(campaign_ids))
+def decided_tests_of(connection: Connection, campaign_ids: Sequence[UUID]) -> list[ABTestRow]:
+    """Return the decided tests of these campaigns."""
+    return queries.records(
+        connection, "decided_tests_of", ABTestRow, campaign_ids=list(campaign_ids)
+    )
 
 
-def overview(connection: Connection) -> dict[str, Any]:
-    """How many running tests there are, and how many have something new for the judge."""
-    found = queries.one(connection, "changed_tests_overview")
-    assert found is not None
-    return found
+def overview(connection: Connection) -> ABTestsOverview:
+    """Count the tests that an evaluation could change."""
+    row = queries.record(connection, "changed_tests_overview", ABTestsOverview)
+    assert row is not None
+    return row
 
 
 def drain_changes(connection: Connection, campaign_ids: Sequence[UUID] | None) -> set[UUID]:
-    """Take the notes of changes; the campaigns they name."""
-    found = queries.tuples(connection, "drain_test_changes", campaign_ids=_listed(campaign_ids))
-    return {row[0] for row in found}
+    """Delete the recorded changes of these campaigns, or of all, and return their campaigns."""
+    return set(queries.column(connection, "drain_test_changes", campaign_ids=_listed(campaign_ids)))
 
 
 def tests_with_open_windows(connection: Connection, test_ids: Sequence[UUID]) -> set[UUID]:
-    """Of these tests, those never counted and those whose cohort still grows with time."""
-    found = queries.tuples(connection, "tests_with_open_windows", test_ids=list(test_ids))
-    return {row[0] for row in found}
+    """Return those of these tests that were never counted or have a cohort that grows with time."""
+    return set(queries.column(connection, "tests_with_open_windows", test_ids=list(test_ids)))
 
 
 def graphs_with_several_splits(
     connection: Connection, test_ids: Sequence[UUID]
-) -> list[tuple[UUID, int, dict[str, Any]]]:
-    """(test, version, compiled graph) of versions with more than one split."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(connection, "graphs_with_several_splits", test_ids=list(test_ids))
-    ]
+) -> list[SplitGraphRow]:
+    """Return the versions of these tests that have more than one split."""
+    return queries.records(
+        connection, "graphs_with_several_splits", SplitGraphRow, test_ids=list(test_ids)
+    )
 
 
 def count_variants(
-    connection: Connection, wishes: Sequence[CountRequest], now: datetime
-) -> list[dict[str, Any]]:
-    """Fresh counts, nothing written."""
-    return queries.rows(connection, "count_variants", **_wished(wishes), now=now)
+    connection: Connection, requests: Sequence[CountRequest], now: datetime
+) -> list[VariantCountRow]:
+    """Count the variants of tests from assignments and outcomes. Writes nothing."""
+    return queries.records(
+        connection, "count_variants", VariantCountRow, **_columns(requests), now=now
+    )
 
 
 def count_variants_until(
-    connection: Connection, wishes: Sequence[CountRequest], until: datetime
-) -> list[dict[str, Any]]:
-    """Counts of what had happened by a moment in the past, nothing written."""
-    return queries.rows(connection, "count_variants_until", **_wished(wishes), until=until)
+    connection: Connection, requests: Sequence[CountRequest], until: datetime
+) -> list[VariantCountRow]:
+    """Count what had happened by a past time. Writes nothing."""
+    return queries.records(
+        connection, "count_variants_until", VariantCountRow, **_columns(requests), until=until
+    )
 
 
-def counted_variants(connection: Connection, test_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """The figures as they were counted last."""
-    return queries.rows(connection, "counted_variants", test_ids=list(test_ids))
+def counted_variants(connection: Connection, test_ids: Sequence[UUID]) -> list[VariantCountRow]:
+    """Return the stored counts of the last count."""
+    return queries.records(connection, "counted_variants", VariantCountRow, test_ids=list(test_ids))
 
 
-def results_of(connection: Connection, test_ids: Sequence[UUID]) -> list[dict[str, Any]]:
-    """The rows of campaign_ab_test_results."""
-    return queries.rows(connection, "results_of", test_ids=list(test_ids))
+def results_of(connection: Connection, test_ids: Sequence[UUID]) -> list[VariantResultRow]:
+    """Return the evaluated columns of campaign_ab_test_results."""
+    return queries.records(connection, "results_of", VariantResultRow, test_ids=list(test_ids))
 
 
 def latest_evaluations(
     connection: Connection, test_ids: Sequence[UUID]
-) -> dict[UUID, tuple[UUID, str, str, str]]:
-    """By test: id, state, reason and counts' hash of its latest evaluation."""
-    found = queries.tuples(connection, "latest_evaluations", test_ids=list(test_ids))
-    return {row[0]: (row[1], row[2], row[3], row[4]) for row in found}
+) -> dict[UUID, EvaluationKey]:
+    """Return the key of each test's latest evaluation."""
+    rows = queries.records(connection, "latest_evaluations", EvaluationKey, test_ids=list(test_ids))
+    return {row.ab_test_id: row for row in rows}
 
 
 def latest_evaluation(
     connection: Connection, test_id: UUID, *, until: datetime | None = None
-) -> dict[str, Any] | None:
-    """The whole latest evaluation of a test, by a moment where one is given."""
-    return queries.one(connection, "latest_evaluation", test_id=test_id, until=until)
+) -> StoredEvaluation | None:
+    """Return the latest evaluation of a test, or the latest up to `until`."""
+    return queries.record(
+        connection, "latest_evaluation", StoredEvaluation, test_id=test_id, until=until
+    )
 
 
-def evaluation(connection: Connection, evaluation_id: UUID) -> dict[str, Any] | None:
-    """One whole evaluation."""
-    return queries.one(connection, "evaluation_by_id", evaluation_id=evaluation_id)
+def evaluation(connection: Connection, evaluation_id: UUID) -> StoredEvaluation | None:
+    """Return one evaluation."""
+    return queries.record(
+        connection, "evaluation_by_id", StoredEvaluation, evaluation_id=evaluation_id
+    )
 
 
-def decisions_of(connection: Connection, test_ids: Sequence[UUID]) -> dict[UUID, dict[str, Any]]:
-    """By test: its decision."""
-    found = queries.rows(connection, "decisions_of", test_ids=list(test_ids))
-    return {row["ab_test_id"]: row for row in found}
+def decisions_of(connection: Connection, test_ids: Sequence[UUID]) -> dict[UUID, StoredDecision]:
+    """Return the decision of each decided test."""
+    rows = queries.records(connection, "decisions_of", StoredDecision, test_ids=list(test_ids))
+    return {row.ab_test_id: row for row in rows}
 
 
-def history(
+def cohort_steps(
     connection: Connection,
-    count_request: CountRequest,
+    request: CountRequest,
     *,
     starts_at: datetime,
     step_seconds: float,
     now: datetime,
-) -> list[dict[str, Any]]:
-    """What joined the cohort in each step of time: variant_group, step (from 0), contacts,
-    successes, score_sum, score_sum_squares."""
-    return queries.rows(
+) -> list[CohortStepRow]:
+    """Return what each time step adds to the cohort of each variant."""
+    return queries.records(
         connection,
-        "variant_history",
-        test_id=count_request[0],
-        metric=count_request[1],
-        window_hours=count_request[2],
+        "cohort_steps",
+        CohortStepRow,
+        **request._asdict(),
         starts_at=starts_at,
         step_seconds=step_seconds,
         now=now,
     )
 
 
-# --- judging --------------------------------------------------------------------------------------
+# --- evaluating -----------------------------------------------------------------------------------
 
 
 def write_inner_nodes(
     connection: Connection, nodes: Mapping[UUID, Mapping[str, Sequence[str]]]
 ) -> int:
-    """Remember per test and variant the nodes that lie behind another split."""
+    """Store per test and variant the nodes behind another split; return the number of tests."""
     return queries.run(
         connection,
-        "keep_inner_nodes",
+        "write_inner_nodes",
         test_ids=list(nodes),
         inner_nodes=[dump_json(of_test).decode() for of_test in nodes.values()],
     )
@@ -188,20 +349,21 @@ def write_inner_nodes(
 
 @contextmanager
 def pipelined(connection: Connection) -> Iterator[None]:
-    """Statements inside are sent without waiting for the answer to the one before: the server works
-    on one while the next is made. What they return is not to be relied on; errors come at the end.
+    """Send statements without waiting for the result of the previous one: the server executes one
+    while the client builds the next. Row counts inside are not reliable; errors are raised at the
+    end.
     """
     with translated_errors(), connection.pipeline():
         yield
 
 
-def write_counts(connection: Connection, wishes: Sequence[CountRequest], now: datetime) -> int:
-    """Count into the results table; how many rows."""
-    return queries.run(connection, "write_counts", **_wished(wishes), now=now)
+def write_counts(connection: Connection, requests: Sequence[CountRequest], now: datetime) -> int:
+    """Count tests into the results table; return the number of rows."""
+    return queries.run(connection, "write_counts", **_columns(requests), now=now)
 
 
 def write_verdicts(connection: Connection, rows: Sequence[VerdictRow], now: datetime) -> int:
-    """Write judged figures; how many rows changed."""
+    """Write evaluated columns; return the number of rows changed."""
     return queries.run(
         connection,
         "write_verdicts",
@@ -215,7 +377,7 @@ def write_verdicts(connection: Connection, rows: Sequence[VerdictRow], now: date
 
 
 def write_test_states(connection: Connection, states: Mapping[UUID, str]) -> int:
-    """Write where tests stand; how many changed."""
+    """Write the states of running tests; return the number changed."""
     return queries.run(
         connection, "write_test_states", test_ids=list(states), states=list(states.values())
     )
@@ -229,7 +391,7 @@ def append_evaluations(
     run_id: str | None,
     now: datetime,
 ) -> int:
-    """Keep evaluations; how many."""
+    """Store evaluations; return their number."""
     return queries.run(
         connection,
         "append_evaluations",
@@ -245,54 +407,48 @@ def append_evaluations(
 
 def tests_to_decide(
     connection: Connection, campaign_ids: Sequence[UUID] | None
-) -> list[tuple[UUID, UUID]]:
-    """(test, campaign) of running tests whose latest evaluation is a decision."""
-    found = queries.tuples(connection, "tests_to_decide", campaign_ids=_listed(campaign_ids))
-    return [(row[0], row[1]) for row in found]
+) -> list[DueDecisionRow]:
+    """Return the running tests with a latest evaluation that is a decision."""
+    return queries.records(
+        connection, "tests_to_decide", DueDecisionRow, campaign_ids=_listed(campaign_ids)
+    )
 
 
-def lock_campaign(connection: Connection, campaign_id: UUID) -> dict[str, Any] | None:
-    """The campaign's row, held."""
-    return queries.one(connection, "lock_campaign_to_decide", campaign_id=campaign_id)
+def lock_campaign(connection: Connection, campaign_id: UUID) -> LockedCampaign | None:
+    """Lock a campaign's row."""
+    return queries.record(
+        connection, "lock_campaign_to_decide", LockedCampaign, campaign_id=campaign_id
+    )
 
 
-def lock_test(connection: Connection, test_id: UUID) -> dict[str, Any] | None:
-    """The test's row, held. Lock its campaign first."""
-    return queries.one(connection, "lock_test", test_id=test_id)
+def lock_test(connection: Connection, test_id: UUID) -> ABTestRow | None:
+    """Lock a test's row. The caller must lock its campaign first."""
+    return queries.record(connection, "lock_test", ABTestRow, test_id=test_id)
 
 
 def insert_decision(
-    connection: Connection,
-    test_id: UUID,
-    *,
-    outcome: str,
-    winner: str | None,
-    decided_by: str,
-    reason: str,
-    is_by_hand: bool,
-    evaluation_id: UUID | None,
-    now: datetime,
+    connection: Connection, test_id: UUID, decision: NewDecision, *, now: datetime
 ) -> UUID | None:
-    """The new decision's id, None when the test has a decision."""
-    made: UUID | None = queries.scalar(
+    """Insert a decision; return its id, None if the test is decided already."""
+    decision_id: UUID | None = queries.scalar(
         connection,
         "insert_decision",
         test_id=test_id,
-        outcome=outcome,
-        winner=winner,
-        decided_by=decided_by,
-        reason=reason,
-        is_by_hand=is_by_hand,
-        evaluation_id=evaluation_id,
+        outcome=decision.outcome,
+        winner=decision.winner,
+        decided_by=decision.decided_by,
+        reason=decision.reason,
+        is_by_hand=decision.is_by_hand,
+        evaluation_id=decision.evaluation_id,
         now=now,
     )
-    return made
+    return decision_id
 
 
 def end_test(
     connection: Connection, test_id: UUID, *, outcome: str, winner: str | None, now: datetime
 ) -> None:
-    """End the test and freeze its deciding figures; routing reads the winner from here."""
+    """End a test and freeze its deciding columns. Routing reads the winner from this row."""
     queries.run(connection, "end_test", test_id=test_id, outcome=outcome, winner=winner, now=now)
     queries.run(connection, "freeze_results", test_id=test_id, winner=winner, now=now)
 
@@ -300,7 +456,7 @@ def end_test(
 def mark_campaign_decided(
     connection: Connection, campaign_id: UUID, *, step_ids: Sequence[str], now: datetime
 ) -> None:
-    """Show the winner on the campaign: the first of these steps that it still has."""
+    """Write the winner to the campaign: the first of these steps that still exists."""
     queries.run(
         connection,
         "mark_campaign_decided",
@@ -311,15 +467,15 @@ def mark_campaign_decided(
 
 
 def snapshot(connection: Connection, campaign_id: UUID, *, description: str, now: datetime) -> UUID:
-    """The history's entry `ab_test_completed`."""
-    made: UUID = queries.scalar(
+    """Add the version `ab_test_completed` to the campaign's history; return its id."""
+    version_id: UUID = queries.scalar(
         connection,
         "snapshot_decided_campaign",
         campaign_id=campaign_id,
         description=description,
         now=now,
     )
-    return made
+    return version_id
 
 
 def log_decision(
@@ -328,11 +484,11 @@ def log_decision(
     *,
     winner: str | None,
     is_by_hand: bool,
-    event_data: Mapping[str, Any],
+    event_data: Mapping[str, object],
     version: int | None,
     now: datetime,
 ) -> None:
-    """The event `ab_test_decided`."""
+    """Log the event `ab_test_decided`."""
     queries.run(
         connection,
         "log_decision",
@@ -348,27 +504,25 @@ def log_decision(
 def clear_sample_ratio(
     connection: Connection, test_id: UUID, *, cleared_by: str, reason: str, now: datetime
 ) -> bool:
-    """Lift the block of a sample-ratio mismatch; False when it was lifted before."""
-    return (
-        queries.run(
-            connection,
-            "clear_sample_ratio",
-            test_id=test_id,
-            cleared_by=cleared_by,
-            reason=reason,
-            now=now,
-        )
-        > 0
+    """Clear the block of a sample-ratio mismatch; return False if it was cleared before."""
+    changed = queries.run(
+        connection,
+        "clear_sample_ratio",
+        test_id=test_id,
+        cleared_by=cleared_by,
+        reason=reason,
+        now=now,
     )
+    return changed > 0
 
 
 def _listed(campaign_ids: Sequence[UUID] | None) -> list[UUID] | None:
     return None if campaign_ids is None else list(campaign_ids)
 
 
-def _wished(wishes: Sequence[CountRequest]) -> dict[str, Any]:
+def _columns(requests: Sequence[CountRequest]) -> dict[str, list[UUID] | list[str] | list[float]]:
     return {
-        "test_ids": [count_request[0] for count_request in wishes],
-        "metrics": [count_request[1] for count_request in wishes],
-        "window_hours": [count_request[2] for count_request in wishes],
+        "test_ids": [request.test_id for request in requests],
+        "metrics": [request.metric for request in requests],
+        "window_hours": [request.window_hours for request in requests],
     }

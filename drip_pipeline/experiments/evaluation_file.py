@@ -1,8 +1,8 @@
-"""The evaluation file: what `drip ab evaluate` reads and writes, as plain lists and dicts. No files
-and no database here; how a verdict becomes an item is `evaluation_result.py`.
+"""The evaluation file: the input and output of `drip ab evaluate`, as plain lists and dicts. No
+file access and no database; `evaluation_result.py` converts a verdict to an item.
 
-Malformed input is told all at once, each problem with its item and field; degenerate counts are no
-error.
+All problems of malformed input are reported at once, each with its item and field. Degenerate
+counts are not an error.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ITEM_KEYS = STATISTICS_KEYS | GRAPH_KEYS | {"variants", "runtime_hours", "srm_cl
 
 @dataclass(frozen=True, slots=True)
 class FileProblem:
-    """One thing wrong with the input. `item` is its position from 0, None for the file itself."""
+    """A problem of the input. `item`: position from 0, None for the file itself."""
 
     item: int | None
     field: str
@@ -52,7 +52,7 @@ class FileProblem:
 
 
 class EvaluationFileInvalid(StatisticsInputError):
-    """An evaluation file is malformed. `problems` holds all of them."""
+    """An evaluation file is malformed. `problems` holds all problems."""
 
     default_hint = "Correct the file and run it again; nothing was evaluated."
 
@@ -62,39 +62,39 @@ class EvaluationFileInvalid(StatisticsInputError):
 
 
 def evaluate_file(items: object) -> list[dict[str, Any]]:
-    """Judge every item of a decoded evaluation file; results in the same order, ready for JSON.
+    """Evaluate every item of a decoded evaluation file; results in the same order, for JSON.
 
-    Raises `EvaluationFileInvalid` with every problem of every item when the input is malformed.
-    Never raises on counts, however degenerate.
+    Raises `EvaluationFileInvalid` with every problem of every item if the input is malformed. Never
+    raises on degenerate counts.
     """
     return [as_item(verdict) for verdict in evaluate_tests(read_items(items))]
 
 
 def read_items(items: object) -> list[ABTest]:
-    """The tests of a decoded evaluation file, or `EvaluationFileInvalid`."""
+    """Return the tests of a decoded evaluation file. Raises `EvaluationFileInvalid`."""
     if not _is_list(items):
         problem = FileProblem(None, "", "an evaluation file is a JSON list of tests")
         raise EvaluationFileInvalid([problem])
     problems: list[FileProblem] = []
-    tests = [_Reader(position, problems).item(item) for position, item in enumerate(items)]
+    tests = [_ItemReader(position, problems).item(item) for position, item in enumerate(items)]
     if problems:
         raise EvaluationFileInvalid(problems)
     return [test for test in tests if test is not None]
 
 
-class _Reader:
-    """Reads one item and notes what is wrong with it."""
+class _ItemReader:
+    """Read one item and collect its problems."""
 
     def __init__(self, position: int, problems: list[FileProblem]) -> None:
         self._position = position
         self._problems = problems
 
     def item(self, item: object) -> ABTest | None:
-        """The test, or None after noting why there is none."""
+        """Return the test, or None after noting its problems."""
         if not isinstance(item, Mapping):
             self._note("", "should be an object")
             return None
-        self._note_misspelt("", item, ITEM_KEYS)
+        self._note_misspelled("", item, ITEM_KEYS)
         config = self._config(item)
         runtime = self._number("", item, "runtime_hours")
         cleared = self._flag("", item, "srm_cleared")
@@ -104,19 +104,18 @@ class _Reader:
         hold = SrmHold.CLEARED if cleared else SrmHold.NONE
         return ABTest(variants, config, runtime_hours=runtime, srm_hold=hold)
 
-    def _config(self, item: Mapping[str, Any]) -> ABTestConfig | None:
+    def _config(self, item: Mapping[str, object]) -> ABTestConfig | None:
         if item.get("winner_metric") is None:
             self._note("winner_metric", "is missing")
             return None
         try:
-            given = {k: v for k, v in item.items() if k in STATISTICS_KEYS}
-            return read_test_config(given)
+            return read_test_config({k: v for k, v in item.items() if k in STATISTICS_KEYS})
         except ConfigInvalid as error:
-            for key, sentence in error.problems:
-                self._note(key, sentence)
+            for key, message in error.problems:
+                self._note(key, message)
             return None
 
-    def _variants(self, item: Mapping[str, Any], is_score: bool) -> tuple[VariantCounts, ...]:
+    def _variants(self, item: Mapping[str, object], is_score: bool) -> tuple[VariantCounts, ...]:
         listed = item.get("variants")
         if not _is_list(listed):
             self._note("variants", "should be a list" if "variants" in item else "is missing")
@@ -127,39 +126,41 @@ class _Reader:
             self._note("variants", f"{name!r} is listed twice")
         return tuple(v for v in read if v is not None)
 
-    def _variant(self, where: str, given: object, is_score: bool) -> VariantCounts | None:
-        if not isinstance(given, Mapping):
+    def _variant(self, where: str, fields: object, is_score: bool) -> VariantCounts | None:
+        if not isinstance(fields, Mapping):
             self._note(where.removesuffix("."), "should be an object")
             return None
-        self._note_misspelt(where, given, VARIANT_KEYS)
-        name = given.get("variant_group")
+        self._note_misspelled(where, fields, VARIANT_KEYS)
+        name = fields.get("variant_group")
         if not isinstance(name, str) or not name:
-            known = "variant_group" in given
-            self._note(where + "variant_group", "should be a name" if known else "is missing")
+            is_missing = "variant_group" not in fields
+            self._note(where + "variant_group", "is missing" if is_missing else "should be a name")
             name = ""
-        is_holdout = self._flag(where, given, "holdout")
+        is_holdout = self._flag(where, fields, "holdout")
         counts: dict[str, Any] = {
-            field: self._count(where, given, field, field in REQUIRED_COUNTS)
+            field: self._count(where, fields, field, field in REQUIRED_COUNTS)
             for field in (*REQUIRED_COUNTS, "total_complained")
         }
         scored = is_score and not is_holdout
         return VariantCounts(
             name,
             assigned=(
-                self._count(where, given, "assigned", True)
-                if is_holdout or given.get("assigned") is not None
+                self._count(where, fields, "assigned", True)
+                if is_holdout or fields.get("assigned") is not None
                 else None
             ),
-            weight=self._number(where, given, "weight"),
+            weight=self._number(where, fields, "weight"),
             is_holdout=is_holdout,
-            score_sum=self._number(where, given, "score_sum", scored),
-            score_sum_squares=self._number(where, given, "score_sum_squares", scored),
+            score_sum=self._number(where, fields, "score_sum", scored),
+            score_sum_squares=self._number(where, fields, "score_sum_squares", scored),
             **counts,
         )
 
-    def _count(self, where: str, given: Mapping[str, Any], field: str, is_required: bool) -> int:
-        """A whole number of people; a missing one is noted if it is required, and else 0."""
-        value = given.get(field)
+    def _count(
+        self, where: str, fields: Mapping[str, object], field: str, is_required: bool
+    ) -> int:
+        """Read a number of contacts. A missing one is 0, and a problem if it is required."""
+        value = fields.get(field)
         if value is None:
             if is_required:
                 self._note(where + field, "is missing")
@@ -170,9 +171,9 @@ class _Reader:
         return int(value)
 
     def _number(
-        self, where: str, given: Mapping[str, Any], field: str, is_required: bool = False
+        self, where: str, fields: Mapping[str, object], field: str, is_required: bool = False
     ) -> float | None:
-        value = given.get(field)
+        value = fields.get(field)
         if value is None:
             if is_required:
                 self._note(where + field, "is missing")
@@ -182,18 +183,19 @@ class _Reader:
             return None
         return float(value)
 
-    def _flag(self, where: str, given: Mapping[str, Any], field: str) -> bool:
-        value = given.get(field, False)
+    def _flag(self, where: str, fields: Mapping[str, object], field: str) -> bool:
+        value = fields.get(field, False)
         if not isinstance(value, bool):
             self._note(where + field, f"should be true or false, not {value!r}")
             return False
         return value
 
-    def _note_misspelt(self, where: str, given: Mapping[Any, Any], known: frozenset[str]) -> None:
-        """Unknown keys that look like a known one. Others (ids, labels, notes) are carried by many
-        files and do no harm."""
-        for key in sorted(str(k) for k in given if k not in known):
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    def _note_misspelled(
+        self, where: str, fields: Mapping[str, object], valid: frozenset[str]
+    ) -> None:
+        """Note unknown keys that look like a known key. Others (ids, labels, notes) are ignored."""
+        for key in sorted(str(k) for k in fields if k not in valid):
+            near = difflib.get_close_matches(key, valid, n=1, cutoff=0.85)
             if near:
                 self._note(where + key, f"unknown key, did you mean {near[0]}?")
 
@@ -206,7 +208,7 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """A finite number, 0 or more; true and false are no numbers."""
+    """Return True for a finite number, 0 or more; true and false are not numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return math.isfinite(value) and value >= 0

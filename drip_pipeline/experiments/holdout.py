@@ -108,7 +108,7 @@ def _alike(comparisons: list[HoldoutComparison], is_score: bool) -> list[Holdout
 
 
 def _relative_pct(variant: GroupSums, holdout: GroupSums) -> float | None:
-    """Return 100·(rate / holdout's rate − 1); None if one of the rates is 0 or unknown."""
+    """Return 100·(rate / holdout's rate − 1); None if a rate is unknown or the holdout's is 0."""
     if variant.contacts <= 0 or holdout.contacts <= 0 or holdout.total <= 0:
         return None
     ratio = (variant.total * holdout.contacts) / (variant.contacts * holdout.total)

@@ -102,11 +102,11 @@ class PendingEvaluation:
 def evaluation_pending(database: Database) -> PendingEvaluation:
     """Look, changing nothing."""
     with database.transaction(is_read_only=True) as connection:
-        found = ab_tests_db.overview(connection)
+        row = ab_tests_db.overview(connection)
     return PendingEvaluation(
-        changed=found["changed"] + found["uncounted"],
-        moved_by_time=found["moved_by_time"],
-        running=found["running"],
+        changed=row.changed + row.uncounted,
+        moved_by_time=row.moved_by_time,
+        running=row.running,
     )
 
 

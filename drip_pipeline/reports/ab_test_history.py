@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from drip_pipeline.db import ab_tests as ab_tests_db
+from drip_pipeline.db.ab_tests import CohortStepRow
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, evaluate_tests
@@ -50,13 +50,13 @@ class EvaluationHistory:
 
 def history_of(connection: Connection, found: SplitResults, now: datetime) -> EvaluationHistory:
     """The history of a test up to `now`, or to its end."""
-    started = [row["first_assigned_at"] for row in found.totals.values()]
+    started = [row.first_assigned_at for row in found.totals.values()]
     starts_at = min((at for at in started if at), default=None)
     if starts_at is None:
         return EvaluationHistory((), None, None)
     ends_at = max(starts_at, found.experiment.ended_at or now)
     step = step_seconds((ends_at - starts_at).total_seconds())
-    rows = ab_tests_db.history(
+    rows = ab_tests_db.cohort_steps(
         connection,
         found.experiment.count_request,
         starts_at=starts_at,
@@ -95,10 +95,10 @@ def leading_pair(verdict: Verdict) -> tuple[str | None, str | None]:
     return leader, closest.b if closest.a == leader else closest.a
 
 
-def _tests(test: ABTest, rows: Sequence[Mapping[str, Any]], steps: int) -> list[ABTest]:
+def _tests(test: ABTest, rows: Sequence[CohortStepRow], steps: int) -> list[ABTest]:
     """The test as it was counted at the end of each step."""
     names = [variant.variant_group for variant in test.variants]
-    news = {(row["variant_group"], min(row["step"], steps)): row for row in rows}
+    news = {(row.variant_group, min(row.step, steps)): row for row in rows}
     sums = {name: CohortCounts(0, 0, 0.0, 0.0) for name in names}
     found = []
     for step in range(steps + 1):
@@ -123,12 +123,12 @@ def _as_it_was(variant: VariantCounts, cohort: CohortCounts) -> VariantCounts:
     )
 
 
-def _plus(sums: CohortCounts, row: Mapping[str, Any]) -> CohortCounts:
+def _plus(sums: CohortCounts, row: CohortStepRow) -> CohortCounts:
     return CohortCounts(
-        sums.contacts + int(row["contacts"]),
-        sums.successes + int(row["successes"]),
-        float(sums.score_sum or 0) + float(row["score_sum"]),
-        float(sums.score_sum_squares or 0) + float(row["score_sum_squares"]),
+        sums.contacts + int(row.contacts),
+        sums.successes + int(row.successes),
+        float(sums.score_sum or 0) + float(row.score_sum),
+        float(sums.score_sum_squares or 0) + float(row.score_sum_squares),
     )
 
 

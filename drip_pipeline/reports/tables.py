@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from drip_pipeline.engine.ab_tests.results import SplitResults
-from drip_pipeline.engine.ab_tests.results_json import judged_columns, rates
+from drip_pipeline.engine.ab_tests.results_json import evaluated_columns, rates
 from drip_pipeline.experiments import DecisionMethod, ReportEstimates, evaluate_test
 from drip_pipeline.reports.ab_test_history import leading_pair
 from drip_pipeline.reports.wording import METHODS, STATES, noun
@@ -21,14 +21,14 @@ def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
     specs = found.experiment.variants
     columns = {spec.variant_group: found.counts_of(spec.variant_group) for spec in specs}
     shares = {name: rates(found, name) for name in columns}
-    judged = {name: judged_columns(found, name) for name in columns}
+    judged = {name: evaluated_columns(found, name) for name in columns}
     of_variant = {figure.variant_group: figure for figure in figures.variants}
 
     def both(count: str, rate: str) -> list[str]:
         return [
             _NOTHING
             if counts.is_holdout and count != "total_converted"
-            else f"{getattr(counts, count):,}<small>{_percent(shares[name][rate])}</small>"
+            else f"{getattr(counts, count):,}<small>{_percent(getattr(shares[name], rate))}</small>"
             for name, counts in columns.items()
         ]
 
@@ -44,7 +44,7 @@ def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
         ("Clicked", both("total_clicked", "click_rate")),
         ("Replied", both("total_replied", "reply_rate")),
         ("Converted", both("total_converted", "conversion_rate")),
-        ("Engagement score", each(lambda name: _percent(shares[name]["engagement_score"]))),
+        ("Engagement score", each(lambda name: _percent(shares[name].engagement_score))),
         ("Unsubscribed", each(lambda name: f"{columns[name].total_unsubscribed:,}")),
         ("Bounced", each(lambda name: f"{columns[name].total_bounced:,}")),
         ("Complained", each(lambda name: f"{columns[name].total_complained:,}")),
@@ -176,7 +176,7 @@ def _cells(row: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def _total(found: SplitResults, variant_group: str, column: str) -> str:
-    return f"{found.totals.get(variant_group, {}).get(column, 0):,}"
+    return f"{getattr(found.totals.get(variant_group), column, 0):,}"
 
 
 def _percent(value: Any) -> str:

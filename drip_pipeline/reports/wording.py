@@ -114,7 +114,7 @@ def warnings(found: SplitResults) -> list[str]:
 def _machine_opens(found: SplitResults) -> list[str]:
     many = []
     for name, row in found.totals.items():
-        sent, machines = row["total_sent"], row["total_machine_opened"]
+        sent, machines = row.total_sent, row.total_machine_opened
         if sent and 100 * machines / sent >= MANY_MACHINE_OPENS_PCT:
             many.append(f"{machines:,} of {sent:,} of {name} ({100 * machines / sent:.0f} %)")
     if not many:

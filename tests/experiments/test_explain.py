@@ -30,20 +30,17 @@ CASES = {
     ),
     "small": (
         opens((3, 60), (9, 99)),
-        "Still collecting: the smallest variant has 60 of 100 people.",
-        "40 people more in the smallest variant.",
+        "Still collecting: the smallest variant has 60 of 100 contacts.",
+        "40 contacts more in the smallest variant.",
     ),
     "rare": (
         opens((4, 1000), (1, 1000)),
         "Still collecting: the smallest expected cell is 2.5 of 5.",
-        (
-            "More people who do it, or more people who do not: the rarer of the two is too rare "
-            "to compare."
-        ),
+        ("More successes or more failures: the rarer of the two is too rare to compare."),
     ),
     "silent": (
         opens((0, 1000), (0, 1000)),
-        "Still collecting: nobody has done it yet in any variant.",
+        "Still collecting: no variant has any success yet.",
         "A difference between the variants.",
     ),
     "tied": (
@@ -59,16 +56,16 @@ CASES = {
         ),
         (
             "A lead over b of more than about 4.07 percentage points at this sample (it is 0.75), "
-            "or more people with the lead as it is."
+            "or more contacts with the lead as it is."
         ),
     ),
     "person": (
         opens(*CLEAR, auto_select_winner=False),
         (
             "a is significantly ahead with an open rate of 30.00 % against 22.50 % for b "
-            "(99.99 % confidence, 95 % needed); a person has to declare it."
+            "(99.99 % confidence, 95 % needed); needs manual confirmation."
         ),
-        "A person declares a the winner, or the lead shrinks.",
+        "An operator declares a the winner, or the lead shrinks.",
     ),
     "guardrail": (
         a_test_of(
@@ -80,27 +77,30 @@ CASES = {
             "(4.00 % against 1.00 %), so no winner is declared."
         ),
         (
-            "More data in which the harm is no longer clear, or a person who declares a winner "
-            "by hand."
+            "More data in which the harm is no longer significant, or an operator who declares a "
+            "winner by hand."
         ),
     ),
     "held": (
         opens(*CLEAR, srm_hold=SrmHold.BLOCKED),
         (
-            "The people assigned do not have the promised proportions, so the variants may not be "
-            "comparable and nothing is decided until a person has cleared this."
+            "The assigned contacts do not have the expected split, so the variants may not be "
+            "comparable, and there is no decision until an operator clears the block."
         ),
-        "A person who knows why the proportions are off clears the block, or starts a new test.",
+        (
+            "An operator finds the cause of the unexpected split and clears the block, or starts a "
+            "new test."
+        ),
     ),
     "invalid": (
         a_test_of(counted("a", 10, opened=11), counted("b", 10)),
-        "This test cannot be judged: more people opened than were sent something (a).",
-        "Counts that can be true.",
+        "This test cannot be evaluated: more contacts opened than were sent something (a).",
+        "Consistent counts.",
     ),
     "horizon": (
         opens(*CLEAR, decision_method="fixed_horizon", planned_sample_size=2500),
-        "Still collecting: the smallest variant has 2000 of the planned 2500 people.",
-        "The one look at the planned sample: 500 people more in the smallest variant.",
+        "Still collecting: the smallest variant has 2000 of the planned 2500 contacts.",
+        "The only look, at the planned sample: 500 contacts more in the smallest variant.",
     ),
     "inconclusive": (
         opens((460, 2000), (450, 2000), max_duration_hours=1.0, runtime_hours=2.0),
@@ -120,7 +120,7 @@ CASES = {
         "Still collecting: a is ahead, but not surely by more than 6 percentage points.",
         (
             "A lead over b of more than about 10.26 percentage points at this sample (it is 7.50), "
-            "or more people with the lead as it is."
+            "or more contacts with the lead as it is."
         ),
     ),
 }

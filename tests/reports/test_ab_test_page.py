@@ -107,7 +107,7 @@ def test_a_decision_by_hand_names_who_and_why(database):
     )  # fmt: skip
     told = words(campaign_page(database, "Welcome", now=LATER + timedelta(days=1)))
     assert "a was declared the winner by Ada: The brand's own words." in told
-    assert "The figures at that time: Still collecting" in told
+    assert "The evaluation at that time: Still collecting" in told
     assert "★" in told
 
 

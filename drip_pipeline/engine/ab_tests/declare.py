@@ -1,18 +1,18 @@
-"""What a person decides about a test: declaring a winner by hand, and lifting the block of a
-sample-ratio mismatch. Both are kept with who said so and why.
+"""Operator decisions on a test: declaring a winner, and clearing the block of a sample-ratio
+mismatch. Both are stored with operator and reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from drip_pipeline.db import ab_tests as ab_tests_db
+from drip_pipeline.db.ab_tests import ABTestRow, NewDecision
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.ab_tests.counts import Experiment, read_experiment
-from drip_pipeline.engine.ab_tests.decide import Decision, take
+from drip_pipeline.engine.ab_tests.decide import Decision, record_decision
 from drip_pipeline.engine.ab_tests.judge import evaluate
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.errors import NotAllowed
@@ -29,43 +29,40 @@ def declare(
     split_node_id: str | None = None,
     run_id: str | None = None,
 ) -> Decision:
-    """Declare a variant (its id or name) the winner of a campaign's running test, whatever the
-    figures say. `split_node_id` is needed only when several tests have that variant.
+    """Declare a variant (id or name) the winner of a campaign's running test, independent of its
+    evaluation. `split_node_id` is needed only if several tests have that variant.
 
-    Works from any state but a decided one. Raises NotAllowed, naming the first decision where there
-    is one.
+    Possible in every state of a running test. Raises NotAllowed otherwise, and names the decision
+    of a decided test.
     """
     if not reason.strip():
-        raise NotAllowed("a winner cannot be declared without a reason", hint="Say why: --reason.")
+        raise NotAllowed("a winner cannot be declared without a reason", hint="Add --reason.")
     with database.transaction(is_read_only=True) as connection:
-        found = find_campaign(connection, campaign)
-        chosen = _test_of_variant(connection, found.campaign_id, found.name, variant, split_node_id)
-    # The decision points at what was known when it was taken.
-    evaluate(database, [found.campaign_id], now=now, run_id=run_id)
+        owner = find_campaign(connection, campaign)
+        chosen = _test_of_variant(connection, owner.campaign_id, owner.name, variant, split_node_id)
+    # The decision refers to an evaluation of this time.
+    evaluate(database, [owner.campaign_id], now=now, run_id=run_id)
     with database.transaction() as connection:
-        locked = ab_tests_db.lock_campaign(connection, found.campaign_id)
+        locked = ab_tests_db.lock_campaign(connection, owner.campaign_id)
         test = ab_tests_db.lock_test(connection, chosen.test_id)
-        if locked is None or test is None or test["status"] != "running":
-            raise _decided_before(connection, found.name, chosen.test_id)
-        if locked["status"] == "archived":
-            raise NotAllowed(f"campaign {found.name!r} is archived: its tests are over")
+        if locked is None or test is None or test.status != "running":
+            raise _decided_before(connection, owner.name, chosen.test_id)
+        if locked.status == "archived":
+            raise NotAllowed(f"campaign {owner.name!r} is archived: its tests have ended")
         winner = chosen.variant(variant)
-        assert winner is not None  # chosen for having it
+        assert winner is not None  # _test_of_variant checked it
         evaluation = ab_tests_db.latest_evaluation(connection, chosen.test_id)
-        decision = take(
-            connection,
-            locked,
-            test,
+        declared = NewDecision(
             outcome="decided_winner",
             winner=winner.variant_group,
             decided_by=decided_by,
             reason=reason.strip(),
             is_by_hand=True,
-            evaluation_id=evaluation["id"] if evaluation else None,
-            now=now,
+            evaluation_id=evaluation.id if evaluation else None,
         )
+        decision = record_decision(connection, locked, test, declared, now=now)
         if decision is None:
-            raise _decided_before(connection, found.name, chosen.test_id)
+            raise _decided_before(connection, owner.name, chosen.test_id)
         return decision
 
 
@@ -78,16 +75,16 @@ def clear_sample_ratio(
     now: datetime,
     split_node_id: str | None = None,
 ) -> Experiment:
-    """Let a test go on that a sample-ratio mismatch blocked; it is judged again at the next
-    judging. Raises NotAllowed when no running test is blocked.
+    """Unblock a test with a sample-ratio mismatch; the next evaluation includes it again. Raises
+    NotAllowed if no running test is blocked.
     """
     if not reason.strip():
-        raise NotAllowed("a block cannot be lifted without a reason", hint="Say why: --reason.")
+        raise NotAllowed("a block cannot be cleared without a reason", hint="Add --reason.")
     with database.transaction() as connection:
-        found = find_campaign(connection, campaign)
+        owner = find_campaign(connection, campaign)
         blocked = [
             test
-            for test in _readable(ab_tests_db.tests_of(connection, [found.campaign_id]))
+            for test in _readable(ab_tests_db.tests_of(connection, [owner.campaign_id]))
             if test.status == "running"
             and test.state == "srm_blocked"
             and split_node_id in (None, test.split_node_id)
@@ -98,8 +95,8 @@ def clear_sample_ratio(
             )
             return test
     raise NotAllowed(
-        f"no running test of campaign {found.name!r} is blocked by its sample ratio",
-        hint=f"`drip ab results {found.name!r}` shows where its tests stand.",
+        f"no running test of campaign {owner.name!r} is blocked by its sample ratio",
+        hint=f"`drip ab results {owner.name!r}` shows the state of its tests.",
     )
 
 
@@ -110,7 +107,7 @@ def _test_of_variant(
     variant: str,
     split_node_id: str | None,
 ) -> Experiment:
-    """The running test that is meant, and has that variant among those that compete."""
+    """Return the running test with that competing variant. Raises NotAllowed."""
     tests = [
         test
         for test in _readable(ab_tests_db.tests_of(connection, [campaign_id]))
@@ -122,7 +119,7 @@ def _test_of_variant(
         splits = ", ".join(test.split_node_id for test in having)
         raise NotAllowed(
             f"several tests of campaign {campaign!r} have a variant {variant!r}",
-            hint=f"Name the split: --split, one of {splits}.",
+            hint=f"Add --split, one of {splits}.",
         )
     if having:
         chosen = having[0].variant(variant)
@@ -149,29 +146,22 @@ def _test_of_variant(
 
 
 def _decided_before(connection: Connection, campaign: str, test_id: UUID) -> NotAllowed:
-    """The answer to whoever comes second."""
+    """Build the error for a test that is no longer running."""
     first = ab_tests_db.decisions_of(connection, [test_id]).get(test_id)
     if first is None:
         return NotAllowed(
             f"the test of campaign {campaign!r} no longer runs: a newer version replaced it",
             hint=f"`drip ab results {campaign!r}` shows the test that runs now.",
         )
-    who = "the engine" if not first["is_by_hand"] else first["decided_by"]
-    ending = (
-        f"{first['winner_variant']} won"
-        if first["winner_variant"] is not None
-        else "it ended without a winner"
-    )
+    decided_by = first.decided_by if first.is_by_hand else "the engine"
+    winner = first.winner_variant
+    result = f"{winner} won" if winner is not None else "it ended without a winner"
     return NotAllowed(
-        f"the test of campaign {campaign!r} was decided before: {ending}, decided by {who} at"
-        f" {first['decided_at'].isoformat(timespec='seconds')} ({first['reason']})",
+        f"the test of campaign {campaign!r} was decided before: {result}, decided by"
+        f" {decided_by} at {first.decided_at.isoformat(timespec='seconds')} ({first.reason})",
         hint="The first decision stands. A change of the variants or weights starts a new test.",
     )
 
 
-def _readable(rows: list[dict[str, Any]]) -> list[Experiment]:
-    return [read_experiment(row) for row in rows if _has_variants(row)]
-
-
-def _has_variants(row: Mapping[str, Any]) -> bool:
-    return bool(row["config"].get("variants"))
+def _readable(rows: Iterable[ABTestRow]) -> list[Experiment]:
+    return [read_experiment(row) for row in rows if row.config.get("variants")]

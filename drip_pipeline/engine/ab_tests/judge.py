@@ -1,8 +1,8 @@
-"""Judging: count what changed, judge all running tests in one call, keep what was found, and have
-decisions taken that are due.
+"""Evaluating running tests: count what changed, evaluate all tests in one call, store the results,
+and record the decisions that are due.
 
-Judging twice finds the same and writes nothing. What a decision changes is in `decide.py`; the
-statistics are in experiments/.
+Evaluating twice gives the same result, and the second time writes nothing. `decide.py` records
+decisions; the statistics are in experiments/.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from drip_pipeline.experiments import (
     evaluate_tests,
 )
 
-KEPT_AT_ONCE = 500
-"""Evaluations a statement: while the server writes some, the next are put together."""
+EVALUATIONS_PER_STATEMENT = 500
+"""While the server writes some evaluations, the next are built."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluatedTest:
     """One test with its counts and the verdict on them. `is_new`: counts or state differ from the
-    latest evaluation, so another was kept.
+    latest evaluation, so a new evaluation was stored.
     """
 
     experiment: Experiment
@@ -57,8 +57,8 @@ class EvaluatedTest:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """What one judging came to. `counted`: tests that were counted again; `faults`: tests that
-    cannot be read, by id, with the reason; `decisions`: those taken now.
+    """The result of evaluating. `counted`: number of tests counted; `faults`: the error of each
+    test that cannot be read, by id; `decisions`: those recorded now.
     """
 
     judged: list[EvaluatedTest]
@@ -68,7 +68,7 @@ class EvaluationReport:
 
     @property
     def evaluations(self) -> int:
-        """How many evaluations were kept."""
+        """The number of stored evaluations."""
         return sum(judged.is_new for judged in self.judged)
 
 
@@ -79,10 +79,11 @@ def judge(
     now: datetime,
     run_id: str | None = None,
 ) -> EvaluationReport:
-    """Evaluate the running tests of these campaigns, or all, and take the decisions that are due.
+    """Evaluate the running tests of these campaigns, or of all, and record the decisions that are
+    due.
 
-    A crash between the two leaves an evaluation that says what is to be decided, and the next
-    judging decides it.
+    After a crash between the two steps, the next call records the decision of the stored
+    evaluation.
     """
     report = evaluate(database, campaign_ids, now=now, run_id=run_id)
     decisions = decide(database, campaign_ids, now=now)
@@ -96,42 +97,41 @@ def evaluate(
     now: datetime,
     run_id: str | None = None,
 ) -> EvaluationReport:
-    """Count what changed, judge, and keep results and evaluations in one transaction; nothing is
-    decided. `run_id` names the Dagster run in the evaluations.
+    """Count what changed, evaluate, and store results and evaluations in one transaction. Records
+    no decision. `run_id`: the Dagster run to store with the evaluations.
     """
     with database.transaction() as connection:
-        rows = ab_tests_db.tests_to_judge(connection, campaign_ids)
+        rows = ab_tests_db.tests_to_evaluate(connection, campaign_ids)
         experiments, faults = read_experiments(rows)
         counted = count_changed(connection, experiments, campaign_ids, now)
         with no_collection():
             judged = evaluate_counted(connection, experiments, now)
-            _keep(connection, judged, run_id, now)
+            _store(connection, judged, run_id, now)
         return EvaluationReport(judged, counted, faults)
 
 
 def evaluate_counted(
     connection: Connection, experiments: Sequence[Experiment], now: datetime
 ) -> list[EvaluatedTest]:
-    """Judge tests by the figures that are in the database; nothing is written."""
+    """Evaluate tests with their stored counts. Writes nothing."""
     ids = [experiment.test_id for experiment in experiments]
     counts = by_test(ab_tests_db.counted_variants(connection, ids))
     latest = ab_tests_db.latest_evaluations(connection, ids)
     tests = [as_test(e, counts.get(e.test_id, {}), now) for e in experiments]
-    judged = []
+    evaluated = []
     for experiment, test, verdict in zip(experiments, tests, evaluate_tests(tests), strict=True):
         before = latest.get(experiment.test_id)
         of_counts = counts_hash(experiment, test)
-        seen = (verdict.state.value, verdict.reason.value, of_counts)
-        if before is not None and seen == before[1:]:
-            judged.append(
-                EvaluatedTest(experiment, test, verdict, of_counts, before[0], is_new=False)
-            )
-        else:
-            judged.append(EvaluatedTest(experiment, test, verdict, of_counts, uuid4(), is_new=True))
-    return judged
+        key = (verdict.state.value, verdict.reason.value, of_counts)
+        is_known = before is not None and key == (before.state, before.reason, before.counts_hash)
+        evaluation_id = before.id if before is not None and is_known else uuid4()
+        evaluated.append(
+            EvaluatedTest(experiment, test, verdict, of_counts, evaluation_id, is_new=not is_known)
+        )
+    return evaluated
 
 
-def _keep(
+def _store(
     connection: Connection, judged: Iterable[EvaluatedTest], run_id: str | None, now: datetime
 ) -> None:
     fresh = [one for one in judged if one.is_new]
@@ -139,8 +139,7 @@ def _keep(
         return
     with ab_tests_db.pipelined(connection):
         ab_tests_db.write_verdicts(connection, [r for one in fresh for r in _rows(one)], now)
-        # A test whose decision is due keeps its state until the decision is taken with all that
-        # belongs to it.
+        # A test with a due decision keeps its state until the decision is recorded.
         ab_tests_db.write_test_states(
             connection,
             {
@@ -149,10 +148,10 @@ def _keep(
                 if not one.verdict.state.is_terminal
             },
         )
-        for start in range(0, len(fresh), KEPT_AT_ONCE):
+        for start in range(0, len(fresh), EVALUATIONS_PER_STATEMENT):
             ab_tests_db.append_evaluations(
                 connection,
-                [_evaluation(one) for one in fresh[start : start + KEPT_AT_ONCE]],
+                [_evaluation(one) for one in fresh[start : start + EVALUATIONS_PER_STATEMENT]],
                 engine_version=ENGINE_VERSION,
                 run_id=run_id,
                 now=now,
@@ -182,31 +181,31 @@ def _evaluation(one: EvaluatedTest) -> EvaluationRow:
         reason=one.verdict.reason.value,
         leader=one.verdict.leader,
         counts=counts_listed(one.test),
-        verdict=_verdict_kept(one),
+        verdict=_stored_verdict(one),
         counts_hash=one.counts_hash,
         config_hash=one.experiment.fingerprint,
     )
 
 
-def _verdict_kept(one: EvaluatedTest) -> dict[str, Any]:
-    """A verdict as an evaluation keeps it: figures and codes. Sentences and rates follow from them
-    and from the counts; over the years they would be most of the table.
+def _stored_verdict(one: EvaluatedTest) -> dict[str, Any]:
+    """Return the stored form of a verdict: values and codes. Sentences and rates can be derived
+    from them and the counts; over the years they would be most of the table.
     """
     item = as_item(one.verdict)
     del item["explanation"], item["would_change"]
     item["runtime_hours"] = one.test.runtime_hours
     item["variants"] = [
-        {name: variant[name] for name in _VARIANT_KEPT} for variant in item["variants"]
+        {name: variant[name] for name in _STORED_COLUMNS} for variant in item["variants"]
     ]
     item["guardrails"] = [guard for guard in item["guardrails"] if guard["p"] is not None]
     return item
 
 
-_VARIANT_KEPT = ("variant_group", "p_value", "confidence_level", "is_statistically_significant")
+_STORED_COLUMNS = ("variant_group", "p_value", "confidence_level", "is_statistically_significant")
 
 
 def counts_listed(test: ABTest) -> list[dict[str, Any]]:
-    """The counts that an evaluation rested on; what is not there is 0."""
+    """Return the counts to store with an evaluation; a count of 0 is left out."""
     return [
         {
             "variant_group": variant.variant_group,
@@ -227,16 +226,16 @@ def counts_listed(test: ABTest) -> list[dict[str, Any]]:
 
 
 def counts_hash(experiment: Experiment, test: ABTest) -> str:
-    """The same for counts that must be judged the same (time aside): counts, configuration, what a
-    person said about the sample ratio, and the release of the statistics.
+    """Hash all inputs of an evaluation except the time: counts, configuration, a cleared sample
+    ratio, and the version of the statistics.
     """
-    told = [
+    inputs = [
         [_HASHED(variant) for variant in test.variants],
         experiment.fingerprint,
-        test.srm_hold is SrmHold.CLEARED,  # a block follows from the counts before
+        test.srm_hold is SrmHold.CLEARED,  # a block follows from earlier counts
         ENGINE_VERSION,
     ]
-    return sha256(dump_json(told)).hexdigest()
+    return sha256(dump_json(inputs)).hexdigest()
 
 
 _HASHED = attrgetter(

@@ -1,5 +1,7 @@
-"""Which test a split belongs to. Configuration and weights are frozen when a test starts: a version
-that leaves them as they are continues it, one that changes them ends it and starts another."""
+"""Starting, continuing and ending tests when a version is published. Configuration and weights are
+frozen when a test starts: a version that keeps them continues the test, a version that changes them
+ends it and starts another.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +28,23 @@ def update_tests(
     version: int,
     now: datetime,
 ) -> None:
-    """Continue, end or start the tests of a campaign so that they fit its new version."""
-    wanted = frozen_configs(definition, graph)
+    """Continue, end or start the tests of a campaign to match its new version."""
+    configs = frozen_configs(definition, graph)
     for test in publish_db.tests(connection, campaign_id):
         if test.status == "superseded":
             continue
-        config = wanted.get(test.split_node_id)
+        config = configs.get(test.split_node_id)
         if config is not None and config_hash(config) == test.config_hash:
             publish_db.continue_test(connection, test.id, version)
-            del wanted[test.split_node_id]
+            del configs[test.split_node_id]
         else:
             publish_db.supersede_test(connection, test.id, now)
-    if wanted:
-        splits = ", ".join(wanted)
+    if configs:
+        splits = ", ".join(configs)
         versions_db.mark_test_start(
             connection, campaign_id, version, f"A/B test started at the split {splits}"
         )
-    for split_node_id, config in wanted.items():
+    for split_node_id, config in configs.items():
         publish_db.start_test(
             connection,
             campaign_id,
@@ -57,8 +59,9 @@ def update_tests(
 def frozen_configs(
     definition: CampaignDefinition, graph: CampaignGraph
 ) -> dict[str, dict[str, Any]]:
-    """The frozen configuration of each tested split: the test's keys, and the split's own variants
-    with their weights."""
+    """Return the configuration to freeze for each tested split: the test's keys, and the split's
+    variants with their weights.
+    """
     analysis = analyze(definition)
     if (
         analysis.experiment is None
@@ -68,17 +71,17 @@ def frozen_configs(
         return {}
     split = graph.nodes[analysis.tested_split_id]
     assert isinstance(split.config, SplitConfig)
-    told = analysis.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
+    keys = analysis.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
     variants = [
         variant.model_dump(mode="json")
         | {"first_step_id": _step_id(graph, split.node_id, variant.id)}
         for variant in split.config.variants
     ]
-    return {split.node_id: told | {"variants": variants, "from_field": split.config.from_field}}
+    return {split.node_id: keys | {"variants": variants, "from_field": split.config.from_field}}
 
 
 def config_hash(config: dict[str, Any]) -> str:
-    """The same for the same test, whatever the steps of its variants are called in the database."""
+    """Hash a frozen configuration without the database ids of its steps."""
     variants = [
         {key: value for key, value in variant.items() if key != "first_step_id"}
         for variant in config["variants"]
@@ -86,7 +89,7 @@ def config_hash(config: dict[str, Any]) -> str:
     return sha256(dump_json(_sorted(config | {"variants": variants}))).hexdigest()
 
 
-def _sorted(value: Any) -> Any:
+def _sorted(value: object) -> object:
     if isinstance(value, dict):
         return {key: _sorted(value[key]) for key in sorted(value)}
     if isinstance(value, (list, tuple)):

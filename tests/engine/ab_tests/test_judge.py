@@ -91,7 +91,7 @@ def test_only_tests_whose_people_changed_are_counted_again(database):
 def test_a_sensor_sees_what_there_is_to_judge(database):
     def seen() -> dict[str, int]:
         with database.transaction() as connection:
-            return ab_tests_db.overview(connection)
+            return ab_tests_db.overview(connection)._asdict()
 
     nothing = {"changed": 0, "running": 0, "moved_by_time": 0, "uncounted": 0}
     assert seen() == nothing

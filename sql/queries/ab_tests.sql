@@ -1,6 +1,6 @@
--- name: hold_uncounted_campaigns
--- The campaigns of tests that get their first result rows, held against publishing: those rows refer to the campaign, and
--- publishing takes the campaign before its tests. Taken the other way round, the two would wait for each other.
+-- name: lock_uncounted_campaigns
+-- Lock the campaigns of tests that get their first result rows against publishing: those rows refer to the campaign,
+-- and publishing locks the campaign before its tests. In the other order the two would deadlock.
 SELECT c.id
 FROM drip_campaigns c
 WHERE (CAST(%(campaign_ids)s AS uuid []) IS NULL OR c.id = ANY(CAST(%(campaign_ids)s AS uuid [])))
@@ -12,10 +12,12 @@ WHERE (CAST(%(campaign_ids)s AS uuid []) IS NULL OR c.id = ANY(CAST(%(campaign_i
 ORDER BY c.id
 FOR KEY SHARE;
 
--- name: tests_to_judge
--- Running tests, those of the given campaigns or all, locked: declaring, publishing and another judge wait. The order is
--- the one in which publishing touches the tests of a campaign.
-SELECT t.*
+-- name: tests_to_evaluate
+-- Lock the running tests of the given campaigns, or of all; declaring, publishing and other evaluations wait. In the
+-- order in which publishing updates the tests of a campaign.
+SELECT
+    t.id, t.workspace_id, t.campaign_id, t.split_node_id, t.test_number, t.config, t.campaign_versions, t.status, t.state,
+    t.started_at, t.ended_at, t.winner_variant, t.srm_cleared_at, t.inner_nodes_of
 FROM campaign_ab_tests t
 WHERE t.status = 'running'
   AND (CAST(%(campaign_ids)s AS uuid []) IS NULL OR t.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid [])))
@@ -24,8 +26,11 @@ ORDER BY t.campaign_id, t.split_node_id, t.test_number DESC
 FOR NO KEY UPDATE OF t;
 
 -- name: tests_of
--- All tests of some campaigns, or those that were not superseded of all campaigns, the latest of each split first.
-SELECT t.*, c.name AS campaign_name
+-- All tests of the given campaigns, or the tests of all campaigns that were not superseded; the latest of each split
+-- first.
+SELECT
+    t.id, t.workspace_id, t.campaign_id, t.split_node_id, t.test_number, t.config, t.campaign_versions, t.status, t.state,
+    t.started_at, t.ended_at, t.winner_variant, t.srm_cleared_at, t.inner_nodes_of
 FROM campaign_ab_tests t
 JOIN drip_campaigns c ON c.id = t.campaign_id
 WHERE CASE
@@ -35,19 +40,19 @@ END
 ORDER BY t.status = 'superseded', c.name, t.campaign_id, t.started_at DESC, t.split_node_id, t.test_number DESC;
 
 -- name: drain_test_changes
--- Takes the notes of what changed, those of the given campaigns or all. Notes that another judge holds are its own.
-WITH noted AS MATERIALIZED (
+-- Delete the recorded changes of the given campaigns, or of all. Rows locked by another evaluation are left to it.
+WITH changes AS MATERIALIZED (
     SELECT h.id
     FROM campaign_ab_test_changes h
     WHERE CAST(%(campaign_ids)s AS uuid []) IS NULL OR h.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid []))
     FOR UPDATE SKIP LOCKED
 )
 
-DELETE FROM campaign_ab_test_changes h USING noted n WHERE h.id = n.id RETURNING h.campaign_id;
+DELETE FROM campaign_ab_test_changes h USING changes n WHERE h.id = n.id RETURNING h.campaign_id;
 
 -- name: changed_tests_overview
--- What a sensor needs: tests with something new to count or with a decision that was found and not taken, tests that were
--- never counted, and those that only time can move.
+-- For the sensor: tests with something new to count or with a decision that is due, running tests, running tests that
+-- only time can change, and running tests that were never counted.
 SELECT
     (
         SELECT count(*)
@@ -85,15 +90,17 @@ JOIN drip_campaigns c ON c.id = t.campaign_id
 WHERE t.status = 'running' AND c.status <> 'archived';
 
 -- name: decided_tests_of
--- The decided tests of some campaigns: their totals go on.
-SELECT t.*
+-- The decided tests of some campaigns. Their totals are still counted.
+SELECT
+    t.id, t.workspace_id, t.campaign_id, t.split_node_id, t.test_number, t.config, t.campaign_versions, t.status, t.state,
+    t.started_at, t.ended_at, t.winner_variant, t.srm_cleared_at, t.inner_nodes_of
 FROM campaign_ab_tests t
 WHERE t.status = 'decided' AND t.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid []))
 ORDER BY t.id;
 
 -- name: tests_with_open_windows
--- Running tests that were never counted, and those with people still inside their attribution window: time alone changes
--- what is to be counted.
+-- Running tests that were never counted, and those with contacts inside their attribution window: time alone changes
+-- their counts.
 SELECT t.id
 FROM campaign_ab_tests t
 WHERE t.id = ANY(CAST(%(test_ids)s AS uuid []))
@@ -107,7 +114,7 @@ WHERE t.id = ANY(CAST(%(test_ids)s AS uuid []))
   );
 
 -- name: graphs_with_several_splits
--- The graphs of versions in which one split may lie inside a variant of another.
+-- The graphs of versions in which a split may be inside a variant of another split.
 SELECT t.id AS test_id, v.version, v.compiled_graph
 FROM campaign_ab_tests t
 JOIN campaign_versions v ON v.campaign_id = t.campaign_id AND v.version = ANY(t.campaign_versions)
@@ -115,15 +122,15 @@ WHERE t.id = ANY(CAST(%(test_ids)s AS uuid []))
   AND jsonb_array_length(jsonb_path_query_array(v.compiled_graph, '$.nodes[*] ? (@.node_type == "split")')) > 1
 ORDER BY t.id, v.version;
 
--- name: keep_inner_nodes
--- Remembers which nodes lie behind another split inside a variant, and for which versions that was worked out.
+-- name: write_inner_nodes
+-- Store which nodes are behind another split inside a variant, and the versions this was computed for.
 UPDATE campaign_ab_tests t
 SET inner_nodes = CAST(i.inner_nodes AS jsonb), inner_nodes_of = t.campaign_versions
 FROM unnest(CAST(%(test_ids)s AS uuid []), CAST(%(inner_nodes)s AS text [])) AS i (test_id, inner_nodes)
 WHERE t.id = i.test_id;
 
 -- name: count_variants
--- Fresh counts of some tests, nothing written.
+-- Count tests without writing.
 SELECT n.*
 FROM count_ab_test_variants(
     CAST(%(test_ids)s AS uuid []), CAST(%(metrics)s AS text []), CAST(%(window_hours)s AS double precision []),
@@ -131,7 +138,7 @@ FROM count_ab_test_variants(
 ) AS n;
 
 -- name: count_variants_until
--- The same with what had happened by a moment in the past; attribution windows end by it, too.
+-- Count what had happened by a past time; attribution windows end at that time.
 SELECT n.*
 FROM count_ab_test_variants_until(
     CAST(%(test_ids)s AS uuid []), CAST(%(metrics)s AS text []), CAST(%(window_hours)s AS double precision []),
@@ -139,8 +146,8 @@ FROM count_ab_test_variants_until(
 ) AS n;
 
 -- name: write_counts
--- Fresh counts of some tests into the results, with their rates: 100 x count / sent, rounded half up in whole numbers.
--- Of a decided test the cohort is frozen and only totals and rates go on.
+-- Count tests into the results, with their rates: 100 x count / sent, rounded half up in integers. For a decided test
+-- the cohort is frozen; totals and rates are updated.
 INSERT INTO campaign_ab_test_results AS r (
     campaign_id, workspace_id, ab_test_id, split_node_id, variant_group, variant_step_id, is_holdout, test_started_at,
     first_assigned_at, total_assigned, total_sent, total_delivered, total_opened, total_clicked, total_replied,
@@ -206,7 +213,7 @@ SET variant_step_id = excluded.variant_step_id,
     updated_at = excluded.updated_at;
 
 -- name: counted_variants
--- The figures of some tests as they were counted last, in the columns' order of `count_variants`.
+-- The stored counts of some tests, in the column order of count_variants.
 SELECT
     r.ab_test_id, r.variant_group, r.is_holdout, r.first_assigned_at, r.total_assigned, r.total_sent, r.total_delivered,
     r.total_opened, r.total_clicked, r.total_replied, r.total_converted, r.total_unsubscribed, r.total_bounced,
@@ -216,7 +223,7 @@ FROM campaign_ab_test_results r
 WHERE r.ab_test_id = ANY(CAST(%(test_ids)s AS uuid []));
 
 -- name: latest_evaluations
--- The latest evaluation of each of some tests, without what it rested on.
+-- The latest evaluation of each test, without counts and verdict.
 SELECT t.id AS ab_test_id, e.id, e.state, e.reason, e.counts_hash
 FROM unnest(CAST(%(test_ids)s AS uuid [])) AS t (id)
 CROSS JOIN LATERAL (
@@ -228,8 +235,8 @@ CROSS JOIN LATERAL (
 ) e;
 
 -- name: latest_evaluation
--- The latest evaluation of one test, whole; where a moment is given, the latest by then.
-SELECT v.*
+-- The latest evaluation of one test, or the latest up to a time.
+SELECT v.id, v.evaluated_at, v.state, v.reason, v.counts, v.verdict
 FROM campaign_ab_evaluations v
 WHERE v.ab_test_id = CAST(%(test_id)s AS uuid)
   AND (CAST(%(until)s AS timestamptz) IS NULL OR v.evaluated_at <= CAST(%(until)s AS timestamptz))
@@ -237,11 +244,13 @@ ORDER BY v.ordinal DESC
 LIMIT 1;
 
 -- name: evaluation_by_id
--- One evaluation, whole.
-SELECT v.* FROM campaign_ab_evaluations v WHERE v.id = CAST(%(evaluation_id)s AS uuid);
+-- One evaluation.
+SELECT v.id, v.evaluated_at, v.state, v.reason, v.counts, v.verdict
+FROM campaign_ab_evaluations v
+WHERE v.id = CAST(%(evaluation_id)s AS uuid);
 
 -- name: write_verdicts
--- What judging found, into the results of tests that still run. Who won is written by the decision alone.
+-- Write evaluated columns to the results of running tests. Only a decision writes the winner.
 UPDATE campaign_ab_test_results r
 SET p_value = f.p_value, confidence_level = f.confidence_level, is_statistically_significant = f.is_significant,
     updated_at = CAST(%(now)s AS timestamptz)
@@ -254,14 +263,14 @@ WHERE r.ab_test_id = f.test_id AND r.variant_group = f.variant_group AND r.test_
       IS DISTINCT FROM (f.p_value, f.confidence_level, f.is_significant);
 
 -- name: write_test_states
--- Where running tests stand now.
+-- Write the states of running tests.
 UPDATE campaign_ab_tests t
 SET state = s.state
 FROM unnest(CAST(%(test_ids)s AS uuid []), CAST(%(states)s AS text [])) AS s (test_id, state)
 WHERE t.id = s.test_id AND t.status = 'running' AND t.state <> s.state;
 
 -- name: append_evaluations
--- Evaluations with all they rested on. One JSON text: as an array of texts the same took the client 1.6 s for 5,000.
+-- Store evaluations with their counts. One JSON text: an array of texts took the client 1.6 s for 5,000 evaluations.
 INSERT INTO campaign_ab_evaluations (
     id, workspace_id, ab_test_id, campaign_id, evaluated_at, state, reason, leader, counts, verdict, counts_hash,
     config_hash, engine_version, run_id
@@ -275,7 +284,7 @@ FROM jsonb_to_recordset(CAST(%(evaluations)s AS jsonb)) AS e (
 );
 
 -- name: tests_to_decide
--- Running tests whose latest evaluation is a decision that was not taken yet.
+-- Running tests with a latest evaluation that is a decision not yet recorded.
 SELECT t.id, t.campaign_id
 FROM campaign_ab_tests t
 CROSS JOIN LATERAL (
@@ -292,21 +301,23 @@ WHERE t.status = 'running'
 ORDER BY t.campaign_id, t.id;
 
 -- name: lock_campaign_to_decide
--- The campaign, held while one of its tests is decided.
+-- Lock the campaign while one of its tests is decided.
 SELECT c.id, c.name, c.status, c.published_version
 FROM drip_campaigns c
 WHERE c.id = CAST(%(campaign_id)s AS uuid)
 FOR UPDATE;
 
 -- name: lock_test
--- One test as it stands now, held.
-SELECT t.*
+-- Lock one test.
+SELECT
+    t.id, t.workspace_id, t.campaign_id, t.split_node_id, t.test_number, t.config, t.campaign_versions, t.status, t.state,
+    t.started_at, t.ended_at, t.winner_variant, t.srm_cleared_at, t.inner_nodes_of
 FROM campaign_ab_tests t
 WHERE t.id = CAST(%(test_id)s AS uuid)
 FOR UPDATE;
 
 -- name: insert_decision
--- The decision, unless there is one: the first one wins.
+-- Insert the decision unless there is one: the first decision stands.
 INSERT INTO campaign_ab_decisions (
     workspace_id, ab_test_id, campaign_id, split_node_id, outcome, winner_variant, decided_by, reason, is_by_hand,
     evaluation_id, decided_at
@@ -322,19 +333,20 @@ RETURNING id;
 
 -- name: decisions_of
 -- The decisions of some tests.
-SELECT d.*
+SELECT
+    d.ab_test_id, d.outcome, d.winner_variant, d.decided_by, d.reason, d.is_by_hand, d.evaluation_id, d.decided_at
 FROM campaign_ab_decisions d
 WHERE d.ab_test_id = ANY(CAST(%(test_ids)s AS uuid []));
 
 -- name: end_test
--- The test ends with this outcome; whoever reaches the split from now on goes to the winner.
+-- End the test with this outcome; enrollments that reach the split later are routed to the winner.
 UPDATE campaign_ab_tests t
 SET status = 'decided', state = CAST(%(outcome)s AS text), winner_variant = CAST(%(winner)s AS text),
     ended_at = CAST(%(now)s AS timestamptz)
 WHERE t.id = CAST(%(test_id)s AS uuid) AND t.status = 'running';
 
 -- name: freeze_results
--- The deciding figures stand as they are from now on, and one of them is the winner's.
+-- Freeze the deciding columns and mark the winner.
 UPDATE campaign_ab_test_results r
 SET is_winner = r.variant_group IS NOT DISTINCT FROM CAST(%(winner)s AS text),
     winner_declared_at = CASE
@@ -345,7 +357,7 @@ SET is_winner = r.variant_group IS NOT DISTINCT FROM CAST(%(winner)s AS text),
 WHERE r.ab_test_id = CAST(%(test_id)s AS uuid);
 
 -- name: mark_campaign_decided
--- What the campaign shows of it: the winning variant's first step, while it has that step.
+-- Write the winner to the campaign: the first step of the winning variant, if the step still exists.
 UPDATE drip_campaigns c
 SET ab_test_winner_id = (
         SELECT s.id FROM campaign_steps s
@@ -358,13 +370,13 @@ SET ab_test_winner_id = (
 WHERE c.id = CAST(%(campaign_id)s AS uuid);
 
 -- name: snapshot_decided_campaign
--- The entry in the campaign's history; what newcomers enter stays the published version.
+-- Add an entry to the campaign's history. New enrollments still enter the published version.
 SELECT create_campaign_version_snapshot(
     CAST(%(campaign_id)s AS uuid), CAST(%(description)s AS text), 'ab_test_completed', CAST(%(now)s AS timestamptz)
 ) AS version_id;
 
 -- name: log_decision
--- The decision in the event log.
+-- Log the decision as an event.
 INSERT INTO campaign_events (
     campaign_id, event_type, event_source, node_id, event_data, created_at, workspace_id, campaign_version, variant_group
 )
@@ -376,21 +388,22 @@ FROM campaign_ab_tests t
 WHERE t.id = CAST(%(test_id)s AS uuid);
 
 -- name: clear_sample_ratio
--- A person vouches for the people of a test; the block is lifted and does not come back.
+-- Clear the block of a sample-ratio mismatch; the test is not blocked again.
 UPDATE campaign_ab_tests t
 SET srm_cleared_at = CAST(%(now)s AS timestamptz), srm_cleared_by = CAST(%(cleared_by)s AS text),
     srm_cleared_reason = CAST(%(reason)s AS text)
 WHERE t.id = CAST(%(test_id)s AS uuid) AND t.status = 'running' AND t.srm_cleared_at IS NULL;
 
 -- name: results_of
--- The results of some tests as they stand in the table.
-SELECT r.*
+-- The evaluated columns of some tests' results.
+SELECT r.ab_test_id, r.variant_group, r.p_value, r.confidence_level, r.is_statistically_significant, r.is_winner
 FROM campaign_ab_test_results r
 WHERE r.ab_test_id = ANY(CAST(%(test_ids)s AS uuid []));
 
--- name: variant_history
--- What joined the cohort of one test in each step of time: people when their attribution window ends (at once without
--- one), their events when they happened but not before the person counts. Sums over the steps give the cumulative rates.
+-- name: cohort_steps
+-- What each time step adds to the cohort of one test: contacts when their attribution window ends (at once without a
+-- window), their events when they happened, but not before the contact counts. Sums over the steps are the cumulative
+-- rates.
 WITH variants AS (
     SELECT
         t.id AS test_id, t.campaign_id, t.split_node_id, v.id AS variant, coalesce(v.holdout, false) AS held_out,
@@ -406,7 +419,7 @@ WITH variants AS (
     WHERE t.id = CAST(%(test_id)s AS uuid)
 ),
 
-people AS (
+members AS (
     SELECT
         v.variant, a.contact_id, v.is_windowed,
         CASE WHEN v.held_out THEN min(a.assigned_at) ELSE min(o.sent_at) END AS starts,
@@ -430,9 +443,9 @@ people AS (
     HAVING bool_and(a.is_randomized)
 ),
 
-done AS (
+events AS (
     SELECT p.variant, p.contact_id, greatest(k.happened_at, p.counts_at) AS happened_at, k.is_success, k.tenths
-    FROM people p
+    FROM members p
     CROSS JOIN LATERAL (
         VALUES
         (p.opened_at, CAST(%(metric)s AS text) = 'open_rate', 3),
@@ -444,21 +457,21 @@ done AS (
       AND (NOT p.is_windowed OR k.happened_at <= p.counts_at)
 ),
 
-news AS (
+additions AS (
     SELECT p.variant, p.counts_at AS at, 1 AS contacts, 0 AS successes, 0 AS tenths, 0 AS tenths_squared
-    FROM people p
+    FROM members p
     WHERE p.starts IS NOT NULL
     UNION ALL
     SELECT
         d.variant, d.happened_at, 0, d.is_success::integer, d.tenths,
-        -- What the square of the person's score grows by: (s + t)^2 - s^2.
+        -- The growth of the square of the contact's score: (s + t)^2 - s^2.
         d.tenths * (
             2 * sum(d.tenths) OVER (
                 PARTITION BY d.variant, d.contact_id ORDER BY d.happened_at, d.tenths
                 ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
             ) - d.tenths
         )
-    FROM done d
+    FROM events d
 )
 
 SELECT
@@ -471,7 +484,7 @@ SELECT
     )::integer AS step,
     sum(n.contacts) AS contacts, sum(n.successes) AS successes, sum(n.tenths) / 10.0 AS score_sum,
     sum(n.tenths_squared) / 100.0 AS score_sum_squares
-FROM news n
+FROM additions n
 WHERE n.at <= CAST(%(now)s AS timestamptz)
 GROUP BY n.variant, step
 ORDER BY n.variant, step;
