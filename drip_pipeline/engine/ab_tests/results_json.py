@@ -1,4 +1,4 @@
-"""Converting results to plain dicts and lists, for `--json` and Dagster metadata; no calculation."""
+"""Converting results to plain dicts and lists, for `--json` and Dagster metadata; formats only."""
 
 from __future__ import annotations
 
