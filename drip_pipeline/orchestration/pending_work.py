@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from drip_pipeline.db import ab_tests as ab_tests_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db

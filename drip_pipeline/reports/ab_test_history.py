@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import CohortStepRow
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.evaluations import CohortStepRow
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, evaluate_tests

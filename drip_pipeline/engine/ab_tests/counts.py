@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import TypeVar
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import (
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.decisions import StoredDecision
+from drip_pipeline.db.ab_tests.evaluations import (
     ABTestRow,
     CountRequest,
-    StoredDecision,
     VariantCountRow,
     VariantResultRow,
 )

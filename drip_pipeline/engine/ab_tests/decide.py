@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import ABTestRow, LockedCampaign, NewDecision
+from drip_pipeline.db.ab_tests import decisions as decisions_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.decisions import LockedCampaign, NewDecision
+from drip_pipeline.db.ab_tests.evaluations import ABTestRow
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.errors import VersionNotFound
@@ -47,7 +49,7 @@ def decide(
     A decision that another process recorded meanwhile is not returned.
     """
     with database.transaction(is_read_only=True) as connection:
-        due = ab_tests_db.tests_to_decide(connection, campaign_ids)
+        due = decisions_db.tests_to_decide(connection, campaign_ids)
     decisions = [_decide_one(database, row.campaign_id, row.id, now) for row in due]
     return [decision for decision in decisions if decision is not None]
 
@@ -56,8 +58,8 @@ def _decide_one(
     database: Database, campaign_id: UUID, test_id: UUID, now: datetime
 ) -> Decision | None:
     with database.transaction() as connection:
-        campaign = ab_tests_db.lock_campaign(connection, campaign_id)
-        test = ab_tests_db.lock_test(connection, test_id)
+        campaign = decisions_db.lock_campaign(connection, campaign_id)
+        test = decisions_db.lock_test(connection, test_id)
         if campaign is None or test is None or test.status != "running":
             return None
         # Read again under the lock: a newer evaluation may have another state.
@@ -87,20 +89,20 @@ def record_decision(
     have locked the campaign and then the test.
     """
     winner = decision.winner
-    decision_id = ab_tests_db.insert_decision(connection, test.id, decision, now=now)
+    decision_id = decisions_db.insert_decision(connection, test.id, decision, now=now)
     if decision_id is None:
         return None
-    ab_tests_db.end_test(connection, test.id, outcome=decision.outcome, winner=winner, now=now)
+    decisions_db.end_test(connection, test.id, outcome=decision.outcome, winner=winner, now=now)
     steps = [] if winner is None else first_steps(connection, campaign, test, winner)
-    ab_tests_db.mark_campaign_decided(connection, campaign.id, step_ids=steps, now=now)
+    decisions_db.mark_campaign_decided(connection, campaign.id, step_ids=steps, now=now)
     result = f"{winner} won" if winner is not None else "no winner"
-    ab_tests_db.snapshot(
+    decisions_db.snapshot(
         connection,
         campaign.id,
         description=f"A/B test at {test.split_node_id} ended: {result}",
         now=now,
     )
-    ab_tests_db.log_decision(
+    decisions_db.log_decision(
         connection,
         test.id,
         winner=winner,

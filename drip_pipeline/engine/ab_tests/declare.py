@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import ABTestRow, NewDecision
+from drip_pipeline.db.ab_tests import decisions as decisions_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.decisions import NewDecision
+from drip_pipeline.db.ab_tests.evaluations import ABTestRow
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.ab_tests.counts import Experiment, read_experiment
 from drip_pipeline.engine.ab_tests.decide import Decision, record_decision
@@ -43,8 +45,8 @@ def declare(
     # The decision refers to an evaluation of this time.
     evaluate(database, [owner.campaign_id], now=now, run_id=run_id)
     with database.transaction() as connection:
-        locked = ab_tests_db.lock_campaign(connection, owner.campaign_id)
-        test = ab_tests_db.lock_test(connection, chosen.test_id)
+        locked = decisions_db.lock_campaign(connection, owner.campaign_id)
+        test = decisions_db.lock_test(connection, chosen.test_id)
         if locked is None or test is None or test.status != "running":
             raise _decided_before(connection, owner.name, chosen.test_id)
         if locked.status == "archived":
@@ -90,7 +92,7 @@ def clear_sample_ratio(
             and split_node_id in (None, test.split_node_id)
         ]
         for test in blocked:
-            ab_tests_db.clear_sample_ratio(
+            decisions_db.clear_sample_ratio(
                 connection, test.test_id, cleared_by=cleared_by, reason=reason.strip(), now=now
             )
             return test
@@ -147,7 +149,7 @@ def _test_of_variant(
 
 def _decided_before(connection: Connection, campaign: str, test_id: UUID) -> NotAllowed:
     """Build the error for a test that is no longer running."""
-    first = ab_tests_db.decisions_of(connection, [test_id]).get(test_id)
+    first = decisions_db.decisions_of(connection, [test_id]).get(test_id)
     if first is None:
         return NotAllowed(
             f"the test of campaign {campaign!r} no longer runs: a newer version replaced it",

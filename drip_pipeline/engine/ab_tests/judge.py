@@ -15,8 +15,8 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID, uuid4
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import EvaluationRow, VerdictRow
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.evaluations import EvaluationRow, VerdictRow
 from drip_pipeline.db.connection import Connection, Database, dump_json
 from drip_pipeline.engine.ab_tests.counts import (
     COUNTS,

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db import ab_tests as ab_tests_db
-from drip_pipeline.db.ab_tests import (
-    StoredDecision,
+from drip_pipeline.db.ab_tests import decisions as decisions_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests.decisions import StoredDecision
+from drip_pipeline.db.ab_tests.evaluations import (
     StoredEvaluation,
     VariantCountRow,
     VariantResultRow,
@@ -211,7 +212,7 @@ def _results(
     until = now if is_past else None
     decisions = {
         test_id: decision
-        for test_id, decision in ab_tests_db.decisions_of(connection, ids).items()
+        for test_id, decision in decisions_db.decisions_of(connection, ids).items()
         if until is None or decision.decided_at <= until
     }
     evaluations = {e.test_id: _evaluation(connection, e, decisions, until) for e in experiments}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from drip_pipeline.db.ab_tests import StoredDecision
+from drip_pipeline.db.ab_tests.decisions import StoredDecision
 from drip_pipeline.engine.ab_tests.counts import VariantSpec
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.experiments import ReportEstimates, as_item

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from drip_pipeline.db import ab_tests as ab_tests_db
+from drip_pipeline.db.ab_tests import decisions as decisions_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.ab_tests.judge import judge
@@ -179,7 +179,7 @@ def test_a_decision_that_breaks_in_the_middle_leaves_nothing(database, monkeypat
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patched:
-        patched.setattr(ab_tests_db, "log_decision", breaks)
+        patched.setattr(decisions_db, "log_decision", breaks)
         with pytest.raises(RuntimeError, match="the power went"):
             by_hand(database, test)
     with database.transaction() as connection:

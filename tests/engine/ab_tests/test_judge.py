@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drip_pipeline.db import ab_tests as ab_tests_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_tests.declare import clear_sample_ratio
 from drip_pipeline.engine.ab_tests.judge import evaluate, judge

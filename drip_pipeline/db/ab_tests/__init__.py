@@ -1,0 +1,4 @@
+"""Queries of A/B tests: counts, evaluations, decisions.
+
+Statistics belong to experiments/.
+"""
