@@ -302,7 +302,7 @@ def test_totals_that_went_on_after_the_decision_are_told_apart(database, tmp_pat
         people(connection, test, "a", 50, opened=50, at=LATER + timedelta(hours=1))
     found = found_in(database, test, LATER + timedelta(days=1))
     note = found.totals_note()
-    assert f"{LATER:%H:%M} UTC, when it was decided" in note
+    assert f"{LATER:%H:%M} UTC, the time of the decision." in note
     page = campaign_page(database, test.campaign.campaign_id, now=LATER + timedelta(days=1))
     assert note in words(page)
 
