@@ -132,7 +132,8 @@ class SplitResults:
             f"{at.astimezone(UTC):%-d %b %Y, %H:%M} UTC"
             for at in (self.as_of, self.decision.decided_at)
         )
-        return f"Totals are of {now}; the verdict is based on those of {then}, the time of the decision."
+        basis = f"the verdict is based on those of {then}, the time of the decision"
+        return f"Totals are of {now}; {basis}."
 
     def remaining(self) -> TimeToDecision | None:
         """Estimate the time to a decision, None if the test has ended."""
