@@ -1,9 +1,8 @@
-"""The one tree of errors. Every error a user may see is a `DripError`: one sentence that names the
-thing at fault, and a hint that says what to do about it. Foreign errors are translated into this
-tree at one border (`db/connection.py` for the database). Here belong classes and their wording;
-neither logic nor recovery.
+"""The exception hierarchy. Every error for users is a `DripError`: a sentence that names the object
+at fault, and a hint that names the next step. Errors of libraries are translated at one place
+(`db/connection.py` for the database). Only classes and their messages belong here.
 
-All of them survive pickling, since Dagster carries errors between processes.
+All errors can be pickled, because Dagster passes errors between processes.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from typing import Any, Protocol
 
 
 class DripError(Exception):
-    """Something went wrong that the user can be told in one sentence. `hint` says what to do; it
-    may be empty.
-    """
+    """An error for users. `message` is one sentence; `hint` is the next step, or empty."""
 
     default_hint = ""
 
@@ -28,16 +25,16 @@ class DripError(Exception):
         return self.message
 
     def items(self) -> tuple[str, ...]:
-        """Single points below the sentence, for errors that report several faults at once."""
+        """Return the single faults, for errors that report several at once."""
         return ()
 
     def details(self) -> dict[str, Any]:
-        """What the machine-readable output adds to the sentence and the hint."""
+        """Return what the machine-readable output adds to the message and the hint."""
         return {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Subclasses take other arguments than the message, so the default (`cls(*args)`) would fail
-        # on load.
+        # Subclasses have other arguments than the message, so that the default (`cls(*args)`) would
+        # fail when it is loaded.
         return (_revive, (type(self), self.args), dict(self.__dict__))
 
 
@@ -48,9 +45,9 @@ def _revive(cls: type[DripError], args: tuple[Any, ...]) -> DripError:
 
 
 class SettingsError(DripError):
-    """A setting from the environment is missing or makes no sense. `name` is the variable."""
+    """An environment variable is missing or invalid. `name` is the variable."""
 
-    default_hint = "`drip doctor` lists every setting with its default and what it does."
+    default_hint = "`drip doctor` lists every setting with its default and its effect."
 
     def __init__(self, name: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(f"{name} {problem}", hint=hint)
@@ -61,9 +58,7 @@ class SettingsError(DripError):
 
 
 class DatabaseError(DripError):
-    """The database answered with an error that has no class of its own. `sqlstate` is PostgreSQL's
-    five-letter code.
-    """
+    """A database error without a class of its own. `sqlstate` is PostgreSQL's five-letter code."""
 
     def __init__(
         self, message: str, *, sqlstate: str | None = None, hint: str | None = None
@@ -73,7 +68,7 @@ class DatabaseError(DripError):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """No connection to the database, or it broke."""
+    """The database cannot be reached, or the connection was lost."""
 
     default_hint = (
         "`drip db start` starts the embedded server; with DRIP_DATABASE_URL set, check that URL "
@@ -88,7 +83,7 @@ class SchemaMismatch(DatabaseError):
 
 
 class ConstraintViolated(DatabaseError):
-    """A row breaks a rule of the schema. `constraint` and `table` name it; both may be None."""
+    """A row violates a constraint. `constraint` and `table` are its names; both may be None."""
 
     def __init__(
         self,
@@ -109,22 +104,22 @@ class DataRejected(DatabaseError):
 
 
 class Conflict(DatabaseError):
-    """Another transaction was in the way (deadlock, serialization failure, lock not available);
-    repeating may succeed.
+    """A conflict with another transaction (deadlock, serialization failure, lock not available);
+    a retry may succeed.
     """
 
     default_hint = "Nothing was changed. Repeat the command."
 
 
 class StatementCancelled(DatabaseError):
-    """A statement ran into a time limit or was canceled; its transaction was rolled back."""
+    """A statement exceeded a time limit or was canceled; its transaction was rolled back."""
 
 
 class PermissionMissing(DatabaseError):
-    """The database role of the engine may not do this."""
+    """The engine's database role lacks a privilege."""
 
     default_hint = (
-        "Grant the role in DRIP_DATABASE_URL the right, or connect as the owner of the tables."
+        "Grant the privilege to the role in DRIP_DATABASE_URL, or connect as the tables' owner."
     )
 
 
@@ -133,7 +128,7 @@ class EmbeddedServerError(DripError):
 
 
 class QueryNotFound(DripError):
-    """A named query that sql/queries/ does not have."""
+    """sql/queries/ has no query of this name."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"no query named {name!r} in sql/queries/")
@@ -141,15 +136,13 @@ class QueryNotFound(DripError):
 
 
 class QueryFileInvalid(DripError):
-    """A file of sql/queries/ breaks the form `-- name: x`, purpose, SQL; or two queries share a
-    name.
+    """A file of sql/queries/ violates the format (`-- name: x`, purpose, SQL), or two queries have
+    the same name.
     """
 
 
 class MigrationError(DripError):
-    """The schema cannot be brought up to date. `version` is the migration's number, None when none
-    is to blame.
-    """
+    """The schema cannot be migrated. `version` is the failed migration's number, or None."""
 
     def __init__(
         self, message: str, *, version: int | None = None, hint: str | None = None
@@ -159,17 +152,17 @@ class MigrationError(DripError):
 
 
 class MigrationEdited(MigrationError):
-    """An applied migration file no longer has the content that was applied."""
+    """A migration file was changed after it had been applied."""
 
-    default_hint = "Restore the file as it was applied, and put the change into a new migration."
+    default_hint = "Restore the applied file, and put the change into a new migration."
 
 
 class MigrationFailed(MigrationError):
-    """A migration's SQL failed; its transaction was rolled back, earlier ones stay applied."""
+    """A migration's SQL failed and was rolled back; earlier migrations stay applied."""
 
 
 class MigrationUnknown(MigrationError):
-    """The database has a migration that this checkout does not."""
+    """The database has a migration that this checkout lacks."""
 
     default_hint = "The database is newer than this code. Update the checkout."
 
@@ -189,7 +182,7 @@ class SchemaBeforeBaseline(MigrationError):
 
 
 class ProblemLike(Protocol):
-    """What `DefinitionInvalid` needs of a problem; `domain` owns the class."""
+    """The attributes of a problem that `DefinitionInvalid` reads; `domain` defines the class."""
 
     @property
     def node_id(self) -> str | None: ...
@@ -200,9 +193,7 @@ class ProblemLike(Protocol):
 
 
 class DefinitionInvalid(DripError):
-    """A campaign definition has problems; `problems` holds all of them, each with its node where
-    there is one.
-    """
+    """A campaign definition has errors. `problems` lists all of them, with their nodes."""
 
     default_hint = "Correct the file and publish again; nothing was changed."
 
@@ -218,11 +209,11 @@ class DefinitionInvalid(DripError):
         return f"{self.message}: {'; '.join(self.items())}"
 
     def items(self) -> tuple[str, ...]:
-        """One line per problem, its node first."""
+        """Return one line per problem, with its node first."""
         return tuple(f"{p.node_id}: {p.message}" if p.node_id else p.message for p in self.problems)
 
     def details(self) -> dict[str, Any]:
-        """The problems, one object each."""
+        """Return the problems, one object each."""
         return {
             "problems": [
                 {"node_id": p.node_id, "code": p.code, "message": p.message} for p in self.problems
@@ -231,8 +222,9 @@ class DefinitionInvalid(DripError):
 
 
 class EnrollmentsStranded(DripError):
-    """States inside an earlier version have no target node in the new one. `stranded` lists them by
-    node: version, node_id, label, states, reason.
+    """Enrollments in an earlier version have no target node in the new version.
+
+    `stranded` lists them by node: version, node_id, label, states (a number), reason.
     """
 
     default_hint = (
@@ -252,7 +244,7 @@ class EnrollmentsStranded(DripError):
         return f"{self.message}: {'; '.join(self.items())}"
 
     def items(self) -> tuple[str, ...]:
-        """One line per node."""
+        """Return one line per node."""
         line = "{node_id} ({label}, version {version}): {states:,} contacts; {reason}"
         return tuple(line.format(**group) for group in self.stranded)
 
@@ -262,7 +254,7 @@ class EnrollmentsStranded(DripError):
 
 
 class FilesInvalid(DripError):
-    """Campaign files have problems; `problems` holds all of them by file."""
+    """Campaign files have errors. `problems` lists all of them by file."""
 
     default_hint = "Correct the files and repeat the command; nothing was changed."
 
@@ -279,26 +271,26 @@ class FilesInvalid(DripError):
             f" published, {count} problem{'' if count == 1 else 's'} in all",
             hint=hint,
         )
-        self.problems = {file: tuple(found) for file, found in problems.items()}
+        self.problems = {file: tuple(listed) for file, listed in problems.items()}
 
     def __str__(self) -> str:
         return f"{self.message}: {'; '.join(self.items())}"
 
     def items(self) -> tuple[str, ...]:
-        """One line per problem, its file first, then its node."""
+        """Return one line per problem, with its file and node first."""
         return tuple(
             f"{file}: {p.node_id}: {p.message}" if p.node_id else f"{file}: {p.message}"
-            for file, found in self.problems.items()
-            for p in found
+            for file, listed in self.problems.items()
+            for p in listed
         )
 
     def details(self) -> dict[str, Any]:
-        """The problems, one object each."""
+        """Return the problems, one object each."""
         return {
             "problems": [
                 {"file": file, "node_id": p.node_id, "code": p.code, "message": p.message}
-                for file, found in self.problems.items()
-                for p in found
+                for file, listed in self.problems.items()
+                for p in listed
             ]
         }
 
@@ -308,7 +300,7 @@ class TemplateError(DripError):
 
 
 class NotFound(DripError):
-    """Something named by the user does not exist. `kind` and `name` say what."""
+    """An object that the user named does not exist; `kind` and `name` identify it."""
 
     def __init__(self, kind: str, name: str, *, hint: str | None = None) -> None:
         super().__init__(f"no {kind} {name!r}", hint=hint)
@@ -319,14 +311,14 @@ class NotFound(DripError):
 class CampaignNotFound(NotFound):
     """No campaign has this id or exact name."""
 
-    default_hint = "`drip campaign list` shows what there is."
+    default_hint = "`drip campaign list` lists the campaigns."
 
     def __init__(self, name: str, *, hint: str | None = None) -> None:
         super().__init__("campaign", name, hint=hint)
 
 
 class CampaignAmbiguous(DripError):
-    """Several campaigns carry this name."""
+    """Several campaigns have this name."""
 
     default_hint = "Use the campaign's id; `drip campaign list` shows it."
 
@@ -346,21 +338,22 @@ class VersionNotFound(NotFound):
 
 
 class VersionOutdated(DripError):
-    """Somebody published while a file that was made from an earlier version was being edited.
-    `based_on` is that version (0: there was none), `published` the one that is published now.
+    """Another version was published while a file based on an earlier one was being edited.
+
+    `based_on` is the earlier version (0: none), `published` the version that is published now.
     """
 
     def __init__(
         self, name: str, based_on: int, published: int | None, *, hint: str | None = None
     ) -> None:
-        made_from = f"version {based_on}" if based_on else "nothing that was published"
-        now = f"version {published}" if published else "not published"
+        base = f"version {based_on}" if based_on else "no published version"
+        current = f"at version {published}" if published else "not published"
         default = (
-            f"Nothing was changed. `drip campaign diff {name!r} {published} FILE` shows what is"
-            f" different; take over what is missing and publish with --based-on {published}."
+            f"Nothing was changed. `drip campaign diff {name!r} {published} FILE` shows the"
+            f" differences; merge them into the file and publish with --based-on {published}."
         )
         super().__init__(
-            f"campaign {name!r} is {now} by now, and the file was made from {made_from}",
+            f"campaign {name!r} is now {current}, but the file is based on {base}",
             hint=(default if published else "Nothing was changed.") if hint is None else hint,
         )
         self.name = name
@@ -369,20 +362,20 @@ class VersionOutdated(DripError):
 
 
 class UnpublishedEdit(DripError):
-    """Another application has edited a campaign in its tables, and publishing a file would write
-    over that. `changes` says in one line what was edited since version `base_version`.
+    """Publishing a file would overwrite an edit that another application made in the tables.
+
+    `changes` summarizes in one line what was edited since version `base_version`.
     """
 
     def __init__(
         self, name: str, base_version: int, changes: str, *, hint: str | None = None
     ) -> None:
         default = (
-            f"Nothing was changed. `drip campaign drafts {name!r}` shows the edit, with --publish "
-            "it is published; --overwrite-canvas writes over it and keeps it in the history."
+            f"Nothing was changed. `drip campaign drafts {name!r}` shows the edit and, with "
+            "--publish, publishes it; --overwrite-canvas overwrites it and keeps it in the history."
         )
         super().__init__(
-            f"campaign {name!r} was edited since version {base_version} was published, and that is "
-            f"not published ({changes})",
+            f"campaign {name!r} has unpublished changes since version {base_version} ({changes})",
             hint=default if hint is None else hint,
         )
         self.name = name
@@ -391,18 +384,14 @@ class UnpublishedEdit(DripError):
 
 
 class NotAllowed(DripError):
-    """The rules of the engine forbid this in the present state (publish an archived campaign,
-    declare twice …).
-    """
+    """The current state forbids the operation (publish an archived campaign, declare twice …)."""
 
 
 # --- data and deliveries --------------------------------------------------------------------------
 
 
 class ImportFileError(DripError):
-    """A file of contacts, events or definitions cannot be read. `path` and, where known, `line` say
-    where.
-    """
+    """A file of contacts, events or definitions cannot be read, at `path` and, if known, `line`."""
 
     def __init__(
         self, path: str, problem: str, *, line: int | None = None, hint: str | None = None
@@ -415,15 +404,13 @@ class ImportFileError(DripError):
 
 
 class DeliveryError(DripError):
-    """A message cannot be handed to a channel for a reason that concerns the set-up, not one
-    recipient.
-    """
+    """A message cannot be sent because of the channel's configuration, not of its recipient."""
 
 
 class ChannelUnavailable(DeliveryError):
-    """A channel is unknown, switched off or not configured. `channel` names it."""
+    """A channel is unknown, disabled or not configured. `channel` is its name."""
 
-    default_hint = "`drip doctor` shows each channel and what it lacks."
+    default_hint = "`drip doctor` checks each channel and its configuration."
 
     def __init__(self, channel: str, problem: str, *, hint: str | None = None) -> None:
         super().__init__(f"channel {channel!r} {problem}", hint=hint)
@@ -431,10 +418,8 @@ class ChannelUnavailable(DeliveryError):
 
 
 class AddressForbidden(DeliveryError):
-    """A URL leads to an address that the engine may not call (internal network, forbidden port or
-    scheme).
-    """
+    """The engine may not call this URL (internal network, forbidden port or scheme)."""
 
 
 class StatisticsInputError(DripError):
-    """Counts given to the statistics contradict themselves (more opened than sent, negative, …)."""
+    """Counts for the statistics are contradictory (more opened than sent, negative …)."""

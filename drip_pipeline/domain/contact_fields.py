@@ -1,7 +1,7 @@
-"""What of a person templates and conditions can name: columns, custom fields, aliases.
+"""Names of contact data in templates and conditions: columns, custom fields, aliases.
 
-Building the mapping of names to values, and telling which columns a set of names needs. Reading the
-rows is the business of db/ and engine/.
+Builds the mapping of names to values and lists the columns that a set of names needs. db/ and
+engine/ read the rows.
 """
 
 from __future__ import annotations
@@ -39,19 +39,18 @@ _NAME_PARTS: Final = ("first_name", "last_name")
 
 ALIASES: Final = frozenset(_ALIASES)
 CAMPAIGN_VARIABLES: Final = frozenset({"campaign_id", "campaign_name", "unsubscribe_url", "now"})
-"""Names that are not of the contact: whoever renders adds them to the context. `now` is the moment
-of rendering, an aware datetime."""
+"""Names that the renderer adds to the context. `now` is the time of rendering, with a zone."""
 
 KNOWN_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | CAMPAIGN_VARIABLES | {CUSTOM_FIELDS}
 
 
 def contact_context(contact: Mapping[str, Any]) -> dict[str, Any]:
-    """Every name that a template or a condition may use, with its value for this person.
+    """Return every name that a template or a condition may use, with the contact's value.
 
     `contact` maps columns of `contacts` to values; columns that were not loaded may be absent.
-    Custom fields stand under their own names and under `custom_fields`, and never hide a column or
-    an alias; only `first_name` and `last_name` are taken from them first (when not empty), and
-    split from `name` otherwise.
+    Custom fields are available by name and in `custom_fields`; they never hide a column or an
+    alias. Only `first_name` and `last_name` prefer a non-empty custom field over the parts of
+    `name`.
     """
     custom = contact.get(CUSTOM_FIELDS)
     if not isinstance(custom, Mapping):
@@ -64,13 +63,15 @@ def contact_context(contact: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """`contact_context` cut down to these names, for many people: what nobody reads is not made.
-    Campaign variables are not among what it gives."""
-    wanted = frozenset(names) - CAMPAIGN_VARIABLES
-    columns = tuple(wanted & CONTACT_COLUMNS)
-    others = tuple(wanted - CONTACT_COLUMNS - ALIASES - {CUSTOM_FIELDS})
-    has_name_parts = not wanted.isdisjoint(_NAME_PARTS)
-    copies = tuple((a, _ALIASES[a]) for a in wanted & ALIASES if a not in _NAME_PARTS)
+    """Return a function like `contact_context`, limited to these names, for many contacts.
+
+    The result contains no campaign variables.
+    """
+    requested = frozenset(names) - CAMPAIGN_VARIABLES
+    columns = tuple(requested & CONTACT_COLUMNS)
+    others = tuple(requested - CONTACT_COLUMNS - ALIASES - {CUSTOM_FIELDS})
+    has_name_parts = not requested.isdisjoint(_NAME_PARTS)
+    copies = tuple((a, _ALIASES[a]) for a in requested & ALIASES if a not in _NAME_PARTS)
 
     def read(contact: Mapping[str, Any]) -> dict[str, Any]:
         custom = contact.get(CUSTOM_FIELDS)
@@ -83,7 +84,7 @@ def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], dict[str, A
             context[name] = custom.get(name)
         if has_name_parts:
             context["first_name"], context["last_name"] = _name_parts(contact, custom)
-        if CUSTOM_FIELDS in wanted:
+        if CUSTOM_FIELDS in requested:
             context[CUSTOM_FIELDS] = custom
         return context
 
@@ -102,7 +103,7 @@ def _name_parts(
 
 
 def split_name(name: Any) -> tuple[str | None, str | None]:
-    """First word and the rest of a full name; None for what is not there."""
+    """Return the first word and the rest of a full name; None for a missing part."""
     if not isinstance(name, str):
         return None, None
     words = name.split(maxsplit=1)
@@ -111,9 +112,9 @@ def split_name(name: Any) -> tuple[str | None, str | None]:
 
 
 def contact_columns_for(names: Iterable[str]) -> tuple[frozenset[str], bool]:
-    """Which columns of `contacts` the given names read, and whether they read custom fields.
+    """Return the columns of `contacts` that the names read, and whether they read custom fields.
 
-    Names may be columns, aliases, custom field names (dotted paths too) or campaign variables.
+    Names are columns, aliases, custom fields (also dotted paths) or campaign variables.
     """
     columns: set[str] = set()
     needs_custom_fields = False

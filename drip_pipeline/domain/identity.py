@@ -1,7 +1,6 @@
-"""Ids that must come out the same however often something is repeated, and the hash that assigns
-variants.
+"""Deterministic ids, which are the same on every repetition, and the hash that assigns variants.
 
-Pure functions of names; nothing here draws random numbers or reads a clock.
+Pure functions: no random numbers, no clock.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ BUCKETS: Final = 10_000
 
 
 def delivery_id(state_id: UUID, node_id: str, visit: int) -> UUID:
-    """uuid5 of (state, node, visit). `visit` is the number of nodes passed before, so that a loop
-    that comes to the node again makes another delivery, and a repeat of the same step finds the one
-    it made.
+    """Return the uuid5 of (state, node, visit).
 
-    It is uuid.uuid5 (RFC 9562 §5.5) without the detour over its text form: a batch makes thousands.
+    `visit` is the number of nodes passed before: a loop that reaches the node again creates another
+    delivery, a repetition of the same step finds the existing one. Equals uuid.uuid5 (RFC 9562
+    §5.5) without the conversion to text, because a batch creates thousands.
     """
     name = f"{state_id.hex}:{node_id}:{visit}".encode()
     digest = bytearray(sha1(DELIVERY_NAMESPACE.bytes + name, usedforsecurity=False).digest()[:16])
@@ -30,16 +29,17 @@ def delivery_id(state_id: UUID, node_id: str, visit: int) -> UUID:
 
 
 def event_key(provider: str, event_id: str) -> UUID:
-    """The id of a provider's event in the log: the same event gets the same id, in whichever file
-    or request it comes."""
+    """Return the id of a provider's event in the log; it is the same in every file and request."""
     return UUID(bytes=md5(f"{provider}\x1f{event_id}".encode(), usedforsecurity=False).digest())
 
 
 def assignment_bucket(
     campaign_id: UUID, split_node_id: str, contact_id: UUID, salt: str = ""
 ) -> int:
-    """0..9,999 for a contact at a split: the same answer on every repeat, independent between
-    splits and campaigns."""
+    """Return the bucket (0 to 9,999) of a contact at a split.
+
+    The bucket is the same on every repetition and independent between splits and campaigns.
+    """
     key = f"{campaign_id.hex}:{split_node_id}:{salt}".encode()
     digest = blake2b(contact_id.bytes, digest_size=8, key=blake2b(key, digest_size=32).digest())
     return int.from_bytes(digest.digest(), "big") % BUCKETS

@@ -410,8 +410,8 @@ SETTINGS: Final = tuple(_declared(name, field) for name, field in Settings.model
 def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> list[str]:
     """Return the variables with the prefix DRIP_ that are no setting; most are misspelled."""
     variables = os.environ if environ is None else environ
-    known = {setting.name for setting in SETTINGS}
-    return sorted(name for name in variables if name.startswith(PREFIX) and name not in known)
+    names = {setting.name for setting in SETTINGS}
+    return sorted(name for name in variables if name.startswith(PREFIX) and name not in names)
 
 
 def hand_to_libraries(variables: Mapping[str, str]) -> None:

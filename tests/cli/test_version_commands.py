@@ -71,7 +71,7 @@ def test_going_back_keeping_and_exporting(drip, edited, tmp_path):
 def test_an_edit_of_an_overtaken_version_is_refused(drip, edited):
     refused = drip("campaign", "publish", str(EXAMPLES / "winback.yaml"), "--based-on", "1")
     assert refused.exit_code == 1
-    assert "is version 2 by now, and the file was made from version 1" in refused.stderr
+    assert "is now at version 2, but the file is based on version 1" in refused.stderr
     assert "--based-on 2" in refused.stderr
 
 

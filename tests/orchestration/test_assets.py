@@ -195,7 +195,7 @@ def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, i
     told = event.step_failure_data.user_failure_data
     assert told is not None
     assert told.description == 'judging failed: no campaign "Nobody\'s"'
-    assert told.metadata["what_to_do"].value == "`drip campaign list` shows what there is."
+    assert told.metadata["what_to_do"].value == "`drip campaign list` lists the campaigns."
 
 
 # --- jobs for operators ---------------------------------------------------------------------------

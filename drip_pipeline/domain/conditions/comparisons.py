@@ -1,7 +1,7 @@
-"""Comparing one value of a person with one value of a condition: equality, order, containment.
+"""Compare one value of a contact with one value of a condition: equality, order, containment.
 
-The rule for all of them: a missing value, or two values that cannot be compared, make a comparison
-false, never an error. Where the values come from is the business of conditions.py.
+A comparison with a missing value, or of two values without a common order, is false and never an
+error. conditions.py reads the values.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any, Final
 Test = Callable[[Any], bool]
 Scalar = str | int | float | bool
 
-# No exponents, no leading zeros, bounded length: "1e5" and "01234" are codes, not numbers, and a
-# text of a million digits is not worth converting.
+# No exponents, no leading zeros, bounded length: "1e5" and "01234" are codes, not numbers, and
+# converting a text of a million digits takes too long.
 _NUMBER: Final = re.compile(r"\s*([+-]?(?:0|[1-9]\d{0,29}))(\.\d{1,30})?\s*", re.ASCII)
 
 
@@ -44,13 +44,15 @@ _ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
 
 
 def value_test(operator: Operator, expected: Scalar | Sequence[Scalar]) -> Test:
-    """A predicate over a person's value: `actual <operator> expected`; None is always false.
+    """Return the predicate `actual <operator> expected` of a contact's value; None is always false.
 
-    Numbers given as text count as numbers when both sides are numeric. Text compares as text,
-    case included. Dates and times of the database compare with ISO texts; one without a time of
-    day stands for the whole day (UTC). Anything else can be compared for equality only.
-    `contains` asks a text for a substring and a list for a member; `in` wants a list as `expected`
-    and, for a person's value that is a list itself, any common member.
+    Numbers written as text are compared as numbers if both sides are numeric. Text is compared
+    case-sensitively. Dates and times of the database are compared with ISO texts; a text without a
+    time of day means the whole day (UTC). Other types support equality only. `contains` tests for
+    a substring of a text or a member of a list. `in` needs a list as `expected`; if the contact's
+    value is a list, one common member is enough.
+
+    Raises ValueError if `expected` does not suit the operator.
     """
     if operator is Operator.IN:
         return _is_in(_as_list(expected))
@@ -68,7 +70,7 @@ def value_test(operator: Operator, expected: Scalar | Sequence[Scalar]) -> Test:
 
 
 def as_number(value: Any) -> int | float | None:
-    """The finite number that `value` is or spells, None for everything else (bools included)."""
+    """Return the finite number that `value` is or contains as text, else None (also for bools)."""
     kind = type(value)
     if kind is int:
         return int(value)
@@ -84,14 +86,14 @@ def as_number(value: Any) -> int | float | None:
 
 
 def as_instant(text: str) -> datetime | date | None:
-    """The date or UTC time that an ISO text spells; a time without a zone is taken as UTC."""
+    """Return the date or UTC time of an ISO text, None for other texts; UTC is the default zone."""
     try:
         if len(text) == 10:
             return date.fromisoformat(text)
-        moment = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _as_list(expected: Scalar | Sequence[Scalar]) -> list[Scalar]:
@@ -106,9 +108,9 @@ def _is_collection(actual: Any) -> bool:
 
 def _equals(expected: Scalar) -> Test:
     if isinstance(expected, bool):
-        spelled = "true" if expected else "false"
+        spelling = "true" if expected else "false"
         return lambda actual: (
-            actual is expected or (type(actual) is str and actual.strip().lower() == spelled)
+            actual is expected or (type(actual) is str and actual.strip().lower() == spelling)
         )
     number = as_number(expected)
     text = str(expected)
@@ -123,9 +125,9 @@ def _equals(expected: Scalar) -> Test:
             return text.strip().lower() == ("true" if actual else "false")
         if isinstance(actual, date):
             return instant is not None and _same_kind(actual, instant, operators.eq)
-        mine = as_number(actual)
-        if mine is not None:
-            return mine == number
+        number_of_actual = as_number(actual)
+        if number_of_actual is not None:
+            return number_of_actual == number
         return str(actual) == text
 
     return equals
@@ -140,9 +142,9 @@ def _ordered(compare: Callable[[Any, Any], bool], expected: Scalar) -> Test:
 
     def ordered(actual: Any) -> bool:
         if number is not None:
-            mine = as_number(actual)
-            if mine is not None:
-                return compare(mine, number)
+            number_of_actual = as_number(actual)
+            if number_of_actual is not None:
+                return compare(number_of_actual, number)
         if text is None:
             return False
         if type(actual) is str:
@@ -155,7 +157,7 @@ def _ordered(compare: Callable[[Any, Any], bool], expected: Scalar) -> Test:
 
 
 def _same_kind(actual: date, expected: date, compare: Callable[[Any, Any], bool]) -> bool:
-    """Compare two dates or two moments; as days (UTC) as soon as one of them is only a day."""
+    """Compare two dates or two times; as days (UTC) if one of them is a date."""
     left, right = _in_utc(actual), _in_utc(expected)
     if not (isinstance(left, datetime) and isinstance(right, datetime)):
         left = left.date() if isinstance(left, datetime) else left
@@ -182,7 +184,7 @@ def _contains(expected: Scalar) -> Test:
 
 
 def _is_in(expected: list[Scalar]) -> Test:
-    # Plain texts are looked up: a list of a thousand mail domains is common.
+    # Plain texts are looked up in a set: a list of a thousand email domains is common.
     texts = frozenset(value for value in expected if type(value) is str)
     tests = [_equals(value) for value in expected]
     tests_of_text = [

@@ -1,8 +1,13 @@
-"""When a schedule is due: occurrences of a cron expression in a time zone, over summer time too.
+"""Occurrences of a cron expression in a time zone, including changes to and from summer time.
 
-As cron daemons do it: a time of day that the clock jumps over happens just as much later, one that
-it shows twice happens the first time only; expressions for every hour (`*` or `*/n`) follow the
-clock, hour by hour. croniter works on times without a zone here; what the zone does is ours.
+As in cron daemons: a time of day skipped by the clock occurs later by the length of the skip, and a
+time of day that repeats occurs the first time only. Expressions for every hour (`*` or `*/n`)
+follow the clock, hour by hour. croniter computes times without a zone; this module applies the
+zone.
+
+cronsim was rejected: a skipped `30 2 * * *` runs at 03:00 instead of 03:30, `*/10 2 * * *` is
+skipped altogether, a step in the day of month is combined with the weekday by AND instead of OR
+(`0 9 */2 * 1`), and it refuses ranges that wrap (`fri-mon`, `22-2`) and `?`.
 """
 
 from __future__ import annotations
@@ -16,7 +21,7 @@ from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyp
 from drip_pipeline.domain.conditions.local_time import zone_of
 
 _HOUR_FIELD: Final = 1
-# No zone has ever put its clock back or forward by more, summer time or a new standard time.
+# No zone has ever changed its clock by more, for summer time or for a new standard time.
 _LONGEST_JUMP: Final = timedelta(hours=26)
 _NEAR: Final = timedelta(hours=3)
 _ANY_DAY: Final = datetime.fromisoformat("2026-01-01")
@@ -25,34 +30,35 @@ _ANY_DAY: Final = datetime.fromisoformat("2026-01-01")
 def latest_occurrence(
     cron: str, timezone: str | None, *, after: datetime, until: datetime
 ) -> datetime | None:
-    """The last occurrence after `after` and not after `until`, in UTC; None without one. However
-    many there are in between, it costs the same.
+    """Return the last occurrence after `after` and not after `until`, in UTC; None without one.
+
+    The cost does not depend on the number of occurrences in between.
     """
     zone = zone_of(timezone)
     local = until.astimezone(zone).replace(tzinfo=None)
-    # Earlier local times are earlier in UTC too, but for those around a change of the clock.
+    # Earlier local times are earlier in UTC, except around a change of the clock.
     changes = (until - _NEAR).astimezone(zone).utcoffset() != (until + _NEAR).astimezone(
         zone
     ).utcoffset()
     near = _NEAR if changes else timedelta(0)
-    found: datetime | None = None
-    for time in _backwards(cron, local + near + timedelta(microseconds=1)):
-        if found is not None and local - time > near:
+    latest: datetime | None = None
+    for time in _local_times_before(cron, local + near + timedelta(microseconds=1)):
+        if latest is not None and local - time > near:
             break
         if time.replace(tzinfo=UTC) < after.replace(tzinfo=UTC) - _LONGEST_JUMP:
             break
-        for moment in _moments(cron, time, zone):
-            if after < moment <= until and (found is None or moment > found):
-                found = moment
-    return found
+        for instant in _instants(cron, time, zone):
+            if after < instant <= until and (latest is None or instant > latest):
+                latest = instant
+    return latest
 
 
 def has_occurrences(cron: str) -> bool:
-    """Whether the expression ever happens; the 30th of February does not."""
-    return next(_backwards(cron, _ANY_DAY), None) is not None
+    """Return whether the expression ever occurs; the 30th of February does not."""
+    return next(_local_times_before(cron, _ANY_DAY), None) is not None
 
 
-def _backwards(cron: str, start: datetime) -> Iterator[datetime]:
+def _local_times_before(cron: str, start: datetime) -> Iterator[datetime]:
     times = croniter(cron, start)
     try:
         while True:
@@ -61,10 +67,8 @@ def _backwards(cron: str, start: datetime) -> Iterator[datetime]:
         return
 
 
-def _moments(cron: str, time: datetime, zone: tzinfo) -> Iterator[datetime]:
-    """When the clock in this zone shows this time: once, twice or, jumped over, as if it had not
-    been.
-    """
+def _instants(cron: str, time: datetime, zone: tzinfo) -> Iterator[datetime]:
+    """Yield the UTC instants of a local time: one, two, or for a skipped time the shifted one."""
     follows_the_clock = cron.split()[_HOUR_FIELD].startswith("*")
     first = time.replace(tzinfo=zone, fold=0).astimezone(UTC)
     exists = first.astimezone(zone).replace(tzinfo=None) == time

@@ -1,6 +1,6 @@
-"""Time conditions: the hour, weekday, date or moment of `now` where a person lives.
+"""Time conditions: the hour, weekday, date or time of `now` in the contact's time zone.
 
-Time zones by IANA name, unknown ones as UTC. No clock is read here: `now` comes in.
+Time zones have IANA names; an unknown name counts as UTC. The caller passes `now`.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ TimeTest = Callable[[datetime, str | None], bool]
 def local_time_test(
     field: str, operator: Operator, expected: Scalar | Sequence[Scalar]
 ) -> TimeTest:
-    """A predicate over (now, time zone name): `<field of the local time> <operator> expected`.
+    """Return a predicate of (now, time zone name): `<field of the local time> <operator> expected`.
 
-    `hour` is 0 to 23; `weekday` 0 (Monday) to 6, or an English name, in full or three letters;
-    `date` an ISO date; `datetime` an ISO time, local to the person when it has no zone. Raises
-    ValueError when `expected` is none of that.
+    `hour` is 0 to 23; `weekday` is 0 (Monday) to 6 or an English name, complete or three letters;
+    `date` is an ISO date; `datetime` is an ISO time, in the contact's zone if it has none. Raises
+    ValueError for any other `expected`.
     """
     if isinstance(expected, (list, tuple)):
         if operator is not Operator.IN:
@@ -46,7 +46,7 @@ def local_time_test(
     if operator is Operator.IN:
         raise ValueError("operator 'in' compares with a list of values")
     if field == "datetime":
-        return _moment_test(operator, str(expected))
+        return _datetime_test(operator, str(expected))
     if field == "date":
         test = value_test(operator, _iso_date(expected))
         return lambda now, zone: test(now.astimezone(zone_of(zone)).date())
@@ -58,7 +58,7 @@ def local_time_test(
 
 
 def zone_of(name: object) -> tzinfo:
-    """The time zone of this IANA name; UTC for none and for what is no name that is known."""
+    """Return the time zone with this IANA name; UTC for None and for an unknown name."""
     return _zone_named(name) if isinstance(name, str) and name else UTC
 
 
@@ -66,30 +66,30 @@ def zone_of(name: object) -> tzinfo:
 def _zone_named(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, not a key at all, a folder of zones
+    except (KeyError, ValueError, OSError):  # unknown, not a valid key, a folder of zones
         return UTC
 
 
-def _moment_test(operator: Operator, expected: str) -> TimeTest:
+def _datetime_test(operator: Operator, expected: str) -> TimeTest:
     try:
-        moment = datetime.fromisoformat(expected)
+        instant = datetime.fromisoformat(expected)
     except ValueError:
-        raise ValueError(f"{expected!r} is no ISO date and time") from None
-    test = value_test(operator, _as_full_iso(moment))
-    if moment.tzinfo:
+        raise ValueError(f"{expected!r} is not an ISO date and time") from None
+    test = value_test(operator, _as_full_iso(instant))
+    if instant.tzinfo:
         return lambda now, zone: test(now)
     return lambda now, zone: test(now.astimezone(zone_of(zone)).replace(tzinfo=UTC))
 
 
-def _as_full_iso(moment: datetime) -> str:
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+def _as_full_iso(instant: datetime) -> str:
+    return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()
 
 
 def _iso_date(expected: Any) -> str:
     try:
         return date.fromisoformat(str(expected)).isoformat()
     except ValueError:
-        raise ValueError(f"{expected!r} is no ISO date such as 2026-01-28") from None
+        raise ValueError(f"{expected!r} is not an ISO date such as 2026-01-28") from None
 
 
 def _weekday(expected: Any) -> int:

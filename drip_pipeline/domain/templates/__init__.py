@@ -1,4 +1,4 @@
 """Liquid templates: environments, rendering, tracked links, signed tokens.
 
-Which contact a message is rendered for is decided by engine/delivery.
+engine/delivery chooses the contact of a message.
 """

@@ -1,7 +1,7 @@
-"""The fast path of templates: text and plain outputs as segments, joined without an interpreter.
+"""The fast path of templates: join text and plain outputs without the Liquid interpreter.
 
-Takes a template that Liquid has parsed and gives exactly Liquid's result, or declines. Templates
-with tags, paths or other filters than `default` and `escape` are left to Liquid.
+The result equals Liquid's. Templates with tags, paths or filters other than `default` and `escape`
+are rendered by Liquid.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _ESCAPE: Final = "escape"
 
 
 def compile_segments(template: BoundTemplate) -> Render | None:
-    """A render function with Liquid's own result, or None when the template needs Liquid itself."""
+    """Return a render function with Liquid's result, or None if the template needs Liquid."""
     pieces: list[str] = []
     slots: list[tuple[int, str, _Convert]] = []
     for node in template.nodes:
@@ -85,7 +85,7 @@ def _literal_argument(filter_: Filter, environment: Environment) -> object | Non
 
 
 def _printer(environment: Environment) -> _Convert:
-    """How Liquid prints a value; short cuts for text and None, which are nearly all values."""
+    """Return Liquid's conversion of values, faster for text and None (nearly all values)."""
     autoescape = environment.autoescape
 
     def print_text(value: Any) -> str:
@@ -119,11 +119,11 @@ def _printer_with_default(environment: Environment, fallback: object) -> _Conver
     default = environment.filters[_DEFAULT]
     autoescape = environment.autoescape
     printer = _printer(environment)
-    instead = to_liquid_string(fallback, autoescape)
+    default_text = to_liquid_string(fallback, autoescape)
 
     def print_or_default(value: Any) -> str:
         if value is None or value == "":
-            return instead
+            return default_text
         if type(value) is str:
             return printer(value)
         return to_liquid_string(default(value, fallback), autoescape)

@@ -1,7 +1,7 @@
-"""The two Liquid environments, for text and for HTML: what templates may do, and how much of it.
+"""The two Liquid environments, for text and for HTML, with their limits.
 
-No partials (there is nothing to load), no clock (`now` comes with the context), limits on loops,
-memory and output. Parsing and rendering for callers stands in templates.py.
+No partials, because nothing can be loaded; no clock, because the context has `now`; limits on
+loops, memory and output. templates.py parses and renders.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from liquid.utils import ReadOnlyChainMap
 MAX_LOOP_ITERATIONS: Final = 10_000
 MAX_LOCALS_BYTES: Final = 1_000_000
 MAX_OUTPUT_BYTES: Final = 2_000_000
-_MOMENTS: Final = ("now", "today")
+_CURRENT_TIME_NAMES: Final = ("now", "today")
 
 
 class _ClocklessContext(RenderContext):
-    """Liquid answers `now` and `today` from the machine's clock; this one from the context."""
+    """A context without Liquid's `now` and `today`, which read the machine's clock."""
 
     def __init__(self, template: BoundTemplate, **kwargs: Any) -> None:
         super().__init__(template, **kwargs)
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
-        """A limited buffer that, unlike Liquid's own, leaves carriage returns alone."""
+        """Return a limited buffer that, unlike Liquid's, keeps carriage returns."""
         written = buf.size if isinstance(buf, LimitedStringIO) else 0
         return LimitedStringIO(MAX_OUTPUT_BYTES - written, newline="")
 
@@ -50,7 +50,7 @@ class _Template(BoundTemplate):
     def make_partial_namespace(
         self, partial: bool, render_args: Mapping[str, object]
     ) -> Mapping[str, object]:
-        """Without the name `partial`, which would hide a custom field of that name."""
+        """Omit the name `partial`, which would hide a custom field of that name."""
         return render_args
 
 
@@ -61,7 +61,7 @@ class _Environment(Environment):
     output_stream_limit = MAX_OUTPUT_BYTES
 
     def setup_tags_and_filters(self, *, extra: bool = False) -> None:
-        """Liquid's own, without the tags that load partials; `date` reads no clock."""
+        """Set up Liquid's tags and filters without partials; `date` does not read the clock."""
         super().setup_tags_and_filters(extra=extra)
         for tag in ("include", "render"):
             self.tags.pop(tag)
@@ -71,7 +71,7 @@ class _Environment(Environment):
 @with_context
 @with_environment
 def _date(value: Any, fmt: Any, *, context: RenderContext, environment: Environment) -> str:
-    if value in _MOMENTS:
+    if value in _CURRENT_TIME_NAMES:
         value = context.resolve("now", default=None)
     return "" if value is None else str(liquid_date(value, fmt, environment=environment))
 
@@ -81,13 +81,13 @@ HTML_ENVIRONMENT: Final = _Environment(undefined=Undefined, autoescape=True)
 
 
 def check_filters(template: BoundTemplate) -> None:
-    """Liquid looks filters up while rendering; refuse unknown ones and wrong arguments at once."""
+    """Raise LiquidError for unknown filters and wrong arguments; Liquid checks them late."""
     for expression in _filtered(template):
         for filter_ in expression.filters or ():
             function = template.env.filters.get(filter_.name)
             if function is None:
                 raise UnknownFilterError(f"unknown filter '{filter_.name}'", token=filter_.token)
-            # What each argument is will be known when rendering; how many there are is known now.
+            # The number of arguments is known before rendering, their values are not.
             named = {arg.name: None for arg in filter_.args if hasattr(arg, "name")}
             positional = [None] * (len(filter_.args) - len(named))
             for extra in ("context", "environment"):
@@ -100,7 +100,7 @@ def check_filters(template: BoundTemplate) -> None:
 
 
 def global_variables(template: BoundTemplate) -> frozenset[str]:
-    """Root names that the template reads from the context; `"now" | date` reads `now`."""
+    """Return the root names that the template reads; `"now" | date` reads `now`."""
     names: set[str] = set()
     for variables in template.analyze(include_partials=False).globals.values():
         for variable in variables:
@@ -108,14 +108,14 @@ def global_variables(template: BoundTemplate) -> frozenset[str]:
             if not isinstance(root, str):
                 raise LiquidSyntaxError("the name of a variable cannot be computed", token=None)
             names.add(root)
-    if any(_is_moment(expression) for expression in _filtered(template)):
+    if any(_is_current_time(expression) for expression in _filtered(template)):
         names.add("now")
     return frozenset(names)
 
 
-def _is_moment(expression: FilteredExpression) -> bool:
+def _is_current_time(expression: FilteredExpression) -> bool:
     literal = expression.left
-    return isinstance(literal, StringLiteral) and literal.value in _MOMENTS
+    return isinstance(literal, StringLiteral) and literal.value in _CURRENT_TIME_NAMES
 
 
 def _filtered(template: BoundTemplate) -> Iterator[FilteredExpression]:

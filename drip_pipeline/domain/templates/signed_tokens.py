@@ -1,8 +1,7 @@
 """Signed tokens for the links in messages: unsubscribe, open, click.
 
-A token names a delivery, and a target URL where it needs one; nobody without the key can make or
-change one, and one made for a purpose is worth nothing for another. Building whole links and acting
-on them belongs to engine/.
+A token contains a delivery and, for clicks, a target URL. Without the key tokens cannot be created
+or changed, and a token is valid for one purpose only. engine/ builds links and handles requests.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _MAX_TOKEN_CHARACTERS: Final = 8_000
 
 
 class Purpose(StrEnum):
-    """What following a link does."""
+    """What a link is for."""
 
     UNSUBSCRIBE = "unsubscribe"
     OPEN = "open"
     CLICK = "click"
 
 
-# No part but the payload, the last, can hold the separator: one text, one meaning.
+# Only the payload, the last part, can contain the separator: the text is unambiguous.
 _SIGNED_BEFORE: Final = {
     purpose: b"\0".join((b"drip link", _VERSION.encode(), purpose.encode(), b""))
     for purpose in Purpose
@@ -41,21 +40,21 @@ _SIGNED_BEFORE: Final = {
 
 @dataclass(frozen=True, slots=True)
 class SignedLink:
-    """What a token carries."""
+    """The content of a token."""
 
     delivery_id: UUID
     url: str | None = None
 
 
 Signer = Callable[[UUID, str | None], str]
-"""Makes the token of a delivery and, where the purpose needs one, a URL."""
+"""Returns the token of a delivery and, for clicks, a URL."""
 
 
 def signer(secret: str, purpose: Purpose) -> Signer:
-    """Makes URL-safe tokens for this purpose: version, payload and HMAC-SHA256, 65 characters
-    without a URL. For many: the secret is read once.
+    """Return a function that creates URL-safe tokens for this purpose.
 
-    Raises SettingsError when the secret is empty.
+    A token consists of version, HMAC-SHA256 and payload: 65 characters without a URL. Use it for
+    many tokens: the secret is encoded once. Raises SettingsError if the secret is empty.
     """
     if not secret:
         raise SettingsError("DRIP_SECRET_KEY", "is empty; links cannot be signed")
@@ -72,14 +71,14 @@ def signer(secret: str, purpose: Purpose) -> Signer:
 
 
 def sign(secret: str, purpose: Purpose, link: SignedLink) -> str:
-    """The token of one link. Raises SettingsError when the secret is empty."""
+    """Return the token of one link. Raises SettingsError if the secret is empty."""
     return signer(secret, purpose)(link.delivery_id, link.url)
 
 
 def verify(secret: str, purpose: Purpose, token: str) -> SignedLink | None:
-    """The link of a token that `sign` made with this secret for this purpose; None otherwise.
+    """Return the link of a token that was signed with this secret for this purpose, else None.
 
-    Compares in constant time. Raises SettingsError when the secret is empty.
+    Compares in constant time. Raises SettingsError if the secret is empty.
     """
     link = _read(token)
     if link is None:
@@ -89,7 +88,7 @@ def verify(secret: str, purpose: Purpose, token: str) -> SignedLink | None:
 
 
 def _read(token: str) -> SignedLink | None:
-    """What the token says, not yet believed."""
+    """Return the token's content without verifying the signature."""
     if len(token) > _MAX_TOKEN_CHARACTERS or not (token.isascii() and token.startswith(_VERSION)):
         return None
     text = token.removeprefix(_VERSION)

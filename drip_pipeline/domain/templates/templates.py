@@ -1,7 +1,7 @@
-"""Templates: parsing Liquid text once, telling what it reads, rendering it for many people.
+"""Parse Liquid templates once, list the variables they read, and render them for many contacts.
 
-Names and values for a person stand in contact_fields.py, limits and the Liquid dialect in
-template_environments.py. Which parts of a message are templates is not known here.
+contact_fields.py builds the context of a contact; liquid_environments.py has the limits and the
+Liquid dialect.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class CompiledTemplate:
-    """A parsed template. `variables` are the root names it reads; `is_plain` says that it is made
-    of text and plain outputs and renders without the Liquid interpreter."""
+    """A parsed template. `variables` are the root names it reads; `is_plain`: it consists of text
+    and plain outputs and renders without the Liquid interpreter."""
 
     text: str
     html: bool
@@ -53,9 +53,9 @@ class CompiledTemplate:
     _render: Render = field(repr=False, compare=False)
 
     def render(self, context: Mapping[str, Any]) -> str:
-        """The template for one person; what the context lacks renders empty.
+        """Render the template for one contact; variables missing in the context render empty.
 
-        Raises TemplateError, naming the line but no value, when a filter cannot work with a value
+        Raises TemplateError with the line, but without values, if a filter does not accept a value
         or a limit (loops, memory, output) is reached.
         """
         rendered = self._render(context)
@@ -67,9 +67,9 @@ class CompiledTemplate:
 def parse(text: str, *, html: bool) -> CompiledTemplate:
     """Compile a template; with `html`, values are escaped on output.
 
-    Raises TemplateError naming the line and the fault: syntax, unknown tag or filter, a filter with
+    Raises TemplateError with the line and the fault: syntax, unknown tag or filter, a filter with
     the wrong number of arguments, a computed variable name, a text beyond 1,000,000 characters.
-    Unknown variables are the caller's business: compare `variables` with KNOWN_VARIABLES.
+    Unknown variables are no error: the caller compares `variables` with KNOWN_VARIABLES.
     """
     if len(text) > MAX_TEMPLATE_CHARACTERS:
         raise TemplateError(f"a template may have {MAX_TEMPLATE_CHARACTERS:,} characters at most")
@@ -95,8 +95,8 @@ def _interpreter(template: BoundTemplate, text: str) -> Render:
         try:
             return template.render(context)
         except Exception as error:  # noqa: BLE001 – see below; nothing is swallowed
-            # Filters let foreign exceptions through as well. Their texts may quote a person's data,
-            # so only the kind of error and the template's own line are told.
+            # Filters also raise exceptions of other libraries. Their texts may quote a contact's
+            # data, so the message has only the type of the error and the template's line.
             raise TemplateError(_fault_without_values(error, text)) from None
 
     return render
@@ -121,14 +121,14 @@ def _line_of(error: LiquidError) -> int | None:
 
 
 def _line_by_search(text: str, error: LiquidError, environment: Environment) -> int | None:
-    """The line up to which one must parse to meet the error; Liquid does not always say."""
+    """Return the first line up to which parsing raises the error; Liquid does not always say."""
     lines = text.splitlines(keepends=True)
     if len(lines) > _MAX_LINES_TO_SEARCH:
         return None
     for number in range(1, len(lines) + 1):
         try:
             environment.from_string("".join(lines[:number]))
-        except LiquidError as found:
-            if found.message == error.message:
+        except LiquidError as same:
+            if same.message == error.message:
                 return number
     return None

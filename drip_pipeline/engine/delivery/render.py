@@ -139,7 +139,7 @@ class PreparedNode:
         if self._settings.tracks_clicks:
             # The unsubscribe link is not tracked.
             html = with_tracked_links(
-                html, lambda url: self._links.click(delivery_id, url), keep=(unsubscribe_url,)
+                html, lambda url: self._links.click(delivery_id, url), excluded=(unsubscribe_url,)
             )
         if self._settings.tracks_opens:
             html = with_tracking_pixel(html, self._links.opened(delivery_id))
