@@ -4,10 +4,6 @@ As in cron daemons: a time of day skipped by the clock occurs later by the lengt
 time of day that repeats occurs the first time only. Expressions for every hour (`*` or `*/n`)
 follow the clock, hour by hour. croniter computes times without a zone; this module applies the
 zone.
-
-cronsim was rejected: a skipped `30 2 * * *` runs at 03:00 instead of 03:30, `*/10 2 * * *` is
-skipped altogether, a step in the day of month is combined with the weekday by AND instead of OR
-(`0 9 */2 * 1`), and it refuses ranges that wrap (`fri-mon`, `22-2`) and `?`.
 """
 
 from __future__ import annotations
@@ -16,6 +12,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
+# cronsim was rejected: a skipped `30 2 * * *` occurs at 03:00 instead of 03:30, a skipped
+# `*/10 2 * * *` does not occur, a step in the day of month is combined with the weekday by AND
+# instead of OR (`0 9 */2 * 1`), and ranges that wrap (`fri-mon`, `22-2`) and `?` are invalid.
 from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]
 
 from drip_pipeline.domain.conditions.local_time import zone_of
