@@ -17,7 +17,7 @@ from benchmarks.report import Figure, figure, in_turn
 from benchmarks.sections import Options
 from benchmarks.server import copied_database, fresh_database
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.events.event_parser import BadLine, LineReader
+from drip_pipeline.engine.events.event_parser import EventParser, InvalidLine
 from drip_pipeline.engine.events.file_reader import read_lines
 from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
@@ -115,17 +115,17 @@ def _copy_and_insert(database: Database, copy_text: Path, reported: Reported) ->
     return reported.lines / seconds
 
 
-# Of a row as `event_lines` writes it, the columns of the bare staging table.
+# Of a row of EventParser, the columns of the bare staging table.
 _COLUMNS: Final = (0, 2, 3, 4, 12, 13, 14, 16)
 
 
 def _copy_lines(reported: Reported) -> str:
-    reader = LineReader(DEFAULT_PROVIDER, REPORTED)
+    parser = EventParser(DEFAULT_PROVIDER, REPORTED)
     lines = []
     for number, line, _, _ in read_lines(reported.path):
         try:
-            fields = reader.read(number, line or {}).copy_text.split("\t")
-        except BadLine:
+            fields = parser.parse(number, line or {}).copy_text.split("\t")
+        except InvalidLine:
             continue
         lines.append("\t".join(fields[column] for column in _COLUMNS))
     return "\n".join([*lines, ""])

@@ -60,6 +60,7 @@ def enroll(
     if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
         raise click.UsageError("Specify exactly one of --all, --emails, --tag and --where.")
     audience = _audience(emails, tag, where)
+    from drip_pipeline.engine.enrollment.enroll import EntryOptions
     from drip_pipeline.engine.enrollment.enroll import enroll as enroll_contacts
 
     with ProgressLine() as progress:
@@ -68,8 +69,7 @@ def enroll(
             campaign,
             audience,
             now=now,
-            entry_key=entry_key,
-            spread_minutes=spread,
+            options=EntryOptions(entry_key, spread),
             progress=progress,
         )
     return CommandResult(report, _describe(report))

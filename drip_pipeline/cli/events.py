@@ -19,8 +19,8 @@ from drip_pipeline.cli.framework.options import (
 )
 
 if TYPE_CHECKING:
+    from drip_pipeline.db.events.landed_files import LandedFile
     from drip_pipeline.engine.events.ingest import IngestReport
-    from drip_pipeline.engine.events.landing_folder import FileLoaded
 
 SECONDS_BETWEEN_LISTINGS: Final = 1.0
 """A file that changes between two listings of a folder is still being written, and is skipped."""
@@ -87,10 +87,11 @@ def _ingest_folder(
         )
     text = _describe_files(loaded, incomplete=len(candidates) - len(loaded))
     has_failed = any(file.outcome != "loaded" for file in loaded)
-    return CommandResult(loaded, text, exit_code=1 if has_failed else 0)
+    rows = [file._asdict() for file in loaded]
+    return CommandResult(rows, text, exit_code=1 if has_failed else 0)
 
 
-def _describe_files(files: Sequence[FileLoaded], *, incomplete: int) -> str:
+def _describe_files(files: Sequence[LandedFile], *, incomplete: int) -> str:
     lines = [
         f"{file.path}: {file.lines:,} lines, {file.accepted:,} new events,"
         f" {file.duplicates:,} duplicates, {sum(file.rejected.values()):,} rejected"
@@ -114,7 +115,8 @@ def files(invocation: Invocation, limit: int) -> CommandResult:
     """List the files loaded from the landing folder, latest first, with their results."""
     from drip_pipeline.engine.events.landing_folder import recent_files
 
-    return CommandResult(recent_files(invocation.database, limit))
+    rows = [file._asdict() for file in recent_files(invocation.database, limit)]
+    return CommandResult(rows)
 
 
 @command(events)
@@ -127,7 +129,7 @@ def rejected(invocation: Invocation, source: str | None) -> CommandResult:
     from drip_pipeline.db.events import ingestion as events_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
-        rows = events_db.rejected_by_reason(connection, source)
+        rows = [row._asdict() for row in events_db.count_rejected(connection, source)]
     return CommandResult(rows, None if rows else "no rejected lines")
 
 

@@ -70,10 +70,10 @@ def status(
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
-        waiting = inbox_db.by_status(connection)
-        rejected = inbox_db.rejected(connection, provider, limit)
+        waiting = [row._asdict() for row in inbox_db.count_by_status(connection)]
+        rejected = [row._asdict() for row in inbox_db.rejected(connection, provider, limit)]
         since = (now - timedelta(days=_DAYS_SHOWN)).date()
-        requests = inbox_db.counts_since(connection, since)
+        requests = [row._asdict() for row in inbox_db.request_counts_since(connection, since)]
     data = {"rows": waiting, "rejected": rejected, "requests": requests}
     tables = {
         "in the inbox": waiting,

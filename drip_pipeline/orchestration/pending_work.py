@@ -126,7 +126,7 @@ def ranges_to_compute(database: Database, now: datetime) -> list[tuple[date, dat
 def describe_pending_inbox(database: Database, now: datetime) -> str | None:
     """What is due to be read in the inbox, in words; None when nothing is."""
     with database.transaction(is_read_only=True) as connection:
-        rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=COUNTED_AT_MOST)
+        rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNTED_AT_MOST)
     if oldest_at is None:
         return None
     return f"{_counted(rows)} payloads wait, the oldest since {oldest_at:%Y-%m-%d %H:%M:%S} UTC"

@@ -40,7 +40,7 @@ class RequestCounts:
             return
         try:
             with database.transaction() as connection:
-                inbox_db.add_counts(connection, news, day=day)
+                inbox_db.add_request_counts(connection, news, day=day)
         except BaseException:
             with self._lock:
                 self._unwritten.update(news)

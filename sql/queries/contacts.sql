@@ -1,5 +1,5 @@
 -- name: create_imported_contacts
--- Where the rows of an imported file stand before they become contacts; goes with the connection.
+-- The table for the rows of an imported file until they are merged into contacts; dropped with the connection.
 CREATE TEMPORARY TABLE imported_contacts (
     line_number bigint PRIMARY KEY,
     email text NOT NULL,
@@ -16,18 +16,18 @@ CREATE TEMPORARY TABLE imported_contacts (
 );
 
 -- name: analyze_imported_contacts
--- Without figures the planner takes the table for tiny and joins it row by row.
+-- Without statistics the planner assumes a small table and joins it row by row.
 ANALYZE imported_contacts;
 
--- name: set_aside_repeated_contacts
--- An address that stands in the file more than once: the last line counts, the others are noted.
+-- name: reject_repeated_contacts
+-- Rejects the rows of an address that the file repeats later: the last line counts.
 WITH repeated AS (
     DELETE FROM imported_contacts i
     USING (
-        SELECT r.line_number, row_number() OVER (PARTITION BY r.email ORDER BY r.line_number DESC) AS place
+        SELECT r.line_number, row_number() OVER (PARTITION BY r.email ORDER BY r.line_number DESC) AS position
         FROM imported_contacts r
     ) n
-    WHERE n.line_number = i.line_number AND n.place > 1
+    WHERE n.line_number = i.line_number AND n.position > 1
     RETURNING i.line_number
 )
 
@@ -39,7 +39,7 @@ FROM repeated r
 ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
 
 -- name: insert_imported_contacts
--- People of these lines whom the workspace does not know, however their address is spelled there.
+-- Inserts the contacts of these lines that the workspace does not have in any spelling of the address.
 INSERT INTO contacts (
     workspace_id, email, name, company, phone, job_title, ai_score, status, tags, custom_fields, last_interaction,
     created_at, updated_at
@@ -57,9 +57,9 @@ WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)
 ON CONFLICT (workspace_id, email) DO NOTHING;
 
 -- name: update_imported_contacts
--- People of these lines whom the workspace knows. What the file does not say stays: an empty cell changes nothing, tags
--- are added, custom fields are merged. Who is already as the file says is not written.
-WITH known AS MATERIALIZED (
+-- Updates the contacts of these lines that the workspace has. An empty cell changes nothing, tags are added, custom
+-- fields are merged. Unchanged contacts are not written.
+WITH existing AS MATERIALIZED (
     SELECT DISTINCT ON (i.line_number) k.id AS contact_id, i.*
     FROM imported_contacts i
     JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
@@ -81,7 +81,7 @@ SET name = coalesce(i.name, k.name),
     custom_fields = coalesce(k.custom_fields, '{}') || i.custom_fields,
     last_interaction = coalesce(i.last_interaction, k.last_interaction),
     updated_at = CAST(%(now)s AS timestamptz)
-FROM known i
+FROM existing i
 WHERE k.id = i.contact_id
   AND (
       (
@@ -96,7 +96,7 @@ WHERE k.id = i.contact_id
   );
 
 -- name: suppress_imported_contacts
--- People of these lines who have unsubscribed: from everything, on every channel.
+-- Suppresses the unsubscribed contacts of these lines, on all channels.
 INSERT INTO campaign_suppressions (workspace_id, contact_id, address, reason, source, created_at)
 SELECT k.workspace_id, k.id, k.email, 'unsubscribed', 'import', CAST(%(now)s AS timestamptz)
 FROM imported_contacts i
@@ -106,18 +106,18 @@ WHERE i.is_unsubscribed
 ON CONFLICT DO NOTHING;
 
 -- name: imported_contacts_between
--- How many rows of the file stand in these lines.
-SELECT count(*) AS people
+-- The number of staged rows in these lines.
+SELECT count(*) AS rows
 FROM imported_contacts i
 WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint);
 
--- name: forget_rejected_contacts
--- What an earlier import of the same file set aside: the file may have been corrected since.
+-- name: delete_rejected_contacts
+-- Deletes the rejected lines of an earlier import of the same file: the file may have been corrected since.
 DELETE FROM rejected_contacts r
 WHERE r.workspace_id = CAST(%(workspace_id)s AS uuid) AND r.source = CAST(%(source)s AS text);
 
--- name: keep_rejected_contacts
--- Lines that could not be taken, with their reasons.
+-- name: store_rejected_contacts
+-- Stores rejected lines with their reasons.
 INSERT INTO rejected_contacts (workspace_id, source, line_number, reason, rejected_at)
 SELECT
     CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, CAST(%(now)s AS timestamptz)

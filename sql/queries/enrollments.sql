@@ -1,5 +1,5 @@
 -- name: contacts_after
--- The next slice of a workspace's people, or of those with a tag, in the order of their ids.
+-- The next chunk of a workspace's contacts, optionally with a tag, in the order of their ids.
 SELECT k.id
 FROM contacts k
 WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
@@ -9,7 +9,7 @@ ORDER BY k.id
 LIMIT CAST(%(chunk_size)s AS integer);
 
 -- name: contacts_by_address
--- Who has these addresses (in small letters): the contact of this workspace, else whether another one knows it.
+-- The contacts of this workspace with these lower-case addresses; otherwise, whether another workspace has the address.
 SELECT a.address, k.id AS contact_id, k.id IS NULL AND o.address IS NOT NULL AS is_elsewhere
 FROM unnest(CAST(%(addresses)s AS text [])) AS a (address)
 LEFT JOIN (
@@ -27,7 +27,7 @@ LEFT JOIN (
 ) o ON o.address = a.address;
 
 -- name: latest_events_of_contacts
--- When each event type last happened to these people, in whichever campaign or at contact level.
+-- When each event type last happened to these contacts, in any campaign or at contact level.
 SELECT x.contact_id, x.event_type, max(x.happened_at) AS latest_at
 FROM (
     SELECT c.contact_id, c.event_type, c.occurred_at AS happened_at
@@ -44,8 +44,9 @@ FROM (
 GROUP BY x.contact_id, x.event_type;
 
 -- name: enroll_contacts
--- Lets a slice of people into a campaign and says what became of each: enrolled, in already, or refused and why. The
--- trigger on the table makes their states and events, once for the whole statement. Repeating it finds everybody in.
+-- Enrolls a chunk of contacts and counts them by result: enrolled, already_in, or the reason of the refusal. The
+-- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
+-- enrolled.
 WITH candidates AS MATERIALIZED (
     SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name
     FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text [])) AS i (id, entry_key)
@@ -88,7 +89,7 @@ blocked AS MATERIALIZED (
     GROUP BY a.id
 ),
 
-judged AS MATERIALIZED (
+decided AS MATERIALIZED (
     SELECT
         c.id, c.email, c.name,
         coalesce(
@@ -101,7 +102,7 @@ judged AS MATERIALIZED (
             WHEN e.contact_id IS NOT NULL AND CAST(%(re_entry)s AS text) = 'once' THEN 'already_in'
             WHEN e.is_in AND CAST(%(re_entry)s AS text) <> 'per_key' THEN 'already_in'
             WHEN e.has_left OR b.by_all THEN 'suppressed'
-            -- Somebody is written to over whichever of the campaign's channels is open to them.
+            -- One of the campaign's channels with an address that is not suppressed suffices.
             WHEN CAST(%(by_email)s AS boolean) AND c.email IS NOT NULL AND b.by_email IS NOT TRUE THEN NULL
             WHEN CAST(%(by_sms)s AS boolean) AND c.phone IS NOT NULL AND b.by_sms IS NOT TRUE THEN NULL
             WHEN CAST(%(by_email)s AS boolean) AND c.email IS NOT NULL THEN 'suppressed'
@@ -115,36 +116,36 @@ judged AS MATERIALIZED (
     LEFT JOIN blocked b ON b.id = c.id
 ),
 
-let_in AS (
+admitted AS (
     INSERT INTO campaign_enrollments (
         campaign_id, contact_id, contact_email, contact_name, entry_key, workspace_id, status, started_at, created_at,
         updated_at
     )
     SELECT
-        CAST(%(campaign_id)s AS uuid), j.id, j.email, j.name, j.entry_key, CAST(%(workspace_id)s AS uuid), 'active',
+        CAST(%(campaign_id)s AS uuid), r.id, r.email, r.name, r.entry_key, CAST(%(workspace_id)s AS uuid), 'active',
         CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
-    FROM judged j
-    WHERE j.refusal IS NULL AND j.is_too_soon IS NOT TRUE
-    -- Two who enroll the same people at once would otherwise wait for each other crosswise.
-    ORDER BY j.id, j.entry_key
+    FROM decided r
+    WHERE r.refusal IS NULL AND r.is_too_soon IS NOT TRUE
+    -- Sorted, because concurrent enrollments of the same contacts would deadlock otherwise.
+    ORDER BY r.id, r.entry_key
     ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
     RETURNING id, contact_id, entry_key
 )
 
 SELECT
     CASE
-        WHEN l.id IS NOT NULL THEN 'enrolled'
-        WHEN j.refusal IS NOT NULL THEN j.refusal
-        WHEN j.is_too_soon THEN 'too_soon'
+        WHEN a.id IS NOT NULL THEN 'enrolled'
+        WHEN r.refusal IS NOT NULL THEN r.refusal
+        WHEN r.is_too_soon THEN 'too_soon'
         ELSE 'already_in'
-    END AS verdict,
-    count(*) AS people
-FROM judged j
-LEFT JOIN let_in l ON l.contact_id = j.id AND l.entry_key = j.entry_key
+    END AS result,
+    count(*) AS contacts
+FROM decided r
+LEFT JOIN admitted a ON a.contact_id = r.id AND a.entry_key = r.entry_key
 GROUP BY 1;
 
 -- name: spread_new_states
--- Due times of people who were just let in, spread evenly over a stretch of time by a hash of the id.
+-- Spreads the due times of states that were enrolled at `now` evenly over a time range, by a hash of the id.
 UPDATE campaign_workflow_states s
 SET next_execution_at = CAST(%(now)s AS timestamptz)
     + ((hashtext(s.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))

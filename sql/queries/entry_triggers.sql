@@ -1,17 +1,18 @@
 -- name: entry_triggers
--- Who listens in active campaigns, and whether somebody was noted for it: what a look decides by. Reads a row of the
--- queue for each, however long it is.
+-- The entry triggers of active campaigns, and whether contacts are queued for them. Reads one row of the queue per
+-- trigger, however long the queue is.
 SELECT
     t.id, t.campaign_id, c.name AS campaign, t.kind, t.listens_to ->> 'cron' AS cron,
     t.listens_to ->> 'timezone' AS timezone, t.since, t.taken_up_to, t.walks_for, t.is_backfill_due,
-    EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_notes
+    EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_queue
 FROM campaign_entry_triggers t
 JOIN drip_campaigns c ON c.id = t.campaign_id
 WHERE c.status = 'active' AND c.published_version IS NOT NULL
 ORDER BY t.id;
 
--- name: take_entry_notes
--- Takes a slice out of the queue, together with letting those people in. Two ticks at once take different notes.
+-- name: take_queued_contacts
+-- Deletes a chunk from the queue in the transaction that enrolls its contacts. Two concurrent ticks take different
+-- entries.
 WITH taken AS MATERIALIZED (
     SELECT n.id
     FROM campaign_entry_queue n
@@ -26,25 +27,25 @@ USING taken t
 WHERE n.trigger_id = CAST(%(trigger_id)s AS bigint) AND n.id = t.id
 RETURNING n.id, n.contact_id, n.event_id;
 
--- name: people_who_match
--- Those of these people who have the tag, or the score, now.
+-- name: contacts_with_tag_or_score
+-- The contacts among these that have the tag, or at least the score, now.
 SELECT k.id
 FROM contacts k
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []))
   AND (CAST(%(tag)s AS text) IS NULL OR CAST(%(tag)s AS text) = ANY(k.tags))
   AND (CAST(%(at_least)s AS numeric) IS NULL OR k.ai_score >= CAST(%(at_least)s AS numeric));
 
--- name: people_in_campaign
--- Those of these people who are or were in the campaign.
+-- name: enrolled_contacts
+-- The contacts among these that are or were enrolled in the campaign.
 SELECT DISTINCT e.contact_id
 FROM campaign_enrollments e
 WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid) AND e.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: lock_entry_trigger
--- The place of a campaign's trigger, for the one who takes its next slice; nobody waits for it.
+-- Locks a campaign's trigger for the process that scans its next chunk; other processes skip it.
 SELECT
     t.since, t.taken_up_to, t.walks_for, t.walked_to, t.is_backfill_due, t.opens_after IS NOT NULL AS is_opening,
-    -- Whoever changes people for longer than an hour does not hold everybody else up.
+    -- A transaction that runs for longer than an hour is not awaited.
     t.since < CAST(%(now)s AS timestamptz) - interval '1 hour'
     OR coalesce(pg_snapshot_xmin(pg_current_snapshot()) >= CAST(t.opens_after AS xid8), false) AS is_open
 FROM campaign_entry_triggers t
@@ -52,13 +53,13 @@ WHERE t.id = CAST(%(trigger_id)s AS bigint)
 FOR UPDATE SKIP LOCKED;
 
 -- name: begin_to_open_entry_trigger
--- Notes which transactions may have changed people without having seen that somebody listens.
+-- Records which transactions may have changed contacts before the trigger was visible to them.
 UPDATE campaign_entry_triggers t
 SET opens_after = pg_snapshot_xmax(pg_current_snapshot())::text
 WHERE t.id = CAST(%(trigger_id)s AS bigint);
 
--- name: keep_entry_walk
--- How far a walk has come; at its end, that it is done.
+-- name: save_scan_position
+-- Stores the position of a scan; at its end, that it is done.
 UPDATE campaign_entry_triggers t
 SET walks_for = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(walks_for)s AS timestamptz) END,
     walked_to = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(walked_to)s AS uuid) END,
@@ -70,7 +71,7 @@ SET walks_for = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(wal
     END
 WHERE t.id = CAST(%(trigger_id)s AS bigint);
 
--- name: drop_lost_entry_notes
--- Notes for a trigger that is no more, written by whoever still saw it.
+-- name: delete_orphaned_queue_entries
+-- Queue entries of a deleted trigger, written by transactions that still saw it.
 DELETE FROM campaign_entry_queue n
 WHERE NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.id = n.trigger_id);

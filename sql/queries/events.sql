@@ -1,10 +1,10 @@
 -- name: lock_ingestion
--- One transaction at a time on each lane, in whichever process: the look for keys taken before and their insertion are
--- two statements, and nobody must meet another on the outcomes of the same messages.
-SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(lane)s AS integer));
+-- Locks an ingestion partition across all processes until the transaction ends. The search for stored keys and their
+-- insertion are two statements, and two transactions must not update the outcomes of the same messages.
+SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(partition)s AS integer));
 
 -- name: workspaces_for_events
--- The workspace of that name, or without one, all there are (two are enough to know that it must be said).
+-- The workspaces with this name or id, or all of them without one; two rows show that the choice is ambiguous.
 SELECT w.id
 FROM workspaces w
 WHERE CAST(%(name)s AS text) IS NULL OR w.name = CAST(%(name)s AS text) OR w.id::text = lower(CAST(%(name)s AS text))
@@ -12,7 +12,7 @@ ORDER BY w.name, w.id
 LIMIT 2;
 
 -- name: create_staging
--- Where a slice lands as it came. Gone with the transaction.
+-- The table for the events of a chunk as parsed. Dropped with the transaction.
 CREATE TEMPORARY TABLE staged_events (
     event_key uuid NOT NULL,
     line_number bigint NOT NULL,
@@ -33,8 +33,8 @@ CREATE TEMPORARY TABLE staged_events (
     event_data jsonb NOT NULL
 ) ON COMMIT DROP;
 
--- name: sample_little
--- A small sample tells enough of a table that lives for one transaction; nothing else is analyzed in it.
+-- name: limit_statistics_sample
+-- A small sample suffices for a table that lives for one transaction; nothing else is analyzed in this transaction.
 SELECT set_config('default_statistics_target', '10', true);
 
 -- name: analyze_staging
@@ -42,7 +42,8 @@ SELECT set_config('default_statistics_target', '10', true);
 ANALYZE staged_events (event_key, message_id, email, campaign);
 
 -- name: create_arrivals
--- The events of the slice that are new and whose message, enrollment or contact is known. Gone with the transaction.
+-- The table for events of the chunk that are new and whose message, enrollment or contact is resolved. Dropped with the
+-- transaction.
 CREATE TEMPORARY TABLE arrived_events (
     event_key uuid NOT NULL,
     event_type text NOT NULL,
@@ -65,20 +66,20 @@ CREATE TEMPORARY TABLE arrived_events (
     step_id uuid,
     message_id uuid,
     variant_group text,
-    -- A conversion that another event of the slice amounts to.
+    -- A conversion that was derived from another event of the chunk.
     is_derived boolean NOT NULL DEFAULT false
 ) ON COMMIT DROP;
 
 -- name: resolve_provider_refs
--- A provider may name a message by its own id instead of ours.
+-- Sets our message id for events that name a message by the provider's id.
 UPDATE staged_events s
 SET message_id = d.id
 FROM campaign_deliveries d
 WHERE s.message_id IS NULL AND s.provider_ref IS NOT NULL AND d.provider_message_id = s.provider_ref;
 
 -- name: resolve_by_message
--- Events that name their message. Gives back those that are not taken, with the reason.
-WITH found AS MATERIALIZED (
+-- Resolves events that name their message. Returns the other ones, with the reason.
+WITH resolved AS MATERIALIZED (
     SELECT
         s.*, o.workspace_id, o.campaign_id, o.campaign_version, o.enrollment_id, o.contact_id, o.node_id, o.step_id,
         o.message_id AS known_message_id, o.variant_group,
@@ -98,18 +99,18 @@ WITH found AS MATERIALIZED (
 taken AS (
     INSERT INTO arrived_events
     SELECT
-        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
-        f.ip_address, f.device_type, f.location_data, f.event_data, f.workspace_id, f.campaign_id, f.campaign_version,
-        f.enrollment_id, f.contact_id, f.node_id, f.step_id, f.known_message_id, f.variant_group
-    FROM found f
-    WHERE f.problem IS NULL
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.ip_address, r.device_type, r.location_data, r.event_data, r.workspace_id, r.campaign_id, r.campaign_version,
+        r.enrollment_id, r.contact_id, r.node_id, r.step_id, r.known_message_id, r.variant_group
+    FROM resolved r
+    WHERE r.problem IS NULL
 )
 
-SELECT f.line_number, f.problem, f.message_id FROM found f WHERE f.problem IS NOT NULL;
+SELECT r.line_number, r.problem AS reason, r.message_id FROM resolved r WHERE r.problem IS NOT NULL;
 
--- name: lock_deliveries
--- Where deliveries stand that events name although nothing is known to have been sent. Locked: one in doubt is about to
--- be settled by the provider's own word.
+-- name: lock_reported_deliveries
+-- Locks deliveries that events name although no outcome row exists. The event proves that a delivery with an unknown
+-- outcome was sent, so that the caller settles it.
 SELECT d.id, d.enrollment_id, d.channel, d.status
 FROM campaign_deliveries d
 WHERE d.id = ANY(CAST(%(ids)s AS uuid []))
@@ -118,8 +119,8 @@ ORDER BY d.id
 FOR UPDATE OF d;
 
 -- name: resolve_by_campaign
--- Events that name an address and a campaign: the contact's latest enrollment there at that time, with its latest message
--- at that time, if it has one. Whatever began later counts only where nothing began earlier.
+-- Resolves events that name an address and a campaign: the contact's latest enrollment at that time, and its latest
+-- message at that time, if any. Enrollments and messages that started later count only if there is no earlier one.
 WITH candidates AS (
     SELECT
         n.campaign, c.id, c.workspace_id,
@@ -133,13 +134,13 @@ WITH candidates AS (
 
 campaigns AS MATERIALIZED (
     SELECT
-        d.campaign, count(*) AS found, (array_agg(d.id))[1] AS id, (array_agg(d.workspace_id))[1] AS workspace_id
+        d.campaign, count(*) AS matches, (array_agg(d.id))[1] AS id, (array_agg(d.workspace_id))[1] AS workspace_id
     FROM candidates d
     WHERE d.choice = 1
     GROUP BY d.campaign
 ),
 
-found AS MATERIALIZED (
+resolved AS MATERIALIZED (
     SELECT
         s.*, c.workspace_id, c.id AS campaign_id, coalesce(o.campaign_version, w.campaign_version) AS campaign_version,
         e.id AS enrollment_id, p.id AS contact_id,
@@ -148,7 +149,7 @@ found AS MATERIALIZED (
         CASE
             WHEN k.event_key IS NOT NULL THEN 'duplicate'
             WHEN c.id IS NULL THEN 'no such campaign'
-            WHEN c.found > 1 THEN 'several campaigns have this name'
+            WHEN c.matches > 1 THEN 'several campaigns have this name'
             WHEN p.id IS NULL THEN 'no such contact'
             WHEN e.id IS NULL THEN 'the contact is not enrolled in this campaign'
         END AS problem
@@ -184,18 +185,18 @@ found AS MATERIALIZED (
 taken AS (
     INSERT INTO arrived_events
     SELECT
-        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
-        f.ip_address, f.device_type, f.location_data, f.event_data, f.workspace_id, f.campaign_id, f.campaign_version,
-        f.enrollment_id, f.contact_id, f.node_id, f.step_id, f.known_message_id, f.variant_group
-    FROM found f
-    WHERE f.problem IS NULL
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.ip_address, r.device_type, r.location_data, r.event_data, r.workspace_id, r.campaign_id, r.campaign_version,
+        r.enrollment_id, r.contact_id, r.node_id, r.step_id, r.known_message_id, r.variant_group
+    FROM resolved r
+    WHERE r.problem IS NULL
 )
 
-SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+SELECT r.line_number, r.problem AS reason FROM resolved r WHERE r.problem IS NOT NULL;
 
 -- name: resolve_by_address
--- Events that name nothing but an address: the contact's own.
-WITH found AS MATERIALIZED (
+-- Resolves events that name only an address to the contact.
+WITH resolved AS MATERIALIZED (
     SELECT
         s.*, p.id AS contact_id,
         CASE
@@ -221,30 +222,31 @@ taken AS (
         device_type, location_data, event_data, workspace_id, contact_id
     )
     SELECT
-        f.event_key, f.event_type, f.occurred_at, f.is_machine, f.is_permanent, f.value, f.currency, f.user_agent,
-        f.ip_address, f.device_type, f.location_data, f.event_data, CAST(%(workspace_id)s AS uuid), f.contact_id
-    FROM found f
-    WHERE f.problem IS NULL
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.ip_address, r.device_type, r.location_data, r.event_data, CAST(%(workspace_id)s AS uuid), r.contact_id
+    FROM resolved r
+    WHERE r.problem IS NULL
 )
 
-SELECT f.line_number, f.problem FROM found f WHERE f.problem IS NOT NULL;
+SELECT r.line_number, r.problem AS reason FROM resolved r WHERE r.problem IS NOT NULL;
 
 -- name: months_of_arrivals
--- The months that the taken events fall into, and whether the log has a partition for them.
+-- The months of the resolved events, and whether the log has a partition for each.
 SELECT m.month, to_regclass('campaign_events_' || replace(m.month, '-', '_')) IS NOT NULL AS has_partition
 FROM (SELECT DISTINCT to_char(a.occurred_at AT TIME ZONE 'UTC', 'YYYY-MM') AS month FROM arrived_events a) m;
 
--- name: keep_event_keys
--- From now on these events are duplicates. In the order of the index: neighbors find its pages warm, which is worth a
--- fifth of the time.
+-- name: insert_event_keys
+-- Stores the keys of the resolved events; repetitions are duplicates from now on. Sorted by the index: neighbors find
+-- its pages in the cache, which saves a fifth of the time.
 INSERT INTO ingested_event_keys (event_key, recorded_at)
 SELECT a.event_key, CAST(%(now)s AS timestamptz)
 FROM arrived_events a
 ORDER BY a.event_key;
 
 -- name: add_conversions
--- Conversions that the events of the slice amount to, beside them: one in each campaign whose goal such an event is and
--- that wrote to the contact (or held it out) within the goal's time. An event that names a campaign counts in that one.
+-- Adds the conversions that follow from the events of the chunk: one per campaign with such an event as its goal that
+-- sent to the contact (or assigned it to a holdout) within the goal's time window. An event that names a campaign
+-- counts in that campaign only.
 INSERT INTO arrived_events (
     event_key, event_type, occurred_at, is_machine, is_permanent, is_derived, value, currency, event_data, workspace_id,
     campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, message_id, variant_group
@@ -264,7 +266,7 @@ WHERE NOT a.is_machine
   AND a.event_type IN (SELECT v.goal_event_type FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL);
 
 -- name: log_arrivals
--- Events of an enrollment, into the log. The id is the event's key.
+-- Inserts the events of enrollments into the log. The id is the event's key.
 INSERT INTO campaign_events (
     id, campaign_id, enrollment_id, contact_id, event_type, event_source, step_id, node_id, event_data, user_agent,
     ip_address, device_type, location_data, created_at, workspace_id, campaign_version, variant_group, message_id
@@ -281,8 +283,8 @@ FROM arrived_events a
 WHERE a.enrollment_id IS NOT NULL
 ORDER BY a.event_key;
 
--- name: keep_contact_arrivals
--- Events of a contact that belong to no enrollment.
+-- name: log_contact_arrivals
+-- Inserts events of contacts that belong to no enrollment.
 INSERT INTO contact_events (
     id, workspace_id, contact_id, event_type, value, currency, event_data, occurred_at, recorded_at
 )
@@ -293,7 +295,7 @@ FROM arrived_events a
 WHERE a.enrollment_id IS NULL;
 
 -- name: reject_events
--- Lines that could not be taken, kept with the reason; the same line of the same file once.
+-- Stores rejected lines with their reasons; the same line of the same file once.
 INSERT INTO rejected_events (workspace_id, source, line_number, reason, raw, rejected_at)
 SELECT
     CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, r.raw,
@@ -303,10 +305,10 @@ FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text []), C
 )
 ON CONFLICT DO NOTHING;
 
--- name: apply_to_outcomes
--- What became of the messages that these events are about: earliest times, and counts of new events only, so that neither
--- order nor slicing matters. Machines' opens and clicks stand apart.
-WITH news AS (
+-- name: update_message_outcomes
+-- Applies new events to the outcomes of their messages: earliest times, and counts of new events only, so that neither
+-- the order nor the chunks matter. Opens and clicks of machines are stored separately.
+WITH changes AS (
     SELECT
         a.message_id,
         min(a.occurred_at) FILTER (WHERE a.event_type IN ('email_delivered', 'sms_delivered')) AS delivered_at,
@@ -347,12 +349,12 @@ SET delivered_at = least(o.delivered_at, n.delivered_at),
     complained_at = least(o.complained_at, n.complained_at),
     bounced_at = least(o.bounced_at, n.bounced_at),
     failed_at = least(o.failed_at, n.failed_at)
-FROM news n
+FROM changes n
 WHERE o.message_id = n.message_id;
 
--- name: apply_to_assignments
--- Conversions of people who were assigned at a split, messages or not.
-WITH news AS (
+-- name: update_split_assignments
+-- Applies conversions to split assignments, with or without a message.
+WITH changes AS (
     SELECT a.enrollment_id, min(a.occurred_at) AS converted_at, coalesce(sum(a.value), 0) AS value
     FROM arrived_events a
     WHERE a.event_type = 'converted' AND a.enrollment_id IS NOT NULL
@@ -362,14 +364,14 @@ WITH news AS (
 UPDATE campaign_split_assignments s
 SET first_converted_at = least(s.first_converted_at, n.converted_at),
     conversion_value = s.conversion_value + n.value
-FROM news n
+FROM changes n
 WHERE s.enrollment_id = n.enrollment_id;
 
 -- name: lock_affected_states
--- Locks whoever these events may wake or end, in the order of ids, and says how many that are. A state that another
--- transaction is just parking is waited for: the statements after this one see where it was parked. Waiting for an event
--- is looked up here and not earlier, so that a version published meanwhile is not missed. People of campaigns whose goal
--- these events are get locked even when they are through: a message of theirs may be going out at this very moment.
+-- Locks the states that these events may resume or end, in the order of ids, and counts them. Waits for a transaction
+-- that is suspending such a state: the statements after this one see the suspended state. The event types that are
+-- waited for are read here and not earlier, so that a version published meanwhile is included. States of campaigns with
+-- these events as their goal are locked even if completed: one of their messages may be in the process of being sent.
 WITH goals AS MATERIALIZED (
     SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type
     FROM campaign_versions v
@@ -403,13 +405,13 @@ FROM (
             SELECT a.enrollment_id, false
             FROM arrived_events a
             WHERE a.enrollment_id IS NOT NULL
-              AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+              AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
             UNION ALL
             SELECT e.id, false
             FROM arrived_events a
             JOIN campaign_enrollments e ON e.contact_id = a.contact_id
             WHERE a.enrollment_id IS NULL
-              AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+              AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
             UNION ALL
             SELECT e.id, true
             FROM arrived_events a
@@ -426,8 +428,8 @@ FROM (
 ) locked;
 
 -- name: resume_waiting_states
--- People whose wait these events end. An event from before the latest message (or before the wait's node was entered,
--- where there was none) does not count; the look-back of the wait itself measures the same way.
+-- Resumes the states that wait for these events. An event from before the latest message (or, without one, from before
+-- the wait's node was entered) does not count; the look-back of the wait itself uses the same limit.
 WITH waited AS MATERIALIZED (
     SELECT DISTINCT v.campaign_id, t.event_type
     FROM campaign_versions v
@@ -460,8 +462,9 @@ WHERE s.id = n.state_id
   AND s.workflow_status IN ('waiting', 'paused')
   AND n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at) - CAST(%(tolerance)s AS interval);
 
--- name: people_to_suppress
--- Whom these events forbid to write to, with the reason and the channel; the gravest reason where there are several.
+-- name: contacts_to_suppress
+-- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there
+-- are several.
 SELECT
     a.contact_id,
     CASE a.event_type WHEN 'sms_opted_out' THEN 'sms' ELSE 'email' END AS channel,
@@ -469,13 +472,13 @@ SELECT
         WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' ELSE 'bounced'
     END AS reason
 FROM arrived_events a
-WHERE a.event_type = ANY(CAST(%(suppressing)s AS text [])) OR a.is_permanent
+WHERE a.event_type = ANY(CAST(%(suppressing_types)s AS text [])) OR a.is_permanent
 GROUP BY a.contact_id, channel
 ORDER BY a.contact_id, channel;
 
--- name: states_to_end
--- The open runs that these events end: the enrollment's own, or all of a contact who named no campaign. The first ten
--- columns are those of a claimed state.
+-- name: states_to_exit
+-- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is
+-- named. The first ten columns are those of a claimed state.
 SELECT
     s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
     s.max_retries, s.steps_taken, e.status AS enrollment_status, n.cause
@@ -485,13 +488,13 @@ FROM (
         SELECT a.enrollment_id AS state_id, a.event_type AS cause
         FROM arrived_events a
         WHERE a.enrollment_id IS NOT NULL
-          AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+          AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
         UNION ALL
         SELECT m.id, a.event_type
         FROM arrived_events a
         JOIN campaign_enrollments m ON m.contact_id = a.contact_id
         WHERE a.enrollment_id IS NULL
-          AND (a.event_type = ANY(CAST(%(ending)s AS text [])) OR a.is_permanent)
+          AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
     ) x
     GROUP BY x.state_id
 ) n
@@ -500,8 +503,8 @@ JOIN campaign_enrollments e ON e.id = s.id
 WHERE s.workflow_status IN ('running', 'waiting', 'paused')
 ORDER BY s.id;
 
--- name: rejected_by_reason
--- How many lines are kept aside, by file and reason.
+-- name: count_rejected_events
+-- The number of rejected lines by source and reason.
 SELECT r.source, r.reason, count(*) AS lines, max(r.rejected_at) AS latest_at
 FROM rejected_events r
 WHERE CAST(%(source)s AS text) IS NULL OR r.source = CAST(%(source)s AS text)

@@ -1,5 +1,5 @@
 -- name: append_to_inbox
--- What came in over HTTP since the last time, in one statement.
+-- Appends the payloads that arrived since the previous statement.
 INSERT INTO event_inbox (provider, payload, context, received_at, due_at)
 SELECT r.provider, r.payload, r.context, r.received_at, r.received_at
 FROM unnest(
@@ -8,7 +8,8 @@ FROM unnest(
 ) AS r (provider, payload, context, received_at);
 
 -- name: claim_inbox
--- The next rows to read, the oldest first, locked until the transaction ends; no more than fit into memory.
+-- Locks the next due payloads until the transaction ends, oldest first. The total size is limited because the payloads
+-- are held in memory.
 WITH due AS MATERIALIZED (
     SELECT i.id
     FROM event_inbox i
@@ -32,7 +33,7 @@ WHERE s.bytes_before < CAST(%(most_bytes)s AS bigint)
 ORDER BY s.id;
 
 -- name: settle_inbox
--- What became of the claimed rows; those with a time are tried again then.
+-- Stores the results of claimed payloads; pending ones are due again at `due_at`.
 UPDATE event_inbox i
 SET status = r.status,
     reason = r.reason,
@@ -46,7 +47,7 @@ FROM unnest(
 WHERE i.id = r.id;
 
 -- name: describe_pending_inbox
--- How much is due to be read (up to a limit), and when the oldest of it came.
+-- The number of due payloads (up to a limit), and when the oldest of them arrived.
 SELECT count(*) AS due_rows, min(d.received_at) AS oldest_at
 FROM (
     SELECT i.received_at
@@ -57,14 +58,14 @@ FROM (
 ) d;
 
 -- name: inbox_by_status
--- How many rows stand where, by provider.
+-- The number of payloads by provider and status.
 SELECT i.provider, i.status, count(*) AS rows, min(i.received_at) AS oldest_at, max(i.received_at) AS newest_at
 FROM event_inbox i
 GROUP BY i.provider, i.status
 ORDER BY i.provider, i.status;
 
 -- name: inbox_rejected
--- What could not be taken, the newest first; without the payload, which holds addresses.
+-- Rejected payloads, newest first; without the payload itself, which contains addresses.
 SELECT i.id, i.provider, i.received_at, i.attempts, i.reason, octet_length(i.payload) AS bytes
 FROM event_inbox i
 WHERE i.status = 'rejected' AND (CAST(%(provider)s AS text) IS NULL OR i.provider = CAST(%(provider)s AS text))
@@ -72,7 +73,7 @@ ORDER BY i.id DESC
 LIMIT CAST(%(row_limit)s AS integer);
 
 -- name: retry_inbox
--- What could not be taken is due again. Events of it that were taken are known by their ids.
+-- Makes rejected payloads due again. Events that were ingested before are duplicates by their ids.
 UPDATE event_inbox i
 SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0
 WHERE i.status = 'rejected'
@@ -80,12 +81,12 @@ WHERE i.status = 'rejected'
   AND (CAST(%(provider)s AS text) IS NULL OR i.provider = CAST(%(provider)s AS text));
 
 -- name: prune_inbox
--- Rows that were taken long ago; their events stay in the log.
+-- Deletes payloads that were done before a time; their events stay in the log.
 DELETE FROM event_inbox i
 WHERE i.status = 'done' AND i.settled_at < CAST(%(before)s AS timestamptz);
 
 -- name: add_receiver_counts
--- How often endpoints answered how since the last time.
+-- Adds to the numbers of requests by endpoint and outcome.
 INSERT INTO receiver_counts AS c (counted_on, endpoint, outcome, requests)
 SELECT CAST(%(day)s AS date), r.endpoint, r.outcome, r.requests
 FROM unnest(
@@ -94,7 +95,7 @@ FROM unnest(
 ON CONFLICT (counted_on, endpoint, outcome) DO UPDATE SET requests = c.requests + excluded.requests;
 
 -- name: receiver_counts_since
--- How often endpoints answered how, since a day.
+-- The numbers of requests by endpoint and outcome, since a day.
 SELECT c.endpoint, c.outcome, sum(c.requests)::bigint AS requests
 FROM receiver_counts c
 WHERE c.counted_on >= CAST(%(since)s AS date)
@@ -102,7 +103,7 @@ GROUP BY c.endpoint, c.outcome
 ORDER BY c.endpoint, c.outcome;
 
 -- name: recipient_of_delivery
--- Whose message this is, and whether they are off the list for its channel already.
+-- The contact and channel of a message, and whether the contact is on the suppression list of the channel.
 SELECT
     m.contact_id, m.channel,
     EXISTS (
@@ -117,17 +118,17 @@ FROM (
 ) m;
 
 -- name: trigger_call
--- The answer that a call of a trigger webhook got before.
+-- The answer to an earlier call of a trigger webhook.
 SELECT c.body_hash, c.answer
 FROM trigger_calls c
 WHERE c.campaign_id = CAST(%(campaign_id)s AS uuid) AND c.call_key = CAST(%(call_key)s AS text);
 
 -- name: lock_trigger_call
--- Two calls of one key at once: the second waits, and finds what the first did.
+-- Locks the key of a call until the transaction ends: a second call with the same key waits for the first.
 SELECT pg_advisory_xact_lock(hashtextextended(CAST(%(campaign_id)s AS text) || CAST(%(call_key)s AS text), 0));
 
--- name: keep_trigger_call
--- What a call was answered, for when it comes again.
+-- name: save_trigger_call
+-- Stores a call of a trigger webhook with its answer, for repetitions of the call.
 INSERT INTO trigger_calls (campaign_id, call_key, workspace_id, body_hash, answer, called_at)
 VALUES (
     CAST(%(campaign_id)s AS uuid), CAST(%(call_key)s AS text), CAST(%(workspace_id)s AS uuid),

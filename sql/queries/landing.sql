@@ -1,15 +1,15 @@
 -- name: files_not_landed
--- Which of these files the ledger does not have: their places in the list, from 1.
-SELECT CAST(f.place AS integer) AS place
+-- The positions, from 1, of the files that are not in landed_files in this version.
+SELECT CAST(f.position AS integer) AS position
 FROM unnest(
     CAST(%(paths)s AS text []), CAST(%(sizes)s AS bigint []), CAST(%(times)s AS bigint [])
-) WITH ORDINALITY AS f (path, size_bytes, modified_ns, place)
+) WITH ORDINALITY AS f (path, size_bytes, modified_ns, position)
 LEFT JOIN landed_files l ON l.path = f.path AND l.size_bytes = f.size_bytes AND l.modified_ns = f.modified_ns
 WHERE l.id IS NULL
-ORDER BY f.place;
+ORDER BY f.position;
 
 -- name: record_landed_file
--- What came of a file. Two that read it at once leave one row: the later one's.
+-- Stores the result of a file. If two processes load the same file at once, one row remains: the later one.
 INSERT INTO landed_files (
     path, size_bytes, modified_ns, provider, outcome, error, lines, accepted, duplicates, rejected, woken, ended,
     suppressed, duration_ms, run_id, loaded_at
@@ -19,7 +19,7 @@ VALUES (
     CAST(%(outcome)s AS text), CAST(%(error)s AS text), CAST(%(lines)s AS bigint), CAST(%(accepted)s AS bigint),
     CAST(%(duplicates)s AS bigint), CAST(%(rejected)s AS jsonb), CAST(%(resumed)s AS bigint), CAST(%(ended)s AS bigint),
     CAST(%(suppressed)s AS bigint), CAST(%(duration_ms)s AS bigint), CAST(%(run_id)s AS text),
-    CAST(%(now)s AS timestamptz)
+    CAST(%(loaded_at)s AS timestamptz)
 )
 ON CONFLICT (path, size_bytes, modified_ns) DO UPDATE
 SET provider = excluded.provider, outcome = excluded.outcome, error = excluded.error, lines = excluded.lines,
@@ -28,10 +28,10 @@ SET provider = excluded.provider, outcome = excluded.outcome, error = excluded.e
     duration_ms = excluded.duration_ms, run_id = excluded.run_id, loaded_at = excluded.loaded_at;
 
 -- name: landed_files
--- The files read last, newest first.
+-- The files loaded last, newest first.
 SELECT
-    l.path, l.size_bytes, l.provider, l.outcome, l.error, l.lines, l.accepted, l.duplicates, l.rejected, l.woken,
-    l.ended, l.suppressed, l.duration_ms, l.run_id, l.loaded_at
+    l.path, l.size_bytes, l.provider, l.outcome, l.error, l.lines, l.accepted, l.duplicates, l.rejected,
+    l.woken AS resumed, l.ended, l.suppressed, l.duration_ms, l.run_id, l.loaded_at
 FROM landed_files l
 ORDER BY l.loaded_at DESC, l.id DESC
 LIMIT CAST(%(row_limit)s AS integer);

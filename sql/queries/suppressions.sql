@@ -1,21 +1,21 @@
 -- name: insert_suppressions
--- A slice of a suppression list. Who is on the list already, for the same channel and campaign, stays as they are.
+-- Inserts a chunk of a suppression list. Existing entries for the same channel and campaign stay unchanged.
 WITH listed AS MATERIALIZED (
     SELECT DISTINCT ON (lower(l.address), l.channel, l.campaign_id) l.address, l.reason, l.channel, l.campaign_id
     FROM (
         SELECT
             CASE WHEN g.address LIKE '%%@%%' THEN g.address ELSE coalesce(suppressed_phone(g.address), g.address) END
             AS address,
-            g.reason, g.channel, g.campaign_id, g.place
+            g.reason, g.channel, g.campaign_id, g.position
         FROM unnest(
             CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(channels)s AS text []),
             CAST(%(campaign_ids)s AS uuid [])
-        ) WITH ORDINALITY AS g (address, reason, channel, campaign_id, place)
+        ) WITH ORDINALITY AS g (address, reason, channel, campaign_id, position)
     ) l
-    ORDER BY lower(l.address), l.channel, l.campaign_id, l.place
+    ORDER BY lower(l.address), l.channel, l.campaign_id, l.position
 ),
 
-known AS (
+existing AS (
     SELECT DISTINCT ON (k.address) k.address, k.id
     FROM (
         SELECT lower(c.email) AS address, c.id, c.created_at
@@ -38,17 +38,17 @@ SELECT
     CAST(%(workspace_id)s AS uuid), k.id, l.address, l.channel, l.campaign_id, l.reason, 'import',
     CAST(%(now)s AS timestamptz)
 FROM listed l
-LEFT JOIN known k ON k.address = lower(l.address)
+LEFT JOIN existing k ON k.address = lower(l.address)
 ON CONFLICT DO NOTHING;
 
 -- name: campaigns_of_workspace
--- The ids and names that a suppression list may speak of.
+-- The ids and names of campaigns that a suppression list may refer to.
 SELECT c.id, c.name
 FROM drip_campaigns c
 WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid);
 
--- name: latest_texts_to
--- Who has this telephone number and was written a text message, with the latest one; one row per workspace.
+-- name: latest_sms_to
+-- The latest SMS to this phone number, one row per workspace.
 SELECT DISTINCT ON (k.workspace_id) k.workspace_id, o.message_id
 FROM contacts k
 JOIN campaign_enrollments e ON e.contact_id = k.id
@@ -57,7 +57,7 @@ WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NUL
 ORDER BY k.workspace_id, o.sent_at DESC;
 
 -- name: suppress_phone
--- A number that wants no text messages, in every workspace that has it.
+-- Suppresses a number for SMS in all workspaces that have it.
 INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
 SELECT
     k.workspace_id, k.id, CAST(%(phone)s AS text), 'sms', 'unsubscribed', CAST(%(source)s AS text),
@@ -67,6 +67,6 @@ WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NUL
 ON CONFLICT DO NOTHING;
 
 -- name: readmit_phone
--- The owner of a number wants text messages again; what bounced or was put on the list by hand stays there.
+-- Deletes the suppressions that the owner of a number requested; those for bounces or added manually stay.
 DELETE FROM campaign_suppressions s
 WHERE s.address = CAST(%(phone)s AS text) AND s.channel = 'sms' AND s.reason = 'unsubscribed';

@@ -19,7 +19,7 @@ def test_the_inbox_is_drained_and_rejected_payloads_are_retried(drip: Drip, data
     report = answered(drip("inbox", "drain", *AT, "--json"))
     assert (report["rows"], report["done"], report["rejected"], report["accepted"]) == (2, 1, 1, 1)
     with database.transaction() as connection:
-        inbox_db.add_counts(connection, {("events/ses", "forged"): 3}, day=LATER.date())
+        inbox_db.add_request_counts(connection, {("events/ses", "forged"): 3}, day=LATER.date())
     shown = answered(drip("inbox", "status", *AT, "--json"))
     assert [row["reason"] for row in shown["rejected"]] == ["the payload is not JSON"]
     assert shown["requests"] == [{"endpoint": "events/ses", "outcome": "forged", "requests": 3}]

@@ -169,8 +169,8 @@ def test_who_cannot_be_read_is_told_by_place_and_the_others_enter(database, rece
     assert {each["place"]: each["reason"] for each in answer.json()["not_read"]} == {
         1: "invalid_email",
         2: "no_email",
-        3: "is no JSON object",
-        4: "has a key that nobody reads: 'plan' (contact fields go into `fields`)",
+        3: "is not a JSON object",
+        4: "has an unknown key: 'plan' (contact fields belong in `fields`)",
         5: "repeated_email",
     }
     assert "not an address" not in answer.text
@@ -192,11 +192,11 @@ def test_suppressed_people_stay_out(database, receiver):
     ("body", "status", "words"),
     [
         (b"{", 422, "not JSON"),
-        (b"7", 422, "no JSON object"),
-        (b'{"people": []}', 422, "names nobody"),
-        (b'{"people": {}}', 422, "no list"),
+        (b"7", 422, "not a JSON object"),
+        (b'{"people": []}', 422, "has no contacts"),
+        (b'{"people": {}}', 422, "not a list"),
         (b'{"people": [], "campaign": 1}', 422, "'campaign'"),
-        (b'{"people": [' + b",".join([b"{}"] * 1_001) + b"]}", 422, "1,000 people"),
+        (b'{"people": [' + b",".join([b"{}"] * 1_001) + b"]}", 422, "1,000 contacts"),
         (b'{"email": "nobody"}', 422, "invalid_email"),
         (b'{"email": "a@example.com", "idempotency_key": ""}', 422, "idempotency_key"),
     ],
@@ -212,7 +212,7 @@ def test_a_call_that_is_none_says_what_is_wrong(database, receiver, body, status
 def test_a_campaign_that_is_not_there_or_not_entered_so_says_it(database, receiver):
     a_campaign(database, "By hand", trigger="manual")
     by_hand = called(receiver, {"email": "a@example.com"}, "By%20hand")
-    assert (by_hand.status, "not entered by a webhook" in by_hand.text) == (409, True)
+    assert (by_hand.status, "has no webhook trigger" in by_hand.text) == (409, True)
     assert called(receiver, {"email": "a@example.com"}, "Nothing").status == 404
     a_campaign(database, "Twice")
     a_campaign(database, "Twice")

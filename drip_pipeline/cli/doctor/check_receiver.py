@@ -84,7 +84,7 @@ def _check_inbox(invocation: Invocation) -> Iterator[CheckResult]:
 
     now = datetime.now(UTC)
     with invocation.database.transaction(is_read_only=True) as connection:
-        rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=_COUNT_LIMIT)
+        rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=_COUNT_LIMIT)
         rejected = len(inbox_db.rejected(connection, None, _COUNT_LIMIT))
     if oldest_at is not None and now - oldest_at > _MAXIMUM_INBOX_AGE:
         since = f"{oldest_at:%Y-%m-%d %H:%M} UTC"

@@ -1,5 +1,5 @@
-"""Contacts in bulk: the rows of an imported file staged by COPY, and merged into `contacts` a slice
-of lines at a time. Changes that campaigns make to contacts are in `facts`.
+"""Queries of contact imports: stage the rows of a file by COPY, and merge them into `contacts` in
+chunks of lines. Changes that campaigns make to contacts belong to db/execution.
 """
 
 from __future__ import annotations
@@ -7,58 +7,42 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, TypeAlias
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.bulk_copy import copy_rows
 from drip_pipeline.db.connection import Connection
 
-StagedContact: TypeAlias = tuple[
-    int,
-    str,
-    str | None,
-    str | None,
-    str | None,
-    str | None,
-    int | None,
-    str | None,
-    list[str] | None,
-    str,
-    datetime | None,
-    bool,
-]
-"""A row of a file, in the order of STAGED_COLUMNS; `custom_fields` is JSON text."""
 
-STAGED_COLUMNS: Final = (
-    "line_number",
-    "email",
-    "name",
-    "company",
-    "phone",
-    "job_title",
-    "ai_score",
-    "status",
-    "tags",
-    "custom_fields",
-    "last_interaction",
-    "is_unsubscribed",
-)
+class StagedContact(NamedTuple):
+    """A row of `imported_contacts`; `custom_fields` is JSON text, None is an empty cell."""
+
+    line_number: int
+    email: str
+    name: str | None
+    company: str | None
+    phone: str | None
+    job_title: str | None
+    ai_score: int | None
+    status: str | None
+    tags: list[str] | None
+    custom_fields: str
+    last_interaction: datetime | None
+    is_unsubscribed: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
-    """What became of a slice: new people, changed ones, those who were so already, newly
-    unsubscribed ones.
-    """
+class MergeCounts:
+    """The numbers of new, changed, unchanged, and newly unsubscribed contacts."""
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     unsubscribed: int = 0
 
-    def __add__(self, other: Merged) -> Merged:
-        return Merged(
+    def __add__(self, other: MergeCounts) -> MergeCounts:
+        return MergeCounts(
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
@@ -67,22 +51,20 @@ class Merged:
 
 
 def stage(connection: Connection, rows: Iterable[StagedContact]) -> int:
-    """Load rows into a table of this connection's own, which must stay open until they are merged;
-    their number.
-    """
+    """Load rows into a temporary table of this connection. Return their number."""
     queries.run(connection, "create_imported_contacts")
-    count = copy_rows(connection, "imported_contacts", STAGED_COLUMNS, rows)
+    count = copy_rows(connection, "imported_contacts", StagedContact._fields, rows)
     queries.run(connection, "analyze_imported_contacts")
     return count
 
 
-def set_aside_repeated(
+def reject_repeated(
     connection: Connection, workspace_id: UUID, *, source: str, now: datetime
 ) -> int:
-    """Keep the last row of each address and note the others as rejected; how many."""
+    """Keep the last staged row of each address and reject the others. Return their number."""
     return queries.run(
         connection,
-        "set_aside_repeated_contacts",
+        "reject_repeated_contacts",
         workspace_id=workspace_id,
         source=source,
         now=now,
@@ -96,10 +78,10 @@ def merge(
     first_line: int,
     last_line: int,
     now: datetime,
-) -> Merged:
+) -> MergeCounts:
     """Merge the staged rows of these lines into the workspace's contacts."""
     lines = {"workspace_id": workspace_id, "first_line": first_line, "last_line": last_line}
-    # New ones first: whoever was inserted by somebody else in between is then updated.
+    # Insert first: a contact that a concurrent transaction inserts in between is then updated.
     inserted = queries.run(connection, "insert_imported_contacts", **lines, now=now)
     updated = queries.run(connection, "update_imported_contacts", **lines, now=now)
     unsubscribed = queries.run(connection, "suppress_imported_contacts", **lines, now=now)
@@ -108,17 +90,17 @@ def merge(
             connection, "imported_contacts_between", first_line=first_line, last_line=last_line
         )
     )
-    return Merged(inserted, updated, rows - inserted - updated, unsubscribed)
+    return MergeCounts(inserted, updated, rows - inserted - updated, unsubscribed)
 
 
-def forget_rejected(connection: Connection, workspace_id: UUID, source: str) -> int:
-    """Remove what an earlier import of this file set aside."""
+def delete_rejected(connection: Connection, workspace_id: UUID, source: str) -> int:
+    """Delete the rejected lines of an earlier import of this file. Return their number."""
     return queries.run(
-        connection, "forget_rejected_contacts", workspace_id=workspace_id, source=source
+        connection, "delete_rejected_contacts", workspace_id=workspace_id, source=source
     )
 
 
-def keep_rejected(
+def store_rejected(
     connection: Connection,
     workspace_id: UUID,
     rows: Sequence[tuple[int, str]],
@@ -126,10 +108,10 @@ def keep_rejected(
     source: str,
     now: datetime,
 ) -> int:
-    """Keep (line, reason) of rows that could not be taken."""
+    """Store rejected lines as (line number, reason). Return the number of new ones."""
     return queries.run(
         connection,
-        "keep_rejected_contacts",
+        "store_rejected_contacts",
         workspace_id=workspace_id,
         source=source,
         line_numbers=[line for line, _ in rows],

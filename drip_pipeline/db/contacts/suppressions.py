@@ -1,6 +1,4 @@
-"""The suppression list as such: putting addresses on it. The gate that reads it stands in
-`deliveries`.
-"""
+"""Queries that change the suppression list. The eligibility check belongs to db/delivery."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from drip_pipeline.db.connection import Connection
 
 
 class Suppression(NamedTuple):
-    """An address that must not be written to; channel and campaign None: all of them."""
+    """An address to suppress; without a channel or campaign, for all of them."""
 
     address: str
     reason: str
@@ -22,10 +20,24 @@ class Suppression(NamedTuple):
     campaign_id: UUID | None
 
 
+class WorkspaceCampaign(NamedTuple):
+    """A campaign that a suppression list may name."""
+
+    id: UUID
+    name: str
+
+
+class LatestSms(NamedTuple):
+    """The latest SMS to a number in a workspace."""
+
+    workspace_id: UUID
+    message_id: UUID
+
+
 def insert(
     connection: Connection, workspace_id: UUID, rows: Sequence[Suppression], *, now: datetime
 ) -> int:
-    """Put these on the list of a workspace; how many were not on it."""
+    """Add addresses to the suppression list of a workspace. Return the number of new entries."""
     return queries.run(
         connection,
         "insert_suppressions",
@@ -38,26 +50,23 @@ def insert(
     )
 
 
-def campaigns(connection: Connection, workspace_id: UUID) -> list[tuple[UUID, str]]:
-    """(id, name) of the workspace's campaigns."""
-    return [
-        (row[0], row[1])
-        for row in queries.tuples(connection, "campaigns_of_workspace", workspace_id=workspace_id)
-    ]
+def campaigns(connection: Connection, workspace_id: UUID) -> list[WorkspaceCampaign]:
+    """Return the campaigns of a workspace."""
+    return queries.records(
+        connection, "campaigns_of_workspace", WorkspaceCampaign, workspace_id=workspace_id
+    )
 
 
-def latest_texts_to(connection: Connection, phone: str) -> list[tuple[UUID, UUID]]:
-    """(workspace, message) of the latest text message to this number, per workspace."""
-    found = queries.tuples(connection, "latest_texts_to", phone=phone)
-    return [(row[0], row[1]) for row in found]
+def latest_sms_to(connection: Connection, phone: str) -> list[LatestSms]:
+    """Return the latest SMS to this number, per workspace."""
+    return queries.records(connection, "latest_sms_to", LatestSms, phone=phone)
 
 
 def suppress_phone(connection: Connection, phone: str, *, source: str, now: datetime) -> int:
-    """Put a number on the list for text messages, wherever it is known; how many entries are
-    new."""
+    """Suppress a number for SMS in all workspaces with it. Return the number of new entries."""
     return queries.run(connection, "suppress_phone", phone=phone, source=source, now=now)
 
 
 def readmit_phone(connection: Connection, phone: str) -> int:
-    """Take a number off the list that its owner had put there; how many entries went."""
+    """Delete the suppressions of a number that its owner requested. Return their number."""
     return queries.run(connection, "readmit_phone", phone=phone)

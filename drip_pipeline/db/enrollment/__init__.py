@@ -1,4 +1,4 @@
 """Queries of enrollments and of entry triggers.
 
-Who may enter is decided by engine/enrollment.
+The decision about entry terms belongs to engine/enrollment.
 """

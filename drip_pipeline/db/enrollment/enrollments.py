@@ -1,16 +1,43 @@
-"""Letting people into campaigns: who could be meant, slice by slice, and the statement that decides
-about a slice and inserts it.
-"""
+"""Queries of enrollment: read candidate contacts in chunks, and enroll a chunk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+
+
+class AddressMatch(NamedTuple):
+    """The contact with a (lower-case) address. `is_elsewhere`: only another workspace has it."""
+
+    address: str
+    contact_id: UUID | None
+    is_elsewhere: bool
+
+
+class LatestEvent(NamedTuple):
+    """The latest time of an event type for a contact."""
+
+    contact_id: UUID
+    event_type: str
+    latest_at: datetime
+
+
+class EntryRules(NamedTuple):
+    """How a campaign admits contacts.
+
+    `re_entry` is once, after_days, always or per_key; with after_days, the latest run must have
+    ended before `ended_before`. `by_email` and `by_sms` say which addresses the campaign needs.
+    """
+
+    re_entry: str
+    ended_before: datetime | None
+    by_email: bool
+    by_sms: bool
 
 
 def contacts_after(
@@ -21,45 +48,41 @@ def contacts_after(
     chunk_size: int,
     tag: str | None = None,
 ) -> list[UUID]:
-    """The next people of a workspace (with a tag) in the order of their ids."""
-    return [
-        row[0]
-        for row in queries.tuples(
-            connection,
-            "contacts_after",
-            workspace_id=workspace_id,
-            after=after,
-            tag=tag,
-            chunk_size=chunk_size,
-        )
-    ]
+    """Return the next contacts of a workspace, optionally with a tag, in the order of their ids."""
+    return queries.column(
+        connection,
+        "contacts_after",
+        workspace_id=workspace_id,
+        after=after,
+        tag=tag,
+        chunk_size=chunk_size,
+    )
 
 
 def contacts_by_address(
     connection: Connection, workspace_id: UUID, addresses: Sequence[str]
-) -> list[tuple[str, UUID | None, bool]]:
-    """(address, contact or None, known in another workspace only); addresses in small letters."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection, "contacts_by_address", workspace_id=workspace_id, addresses=addresses
-        )
-    ]
+) -> list[AddressMatch]:
+    """Find the contacts with these lower-case addresses; one row per address."""
+    return queries.records(
+        connection,
+        "contacts_by_address",
+        AddressMatch,
+        workspace_id=workspace_id,
+        addresses=addresses,
+    )
 
 
 def latest_events(
     connection: Connection, contact_ids: Sequence[UUID], event_types: Sequence[str]
-) -> list[tuple[UUID, str, datetime]]:
-    """(contact, event type, latest time)."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection,
-            "latest_events_of_contacts",
-            contact_ids=contact_ids,
-            event_types=event_types,
-        )
-    ]
+) -> list[LatestEvent]:
+    """Return when these event types last happened to these contacts, in any campaign or none."""
+    return queries.records(
+        connection,
+        "latest_events_of_contacts",
+        LatestEvent,
+        contact_ids=contact_ids,
+        event_types=event_types,
+    )
 
 
 def enroll(
@@ -67,29 +90,27 @@ def enroll(
     campaign_id: UUID,
     workspace_id: UUID,
     contact_ids: Sequence[UUID],
-    *,
     entry_keys: Sequence[str | None],
-    re_entry: str,
-    ended_before: datetime | None,
-    by_email: bool,
-    by_sms: bool,
+    rules: EntryRules,
     now: datetime,
 ) -> dict[str, int]:
-    """Insert the enrollments of these people, each under the key at its place (None: the next run's
-    number); how many were enrolled, in already, or refused, by verdict.
+    """Enroll the contacts that the rules admit, and count all by result.
+
+    `entry_keys` has one entry per contact; None stands for the number of the contact's next run.
+    Results are enrolled, already_in, or a reason for the refusal.
     """
-    params: dict[str, Any] = {
-        "campaign_id": campaign_id,
-        "workspace_id": workspace_id,
-        "contact_ids": contact_ids,
-        "entry_keys": list(entry_keys),
-        "re_entry": re_entry,
-        "ended_before": ended_before,
-        "by_email": by_email,
-        "by_sms": by_sms,
-        "now": now,
-    }
-    return {row[0]: row[1] for row in queries.tuples(connection, "enroll_contacts", **params)}
+    return dict(
+        queries.tuples(
+            connection,
+            "enroll_contacts",
+            campaign_id=campaign_id,
+            workspace_id=workspace_id,
+            contact_ids=contact_ids,
+            entry_keys=list(entry_keys),
+            now=now,
+            **rules._asdict(),
+        )
+    )
 
 
 def spread(
@@ -100,7 +121,7 @@ def spread(
     spread_seconds: float,
     now: datetime,
 ) -> int:
-    """Spread the due times of people among these who were let in at `now`; how many."""
+    """Spread the due times of the states enrolled at `now` over this time. Return their number."""
     return queries.run(
         connection,
         "spread_new_states",

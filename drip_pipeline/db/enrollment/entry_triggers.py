@@ -1,76 +1,120 @@
-"""Entry triggers: who listens, the queue of people who came to match, and how far a walk through
-everybody has come.
+"""Queries of entry triggers: active triggers, their queues of matching contacts, and the position
+of a scan through a workspace.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
-
-def listening(connection: Connection) -> list[dict[str, Any]]:
-    """The triggers of active campaigns."""
-    return queries.rows(connection, "entry_triggers")
+TriggerKind: TypeAlias = Literal["tag", "score", "event", "schedule"]
 
 
-def take_notes(
-    connection: Connection, trigger_id: int, chunk_size: int
-) -> list[tuple[int, UUID, UUID | None]]:
-    """(note, contact, event), taken out of the queue."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection, "take_entry_notes", trigger_id=trigger_id, chunk_size=chunk_size
-        )
-    ]
+class EntryTrigger(NamedTuple):
+    """The entry trigger of an active campaign.
+
+    `since` is when it was published, `taken_up_to` the last occurrence of a schedule that is done,
+    `walks_for` the occurrence or backfill that a scan in progress is for.
+    """
+
+    id: int
+    campaign_id: UUID
+    campaign: str
+    kind: TriggerKind
+    cron: str | None
+    timezone: str | None
+    since: datetime
+    taken_up_to: datetime | None
+    walks_for: datetime | None
+    is_backfill_due: bool
+    has_queue: bool
 
 
-def who_match(
+class QueuedContact(NamedTuple):
+    """A contact that started to match a trigger; `event_id` is the event that caused it."""
+
+    id: int
+    contact_id: UUID
+    event_id: UUID | None
+
+
+class ScanPosition(NamedTuple):
+    """The locked state of a trigger: see EntryTrigger; `walked_to` is the last contact scanned.
+
+    `is_opening`: the transactions in progress at the start are awaited; `is_open`: they have ended.
+    """
+
+    since: datetime
+    taken_up_to: datetime | None
+    walks_for: datetime | None
+    walked_to: UUID | None
+    is_backfill_due: bool
+    is_opening: bool
+    is_open: bool
+
+
+def active(connection: Connection) -> list[EntryTrigger]:
+    """Return the entry triggers of active campaigns."""
+    return queries.records(connection, "entry_triggers", EntryTrigger)
+
+
+def take_queued(connection: Connection, trigger_id: int, chunk_size: int) -> list[QueuedContact]:
+    """Delete the next entries from a trigger's queue and return them."""
+    return queries.records(
+        connection,
+        "take_queued_contacts",
+        QueuedContact,
+        trigger_id=trigger_id,
+        chunk_size=chunk_size,
+    )
+
+
+def matching(
     connection: Connection,
     contact_ids: Sequence[UUID],
     *,
     tag: str | None,
     at_least: float | None,
 ) -> set[UUID]:
-    """Those who have the tag, or the score, now."""
-    return {
-        row[0]
-        for row in queries.tuples(
-            connection, "people_who_match", contact_ids=contact_ids, tag=tag, at_least=at_least
+    """Return the contacts that have the tag, or at least the score, now."""
+    return set(
+        queries.column(
+            connection,
+            "contacts_with_tag_or_score",
+            contact_ids=contact_ids,
+            tag=tag,
+            at_least=at_least,
         )
-    }
+    )
 
 
-def in_campaign(
-    connection: Connection, campaign_id: UUID, contact_ids: Sequence[UUID]
-) -> set[UUID]:
-    """Those who are or were in the campaign."""
-    return {
-        row[0]
-        for row in queries.tuples(
-            connection, "people_in_campaign", campaign_id=campaign_id, contact_ids=contact_ids
+def enrolled(connection: Connection, campaign_id: UUID, contact_ids: Sequence[UUID]) -> set[UUID]:
+    """Return the contacts that are or were enrolled in the campaign."""
+    return set(
+        queries.column(
+            connection, "enrolled_contacts", campaign_id=campaign_id, contact_ids=contact_ids
         )
-    }
+    )
 
 
-def lock(connection: Connection, trigger_id: int, now: datetime) -> dict[str, Any] | None:
-    """The trigger's place, held until the transaction ends; None while another has it, or when it
-    is gone.
-    """
-    return queries.one(connection, "lock_entry_trigger", trigger_id=trigger_id, now=now)
+def lock(connection: Connection, trigger_id: int, now: datetime) -> ScanPosition | None:
+    """Lock a trigger until the transaction ends; None if it is locked elsewhere, or deleted."""
+    return queries.record(
+        connection, "lock_entry_trigger", ScanPosition, trigger_id=trigger_id, now=now
+    )
 
 
 def begin_to_open(connection: Connection, trigger_id: int) -> None:
-    """From now on, wait for the transactions that are under way."""
+    """Record the transactions in progress; the scan starts when they have ended."""
     queries.run(connection, "begin_to_open_entry_trigger", trigger_id=trigger_id)
 
 
-def keep_walk(
+def save_position(
     connection: Connection,
     trigger_id: int,
     *,
@@ -78,10 +122,10 @@ def keep_walk(
     walked_to: UUID | None,
     is_done: bool,
 ) -> None:
-    """Write down how far a walk has come."""
+    """Store the position of a scan, or its end."""
     queries.run(
         connection,
-        "keep_entry_walk",
+        "save_scan_position",
         trigger_id=trigger_id,
         walks_for=walks_for,
         walked_to=walked_to,
@@ -89,6 +133,6 @@ def keep_walk(
     )
 
 
-def drop_lost_notes(connection: Connection) -> int:
-    """Take out notes for triggers that are no more; how many."""
-    return queries.run(connection, "drop_lost_entry_notes")
+def delete_orphaned(connection: Connection) -> int:
+    """Delete queue entries of deleted triggers. Return their number."""
+    return queries.run(connection, "delete_orphaned_queue_entries")

@@ -1,31 +1,33 @@
-"""The inbox of what arrives over HTTP: appending to it, claiming and settling rows of it, and how
-often the receiver answered how. What the rows mean is read in engine/.
+"""Queries of the inbox: payloads received over HTTP, the receiver's request counts, and the stored
+answers of trigger webhook calls. Parsing of payloads belongs to engine/events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 
+InboxStatus: TypeAlias = Literal["pending", "done", "rejected"]
+
 
 class Arrival(NamedTuple):
-    """A request that is worth keeping: the body as it came, and what else is needed to read it."""
+    """A request to store: the body as received, and the context that is needed to parse it."""
 
     provider: str
     payload: bytes
     received_at: datetime
-    context: Mapping[str, Any] = {}
+    context: Mapping[str, object] = {}
 
 
 class InboxRow(NamedTuple):
-    """A row that is to be read."""
+    """A claimed payload."""
 
-    row_id: int
+    id: int
     provider: str
     payload: bytes
     context: Mapping[str, Any]
@@ -33,17 +35,68 @@ class InboxRow(NamedTuple):
     attempts: int
 
 
-class Settled(NamedTuple):
-    """What became of a row: done, rejected for a reason, or pending until `due_at`."""
+class InboxResult(NamedTuple):
+    """The result of a claimed payload. `due_at` is the next attempt of a pending one."""
 
-    row_id: int
-    status: str
+    id: int
+    status: InboxStatus
     reason: str | None = None
     due_at: datetime | None = None
 
 
+class InboxBacklog(NamedTuple):
+    """The number of due payloads, up to the limit of the count, and when the oldest arrived."""
+
+    due_rows: int
+    oldest_at: datetime | None
+
+
+class InboxStatusCount(NamedTuple):
+    """The number of payloads of one provider and status."""
+
+    provider: str
+    status: InboxStatus
+    rows: int
+    oldest_at: datetime
+    newest_at: datetime
+
+
+class RejectedPayload(NamedTuple):
+    """A rejected payload without its content. `bytes` is its size."""
+
+    id: int
+    provider: str
+    received_at: datetime
+    attempts: int
+    reason: str | None
+    bytes: int
+
+
+class RequestCount(NamedTuple):
+    """How often an endpoint gave an outcome."""
+
+    endpoint: str
+    outcome: str
+    requests: int
+
+
+class MessageRecipient(NamedTuple):
+    """The contact that received a message. `channel` is email or sms."""
+
+    contact_id: UUID
+    channel: str
+    is_unsubscribed: bool
+
+
+class TriggerCall(NamedTuple):
+    """An earlier call of a trigger webhook: the SHA-256 of its body (hex), and the answer."""
+
+    body_hash: str
+    answer: dict[str, Any]
+
+
 def append(connection: Connection, arrivals: Sequence[Arrival]) -> int:
-    """Put these into the inbox; how many."""
+    """Append payloads to the inbox. Return their number."""
     return queries.run(
         connection,
         "append_to_inbox",
@@ -57,61 +110,67 @@ def append(connection: Connection, arrivals: Sequence[Arrival]) -> int:
 def claim(
     connection: Connection, *, now: datetime, batch_size: int, most_bytes: int
 ) -> list[InboxRow]:
-    """The next due rows, locked until the transaction ends."""
-    found = queries.tuples(
-        connection, "claim_inbox", now=now, batch_size=batch_size, most_bytes=most_bytes
+    """Lock the next due payloads until the transaction ends, at most `most_bytes` and one more."""
+    return queries.records(
+        connection,
+        "claim_inbox",
+        InboxRow,
+        now=now,
+        batch_size=batch_size,
+        most_bytes=most_bytes,
     )
-    return [InboxRow(row[0], row[1], bytes(row[2]), row[3], row[4], row[5]) for row in found]
 
 
-def settle(connection: Connection, settled: Sequence[Settled], *, now: datetime) -> int:
-    """Write down what became of claimed rows."""
+def settle(connection: Connection, results: Sequence[InboxResult], *, now: datetime) -> int:
+    """Store the results of claimed payloads. Return the number of rows updated."""
     return queries.run(
         connection,
         "settle_inbox",
-        ids=[row.row_id for row in settled],
-        statuses=[row.status for row in settled],
-        reasons=[row.reason for row in settled],
-        due=[row.due_at for row in settled],
+        ids=[result.id for result in results],
+        statuses=[result.status for result in results],
+        reasons=[result.reason for result in results],
+        due=[result.due_at for result in results],
         now=now,
     )
 
 
-def ahead(
-    connection: Connection, *, now: datetime, count_limit: int
-) -> tuple[int, datetime | None]:
-    """How many rows are due (up to a limit), and since when the oldest waits."""
-    ((due_rows, oldest_at),) = queries.tuples(
-        connection, "describe_pending_inbox", now=now, count_limit=count_limit
+def backlog(connection: Connection, *, now: datetime, count_limit: int) -> InboxBacklog:
+    """Count the due payloads, up to `count_limit`."""
+    (row,) = queries.records(
+        connection, "describe_pending_inbox", InboxBacklog, now=now, count_limit=count_limit
     )
-    return due_rows, oldest_at
+    return row
 
 
-def by_status(connection: Connection) -> list[dict[str, Any]]:
-    """provider, status, rows, oldest_at, newest_at."""
-    return queries.rows(connection, "inbox_by_status")
+def count_by_status(connection: Connection) -> list[InboxStatusCount]:
+    """Count payloads by provider and status."""
+    return queries.records(connection, "inbox_by_status", InboxStatusCount)
 
 
-def rejected(connection: Connection, provider: str | None, row_limit: int) -> list[dict[str, Any]]:
-    """id, provider, received_at, attempts, reason, bytes of what could not be taken."""
-    return queries.rows(connection, "inbox_rejected", provider=provider, row_limit=row_limit)
+def rejected(connection: Connection, provider: str | None, row_limit: int) -> list[RejectedPayload]:
+    """Return rejected payloads, of one provider or of all, newest first."""
+    return queries.records(
+        connection, "inbox_rejected", RejectedPayload, provider=provider, row_limit=row_limit
+    )
 
 
 def retry(
     connection: Connection, *, ids: Sequence[int] | None, provider: str | None, now: datetime
 ) -> int:
-    """What could not be taken is due again (these rows, or all); how many."""
-    listed = list(ids) if ids is not None else None
-    return queries.run(connection, "retry_inbox", ids=listed, provider=provider, now=now)
+    """Make rejected payloads due again: these, or all of the provider. Return their number."""
+    id_list = list(ids) if ids is not None else None
+    return queries.run(connection, "retry_inbox", ids=id_list, provider=provider, now=now)
 
 
 def prune(connection: Connection, before: datetime) -> int:
-    """Remove rows that were taken before this time; how many."""
+    """Delete payloads that were done before this time. Return their number."""
     return queries.run(connection, "prune_inbox", before=before)
 
 
-def add_counts(connection: Connection, counts: Mapping[tuple[str, str], int], *, day: date) -> None:
-    """Add to how often (endpoint, outcome) happened on a day."""
+def add_request_counts(
+    connection: Connection, counts: Mapping[tuple[str, str], int], *, day: date
+) -> None:
+    """Add numbers of requests, by (endpoint, outcome), to the counts of a day."""
     queries.run(
         connection,
         "add_receiver_counts",
@@ -122,43 +181,41 @@ def add_counts(connection: Connection, counts: Mapping[tuple[str, str], int], *,
     )
 
 
-def counts_since(connection: Connection, since: date) -> list[dict[str, Any]]:
-    """endpoint, outcome, requests since a day."""
-    return queries.rows(connection, "receiver_counts_since", since=since)
+def request_counts_since(connection: Connection, since: date) -> list[RequestCount]:
+    """Return the numbers of requests since a day, by endpoint and outcome."""
+    return queries.records(connection, "receiver_counts_since", RequestCount, since=since)
 
 
-def recipient(connection: Connection, delivery_id: UUID) -> dict[str, Any] | None:
-    """contact_id, channel (email or sms), is_unsubscribed of a message; None if there is none."""
-    return queries.one(connection, "recipient_of_delivery", id=delivery_id)
+def recipient_of(connection: Connection, delivery_id: UUID) -> MessageRecipient | None:
+    """Return the recipient of a message, None if there is no such message."""
+    return queries.record(connection, "recipient_of_delivery", MessageRecipient, id=delivery_id)
 
 
-def earlier_call(
-    connection: Connection, campaign_id: UUID, call_key: str
-) -> tuple[str, dict[str, Any]] | None:
-    """(hash of the body, answer) of a call of this key, waiting for one that is under way."""
+def earlier_call(connection: Connection, campaign_id: UUID, call_key: str) -> TriggerCall | None:
+    """Return the earlier call with this key; wait for one that is still in progress."""
     queries.run(connection, "lock_trigger_call", campaign_id=str(campaign_id), call_key=call_key)
-    found = queries.one(connection, "trigger_call", campaign_id=campaign_id, call_key=call_key)
-    return None if found is None else (found["body_hash"], found["answer"])
+    return queries.record(
+        connection, "trigger_call", TriggerCall, campaign_id=campaign_id, call_key=call_key
+    )
 
 
-def keep_call(
+def save_call(
     connection: Connection,
     campaign_id: UUID,
     call_key: str,
+    call: TriggerCall,
     *,
     workspace_id: UUID,
-    body_hash: str,
-    answer: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """Keep the answer of a call."""
+    """Store a call with its answer, for repeated calls with the same key."""
     queries.run(
         connection,
-        "keep_trigger_call",
+        "save_trigger_call",
         campaign_id=campaign_id,
         call_key=call_key,
         workspace_id=workspace_id,
-        body_hash=body_hash,
-        answer=dict(answer),
+        body_hash=call.body_hash,
+        answer=call.answer,
         now=now,
     )

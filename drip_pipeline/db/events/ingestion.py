@@ -1,13 +1,14 @@
-"""Events on their way in: staging a slice, finding out whose they are, writing them down, and what
-they do to outcomes and waiting states. All of it works on the slice that `stage` has put into the
-transaction; each function is one statement.
+"""Queries of event ingestion: stage a chunk of events, resolve recipients, log, and apply effects.
+
+All functions work on the temporary tables that `stage` creates in the caller's transaction; each is
+one statement. Parsing of event lines belongs to engine/events.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from psycopg import sql
@@ -16,25 +17,102 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.error_translation import translated_errors
 
-# Any constant that nobody else in the database uses: the first bytes of
-# sha256('drip_pipeline.ingest').
+# The first class key of the advisory locks: the first bytes of sha256('drip_pipeline.ingest').
 LOCK_KEY: Final = 0x5B4D_F414
 INGESTION_PARTITIONS: Final = 2
-"""Events of one message go along one lane, and one transaction at a time is on each."""
+"""All events of a message belong to one partition; one transaction at a time writes a partition."""
 ALL_PARTITIONS: Final = tuple(range(INGESTION_PARTITIONS))
 KEYS_TABLE: Final = "ingested_event_keys"
 _COPY: Final = sql.SQL("COPY staged_events FROM STDIN (NULL '')")
 
-RejectedLine = tuple[int, str]
-"""A line that is not taken: its number, and why; DUPLICATE where it was taken before."""
 DUPLICATE: Final = "duplicate"
 NO_SUCH_MESSAGE: Final = "no such message"
 
+IdentifiedBy: TypeAlias = Literal["message", "provider_id", "campaign", "address"]
+"""How an event names its recipient: by our message id, by the provider's message id, by an address
+with a campaign, or by an address alone.
+"""
+
+
+class StagedEvent(NamedTuple):
+    """A valid event line, from the parser to the COPY.
+
+    `event_key` is unique per provider and event id, `partition` the ingestion partition,
+    `copy_text` the row of `staged_events` in COPY's text format. `may_convert` says whether the
+    event type can be the goal of a campaign.
+    """
+
+    line_number: int
+    event_key: str
+    identified_by: IdentifiedBy
+    partition: int
+    copy_text: str
+    may_convert: bool
+
+
+class RejectedLine(NamedTuple):
+    """A line that is not ingested. `reason` is DUPLICATE for an event that is already stored."""
+
+    line_number: int
+    reason: str
+
+
+class UnresolvedEvent(NamedTuple):
+    """An event that names its message and is not ingested, with the message it names."""
+
+    line_number: int
+    reason: str
+    message_id: UUID | None
+
+
+class ReportedDelivery(NamedTuple):
+    """A delivery that an event names and that has no recorded outcome."""
+
+    id: UUID
+    enrollment_id: UUID
+    channel: str
+    status: str
+
+
+class RejectionCount(NamedTuple):
+    """The number of rejected lines of one source and reason."""
+
+    source: str
+    reason: str
+    lines: int
+    latest_at: datetime
+
+
+class ContactToSuppress(NamedTuple):
+    """A contact to put on the suppression list of a channel."""
+
+    contact_id: UUID
+    channel: str
+    reason: str
+
+
+class StateToExit(NamedTuple):
+    """An open workflow state that an event ends: the columns of a claimed state, and `cause`, the
+    event type.
+    """
+
+    id: UUID
+    campaign_id: UUID
+    campaign_version: int
+    contact_id: UUID
+    current_node_id: str
+    resume_port: str | None
+    retry_count: int
+    max_retries: int
+    steps_taken: int
+    enrollment_status: str
+    cause: str
+
 
 def copy_line(fields: Sequence[str]) -> str:
-    """A row in the notation of COPY; an empty text is NULL.
+    """Return a row in COPY's text format; an empty field is NULL.
 
-    By hand because a million rows a minute go through here, and hardly any needs escaping.
+    Hand-written because up to a million rows a minute pass here, and few need escaping.
     """
     line = "\t".join(fields)
     if "\\" in line or "\n" in line or "\r" in line or line.count("\t") >= len(fields):
@@ -46,161 +124,169 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")
 
 
-def lock(connection: Connection, lanes: Iterable[int]) -> None:
-    """Wait until nobody else takes events in on these lanes, and be the one until the transaction
-    ends.
-    """
-    for lane in sorted(lanes):
-        queries.run(connection, "lock_ingestion", lock_key=LOCK_KEY, lane=lane)
+def lock(connection: Connection, partitions: Iterable[int]) -> None:
+    """Lock ingestion partitions until the transaction ends; wait for the transactions on them."""
+    for partition in sorted(partitions):
+        queries.run(connection, "lock_ingestion", lock_key=LOCK_KEY, partition=partition)
 
 
-def stage(connection: Connection, lines: Iterable[str]) -> None:
-    """Begin a slice: load these lines of `copy_line`."""
+def stage(connection: Connection, events: Iterable[StagedEvent]) -> None:
+    """Create the temporary tables of a chunk and load its events."""
     queries.run(connection, "create_staging")
     queries.run(connection, "create_arrivals")
+    lines = [event.copy_text for event in events]
+    lines.append("")
     with translated_errors(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
-        copy.write("\n".join([*lines, ""]))
-    queries.run(connection, "sample_little")
+        copy.write("\n".join(lines))
+    queries.run(connection, "limit_statistics_sample")
     queries.run(connection, "analyze_staging")
 
 
 def workspaces(connection: Connection, name: str | None) -> list[UUID]:
-    """The workspaces of that name or id, or without one all; at most two."""
-    return [row[0] for row in queries.tuples(connection, "workspaces_for_events", name=name)]
+    """Return the ids of workspaces with that name or id, or of all without one; at most two."""
+    return queries.column(connection, "workspaces_for_events", name=name)
 
 
-# --- whose events they are ------------------------------------------------------------------------
+# --- resolve recipients ---------------------------------------------------------------------------
 
 
 def resolve_provider_refs(connection: Connection) -> None:
-    """Translate providers' message ids into ours."""
+    """Set the message ids of events that name a message by the provider's id."""
     queries.run(connection, "resolve_provider_refs")
 
 
 def resolve_by_message(
     connection: Connection, workspace_id: UUID | None, lines: Sequence[int] | None = None
-) -> list[tuple[int, str, UUID | None]]:
-    """Take the events that name a known message (of these lines, or all); the rest comes back, with
-    the message that they name.
-    """
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(
-            connection, "resolve_by_message", workspace_id=workspace_id, lines=lines
-        )
-    ]
+) -> list[UnresolvedEvent]:
+    """Resolve events that name a message, of these lines or of all. Return the unresolved ones."""
+    return queries.records(
+        connection, "resolve_by_message", UnresolvedEvent, workspace_id=workspace_id, lines=lines
+    )
 
 
-def lock_deliveries(
+def lock_reported_deliveries(
     connection: Connection, workspace_id: UUID | None, ids: Sequence[UUID]
-) -> list[dict[str, Any]]:
-    """id, enrollment_id, channel, status of these deliveries, locked."""
-    return queries.rows(connection, "lock_deliveries", workspace_id=workspace_id, ids=ids)
+) -> list[ReportedDelivery]:
+    """Lock these deliveries until the transaction ends."""
+    return queries.records(
+        connection,
+        "lock_reported_deliveries",
+        ReportedDelivery,
+        workspace_id=workspace_id,
+        ids=ids,
+    )
 
 
 def resolve_by_campaign(
     connection: Connection, workspace_id: UUID | None, tolerance: timedelta
 ) -> list[RejectedLine]:
-    """Take the events that name an address and a campaign; the rest comes back."""
-    return _misfits(
-        connection, "resolve_by_campaign", workspace_id=workspace_id, tolerance=tolerance
+    """Resolve events that name an address and a campaign. Return the unresolved ones."""
+    return queries.records(
+        connection,
+        "resolve_by_campaign",
+        RejectedLine,
+        workspace_id=workspace_id,
+        tolerance=tolerance,
     )
 
 
 def resolve_by_address(connection: Connection, workspace_id: UUID | None) -> list[RejectedLine]:
-    """Take the events that name an address alone; the rest comes back."""
-    return _misfits(connection, "resolve_by_address", workspace_id=workspace_id)
-
-
-def _misfits(connection: Connection, name: str, **params: Any) -> list[RejectedLine]:
-    return [(row[0], row[1]) for row in queries.tuples(connection, name, **params)]
+    """Resolve events that name an address only. Return the unresolved ones."""
+    return queries.records(
+        connection, "resolve_by_address", RejectedLine, workspace_id=workspace_id
+    )
 
 
 def months_of_arrivals(connection: Connection) -> dict[str, bool]:
-    """The months, as 2026-03 in UTC, that the taken events fall into; whether the log has a
-    partition for them.
+    """Return the months of the resolved events (2026-03, UTC): whether the log has a partition."""
+    return dict(queries.tuples(connection, "months_of_arrivals"))
+
+
+# --- log ------------------------------------------------------------------------------------------
+
+
+def insert_keys(connection: Connection, now: datetime) -> int:
+    """Store the keys of the resolved events, which makes repetitions duplicates. Return their
+    number.
     """
-    return {row[0]: row[1] for row in queries.tuples(connection, "months_of_arrivals")}
-
-
-# --- writing them down ----------------------------------------------------------------------------
-
-
-def keep_keys(connection: Connection, now: datetime) -> int:
-    """Make the events that were taken known, so that they are duplicates from now on; how many."""
-    return queries.run(connection, "keep_event_keys", now=now)
+    return queries.run(connection, "insert_event_keys", now=now)
 
 
 def add_conversions(connection: Connection) -> int:
-    """Put beside the events the conversions that they amount to; how many. To be logged alike."""
+    """Add the conversions that follow from the resolved events to them. Return their number."""
     return queries.run(connection, "add_conversions")
 
 
 def log(connection: Connection, now: datetime) -> None:
-    """Write the events that were taken into the log, or to their contacts."""
+    """Insert the resolved events into the event log, or into the events of their contacts."""
     queries.run(connection, "log_arrivals")
-    queries.run(connection, "keep_contact_arrivals", now=now)
+    queries.run(connection, "log_contact_arrivals", now=now)
 
 
-def reject(
+def store_rejected(
     connection: Connection,
-    rows: Sequence[tuple[int, str, str]],
+    rows: Sequence[tuple[RejectedLine, str]],
     *,
     workspace_id: UUID | None,
     source: str,
     now: datetime,
 ) -> None:
-    """Keep lines aside; rows are (line number, reason, raw text)."""
+    """Store rejected lines, each with its raw text, in `rejected_events`."""
     queries.run(
         connection,
         "reject_events",
         workspace_id=workspace_id,
         source=source,
-        line_numbers=[row[0] for row in rows],
-        reasons=[row[1] for row in rows],
-        raws=[row[2] for row in rows],
+        line_numbers=[line.line_number for line, _ in rows],
+        reasons=[line.reason for line, _ in rows],
+        raws=[raw for _, raw in rows],
         now=now,
     )
 
 
-def rejected_by_reason(connection: Connection, source: str | None = None) -> list[dict[str, Any]]:
-    """source, reason, lines, latest_at of what is kept aside."""
-    return queries.rows(connection, "rejected_by_reason", source=source)
+def count_rejected(connection: Connection, source: str | None = None) -> list[RejectionCount]:
+    """Count rejected lines by source and reason, of one source or of all."""
+    return queries.records(connection, "count_rejected_events", RejectionCount, source=source)
 
 
-# --- what they do ---------------------------------------------------------------------------------
+# --- effects --------------------------------------------------------------------------------------
 
 
-def apply_to_outcomes(connection: Connection) -> None:
-    """Bring message outcomes up to date."""
-    queries.run(connection, "apply_to_outcomes")
+def update_outcomes(connection: Connection) -> None:
+    """Apply the resolved events to the message outcomes."""
+    queries.run(connection, "update_message_outcomes")
 
 
-def apply_to_assignments(connection: Connection) -> None:
-    """Bring conversions of assigned people up to date."""
-    queries.run(connection, "apply_to_assignments")
+def update_assignments(connection: Connection) -> None:
+    """Apply conversions to the split assignments of their enrollments."""
+    queries.run(connection, "update_split_assignments")
 
 
-def lock_affected_states(connection: Connection, ending: Sequence[str]) -> int:
-    """Lock the states that may be woken or ended, waiting for who is moving them; how many."""
-    return int(queries.scalar(connection, "lock_affected_states", ending=list(ending)))
+def lock_affected_states(connection: Connection, exit_types: Sequence[str]) -> int:
+    """Lock the states that the events may resume or end, in the order of their ids.
+
+    Waits for transactions that move them. Returns the number of states.
+    """
+    return int(queries.scalar(connection, "lock_affected_states", exit_types=list(exit_types)))
 
 
 def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
-    """Wake the waiting states that the events are for; how many."""
+    """Resume the states that wait for the resolved events. Return their number."""
     return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
 
 
-def people_to_suppress(
-    connection: Connection, suppressing: Sequence[str]
-) -> list[tuple[UUID, str, str]]:
-    """(contact, channel, reason) of whom nothing more may be sent to."""
-    return [
-        (row[0], row[1], row[2])
-        for row in queries.tuples(connection, "people_to_suppress", suppressing=list(suppressing))
-    ]
+def contacts_to_suppress(
+    connection: Connection, suppressing_types: Sequence[str]
+) -> list[ContactToSuppress]:
+    """Return the contacts that these event types, or permanent bounces, forbid to write to."""
+    return queries.records(
+        connection,
+        "contacts_to_suppress",
+        ContactToSuppress,
+        suppressing_types=list(suppressing_types),
+    )
 
 
-def states_to_end(connection: Connection, ending: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Open states that the events end: the columns of a claimed state, and the event type."""
-    return queries.tuples(connection, "states_to_end", ending=list(ending))
+def states_to_exit(connection: Connection, exit_types: Sequence[str]) -> list[StateToExit]:
+    """Return the open states that these event types, or permanent bounces, end."""
+    return queries.records(connection, "states_to_exit", StateToExit, exit_types=list(exit_types))

@@ -1,4 +1,4 @@
-"""The event vocabulary, user agents, and the readers of provider payloads.
+"""The event vocabulary, user agents, and the parsers of provider payloads.
 
 Storing events belongs to engine/events.
 """

@@ -1,6 +1,7 @@
-"""What a user agent gives away: the kind of device, and whether a machine opened or clicked instead
-of a person. Pure and deliberately modest: only what programs say of themselves, no guessing from
-times or networks; a provider that knows better says so in the event's data.
+"""Classification of user agents: the device type, and whether a machine opened or clicked.
+
+Only self-declared agents are recognized; nothing is inferred from times or networks. Providers with
+better knowledge mark the event in its data.
 """
 
 from __future__ import annotations
@@ -10,25 +11,25 @@ from functools import lru_cache
 from typing import Final
 
 PREFETCHING_AGENTS: Final = frozenset({"Mozilla/5.0"})
-"""Agents that load every picture of a message, read or not. Apple's mail privacy protection shows
-nothing but this; the providers' documentation names it as the sign. Gmail's and Yahoo's image
-proxies are not here: they load a picture when somebody looks at it.
+"""Agents that load all images of a message, read or not. Apple's mail privacy protection sends this
+bare agent, as the providers document. Gmail's and Yahoo's image proxies are not included: they
+load an image only when the recipient opens the message.
 """
 
 SCANNER_MARKS: Final = (
-    # Mail gateways that follow the links of a message before anybody sees it.
+    # Mail gateways that follow the links of a message before its delivery.
     "barracuda",
     "proofpoint",
     "mimecast",
     "ciscosecureemail",
     "symantec email security",
-    # Previews of links in offices and chats.
+    # Link previews of office programs and chats.
     "microsoft office existence discovery",
     "bingpreview",
     "slackbot-linkexpanding",
     "facebookexternalhit",
     "skypeuripreview",
-    # Programs that call themselves what they are.
+    # Programs with their own names.
     "python-requests",
     "python-urllib",
     "aiohttp",
@@ -38,9 +39,9 @@ SCANNER_MARKS: Final = (
     "wget/",
     "headlesschrome",
 )
-"""Parts of agents, in small letters, that only programs carry."""
+"""Substrings, in lower case, of agents of programs."""
 
-_ROBOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider")  # CUBOT makes telephones
+_ROBOT: Final = re.compile(r"(?<!cu)bot\b|crawler|spider")  # CUBOT is a brand of phones
 _TABLET: Final = re.compile(r"ipad|tablet|kindle|silk/|android(?!.*mobile)")
 _PHONE: Final = re.compile(r"iphone|ipod|mobile|android|windows phone|blackberry")
 _DESKTOP: Final = re.compile(r"windows|macintosh|x11|linux|cros|thunderbird|outlook")
@@ -48,7 +49,7 @@ _DESKTOP: Final = re.compile(r"windows|macintosh|x11|linux|cros|thunderbird|outl
 
 @lru_cache(maxsize=4096)
 def device_type(user_agent: str) -> str | None:
-    """`bot`, `tablet`, `mobile` or `desktop`; None when the agent does not tell."""
+    """Return `bot`, `tablet`, `mobile` or `desktop`; None if the agent does not show it."""
     text = user_agent.lower()
     if is_scanner(user_agent):
         return "bot"
@@ -60,11 +61,11 @@ def device_type(user_agent: str) -> str | None:
 
 @lru_cache(maxsize=4096)
 def is_scanner(user_agent: str) -> bool:
-    """Whether the agent is a program that follows links by itself."""
+    """Return whether the agent is a program that follows links automatically."""
     text = user_agent.lower()
     return any(mark in text for mark in SCANNER_MARKS) or _ROBOT.search(text) is not None
 
 
 def is_machine_open(user_agent: str) -> bool:
-    """Whether the pictures were loaded by a machine: Apple's prefetching, or a scanner."""
+    """Return whether the images were loaded by a machine: Apple's prefetching, or a scanner."""
     return user_agent.strip() in PREFETCHING_AGENTS or is_scanner(user_agent)

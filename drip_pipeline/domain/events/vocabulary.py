@@ -1,7 +1,7 @@
-"""The event vocabulary: every event type, who causes it, over which channel, and its short names.
+"""The event vocabulary: all event types with source, channel and short names.
 
-One list for validation, ingestion and the `campaign_event_types` table. Where events are stored and
-what they change is the business of db/ and engine/.
+One list for validation, ingestion and the `campaign_event_types` table. Storing events and applying
+their effects belong to db/ and engine/.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ EVENT_SOURCES: Final = ("system", "email_provider", "webhook", "manual")
 
 @dataclass(frozen=True, slots=True)
 class EventType:
-    """One word of the vocabulary.
+    """One event type.
 
-    `provider`: may arrive from outside (events file, provider webhook). `engine`: the engine writes
-    it itself. `contact_level`: says something about a person even where no enrollment is known
-    (a purchase), so it may be stored with the contact alone.
+    `provider`: may arrive from outside (events file, provider webhook). `engine`: written by the
+    engine itself. `contact_level`: meaningful without an enrollment (a purchase), so that it may be
+    stored with the contact only.
     """
 
     name: str
@@ -116,9 +116,11 @@ PROVIDER_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kin
 ENGINE_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.engine)
 CONTACT_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.contact_level)
 GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
-"""What a campaign may be for: whoever does it within the goal's time has converted."""
+"""Event types that can be the goal of a campaign: a contact with such an event within the goal's
+time window has converted.
+"""
 
-_VERBS: Final = {
+_SHORT_NAMES: Final = {
     "sent": ("send",),
     "delivered": ("delivery", "deliver"),
     "opened": ("open",),
@@ -135,14 +137,14 @@ _VERBS: Final = {
 
 def _aliases() -> dict[str, str]:
     names: dict[str, str] = {}
-    for verb, shorts in _VERBS.items():
-        mail = f"email_{verb}"
-        names[verb] = mail
+    for action, shorts in _SHORT_NAMES.items():
+        mail = f"email_{action}"
+        names[action] = mail
         for short in shorts:
             names[short] = mail
             for channel in ("email", "sms"):
-                if f"{channel}_{verb}" in EVENT_TYPES:
-                    names[f"{channel}_{short}"] = f"{channel}_{verb}"
+                if f"{channel}_{action}" in EVENT_TYPES:
+                    names[f"{channel}_{short}"] = f"{channel}_{action}"
     names |= {
         "spam_complaint": "email_complained",
         "sms_stop": "sms_opted_out",
@@ -168,10 +170,10 @@ EVENT_ALIASES: Final[Mapping[str, str]] = _aliases()
 
 
 def normalize_event_type(name: str) -> str:
-    """The vocabulary's name for `name`: `email_open`, `Open` and `opened` are all `email_opened`.
+    """Return the event type for a name: `email_open`, `Open` and `opened` are all `email_opened`.
 
-    A name that is not in the vocabulary comes back trimmed and in snake case; `is_known_event_type`
-    tells the two apart. Idempotent.
+    A name that is not in the vocabulary is returned trimmed and in snake case; use
+    `is_known_event_type` to distinguish. Idempotent.
     """
     cleaned = re.sub(r"[\s\-.]+", "_", name.strip().lower())
     if cleaned in EVENT_TYPES:
@@ -180,17 +182,16 @@ def normalize_event_type(name: str) -> str:
 
 
 def is_known_event_type(name: str) -> bool:
-    """Whether `name`, short names included, is a word of the vocabulary."""
+    """Return whether `name`, short names included, is in the vocabulary."""
     return normalize_event_type(name) in EVENT_TYPES
 
 
 def suggest_event_type(name: str) -> str | None:
-    """The known event type that looks most like `name`, or None when none is near."""
+    """Return the event type that is most similar to `name`, or None if none is similar."""
     cleaned = normalize_event_type(name)
     near = difflib.get_close_matches(cleaned, [*EVENT_TYPES, *EVENT_ALIASES], n=1, cutoff=0.6)
     return normalize_event_type(near[0]) if near else None
 
 
 EVENT_CLOCK_TOLERANCE = timedelta(minutes=2)
-"""A provider's clock may be a little behind ours: an open a moment 'before' its own sending is an
-open."""
+"""Tolerance for clocks of providers: an open up to this long "before" its own sending counts."""

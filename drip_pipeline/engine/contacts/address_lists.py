@@ -1,4 +1,4 @@
-"""Lists of addresses in files: one a line, or the column `email` of a CSV or Parquet file."""
+"""Address lists: one address per line, or the column `email` of a CSV or Parquet file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from drip_pipeline.errors import ImportFileError
 
 
 def addresses_in(path: Path) -> list[str]:
-    """The addresses of a file in their order; blank lines and lines that begin with # are not.
+    """Return the addresses of a file in order, without blank lines and lines that start with #.
 
     Raises ImportFileError for a file with columns of which none is `email`, or OSError.
     """
@@ -22,12 +22,12 @@ def addresses_in(path: Path) -> list[str]:
     if "email" not in names:
         raise ImportFileError(
             str(path),
-            "holds no addresses: neither one a line nor a column `email`",
+            "has no addresses: neither one per line nor a column `email`",
             hint="Put one address on each line.",
         )
     index = names.index("email")
-    found = (cells[index] for _, cells in table.lines() if not isinstance(cells, str))
-    return [text for cell in found if cell is not None and (text := str(cell).strip())]
+    addresses = (cells[index] for _, cells in table.lines() if not isinstance(cells, str))
+    return [text for cell in addresses if cell is not None and (text := str(cell).strip())]
 
 
 def _plain_lines(path: Path) -> list[str]:

@@ -1,5 +1,6 @@
-"""Which column of a file means what: columns of `contacts` by their names, everything else a custom
-field, and where the address comes from. Single rows are read in contact_rows.py.
+"""Map the columns of a file to contact fields by name; all others become custom fields.
+
+Parsing single rows belongs to row_parser.py.
 """
 
 from __future__ import annotations
@@ -31,34 +32,32 @@ _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 ROW: Final = "row"
 
 _EMAIL_HINT: Final = (
-    "Say which column holds addresses with --map COLUMN=email, or make them with --email-template "
-    "'customer{row}@example.com' ({row} is the number of the row; columns can be named too)."
+    "Map the column with addresses by --map COLUMN=email, or generate them by --email-template "
+    "'customer{row}@example.com' ({row} is the row number; column names are allowed too)."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class EmailTemplate:
-    """An address made from the row's number and cells: texts, and between them the index of a cell
-    (None: the number of the row).
-    """
+    """A template of addresses: texts, and between them cell indices (None: the row number)."""
 
     texts: tuple[str, ...]
     cells: tuple[int | None, ...]
 
     def address(self, row: int, texts: Sequence[str | None]) -> str | None:
-        """The address of a row, None when a cell that it needs is empty."""
-        made = self.texts[0]
+        """Return the address of a row, None if a required cell is empty."""
+        address = self.texts[0]
         for cell, after in zip(self.cells, self.texts[1:], strict=True):
             value = str(row) if cell is None else texts[cell]
             if not value:
                 return None
-            made += value + after
-        return made
+            address += value + after
+        return address
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnPlan:
-    """The index of the cell for each field of a contact, and for each custom field."""
+    """The cell indices of contact fields and custom fields."""
 
     fields: Mapping[str, int]
     custom: Mapping[str, int]
@@ -69,9 +68,10 @@ class ColumnPlan:
 def plan_columns(
     file: ContactFile, renames: Mapping[str, str], email_template: str | None = None
 ) -> ColumnPlan:
-    """Decide what each column means. `renames` maps columns to fields (to nothing: leave it out).
+    """Map each column to a field. `renames` maps columns to fields (to '': the column is skipped).
 
-    Raises ImportFileError when there is no way to an address, or two columns mean the same.
+    Raises ImportFileError if no column or template gives addresses, or if two columns are the same
+    field.
     """
     named = _renamed(file, renames)
     fields: dict[str, int] = {}
@@ -81,7 +81,7 @@ def plan_columns(
         if name is None:
             continue
         if not name:
-            warnings.append(f"column {index + 1} has no name and is left out")
+            warnings.append(f"column {index + 1} has no name and is skipped")
             continue
         plain = _plain(name)
         field = _ALIASES.get(plain, plain)
@@ -91,7 +91,7 @@ def plan_columns(
                     str(file.path),
                     f"columns {file.columns[fields[field]]!r} and {file.columns[index]!r} are both"
                     f" {field}",
-                    hint="Rename one with --map COLUMN=FIELD, or leave it out with --map COLUMN=.",
+                    hint="Rename one with --map COLUMN=FIELD, or skip it with --map COLUMN=.",
                 )
             fields[field] = index
             continue
@@ -101,8 +101,8 @@ def plan_columns(
         custom[key] = index
         if key in _HIDDEN:
             warnings.append(
-                f"column {name!r} is kept as a custom field that templates reach as"
-                f" custom_fields.{name} only"
+                f"column {name!r} is kept as a custom field that templates access only as"
+                f" custom_fields.{name}"
             )
     template = _template(file, email_template) if email_template is not None else None
     if "email" not in fields and template is None:
@@ -114,13 +114,13 @@ def plan_columns(
 
 
 def _renamed(file: ContactFile, renames: Mapping[str, str]) -> list[str | None]:
-    """The columns' names after renaming; None for those that are left out."""
+    """Return the column names after renaming; None for skipped columns."""
     named: list[str | None] = list(file.columns)
     for column, field in renames.items():
         matches = [
             index
-            for index, known in enumerate(file.columns)
-            if known == column or _plain(known) == _plain(column)
+            for index, existing in enumerate(file.columns)
+            if existing == column or _plain(existing) == _plain(column)
         ]
         if not matches:
             raise ImportFileError(
@@ -130,7 +130,7 @@ def _renamed(file: ContactFile, renames: Mapping[str, str]) -> list[str | None]:
         named[matches[0]] = field.strip() or None
     for name in named:
         if name and not name.isascii() and not _is_text(name):
-            raise ImportFileError(str(file.path), "the line of names is not UTF-8", line=1)
+            raise ImportFileError(str(file.path), "the header is not UTF-8", line=1)
     return named
 
 
@@ -152,7 +152,7 @@ def _template(file: ContactFile, template: str) -> EmailTemplate:
     if "@" not in template or not cells:
         raise ImportFileError(
             str(file.path),
-            f"{template!r} makes no addresses: it needs an @ and {{row}} or {{a column}}",
+            f"{template!r} gives no addresses: it needs an @ and {{row}} or {{a column}}",
             hint="For example 'customer{row}@example.com'.",
         )
     return EmailTemplate(tuple(parts[0::2]), tuple(cells))

@@ -1,5 +1,6 @@
-"""Files of contacts as columns and rows: CSV (read as a stream) and Parquet. What a column means
-and whether a row will do is decided in contact_rows.py.
+"""Contact files as columns and rows: CSV (streamed) and Parquet.
+
+The meaning of columns belongs to column_mapping.py, validation of rows to row_parser.py.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TextIO
 
 from drip_pipeline.errors import ImportFileError
 
@@ -17,31 +18,31 @@ _UTF16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _PARQUET_BATCH: Final = 5_000
 
 Line = tuple[int, Sequence[Any] | str]
-"""A row with its number (a line of the file in CSV, a row from 1 on in Parquet), or in place of its
-cells the reason why it cannot be read."""
+"""A row number (the line in CSV, the row from 1 in Parquet), with the cells of the row, or with the
+reason why it cannot be read."""
 
 
 class ContactFile(Protocol):
-    """A file that is read from its beginning as often as needed."""
+    """A contact file; it can be read several times."""
 
     @property
     def path(self) -> Path:
-        """Where it is."""
+        """The path."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """The names of its columns, as they stand there."""
+        """The column names as in the file."""
 
     @property
     def is_typed(self) -> bool:
-        """Whether cells have types of their own; otherwise all are text."""
+        """Whether cells have types; otherwise all are text."""
 
     def lines(self) -> Iterator[Line]:
-        """All rows in their order."""
+        """Read all rows in order."""
 
 
 def open_contact_file(path: Path) -> ContactFile:
-    """The file, by its content: Parquet, or else CSV. Raises ImportFileError, or OSError."""
+    """Open a file by its content: Parquet, otherwise CSV. Raises ImportFileError or OSError."""
     with path.open("rb") as file:
         start = file.read(4)
     if start == _PARQUET_MAGIC:
@@ -52,7 +53,7 @@ def open_contact_file(path: Path) -> ContactFile:
 
 
 class CsvFile:
-    """A CSV file with a line of names; comma, semicolon, tab or bar between cells."""
+    """A CSV file with a header; delimited by comma, semicolon, tab or bar."""
 
     is_typed = False
 
@@ -61,7 +62,7 @@ class CsvFile:
         with self._opened() as file:
             first = file.readline()
         if not first.strip():
-            raise ImportFileError(str(path), "it is empty", hint="The first line names columns.")
+            raise ImportFileError(str(path), "it is empty", hint="The first line must be a header.")
         self._delimiter = max(DELIMITERS, key=first.count)
         with self._opened() as file:
             reader = csv.reader(file, delimiter=self._delimiter)
@@ -73,7 +74,7 @@ class CsvFile:
         _refuse_repeated(path, self.columns)
 
     def lines(self) -> Iterator[Line]:
-        """Rows with the line they begin in. Blank lines are passed over."""
+        """Read rows with the line of their start. Blank lines are skipped."""
         width = len(self.columns)
         with self._opened() as file:
             reader = csv.reader(file, delimiter=self._delimiter)
@@ -92,20 +93,20 @@ class CsvFile:
                 elif cells:
                     yield line, _fitted(cells, width)
 
-    def _opened(self) -> Any:
-        # A byte that is not UTF-8 spoils its own line only; the row reader finds the surrogate.
+    def _opened(self) -> TextIO:
+        # A byte that is not UTF-8 rejects only its own line: the row parser finds the surrogate.
         return self.path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
 def _fitted(cells: list[str], width: int) -> list[str] | str:
-    """Programs leave out, or add, empty cells at the end of a line; anything else is a shift."""
+    """Remove empty cells that programs add at the end of a line; otherwise return the reason."""
     if len(cells) > width and not any(cells[width:]):
         return cells[:width]
     return "wrong_number_of_cells"
 
 
 class ParquetFile:
-    """A Parquet file: cells come as the Python values of their types."""
+    """A Parquet file: cells are Python values of their types."""
 
     is_typed = True
 
@@ -117,12 +118,12 @@ class ParquetFile:
         try:
             self._file = pyarrow.parquet.ParquetFile(path)
         except pyarrow.ArrowException as error:
-            raise ImportFileError(str(path), f"is no readable Parquet file ({error})") from None
+            raise ImportFileError(str(path), f"is not a readable Parquet file ({error})") from None
         self.columns: Sequence[str] = list(self._file.schema_arrow.names)
         _refuse_repeated(path, self.columns)
 
     def lines(self) -> Iterator[Line]:
-        """Rows, numbered from 1 on."""
+        """Read rows, numbered from 1."""
         number = 0
         for batch in self._file.iter_batches(batch_size=_PARQUET_BATCH):
             columns = [column.to_pylist() for column in batch.columns]
@@ -135,4 +136,4 @@ def _refuse_repeated(path: Path, columns: Sequence[str]) -> None:
     named = [name for name in columns if name]
     twice = sorted({name for name in named if named.count(name) > 1})
     if twice:
-        raise ImportFileError(str(path), f"column {twice[0]!r} stands there twice")
+        raise ImportFileError(str(path), f"column {twice[0]!r} occurs twice")

@@ -1,5 +1,6 @@
-"""Importing people from a file: read as a stream, staged by COPY, merged set-based a slice at a
-time. Bad lines are kept aside with their reason and the rest goes on. Repeating it updates.
+"""Import contacts from a file: streamed, staged by COPY, merged set-based in chunks.
+
+Rejected lines are stored with the reason. A repeated import updates the contacts.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
+from drip_pipeline.db.contacts.contacts import MergeCounts, StagedContact
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, plan_columns
@@ -29,10 +31,10 @@ _SHOWN_REJECTIONS: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What an import did: rows = inserted + updated + unchanged + all rejected.
+    """The result of an import: rows = inserted + updated + unchanged + all rejected.
 
-    `unsubscribed`: people newly put on the suppression list. `first_rejected`: (line, reason) of
-    the first ones; all of them stand in rejected_contacts.
+    `unsubscribed` counts new suppression list entries. `first_rejected` are the first rejected
+    lines as (line, reason); all of them are in rejected_contacts.
     """
 
     source: str
@@ -50,8 +52,8 @@ class ImportReport:
 
 
 @dataclass
-class _Reading:
-    """What is known while a file is read."""
+class _ReadProgress:
+    """The rows read so far, and the rejected ones."""
 
     rows: int = 0
     last_line: int = 0
@@ -68,37 +70,37 @@ def import_contacts(
     email_template: str | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
-    """Import a CSV or Parquet file into a workspace (made if it is missing).
+    """Import a CSV or Parquet file into a workspace, which is created if missing.
 
-    `renames`: column of the file → field; `email_template`: see contact_columns. Raises
-    ImportFileError for what is wrong with the file as a whole, NotAllowed for an unclear workspace.
+    `renames` maps columns of the file to fields; for `email_template` see column_mapping. Raises
+    ImportFileError for errors of the file as a whole, NotAllowed for an ambiguous workspace.
     """
     file = open_contact_file(path)
     plan = plan_columns(file, renames or {}, email_template)
     kinds = kinds_of(file, plan)
     reader = RowReader(plan, kinds, is_typed=file.is_typed)
-    reading = _Reading()
+    read = _ReadProgress()
     with database.transaction() as connection:
         workspace_id = workspace_named(connection, workspace)
     # A connection of its own: the staged rows live as long as it does.
     with database.autocommit() as connection:
-        contacts_db.stage(connection, _staged(file, reader, reading, progress))
-        rejected = Counter(reason for _, reason in reading.rejected)
+        contacts_db.stage(connection, _staged(file, reader, read, progress))
+        rejected = Counter(reason for _, reason in read.rejected)
         with savepoint(connection):
-            contacts_db.forget_rejected(connection, workspace_id, path.name)
-            contacts_db.keep_rejected(
-                connection, workspace_id, reading.rejected, source=path.name, now=now
+            contacts_db.delete_rejected(connection, workspace_id, path.name)
+            contacts_db.store_rejected(
+                connection, workspace_id, read.rejected, source=path.name, now=now
             )
-            repeated = contacts_db.set_aside_repeated(
+            repeated = contacts_db.reject_repeated(
                 connection, workspace_id, source=path.name, now=now
             )
         if repeated:
             rejected["repeated_email"] = repeated
-        merged = _merge(connection, workspace_id, reading.last_line, now, progress)
+        merged = _merge(connection, workspace_id, read.last_line, now, progress)
     return ImportReport(
         source=path.name,
         workspace_id=workspace_id,
-        rows=reading.rows,
+        rows=read.rows,
         inserted=merged.inserted,
         updated=merged.updated,
         unchanged=merged.unchanged,
@@ -107,20 +109,20 @@ def import_contacts(
         fields=_fields(file, plan),
         custom_fields={name: kinds.get(name, "as in the file") for name in plan.custom},
         warnings=plan.warnings,
-        first_rejected=tuple(reading.rejected[:_SHOWN_REJECTIONS]),
+        first_rejected=tuple(read.rejected[:_SHOWN_REJECTIONS]),
     )
 
 
 def _staged(
-    file: ContactFile, reader: RowReader, reading: _Reading, progress: Progress | None
-) -> Iterator[contacts_db.StagedContact]:
+    file: ContactFile, reader: RowReader, read: _ReadProgress, progress: Progress | None
+) -> Iterator[StagedContact]:
     for row, (line, cells) in enumerate(file.lines(), start=1):
-        found = cells if isinstance(cells, str) else reader.read(line, row, cells)
-        if isinstance(found, str):
-            reading.rejected.append((line, found))
+        contact = cells if isinstance(cells, str) else reader.read(line, row, cells)
+        if isinstance(contact, str):
+            read.rejected.append((line, contact))
         else:
-            yield found
-        reading.rows, reading.last_line = row, line
+            yield contact
+        read.rows, read.last_line = row, line
         if progress and row % _REPORTED_EVERY == 0:
             progress(f"{row:,} rows read")
 
@@ -131,22 +133,22 @@ def _merge(
     last_line: int,
     now: datetime,
     progress: Progress | None,
-) -> contacts_db.Merged:
-    merged = contacts_db.Merged()
+) -> MergeCounts:
+    merged = MergeCounts()
     for first in range(1, last_line + 1, CHUNK_LINES):
-        merged += _slice(connection, workspace_id, first, now)
+        merged += _merge_chunk(connection, workspace_id, first, now)
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
-            progress(f"{done:,} people written")
+            progress(f"{done:,} contacts written")
     return merged
 
 
-def _slice(
+def _merge_chunk(
     connection: Connection, workspace_id: UUID, first: int, now: datetime
-) -> contacts_db.Merged:
+) -> MergeCounts:
     """Merge one chunk in one transaction; retry on a conflict with a concurrent writer."""
 
-    def transaction() -> contacts_db.Merged:
+    def transaction() -> MergeCounts:
         with savepoint(connection):
             return contacts_db.merge(
                 connection,

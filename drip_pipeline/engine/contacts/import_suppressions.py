@@ -1,6 +1,4 @@
-"""Importing a suppression list: who must not be written to, from a file of addresses. Nobody is
-ever taken off the list by it.
-"""
+"""Import a suppression list from a file of addresses. An import never removes entries."""
 
 from __future__ import annotations
 
@@ -9,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
-from drip_pipeline.db.contacts.suppressions import Suppression
+from drip_pipeline.db.contacts.suppressions import Suppression, WorkspaceCampaign
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.contacts.file_formats import ContactFile, open_contact_file
 from drip_pipeline.engine.contacts.row_parser import is_address
@@ -22,7 +20,7 @@ from drip_pipeline.errors import ImportFileError
 
 REASONS: Final = ("unsubscribed", "bounced", "complained", "manual")
 CHANNELS: Final = ("email", "sms")
-SLICE_ROWS: Final = 20_000
+CHUNK_ROWS: Final = 20_000
 _ADDRESS_COLUMNS: Final = ("address", "email", "phone")
 _SHOWN_REJECTIONS: Final = 10
 
@@ -43,52 +41,52 @@ class SuppressionReport:
 def import_suppressions(
     database: Database, path: Path, *, now: datetime, workspace: str | None = None
 ) -> SuppressionReport:
-    """Put a CSV or Parquet file's addresses on a workspace's list.
+    """Add the addresses of a CSV or Parquet file to a workspace's suppression list.
 
-    Columns: `address` (or `email`, `phone`), and if there are any `reason` (default `manual`),
-    `channel` (email or sms; empty: every channel), `campaign` (name or id; empty: every campaign).
-    Raises ImportFileError for a file without addresses, NotAllowed for an unclear workspace.
+    Columns: `address` (or `email`, `phone`), and optionally `reason` (default `manual`), `channel`
+    (email or sms; empty: all channels), `campaign` (name or id; empty: all campaigns). Raises
+    ImportFileError for a file without addresses, NotAllowed for an ambiguous workspace.
     """
     file = open_contact_file(path)
     with database.transaction() as connection:
         workspace_id = workspace_named(connection, workspace)
-        known = suppressions_db.campaigns(connection, workspace_id)
-    reader = _Reader(file, known)
-    found: list[Suppression] = []
+        campaigns = suppressions_db.campaigns(connection, workspace_id)
+    reader = _SuppressionRows(file, campaigns)
+    suppressions: list[Suppression] = []
     rejected: list[tuple[int, str]] = []
     for line, cells in file.lines():
         row = cells if isinstance(cells, str) else reader.read(cells)
         if isinstance(row, str):
             rejected.append((line, row))
         else:
-            found.append(row)
+            suppressions.append(row)
     added = 0
-    for first in range(0, len(found), SLICE_ROWS):
+    for first in range(0, len(suppressions), CHUNK_ROWS):
         with database.transaction() as connection:
-            slice_ = found[first : first + SLICE_ROWS]
-            added += suppressions_db.insert(connection, workspace_id, slice_, now=now)
+            chunk = suppressions[first : first + CHUNK_ROWS]
+            added += suppressions_db.insert(connection, workspace_id, chunk, now=now)
     return SuppressionReport(
         source=path.name,
         workspace_id=workspace_id,
-        rows=len(found) + len(rejected),
+        rows=len(suppressions) + len(rejected),
         added=added,
-        already=len(found) - added,
+        already=len(suppressions) - added,
         rejected=dict(Counter(reason for _, reason in rejected).most_common()),
         first_rejected=tuple(rejected[:_SHOWN_REJECTIONS]),
     )
 
 
-class _Reader:
-    """Reads rows of one file; a text in place of a suppression is the reason why there is none."""
+class _SuppressionRows:
+    """Parser of the rows of one file."""
 
-    def __init__(self, file: ContactFile, campaigns: Sequence[tuple[UUID, str]]) -> None:
+    def __init__(self, file: ContactFile, campaigns: Sequence[WorkspaceCampaign]) -> None:
         index_of = {name.strip().lower(): index for index, name in enumerate(file.columns)}
         self._addresses = [index_of[name] for name in _ADDRESS_COLUMNS if name in index_of]
         if not self._addresses:
             raise ImportFileError(
                 str(file.path),
                 "has no column `address`, `email` or `phone`",
-                hint="The first line names the columns.",
+                hint="The first line must be a header.",
             )
         self._reason = index_of.get("reason")
         self._channel = index_of.get("channel")
@@ -98,10 +96,10 @@ class _Reader:
             self._campaigns.setdefault(name, []).append(campaign_id)
             self._campaigns.setdefault(str(campaign_id), []).append(campaign_id)
 
-    def read(self, cells: Sequence[Any]) -> Suppression | str:
-        """The row, or the reason."""
-        given = (_cell(cells, index) for index in self._addresses)
-        address = next((text for text in given if text), "")
+    def read(self, cells: Sequence[object]) -> Suppression | str:
+        """Parse a row. Returns the reason if it is rejected."""
+        addresses = (_cell(cells, index) for index in self._addresses)
+        address = next((text for text in addresses if text), "")
         reason = _cell(cells, self._reason).lower() or "manual"
         channel = _cell(cells, self._channel).lower() or None
         campaign = _cell(cells, self._campaign)
@@ -119,6 +117,6 @@ class _Reader:
         return Suppression(address, reason, channel, campaign_ids[0] if campaign else None)
 
 
-def _cell(cells: Sequence[Any], index: int | None) -> str:
+def _cell(cells: Sequence[object], index: int | None) -> str:
     value = None if index is None else cells[index]
     return "" if value is None else str(value).strip()

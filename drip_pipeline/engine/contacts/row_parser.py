@@ -1,7 +1,7 @@
-"""One row of a file as one contact, or the reason why not: pure rules, no file and no database.
+"""Parse one row of a file into a contact, or the reason of its rejection. Pure functions.
 
-Texts are trimmed and empty ones count as absent. The text cells of a CSV column become numbers or
-booleans only when the whole column reads as such, so that a code like `007` stays what it is.
+Texts are trimmed, and empty ones count as missing. The cells of a CSV column become numbers or
+booleans only if the whole column has that format, so that a code like `007` is preserved.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _READ_AS: Final[Mapping[Kind, Callable[[str], Any]]] = {
 
 
 class Rejected(Exception):
-    """A row that cannot be taken; the argument is the reason's word."""
+    """A rejected row; the argument is the reason code."""
 
 
 def is_address(text: str) -> bool:
-    """Whether this is the form of an email address (nobody asks whether it exists)."""
+    """Return whether the text has the format of an email address. Existence is not checked."""
     return (
         len(text) <= MAX_ADDRESS_CHARACTERS
         and _ADDRESS.fullmatch(text) is not None
@@ -56,15 +56,15 @@ def is_address(text: str) -> bool:
 
 
 def kinds_of(file: ContactFile, plan: ColumnPlan) -> dict[str, Kind]:
-    """What the cells of each custom column are, from one reading of the whole file."""
+    """Detect the type of each custom column by reading the whole file once."""
     if file.is_typed:
         return {}
-    found: dict[str, Kind] = {}
+    kinds: dict[str, Kind] = {}
     open_columns = dict(plan.custom)
     for _, cells in file.lines():
         if isinstance(cells, str):
             continue
-        for name in [n for n in open_columns if found.get(n) == "text"]:
+        for name in [n for n in open_columns if kinds.get(n) == "text"]:
             del open_columns[name]
         if not open_columns:
             break
@@ -72,8 +72,8 @@ def kinds_of(file: ContactFile, plan: ColumnPlan) -> dict[str, Kind]:
             text = cells[index].strip()
             if text:
                 kind = _kind_of(text)
-                found[name] = _common(found.get(name, kind), kind)
-    return {name: found.get(name, "text") for name in plan.custom}
+                kinds[name] = _common(kinds.get(name, kind), kind)
+    return {name: kinds.get(name, "text") for name in plan.custom}
 
 
 def _kind_of(text: str) -> Kind:
@@ -91,7 +91,7 @@ def _common(one: Kind, other: Kind) -> Kind:
 
 
 class RowReader:
-    """Reads the rows of one file."""
+    """Parser of the rows of one file."""
 
     def __init__(self, plan: ColumnPlan, kinds: Mapping[str, Kind], *, is_typed: bool) -> None:
         self._plan = plan
@@ -115,7 +115,7 @@ class RowReader:
         self._custom_fields = fields.get("custom_fields")
 
     def read(self, line: int, row: int, cells: Sequence[Any]) -> StagedContact | str:
-        """The contact in this row, or the reason why there is none. `row` counts from 1."""
+        """Parse a row, whose number `row` counts from 1. Returns the reason if it is rejected."""
         try:
             return self._read(line, row, cells)
         except Rejected as rejected:
@@ -131,7 +131,7 @@ class RowReader:
         if name is None and self._name_parts:
             name = " ".join(texts[part] or "" for part in self._name_parts).strip() or None
         company, phone, job_title = (_at(texts, index) for index in self._texts)
-        return (
+        return StagedContact(
             line,
             self._address(row, texts),
             name,
@@ -142,7 +142,7 @@ class RowReader:
             _status(_at(texts, self._status)),
             self._tag_list(cells, texts),
             _json(self._fields(cells, texts)),
-            _moment(_at(texts, self._last_interaction)),
+            _time(_at(texts, self._last_interaction)),
             _yes(_at(texts, self._unsubscribed)),
         )
 
@@ -159,9 +159,9 @@ class RowReader:
     def _tag_list(self, cells: Sequence[Any], texts: Sequence[str | None]) -> list[str] | None:
         if self._tags is None:
             return None
-        given = cells[self._tags]
-        if isinstance(given, list):
-            listed = [str(tag) for tag in given if tag is not None]
+        cell = cells[self._tags]
+        if isinstance(cell, list):
+            listed = [str(tag) for tag in cell if tag is not None]
         else:
             listed = (texts[self._tags] or "").split(",")
         _refuse_unstorable(listed)
@@ -189,7 +189,7 @@ def _at(texts: Sequence[str | None], index: int | None) -> str | None:
 
 
 def _text(cell: Any) -> str | None:
-    """A typed cell as text; a number without fraction as a whole one, as in a phone number."""
+    """Convert a typed cell to text; a number without fraction as an integer (phone numbers)."""
     if cell is None or isinstance(cell, list | dict):
         return None
     if isinstance(cell, float):
@@ -202,7 +202,7 @@ def _text(cell: Any) -> str | None:
 
 
 def _value(cell: Any) -> Any:
-    """A typed cell as a custom field."""
+    """Convert a typed cell to the value of a custom field."""
     if isinstance(cell, str):
         return cell.strip() or None
     if isinstance(cell, Decimal):
@@ -223,7 +223,7 @@ def _json(fields: Mapping[str, Any]) -> str:
 
 
 def _holds_nul(value: Any) -> bool:
-    """JSON may say NUL and PostgreSQL cannot store it."""
+    """Return whether a value contains NUL, which JSON allows and PostgreSQL cannot store."""
     if isinstance(value, Mapping):
         return any(_holds_nul(item) for pair in value.items() for item in pair)
     if isinstance(value, list | tuple):
@@ -263,14 +263,14 @@ def _status(text: str | None) -> str | None:
     return status
 
 
-def _moment(text: str | None) -> datetime | None:
+def _time(text: str | None) -> datetime | None:
     if text is None:
         return None
     try:
-        moment = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(text)
     except ValueError:
         raise Rejected("invalid_last_interaction") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _yes(text: str | None) -> bool:
@@ -279,7 +279,7 @@ def _yes(text: str | None) -> bool:
     try:
         return _YES_NO[text.lower()]
     except KeyError:
-        # Not to know whether somebody has unsubscribed is a reason not to write to them.
+        # An unreadable value may mean unsubscribed, so the contact is rejected.
         raise Rejected("invalid_unsubscribed") from None
 
 
@@ -289,9 +289,9 @@ def _object(cell: Any, text: str | None) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        found = orjson.loads(text)
+        fields = orjson.loads(text)
     except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
+        fields = None
+    if not isinstance(fields, dict):
         raise Rejected("invalid_custom_fields")
-    return found
+    return fields

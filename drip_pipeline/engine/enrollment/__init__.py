@@ -1,4 +1,4 @@
-"""Enrollment: audiences, entry triggers, the webhook trigger.
+"""Enrollment: audiences, entry terms, entry triggers, the webhook trigger.
 
 Importing contacts belongs to contacts/.
 """

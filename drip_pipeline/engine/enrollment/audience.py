@@ -1,5 +1,5 @@
-"""Who is meant: everybody of a workspace, those with a tag, those a condition is true of, a list of
-addresses or of contacts. A selection is walked in slices of contact ids; nothing here writes.
+"""Audiences: all contacts of a workspace, contacts with a tag, contacts that match a condition, or
+a list of addresses or contacts. Read in chunks of contact ids; nothing is written here.
 """
 
 from __future__ import annotations
@@ -24,26 +24,26 @@ from drip_pipeline.domain.contact_fields import contact_context
 
 @dataclass(frozen=True, slots=True)
 class Everybody:
-    """All people of the workspace."""
+    """All contacts of the workspace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """People who have this tag."""
+    """Contacts with this tag."""
 
     tag: str
 
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """People whom this condition is true of, as it would be inside a campaign."""
+    """Contacts that match this condition, evaluated as inside a campaign."""
 
     condition: Condition
 
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """People with these email addresses, in whatever case."""
+    """Contacts with these email addresses, in any case."""
 
     addresses: Sequence[str]
 
@@ -60,8 +60,10 @@ Selection = Everybody | Tagged | Matching | Addresses | Contacts
 
 @dataclass
 class AudienceCursor:
-    """Slices of contact ids of a selection, and what was asked for in vain: `not_found` (nobody has
-    the address) and `other_workspace` (only another workspace knows it).
+    """Reads the contact ids of a selection in chunks.
+
+    `missed` counts addresses without a contact: `not_found`, or `other_workspace` if only another
+    workspace has the address.
     """
 
     database: Database
@@ -72,7 +74,7 @@ class AudienceCursor:
     missed: Counter[str] = field(default_factory=Counter)
 
     def chunks(self) -> Iterator[Sequence[UUID]]:
-        """Slices, each read in a transaction of its own; none is empty."""
+        """Yield non-empty chunks, each read in a transaction of its own."""
         match self.selection:
             case Everybody():
                 yield from self._of_workspace()
@@ -91,22 +93,22 @@ class AudienceCursor:
         after: UUID | None = None
         while True:
             with self.database.transaction() as connection:
-                found = enrollments_db.contacts_after(
+                contact_ids = enrollments_db.contacts_after(
                     connection,
                     self.workspace_id,
                     after=after,
                     chunk_size=self.chunk_size,
                     tag=tag,
                 )
-            if not found:
+            if not contact_ids:
                 return
-            yield found
-            after = found[-1]
+            yield contact_ids
+            after = contact_ids[-1]
 
     def _matching(self, condition: Condition) -> Iterator[list[UUID]]:
-        for slice_ in self._of_workspace():
+        for chunk in self._of_workspace():
             with self.database.transaction() as connection:
-                matching = matching_contacts(connection, slice_, condition, self.now)
+                matching = matching_contacts(connection, chunk, condition, self.now)
             if matching:
                 yield matching
 
@@ -117,20 +119,20 @@ class AudienceCursor:
                 rows = enrollments_db.contacts_by_address(
                     connection, self.workspace_id, distinct[first : first + self.chunk_size]
                 )
-            found = []
+            contact_ids = []
             for _, contact_id, is_elsewhere in rows:
                 if contact_id is not None:
-                    found.append(contact_id)
+                    contact_ids.append(contact_id)
                 else:
                     self.missed["other_workspace" if is_elsewhere else "not_found"] += 1
-            if found:
-                yield found
+            if contact_ids:
+                yield contact_ids
 
 
 def matching_contacts(
     connection: Connection, contact_ids: Sequence[UUID], condition: Condition, now: datetime
 ) -> list[UUID]:
-    """Those of these contacts whom the condition is true of at `now`."""
+    """Return the contacts that match the condition at `now`."""
     is_true_of = compile_condition(condition)
     event_types = needs_of(condition).event_types
     events: dict[UUID, dict[str, datetime]] = {}

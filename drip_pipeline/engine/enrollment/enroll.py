@@ -1,8 +1,8 @@
-"""Letting people into a campaign, set-based, a slice at a time. Repeating it lets nobody in twice.
+"""Enroll contacts in a campaign, set-based and in chunks. Repetitions enroll no contact twice.
 
-Who is meant comes from selection.py; whether they may enter is decided by one statement per slice;
-their states and events are made by the trigger on the table, as for any other insert. Who came to
-match by themselves is `newcomers.py`'s business.
+Audiences are read by audience.py. One statement per chunk decides about the admission; the trigger
+on the table creates states and events, as for any other insert. Entry triggers belong to
+entry_triggers.py.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from uuid import UUID
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
+from drip_pipeline.db.enrollment.enrollments import EntryRules
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.engine.campaigns import version_cache as graphs
@@ -27,14 +28,14 @@ from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
 
 CHUNK_CONTACTS: Final = 20_000
-"""People let in by one transaction."""
+"""Contacts enrolled by one transaction."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollReport:
-    """What became of the people who were meant.
+    """The numbers of enrolled and refused contacts.
 
-    `already_in`: the re-entry policy does not let them in again (yet). `refused` by reason:
+    `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
     suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace.
     """
 
@@ -47,56 +48,62 @@ class EnrollReport:
     refused: Mapping[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class EntryOptions:
+    """How an audience is enrolled.
+
+    `entry_key` identifies the run (for example an order number): required by the re-entry policy
+    `per_key`; otherwise the first run has the key '' and later ones are numbered. `spread_minutes`
+    spreads the start of the runs.
+    """
+
+    entry_key: str | None = None
+    spread_minutes: float = 0
+
+
+DEFAULT_ENTRY: Final = EntryOptions()
+
+
 def enroll(
     database: Database,
     campaign: str | UUID,
-    people: Selection,
+    audience: Selection,
     *,
     now: datetime,
-    entry_key: str | None = None,
-    spread_minutes: float = 0,
+    options: EntryOptions = DEFAULT_ENTRY,
     chunk_size: int = CHUNK_CONTACTS,
     progress: Progress | None = None,
 ) -> EnrollReport:
-    """Let people into the published version of a campaign (its id or name).
+    """Enroll an audience in the published version of a campaign, given by id or name.
 
-    `entry_key` names the run (an order's number, say): needed by the policy `per_key`, otherwise
-    the first run has the key '' and later ones are numbered. `spread_minutes` spreads when their
-    runs begin. Raises CampaignNotFound, CampaignAmbiguous, NotAllowed.
+    Raises CampaignNotFound, CampaignAmbiguous, NotAllowed.
     """
     with database.transaction() as connection:
-        found = find_campaign(connection, campaign)
-        door = lock_entry_terms(connection, found)
-        check_key(found, door, entry_key)
-    walk = AudienceCursor(database, found.workspace_id, people, now, chunk_size)
-    counted: Counter[str] = Counter()
-    for contact_ids in walk.chunks():
-        door, verdicts = _slice(
-            database,
-            found,
-            contact_ids,
-            entry_key=entry_key,
-            spread_minutes=spread_minutes,
-            now=now,
-        )
-        counted.update(verdicts)
+        target = find_campaign(connection, campaign)
+        terms = lock_entry_terms(connection, target)
+        check_key(target, terms, options.entry_key)
+    cursor = AudienceCursor(database, target.workspace_id, audience, now, chunk_size)
+    counts: Counter[str] = Counter()
+    for contact_ids in cursor.chunks():
+        terms, results = _enroll_chunk(database, target, contact_ids, options, now)
+        counts.update(results)
         if progress:
-            progress(f"{counted['enrolled']:,} enrolled of {counted.total():,} looked at")
-    counted.update(walk.missed)
+            progress(f"{counts['enrolled']:,} enrolled of {counts.total():,} contacts checked")
+    counts.update(cursor.missed)
     return EnrollReport(
-        campaign_id=found.campaign_id,
-        campaign=found.name,
-        version=door.version,
-        status=door.status,
-        enrolled=counted.pop("enrolled", 0),
-        already_in=counted.pop("already_in", 0),
-        refused=dict(counted.most_common()),
+        campaign_id=target.campaign_id,
+        campaign=target.name,
+        version=terms.version,
+        status=terms.status,
+        enrolled=counts.pop("enrolled", 0),
+        already_in=counts.pop("already_in", 0),
+        refused=dict(counts.most_common()),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class EntryTerms:
-    """What newcomers enter, and on what terms."""
+    """The published version of a campaign, and the terms of entry."""
 
     status: str
     version: int
@@ -105,13 +112,14 @@ class EntryTerms:
 
     @property
     def re_entry(self) -> ReEntry:
-        """Whether people may come again."""
+        """The re-entry policy."""
         return self.trigger.re_entry
 
 
 def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
-    """The campaign's terms, held still until the transaction ends. Raises NotAllowed when nobody
-    can enter.
+    """Lock and return a campaign's entry terms until the transaction ends.
+
+    Raises NotAllowed if the campaign admits nobody.
     """
     locked = campaigns_db.lock_for_entry(connection, campaign.campaign_id)
     status, version = locked if locked is not None else ("gone", None)
@@ -131,31 +139,36 @@ def _channels(graph: CampaignGraph) -> frozenset[str]:
     )
 
 
-def check_key(campaign: Campaign, door: EntryTerms, entry_key: str | None) -> None:
-    """Raise NotAllowed when the campaign is entered once per key and there is none."""
-    if door.re_entry == "per_key" and not entry_key:
+def check_key(campaign: Campaign, terms: EntryTerms, entry_key: str | None) -> None:
+    """Raise NotAllowed if the campaign is entered once per key and the key is missing."""
+    if terms.re_entry == "per_key" and not entry_key:
         raise NotAllowed(
-            f"campaign {campaign.name!r} is entered once per key, and none is given",
-            hint="Name the run with --entry-key, an order's number for example.",
+            f"campaign {campaign.name!r} is entered once per key, and the key is missing",
+            hint="Set a key with --entry-key, for example an order number.",
         )
 
 
-def _slice(
+def _enroll_chunk(
     database: Database,
     campaign: Campaign,
     contact_ids: Sequence[UUID],
-    *,
-    entry_key: str | None,
-    spread_minutes: float,
+    options: EntryOptions,
     now: datetime,
 ) -> tuple[EntryTerms, dict[str, int]]:
     """Enroll one chunk in one transaction; retry on a conflict with a concurrent writer."""
+    keyed = [(contact_id, options.entry_key) for contact_id in contact_ids]
 
     def transaction() -> tuple[EntryTerms, dict[str, int]]:
         with database.transaction() as connection:
-            door = lock_entry_terms(connection, campaign)
-            keys = [entry_key] * len(contact_ids)
-            return door, admit(connection, campaign, door, contact_ids, keys, spread_minutes, now)
+            terms = lock_entry_terms(connection, campaign)
+            return terms, admit(
+                connection,
+                campaign,
+                terms,
+                keyed,
+                spread_minutes=options.spread_minutes,
+                now=now,
+            )
 
     return retry_on_conflict(transaction)
 
@@ -163,35 +176,39 @@ def _slice(
 def admit(
     connection: Connection,
     campaign: Campaign,
-    door: EntryTerms,
-    contact_ids: Sequence[UUID],
-    entry_keys: Sequence[str | None],
+    terms: EntryTerms,
+    keyed: Sequence[tuple[UUID, str | None]],
+    *,
     spread_minutes: float,
     now: datetime,
 ) -> dict[str, int]:
-    """Decide about these people, each under the key at its place, and let in who may; how many, by
-    verdict.
+    """Enroll the contacts that the terms admit, each given with its entry key.
+
+    Returns the numbers of contacts by result: enrolled, already_in, or the reason of the refusal.
     """
-    ended_before = None
-    re_entry = "after_days"
-    if isinstance(door.re_entry, AfterDays):
-        ended_before = now - timedelta(days=door.re_entry.after_days)
+    contact_ids = [contact_id for contact_id, _ in keyed]
+    if isinstance(terms.re_entry, AfterDays):
+        re_entry = "after_days"
+        ended_before = now - timedelta(days=terms.re_entry.after_days)
     else:
-        re_entry = door.re_entry
-    verdicts = enrollments_db.enroll(
+        re_entry, ended_before = terms.re_entry, None
+    rules = EntryRules(
+        re_entry=re_entry,
+        ended_before=ended_before,
+        # A campaign that only posts or calls webhooks needs no address.
+        by_email="email" in terms.channels,
+        by_sms="sms" in terms.channels,
+    )
+    counts = enrollments_db.enroll(
         connection,
         campaign.campaign_id,
         campaign.workspace_id,
         contact_ids,
-        entry_keys=entry_keys,
-        re_entry=re_entry,
-        ended_before=ended_before,
-        # A campaign that only posts or calls webhooks needs nobody's address.
-        by_email="email" in door.channels,
-        by_sms="sms" in door.channels,
-        now=now,
+        [key for _, key in keyed],
+        rules,
+        now,
     )
-    if spread_minutes > 0 and verdicts.get("enrolled"):
+    if spread_minutes > 0 and counts.get("enrolled"):
         enrollments_db.spread(
             connection,
             campaign.campaign_id,
@@ -199,4 +216,4 @@ def admit(
             spread_seconds=spread_minutes * SECONDS_A_MINUTE,
             now=now,
         )
-    return verdicts
+    return counts

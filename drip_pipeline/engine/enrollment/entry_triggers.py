@@ -1,25 +1,25 @@
-"""Letting in who came to match a campaign's entry trigger since the last look: tag, score, event,
-schedule. Set-based, a slice a transaction, safe to repeat, to interrupt and to run twice at once.
+"""Enroll contacts that have started to match a campaign's entry trigger: tag, score, event or
+schedule. Set-based, one chunk per transaction; safe to repeat, interrupt and run concurrently.
 
-Tags, scores and events are noted by the database when they change (sql/functions/
-entry_triggers.sql); a slice of notes is taken out in the transaction that lets those people in. A
-schedule, and people who matched already (`backfill`), are a walk through the workspace whose place
-is kept with each slice. While a campaign is paused its notes wait; on resuming those enter who
-match then, and a schedule is caught up once, not for every time it missed.
+The database queues contacts when their tags, scores or events change (sql/functions/
+entry_triggers.sql); a chunk of the queue is deleted in the transaction that enrolls its contacts.
+Schedules, and contacts that matched before (`backfill`), need a scan of the workspace; its position
+is stored with each chunk. While a campaign is paused, its queue waits; after resuming, contacts
+that still match are enrolled, and a schedule runs once, not once per missed occurrence.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment import entry_triggers as triggers_db
+from drip_pipeline.db.enrollment.entry_triggers import EntryTrigger, ScanPosition
 from drip_pipeline.domain.conditions.cron import latest_occurrence
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
@@ -36,13 +36,15 @@ from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 
 NO_LONGER: Final = "no_longer"
-"""The verdict on people who had come to match and do not any more."""
+"""The result for queued contacts that do not match any more."""
 
 
 @dataclass
 class NewEnrollments:
-    """What became of the people who came to match one campaign's trigger. `refused` by reason as in
-    `EnrollReport`, and `no_longer`: they matched once, but not when they were looked at.
+    """The numbers of contacts enrolled and refused by one campaign's trigger.
+
+    `refused` counts by reason as in `EnrollReport`, and by `no_longer`: contacts that matched when
+    they were queued, but not when they were checked.
     """
 
     campaign_id: UUID
@@ -53,32 +55,34 @@ class NewEnrollments:
     refused: dict[str, int] = field(default_factory=dict)
     chunks: int = 0
 
-    def count(self, verdicts: Mapping[str, int]) -> None:
-        """Add a slice."""
+    def count(self, results: Mapping[str, int]) -> None:
+        """Add the results of a chunk."""
         self.chunks += 1
-        for verdict, people in verdicts.items():
-            if verdict == "enrolled":
-                self.enrolled += people
-            elif verdict == "already_in":
-                self.already_in += people
-            elif people:
-                self.refused[verdict] = self.refused.get(verdict, 0) + people
+        for result, contacts in results.items():
+            if result == "enrolled":
+                self.enrolled += contacts
+            elif result == "already_in":
+                self.already_in += contacts
+            elif contacts:
+                self.refused[result] = self.refused.get(result, 0) + contacts
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEntries:
-    """How many campaigns listen, and the names of those that somebody may enter now."""
+    """The number of active triggers, and the names of campaigns with contacts to check."""
 
     listening: int
     campaigns: Sequence[str]
 
 
 def pending_entries(database: Database, now: datetime) -> PendingEntries:
-    """Look, changing nothing."""
+    """Return which campaigns have contacts to check. Read-only."""
     with database.transaction(is_read_only=True) as connection:
-        triggers = triggers_db.listening(connection)
+        triggers = triggers_db.active(connection)
     due = [
-        row["campaign"] for row in triggers if row["has_notes"] or _walk_due(row, now) is not None
+        trigger.campaign
+        for trigger in triggers
+        if trigger.has_queue or _scan_due(trigger, trigger, now) is not None
     ]
     return PendingEntries(len(triggers), due)
 
@@ -91,174 +95,164 @@ def run_entry_triggers(
     deadline: Deadline = NO_DEADLINE,
     progress: Progress | None = None,
 ) -> list[NewEnrollments]:
-    """Let in everybody who came to match; one entry per campaign that somebody was looked at for.
+    """Enroll all contacts that match a trigger. Return one report per campaign with such contacts.
+
     The deadline ends it between two chunks; the next call continues there.
     """
     with database.transaction(is_read_only=True) as connection:
-        triggers = triggers_db.listening(connection)
+        triggers = triggers_db.active(connection)
     reports = []
-    for row in triggers:
-        report = NewEnrollments(row["campaign_id"], row["campaign"], row["kind"])
-        turns = [_take_notes] if row["has_notes"] else []
-        if _walk_due(row, now) is not None:
-            turns.append(_walk_on)
-        for turn in turns:
+    for trigger in triggers:
+        report = NewEnrollments(trigger.campaign_id, trigger.campaign, trigger.kind)
+        steps: list[_Step] = [_enroll_queued] if trigger.has_queue else []
+        if _scan_due(trigger, trigger, now) is not None:
+            steps.append(_enroll_scanned)
+        for step in steps:
             while not deadline.is_over():
-                verdicts = _slice(database, turn, row, chunk_size, now)
-                if verdicts is None:
+                results = _run_step(database, step, trigger, chunk_size, now)
+                if results is None:
                     break
-                report.count(verdicts)
+                report.count(results)
                 if progress:
-                    progress(f"{report.campaign}: {report.enrolled:,} came to match")
+                    progress(f"{report.campaign}: {report.enrolled:,} contacts enrolled")
         if report.chunks:
             reports.append(report)
     return reports
 
 
-Turn = Callable[
-    [Connection, Campaign, EntryTerms, Mapping[str, Any], int, datetime], dict[str, int] | None
-]
+@dataclass(frozen=True, slots=True)
+class _LockedTrigger:
+    """A trigger with its campaign, locked in the transaction of one chunk."""
+
+    connection: Connection
+    campaign: Campaign
+    terms: EntryTerms
+    trigger: EntryTrigger
+    chunk_size: int
+    now: datetime
 
 
-def _slice(
-    database: Database, turn: Turn, row: Mapping[str, Any], chunk_size: int, now: datetime
+_Step: TypeAlias = Callable[[_LockedTrigger], dict[str, int] | None]
+
+
+def _run_step(
+    database: Database, step: _Step, trigger: EntryTrigger, chunk_size: int, now: datetime
 ) -> dict[str, int] | None:
-    """One transaction; None when there is nothing (more) to do, or nothing may be done now."""
+    """Process one chunk in one transaction; None if nothing is left, or nothing is allowed now."""
 
     def transaction() -> dict[str, int] | None:
         with database.transaction() as connection:
             try:
-                campaign = find_campaign(connection, row["campaign_id"])
+                campaign = find_campaign(connection, trigger.campaign_id)
                 # Locked from here on: neither published again, paused nor archived meanwhile.
-                door = lock_entry_terms(connection, campaign)
+                terms = lock_entry_terms(connection, campaign)
             except (CampaignNotFound, NotAllowed):
                 return None
-            if door.status != "active" or door.trigger.kind != row["kind"]:
+            if terms.status != "active" or terms.trigger.kind != trigger.kind:
                 return None
-            return turn(connection, campaign, door, row, chunk_size, now)
+            return step(_LockedTrigger(connection, campaign, terms, trigger, chunk_size, now))
 
     return retry_on_conflict(transaction)
 
 
-def _take_notes(
-    connection: Connection,
-    campaign: Campaign,
-    door: EntryTerms,
-    row: Mapping[str, Any],
-    chunk_size: int,
-    now: datetime,
-) -> dict[str, int] | None:
-    notes = triggers_db.take_notes(connection, row["id"], chunk_size)
-    if not notes:
+def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
+    queued = triggers_db.take_queued(locked.connection, locked.trigger.id, locked.chunk_size)
+    if not queued:
         return None
-    keys: dict[tuple[UUID, str | None], None] = {}
-    for note_id, contact_id, event_id in notes:
-        own = str(event_id) if event_id is not None else f"{door.trigger.kind}-{note_id}"
-        keys[contact_id, own if door.re_entry == "per_key" else None] = None
-    people = list(dict.fromkeys(contact_id for contact_id, _ in keys))
-    matching = _still_matching(connection, people, door.trigger)
-    verdicts = _admitted(
-        connection, campaign, door, [key for key in keys if key[0] in matching], now
-    )
-    return {**verdicts, NO_LONGER: len(people) - len(matching)}
+    trigger = locked.terms.trigger
+    needs_key = locked.terms.re_entry == "per_key"
+    keyed: dict[tuple[UUID, str | None], None] = {}
+    for entry in queued:
+        key = str(entry.event_id) if entry.event_id is not None else f"{trigger.kind}-{entry.id}"
+        keyed[entry.contact_id, key if needs_key else None] = None
+    contact_ids = list(dict.fromkeys(contact_id for contact_id, _ in keyed))
+    matching = _still_matching(locked.connection, contact_ids, trigger)
+    results = _admit(locked, [pair for pair in keyed if pair[0] in matching])
+    return {**results, NO_LONGER: len(contact_ids) - len(matching)}
 
 
-def _walk_on(
-    connection: Connection,
-    campaign: Campaign,
-    door: EntryTerms,
-    row: Mapping[str, Any],
-    chunk_size: int,
-    now: datetime,
-) -> dict[str, int] | None:
-    place = triggers_db.lock(connection, row["id"], now)
-    if place is None:
+def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
+    connection, trigger = locked.connection, locked.terms.trigger
+    position = triggers_db.lock(connection, locked.trigger.id, locked.now)
+    if position is None:
         return None
-    walks_for = _walk_due({**row, **place}, now)
+    walks_for = _scan_due(locked.trigger, position, locked.now)
     if walks_for is None:
         return None
-    trigger = door.trigger
-    if trigger.kind != "schedule" and not place["is_open"]:
-        if place["is_opening"]:
+    if trigger.kind != "schedule" and not position.is_open:
+        if position.is_opening:
             return None
-        triggers_db.begin_to_open(connection, row["id"])
+        triggers_db.begin_to_open(connection, locked.trigger.id)
         return {}
-    people = enrollments_db.contacts_after(
+    contact_ids = enrollments_db.contacts_after(
         connection,
-        campaign.workspace_id,
-        after=place["walked_to"],
-        chunk_size=chunk_size,
+        locked.campaign.workspace_id,
+        after=position.walked_to,
+        chunk_size=locked.chunk_size,
         tag=trigger.tag,
     )
-    found = _who_match(connection, people, trigger, now)
-    if walks_for == place["since"] and trigger.kind != "schedule":
-        # Somebody who came to match since has their note, and may have been through already.
-        found -= triggers_db.in_campaign(connection, campaign.campaign_id, sorted(found))
-    key = walks_for.isoformat() if door.re_entry == "per_key" else None
-    chosen = [(contact_id, key) for contact_id in people if contact_id in found]
-    verdicts = _admitted(connection, campaign, door, chosen, now)
-    triggers_db.keep_walk(
-        connection,
-        row["id"],
-        walks_for=walks_for,
-        walked_to=people[-1] if people else None,
-        is_done=len(people) < chunk_size,
+    matching = _matching(connection, contact_ids, trigger, locked.now)
+    if walks_for == position.since and trigger.kind != "schedule":
+        # Contacts that started to match since then are queued, and may have completed already.
+        matching -= triggers_db.enrolled(connection, locked.campaign.campaign_id, sorted(matching))
+    key = walks_for.isoformat() if locked.terms.re_entry == "per_key" else None
+    results = _admit(
+        locked, [(contact_id, key) for contact_id in contact_ids if contact_id in matching]
     )
-    return verdicts
+    triggers_db.save_position(
+        connection,
+        locked.trigger.id,
+        walks_for=walks_for,
+        walked_to=contact_ids[-1] if contact_ids else None,
+        is_done=len(contact_ids) < locked.chunk_size,
+    )
+    return results
 
 
-def _walk_due(row: Mapping[str, Any], now: datetime) -> datetime | None:
-    """What a walk through everybody would be for: the one under way, else those who matched
-    already, else the last occurrence that was not carried out.
+def _scan_due(
+    trigger: EntryTrigger, position: EntryTrigger | ScanPosition, now: datetime
+) -> datetime | None:
+    """Return the occurrence that a scan is due for.
+
+    That is the one in progress, else the backfill, else the last missed occurrence of a schedule.
     """
-    walks_for: datetime | None = row["walks_for"]
-    if walks_for is None and row["is_backfill_due"]:
-        walks_for = row["since"]
-    if walks_for is None and row["kind"] == "schedule":
-        walks_for = latest_occurrence(
-            row["cron"], row["timezone"], after=row["taken_up_to"], until=now
-        )
+    walks_for = position.walks_for
+    if walks_for is None and position.is_backfill_due:
+        walks_for = position.since
+    done_until = position.taken_up_to
+    if walks_for is None and trigger.kind == "schedule" and trigger.cron and done_until:
+        walks_for = latest_occurrence(trigger.cron, trigger.timezone, after=done_until, until=now)
     return walks_for
 
 
 def _still_matching(
-    connection: Connection, people: Sequence[UUID], trigger: TriggerConfig
+    connection: Connection, contact_ids: Sequence[UUID], trigger: TriggerConfig
 ) -> set[UUID]:
-    """Who has the tag or the score now; what happened to somebody stays so."""
+    """Return the contacts that have the tag or score now; an event that happened always matches."""
     if trigger.kind not in ("tag", "score"):
-        return set(people)
-    return triggers_db.who_match(connection, people, tag=trigger.tag, at_least=trigger.at_least)
+        return set(contact_ids)
+    return triggers_db.matching(connection, contact_ids, tag=trigger.tag, at_least=trigger.at_least)
 
 
-def _who_match(
-    connection: Connection, people: Sequence[UUID], trigger: TriggerConfig, now: datetime
+def _matching(
+    connection: Connection, contact_ids: Sequence[UUID], trigger: TriggerConfig, now: datetime
 ) -> set[UUID]:
     if trigger.kind == "event" and trigger.event_type is not None:
-        happened = enrollments_db.latest_events(connection, people, [trigger.event_type])
-        return {contact_id for contact_id, _, _ in happened}
+        events = enrollments_db.latest_events(connection, contact_ids, [trigger.event_type])
+        return {event.contact_id for event in events}
     if trigger.where is not None:
-        return set(matching_contacts(connection, people, trigger.where, now))
-    return _still_matching(connection, people, trigger)
+        return set(matching_contacts(connection, contact_ids, trigger.where, now))
+    return _still_matching(connection, contact_ids, trigger)
 
 
-def _admitted(
-    connection: Connection,
-    campaign: Campaign,
-    door: EntryTerms,
-    people: Sequence[tuple[UUID, str | None]],
-    now: datetime,
-) -> dict[str, int]:
-    verdicts: Counter[str] = Counter()
-    if people:
-        verdicts.update(
-            admit(
-                connection,
-                campaign,
-                door,
-                [contact_id for contact_id, _ in people],
-                [key for _, key in people],
-                door.trigger.spread_minutes,
-                now,
-            )
-        )
-    return dict(verdicts)
+def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> dict[str, int]:
+    if not keyed:
+        return {}
+    return admit(
+        locked.connection,
+        locked.campaign,
+        locked.terms,
+        keyed,
+        spread_minutes=locked.terms.trigger.spread_minutes,
+        now=locked.now,
+    )

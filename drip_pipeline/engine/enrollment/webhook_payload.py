@@ -1,5 +1,6 @@
-"""The people in a call of a trigger webhook: read, each with the reason where it cannot be taken.
-Fields mean what the columns of an imported file mean.
+"""Parse the body of a trigger webhook call into contacts, or reasons for rejected ones.
+
+Fields have the same meaning as the columns of an imported file.
 """
 
 from __future__ import annotations
@@ -7,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.db.contacts.contacts import StagedContact
 from drip_pipeline.engine.contacts.column_mapping import plan_columns
+from drip_pipeline.engine.contacts.file_formats import Line
 from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.errors import ImportFileError, NotAllowed
 
-MOST_PEOPLE: Final = 1_000
-_OF_A_CALL: Final = frozenset({"people", "entry_key", "idempotency_key"})
-_OF_A_PERSON: Final = frozenset({"email", "fields", "entry_key"})
+MOST_CONTACTS: Final = 1_000
+_CALL_KEYS: Final = frozenset({"people", "entry_key", "idempotency_key"})
+_CONTACT_KEYS: Final = frozenset({"email", "fields", "entry_key"})
 _LONGEST_KEY: Final = 200
 _MOST_FIELDS: Final = 200
 
 
 class CallInvalid(NotAllowed):
-    """A call whose body is not what it must be."""
+    """The body of the call is invalid."""
 
     default_hint = (
         'Send {"email": …, "fields": {…}, "entry_key": …}, or {"people": [such objects]}.'
@@ -31,8 +33,11 @@ class CallInvalid(NotAllowed):
 
 @dataclass(frozen=True, slots=True)
 class WebhookContacts:
-    """`rows` are people by their place in the call (from 1), each address once; `keys` the entry
-    keys of places that have one; `problems` (place from 0, reason) are those that cannot be taken.
+    """The contacts of a call. Each address occurs once.
+
+    `rows` are numbered by their position in the call (from 1), `keys` maps these numbers to entry
+    keys, `problems` are rejected contacts as (position from 0, reason). `call_key` is the
+    idempotency key.
     """
 
     rows: Sequence[StagedContact]
@@ -41,103 +46,108 @@ class WebhookContacts:
     call_key: str | None
 
 
-def read_webhook_contacts(body: Any) -> WebhookContacts:
-    """The people of a call's JSON. Raises CallInvalid for what is wrong with it as a whole."""
-    call, listed = _listed(body)
-    if not listed:
-        raise CallInvalid("the call names nobody")
-    if len(listed) > MOST_PEOPLE:
-        raise CallInvalid(f"the call names more than {MOST_PEOPLE:,} people", hint="Send several.")
+def read_webhook_contacts(body: object) -> WebhookContacts:
+    """Parse the JSON of a call. Raises CallInvalid for errors of the call as a whole."""
+    call, members = _members(body)
+    if not members:
+        raise CallInvalid("the call has no contacts")
+    if len(members) > MOST_CONTACTS:
+        raise CallInvalid(
+            f"the call has more than {MOST_CONTACTS:,} contacts", hint="Send several calls."
+        )
     problems: dict[int, str] = {}
-    people: dict[int, dict[str, Any]] = {}
+    contacts: dict[int, dict[str, object]] = {}
     keys: dict[int, str] = {}
     common_key = _key(call.get("entry_key"), "entry_key")
-    for place, person in enumerate(listed):
+    for position, member in enumerate(members):
         try:
-            people[place] = _fields(person)
-            key = _key(person.get("entry_key"), "entry_key") or common_key
+            fields, own_key = _fields(member)
+            key = own_key or common_key
         except CallInvalid as invalid:
-            people.pop(place, None)
-            problems[place] = str(invalid)
+            problems[position] = str(invalid)
             continue
+        contacts[position] = fields
         if key is not None:
-            keys[place + 1] = key
-    rows = _rows(people, problems)
+            keys[position + 1] = key
+    rows = _rows(contacts, problems)
     return WebhookContacts(
         rows=rows,
-        keys={row[0]: keys[row[0]] for row in rows if row[0] in keys},
+        keys={row.line_number: keys[row.line_number] for row in rows if row.line_number in keys},
         problems=sorted(problems.items()),
         call_key=_key(call.get("idempotency_key"), "idempotency_key"),
     )
 
 
-def _listed(body: Any) -> tuple[Mapping[str, Any], Sequence[Any]]:
+def _members(body: object) -> tuple[Mapping[str, object], Sequence[object]]:
+    """Return the call without its contacts, and the contacts, unparsed."""
     if isinstance(body, list):
         return {}, body
     if not isinstance(body, dict):
-        raise CallInvalid("the call's body is no JSON object")
+        raise CallInvalid("the call's body is not a JSON object")
     if "people" not in body:
-        person = {name: value for name, value in body.items() if name != "idempotency_key"}
-        return {"idempotency_key": body.get("idempotency_key")}, [person]
-    if unknown := sorted(set(body) - _OF_A_CALL):
-        raise CallInvalid(f"the call has a key that nobody reads: {unknown[0]!r}")
+        member = {name: value for name, value in body.items() if name != "idempotency_key"}
+        return {"idempotency_key": body.get("idempotency_key")}, [member]
+    if unknown := sorted(set(body) - _CALL_KEYS):
+        raise CallInvalid(f"the call has an unknown key: {unknown[0]!r}")
     if not isinstance(body["people"], list):
-        raise CallInvalid("`people` is no list")
+        raise CallInvalid("`people` is not a list")
     return body, body["people"]
 
 
-def _fields(person: Any) -> dict[str, Any]:
-    if not isinstance(person, dict):
-        raise CallInvalid("is no JSON object")
-    if unknown := sorted(set(person) - _OF_A_PERSON):
-        raise CallInvalid(
-            f"has a key that nobody reads: {unknown[0]!r} (contact fields go into `fields`)"
-        )
-    fields = person.get("fields")
+def _fields(member: object) -> tuple[dict[str, object], str | None]:
+    """Return the fields of a contact, with `email`, and its entry key. Raises CallInvalid."""
+    if not isinstance(member, dict):
+        raise CallInvalid("is not a JSON object")
+    if unknown := sorted(set(member) - _CONTACT_KEYS):
+        raise CallInvalid(f"has an unknown key: {unknown[0]!r} (contact fields belong in `fields`)")
+    fields = member.get("fields")
     if fields is None:
         fields = {}
     if not isinstance(fields, dict) or len(fields) > _MOST_FIELDS:
-        raise CallInvalid("`fields` is no JSON object, or too large")
-    return {**fields, "email": person.get("email")}
+        raise CallInvalid("`fields` is not a JSON object, or too large")
+    entry_key = _key(member.get("entry_key"), "entry_key")
+    return {**fields, "email": member.get("email")}, entry_key
 
 
-def _key(value: Any, name: str) -> str | None:
+def _key(value: object, name: str) -> str | None:
     if value is None:
         return None
     text = str(value).strip() if isinstance(value, (str, int)) else ""
     if not text or len(text) > _LONGEST_KEY or not text.isprintable():
-        raise CallInvalid(f"`{name}` is no text of up to {_LONGEST_KEY} characters")
+        raise CallInvalid(f"`{name}` is not a text of at most {_LONGEST_KEY} characters")
     return text
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """The people as the rows of a file that has a column for every field."""
+    """The contacts as a file with a column for each field."""
 
     columns: Sequence[str]
     path: Path = Path("the call")
     is_typed: bool = True
 
-    def lines(self) -> Iterator[Any]:
+    def lines(self) -> Iterator[Line]:
         return iter(())
 
 
-def _rows(people: Mapping[int, Mapping[str, Any]], problems: dict[int, str]) -> list[StagedContact]:
-    if not people:
+def _rows(
+    contacts: Mapping[int, Mapping[str, object]], problems: dict[int, str]
+) -> list[StagedContact]:
+    if not contacts:
         return []
-    columns = list(dict.fromkeys(name for fields in people.values() for name in fields))
+    columns = list(dict.fromkeys(name for fields in contacts.values() for name in fields))
     try:
         plan = plan_columns(_Table(columns), {})
     except ImportFileError as error:
         raise CallInvalid(str(error)) from None
     reader = RowReader(plan, {}, is_typed=True)
     by_address: dict[str, StagedContact] = {}
-    for place, fields in people.items():
-        row = reader.read(place + 1, place + 1, [fields.get(name) for name in columns])
+    for position, fields in contacts.items():
+        row = reader.read(position + 1, position + 1, [fields.get(name) for name in columns])
         if isinstance(row, str):
-            problems[place] = row
-        elif row[1] in by_address:
-            problems[place] = "repeated_email"
+            problems[position] = row
+        elif row.email in by_address:
+            problems[position] = "repeated_email"
         else:
-            by_address[row[1]] = row
+            by_address[row.email] = row
     return list(by_address.values())

@@ -1,5 +1,7 @@
-"""A call that lets people into the campaign whose trigger is a webhook: whoever is not known yet is
-made a contact of the campaign's workspace. One transaction; a repeated call does nothing.
+"""Enroll the contacts of a webhook call in a campaign with a webhook trigger.
+
+Unknown addresses become contacts of the campaign's workspace. One transaction; a repeated call with
+the same key returns the stored result.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import TypedDict
 from uuid import UUID
 
 import orjson
@@ -17,6 +19,7 @@ from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.events import inbox as inbox_db
+from drip_pipeline.db.events.inbox import TriggerCall
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment.enroll import (
@@ -33,11 +36,19 @@ from drip_pipeline.engine.enrollment.webhook_payload import (
 from drip_pipeline.errors import NotAllowed
 
 
+class RejectedContact(TypedDict):
+    """An invalid contact of a call: its position (from 0) and the reason."""
+
+    place: int
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
-    """What a call did: people enrolled, in already, refused by reason; contacts made; and who could
-    not be read (their place in the call, from 0, and why). `is_repeat`: the call came before, and
-    this is what it was answered then.
+    """The result of a call: contacts enrolled, already enrolled, refused by reason, and created.
+
+    `not_read` are invalid contacts: their `place` in the call (from 0) and the `reason`.
+    `is_repeat`: the call is a repetition, and this is the result of the first one.
     """
 
     campaign_id: str
@@ -46,27 +57,29 @@ class TriggerResult:
     already_in: int = 0
     refused: Mapping[str, int] = field(default_factory=dict)
     contacts_created: int = 0
-    not_read: tuple[dict[str, Any], ...] = ()
+    not_read: tuple[RejectedContact, ...] = ()
     is_repeat: bool = False
 
 
 def enroll_by_webhook(
     database: Database, campaign: str, body: bytes, *, now: datetime, call_key: str | None = None
 ) -> TriggerResult:
-    """Let in the people whom the body (JSON) names. `call_key` names the call; the body may, too.
+    """Enroll the contacts of a JSON body.
+
+    `call_key` is the idempotency key, unless the body has one.
 
     Raises CallInvalid, CampaignNotFound, CampaignAmbiguous, NotAllowed (another trigger, not
     published, no entry key where one is needed, another call under the same key).
     """
-    people = read_webhook_contacts(_json(body))
-    key = people.call_key or call_key
+    contacts = read_webhook_contacts(_json(body))
+    key = contacts.call_key or call_key
 
     def transaction() -> TriggerResult:
         # A connection of its own: the staged contacts live as long as it does.
         with database.autocommit() as connection:
-            contacts_db.stage(connection, people.rows)
+            contacts_db.stage(connection, contacts.rows)
             with savepoint(connection):
-                return _enter(connection, campaign, people, key, body, now)
+                return _enter(connection, campaign, contacts, key, body, now)
 
     return retry_on_conflict(transaction)
 
@@ -74,87 +87,88 @@ def enroll_by_webhook(
 def _enter(
     connection: Connection,
     name: str,
-    people: WebhookContacts,
+    contacts: WebhookContacts,
     key: str | None,
     body: bytes,
     now: datetime,
 ) -> TriggerResult:
     campaign = find_campaign(connection, name)
-    door = _webhook_door(connection, campaign)
+    terms = _webhook_terms(connection, campaign)
     body_hash = sha256(body).hexdigest()
     if key is not None:
         earlier = inbox_db.earlier_call(connection, campaign.campaign_id, key)
         if earlier is not None:
-            if earlier[0] != body_hash:
+            if earlier.body_hash != body_hash:
                 raise NotAllowed(
-                    "another call came under the same key",
-                    hint="A repeated call must have the same body; a new one needs a new key.",
+                    "another call used the same key",
+                    hint="A repeated call must have the same body; a new call needs a new key.",
                 )
-            return TriggerResult(**{**earlier[1], "is_repeat": True})
+            return TriggerResult(**{**earlier.answer, "is_repeat": True})
     merged = contacts_db.merge(
         connection,
         campaign.workspace_id,
         first_line=1,
-        last_line=max((row[0] for row in people.rows), default=0),
+        last_line=max((row.line_number for row in contacts.rows), default=0),
         now=now,
     )
-    verdicts = _let_all_in(connection, campaign, door, people, now)
-    answer = TriggerResult(
+    counts = _admit_all(connection, campaign, terms, contacts, now)
+    result = TriggerResult(
         campaign_id=str(campaign.campaign_id),
         campaign=campaign.name,
-        enrolled=verdicts.pop("enrolled", 0),
-        already_in=verdicts.pop("already_in", 0),
-        refused=verdicts,
+        enrolled=counts.pop("enrolled", 0),
+        already_in=counts.pop("already_in", 0),
+        refused=counts,
         contacts_created=merged.inserted,
-        not_read=tuple({"place": place, "reason": why} for place, why in people.problems),
+        not_read=tuple(
+            RejectedContact(place=position, reason=reason) for position, reason in contacts.problems
+        ),
     )
     if key is not None:
-        inbox_db.keep_call(
+        inbox_db.save_call(
             connection,
             campaign.campaign_id,
             key,
+            TriggerCall(body_hash, asdict(result)),
             workspace_id=campaign.workspace_id,
-            body_hash=body_hash,
-            answer=asdict(answer),
             now=now,
         )
-    return answer
+    return result
 
 
-def _let_all_in(
+def _admit_all(
     connection: Connection,
     campaign: Campaign,
-    door: EntryTerms,
-    people: WebhookContacts,
+    terms: EntryTerms,
+    contacts: WebhookContacts,
     now: datetime,
 ) -> dict[str, int]:
-    addresses = [row[1] for row in people.rows]
+    addresses = [row.email for row in contacts.rows]
     ids: dict[str, UUID] = {
-        address: contact_id
-        for address, contact_id, _ in enrollments_db.contacts_by_address(
+        match.address: match.contact_id
+        for match in enrollments_db.contacts_by_address(
             connection, campaign.workspace_id, addresses
         )
-        if contact_id is not None
+        if match.contact_id is not None
     }
-    keys = [people.keys.get(row[0]) for row in people.rows]
+    keys = [contacts.keys.get(row.line_number) for row in contacts.rows]
     for key in keys:
-        check_key(campaign, door, key)
-    listed = [ids[address] for address in addresses]
-    return dict(admit(connection, campaign, door, listed, keys, 0, now))
+        check_key(campaign, terms, key)
+    keyed = [(ids[address], key) for address, key in zip(addresses, keys, strict=True)]
+    return admit(connection, campaign, terms, keyed, spread_minutes=0, now=now)
 
 
-def _webhook_door(connection: Connection, campaign: Campaign) -> EntryTerms:
-    door = lock_entry_terms(connection, campaign)
-    if door.trigger.kind != "webhook":
+def _webhook_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
+    terms = lock_entry_terms(connection, campaign)
+    if terms.trigger.kind != "webhook":
         raise NotAllowed(
-            f"campaign {campaign.name!r} is not entered by a webhook, its trigger is"
-            f" {door.trigger.kind!r}",
-            hint='Give its trigger node {"trigger": "webhook"} and publish it.',
+            f"campaign {campaign.name!r} has no webhook trigger; its trigger is"
+            f" {terms.trigger.kind!r}",
+            hint='Set {"trigger": "webhook"} in its trigger node and publish it.',
         )
-    return door
+    return terms
 
 
-def _json(body: bytes) -> Any:
+def _json(body: bytes) -> object:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:

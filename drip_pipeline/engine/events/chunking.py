@@ -1,5 +1,7 @@
-"""Cutting a stream of lines into slices for the database. A large slice comes in parts that have no
-message and no person in common, so that they can be written at the same time.
+"""Divide a stream of lines into chunks for the database.
+
+A large chunk has one part per ingestion partition. The parts have no message and no contact in
+common, so that they can be written concurrently.
 """
 
 from __future__ import annotations
@@ -9,111 +11,119 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 
-from drip_pipeline.db.events.ingestion import ALL_PARTITIONS, DUPLICATE, RejectedLine
-from drip_pipeline.engine.events.event_parser import BadLine, LineReader, Named
+from drip_pipeline.db.events.ingestion import (
+    ALL_PARTITIONS,
+    DUPLICATE,
+    IdentifiedBy,
+    RejectedLine,
+    StagedEvent,
+)
+from drip_pipeline.engine.events.event_parser import EventParser, InvalidLine
 from drip_pipeline.engine.events.file_reader import SourceLine
 from drip_pipeline.engine.gc_pause import no_collection
 
 PARTED_FROM: Final = 5_000
-"""Rows from which on a slice is worth two transactions."""
+"""Number of events from which on a chunk is written by two transactions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkPart:
-    """What one transaction is to write: `rows` are good lines by number, each event once, `misfits`
-    those that are not taken. `lanes` are those of the rows; `named_by` says how any row names its
-    person, `months` where in time any row so far lies.
+    """The input of one transaction: distinct valid events, and lines that are already rejected.
+
+    `partitions` are the ingestion partitions of the events, `identified_by` all ways in which they
+    name their recipients, `months` all months of events parsed so far. `may_convert` says whether
+    any event type can be the goal of a campaign.
     """
 
-    rows: Sequence[tuple[int, str]]
-    misfits: Sequence[RejectedLine]
+    events: Sequence[StagedEvent]
+    rejected: Sequence[RejectedLine]
     source_lines: Mapping[int, SourceLine]
-    lanes: tuple[int, ...] = ALL_PARTITIONS
-    named_by: frozenset[Named] = frozenset()
+    partitions: tuple[int, ...] = ALL_PARTITIONS
+    identified_by: frozenset[IdentifiedBy] = frozenset()
     months: frozenset[str] = frozenset()
     may_convert: bool = False
-    """Whether any row is of a kind that a campaign may have for its goal."""
 
     def halves(self) -> tuple[ChunkPart, ChunkPart]:
-        """The same rows in two parts, without the misfits."""
-        middle = len(self.rows) // 2
+        """Return two parts with half of the events each, without the rejected lines."""
+        middle = len(self.events) // 2
         return (
-            replace(self, rows=self.rows[:middle], misfits=()),
-            replace(self, rows=self.rows[middle:], misfits=()),
+            replace(self, events=self.events[:middle], rejected=()),
+            replace(self, events=self.events[middle:], rejected=()),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class EventChunk:
-    """Some lines of a source, read and checked."""
+    """Consecutive lines of a source, parsed. `lines` is their number."""
 
     parts: Sequence[ChunkPart]
     lines: int
 
 
 def read_chunks(
-    lines: Iterator[SourceLine], reader: LineReader, chunk_size: int
+    lines: Iterator[SourceLine], parser: EventParser, chunk_size: int
 ) -> Iterator[EventChunk]:
-    """All lines in slices of this size."""
+    """Parse all lines, in chunks of this number of lines."""
     while True:
         with no_collection():
-            chunk = list(islice(lines, chunk_size))
-            found = _checked(chunk, reader) if chunk else None
-        if found is None:
+            source_lines = list(islice(lines, chunk_size))
+            chunk = _parse(source_lines, parser) if source_lines else None
+        if chunk is None:
             return
-        yield found
+        yield chunk
 
 
 @dataclass(slots=True)
-class _Gathered:
-    rows: list[list[tuple[int, str]]] = field(default_factory=lambda: [[] for _ in ALL_PARTITIONS])
-    misfits: list[RejectedLine] = field(default_factory=list)
-    named_by: set[Named] = field(default_factory=set)
+class _ParsedLines:
+    events: list[list[StagedEvent]] = field(default_factory=lambda: [[] for _ in ALL_PARTITIONS])
+    rejected: list[RejectedLine] = field(default_factory=list)
+    identified_by: set[IdentifiedBy] = field(default_factory=set)
     may_convert: bool = False
 
 
-def _checked(chunk: Sequence[SourceLine], reader: LineReader) -> EventChunk:
-    found = _Gathered()
+def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChunk:
+    parsed = _ParsedLines()
     keys: set[str] = set()
-    for number, line, _, problem in chunk:
+    for number, line, _, problem in source_lines:
         if line is None:
-            found.misfits.append((number, problem or "unreadable"))
+            parsed.rejected.append(RejectedLine(number, problem or "unreadable"))
             continue
         try:
-            row = reader.read(number, line)
-        except BadLine as bad:
-            found.misfits.append((number, str(bad)))
+            event = parser.parse(number, line)
+        except InvalidLine as invalid:
+            parsed.rejected.append(RejectedLine(number, str(invalid)))
             continue
-        if row.event_key in keys:
-            found.misfits.append((number, DUPLICATE))
+        if event.event_key in keys:
+            parsed.rejected.append(RejectedLine(number, DUPLICATE))
         else:
-            keys.add(row.event_key)
-            found.rows[row.lane].append((number, row.copy_text))
-            found.named_by.add(row.named_by)
-            found.may_convert |= row.may_convert
-    return EventChunk(_parts(chunk, found, frozenset(reader.months)), len(chunk))
+            keys.add(event.event_key)
+            parsed.events[event.partition].append(event)
+            parsed.identified_by.add(event.identified_by)
+            parsed.may_convert |= event.may_convert
+    parts = _parts(source_lines, parsed, frozenset(parser.months))
+    return EventChunk(parts, len(source_lines))
 
 
 def _parts(
-    chunk: Sequence[SourceLine], found: _Gathered, months: frozenset[str]
+    source_lines: Sequence[SourceLine], parsed: _ParsedLines, months: frozenset[str]
 ) -> Sequence[ChunkPart]:
-    source_lines = {line.line_number: line for line in chunk}
-    named_by = frozenset(found.named_by)
-    if found.may_convert or sum(map(len, found.rows)) < PARTED_FROM:
-        # A purchase is credited to a message that other lines name: the lanes would meet there.
-        together = [row for rows in found.rows for row in rows]
-        return [
-            ChunkPart(
-                together,
-                found.misfits,
-                source_lines,
-                ALL_PARTITIONS,
-                named_by,
-                months,
-                found.may_convert,
-            )
-        ]
+    whole = ChunkPart(
+        [event for events in parsed.events for event in events],
+        parsed.rejected,
+        {line.line_number: line for line in source_lines},
+        identified_by=frozenset(parsed.identified_by),
+        months=months,
+        may_convert=parsed.may_convert,
+    )
+    # A purchase is attributed to a message that events of the other partition may name.
+    if whole.may_convert or len(whole.events) < PARTED_FROM:
+        return [whole]
     return [
-        ChunkPart(rows, () if lane else found.misfits, source_lines, (lane,), named_by, months)
-        for lane, rows in enumerate(found.rows)
+        replace(
+            whole,
+            events=events,
+            rejected=() if partition else parsed.rejected,
+            partitions=(partition,),
+        )
+        for partition, events in enumerate(parsed.events)
     ]

@@ -1,8 +1,8 @@
-"""Draining the inbox: payloads of providers read, and their events taken in as those of a file are.
+"""Drain the inbox: parse payloads of providers, and ingest their events like those of a file.
 
-Rows stay locked while their events go in; a crash leaves them due, and what was taken of them is
-known by the events' ids. A payload that cannot be read, or holds events that cannot be taken, is
-kept with the reason.
+Payloads stay locked while their events are ingested. After a crash they are still due, and events
+that were ingested before are duplicates by their ids. A payload that cannot be parsed, or with
+events that cannot be ingested, is stored as rejected with the reason.
 """
 
 from __future__ import annotations
@@ -11,32 +11,38 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
-from drip_pipeline.db.events.inbox import InboxRow, Settled
+from drip_pipeline.db.events.inbox import InboxResult, InboxRow
 from drip_pipeline.db.events.ingestion import DUPLICATE, NO_SUCH_MESSAGE, RejectedLine
-from drip_pipeline.domain.events.providers.common import PayloadInvalid, Reading
+from drip_pipeline.domain.events.providers.common import (
+    EventLine,
+    ParsedPayload,
+    PayloadInvalid,
+)
 from drip_pipeline.engine.deadline import Deadline
+from drip_pipeline.engine.events.file_reader import lines_of
 from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
-from drip_pipeline.engine.events.ingest import ingest_events
+from drip_pipeline.engine.events.ingest import IngestOptions, ingest_lines
 from drip_pipeline.engine.events.payload_readers import inbound_sms, read
 from drip_pipeline.engine.progress import Progress
 
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
 RETRY_AFTER: Final = (timedelta(minutes=1), timedelta(minutes=10))
-"""A provider may speak of a message before the answer that names it is written down. So what is
-about no message that is known is looked at again, twice."""
+"""A provider may report on a message before its id is stored, so that events of an unknown message
+are retried twice."""
 _SHOWN_REASONS: Final = 5
-_READS_NOT: Final = "the payload is not as the provider documents it"
+_UNPARSABLE: Final = "the payload is not as the provider documents it"
 
 
 @dataclass
 class DrainReport:
-    """What draining did: rows = done + rejected + again (tried later). The rest counts events and
-    people, as ingestion does; `ignored` events say nothing to us.
+    """The result of draining: rows = done + rejected + again (to be retried later).
+
+    The other counts are those of IngestReport; `ignored` counts events that are not needed.
     """
 
     rows: int = 0
@@ -54,8 +60,8 @@ class DrainReport:
 
 
 @dataclass(slots=True)
-class _Taking:
-    """A claimed row while its events are taken."""
+class _ClaimedPayload:
+    """A claimed payload; `problems` counts reasons of rejected events."""
 
     row: InboxRow
     problems: Counter[str] = field(default_factory=Counter)
@@ -69,14 +75,16 @@ def drain_inbox(
     max_seconds: float | None = None,
     progress: Progress | None = None,
 ) -> DrainReport:
-    """Take in everything that is due at `now`. `max_seconds` of real time ends it between two
-    batches; what is left stays due. Safe to run several times at once.
+    """Ingest all payloads that are due at `now`.
+
+    After `max_seconds` of real time it stops between two batches; the other payloads stay due. Safe
+    to run concurrently.
     """
     deadline = Deadline.after(max_seconds)
     report = DrainReport()
     while _drain_batch(database, report, now, batch_rows):
         if progress:
-            progress(f"{report.rows:,} payloads read, {report.accepted:,} events taken")
+            progress(f"{report.rows:,} payloads read, {report.accepted:,} events accepted")
         if deadline.is_over():
             break
     return report
@@ -87,53 +95,54 @@ def _drain_batch(database: Database, report: DrainReport, now: datetime, batch_r
         rows = inbox_db.claim(claim, now=now, batch_size=batch_rows, most_bytes=BATCH_BYTES)
         if not rows:
             return False
-        by_provider: dict[str, list[_Taking]] = {}
+        by_provider: dict[str, list[_ClaimedPayload]] = {}
         for row in rows:
-            by_provider.setdefault(row.provider, []).append(_Taking(row))
-        settled: list[Settled] = []
-        for provider, takings in by_provider.items():
-            _take(database, provider, takings, report, now)
-            settled += [_verdict(taking, now) for taking in takings]
-        inbox_db.settle(claim, settled, now=now)
-    report.rows += len(settled)
-    for verdict in settled:
-        if verdict.status == "done":
+            by_provider.setdefault(row.provider, []).append(_ClaimedPayload(row))
+        results: list[InboxResult] = []
+        for provider, payloads in by_provider.items():
+            _ingest(database, provider, payloads, report, now)
+            results += [_result(payload, now) for payload in payloads]
+        inbox_db.settle(claim, results, now=now)
+    report.rows += len(results)
+    for result in results:
+        if result.status == "done":
             report.done += 1
-        elif verdict.status == "rejected":
+        elif result.status == "rejected":
             report.rejected += 1
-            reason = verdict.reason or ""
+            reason = result.reason or ""
             report.reasons[reason] = report.reasons.get(reason, 0) + 1
         else:
             report.again += 1
     return True
 
 
-def _take(
+def _ingest(
     database: Database,
     provider: str,
-    takings: Sequence[_Taking],
+    payloads: Sequence[_ClaimedPayload],
     report: DrainReport,
     now: datetime,
 ) -> None:
-    lines: list[dict[str, Any]] = []
-    owners: list[_Taking] = []
-    for taking in takings:
-        reading = _read(database, taking, report, now)
-        report.ignored += reading.ignored
-        taking.problems.update(reading.problems)
-        lines += reading.lines
-        owners += [taking] * len(reading.lines)
+    lines: list[EventLine] = []
+    payload_of_line: list[_ClaimedPayload] = []
+    for payload in payloads:
+        parsed = _parse(database, payload.row, report, now)
+        report.ignored += parsed.ignored
+        payload.problems.update(parsed.problems)
+        lines += parsed.lines
+        payload_of_line += [payload] * len(parsed.lines)
     if not lines:
         return
 
-    def blame(misfits: Sequence[RejectedLine]) -> None:
-        for number, reason in misfits:
+    def add_problems(rejected: Sequence[RejectedLine]) -> None:
+        for number, reason in rejected:
             if reason != DUPLICATE:
-                owners[number - 1].problems[reason] += 1
+                payload_of_line[number - 1].problems[reason] += 1
 
-    ingested = ingest_events(
-        database, lines, source=f"inbox {provider}", now=now, provider=provider, on_rejected=blame
+    options = IngestOptions(
+        source=f"inbox {provider}", now=now, provider=provider, on_rejected=add_problems
     )
+    ingested = ingest_lines(database, lines_of(lines), options)
     report.accepted += ingested.accepted
     report.duplicates += ingested.duplicates
     report.resumed += ingested.resumed
@@ -142,31 +151,30 @@ def _take(
     report.settled += ingested.settled
 
 
-def _read(database: Database, taking: _Taking, report: DrainReport, now: datetime) -> Reading:
-    row = taking.row
+def _parse(database: Database, row: InboxRow, report: DrainReport, now: datetime) -> ParsedPayload:
     try:
-        if (text := inbound_sms(row.provider, row.payload)) is not None:
-            taken = take_inbound_sms(database, text, now=now)
-            report.accepted += taken.events
-            report.suppressed += taken.suppressed
-            return Reading()
+        if (sms := inbound_sms(row.provider, row.payload)) is not None:
+            inbound = take_inbound_sms(database, sms, now=now)
+            report.accepted += inbound.events
+            report.suppressed += inbound.suppressed
+            return ParsedPayload()
         return read(row.provider, row.payload, row.context, row.received_at)
     except PayloadInvalid as invalid:
-        return Reading(problems=[str(invalid)])
+        return ParsedPayload(problems=[str(invalid)])
     except (TypeError, ValueError, KeyError, AttributeError, IndexError):
-        # Whatever somebody sends must not keep the rows behind it waiting. Nothing of it is told:
-        # the payload is in the row.
-        return Reading(problems=[_READS_NOT])
+        # No payload may block the payloads behind it. The reason quotes nothing of it; the payload
+        # itself is in the row.
+        return ParsedPayload(problems=[_UNPARSABLE])
 
 
-def _verdict(taking: _Taking, now: datetime) -> Settled:
-    row, problems = taking.row, taking.problems
+def _result(payload: _ClaimedPayload, now: datetime) -> InboxResult:
+    row, problems = payload.row, payload.problems
     if not problems:
-        return Settled(row.row_id, "done")
-    told = "; ".join(
-        f"{count:,} × {reason}" if count > 1 else reason
-        for reason, count in problems.most_common(_SHOWN_REASONS)
+        return InboxResult(row.id, "done")
+    reason = "; ".join(
+        f"{count:,} × {problem}" if count > 1 else problem
+        for problem, count in problems.most_common(_SHOWN_REASONS)
     )
     if set(problems) == {NO_SUCH_MESSAGE} and row.attempts < len(RETRY_AFTER):
-        return Settled(row.row_id, "pending", told, now + RETRY_AFTER[row.attempts])
-    return Settled(row.row_id, "rejected", told)
+        return InboxResult(row.id, "pending", reason, now + RETRY_AFTER[row.attempts])
+    return InboxResult(row.id, "rejected", reason)

@@ -1,6 +1,7 @@
-"""One line of provider events: what it must hold, and the row it becomes. Pure; whether the message
-or the person exists is for the database to say. Reasons never quote the line, since lines hold
-addresses.
+"""Parse and validate one line of provider events into the row that the database loads.
+
+Pure functions; the database resolves messages and contacts. Reasons never quote the line, because
+lines contain addresses.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from hashlib import md5
 from ipaddress import ip_address
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final
 from zlib import crc32
 
 import orjson
 
 from drip_pipeline.db.connection import dump_json
-from drip_pipeline.db.events.ingestion import INGESTION_PARTITIONS, copy_line
+from drip_pipeline.db.events.ingestion import (
+    INGESTION_PARTITIONS,
+    IdentifiedBy,
+    StagedEvent,
+    copy_line,
+)
 from drip_pipeline.domain.events.user_agents import device_type, is_machine_open, is_scanner
 from drip_pipeline.domain.events.vocabulary import (
     CONTACT_EVENT_TYPES,
@@ -30,7 +36,7 @@ from drip_pipeline.domain.events.vocabulary import (
 
 EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(days=1)
-"""Clocks and time zones of providers are wrong by hours, not by days."""
+"""Clocks and time zones of providers are off by hours, not by days."""
 LARGEST_VALUE: Final = Decimal(10) ** 9
 NOT_A_TIME: Final = "occurred_at is not an ISO time"
 HOLDS_NUL: Final = "the line holds a NUL character"
@@ -38,7 +44,7 @@ HOLDS_NUL: Final = "the line holds a NUL character"
 _TRANSIENT_BOUNCES: Final = frozenset(
     {"soft", "softbounce", "transient", "temporary", "undetermined", "block", "blocked"}
 )
-# A message's own id, bare or as it stands on the wire: <id@domain>.
+# One of our message ids, bare or as in a Message-ID header: <id@domain>.
 _MESSAGE_ID: Final = re.compile(
     r"<?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?:@[^>]*)?>?",
     re.IGNORECASE,
@@ -46,73 +52,53 @@ _MESSAGE_ID: Final = re.compile(
 _OCTET: Final = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _IPV4: Final = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
-# JSON allows it, PostgreSQL does not store it. The backslash before it must not itself be escaped.
-# escaped.
+# JSON allows NUL, PostgreSQL does not store it. The backslash must not itself be escaped.
 _ESCAPED_NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _LONGEST_TEXT: Final = 1_000
 _LONGEST_URL: Final = 4_000
 
 
-Named = Literal["message", "provider_id", "campaign", "address"]
-"""By what a line says whose it is: our message id, the provider's own, an address with a campaign,
-an address alone.
-"""
-
-
-class EventRow(NamedTuple):
-    """A line that may be taken: its event's key, by what it names its person, the lane that all
-    lines of that name go along, the row as the database is to load it, and whether its event is
-    one that a campaign may have for its goal.
-    """
-
-    event_key: str
-    named_by: Named
-    lane: int
-    copy_text: str
-    may_convert: bool = False
-
-
 def event_key_text(provider: str, event_id: str) -> str:
-    """`identity.event_key` as a text, without the detour over a UUID: a file has millions."""
+    """Return `identity.event_key` as hexadecimal text; building UUIDs is too slow for millions."""
     return md5(f"{provider}\x1f{event_id}".encode(), usedforsecurity=False).hexdigest()
 
 
-class BadLine(ValueError):
-    """A line that cannot be taken; its text is the reason."""
+class InvalidLine(ValueError):
+    """A line that cannot be ingested; the text is the reason."""
 
 
 @dataclass(slots=True)
-class LineReader:
-    """Turns lines of one provider into rows. `read` raises BadLine; `now` bounds their times."""
+class EventParser:
+    """Parser of the event lines of one provider. `now` limits their times."""
 
     provider: str
     now: datetime
     months: set[str] = field(default_factory=set)
-    """The months, as 2026-03, that rows were read for; the log needs a partition for each."""
+    """The months, as 2026-03, of all parsed events; the log needs a partition for each."""
     _types: dict[str, str | None] = field(default_factory=dict)
     _latest: datetime = field(init=False)
 
     def __post_init__(self) -> None:
         self._latest = self.now + FUTURE_TOLERANCE
 
-    def read(self, line_number: int, line: Mapping[str, Any]) -> EventRow:
-        """The row of a line."""
+    def parse(self, line_number: int, line: Mapping[str, object]) -> StagedEvent:
+        """Parse a line. Raises InvalidLine."""
         get = line.get
         event_type = self._event_type(get("event_type"))
         key = event_key_text(self.provider, _event_id(get("event_id")))
         occurred_at = self._occurred_at(get("occurred_at"))
         message_id, provider_ref = _message(get("message_id"))
         if not message_id and (named := get("provider_message_id")):
-            # A provider's own id may look like one of ours.
+            # The provider's id may have the format of our ids.
             provider_ref = _text(named, "provider_message_id").strip("<>")
         email = campaign = ""
-        named_by: Named = "message" if message_id else "provider_id"
+        identified_by: IdentifiedBy = "message" if message_id else "provider_id"
         if not (message_id or provider_ref):
             email = _text(get("email"), "email")
             campaign = _text(get("campaign"), "campaign")
             if not email:
-                raise BadLine("neither message_id nor email is given")
-            named_by = "campaign" if campaign else "address"
+                raise InvalidLine("neither message_id nor email is given")
+            identified_by = "campaign" if campaign else "address"
         data = _data(get("data"))
         user_agent = _text(get("user_agent"), "user_agent")
         is_machine = _is_machine(event_type, user_agent, data)
@@ -123,8 +109,8 @@ class LineReader:
         value, currency = _value(event_type, data)
         address = _ip_address(get("ip_address"), data)
         location = data.pop("location") if isinstance(data.get("location"), dict) else None
-        # In the order of the staging table.
-        text = copy_line(
+        # In the column order of the staging table.
+        copy_text = copy_line(
             (
                 key,
                 str(line_number),
@@ -145,118 +131,120 @@ class LineReader:
                 _json(data) if data else "{}",
             )
         )
-        if "\x00" in text:
-            raise BadLine(HOLDS_NUL)
-        lane = _lane(message_id, provider_ref or email)
-        return EventRow(key, named_by, lane, text, event_type in GOAL_EVENT_TYPES)
+        if "\x00" in copy_text:
+            raise InvalidLine(HOLDS_NUL)
+        partition = _partition(message_id, provider_ref or email)
+        may_convert = event_type in GOAL_EVENT_TYPES
+        return StagedEvent(line_number, key, identified_by, partition, copy_text, may_convert)
 
-    def _event_type(self, given: Any) -> str:
-        if not isinstance(given, str) or not given:
-            raise BadLine("event_type is missing")
+    def _event_type(self, value: object) -> str:
+        if not isinstance(value, str) or not value:
+            raise InvalidLine("event_type is missing")
         try:
-            known = self._types[given]
+            event_type = self._types[value]
         except KeyError:
-            name = normalize_event_type(given)
-            known = self._types[given] = name if name in EVENT_TYPES else None
-        if known is None:
-            raise BadLine("event_type is not in the vocabulary")
-        if known not in PROVIDER_EVENT_TYPES:
-            raise BadLine("event_type is one that only the engine itself writes")
-        return known
+            name = normalize_event_type(value)
+            event_type = self._types[value] = name if name in EVENT_TYPES else None
+        if event_type is None:
+            raise InvalidLine("event_type is not in the vocabulary")
+        if event_type not in PROVIDER_EVENT_TYPES:
+            raise InvalidLine("event_type is one that only the engine itself writes")
+        return event_type
 
-    def _occurred_at(self, given: Any) -> str:
-        moment = _moment(given)
-        if moment < EARLIEST:
-            raise BadLine("occurred_at is before the year 2000")
-        if moment > self._latest:
-            raise BadLine("occurred_at is in the future")
-        # Writing it anew would cost a microsecond more.
-        is_plain = isinstance(given, str) and moment.tzinfo is UTC and _is_plain(given)
-        text: str = given if is_plain else moment.astimezone(UTC).isoformat()
+    def _occurred_at(self, value: object) -> str:
+        occurred_at = _time(value)
+        if occurred_at < EARLIEST:
+            raise InvalidLine("occurred_at is before the year 2000")
+        if occurred_at > self._latest:
+            raise InvalidLine("occurred_at is in the future")
+        if isinstance(value, str) and occurred_at.tzinfo is UTC and _is_plain(value):
+            text = value  # formatting it again would cost a microsecond
+        else:
+            text = occurred_at.astimezone(UTC).isoformat()
         self.months.add(text[:7])
         return text
 
 
-def _lane(message_id: str, name: str) -> int:
-    # Of our own ids the last digit, however they are written: they are as good as random.
+def _partition(message_id: str, name: str) -> int:
+    # The last digit of our message ids is evenly distributed in any notation.
     if message_id:
         return int(message_id[-1], 16) % INGESTION_PARTITIONS
     return crc32(name.replace("-", "").lower().encode()) % INGESTION_PARTITIONS
 
 
-def _is_plain(given: str) -> bool:
-    """Whether an ISO time of UTC is written as 2026-03-02T09:00:00.123Z or with +00:00, no finer
-    than is stored.
+def _is_plain(value: str) -> bool:
+    """Return whether a UTC time is written as 2026-03-02T09:00:00.123Z, or with +00:00, with at
+    most the stored precision.
     """
     return (
-        20 <= len(given) <= (27 if given[-1] == "Z" else 32)
-        and given[4] == given[7] == "-"
-        and given[10] == "T"
-        and given[13] == given[16] == ":"
-        and given[19] != ","
+        20 <= len(value) <= (27 if value[-1] == "Z" else 32)
+        and value[4] == value[7] == "-"
+        and value[10] == "T"
+        and value[13] == value[16] == ":"
+        and value[19] != ","
     )
 
 
-def _event_id(given: Any) -> str:
-    if isinstance(given, int) and not isinstance(given, bool):
-        return str(given)
-    if not isinstance(given, str) or not given.strip():
-        raise BadLine("event_id is missing")
-    return given
+def _event_id(value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidLine("event_id is missing")
+    return value
 
 
-def _moment(given: Any) -> datetime:
-    if given is None:
-        raise BadLine("occurred_at is missing")
-    if isinstance(given, str):
+def _time(value: object) -> datetime:
+    if value is None:
+        raise InvalidLine("occurred_at is missing")
+    if isinstance(value, str):
         try:
-            given = datetime.fromisoformat(given.strip())
+            value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise BadLine(NOT_A_TIME) from None
-    if not isinstance(given, datetime):
-        raise BadLine(NOT_A_TIME)
-    return given.replace(tzinfo=UTC) if given.tzinfo is None else given
+            raise InvalidLine(NOT_A_TIME) from None
+    if not isinstance(value, datetime):
+        raise InvalidLine(NOT_A_TIME)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value
 
 
-def _message(given: Any) -> tuple[str, str]:
-    """(the engine's message id, the provider's): at most one of them is not empty."""
-    if not isinstance(given, str) or not (given := given.strip()):
+def _message(value: object) -> tuple[str, str]:
+    """Return (our message id, the provider's message id); at most one of them is not empty."""
+    if not isinstance(value, str) or not (value := value.strip()):
         return "", ""
-    found = _MESSAGE_ID.fullmatch(given)
-    if found:
-        return found[1], ""
-    return "", given.strip("<>")[:_LONGEST_TEXT]
+    match = _MESSAGE_ID.fullmatch(value)
+    if match:
+        return match[1], ""
+    return "", value.strip("<>")[:_LONGEST_TEXT]
 
 
-def _text(given: Any, name: str, longest: int = _LONGEST_TEXT) -> str:
-    if given is None:
+def _text(value: object, name: str, longest: int = _LONGEST_TEXT) -> str:
+    if value is None:
         return ""
-    if not isinstance(given, str):
-        raise BadLine(f"{name} is not a text")
-    return given.strip()[:longest]
+    if not isinstance(value, str):
+        raise InvalidLine(f"{name} is not a text")
+    return value.strip()[:longest]
 
 
-def _data(given: Any) -> dict[str, Any]:
-    if isinstance(given, (str, bytes)) and given:
-        # A column of Parquet that holds JSON as text.
+def _data(value: object) -> dict[str, Any]:
+    if isinstance(value, (str, bytes)) and value:
+        # A Parquet column with JSON as text.
         try:
-            given = orjson.loads(given)
+            value = orjson.loads(value)
         except orjson.JSONDecodeError:
-            raise BadLine("data is not a JSON object") from None
-    if not given:
+            raise InvalidLine("data is not a JSON object") from None
+    if not value:
         return {}
-    if not isinstance(given, dict):
-        raise BadLine("data is not a JSON object")
-    return {str(name): value for name, value in given.items() if value is not None}
+    if not isinstance(value, dict):
+        raise InvalidLine("data is not a JSON object")
+    return {str(name): item for name, item in value.items() if item is not None}
 
 
 def _json(value: Any) -> str:
     try:
         text = dump_json(value).decode()
     except (TypeError, ValueError):
-        raise BadLine("data holds something that JSON cannot") from None
+        raise InvalidLine("data holds something that JSON cannot") from None
     if "\\u0000" in text and _ESCAPED_NUL.search(text):
-        raise BadLine(HOLDS_NUL)
+        raise InvalidLine(HOLDS_NUL)
     return text
 
 
@@ -271,7 +259,7 @@ def _is_machine(event_type: str, user_agent: str, data: Mapping[str, Any]) -> bo
 
 
 def _is_permanent(event_type: str, data: Mapping[str, Any]) -> bool:
-    """Whether the address is no good: a bounce that is not said to be passing."""
+    """Return whether the address is invalid: a bounce that is not reported as transient."""
     if event_type != "email_bounced":
         return False
     kind = str(data.get("bounce_type", "")).lower().replace("_", "").replace("-", "")
@@ -279,18 +267,18 @@ def _is_permanent(event_type: str, data: Mapping[str, Any]) -> bool:
 
 
 def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:
-    """What the event was worth, with its currency; written back in one form, so that the log can be
-    summed.
+    """Return the amount and currency of an event; normalizes `data["value"]`, so that the log can
+    be summed.
     """
     if event_type not in CONTACT_EVENT_TYPES or "value" not in data:
         return "", ""
-    given = data["value"]
+    amount = data["value"]
     try:
-        value = Decimal(str(given)) if not isinstance(given, bool) else Decimal("NaN")
+        value = Decimal(str(amount)) if not isinstance(amount, bool) else Decimal("NaN")
     except InvalidOperation:
-        raise BadLine("data.value is not an amount") from None
+        raise InvalidLine("data.value is not an amount") from None
     if not value.is_finite() or abs(value) > LARGEST_VALUE:
-        raise BadLine("data.value is not an amount")
+        raise InvalidLine("data.value is not an amount")
     rounded = f"{value:.2f}"
     data["value"] = float(rounded)
     currency = data.get("currency")
@@ -298,21 +286,21 @@ def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:
     return rounded, currency.strip().upper() if isinstance(currency, str) and is_code else ""
 
 
-def _ip_address(given: Any, data: dict[str, Any]) -> str:
-    if not isinstance(given, str) or not given:
+def _ip_address(value: object, data: dict[str, Any]) -> str:
+    if not isinstance(value, str) or not value:
         return ""
-    if _is_ip_address(given):
-        return given
-    # Not worth losing the event; kept as it came.
-    data["ip_address"] = given[:_LONGEST_TEXT]
+    if _is_ip_address(value):
+        return value
+    # An invalid address does not reject the event; the text is kept in the data.
+    data["ip_address"] = value[:_LONGEST_TEXT]
     return ""
 
 
-def _is_ip_address(given: str) -> bool:
-    if _IPV4.fullmatch(given):
+def _is_ip_address(value: str) -> bool:
+    if _IPV4.fullmatch(value):
         return True
     try:
-        ip_address(given)
+        ip_address(value)
     except ValueError:
         return False
-    return "%" not in given  # PostgreSQL knows no scopes
+    return "%" not in value  # PostgreSQL does not store IPv6 scope ids

@@ -1,5 +1,5 @@
-"""Reading files of provider events line by line: NDJSON (plain or gzip) and Parquet, told apart by
-their first bytes. What a line must hold is the business of `event_lines.py`.
+"""Read files of provider events line by line: NDJSON (plain or gzip) and Parquet, distinguished by
+their first bytes. Validation of lines belongs to event_parser.py.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from drip_pipeline.db.connection import dump_json
 from drip_pipeline.errors import ImportFileError
 
 LONGEST_LINE_BYTES: Final = 1_000_000
-KEPT_OF_A_BAD_LINE: Final = 64_000
-"""Characters of a rejected line that are kept."""
+STORED_CHARACTERS: Final = 64_000
+"""Characters of a rejected line that are stored."""
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
 _PARQUET_ROWS: Final = 10_000
 _PARQUET_MAGIC: Final = b"PAR1"
@@ -38,31 +38,31 @@ COLUMNS: Final = (
 
 
 class SourceLine(NamedTuple):
-    """One line of a source. `line` is its content, or None with `problem` saying why there is none;
-    `raw` is what it looked like, None when `line` tells the same.
+    """One line of a source. `line` is its content; None for an unreadable line, with the reason in
+    `problem`. `raw` is the original text, None if it equals `line` as JSON.
     """
 
     line_number: int
-    line: Mapping[str, Any] | None
+    line: Mapping[str, object] | None
     raw: bytes | None = None
     problem: str | None = None
 
     def text(self) -> str:
-        """What is kept of the line when it is rejected."""
+        """Return the text to store if the line is rejected."""
         raw = dump_json(self.line) if self.raw is None else self.raw
-        text = raw[: 4 * KEPT_OF_A_BAD_LINE].decode("utf-8", "replace")
-        return text[:KEPT_OF_A_BAD_LINE].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        text = raw[: 4 * STORED_CHARACTERS].decode("utf-8", "replace")
+        return text[:STORED_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
-def lines_of(events: Iterable[Mapping[str, Any]]) -> Iterator[SourceLine]:
-    """Events that are in memory already, numbered from 1."""
+def lines_of(events: Iterable[Mapping[str, object]]) -> Iterator[SourceLine]:
+    """Return events in memory as lines, numbered from 1."""
     return (SourceLine(number, event) for number, event in enumerate(events, start=1))
 
 
 def read_lines(path: Path) -> Iterator[SourceLine]:
-    """All lines of a file, in order; memory holds a few megabytes of it at a time.
+    """Read all lines of a file, in order, with a few megabytes in memory at a time.
 
-    Raises ImportFileError when the file cannot be read as a whole.
+    Raises ImportFileError if the file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -99,7 +99,7 @@ def _ndjson(file: IO[bytes]) -> Iterator[SourceLine]:
 
 
 def _split(file: IO[bytes]) -> Iterator[bytes]:
-    """Lines without their ends; of one that is too long and goes on, only the beginning."""
+    """Return lines without their ends; of a line that is too long, only the beginning."""
     rest = file.read(_CHUNK_BYTES).removeprefix(_BYTE_ORDER_MARK)
     while rest:
         *whole, rest = rest.split(b"\n")
@@ -124,7 +124,7 @@ def _after_next_line_end(file: IO[bytes]) -> bytes:
 
 
 def _parquet(path: Path) -> Iterator[SourceLine]:
-    # Imported here: it costs a third of a second, and most files are NDJSON.
+    # Imported here because it takes a third of a second, and most files are NDJSON.
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -144,18 +144,17 @@ def _parquet(path: Path) -> Iterator[SourceLine]:
 
 
 def _values(column: Any) -> list[Any]:
-    """The values of an Arrow column. Texts and times by way of numpy, which is many times faster;
-    times as ISO texts.
+    """Return the values of an Arrow column; times as ISO texts. Texts and times are converted by
+    numpy, which is many times faster.
     """
     import pyarrow as pa
 
     kind = column.type
     if pa.types.is_timestamp(kind):
-        # Without a zone it is UTC, and so it is with one: Arrow stores moments.
-        moments = column.cast(pa.timestamp("us"), safe=False)
-        column = moments.cast(pa.string())
+        # UTC with and without a zone, because Arrow stores instants.
+        column = column.cast(pa.timestamp("us"), safe=False).cast(pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         values: list[Any] = column.to_numpy(zero_copy_only=False).tolist()
         return values
-    listed: list[Any] = column.to_pylist()
-    return listed
+    items: list[Any] = column.to_pylist()
+    return items

@@ -1,5 +1,5 @@
-"""Text messages that people send us: STOP is heeded at once, everywhere; START lifts it; the rest
-are answers to the latest message they got.
+"""Inbound SMS: STOP suppresses the number in all workspaces, START lifts that; all others are
+replies to the latest SMS sent to the number.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ PROVIDER: Final = "twilio"
 
 @dataclass(frozen=True, slots=True)
 class InboundReport:
-    """What a text did: events taken, entries of the suppression list made or lifted."""
+    """The number of events, and of suppression list entries added and removed."""
 
     events: int
     suppressed: int = 0
     readmitted: int = 0
 
 
-def take_inbound_sms(database: Database, text: InboundSms, *, now: datetime) -> InboundReport:
-    """Take in a text message; the same one twice counts once. What it says is not kept."""
+def take_inbound_sms(database: Database, sms: InboundSms, *, now: datetime) -> InboundReport:
+    """Ingest an inbound SMS; a repetition counts once. The content is not stored."""
     suppressed = readmitted = 0
     with database.transaction() as connection:
-        messages = suppressions_db.latest_texts_to(connection, text.sender)
-        if text.keyword == "stop":
-            # Whatever becomes of the event: whoever says STOP gets nothing more.
+        messages = suppressions_db.latest_sms_to(connection, sms.sender)
+        if sms.keyword == "stop":
+            # In a transaction of its own, so that STOP holds even if the ingestion fails.
             suppressed = suppressions_db.suppress_phone(
-                connection, text.sender, source=PROVIDER, now=now
+                connection, sms.sender, source=PROVIDER, now=now
             )
-        elif text.keyword == "start":
-            readmitted = suppressions_db.readmit_phone(connection, text.sender)
+        elif sms.keyword == "start":
+            readmitted = suppressions_db.readmit_phone(connection, sms.sender)
     report = ingest_events(
         database,
         [
             {
-                "event_id": f"{text.provider_id}:{workspace_id}",
-                "event_type": text.event_type,
+                "event_id": f"{sms.provider_id}:{message.workspace_id}",
+                "event_type": sms.event_type,
                 "occurred_at": now.isoformat(),
-                "message_id": str(message_id),
+                "message_id": str(message.message_id),
             }
-            for workspace_id, message_id in messages
+            for message in messages
         ],
         source="inbound text messages",
         now=now,

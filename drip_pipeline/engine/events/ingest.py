@@ -1,8 +1,8 @@
-"""Taking in provider events: read, check, find out whose they are, write down once, move people.
+"""Ingest provider events: parse, resolve recipients, log each event once, and apply its effects.
 
-A part of a slice is one transaction: either all of it counts or nothing, and then it is read again.
-The same event counts once, in whichever file, slice or process it comes; lines that cannot be taken
-are kept aside with the reason. The next slice is read while the database works on those before.
+One part of a chunk is one transaction: either all of it is stored or nothing, and then it is read
+again. An event counts once, regardless of the file, chunk or process that it arrives in. Rejected
+lines are stored with the reason. The next chunk is parsed while the database writes earlier ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeAlias
 from uuid import uuid4
 
 from drip_pipeline.db.connection import Connection, Database
@@ -28,9 +28,9 @@ from drip_pipeline.db.events.ingestion import (
 from drip_pipeline.db.execution import batch_log as ledger_db
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
-from drip_pipeline.engine.events.event_parser import LineReader
+from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
-from drip_pipeline.engine.events.resolve_recipients import Scope, resolve, scope_of
+from drip_pipeline.engine.events.resolve_recipients import resolve_recipients, scope_of
 from drip_pipeline.engine.events.resume_waiting import (
     EventEffects,
     apply_event_effects,
@@ -41,28 +41,46 @@ from drip_pipeline.errors import ConstraintViolated, DataRejected
 
 DEFAULT_PROVIDER: Final = "generic"
 CHUNK_LINES: Final = 50_000
-SLICES_AHEAD: Final = 2
-"""How many slices may be on their way into the database while the next one is read."""
+CHUNKS_AHEAD: Final = 2
+"""How many chunks may be in progress in the database while the next one is parsed."""
 REFUSED: Final = "the database refused a value"
-OnMisfits = Callable[[Sequence[RejectedLine]], None]
-"""Is told of the lines that were not taken, duplicates among them; they are then not kept aside."""
+OnRejected: TypeAlias = Callable[[Sequence[RejectedLine]], None]
+"""Called with the lines that are not ingested, duplicates included, instead of storing them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestOptions:
+    """How the lines of one source are ingested.
+
+    `source` names the source in reports and in `rejected_events`, `provider` the issuer of the
+    event ids. `workspace`, a name or id, restricts the events to a workspace; without one, events
+    of all are ingested, and an address without a campaign needs that there is only one.
+    """
+
+    source: str
+    now: datetime
+    provider: str = DEFAULT_PROVIDER
+    workspace: str | None = None
+    chunk_size: int = CHUNK_LINES
+    progress: Progress | None = None
+    on_rejected: OnRejected | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of a part of a slice."""
+class PartResult:
+    """The result of a part of a chunk."""
 
     accepted: int = 0
-    misfits: Sequence[RejectedLine] = ()
-    moved: EventEffects = field(default_factory=EventEffects)
+    rejected: Sequence[RejectedLine] = ()
+    effects: EventEffects = field(default_factory=EventEffects)
     settled: int = 0
     conversions: int = 0
 
-    def __add__(self, other: Taken) -> Taken:
-        return Taken(
+    def __add__(self, other: PartResult) -> PartResult:
+        return PartResult(
             self.accepted + other.accepted,
-            (*self.misfits, *other.misfits),
-            self.moved + other.moved,
+            (*self.rejected, *other.rejected),
+            self.effects + other.effects,
             self.settled + other.settled,
             self.conversions + other.conversions,
         )
@@ -70,7 +88,7 @@ class Taken:
 
 @dataclass
 class IngestReport:
-    """What became of the lines of a source: lines = accepted + duplicates + rejected.
+    """The result of a source: lines = accepted + duplicates + rejected.
 
     `rejected` counts lines by reason. `resumed` counts waiting states that continue, `ended` runs
     that exited (unsubscribed, complained, bounced), `suppressed` new suppression list entries,
@@ -90,15 +108,15 @@ class IngestReport:
     conversions: int = 0
     chunks: int = 0
 
-    def count(self, taken: Taken) -> None:
-        """Add what a part of a slice came to."""
-        self.accepted += taken.accepted
-        self.resumed += taken.moved.resumed
-        self.ended += taken.moved.ended
-        self.suppressed += taken.moved.suppressed
-        self.settled += taken.settled
-        self.conversions += taken.conversions
-        for reason, lines in Counter(reason for _, reason in taken.misfits).items():
+    def count(self, result: PartResult) -> None:
+        """Add the result of a part."""
+        self.accepted += result.accepted
+        self.resumed += result.effects.resumed
+        self.ended += result.effects.ended
+        self.suppressed += result.effects.suppressed
+        self.settled += result.settled
+        self.conversions += result.conversions
+        for reason, lines in Counter(line.reason for line in result.rejected).items():
             if reason == DUPLICATE:
                 self.duplicates += lines
             else:
@@ -112,212 +130,175 @@ def ingest_file(
     now: datetime,
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
-    chunk_size: int = CHUNK_LINES,
     progress: Progress | None = None,
 ) -> IngestReport:
-    """Load a file of events (NDJSON, gzipped or not, or Parquet).
+    """Ingest an event file: NDJSON (plain or gzip) or Parquet. For the options see IngestOptions.
 
-    `provider` is whose event ids these are. `workspace`, by name or id, is whose events are taken;
-    without one, all, and addresses alone belong to the only workspace there is. Raises
-    ImportFileError when the file cannot be read, NotFound for an unknown workspace.
+    Raises ImportFileError for an unreadable file, NotFound for an unknown workspace.
     """
-    return ingest_lines(
-        database,
-        read_lines(path),
-        source=path.name,
-        now=now,
-        provider=provider,
-        workspace=workspace,
-        chunk_size=chunk_size,
-        progress=progress,
+    options = IngestOptions(
+        source=path.name, now=now, provider=provider, workspace=workspace, progress=progress
     )
+    return ingest_lines(database, read_lines(path), options)
 
 
 def ingest_events(
     database: Database,
-    events: Iterable[Mapping[str, Any]],
+    events: Iterable[Mapping[str, object]],
     *,
     source: str,
     now: datetime,
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
     chunk_size: int = CHUNK_LINES,
-    on_rejected: OnMisfits | None = None,
 ) -> IngestReport:
-    """Take in events that are in memory, each with the keys of a line of an events file."""
-    return ingest_lines(
-        database,
-        lines_of(events),
-        source=source,
-        now=now,
-        provider=provider,
-        workspace=workspace,
-        chunk_size=chunk_size,
-        on_rejected=on_rejected,
+    """Ingest events in memory, each with the keys of a line of an events file."""
+    options = IngestOptions(
+        source=source, now=now, provider=provider, workspace=workspace, chunk_size=chunk_size
     )
+    return ingest_lines(database, lines_of(events), options)
 
 
 def ingest_lines(
-    database: Database,
-    lines: Iterable[SourceLine],
-    *,
-    source: str,
-    now: datetime,
-    provider: str,
-    workspace: str | None,
-    chunk_size: int = CHUNK_LINES,
-    progress: Progress | None = None,
-    on_rejected: OnMisfits | None = None,
+    database: Database, lines: Iterable[SourceLine], options: IngestOptions
 ) -> IngestReport:
-    """Take in any source of lines, slice by slice."""
-    run = _Run(
-        database,
-        source,
-        provider,
-        scope_of(database, workspace),
-        now,
-        keeps_misfits=on_rejected is None,
-    )
-    chunks = read_chunks(iter(lines), LineReader(provider, now), chunk_size)
+    """Ingest the lines of any source, chunk by chunk. Raises NotFound for an unknown workspace."""
+    ingestion = _SourceIngestion(database, options)
+    parser = EventParser(options.provider, options.now)
     with ExitStack() as threads:
-        # A thread for each lane, so that neither waits for the other's part of a slice.
+        # One thread per partition, so that no partition waits for the other's part of a chunk.
         writers = [
             threads.enter_context(ThreadPoolExecutor(1)) for _ in range(INGESTION_PARTITIONS)
         ]
-        under_way: deque[tuple[EventChunk, list[Future[Taken]]]] = deque()
-        for batch in chunks:
-            parts = [writers[part.lanes[0]].submit(run.take, part) for part in batch.parts]
-            under_way.append((batch, parts))
-            while len(under_way) > SLICES_AHEAD:
-                run.finish(*under_way.popleft(), progress, on_rejected)
-        while under_way:
-            run.finish(*under_way.popleft(), progress, on_rejected)
-    return run.report
+        in_progress: deque[tuple[EventChunk, list[Future[PartResult]]]] = deque()
+        for chunk in read_chunks(iter(lines), parser, options.chunk_size):
+            results = [
+                writers[part.partitions[0]].submit(ingestion.write, part) for part in chunk.parts
+            ]
+            in_progress.append((chunk, results))
+            while len(in_progress) > CHUNKS_AHEAD:
+                ingestion.finish(*in_progress.popleft())
+        while in_progress:
+            ingestion.finish(*in_progress.popleft())
+    return ingestion.report
 
 
-class _Run:
-    """The way of one source's slices into the database; several threads may `take` at a time."""
+class _SourceIngestion:
+    """Writes the chunks of one source into the database; several threads may call `write`."""
 
-    def __init__(
-        self,
-        database: Database,
-        source: str,
-        provider: str,
-        scope: Scope,
-        now: datetime,
-        *,
-        keeps_misfits: bool,
-    ) -> None:
+    def __init__(self, database: Database, options: IngestOptions) -> None:
         self._database = database
-        self._keeps_misfits = keeps_misfits
-        self._source = source
-        self._provider = provider
-        self._scope = scope
-        self._now = now
+        self._options = options
+        self._now = options.now
+        self._scope = scope_of(database, options.workspace)
         self._months_ready: set[str] = set()
-        self.report = IngestReport(source)
+        self.report = IngestReport(options.source)
 
-    def finish(
-        self,
-        batch: EventChunk,
-        parts: Iterable[Future[Taken]],
-        progress: Progress | None,
-        on_rejected: OnMisfits | None,
-    ) -> None:
-        """Wait until a slice is in the database, and count it."""
-        for part in parts:
-            taken = part.result()
-            self.report.count(taken)
-            if on_rejected and taken.misfits:
-                on_rejected(taken.misfits)
-        self.report.lines += batch.lines
+    def finish(self, chunk: EventChunk, results: Iterable[Future[PartResult]]) -> None:
+        """Wait until a chunk is written, and count it."""
+        options = self._options
+        for future in results:
+            result = future.result()
+            self.report.count(result)
+            if options.on_rejected and result.rejected:
+                options.on_rejected(result.rejected)
+        self.report.lines += chunk.lines
         self.report.chunks += 1
-        if progress:
-            progress(f"{self.report.lines:,} lines read, {self.report.accepted:,} events taken")
+        if options.progress:
+            options.progress(
+                f"{self.report.lines:,} lines read, {self.report.accepted:,} events accepted"
+            )
 
-    def take(self, part: ChunkPart) -> Taken:
-        """Take in a part of a slice in one transaction; if it holds a value that only the database
-        could find fault with, in several, so that the fault costs one line.
+    def write(self, part: ChunkPart) -> PartResult:
+        """Write a part in one transaction.
+
+        If the database refuses a value, bisect the part until the line with the value is isolated
+        and rejected.
         """
         try:
-            return self._take_whole(part)
+            return self._write_whole(part)
         except (DataRejected, ConstraintViolated):
-            if not part.rows:
+            if not part.events:
                 raise
-            if len(part.rows) == 1:
-                refused = (part.rows[0][0], REFUSED)
-                return self._take_whole(replace(part, rows=(), misfits=(*part.misfits, refused)))
-        one, other = part.halves()
-        taken = self.take(one) + self.take(other)
-        return taken + self._take_whole(replace(part, rows=())) if part.misfits else taken
+            if len(part.events) == 1:
+                refused = RejectedLine(part.events[0].line_number, REFUSED)
+                return self._write_whole(
+                    replace(part, events=(), rejected=(*part.rejected, refused))
+                )
+        first, second = part.halves()
+        result = self.write(first) + self.write(second)
+        return result + self._write_whole(replace(part, events=())) if part.rejected else result
 
-    def _take_whole(self, part: ChunkPart) -> Taken:
-        def transaction() -> Taken:
+    def _write_whole(self, part: ChunkPart) -> PartResult:
+        def transaction() -> PartResult:
             while True:
                 try:
                     with self._database.transaction() as connection:
                         return self._write(connection, part)
                 except _MonthsMissing as missing:
-                    self._prepare_log(missing.months)
+                    self._create_partitions(missing.months)
 
         return retry_on_conflict(transaction, is_retried=_is_concurrent)
 
-    def _prepare_log(self, months: Iterable[str]) -> None:
-        # In transactions of their own: what attaching a partition locks must be free again soon.
+    def _create_partitions(self, months: Iterable[str]) -> None:
+        # In transactions of their own, because attaching a partition takes locks on the log.
         for month in sorted(months):
             with self._database.transaction() as connection:
                 ledger_db.ensure_partitions(connection, datetime.fromisoformat(f"{month}-01T00Z"))
 
-    def _write(self, connection: Connection, part: ChunkPart) -> Taken:
-        taken = Taken(misfits=part.misfits)
-        if part.rows:
-            events_db.stage(connection, (text for _, text in part.rows))
-            # Here and not earlier: staging needs nobody's leave.
-            events_db.lock(connection, part.lanes)
-            batch_id = uuid4()
-            unresolved, settled = resolve(
-                connection, part.named_by, self._scope, batch_id=batch_id, now=self._now
-            )
-            if part.months - self._months_ready:
-                # Only months of events that are taken: any line may claim any time.
-                months = events_db.months_of_arrivals(connection)
-                if not all(months.values()):
-                    raise _MonthsMissing(months)
-                self._months_ready.update(months)
-            accepted = events_db.keep_keys(connection, self._now)
-            moved, conversions = EventEffects(), 0
-            if accepted:
-                locked = lock_affected_states(connection)
-                if part.may_convert:
-                    conversions = events_db.add_conversions(connection)
-                events_db.log(connection, self._now)
-                events_db.apply_to_outcomes(connection)
-                events_db.apply_to_assignments(connection)
-                moved = apply_event_effects(
-                    connection, locked, batch_id=batch_id, source=self._provider, now=self._now
-                )
-            taken = Taken(accepted, (*part.misfits, *unresolved), moved, settled, conversions)
-        if self._keeps_misfits:
-            self._keep_aside(connection, taken.misfits, part.source_lines)
-        return taken
+    def _write(self, connection: Connection, part: ChunkPart) -> PartResult:
+        result = PartResult(rejected=part.rejected)
+        if part.events:
+            result = self._write_events(connection, part)
+        if self._options.on_rejected is None:
+            self._store_rejected(connection, result.rejected, part.source_lines)
+        return result
 
-    def _keep_aside(
+    def _write_events(self, connection: Connection, part: ChunkPart) -> PartResult:
+        events_db.stage(connection, part.events)
+        # After staging, which needs no lock.
+        events_db.lock(connection, part.partitions)
+        batch_id = uuid4()
+        unresolved, settled = resolve_recipients(
+            connection, part.identified_by, self._scope, batch_id=batch_id, now=self._now
+        )
+        rejected = (*part.rejected, *unresolved)
+        if part.months - self._months_ready:
+            # Only months of resolved events: a rejected line may claim any time.
+            months = events_db.months_of_arrivals(connection)
+            if not all(months.values()):
+                raise _MonthsMissing(months)
+            self._months_ready.update(months)
+        accepted = events_db.insert_keys(connection, self._now)
+        if not accepted:
+            return PartResult(rejected=rejected, settled=settled)
+        locked = lock_affected_states(connection)
+        conversions = events_db.add_conversions(connection) if part.may_convert else 0
+        events_db.log(connection, self._now)
+        events_db.update_outcomes(connection)
+        events_db.update_assignments(connection)
+        effects = apply_event_effects(
+            connection, locked, batch_id=batch_id, source=self._options.provider, now=self._now
+        )
+        return PartResult(accepted, rejected, effects, settled, conversions)
+
+    def _store_rejected(
         self,
         connection: Connection,
-        misfits: Sequence[RejectedLine],
+        rejected: Sequence[RejectedLine],
         source_lines: Mapping[int, SourceLine],
     ) -> None:
         rows = [
-            (line, reason, source_lines[line].text())
-            for line, reason in misfits
-            if reason != DUPLICATE
+            (line, source_lines[line.line_number].text())
+            for line in rejected
+            if line.reason != DUPLICATE
         ]
         if rows:
-            events_db.reject(
+            events_db.store_rejected(
                 connection,
                 rows,
-                workspace_id=self._scope.alone,
-                source=self._source,
+                workspace_id=self._scope.default,
+                source=self._options.source,
                 now=self._now,
             )
 

@@ -1,5 +1,5 @@
-"""Finding out whose staged events are: by message, by address and campaign, by address alone. What
-cannot be assigned comes back with the reason.
+"""Resolve the recipients of staged events: by message id, by address and campaign, or by address
+alone. Unresolved lines are returned with the reason.
 """
 
 from __future__ import annotations
@@ -13,95 +13,107 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
 from drip_pipeline.db.events import ingestion as events_db
-from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, RejectedLine
+from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, IdentifiedBy, RejectedLine
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted
-from drip_pipeline.engine.events.event_parser import Named
 from drip_pipeline.errors import NotAllowed, NotFound
 
 NEVER_SENT: Final = "the message was never sent"
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
-    """Whose events are taken: `only` restricts to a workspace, `alone` owns addresses that name no
-    campaign.
+class WorkspaceScope:
+    """The workspaces of the events. `only` restricts all events to a workspace; `default` is the
+    workspace of addresses without a campaign.
     """
 
     only: UUID | None
-    alone: UUID | None
+    default: UUID | None
 
 
-def scope_of(database: Database, workspace: str | None) -> Scope:
-    """The scope of a workspace given by name or id. Without one all events are taken, and an
-    address alone belongs to the only workspace there is.
+def scope_of(database: Database, workspace: str | None) -> WorkspaceScope:
+    """Return the scope of a workspace, given by name or id.
+
+    Without a workspace, events of all workspaces are ingested, and `default` is set if there is
+    only one. Raises NotFound and, for an ambiguous name, NotAllowed.
     """
     with database.transaction(is_read_only=True) as connection:
-        found = events_db.workspaces(connection, workspace)
+        ids = events_db.workspaces(connection, workspace)
     if workspace is None:
-        return Scope(None, found[0] if len(found) == 1 else None)
-    if not found:
+        return WorkspaceScope(None, ids[0] if len(ids) == 1 else None)
+    if not ids:
         raise NotFound("workspace", workspace)
-    if len(found) > 1:
+    if len(ids) > 1:
         raise NotAllowed(
             f"several workspaces are named {workspace!r}", hint="Give its id instead of its name."
         )
-    return Scope(found[0], found[0])
+    return WorkspaceScope(ids[0], ids[0])
 
 
-def resolve(
+def resolve_recipients(
     connection: Connection,
-    named_by: frozenset[Named],
-    scope: Scope,
+    identified_by: frozenset[IdentifiedBy],
+    scope: WorkspaceScope,
     *,
     batch_id: UUID,
     now: datetime,
 ) -> tuple[list[RejectedLine], int]:
-    """Take the staged events that belong to somebody. Gives back the lines that do not, and how
-    many messages in doubt were settled because their provider speaks of them.
+    """Resolve the staged events.
+
+    Returns the unresolved lines, and the number of deliveries with an unknown outcome that were
+    settled because an event proves that they were sent.
     """
-    misfits: list[RejectedLine] = []
+    rejected: list[RejectedLine] = []
     settled = 0
-    if "provider_id" in named_by:
+    if "provider_id" in identified_by:
         events_db.resolve_provider_refs(connection)
-    if named_by & {"message", "provider_id"}:
-        found = events_db.resolve_by_message(connection, scope.only)
-        misfits += [(line, why) for line, why, _ in found if why != NO_SUCH_MESSAGE]
-        unknown = {line: message for line, why, message in found if why == NO_SUCH_MESSAGE}
-        if unknown:
-            left, settled = _settle_doubts(connection, unknown, scope, batch_id, now)
-            misfits += left
-    if "campaign" in named_by:
-        misfits += events_db.resolve_by_campaign(connection, scope.only, EVENT_CLOCK_TOLERANCE)
-    if "address" in named_by:
-        misfits += events_db.resolve_by_address(connection, scope.alone)
-    return misfits, settled
+    if identified_by & {"message", "provider_id"}:
+        unresolved = events_db.resolve_by_message(connection, scope.only)
+        unsent: dict[int, UUID | None] = {}
+        for line_number, reason, message_id in unresolved:
+            if reason == NO_SUCH_MESSAGE:
+                unsent[line_number] = message_id
+            else:
+                rejected.append(RejectedLine(line_number, reason))
+        if unsent:
+            still_unresolved, settled = _settle_reported(connection, unsent, scope, batch_id, now)
+            rejected += still_unresolved
+    if "campaign" in identified_by:
+        rejected += events_db.resolve_by_campaign(connection, scope.only, EVENT_CLOCK_TOLERANCE)
+    if "address" in identified_by:
+        rejected += events_db.resolve_by_address(connection, scope.default)
+    return rejected, settled
 
 
-def _settle_doubts(
+def _settle_reported(
     connection: Connection,
-    unknown: Mapping[int, UUID | None],
-    scope: Scope,
+    unsent: Mapping[int, UUID | None],
+    scope: WorkspaceScope,
     batch_id: UUID,
     now: datetime,
 ) -> tuple[list[RejectedLine], int]:
-    """A provider that speaks of a message has it: one in doubt is thereby settled as sent.
+    """Settle deliveries with an unknown outcome as sent, because the provider reports on them.
 
-    `unknown` has the lines whose message is not known to have been sent.
+    `unsent` maps line numbers to message ids that have no outcome row. Returns the lines that stay
+    unresolved, and the number of deliveries settled.
     """
-    ids = sorted({message for message in unknown.values() if message is not None})
-    named = events_db.lock_deliveries(connection, scope.only, ids) if ids else []
-    if not named:
-        return [(line, NO_SUCH_MESSAGE) for line in unknown], 0
+    ids = sorted({message_id for message_id in unsent.values() if message_id is not None})
+    deliveries = events_db.lock_reported_deliveries(connection, scope.only, ids) if ids else []
+    if not deliveries:
+        return [RejectedLine(line, NO_SUCH_MESSAGE) for line in unsent], 0
     sent = [
-        UnknownDelivery(row["id"], row["enrollment_id"], row["channel"])
-        for row in named
-        if row["status"] in ("sending", "unknown")
+        UnknownDelivery(delivery.id, delivery.enrollment_id, delivery.channel)
+        for delivery in deliveries
+        if delivery.status in ("sending", "unknown")
     ]
-    for channel, deliveries in by_channel(sent).items():
-        settle_accepted(connection, deliveries, SettleContext(channel, batch_id, now))
-    left = events_db.resolve_by_message(connection, scope.only, list(unknown))
-    unsent = {row["id"] for row in named}
-    misfits = [(line, NEVER_SENT if message in unsent else why) for line, why, message in left]
-    return misfits, len(sent)
+    for channel, unknown in by_channel(sent).items():
+        settle_accepted(connection, unknown, SettleContext(channel, batch_id, now))
+    existing = {delivery.id for delivery in deliveries}
+    rejected = [
+        RejectedLine(line, NEVER_SENT if message_id in existing else reason)
+        for line, reason, message_id in events_db.resolve_by_message(
+            connection, scope.only, list(unsent)
+        )
+    ]
+    return rejected, len(sent)

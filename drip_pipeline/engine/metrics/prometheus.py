@@ -103,7 +103,7 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
 
 
 def _arrivals(connection: Connection, now: datetime) -> Iterator[Gauge]:
-    rows, oldest_at = inbox_db.ahead(connection, now=now, count_limit=COUNTED_AT_MOST)
+    rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNTED_AT_MOST)
     told = f"Requests that were kept and are to be read, counted up to {COUNTED_AT_MOST:,}."
     yield Gauge("drip_inbox", told, rows)
     lag = 0.0 if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())

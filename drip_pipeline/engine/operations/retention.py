@@ -78,7 +78,7 @@ def apply_retention(
             for table in tables:
                 run.drop(table, before)
     with database.transaction() as connection:
-        run.report.deleted["campaign_entry_queue"] = triggers_db.drop_lost_notes(connection)
+        run.report.deleted["campaign_entry_queue"] = triggers_db.delete_orphaned(connection)
     return run.report
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.events.landed_files import LandedFile
 from drip_pipeline.engine.events.landing_folder import (
-    FileLoaded,
     FileSeen,
     look,
     not_loaded,
@@ -87,7 +87,7 @@ def run_key(files: Mapping[str, str], attempt: str) -> str:
     return sha256(f"{attempt}\n{told}".encode()).hexdigest()[:32]
 
 
-def loaded_metadata(files: Sequence[FileLoaded]) -> dict[str, Any]:
+def loaded_metadata(files: Sequence[LandedFile]) -> dict[str, Any]:
     """The figures of the files of a run."""
     rejected = sum((Counter(file.rejected) for file in files), Counter[str]())
     rows = [
@@ -111,7 +111,7 @@ def loaded_metadata(files: Sequence[FileLoaded]) -> dict[str, Any]:
     }
 
 
-def report_loaded(context: dg.OpExecutionContext, files: Sequence[FileLoaded]) -> None:
+def report_loaded(context: dg.OpExecutionContext, files: Sequence[LandedFile]) -> None:
     """The figures of a run on its step, on the files and on the event log. Files that could not be
     read are named by a failure; they stand in the ledger and are not tried again as they are.
     """

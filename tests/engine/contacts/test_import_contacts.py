@@ -302,8 +302,8 @@ def test_addresses_can_be_made_from_the_row_number_or_a_column(database, tmp_pat
     ("pattern", "complaint"),
     [
         ("{nothing}@example.com", "names {nothing}"),
-        ("customer@example.com", "makes no addresses"),
-        ("customer{row}", "makes no addresses"),
+        ("customer@example.com", "gives no addresses"),
+        ("customer{row}", "gives no addresses"),
     ],
 )
 def test_a_template_that_makes_no_addresses_is_refused(database, tmp_path, pattern, complaint):
@@ -335,7 +335,7 @@ def test_a_column_that_templates_cannot_reach_by_its_name_is_pointed_out(databas
     ("text", "complaint"),
     [
         ("", "it is empty"),
-        ("email,email\na,b\n", "stands there twice"),
+        ("email,email\na,b\n", "occurs twice"),
         ("email,company,company_name\n", "are both company"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_file_that_makes_no_sense_is_refused_as_a_whole(database, tmp_path, te
 
 def test_a_broken_parquet_file_and_utf16_are_named(database, tmp_path):
     (tmp_path / "people.parquet").write_bytes(b"PAR1 and nothing else")
-    with pytest.raises(ImportFileError, match="no readable Parquet file"):
+    with pytest.raises(ImportFileError, match="not a readable Parquet file"):
         taken(database, tmp_path / "people.parquet")
     (tmp_path / "people.csv").write_text("email\na@example.com\n", encoding="utf-16")
     with pytest.raises(ImportFileError, match="UTF-16"):

@@ -25,7 +25,7 @@ from drip_pipeline.engine.enrollment.audience import (
     Matching,
     Tagged,
 )
-from drip_pipeline.engine.enrollment.enroll import EnrollReport, enroll
+from drip_pipeline.engine.enrollment.enroll import EnrollReport, EntryOptions, enroll
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 from tests.engine.factories import (
     NOW,
@@ -119,7 +119,7 @@ def test_the_last_slice_and_the_slices_before_it_are_all_taken(database):
     told: list[str] = []
     report = enroll(database, "Welcome", Everybody(), now=NOW, chunk_size=3, progress=told.append)
     assert outcome(report) == {"enrolled": 7}
-    assert told[-1] == "7 enrolled of 7 looked at"
+    assert told[-1] == "7 enrolled of 7 contacts checked"
     assert len(told) == 3
 
 
@@ -263,7 +263,7 @@ def test_per_key_is_one_run_per_key_even_while_another_is_open(database):
     set_up(database, 1, entered_by("per_key"))
 
     def order(key: str) -> dict[str, int]:
-        return outcome(enroll(database, "Welcome", Everybody(), now=NOW, entry_key=key))
+        return outcome(enroll(database, "Welcome", Everybody(), now=NOW, options=EntryOptions(key)))
 
     assert order("order-1") == {"enrolled": 1}
     assert order("order-1") == {"already_in": 1}
@@ -286,7 +286,7 @@ def test_who_unsubscribed_from_the_campaign_does_not_come_in_again(database):
 
 def test_a_spread_gives_due_times_over_the_stretch(database):
     set_up(database, 400)
-    enroll(database, "Welcome", Everybody(), now=NOW, spread_minutes=60)
+    enroll(database, "Welcome", Everybody(), now=NOW, options=EntryOptions(spread_minutes=60))
     with database.transaction() as connection:
         row = connection.execute(
             "SELECT min(next_execution_at), max(next_execution_at), "

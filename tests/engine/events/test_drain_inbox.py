@@ -156,7 +156,7 @@ def test_a_stop_in_the_inbox_is_heeded(database: Database):
 def test_what_nobody_reads_is_kept(database: Database):
     came_in(database, b"{}", provider="carrier-pigeon")
     drained(database)
-    assert inbox(database) == [("rejected", 1, "nobody reads payloads of this provider")]
+    assert inbox(database) == [("rejected", 1, "unknown provider")]
 
 
 def test_a_crash_between_taking_in_and_settling_loses_nothing_and_counts_nothing_twice(

@@ -253,26 +253,26 @@ def test_an_event_that_was_rejected_is_taken_once_its_message_is_known(database)
     assert ingest(database, [event]).accepted == 1
 
 
-def test_one_event_under_two_names_on_two_lanes_at_once_counts_once(database, monkeypatch):
+def test_one_event_under_two_names_in_two_partitions_at_once_counts_once(database, monkeypatch):
     _, [sent] = mailed(database)
     by_message = an_event(1, "email_opened", message_id=sent.message_id)
     by_address = an_event(1, "email_opened", email=sent.email, campaign="Welcome")
     # Both have looked for the key, and found none, before either writes it.
     both_looked = Barrier(2, timeout=30)
-    keep = events_db.keep_keys
+    insert_keys = events_db.insert_keys
     calls = count()
 
-    def keep_after_both_looked(connection, now):
+    def insert_after_both_looked(connection, now):
         if next(calls) < 2:
             both_looked.wait()
-        return keep(connection, now)
+        return insert_keys(connection, now)
 
-    monkeypatch.setattr(events_db, "keep_keys", keep_after_both_looked)
-    # Small slices lock all lanes; these two are as parts of large ones are, on a lane each.
-    lanes = iter(((0,), (1,)))
+    monkeypatch.setattr(events_db, "insert_keys", insert_after_both_looked)
+    # Small chunks lock all partitions; these two lock one each, like the parts of large chunks.
+    partitions = iter(((0,), (1,)))
     lock = events_db.lock
     monkeypatch.setattr(
-        events_db, "lock", lambda connection, _: lock(connection, next(lanes, (0, 1)))
+        events_db, "lock", lambda connection, _: lock(connection, next(partitions, (0, 1)))
     )
     with ThreadPoolExecutor(2) as pool:
         reports = list(pool.map(lambda line: ingest(database, [line]), (by_message, by_address)))

@@ -9,9 +9,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from drip_pipeline.db.events.landed_files import LandedFile
 from drip_pipeline.engine.events import landing_folder as landing
 from drip_pipeline.engine.events.landing_folder import (
-    FileLoaded,
     load_files,
     look,
     not_loaded,
@@ -30,7 +30,7 @@ def put(folder: Path, name: str, *events: dict[str, object]) -> Path:
     return path
 
 
-def load_all(database, folder: Path, **options) -> list[FileLoaded]:
+def load_all(database, folder: Path, **options) -> list[LandedFile]:
     """Load what is not loaded yet."""
     left = not_loaded(database, look(folder))
     wanted = {file.path: file.identity for file in left}

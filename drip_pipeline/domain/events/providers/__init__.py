@@ -1,3 +1,4 @@
-"""What providers report, translated into lines of an events file; one module per provider. Pure:
-bytes and the time they came in, lines out. Checking signatures is the business of channels/.
+"""Parsers of provider payloads: one module per provider, pure functions from bytes to event lines.
+
+Checking signatures belongs to channels/signatures.
 """

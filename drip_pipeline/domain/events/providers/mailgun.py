@@ -1,17 +1,19 @@
-"""Mailgun's webhooks: one event a call, with its signature beside it."""
+"""Mailgun webhooks: one event per request, with its signature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.events.providers.common import (
     TRACE_KEY,
+    EventLine,
+    JsonObject,
+    ParsedPayload,
     PayloadInvalid,
-    Reading,
+    ReportedEvent,
     derived_id,
-    event_line,
     from_epoch,
     json_object,
     mapping,
@@ -29,34 +31,34 @@ _TYPES: Final[Mapping[str, str]] = {
     "complained": "email_complained",
     "unsubscribed": "email_unsubscribed",
 }
-_UNHEEDED: Final = frozenset({"accepted", "stored", "list_member_uploaded", "list_uploaded"})
-# Gmail's proxy loads a picture when somebody looks at the mail, so it is not among them.
+_IGNORED: Final = frozenset({"accepted", "stored", "list_member_uploaded", "list_uploaded"})
+# Gmail's proxy is not included: it loads an image only when the recipient opens the email.
 _MACHINES: Final = frozenset({"apple", "generic"})
 
 
-def read(payload: bytes, received_at: datetime) -> Reading:
-    """The event of a call. Raises PayloadInvalid."""
+def read(payload: bytes, received_at: datetime) -> ParsedPayload:
+    """Parse the event of a request. Raises PayloadInvalid."""
     event = mapping(json_object(payload).get("event-data"))
     kind = event.get("event")
-    if kind in _UNHEEDED:
-        return Reading(ignored=1)
+    if kind in _IGNORED:
+        return ParsedPayload(ignored=1)
     if kind not in _TYPES:
-        raise PayloadInvalid("the call is of a kind that is not known")
-    return Reading([_line(str(kind), event, received_at)])
+        raise PayloadInvalid("the call is of an unknown kind")
+    return ParsedPayload([_line(str(kind), event, received_at)])
 
 
-def _line(kind: str, event: Mapping[str, Any], received_at: datetime) -> dict[str, Any]:
+def _line(kind: str, event: JsonObject, received_at: datetime) -> EventLine:
     headers = mapping(mapping(event.get("message")).get("headers"))
     provider_id = text(headers.get("message-id"))
     client = mapping(event.get("client-info"))
     status = mapping(event.get("delivery-status"))
     occurred_at = from_epoch(event.get("timestamp"))
     event_type = _type(kind, event)
-    given_id = text(event.get("id"))
-    return event_line(
-        # Mailgun promises that its id is unique within a day.
-        event_id=f"{given_id}:{(occurred_at or '')[:10]}"
-        if given_id
+    own_id = text(event.get("id"))
+    return ReportedEvent(
+        # Mailgun guarantees that its id is unique within a day.
+        event_id=f"{own_id}:{(occurred_at or '')[:10]}"
+        if own_id
         else derived_id(kind, provider_id, event.get("timestamp"), event.get("url")),
         event_type=event_type,
         occurred_at=occurred_at,
@@ -78,10 +80,10 @@ def _line(kind: str, event: Mapping[str, Any], received_at: datetime) -> dict[st
             "machine": True if client.get("bot") in _MACHINES else None,
             "location": dict(mapping(event.get("geolocation"))) or None,
         },
-    )
+    ).line()
 
 
-def _type(kind: str, event: Mapping[str, Any]) -> str:
+def _type(kind: str, event: JsonObject) -> str:
     if kind == "failed" and event.get("severity") == "temporary":
         return "email_deferred"
     if kind == "failed" and str(event.get("reason", "")).startswith("suppress-"):

@@ -1,17 +1,20 @@
-"""Postmark's webhooks: one event a call, told apart by RecordType; mail that came in has none."""
+"""Postmark webhooks: one event per request, distinguished by RecordType; inbound email has none."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.events.providers.common import (
     TRACE_KEY,
+    EventLine,
+    JsonObject,
+    ParsedPayload,
     PayloadInvalid,
-    Reading,
+    ReportedEvent,
     derived_id,
-    event_line,
+    items,
     json_object,
     mapping,
     our_message_id,
@@ -21,9 +24,9 @@ from drip_pipeline.domain.events.providers.common import (
 from drip_pipeline.domain.events.providers.replies import lower_case, reply_line
 
 METADATA_KEY: Final = TRACE_KEY.replace("_", "-")
-"""Postmark's metadata come from headers, whose names have hyphens."""
+"""Postmark takes metadata from header names, which have hyphens."""
 _PERMANENT, _PASSING, _BLOCKED = "permanent", "soft", "blocked"
-# Type of a bounce → (event type, kind of bounce). None: nobody's address is bad.
+# Bounce type → (event type, `bounce_type`). None: not a bounce of an address.
 _BOUNCES: Final[Mapping[str, tuple[str, str | None] | None]] = {
     "HardBounce": ("email_bounced", _PERMANENT),
     "BadEmailAddress": ("email_bounced", _PERMANENT),
@@ -43,7 +46,7 @@ _BOUNCES: Final[Mapping[str, tuple[str, str | None] | None]] = {
     "Unconfirmed": ("email_failed", None),
     "SMTPApiError": ("email_failed", None),
     "TemplateRenderingFailed": ("email_failed", None),
-    # A machine's answer is neither a bounce nor a reply.
+    # An automatic answer is neither a bounce nor a reply.
     "AutoResponder": None,
     "AddressChange": None,
     "ChallengeVerification": None,
@@ -56,11 +59,11 @@ _CHANGES: Final[Mapping[str, tuple[str, str | None]]] = {
 }
 
 
-def read(payload: bytes, received_at: datetime) -> Reading:
-    """The event of a call. Raises PayloadInvalid."""
+def read(payload: bytes, received_at: datetime) -> ParsedPayload:
+    """Parse the event of a request. Raises PayloadInvalid."""
     event = json_object(payload)
     kind = event.get("RecordType")
-    line: dict[str, Any] | None
+    line: EventLine | None
     if kind in (None, "Inbound") and "FromFull" in event:
         line = _mail(event, received_at)
     elif kind == "Delivery":
@@ -74,22 +77,22 @@ def read(payload: bytes, received_at: datetime) -> Reading:
     elif kind == "SubscriptionChange":
         line = _change(event, received_at)
     else:
-        raise PayloadInvalid("the call is of a kind that is not known")
-    return Reading(ignored=1) if line is None else Reading([line])
+        raise PayloadInvalid("the call is of an unknown kind")
+    return ParsedPayload(ignored=1) if line is None else ParsedPayload([line])
 
 
-def _bounce(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any] | None:
+def _bounce(event: JsonObject, received_at: datetime) -> EventLine | None:
     kind = str(event.get("Type") or event.get("RecordType"))
     if kind not in _BOUNCES:
-        raise PayloadInvalid("the bounce is of a kind that is not known")
-    found = _BOUNCES[kind]
-    if found is None:
+        raise PayloadInvalid("the bounce is of an unknown kind")
+    meaning = _BOUNCES[kind]
+    if meaning is None:
         return None
-    event_type, bounce_type = found
+    event_type, bounce_type = meaning
     return _line(event, event_type, event.get("BouncedAt"), received_at, bounce_type)
 
 
-def _change(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any] | None:
+def _change(event: JsonObject, received_at: datetime) -> EventLine | None:
     if event.get("SuppressSending") is not True:
         return None
     event_type, bounce_type = _CHANGES.get(
@@ -99,19 +102,19 @@ def _change(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any] |
 
 
 def _line(
-    event: Mapping[str, Any],
+    event: JsonObject,
     event_type: str,
-    at: Any,
+    at: object,
     received_at: datetime,
     bounce_type: str | None = None,
-) -> dict[str, Any]:
-    place = dict(mapping(event.get("Geo")))
-    ip_address = place.pop("IP", None)
+) -> EventLine:
+    location = dict(mapping(event.get("Geo")))
+    ip_address = location.pop("IP", None)
     number = event.get("ID")
     provider_id = text(event.get("MessageID"))
     recipient = text(event.get("Email")) or text(event.get("Recipient"))
-    is_told = bounce_type is not None or event_type in ("email_deferred", "email_failed")
-    return event_line(
+    has_reason = bounce_type is not None or event_type in ("email_deferred", "email_failed")
+    return ReportedEvent(
         event_id=str(number)
         if isinstance(number, int)
         else derived_id(
@@ -128,16 +131,15 @@ def _line(
         url=event.get("OriginalLink"),
         data={
             "bounce_type": bounce_type,
-            "bounce_subtype": text(event.get("Type")) if is_told else None,
-            "reason": reason(event.get("Details")) if is_told else None,
-            "location": {name: value for name, value in place.items() if value} or None,
+            "bounce_subtype": text(event.get("Type")) if has_reason else None,
+            "reason": reason(event.get("Details")) if has_reason else None,
+            "location": {name: value for name, value in location.items() if value} or None,
         },
-    )
+    ).line()
 
 
-def _mail(event: Mapping[str, Any], received_at: datetime) -> dict[str, Any] | None:
-    listed = event.get("Headers")
-    headers = [mapping(each) for each in listed] if isinstance(listed, list) else []
+def _mail(event: JsonObject, received_at: datetime) -> EventLine | None:
+    headers = [mapping(each) for each in items(event.get("Headers"))]
     return reply_line(
         lower_case((each.get("Name"), each.get("Value")) for each in headers),
         received_at=received_at,

@@ -1,5 +1,5 @@
-"""Mail that people send back: whose message it answers, and whether a person wrote it. What it says
-is not read.
+"""Inbound email: the message that it answers, and whether a person wrote it. The content is not
+read.
 """
 
 from __future__ import annotations
@@ -7,9 +7,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from drip_pipeline.domain.events.providers.common import derived_id, event_line, our_message_id
+from drip_pipeline.domain.events.providers.common import (
+    EventLine,
+    ReportedEvent,
+    derived_id,
+    our_message_id,
+)
 
 _IDS: Final = re.compile(r"<[^<>\s]+>")
 _BOUNCE_RECIPIENT: Final = re.compile(r"bounces\+([0-9a-f-]{36})@", re.IGNORECASE)
@@ -17,17 +22,17 @@ _BY_MACHINES: Final = frozenset({"auto_reply", "auto-reply", "bulk", "junk", "li
 _MARKS: Final = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-mail-autoreply")
 
 
-def lower_case(headers: Iterable[tuple[Any, Any]]) -> dict[str, str]:
-    """Header lines by name in small letters; the first of a name counts."""
-    found: dict[str, str] = {}
+def lower_case(headers: Iterable[tuple[object, object]]) -> dict[str, str]:
+    """Return headers by lower-case name; the first of a name counts."""
+    by_name: dict[str, str] = {}
     for name, value in headers:
         if isinstance(name, str) and isinstance(value, str):
-            found.setdefault(name.strip().lower(), value)
-    return found
+            by_name.setdefault(name.strip().lower(), value)
+    return by_name
 
 
 def is_automatic(headers: Mapping[str, str]) -> bool:
-    """Whether a machine answered: a vacation notice, a ticket system, a list (RFC 3834)."""
+    """Return whether a machine answered: a vacation notice, a ticket system, a list (RFC 3834)."""
     submitted = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
     return (
         submitted != "no"
@@ -42,28 +47,30 @@ def reply_line(
     *,
     received_at: datetime,
     sender: str | None = None,
-    recipients: Iterable[Any] = (),
+    recipients: Iterable[object] = (),
     occurred_at: str | None = None,
     event_id: str | None = None,
-) -> dict[str, Any] | None:
-    """The event that a mail is, None when it answers no message of ours. `recipients` are the
-    addresses it went to: ours may name the message, too.
+) -> EventLine | None:
+    """Return the event of an inbound email, None if it answers no message of ours.
+
+    The message is named by In-Reply-To, by References, or by a bounce address of ours among the
+    `recipients`.
     """
     answered = [*_IDS.findall(headers.get("in-reply-to", ""))]
     answered += reversed(_IDS.findall(headers.get("references", "")))
     for recipient in recipients:
-        if isinstance(recipient, str) and (found := _BOUNCE_RECIPIENT.search(recipient)):
-            answered.append(found[1])
+        if isinstance(recipient, str) and (match := _BOUNCE_RECIPIENT.search(recipient)):
+            answered.append(match[1])
     message_id = our_message_id(*answered)
     if message_id is None:
         return None
     automatic = is_automatic(headers)
-    return event_line(
+    return ReportedEvent(
         event_id=event_id or derived_id("reply", headers.get("message-id"), message_id, sender),
         event_type="email_replied",
         occurred_at=occurred_at,
         received_at=received_at,
         message_id=message_id,
-        # Marked as a machine's it is logged, counts as no reply and wakes nobody.
-        data={"machine": True, "auto_submitted": True} if automatic else None,
-    )
+        # An event of a machine is logged, does not count as a reply and resumes no wait.
+        data={"machine": True, "auto_submitted": True} if automatic else {},
+    ).line()

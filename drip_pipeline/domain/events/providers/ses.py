@@ -1,18 +1,21 @@
 """Amazon SES through SNS: event publishing of a configuration set, feedback notifications of an
-identity (nearly the same), and mail that came in.
+identity (nearly the same format), and inbound email.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.events.providers.common import (
     TRACE_KEY,
+    EventLine,
+    JsonObject,
+    ParsedPayload,
     PayloadInvalid,
-    Reading,
-    event_line,
+    ReportedEvent,
+    items,
     json_object,
     mapping,
     our_message_id,
@@ -38,46 +41,46 @@ _PART_OF: Final[Mapping[str, str]] = {
 _TEST_NOTICE: Final = "Successfully validated SNS topic"
 
 
-def read(payload: bytes, received_at: datetime) -> Reading:
-    """The events of an SNS message. Raises PayloadInvalid."""
+def read(payload: bytes, received_at: datetime) -> ParsedPayload:
+    """Parse the events of an SNS message. Raises PayloadInvalid."""
     notice = json_object(payload)
-    reading = Reading()
+    parsed = ParsedPayload()
     content = text(notice.get("Message")) or ""
     if notice.get("Type") != "Notification" or content.startswith(_TEST_NOTICE):
-        reading.ignored = 1
-        return reading
+        parsed.ignored = 1
+        return parsed
     event = json_object(content.encode())
     kind = str(event.get("eventType") or event.get("notificationType") or "").lower()
     notice_id = text(notice.get("MessageId"))
     if notice_id is None:
         raise PayloadInvalid("the notification has no MessageId")
     if kind == "received":
-        _read_mail(event, notice_id, received_at, reading)
+        _read_mail(event, notice_id, received_at, parsed)
     elif kind == "subscription":
-        _read_subscription(event, notice_id, received_at, reading)
+        _read_subscription(event, notice_id, received_at, parsed)
     elif kind == "send":
-        reading.ignored = 1
+        parsed.ignored = 1
     elif kind in _TYPES:
-        _read_event(kind, event, notice_id, received_at, reading)
+        _read_event(kind, event, notice_id, received_at, parsed)
     else:
-        raise PayloadInvalid("the notification is of a kind that is not known")
-    return reading
+        raise PayloadInvalid("the notification is of an unknown kind")
+    return parsed
 
 
 def _read_event(
-    kind: str, event: Mapping[str, Any], notice_id: str, received_at: datetime, reading: Reading
+    kind: str, event: JsonObject, notice_id: str, received_at: datetime, parsed: ParsedPayload
 ) -> None:
     part = mapping(event.get(_PART_OF.get(kind, kind)))
     if kind == "complaint" and part.get("complaintFeedbackType") == "not-spam":
-        reading.ignored = 1  # the opposite of a complaint
+        parsed.ignored = 1  # the opposite of a complaint
         return
     mail = mapping(event.get("mail"))
     at = text(part.get("timestamp"))
     data = _data(kind, part)
     recipients = _recipients(kind, part, mail) or [None]
     for number, recipient in enumerate(recipients):
-        reading.lines.append(
-            event_line(
+        parsed.lines.append(
+            ReportedEvent(
                 event_id=notice_id if number == 0 else f"{notice_id}:{number}",
                 event_type=_TYPES[kind],
                 occurred_at=at,
@@ -86,22 +89,22 @@ def _read_event(
                 user_agent=part.get("userAgent"),
                 ip_address=part.get("ipAddress"),
                 url=part.get("link"),
+                message_id=_our_id(mail),
+                provider_message_id=text(mail.get("messageId")),
                 data=data if kind != "bounce" else data | _of_bounced(part, number),
-                **_message(mail),
-            )
+            ).line()
         )
 
 
-def _message(mail: Mapping[str, Any]) -> dict[str, str | None]:
+def _our_id(mail: JsonObject) -> str | None:
     headers = _headers(mail)
     tags = mapping(mail.get("tags")).get(TRACE_KEY)
     tag = tags[0] if isinstance(tags, list) and tags else None
     common = mapping(mail.get("commonHeaders"))
-    ours = our_message_id(tag, headers.get("message-id"), common.get("messageId"))
-    return {"message_id": ours, "provider_message_id": text(mail.get("messageId"))}
+    return our_message_id(tag, headers.get("message-id"), common.get("messageId"))
 
 
-def _data(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
+def _data(kind: str, part: JsonObject) -> EventLine:
     if kind == "bounce":
         return {
             "bounce_type": str(part.get("bounceType", "undetermined")).lower(),
@@ -116,72 +119,72 @@ def _data(kind: str, part: Mapping[str, Any]) -> dict[str, Any]:
     return {"reason": reason(part.get("reason") or part.get("errorMessage"))}
 
 
-def _of_bounced(part: Mapping[str, Any], number: int) -> dict[str, Any]:
-    listed = _listed(part.get("bouncedRecipients"))
-    found = mapping(listed[number]) if number < len(listed) else {}
-    return {"reason": reason(found.get("diagnosticCode")), "status": text(found.get("status"))}
+def _of_bounced(part: JsonObject, number: int) -> EventLine:
+    bounced = items(part.get("bouncedRecipients"))
+    recipient = mapping(bounced[number]) if number < len(bounced) else {}
+    return {
+        "reason": reason(recipient.get("diagnosticCode")),
+        "status": text(recipient.get("status")),
+    }
 
 
-def _recipients(kind: str, part: Mapping[str, Any], mail: Mapping[str, Any]) -> list[str | None]:
+def _recipients(kind: str, part: JsonObject, mail: JsonObject) -> list[str | None]:
     field = {
         "bounce": "bouncedRecipients",
         "complaint": "complainedRecipients",
         "deliverydelay": "delayedRecipients",
     }.get(kind)
     if field is not None:
-        return [text(mapping(each).get("emailAddress")) for each in _listed(part.get(field))]
-    listed = _listed(part.get("recipients")) or _listed(mail.get("destination"))
-    return [text(each) for each in listed]
+        return [text(mapping(each).get("emailAddress")) for each in items(part.get(field))]
+    addresses = items(part.get("recipients")) or items(mail.get("destination"))
+    return [text(each) for each in addresses]
 
 
 def _read_subscription(
-    event: Mapping[str, Any], notice_id: str, received_at: datetime, reading: Reading
+    event: JsonObject, notice_id: str, received_at: datetime, parsed: ParsedPayload
 ) -> None:
     part = mapping(event.get("subscription"))
-    wanted = mapping(part.get("newTopicPreferences"))
-    topics = [mapping(each) for each in _listed(wanted.get("topicSubscriptionStatus"))]
-    if wanted.get("unsubscribeAll") is not True and not any(
+    preferences = mapping(part.get("newTopicPreferences"))
+    topics = [mapping(each) for each in items(preferences.get("topicSubscriptionStatus"))]
+    if preferences.get("unsubscribeAll") is not True and not any(
         topic.get("subscriptionStatus") == "OptOut" for topic in topics
     ):
-        reading.ignored = 1
+        parsed.ignored = 1
         return
     mail = mapping(event.get("mail"))
-    recipients = [text(each) for each in _listed(mail.get("destination"))]
-    reading.lines.append(
-        event_line(
+    recipients = [text(each) for each in items(mail.get("destination"))]
+    parsed.lines.append(
+        ReportedEvent(
             event_id=notice_id,
             event_type="email_unsubscribed",
             occurred_at=text(part.get("timestamp")),
             received_at=received_at,
             email=recipients[0] if recipients else None,
+            message_id=_our_id(mail),
+            provider_message_id=text(mail.get("messageId")),
             data={"reason": text(part.get("source"))},
-            **_message(mail),
-        )
+        ).line()
     )
 
 
 def _read_mail(
-    event: Mapping[str, Any], notice_id: str, received_at: datetime, reading: Reading
+    event: JsonObject, notice_id: str, received_at: datetime, parsed: ParsedPayload
 ) -> None:
     mail = mapping(event.get("mail"))
     line = reply_line(
         _headers(mail),
         received_at=received_at,
         sender=text(mail.get("source")),
-        recipients=_listed(mapping(event.get("receipt")).get("recipients")),
+        recipients=items(mapping(event.get("receipt")).get("recipients")),
         occurred_at=text(mail.get("timestamp")),
         event_id=notice_id,
     )
     if line is None:
-        reading.ignored = 1
+        parsed.ignored = 1
     else:
-        reading.lines.append(line)
+        parsed.lines.append(line)
 
 
-def _headers(mail: Mapping[str, Any]) -> dict[str, str]:
-    listed = [mapping(each) for each in _listed(mail.get("headers"))]
-    return lower_case((each.get("name"), each.get("value")) for each in listed)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+def _headers(mail: JsonObject) -> dict[str, str]:
+    headers = [mapping(each) for each in items(mail.get("headers"))]
+    return lower_case((each.get("name"), each.get("value")) for each in headers)

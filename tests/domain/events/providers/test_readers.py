@@ -12,7 +12,7 @@ import pytest
 from drip_pipeline.domain.events.providers import generic, mailgun, postmark, sendgrid, ses
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
 from drip_pipeline.domain.events.providers.replies import is_automatic, lower_case
-from drip_pipeline.engine.events.event_parser import LineReader
+from drip_pipeline.engine.events.event_parser import EventParser
 from tests.domain.events.providers import samples
 from tests.domain.events.providers.samples import AGENT, EMAIL, LINK, OURS
 
@@ -24,7 +24,7 @@ def only(reading: Any) -> dict[str, Any]:
     assert reading.problems == []
     (line,) = reading.lines
     # What a reader gives, ingestion takes.
-    LineReader("x", RECEIVED).read(1, line)
+    EventParser("x", RECEIVED).parse(1, line)
     return dict(line)
 
 
