@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A backup of the engine's database, and of Dagster's if it is named, into a folder: one compressed file each, taken from
-# one snapshot while everything runs. Needs pg_dump of the server's version or newer.
+# Back up the engine's database, and optionally Dagster's, to a folder: one compressed file each, from one snapshot, while
+# all processes run. Needs pg_dump of the server's version or newer.
 #
 #   deploy/postgres/backup.sh FOLDER ENGINE_URL [DAGSTER_URL]
 #
-# A file appears under its own name only when it is complete. Passwords belong into ~/.pgpass or PGPASSWORD.
+# A file gets its final name when it is complete. Put passwords in ~/.pgpass or PGPASSWORD.
 set -euo pipefail
 if [ $# -lt 2 ]; then
     echo "usage: $0 FOLDER ENGINE_URL [DAGSTER_URL]" >&2

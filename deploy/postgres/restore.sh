@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Brings a backup back into an empty database, in one transaction: all of it or nothing.
+# Restore a backup to an empty database, in one transaction.
 #
 #   deploy/postgres/restore.sh FILE URL
 #
-# The roles must exist (deploy/postgres/roles.sql makes them). Keep every daemon off while you restore: what was sent after
-# the backup is not in it, so the same messages are due again. Look at the provider's log from the time of the backup on,
-# and pause the campaigns first where a second mail would hurt.
+# The roles must exist (see deploy/postgres/roles.sql). Keep every daemon stopped: messages sent after the backup are not in
+# it, so they are due again. Check the provider's log from the time of the backup, and pause campaigns first where a
+# second email would do harm.
 set -euo pipefail
 if [ $# -ne 2 ]; then
     echo "usage: $0 FILE URL" >&2

@@ -1,20 +1,19 @@
--- Least-privilege roles for a PostgreSQL of your own. Run it in the engine's database as a superuser, or as the owner of
--- its tables with CREATEROLE: before the first `drip db migrate` or later, and again after each migration. It may run any
--- number of times.
+-- Least-privilege roles for your own PostgreSQL. Run this in the engine's database as a superuser, or as the owner of its
+-- tables with CREATEROLE: before the first `drip db migrate` or later, and again after each migration. It can be repeated.
 --
 --   drip_owner   owns tables and functions; `drip db migrate` runs as it, and nothing else does
---   drip_engine  what Dagster and `drip run` connect as: reads and writes rows, makes and drops nothing
---   drip_ingest  what `drip receive` connects as: takes in what providers report, unsubscribes people, enrolls those that a
+--   drip_engine  Dagster and `drip run` connect as it: reads and writes rows, no DDL
+--   drip_ingest  `drip receive` connects as it: stores provider events, unsubscribes contacts, enrolls contacts that a
 --                trigger webhook names
---   drip_read    dashboards and people who look: reads
+--   drip_read    dashboards connect as it: reads
 --
--- They cannot log in and have no passwords. Make users of your own in them:
+-- These roles cannot log in and have no passwords. Create users in them:
 --   CREATE ROLE drip_app LOGIN PASSWORD '…' IN ROLE drip_engine;
 --   CREATE ROLE drip_migrations LOGIN PASSWORD '…' IN ROLE drip_owner;
---   ALTER ROLE drip_migrations SET role = 'drip_owner';  -- what it makes belongs to drip_owner
+--   ALTER ROLE drip_migrations SET role = 'drip_owner';  -- its objects belong to drip_owner
 --
--- Where an application owns the base tables and must go on owning them: SET drip.keep_owner = 'on' before, in the same
--- session; migrations then run as that owner.
+-- If an application must keep the ownership of the base tables: SET drip.keep_owner = 'on' first, in the same session;
+-- migrations then run as that owner.
 
 DO $$
 DECLARE
@@ -26,13 +25,13 @@ BEGIN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
             END IF;
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
-            NULL;  -- another session was quicker
+            NULL;  -- another session has created it
         END;
     END LOOP;
 END
 $$;
 
--- Everything that the migrations made belongs to drip_owner.
+-- All objects of the migrations belong to drip_owner.
 DO $$
 DECLARE
     thing record;
@@ -62,7 +61,7 @@ BEGIN
 END
 $$;
 
--- Nobody makes things in the schema but its owner. Temporary tables are how the engine brings rows in.
+-- Only the owner creates objects in the schema. The engine needs temporary tables to copy rows in.
 DO $$
 BEGIN
     EXECUTE format('REVOKE CREATE ON DATABASE %I FROM PUBLIC', current_database());
@@ -75,7 +74,7 @@ $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO drip_owner, drip_engine, drip_ingest, drip_read;
 
--- drip_engine: rows of every table; the record of migrations it only reads.
+-- drip_engine: rows of every table; read-only on the table of applied migrations.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO drip_engine;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO drip_engine;
 DO $$
@@ -90,8 +89,8 @@ BEGIN
 END
 $$;
 
--- drip_ingest: keeps what arrives without being able to read it again, puts people on the suppression list, makes and
--- enrolls those that a trigger webhook names; and the figures of /metrics.
+-- drip_ingest: stores payloads but cannot read them again, suppresses addresses, creates and enrolls contacts that a
+-- trigger webhook names, and reads the metrics of /metrics.
 DO $$
 DECLARE
     wanted record;
@@ -111,7 +110,7 @@ BEGIN
                 'campaign_suppressions', 'rejected_contacts'
             ]),
             ('UPDATE', ARRAY['receiver_counts', 'contacts']),
-            -- Holding a campaign's row, so that it is not archived meanwhile, takes the right to change something of it.
+            -- Locking a campaign's row, so that it is not archived meanwhile, requires an UPDATE privilege on a column.
             ('UPDATE (updated_at)', ARRAY['drip_campaigns'])
         ) AS g (rights, names)
         CROSS JOIN unnest(g.names) AS t (name)
@@ -122,10 +121,10 @@ BEGIN
 END
 $$;
 
--- drip_read: everything, changing nothing.
+-- drip_read: SELECT on everything.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO drip_read;
 
--- What later migrations add gets the same rights by itself.
+-- Objects of later migrations get the same privileges.
 DO $$
 DECLARE
     owner text := CASE coalesce(current_setting('drip.keep_owner', true), '') WHEN 'on' THEN current_user ELSE 'drip_owner' END;
@@ -141,8 +140,8 @@ BEGIN
 END
 $$;
 
--- Functions that make or drop partitions of the event log run with their owner's rights: that is all the making and
--- dropping that drip_engine can have done. Nobody else calls them.
+-- Functions that create or drop partitions of the event log run with the privileges of their owner: this is the only DDL
+-- that drip_engine can run. No other role calls them.
 DO $$
 DECLARE
     made record;
@@ -159,8 +158,8 @@ BEGIN
 END
 $$;
 
--- Where a platform has put row-level security on the tables, the engine's roles see every row: who may see what is
--- decided by whoever connects as them.
+-- If a platform has enabled row-level security on the tables, the engine's roles see every row: access control is up to
+-- the applications that connect as them.
 DO $$
 DECLARE
     secured record;
