@@ -32,7 +32,7 @@ class MetricsEndpoint:
         try:
             check_token([self._token], call.request.headers)
         except VerificationError as unproven:
-            return plain_response(401, "Not authorized.", unproven.why)
+            return plain_response(401, "Not authorized.", unproven.reason)
         gauges = await run_in_threadpool(
             read_gauges, self._services.database, now=self._services.now()
         )

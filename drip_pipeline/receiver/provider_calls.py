@@ -145,7 +145,7 @@ def _at_once(check: Callable[[Call], VerifiedRequest]) -> Check:
 
 
 def _refused(provider: str, unproven: VerificationError) -> EndpointResponse:
-    answer = plain_response(401, "Not authorized.", unproven.why)
+    answer = plain_response(401, "Not authorized.", unproven.reason)
     if provider == "postmark":
         answer.response.headers["www-authenticate"] = 'Basic realm="events"'
     return answer

@@ -42,7 +42,7 @@ class TriggerEndpoint:
         try:
             proof = self._proof(call)
         except VerificationError as unproven:
-            answer = plain_response(401, "Not authorized.", unproven.why)
+            answer = plain_response(401, "Not authorized.", unproven.reason)
             answer.response.headers["www-authenticate"] = "Bearer"
             return answer
         key = call.request.headers.get("idempotency-key", "").strip() or proof.call_id or None

@@ -1,7 +1,7 @@
-"""Writing header lines of email: encoding, folding, addresses; line breaks in values are refused.
+"""Write email header lines: encoding, folding, addresses. Line breaks in values are refused.
 
-Written here and not by the standard library, which folds a long List-Unsubscribe into encoded words
-that no mail client follows. Which headers a message has stands in email_message.py.
+The standard library is not used because it folds a long List-Unsubscribe into encoded words that no
+mail client understands. The headers of a message are chosen in message.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from drip_pipeline.errors import DeliveryError
 
 MAX_LINE_BYTES: Final = 998
-"""RFC 5322, 2.1.1: without the line break."""
+"""RFC 5322, 2.1.1; without the line break."""
 _FOLD_AT: Final = 76
 _LONGEST_PLAIN_WORD: Final = 70
 _BYTES_AN_ENCODED_WORD: Final = 45  # 60 characters of base64 and 12 of frame: under 75, RFC 2047
@@ -26,7 +26,7 @@ _MAX_ADDRESS_CHARACTERS: Final = 254
 _MAX_LOCAL_PART_CHARACTERS: Final = 64
 _MAX_QUOTED_NAME_CHARACTERS: Final = 200
 
-# Everything that some reader takes for a line break, and all other control characters but the tab.
+# All characters that some parser treats as a line break, and all control characters but the tab.
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _PLAIN: Final = re.compile("[!-~]+(?: [!-~]+)*")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/?^_`{|}~-]+)*")
@@ -35,21 +35,21 @@ _NAME_AND_ADDRESS: Final = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOT
 _LOCAL_PART: Final = re.compile(
     r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 )
-# Written so that a text has one reading only: with optional parts inside a repetition, matching a
-# hostile address of 250 characters would take years.
+# Unambiguous: with optional parts inside a repetition, matching a malicious address of 250
+# characters would take years.
 _LABEL: Final = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
 _DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL: Final = re.compile("(?:https?|mailto):[!-;=?-~]+", re.IGNORECASE)
 
 
 def text_header(name: str, value: str) -> bytes:
-    """`name: value` with its line break, folded; RFC 2047 encoded when it is not plain ASCII.
+    """Write `name: value` with its line break, folded; RFC 2047 encoded if it is not plain ASCII.
 
-    A reader gets `value` back, character by character. Raises DeliveryError for a value with line
-    breaks or control characters, and for a name that is none.
+    Decoding returns exactly `value`. Raises DeliveryError for a value with line breaks or control
+    characters, and for an invalid name.
     """
     if _HEADER_NAME.fullmatch(name) is None:
-        raise DeliveryError(f"{name!r} is no name of a header")
+        raise DeliveryError(f"{name!r} is not a header name")
     _refuse_line_breaks(name, value)
     if _is_plain(value):
         if len(name) + 2 + len(value) <= _FOLD_AT:
@@ -61,7 +61,7 @@ def text_header(name: str, value: str) -> bytes:
 
 
 def address_header(name: str, display_name: str | None, address: str) -> bytes:
-    """`name: "Display Name" <address>` with its line break. `address` is checked by the caller."""
+    """Write `name: "Display Name" <address>` with its line break; `address` must be valid."""
     shown = " ".join(display_name.split()) if display_name else ""
     _refuse_line_breaks(name, shown)
     if not shown:
@@ -77,28 +77,30 @@ def address_header(name: str, display_name: str | None, address: str) -> bytes:
 
 
 def unsubscribe_headers(url: str) -> bytes:
-    """`List-Unsubscribe` on one line and, for web addresses, `List-Unsubscribe-Post` (RFC 8058).
+    """Write `List-Unsubscribe` on one line and, for web URLs, `List-Unsubscribe-Post` (RFC 8058).
 
-    Raises DeliveryError when the URL is none, or too long for a header line.
+    Raises DeliveryError if the URL is invalid or too long for a header line.
     """
     if _URL.fullmatch(url) is None:
-        raise DeliveryError("the unsubscribe link is no URL of printable ASCII")
+        raise DeliveryError("the unsubscribe link is not a URL of printable ASCII")
     line = f"List-Unsubscribe: <{url}>"
     if len(line) > MAX_LINE_BYTES:
-        raise DeliveryError(f"the unsubscribe link is longer than a header may be ({len(url)})")
+        raise DeliveryError(
+            f"the unsubscribe link is too long for a header ({len(url)} characters)"
+        )
     is_web = not url.lower().startswith("mailto:")
     post = "List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" if is_web else ""
     return f"{line}\r\n{post}".encode("ascii")
 
 
 @lru_cache(maxsize=256)
-def date_header(moment: datetime) -> bytes:
-    """`Date:` of an aware time."""
-    return f"Date: {format_datetime(moment)}\r\n".encode("ascii")
+def date_header(date: datetime) -> bytes:
+    """Write `Date:` for a timezone-aware time."""
+    return f"Date: {format_datetime(date)}\r\n".encode("ascii")
 
 
 def split_mailbox(mailbox: str) -> tuple[str | None, str]:
-    """Name and address of `Name <address>`, `"Name" <address>` or the bare address."""
+    """Split `Name <address>`, `"Name" <address>` or an address into name and address."""
     match = _NAME_AND_ADDRESS.fullmatch(mailbox)
     if match is None:
         return None, mailbox.strip()
@@ -109,9 +111,9 @@ def split_mailbox(mailbox: str) -> tuple[str | None, str]:
 
 
 def wire_address(address: str) -> str | None:
-    """The address as it goes over the wire (ASCII, domain in IDNA); None when it is no address.
+    """Return the address as sent over SMTP (ASCII, domain in IDNA); None if it is invalid.
 
-    Quoted local parts and local parts beyond ASCII are not taken: hardly a server accepts them.
+    Quoted and non-ASCII local parts are invalid here, because few servers accept them.
     """
     local, _, domain = address.rpartition("@")
     if not domain.isascii():
@@ -130,7 +132,7 @@ def wire_address(address: str) -> str | None:
 def _refuse_line_breaks(name: str, value: str) -> None:
     if _FORBIDDEN.search(value):
         raise DeliveryError(
-            f"the header {name} holds a line break or another control character",
+            f"the header {name} contains a line break or another control character",
             hint="Check the template and the fields it reads for line breaks.",
         )
 
@@ -149,21 +151,21 @@ def _folded(name: str, words: list[str]) -> bytes:
 
 
 def _encoded_words(name: str, value: str) -> list[str]:
-    """RFC 2047 words; none splits a character, and the first one fits beside the header's name. A
-    reader drops the space between two of them."""
+    """Encode a value as RFC 2047 words; no word splits a character, and the first one fits on the
+    line of the header's name. Decoders drop the space between two words."""
     whole = value.encode("utf-8", "replace")
     beside_name = (_FOLD_AT - len(name) - 2 - _FRAME_OF_A_WORD) // 4 * 3
-    room = max(_FEWEST_BYTES_A_WORD, min(_BYTES_AN_ENCODED_WORD, beside_name))
-    if len(whole) <= room:
+    capacity = max(_FEWEST_BYTES_A_WORD, min(_BYTES_AN_ENCODED_WORD, beside_name))
+    if len(whole) <= capacity:
         return [_encoded_word(whole)]
     words: list[str] = []
     chunk = b""
     for character in value:
         encoded = character.encode("utf-8", "replace")
-        if len(chunk) + len(encoded) > room:
+        if len(chunk) + len(encoded) > capacity:
             words.append(_encoded_word(chunk))
             chunk = b""
-            room = _BYTES_AN_ENCODED_WORD
+            capacity = _BYTES_AN_ENCODED_WORD
         chunk += encoded
     return [*words, _encoded_word(chunk)]
 

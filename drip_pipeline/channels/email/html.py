@@ -1,7 +1,6 @@
-"""What happens to an email's HTML and text at publish: styles inlined, text made, footer added.
+"""Prepare an email's templates at publish: inline styles, derive the text, add footers.
 
-Works on templates, so Liquid is shielded. What happens to each person's message (preheader, MIME)
-stands in email_message.py.
+Liquid is replaced by placeholders meanwhile. Steps per message (preheader, MIME) are in message.py.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import re
 from html.parser import HTMLParser
 from typing import Final
 
-from drip_pipeline.channels.email.liquid_placeholders import LIQUID_WORD, LiquidShield
+from drip_pipeline.channels.email.liquid_placeholders import LIQUID_WORD, LiquidPlaceholders
 from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
@@ -28,15 +27,15 @@ _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 def inline_css(html: str) -> str:
-    """The template with the rules of its `<style>` elements written into the elements they style.
+    """Return the template with the rules of its `<style>` elements inlined.
 
-    What cannot be inlined (media queries, `:hover`) stays in `<style>`. Nothing is loaded, neither
-    from the network nor from files. A template without `<style>` comes back unchanged. Raises
-    TemplateError when a Liquid construct stands where HTML cannot keep it.
+    Rules that cannot be inlined (media queries, `:hover`) stay in `<style>`. Nothing is loaded from
+    the network or from files. A template without `<style>` is returned unchanged. Raises
+    TemplateError if HTML cannot keep a Liquid construct at its position.
     """
     if _STYLE.search(html) is None:
         return html
-    import css_inline  # only publishing needs it
+    import css_inline  # imported here: only publishing needs it
 
     inliner = css_inline.CSSInliner(
         load_remote_stylesheets=False,
@@ -44,16 +43,16 @@ def inline_css(html: str) -> str:
         keep_link_tags=True,
         remove_inlined_selectors=True,
     )
-    shield = LiquidShield(html)
+    hidden = LiquidPlaceholders(html)
     try:
-        inlined = inliner.inline(shield.text)
+        inlined = inliner.inline(hidden.text)
     except css_inline.InlineError as error:
         raise TemplateError(f"the styles cannot be inlined: {error}") from None
-    return shield.restore(inlined)
+    return hidden.restore(inlined)
 
 
 def with_html_footer(html: str) -> str:
-    """The HTML template, with a visible unsubscribe link at its end if it reads none itself."""
+    """Add a visible unsubscribe link at the end of the HTML template, unless it has one."""
     if UNSUBSCRIBE_VARIABLE in parse(html, html=True).variables:
         return html
     ends = list(_END_OF_BODY.finditer(html))
@@ -62,37 +61,38 @@ def with_html_footer(html: str) -> str:
 
 
 def with_text_footer(text: str) -> str:
-    """The text template, with an unsubscribe link at its end if it reads none itself."""
+    """Add an unsubscribe link at the end of the text template, unless it has one."""
     if UNSUBSCRIBE_VARIABLE in parse(text, html=False).variables:
         return text
     return text.rstrip() + TEXT_FOOTER
 
 
 def html_to_text(html: str) -> str:
-    """A text template for an HTML template that comes without one.
+    """Derive a text template from an HTML template.
 
-    Paragraphs and lists become lines, links are followed by their address in brackets, styles and
-    scripts are left out. Simple on purpose: a text that matters is written by its author.
+    Paragraphs and list items become lines, links are followed by their URL in parentheses, styles
+    and scripts are removed. Deliberately simple: authors who need more write the text themselves.
+    Raises TemplateError if a Liquid block begins or ends inside a tag.
     """
-    shield = LiquidShield(html)
+    hidden = LiquidPlaceholders(html)
     reader = _TextReader()
-    reader.feed(shield.text)
+    reader.feed(hidden.text)
     reader.close()
     lines = [_WHITE_SPACE.sub(" ", line).strip() for line in "".join(reader.pieces).split("\n")]
     text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip() + "\n"
-    restored = shield.restore(text, may_lose=True)
+    restored = hidden.restore(text, may_lose=True)
     try:
         parse(restored, html=False)
     except TemplateError:
         raise TemplateError(
-            "no text can be made from this HTML: a Liquid block begins or ends inside a tag",
+            "no text can be derived from this HTML: a Liquid block begins or ends inside a tag",
             hint="Write the text body yourself.",
         ) from None
     return restored
 
 
 class _TextReader(HTMLParser):
-    """Collects the text in `pieces`; of the comments only shielded Liquid stays."""
+    """Collects the text in `pieces`; of comments, only Liquid placeholders are kept."""
 
     _PARAGRAPHS: Final = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol"})
     _LINES: Final = frozenset({"div", "tr", "section", "header", "footer"})
@@ -109,26 +109,26 @@ class _TextReader(HTMLParser):
             self._links.append(dict(attrs).get("href"))
         self._silent += tag in self._SILENT
         if tag in ("br", "li"):
-            self._say("\n" if tag == "br" else "\n- ")
+            self._append("\n" if tag == "br" else "\n- ")
         elif tag in self._PARAGRAPHS:
-            self._say("\n\n")
+            self._append("\n\n")
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "a" and self._links:
             link = self._links.pop()
             if link and not link.startswith("#"):
-                self._say(f" ({link})")
+                self._append(f" ({link})")
         self._silent -= tag in self._SILENT and self._silent > 0
         if tag in self._PARAGRAPHS or tag in self._LINES:
-            self._say("\n\n" if tag in self._PARAGRAPHS else "\n")
+            self._append("\n\n" if tag in self._PARAGRAPHS else "\n")
 
     def handle_data(self, data: str) -> None:
-        self._say(_WHITE_SPACE.sub(" ", data))
+        self._append(_WHITE_SPACE.sub(" ", data))
 
     def handle_comment(self, data: str) -> None:
         if LIQUID_WORD.fullmatch(data):
-            self._say(f"<!--{data}-->")
+            self._append(f"<!--{data}-->")
 
-    def _say(self, text: str) -> None:
+    def _append(self, text: str) -> None:
         if not self._silent:
             self.pieces.append(text)

@@ -1,7 +1,7 @@
-"""Hiding Liquid from tools that read HTML, and putting it back.
+"""Replace Liquid constructs by placeholders for HTML tools, and restore them.
 
-An HTML parser rewrites `{% if a > b %}` and moves `{% for %}` out of a table; so every construct
-becomes a comment where text may stand, and a plain word inside tags, styles and comments.
+An HTML parser rewrites `{% if a > b %}` and moves `{% for %}` out of a table. So every construct
+becomes a comment where text is allowed, and a plain word inside tags, styles and comments.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ _LIQUID: Final = re.compile(
     r"\{%-?\s*raw\s*-?%\}.*?\{%-?\s*endraw\s*-?%\}|\{\{.*?\}\}|\{%.*?%\}", re.DOTALL
 )
 LIQUID_WORD: Final = re.compile(r"liquidx*\d+z")
-"""What stands for a construct while it is hidden."""
-# What a parser reads as one thing, in which a comment would be no comment.
+"""The placeholder of a construct."""
+# Parts of HTML inside which a comment is not a comment.
 _NOT_TEXT: Final = re.compile(
     r"<!--.*?-->|<!\[.*?\]>|<(style|script|title|textarea)\b.*?</\1\s*>|</?[a-zA-Z][^>]*>|<![^>]*>",
     re.DOTALL | re.IGNORECASE,
 )
 
 
-class LiquidShield:
-    """A text whose Liquid is hidden, and the way back. For one use."""
+class LiquidPlaceholders:
+    """Replaces the Liquid of a text; `text` is the result, `restore` reverses it. For one use."""
 
     def __init__(self, text: str) -> None:
         self._mark = "liquid"
@@ -43,24 +43,24 @@ class LiquidShield:
         self.text = "".join(pieces)
 
     def restore(self, text: str, *, may_lose: bool = False) -> str:
-        """Put every construct back into a text made from `self.text`.
+        """Restore every construct in a text derived from `self.text`.
 
-        Raises TemplateError naming a construct that the tool has dropped, unless it may.
+        Raises TemplateError with a construct that the tool has dropped, unless `may_lose`.
         """
-        found: set[int] = set()
+        restored: set[int] = set()
 
         def put_back(match: re.Match[str]) -> str:
             number = int(match["number"])
-            found.add(number)
+            restored.add(number)
             return self._hidden[number]
 
         number = rf"{self._mark}(?P<number>\d+)z"
         for pattern in (rf"<!--{number}-->", rf'{number}(?:="")?'):
             text = re.sub(pattern, put_back, text)
         for place, construct in enumerate(self._hidden):
-            if place not in found and not may_lose:
+            if place not in restored and not may_lose:
                 raise TemplateError(
-                    f"{construct!r} stands where the HTML cannot keep it",
+                    f"HTML cannot keep {construct!r} at its position",
                     hint="Move it into the text of an element or into the value of an attribute.",
                 )
         return text

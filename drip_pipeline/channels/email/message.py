@@ -1,8 +1,8 @@
-"""Building email: one writer per sender, one MIME message per recipient, ready for SMTP.
+"""Write emails: one writer per sender, one MIME message per recipient, ready for SMTP.
 
-What is the same for everybody is encoded once, when the writer is made; `write` encodes the parts
-that differ. 15 times the speed of the standard library's generator, against whose parser it is
-tested. Sending stands in email_smtp.py, what happens to the HTML at publish in email_html.py.
+The sender's parts are encoded once per writer; `write` encodes the parts of the message. 15 times
+the speed of the standard library's generator, and tested against its parser. Sending is in
+smtp_channel.py, the preparation of HTML in html.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ _HIDDEN: Final = (
 
 @dataclass(frozen=True, slots=True)
 class WrittenEmail:
-    """A message as SMTP wants it: envelope and content, lines ended by CRLF, all ASCII."""
+    """A message ready for SMTP: envelope and content, lines ended by CRLF, all ASCII."""
 
     envelope_sender: str
     envelope_recipient: str
@@ -74,30 +74,30 @@ class EmailWriter:
     def __init__(
         self, sender: str, *, bounce_domain: str | None = None, relay: Relay = "other"
     ) -> None:
-        """`sender` is `Name <address>` or an address; bounces go to `bounces+<delivery id>@` the
-        bounce domain, by default the sender's. `relay` says whose headers carry our id. Raises
-        DeliveryError when the sender is no address.
+        """`sender` is `Name <address>` or an address. Bounces are sent to `bounces+<delivery id>@`
+        the bounce domain, by default the sender's. `relay` selects the headers that carry our id.
+        Raises DeliveryError if the sender is not an address.
         """
         name, address = split_mailbox(sender)
         wire = wire_address(address)
         if wire is None:
-            raise DeliveryError("the sender is no email address", hint="Set DRIP_MAIL_FROM.")
+            raise DeliveryError("the sender is not an email address", hint="Set DRIP_MAIL_FROM.")
         self._from = address_header("From", name, wire)
         self.domain = wire.rpartition("@")[2]
         self._relay = relay
         self._bounce_domain = bounce_domain or self.domain
         if wire_address(f"x@{self._bounce_domain}") is None:
-            raise DeliveryError(f"{self._bounce_domain!r} is no domain for bounces")
+            raise DeliveryError(f"{self._bounce_domain!r} is not a domain for bounces")
 
     def write(self, message: OutgoingMessage) -> WrittenEmail:
-        """The whole message for one recipient.
+        """Write the complete message for one recipient.
 
-        Raises DeliveryError when the recipient is no address, a header would hold a line break, or
-        the unsubscribe link does not fit.
+        Raises DeliveryError if the recipient is not an address, a header contains a line break, or
+        the unsubscribe link is too long.
         """
         recipient = wire_address(message.recipient)
         if recipient is None:
-            raise DeliveryError("the recipient is no email address")
+            raise DeliveryError("the recipient is not an email address")
         content = b"".join(
             (
                 self._from,
@@ -118,12 +118,12 @@ class EmailWriter:
 
 
 def bounce_address(delivery_id: UUID, domain: str) -> str:
-    """The envelope sender (VERP): a bounce that comes back names its delivery."""
+    """Return the envelope sender (VERP), by which a bounce names its delivery."""
     return f"{BOUNCE_PREFIX}{delivery_id}@{domain}"
 
 
 def delivery_of_bounce(address: str) -> UUID | None:
-    """The delivery that an envelope sender of `bounce_address` names; None for other addresses."""
+    """Return the delivery id of a bounce address; None for other addresses."""
     local = address.partition("@")[0]
     if not local.lower().startswith(BOUNCE_PREFIX):
         return None
@@ -134,7 +134,7 @@ def delivery_of_bounce(address: str) -> UUID | None:
 
 
 def with_preheader(html: str, preheader: str) -> str:
-    """The HTML with the preheader (plain text) hidden at the top of its body."""
+    """Insert the preheader (plain text) hidden at the top of the HTML body."""
     hidden = f"{_HIDDEN}{html_escapes.escape(preheader)}</span>"
     body = _BODY_TAG.search(html)
     at = body.end() if body else 0
@@ -150,12 +150,12 @@ def _additional(headers: Mapping[str, str]) -> bytes:
     lines = []
     for name, value in headers.items():
         if name.lower() in RESERVED_HEADERS:
-            raise DeliveryError(f"the header {name} is written by the engine")
+            raise DeliveryError(f"the header {name} is reserved for the engine")
         if name.lower() in _MAILBOX_HEADERS:
             shown, address = split_mailbox(value)
             wire = wire_address(address)
             if wire is None:
-                raise DeliveryError(f"the header {name} holds no email address")
+                raise DeliveryError(f"the header {name} contains no email address")
             lines.append(address_header(name, shown, wire))
         else:
             lines.append(text_header(name, value))
@@ -193,13 +193,13 @@ def _part(subtype: bytes, text: str, boundary: str) -> bytes:
 
 
 def _encoded(text: str, boundary: str) -> tuple[bytes, bytes]:
-    """Transfer encoding and encoded body; CRLF between lines, no line over 998 bytes."""
+    """Return transfer encoding and encoded body; CRLF between lines, no line over 998 bytes."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not _NOT_7BIT.search(text) and not _has_long_line(text) and boundary not in text:
         return b"7bit", text.replace("\n", "\r\n").encode("ascii")
     content = text.encode("utf-8", "replace")
-    beyond_ascii = len(content) - len(text)  # a lower bound that is cheap to know
+    beyond_ascii = len(content) - len(text)  # a lower bound, cheap to compute
     if beyond_ascii <= _QUOTED_PRINTABLE_UP_TO * len(content):
         quoted = binascii.b2a_qp(content, istext=True, header=False)
         return b"quoted-printable", quoted.replace(b"\n", b"\r\n")

@@ -1,5 +1,6 @@
-"""Making a mail ready to be published: styles inlined, a text for an HTML without one, a visible
-unsubscribe link in both. Once per published version, so that sending has nothing left to do.
+"""Prepare an email for publishing: inline styles, derive a missing text, add unsubscribe links.
+
+Done once per published version, so that sending only renders.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ _LIQUID_OPENERS: Final = re.compile(r"\{\{|\{%")
 
 
 def prepare_email(config: EmailConfig) -> EmailConfig:
-    """The mail as it is sent. Preparing what is prepared changes nothing.
+    """Return the email as it is sent; preparing it again changes nothing.
 
-    With `personalization_enabled` off the texts are taken literally; they become templates that
-    render to themselves, so that the footer can hold each person's own link. Raises TemplateError
-    when the HTML cannot be prepared, naming what stands in the way.
+    With `personalization_enabled` off, the texts are literal: they become templates that render to
+    themselves, so that the footer can have each recipient's own link. Raises TemplateError if the
+    HTML cannot be prepared, with the reason.
     """
     if not config.personalization_enabled:
         config = _literal(config)

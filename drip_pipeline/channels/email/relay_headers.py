@@ -1,5 +1,6 @@
-"""Headers by which our message id goes through a provider that puts its own in place of Message-ID:
-it gives them back with every event. They hold the id and nothing about anybody.
+"""Headers that carry our message id through relays that replace Message-ID.
+
+The relay returns them with every event. They contain the id and no personal data.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from drip_pipeline.domain.events.providers.common import TRACE_KEY
 from drip_pipeline.domain.events.providers.postmark import METADATA_KEY
 
 Relay = Literal["ses", "sendgrid", "postmark", "mailgun", "other"]
-"""Whose relay it is, as far as headers go."""
+"""The provider of a relay, as far as its headers differ."""
 
 _HOSTS: Final[tuple[tuple[str, Relay], ...]] = (
     (".amazonaws.com", "ses"),
@@ -22,13 +23,13 @@ _HOSTS: Final[tuple[tuple[str, Relay], ...]] = (
 
 
 def relay_of_host(host: str) -> Relay:
-    """Whose relay this host is."""
+    """Return the provider of a relay by its host name."""
     name = f".{host.lower().rstrip('.')}"
     return next((relay for end, relay in _HOSTS if name.endswith(end)), "other")
 
 
 def trace_headers(relay: Relay, message_id: UUID) -> bytes:
-    """The header lines that this relay needs; none for a relay that keeps Message-ID."""
+    """Return the header lines of a relay; none for a relay that keeps Message-ID."""
     lines = {
         "ses": f"X-SES-MESSAGE-TAGS: {TRACE_KEY}={message_id}\r\n",
         "sendgrid": f'X-SMTPAPI: {{"unique_args": {{"{TRACE_KEY}": "{message_id}"}}}}\r\n',

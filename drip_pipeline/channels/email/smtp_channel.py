@@ -1,7 +1,8 @@
-"""The email channel: SMTP over a few kept connections, shared out among worker threads.
+"""The email channel: SMTP over a few kept connections, shared by worker threads.
 
-Building the message stands in email_message.py, one connection in smtp_session.py, what replies
-mean in smtp_replies.py. SMTP cannot recognize a repeated message: a lost last reply is `unknown`.
+Messages are written in message.py, a connection is in smtp_session.py, the classification of
+replies in smtp_replies.py. SMTP cannot recognize a repeated message: without the last reply, the
+outcome is unknown.
 """
 
 from __future__ import annotations
@@ -50,10 +51,10 @@ class SmtpChannel:
         timeout_seconds: float = 30.0,
         end_seconds: float = 120.0,
     ) -> None:
-        """`sender` is used for messages that name none. `relay` says whose it is where the host's
-        name does not. `timeout_seconds` bounds connecting and
-        every reply but the last of a message, for which `end_seconds` counts: giving up there
-        leaves the message in doubt. Raises DeliveryError when the sender is no address.
+        """`sender` is used for messages without one. `relay` is the provider, by default derived
+        from the host name. `timeout_seconds` limits connecting and every reply but the last of a
+        message, which `end_seconds` limits: a timeout there leaves the outcome unknown. Raises
+        DeliveryError if the sender is not an address.
         """
         self._server = server
         self._sender = sender
@@ -80,10 +81,10 @@ class SmtpChannel:
         return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
-        """Try each message once, over several connections at a time.
+        """Attempt each message once, over several connections at a time.
 
-        When no connection can be had, the messages not tried yet are `not_sent` (or `throttled`)
-        for that reason, without another attempt for each of them.
+        If no connection can be opened, the remaining messages are `not_sent` (or `throttled`) for
+        that reason, without an attempt for each of them.
         """
         todo = deque(enumerate(messages))
         results: dict[int, DeliveryResult] = {}
@@ -93,36 +94,36 @@ class SmtpChannel:
         else:
             jobs = [self._threads().submit(self._work, todo, results) for _ in range(workers)]
             failures = [job.result() for job in jobs]
-        failure = next((verdict for verdict in failures if verdict is not None), None)
+        failure = next((reply for reply in failures if reply is not None), None)
         for place, message in todo:
             assert failure is not None
             results[place] = self._result(message, failure)
         return [results[place] for place in range(len(messages))]
 
     def check(self) -> list[Finding]:
-        """Connect, secure and authenticate, as for sending, and say NOOP."""
+        """Connect, secure and authenticate as for sending, then send NOOP."""
         where = f"{self._server.host}:{self._server.port}"
         try:
             session = self._open()
         except SessionFailed as failed:
             password = self._server.password.reveal() if self._server.password else ""
-            words = redact_response(failed.verdict.words, self._server.username or "", password)
-            code = failed.verdict.error_code or "connect_failed"
-            return [Finding(Severity.ERROR, code, f"{words}. Check DRIP_SMTP_URL.")]
+            error = redact_response(failed.reply.error, self._server.username or "", password)
+            code = failed.reply.error_code or "connect_failed"
+            return [Finding(Severity.ERROR, code, f"{error}. Check DRIP_SMTP_URL.")]
         answers = session.is_alive()
         is_encrypted = session.is_encrypted
         session.quit()
         if not answers:
-            return [Finding(Severity.ERROR, "disconnected", f"{where} hung up after connecting")]
+            return [Finding(Severity.ERROR, "disconnected", f"{where} closed the connection")]
         login = "authenticated" if self._server.username else "without authentication"
         findings = [Finding(Severity.OK, "connected", f"connected to {where}, {login}")]
         if not is_encrypted:
-            told = f"{where} is on this machine and is spoken to without TLS"
-            findings.append(Finding(Severity.WARNING, "not_encrypted", told))
+            message = f"{where} is on this machine and is used without TLS"
+            findings.append(Finding(Severity.WARNING, "not_encrypted", message))
         return findings
 
     def close(self) -> None:
-        """Say goodbye on all idle connections and end the threads."""
+        """Quit all idle connections and stop the threads."""
         with self._lock:
             executor, self._executor = self._executor, None
         if executor is not None:
@@ -133,7 +134,7 @@ class SmtpChannel:
     def _work(
         self, todo: deque[tuple[int, OutgoingMessage]], results: dict[int, DeliveryResult]
     ) -> SmtpReplyClass | None:
-        """Send until nothing is left; the verdict says why this worker stopped before that."""
+        """Send until no message is left; the returned reply is why this worker stopped before."""
         session: SmtpSession | None = None
         losses = 0
         while losses < _MAX_LOSSES_IN_A_ROW:
@@ -142,14 +143,14 @@ class SmtpChannel:
             except IndexError:
                 break
             try:
-                session, verdict = self._deliver(message, session)
+                session, reply = self._deliver(message, session)
             except SessionFailed as failed:
                 todo.appendleft((place, message))
-                return failed.verdict
-            results[place] = self._result(message, verdict)
-            losses = losses + 1 if verdict.is_connection_lost else 0
+                return failed.reply
+            results[place] = self._result(message, reply)
+            losses = losses + 1 if reply.is_connection_lost else 0
         else:
-            return verdict if verdict.outcome is not Outcome.UNKNOWN else _LOST_AGAIN
+            return reply if reply.outcome is not Outcome.UNKNOWN else _LOST_AGAIN
         if session is not None and session.is_open:
             self._idle.append(session)
         return None
@@ -158,9 +159,9 @@ class SmtpChannel:
         self, message: OutgoingMessage, session: SmtpSession | None
     ) -> tuple[SmtpSession | None, SmtpReplyClass]:
         if not message.recipient or wire_address(message.recipient) is None:
-            words = "the recipient is no email address that can be written"
+            error = "the recipient is not a valid email address"
             refused = SmtpReplyClass(
-                Phase.CONNECT, Outcome.REJECTED, "address_invalid", words, is_recipient_invalid=True
+                Phase.CONNECT, Outcome.REJECTED, "address_invalid", error, is_recipient_invalid=True
             )
             return session, refused
         try:
@@ -179,12 +180,12 @@ class SmtpChannel:
             if session is None or not session.is_open:
                 session = self._idle_session() or self._open()
             was_used = session.messages > 0
-            verdict = session.deliver(email)
-            # A kept connection may have gone stale, or have reached the server's limit of messages;
-            # before the last byte, the message may be tried again on a fresh one.
-            stale = was_used and verdict.is_connection_lost and verdict.phase is not Phase.END
+            reply = session.deliver(email)
+            # A kept connection may be stale, or have reached the server's limit of messages; before
+            # the last byte, the message may be sent again on a new one.
+            stale = was_used and reply.is_connection_lost and reply.phase is not Phase.END
             if not stale:
-                return session, verdict
+                return session, reply
 
     def _idle_session(self) -> SmtpSession | None:
         try:
@@ -206,19 +207,19 @@ class SmtpChannel:
                 self._executor = ThreadPoolExecutor(self._connections, "drip-smtp")
             return self._executor
 
-    def _result(self, message: OutgoingMessage, verdict: SmtpReplyClass) -> DeliveryResult:
+    def _result(self, message: OutgoingMessage, reply: SmtpReplyClass) -> DeliveryResult:
         secrets = (self._server.username, self._server.password and self._server.password.reveal())
-        known = [text or "" for text in (message.recipient, message.recipient_name, *secrets)]
+        masked = [text or "" for text in (message.recipient, message.recipient_name, *secrets)]
         texts = (message.subject, message.text, message.html)
         return DeliveryResult(
             delivery_id=message.delivery_id,
-            outcome=verdict.outcome,
-            provider_message_id=verdict.provider_message_id,
-            error_code=verdict.error_code,
-            error=redact_response(verdict.words, *known, texts=texts) if verdict.words else None,
-            retry_after_seconds=verdict.retry_after_seconds,
-            recipient_invalid=verdict.is_recipient_invalid,
-            is_provider_fault=verdict.is_provider_fault,
+            outcome=reply.outcome,
+            provider_message_id=reply.provider_message_id,
+            error_code=reply.error_code,
+            error=redact_response(reply.error, *masked, texts=texts) if reply.error else None,
+            retry_after_seconds=reply.retry_after_seconds,
+            recipient_invalid=reply.is_recipient_invalid,
+            is_provider_fault=reply.is_provider_fault,
         )
 
 
@@ -226,5 +227,5 @@ _LOST_AGAIN: Final = SmtpReplyClass(
     Phase.CONNECT,
     Outcome.NOT_SENT,
     "disconnected",
-    f"not tried: the server hung up {_MAX_LOSSES_IN_A_ROW} times in a row",
+    f"not attempted: the server closed {_MAX_LOSSES_IN_A_ROW} connections in a row",
 )

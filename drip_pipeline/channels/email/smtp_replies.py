@@ -1,6 +1,6 @@
-"""What an SMTP server's reply, or its silence, means for a message: the table of verdicts.
+"""Classify SMTP replies and lost connections.
 
-Codes after RFC 5321, 4.2 and RFC 3463. Talking to the server stands in smtp_session.py.
+Codes after RFC 5321, 4.2 and RFC 3463. The session is in smtp_session.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from drip_pipeline.channels.protocol import Outcome
 
 
 class Phase(StrEnum):
-    """How far a message has come. Only after the last byte (`end`) may the server have it."""
+    """A phase of a transaction; only after the last byte (END) may the server have the message."""
 
     CONNECT = "connect"
     SENDER = "mail from"
@@ -25,14 +25,14 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SmtpReplyClass:
-    """An outcome with its reasons. `words` are the server's own and not redacted yet.
-    `is_connection_lost`: nothing more can be said over this connection.
+    """The classification of a reply: an outcome with its reason. `error` is the server's text, not
+    yet redacted. `is_connection_lost`: the connection cannot be used any more.
     """
 
     phase: Phase
     outcome: Outcome
     error_code: str | None = None
-    words: str = ""
+    error: str = ""
     provider_message_id: str | None = None
     retry_after_seconds: float | None = None
     is_recipient_invalid: bool = False
@@ -40,7 +40,7 @@ class SmtpReplyClass:
 
     @property
     def is_provider_fault(self) -> bool:
-        """Whether the relay, or the way to it, is at fault: then it would be so for any message."""
+        """Whether the relay or the connection failed, which would happen to any message."""
         if self.outcome in (Outcome.ACCEPTED, Outcome.REJECTED):
             return False
         return (
@@ -68,72 +68,72 @@ _QUEUED_AS: Final = re.compile(
 )
 
 
-def verdict_on_reply(phase: Phase, code: int, words: str) -> SmtpReplyClass:
-    """What the reply `code words` means in this phase; for the replies that end a message."""
+def classify_reply(phase: Phase, code: int, text: str) -> SmtpReplyClass:
+    """Classify the reply `code text` in this phase; for the replies that end a message."""
     lost = code == _CLOSING
     if code // 100 == 2 and phase is Phase.END:
-        return SmtpReplyClass(phase, Outcome.ACCEPTED, provider_message_id=_message_id(words))
+        return SmtpReplyClass(phase, Outcome.ACCEPTED, provider_message_id=_message_id(text))
     error_code = f"smtp_{code}"
     if code in _AUTHENTICATION:
-        return SmtpReplyClass(phase, Outcome.NOT_SENT, _AUTH_REQUIRED, words)
+        return SmtpReplyClass(phase, Outcome.NOT_SENT, _AUTH_REQUIRED, text)
     if code // 100 == 4:
-        outcome = Outcome.THROTTLED if _throttles(code, words) else Outcome.NOT_SENT
-        after = _retry_after_seconds(words)
+        outcome = Outcome.THROTTLED if _throttles(code, text) else Outcome.NOT_SENT
+        after = _retry_after_seconds(text)
         return SmtpReplyClass(
-            phase, outcome, error_code, words, retry_after_seconds=after, is_connection_lost=lost
+            phase, outcome, error_code, text, retry_after_seconds=after, is_connection_lost=lost
         )
     if code // 100 == 5:
-        if _concerns_the_set_up(phase, code):
-            return SmtpReplyClass(phase, Outcome.NOT_SENT, error_code, words)
-        invalid = _names_no_mailbox(phase, code, words)
+        if _concerns_configuration(phase, code):
+            return SmtpReplyClass(phase, Outcome.NOT_SENT, error_code, text)
+        invalid = _names_no_mailbox(phase, code, text)
         return SmtpReplyClass(
-            phase, Outcome.REJECTED, error_code, words, is_recipient_invalid=invalid
+            phase, Outcome.REJECTED, error_code, text, is_recipient_invalid=invalid
         )
-    # Neither success nor a failure that the standard knows: after the last byte, anybody's guess.
+    # Neither success nor a standard failure: after the last byte, the outcome is unknown.
     outcome = Outcome.UNKNOWN if phase is Phase.END else Outcome.NOT_SENT
-    return SmtpReplyClass(phase, outcome, "smtp_protocol", words, is_connection_lost=True)
+    return SmtpReplyClass(phase, outcome, "smtp_protocol", text, is_connection_lost=True)
 
 
-def verdict_on_silence(phase: Phase, *, timed_out: bool) -> SmtpReplyClass:
-    """The connection broke, or the server did not answer in time."""
+def classify_disconnect(phase: Phase, *, timed_out: bool) -> SmtpReplyClass:
+    """Classify a broken connection or a timeout."""
     outcome = Outcome.UNKNOWN if phase is Phase.END else Outcome.NOT_SENT
     code = "timeout" if timed_out else "disconnected"
     happened = "did not answer in time" if timed_out else "closed the connection"
-    words = f"the server {happened} (phase: {phase.value})"
-    return SmtpReplyClass(phase, outcome, code, words, is_connection_lost=True)
+    text = f"the server {happened} (phase: {phase.value})"
+    return SmtpReplyClass(phase, outcome, code, text, is_connection_lost=True)
 
 
-def _throttles(code: int, words: str) -> bool:
-    """Busy or greylisting: 4.7.x is policy, 4.3.2 "system not accepting", 4.4.5 congestion."""
-    enhanced = _enhanced_code(words)
+def _throttles(code: int, text: str) -> bool:
+    """Whether it is busy or greylists: 4.7.x policy, 4.3.2 not accepting, 4.4.5 congestion."""
+    enhanced = _enhanced_code(text)
     return code in _THROTTLING or enhanced.startswith("4.7.") or enhanced in ("4.3.2", "4.4.5")
 
 
-def _concerns_the_set_up(phase: Phase, code: int) -> bool:
-    """The server wants none of us, or not this sender: true of every message, so no verdict on
-    one. A message too big for the server is told at MAIL FROM, too."""
+def _concerns_configuration(phase: Phase, code: int) -> bool:
+    """Whether the server refuses the client or the sender, which is true of every message. The size
+    of a message is refused at MAIL FROM, too, and concerns only that message."""
     return phase is Phase.CONNECT or (phase is Phase.SENDER and code != _TOO_BIG)
 
 
-def _names_no_mailbox(phase: Phase, code: int, words: str) -> bool:
-    """5.1.x says "bad address" wherever it comes; a bare 550 does at RCPT TO only, since after the
-    data it means the content."""
-    enhanced = _enhanced_code(words)
+def _names_no_mailbox(phase: Phase, code: int, text: str) -> bool:
+    """Whether the mailbox does not exist: 5.1.x in any phase; a plain 550 at RCPT TO only, because
+    after the data it concerns the content."""
+    enhanced = _enhanced_code(text)
     if enhanced:
         return enhanced.startswith("5.1.") and phase in (Phase.RECIPIENT, Phase.END)
     return phase is Phase.RECIPIENT and code in _NO_SUCH_MAILBOX
 
 
-def _enhanced_code(words: str) -> str:
-    match = _ENHANCED.match(words)
+def _enhanced_code(text: str) -> str:
+    match = _ENHANCED.match(text)
     return match[1] if match else ""
 
 
-def _retry_after_seconds(words: str) -> float | None:
-    match = _RETRY_AFTER.search(words)
+def _retry_after_seconds(text: str) -> float | None:
+    match = _RETRY_AFTER.search(text)
     return float(int(match[1]) * _SECONDS[match[2].lower()]) if match else None
 
 
-def _message_id(words: str) -> str | None:
-    match = _QUEUED_AS.fullmatch(words.strip())
+def _message_id(text: str) -> str | None:
+    match = _QUEUED_AS.fullmatch(text.strip())
     return match[1] if match else None

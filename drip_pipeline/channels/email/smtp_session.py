@@ -1,7 +1,7 @@
-"""One connection to a mail relay: opening it, and taking one message after the other through it.
+"""One connection to a mail relay: open it, and send one message after another.
 
-Every failure becomes a verdict of smtp_replies.py with the phase it happened in. Sharing
-connections among threads stands in email_smtp.py.
+Every failure is classified with its phase (smtp_replies.py). Connections are shared among threads
+in smtp_channel.py.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from drip_pipeline.channels.email.message import WrittenEmail
 from drip_pipeline.channels.email.smtp_replies import (
     Phase,
     SmtpReplyClass,
-    verdict_on_reply,
-    verdict_on_silence,
+    classify_disconnect,
+    classify_reply,
 )
 from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import Outcome
@@ -27,11 +27,11 @@ _SEND_NOW: Final = 354
 
 
 class SessionFailed(Exception):
-    """A connection could not be opened; `verdict` says why. Never leaves channels/."""
+    """A connection could not be opened; `reply` is the reason. Stays inside channels/."""
 
-    def __init__(self, verdict: SmtpReplyClass) -> None:
-        super().__init__(verdict.error_code)
-        self.verdict = verdict
+    def __init__(self, reply: SmtpReplyClass) -> None:
+        super().__init__(reply.error_code)
+        self.reply = reply
 
 
 class SmtpSession:
@@ -40,8 +40,8 @@ class SmtpSession:
     def __init__(
         self, server: SmtpServer, *, ehlo_name: str, timeout_seconds: float, end_seconds: float
     ) -> None:
-        """Connect, secure, authenticate. `end_seconds` is how long to wait for the last reply of a
-        message, which a server may take its time for. Raises SessionFailed.
+        """Connect, secure and authenticate. `end_seconds` limits the last reply of a message, which
+        may take a server longer. Raises SessionFailed.
         """
         self.is_open = False
         self.messages = 0
@@ -57,16 +57,16 @@ class SmtpSession:
         except ssl.SSLError as error:
             self._give_up("tls_failed", f"no secure connection to {where}: {error.reason or error}")
         except smtplib.SMTPResponseException as error:
-            words = _text(error.smtp_error)
+            reply = classify_reply(Phase.CONNECT, error.smtp_code, _text(error.smtp_error))
             self.close()
-            raise SessionFailed(verdict_on_reply(Phase.CONNECT, error.smtp_code, words)) from None
+            raise SessionFailed(reply) from None
         except OSError as error:  # smtplib's own errors are OSErrors, too
             code = "timeout" if _timed_out(error) else "connect_failed"
             self._give_up(code, f"cannot connect to {where}: {error.strerror or error}")
         self.is_open = True
 
     def deliver(self, email: WrittenEmail) -> SmtpReplyClass:
-        """Take one message through; afterwards the session may be closed (`is_open`)."""
+        """Send one message; afterwards the session may be closed (`is_open`)."""
         phase = Phase.SENDER
         try:
             size = [f"size={len(email.content)}"] if self._smtp.has_extn("size") else []
@@ -86,9 +86,9 @@ class SmtpSession:
             code, reply = self._last_reply()
         except OSError as error:
             self.close()
-            return verdict_on_silence(phase, timed_out=_timed_out(error))
+            return classify_disconnect(phase, timed_out=_timed_out(error))
         self.messages += 1
-        return self._closed_if_lost(verdict_on_reply(phase, code, _text(reply)))
+        return self._closed_if_lost(classify_reply(phase, code, _text(reply)))
 
     def is_alive(self) -> bool:
         """Whether the server still answers."""
@@ -99,7 +99,7 @@ class SmtpSession:
             return False
 
     def quit(self) -> None:
-        """Say goodbye and close."""
+        """Send QUIT and close."""
         if self.is_open:
             with suppress(OSError):  # it may be gone already
                 self._smtp.quit()
@@ -132,8 +132,8 @@ class SmtpSession:
             self._smtp.ehlo()
             self.is_encrypted = True
         elif not server.is_local:
-            words = f"{server.host} offers no STARTTLS; nothing is sent openly"
-            self._give_up("tls_missing", words)
+            reason = f"{server.host} offers no STARTTLS; nothing is sent unencrypted"
+            self._give_up("tls_missing", reason)
 
     def _authenticate(self, server: SmtpServer) -> None:
         if server.username is None or server.password is None:
@@ -141,22 +141,22 @@ class SmtpSession:
         try:
             self._smtp.login(server.username, server.password.reveal())
         except smtplib.SMTPAuthenticationError as error:
-            words = f"{server.host} refused user or password: {_text(error.smtp_error)}"
-            self._give_up("auth_failed", words)
+            reason = f"{server.host} refused user or password: {_text(error.smtp_error)}"
+            self._give_up("auth_failed", reason)
         except smtplib.SMTPServerDisconnected:
             raise
         except smtplib.SMTPException:
-            self._give_up("auth_failed", f"{server.host} offers no authentication that we know")
+            self._give_up("auth_failed", f"{server.host} offers no supported authentication method")
 
-    def _give_up(self, error_code: str, words: str) -> None:
+    def _give_up(self, error_code: str, error: str) -> None:
         self.close()
-        verdict = SmtpReplyClass(
-            Phase.CONNECT, Outcome.NOT_SENT, error_code, words, is_connection_lost=True
+        result = SmtpReplyClass(
+            Phase.CONNECT, Outcome.NOT_SENT, error_code, error, is_connection_lost=True
         )
-        raise SessionFailed(verdict) from None
+        raise SessionFailed(result) from None
 
     def _send_content(self, content: bytes) -> None:
-        # An error in here means that the last bytes, and with them the final dot, never left.
+        # An error here means that the last bytes, and with them the final dot, were not sent.
         assert self._smtp.sock is not None
         self._smtp.sock.sendall(content.replace(b"\r\n.", b"\r\n..") + b".\r\n")
 
@@ -169,22 +169,22 @@ class SmtpSession:
         return reply
 
     def _refused(self, phase: Phase, code: int, reply: bytes) -> SmtpReplyClass:
-        verdict = self._closed_if_lost(verdict_on_reply(phase, code, _text(reply)))
+        result = self._closed_if_lost(classify_reply(phase, code, _text(reply)))
         if self.is_open:
             try:
                 self._smtp.rset()
             except OSError:
-                self.close()  # the refusal stands all the same
-        return verdict
+                self.close()  # the refusal remains valid
+        return result
 
-    def _closed_if_lost(self, verdict: SmtpReplyClass) -> SmtpReplyClass:
-        if verdict.is_connection_lost:
+    def _closed_if_lost(self, result: SmtpReplyClass) -> SmtpReplyClass:
+        if result.is_connection_lost:
             self.close()
-        return verdict
+        return result
 
 
 def _timed_out(error: OSError) -> bool:
-    """smtplib raises its own error while handling the one of the socket."""
+    """Whether it is a timeout; smtplib raises its own error while handling that of the socket."""
     return isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError)
 
 

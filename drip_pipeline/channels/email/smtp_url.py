@@ -1,4 +1,4 @@
-"""Where the mail relay is and how it is spoken to, as read from DRIP_SMTP_URL."""
+"""Parse DRIP_SMTP_URL: host, port, TLS and credentials of the mail relay."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ _PORT_TLS: Final = 465
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
-    """`is_local`: on this machine, so TLS is used where offered and its certificate not judged; any
-    other server must offer TLS and prove its name. `begins_with_tls` is smtps://.
+    """A mail relay.
+
+    `is_local`: on this machine, so TLS is optional and its certificate is not verified; any other
+    server must offer TLS with a valid certificate. `begins_with_tls` is smtps://.
     """
 
     host: str
@@ -31,7 +33,7 @@ class SmtpServer:
     is_local: bool = False
 
     def tls_context(self) -> ssl.SSLContext:
-        """The TLS rules for this server."""
+        """Return the TLS context for this server."""
         context = ssl.create_default_context()
         if self.is_local:
             context.check_hostname = False
@@ -40,7 +42,7 @@ class SmtpServer:
 
 
 def parse_smtp_url(url: str) -> SmtpServer:
-    """`smtp://user:password@host:port` or `smtps://…`; special characters percent-encoded.
+    """Parse `smtp://user:password@host:port` or `smtps://…`, special characters percent-encoded.
 
     Without a port: 465 for smtps, 587 with a user, else 25. Raises SettingsError, which never
     quotes the URL.
@@ -53,7 +55,7 @@ def parse_smtp_url(url: str) -> SmtpServer:
     if parts.scheme not in ("smtp", "smtps"):
         raise SettingsError(_SETTING, "must begin with smtp:// or smtps://")
     if not parts.hostname:
-        raise SettingsError(_SETTING, "names no host")
+        raise SettingsError(_SETTING, "has no host")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise SettingsError(_SETTING, "must end with host and port; encode / ? # as %2F %3F %23")
     if bool(parts.username) != bool(parts.password):

@@ -1,5 +1,6 @@
-"""How SendGrid, Mailgun and Postmark prove their calls, and applications that only have a token.
-Twilio's signature stands in twilio_callbacks.py, Amazon's in sns_signature.py.
+"""Verify calls of SendGrid, Mailgun and Postmark, and of applications with a bearer token.
+
+Twilio's signature is in sms/twilio_callbacks.py, that of Amazon SNS in sns.py.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import binascii
 import hmac
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import orjson
 
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 FUTURE: Final = timedelta(minutes=15)
 SENDGRID_RETRIES: Final = timedelta(hours=25)
-"""SendGrid repeats a call for 24 hours. What it repeats must be taken as long, or it is lost; what
-others repeat within that time is known by its events' ids."""
+"""SendGrid repeats a call for 24 hours, so calls of that age must be accepted. Replays within that
+time are recognized by their event ids."""
 MAILGUN_RETRIES: Final = timedelta(hours=9)
 """Mailgun repeats a call for 8 hours."""
 SENDGRID_SIGNATURE: Final = "x-twilio-email-event-webhook-signature"
@@ -35,7 +36,7 @@ SENDGRID_TIMESTAMP: Final = "x-twilio-email-event-webhook-timestamp"
 
 
 def sendgrid_key(text: str) -> EllipticCurvePublicKey:
-    """The public key that SendGrid shows, in base64. Raises SettingsError."""
+    """Parse SendGrid's public key (base64). Raises SettingsError."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
@@ -44,22 +45,22 @@ def sendgrid_key(text: str) -> EllipticCurvePublicKey:
     except ValueError:
         key = None
     if not isinstance(key, EllipticCurvePublicKey):
-        raise SettingsError("DRIP_SENDGRID_KEYS", "holds something that is no public key")
+        raise SettingsError("DRIP_SENDGRID_KEYS", "contains an invalid public key")
     return key
 
 
 def check_sendgrid(
     keys: Sequence[EllipticCurvePublicKey], headers: Mapping[str, str], body: bytes, now: datetime
 ) -> VerifiedRequest:
-    """ECDSA over time and body. Raises Unproven."""
+    """Verify the ECDSA signature over time and body. Raises VerificationError."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
     from cryptography.hazmat.primitives.hashes import SHA256
 
     timestamp = headers.get(SENDGRID_TIMESTAMP, "")
-    given = headers.get(SENDGRID_SIGNATURE, "")
+    encoded = headers.get(SENDGRID_SIGNATURE, "")
     try:
-        signature = base64.b64decode(given, validate=True)
+        signature = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise VerificationError("forged") from None
     for key in keys:
@@ -68,48 +69,51 @@ def check_sendgrid(
         except InvalidSignature:
             continue
         check_time(timestamp, now, past=SENDGRID_RETRIES, future=FUTURE)
-        return VerifiedRequest(once=f"{timestamp}.{given}")
+        return VerifiedRequest(once=f"{timestamp}.{encoded}")
     raise VerificationError("forged")
 
 
 def check_mailgun(keys: Sequence[Secret], body: bytes, now: datetime) -> VerifiedRequest:
-    """HMAC over time and token, which stand in the body; a token counts once. Raises Unproven."""
+    """Verify the HMAC over time and token, both in the body. A token is accepted once. Raises
+    VerificationError."""
     signed = _signature_of(body)
-    timestamp, token, given = (str(signed.get(n, "")) for n in ("timestamp", "token", "signature"))
+    timestamp, token, signature = (
+        str(signed.get(name, "")) for name in ("timestamp", "token", "signature")
+    )
     if not token:
         raise VerificationError("forged")
     message = f"{timestamp}{token}".encode()
     for key in keys:
         digest = hmac.digest(key.reveal().encode(), message, "sha256").hex()
-        if hmac.compare_digest(digest.encode(), given.encode()):
+        if hmac.compare_digest(digest.encode(), signature.encode()):
             check_time(timestamp, now, past=MAILGUN_RETRIES, future=FUTURE)
             return VerifiedRequest(once=token)
     raise VerificationError("forged")
 
 
 def check_login(logins: Sequence[Secret], headers: Mapping[str, str]) -> VerifiedRequest:
-    """Basic authentication, which is all that Postmark offers. Raises Unproven."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    """Verify basic authentication, which is all that Postmark offers. Raises VerificationError."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
     expected = [base64.b64encode(login.reveal().encode()) for login in logins]
-    if scheme.lower() != "basic" or not _is_among(given.strip().encode(), expected):
+    if scheme.lower() != "basic" or not _is_among(credentials.strip().encode(), expected):
         raise VerificationError("forged")
     return VerifiedRequest()
 
 
 def check_token(tokens: Sequence[Secret], headers: Mapping[str, str]) -> VerifiedRequest:
-    """A bearer token. Raises Unproven."""
-    scheme, _, given = headers.get("authorization", "").partition(" ")
+    """Verify a bearer token. Raises VerificationError."""
+    scheme, _, credentials = headers.get("authorization", "").partition(" ")
     expected = [token.reveal().encode() for token in tokens]
-    if scheme.lower() != "bearer" or not _is_among(given.strip().encode(), expected):
+    if scheme.lower() != "bearer" or not _is_among(credentials.strip().encode(), expected):
         raise VerificationError("forged")
     return VerifiedRequest()
 
 
-def _is_among(given: bytes, expected: Sequence[bytes]) -> bool:
-    return any(hmac.compare_digest(given, each) for each in expected)
+def _is_among(credentials: bytes, expected: Sequence[bytes]) -> bool:
+    return any(hmac.compare_digest(credentials, each) for each in expected)
 
 
-def _signature_of(body: bytes) -> Mapping[str, Any]:
+def _signature_of(body: bytes) -> Mapping[str, object]:
     try:
         signed = orjson.loads(body)["signature"]
     except (orjson.JSONDecodeError, KeyError, TypeError):

@@ -1,7 +1,7 @@
-"""Proving messages of Amazon SNS, and confirming the subscriptions that an operator asked for.
+"""Verify messages of Amazon SNS, and confirm the subscriptions of configured topics.
 
-A message names where the certificate is that it was signed with, so only hosts of SNS itself are
-believed, and they are called through the guarded client. The certificate is kept.
+A message contains the URL of its signing certificate, so only hosts of SNS are accepted, and they
+are called through the guarded client. Certificates are cached.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from drip_pipeline.channels.http.client import HttpClient, HttpRequest
 from drip_pipeline.channels.signatures.verification import (
     VerificationError,
     VerifiedRequest,
-    check_moment,
+    check_timestamp,
 )
 from drip_pipeline.errors import DripError
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 Fetch = Callable[[str], bytes]
-"""URL → the body of its answer. Raises SnsUnreachable."""
+"""URL → the body of the answer. Raises SnsUnreachable."""
 
 RETRIES: Final = timedelta(hours=25)
-"""SNS repeats a message, signed once, for an hour, or as long as the topic's policy says. What is
-repeated counts once all the same."""
+"""SNS repeats a message with the same signature for an hour, or as long as the topic's policy says.
+Repeats are recognized by their message ids."""
 _FUTURE: Final = timedelta(minutes=15)
 _HOST: Final = re.compile(r"sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?")
 _MOST_CERTIFICATES: Final = 16
@@ -47,11 +47,11 @@ _SIGNED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 class SnsUnreachable(DripError):
-    """SNS does not answer, so its message can be neither believed nor refused now."""
+    """SNS does not answer, so its message can be neither verified nor refused now."""
 
 
 def is_sns_url(url: str) -> bool:
-    """Whether this is an address of SNS itself: https, its host, no port, no user."""
+    """Whether this is a URL of SNS: https, a host of SNS, no port, no user."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -62,26 +62,26 @@ def is_sns_url(url: str) -> bool:
         and port is None
         and "@" not in parts.netloc
         and _HOST.fullmatch(parts.netloc) is not None
-        # What some reader might take for something else.
+        # URL parsers disagree about these characters.
         and not re.search(r"[\s\\]", url)
     )
 
 
 def fetch_by(client: HttpClient) -> Fetch:
-    """Fetching through the guarded client."""
+    """Return a function that fetches through the guarded client."""
 
     def fetch(url: str) -> bytes:
         (answer,) = client.call([HttpRequest(method="GET", url=url)])
         if answer.failure is not None or answer.status != 200:
-            told = answer.failure.value if answer.failure else f"status {answer.status}"
-            raise SnsUnreachable(f"Amazon SNS could not be asked: {told}")
+            reason = answer.failure.value if answer.failure else f"status {answer.status}"
+            raise SnsUnreachable(f"Amazon SNS could not be reached: {reason}")
         return answer.body
 
     return fetch
 
 
 class SnsVerifier:
-    """Checks messages of some topics. Safe to use from several threads."""
+    """Verifies messages of the configured topics. Safe to use from several threads."""
 
     def __init__(self, topics: Sequence[str], fetch: Fetch) -> None:
         self._topics = frozenset(topics)
@@ -89,10 +89,8 @@ class SnsVerifier:
         self._certificates: dict[str, Certificate] = {}
         self._lock = threading.Lock()
 
-    def check(self, message: Mapping[str, Any], now: datetime) -> VerifiedRequest:
-        """The proof of a message. Raises Unproven, or SnsUnreachable when its certificate cannot be
-        had.
-        """
+    def check(self, message: Mapping[str, object], now: datetime) -> VerifiedRequest:
+        """Verify a message. Raises VerificationError, SnsUnreachable without its certificate."""
         fields = _SIGNED.get(str(message.get("Type")))
         url = message.get("SigningCertURL")
         if (
@@ -103,17 +101,17 @@ class SnsVerifier:
             raise VerificationError("forged")
         self._check_signature(message, fields, self._certificate(url, now))
         try:
-            moment = datetime.fromisoformat(str(message["Timestamp"]))
+            signed_at = datetime.fromisoformat(str(message["Timestamp"]))
         except ValueError:
             raise VerificationError("forged") from None
-        if moment.tzinfo is None:
+        if signed_at.tzinfo is None:
             raise VerificationError("forged")
-        check_moment(moment, now, past=RETRIES, future=_FUTURE)
+        check_timestamp(signed_at, now, past=RETRIES, future=_FUTURE)
         return VerifiedRequest(call_id=str(message["MessageId"]))
 
-    def confirm(self, message: Mapping[str, Any]) -> bool:
-        """Confirm the subscription that a checked message asks for; False when the address to
-        confirm at is none of SNS's. Raises SnsUnreachable.
+    def confirm(self, message: Mapping[str, object]) -> bool:
+        """Confirm the subscription of a verified message; False if the confirmation URL is not of
+        SNS. Raises SnsUnreachable.
         """
         url = message.get("SubscribeURL")
         if not (isinstance(url, str) and is_sns_url(url)):
@@ -122,7 +120,7 @@ class SnsVerifier:
         return True
 
     def _check_signature(
-        self, message: Mapping[str, Any], fields: Sequence[str], certificate: Certificate
+        self, message: Mapping[str, object], fields: Sequence[str], certificate: Certificate
     ) -> None:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
@@ -142,7 +140,7 @@ class SnsVerifier:
         signed = "".join(f"{name}\n{value}\n" for name, value in parts).encode()
         try:
             signature = base64.b64decode(str(message.get("Signature")), validate=True)
-            # Version 1 is SHA-1, as SNS documents it and signs by default.
+            # Version 1 is SHA-1, the documented default of SNS.
             hashed = SHA256() if version == "2" else SHA1()
             key.verify(signature, signed, PKCS1v15(), hashed)
         except (InvalidSignature, binascii.Error, ValueError):
@@ -152,18 +150,18 @@ class SnsVerifier:
         from cryptography.x509 import load_pem_x509_certificate
 
         with self._lock:
-            found = self._certificates.get(url)
-        if found is None:
+            certificate = self._certificates.get(url)
+        if certificate is None:
             try:
-                found = load_pem_x509_certificate(self._fetch(url))
+                certificate = load_pem_x509_certificate(self._fetch(url))
             except ValueError:
-                raise SnsUnreachable("Amazon SNS gave something that is no certificate") from None
+                raise SnsUnreachable("Amazon SNS returned an invalid certificate") from None
             with self._lock:
                 if len(self._certificates) >= _MOST_CERTIFICATES:
                     self._certificates.clear()
-                self._certificates[url] = found
-        if not found.not_valid_before_utc <= now <= found.not_valid_after_utc:
+                self._certificates[url] = certificate
+        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
             with self._lock:
                 self._certificates.pop(url, None)
             raise VerificationError("stale")
-        return found
+        return certificate

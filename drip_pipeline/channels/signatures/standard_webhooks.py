@@ -1,6 +1,4 @@
-"""Signing calls as Standard Webhooks v1 has it, so that a receiver can tell ours from others; and
-checking calls that others signed so.
-"""
+"""Sign outgoing calls and verify incoming ones, as specified by Standard Webhooks v1."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ _LONGEST_ID: Final = 256
 
 
 def signing_key(name: str, secret: Secret) -> bytes:
-    """The key in a secret of the form `whsec_<base64>`. `name` is its variable, for the message.
+    """Return the key of a secret of the form `whsec_<base64>`; `name` is its variable.
 
     Raises SettingsError, which never quotes the secret.
     """
@@ -39,16 +37,16 @@ def signing_key(name: str, secret: Secret) -> bytes:
         raise SettingsError(
             name,
             f"must be {_PREFIX} and base64 of {_LEAST_BYTES} bytes or more",
-            hint="`openssl rand -base64 32` makes one; put whsec_ in front.",
+            hint="Create one with `openssl rand -base64 32` and prefix it with whsec_.",
         )
     return key
 
 
 def signature_headers(
-    key: bytes | None, message_id: str, moment: datetime, body: bytes
+    key: bytes | None, message_id: str, sent_at: datetime, body: bytes
 ) -> dict[str, str]:
-    """`webhook-id`, `webhook-timestamp` and, with a key, `webhook-signature`."""
-    timestamp = str(int(moment.timestamp()))
+    """Return `webhook-id`, `webhook-timestamp` and, with a key, `webhook-signature`."""
+    timestamp = str(int(sent_at.timestamp()))
     headers = {"webhook-id": message_id, "webhook-timestamp": timestamp}
     if key is not None:
         signed = f"{message_id}.{timestamp}.".encode("ascii") + body
@@ -60,17 +58,17 @@ def signature_headers(
 def check_signature(
     keys: Sequence[bytes], headers: Mapping[str, str], body: bytes, now: datetime
 ) -> VerifiedRequest:
-    """The proof of a call signed with one of these keys, named by its `webhook-id`. A repeated call
-    is signed anew, so the same signature twice is a replay. Raises Unproven.
+    """Verify a call signed with one of these keys; its id is `webhook-id`. Senders sign a repeated
+    call again, so the same signature twice is a replay. Raises VerificationError.
     """
     message_id = headers.get("webhook-id", "")
     timestamp = headers.get("webhook-timestamp", "")
     if not message_id or len(message_id) > _LONGEST_ID:
         raise VerificationError("forged")
     signed = f"{message_id}.{timestamp}.".encode() + body
-    given = headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
+    signatures = headers.get("webhook-signature", "").split(" ")[:_MOST_SIGNATURES]
     digests = [base64.b64encode(hmac.digest(key, signed, "sha256")) for key in keys]
-    for each in given:
+    for each in signatures:
         version, _, signature = each.partition(",")
         if version == "v1" and any(
             hmac.compare_digest(signature.encode(), digest) for digest in digests

@@ -1,5 +1,6 @@
-"""What a request from outside must prove before anything of it is kept, in words that all providers
-share. How each provider signs stands in the modules that speak of it.
+"""Verification of inbound requests: result, error and timestamp checks common to all providers.
+
+The signatures of each provider are in the provider's module.
 """
 
 from __future__ import annotations
@@ -8,13 +9,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-Why = Literal["forged", "stale", "replayed"]
+VerificationFailure = Literal["forged", "stale", "replayed"]
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedRequest:
-    """A request is from whom it says. `call_id`: what the sender calls it, the same when it is
-    repeated. `once`: what no honest request carries twice; None where repeats look the same.
+    """A request with a valid signature.
+
+    `call_id`: the sender's id of the call, the same when it is repeated. `once`: a value that no
+    genuine request has twice (replay protection); None if repeats are identical.
     """
 
     call_id: str = ""
@@ -22,27 +25,29 @@ class VerifiedRequest:
 
 
 class VerificationError(Exception):
-    """A request that is not believed. `why` is for counting and never told to whoever sent it."""
+    """Verification failed. `reason` is a metrics label and is never returned to the client."""
 
-    def __init__(self, why: Why) -> None:
-        super().__init__(why)
-        self.why: Why = why
+    def __init__(self, reason: VerificationFailure) -> None:
+        super().__init__(reason)
+        self.reason: VerificationFailure = reason
 
 
 def check_time(
     seconds_since_1970: str, now: datetime, *, past: timedelta, future: timedelta
 ) -> None:
-    """Raise Unproven unless a time that was signed along lies within these bounds of now."""
+    """Check that a signed Unix time is within these bounds of now. Raises VerificationError."""
     if not (seconds_since_1970.isascii() and seconds_since_1970.isdigit()):
         raise VerificationError("forged")
     try:
-        moment = datetime.fromtimestamp(int(seconds_since_1970), UTC)
+        signed_at = datetime.fromtimestamp(int(seconds_since_1970), UTC)
     except (ValueError, OverflowError, OSError):
         raise VerificationError("stale") from None
-    check_moment(moment, now, past=past, future=future)
+    check_timestamp(signed_at, now, past=past, future=future)
 
 
-def check_moment(moment: datetime, now: datetime, *, past: timedelta, future: timedelta) -> None:
-    """Raise Unproven unless the moment lies within these bounds of now."""
-    if not now - past <= moment <= now + future:
+def check_timestamp(
+    signed_at: datetime, now: datetime, *, past: timedelta, future: timedelta
+) -> None:
+    """Check that a time is within these bounds of now. Raises VerificationError."""
+    if not now - past <= signed_at <= now + future:
         raise VerificationError("stale")

@@ -12,7 +12,7 @@ from drip_pipeline.channels.email.html import (
     with_html_footer,
     with_text_footer,
 )
-from drip_pipeline.channels.email.liquid_placeholders import LiquidShield
+from drip_pipeline.channels.email.liquid_placeholders import LiquidPlaceholders
 from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
@@ -87,7 +87,7 @@ def test_a_construct_that_html_drops_is_named() -> None:
 def test_words_that_look_like_shielded_liquid_survive() -> None:
     html = "<style>p{color:red}</style><p>liquid0z liquidx1z {{ a }}</p>"
     assert "liquid0z liquidx1z {{ a }}</p>" in inline_css(html)
-    shield = LiquidShield(html)
+    shield = LiquidPlaceholders(html)
     assert shield.restore(shield.text) == html
 
 

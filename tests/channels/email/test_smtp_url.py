@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from drip_pipeline.channels.email.smtp_replies import Phase, verdict_on_reply
+from drip_pipeline.channels.email.smtp_replies import Phase, classify_reply
 from drip_pipeline.channels.email.smtp_url import SmtpServer, parse_smtp_url
 from drip_pipeline.channels.protocol import Outcome
 from drip_pipeline.errors import SettingsError
@@ -66,7 +66,7 @@ def test_certificates_are_judged_except_on_this_machine() -> None:
     ],
 )
 def test_the_servers_own_id_is_kept_where_it_is_told(words: str, message_id: str | None) -> None:
-    verdict = verdict_on_reply(Phase.END, 250, words)
+    verdict = classify_reply(Phase.END, 250, words)
     assert verdict.outcome is Outcome.ACCEPTED
     assert verdict.provider_message_id == message_id
 
@@ -81,10 +81,10 @@ def test_the_servers_own_id_is_kept_where_it_is_told(words: str, message_id: str
     ],
 )
 def test_waiting_times_are_read(words: str, seconds: float | None) -> None:
-    assert verdict_on_reply(Phase.RECIPIENT, 450, words).retry_after_seconds == seconds
+    assert classify_reply(Phase.RECIPIENT, 450, words).retry_after_seconds == seconds
 
 
 def test_a_reply_that_no_standard_knows_is_no_success() -> None:
-    assert verdict_on_reply(Phase.END, 354, "go on").outcome is Outcome.UNKNOWN
-    assert verdict_on_reply(Phase.END, -1, "").outcome is Outcome.UNKNOWN
-    assert verdict_on_reply(Phase.SENDER, 334, "what").outcome is Outcome.NOT_SENT
+    assert classify_reply(Phase.END, 354, "go on").outcome is Outcome.UNKNOWN
+    assert classify_reply(Phase.END, -1, "").outcome is Outcome.UNKNOWN
+    assert classify_reply(Phase.SENDER, 334, "what").outcome is Outcome.NOT_SENT

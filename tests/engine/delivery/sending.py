@@ -45,9 +45,9 @@ class Sender:
         slug = fields.pop("slug", category)
         with self.database.transaction() as connection:
             factories.the_workspace(connection)
-        now = fields.pop("now", NOW)
+        now, workspace = fields.pop("now", NOW), fields.pop("workspace", None)
         channel = ChannelDefinition(slug, category, specs=config, **fields)
-        return set_channel(self.database, channel, now=now).channel_id
+        return set_channel(self.database, channel, now=now, workspace=workspace).channel_id
 
     def people(
         self, campaign_graph: CampaignGraph, count: int, *, name: str = "Welcome", **columns: Any
