@@ -1,5 +1,6 @@
-"""SQL. The only room that imports psycopg or sqlalchemy: connections, named queries, bulk copy,
-migrations and the embedded server. Rules of campaigns do not belong here.
+"""Database access: connections, named queries, bulk copy, migrations and the embedded server.
+
+The only package that imports psycopg or SQLAlchemy. Campaign logic belongs to domain/ and engine/.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Columns of a batch as array parameters in PostgreSQL's binary form, made in one go. psycopg's own
-dumper for lists asks for each element what it is and writes uuids as text: with a dozen columns a
-person that was a third of the engine's time in Python. For the statements of large batches; others
-pass lists.
+"""Array parameters in PostgreSQL's binary format, for the statements of large batches.
+
+psycopg's dumper for lists determines the type of each element and writes UUIDs as text: with a
+dozen columns per state that took a third of the engine's time in Python. Small statements pass
+lists.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Value = TypeVar("Value")
 
 
 class Column:
-    """An array parameter, written already."""
+    """An array parameter in binary format."""
 
     __slots__ = ("written",)
 
@@ -56,7 +57,7 @@ class TextColumn(Column):
 
 
 def uuids(values: Sequence[UUID | None]) -> UuidColumn:
-    """A uuid[]; None is null."""
+    """Return a uuid[]; None becomes null."""
     parts = [
         _NULL if value is None else _UUID_LENGTH + value.int.to_bytes(16, "big") for value in values
     ]
@@ -64,8 +65,11 @@ def uuids(values: Sequence[UUID | None]) -> UuidColumn:
 
 
 def random_uuids(count: int) -> UuidColumn:
-    """So many random ids (RFC 9562, version 4), drawn in one go. The server draws each by itself,
-    and opens the system's source of randomness for each where it is built without OpenSSL."""
+    """Return `count` random ids (RFC 9562, version 4), generated together.
+
+    The server generates one at a time, and without OpenSSL opens the system's random source for
+    each.
+    """
     drawn = bytearray(urandom(16 * count))
     drawn[6::16] = drawn[6::16].translate(_VERSION_4)
     drawn[8::16] = drawn[8::16].translate(_VARIANT)
@@ -76,20 +80,20 @@ def random_uuids(count: int) -> UuidColumn:
 
 
 def unless_empty(values: Sequence[Value | None]) -> Sequence[Value | None]:
-    """Nothing in the place of nothing but nulls, for a column beside full ones: `unnest` of several
-    arrays fills the shorter ones up with nulls."""
+    """Return an empty column if all values are None: `unnest` of several arrays pads the shorter
+    ones with nulls."""
     return () if all(value is None for value in values) else values
 
 
 def integers(values: Sequence[int]) -> IntegerColumn:
-    """An integer[]."""
-    known = {value: _INTEGER(4, value) for value in set(values)}
-    elements = b"".join([known[value] for value in values])
+    """Return an integer[]."""
+    encoded = {value: _INTEGER(4, value) for value in set(values)}
+    elements = b"".join([encoded[value] for value in values])
     return IntegerColumn(_array(_IntegerDumper.element_oid, len(values), elements))
 
 
 def texts(values: Sequence[str | None]) -> TextColumn:
-    """A text[]; None is null."""
+    """Return a text[]; None becomes null."""
     parts: list[bytes] = []
     for value in values:
         if value is None:
@@ -113,7 +117,7 @@ class _ColumnDumper(Dumper):
 
     def __init__(self, cls: type, context: AdaptContext | None = None) -> None:
         super().__init__(cls, context)
-        # Not on the class: registered by its oid, it would be asked to write lists for COPY, too.
+        # Not on the class: registered by its oid, it would also be used for lists in COPY.
         self.oid = self.array_oid
 
     def dump(self, obj: Column) -> Buffer:
@@ -140,4 +144,4 @@ DUMPERS: Final = (
     (IntegerColumn, _IntegerDumper),
     (TextColumn, _TextDumper),
 )
-"""What a connection must know to take columns."""
+"""(column type, dumper) pairs that a connection registers."""

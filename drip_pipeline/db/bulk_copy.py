@@ -1,11 +1,8 @@
-"""Bulk loading with COPY. Identifiers are composed by psycopg, never pasted into text. What to
-load, and the statements that work on it afterwards, belong elsewhere.
-"""
+"""Bulk loading with COPY. psycopg quotes the identifiers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from psycopg import sql
 
@@ -17,7 +14,7 @@ def copy_rows(
     connection: Connection,
     table: str,
     columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
+    rows: Iterable[Sequence[object]],
     *,
     types: Sequence[str] | None = None,
 ) -> int:

@@ -1,6 +1,7 @@
-"""Connections and transactions. `Database` is the one thing the rest of the engine is handed to
-reach PostgreSQL; a `Connection` it yields is inside a transaction, always in UTC. Statements belong
-into sql/queries/ and `queries.py`.
+"""Connections and transactions.
+
+Other packages reach PostgreSQL through a `Database`. The `Connection` that it yields is inside a
+transaction, with the time zone UTC. Statements belong to sql/queries/ and queries.py.
 """
 
 from __future__ import annotations
@@ -31,16 +32,14 @@ _SESSION_SETTINGS = "SET TIME ZONE 'UTC'; SET jit = off"
 
 
 class Database:
-    """One PostgreSQL database and a small pool of connections to it, opened at first use. Safe to
-    share between threads.
-    """
+    """One PostgreSQL database with a connection pool, opened at first use. Thread-safe."""
 
     __slots__ = ("_application_name", "_lock", "_pool", "_pool_size", "_url")
 
     def __init__(
         self, url: str, *, application_name: str = "drip", pool_size: int = POOL_SIZE
     ) -> None:
-        """`pool_size`: the most connections in use at once; a thread that finds none waits 30 s."""
+        """`pool_size`: maximum number of connections; a thread waits up to 30 s for one."""
         self._url = libpq_url(url)
         self._pool_size = pool_size
         self._application_name = application_name
@@ -51,9 +50,8 @@ class Database:
     def from_settings(
         cls, settings: Settings, *, application_name: str = "drip", pool_size: int = POOL_SIZE
     ) -> Database:
-        """The database of DRIP_DATABASE_URL; without one, the embedded server's, started if it is
-        down.
-        """
+        """Return the database of DRIP_DATABASE_URL, or else the embedded server's, started if it is
+        not running."""
         if settings.database_url is not None:
             url = settings.database_url.reveal()
             return cls(url, application_name=application_name, pool_size=pool_size)
@@ -64,7 +62,7 @@ class Database:
 
     @property
     def url(self) -> str:
-        """libpq's URL, password included. Do not log it."""
+        """The libpq URL with the password. Do not log it."""
         return self._url
 
     def __repr__(self) -> str:
@@ -72,10 +70,10 @@ class Database:
 
     @contextmanager
     def transaction(self, *, is_read_only: bool = False) -> Iterator[Connection]:
-        """A connection inside a transaction: committed at the end, rolled back on any exception.
+        """Yield a connection in a transaction: committed at the end, rolled back on an exception.
 
-        `is_read_only` gives one snapshot for all statements and refuses writes. Database errors
-        leave as DripErrors.
+        With `is_read_only` all statements read one snapshot, and writes are refused. Database
+        errors are raised as DripErrors.
         """
         with translated_errors(), self._opened().connection() as connection:
             if is_read_only:
@@ -84,15 +82,13 @@ class Database:
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
-        """A connection of its own, outside any transaction, for what cannot run in one (VACUUM,
-        CREATE DATABASE …).
-        """
+        """Yield a new connection without a transaction (for VACUUM, CREATE DATABASE …)."""
         with translated_errors(), self._connected() as connection:
             connection.autocommit = True
             yield connection
 
     def close(self) -> None:
-        """Close all connections. The next use opens new ones."""
+        """Close all connections; the next use opens new ones."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:
@@ -121,8 +117,8 @@ class Database:
     def _opened(self) -> ConnectionPool[Connection]:
         with self._lock:
             if self._pool is None:
-                # The pool reports a server that is down only as a timeout, after retrying in the
-                # background; one connection made here says at once what is wrong.
+                # The pool reports an unreachable server only as a timeout, after retrying in the
+                # background. This connection fails at once, with the reason.
                 self._connected().close()
                 self._pool = ConnectionPool(
                     self._url,
@@ -145,26 +141,23 @@ class Database:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[Connection]:
-    """A part of the running transaction that is rolled back alone when the body raises."""
+    """Run the body under a savepoint: an exception rolls back this part of the transaction."""
     with translated_errors(), connection.transaction():
         yield connection
 
 
-def jsonb(value: Any) -> Jsonb:
-    """A list or scalar as a jsonb parameter (a list would otherwise become an array; a dict needs
-    no wrapper).
-    """
+def jsonb(value: object) -> Jsonb:
+    """Return a list or scalar as a jsonb parameter. A dict needs no wrapper; an unwrapped list
+    becomes an array."""
     return Jsonb(value)
 
 
-def dump_json(value: Any) -> bytes:
-    """JSON as the database gets it. Datetimes, UUIDs and dataclasses are understood; NaN becomes
-    null.
-    """
+def dump_json(value: object) -> bytes:
+    """Return JSON for the database; datetimes, UUIDs and dataclasses are supported, NaN is null."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (set, frozenset)):
@@ -173,9 +166,9 @@ def _plain(value: Any) -> Any:
 
 
 class _DictDumper(JsonbDumper):
-    """Dictionaries are jsonb without a wrapper. `set_json_dumps` reaches only the wrapped ones."""
+    """Dump unwrapped dictionaries as jsonb; `set_json_dumps` applies only to wrapped ones."""
 
-    def dump(self, obj: Any) -> bytes:
+    def dump(self, obj: object) -> bytes:
         return dump_json(obj)
 
 

@@ -1,6 +1,7 @@
-"""The border at which psycopg's errors become `DripError`s. Their messages never carry values:
-PostgreSQL's details and data errors quote rows, and rows hold people's addresses. Recovery does not
-belong here.
+"""Translate psycopg errors into `DripError`s; the only place that does.
+
+The messages contain no values: PostgreSQL's details and data errors quote rows, and rows contain
+personal data.
 """
 
 from __future__ import annotations
@@ -20,10 +21,9 @@ _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.Undef
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Raise any psycopg error from the body as the `DripError` it stands for.
+    """Raise any psycopg error of the body as a `DripError`.
 
-    The original is cut off (`from None`): its text quotes rows, and a traceback would put them into
-    the log.
+    The original is dropped (`from None`): its text quotes rows, and a traceback would log them.
     """
     try:
         yield
@@ -32,7 +32,7 @@ def translated_errors() -> Iterator[None]:
 
 
 def translate(error: psycopg.Error) -> errors.DatabaseError:
-    """The `DatabaseError` for one of psycopg's."""
+    """Return the `DatabaseError` for a psycopg error."""
     state = error.sqlstate
     text = safe_text(error)
     diag = error.diag
@@ -45,7 +45,7 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
     if isinstance(error, pg.QueryCanceled):
         return errors.StatementCancelled(text, sqlstate=state)
     if isinstance(error, _SCHEMA):
-        return errors.SchemaMismatch(f"the database does not fit: {text}", sqlstate=state)
+        return errors.SchemaMismatch(f"schema mismatch: {text}", sqlstate=state)
     if isinstance(error, pg.InsufficientPrivilege):
         return errors.PermissionMissing(text, sqlstate=state)
     if isinstance(error, psycopg.DataError):
@@ -56,9 +56,8 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
 
 
 def safe_text(error: psycopg.Error) -> str:
-    """What may be shown of an error: the server's first line, except for data errors, whose first
-    line quotes the value.
-    """
+    """Return the server's first line, or for data errors only their kind and column, because the
+    line quotes the value."""
     if isinstance(error, psycopg.DataError) and error.sqlstate:
         where = error.diag.column_name
         kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()

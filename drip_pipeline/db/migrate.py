@@ -1,6 +1,7 @@
-"""The runner of migrations: sql/migrations/NNNN_verb_object.sql, forward only, one transaction
-each, under an advisory lock; then sql/functions/*.sql, applied anew whenever one of them changed.
-What the schema is, stands in those files; they are plain SQL, so the same files serve Supabase.
+"""Apply the migrations sql/migrations/NNNN_action_object.sql, then sql/functions/*.sql.
+
+Migrations run forward only, one transaction each, under an advisory lock. All functions are applied
+if one of their files changed. The files are plain SQL, so Supabase's tools can apply them, too.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ ALTER TABLE drip_schema_functions ENABLE ROW LEVEL SECURITY;
 
 @dataclass(frozen=True, slots=True)
 class SqlFile:
-    """A migration (with its number) or a file of functions (version 0)."""
+    """A migration with its number, or a file of functions (version 0)."""
 
     version: int
     name: str
@@ -65,9 +66,7 @@ class SqlFile:
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """What one run did: names of the migrations and function files applied, and the version
-    reached.
-    """
+    """Result of one run: the migrations and function files applied, and the version reached."""
 
     applied: tuple[str, ...]
     functions: tuple[str, ...]
@@ -88,9 +87,8 @@ class AppliedMigration:
 
 @dataclass(frozen=True, slots=True)
 class MigrationStatus:
-    """How the database compares with the files. Empty `pending`, `edited`, `unknown` and
-    `functions`: nothing to do.
-    """
+    """Differences between the database and the files; if all but `applied` are empty, the schema is
+    current."""
 
     applied: tuple[AppliedMigration, ...]
     pending: tuple[str, ...]
@@ -100,17 +98,17 @@ class MigrationStatus:
 
     @property
     def version(self) -> int:
-        """The highest applied version, 0 for none."""
+        """Return the highest applied version, 0 if none is applied."""
         return max((row.version for row in self.applied), default=0)
 
     @property
     def is_current(self) -> bool:
-        """Whether `migrate` would change nothing and complain of nothing."""
+        """Return whether `migrate` has nothing to apply and no error to raise."""
         return not (self.pending or self.edited or self.unknown or self.functions)
 
 
 def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
-    """Bring the schema up to date; safe to repeat and to run from several processes at once.
+    """Apply pending migrations; can be repeated and run by several processes at once.
 
     Raises SchemaBeforeBaseline, MigrationEdited, MigrationUnknown or MigrationFailed; migrations
     applied before the failing file stay.
@@ -149,12 +147,12 @@ def status(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationStatus:
 
 
 def migration_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
-    """The migrations in order. Raises MigrationError on a bad name or a number used twice."""
+    """Return the migrations in order. Raises MigrationError for a bad name or duplicate number."""
     files: list[SqlFile] = []
     for path in sorted((folder / "migrations").glob("*.sql")):
         match = _FILE_NAME.fullmatch(path.stem)
         if not match:
-            raise MigrationError(f"{path.name} is not named NNNN_verb_object.sql")
+            raise MigrationError(f"{path.name} is not named NNNN_action_object.sql")
         version = int(match["version"])
         if files and files[-1].version == version:
             raise MigrationError(
@@ -165,7 +163,7 @@ def migration_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
 
 
 def function_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
-    """The files of functions, in name order."""
+    """Return the files of functions, ordered by name."""
     return [_sql_file(path, 0) for path in sorted((folder / "functions").glob("*.sql"))]
 
 
@@ -194,15 +192,15 @@ def _compared(
     connection: Connection, migrations: list[SqlFile], functions: list[SqlFile]
 ) -> MigrationStatus:
     applied: tuple[AppliedMigration, ...] = ()
-    known_functions: dict[str, str] = {}
+    applied_functions: dict[str, str] = {}
     if _has_bookkeeping(connection):
-        found = connection.execute(
+        rows = connection.execute(
             "SELECT version, name, checksum, applied_at, duration_ms"
             " FROM drip_schema_migrations ORDER BY version"
         )
-        applied = tuple(AppliedMigration(*row) for row in found)
-        functions_found = connection.execute("SELECT name, checksum FROM drip_schema_functions")
-        known_functions = {str(name): str(checksum) for name, checksum in functions_found}
+        applied = tuple(AppliedMigration(*row) for row in rows)
+        function_rows = connection.execute("SELECT name, checksum FROM drip_schema_functions")
+        applied_functions = {str(name): str(checksum) for name, checksum in function_rows}
     by_version = {row.version: row for row in applied}
     versions = {file.version for file in migrations}
     return MigrationStatus(
@@ -215,7 +213,7 @@ def _compared(
         ),
         unknown=tuple(row.name for row in applied if row.version not in versions),
         functions=tuple(
-            file.name for file in functions if known_functions.get(file.name) != file.checksum
+            file.name for file in functions if applied_functions.get(file.name) != file.checksum
         ),
     )
 

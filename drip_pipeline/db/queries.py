@@ -1,7 +1,8 @@
-"""The loader of named queries. Each query of sql/queries/*.sql begins with `-- name: its_name`,
-then one or more comment lines that say what it is for, then SQL with `%(name)s` parameters (a
-literal percent sign is `%%`). SQL text belongs there, not here, and only modules of `db/` speak
-queries by name.
+"""Load and execute named queries.
+
+Each query of sql/queries/*.sql begins with `-- name: its_name`, then one or more comment lines with
+its purpose, then SQL with `%(name)s` parameters (a literal percent sign is `%%`). Only modules of
+db/ execute queries by name.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One named query: what it is for, its text, and the file it stands in."""
+    """One named query: its purpose, its text, and its file."""
 
     name: str
     purpose: str
@@ -41,14 +42,16 @@ class Query:
 
 
 def sql(name: str) -> str:
-    """The text of a named query. Raises QueryNotFound."""
+    """Return the text of a named query. Raises QueryNotFound."""
     try:
         return all_queries()[name].text
     except KeyError:
         raise QueryNotFound(name) from None
 
 
-def records(connection: Connection, name: str, row_type: type[Row], /, **params: Any) -> list[Row]:
+def records(
+    connection: Connection, name: str, row_type: type[Row], /, **params: object
+) -> list[Row]:
     """Return all rows of a named query as NamedTuples of `row_type`.
 
     Its fields are the query's columns in their order; tests/db/test_row_types.py compares them.
@@ -58,7 +61,7 @@ def records(connection: Connection, name: str, row_type: type[Row], /, **params:
 
 
 def many_records(
-    connection: Connection, name: str, row_type: type[Row], /, **params: Any
+    connection: Connection, name: str, row_type: type[Row], /, **params: object
 ) -> list[Row]:
     """Return `records` in the binary format of `many`, for thousands of rows."""
     with (
@@ -68,57 +71,60 @@ def many_records(
         return cursor.execute(sql(name), params).fetchall()
 
 
-def record(connection: Connection, name: str, row_type: type[Row], /, **params: Any) -> Row | None:
+def record(
+    connection: Connection, name: str, row_type: type[Row], /, **params: object
+) -> Row | None:
     """Return the only row as a NamedTuple, or None. Raises DatabaseError for more than one."""
     return _at_most_one(name, records(connection, name, row_type, **params))
 
 
-def column(connection: Connection, name: str, /, **params: Any) -> list[Any]:
+def column(connection: Connection, name: str, /, **params: object) -> list[Any]:
     """Return the first column of all rows."""
     with translated_errors():
         return [row[0] for row in connection.execute(sql(name), params)]
 
 
-def rows(connection: Connection, name: str, /, **params: Any) -> list[dict[str, Any]]:
-    """All rows of a named query as dictionaries by column."""
+def rows(connection: Connection, name: str, /, **params: object) -> list[dict[str, Any]]:
+    """Return all rows of a named query as dictionaries by column."""
     with translated_errors(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(sql(name), params).fetchall()
 
 
-def tuples(connection: Connection, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
-    """All rows of a named query as tuples; cheaper than `rows` for many of them."""
+def tuples(connection: Connection, name: str, /, **params: object) -> list[tuple[Any, ...]]:
+    """Return all rows of a named query as tuples."""
     with translated_errors():
         return connection.execute(sql(name), params).fetchall()
 
 
-def many(connection: Connection, name: str, /, **params: Any) -> list[tuple[Any, ...]]:
-    """All rows as tuples, for thousands of them: they travel in binary form, which both sides are
-    quicker at. Only for columns of uuids, numbers, texts, times, JSON, or arrays of these.
+def many(connection: Connection, name: str, /, **params: object) -> list[tuple[Any, ...]]:
+    """Return all rows as tuples, in binary format: faster for thousands of rows.
+
+    Only for columns of UUIDs, numbers, text, times, JSON, or arrays of these.
     """
     with translated_errors():
         return connection.execute(sql(name), params, binary=True).fetchall()
 
 
-def many_rows(connection: Connection, name: str, /, **params: Any) -> list[dict[str, Any]]:
+def many_rows(connection: Connection, name: str, /, **params: object) -> list[dict[str, Any]]:
     """`many` as dictionaries by column."""
     with translated_errors(), connection.cursor(row_factory=dict_row, binary=True) as cursor:
         return cursor.execute(sql(name), params).fetchall()
 
 
-def one(connection: Connection, name: str, /, **params: Any) -> dict[str, Any] | None:
-    """The only row of a named query, or None. More than one is an error of the query."""
+def one(connection: Connection, name: str, /, **params: object) -> dict[str, Any] | None:
+    """Return the only row as a dictionary, or None. Raises DatabaseError for more than one."""
     return _at_most_one(name, rows(connection, name, **params))
 
 
-def scalar(connection: Connection, name: str, /, **params: Any) -> Any:
-    """The first column of the first row, or None without a row."""
+def scalar(connection: Connection, name: str, /, **params: object) -> Any:
+    """Return the first column of the first row, None without a row."""
     with translated_errors():
         row = connection.execute(sql(name), params).fetchone()
     return row[0] if row else None
 
 
-def run(connection: Connection, name: str, /, **params: Any) -> int:
-    """Execute a named query and return the number of rows it touched."""
+def run(connection: Connection, name: str, /, **params: object) -> int:
+    """Execute a named query and return the number of affected rows."""
     with translated_errors():
         return connection.execute(sql(name), params).rowcount
 
@@ -136,23 +142,25 @@ def _at_most_one(name: str, answer: list[Answer]) -> Answer | None:
 
 @lru_cache(maxsize=1)
 def all_queries() -> dict[str, Query]:
-    """Every query of sql/queries/, by name. Raises QueryFileInvalid."""
+    """Return all queries of sql/queries/ by name. Raises QueryFileInvalid."""
     return load(SQL_FOLDER / "queries")
 
 
 def load(folder: Path) -> dict[str, Query]:
-    """The queries of all .sql files in a folder. Raises QueryFileInvalid on a bad form or a name
-    used twice.
+    """Return the queries of all .sql files in a folder.
+
+    Raises QueryFileInvalid for a malformed file or a duplicate name.
     """
-    found: dict[str, Query] = {}
+    loaded: dict[str, Query] = {}
     for path in sorted(folder.glob("*.sql")):
         for query in _parsed(path):
-            if query.name in found:
+            if query.name in loaded:
                 raise QueryFileInvalid(
-                    f"query {query.name!r} stands both in {found[query.name].file} and {query.file}"
+                    f"query {query.name!r} is defined in {loaded[query.name].file}"
+                    f" and in {query.file}"
                 )
-            found[query.name] = query
-    return found
+            loaded[query.name] = query
+    return loaded
 
 
 def _parsed(path: Path) -> list[Query]:
@@ -170,17 +178,16 @@ def _parsed(path: Path) -> list[Query]:
 
 def _query(name: str, lines: list[str], file: str) -> Query:
     if not _VALID.fullmatch(name):
-        raise QueryFileInvalid(f"{file}: {name!r} is not a name of the form lower_case")
+        raise QueryFileInvalid(f"{file}: {name!r} is not a lower_case name")
     purpose: list[str] = []
     while lines and (lines[0].startswith("--") or not lines[0].strip()):
         purpose.append(lines.pop(0).lstrip("- ").strip())
-    # Whole-line comments are for readers of the file; psycopg would look for parameters in them.
+    # Whole-line comments are removed: psycopg would look for parameters in them.
     body = "\n".join(line for line in lines if not line.lstrip().startswith("--")).strip()
     if not any(purpose):
-        raise QueryFileInvalid(f"{file}: query {name!r} does not say what it is for")
+        raise QueryFileInvalid(f"{file}: query {name!r} has no comment with its purpose")
     if not body:
         raise QueryFileInvalid(f"{file}: query {name!r} has no SQL")
     text = " ".join(line for line in purpose if line)
-    # The leading comment shows the query's name in pg_stat_activity and in plans logged by the
-    # server.
+    # The leading comment shows the query's name in pg_stat_activity and in logged plans.
     return Query(name, text, f"/* drip: {name} */ {body.rstrip(';')}", file)

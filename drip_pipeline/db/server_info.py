@@ -1,4 +1,4 @@
-"""Facts about the server a database lives on. What is stored in it belongs to other modules."""
+"""The PostgreSQL server of a database."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from drip_pipeline.db.connection import Database
 
 
 def server_version(database: Database) -> str:
-    """PostgreSQL's version, as in '18.1'."""
+    """Return PostgreSQL's version, for example '18.1'."""
     with database.transaction() as connection:
         return str(queries.scalar(connection, "server_version")).partition(" ")[0]

@@ -1,8 +1,7 @@
-"""One place that turns the URL a user gives into the spelling each library wants, and names other
-databases on the same server. Connecting does not belong here.
+"""Convert a database URL into the form that each library needs.
 
-SQLAlchemy 2.1 takes `postgresql://` to mean psycopg 3, with which Dagster's storage fails on its
-first event; hence the explicit drivers.
+SQLAlchemy 2.1 uses psycopg 3 for `postgresql://`, with which Dagster's storage fails at its first
+event; so the driver is always explicit.
 """
 
 from __future__ import annotations
@@ -15,35 +14,36 @@ _SCHEMES = {"postgresql", "postgres"}
 
 
 def libpq_url(url: str) -> str:
-    """The URL for psycopg, psql and other users of libpq: `postgresql://…`. Raises SettingsError if
-    it is none.
+    """Return the URL for psycopg, psql and libpq: `postgresql://…`.
+
+    Raises SettingsError if it is not a PostgreSQL URL.
     """
     return _with_scheme(url, "postgresql")
 
 
 def sqlalchemy_url(url: str) -> str:
-    """The URL for SQLAlchemy on psycopg 3: `postgresql+psycopg://…`."""
+    """Return the URL for SQLAlchemy with psycopg 3: `postgresql+psycopg://…`."""
     return _with_scheme(url, "postgresql+psycopg")
 
 
 def dagster_url(url: str) -> str:
-    """The URL for Dagster's storage, which needs psycopg 2: `postgresql+psycopg2://…`."""
+    """Return the URL for Dagster's storage, which needs psycopg 2: `postgresql+psycopg2://…`."""
     return _with_scheme(url, "postgresql+psycopg2")
 
 
 def with_database(url: str, name: str) -> str:
-    """The same server and user, another database."""
+    """Return the URL of another database on the same server, with the same user."""
     parts = urlsplit(url)
     return _joined(parts.scheme, parts.netloc, quote(name, safe=""), parts.query)
 
 
 def database_name(url: str) -> str:
-    """The database that a URL names, or '' when it names none."""
+    """Return the database name of a URL, '' if it has none."""
     return unquote(urlsplit(url).path.lstrip("/"))
 
 
 def without_password(url: str) -> str:
-    """The URL as it may be shown: the password, in the authority or in the query, becomes `***`."""
+    """Return the URL with the password replaced by `***`, in the authority and in the query."""
     parts = urlsplit(url)
     authority = parts.netloc
     if "@" in authority:

@@ -1,5 +1,5 @@
--- What a definition is read from: the campaign's row and its steps, without what running and counting change. It tells
--- that something was edited, not what.
+-- Hashes the rows that a definition is read from: the campaign and its steps, without columns that the engine changes. A
+-- different hash means that the campaign was edited.
 CREATE OR REPLACE FUNCTION campaign_content_hash(p_campaign_id uuid)
 RETURNS text
 LANGUAGE sql

@@ -1,12 +1,12 @@
--- Inserting an enrollment, from SQL or from an application, puts the person at the entry of the version that newcomers
--- enter. Statement-level: one INSERT of 100,000 rows costs one pass. A campaign that was never published gives no state;
--- publishing it takes in the people who wait.
+-- Inserting an enrollment, by SQL or by an application, creates its workflow state at the entry of the published version.
+-- Statement-level: one INSERT of 100,000 rows costs one pass. A campaign that was never published creates no state;
+-- publishing it creates the states of its enrollments.
 --
 -- The triggers run with the rights of the tables' owner: an application's role, or a signed-in user under row-level
--- security, may insert an enrollment without any right to write states and events.
+-- security, may insert an enrollment without the right to write states and events.
 
--- Makes the states of enrollments that have none yet, and says how many. Publishing calls it for people who enrolled in a
--- draft. People of another workspace than the campaign's, whom an older application let in, get none.
+-- Creates the states of enrollments that have none, and returns their number. Publishing calls it for enrollments in a
+-- draft. Contacts of another workspace than the campaign's, enrolled by an older application, get no state.
 CREATE OR REPLACE FUNCTION enter_enrollments(p_enrollment_ids uuid [])
 RETURNS bigint
 LANGUAGE sql
@@ -19,7 +19,7 @@ AS $$
         JOIN campaign_enrollments e ON e.id = i.id
         JOIN contacts p ON p.id = e.contact_id
     ),
-    -- The graph is large and stored compressed: it is opened once a campaign, not once a person.
+    -- The graph is large and stored compressed: it is read once per campaign, not once per enrollment.
     entries AS MATERIALIZED (
         SELECT
             c.id, c.workspace_id, v.version, v.compiled_graph ->> 'entry_node_id' AS entry_node_id
@@ -77,7 +77,7 @@ BEGIN
 END
 $$;
 
--- An application does not know the column; the engine's own statements fill it and skip this.
+-- Fills the workspace of enrollments inserted by applications; the engine's statements set it themselves.
 CREATE OR REPLACE FUNCTION fill_enrollment_workspace()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -89,8 +89,8 @@ BEGIN
 END
 $$;
 
--- A state that an application inserts by the specification's columns alone: its id is its enrollment's, and it runs in
--- the version that newcomers enter.
+-- Completes a state that an application inserts with the specification's columns alone: its id is its enrollment's, and
+-- its version is the published one.
 CREATE OR REPLACE FUNCTION fill_workflow_state()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -108,7 +108,7 @@ BEGIN
 END
 $$;
 
--- A function that runs with its owner's rights looks nowhere but in the schema that it was made in.
+-- A function with its owner's rights resolves names only in the schema that it was created in.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION create_workflow_state_on_enrollment() SET search_path = %I, pg_temp', current_schema());

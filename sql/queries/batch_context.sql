@@ -19,12 +19,12 @@ CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: latest_events
--- When each event type last happened to these people, in their run of the campaign or at contact level.
+-- Returns the latest time of each event type, in the enrollment or at contact level.
 SELECT e.enrollment_id, e.event_type, max(e.created_at) AS latest_at
 FROM campaign_events e
 WHERE e.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
   AND e.event_type = ANY(CAST(%(event_types)s AS text []))
-  -- A machine's open or a scanner's click is not the person's: it neither wakes nor decides.
+  -- Opens and clicks by machines resume no wait and decide no condition.
   AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 GROUP BY e.enrollment_id, e.event_type
 UNION ALL
@@ -36,38 +36,38 @@ WHERE x.event_type = ANY(CAST(%(event_types)s AS text []))
 GROUP BY p.enrollment_id, x.event_type;
 
 -- name: look_back_from
--- From when on an event counts that came before its wait began: the latest message, else the entry into the node before.
+-- Returns the time from which events count for a wait: the latest message, or else the entry into the node before.
 SELECT s.id, coalesce(s.last_message_at, s.node_entered_at, s.started_at) AS since
 FROM campaign_workflow_states s
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
 -- name: running_tests
--- The tests that the splits of these campaigns belong to, with the winner once there is one.
+-- Returns the tests of these campaigns that are not superseded, with the winner if decided.
 SELECT t.id, t.campaign_id, t.split_node_id, t.campaign_versions, t.winner_variant
 FROM campaign_ab_tests t
 WHERE t.campaign_id = ANY(CAST(%(campaign_ids)s AS uuid [])) AND t.status <> 'superseded';
 
 -- name: existing_assignments
--- Variants that people were given at these splits before: a repeat keeps them.
+-- Returns the variants assigned to these enrollments; repeating a split keeps them.
 SELECT a.enrollment_id, a.split_node_id, a.variant_group, a.is_randomized
 FROM campaign_split_assignments a
 WHERE a.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []));
 
 -- name: contact_assignments
--- Variants that contacts were given in earlier runs of the same test: one person, one variant.
+-- Returns the variants assigned to these contacts in any run of the test: a contact has one variant per test.
 SELECT a.contact_id, a.split_node_id, a.variant_group, a.is_randomized
 FROM campaign_split_assignments a
 WHERE a.ab_test_id = ANY(CAST(%(test_ids)s AS uuid [])) AND a.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: compiled_graph
--- The immutable graph of one version.
+-- Returns the compiled graph of a version.
 SELECT v.compiled_graph, c.name AS campaign_name, c.workspace_id
 FROM campaign_versions v
 JOIN drip_campaigns c ON c.id = v.campaign_id
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = CAST(%(version)s AS integer);
 
 -- name: change_tags
--- Adds and removes a tag set-based and atomically; a tag stands once, order kept.
+-- Adds and removes tags. Each tag occurs once, and the order is kept.
 UPDATE contacts k
 SET tags = (
         SELECT coalesce(array_agg(u.tag ORDER BY u.position), '{}')
@@ -82,14 +82,14 @@ SET tags = (
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: change_score
--- Moves or sets the score, within 0..100.
+-- Changes or sets the score, limited to 0..100.
 UPDATE contacts k
 SET ai_score = least(100, greatest(0, coalesce(CAST(%(set)s AS integer), coalesce(k.ai_score, 0) + coalesce(CAST(%(delta)s AS integer), 0)))),
     updated_at = CAST(%(now)s AS timestamptz)
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: change_column
--- Writes one of the columns that a field update may touch.
+-- Sets one of the updatable columns.
 UPDATE contacts k
 SET name = CASE CAST(%(column)s AS text) WHEN 'name' THEN CAST(%(value)s AS text) ELSE k.name END,
     company = CASE CAST(%(column)s AS text) WHEN 'company' THEN CAST(%(value)s AS text) ELSE k.company END,
@@ -100,7 +100,7 @@ SET name = CASE CAST(%(column)s AS text) WHEN 'name' THEN CAST(%(value)s AS text
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: change_custom_field
--- Writes one custom field.
+-- Sets one custom field.
 UPDATE contacts k
 SET custom_fields = coalesce(k.custom_fields, '{}')
         || jsonb_build_object(CAST(%(field)s AS text), CAST(%(value)s AS jsonb)),

@@ -1,10 +1,10 @@
 -- name: is_any_goal
--- Whether any campaign has a goal that events can reach.
+-- Returns whether any campaign has an event as its goal.
 SELECT EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL) AS is_any;
 
 -- name: lock_states_of_goals
--- Locks those of these enrollments' states whose campaign has such a goal, and says how many that are: events that are
--- being taken in at this moment have the same states locked, so that one of the two sees what the other wrote.
+-- Locks the states of these enrollments in campaigns with an event goal, and counts them. Event ingestion locks the same
+-- states, so that the later transaction sees the rows of the earlier.
 SELECT count(*)
 FROM (
     SELECT s.id
@@ -18,9 +18,9 @@ FROM (
 ) locked;
 
 -- name: attribute_late_conversions
--- Messages went out, or people were assigned, at or after a time from which on events are known already: what these amount
--- to now. A conversion that had an earlier message moves to the later one. Gives back the enrollments to count anew.
-WITH people AS (
+-- Attributes events that arrived before the message or assignment was written. A conversion attributed to an earlier message
+-- moves to the later one. Returns the enrollments whose conversions must be recomputed.
+WITH goals AS (
     SELECT DISTINCT e.campaign_id, e.contact_id, v.goal_event_type
     FROM campaign_enrollments e
     JOIN campaign_versions v ON v.campaign_id = e.campaign_id AND v.goal_event_type IS NOT NULL
@@ -29,7 +29,7 @@ WITH people AS (
 
 happened AS (
     SELECT p.campaign_id, p.contact_id, x.id, x.event_type, x.value, x.currency, x.occurred_at
-    FROM people p
+    FROM goals p
     JOIN contact_events x
         ON x.contact_id = p.contact_id AND x.event_type = p.goal_event_type
         AND x.occurred_at >= CAST(%(since)s AS timestamptz)
@@ -39,7 +39,7 @@ happened AS (
         p.campaign_id, p.contact_id, x.id, x.event_type, CAST(x.event_data ->> 'value' AS numeric(14, 2)),
         CASE WHEN upper(btrim(x.event_data ->> 'currency')) ~ '^[A-Z]{3}$' THEN upper(btrim(x.event_data ->> 'currency')) END,
         x.created_at
-    FROM people p
+    FROM goals p
     JOIN campaign_enrollments e ON e.campaign_id = p.campaign_id AND e.contact_id = p.contact_id
     JOIN campaign_events x
         ON x.enrollment_id = e.id AND x.event_type = p.goal_event_type AND x.event_source <> 'system'
@@ -47,7 +47,7 @@ happened AS (
     WHERE x.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 ),
 
-wanted AS MATERIALIZED (
+attributed AS MATERIALIZED (
     SELECT
         conversion_id(h.campaign_id, h.id) AS conversion_id, h.contact_id, h.occurred_at, t.*,
         jsonb_strip_nulls(
@@ -59,7 +59,7 @@ wanted AS MATERIALIZED (
 
 changed AS MATERIALIZED (
     SELECT w.*, x.id IS NOT NULL AS is_known, x.enrollment_id AS earlier_enrollment_id
-    FROM wanted w
+    FROM attributed w
     LEFT JOIN campaign_events x ON x.id = w.conversion_id AND x.created_at = w.occurred_at
     WHERE x.id IS NULL OR (x.enrollment_id, x.message_id) IS DISTINCT FROM (w.enrollment_id, w.message_id)
 ),
@@ -89,7 +89,7 @@ UNION
 SELECT c.earlier_enrollment_id FROM changed c WHERE c.is_known;
 
 -- name: recount_conversions_of_messages
--- The conversions of these enrollments' messages, as the log has them.
+-- Recomputes the conversions of these enrollments' messages from the event log.
 UPDATE campaign_message_outcomes o
 SET first_converted_at = l.converted_at, conversion_value = l.value
 FROM (
@@ -100,7 +100,7 @@ FROM (
     LEFT JOIN campaign_events x
         ON x.enrollment_id = m.enrollment_id AND x.message_id = m.message_id AND x.event_type = 'converted'
     WHERE m.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
-      -- What is archived cannot be counted anew: it stays as it is.
+      -- Archived months cannot be recomputed and stay unchanged.
       AND m.sent_at >= coalesce(
           (SELECT h.kept_from FROM campaign_retention_watermarks h WHERE h.kind = 'log'), '-infinity'
       )
@@ -110,7 +110,7 @@ WHERE o.message_id = l.message_id
   AND (o.first_converted_at, o.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);
 
 -- name: recount_conversions_of_assignments
--- The conversions of these enrollments at their splits, as the log has them.
+-- Recomputes the conversions of these enrollments' split assignments from the event log.
 UPDATE campaign_split_assignments s
 SET first_converted_at = l.converted_at, conversion_value = l.value
 FROM (

@@ -43,8 +43,8 @@ WHERE NOT EXISTS (SELECT FROM campaign_claim_watermarks m WHERE m.campaign_id = 
 ON CONFLICT (campaign_id) DO NOTHING;
 
 -- name: commit_transitions
--- Writes a batch: states, events, assignments, deliveries and the enrollments that follow, in one statement. What is the
--- same for a group of people travels once per group; per person only the id, the group and the id of a delivery.
+-- Writes a batch in one statement: states, events, assignments, deliveries and the changed enrollments. Values shared by a
+-- group of states are sent once per group; each state adds only its id, group and delivery id.
 WITH groups AS MATERIALIZED (
     SELECT
         g.group_no, g.node_id, g.step_id, g.status, CAST(g.path AS jsonb) AS path, g.path_length, g.due_at, g.wait_until,
@@ -92,7 +92,7 @@ moved AS (
         last_executed_at = CAST(%(now)s AS timestamptz),
         batch_id = CAST(%(batch_id)s AS uuid)
     FROM (
-        -- In the order of the indexes that are written: each of their pages is at hand while it is.
+        -- In the order of the written indexes, so that each of their pages is read once.
         SELECT *
         FROM unnest(
             CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
@@ -103,7 +103,7 @@ moved AS (
     WHERE s.id = m.state_id
     RETURNING
         s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id,
-        -- Random ids of events come along, those of a person one after the other.
+        -- The random ids of a state's events follow each other in the parameter event_ids.
         CAST(g.event_offset + m.place * g.event_count AS integer) AS first_event
 ),
 
@@ -111,7 +111,7 @@ notes AS MATERIALIZED (
     SELECT
         e.group_no, e.ordinal, e.event_type, e.step_id, e.node_id, CAST(e.event_data AS jsonb) AS event_data,
         e.variant_group,
-        -- A microsecond apart, so that the log keeps the order in which a person passed the nodes.
+        -- One microsecond apart, so that the log keeps the order in which a state passed the nodes.
         CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond' AS created_at
     FROM unnest(
         CAST(%(event_group)s AS integer []), CAST(%(event_ordinal)s AS integer []), CAST(%(event_type)s AS text []),
@@ -167,8 +167,8 @@ queued AS (
 ),
 
 followed AS (
-    -- Once per enrollment, whatever there is to say of it: a row that a transaction writes twice has its foreign keys
-    -- checked, and no index entry is saved. That alone was a fifth of the time of a delivered message.
+    -- Once per enrollment: a row that a transaction writes twice has its foreign keys checked and saves no index entry. That
+    -- took a fifth of the time of a delivered message.
     UPDATE campaign_enrollments e
     SET status = coalesce(g.enrollment_status, e.status),
         completed_at = CASE
@@ -188,15 +188,15 @@ followed AS (
 SELECT count(*) FROM moved;
 
 -- name: park_paused_states
--- Takes states whose enrollment an application paused out of the queue; everything else about them stays.
+-- Suspends states whose enrollment an application paused.
 UPDATE campaign_workflow_states s
 SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
 -- name: resume_unpaused_states
--- Brings paused states back whose enrollment is active again, except those whose message is still on its way. One that has
--- no due time of its own is due now; one that another transaction holds has another turn.
-WITH held AS MATERIALIZED (
+-- Resumes suspended states whose enrollment is active again, except those with an open delivery. A state without a due time
+-- becomes due now. A state locked by another transaction is skipped until the next call.
+WITH locked AS MATERIALIZED (
     SELECT s.id
     FROM campaign_workflow_states s
     JOIN campaign_enrollments e ON e.id = s.id
@@ -212,13 +212,13 @@ WITH held AS MATERIALIZED (
 UPDATE campaign_workflow_states s
 SET workflow_status = 'waiting', next_execution_at = coalesce(s.next_execution_at, CAST(%(now)s AS timestamptz)),
     pending_delivery_id = NULL
-FROM held h
-WHERE s.id = h.id;
+FROM locked l
+WHERE s.id = l.id;
 
 -- name: due_overview
--- What a sensor needs to decide: how much is due now (counted up to a limit), and when the next thing is.
--- People count whom the claim would take, and no others: a run that finds nothing to do would be started every minute.
--- Of several shards only `due_states` is the shard's own; deliveries are everybody's.
+-- Counts due states and due deliveries up to a limit, and returns the next due time of each.
+-- Only states that the claim would return are counted: otherwise a run with nothing to do would be started every minute.
+-- `due_states` counts the states of the shard; deliveries are counted for all shards.
 WITH active AS (
     SELECT c.id, c.published_version IS NOT NULL AS is_claimed FROM drip_campaigns c WHERE c.status = 'active'
 )
@@ -272,11 +272,10 @@ SELECT
     ) AS next_delivery_at;
 
 -- name: population_by_version
--- Where everybody is, per campaign version: what the invariant entered = active + completed + exited + failed rests on.
--- Entered is counted from the log, the rest from the states: two sources, so that a difference means something. Whoever
--- moved to another version has entered that one, and this one no longer; `started`, `moved_in` and `moved_out` tell it
--- apart.
-WITH now_there AS (
+-- Counts enrollments per campaign version, for the invariant entered = active + completed + exited + failed.
+-- `entered` is counted from the event log and the rest from the states, so that the invariant compares two sources. An
+-- enrollment migrated to another version counts as entered there and no longer here: entered = started + moved_in - moved_out.
+WITH current_states AS (
     SELECT
         s.campaign_id, s.campaign_version,
         count(*) FILTER (WHERE s.workflow_status IN ('running', 'waiting', 'paused')) AS active,
@@ -288,7 +287,7 @@ WITH now_there AS (
     GROUP BY s.campaign_id, s.campaign_version
 ),
 
-told AS (
+entries AS (
     SELECT
         e.campaign_id, v.campaign_version, e.enrollment_id, e.event_type = 'enrollment_started' AS has_started, v.moved
     FROM campaign_events e
@@ -310,10 +309,10 @@ entered AS (
         SELECT
             t.campaign_id, t.campaign_version, count(DISTINCT t.enrollment_id) FILTER (WHERE t.has_started) AS started,
             count(*) FILTER (WHERE t.moved = 1) AS moved_in, count(*) FILTER (WHERE t.moved = -1) AS moved_out
-        FROM told t
+        FROM entries t
         GROUP BY t.campaign_id, t.campaign_version
         UNION ALL
-        -- What the months said that are archived.
+        -- Counts of archived months.
         SELECT a.campaign_id, a.campaign_version, a.started, a.moved_in, a.moved_out
         FROM campaign_archived_entries a
         WHERE CAST(%(campaign_id)s AS uuid) IS NULL OR a.campaign_id = CAST(%(campaign_id)s AS uuid)
@@ -326,7 +325,7 @@ SELECT
     coalesce(x.started + x.moved_in - x.moved_out, 0) AS entered, coalesce(x.started, 0) AS started,
     coalesce(x.moved_in, 0) AS moved_in, coalesce(x.moved_out, 0) AS moved_out, coalesce(n.active, 0) AS active,
     coalesce(n.completed, 0) AS completed, coalesce(n.exited, 0) AS exited, coalesce(n.failed, 0) AS failed
-FROM now_there n
+FROM current_states n
 FULL JOIN entered x ON x.campaign_id = n.campaign_id AND x.campaign_version = n.campaign_version
 JOIN drip_campaigns c ON c.id = coalesce(n.campaign_id, x.campaign_id)
 ORDER BY c.name, c.id, campaign_version;
@@ -341,7 +340,7 @@ GROUP BY s.campaign_id, s.campaign_version, s.exit_reason
 ORDER BY s.campaign_id, s.campaign_version, s.exit_reason;
 
 -- name: spread_overdue_states
--- After a pause: overdue work gets due times spread evenly over a stretch of time, by a hash of the id.
+-- Spreads the due times of overdue states evenly over spread_seconds, by a hash of the id. Used when a campaign is resumed.
 UPDATE campaign_workflow_states s
 SET next_execution_at = CAST(%(now)s AS timestamptz)
     + ((hashtext(s.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
@@ -350,7 +349,7 @@ WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND s.next_execution_at <= CAST(%(now)s AS timestamptz);
 
 -- name: spread_overdue_deliveries
--- After a pause: overdue deliveries likewise.
+-- Spreads the due times of overdue deliveries like those of states.
 UPDATE campaign_deliveries d
 SET due_at = CAST(%(now)s AS timestamptz)
     + ((hashtext(d.id::text) & 2147483647) %% 10000) / 10000.0 * make_interval(secs => CAST(%(spread_seconds)s AS double precision))
@@ -359,7 +358,7 @@ WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid)
   AND d.due_at <= CAST(%(now)s AS timestamptz);
 
 -- name: archive_open_states
--- Archiving a campaign ends everybody who is still in it.
+-- Exits all open states of an archived campaign.
 WITH ended AS (
     UPDATE campaign_workflow_states s
     SET workflow_status = 'exited', exit_reason = 'campaign_archived', completed_at = CAST(%(now)s AS timestamptz),
@@ -389,7 +388,7 @@ logged AS (
 SELECT count(*) FROM ended;
 
 -- name: archive_open_deliveries
--- What was still to be sent when a campaign is archived; each leaves an event, as everything that is not sent.
+-- Skips the pending deliveries of an archived campaign and logs an event for each.
 WITH skipped AS (
     UPDATE campaign_deliveries d
     SET status = 'skipped', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz), error_code = 'campaign_archived'
@@ -399,7 +398,7 @@ WITH skipped AS (
         d.variant_group, d.channel
 ),
 
--- The figures of the day count what was held back, too.
+-- The metrics of the day count skipped deliveries, too.
 marked AS (
     INSERT INTO stale_metric_days (workspace_id, metric_date)
     SELECT w.id, CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)
@@ -418,9 +417,8 @@ SELECT
 FROM skipped k;
 
 -- name: requeue_failed_states
--- Failed states back to due, with fresh retries; their enrollment counts as active again. Locked in the order of ids, as
--- everybody does who locks several.
-WITH held AS MATERIALIZED (
+-- Makes failed states due again with all retries. States are locked in the order of ids, as everywhere, against deadlocks.
+WITH locked AS MATERIALIZED (
     SELECT s.id
     FROM campaign_workflow_states s
     WHERE s.workflow_status = 'failed'
@@ -429,7 +427,7 @@ WITH held AS MATERIALIZED (
       AND (CAST(%(node_id)s AS text) IS NULL OR s.current_node_id = CAST(%(node_id)s AS text))
       AND (CAST(%(since)s AS timestamptz) IS NULL OR s.completed_at >= CAST(%(since)s AS timestamptz))
       AND EXISTS (SELECT FROM drip_campaigns c WHERE c.id = s.campaign_id AND c.status <> 'archived')
-      -- A failed delivery is brought back by itself, under its own id.
+      -- A failed delivery is requeued by itself, under its own id.
       AND NOT EXISTS (
           SELECT FROM campaign_deliveries d WHERE d.id = s.pending_delivery_id AND d.status = 'failed'
       )
@@ -441,16 +439,16 @@ back AS (
     UPDATE campaign_workflow_states s
     SET workflow_status = 'running', completed_at = NULL, retry_count = 0, last_error = NULL,
         next_execution_at = CAST(%(now)s AS timestamptz), pending_delivery_id = NULL
-    FROM held h
-    WHERE s.id = h.id
+    FROM locked l
+    WHERE s.id = l.id
     RETURNING s.id
 )
 
 SELECT count(*) FROM back;
 
 -- name: requeue_failed_deliveries
--- Failed deliveries back to due under the same id, and their states back to waiting for them.
-WITH held AS MATERIALIZED (
+-- Makes failed deliveries due again under the same id; their states wait for them again.
+WITH locked AS MATERIALIZED (
     SELECT d.id
     FROM campaign_workflow_states s
     JOIN campaign_deliveries d ON d.id = s.pending_delivery_id AND d.enrollment_id = s.id
@@ -469,8 +467,8 @@ back AS (
     UPDATE campaign_deliveries d
     SET status = 'pending', due_at = CAST(%(now)s AS timestamptz), settled_at = NULL, attempts = 0, last_error = NULL,
         error_code = NULL
-    FROM held h
-    WHERE d.id = h.id
+    FROM locked l
+    WHERE d.id = l.id
     RETURNING d.id, d.enrollment_id
 ),
 

@@ -154,7 +154,7 @@ def test_a_removed_function_file_is_forgotten(empty_database, folder):
 @pytest.mark.parametrize("name", ["1_create", "0003_Create", "create_items", "0003"])
 def test_a_badly_named_file_is_refused(folder, name):
     write(folder, f"migrations/{name}", "SELECT 1")
-    with pytest.raises(MigrationError, match="NNNN_verb_object"):
+    with pytest.raises(MigrationError, match="NNNN_action_object"):
         migration_files(folder)
 
 

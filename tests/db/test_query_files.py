@@ -30,10 +30,10 @@ def test_queries_are_found_by_name_with_their_purpose(tmp_path):
     ("text", "complaint"),
     [
         ("SELECT 1", "before the first"),
-        ("-- name: x\nSELECT 1", "does not say what it is for"),
+        ("-- name: x\nSELECT 1", "has no comment with its purpose"),
         ("-- name: x\n-- Why.\n", "has no SQL"),
-        ("-- name: Bad-Name\n-- Why.\nSELECT 1", "not a name"),
-        ("-- name: x\n-- Why.\nSELECT 1;\n-- name: x\n-- Why.\nSELECT 2", "stands both"),
+        ("-- name: Bad-Name\n-- Why.\nSELECT 1", "not a lower_case name"),
+        ("-- name: x\n-- Why.\nSELECT 1;\n-- name: x\n-- Why.\nSELECT 2", "is defined in"),
     ],
 )
 def test_a_file_of_the_wrong_form_is_refused(tmp_path, text, complaint):
@@ -43,7 +43,7 @@ def test_a_file_of_the_wrong_form_is_refused(tmp_path, text, complaint):
 
 def test_a_name_used_in_two_files_is_refused(tmp_path):
     text = "-- name: x\n-- Why.\nSELECT 1"
-    with pytest.raises(QueryFileInvalid, match=r"both in a\.sql and b\.sql"):
+    with pytest.raises(QueryFileInvalid, match=r"defined in a\.sql and in b\.sql"):
         loaded(tmp_path, a=text, b=text)
 
 

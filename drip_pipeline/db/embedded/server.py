@@ -1,9 +1,7 @@
-"""The life cycle of the embedded PostgreSQL under DRIP_HOME: make it, start it, notice when it
-died, stop it. Where its programs come from is `embedded_binaries`, who runs them
-`embedded_identity`, how it is configured `embedded_config`.
+"""Create, start, monitor and stop the embedded PostgreSQL under DRIP_HOME.
 
-Everything that changes state happens under a file lock, so any number of processes may ask for the
-server at once.
+Every change of state happens under a file lock, so any number of processes may request the server
+at once.
 """
 
 from __future__ import annotations
@@ -47,7 +45,7 @@ PORTS = range(
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedStatus:
-    """What there is of the server: `is_installed` means that a data folder exists."""
+    """State of the server; `is_installed`: a data folder exists."""
 
     is_installed: bool
     is_running: bool
@@ -58,9 +56,7 @@ class EmbeddedStatus:
 
 
 class EmbeddedServer:
-    """The embedded server whose files lie in `home`/postgres. Building this object does nothing
-    yet.
-    """
+    """The embedded server with its files in `home`/postgres. The constructor changes nothing."""
 
     def __init__(
         self,
@@ -76,14 +72,13 @@ class EmbeddedServer:
 
     @classmethod
     def from_settings(cls, settings: Settings) -> EmbeddedServer:
-        """The server that these settings describe."""
+        """Return the server of these settings."""
         return cls(settings.home, postgres_bin=settings.postgres_bin)
 
     def ensure_running(self) -> str:
-        """libpq's URL of the database `drip` on the running server, made and started first where
-        needed.
+        """Create and start the server if needed, and return the libpq URL of its database `drip`.
 
-        A second or two the first time, milliseconds later. Raises EmbeddedServerError.
+        Takes one to two seconds the first time, milliseconds later. Raises EmbeddedServerError.
         """
         url = self._url()
         if url is not None and self._answers(url):
@@ -98,7 +93,7 @@ class EmbeddedServer:
             ) from error
 
     def stop(self) -> bool:
-        """Stop the server, rolling back open transactions. False if it was not running."""
+        """Stop the server and roll back open transactions; return False if it was not running."""
         if not self._data.exists():
             return False
         with self._locked():
@@ -120,13 +115,13 @@ class EmbeddedServer:
             )
             if finished.returncode != 0:
                 raise EmbeddedServerError(
-                    "the embedded PostgreSQL did not stop", hint=f"Its log is {self._log}."
+                    "the embedded PostgreSQL did not stop", hint=f"See its log {self._log}."
                 )
             log.info("embedded PostgreSQL stopped")
             return True
 
     def status(self) -> EmbeddedStatus:
-        """Look, changing nothing."""
+        """Return the state of the server without changing it."""
         url = self._url()
         is_running = url is not None and self._answers(url)
         version_file = self._data / "PG_VERSION"
@@ -191,10 +186,10 @@ class EmbeddedServer:
         finally:
             lock.release()
 
-    # --- is it alive ------------------------------------------------------------------------------
+    # --- state of the process ---------------------------------------------------------------------
 
     def _answers(self, url: str) -> bool:
-        """Whether this very server answers: another one may have taken the port since."""
+        """Return whether this server answers; another one may use the port now."""
         if self._postmaster() is None:
             return False
         try:
@@ -205,9 +200,8 @@ class EmbeddedServer:
         return row is not None and Path(str(row[0])).resolve() == self._data.resolve()
 
     def _postmaster(self) -> int | None:
-        """The process id of the server if it lives; neither a zombie nor a stranger with the same
-        number counts.
-        """
+        """Return the process id of the running server, None for a zombie or another program with
+        the same id."""
         try:
             pid = int((self._data / "postmaster.pid").read_text().splitlines()[0])
             process = psutil.Process(pid)
@@ -216,12 +210,12 @@ class EmbeddedServer:
             return None
         return pid if is_alive else None
 
-    # --- making and starting, under the lock ------------------------------------------------------
+    # --- create and start, under the lock ---------------------------------------------------------
 
     def _started(self) -> str:
         url = self._url()
         if url is not None and self._answers(url):
-            return url  # somebody else was quicker
+            return url  # another process started it
         make_passable(self._folder)
         placement = self._placement()
         if not self._data.exists():
@@ -231,15 +225,15 @@ class EmbeddedServer:
         if url is None:
             raise EmbeddedServerError(
                 f"the password of the embedded PostgreSQL is missing from {self._password}",
-                hint="Restore that file, or move the folder away to begin with an empty database.",
+                hint="Restore that file, or move the folder away to start with an empty database.",
             )
         deadline = time.monotonic() + RECOVERY_SECONDS
         while not self._answers(with_database(url, "postgres")):
-            # A server that is already up but silent is replaying its log after a crash.
+            # A server that does not answer yet is recovering after a crash.
             if time.monotonic() > deadline or self._postmaster() is None:
                 raise EmbeddedServerError(
-                    "the embedded PostgreSQL was started and does not answer",
-                    hint=f"Its log, {self._log}, may say why.",
+                    "the embedded PostgreSQL was started but does not answer",
+                    hint=f"See its log {self._log}.",
                 )
             time.sleep(0.2)
         _create_databases(url)
@@ -251,8 +245,8 @@ class EmbeddedServer:
         return place(find_binaries(self._postgres_bin, major=major), self._folder)
 
     def _initialize(self, placement: Placement) -> None:
-        log.info("making an embedded PostgreSQL %d in %s", placement.binaries.major, self._folder)
-        # Renamed when complete: a killed initdb leaves no half-made data.
+        log.info("creating an embedded PostgreSQL %d in %s", placement.binaries.major, self._folder)
+        # Renamed when complete, so that a killed initdb leaves no partial data folder.
         draft = placement.folder / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
@@ -266,8 +260,8 @@ class EmbeddedServer:
         command += ["-A", "scram-sha-256", "--pwfile", str(handed_over), "-E", "UTF8"]
         command += ["--data-checksums"]
         if placement.binaries.major >= 16:
-            # Iterations make guessing a password costly, and each connection (Dagster opens one for
-            # each event that it stores: 4 ms, so 2). These 192 random bits nobody guesses.
+            # Iterations slow down guessing, and each connection: 4 ms, with one iteration 2 ms;
+            # Dagster opens a connection for each event. 192 random bits cannot be guessed.
             command += ["-c", "scram_iterations=1"]
         try:
             # C.UTF-8 is unknown to older macOS; C sorts the same.
@@ -279,8 +273,8 @@ class EmbeddedServer:
                     break
             else:
                 raise EmbeddedServerError(
-                    "the data folder of the embedded PostgreSQL could not be made",
-                    hint=f"Its log, {self._log}, says why.",
+                    "the data folder of the embedded PostgreSQL could not be created",
+                    hint=f"See its log {self._log}.",
                 )
         finally:
             handed_over.unlink()
@@ -291,12 +285,12 @@ class EmbeddedServer:
     def _start(self, placement: Placement) -> None:
         deadline = time.monotonic() + START_RETRY_SECONDS
         while self._postmaster() is None and not self._start_once(placement):
-            # After a kill the old server's children hold its memory for a moment; a port may be
-            # lost to another.
+            # After a kill the old server's children hold its memory for some time; another program
+            # may have taken the port.
             if time.monotonic() > deadline:
                 raise EmbeddedServerError(
                     "the embedded PostgreSQL does not start",
-                    hint=f"Its log, {self._log}, says why.",
+                    hint=f"See its log {self._log}.",
                 )
             time.sleep(0.3)
 
@@ -326,15 +320,14 @@ class EmbeddedServer:
         placement.identity.give(path)
 
     def _has_lz4(self, placement: Placement) -> bool:
-        """Whether these binaries were built with lz4: asking them to parse the setting tells."""
+        """Return whether these binaries were built with lz4: they accept the setting only then."""
         command = [placement.binaries.program("postgres"), "-D", str(placement.folder / "data")]
         command += ["-c", "wal_compression=lz4", "-C", "wal_compression"]
         return placement.identity.run(command, output=Path(os.devnull)).returncode == 0
 
     def _drop_stale_pid_file(self) -> None:
-        """PostgreSQL will not start while the number in its pid file is in use, even by a stranger,
-        as after a reboot.
-        """
+        """Delete the pid file of a dead server. PostgreSQL does not start while the id in it is in
+        use, even by another program after a reboot."""
         if self._postmaster() is not None or _postgres_works_in(self._data.resolve()):
             return
         (self._data / "postmaster.pid").unlink(missing_ok=True)
@@ -342,9 +335,9 @@ class EmbeddedServer:
 
 def _create_databases(url: str) -> None:
     with psycopg.connect(with_database(url, "postgres"), autocommit=True) as connection:
-        found = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+        existing = {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
         for name in DATABASES:
-            if name not in found:
+            if name not in existing:
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
 
@@ -370,7 +363,7 @@ def _free_port() -> int:
 
 def _is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As PostgreSQL itself does: connections of the last server that linger do not count.
+        # As PostgreSQL does: lingering connections of the last server do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -380,9 +373,7 @@ def _is_free(port: int) -> bool:
 
 
 def _postgres_works_in(data: Path) -> bool:
-    """Whether a child of a killed server is still there; PostgreSQL's processes live in the data
-    folder.
-    """
+    """Return whether a process of a killed server still works in the data folder."""
     for process in psutil.process_iter(["name", "cwd"]):
         if "postgres" in (process.info["name"] or "") and process.info["cwd"] == str(data):
             return True
