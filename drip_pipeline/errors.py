@@ -32,13 +32,13 @@ class DripError(Exception):
         """Return what the machine-readable output adds to the message and the hint."""
         return {}
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Subclasses have other arguments than the message, so that the default (`cls(*args)`) would
         # fail when it is loaded.
         return (_revive, (type(self), self.args), dict(self.__dict__))
 
 
-def _revive(cls: type[DripError], args: tuple[Any, ...]) -> DripError:
+def _revive(cls: type[DripError], args: tuple[object, ...]) -> DripError:
     error = cls.__new__(cls, *args)
     error.args = args
     return error

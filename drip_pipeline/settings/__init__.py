@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
 
 from pydantic import Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -396,10 +397,15 @@ class Settings(BaseSettings):
         return rows
 
 
-def _declared(name: str, field: Any) -> Setting:
+def _declared(name: str, field: FieldInfo) -> Setting:
     texts = field.json_schema_extra
+    assert isinstance(texts, dict)
     return Setting(
-        f"{PREFIX}{name.upper()}", name, texts["default_text"], texts["unit"], field.description
+        f"{PREFIX}{name.upper()}",
+        name,
+        str(texts["default_text"]),
+        str(texts["unit"]),
+        field.description or "",
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.contact_fields import ALIASES, CONTACT_COLUMNS, CUSTOM_FIELDS
@@ -83,7 +83,7 @@ def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
             yield TemplateText(f"media_urls[{index}]", url)
 
 
-def _leaves(where: str, value: Any) -> Iterator[TemplateText]:
+def _leaves(where: str, value: object) -> Iterator[TemplateText]:
     if isinstance(value, str):
         yield TemplateText(where, value)
     elif isinstance(value, dict):

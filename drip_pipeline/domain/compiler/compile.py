@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Any
 
 from drip_pipeline.domain.compiler.analysis import Analysis, analyze
 from drip_pipeline.domain.compiler.check_structure import structure_problems
@@ -77,6 +76,6 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
     return CampaignGraph(entry, nodes, variant_of_node(entry, analysis), goal)
 
 
-def _hash(value: Any) -> str:
+def _hash(value: object) -> str:
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()

@@ -7,14 +7,16 @@ check_templates.py checks the variables of texts.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from drip_pipeline.domain.definition.campaign_file import NODE_TYPES, StepDefinition
 from drip_pipeline.domain.definition.normalize_steps import CONFIG_KEYS
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.definition.text_formats import JsonObject
 from drip_pipeline.domain.graph.nodes import (
+    ActionConfig,
     ConditionConfig,
     DurationWait,
     EmailConfig,
@@ -30,7 +32,9 @@ from drip_pipeline.domain.graph.nodes import (
     WebhookAction,
 )
 
-ACTIONS: Final[Mapping[str, type[BaseModel]]] = {
+Config = TypeVar("Config", bound=BaseModel)
+
+ACTIONS: Final[Mapping[str, type[ActionConfig]]] = {
     "tag": TagAction,
     "score": ScoreAction,
     "field_update": FieldUpdateAction,
@@ -60,12 +64,12 @@ def read_config(step: StepDefinition, problems: list[Problem]) -> NodeConfig | N
 
 
 def build(
-    model: type[BaseModel],
-    fields: Mapping[str, Any],
+    model: type[Config],
+    fields: Mapping[str, object],
     step: StepDefinition,
     where: str,
     problems: list[Problem],
-) -> Any:
+) -> Config | None:
     """Return an instance of `model`; None, with the reasons in `problems`, if it is invalid."""
     try:
         return model.model_validate(dict(fields))
@@ -100,10 +104,7 @@ def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None
     # `{"type": "tag"}` is a common mistake: actions are written that way.
     if "trigger" not in fields and fields.get("type") in _TRIGGER_KINDS:
         fields["trigger"] = fields.pop("type")
-    config: TriggerConfig | None = build(
-        TriggerConfig, {**fields, "type": "trigger"}, step, "trigger", problems
-    )
-    return config
+    return build(TriggerConfig, {**fields, "type": "trigger"}, step, "trigger", problems)
 
 
 def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
@@ -126,10 +127,7 @@ def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
             )
         )
         return None
-    config: EmailConfig | None = build(
-        EmailConfig, {**email, "type": "email"}, step, "email", problems
-    )
-    return config
+    return build(EmailConfig, {**email, "type": "email"}, step, "email", problems)
 
 
 def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
@@ -145,7 +143,10 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
         return None
     fields = dict(step.wait_config)
     kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
-    models: dict[str, type[BaseModel]] = {"duration": DurationWait, "until_event": EventWait}
+    models: dict[str, type[DurationWait | EventWait]] = {
+        "duration": DurationWait,
+        "until_event": EventWait,
+    }
     if not isinstance(kind, str) or kind not in models:
         problems.append(
             Problem(
@@ -155,10 +156,7 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
             )
         )
         return None
-    config: DurationWait | EventWait | None = build(
-        models[kind], fields, step, "wait_config", problems
-    )
-    return config
+    return build(models[kind], fields, step, "wait_config", problems)
 
 
 def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
@@ -201,14 +199,11 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
         )
     # Evaluated in order, the else-branch last regardless of its position in the file.
     ordered = [b for b in branches if b not in otherwise] + otherwise
-    config: ConditionConfig | None = build(
-        ConditionConfig, {"branches": ordered}, step, "conditional_branches", problems
-    )
-    return config
+    return build(ConditionConfig, {"branches": ordered}, step, "conditional_branches", problems)
 
 
 def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
-    requested: list[tuple[str, Any, str]] = []  # action type, its fields, their path in the step
+    requested: list[tuple[str, object, str]] = []  # action type, its fields, their path in the step
     for channel, fields in (step.channel_config or {}).items():
         if channel in ("sms", "social"):
             requested.append((channel, fields, f"channel_config.{channel}"))
@@ -254,13 +249,10 @@ def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
     if not isinstance(fields, dict):
         problems.append(Problem(step.node_id, "config_invalid", f"{where} must be an object"))
         return None
-    config: NodeConfig | None = build(
-        ACTIONS[name], {**fields, "type": name}, step, where, problems
-    )
-    return config
+    return build(ACTIONS[name], {**fields, "type": name}, step, where, problems)
 
 
-def _action_fields(kind: str, action: dict[str, Any]) -> Any:
+def _action_fields(kind: str, action: JsonObject) -> object:
     """Return the fields of `{config: {…}}`, `{webhook: {…}}` or a flat action.
 
     Keys beside the nested object are kept, so that they are reported as unknown.
@@ -276,10 +268,7 @@ def _action_fields(kind: str, action: dict[str, Any]) -> Any:
 
 
 def _exit(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
-    config: ExitConfig | None = build(
-        ExitConfig, {**(step.exit_config or {}), "type": "exit"}, step, "exit", problems
-    )
-    return config
+    return build(ExitConfig, {**(step.exit_config or {}), "type": "exit"}, step, "exit", problems)
 
 
 _READERS: Final[Mapping[str, Callable[[StepDefinition, list[Problem]], NodeConfig | None]]] = {

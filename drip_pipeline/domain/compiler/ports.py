@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from pydantic import ValidationError
 
@@ -281,7 +281,7 @@ def _typed_event_port(edge: CanvasEdge) -> str | None:
 
 
 def _by_label(
-    edge: CanvasEdge, config: NodeConfig, ports: Sequence[str], chosen: Mapping[str, Any]
+    edge: CanvasEdge, config: NodeConfig, ports: Sequence[str], chosen: Mapping[str, object]
 ) -> str | None:
     """Return the port by the edge's label: the name of a branch or a variant."""
     if edge.label is None or not _is_plain(edge.handle):
@@ -295,7 +295,7 @@ def _by_label(
     return _unless_taken(names.get(name) if name else None, chosen)
 
 
-def _unless_taken(port: str | None, chosen: Mapping[str, Any]) -> str | None:
+def _unless_taken(port: str | None, chosen: Mapping[str, object]) -> str | None:
     return None if port in chosen else port
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import operator as operators
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
-Test = Callable[[Any], bool]
+Test = Callable[[object], bool]
 Scalar = str | int | float | bool
 
 # No exponents, no leading zeros, bounded length: "1e5" and "01234" are codes, not numbers, and
@@ -102,7 +102,7 @@ def _as_list(expected: Scalar | Sequence[Scalar]) -> list[Scalar]:
     raise ValueError("operator 'in' compares with a list of values")
 
 
-def _is_collection(actual: Any) -> bool:
+def _is_collection(actual: object) -> TypeGuard[Collection[object]]:
     return isinstance(actual, (list, tuple, set, frozenset))
 
 
@@ -116,7 +116,7 @@ def _equals(expected: Scalar) -> Test:
     text = str(expected)
     instant = as_instant(text) if isinstance(expected, str) else None
 
-    def equals(actual: Any) -> bool:
+    def equals(actual: object) -> bool:
         if type(actual) is str:
             return actual == text or (number is not None and as_number(actual) == number)
         if actual is None or isinstance(actual, (dict, list, tuple, set, frozenset)):
@@ -140,7 +140,7 @@ def _ordered(compare: Callable[[Any, Any], bool], expected: Scalar) -> Test:
     text = expected if isinstance(expected, str) else None
     instant = as_instant(text) if text is not None else None
 
-    def ordered(actual: Any) -> bool:
+    def ordered(actual: object) -> bool:
         if number is not None:
             number_of_actual = as_number(actual)
             if number_of_actual is not None:
@@ -175,7 +175,7 @@ def _contains(expected: Scalar) -> Test:
     equals = _equals(expected)
     text = str(expected)
 
-    def contains(actual: Any) -> bool:
+    def contains(actual: object) -> bool:
         if type(actual) is str:
             return text in actual
         return _is_collection(actual) and any(equals(member) for member in actual)
@@ -193,7 +193,7 @@ def _is_in(expected: list[Scalar]) -> Test:
         if type(value) is not str or as_number(value) is not None
     ]
 
-    def is_in(actual: Any) -> bool:
+    def is_in(actual: object) -> bool:
         if actual is None:
             return False
         if type(actual) is str:

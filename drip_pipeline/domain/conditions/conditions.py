@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -87,13 +87,13 @@ class Condition(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _within_bounds(cls, data: Any) -> Any:
+    def _within_bounds(cls, data: object) -> object:
         check_size(data)
         return data
 
     @field_validator("value", mode="before")
     @classmethod
-    def _dates_as_text(cls, value: Any) -> Any:
+    def _dates_as_text(cls, value: object) -> object:
         # YAML reads an unquoted 2026-01-28 as a date.
         if isinstance(value, list):
             return [item.isoformat() if isinstance(item, date) else item for item in value]
@@ -101,7 +101,7 @@ class Condition(BaseModel):
 
     @field_validator("value")
     @classmethod
-    def _value_within_bounds(cls, value: Any) -> Any:
+    def _value_within_bounds(cls, value: object) -> object:
         items = value if isinstance(value, tuple) else (value,)
         if len(items) > MAX_LIST_LENGTH:
             raise ValueError(f"a list of values may have {MAX_LIST_LENGTH} entries at most")
@@ -116,7 +116,7 @@ class Condition(BaseModel):
 
     @field_validator("logic", mode="before")
     @classmethod
-    def _upper_case(cls, logic: Any) -> Any:
+    def _upper_case(cls, logic: object) -> object:
         return logic.upper() if isinstance(logic, str) else logic
 
     @model_validator(mode="after")
@@ -146,7 +146,7 @@ class Condition(BaseModel):
             raise ValueError(f"a {kind} condition needs a value; missing data never matches")
 
 
-def check_size(data: Any) -> None:
+def check_size(data: object) -> None:
     """Raise ValueError if a condition (parsed JSON) is nested too deep or has too many parts."""
     level = [data]
     count = depth = 0
@@ -157,7 +157,7 @@ def check_size(data: Any) -> None:
             raise ValueError(f"conditions may be nested {MAX_DEPTH} deep at most")
         if count > MAX_CONDITIONS:
             raise ValueError(f"a condition may have {MAX_CONDITIONS} parts at most")
-        below: list[Any] = []
+        below: list[object] = []
         for item in level:
             children = item.get("sub_conditions") if isinstance(item, Mapping) else None
             if isinstance(children, (list, tuple)):
@@ -174,7 +174,7 @@ class ContactAttributes(NamedTuple):
     `timezone` is an IANA name; an unknown name counts as UTC.
     """
 
-    fields: Mapping[str, Any]
+    fields: Mapping[str, object]
     tags: frozenset[str]
     events: Mapping[str, datetime]
     now: datetime
@@ -249,9 +249,9 @@ def _compile_field(condition: Condition) -> Predicate:
     return lambda contact: test(_look_up(contact.fields, name))
 
 
-def _look_up(fields: Mapping[str, Any], path: str) -> Any:
+def _look_up(fields: Mapping[str, object], path: str) -> object:
     """Return the field of this name, else the member that the dotted path leads to."""
-    value: Any = fields.get(path)
+    value: object = fields.get(path)
     if value is not None:
         return value
     value = fields

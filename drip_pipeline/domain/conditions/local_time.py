@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from drip_pipeline.domain.conditions.comparisons import Operator, Scalar, value_test
@@ -85,14 +85,14 @@ def _as_full_iso(instant: datetime) -> str:
     return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).isoformat()
 
 
-def _iso_date(expected: Any) -> str:
+def _iso_date(expected: object) -> str:
     try:
         return date.fromisoformat(str(expected)).isoformat()
     except ValueError:
         raise ValueError(f"{expected!r} is not an ISO date such as 2026-01-28") from None
 
 
-def _weekday(expected: Any) -> int:
+def _weekday(expected: object) -> int:
     name = str(expected).strip().lower()
     for number, weekday in enumerate(WEEKDAYS):
         if name in (weekday, weekday[:3]):
@@ -100,7 +100,7 @@ def _weekday(expected: Any) -> int:
     return _whole_number(expected, _DAYS_A_WEEK, "a weekday is 0 (Monday) to 6, or its name")
 
 
-def _whole_number(expected: Any, below: int, rule: str) -> int:
+def _whole_number(expected: object, below: int, rule: str) -> int:
     text = str(expected).strip()
     if not (text.isascii() and text.isdigit() and int(text) < below):
         raise ValueError(f"{rule}, not {expected!r}")

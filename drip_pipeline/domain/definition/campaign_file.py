@@ -26,7 +26,7 @@ from drip_pipeline.domain.definition.file_parts import (
     SchemaOf,
 )
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
-from drip_pipeline.domain.definition.text_formats import Unreadable, as_json, parse_text
+from drip_pipeline.domain.definition.text_formats import JsonObject, Unreadable, as_json, parse_text
 from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Name, Number
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
@@ -66,7 +66,7 @@ Id = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_id
 Title = Annotated[Annotated[str, Field(max_length=500)] | None, BeforeValidator(_id)]
 Text = Annotated[str, BeforeValidator(_stripped)]
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Json = dict[str, Any] | None
+Json = JsonObject | None
 JsonList = list[Any] | None
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -149,13 +149,13 @@ class StepDefinition(BaseModel):
         default=None, description="Column of earlier campaigns; stored, not used."
     )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the step as a file contains it, without keys that are not set."""
-        data: dict[str, Any] = as_json(self.model_dump(mode="json"))[0]
+        data: JsonObject = as_json(self.model_dump(mode="json"))[0]
         return {key: value for key, value in data.items() if value is not None}
 
 
-def _require_name(schema: dict[str, Any]) -> None:
+def _require_name(schema: JsonObject) -> None:
     # A missing name is a problem that validation reports with the others, so that reading has a
     # default for it; the schema has none.
     schema["required"] = ["name"]
@@ -221,14 +221,14 @@ class CampaignDefinition(BaseModel):
         default=(), exclude=True, repr=False
     )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> JsonObject:
         """Return the definition as a campaign file, without keys that are not set."""
         data = as_json(self.model_dump(mode="json", exclude={"steps"}))[0]
         kept = {key: value for key, value in data.items() if value is not None and value != []}
         return kept | {"steps": [step.to_dict() for step in self.steps]}
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonObject:
     """Return the JSON Schema (draft 2020-12) of the campaign file."""
     return {"$schema": SCHEMA_DIALECT} | CampaignDefinition.model_json_schema()
 
@@ -237,7 +237,7 @@ CAMPAIGN_KEYS: Final = frozenset(CampaignDefinition.model_fields) - {"reading_pr
 STEP_KEYS: Final = frozenset(StepDefinition.model_fields)
 
 
-def load_definition(source: str | Mapping[str, Any]) -> CampaignDefinition:
+def load_definition(source: str | Mapping[str, object]) -> CampaignDefinition:
     """Read a campaign file from text (JSON or YAML) or from a parsed value.
 
     Invalid parts are left out and listed in `reading_problems`, which `validate` reports with the
@@ -260,7 +260,7 @@ def load_definition(source: str | Mapping[str, Any]) -> CampaignDefinition:
     return definition.model_copy(update={"steps": steps, "reading_problems": tuple(problems)})
 
 
-def _steps(entries: Any, problems: list[Problem]) -> tuple[StepDefinition, ...]:
+def _steps(entries: object, problems: list[Problem]) -> tuple[StepDefinition, ...]:
     if entries is None:
         return ()
     if not isinstance(entries, list):
@@ -288,13 +288,13 @@ def _steps(entries: Any, problems: list[Problem]) -> tuple[StepDefinition, ...]:
 
 
 def _allowed_fields(
-    data: Mapping[str, Any],
+    data: Mapping[str, object],
     allowed: frozenset[str],
     node_id: str | None,
     where: str,
     ignored: frozenset[str],
     problems: list[Problem],
-) -> dict[str, Any]:
+) -> JsonObject:
     kept = {}
     for key, value in data.items():
         if key in allowed:
@@ -309,7 +309,7 @@ def _allowed_fields(
 
 def _valid_part(
     model: type[Model],
-    fields: dict[str, Any],
+    fields: JsonObject,
     node_id: str | None,
     where: str,
     problems: list[Problem],

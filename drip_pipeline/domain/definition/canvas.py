@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.definition.problems import Problem, shorten
 
@@ -25,8 +25,8 @@ class CanvasNode:
     node_type: str | None
     label: str | None
     step_id: str | None
-    config: Mapping[str, Any] | None
-    raw: Mapping[str, Any]
+    config: Mapping[str, object] | None
+    raw: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CanvasEdge:
     handle: str | None
     edge_type: str | None
     label: str | None
-    delay: Any
+    delay: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +54,22 @@ class Canvas:
         return [node.node_id for node in self.nodes]
 
 
-def has_nodes(raw: Mapping[str, Any] | None) -> bool:
+def has_nodes(raw: Mapping[str, object] | None) -> bool:
     """Return whether the canvas has nodes; the database's empty default has none."""
     return bool(raw) and bool(_list_of(raw, "nodes", []))
 
 
-def raw_edges(raw: Mapping[str, Any] | None) -> list[Any]:
+def raw_edges(raw: Mapping[str, object] | None) -> list[object]:
     """Return the edges as a list of their original JSON."""
     return _list_of(raw, "edges", [])
 
 
-def has_edges(raw: Mapping[str, Any] | None) -> bool:
+def has_edges(raw: Mapping[str, object] | None) -> bool:
     """Return whether the canvas has edges. A data migration in the field wrote the text `'[]'`."""
     return bool(raw_edges(raw))
 
 
-def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:
+def read_canvas(raw: Mapping[str, object] | None) -> tuple[Canvas, list[Problem]]:
     """Return the canvas and its problems; malformed entries are left out."""
     problems: list[Problem] = []
     if not raw:
@@ -87,7 +87,7 @@ def read_canvas(raw: Mapping[str, Any] | None) -> tuple[Canvas, list[Problem]]:
     return Canvas(tuple(nodes), tuple(edges)), problems
 
 
-def _list_of(raw: Mapping[str, Any] | None, key: str, problems: list[Problem]) -> list[Any]:
+def _list_of(raw: Mapping[str, object] | None, key: str, problems: list[Problem]) -> list[object]:
     value = (raw or {}).get(key)
     if isinstance(value, str):
         # jsonb_build_object('edges', '[]') stores a text instead of a list.
@@ -105,14 +105,14 @@ def _list_of(raw: Mapping[str, Any] | None, key: str, problems: list[Problem]) -
     return value
 
 
-def _name(value: Any) -> str | None:
+def _name(value: object) -> str | None:
     # React Flow's ids are strings, hand-written files have numbers as well.
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value).strip() or None
 
 
-def _node(entry: Any, index: int, problems: list[Problem]) -> CanvasNode | None:
+def _node(entry: object, index: int, problems: list[Problem]) -> CanvasNode | None:
     where = f"canvas_data.nodes[{index}]"
     if not isinstance(entry, Mapping):
         problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))
@@ -149,7 +149,7 @@ def _node(entry: Any, index: int, problems: list[Problem]) -> CanvasNode | None:
     )
 
 
-def _edge(entry: Any, index: int, problems: list[Problem]) -> CanvasEdge | None:
+def _edge(entry: object, index: int, problems: list[Problem]) -> CanvasEdge | None:
     where = f"canvas_data.edges[{index}]"
     if not isinstance(entry, Mapping):
         problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))

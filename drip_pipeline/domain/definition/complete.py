@@ -8,7 +8,6 @@ Completing is idempotent.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -40,6 +39,7 @@ from drip_pipeline.domain.definition.problems import (
     without_repeats,
 )
 from drip_pipeline.domain.definition.split_columns import with_variants_from_columns
+from drip_pipeline.domain.definition.text_formats import JsonObject
 
 
 def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> CampaignDefinition:
@@ -54,7 +54,7 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
     canvas, canvas_problems = read_canvas(raw)
     problems += canvas_problems
     steps = _bound(steps, canvas, problems)
-    canvas_data: dict[str, Any] | None
+    canvas_data: JsonObject | None
     if has_nodes(raw) and not _is_unconnected_sequence(definition):
         assert raw is not None
         steps = _one_per_node(steps, canvas, problems, canvas_wins=canvas_wins)
@@ -265,11 +265,11 @@ def _check_day_delay(
 
 
 def _bound_canvas(
-    raw: Mapping[str, Any], canvas: Canvas, steps: list[StepDefinition]
-) -> dict[str, Any]:
+    raw: Mapping[str, object], canvas: Canvas, steps: list[StepDefinition]
+) -> JsonObject:
     """Return the canvas with lists of nodes and edges, with node types, without uuids of steps."""
     types = {step.node_id: step.node_type for step in steps}
-    nodes: list[Any] = []
+    nodes: list[JsonObject] = []
     for node in canvas.nodes:
         copy = dict(node.raw)
         copy["id"] = node.node_id
@@ -293,7 +293,7 @@ def _with_node_references(
 ) -> StepDefinition:
     """Return the step with targets and parents as node ids instead of step uuids."""
 
-    def retargeted(entry: Any) -> Any:
+    def retargeted(entry: object) -> object:
         if not isinstance(entry, dict):
             return entry
         copy = {k: v for k, v in entry.items() if k not in ("target_node_id", "target_step_id")}
@@ -315,7 +315,7 @@ def _with_node_references(
             copy["target_node_id"] = sorted(named)[0]
         return copy
 
-    update: dict[str, Any] = {}
+    update: JsonObject = {}
     for key in ("conditional_branches", "variants"):
         entries = getattr(step, key)
         if isinstance(entries, list):
@@ -326,8 +326,8 @@ def _with_node_references(
 
 
 def _test_with_node_references(
-    config: dict[str, Any] | None, node_of: Mapping[str, str]
-) -> dict[str, Any] | None:
+    config: JsonObject | None, node_of: Mapping[str, str]
+) -> JsonObject | None:
     if config is None or not isinstance(config.get("variants"), list):
         return config
     variants = [

@@ -18,6 +18,7 @@ from drip_pipeline.domain.definition.campaign_file import (
     load_definition,
 )
 from drip_pipeline.domain.definition.complete import complete
+from drip_pipeline.domain.definition.text_formats import JsonObject
 
 _JSON_COLUMNS: Final = frozenset(
     {
@@ -40,11 +41,11 @@ _EMPTY_BY_DEFAULT: Final = frozenset({"cta", "conditional_logic"})
 
 
 def export_definition(
-    campaign_row: Mapping[str, Any],
-    step_rows: Sequence[Mapping[str, Any]],
+    campaign_row: Mapping[str, object],
+    step_rows: Sequence[Mapping[str, object]],
     *,
     workspace: str | None = None,
-) -> dict[str, Any]:
+) -> JsonObject:
     """Return the canonical campaign file of a drip_campaigns row and its campaign_steps rows.
 
     Node ids replace the uuids of steps, so that the file means the same in another database. Keys
@@ -55,8 +56,8 @@ def export_definition(
 
 
 def definition_of_rows(
-    campaign_row: Mapping[str, Any],
-    step_rows: Sequence[Mapping[str, Any]],
+    campaign_row: Mapping[str, object],
+    step_rows: Sequence[Mapping[str, object]],
     *,
     workspace: str | None = None,
     canvas_wins: bool = False,
@@ -81,7 +82,7 @@ def _number(step: Mapping[str, Any]) -> tuple[bool, int]:
     return (number is None, int(number or 0))
 
 
-def _step(row: Mapping[str, Any]) -> dict[str, Any]:
+def _step(row: Mapping[str, object]) -> JsonObject:
     step = {
         key: value
         for key, value in _parsed(row).items()
@@ -95,7 +96,7 @@ def _step(row: Mapping[str, Any]) -> dict[str, Any]:
     return step
 
 
-def _parsed(row: Mapping[str, Any]) -> dict[str, Any]:
+def _parsed(row: Mapping[str, object]) -> JsonObject:
     """Return the row with JSON columns as values, also if the driver returned text."""
     parsed = dict(row)
     for key in _JSON_COLUMNS & parsed.keys():

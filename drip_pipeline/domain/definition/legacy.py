@@ -7,7 +7,6 @@ exit. The engine writes it to the database.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
 from drip_pipeline.domain.definition.canvas import has_edges
@@ -15,7 +14,7 @@ from drip_pipeline.domain.definition.export import definition_of_rows
 
 
 def legacy_definition(
-    campaign_row: Mapping[str, Any], step_rows: Sequence[Mapping[str, Any]]
+    campaign_row: Mapping[str, object], step_rows: Sequence[Mapping[str, object]]
 ) -> CampaignDefinition:
     """Return the completed definition of a legacy campaign; node ids are the same on every call.
 

@@ -10,12 +10,13 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.text_formats import JsonObject
 
-DEFAULT_VIEWPORT: Final[Mapping[str, Any]] = {"x": 0, "y": 0, "zoom": 1}
+DEFAULT_VIEWPORT: Final[Mapping[str, int]] = {"x": 0, "y": 0, "zoom": 1}
 _MAX_ID_LENGTH: Final = 190  # of 200, so that a number can be appended
 _X_STEP: Final = 200
 _Y: Final = 100
@@ -58,10 +59,10 @@ def with_node_ids(steps: Sequence[StepDefinition]) -> list[StepDefinition]:
 
 def in_sequence(
     steps: Sequence[StepDefinition],
-    existing_nodes: Mapping[str, Mapping[str, Any]],
-    viewport: Any,
+    existing_nodes: Mapping[str, Mapping[str, object]],
+    viewport: object,
     problems: list[Problem],
-) -> tuple[list[StepDefinition], dict[str, Any]]:
+) -> tuple[list[StepDefinition], JsonObject]:
     """Return the completed steps and their canvas.
 
     `existing_nodes` are nodes of a canvas without edges; they keep their positions and other data.
@@ -137,7 +138,7 @@ def _check_order(steps: Sequence[StepDefinition], problems: list[Problem]) -> No
             )
 
 
-def _node(step: StepDefinition, index: int, existing: Mapping[str, Any] | None) -> dict[str, Any]:
+def _node(step: StepDefinition, index: int, existing: Mapping[str, object] | None) -> JsonObject:
     if existing is not None:
         return dict(existing)
     position = step.node_position or {"x": index * _X_STEP, "y": _Y}
@@ -149,8 +150,8 @@ def _node(step: StepDefinition, index: int, existing: Mapping[str, Any] | None) 
     }
 
 
-def _edges(steps: Sequence[StepDefinition]) -> list[dict[str, Any]]:
-    edges: list[dict[str, Any]] = []
+def _edges(steps: Sequence[StepDefinition]) -> list[JsonObject]:
+    edges: list[JsonObject] = []
     for step, after in itertools.pairwise(steps):
         base = {"source": step.node_id, "target": after.node_id, "type": "default"}
         config = step.wait_config or {}

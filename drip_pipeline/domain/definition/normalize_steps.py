@@ -7,10 +7,11 @@ row, branches without ids. One step at a time; complete.py handles several steps
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.text_formats import JsonObject
 
 CONFIG_KEYS: Final = (
     "channel_config",
@@ -53,7 +54,7 @@ def has_config(step: StepDefinition) -> bool:
     return any(getattr(step, key) is not None for key in CONFIG_KEYS)
 
 
-def inline_config(node_type: str | None, config: Mapping[str, Any]) -> dict[str, Any]:
+def inline_config(node_type: str | None, config: Mapping[str, object]) -> JsonObject:
     """Return the step fields in a canvas node's `data.config`; {} if it has none."""
     fields = {key: config[key] for key in CONFIG_KEYS if config.get(key) is not None}
     if fields:
@@ -97,7 +98,7 @@ def _node_type(step: StepDefinition) -> str | None:
 def _without_catch_alls(step: StepDefinition) -> StepDefinition:
     """Move `node_config`, and `action_config` of trigger, split and exit nodes, to their keys."""
     extra = step.node_config
-    update: dict[str, Any] = {"node_config": None}
+    update: JsonObject = {"node_config": None}
     if step.node_type in ("trigger", "exit", "split") and step.action_config is not None:
         extra = extra if extra is not None else step.action_config
         update["action_config"] = None
@@ -123,7 +124,7 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
         "body_html": step.email_body_html,
     }
     email_fields = {key: value for key, value in flat.items() if value is not None}
-    update: dict[str, Any] = {
+    update: JsonObject = {
         "subject_line": None,
         "preheader_text": None,
         "email_body": None,
@@ -161,13 +162,13 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
     return step.model_copy(update=update)
 
 
-def _with_ids(branches: list[Any]) -> list[Any]:
+def _with_ids(branches: list[object]) -> list[object]:
     """Give every branch an id: `else` without a condition, otherwise `branch_1`, `branch_2` ….
 
     Builders write `condition: {}` for no condition.
     """
     taken = {str(branch["id"]) for branch in branches if isinstance(branch, dict) and _id(branch)}
-    named: list[Any] = []
+    named: list[object] = []
     for index, branch in enumerate(branches, 1):
         if not isinstance(branch, dict):
             named.append(branch)
@@ -183,7 +184,7 @@ def _with_ids(branches: list[Any]) -> list[Any]:
     return named
 
 
-def _id(entry: Mapping[str, Any]) -> str:
+def _id(entry: Mapping[str, object]) -> str:
     value = entry.get("id")
     if isinstance(value, bool) or not isinstance(value, str | int):
         return ""

@@ -8,7 +8,7 @@ latter has the weights, the columns are only compared with it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem
@@ -40,7 +40,9 @@ def steps_of_split(steps: Sequence[StepDefinition], split_id: str) -> list[StepD
 
 
 def with_variants_from_columns(
-    steps: list[StepDefinition], ab_test_config: Mapping[str, Any] | None, problems: list[Problem]
+    steps: list[StepDefinition],
+    ab_test_config: Mapping[str, object] | None,
+    problems: list[Problem],
 ) -> list[StepDefinition]:
     """Move the columns' variants to splits without weights; remove `variant_percentage`."""
     variants_of_test = (ab_test_config or {}).get("variants")
@@ -83,7 +85,7 @@ def with_variants_from_columns(
 def _compare(
     node_id: str,
     columns: Mapping[str, float | None],
-    weights: Mapping[str, Any],
+    weights: Mapping[str, object],
     problems: list[Problem],
 ) -> None:
     for name, column in columns.items():

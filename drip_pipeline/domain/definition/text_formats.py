@@ -17,6 +17,9 @@ from uuid import UUID
 
 import yaml
 
+JsonObject = dict[str, Any]
+"""A JSON object; its values are whatever the file contains."""
+
 MAX_DEPTH: Final = 60
 MAX_VALUES: Final = 500_000
 MAX_TEXT_BYTES: Final = 20_000_000
@@ -54,7 +57,7 @@ def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
-    seen: set[Any] = set()
+    seen: set[object] = set()
     for key_node, _ in node.value:
         if isinstance(key_node, yaml.ScalarNode):
             if key_node.value in seen:
@@ -93,8 +96,8 @@ def parse_text(text: str) -> Any:
     return _parse_yaml(text)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    unique: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> JsonObject:
+    unique: JsonObject = {}
     for key, value in pairs:
         if key in unique:
             raise Unreadable(f"duplicate key {key!r} in one object")
@@ -116,7 +119,7 @@ def _parse_yaml(text: str) -> Any:
         raise Unreadable(str(error)) from None
 
 
-def as_json(value: Any) -> tuple[Any, list[str]]:
+def as_json(value: object) -> tuple[Any, list[str]]:
     """Return a deep copy of `value` in plain JSON types, and the faults that were removed from it.
 
     Dates, UUIDs, decimals and enums (of database rows) become text and numbers without a fault.
@@ -129,7 +132,7 @@ def as_json(value: Any) -> tuple[Any, list[str]]:
     return _plain(value, "", 0, faults, budget), faults
 
 
-def _plain(value: Any, path: str, depth: int, faults: list[str], budget: list[int]) -> Any:
+def _plain(value: object, path: str, depth: int, faults: list[str], budget: list[int]) -> Any:
     budget[0] -= 1
     if depth > MAX_DEPTH:
         raise Unreadable(f"{path[:80]} … is nested deeper than {MAX_DEPTH} levels")
@@ -142,7 +145,7 @@ def _plain(value: Any, path: str, depth: int, faults: list[str], budget: list[in
     if isinstance(value, int | float | Decimal):
         return _number(value, path, faults)
     if isinstance(value, Mapping):
-        copy: dict[str, Any] = {}
+        copy: JsonObject = {}
         for key, item in value.items():
             name = _text(key if isinstance(key, str) else json.dumps(key, default=str), path, [])
             copy[name] = _plain(item, f"{path}.{name}" if path else name, depth + 1, faults, budget)

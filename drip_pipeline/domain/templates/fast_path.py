@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from liquid import BoundTemplate, Environment, Markup
 from liquid import escape as escape_markup
@@ -21,9 +21,8 @@ from liquid.builtin.expressions.primitive import FloatLiteral, IntegerLiteral, S
 from liquid.builtin.output import OutputNode
 from liquid.stringify import to_liquid_string
 
-Render = Callable[[Mapping[str, Any]], str]
-_Convert = Callable[[Any], str]
-_Step = Callable[[Any], Any]
+Render = Callable[[Mapping[str, object]], str]
+_Convert = Callable[[object], str]
 
 _DEFAULT: Final = "default"
 _ESCAPE: Final = "escape"
@@ -46,7 +45,7 @@ def compile_segments(template: BoundTemplate) -> Render | None:
         text = "".join(pieces)
         return lambda context: text
 
-    def render(context: Mapping[str, Any]) -> str:
+    def render(context: Mapping[str, object]) -> str:
         filled = pieces.copy()
         for place, name, convert in slots:
             filled[place] = convert(context.get(name))
@@ -88,12 +87,12 @@ def _printer(environment: Environment) -> _Convert:
     """Return Liquid's conversion of values, faster for text and None (nearly all values)."""
     autoescape = environment.autoescape
 
-    def print_text(value: Any) -> str:
+    def print_text(value: object) -> str:
         if type(value) is str:
             return value
         return "" if value is None else to_liquid_string(value, False)
 
-    def print_html(value: Any) -> str:
+    def print_html(value: object) -> str:
         if type(value) is str:
             return value if value.isalnum() else escape_markup(value)
         return "" if value is None else to_liquid_string(value, True)
@@ -105,7 +104,7 @@ def _escaping_printer(environment: Environment) -> _Convert:
     escape = environment.filters[_ESCAPE]
     autoescape = environment.autoescape
 
-    def print_escaped(value: Any) -> str:
+    def print_escaped(value: object) -> str:
         if value is None:
             return ""
         if type(value) is str and not autoescape:
@@ -121,7 +120,7 @@ def _printer_with_default(environment: Environment, fallback: object) -> _Conver
     printer = _printer(environment)
     default_text = to_liquid_string(fallback, autoescape)
 
-    def print_or_default(value: Any) -> str:
+    def print_or_default(value: object) -> str:
         if value is None or value == "":
             return default_text
         if type(value) is str:

@@ -70,7 +70,7 @@ class _Environment(Environment):
 
 @with_context
 @with_environment
-def _date(value: Any, fmt: Any, *, context: RenderContext, environment: Environment) -> str:
+def _date(value: object, fmt: object, *, context: RenderContext, environment: Environment) -> str:
     if value in _CURRENT_TIME_NAMES:
         value = context.resolve("now", default=None)
     return "" if value is None else str(liquid_date(value, fmt, environment=environment))

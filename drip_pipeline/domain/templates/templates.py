@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError
@@ -52,7 +52,7 @@ class CompiledTemplate:
     is_plain: bool
     _render: Render = field(repr=False, compare=False)
 
-    def render(self, context: Mapping[str, Any]) -> str:
+    def render(self, context: Mapping[str, object]) -> str:
         """Render the template for one contact; variables missing in the context render empty.
 
         Raises TemplateError with the line, but without values, if a filter does not accept a value
@@ -91,7 +91,7 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
 
 
 def _interpreter(template: BoundTemplate, text: str) -> Render:
-    def render(context: Mapping[str, Any]) -> str:
+    def render(context: Mapping[str, object]) -> str:
         try:
             return template.render(context)
         except Exception as error:  # noqa: BLE001 – see below; nothing is swallowed
