@@ -117,7 +117,7 @@ def ranges_to_compute(database: Database, now: datetime) -> list[tuple[date, dat
     """
     with database.transaction(is_read_only=True) as connection:
         today = metrics_db.latest_date(connection, now)
-        marked = metrics_db.marked_days(connection)
+        marked = metrics_db.stale_dates(connection)
     if not day_ranges(marked, today):
         return []
     return day_ranges(days_to_refresh(database, now=now), today)

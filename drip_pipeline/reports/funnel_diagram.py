@@ -47,12 +47,15 @@ _NARROW, _WIDE, _USUAL, _BOLDER = 0.33, 0.9, 0.58, 1.17
 def funnel_diagram(funnel: Funnel) -> str:
     """The picture. It is as wide as it needs to be, and a few kilobytes."""
     place = _Places(funnel)
-    told = [*_broken(funnel.told(), 58), *(_broken(funnel.goal.told(), 58) if funnel.goal else [])]
+    told = [
+        *_broken(funnel.describe(), 58),
+        *(_broken(funnel.goal.describe(), 58) if funnel.goal else []),
+    ]
     head = 40 + 15 * len(told) + (26 if _has_bar(funnel.goal) else 0)
     width = max(place.width, _HEAD_WIDTH) + 2 * _MARGIN
     picture = Picture(
         height=head + place.height + 2 * _MARGIN,
-        label=f"{_plain(funnel.campaign)}, version {funnel.version}. {funnel.told()}",
+        label=f"{_plain(funnel.campaign)}, version {funnel.version}. {funnel.describe()}",
         width=width,
         stands_alone=True,
     )
@@ -219,15 +222,15 @@ def _figures(node: FunnelNode) -> tuple[tuple[int, str, str], ...]:
         middle = (node.ended, "ended", INK)
     else:
         middle = (node.passed + node.ended, "passed", INK)
-    return (node.now, "here now", GOOD), middle, (node.lost_people, "lost here", BAD)
+    return (node.now, "here now", GOOD), middle, (node.lost_total, "lost here", BAD)
 
 
 # --- edges ----------------------------------------------------------------------------------------
 
 
 def _draw_edge(picture: Picture, way: Sequence[Point], edge: FunnelEdge, funnel: Funnel) -> None:
-    share = edge.people / funnel.entered if funnel.entered else 0.0
-    color = LINE if edge.people else RULE
+    share = edge.enrollments / funnel.entered if funnel.entered else 0.0
+    color = LINE if edge.enrollments else RULE
     width = 1.3 + 5 * min(1.0, share)
     *before, (x, y) = way
     picture.path(smooth([*before, (x, y - 8)]), color, width=width)
@@ -243,7 +246,7 @@ def _draw_edge_labels(picture: Picture, edges: Sequence[FunnelEdge], place: _Pla
         ports = _plain(" / ".join(edge.ports))
         listed = [shortened(ports, _MOST_LETTERS)] if ports else []
         row = rows.setdefault(round(y / _ROW), [])
-        row.append((x, y, [*listed, f"{edge.people:,}"], edge.people > 0))
+        row.append((x, y, [*listed, f"{edge.enrollments:,}"], edge.enrollments > 0))
     for row in rows.values():
         row.sort(key=lambda label: label[0])
         widths = [max(text_width(line, 10) for line in lines) + 8 for _, _, lines, _ in row]

@@ -16,15 +16,15 @@ FOOTER = "Everybody is counted once at each node, however often they came by."
 
 def funnel_page(funnel: Funnel) -> str:
     """The whole page."""
-    goal = f"<p class=sentence>{escape(funnel.goal.told())}</p>" if funnel.goal else ""
+    goal = f"<p class=sentence>{escape(funnel.goal.describe())}</p>" if funnel.goal else ""
     tone = "good" if funnel.goal and funnel.goal.is_reached else "open"
     picture = base64.b64encode(funnel_diagram(funnel).encode()).decode()
     body = (
         f"<article><header><p class=where>Funnel of version {funnel.version}</p>"
         f"<h1>{escape(funnel.campaign)}</h1></header>"
-        f"<section class='verdict {tone}'><p class=sentence>{escape(funnel.told())}</p>{goal}"
+        f"<section class='verdict {tone}'><p class=sentence>{escape(funnel.describe())}</p>{goal}"
         "</section>"
-        f'<section class=wide><img alt="{escape(funnel.told(), quote=True)}"'
+        f'<section class=wide><img alt="{escape(funnel.describe(), quote=True)}"'
         f' src="data:image/svg+xml;base64,{picture}"></section>'
         f"<section><h2>Figures</h2>{_table(funnel)}</section></article>"
     )
@@ -42,7 +42,7 @@ def node_rows(funnel: Funnel) -> list[dict[str, object]]:
             "now": node.now,
             "passed": node.passed,
             "ended": node.ended,
-            "lost": node.lost_people,
+            "lost": node.lost_total,
             "lost_by_reason": dict(node.lost),
         }
         for node in _by_reach(funnel)
@@ -60,7 +60,7 @@ def _table(funnel: Funnel) -> str:
     heads = "".join(f"<th scope=col>{name}" for name in ("", *_COLUMNS, "Lost because"))
     lines = []
     for node in _by_reach(funnel):
-        figures = (node.reached, node.now, node.passed, node.ended, node.lost_people)
+        figures = (node.reached, node.now, node.passed, node.ended, node.lost_total)
         cells = "".join(
             f'<td data-label="{name}">{figure:,}'
             for name, figure in zip(_COLUMNS, figures, strict=True)

@@ -1,21 +1,22 @@
--- name: people_by_path
--- The people of a campaign by where they are and the way they came. Few ways are gone by many: they are put together here,
--- and taken apart in memory.
+-- name: enrollments_by_path
+-- Count a campaign's enrollments by state and path. Many enrollments share a path, so the rows are few; the caller
+-- splits the paths.
 SELECT
     s.campaign_version, s.current_node_id AS node_id, s.workflow_status AS status, s.exit_reason,
-    s.execution_path AS path, count(*) AS people
+    s.execution_path AS path, count(*) AS enrollments
 FROM campaign_workflow_states s
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid)
 GROUP BY s.campaign_version, s.current_node_id, s.workflow_status, s.exit_reason, s.execution_path;
 
 -- name: canvas_of_version
--- The canvas that a version was published with.
+-- The canvas of a published version.
 SELECT v.canvas_snapshot
 FROM campaign_versions v
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid) AND v.version = CAST(%(version)s AS integer);
 
 -- name: goal_of_campaign
--- What a campaign is for, and what its people did who were sent something: each counts once, however many messages it was.
+-- A campaign's goal, and the numbers of enrollments that were sent a message, opened, clicked, replied, converted; each
+-- enrollment counts once.
 SELECT
     c.goal_metric, c.goal_target, count(p.enrollment_id) AS sent, count(*) FILTER (WHERE p.has_opened) AS opened,
     count(*) FILTER (WHERE p.has_clicked) AS clicked, count(*) FILTER (WHERE p.has_replied) AS replied,
@@ -34,7 +35,7 @@ WHERE c.id = CAST(%(campaign_id)s AS uuid)
 GROUP BY c.id;
 
 -- name: campaigns_to_draw
--- Published campaigns that are not archived, those with people first that moved last.
+-- Published campaigns that are not archived, the most recently executed first.
 SELECT c.id, c.name
 FROM drip_campaigns c
 WHERE c.published_version IS NOT NULL AND c.status <> 'archived'

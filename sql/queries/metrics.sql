@@ -1,24 +1,24 @@
 -- name: lock_metric_day
--- One aggregation of a day at a time: two would both put in what neither saw the other take out.
+-- One computation of a day at a time: two concurrent ones would both insert rows that neither sees the other delete.
 SELECT pg_advisory_xact_lock(CAST(%(lock_key)s AS integer), CAST(%(day)s AS date) - date '2000-01-01');
 
--- name: held_figures
--- What figures of a day say of messages that did not go out: where the day's log is archived, counting anew would lose
+-- name: unsent_metrics
+-- A day's metrics of messages that were not sent. If the day's log is archived, computing the day again would lose
 -- them.
 SELECT
     m.workspace_id, m.campaign_id, m.campaign_version, m.node_id, m.channel, m.variant_group, m.failed, m.skipped
 FROM campaign_daily_metrics m
 WHERE m.metric_date = CAST(%(day)s AS date) AND (m.skipped <> '{}' OR m.failed > 0);
 
--- name: keep_held
--- Puts them back beside what was counted from the outcomes.
+-- name: restore_unsent_metrics
+-- Add them to the metrics computed from outcomes.
 INSERT INTO campaign_daily_metrics AS m (
     metric_date, workspace_id, campaign_id, campaign_version, node_id, channel, variant_group, failed, skipped
 )
 SELECT
     CAST(%(day)s AS date), h.workspace_id, h.campaign_id, h.campaign_version, h.node_id, h.channel, h.variant_group,
     h.failed, h.skipped
-FROM jsonb_to_recordset(CAST(%(held)s AS jsonb)) AS h (
+FROM jsonb_to_recordset(CAST(%(unsent)s AS jsonb)) AS h (
     workspace_id uuid, campaign_id uuid, campaign_version integer, node_id text, channel text, variant_group text,
     failed bigint, skipped jsonb
 )
@@ -26,8 +26,8 @@ ON CONFLICT (metric_date, campaign_id, campaign_version, node_id, channel, varia
 SET failed = greatest(m.failed, excluded.failed), skipped = excluded.skipped;
 
 -- name: clear_metric_day
--- Takes a day's figures out, with its marks: what they stand for is committed, and the next statement sees it. Gives back
--- the campaigns that had figures.
+-- Delete a day's metrics and stale marks: the marked changes are committed and visible to the next statement. Returns
+-- the campaigns that had metrics.
 WITH unmarked AS (
     DELETE FROM stale_metric_days d WHERE d.metric_date = CAST(%(day)s AS date)
 ),
@@ -39,9 +39,9 @@ cleared AS (
 SELECT DISTINCT c.campaign_id FROM cleared c;
 
 -- name: count_metric_day
--- A day's figures: sums of the outcomes of messages sent that day, and what the log says of messages that did not go out
--- that day (held back, by reason; failed). The day is one of each workspace's own time zone. The bounds are asked for as
--- values: joined, the planner knew nothing of them and read all outcomes.
+-- Compute a day's metrics: sums of the outcomes of messages sent that day, and from the log the messages not sent that
+-- day (skipped, by reason; failed). The day is a calendar day in each workspace's time zone. The bounds are scalar
+-- subqueries: with a join, the planner could not estimate them and read all outcomes.
 WITH bounds AS MATERIALIZED (
     SELECT b.day_start, b.day_end FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
 ),
@@ -73,7 +73,7 @@ sent AS (
     GROUP BY o.workspace_id, o.campaign_id, o.campaign_version, o.node_id, o.channel, coalesce(o.variant_group, '')
 ),
 
-held AS (
+unsent AS (
     SELECT
         e.workspace_id, e.campaign_id, e.campaign_version, coalesce(e.node_id, '') AS node_id,
         coalesce(e.event_data ->> 'channel', split_part(e.event_type, '_', 1)) AS channel,
@@ -99,7 +99,7 @@ not_sent AS (
         h.workspace_id, h.campaign_id, h.campaign_version, h.node_id, h.channel, h.variant_group,
         coalesce(sum(h.messages) FILTER (WHERE h.reason IS NULL), 0) AS failed,
         coalesce(jsonb_object_agg(h.reason, h.messages) FILTER (WHERE h.reason IS NOT NULL), '{}') AS skipped
-    FROM held h
+    FROM unsent h
     GROUP BY h.workspace_id, h.campaign_id, h.campaign_version, h.node_id, h.channel, h.variant_group
 )
 
@@ -124,7 +124,7 @@ FULL JOIN not_sent n
 RETURNING campaign_id, sent;
 
 -- name: metric_day_rows
--- The figures of a day with the names that go with them, in the order of the key.
+-- A day's metrics with the names of workspace and campaign, in the order of the key.
 SELECT
     m.metric_date, m.workspace_id, w.name AS workspace, w.time_zone, m.campaign_id, c.name AS campaign,
     m.campaign_version, m.node_id, m.channel, m.variant_group, m.sent, m.sent_uncertain, m.delivered, m.opened,
@@ -137,51 +137,45 @@ WHERE m.metric_date = CAST(%(day)s AS date)
 ORDER BY m.campaign_id, m.campaign_version, m.node_id, m.channel, m.variant_group;
 
 -- name: counted_days
--- The days that have figures, within a range where one is given.
+-- The days that have metrics, optionally within a range.
 SELECT DISTINCT m.metric_date
 FROM campaign_daily_metrics m
 WHERE (CAST(%(first_day)s AS date) IS NULL OR m.metric_date >= CAST(%(first_day)s AS date))
   AND (CAST(%(last_day)s AS date) IS NULL OR m.metric_date <= CAST(%(last_day)s AS date))
 ORDER BY m.metric_date;
 
--- name: marked_days
--- Days whose figures late events have changed.
-SELECT DISTINCT d.metric_date
-FROM stale_metric_days d
-ORDER BY d.metric_date;
-
--- name: marked_since
--- The same with the time of each day's first mark.
+-- name: stale_days
+-- Days with metrics that late events have changed, and when each was first marked.
 SELECT d.metric_date, min(d.marked_at) AS marked_at
 FROM stale_metric_days d
 GROUP BY d.metric_date
 ORDER BY d.metric_date;
 
 -- name: is_day_archived
--- Whether the log begins later than this day did, in any time zone.
+-- Whether the log starts later than this day, in any time zone.
 SELECT CAST(%(day)s AS date) <= CAST(h.kept_from AT TIME ZONE 'UTC' AS date) AS is_archived
 FROM campaign_retention_watermarks h
 WHERE h.kind = 'log';
 
 -- name: last_counted_day
--- The last day up to this one that has figures.
+-- The last day up to this one that has metrics.
 SELECT max(m.metric_date) AS last_day
 FROM campaign_daily_metrics m
 WHERE m.metric_date <= CAST(%(day)s AS date);
 
 -- name: first_sending_day
--- The day of the first message that went out. Reads all outcomes; asked only while nothing has been counted yet.
+-- The day of the first message sent. Reads all outcomes; used only while no day was computed yet.
 SELECT min(CAST(o.sent_at AT TIME ZONE w.time_zone AS date)) AS first_day
 FROM campaign_message_outcomes o
 JOIN workspaces w ON w.id = o.workspace_id;
 
 -- name: latest_date
--- The date in the easternmost time zone of any workspace, null without one.
+-- The date in the easternmost time zone of any workspace, null without a workspace.
 SELECT max(CAST(CAST(%(now)s AS timestamptz) AT TIME ZONE w.time_zone AS date)) AS latest
 FROM (SELECT DISTINCT z.time_zone FROM workspaces z) w;
 
--- name: campaign_figures
--- Totals of daily figures per campaign, and finer where asked for: by version, by node and channel, by variant, by day.
+-- name: campaign_metrics
+-- Totals of daily metrics per campaign, optionally by version, by node and channel, by variant, by day.
 SELECT
     m.campaign_id, c.name AS campaign,
     CASE WHEN CAST(%(by_version)s AS boolean) THEN m.campaign_version END AS campaign_version,
@@ -207,9 +201,9 @@ WHERE (CAST(%(campaign_id)s AS uuid) IS NULL OR m.campaign_id = CAST(%(campaign_
 GROUP BY m.campaign_id, c.name, 3, 4, 5, 6, 7
 ORDER BY c.name, m.campaign_id, 7, 3, 4, 5, 6;
 
--- name: show_campaign_metrics
--- What existing applications read of a campaign: its totals, beside whatever else they keep there. Campaigns whose
--- figures did not change are not written.
+-- name: write_campaign_totals
+-- Write the totals to the campaigns, next to other keys that applications store there. Skips campaigns with unchanged
+-- totals.
 WITH totals AS (
     SELECT
         w.campaign_id,
@@ -224,7 +218,7 @@ WITH totals AS (
     GROUP BY w.campaign_id
 ),
 
-shown AS (
+metrics_of AS (
     SELECT
         t.campaign_id,
         to_jsonb(t) - 'campaign_id' || jsonb_build_object(
@@ -239,10 +233,10 @@ shown AS (
 
 UPDATE drip_campaigns c
 SET metrics = coalesce(c.metrics, '{}') || s.metrics
-FROM shown s
+FROM metrics_of s
 WHERE c.id = s.campaign_id AND c.metrics IS DISTINCT FROM coalesce(c.metrics, '{}') || s.metrics;
 
--- name: show_step_metrics
+-- name: write_step_totals
 -- The same for the steps of these campaigns.
 WITH totals AS (
     SELECT
@@ -259,7 +253,7 @@ WITH totals AS (
     GROUP BY p.id
 ),
 
-shown AS (
+metrics_of AS (
     SELECT
         t.id,
         to_jsonb(t) - 'id' || jsonb_build_object(
@@ -274,11 +268,11 @@ shown AS (
 
 UPDATE campaign_steps p
 SET metrics = coalesce(p.metrics, '{}') || s.metrics
-FROM shown s
+FROM metrics_of s
 WHERE p.id = s.id AND p.metrics IS DISTINCT FROM coalesce(p.metrics, '{}') || s.metrics;
 
 -- name: rebuild_outcomes
--- Puts right the outcomes of messages sent on a day (of their workspace's time zone) where they differ from the log.
+-- Correct the outcomes of messages sent on a day (in their workspace's time zone) that differ from the log.
 UPDATE campaign_message_outcomes o
 SET delivered_at = l.delivered_at,
     first_opened_at = l.first_opened_at,

@@ -45,9 +45,9 @@ def funnel(
         "entered": result.entered,
         "inside": result.total("now"),
         "ended": result.total("ended"),
-        "lost": result.total("lost_people"),
+        "lost": result.total("lost_total"),
         "inside_other_versions": result.elsewhere,
-        "goal": goal and {"summary": goal.told(), "is_reached": goal.is_reached, "goal": goal},
+        "goal": goal and {"summary": goal.describe(), "is_reached": goal.is_reached, "goal": goal},
         "nodes": rows,
         "edges": result.edges,
     }
@@ -55,5 +55,5 @@ def funnel(
         svg = out.suffix.lower() == ".svg"
         out.write_text(funnel_diagram(result) if svg else funnel_page(result), encoding="utf-8")
         return CommandResult(data | {"file": out}, f"written to {out}")
-    summary = result.told() if goal is None else f"{result.told()}\n{goal.told()}"
+    summary = result.describe() if goal is None else f"{result.describe()}\n{goal.describe()}"
     return CommandResult(data, table(rows, _COLUMNS, title=summary))

@@ -1,34 +1,59 @@
-"""Where the people of a campaign went, as funnels read it."""
+"""Queries of funnels: enrollments by path, and the goal of a campaign."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
 
-def people_by_path(connection: Connection, campaign_id: UUID) -> list[dict[str, Any]]:
-    """campaign_version, node_id, status, exit_reason, path (node ids) and people."""
-    return queries.rows(connection, "people_by_path", campaign_id=campaign_id)
+class PathRow(NamedTuple):
+    """The number of enrollments with the same version, node, status, exit reason and path."""
+
+    campaign_version: int
+    node_id: str | None
+    status: str
+    exit_reason: str | None
+    path: list[str] | None
+    enrollments: int
 
 
-def canvas(connection: Connection, campaign_id: UUID, version: int) -> dict[str, Any] | None:
-    """The canvas of a version, None where there is none."""
-    found: dict[str, Any] | None = queries.scalar(
+class GoalRow(NamedTuple):
+    """A campaign's goal, and enrollments by what they did."""
+
+    goal_metric: str | None
+    goal_target: Decimal | None
+    sent: int
+    opened: int
+    clicked: int
+    replied: int
+    converted: int
+
+
+def enrollments_by_path(connection: Connection, campaign_id: UUID) -> list[PathRow]:
+    """Count a campaign's enrollments by path."""
+    return queries.records(connection, "enrollments_by_path", PathRow, campaign_id=campaign_id)
+
+
+def canvas(connection: Connection, campaign_id: UUID, version: int) -> Mapping[str, Any] | None:
+    """Return the canvas of a version, None if it has none."""
+    snapshot: Mapping[str, Any] | None = queries.scalar(
         connection, "canvas_of_version", campaign_id=campaign_id, version=version
     )
-    return found
+    return snapshot
 
 
-def goal(connection: Connection, campaign_id: UUID) -> dict[str, Any]:
-    """goal_metric and goal_target, and people: sent, opened, clicked, replied, converted."""
-    found = queries.one(connection, "goal_of_campaign", campaign_id=campaign_id)
-    assert found is not None
-    return found
+def goal(connection: Connection, campaign_id: UUID) -> GoalRow:
+    """Return a campaign's goal and its counts."""
+    row = queries.record(connection, "goal_of_campaign", GoalRow, campaign_id=campaign_id)
+    assert row is not None
+    return row
 
 
 def campaigns_to_draw(connection: Connection) -> list[UUID]:
-    """Published campaigns that are not archived, those that moved last first."""
-    return [row[0] for row in queries.tuples(connection, "campaigns_to_draw")]
+    """Return published campaigns that are not archived, the most recently executed first."""
+    return queries.column(connection, "campaigns_to_draw")

@@ -1,6 +1,5 @@
-"""The funnel of a campaign: how many people stand at each node, passed it, ended there or were
-lost, and which ways they went; and what the campaign is for, beside what came of it. How it is
-drawn is the business of reports/.
+"""The funnel of a campaign: how many enrollments are at each node, passed it, ended or were lost
+there, which edges they took, and the goal progress. reports/ draws it.
 """
 
 from __future__ import annotations
@@ -10,11 +9,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.metrics import funnels as funnels_db
+from drip_pipeline.db.metrics.funnels import PathRow
 from drip_pipeline.domain.definition.canvas import read_canvas
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_EVENT, CampaignGraph, NodeType
 from drip_pipeline.domain.graph.nodes import ConditionConfig, EventWait, SplitConfig
@@ -32,8 +32,8 @@ _FAR_OUT: Final = 1e7
 
 @dataclass(frozen=True, slots=True)
 class FunnelNode:
-    """A node and its people, each counted once: `now` there, `passed` on, `ended` there as the
-    campaign has it (held-out ones too), and `lost` there by reason (unsubscribed, failed, …).
+    """A node and its enrollments, each counted once: `now` at the node, `passed` it, `ended` at it
+    regularly (including the holdout), and `lost` at it by reason (unsubscribed, failed, …).
     """
 
     node_id: str
@@ -45,65 +45,65 @@ class FunnelNode:
     lost: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def lost_people(self) -> int:
-        """All who were lost here."""
+    def lost_total(self) -> int:
+        """The number of enrollments lost here."""
         return sum(self.lost.values())
 
     @property
     def reached(self) -> int:
-        """Everybody who ever came here."""
-        return self.now + self.passed + self.ended + self.lost_people
+        """The number of enrollments that reached this node."""
+        return self.now + self.passed + self.ended + self.lost_total
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelEdge:
-    """A way from node to node, with the names of the ports that take it (none for the only one),
-    and how many people went it.
+    """An edge between two nodes, the names of the ports that lead to it (none for a single port),
+    and the number of enrollments that took it.
     """
 
     source: str
     target: str
     ports: tuple[str, ...]
-    people: int = 0
+    enrollments: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a campaign is for. `target_pct` and `reached_pct` in percent of the people who were sent
-    something, `people` of `base`; of a score the people are not told.
+    """The goal of a campaign. `target_pct` and `reached_pct` are in percent of the enrollments that
+    were sent a message (`base`); `enrollments` reached it, None for a score.
     """
 
     metric: Metric
     target_pct: float | None
     reached_pct: float | None
-    people: int | None
+    enrollments: int | None
     base: int
 
     @property
     def is_reached(self) -> bool:
-        """The target is there, and met."""
+        """True if there is a target and it is met."""
         return (
             self.target_pct is not None
             and self.reached_pct is not None
             and self.reached_pct >= self.target_pct
         )
 
-    def in_short(self) -> str:
-        """In figures."""
+    def summary(self) -> str:
+        """Return the goal progress in one short phrase."""
         reached = "-" if self.reached_pct is None else f"{self.reached_pct:.2f} %"
         aim = "" if self.target_pct is None else f" of {self.target_pct:g} %"
         return f"{self.metric.value.replace('_', ' ')} {reached}{aim}"
 
-    def told(self) -> str:
-        """In words and figures."""
+    def describe(self) -> str:
+        """Describe the goal and its progress."""
         noun = self.metric.value.replace("_", " ")
         aim = "" if self.target_pct is None else f" of {self.target_pct:g} %"
         start = f"Goal: {'an' if noun[0] in 'eo' else 'a'} {noun}{aim}. "
         if self.reached_pct is None:
-            return f"{start}Nobody has been sent anything yet."
-        of = f"{self.base:,} people who were sent something"
+            return f"{start}No message was sent yet."
+        of = f"{self.base:,} enrollments that were sent a message"
         so_far = f"So far {self.reached_pct:.2f} % " + (
-            f"({self.people:,} of {of})" if self.people is not None else f"(of {of})"
+            f"({self.enrollments:,} of {of})" if self.enrollments is not None else f"(of {of})"
         )
         if self.target_pct is None:
             return f"{start}{so_far}."
@@ -114,8 +114,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Funnel:
-    """One version of a campaign. `positions` are those of the canvas, where it has them for every
-    node; `elsewhere` is how many people are inside other versions.
+    """The funnel of one version. `positions`: those of the canvas, if it has one for every node;
+    `elsewhere`: enrollments inside other versions.
     """
 
     campaign_id: UUID
@@ -131,95 +131,94 @@ class Funnel:
 
     @property
     def entered(self) -> int:
-        """Everybody who ever was in this version."""
+        """The number of enrollments that entered this version."""
         return self.nodes[self.entry_node_id].reached
 
-    def total(self, figure: str) -> int:
-        """The sum of `now`, `ended` or `lost_people` over the nodes."""
-        return sum(getattr(node, figure) for node in self.nodes.values())
+    def total(self, count: Literal["now", "ended", "lost_total"]) -> int:
+        """Sum a count over the nodes."""
+        return sum(getattr(node, count) for node in self.nodes.values())
 
-    def told(self) -> str:
-        """Everybody's whereabouts in a sentence."""
+    def describe(self) -> str:
+        """Describe the totals in one or two sentences."""
         elsewhere = (
             f" {self.elsewhere:,} more are still inside other versions." if self.elsewhere else ""
         )
         return (
             f"{self.entered:,} entered: {self.total('now'):,} are inside,"
-            f" {self.total('ended'):,} came to an end, {self.total('lost_people'):,} were lost on"
-            f" the way.{elsewhere}"
+            f" {self.total('ended'):,} ended, {self.total('lost_total'):,} were lost.{elsewhere}"
         )
 
 
 def campaign_funnel(
     database: Database, campaign: str | UUID, *, now: datetime, version: int | None = None
 ) -> Funnel:
-    """The funnel of a version, by default of the one that newcomers enter, read in one snapshot.
+    """Return the funnel of a version (default: the published one), read in one snapshot.
 
-    Raises CampaignNotFound or CampaignAmbiguous, NotAllowed when nothing was published yet, and
-    VersionNotFound.
+    Raises CampaignNotFound or CampaignAmbiguous, NotAllowed if the campaign was never published,
+    and VersionNotFound.
     """
     with database.transaction(is_read_only=True) as connection:
-        found = find_campaign(connection, campaign)
-        number = version if version is not None else found.published_version
+        owner = find_campaign(connection, campaign)
+        number = version if version is not None else owner.published_version
         if number is None:
             raise NotAllowed(
-                f"campaign {found.name!r} was never published",
+                f"campaign {owner.name!r} was never published",
                 hint="`drip campaign publish FILE` does it.",
             )
-        graph = graphs.version(connection, found.campaign_id, number).graph
-        rows = funnels_db.people_by_path(connection, found.campaign_id)
-        own = [row for row in rows if row["campaign_version"] == number]
+        graph = graphs.version(connection, owner.campaign_id, number).graph
+        rows = funnels_db.enrollments_by_path(connection, owner.campaign_id)
+        own = [row for row in rows if row.campaign_version == number]
         return Funnel(
-            campaign_id=found.campaign_id,
-            campaign=found.name,
+            campaign_id=owner.campaign_id,
+            campaign=owner.name,
             version=number,
             entry_node_id=graph.entry_node_id,
             nodes=_nodes(graph, own),
             edges=_edges(graph, own),
-            positions=_positions(funnels_db.canvas(connection, found.campaign_id, number), graph),
-            goal=_goal(connection, found.campaign_id),
+            positions=_positions(funnels_db.canvas(connection, owner.campaign_id, number), graph),
+            goal=_goal(connection, owner.campaign_id),
             elsewhere=sum(
-                row["people"]
+                row.enrollments
                 for row in rows
-                if row["campaign_version"] != number and row["status"] in INSIDE
+                if row.campaign_version != number and row.status in INSIDE
             ),
             as_of=now,
         )
 
 
 def campaigns_to_draw(database: Database) -> list[UUID]:
-    """Published campaigns that are not archived, those that moved last first."""
+    """Return published campaigns that are not archived, the most recently executed first."""
     with database.transaction(is_read_only=True) as connection:
         return funnels_db.campaigns_to_draw(connection)
 
 
-def _way(row: Mapping[str, Any]) -> list[str]:
-    """The nodes a person came through, with the one they are at as the last."""
-    way: list[str] = list(row["path"] or ())
-    if row["node_id"] is not None and (not way or way[-1] != row["node_id"]):
-        way.append(row["node_id"])
-    return way
+def _path(row: PathRow) -> list[str]:
+    """Return the nodes of a path, with the current node as the last."""
+    path: list[str] = list(row.path or ())
+    if row.node_id is not None and (not path or path[-1] != row.node_id):
+        path.append(row.node_id)
+    return path
 
 
-def _nodes(graph: CampaignGraph, rows: Iterable[Mapping[str, Any]]) -> dict[str, FunnelNode]:
+def _nodes(graph: CampaignGraph, rows: Iterable[PathRow]) -> dict[str, FunnelNode]:
     now, passed, ended = Counter[str](), Counter[str](), Counter[str]()
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        way = _way(row)
-        if not way:
+        path = _path(row)
+        if not path:
             continue
-        *before, last = way
+        *before, last = path
         for node_id in {graph.entry_node_id, *before} - {last}:
-            passed[node_id] += row["people"]
-        status, reason = row["status"], row["exit_reason"]
+            passed[node_id] += row.enrollments
+        status, reason = row.status, row.exit_reason
         node = graph.nodes.get(last)
         is_end = node is not None and node.node_type is NodeType.EXIT
         if status in INSIDE:
-            now[last] += row["people"]
+            now[last] += row.enrollments
         elif status == "completed" or (status == "exited" and (is_end or reason == HELD_OUT)):
-            ended[last] += row["people"]
+            ended[last] += row.enrollments
         else:
-            lost[last][FAILED if status == FAILED else reason or "unknown"] += row["people"]
+            lost[last][FAILED if status == FAILED else reason or "unknown"] += row.enrollments
     return {
         node_id: FunnelNode(
             node_id,
@@ -234,12 +233,12 @@ def _nodes(graph: CampaignGraph, rows: Iterable[Mapping[str, Any]]) -> dict[str,
     }
 
 
-def _edges(graph: CampaignGraph, rows: Iterable[Mapping[str, Any]]) -> tuple[FunnelEdge, ...]:
-    people = Counter[tuple[str, str]]()
+def _edges(graph: CampaignGraph, rows: Iterable[PathRow]) -> tuple[FunnelEdge, ...]:
+    taken = Counter[tuple[str, str]]()
     for row in rows:
-        way = _way(row)
-        for step in set(pairwise(way)):
-            people[step] += row["people"]
+        path = _path(row)
+        for step in set(pairwise(path)):
+            taken[step] += row.enrollments
     ports: dict[tuple[str, str], list[str]] = {}
     for node in graph.nodes.values():
         names = _port_names(node.config)
@@ -248,12 +247,12 @@ def _edges(graph: CampaignGraph, rows: Iterable[Mapping[str, Any]]) -> tuple[Fun
             if port != PORT_DEFAULT:
                 listed.append(names.get(port) or port)
     return tuple(
-        FunnelEdge(source, target, tuple(listed), people[source, target])
+        FunnelEdge(source, target, tuple(listed), taken[source, target])
         for (source, target), listed in ports.items()
     )
 
 
-def _port_names(config: Any) -> dict[str, str]:
+def _port_names(config: object) -> dict[str, str]:
     if isinstance(config, ConditionConfig):
         return {branch.id: branch.label or "" for branch in config.branches}
     if isinstance(config, SplitConfig):
@@ -266,42 +265,47 @@ def _port_names(config: Any) -> dict[str, str]:
 def _positions(
     canvas: Mapping[str, Any] | None, graph: CampaignGraph
 ) -> dict[str, tuple[float, float]]:
-    found = {}
+    positions = {}
     for node in read_canvas(canvas)[0].nodes:
         at = node.raw.get("position")
         if not isinstance(at, Mapping):
             continue
         x, y = _coordinate(at.get("x")), _coordinate(at.get("y"))
         if x is not None and y is not None:
-            found[node.node_id] = (x, y)
-    return found if graph.nodes.keys() <= found.keys() else {}
+            positions[node.node_id] = (x, y)
+    return positions if graph.nodes.keys() <= positions.keys() else {}
 
 
-def _coordinate(value: Any) -> float | None:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and abs(value) < _FAR_OUT else None
+def _coordinate(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if abs(value) < _FAR_OUT else None
 
 
 def _goal(connection: Connection, campaign_id: UUID) -> Goal | None:
     row = funnels_db.goal(connection, campaign_id)
-    if row["goal_metric"] is None:
+    if row.goal_metric is None:
         return None
-    metric = Metric(row["goal_metric"])
-    people = {name: row[name] for name in ("opened", "clicked", "replied", "converted")}
+    metric = Metric(row.goal_metric)
     counts = VariantCounts(
-        "", total_sent=row["sent"], **{f"total_{name}": count for name, count in people.items()}
+        "",
+        total_sent=row.sent,
+        total_opened=row.opened,
+        total_clicked=row.clicked,
+        total_replied=row.replied,
+        total_converted=row.converted,
     )
     reached = getattr(variant_rates(counts), metric.value)
     by_metric = {
-        Metric.OPEN_RATE: "opened",
-        Metric.CLICK_RATE: "clicked",
-        Metric.REPLY_RATE: "replied",
-        Metric.CONVERSION_RATE: "converted",
+        Metric.OPEN_RATE: row.opened,
+        Metric.CLICK_RATE: row.clicked,
+        Metric.REPLY_RATE: row.replied,
+        Metric.CONVERSION_RATE: row.converted,
     }
     return Goal(
         metric,
-        None if row["goal_target"] is None else float(row["goal_target"]),
+        None if row.goal_target is None else float(row.goal_target),
         None if reached is None else float(reached),
-        people[by_metric[metric]] if metric in by_metric else None,
-        row["sent"],
+        by_metric.get(metric),
+        row.sent,
     )

@@ -1,5 +1,5 @@
-"""Daily figures as Parquet, a folder a day (`day=2026-03-02/metrics.parquet`), for other tools. A
-file is replaced whole or not at all, and the same figures give the same bytes.
+"""Export of daily metrics as Parquet, one folder per day (`day=2026-03-02/metrics.parquet`). A file
+is replaced atomically, and the same metrics give the same bytes.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
+from drip_pipeline.db.metrics.daily_metrics import DayMetricsRow
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.settings import Settings
 
@@ -24,14 +25,12 @@ _COUNTS: Final = (
     "sent", "sent_uncertain", "delivered", "opened", "opens_total", "machine_opened", "clicked",
     "clicks_total", "machine_clicked", "replied", "converted",
 )  # fmt: skip
-_ENDINGS: Final = ("unsubscribed", "complained", "bounced", "failed", "skipped")
+_FAILURES: Final = ("unsubscribed", "complained", "bounced", "failed", "skipped")
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedDay:
-    """A day's file. `is_new`: what is there now was not there before; of a day without figures the
-    file is gone.
-    """
+    """A day's file. `is_new`: it was written or deleted. A day without metrics has no file."""
 
     day: date
     path: Path
@@ -41,12 +40,12 @@ class ExportedDay:
 
 
 def metrics_folder(settings: Settings) -> Path:
-    """Where the files are kept."""
+    """Return the folder of the files."""
     return settings.metrics_folder or settings.home / "metrics"
 
 
 def counted_days(database: Database, first_day: date | None, last_day: date | None) -> list[date]:
-    """The days that have figures, within a range where one is given."""
+    """Return the days that have metrics, optionally within a range."""
     with database.transaction(is_read_only=True) as connection:
         return metrics_db.counted_days(connection, first_day, last_day)
 
@@ -58,23 +57,23 @@ def export_days(
     *,
     progress: Progress | None = None,
 ) -> list[ExportedDay]:
-    """Write the figures of these days, as they were counted last."""
-    wanted = sorted(set(days))
+    """Write the metrics of these days."""
+    requested = sorted(set(days))
     written = []
-    for number, day in enumerate(wanted, start=1):
-        # Under the day's lock: what was read first must not be put in place last, and nobody else
-        # has the draft open.
+    for number, day in enumerate(requested, start=1):
+        # Under the day's lock: older metrics must not replace newer ones, and no other process may
+        # have the temporary file open.
         with database.transaction() as connection:
             metrics_db.lock_day(connection, day)
             rows = metrics_db.day_rows(connection, day)
             written.append(_placed(folder / f"day={day.isoformat()}" / FILE_NAME, day, rows))
         if progress:
-            progress(f"wrote {day} ({number:,} of {len(wanted):,} days)")
+            progress(f"wrote {day} ({number:,} of {len(requested):,} days)")
     return written
 
 
-def _placed(path: Path, day: date, rows: Sequence[dict[str, Any]]) -> ExportedDay:
-    """Make the file say this, in one step, if it does not."""
+def _placed(path: Path, day: date, rows: Sequence[DayMetricsRow]) -> ExportedDay:
+    """Replace the file atomically if its content differs."""
     if not rows:
         is_there = path.exists()
         if is_there:
@@ -86,19 +85,19 @@ def _placed(path: Path, day: date, rows: Sequence[dict[str, Any]]) -> ExportedDa
     if path.exists() and path.read_bytes() == content:
         return ExportedDay(day, path, len(rows), len(content), False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Readers of the folder pass over names that begin with a dot.
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("wb") as file:
+    # Readers of the folder ignore names that begin with a dot.
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    draft.replace(path)
+    temporary.replace(path)
     return ExportedDay(day, path, len(rows), len(content), True)
 
 
-def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
-    """Rows of a day as a Parquet file. Ids are texts, `conversion_value` is a decimal, and
-    `skipped_by_reason` maps reasons to messages.
+def as_parquet(rows: Sequence[DayMetricsRow]) -> bytes:
+    """Convert the rows of a day to a Parquet file. Ids are texts, `conversion_value` is a decimal,
+    and `skipped_by_reason` maps reasons to numbers of messages.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -110,20 +109,20 @@ def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
         **dict.fromkeys(_KEY, pa.string()),
         **dict.fromkeys(_COUNTS, pa.int64()),
         "conversion_value": pa.decimal128(16, 2),
-        **dict.fromkeys(_ENDINGS, pa.int64()),
+        **dict.fromkeys(_FAILURES, pa.int64()),
         "skipped_by_reason": pa.map_(pa.string(), pa.int64()),
     }
-    told = [
-        row
+    values = [
+        row._asdict()
         | {
-            "workspace_id": str(row["workspace_id"]),
-            "campaign_id": str(row["campaign_id"]),
-            "skipped": sum(row["skipped"].values()),
-            "skipped_by_reason": sorted(row["skipped"].items()),
+            "workspace_id": str(row.workspace_id),
+            "campaign_id": str(row.campaign_id),
+            "skipped": sum(row.skipped.values()),
+            "skipped_by_reason": sorted(row.skipped.items()),
         }
         for row in rows
     ]
-    table = pa.Table.from_pylist(told, schema=pa.schema(list(types.items())))
+    table = pa.Table.from_pylist(values, schema=pa.schema(list(types.items())))
     buffer = io.BytesIO()
     pq.write_table(table, buffer, compression="zstd")
     return buffer.getvalue()

@@ -1,6 +1,7 @@
-"""The figures that a monitor draws: backlog and its age, claim and commit rates, messages by what
-became of them, ways out, the lag of events. Read in one snapshot and in the text format of
-Prometheus; what counts as trouble is said in incidents.py.
+"""Metrics for Prometheus: backlog and its age, claim and commit rates, messages by outcome, blocked
+transports, event lag.
+
+Read in one snapshot. Thresholds for incidents are in incidents.py.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations import overview as overview_db
 
 WINDOW: Final = timedelta(minutes=5)
-"""Rates are over this stretch of time."""
+"""The interval that rates are computed over."""
 COUNTED_AT_MOST: Final = 100_000
-"""Backlogs are counted up to so many; their age says more."""
+"""Backlogs are counted up to this number; their age is more informative."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """One figure. `name` says its unit, as Prometheus wants it."""
+    """One metric. `name` includes its unit, as Prometheus requires."""
 
     name: str
     help: str
@@ -33,7 +34,7 @@ class Gauge:
 
 
 def read_gauges(database: Database, *, now: datetime) -> list[Gauge]:
-    """Every figure as of `now`, which must be the real time: the ledger goes by that."""
+    """Read all metrics as of `now`, which must be wall-clock time, as in the batch log."""
     with database.transaction(is_read_only=True) as connection:
         return [
             *_backlog(connection, now),
@@ -44,17 +45,19 @@ def read_gauges(database: Database, *, now: datetime) -> list[Gauge]:
 
 
 def prometheus_text(gauges: list[Gauge]) -> str:
-    """The figures in Prometheus' text format, grouped by name."""
+    """Format metrics as Prometheus text, grouped by name."""
     from prometheus_client import CollectorRegistry
-    from prometheus_client import Gauge as Shown
+    from prometheus_client import Gauge as PrometheusGauge
     from prometheus_client.exposition import generate_latest
 
     registry = CollectorRegistry()
-    shown: dict[str, Shown] = {}
+    families: dict[str, PrometheusGauge] = {}
     for gauge in gauges:
-        if gauge.name not in shown:
-            shown[gauge.name] = Shown(gauge.name, gauge.help, list(gauge.labels), registry=registry)
-        family = shown[gauge.name]
+        if gauge.name not in families:
+            families[gauge.name] = PrometheusGauge(
+                gauge.name, gauge.help, list(gauge.labels), registry=registry
+            )
+        family = families[gauge.name]
         one = family.labels(**gauge.labels) if gauge.labels else family
         one.set(gauge.value)
     return generate_latest(registry).decode()
@@ -65,11 +68,11 @@ def _backlog(connection: Connection, now: datetime) -> Iterator[Gauge]:
     oldest = {row["work"]: row["due_at"] for row in incidents_db.oldest_due_work(connection, now)}
     counts = {"people": due.due_states, "messages": due.due_deliveries}
     for work, count in counts.items():
-        told = f"People or messages that are due, counted up to {COUNTED_AT_MOST:,}."
-        yield Gauge("drip_backlog", told, count, {"work": work})
+        help = f"Due workflow states or messages, counted up to {COUNTED_AT_MOST:,}."
+        yield Gauge("drip_backlog", help, count, {"work": work})
         age = (now - oldest[work]).total_seconds() if work in oldest else 0.0
-        told = "How long the oldest due person or message has waited; 0 when none is due."
-        yield Gauge("drip_oldest_due_seconds", told, age, {"work": work})
+        help = "Age of the oldest due workflow state or message; 0 if none is due."
+        yield Gauge("drip_oldest_due_seconds", help, age, {"work": work})
 
 
 def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
@@ -85,44 +88,44 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
             claimed += row["people"]
             committed += row["people"] if row["outcome"] == "committed" else 0
         else:
-            for figure, count in (row["sizes"] or {}).items():
-                outcome = "skipped" if figure.startswith("skipped_") else figure
+            for size, count in (row["sizes"] or {}).items():
+                outcome = "skipped" if size.startswith("skipped_") else size
                 if outcome in messages:
                     messages[outcome] += count
     window = f"over the last {seconds:.0f} seconds"
-    told = f"People claimed a second {window}, those of failed batches too."
-    yield Gauge("drip_people_claimed_per_second", told, claimed / seconds)
-    told = f"People moved on and committed a second {window}."
-    yield Gauge("drip_people_committed_per_second", told, committed / seconds)
+    help = f"Workflow states claimed per second {window}, including failed batches."
+    yield Gauge("drip_people_claimed_per_second", help, claimed / seconds)
+    help = f"Workflow states committed per second {window}."
+    yield Gauge("drip_people_committed_per_second", help, committed / seconds)
     for outcome, count in messages.items():
-        told = f"Messages a second by what became of them {window}."
-        yield Gauge("drip_messages_per_second", told, count / seconds, {"outcome": outcome})
+        help = f"Messages per second by outcome {window}."
+        yield Gauge("drip_messages_per_second", help, count / seconds, {"outcome": outcome})
     for (kind, outcome), count in batches.items():
-        told = f"Batches {window}."
-        yield Gauge("drip_batches", told, count, {"kind": kind, "outcome": outcome})
+        help = f"Batches {window}."
+        yield Gauge("drip_batches", help, count, {"kind": kind, "outcome": outcome})
 
 
 def _arrivals(connection: Connection, now: datetime) -> Iterator[Gauge]:
     rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNTED_AT_MOST)
-    told = f"Requests that were kept and are to be read, counted up to {COUNTED_AT_MOST:,}."
-    yield Gauge("drip_inbox", told, rows)
+    help = f"Stored requests that are not processed yet, counted up to {COUNTED_AT_MOST:,}."
+    yield Gauge("drip_inbox", help, rows)
     lag = 0.0 if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())
-    told = "How long the oldest event that was kept has waited to be taken in; 0 when none waits."
-    yield Gauge("drip_event_lag_seconds", told, lag)
+    help = "Age of the oldest stored request that is not processed yet; 0 if there is none."
+    yield Gauge("drip_event_lag_seconds", help, lag)
 
 
 def _levels(connection: Connection) -> Iterator[Gauge]:
     levels = overview_db.engine_levels(connection)
     for status in ("sending", "unknown", "failed"):
-        told = "Messages being handed over, in doubt, or failed for good."
-        yield Gauge("drip_messages", told, levels[status], {"status": status})
-    yield Gauge("drip_failed_people", "People whose run failed.", levels["failed_people"])
-    told = "Days whose figures changed since they were counted."
-    yield Gauge("drip_stale_metric_days", told, levels["stale_days"])
-    yield Gauge("drip_open_incidents", "Incidents that are open.", levels["open_incidents"])
+        help = "Messages being sent, with unknown status, or failed."
+        yield Gauge("drip_messages", help, levels[status], {"status": status})
+    yield Gauge("drip_failed_people", "Enrollments that failed.", levels["failed_people"])
+    help = "Days with metrics that changed since they were computed."
+    yield Gauge("drip_stale_metric_days", help, levels["stale_days"])
+    yield Gauge("drip_open_incidents", "Open incidents.", levels["open_incidents"])
     for row in incidents_db.failing_transports(connection):
-        told = "Ways out that are not used now: their breaker is open, or they said they are gone."
+        help = "Transports that are not used: circuit breaker open, or endpoint gone."
         state = "gone" if row["disabled_at"] else "open"
         yield Gauge(
-            "drip_way_out_blocked", told, 1, {"transport": row["transport"], "state": state}
+            "drip_transport_blocked", help, 1, {"transport": row["transport"], "state": state}
         )

@@ -1,5 +1,5 @@
-"""Rebuilding message outcomes from the log, should they ever differ. Ingestion keeps them up to
-date (`ingest.py`); whether they agree, `checks.py` tells.
+"""Rebuilding message outcomes from the log if they differ. Ingestion (`ingest.py`) updates
+outcomes; `invariants.py` checks that they agree with the log.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from drip_pipeline.db.metrics import daily_metrics as metrics_db
 
 
 def rebuild_outcomes(database: Database, days: Iterable[date]) -> int:
-    """Put the outcomes of messages sent on these days (of their workspace's time zone) right where
-    they differ from the log; how many differed. Their days are marked to be counted anew. Messages
-    whose sending has been archived out of the log keep what they have.
+    """Correct the outcomes of messages sent on these days (in their workspace's time zone) that
+    differ from the log; return their number. Their days are marked stale. Messages with an archived
+    sending event keep their outcomes.
     """
     corrected = 0
     for day in sorted(set(days)):
         with database.transaction() as connection:
-            # Otherwise events that are being taken in would be overwritten by what was before them.
+            # Without the lock, events that are being ingested would be overwritten.
             events_db.lock(connection, range(events_db.INGESTION_PARTITIONS))
             corrected += metrics_db.rebuild_outcomes(connection, day)
     return corrected

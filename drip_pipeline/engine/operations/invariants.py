@@ -105,7 +105,7 @@ def _log_is_outcomes(connection: Connection, scope: _Scope) -> list[dict[str, An
 def _outcomes_are_metrics(connection: Connection, scope: _Scope) -> list[dict[str, Any]]:
     return invariants_db.metrics_match_outcomes(
         connection,
-        days_left_out=[*scope.days_left_out, *metrics_db.marked_days(connection)],
+        days_left_out=[*scope.days_left_out, *metrics_db.stale_dates(connection)],
         last_day=metrics_db.latest_date(connection, scope.now),
         sample=SAMPLE,
     )

@@ -29,8 +29,8 @@ def funnels_metadata(found: Sequence[Funnel], *, published: int) -> dict[str, An
                 "entered": funnel.entered,
                 "inside": funnel.total("now"),
                 "ended": funnel.total("ended"),
-                "lost": funnel.total("lost_people"),
-                "goal": funnel.goal.in_short() if funnel.goal else None,
+                "lost": funnel.total("lost_total"),
+                "goal": funnel.goal.summary() if funnel.goal else None,
             }
             for funnel in found
         ),

@@ -319,7 +319,7 @@ def test_rates_are_rounded_half_up(database, part, whole, rate):
             "UPDATE campaign_daily_metrics SET sent = %s, clicked = %s", [whole, part]
         )
         campaign_ids = [row[0] for row in connection.execute("SELECT id FROM drip_campaigns")]
-        metrics_db.show(connection, campaign_ids)
+        metrics_db.write_totals(connection, campaign_ids)
     [summary] = campaign_summary(database)
     assert summary["click_rate"] == rate
     assert value(database, "SELECT (metrics ->> 'click_rate')::float FROM drip_campaigns") == rate

@@ -51,7 +51,7 @@ TWO_WAYS = graph(
 
 
 def everybody(funnel: Funnel) -> int:
-    return sum(funnel.total(figure) for figure in ("now", "ended", "lost_people"))
+    return sum(funnel.total(figure) for figure in ("now", "ended", "lost_total"))
 
 
 # --- who is where ---------------------------------------------------------------------------------
@@ -76,12 +76,15 @@ def test_everybody_who_entered_is_in_one_place(database):
     rest, done = after.nodes["rest"], after.nodes["end"]
     assert set(rest.lost) == {"unsubscribed"}
     assert rest.passed == done.ended
-    assert done.ended + rest.lost_people + held_out == 200
+    assert done.ended + rest.lost_total + held_out == 200
     assert 0 < after.nodes["last"].passed < done.ended
     ways = {(edge.source, edge.target): edge for edge in after.edges}
-    assert ways["worth", "last"].people == after.nodes["last"].passed
-    assert ways["worth", "end"].people + ways["last", "end"].people == done.ended
-    assert ways["parted", "mail_a"].people + ways["parted", "mail_b"].people == 200 - held_out
+    assert ways["worth", "last"].enrollments == after.nodes["last"].passed
+    assert ways["worth", "end"].enrollments + ways["last", "end"].enrollments == done.ended
+    assert (
+        ways["parted", "mail_a"].enrollments + ways["parted", "mail_b"].enrollments
+        == 200 - held_out
+    )
     assert ways["worth", "end"].ports == ("else",)
     assert ways["start", "parted"].ports == ()
 
@@ -142,7 +145,7 @@ def test_people_inside_other_versions_are_told_apart(database):
     first = campaign_funnel(database, "Welcome", now=NOW, version=1)
     assert (newest.version, newest.entered, first.entered) == (2, 0, 10)
     assert newest.elsewhere == first.total("now") > 0
-    assert "more are still inside other versions." in newest.told()
+    assert "more are still inside other versions." in newest.describe()
     funnel_diagram(newest)
     with pytest.raises(VersionNotFound):
         campaign_funnel(database, "Welcome", now=NOW, version=7)
@@ -180,15 +183,15 @@ def test_the_goal_counts_people_and_not_messages(database):
     )
     goal = campaign_funnel(database, "Welcome", now=NOW).goal
     assert goal == Goal(Metric.CLICK_RATE, 30, 25, 2, 8)
-    assert goal.told() == (
-        "Goal: a click rate of 30 %. So far 25.00 % (2 of 8 people who were sent something): "
+    assert goal.describe() == (
+        "Goal: a click rate of 30 %. So far 25.00 % (2 of 8 enrollments that were sent a message): "
         "5.00 points short."
     )
-    assert goal.in_short() == "click rate 25.00 % of 30 %"
+    assert goal.summary() == "click rate 25.00 % of 30 %"
     assert not goal.is_reached
 
 
-OF_TEN = "of 10 people who were sent something"
+OF_TEN = "of 10 enrollments that were sent a message"
 
 
 @pytest.mark.parametrize(
@@ -208,12 +211,12 @@ OF_TEN = "of 10 people who were sent something"
         ),
         (
             Goal(Metric.REPLY_RATE, 1.0, None, 0, 0),
-            "Goal: a reply rate of 1 %. Nobody has been sent anything yet.",
+            "Goal: a reply rate of 1 %. No message was sent yet.",
         ),
     ],
 )
 def test_a_goal_is_told_in_words_and_figures(goal, told):
-    assert goal.told() == told
+    assert goal.describe() == told
 
 
 # --- the picture ----------------------------------------------------------------------------------

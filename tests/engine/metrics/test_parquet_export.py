@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.metrics.daily_metrics import DayMetricsRow
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days, campaign_summary
 from drip_pipeline.engine.metrics.parquet_export import as_parquet, export_days
 from tests.engine.events.incoming import ingest, mailed, value
@@ -146,6 +147,6 @@ def test_the_widest_figures_fit():
         "node_id": "n", "channel": "email", "variant_group": "",
         "conversion_value": Decimal("99999999999999.99"), "skipped": {},
     }  # fmt: skip
-    table = pq.read_table(io.BytesIO(as_parquet([row])))
+    table = pq.read_table(io.BytesIO(as_parquet([DayMetricsRow(**row)])))
     assert table["sent"].to_pylist() == [2**62]
     assert table["conversion_value"].to_pylist() == [Decimal("99999999999999.99")]

@@ -67,6 +67,6 @@ def test_what_is_stuck_is_counted(database):
             "VALUES (gen_random_uuid(), '2026-03-01'), (gen_random_uuid(), '2026-03-01')"
         )
     found = samples(prometheus_text(read_gauges(database, now=NOW)))
-    assert found["drip_way_out_blocked", "email", "open"] == 1
+    assert found["drip_transport_blocked", "open", "email"] == 1
     assert found["drip_stale_metric_days",] == 1
     assert found["drip_messages", "unknown"] == 0
