@@ -1,4 +1,4 @@
-"""What comes in over HTTP: provider events, links in messages that people follow, calls that let
-people into campaigns. A face, like orchestration/: it checks, keeps and answers; what is done with
-it, the engine does.
+"""The HTTP receiver: provider webhooks, links in messages, trigger webhooks, metrics.
+
+It verifies requests, stores them and responds; processing them belongs to engine/.
 """

@@ -1,6 +1,4 @@
-"""The receiver as an ASGI application. `routes` is the list of its endpoints with their limits: a
-further one is a line there.
-"""
+"""The receiver as an ASGI application. `routes` lists its endpoints with their limits."""
 
 from __future__ import annotations
 
@@ -39,8 +37,8 @@ KILOBYTE: Final = 1024
 MOST_EVENT_BYTES: Final = 2 * KILOBYTE * KILOBYTE
 MOST_TRIGGER_BYTES: Final = KILOBYTE * KILOBYTE
 MOST_LINK_BYTES: Final = 8 * KILOBYTE
-# A provider sends all its customers' events from few addresses; a mail provider unsubscribes and
-# loads pictures for many people from few; a whole office may stand behind one address.
+# A provider sends the events of all its customers from a few addresses; a mail provider
+# unsubscribes and loads images for many recipients from a few; an office may share one address.
 PROVIDERS: Final = Rate(per_second=500, burst=5_000)
 LINKS: Final = Rate(per_second=50, burst=500)
 TRIGGERS: Final = Rate(per_second=20, burst=200)
@@ -49,20 +47,20 @@ COUNTS_SECONDS: Final = 10.0
 
 
 def build_app(services: Services) -> Starlette:
-    """The application. Raises SettingsError for secrets that are none."""
+    """Build the application. Raises SettingsError for invalid secrets."""
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         services.appender.start()
-        writing = asyncio.create_task(_write_counts(services))
+        writer = asyncio.create_task(_write_counts(services))
         try:
             yield
         finally:
-            writing.cancel()
+            writer.cancel()
             with suppress(asyncio.CancelledError):
-                await writing
+                await writer
             await services.appender.stop()
-            await _written(services)
+            await _flush_counts(services)
 
     return Starlette(
         routes=routes(services), middleware=[Middleware(SafeHeaders)], lifespan=lifespan
@@ -70,62 +68,64 @@ def build_app(services: Services) -> Starlette:
 
 
 def routes(services: Services) -> Sequence[Route]:
-    """All endpoints."""
+    """Return all endpoints."""
     links, providers = LinkEndpoints(services), ProviderCalls(services)
     unsubscribing, triggering = UnsubscribeEndpoint(services), TriggerEndpoint(services)
 
-    def gate(
+    def guarded(
         name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES
     ) -> EndpointGuard:
         return EndpointGuard(name, endpoint, services.counts, services.limiter, rate, most_bytes)
 
-    log.info("receiver_ready", takes_events_of=", ".join(providers.providers) or "nobody")
+    log.info("receiver_ready", takes_events_of=", ".join(providers.providers) or "none")
     calls = [
         Route(
             f"/events/{name}",
-            gate(f"events/{name}", _named(providers, name), PROVIDERS, MOST_EVENT_BYTES),
+            guarded(
+                f"events/{name}", _provider_endpoint(providers, name), PROVIDERS, MOST_EVENT_BYTES
+            ),
             methods=["POST"],
         )
         for name in ("ses", "sendgrid", "postmark", "mailgun", "twilio", "generic")
     ]
     return [
         *calls,
-        Route("/o/{token}", gate("open", links.opened, LINKS), methods=["GET"]),
-        Route("/c/{token}", gate("click", links.clicked, LINKS), methods=["GET"]),
-        Route("/u/{token}", gate("unsubscribe", unsubscribing, LINKS), methods=["GET", "POST"]),
+        Route("/o/{token}", guarded("open", links.opened, LINKS), methods=["GET"]),
+        Route("/c/{token}", guarded("click", links.clicked, LINKS), methods=["GET"]),
+        Route("/u/{token}", guarded("unsubscribe", unsubscribing, LINKS), methods=["GET", "POST"]),
         Route(
             "/trigger/{campaign}",
-            gate("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),
+            guarded("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),
             methods=["POST"],
         ),
-        Route("/metrics", gate("metrics", MetricsEndpoint(services), HEALTH), methods=["GET"]),
-        Route("/healthz", gate("healthz", _Health(services), HEALTH), methods=["GET"]),
+        Route("/metrics", guarded("metrics", MetricsEndpoint(services), HEALTH), methods=["GET"]),
+        Route("/healthz", guarded("healthz", _HealthEndpoint(services), HEALTH), methods=["GET"]),
     ]
 
 
-def _named(providers: ProviderCalls, name: str) -> Endpoint:
-    async def called(call: Call) -> EndpointResponse:
+def _provider_endpoint(providers: ProviderCalls, name: str) -> Endpoint:
+    async def endpoint(call: Call) -> EndpointResponse:
         return await providers(name, call)
 
-    return called
+    return endpoint
 
 
-class _Health:
-    """Whether the database answers, so that what comes in can be kept."""
+class _HealthEndpoint:
+    """The endpoint /healthz: whether the database answers, so that requests can be stored."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     async def __call__(self, _call: Call) -> EndpointResponse:
         try:
-            await run_in_threadpool(self._look)
+            await run_in_threadpool(self._check_database)
         except DripError:
             return plain_response(
                 503, "The database does not answer.", "unavailable", retry_seconds=5
             )
         return EndpointResponse(PlainTextResponse("ok\n"), "ok")
 
-    def _look(self) -> None:
+    def _check_database(self) -> None:
         with self._services.database.transaction(is_read_only=True):
             pass
 
@@ -133,13 +133,13 @@ class _Health:
 async def _write_counts(services: Services) -> None:
     while True:
         await asyncio.sleep(COUNTS_SECONDS)
-        await _written(services)
+        await _flush_counts(services)
 
 
-async def _written(services: Services) -> None:
+async def _flush_counts(services: Services) -> None:
     day = services.now().date()
     try:
         await run_in_threadpool(services.counts.write, services.database, day)
     except DripError as error:
-        # Kept, and tried again.
+        # The counts stay in memory and are written later.
         log.warning("receiver_counts_not_written", error=type(error).__name__)

@@ -1,5 +1,5 @@
-"""Appending to the inbox. Requests that come while one INSERT is under way are kept by the next,
-all of them in one statement, and answered when it is committed.
+"""Append requests to the inbox. Requests that arrive during an INSERT are stored by the next one,
+all in one statement, and are answered when it is committed.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ _MOST_BYTES: Final = 16 * 1024 * 1024
 _Waiting = tuple[Arrival, asyncio.Future[None]]
 
 
-class NotKept(DripError):
-    """The inbox cannot be written to now; whoever sent it has to come again."""
+class NotStored(DripError):
+    """The inbox is not writable now; the client has to repeat the request."""
 
 
 class Appender:
-    """Belongs to one event loop, between `start` and `stop`."""
+    """Writer of the inbox. Belongs to one event loop, between `start` and `stop`."""
 
     def __init__(self, database: Database, *, most_waiting: int = MOST_WAITING) -> None:
         self._database = database
         self._most_waiting = most_waiting
         self._waiting: deque[_Waiting] = deque()
-        self._news = asyncio.Event()
+        self._has_arrivals = asyncio.Event()
         self._writer = ThreadPoolExecutor(1, "drip-inbox")
         self._task: asyncio.Task[None] | None = None
         self._is_stopping = False
 
     async def append(self, arrival: Arrival) -> None:
-        """Come back when it is committed. Raises NotKept."""
+        """Append a request; return when it is committed. Raises NotStored."""
         if len(self._waiting) >= self._most_waiting or self._is_stopping:
-            raise NotKept("too much is waiting to be written")
+            raise NotStored("too many requests are waiting to be stored")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((arrival, done))
-        self._news.set()
+        self._has_arrivals.set()
         await done
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the writer."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="drip-inbox")
 
     async def stop(self) -> None:
-        """Write what is waiting, then end."""
+        """Write the waiting requests, then stop."""
         self._is_stopping = True
-        self._news.set()
+        self._has_arrivals.set()
         if self._task is not None:
             await self._task
         self._writer.shutdown(wait=False)
@@ -64,17 +64,17 @@ class Appender:
             if not self._waiting:
                 if self._is_stopping:
                     return
-                self._news.clear()
-                await self._news.wait()
+                self._has_arrivals.clear()
+                await self._has_arrivals.wait()
                 continue
             batch = self._next_batch()
             arrivals = [arrival for arrival, _ in batch]
             failed = await loop.run_in_executor(self._writer, self._write, arrivals)
             for (_, done), has_failed in zip(batch, failed, strict=True):
                 if done.done():
-                    continue  # whoever asked has gone
+                    continue  # the client has disconnected
                 if has_failed:
-                    done.set_exception(NotKept("the inbox cannot be written to"))
+                    done.set_exception(NotStored("the inbox is not writable"))
                 else:
                     done.set_result(None)
 
@@ -87,12 +87,12 @@ class Appender:
         return batch
 
     def _write(self, arrivals: Sequence[Arrival]) -> list[bool]:
-        """Whether each could not be written."""
+        """Write the requests. Return for each whether it failed."""
         try:
             with self._database.transaction() as connection:
                 inbox_db.append(connection, arrivals)
         except (DataRejected, ConstraintViolated):
-            # A value that the database does not take costs only its own request.
+            # A value that the database refuses fails only its own request.
             if len(arrivals) == 1:
                 return [True]
             return [failed for arrival in arrivals for failed in self._write([arrival])]

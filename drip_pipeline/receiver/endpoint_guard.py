@@ -1,6 +1,7 @@
-"""What every request passes on its way to an endpoint: the client's rate, the size and pace of the
-body; and on its way back: the count of how it was answered. An endpoint is handed the whole body
-and gives an answer; nothing that goes wrong in it reaches the client or a log with its content.
+"""Wrap an endpoint with rate limit, body size limit, body timeout and a response counter.
+
+Endpoints get the whole body. Errors of an endpoint are neither sent to the client nor logged with
+their content.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ class Call:
 
     @property
     def client(self) -> str:
-        """Who asks: an address, or nothing where that is not known."""
+        """The address of the client; empty if unknown."""
         client = self.request.client
         return client.host if client else ""
 
     def param(self, name: str) -> str:
-        """A part of the path."""
+        """Return a parameter of the path."""
         return str(self.request.path_params.get(name, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointResponse:
-    """A response, and the word under which it is counted."""
+    """A response, and the outcome that is counted."""
 
     response: Response
     outcome: str
@@ -63,7 +64,7 @@ class _Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EndpointGuard:
-    """An endpoint with its limits, as an ASGI application. `name` is what it is counted under."""
+    """An endpoint with its limits, as an ASGI application. `name` is its name in the counts."""
 
     name: str
     endpoint: Endpoint
@@ -74,29 +75,32 @@ class EndpointGuard:
     body_seconds: float = BODY_SECONDS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Process one request."""
         request = Request(scope)
         try:
             self._check_rate(request)
             body = await self._body(request, receive)
-            answer = await self._answered(Call(request, body))
+            answer = await self._respond(Call(request, body))
         except _Refused as refused:
             answer = refused.answer
         self.counts.add(self.name, answer.outcome)
         await answer.response(scope, receive, send)
 
-    async def _answered(self, call: Call) -> EndpointResponse:
+    async def _respond(self, call: Call) -> EndpointResponse:
         try:
             return await self.endpoint(call)
         except DripError as error:
             log.warning("receiver_unavailable", endpoint=self.name, error=type(error).__name__)
             return plain_response(
-                503, "Not now. Please try again later.", "unavailable", retry_seconds=30
+                503,
+                "Temporarily unavailable. Try again later.",
+                "unavailable",
+                retry_seconds=30,
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, others must still be served
-            # What was sent is not logged, and neither is a traceback, which may quote it.
+        except Exception as error:  # noqa: BLE001 - other requests must still be served
+            # Neither the request nor a traceback is logged, because they may contain personal data.
             log.error("receiver_failed", endpoint=self.name, error=type(error).__name__)
-            return plain_response(500, "This did not work.", "failed")
+            return plain_response(500, "Internal error.", "failed")
 
     def _check_rate(self, request: Request) -> None:
         client = request.client.host if request.client else ""
@@ -119,7 +123,7 @@ class EndpointGuard:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise _Refused(plain_response(400, "Gone.", "disconnected"))
+                        raise _Refused(plain_response(400, "Disconnected.", "disconnected"))
                     pieces.append(message.get("body", b""))
                     size += len(pieces[-1])
                     if size > self.most_bytes:
@@ -131,11 +135,11 @@ class EndpointGuard:
 
 
 def plain_response(
-    status: int, words: str, outcome: str, *, retry_seconds: int | None = None
+    status: int, text: str, outcome: str, *, retry_seconds: int | None = None
 ) -> EndpointResponse:
-    """An answer in plain text."""
+    """Build a response in plain text."""
     headers = {} if retry_seconds is None else {"retry-after": str(retry_seconds)}
-    return EndpointResponse(PlainTextResponse(f"{words}\n", status, headers), outcome)
+    return EndpointResponse(PlainTextResponse(f"{text}\n", status, headers), outcome)
 
 
 def _too_large() -> EndpointResponse:

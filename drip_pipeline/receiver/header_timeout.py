@@ -1,5 +1,5 @@
-"""Dropping clients that send the head of a request too slowly, or one without end: uvicorn itself
-waits for ever. The pace of bodies is watched in gate.py.
+"""Disconnect clients that send the head of a request too slowly, or an endless one; uvicorn has no
+such limit. The timeout of bodies is in endpoint_guard.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MOST_HEAD_BYTES: Final = 32 * 1024
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
-    """A connection must bring the head of each request within a time and a size."""
+    """A connection with a time limit and a size limit for the head of each request."""
 
     head_seconds = HEAD_SECONDS
     most_head_bytes = MOST_HEAD_BYTES
@@ -25,36 +25,36 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client connects: from now on time counts."""
+        """Start the timer of a new connection."""
         super().connection_made(transport)
         self._begin_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The client is gone."""
+        """Stop the timer of a closed connection."""
         self._end_head()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Part of a request."""
+        """Count the bytes of the head."""
         self._head_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
             return
-        cycle: Any = self.cycle  # none before the first request
+        cycle: Any = self.cycle  # None before the first request
         if self._head_timer is None and (cycle is None or cycle.response_complete):
-            # Something that is no request yet, after one that was answered.
+            # Data after a completed request, which is not a request yet.
             self._begin_head()
         if self._head_timer is not None and self._head_bytes > self.most_head_bytes:
             self.transport.abort()
 
     def on_message_begin(self) -> None:
-        """The first byte of a request."""
+        """Start the timer of a request."""
         super().on_message_begin()
         if self._head_timer is None:
             self._begin_head()
 
     def on_headers_complete(self) -> None:
-        """The head is here."""
+        """Stop the timer: the head is complete."""
         self._end_head()
         super().on_headers_complete()
 

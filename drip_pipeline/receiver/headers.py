@@ -1,5 +1,5 @@
-"""Headers that every answer carries, and the end of connections whose request was not read to its
-end: what a client goes on sending is nobody's business any more.
+"""Add security headers to all responses, and close connections whose request body was not read
+completely.
 """
 
 from __future__ import annotations
@@ -8,27 +8,27 @@ from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-_ON_EVERY_ANSWER: Final = (
+_ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
     (b"x-robots-tag", b"noindex, nofollow"),
     (b"cross-origin-resource-policy", b"cross-origin"),
 )
-_OTHERWISE: Final = (
+_DEFAULTS: Final = (
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cache-control", b"no-store"),
 )
 
 
 class SafeHeaders:
-    """Wraps an ASGI application."""
+    """ASGI middleware that adds the headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
+        """Process a request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -44,9 +44,9 @@ class SafeHeaders:
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = list(message.get("headers", []))
-                given = {name.lower() for name, _ in headers}
-                headers += _ON_EVERY_ANSWER
-                headers += [(name, value) for name, value in _OTHERWISE if name not in given]
+                existing = {name.lower() for name, _ in headers}
+                headers += _ALWAYS
+                headers += [(name, value) for name, value in _DEFAULTS if name not in existing]
                 if not is_read:
                     headers.append((b"connection", b"close"))
                 message = {**message, "headers": headers}

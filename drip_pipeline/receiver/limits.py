@@ -1,5 +1,5 @@
-"""How much one client may ask of one endpoint, and what was seen before. Kept in memory and
-bounded: it protects this process, and nothing depends on it being remembered.
+"""Rate limits per endpoint and client, and replay protection. In memory and bounded: losing the
+state at a restart is harmless.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ _V6_PREFIX: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Requests a second in the long run, and how many may come at once."""
+    """The sustained number of requests per second, and the maximum burst."""
 
     per_second: float
     burst: int
 
 
 class RateLimiter:
-    """A bucket of permits for each endpoint and client; the longest unused ones are forgotten."""
+    """A token bucket per endpoint and client; the least recently used buckets are dropped."""
 
     def __init__(self, most_clients: int = MOST_CLIENTS) -> None:
         self._buckets: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
         self._most_clients = most_clients
 
     def wait_seconds(self, endpoint: str, client: str, rate: Rate, now: float) -> float:
-        """0 if the client may go on (which takes a permit), else how long until it may. `now` is a
-        reading of a clock that only goes forward.
+        """Take a permit and return 0, or return the seconds until one is available.
+
+        `now` is a reading of a monotonic clock.
         """
         key = (endpoint, network_of(client))
         permits, filled_at = self._buckets.get(key, (float(rate.burst), now))
@@ -44,8 +45,8 @@ class RateLimiter:
         return 0.0 if allowed else (1 - permits) / rate.per_second
 
 
-class Seen:
-    """The latest things that must not come twice."""
+class RecentKeys:
+    """The most recent keys of requests that must not be repeated."""
 
     def __init__(self, most: int = MOST_SEEN) -> None:
         self._keys: OrderedDict[str, None] = OrderedDict()
@@ -55,14 +56,14 @@ class Seen:
         return key in self._keys
 
     def add(self, key: str) -> None:
-        """Remember it."""
+        """Add a key."""
         self._keys[key] = None
         if len(self._keys) > self._most:
             self._keys.popitem(last=False)
 
 
 def network_of(client: str) -> str:
-    """The address that counts as one client: of IPv6 the network, in which everybody has many."""
+    """Return the address that identifies a client: for IPv6 the /64 network."""
     try:
         address = ip_address(client)
     except ValueError:

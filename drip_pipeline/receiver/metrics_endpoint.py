@@ -1,5 +1,5 @@
-"""The figures for Prometheus, for whoever has the token: the engine's own and how often each
-endpoint of this process answered how. Without a token in the settings there is no such page.
+"""Prometheus metrics, protected by a token: those of the engine, and the requests of this process
+by endpoint and outcome. Without a token in the settings the endpoint answers 404.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ class MetricsEndpoint:
         self._token = services.settings.metrics_token
 
     async def __call__(self, call: Call) -> EndpointResponse:
-        """Everything that a monitor draws."""
+        """Return all metrics in Prometheus's text format."""
         if self._token is None:
-            return plain_response(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Not configured.", "not_set_up")
         try:
             check_token([self._token], call.request.headers)
-        except VerificationError as unproven:
-            return plain_response(401, "Not authorized.", unproven.reason)
+        except VerificationError as error:
+            return plain_response(401, "Not authorized.", error.reason)
         gauges = await run_in_threadpool(
             read_gauges, self._services.database, now=self._services.now()
         )
-        text = prometheus_text([*gauges, *self._answers()])
+        text = prometheus_text([*gauges, *self._requests()])
         return EndpointResponse(Response(text, media_type=_TYPE), "ok")
 
-    def _answers(self) -> list[Gauge]:
-        help = "Requests to this process by how they were answered, since it began."
+    def _requests(self) -> list[Gauge]:
+        help = "Requests to this process by outcome, since its start."
         return [
             Gauge("drip_requests", help, count, {"endpoint": endpoint, "outcome": outcome})
             for (endpoint, outcome), count in sorted(self._services.counts.totals().items())

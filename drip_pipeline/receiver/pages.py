@@ -1,4 +1,4 @@
-"""The pages that people see who follow a link: small, self-contained, nothing loaded, no script."""
+"""HTML pages of the unsubscribe link: self-contained, without external content or scripts."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ _ICONS: Final = {
 
 
 def sender_name(mail_from: str) -> str:
-    """Who writes, as the pages say it: the name of the sender, else their domain."""
+    """Return the display name of the sender, or the domain of the address."""
     name, address = split_mailbox(mail_from)
     return name or address.rpartition("@")[2] or "us"
 
 
 def ask(sender: str) -> HTMLResponse:
-    """Whether the person really wants no more."""
+    """Return the page that asks for confirmation."""
     return _page(
         "ask",
         "Unsubscribe?",
@@ -75,17 +75,17 @@ def ask(sender: str) -> HTMLResponse:
 
 
 def unsubscribed(sender: str) -> HTMLResponse:
-    """It is done."""
+    """Return the page that confirms the unsubscription."""
     return _page(
         "done",
         "You are unsubscribed",
         f"<p>You will get no more email from <strong>{escape(sender)}</strong>.</p>"
-        '<p class="soft">It holds from this moment. You can close this page.</p>',
+        '<p class="soft">It takes effect immediately. You can close this page.</p>',
     )
 
 
 def unknown_link(status: int) -> HTMLResponse:
-    """A link that is none of ours, or no longer known."""
+    """Return the page for an invalid or unknown link."""
     return _page(
         "sorry",
         "This link does not work",

@@ -1,5 +1,7 @@
-"""Calls of providers: proved, kept as they came, answered. What they say is read later, when the
-inbox is drained. A call that proves nothing leaves no trace but a count.
+"""Endpoints of provider webhooks: verify the signature, store the payload as received, respond.
+
+Payloads are parsed later, when the inbox is drained. Of a request with an invalid signature only a
+count is stored.
 """
 
 from __future__ import annotations
@@ -35,67 +37,67 @@ _TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
 class ProviderCalls:
-    """The endpoint of all providers that are set up."""
+    """The endpoint of all configured providers."""
 
     def __init__(self, services: Services) -> None:
-        """Raises SettingsError for keys that are none."""
+        """Raises SettingsError for invalid keys."""
         self._services = services
         self._sns = SnsVerifier(services.settings.sns_topics, services.fetch)
-        self._checks = self._set_up()
+        self._checks = self._configured_checks()
 
     @property
     def providers(self) -> tuple[str, ...]:
-        """Whose calls are taken."""
+        """The configured providers."""
         return tuple(self._checks)
 
     async def __call__(self, provider: str, call: Call) -> EndpointResponse:
-        """Take a call of this provider, or refuse it."""
+        """Verify and store a call of this provider."""
         check = self._checks.get(provider)
         if check is None:
-            return plain_response(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Not configured.", "not_set_up")
         try:
-            proof = await check(call)
-            if proof.once is not None and f"{provider} {proof.once}" in self._services.seen:
+            verified = await check(call)
+            if verified.once is not None and f"{provider} {verified.once}" in self._services.seen:
                 raise VerificationError("replayed")
-        except VerificationError as unproven:
-            return _refused(provider, unproven)
+        except VerificationError as error:
+            return _refused(provider, error)
         except SnsUnreachable:
-            return plain_response(503, "Not now.", "unavailable", retry_seconds=30)
-        if provider == "ses" and (answer := await self._confirmed(call)) is not None:
+            return plain_response(503, "Temporarily unavailable.", "unavailable", retry_seconds=30)
+        if provider == "ses" and (answer := await self._confirm_subscription(call)) is not None:
             return answer
-        arrival = Arrival(provider, call.body, self._services.now(), _context(call, proof))
+        arrival = Arrival(provider, call.body, self._services.now(), _context(call, verified))
         await self._services.appender.append(arrival)
-        if proof.once is not None:
-            self._services.seen.add(f"{provider} {proof.once}")
+        if verified.once is not None:
+            self._services.seen.add(f"{provider} {verified.once}")
         if provider == "twilio":
             return EndpointResponse(Response(_TWIML, media_type="text/xml"), "accepted")
         return EndpointResponse(Response(status_code=200), "accepted")
 
-    def _set_up(self) -> Mapping[str, Check]:
+    def _configured_checks(self) -> Mapping[str, Check]:
         settings = self._services.settings
         checks: dict[str, Check] = {}
         if settings.sns_topics:
             checks["ses"] = self._check_ses
         if settings.sendgrid_keys:
             keys = [sendgrid_key(text) for text in settings.sendgrid_keys]
-            checks["sendgrid"] = _at_once(
+            checks["sendgrid"] = _as_async(
                 lambda call: check_sendgrid(
                     keys, call.request.headers, call.body, self._services.now()
                 )
             )
         if settings.postmark_logins:
-            checks["postmark"] = _at_once(
+            checks["postmark"] = _as_async(
                 lambda call: check_login(settings.postmark_logins, call.request.headers)
             )
         if settings.mailgun_keys:
-            checks["mailgun"] = _at_once(
+            checks["mailgun"] = _as_async(
                 lambda call: check_mailgun(settings.mailgun_keys, call.body, self._services.now())
             )
         if settings.twilio_tokens:
-            checks["twilio"] = _at_once(self._check_twilio)
+            checks["twilio"] = _as_async(self._check_twilio)
         if settings.events_secrets:
             secrets = [signing_key("DRIP_EVENTS_SECRETS", each) for each in settings.events_secrets]
-            checks["generic"] = _at_once(
+            checks["generic"] = _as_async(
                 lambda call: check_signature(
                     secrets, call.request.headers, call.body, self._services.now()
                 )
@@ -103,14 +105,14 @@ class ProviderCalls:
         return checks
 
     async def _check_ses(self, call: Call) -> VerifiedRequest:
-        # In a thread: the certificate may have to be fetched.
+        # In a thread, because the certificate may have to be fetched.
         message = _sns_message(call.body)
         return await run_in_threadpool(self._sns.check, message, self._services.now())
 
     def _check_twilio(self, call: Call) -> VerifiedRequest:
         settings, request = self._services.settings, call.request
         query = f"?{request.url.query}" if request.url.query else ""
-        # What the provider called is the public address, whatever a proxy made of it.
+        # The provider signs the public URL, which a proxy may have changed.
         url = f"{settings.public_url}{request.url.path}{query}"
         signature = request.headers.get("x-twilio-signature", "")
         try:
@@ -121,8 +123,8 @@ class ProviderCalls:
             raise VerificationError("forged")
         return VerifiedRequest()
 
-    async def _confirmed(self, call: Call) -> EndpointResponse | None:
-        """The answer to a topic that asks whether we want its messages; None to other messages."""
+    async def _confirm_subscription(self, call: Call) -> EndpointResponse | None:
+        """Confirm the subscription of a topic; None for other messages."""
         message = _sns_message(call.body)
         if message.get("Type") != "SubscriptionConfirmation":
             return None
@@ -132,30 +134,30 @@ class ProviderCalls:
                 return _refused("ses", VerificationError("forged"))
         except SnsUnreachable as error:
             log.warning("sns_subscription_not_confirmed", topic=topic, error=str(error))
-            return plain_response(503, "Not now.", "unavailable", retry_seconds=30)
+            return plain_response(503, "Temporarily unavailable.", "unavailable", retry_seconds=30)
         log.info("sns_subscription_confirmed", topic=topic)
         return EndpointResponse(Response(status_code=200), "confirmed")
 
 
-def _at_once(check: Callable[[Call], VerifiedRequest]) -> Check:
+def _as_async(check: Callable[[Call], VerifiedRequest]) -> Check:
     async def checked(call: Call) -> VerifiedRequest:
         return check(call)
 
     return checked
 
 
-def _refused(provider: str, unproven: VerificationError) -> EndpointResponse:
-    answer = plain_response(401, "Not authorized.", unproven.reason)
+def _refused(provider: str, error: VerificationError) -> EndpointResponse:
+    answer = plain_response(401, "Not authorized.", error.reason)
     if provider == "postmark":
         answer.response.headers["www-authenticate"] = 'Basic realm="events"'
     return answer
 
 
-def _context(call: Call, proof: VerifiedRequest) -> dict[str, Any]:
-    """What reading the payload needs and the payload does not say."""
-    context: dict[str, Any] = {}
-    if proof.call_id:
-        context["call_id"] = proof.call_id
+def _context(call: Call, verified: VerifiedRequest) -> dict[str, object]:
+    """Return what parsing needs in addition to the payload."""
+    context: dict[str, object] = {}
+    if verified.call_id:
+        context["call_id"] = verified.call_id
     if message_id := our_message_id(call.request.query_params.get("message_id")):
         context["message_id"] = message_id
     return context
@@ -163,9 +165,9 @@ def _context(call: Call, proof: VerifiedRequest) -> dict[str, Any]:
 
 def _sns_message(body: bytes) -> Mapping[str, Any]:
     try:
-        found = orjson.loads(body)
+        message = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise VerificationError("forged") from None
-    if not isinstance(found, dict):
+    if not isinstance(message, dict):
         raise VerificationError("forged")
-    return found
+    return message

@@ -1,5 +1,6 @@
-"""How often each endpoint answered how: counted in the process, added to the database now and then.
-Of a request that was refused, this is all that stays.
+"""Count requests by endpoint and outcome, in memory, and add them to the database periodically.
+
+Nothing else is stored of refused requests.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from drip_pipeline.db.events import inbox as inbox_db
 
 
 class RequestCounts:
-    """Safe to use from several threads."""
+    """Numbers of requests. Thread-safe."""
 
     def __init__(self) -> None:
         self._totals: Counter[tuple[str, str]] = Counter()
@@ -28,20 +29,20 @@ class RequestCounts:
             self._unwritten[endpoint, outcome] += 1
 
     def totals(self) -> Mapping[tuple[str, str], int]:
-        """(endpoint, outcome) → requests since the process began."""
+        """Return the requests since the start of the process, by (endpoint, outcome)."""
         with self._lock:
             return dict(self._totals)
 
     def write(self, database: Database, day: date) -> None:
-        """Add what is new to the database; what cannot be written is kept for the next time."""
+        """Add new counts to the database; on an error they are kept for the next call."""
         with self._lock:
-            news, self._unwritten = self._unwritten, Counter()
-        if not news:
+            unwritten, self._unwritten = self._unwritten, Counter()
+        if not unwritten:
             return
         try:
             with database.transaction() as connection:
-                inbox_db.add_request_counts(connection, news, day=day)
+                inbox_db.add_request_counts(connection, unwritten, day=day)
         except BaseException:
             with self._lock:
-                self._unwritten.update(news)
+                self._unwritten.update(unwritten)
             raise

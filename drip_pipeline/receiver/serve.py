@@ -1,4 +1,4 @@
-"""Running the receiver under uvicorn until it is told to stop."""
+"""Run the receiver under uvicorn until it receives a stop signal."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ STOP_SECONDS: Final = 10
 
 
 def serve(settings: Settings, database: Database, *, host: str, port: int) -> None:
-    """Answer requests until SIGTERM or Ctrl-C; what was begun is answered first. Raises
-    SettingsError.
+    """Serve requests until SIGTERM or Ctrl-C; requests in progress are completed first.
+
+    Raises SettingsError.
     """
-    # Nobody named it in a setting, so nothing internal may be called by it.
+    # Only SNS URLs are fetched: no setting allows internal addresses.
     client = HttpClient(AddressGuard(()))
     try:
         services = Services(settings, database, Appender(database), fetch_by(client))
@@ -36,8 +37,8 @@ def serve(settings: Settings, database: Database, *, host: str, port: int) -> No
 
 
 def config_of(settings: Settings, services: Services, *, host: str, port: int) -> uvicorn.Config:
-    """How uvicorn is to run it. Raises SettingsError."""
-    # The paths of links are secrets of their recipients; whatever logging is set up later.
+    """Return the configuration of uvicorn. Raises SettingsError."""
+    # Paths of links are secrets of their recipients and must never be logged.
     logging.getLogger("uvicorn.access").disabled = True
     return uvicorn.Config(
         build_app(services),

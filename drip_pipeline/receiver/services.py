@@ -1,4 +1,4 @@
-"""What the endpoints work with, put together once for a process."""
+"""The dependencies of the endpoints, created once per process."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from datetime import UTC, datetime
 from drip_pipeline.channels.signatures.sns import Fetch
 from drip_pipeline.db.connection import Database
 from drip_pipeline.receiver.appender import Appender
-from drip_pipeline.receiver.limits import RateLimiter, Seen
+from drip_pipeline.receiver.limits import RateLimiter, RecentKeys
 from drip_pipeline.receiver.request_counts import RequestCounts
 from drip_pipeline.settings import Settings
 
 
-def real_time() -> datetime:
-    """The present time."""
+def current_time() -> datetime:
+    """Return the current time."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`fetch` asks Amazon SNS for what its messages point to. `now` is the clock."""
+    """Shared objects of all endpoints. `fetch` requests URLs of Amazon SNS; `now` is the clock."""
 
     settings: Settings
     database: Database
@@ -29,5 +29,5 @@ class Services:
     fetch: Fetch
     counts: RequestCounts = field(default_factory=RequestCounts)
     limiter: RateLimiter = field(default_factory=RateLimiter)
-    seen: Seen = field(default_factory=Seen)
-    now: Callable[[], datetime] = real_time
+    seen: RecentKeys = field(default_factory=RecentKeys)
+    now: Callable[[], datetime] = current_time

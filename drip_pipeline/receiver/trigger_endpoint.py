@@ -1,11 +1,11 @@
-"""Calls that let people into the campaign whose trigger is a webhook, signed (Standard Webhooks) or
-with a bearer token; answered in JSON with what became of everybody.
+"""Endpoint of trigger webhooks: calls that enroll contacts, signed (Standard Webhooks) or with a
+bearer token; the result is returned as JSON.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from starlette.concurrency import run_in_threadpool
@@ -27,7 +27,7 @@ class TriggerEndpoint:
     """The endpoint of trigger webhooks."""
 
     def __init__(self, services: Services) -> None:
-        """Raises SettingsError for secrets that are none."""
+        """Raises SettingsError for invalid secrets."""
         settings = services.settings
         self._services = services
         self._tokens = settings.trigger_tokens
@@ -36,20 +36,20 @@ class TriggerEndpoint:
         ]
 
     async def __call__(self, call: Call) -> EndpointResponse:
-        """Let people in, or say why not."""
+        """Enroll the contacts of a call, or return the reason of a refusal."""
         if not (self._tokens or self._keys):
-            return plain_response(404, "Nothing is set up here.", "not_set_up")
+            return plain_response(404, "Not configured.", "not_set_up")
         try:
-            proof = self._proof(call)
-        except VerificationError as unproven:
-            answer = plain_response(401, "Not authorized.", unproven.reason)
+            verified = self._verify(call)
+        except VerificationError as error:
+            answer = plain_response(401, "Not authorized.", error.reason)
             answer.response.headers["www-authenticate"] = "Bearer"
             return answer
-        key = call.request.headers.get("idempotency-key", "").strip() or proof.call_id or None
+        key = call.request.headers.get("idempotency-key", "").strip() or verified.call_id or None
         if key is not None and len(key) > _LONGEST_KEY:
             return _problem(422, CallInvalid("the key of the call is too long"))
         try:
-            entered = await run_in_threadpool(
+            result = await run_in_threadpool(
                 enroll_by_webhook,
                 self._services.database,
                 call.param("campaign"),
@@ -63,26 +63,26 @@ class TriggerEndpoint:
             return _problem(404, missing)
         except (CampaignAmbiguous, NotAllowed) as refused:
             return _problem(409, refused)
-        if proof.once is not None:
-            self._services.seen.add(f"trigger {proof.once}")
-        nobody = not (entered.enrolled or entered.already_in or entered.refused)
-        return _json(422 if nobody else 200, asdict(entered), "accepted")
+        if verified.once is not None:
+            self._services.seen.add(f"trigger {verified.once}")
+        has_no_contact = not (result.enrolled or result.already_in or result.refused)
+        return _json(422 if has_no_contact else 200, asdict(result), "accepted")
 
-    def _proof(self, call: Call) -> VerifiedRequest:
-        """Raises Unproven."""
+    def _verify(self, call: Call) -> VerifiedRequest:
+        """Verify the token or signature. Raises VerificationError."""
         headers = call.request.headers
         if "webhook-signature" not in headers:
             return check_token(self._tokens, headers)
-        proof = check_signature(self._keys, headers, call.body, self._services.now())
-        if f"trigger {proof.once}" in self._services.seen:
+        verified = check_signature(self._keys, headers, call.body, self._services.now())
+        if f"trigger {verified.once}" in self._services.seen:
             raise VerificationError("replayed")
-        return proof
+        return verified
 
 
 def _problem(status: int, error: DripError) -> EndpointResponse:
     return _json(status, {"error": str(error), "hint": error.hint}, "refused")
 
 
-def _json(status: int, content: dict[str, Any], outcome: str) -> EndpointResponse:
+def _json(status: int, content: dict[str, object], outcome: str) -> EndpointResponse:
     body = orjson.dumps(content, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return EndpointResponse(Response(body, status, media_type="application/json"), outcome)

@@ -1,5 +1,5 @@
-"""The unsubscribe link: looking at it shows a page, for scanners follow links; only POST acts, as
-the page's button does and a mail program by itself (RFC 8058).
+"""Endpoint of the unsubscribe link: GET shows a page, because scanners follow links; POST
+unsubscribes, sent by the page's button or by a mail program (RFC 8058).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class UnsubscribeEndpoint:
         self._sender = pages.sender_name(services.settings.mail_from)
 
     async def __call__(self, call: Call) -> EndpointResponse:
-        """Show the page, or act."""
+        """Show the page, or unsubscribe."""
         link = verify(self._key, Purpose.UNSUBSCRIBE, call.param("token"))
         if link is None:
             return EndpointResponse(pages.unknown_link(400), "unknown")

@@ -16,9 +16,9 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.receiver import app
 from drip_pipeline.receiver import endpoint_guard as gate
-from drip_pipeline.receiver.appender import Appender, NotKept
+from drip_pipeline.receiver.appender import Appender, NotStored
 from drip_pipeline.receiver.header_timeout import HeaderTimeoutProtocol
-from drip_pipeline.receiver.limits import Rate, RateLimiter, Seen, network_of
+from drip_pipeline.receiver.limits import Rate, RateLimiter, RecentKeys, network_of
 from drip_pipeline.settings import Secret
 from tests.engine.events.incoming import LATER, value
 from tests.receiver import calls
@@ -192,7 +192,7 @@ def test_a_bucket_fills_with_time_and_never_overflows():
 
 
 def test_memory_for_clients_is_bounded():
-    limiter, seen = RateLimiter(most_clients=10), Seen(most=10)
+    limiter, seen = RateLimiter(most_clients=10), RecentKeys(most=10)
     for number in range(100):
         limiter.wait_seconds("e", str(number), Rate(1, 1), 0.0)
         seen.add(str(number))
@@ -232,7 +232,7 @@ def test_more_than_can_wait_is_refused(database):
         return done
 
     refused = [type(each) for each in asyncio.run(flooded()) if each is not None]
-    assert refused == [NotKept] * 3
+    assert refused == [NotStored] * 3
 
 
 def test_a_value_that_the_database_refuses_costs_only_its_own_request(database):
@@ -248,5 +248,5 @@ def test_a_value_that_the_database_refuses_costs_only_its_own_request(database):
         await appender.stop()
         return done
 
-    assert [type(each) for each in asyncio.run(mixed())] == [type(None), NotKept, type(None)]
+    assert [type(each) for each in asyncio.run(mixed())] == [type(None), NotStored, type(None)]
     assert value(database, "SELECT count(*) FROM event_inbox") == 2

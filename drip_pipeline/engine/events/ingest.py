@@ -25,7 +25,7 @@ from drip_pipeline.db.events.ingestion import (
     KEYS_TABLE,
     RejectedLine,
 )
-from drip_pipeline.db.execution import batch_log as ledger_db
+from drip_pipeline.db.execution import batch_log as batch_log_db
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
@@ -244,7 +244,9 @@ class _SourceIngestion:
         # In transactions of their own, because attaching a partition takes locks on the log.
         for month in sorted(months):
             with self._database.transaction() as connection:
-                ledger_db.ensure_partitions(connection, datetime.fromisoformat(f"{month}-01T00Z"))
+                batch_log_db.ensure_partitions(
+                    connection, datetime.fromisoformat(f"{month}-01T00Z")
+                )
 
     def _write(self, connection: Connection, part: ChunkPart) -> PartResult:
         result = PartResult(rejected=part.rejected)
