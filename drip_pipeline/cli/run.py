@@ -70,7 +70,7 @@ def _describe(report: TickReport, seconds: float) -> str:
     lines = [f"advanced {report.advanced:,} enrollments in {report.batches:,} batches"]
     if report.moved:
         lines[0] += f" ({format_counts(report.moved)})"
-    for new in report.newcomers:
+    for new in report.new_enrollments:
         counts = {"enrolled": new.enrolled, "already enrolled": new.already_in, **new.refused}
         lines.append(f"{new.campaign}, {new.kind} trigger: {format_counts(without_zeros(counts))}")
     for channel, done in report.delivered.items():

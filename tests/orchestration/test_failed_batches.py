@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.engine.execution import batch_context as facts
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.execution.transitions import DueState, NodePosition
+from drip_pipeline.engine.execution.transitions import (
+    NodePosition,
+)
 from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import (
     Conflict,

@@ -9,13 +9,16 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.compiler.api import load_definition
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.graph.graph import ports_of
 from drip_pipeline.domain.graph.reachability import reach
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import execute
-from drip_pipeline.engine.execution.transitions import DueState, group_by_position
+from drip_pipeline.engine.execution.transitions import (
+    group_by_position,
+)
 from tests.engine.graphs import email, end, graph, has_tag, score_at_least, trigger, wait_hours
 from tests.strategies import valid_files
 

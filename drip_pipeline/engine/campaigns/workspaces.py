@@ -21,18 +21,18 @@ def workspace_named(connection: Connection, name: str | None) -> UUID:
     Without a name, return the only workspace, or create one called `default`. Raises NotAllowed if
     several match.
     """
-    found = publish_db.workspaces(connection, name)
-    if len(found) == 1:
-        return found[0].id
-    if not found:
+    workspaces = publish_db.workspaces(connection, name)
+    if len(workspaces) == 1:
+        return workspaces[0].id
+    if not workspaces:
         return publish_db.insert_workspace(connection, name or DEFAULT_WORKSPACE)
     if name is not None:
         raise NotAllowed(
-            f"{len(found)} workspaces are named {name!r}", hint="Rename one of them first."
+            f"{len(workspaces)} workspaces are named {name!r}", hint="Rename one of them first."
         )
-    names = ", ".join(repr(row.name) for row in found[:5])
+    names = ", ".join(repr(row.name) for row in workspaces[:5])
     raise NotAllowed(
-        f"there are several workspaces: {names}{', …' if len(found) > 5 else ''}",
+        f"several workspaces exist: {names}{', …' if len(workspaces) > 5 else ''}",
         hint="Name one with --workspace.",
     )
 

@@ -22,7 +22,12 @@ from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.settle import settle_results, settle_skipped
-from drip_pipeline.engine.execution.batch_log import BatchLogEntry, NodeCounts, RunContext, places
+from drip_pipeline.engine.execution.batch_log import (
+    BatchLogEntry,
+    NodeCounts,
+    RunContext,
+    count_per_node,
+)
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
@@ -150,15 +155,17 @@ class DeliveryBatch:
     def log(self, connection: Connection, counts: DeliveryCounts) -> None:
         """Log the batch as committed, in the settling transaction."""
         if counts.total():
-            self._entry.committed(connection, counts.sizes(), self._places())
+            self._entry.committed(connection, counts.sizes(), self._node_counts())
 
     def log_failure(self, error: Exception) -> None:
         """Log the batch as failed, in a transaction of its own."""
-        self._entry.failed(self.database, error, self._places())
+        self._entry.failed(self.database, error, self._node_counts())
 
-    def _places(self) -> NodeCounts:
+    def _node_counts(self) -> NodeCounts:
         counts = Counter((d.campaign_id.int, d.campaign_version, d.node_id) for d in self.leased)
-        return places((UUID(int=c), v, node, count) for (c, v, node), count in counts.items())
+        return count_per_node(
+            (UUID(int=c), v, node, count) for (c, v, node), count in counts.items()
+        )
 
 
 def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection[str]:

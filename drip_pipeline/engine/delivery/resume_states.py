@@ -13,13 +13,13 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import ParkedState
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.execution.advance import advance_states
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     Batch,
-    DueState,
     EventNote,
     SentMessage,
     Transition,

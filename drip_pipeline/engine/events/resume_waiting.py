@@ -17,9 +17,9 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.events import ingestion as events_db
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.execution.exits import end_runs
-from drip_pipeline.engine.execution.transitions import DueState
 
 # Event type → exit reason and enrollment status.
 _EXITS: Final[Mapping[str, tuple[str, str]]] = {

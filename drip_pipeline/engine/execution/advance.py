@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
@@ -21,7 +22,7 @@ from drip_pipeline.engine.execution.batch_log import (
     BatchLogEntry,
     NodeCounts,
     RunContext,
-    places,
+    count_per_node,
 )
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
@@ -29,7 +30,6 @@ from drip_pipeline.engine.execution.execute import execute
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     Batch,
-    DueState,
     NodePosition,
     SentMessage,
     group_by_position,
@@ -126,7 +126,7 @@ def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignG
 
 
 def _node_counts(groups: Mapping[NodePosition, Sequence[DueState]]) -> NodeCounts:
-    return places(
+    return count_per_node(
         (position.campaign_id, position.campaign_version, position.node_id, len(states))
         for position, states in groups.items()
     )

@@ -14,12 +14,16 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as batch_context_db
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.reachability import reach
-from drip_pipeline.engine.execution.transitions import ContactChange, DueState, NodePosition
+from drip_pipeline.engine.execution.transitions import (
+    ContactChange,
+    NodePosition,
+)
 
 Attributes: TypeAlias = dict[str, Any]
 """Values of a contact by name, as conditions refer to them."""

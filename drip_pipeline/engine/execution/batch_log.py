@@ -110,7 +110,7 @@ def loggable_message(error: Exception) -> str:
     return str(error) if isinstance(error, DripError) else type(error).__name__
 
 
-def places(groups: Iterable[tuple[UUID, int, str, int]]) -> NodeCounts:
+def count_per_node(groups: Iterable[tuple[UUID, int, str, int]]) -> NodeCounts:
     """Sum groups of (campaign, version, node, count) per node, largest first."""
     totals: Counter[tuple[UUID, int, str]] = Counter()
     for campaign_id, version, node_id, count in groups:

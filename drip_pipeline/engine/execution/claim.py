@@ -16,7 +16,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import workflow_states as states_db
-from drip_pipeline.engine.execution.transitions import DueState
+from drip_pipeline.db.execution.workflow_states import DueState
 
 WATERMARK_FROM: Final = 100
 """States of a campaign in one batch from which on a watermark is stored. Fewer leave too few dead

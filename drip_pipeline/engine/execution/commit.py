@@ -15,13 +15,13 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, dump_json, savepoint
 from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.execution.conversion_attribution import attribute_late
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     Batch,
     ContactChange,
-    DueState,
     EventNote,
     SentMessage,
     Transition,

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, CampaignGraph, GraphNode, NodeType
 from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.domain.retry import retry_delay_seconds
@@ -32,7 +33,6 @@ from drip_pipeline.engine.execution.transitions import (
     Batch,
     ContactChange,
     DeliveryNote,
-    DueState,
     EventNote,
     NodePosition,
     Transition,

@@ -7,8 +7,13 @@ from datetime import datetime
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.engine.execution.commit import commit
-from drip_pipeline.engine.execution.transitions import Batch, DueState, EventNote, Transition
+from drip_pipeline.engine.execution.transitions import (
+    Batch,
+    EventNote,
+    Transition,
+)
 
 
 def end_runs(

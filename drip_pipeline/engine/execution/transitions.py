@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
-from drip_pipeline.db.execution.workflow_states import DueState as DueState
+from drip_pipeline.db.execution.workflow_states import DueState
 
 
 class NodePosition(NamedTuple):

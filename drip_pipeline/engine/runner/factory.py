@@ -1,5 +1,4 @@
-"""From settings to an engine that can run: the database, the channels that are set up, what
-messages need."""
+"""Create the engine from the settings: database, channels and message settings."""
 
 from __future__ import annotations
 
@@ -15,15 +14,17 @@ from drip_pipeline.engine.transports.registry import sending_channels
 from drip_pipeline.settings import LOCAL_URL, Settings
 
 AVAILABLE_CHANNELS: Final = frozenset(MESSAGE_CATEGORIES)
-"""Channels that steps may use; whether one is set up for a workspace, publishing checks step by
-step (channel_checks.py)."""
+"""Channels that steps may use. Publishing checks whether they are configured for the workspace
+(publishing/channel_validation.py)."""
 
 
 def engine_from(
     settings: Settings, database: Database, *, shard: int = 0, shards: int = 1
 ) -> Engine:
-    """The engine of these settings. A channel that is not set up says so when something is due for
-    it, and its deliveries stay due."""
+    """Return the engine of these settings.
+
+    A channel that is not configured reports it when a delivery is due; the delivery stays due.
+    """
     return Engine(
         database=database,
         channels=_channels(settings),
@@ -35,21 +36,23 @@ def engine_from(
 
 
 def message_settings(settings: Settings) -> MessageSettings:
-    """What every message needs. Links that are counted need an address that people reach and a key
-    that stays; without both, nothing is counted.
+    """Return what every message needs.
+
+    Opens and clicks are tracked only with a public URL that recipients can reach and a permanent
+    secret key.
     """
-    is_reached = settings.secret_key is not None and settings.public_url != LOCAL_URL
+    is_reachable = settings.secret_key is not None and settings.public_url != LOCAL_URL
     return MessageSettings(
         settings.mail_from,
         settings.public_url,
         settings.signing_key(),
-        tracks_opens=is_reached and "opens" in settings.tracking,
-        tracks_clicks=is_reached and "clicks" in settings.tracking,
+        tracks_opens=is_reachable and "opens" in settings.tracking,
+        tracks_clicks=is_reachable and "clicks" in settings.tracking,
     )
 
 
 def close(engine: Engine) -> None:
-    """Close the channels' connections and the database's; the next use opens new ones."""
+    """Close the connections of the channels and the database; the next use opens new ones."""
     for channel in engine.channels.values():
         channel.close()
     engine.database.close()
@@ -57,10 +60,9 @@ def close(engine: Engine) -> None:
 
 def _channels(settings: Settings) -> dict[str, Channel]:
     if settings.delivery == "record":
-        return {name: RecorderChannel(name, _kept_by_the_engine) for name in AVAILABLE_CHANNELS}
+        return {name: RecorderChannel(name, _ignore) for name in AVAILABLE_CHANNELS}
     return sending_channels(settings)
 
 
-def _kept_by_the_engine(_messages: object) -> None:
-    """Recorded messages go into a table in the transaction that settles them
-    (engine/deliver.py)."""
+def _ignore(_messages: object) -> None:
+    """Do nothing: delivery/ stores recorded messages in the transaction that settles them."""

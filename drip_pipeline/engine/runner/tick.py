@@ -30,8 +30,11 @@ DELIVERY_SHARE: Final = 0.4
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What a tick works with. `channels` by name; a delivery whose channel is not there stays
-    due."""
+    """The database, channels and settings of a tick.
+
+    `channels` by name; deliveries of a missing channel stay due. `shard` of `shards` selects the
+    states that are advanced.
+    """
 
     database: Database
     channels: Mapping[str, Channel]
@@ -43,18 +46,19 @@ class Engine:
 
 @dataclass
 class TickReport:
-    """What a tick did. `batches` counts committed batches, `moved` people by the status that a
-    batch left them in."""
+    """Result of a tick.
+
+    `new_enrollments`: one entry per round and campaign. `batches`: committed batches. `advanced`:
+    their states, and `moved`: the same by new status. `is_idle`: nothing was due at the end.
+    """
 
     recovered: Recovered = field(default_factory=Recovered)
-    newcomers: list[NewEnrollments] = field(default_factory=list)
-    """Per turn and campaign, people who came to match an entry trigger."""
+    new_enrollments: list[NewEnrollments] = field(default_factory=list)
     batches: int = 0
     advanced: int = 0
     moved: dict[str, int] = field(default_factory=dict)
     delivered: dict[str, DeliveryCounts] = field(default_factory=dict)
     is_idle: bool = False
-    """Nothing was due any more when the tick ended."""
 
 
 def tick(
@@ -66,23 +70,25 @@ def tick(
     context: RunContext = NO_RUN,
     progress: Progress | None = None,
 ) -> TickReport:
-    """Let in who came to match, advance everybody who is due and deliver what is to be delivered,
-    once; with `until_idle`, again until nothing is due at `now`. `max_seconds` of real time ends it
-    between two batches, with a part kept for delivering: what is left stays due.
+    """Enroll by entry triggers, advance all due states and deliver all due messages, once.
+
+    With `until_idle` this is repeated until nothing is due at `now`. After `max_seconds` of real
+    time it stops between two batches, with a part of the time kept for delivering; the rest stays
+    due.
     """
     deadline = Deadline.after(max_seconds)
     report = TickReport(recovered=recover(engine.database, now=now))
     while True:
-        # Newcomers first: a tag that an application set, or the turn before, is acted on at once.
-        newcomers = run_entry_triggers(
+        # First, so that a tag set by an application or by the round before takes effect at once.
+        enrolled = run_entry_triggers(
             engine.database, now=now, deadline=deadline.part(1 - DELIVERY_SHARE), progress=progress
         )
-        report.newcomers += newcomers
+        report.new_enrollments += enrolled
         advanced = _advance_all(
             engine, now, report, deadline.part(1 - DELIVERY_SHARE), context, progress
         )
         delivered = _deliver_all(engine, now, report, deadline, context, progress)
-        is_quiet = not advanced and not delivered and not newcomers
+        is_quiet = not advanced and not delivered and not enrolled
         report.is_idle = is_quiet and not deadline.is_over()
         if report.is_idle or not until_idle or deadline.is_over():
             return report
@@ -114,7 +120,7 @@ def _advance_all(
         for status, count in batch.sizes.items():
             report.moved[status] = report.moved.get(status, 0) + count
         if progress:
-            progress(f"advanced {report.advanced:,} people")
+            progress(f"advanced {report.advanced:,} enrollments")
     return total
 
 

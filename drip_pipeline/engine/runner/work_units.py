@@ -1,6 +1,7 @@
-"""A tick in shares: the due people parted by a hash of their id, so that each share is advanced,
-fails and is repeated by itself. The minute job makes a step of each; without Dagster, `tick.py`
-does all at once.
+"""Work units: due states divided by a hash of their id.
+
+Each unit is advanced, fails and is retried by itself. The minute job runs each unit as a step;
+`drip run` uses tick.py instead.
 """
 
 from __future__ import annotations
@@ -22,27 +23,25 @@ from drip_pipeline.engine.runner.tick import Engine
 
 @dataclass(frozen=True, slots=True)
 class WorkUnit:
-    """One of `of` parts of the due people, numbered from 1. The same share of the same number of
-    shares is the same people, whenever it is asked for.
-    """
+    """Unit `number` (from 1) of `of`; for the same `of` a state always belongs to the same unit."""
 
     number: int
     of: int
 
     @property
     def key(self) -> str:
-        """`03_of_10`: what a step is called by."""
+        """Return the unit as part of a step's name, for example `03_of_10`."""
         width = len(str(self.of))
         return f"{self.number:0{width}}_of_{self.of}"
 
     @classmethod
     def from_key(cls, key: str) -> Self:
-        """Read what `key` gave."""
+        """Return the unit of a `key`."""
         number, _, of = key.partition("_of_")
         return cls(int(number), int(of))
 
     def of_engine(self, engine: Engine) -> Engine:
-        """The engine narrowed to this share of its own shard."""
+        """Return the engine restricted to this unit of its own shard."""
         return replace(
             engine,
             shard=engine.shard + engine.shards * (self.number - 1),
@@ -52,7 +51,7 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class WorkPlan:
-    """What a tick has before it. Counts stop at what its shares hold in one batch each."""
+    """The due work of a tick. Counts are limited to one batch per work unit."""
 
     recovered: Recovered
     shares: tuple[WorkUnit, ...]
@@ -62,19 +61,21 @@ class WorkPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkUnitReport:
-    """What became of a share; `moved` counts people by the status they ended in. `is_done` is False
-    when the time was over first: who is left stays due.
+    """Result of a work unit: committed batches, their states, and these by new status.
+
+    `is_done` is False if the time was over first; the rest stays due.
     """
 
     batches: int = 0
-    people: int = 0
+    states: int = 0
     moved: Mapping[str, int] = field(default_factory=dict)
     is_done: bool = False
 
 
 def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
-    """Put right what needs it, then part the due people into at most `most` shares, each of about
-    one batch (more when there are more people than that).
+    """Recover from earlier runs, then divide the due states into at most `most` work units.
+
+    Each unit has about one batch, or more if there are more states than `most` batches.
     """
     recovered = recover(engine.database, now=now)
     with engine.database.transaction(is_read_only=True) as connection:
@@ -91,7 +92,7 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
 
 
 def due_channels(engine: Engine, now: datetime) -> list[str]:
-    """The engine's channels on which something is due, by name."""
+    """Return the names of the engine's channels with due deliveries."""
     with engine.database.transaction(is_read_only=True) as connection:
         due = deliveries_db.due_channels(connection, now)
     return [name for name in due if name in engine.channels]
@@ -99,33 +100,33 @@ def due_channels(engine: Engine, now: datetime) -> list[str]:
 
 def advance_work_unit(
     engine: Engine,
-    share: WorkUnit,
+    unit: WorkUnit,
     *,
     now: datetime,
     max_seconds: float,
     context: RunContext = NO_RUN,
 ) -> WorkUnitReport:
-    """Advance the share's people, batch after batch, each in its own transaction, until none is due
-    or the time is over; at least one batch, so that even a late share gets on.
+    """Advance the unit's states in batches, until none is due or the time is over.
 
-    Raises the DripError that made a batch fail, which is in the ledger; earlier batches stay done.
+    At least one batch is executed, so that a late unit makes progress. A failed batch is written to
+    the batch log and its DripError is raised; earlier batches stay committed.
     """
-    mine = share.of_engine(engine)
+    part = unit.of_engine(engine)
     deadline = Deadline.after(max_seconds)
-    batches, people, moved = 0, 0, Counter[str]()
+    batches, states, moved = 0, 0, Counter[str]()
     while True:
         done = advance_batch(
-            mine.database,
+            part.database,
             now=now,
-            batch_size=mine.batch_size,
-            shard=mine.shard,
-            shards=mine.shards,
+            batch_size=part.batch_size,
+            shard=part.shard,
+            shards=part.shards,
             context=context,
         )
         if not done.claimed:
-            return WorkUnitReport(batches, people, dict(moved), is_done=True)
+            return WorkUnitReport(batches, states, dict(moved), is_done=True)
         batches += 1
-        people += done.claimed
+        states += done.claimed
         moved.update(done.sizes)
         if deadline.is_over():
-            return WorkUnitReport(batches, people, dict(moved))
+            return WorkUnitReport(batches, states, dict(moved))

@@ -36,7 +36,7 @@ def share_metadata(done: WorkUnitReport) -> dict[str, Any]:
     """The figures of an advanced share."""
     left = "nothing is due any more" if done.is_done else "the time was over; the rest stays due"
     return {
-        "people": done.people,
+        "people": done.states,
         "transactions": done.batches,
         "outcome": counts(done.moved, "status", "people"),
         "end": left,

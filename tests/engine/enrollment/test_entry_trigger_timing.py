@@ -46,11 +46,11 @@ def test_events_of_other_campaigns_let_people_in_and_its_own_do_not(database):
         follower = a_published_campaign(connection, flow, name="Follow-up")
     tag(database, people)
     report = run_until_idle(database)
-    assert [(new.campaign, new.enrolled) for new in report.newcomers] == [
+    assert [(new.campaign, new.enrolled) for new in report.new_enrollments] == [
         (first.name, 3),
         (follower.name, 3),
     ]
-    assert run_until_idle(database, NOW + HOUR).newcomers == []
+    assert run_until_idle(database, NOW + HOUR).new_enrollments == []
 
 
 def test_a_machine_is_not_a_person(database):

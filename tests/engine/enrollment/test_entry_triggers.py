@@ -48,7 +48,7 @@ def test_a_tick_without_dagster_takes_them_in_and_on_their_way(database):
     campaign, people = set_up(database, BY_TAG, 5)
     tag(database, people)
     report = run_until_idle(database)
-    (newcomers,) = report.newcomers
+    (newcomers,) = report.new_enrollments
     assert newcomers == NewEnrollments(campaign.campaign_id, "Welcome", "tag", 5, 0, {}, 1)
     assert report.delivered["email"].sent == 5
 
@@ -62,7 +62,10 @@ def test_a_tag_of_one_campaign_lets_people_into_another_in_the_same_tick(databas
         )
     change(database, "UPDATE contacts SET ai_score = 60")
     report = run_until_idle(database)
-    assert [(new.kind, new.enrolled) for new in report.newcomers] == [("score", 3), ("tag", 3)]
+    assert [(new.kind, new.enrolled) for new in report.new_enrollments] == [
+        ("score", 3),
+        ("tag", 3),
+    ]
     assert inside(database, campaign) == sorted(people)
 
 

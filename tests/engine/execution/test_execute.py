@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge
 from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.engine.execution import execute as execute_module
@@ -18,7 +19,6 @@ from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit
 from drip_pipeline.engine.execution.transitions import (
     Batch,
-    DueState,
     Transition,
     group_by_position,
 )

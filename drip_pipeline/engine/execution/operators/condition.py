@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.conditions import Predicate, compile_condition
 from drip_pipeline.domain.graph.nodes import ConditionConfig
 from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit
-from drip_pipeline.engine.execution.transitions import DueState
 
 
 def choose_branch(visit: NodeVisit) -> list[NodeOutcome]:

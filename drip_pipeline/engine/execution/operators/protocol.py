@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.transitions import (
     AssignmentNote,
     ContactChange,
-    DueState,
     EventNote,
 )
 

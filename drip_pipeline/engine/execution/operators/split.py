@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
 from drip_pipeline.engine.execution.batch_context import SplitTest
@@ -22,7 +23,9 @@ from drip_pipeline.engine.execution.operators.protocol import (
     NodeOutcome,
     NodeVisit,
 )
-from drip_pipeline.engine.execution.transitions import AssignmentNote, DueState
+from drip_pipeline.engine.execution.transitions import (
+    AssignmentNote,
+)
 
 
 def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
