@@ -78,7 +78,7 @@ class DeliveryResult(NamedTuple):
     recipient_opted_out: bool = False
     is_provider_fault: bool = False
     is_gone: bool = False
-    details: Mapping[str, Any] = NOTHING
+    details: Mapping[str, object] = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,21 +41,13 @@ class RecorderChannel:
     If the sink raises, no message is accepted and the error is raised to the caller.
     """
 
+    capabilities: Capabilities = _CAPABILITIES
+
     def __init__(self, name: str, sink: Sink | None = None) -> None:
-        self._name = name
+        self.name: Final = name
         self._lock = threading.Lock()
         self.messages: list[RecordedMessage] = []
         self._sink: Sink = self._collect if sink is None else sink
-
-    @property
-    def name(self) -> str:
-        """The channel it replaces."""
-        return self._name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """All capabilities, idempotent."""
-        return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Record the messages; all are accepted."""
@@ -68,7 +60,7 @@ class RecorderChannel:
 
     def check(self) -> list[Finding]:
         """Return one finding: nothing is sent."""
-        message = f"{self._name} is recorded and not sent (DRIP_DELIVERY=record)"
+        message = f"{self.name} is recorded and not sent (DRIP_DELIVERY=record)"
         return [Finding(Severity.OK, "recorded", message)]
 
     def close(self) -> None:

@@ -33,6 +33,9 @@ _BODILESS: Final = frozenset({"GET", "HEAD"})
 class WebhookChannel:
     """Calls the URLs of steps. Receivers recognize repeated calls by `webhook-id`."""
 
+    name: Final = "webhook"
+    capabilities: Final = _CAPABILITIES
+
     def __init__(
         self,
         client: HttpClient,
@@ -48,16 +51,6 @@ class WebhookChannel:
         self._secret_headers = dict(secret_headers or {})
         self._hosts = frozenset(host.lower() for host in hosts)
         self._timeout_seconds = timeout_seconds
-
-    @property
-    def name(self) -> str:
-        """`webhook`."""
-        return "webhook"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Idempotent by `webhook-id`."""
-        return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Make all calls concurrently."""

@@ -65,9 +65,7 @@ class Provider(RecorderChannel):
         self._asked: set[Any] = set()
         self._guard = Lock()
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(is_idempotent=False, max_batch=50)
+    capabilities = Capabilities(is_idempotent=False, max_batch=50)
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         with self._guard:

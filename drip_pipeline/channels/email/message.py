@@ -122,17 +122,6 @@ def bounce_address(delivery_id: UUID, domain: str) -> str:
     return f"{BOUNCE_PREFIX}{delivery_id}@{domain}"
 
 
-def delivery_of_bounce(address: str) -> UUID | None:
-    """Return the delivery id of a bounce address; None for other addresses."""
-    local = address.partition("@")[0]
-    if not local.lower().startswith(BOUNCE_PREFIX):
-        return None
-    try:
-        return UUID(local[len(BOUNCE_PREFIX) :])
-    except ValueError:
-        return None
-
-
 def with_preheader(html: str, preheader: str) -> str:
     """Insert the preheader (plain text) hidden at the top of the HTML body."""
     hidden = f"{_HIDDEN}{html_escapes.escape(preheader)}</span>"

@@ -40,6 +40,9 @@ _MAX_LOSSES_IN_A_ROW: Final = 3
 class SmtpChannel:
     """Sends email through one relay with up to `connections` at once."""
 
+    name: Final = "email"
+    capabilities: Final = _CAPABILITIES
+
     def __init__(
         self,
         server: SmtpServer,
@@ -69,16 +72,6 @@ class SmtpChannel:
         self._idle: deque[SmtpSession] = deque()
         self._executor: ThreadPoolExecutor | None = None
         self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """`email`."""
-        return "email"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Subject, text and HTML; not idempotent."""
-        return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Attempt each message once, over several connections at a time.

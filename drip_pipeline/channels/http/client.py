@@ -242,7 +242,9 @@ async def _resolve_name(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
-async def _note_sent(_session: aiohttp.ClientSession, context: Any, _params: Any) -> None:
+async def _note_sent(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: object
+) -> None:
     context.trace_request_ctx.is_sent = True
 
 

@@ -10,7 +10,7 @@ import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from drip_pipeline.channels.sms.phone_numbers import e164
 from drip_pipeline.settings import Secret
@@ -52,7 +52,7 @@ def is_signed(auth_token: Secret, url: str, form: Mapping[str, str], signature: 
     return hmac.compare_digest(base64.b64encode(digest), signature.encode())
 
 
-def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, Any] | None:
+def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, object] | None:
     """Translate a status report into a line of an events file, without its time; None for an
     intermediate status (queued, sent). `message_id` comes from the callback's URL.
     """
@@ -64,7 +64,11 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, An
     data = {"status": status, "provider_message_id": sid}
     if form.get("ErrorCode"):
         data["reason"] = f"twilio_{form['ErrorCode']}"
-    line: dict[str, Any] = {"event_id": f"{sid}:{status}", "event_type": event_type, "data": data}
+    line: dict[str, object] = {
+        "event_id": f"{sid}:{status}",
+        "event_type": event_type,
+        "data": data,
+    }
     if message_id:
         line["message_id"] = message_id
     line["provider_message_id"] = sid

@@ -40,6 +40,9 @@ _TOO_MANY: Final = frozenset({14107, 20429, 21611, 30001, 63038})
 class TwilioChannel:
     """Sends SMS, one POST each."""
 
+    name: Final = "sms"
+    capabilities: Final = _CAPABILITIES
+
     def __init__(
         self,
         client: HttpClient,
@@ -53,16 +56,6 @@ class TwilioChannel:
         self._account = f"{config.base_url.rstrip('/')}/{_VERSION}/Accounts/{sid}"
         self._auth_token = auth_token
         self._timeout_seconds = config.timeout_seconds
-
-    @property
-    def name(self) -> str:
-        """`sms`."""
-        return "sms"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Text only; not idempotent."""
-        return _CAPABILITIES
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Attempt each message once."""

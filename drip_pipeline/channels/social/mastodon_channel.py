@@ -37,6 +37,8 @@ POSTS_AN_HOUR: Final = 100.0
 class MastodonChannel:
     """Posts as one account."""
 
+    name: Final = "social"
+
     def __init__(
         self,
         client: HttpClient,
@@ -48,7 +50,7 @@ class MastodonChannel:
         self._base_url = config.base_url.rstrip("/")
         self._access_token = access_token
         self._timeout_seconds = config.timeout_seconds
-        self._capabilities = Capabilities(
+        self.capabilities: Final = Capabilities(
             is_idempotent=True,
             idempotency_seconds=KEY_LIVES_SECONDS,
             max_batch=10,
@@ -56,16 +58,6 @@ class MastodonChannel:
             max_text_characters=config.max_characters,
             per_hour=POSTS_AN_HOUR,
         )
-
-    @property
-    def name(self) -> str:
-        """`social`."""
-        return "social"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Text; idempotent; has a schedule."""
-        return self._capabilities
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Publish each post once."""

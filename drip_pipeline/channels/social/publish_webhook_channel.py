@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import orjson
 
@@ -29,6 +30,8 @@ from drip_pipeline.channels.social.post_text import post_text
 class PublishWebhookChannel:
     """Sends posts to the configured URL."""
 
+    name: Final = "social"
+
     def __init__(
         self,
         client: HttpClient,
@@ -38,23 +41,13 @@ class PublishWebhookChannel:
         self._client = client
         self._config = config
         self._key = key
-        self._capabilities = Capabilities(
+        self.capabilities: Final = Capabilities(
             is_idempotent=True,
             max_batch=10,
             has_media=True,
             has_schedule=config.native_schedule,
             max_text_characters=config.max_characters,
         )
-
-    @property
-    def name(self) -> str:
-        """`social`."""
-        return "social"
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Text and media; idempotent; has a schedule if configured."""
-        return self._capabilities
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Send each post once."""

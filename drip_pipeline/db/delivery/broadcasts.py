@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
@@ -35,7 +35,7 @@ class BroadcastRow(NamedTuple):
     attempts: int
     certainty: str
     provider_message_id: str | None
-    details: Mapping[str, Any] | None
+    details: Mapping[str, object] | None
     error_code: str | None
     last_error: str | None
 
@@ -49,7 +49,7 @@ class PostOutcome(NamedTuple):
     grace_until: datetime | None = None
     certainty: str = "known"
     provider_message_id: str | None = None
-    details: Mapping[str, Any] | None = None
+    details: Mapping[str, object] | None = None
     error_code: str | None = None
     error: str | None = None
 
@@ -72,7 +72,7 @@ def open_and_lock(
         due_at=[b.due_at for b in broadcasts],
         now=now,
     )
-    rows = map(BroadcastRow._make, queries.tuples(connection, "lock_broadcasts", ids=ids))
+    rows = queries.records(connection, "lock_broadcasts", BroadcastRow, ids=ids)
     return {row.id: row for row in rows}
 
 

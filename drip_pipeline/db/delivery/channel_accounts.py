@@ -47,13 +47,13 @@ def rows(
     workspace_ids: Sequence[UUID] | None = None,
 ) -> list[ChannelRow]:
     """Return the channel rows of a category, or of all categories of messages."""
-    selected = queries.tuples(
+    return queries.records(
         connection,
         "channel_rows",
+        ChannelRow,
         categories=list(MESSAGE_CATEGORIES) if category is None else [category],
         workspace_ids=None if workspace_ids is None else list(workspace_ids),
     )
-    return list(map(ChannelRow._make, selected))
 
 
 def upsert(

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import texts, unless_empty, uuids
 from drip_pipeline.db.connection import Connection, dump_json
 
-JsonObject = Mapping[str, Any]
+JsonObject = Mapping[str, object]
 
 
 class DueGroup(NamedTuple):
@@ -72,9 +72,9 @@ class LeasedDelivery(NamedTuple):
     created_at: datetime | None
     updated_at: datetime | None
 
-    def contact(self) -> dict[str, Any]:
+    def contact(self) -> dict[str, object]:
         """Return the contact's columns by name, `id` and `workspace_id` included."""
-        contact: dict[str, Any] = dict(zip(CONTACT_COLUMNS, self[_FIRST_CONTACT:], strict=True))
+        contact: dict[str, object] = dict(zip(CONTACT_COLUMNS, self[_FIRST_CONTACT:], strict=True))
         contact["id"] = self.contact_id
         contact["workspace_id"] = self.workspace_id
         return contact
@@ -185,10 +185,9 @@ def due_groups(
     connection: Connection, *, channel: str | None, count_limit: int, now: datetime
 ) -> list[DueGroup]:
     """Return the groups of active campaigns with due deliveries of a channel, or of any channel."""
-    rows = queries.tuples(
-        connection, "due_groups", channel=channel, count_limit=count_limit, now=now
+    return queries.records(
+        connection, "due_groups", DueGroup, channel=channel, count_limit=count_limit, now=now
     )
-    return list(map(DueGroup._make, rows))
 
 
 def due_channels(connection: Connection, now: datetime) -> list[str]:
@@ -209,9 +208,10 @@ def lease(
 
     `columns` are the contact's columns to read; the others are None.
     """
-    rows = queries.many(
+    return queries.many_records(
         connection,
         "lease_deliveries",
+        LeasedDelivery,
         campaign_ids=[quota.group.campaign_id for quota in quotas],
         versions=[quota.group.campaign_version for quota in quotas],
         node_ids=[quota.group.node_id for quota in quotas],
@@ -223,7 +223,6 @@ def lease(
         channel=channel,
         now=now,
     )
-    return list(map(LeasedDelivery._make, rows))
 
 
 def mark_sending(
@@ -262,13 +261,13 @@ def lock_parked_states(
     connection: Connection, delivery_ids: Sequence[UUID], enrollment_ids: Sequence[UUID]
 ) -> list[ParkedState]:
     """Lock the states that wait for these deliveries; states that ended are left out."""
-    rows = queries.many(
+    return queries.many_records(
         connection,
         "lock_states_of_deliveries",
+        ParkedState,
         delivery_ids=uuids(delivery_ids),
         enrollment_ids=uuids(enrollment_ids),
     )
-    return list(map(ParkedState._make, rows))
 
 
 def settle_sent(
@@ -315,7 +314,7 @@ def settle_not_sent(
     now: datetime,
 ) -> list[UUID]:
     """Settle deliveries as skipped or failed; return the ids that were not settled before."""
-    settled = queries.tuples(
+    return queries.column(
         connection,
         "settle_not_sent",
         ids=[row.id for row in rows],
@@ -329,7 +328,6 @@ def settle_not_sent(
         batch_id=batch_id,
         now=now,
     )
-    return [delivery_id for (delivery_id,) in settled]
 
 
 def reschedule(connection: Connection, rows: Sequence[Retry], now: datetime) -> int:
@@ -356,15 +354,15 @@ def listed(
     count_limit: int,
 ) -> list[ListedDelivery]:
     """Return deliveries of a status, latest first."""
-    rows = queries.tuples(
+    return queries.records(
         connection,
         "list_deliveries",
+        ListedDelivery,
         status=status,
         campaign_id=campaign_id,
         channel=channel,
         count_limit=count_limit,
     )
-    return list(map(ListedDelivery._make, rows))
 
 
 def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, now: datetime) -> int:

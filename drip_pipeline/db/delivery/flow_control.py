@@ -109,8 +109,10 @@ def obstacles(
     connection: Connection, transports: Sequence[str], now: datetime
 ) -> dict[str, Obstacle]:
     """Return the obstacles by transport; healthy transports have none."""
-    rows = queries.tuples(connection, "transport_obstacles", transports=transports, now=now)
-    return {obstacle.transport: obstacle for obstacle in map(Obstacle._make, rows)}
+    rows = queries.records(
+        connection, "transport_obstacles", Obstacle, transports=transports, now=now
+    )
+    return {obstacle.transport: obstacle for obstacle in rows}
 
 
 def take(
@@ -123,15 +125,16 @@ def take(
     """
     if limits.concurrency is not None:
         queries.run(connection, "lock_transport", transport=transport)
-    (row,) = queries.tuples(
+    (permits,) = queries.records(
         connection,
         "take_permits",
+        Permits,
         transport=transport,
         requested=requested,
         now=now,
         **limits._asdict(),
     )
-    return Permits._make(row)
+    return permits
 
 
 def give_back(connection: Connection, transport: str, unused: int) -> None:
@@ -173,5 +176,4 @@ def reset(connection: Connection, transport: str, now: datetime) -> bool:
 
 def all_transports(connection: Connection, now: datetime) -> list[TransportState]:
     """Return every transport that was ever used, with its state."""
-    rows = queries.tuples(connection, "all_transports", now=now)
-    return list(map(TransportState._make, rows))
+    return queries.records(connection, "all_transports", TransportState, now=now)

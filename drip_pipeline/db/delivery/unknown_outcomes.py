@@ -54,16 +54,21 @@ def recover_expired(
     connection: Connection, *, grace_seconds: float, now: datetime
 ) -> RecoveredLeases:
     """Release deliveries whose sender stopped before settling them."""
-    (row,) = queries.tuples(
-        connection, "recover_expired_leases", grace_seconds=grace_seconds, now=now
+    (recovered,) = queries.records(
+        connection,
+        "recover_expired_leases",
+        RecoveredLeases,
+        grace_seconds=grace_seconds,
+        now=now,
     )
-    return RecoveredLeases._make(row)
+    return recovered
 
 
 def past_grace(connection: Connection, *, batch_size: int, now: datetime) -> list[UnknownDelivery]:
     """Lock deliveries of unknown outcome whose grace time has ended."""
-    rows = queries.tuples(connection, "deliveries_past_grace", batch_size=batch_size, now=now)
-    return list(map(UnknownDelivery._make, rows))
+    return queries.records(
+        connection, "deliveries_past_grace", UnknownDelivery, batch_size=batch_size, now=now
+    )
 
 
 def lock_unknown(
@@ -75,12 +80,12 @@ def lock_unknown(
     batch_size: int,
 ) -> list[UnknownDelivery]:
     """Lock deliveries of unknown outcome: by id, of a campaign, or of a channel."""
-    rows = queries.tuples(
+    return queries.records(
         connection,
         "lock_unknown_deliveries",
+        UnknownDelivery,
         ids=None if ids is None else list(ids),
         campaign_id=campaign_id,
         channel=channel,
         batch_size=batch_size,
     )
-    return list(map(UnknownDelivery._make, rows))

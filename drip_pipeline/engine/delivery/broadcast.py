@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID, uuid5
 
 from drip_pipeline.channels.protocol import Channel, DeliveryResult, Outcome, OutgoingMessage
@@ -223,7 +223,7 @@ class _BroadcastBatch:
     def _pass(
         self, connection: Connection, deliveries: list[LeasedDelivery], row: BroadcastRow
     ) -> DeliveryCounts:
-        details: Mapping[str, Any] = {"post_id": str(row.id), **(row.details or {})}
+        details: Mapping[str, object] = {"post_id": str(row.id), **(row.details or {})}
         settle_accepted(
             connection,
             deliveries,

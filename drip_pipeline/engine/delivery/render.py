@@ -27,6 +27,8 @@ from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.errors import TemplateError
 from drip_pipeline.settings import Secret
 
+Context = dict[str, Any]
+"""Template variables by name."""
 _ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 
 
@@ -124,9 +126,7 @@ class PreparedNode:
             payload=_payload(config, context),
         )
 
-    def _context(
-        self, delivery: LeasedDelivery, unsubscribe_url: str, now: datetime
-    ) -> dict[str, Any]:
+    def _context(self, delivery: LeasedDelivery, unsubscribe_url: str, now: datetime) -> Context:
         if not self._parts.has_variables:
             return {}
         context = self._parts.read(delivery.contact())
@@ -173,7 +173,7 @@ def _recipient(config: object, delivery: LeasedDelivery) -> str:
     return config.url if isinstance(config, WebhookAction) else ""
 
 
-def _payload(config: object, context: Mapping[str, Any]) -> dict[str, Any]:
+def _payload(config: object, context: Context) -> dict[str, object]:
     if isinstance(config, WebhookAction):
         return {
             "method": config.method,
@@ -183,7 +183,7 @@ def _payload(config: object, context: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def render_leaves(value: Any, context: Mapping[str, Any]) -> Any:
+def render_leaves(value: object, context: Context) -> object:
     """Render the strings of a JSON value. The JSON text itself is never a template, so no contact
     attribute can change its structure."""
     if isinstance(value, str):
@@ -226,7 +226,7 @@ class _Parts:
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
-    read: Callable[[Mapping[str, Any]], dict[str, Any]]
+    read: Callable[[Mapping[str, object]], Context]
     columns: frozenset[str]
 
 
@@ -235,7 +235,7 @@ class _Verbatim:
     text: str
     variables: frozenset[str] = frozenset()
 
-    def render(self, _context: Mapping[str, Any]) -> str:
+    def render(self, _context: Context) -> str:
         return self.text
 
 
@@ -259,5 +259,5 @@ def _parsed(text: str) -> CompiledTemplate:
     return parse(text, html=False)
 
 
-def _campaign_context(version: PublishedVersion) -> dict[str, Any]:
+def _campaign_context(version: PublishedVersion) -> Context:
     return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
@@ -132,7 +132,7 @@ def settle_accepted(
     *,
     provider_ids: Sequence[str | None] | None = None,
     certainty: str = "known",
-    details: Sequence[Mapping[str, Any]] | None = None,
+    details: Sequence[Mapping[str, object]] | None = None,
 ) -> None:
     """Settle deliveries as sent and continue their states.
 

@@ -36,29 +36,21 @@ def sending_channels(settings: Settings) -> dict[str, Channel]:
 class CategoryChannel:
     """All transports of a category. A row's channel is rebuilt when the row changes."""
 
+    capabilities: Final = _CAPABILITIES
+
     def __init__(self, category: str, settings: Settings) -> None:
-        self._category = category
+        self.name: Final = category
         self._settings = settings
         self._lock = Lock()
         self._default: Transport | None = None
         self._built: dict[UUID, tuple[ChannelRow, Transport]] = {}
         self._replaced: list[Transport] = []
 
-    @property
-    def name(self) -> str:
-        """The category."""
-        return self._category
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """Capabilities common to all transports; each has its own."""
-        return _CAPABILITIES
-
     def transport_for(self, rows: Sequence[ChannelRow], node: GraphNode | None) -> Transport:
         """Return the transport of a step's messages; `rows` are the workspace's of the category."""
-        row = chosen_row(rows, self._category, node)
+        row = chosen_row(rows, self.name, node)
         if isinstance(row, str):
-            return Transport(f"{self._category}/none", self._category, None, problem=row)
+            return Transport(f"{self.name}/none", self.name, None, problem=row)
         return per_endpoint(self.default if row is None else self.transport_of(row), node)
 
     @property
@@ -66,7 +58,7 @@ class CategoryChannel:
         """The transport of the settings alone."""
         with self._lock:
             if self._default is None:
-                self._default = settings_transport(self._category, self._settings)
+                self._default = settings_transport(self.name, self._settings)
             return self._default
 
     def transport_of(self, row: ChannelRow) -> Transport:

@@ -124,7 +124,11 @@ def test_the_reason_of_a_failure_is_kept():
     form = {"SmsSid": "SM1", "SmsStatus": "failed", "ErrorCode": "30003"}
     line = read_status(form, None)
     assert line is not None
-    assert line["data"]["reason"] == "twilio_30003"
+    assert line["data"] == {
+        "status": "failed",
+        "provider_message_id": "SM1",
+        "reason": "twilio_30003",
+    }
     assert "message_id" not in line
 
 

@@ -80,7 +80,7 @@ def test_a_post_is_published_once_however_often_it_is_handed_over(
     results = [only(channel.send([post()])) for _ in range(3)]
     assert {result.outcome for result in results} == {Outcome.ACCEPTED}
     assert len({result.provider_message_id for result in results}) == 1
-    assert results[0].details["url"].startswith("https://social.example.com/")
+    assert str(results[0].details["url"]).startswith("https://social.example.com/")
     assert [status["status"] for status in server.statuses] == ["Post 0\n\n#launch"]
     assert server.statuses[0]["visibility"] == "unlisted"
     assert server.statuses[0]["language"] == "en"

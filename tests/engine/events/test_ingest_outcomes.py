@@ -91,9 +91,7 @@ def test_machines_open_and_click_apart_from_people(database):
 class SilentChannel(RecorderChannel):
     """A provider whose answer never comes."""
 
-    @property
-    def capabilities(self) -> Capabilities:
-        return Capabilities(is_idempotent=False, max_batch=50)
+    capabilities = Capabilities(is_idempotent=False, max_batch=50)
 
     def send(self, messages):
         return [
