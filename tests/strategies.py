@@ -1,6 +1,6 @@
 """Hypothesis strategies for random valid campaign files: linear, branching, A/B test.
 
-Files as people write them (plain dicts), so that reading, completing, validating and compiling are
+Files as users write them (plain dicts), so that reading, completing, validating and compiling are
 all in play. `valid_files()` is any of them; publish them with KNOWN_CUSTOM_FIELDS and ALL_CHANNELS.
 """
 
@@ -31,13 +31,13 @@ _NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=12)
 
 
 def texts() -> st.SearchStrategy[str]:
-    """One line of words and known variables, never empty."""
+    """Generate one line of words and known variables, never empty."""
     return st.lists(_WORDS | _OUTPUTS, min_size=1, max_size=6).map(" ".join)
 
 
 @st.composite
 def emails(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid channel_config.email."""
+    """Generate a valid channel_config.email."""
     email: dict[str, Any] = {"subject": draw(texts())}
     body = draw(texts()) + draw(st.sampled_from(["", "\n\n{{ unsubscribe_url }}"]))
     html = f"<p>{draw(texts())}</p>"
@@ -54,7 +54,7 @@ def emails(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def durations(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
-    """A valid {value, unit}."""
+    """Generate a valid {value, unit}."""
     value = st.integers(1, 40) | st.sampled_from([0.5, 1.5])
     if minimum == 0:
         value |= st.just(0)
@@ -64,13 +64,13 @@ def durations(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def duration_waits(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
-    """A valid wait_config of type duration."""
+    """Generate a valid wait_config of type duration."""
     return durations(minimum=minimum).map(lambda length: {"type": "duration", **length})
 
 
 @st.composite
 def event_waits(draw: st.DrawFn) -> dict[str, Any]:
-    """A valid wait_config of type until_event, short names included."""
+    """Generate a valid wait_config of type until_event, short names included."""
     wait: dict[str, Any] = {
         "type": "until_event",
         "event_type": draw(st.sampled_from(["email_opened", "email_click", "reply", "purchase"])),
@@ -81,7 +81,7 @@ def event_waits(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def conditions(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
-    """A valid condition, nested up to `depth`."""
+    """Generate a valid condition, nested up to `depth`."""
     simple = st.one_of(
         st.fixed_dictionaries(
             {
@@ -132,7 +132,7 @@ def conditions(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def action_steps(draw: st.DrawFn) -> dict[str, Any]:
-    """The configuration keys of an action step: any of the six actions."""
+    """Generate the configuration keys of an action step: any of the six actions."""
     kind = draw(st.sampled_from(["tag", "score", "field_update", "webhook", "sms", "social"]))
     match kind:
         case "tag":
@@ -163,7 +163,7 @@ def action_steps(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
-    told: dict[str, Any] = draw(
+    config: dict[str, Any] = draw(
         st.fixed_dictionaries(
             {
                 "name": st.text("abc DEF", min_size=1, max_size=20).filter(str.strip),
@@ -191,12 +191,12 @@ def _settings(draw: st.DrawFn, campaign_type: str) -> dict[str, Any]:
             },
         )
     )
-    return told
+    return config
 
 
 @st.composite
 def linear_files(draw: st.DrawFn) -> File:
-    """A valid linear file of steps alone."""
+    """Generate a valid linear file of steps alone."""
     file: File = draw(_settings("linear"))
     steps: list[dict[str, Any]] = []
     kinds = draw(
@@ -230,7 +230,7 @@ def linear_files(draw: st.DrawFn) -> File:
 
 
 class _Drawing:
-    """A canvas that grows: nodes, steps and edges, in the ways in which people write them."""
+    """A canvas that grows: nodes, steps and edges, in every accepted form."""
 
     def __init__(self, draw: st.DrawFn) -> None:
         self._draw = draw
@@ -244,10 +244,10 @@ class _Drawing:
         node: dict[str, Any] = {"id": node_id, "type": node_type, "position": position}
         node["data"] = {"label": f"The {node_type}"}
         if self._draw(st.booleans()):
-            node |= {"selected": False, "width": 150}  # what React Flow adds by itself
+            node |= {"selected": False, "width": 150}  # added by React Flow
         step: dict[str, Any] = {"node_id": node_id, "node_type": node_type, **config}
         if config and self._draw(st.integers(0, 4)) == 0:
-            node["data"]["config"] = config  # written on the canvas alone
+            node["data"]["config"] = config  # on the canvas only
         elif bool(config) or self._draw(st.booleans()):
             self.steps.append(step)
         self.nodes.append(node)
@@ -265,7 +265,7 @@ class _Drawing:
         return self.add("email", channel_config={"email": self._draw(emails())})
 
     def chain(self, source: str, handle: str | None = None, **more: Any) -> str:
-        """A few nodes one after the other; the last one's id. `source` is the node before."""
+        """Add a few consecutive nodes after `source`; return the last one's id."""
         last = source
         for kind in self._draw(
             st.lists(st.sampled_from(["email", "wait", "action"]), min_size=1, max_size=3)
@@ -289,7 +289,7 @@ class _Drawing:
 
 
 def _grow(drawing: _Drawing, draw: st.DrawFn, source: str, exit_node: str, depth: int) -> None:
-    """From `source` on: nothing more, the exit, a wait or condition with a subtree per way out."""
+    """Add after `source` nothing, the exit, or a wait or condition with a subtree per port."""
     kind = draw(
         st.sampled_from(["exit", "end", "wait", "condition", "loop"] if depth else ["exit"])
     )
@@ -347,7 +347,7 @@ def _grow_condition(
 
 @st.composite
 def branching_files(draw: st.DrawFn) -> File:
-    """A valid branching file: conditions, waits for events, circles through a wait."""
+    """Generate a valid branching file: conditions, waits for events, cycles through a wait."""
     drawing = _Drawing(draw)
     triggers = st.sampled_from(
         [
@@ -371,7 +371,7 @@ def branching_files(draw: st.DrawFn) -> File:
 
 @st.composite
 def weights(draw: st.DrawFn, count: int) -> list[float]:
-    """`count` percentages that sum to 100, some of them fractional."""
+    """Generate `count` percentages that sum to 100, some of them fractional."""
     parts = draw(st.lists(st.integers(1, 1000), min_size=count, max_size=count))
     found = [round(100 * part / sum(parts), 2) for part in parts]
     found[-1] = round(100 - sum(found[:-1]), 2)
@@ -380,7 +380,7 @@ def weights(draw: st.DrawFn, count: int) -> list[float]:
 
 @st.composite
 def ab_test_files(draw: st.DrawFn) -> File:
-    """A valid A/B test: 2 to 4 variants, weights in any of the places, a holdout at times."""
+    """Generate a valid A/B test: 2 to 4 variants, weights in any key, sometimes a holdout."""
     drawing = _Drawing(draw)
     start = drawing.add("trigger")
     last = drawing.chain(start) if draw(st.booleans()) else start
@@ -430,5 +430,5 @@ def ab_test_files(draw: st.DrawFn) -> File:
 
 
 def valid_files() -> st.SearchStrategy[File]:
-    """Any valid campaign file."""
+    """Generate any valid campaign file."""
     return st.one_of(linear_files(), branching_files(), ab_test_files())

@@ -17,7 +17,7 @@ STRANDED = {
     "version": 1, "node_id": "n1", "label": "Hello", "states": 3, "reason": "the node is gone"
 }  # fmt: skip
 
-# Arguments for the classes that take other ones than a message.
+# Arguments of the classes with other arguments than a message.
 ARGUMENTS: dict[type[errors.DripError], tuple[Any, ...]] = {
     errors.SettingsError: ("DRIP_X", "must be a number"),
     errors.QueryNotFound: ("nope",),
@@ -45,7 +45,7 @@ def made(kind: type[errors.DripError]) -> errors.DripError:
 
 
 @pytest.mark.parametrize("kind", all_errors())
-def test_every_error_survives_pickling(kind):
+def test_every_error_can_be_pickled(kind):
     error = made(kind)
     error.add_note("seen on the way")
     loaded = pickle.loads(pickle.dumps(error))
@@ -71,7 +71,7 @@ def test_an_invalid_definition_reports_all_problems_with_their_nodes():
     ]
 
 
-def test_a_hint_given_replaces_the_one_of_the_class():
+def test_a_hint_argument_replaces_the_default_hint():
     assert "drip db migrate" in errors.SchemaMismatch("no table").hint
     assert errors.SchemaMismatch("no table", hint="Look.").hint == "Look."
 

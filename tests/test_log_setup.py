@@ -48,7 +48,7 @@ def test_addresses_in_tracebacks_are_masked(stream):
     assert "dora" not in stream.getvalue()
 
 
-def test_levels_below_the_chosen_one_stay_silent(stream):
+def test_lower_levels_are_not_logged(stream):
     logging.getLogger("x").debug("too much")
     structlog.get_logger("x").debug("too much")
     assert stream.getvalue() == ""
@@ -65,7 +65,7 @@ def test_levels_below_the_chosen_one_stay_silent(stream):
         ("@decorated and a@b", "@decorated and a@b"),
     ],
 )
-def test_what_is_masked_and_what_is_not(text, masked):
+def test_only_personal_data_and_passwords_are_masked(text, masked):
     assert redact(text) == masked
 
 

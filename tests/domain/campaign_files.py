@@ -1,4 +1,4 @@
-"""Small valid campaign files of each type, and what `validate` says about a file."""
+"""Small valid campaign files of each type, and the problems of a file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def mail(subject: str = "Hello {{ first_name }}", body: str = "Text") -> File:
 
 
 def linear(*steps: File) -> File:
-    """A sequence: the given steps, or one mail."""
-    given = steps or ({"node_id": "hello", "node_type": "email", "channel_config": mail()},)
-    return {"name": "Onboarding", "campaign_type": "linear", "steps": list(given)}
+    """Return a sequence of these steps, by default one email."""
+    steps = steps or ({"node_id": "hello", "node_type": "email", "channel_config": mail()},)
+    return {"name": "Onboarding", "campaign_type": "linear", "steps": list(steps)}
 
 
 def drawn(campaign_type: str, nodes: dict[str, File], edges: list[tuple[Any, ...]]) -> File:
-    """A file with a canvas: node id → step; edges as (source, target, handle or extra keys)."""
+    """Return a file with a canvas: node id → step; edges as (source, target, handle or keys)."""
     return {
         "name": "Drawn",
         "campaign_type": campaign_type,
@@ -56,7 +56,7 @@ def wait_step(value: float = 1, unit: str = "days") -> File:
 
 
 def branching() -> File:
-    """Trigger, condition on the score, a mail on each side, one exit."""
+    """Return a file with trigger, condition on the score, an email per branch, one exit."""
     rich = {"type": "score", "operator": ">=", "value": 60}
     return drawn(
         "branching",
@@ -84,7 +84,7 @@ def branching() -> File:
 
 
 def ab_test() -> File:
-    """Trigger, split into two mails, one exit; weights in ab_test_config."""
+    """Return a file with trigger, split, an email per variant, one exit."""
     file = drawn(
         "ab_test",
         {
@@ -115,32 +115,32 @@ def ab_test() -> File:
 
 
 def step(file: File, node_id: str) -> File:
-    """The step of a node, to be changed."""
-    found: File = next(step for step in file["steps"] if step.get("node_id") == node_id)
-    return found
+    """Return the step of a node, to be changed."""
+    match: File = next(step for step in file["steps"] if step.get("node_id") == node_id)
+    return match
 
 
 def edge(file: File, source: str, target: str) -> File:
-    """An edge of the canvas, to be changed."""
-    found: File = next(
+    """Return an edge of the canvas, to be changed."""
+    match: File = next(
         edge
         for edge in file["canvas_data"]["edges"]
         if (edge["source"], edge["target"]) == (source, target)
     )
-    return found
+    return match
 
 
-def problems(file: File, **known: frozenset[str]) -> list[Problem]:
+def problems(file: File, **options: frozenset[str]) -> list[Problem]:
     before = copy.deepcopy(file)
-    found = validate(
+    reported = validate(
         load_definition(file),
-        known_custom_fields=known.get("known_custom_fields", CUSTOM_FIELDS),
-        available_channels=known.get("available_channels", CHANNELS),
+        known_custom_fields=options.get("known_custom_fields", CUSTOM_FIELDS),
+        available_channels=options.get("available_channels", CHANNELS),
     )
-    assert file == before  # reading and judging changes nothing
-    return found
+    assert file == before  # loading and validating change nothing
+    return reported
 
 
-def codes(file: File, **known: frozenset[str]) -> set[tuple[str | None, str]]:
-    """(node, code) of every problem."""
-    return {(problem.node_id, problem.code) for problem in problems(file, **known)}
+def codes(file: File, **options: frozenset[str]) -> set[tuple[str | None, str]]:
+    """Return (node, code) of every problem."""
+    return {(problem.node_id, problem.code) for problem in problems(file, **options)}

@@ -1,4 +1,4 @@
-"""Laws of conditions: they never raise, missing data is false, order is an order."""
+"""Invariants of conditions: they never raise, missing data is false, the order is total."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def facts(fields: dict[str, Any], zone: Any = None) -> ContactAttributes:
 
 
 @given(trees(), st.dictionaries(st.sampled_from(["x", "y", "ai_score"]), ANYTHING), ANYTHING)
-def test_evaluating_never_raises_and_gives_a_bool(
+def test_evaluation_never_raises_and_returns_a_bool(
     tree: dict[str, Any], fields: dict[str, Any], zone: Any
 ) -> None:
     answer = compile_condition(Condition.model_validate(tree))(facts(fields, zone))
@@ -88,7 +88,9 @@ def test_evaluating_never_raises_and_gives_a_bool(
 
 
 @given(trees(), st.dictionaries(st.sampled_from(["x", "y", "ai_score"]), ANYTHING))
-def test_only_the_needed_fields_matter(tree: dict[str, Any], fields: dict[str, Any]) -> None:
+def test_only_the_needed_fields_affect_the_result(
+    tree: dict[str, Any], fields: dict[str, Any]
+) -> None:
     condition = Condition.model_validate(tree)
     roots = {name.split(".")[0] for name in needs_of(condition).fields}
     loaded = {name: value for name, value in fields.items() if name in roots}
@@ -110,7 +112,7 @@ def test_equal_and_unequal_are_opposites_unless_missing(actual: Any, expected: A
 
 
 @given(ANYTHING, SCALARS)
-def test_at_most_one_of_less_and_greater_holds(actual: Any, expected: Any) -> None:
+def test_at_most_one_of_less_and_greater_is_true(actual: Any, expected: Any) -> None:
     less, greater = answer_to("<", expected)(actual), answer_to(">", expected)(actual)
     assert not (less and greater)
     assert answer_to("<=", expected)(actual) or not less
@@ -135,6 +137,6 @@ def test_in_is_equal_to_any_of_them(actual: Any, expected: list[Any]) -> None:
 
 
 @given(st.dates())
-def test_a_day_equals_every_moment_in_it(day: date) -> None:
-    moment = datetime(day.year, day.month, day.day, 23, 59, tzinfo=UTC)
-    assert answer_to("==", day.isoformat())(moment)
+def test_a_day_equals_every_time_in_it(day: date) -> None:
+    late = datetime(day.year, day.month, day.day, 23, 59, tzinfo=UTC)
+    assert answer_to("==", day.isoformat())(late)

@@ -45,7 +45,7 @@ def test_a_valid_file_has_no_errors_and_compiles(file: dict[str, Any]) -> None:
 
 @INVARIANTS
 @given(valid_files())
-def test_a_graph_survives_json(file: dict[str, Any]) -> None:
+def test_a_graph_can_be_stored_as_json(file: dict[str, Any]) -> None:
     ids = {step.node_id: f"id of {step.node_id}" for step in complete(load_definition(file)).steps}
     graph = compile_graph(load_definition(file), {k: v for k, v in ids.items() if k})
     assert CampaignGraph.from_dict(json.loads(json.dumps(graph.to_dict()))) == graph
@@ -54,7 +54,7 @@ def test_a_graph_survives_json(file: dict[str, Any]) -> None:
 
 @INVARIANTS
 @given(valid_files())
-def test_completing_twice_is_completing_once(file: dict[str, Any]) -> None:
+def test_completing_is_idempotent(file: dict[str, Any]) -> None:
     once = complete(load_definition(file))
     assert complete(once) == once
     assert load_definition(once.to_dict()).to_dict() == once.to_dict()
@@ -104,7 +104,7 @@ def test_moving_a_node_changes_the_definition_but_not_the_graph(file: dict[str, 
 
 @INVARIANTS
 @given(ab_test_files())
-def test_shares_of_a_split_sum_to_everybody_and_its_areas_are_apart(file: dict[str, Any]) -> None:
+def test_traffic_shares_sum_to_100_and_variants_have_disjoint_nodes(file: dict[str, Any]) -> None:
     graph = compile_graph(load_definition(file), {})
     (split,) = [node for node in graph.nodes.values() if isinstance(node.config, SplitConfig)]
     assert isinstance(split.config, SplitConfig)
@@ -128,24 +128,24 @@ JUNK = st.one_of(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON value, as the keys that lead there."""
-    found = [path] if path else []
+    """Yield every path in a JSON value, as its keys."""
+    result = [path] if path else []
     if isinstance(value, dict):
         for key, item in value.items():
-            found += places(item, (*path, key))
+            result += places(item, (*path, key))
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            found += places(item, (*path, index))
-    return found
+            result += places(item, (*path, index))
+    return result
 
 
 def mutate(file: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
     mutant = copy.deepcopy(file)
     for _ in range(data.draw(st.integers(1, 3))):
-        found = places(mutant)
-        if not found:
+        result = places(mutant)
+        if not result:
             return mutant
-        path = data.draw(st.sampled_from(found))
+        path = data.draw(st.sampled_from(result))
         holder: Any = mutant
         for key in path[:-1]:
             holder = holder[key]
@@ -163,7 +163,7 @@ def mutate(file: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
 
 @settings(INVARIANTS, max_examples=150)
 @given(valid_files(), st.data())
-def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
+def test_problems_of_any_file_are_reported_and_never_raised(
     file: dict[str, Any], data: st.DataObject
 ) -> None:
     mutant = mutate(file, data)
@@ -182,14 +182,14 @@ def test_whatever_is_wrong_with_a_file_is_reported_and_never_raised(
             load_definition(export_definition(*rows_of(definition)))
         ) == definition_hash(definition)
         return
-    # Errors of texts and channels leave the graph as it is; all others forbid compiling.
+    # Errors of texts and channels do not affect the graph; all others prevent compilation.
     with contextlib.suppress(DefinitionInvalid):
         compile_graph(definition, {})
 
 
 @INVARIANTS
 @given(valid_files(), st.data())
-def test_an_edge_that_is_cut_is_noticed(file: dict[str, Any], data: st.DataObject) -> None:
+def test_a_removed_edge_is_reported(file: dict[str, Any], data: st.DataObject) -> None:
     whole = complete(load_definition(file)).to_dict()
     edges = whole["canvas_data"]["edges"]
     cut = edges.pop(data.draw(st.integers(0, len(edges) - 1)))
@@ -200,6 +200,6 @@ def test_an_edge_that_is_cut_is_noticed(file: dict[str, Any], data: st.DataObjec
 
 @INVARIANTS
 @given(valid_files())
-def test_taking_apart_reads_every_node(file: dict[str, Any]) -> None:
+def test_the_analysis_reads_every_node(file: dict[str, Any]) -> None:
     draft = analyze(load_definition(file))
     assert draft.configs.keys() == draft.steps.keys() == draft.ports.keys()

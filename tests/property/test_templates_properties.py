@@ -1,4 +1,4 @@
-"""The fast path of templates gives what stock Liquid gives, character by character."""
+"""The fast path of templates equals stock Liquid, character by character."""
 
 from __future__ import annotations
 
@@ -69,8 +69,10 @@ CONTEXTS = st.dictionaries(NAMES, VALUES)
 
 
 @given(TEMPLATES, CONTEXTS, st.booleans())
-def test_segments_render_exactly_as_liquid(text: str, context: dict[str, Any], html: bool) -> None:
-    # Stock Liquid sets `partial` itself, so the comparison gives it the same chance to be seen.
+def test_the_fast_path_renders_exactly_like_liquid(
+    text: str, context: dict[str, Any], html: bool
+) -> None:
+    # Stock Liquid sets `partial` itself, so that the comparison sets it as well.
     known = {"partial": "p", **context}
     stock = STOCK[html].from_string(text.replace("partial", "p_artial"))
     renamed = {name.replace("partial", "p_artial"): value for name, value in known.items()}
@@ -78,12 +80,12 @@ def test_segments_render_exactly_as_liquid(text: str, context: dict[str, Any], h
 
 
 @pytest.mark.parametrize("html", [False, True])
-def test_the_generated_templates_do_take_the_fast_path(html: bool) -> None:
+def test_the_generated_templates_use_the_fast_path(html: bool) -> None:
     assert parse("<p>{{ a }}{{- b | default: 'x' -}} {{ c | escape }}", html=html).is_plain
 
 
 @given(st.text(max_size=200))
-def test_parsing_and_rendering_raise_nothing_but_a_template_error(text: str) -> None:
+def test_parsing_and_rendering_raise_only_template_errors(text: str) -> None:
     with suppress(TemplateError):
         assert isinstance(parse(text, html=True).render({}), str)
 
@@ -93,7 +95,7 @@ def test_parsing_and_rendering_raise_nothing_but_a_template_error(text: str) -> 
         {}, optional={"name": st.none() | st.text(), "custom_fields": st.none() | CONTEXTS}
     )
 )
-def test_a_name_split_in_two_keeps_every_word(contact: dict[str, Any]) -> None:
+def test_splitting_a_name_keeps_every_word(contact: dict[str, Any]) -> None:
     context = contact_context({**contact, "custom_fields": None})
     words = [part for part in (context["first_name"], context["last_name"]) if part]
     assert " ".join(words).split() == (contact.get("name") or "").split()
@@ -107,12 +109,12 @@ CONTACTS = st.fixed_dictionaries(
 
 
 @given(CONTACTS, st.frozensets(FIELDS))
-def test_reading_a_few_names_gives_what_reading_all_gives(
+def test_a_limited_context_equals_the_complete_one(
     contact: dict[str, Any], names: frozenset[str]
 ) -> None:
     whole = contact_context(contact)
     read = reader_of(names)(contact)
     for name in names - CAMPAIGN_VARIABLES:
-        # By their text: a field may hold NaN, which equals nothing.
+        # Compared as text: a field may be NaN, which equals nothing.
         assert repr(read.get(name)) == repr(whole.get(name))
     assert CAMPAIGN_VARIABLES.isdisjoint(read)

@@ -32,8 +32,8 @@ def shares(file: File, node_id: str = "arms") -> dict[str, float]:
 
 
 def variants_of(file: File) -> list[File]:
-    found: list[File] = file["ab_test_config"]["variants"]
-    return found
+    variants: list[File] = file["ab_test_config"]["variants"]
+    return variants
 
 
 def test_weights_come_from_the_test_or_from_the_split() -> None:
@@ -46,7 +46,7 @@ def test_weights_come_from_the_test_or_from_the_split() -> None:
     assert split_of(file).variants[0].name == "Short"
 
 
-def test_two_places_that_disagree_about_weights_are_named() -> None:
+def test_different_weights_on_split_and_test_are_reported() -> None:
     file = ab_test()
     step(file, "arms")["variants"] = [{"id": "a", "percentage": 30}, {"id": "b", "percentage": 70}]
     assert codes(file) == {("arms", "weights_conflict")}
@@ -56,9 +56,7 @@ def test_two_places_that_disagree_about_weights_are_named() -> None:
     ("first", "second", "fits"),
     [(33.34, 66.66, True), (33.335, 66.66, True), (50, 50.02, False), (50, 40, False)],
 )
-def test_weights_sum_to_a_hundred_within_a_hundredth(
-    first: float, second: float, fits: bool
-) -> None:
+def test_weights_sum_to_100_within_the_tolerance(first: float, second: float, fits: bool) -> None:
     file = ab_test()
     for variant, weight in zip(variants_of(file), (first, second), strict=True):
         variant["percentage"] = weight
@@ -82,7 +80,7 @@ def test_a_random_split_needs_no_test() -> None:
 
 
 @pytest.mark.parametrize("names_the_split", [True, False])
-def test_columns_of_the_steps_can_say_it_all(names_the_split: bool) -> None:
+def test_columns_of_the_steps_can_define_all_variants(names_the_split: bool) -> None:
     file = ab_test()
     del file["ab_test_config"]
     file["campaign_type"] = "branching"
@@ -97,7 +95,7 @@ def test_columns_of_the_steps_can_say_it_all(names_the_split: bool) -> None:
     assert graph.first_node_of_variant("arms", "variant_a") == "short"
 
 
-def test_columns_that_contradict_the_weights_are_noticed() -> None:
+def test_columns_that_contradict_the_weights_are_reported() -> None:
     file = ab_test()
     step(file, "short").update(variant_group="a", variant_percentage=50)
     assert codes(file) == set()
@@ -114,10 +112,10 @@ def test_columns_that_contradict_the_weights_are_noticed() -> None:
         ({"sourceHandle": "A"}, {"sourceHandle": "B"}),
         ({"type": "variant-a"}, {"type": "variant-b"}),
         ({"label": "Short"}, {"label": "Long"}),
-        ({}, {}),  # step_ids of the test say where they lead
+        ({}, {}),  # step_ids of the test assign the variants
     ],
 )
-def test_edges_of_a_split_find_their_variant(signs: tuple[File, File]) -> None:
+def test_edges_of_a_split_are_assigned_to_variants(signs: tuple[File, File]) -> None:
     file = ab_test()
     for target, sign in zip(("short", "long"), signs, strict=True):
         edge(file, "arms", target).pop("sourceHandle")
@@ -128,7 +126,7 @@ def test_edges_of_a_split_find_their_variant(signs: tuple[File, File]) -> None:
     assert graph.first_node_of_variant("arms", "b") == "long"
 
 
-def test_a_held_out_variant_may_lead_nowhere() -> None:
+def test_a_held_out_variant_needs_no_edge() -> None:
     file = ab_test()
     variants_of(file).append({"id": "quiet", "percentage": 10, "holdout": True})
     variants_of(file)[0]["percentage"] = 40
@@ -138,7 +136,7 @@ def test_a_held_out_variant_may_lead_nowhere() -> None:
     assert graph.first_node_of_variant("arms", "quiet") is None
 
 
-def test_a_holdout_percentage_takes_its_share_from_everybody() -> None:
+def test_a_holdout_percentage_is_a_share_of_all_contacts() -> None:
     file = ab_test()
     file["ab_test_config"]["holdout_percentage"] = 10
     assert shares(file) == {"a": 45, "b": 45, "holdout": 10}
@@ -146,7 +144,7 @@ def test_a_holdout_percentage_takes_its_share_from_everybody() -> None:
     assert ("arms", "holdout_twice") in codes(file)
 
 
-def test_people_may_come_assigned() -> None:
+def test_a_contact_field_can_assign_the_variants() -> None:
     file = ab_test()
     file["ab_test_config"]["assignment"] = {"from_field": "segment"}
     variants_of(file)[0]["values"] = ["Mens E-Mail"]
@@ -159,7 +157,7 @@ def test_people_may_come_assigned() -> None:
 
 
 def two_splits() -> File:
-    """An outer split whose variant x leads to the tested one."""
+    """Return a file with an outer split; its variant x leads to the tested split."""
     file = ab_test()
     more = drawn("x", {"outer": {"node_type": "split"}, "other": email_step()}, [])
     file["canvas_data"]["nodes"] += more["canvas_data"]["nodes"]
@@ -182,7 +180,7 @@ def test_several_splits_each_have_their_own_variants() -> None:
     assert {("arms", "variants_missing"), ("outer", "variants_missing")} <= codes(file)
 
 
-def test_the_innermost_split_names_the_variant_of_a_node() -> None:
+def test_a_node_belongs_to_the_variant_of_its_innermost_split() -> None:
     graph = compile_graph(load_definition(two_splits()), {})
     assert graph.variant_of_node == {
         "arms": ("outer", "x"),
@@ -192,12 +190,12 @@ def test_the_innermost_split_names_the_variant_of_a_node() -> None:
     }
 
 
-def test_where_ways_meet_again_no_variant_is_named() -> None:
+def test_a_node_behind_both_variants_belongs_to_none() -> None:
     graph = compile_graph(load_definition(ab_test()), {})
     assert graph.variant_of_node == {"short": ("arms", "a"), "long": ("arms", "b")}
 
 
-def test_a_circle_back_to_the_split_keeps_people_in_their_variant() -> None:
+def test_a_cycle_back_to_the_split_belongs_to_the_variant() -> None:
     file = ab_test()
     pause = {"type": "duration", "value": 1, "unit": "days"}
     more = drawn("x", {"pause": {"node_type": "wait", "wait_config": pause}}, [])
@@ -245,16 +243,16 @@ def test_a_circle_back_to_the_split_keeps_people_in_their_variant() -> None:
         ),
     ],
 )
-def test_a_test_that_cannot_be_judged_is_refused(change: Any, problem: Any) -> None:
+def test_an_ab_test_that_cannot_be_evaluated_is_invalid(change: Any, problem: Any) -> None:
     file = ab_test()
     change(file)
-    if problem is None:  # step_ids still say which variant it is
+    if problem is None:  # step_ids still assign the variant
         assert codes(file) == set()
     else:
         assert problem in codes(file)
 
 
-def test_a_test_knows_its_metric_by_any_name_and_by_the_campaigns_goal() -> None:
+def test_the_metric_has_aliases_and_defaults_to_the_campaigns_goal() -> None:
     from drip_pipeline.domain.compiler.analysis import analyze
 
     file = ab_test() | {"goal_metric": "reply_rate"}

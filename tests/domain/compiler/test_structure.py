@@ -44,7 +44,7 @@ STRUCTURE = [
 
 
 @pytest.mark.parametrize(("change", "node_id", "code"), STRUCTURE)
-def test_a_fault_of_the_structure_is_named(change: Any, node_id: str | None, code: str) -> None:
+def test_a_structural_problem_has_its_code(change: Any, node_id: str | None, code: str) -> None:
     file = branching()
     change(file)
     for node in file["canvas_data"]["nodes"]:
@@ -52,8 +52,8 @@ def test_a_fault_of_the_structure_is_named(change: Any, node_id: str | None, cod
     assert (node_id, code) in codes(file)
 
 
-def circle(**delay: Any) -> File:
-    """A mail that goes out again and again: trigger → m → w → m."""
+def cycle(**delay: Any) -> File:
+    """Return a file that sends an email repeatedly: trigger → m → w → m."""
     return drawn(
         "branching",
         {
@@ -66,29 +66,29 @@ def circle(**delay: Any) -> File:
     )
 
 
-def test_a_circle_needs_a_wait_of_some_length() -> None:
-    (found,) = [p for p in problems(circle()) if p.code == "cycle_without_wait"]
-    assert "m → w → n → m" in found.message
-    file = circle()
+def test_a_cycle_needs_a_wait_longer_than_zero() -> None:
+    (result,) = [p for p in problems(cycle()) if p.code == "cycle_without_wait"]
+    assert "m → w → n → m" in result.message
+    file = cycle()
     step(file, "w")["wait_config"]["value"] = 1
     assert errors_in(problems(file)) == []
     assert ("m", "endless") in codes(file)
 
 
-def test_an_edge_that_takes_time_is_a_wait_too() -> None:
-    file = circle(data={"delay": {"value": 1, "unit": "days"}})
+def test_a_delay_on_an_edge_counts_as_a_wait() -> None:
+    file = cycle(data={"delay": {"value": 1, "unit": "days"}})
     assert errors_in(problems(file)) == []
 
 
-def test_two_circles_are_two_problems() -> None:
+def test_two_cycles_are_two_problems() -> None:
     file = branching()
     edge(file, "offer", "end").update(target="rich")
     edge(file, "news", "end").update(target="rich")
-    found = [p for p in problems(file) if p.code == "cycle_without_wait"]
-    assert len(found) == 2
+    result = [p for p in problems(file) if p.code == "cycle_without_wait"]
+    assert len(result) == 2
 
 
-def test_a_long_chain_of_nodes_is_no_matter() -> None:
+def test_a_long_chain_of_nodes_is_valid() -> None:
     names = [f"n{index}" for index in range(1500)]
     nodes: dict[str, File] = {"start": {"node_type": "trigger"}}
     nodes |= {name: email_step() for name in names}

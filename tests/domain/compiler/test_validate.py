@@ -26,12 +26,12 @@ HELLO = "hello"
 
 
 def email_of(file: File, node_id: str = HELLO) -> File:
-    found: File = step(file, node_id)["channel_config"]["email"]
-    return found
+    result: File = step(file, node_id)["channel_config"]["email"]
+    return result
 
 
 def act(**config: Any) -> File:
-    """A linear file with one action node."""
+    """Return a linear file with one action node."""
     return linear({"node_id": "act", "node_type": "action", **config})
 
 
@@ -50,12 +50,12 @@ def changed(file: File, change: Any) -> File:
 
 
 def branches(file: File) -> list[File]:
-    found: list[File] = step(file, "rich")["conditional_branches"]
-    return found
+    result: list[File] = step(file, "rich")["conditional_branches"]
+    return result
 
 
 @pytest.mark.parametrize("file", [linear(), branching(), ab_test()])
-def test_a_good_file_has_nothing_to_report(file: File) -> None:
+def test_a_valid_file_has_no_problems(file: File) -> None:
     assert problems(file) == []
 
 
@@ -92,7 +92,7 @@ CAMPAIGN = [
 
 
 @pytest.mark.parametrize(("change", "code"), CAMPAIGN)
-def test_a_fault_of_the_campaign_itself_is_named(change: Any, code: str) -> None:
+def test_a_problem_of_the_campaign_has_its_code(change: Any, code: str) -> None:
     assert (None, code) in codes(changed(linear(), change))
 
 
@@ -256,7 +256,7 @@ NODES: list[tuple[File, str, str]] = [
 
 
 @pytest.mark.parametrize(("file", "node_id", "code"), NODES)
-def test_a_fault_of_a_node_is_named_with_the_node(file: File, node_id: str, code: str) -> None:
+def test_a_problem_of_a_node_has_its_code_and_node(file: File, node_id: str, code: str) -> None:
     assert (node_id, code) in codes(file)
 
 
@@ -304,7 +304,7 @@ CONDITIONS = [
 
 
 @pytest.mark.parametrize(("change", "code"), CONDITIONS)
-def test_a_fault_of_a_condition_is_named(change: Any, code: str) -> None:
+def test_an_invalid_condition_is_reported(change: Any, code: str) -> None:
     assert ("rich", code) in codes(changed(branching(), change))
 
 
@@ -315,8 +315,8 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_canvas() -> None:
     email_of(file, "offer")["subject"] = ""
     email_of(file, "news")["body"] = "{{ first_nam }} {{ companyname }}"
     edge(file, "start", "rich")["target"] = "richh"
-    found = problems(file)
-    assert [(p.node_id, p.code) for p in errors_in(found)] == [
+    result = problems(file)
+    assert [(p.node_id, p.code) for p in errors_in(result)] == [
         (None, "config_invalid"),
         ("start", "edge_unknown_node"),
         ("rich", "else_missing"),
@@ -348,7 +348,7 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_canvas() -> None:
         (changed(linear(), lambda f: email_of(f).update(subjet="x")), 'did you mean "subject"?'),
     ],
 )
-def test_a_misspelling_comes_with_a_suggestion(file: File, words: str) -> None:
+def test_a_misspelled_name_gets_a_suggestion(file: File, words: str) -> None:
     assert any(words in problem.message for problem in problems(file))
 
 
@@ -363,14 +363,14 @@ def test_a_misspelling_comes_with_a_suggestion(file: File, words: str) -> None:
         ),
     ],
 )
-def test_a_channel_that_is_not_there_is_named(config: File, channel: str) -> None:
-    (found,) = problems(act(**config), available_channels=frozenset({"email"}))
-    assert (found.node_id, found.code, found.severity) == ("act", "channel_missing", "error")
-    assert f"no {channel} channel" in found.message
+def test_a_missing_channel_is_reported(config: File, channel: str) -> None:
+    (result,) = problems(act(**config), available_channels=frozenset({"email"}))
+    assert (result.node_id, result.code, result.severity) == ("act", "channel_missing", "error")
+    assert f"no {channel} channel" in result.message
     assert problems(act(**config), available_channels=frozenset({channel})) == []
 
 
-def test_custom_fields_are_known_when_contacts_have_them_or_the_campaign_writes_them() -> None:
+def test_custom_fields_exist_if_contacts_have_them_or_the_campaign_writes_them() -> None:
     file = changed(linear(), lambda f: email_of(f).update(subject="{{ city }} {{ plan }}"))
     assert codes(file) == {(HELLO, "variable_unknown")}
     assert codes(file, known_custom_fields=frozenset({"plan", "city"})) == set()
@@ -386,7 +386,7 @@ def test_without_personalization_texts_are_not_templates() -> None:
 
 
 @pytest.mark.parametrize("column", ["cta", "conditional_logic"])
-def test_old_columns_that_do_nothing_are_named(column: str) -> None:
+def test_ignored_columns_of_earlier_campaigns_are_reported(column: str) -> None:
     file = linear()
     step(file, HELLO)[column] = {"text": "Buy", "url": "https://example.com"}
     assert codes(file) == {(HELLO, "legacy_column_ignored")}
@@ -394,11 +394,11 @@ def test_old_columns_that_do_nothing_are_named(column: str) -> None:
     assert codes(file) == set()
 
 
-def test_a_post_may_name_the_campaign() -> None:
+def test_a_post_can_use_campaign_variables() -> None:
     assert codes(post(content="{{ campaign_name }} is here")) == set()
 
 
-def test_warnings_do_not_forbid_compiling_and_errors_do() -> None:
+def test_errors_prevent_compilation_and_warnings_do_not() -> None:
     file = branching()
     file["canvas_data"]["edges"].pop()
     assert [p.severity for p in problems(file)] == ["warning"]
@@ -409,11 +409,11 @@ def test_warnings_do_not_forbid_compiling_and_errors_do() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "7", "[1]", "{", "null", "a: [", "just words"])
-def test_a_file_that_holds_no_object_is_refused(text: str) -> None:
+def test_a_file_without_an_object_is_invalid(text: str) -> None:
     with pytest.raises(DefinitionInvalid):
         load_definition(text)
 
 
-def test_more_steps_than_allowed_are_refused() -> None:
+def test_more_steps_than_the_limit_are_invalid() -> None:
     file = linear(*({"node_id": f"n{index}"} for index in range(5001)))
     assert (None, "too_large") in codes(file)

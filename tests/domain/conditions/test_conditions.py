@@ -1,4 +1,4 @@
-"""Conditions: what is accepted in a campaign file, and what a compiled condition answers."""
+"""Conditions: which are valid in a campaign file, and the results of compiled conditions."""
 
 from __future__ import annotations
 
@@ -47,9 +47,7 @@ def refusal(condition: Any) -> str:
 
 @pytest.mark.parametrize("operator", ["==", "!=", ">", "<", ">=", "<=", "contains"])
 @pytest.mark.parametrize("fields", [{}, {"x": None}])
-def test_a_missing_value_is_false_whatever_the_operator(
-    operator: str, fields: dict[str, Any]
-) -> None:
+def test_a_comparison_with_a_missing_value_is_false(operator: str, fields: dict[str, Any]) -> None:
     assert ask(field(operator, 5), fields) is False
     assert ask(field(operator, "a"), fields) is False
     assert ask(field("in", [5, "a"]), fields) is False
@@ -67,7 +65,7 @@ def test_a_missing_value_is_false_whatever_the_operator(
         ("9", "<", "10", True),  # as numbers; as text it would be greater
         ("42.0", "==", 42, True),
         (Decimal("0.10"), "==", 0.1, True),
-        ("01234", "==", "1234", False),  # a postal code is no number
+        ("01234", "==", "1234", False),  # a postal code is not a number
         ("1e5", "==", 100000, False),
         ("12345678901234567891", "==", "12345678901234567890", False),
         ("b", ">", "a", True),
@@ -107,7 +105,7 @@ def test_comparisons(actual: Any, operator: str, expected: Any, answer: bool) ->
     assert ask(field(operator, expected), {"x": actual}) is answer
 
 
-def test_tags_are_had_or_not() -> None:
+def test_a_tag_condition_tests_whether_the_contact_has_the_tag() -> None:
     tags = frozenset({"vip", "beta"})
     assert ask({"type": "tag", "operator": "contains", "value": "vip"}, tags=tags)
     assert ask({"type": "tag", "operator": "==", "value": "vip"}, tags=tags)
@@ -124,7 +122,7 @@ def test_a_score_is_the_contacts_ai_score() -> None:
     assert not ask({"type": "score", "operator": "<", "value": 50}, {"ai_score": None})
 
 
-def test_an_event_happened_or_did_not() -> None:
+def test_an_event_condition_tests_whether_the_event_happened() -> None:
     opened = {"email_opened": NOW - timedelta(hours=3)}
     condition = {"type": "event", "operator": "==", "event_type": "email_open"}
     assert ask(condition, events=opened)
@@ -157,7 +155,7 @@ def test_an_event_happened_or_did_not() -> None:
         ("datetime", ">", "2026-01-28T23:00:00", None, False),
     ],
 )
-def test_time_is_the_persons_local_time(
+def test_time_conditions_use_the_contacts_local_time(
     name: str, operator: str, value: Any, timezone: str | None, answer: bool
 ) -> None:
     condition = {"type": "time", "field": name, "operator": operator, "value": value}
@@ -165,12 +163,12 @@ def test_time_is_the_persons_local_time(
 
 
 @pytest.mark.parametrize("zone", ["../etc/passwd", "", "Europe", 5, ["x"], "a\0b"])
-def test_a_senseless_time_zone_counts_as_utc(zone: Any) -> None:
+def test_an_invalid_time_zone_counts_as_utc(zone: Any) -> None:
     condition = {"type": "time", "field": "hour", "operator": "==", "value": 15}
     assert ask(condition, timezone=zone)
 
 
-def test_composites_nest() -> None:
+def test_composites_can_be_nested() -> None:
     hot = {"type": "score", "operator": ">", "value": 80}
     vip = {"type": "tag", "value": "vip"}
     lead = field("==", "lead", "status")
@@ -184,7 +182,7 @@ def test_composites_nest() -> None:
     assert not ask(both, {"status": "lead", "ai_score": 10})
 
 
-def test_dotted_names_reach_custom_fields() -> None:
+def test_dotted_names_read_custom_fields() -> None:
     fields = {"plan": "gold", "address": {"city": "Bern"}, "utm.source": "ad", "company": "Acme"}
     fields["custom_fields"] = {"plan": "gold", "email": "hidden"}
     assert ask(field("==", "gold", "custom_fields.plan"), fields)
@@ -196,7 +194,7 @@ def test_dotted_names_reach_custom_fields() -> None:
     assert not ask(field("==", "x", "plan.deeper.still"), fields)
 
 
-def test_needs_name_what_must_be_loaded() -> None:
+def test_needs_list_the_data_to_load() -> None:
     condition = Condition.model_validate(
         {
             "type": "composite",
@@ -217,7 +215,7 @@ def test_needs_name_what_must_be_loaded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "message"),
     [
         ({"type": "field", "operator": "==", "field": "x"}, "needs a value"),
         ({"type": "field", "operator": "==", "value": 1}, "needs field"),
@@ -245,8 +243,10 @@ def test_needs_name_what_must_be_loaded() -> None:
         (field("==", 1) | {"vlaue": 2}, "vlaue"),
     ],
 )
-def test_what_makes_no_sense_is_refused_by_name(condition: dict[str, Any], told: str) -> None:
-    assert told in refusal(condition)
+def test_an_invalid_condition_is_rejected_with_its_reason(
+    condition: dict[str, Any], message: str
+) -> None:
+    assert message in refusal(condition)
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -256,7 +256,7 @@ def nested(depth: int) -> dict[str, Any]:
     return condition
 
 
-def test_depth_and_size_are_bounded() -> None:
+def test_depth_and_size_are_limited() -> None:
     Condition.model_validate(nested(MAX_DEPTH))
     assert "deep" in refusal(nested(MAX_DEPTH + 1))
     assert "deep" in refusal(nested(100_000))
@@ -267,12 +267,12 @@ def test_depth_and_size_are_bounded() -> None:
     assert "deep" in refusal(endless)
 
 
-def test_dates_that_yaml_has_read_are_kept_as_iso_text() -> None:
+def test_dates_from_yaml_become_iso_text() -> None:
     condition = Condition.model_validate(field("in", [date(2026, 1, 28)]))
     assert condition.value == ("2026-01-28",)
 
 
-def test_a_condition_survives_json() -> None:
+def test_a_condition_can_be_stored_as_json() -> None:
     source = {
         "type": "composite",
         "logic": "OR",

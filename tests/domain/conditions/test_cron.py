@@ -1,4 +1,4 @@
-"""Schedules follow the clock of their zone, over summer time too."""
+"""Schedules follow the clock of their zone, also at changes of summer time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def utc(text: str) -> datetime:
 
 
 def occurrences(cron: str, zone: str, first: str, last: str) -> list[str]:
-    """All of them, found backwards as a look would find each in time."""
-    found: list[str] = []
+    """Return all occurrences, occurred backwards from the last one."""
+    occurred: list[str] = []
     until = utc(last)
     while (at := latest_occurrence(cron, zone, after=utc(first), until=until)) is not None:
-        found.insert(0, f"{at:%d %H:%M}")
+        occurred.insert(0, f"{at:%d %H:%M}")
         until = at - timedelta(microseconds=1)
-    return found
+    return occurred
 
 
 def test_a_daily_time_keeps_its_hour_when_summer_begins_and_ends():
@@ -36,43 +36,43 @@ def test_a_daily_time_keeps_its_hour_when_summer_begins_and_ends():
     ]  # fmt: skip
 
 
-def test_a_time_that_the_clock_jumps_over_happens_as_much_later():
+def test_a_skipped_time_occurs_later_by_the_length_of_the_skip():
     # 02:30 does not exist on 29 March; 03:30 summer time is 01:30 UTC.
     assert occurrences("30 2 * * *", BERLIN, "2026-03-28", "2026-03-31") == [
         "28 01:30", "29 01:30", "30 00:30",
     ]  # fmt: skip
 
 
-def test_a_time_that_the_clock_shows_twice_happens_once():
+def test_a_repeated_time_occurs_once():
     assert occurrences("30 2 * * *", BERLIN, "2026-10-24", "2026-10-27") == [
         "24 00:30", "25 00:30", "26 01:30",
     ]  # fmt: skip
 
 
-def test_every_hour_is_every_hour():
+def test_an_hourly_schedule_occurs_every_hour():
     for day in ("2026-03-29", "2026-10-25"):
-        found = occurrences("0 * * * *", BERLIN, f"{day}T00:00", f"{day}T05:00")
-        assert [one[3:] for one in found] == ["01:00", "02:00", "03:00", "04:00", "05:00"]
+        occurred = occurrences("0 * * * *", BERLIN, f"{day}T00:00", f"{day}T05:00")
+        assert [one[3:] for one in occurred] == ["01:00", "02:00", "03:00", "04:00", "05:00"]
 
 
-def test_the_bounds_are_after_and_until():
+def test_after_is_exclusive_and_until_inclusive():
     nine = utc("2026-03-02T09:00")
     assert latest_occurrence("0 9 * * *", None, after=nine - MINUTE, until=nine) == nine
     assert latest_occurrence("0 9 * * *", None, after=nine, until=nine + 60 * MINUTE) is None
 
 
-def test_a_year_of_missed_minutes_costs_no_more_than_one():
+def test_a_year_of_missed_occurrences_gives_the_last_one():
     until = utc("2027-03-02T09:00:30")
-    found = latest_occurrence("* * * * *", BERLIN, after=utc("2026-03-02"), until=until)
-    assert found == utc("2027-03-02T09:00")
+    occurred = latest_occurrence("* * * * *", BERLIN, after=utc("2026-03-02"), until=until)
+    assert occurred == utc("2027-03-02T09:00")
 
 
-def test_what_never_happens_is_known():
+def test_an_expression_without_occurrences_is_recognized():
     assert not has_occurrences("0 0 30 2 *")
     assert has_occurrences("0 0 29 2 *")
     for until in ("2026-03-02", "2028-03-01"):
-        found = latest_occurrence("0 0 30 2 *", None, after=utc("2020-01-01"), until=utc(until))
-        assert found is None
+        occurred = latest_occurrence("0 0 30 2 *", None, after=utc("2020-01-01"), until=utc(until))
+        assert occurred is None
 
 
 @given(
@@ -80,15 +80,15 @@ def test_what_never_happens_is_known():
     st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "UTC"]),
     st.datetimes(datetime(2025, 1, 1), datetime(2027, 1, 1)),  # noqa: DTZ001 - made aware below
 )  # fmt: skip
-def test_a_daily_time_happens_once_on_every_local_day(hour, minute, zone, day):
+def test_a_daily_time_occurs_once_on_every_local_day(hour, minute, zone, day):
     cron = f"{minute} {hour} * * *"
     start = day.replace(tzinfo=UTC)
-    found = []
+    occurred = []
     until = start + timedelta(days=5)
     while (at := latest_occurrence(cron, zone, after=start, until=until)) is not None:
-        found.append(at)
+        occurred.append(at)
         until = at - timedelta(microseconds=1)
-    days = [at.astimezone(zone_of(zone)).date() for at in found]
+    days = [at.astimezone(zone_of(zone)).date() for at in occurred]
     assert len(set(days)) == len(days)
     assert len(days) in (4, 5, 6)
     assert all(one - other == timedelta(days=1) for one, other in pairwise(days))

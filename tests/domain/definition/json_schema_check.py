@@ -1,6 +1,6 @@
-"""A judge of JSON values by JSON Schema, for the keywords that our schema uses.
+"""Validate JSON values by JSON Schema, for the keywords of the campaign file's schema.
 
-Raises on a keyword it does not know, so that it cannot pass a value without having looked.
+Raises NotImplementedError for other keywords, so that no rule is skipped.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ _TYPES: dict[str, Any] = {
     "boolean": bool,
     "null": type(None),
 }
-_SAYS_NOTHING = {"title", "description", "default", "$schema", "$defs", "format", "discriminator"}
+_ANNOTATIONS = {"title", "description", "default", "$schema", "$defs", "format", "discriminator"}
 
 
 def faults(value: Any, schema: dict[str, Any], root: dict[str, Any], path: str = "$") -> list[str]:
-    """Where and how `value` breaks `schema`; empty when it fits."""
-    found: list[str] = []
+    """Return the violations of `schema` in `value`; empty if it is valid."""
+    violations: list[str] = []
     for keyword, rule in schema.items():
-        if keyword in _SAYS_NOTHING:
+        if keyword in _ANNOTATIONS:
             continue
-        judge = _JUDGES.get(keyword)
-        if judge is None:
+        validator = _VALIDATORS.get(keyword)
+        if validator is None:
             raise NotImplementedError(f"JSON Schema keyword {keyword} at {path}")
-        found += judge(value, rule, root, path, schema)
-    return found
+        violations += validator(value, rule, root, path, schema)
+    return violations
 
 
 def _ref(value: Any, rule: str, root: Any, path: str, _: Any) -> list[str]:
@@ -37,11 +37,11 @@ def _ref(value: Any, rule: str, root: Any, path: str, _: Any) -> list[str]:
 
 def _type(value: Any, rule: str, _r: Any, path: str, _: Any) -> list[str]:
     if rule in ("number", "integer"):
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        fits = fits and (rule == "number" or float(value).is_integer())
+        is_valid = isinstance(value, int | float) and not isinstance(value, bool)
+        is_valid = is_valid and (rule == "number" or float(value).is_integer())
     else:
-        fits = isinstance(value, _TYPES[rule])
-    return [] if fits else [f"{path} is no {rule}"]
+        is_valid = isinstance(value, _TYPES[rule])
+    return [] if is_valid else [f"{path} is not a {rule}"]
 
 
 def _properties(value: Any, rule: Any, root: Any, path: str, _: Any) -> list[str]:
@@ -65,30 +65,34 @@ def _additional(value: Any, rule: Any, root: Any, path: str, schema: Any) -> lis
 
 
 def _any_of(value: Any, rule: Any, root: Any, path: str, _: Any) -> list[str]:
-    tries = [faults(value, schema, root, path) for schema in rule]
-    return [] if any(not found for found in tries) else [f"{path} fits none: {tries}"]
+    attempts = [faults(value, schema, root, path) for schema in rule]
+    return (
+        []
+        if any(not violations for violations in attempts)
+        else [f"{path} is_valid none: {attempts}"]
+    )
 
 
-def _length(least: bool) -> Any:
-    def judge(value: Any, rule: int, _r: Any, path: str, _: Any) -> list[str]:
+def _length(is_minimum: bool) -> Any:
+    def validator(value: Any, rule: int, _r: Any, path: str, _: Any) -> list[str]:
         if not isinstance(value, str | list):
             return []
-        fits = len(value) >= rule if least else len(value) <= rule
-        return [] if fits else [f"{path} has a length of {len(value)}"]
+        is_valid = len(value) >= rule if is_minimum else len(value) <= rule
+        return [] if is_valid else [f"{path} has a length of {len(value)}"]
 
-    return judge
+    return validator
 
 
 def _bound(compare: Any) -> Any:
-    def judge(value: Any, rule: float, _r: Any, path: str, _: Any) -> list[str]:
+    def validator(value: Any, rule: float, _r: Any, path: str, _: Any) -> list[str]:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return []
         return [] if compare(value, rule) else [f"{path} is out of bounds: {value}"]
 
-    return judge
+    return validator
 
 
-_JUDGES: dict[str, Any] = {
+_VALIDATORS: dict[str, Any] = {
     "$ref": _ref,
     "type": _type,
     "properties": _properties,
@@ -113,10 +117,10 @@ _JUDGES: dict[str, Any] = {
     "pattern": lambda v, rule, _r, path, _: (
         [] if not isinstance(v, str) or re.search(rule, v) else [f"{path} does not match {rule}"]
     ),
-    "minLength": _length(least=True),
-    "minItems": _length(least=True),
-    "maxLength": _length(least=False),
-    "maxItems": _length(least=False),
+    "minLength": _length(is_minimum=True),
+    "minItems": _length(is_minimum=True),
+    "maxLength": _length(is_minimum=False),
+    "maxItems": _length(is_minimum=False),
     "minimum": _bound(lambda v, rule: v >= rule),
     "maximum": _bound(lambda v, rule: v <= rule),
     "exclusiveMinimum": _bound(lambda v, rule: v > rule),

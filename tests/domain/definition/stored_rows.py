@@ -13,11 +13,11 @@ SETTINGS = ("re_entry", "timezone", "resume_spread_minutes", "goal_event", "work
 
 
 def rows_of(definition: CampaignDefinition) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The campaign's row and its steps' rows, with the columns that applications read filled in."""
+    """Return the campaign's row and its steps' rows, with the columns that applications read."""
     whole = complete(definition)
-    told = whole.to_dict()
+    values = whole.to_dict()
     ids = {step.node_id: str(uuid5(NAMESPACE_URL, step.node_id or "")) for step in whole.steps}
-    canvas = json.loads(json.dumps(told["canvas_data"]))
+    canvas = json.loads(json.dumps(values["canvas_data"]))
     for node in canvas["nodes"]:
         node["data"]["stepId"] = ids[node["id"]]
     positions = {node["id"]: node.get("position") for node in canvas["nodes"]}
@@ -32,10 +32,12 @@ def rows_of(definition: CampaignDefinition) -> tuple[dict[str, Any], list[dict[s
         "tags": [],
         "ab_test_config": None,
     }
-    campaign |= {key: told[key] for key in told if key not in (*SETTINGS, "steps", "canvas_data")}
+    campaign |= {
+        key: values[key] for key in values if key not in (*SETTINGS, "steps", "canvas_data")
+    }
     if whole.goal_target is not None:
         campaign["goal_target"] = Decimal(str(whole.goal_target))
-    campaign["drip_settings"] = {key: told[key] for key in SETTINGS if key in told}
+    campaign["drip_settings"] = {key: values[key] for key in SETTINGS if key in values}
     campaign["canvas_data"] = canvas
     steps = []
     for number, step in enumerate(whole.steps, 1):

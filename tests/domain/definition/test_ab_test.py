@@ -1,4 +1,4 @@
-"""The A/B test of a campaign file: publishing refuses what evaluating could not use."""
+"""The A/B test of a campaign file: publishing rejects what evaluation could not use."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def errors(**keys: Any) -> list[str]:
     file = ab_test()
     file["ab_test_config"] |= keys
     definition = load_definition(file)
-    found = validate(
+    result = validate(
         definition, known_custom_fields=frozenset(), available_channels=frozenset({"email"})
     )
-    return [problem.message for problem in errors_in(found)]
+    return [problem.message for problem in errors_in(result)]
 
 
 @pytest.mark.parametrize(

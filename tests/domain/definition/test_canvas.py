@@ -48,7 +48,7 @@ def waiting(*edges: tuple[Any, ...]) -> File:
     )
 
 
-def test_whatever_else_the_builder_writes_survives() -> None:
+def test_additional_keys_of_the_builder_are_kept() -> None:
     file = branching()
     file["canvas_data"] |= {"theme": {"dark": True}}
     file["canvas_data"]["nodes"][1] |= {"selected": True, "measured": {"width": 12.5}, "zIndex": -1}
@@ -74,14 +74,14 @@ def test_whatever_else_the_builder_writes_survives() -> None:
         ({"sourceHandle": "no-such-handle"}, {"sourceHandle": "other"}),
     ],
 )
-def test_a_branch_is_found_by_handle_then_type_then_target(true: File, false: File) -> None:
+def test_an_edge_finds_its_branch_by_handle_then_type_then_target(true: File, false: File) -> None:
     file = branching()
     edge(file, "rich", "offer").update(true, sourceHandle=true.get("sourceHandle"))
     edge(file, "rich", "news").update(false, sourceHandle=false.get("sourceHandle"))
     assert ports(file, "rich") == {"yes": "offer", "no": "news"}
 
 
-def test_edges_without_any_sign_are_taken_in_their_order() -> None:
+def test_edges_without_a_sign_are_assigned_in_order() -> None:
     file = branching()
     for branch in step(file, "rich")["conditional_branches"]:
         del branch["target_node_id"]
@@ -92,25 +92,25 @@ def test_edges_without_any_sign_are_taken_in_their_order() -> None:
     assert ports(file, "rich") == {"yes": "news", "no": "offer"}
 
 
-def test_the_handle_outranks_the_order() -> None:
+def test_the_handle_takes_precedence_over_the_order() -> None:
     file = branching()
     file["canvas_data"]["edges"].reverse()
     assert ports(file, "rich") == {"yes": "offer", "no": "news"}
 
 
-def test_an_event_wait_has_two_ways_out() -> None:
+def test_an_event_wait_has_two_outgoing_ports() -> None:
     by_handle = waiting(("w", "no", "timeout"), ("w", "yes", "event"))
     assert ports(by_handle, "w") == {"event": "yes", "timeout": "no"}
     by_order = waiting(("w", "yes"), ("w", "no"))
     assert ports(by_order, "w") == {"event": "yes", "timeout": "no"}
 
 
-def test_one_plain_edge_out_of_an_event_wait_is_taken_either_way() -> None:
+def test_a_single_edge_of_an_event_wait_serves_both_ports() -> None:
     file = waiting(("w", "yes"), ("yes", "no"))
     assert ports(file, "w") == {"event": "yes", "timeout": "yes"}
 
 
-def test_an_edge_may_take_time() -> None:
+def test_an_edge_can_have_a_delay() -> None:
     file = branching()
     edge(file, "offer", "end")["data"] = {"delay": {"value": 2, "unit": "hours"}}
     graph = compile_graph(load_definition(file), {})
@@ -119,7 +119,7 @@ def test_an_edge_may_take_time() -> None:
     assert codes(file) == {("offer", "edge_delay")}
 
 
-def test_steps_are_bound_by_step_id_too() -> None:
+def test_steps_are_also_bound_by_step_id() -> None:
     file = branching()
     offer = step(file, "offer")
     del offer["node_id"]
@@ -128,11 +128,11 @@ def test_steps_are_bound_by_step_id_too() -> None:
     branch = step(file, "rich")["conditional_branches"][0]
     branch["target_step_id"] = branch.pop("target_node_id").replace("offer", STEP_ID)
     assert ports(file, "rich") == {"yes": "offer", "no": "news"}
-    told = json.dumps(complete(load_definition(file)).to_dict())
-    assert STEP_ID not in told  # the file means the same in another database
+    exported = json.dumps(complete(load_definition(file)).to_dict())
+    assert STEP_ID not in exported  # the file means the same in another database
 
 
-def test_two_names_for_one_binding_must_agree() -> None:
+def test_contradicting_bindings_are_reported() -> None:
     file = branching()
     step(file, "offer")["id"] = STEP_ID
     file["canvas_data"]["nodes"][3]["data"]["stepId"] = STEP_ID
@@ -143,24 +143,24 @@ def test_two_names_for_one_binding_must_agree() -> None:
 
 
 @pytest.mark.parametrize("inline", [mail("On the canvas"), mail("On the canvas")["email"]])
-def test_a_configuration_may_stand_on_the_canvas_alone(inline: File) -> None:
+def test_a_configuration_can_be_on_the_canvas_only(inline: File) -> None:
     file = branching()
     config = inline if "subject" in inline else {"channel_config": inline}
     file["canvas_data"]["nodes"][2]["data"]["config"] = config
     file["steps"] = [step for step in file["steps"] if step["node_id"] != "offer"]
-    found = compile_graph(load_definition(file), {}).nodes["offer"].config
-    assert isinstance(found, EmailConfig)
-    assert found.subject == "On the canvas"
+    result = compile_graph(load_definition(file), {}).nodes["offer"].config
+    assert isinstance(result, EmailConfig)
+    assert result.subject == "On the canvas"
 
 
-def test_notes_of_the_builder_are_no_configuration() -> None:
+def test_display_data_of_the_builder_is_not_a_configuration() -> None:
     file = branching()
     for node in file["canvas_data"]["nodes"]:
         node["data"]["config"] = {"icon": "mail", "color": 7}
     assert errors_in(problems(file)) == []
 
 
-def test_canvas_and_step_that_disagree_are_reported_unless_the_canvas_is_to_win() -> None:
+def test_different_configurations_of_canvas_and_step_are_reported_unless_the_canvas_wins() -> None:
     file = branching()
     file["canvas_data"]["nodes"][2]["data"]["config"] = mail("Edited on the canvas")["email"]
     assert codes(file) == {("offer", "config_conflict")}
@@ -172,14 +172,14 @@ def test_canvas_and_step_that_disagree_are_reported_unless_the_canvas_is_to_win(
     assert complete(edited) == edited
 
 
-def test_a_canvas_alone_is_a_campaign() -> None:
+def test_a_canvas_without_steps_is_a_campaign() -> None:
     file = branching()
-    for node, told in zip(file["canvas_data"]["nodes"], file.pop("steps"), strict=True):
-        node["data"]["config"] = {k: v for k, v in told.items() if not k.startswith("node_")}
+    for node, exported in zip(file["canvas_data"]["nodes"], file.pop("steps"), strict=True):
+        node["data"]["config"] = {k: v for k, v in exported.items() if not k.startswith("node_")}
     assert ports(file, "rich") == {"yes": "offer", "no": "news"}
 
 
-def test_a_day_delay_beside_a_drawn_wait_says_nothing_and_without_one_is_noticed() -> None:
+def test_a_day_delay_on_a_canvas_is_reported_unless_a_wait_precedes_it() -> None:
     file = drawn(
         "linear",
         {"start": {"node_type": "trigger"}, "w": wait_step(), "m": email_step()},
@@ -216,13 +216,13 @@ def test_a_day_delay_beside_a_drawn_wait_says_nothing_and_without_one_is_noticed
         ),
     ],
 )
-def test_a_malformed_canvas_is_reported_by_name(change: Any, problem: Any) -> None:
+def test_a_malformed_canvas_is_reported(change: Any, problem: Any) -> None:
     file = branching()
     change(file)
     assert problem in codes(file)
 
 
-def test_edges_that_a_migration_wrote_as_text_are_read() -> None:
+def test_edges_stored_as_text_are_read() -> None:
     file = ab_test()
     file["canvas_data"]["edges"] = json.dumps(file["canvas_data"]["edges"])
     assert ports(file, "arms") == {"a": "short", "b": "long"}

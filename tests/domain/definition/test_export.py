@@ -21,7 +21,7 @@ def test_an_export_is_the_file_that_was_published(file: File) -> None:
     assert compile_graph(load_definition(exported), {}) == compile_graph(definition, {})
 
 
-def test_a_drawn_file_is_exported_as_it_was_written() -> None:
+def test_a_file_with_a_canvas_is_exported_unchanged() -> None:
     file = branching()
     exported = export_definition(*rows_of(load_definition(file)))
     assert exported["canvas_data"] == file["canvas_data"]
@@ -29,7 +29,7 @@ def test_a_drawn_file_is_exported_as_it_was_written() -> None:
     assert [s["node_id"] for s in exported["steps"]] == [s["node_id"] for s in file["steps"]]
 
 
-def test_uuids_of_the_database_do_not_reach_the_file() -> None:
+def test_an_export_contains_no_uuids_of_the_database() -> None:
     file = ab_test()
     step(file, "short").update(variant_group="a", parent_split_id="arms")
     campaign, steps = rows_of(load_definition(file))
@@ -38,7 +38,7 @@ def test_uuids_of_the_database_do_not_reach_the_file() -> None:
     assert str(campaign["id"]) not in text
 
 
-def test_settings_without_a_column_come_back() -> None:
+def test_settings_without_a_column_are_exported() -> None:
     goal = {"event_type": "order", "within": {"value": 2, "unit": "week"}}
     file = linear() | {"re_entry": {"after_days": 30}, "timezone": "UTC", "tags": ["a", "b"]}
     file["goal_event"] = goal
@@ -49,7 +49,7 @@ def test_settings_without_a_column_come_back() -> None:
     assert exported["goal_event"] == {"event_type": "purchase", "within": weeks}
 
 
-def test_columns_that_a_driver_hands_over_as_text_are_read() -> None:
+def test_json_columns_returned_as_text_are_read() -> None:
     definition = load_definition(ab_test())
     campaign, steps = rows_of(definition)
     for key in ("canvas_data", "ab_test_config", "drip_settings"):
@@ -59,7 +59,7 @@ def test_columns_that_a_driver_hands_over_as_text_are_read() -> None:
     assert export_definition(campaign, steps) == complete(definition).to_dict()
 
 
-def test_the_workspace_is_where_and_not_what() -> None:
+def test_the_workspace_does_not_affect_the_hash() -> None:
     file = linear()
     here = load_definition(file | {"workspace": "Here"})
     assert definition_hash(here) == definition_hash(load_definition(file))
@@ -84,7 +84,7 @@ def test_the_workspace_is_where_and_not_what() -> None:
         (lambda f: edge(f, "news", "end").update(data={"delay": {"value": 1}}), True),
     ],
 )
-def test_every_change_shows_in_one_hash_and_what_affects_execution_in_both(
+def test_every_change_affects_the_definition_hash_and_execution_also_the_graph_hash(
     change: Any, graph_changes: bool
 ) -> None:
     before, after = load_definition(branching()), branching()
@@ -100,19 +100,19 @@ def test_the_test_itself_affects_execution() -> None:
     assert graph_hash(load_definition(after)) != graph_hash(load_definition(ab_test()))
 
 
-def test_leaving_out_what_is_completed_anyway_changes_no_hash() -> None:
+def test_completed_defaults_do_not_change_the_hash() -> None:
     bare = linear()
     written = complete(load_definition(bare)).to_dict()
     assert written != bare
     assert definition_hash(load_definition(written)) == definition_hash(load_definition(bare))
 
 
-def test_a_graph_that_cannot_be_has_no_hash() -> None:
+def test_an_invalid_graph_has_no_hash() -> None:
     with pytest.raises(DefinitionInvalid):
         graph_hash(load_definition({"name": "x"}))
 
 
-def test_edits_of_another_application_on_the_canvas_are_seen() -> None:
+def test_edits_of_another_application_on_the_canvas_are_read() -> None:
     definition = load_definition(branching())
     campaign, steps = rows_of(definition)
     canvas = campaign["canvas_data"]

@@ -24,15 +24,15 @@ def faults_of(file: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
-def test_examples_fit_the_schema_and_are_valid(path: Path) -> None:
+def test_examples_match_the_schema_and_are_valid(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert faults_of(parse_text(text)) == []
     definition = load_definition(text)
     assert faults_of(complete(definition).to_dict()) == []
-    found = validate(
+    result = validate(
         definition, known_custom_fields=HILLSTROM_FIELDS, available_channels=frozenset({"email"})
     )
-    assert found == []
+    assert result == []
     assert compile_graph(definition, {}).trigger.kind == "manual"
 
 
@@ -41,12 +41,12 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("file", [linear(), branching(), ab_test()])
-def test_good_files_fit_before_and_after_completing(file: File) -> None:
+def test_valid_files_match_the_schema_before_and_after_completion(file: File) -> None:
     assert faults_of(file) == []
     assert faults_of(complete(load_definition(file)).to_dict()) == []
 
 
-def test_the_schema_names_exactly_the_keys_that_are_read() -> None:
+def test_the_schema_has_exactly_the_keys_that_are_read() -> None:
     schema = json_schema()
     assert set(schema["properties"]) == CAMPAIGN_KEYS
     assert set(schema["$defs"]["StepDefinition"]["properties"]) == STEP_KEYS
@@ -78,19 +78,19 @@ def test_every_property_has_a_description() -> None:
         lambda f: edge(f, "offer", "end").pop("target"),
     ],
 )
-def test_mistakes_do_not_fit(change: Any) -> None:
+def test_invalid_files_do_not_match_the_schema(change: Any) -> None:
     file = branching()
     change(file)
     assert faults_of(file)
 
 
-def test_the_schema_is_plain_json_and_names_its_dialect() -> None:
+def test_the_schema_is_plain_json_with_its_dialect() -> None:
     schema = json.loads(json.dumps(json_schema()))
     assert schema["$schema"].endswith("2020-12/schema")
     assert schema["required"] == ["name"]
 
 
-def test_files_that_validate_fit_the_schema_unless_they_use_a_short_form() -> None:
+def test_a_valid_file_with_a_short_form_matches_the_schema_after_completion() -> None:
     file = linear()
     file["steps"].append({"node_id": "w", "node_type": "wait", "wait_config": {"value": 1}})
     definition = load_definition(file)

@@ -41,7 +41,7 @@ def step_rows() -> list[dict[str, Any]]:
 
 
 def migrated_canvas(step_ids: list[str]) -> dict[str, Any]:
-    """What the specification's own data migration writes: nodes, and the text '[]' for edges."""
+    """Return the canvas of the specification's data migration: nodes, and '[]' as edges."""
     return {
         "nodes": [
             {
@@ -95,13 +95,13 @@ def test_flat_steps_become_a_sequence_with_their_waits(canvas: Any) -> None:
     assert sorted(waits) == [3 * 86_400, 7 * 86_400]
     mail = graph.nodes[f"node_{IDS[1]}"].config
     assert mail == EmailConfig(subject="Subject 2", body="Body 2")
-    found = validate(
+    result = validate(
         definition, known_custom_fields=frozenset(), available_channels=frozenset({"email"})
     )
-    assert errors_in(found) == []
+    assert errors_in(result) == []
 
 
-def test_places_that_were_drawn_are_kept() -> None:
+def test_positions_of_an_earlier_canvas_are_kept() -> None:
     definition = legacy_definition(campaign(canvas_data=migrated_canvas(IDS)), step_rows())
     places = {
         node["id"]: node["position"] for node in (definition.canvas_data or {}).get("nodes", [])
@@ -116,13 +116,13 @@ def test_the_same_rows_give_the_same_definition_and_so_does_its_file() -> None:
     assert definition_hash(load_definition(once.to_dict())) == definition_hash(once)
 
 
-def test_node_ids_that_rows_have_already_are_kept() -> None:
+def test_existing_node_ids_of_rows_are_kept() -> None:
     rows = step_rows()
     rows[1]["node_id"] = "my_node"
     assert walk(legacy_definition(campaign(), rows))[2:4] == [f"wait_before_{IDS[1]}", "my_node"]
 
 
-def test_a_canvas_that_is_connected_is_no_legacy() -> None:
+def test_a_canvas_with_edges_is_not_a_legacy_canvas() -> None:
     canvas = migrated_canvas(IDS[:1])
     canvas["nodes"].insert(0, {"id": "start", "type": "trigger"})
     canvas["edges"] = [{"id": "e", "source": "start", "target": f"node_{IDS[0]}"}]

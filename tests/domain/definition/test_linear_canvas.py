@@ -20,7 +20,7 @@ from tests.domain.campaign_files import (
 
 
 def order(file: File) -> list[str]:
-    """Node ids from the trigger on, along the only way."""
+    """Return the node ids from the trigger on, along the only path."""
     graph = compile_graph(load_definition(file), {})
     walked = [graph.entry_node_id]
     while graph.nodes[walked[-1]].ports:
@@ -30,13 +30,13 @@ def order(file: File) -> list[str]:
     return walked
 
 
-def test_steps_alone_get_a_trigger_an_exit_and_the_way_between() -> None:
+def test_steps_without_a_canvas_get_trigger_exit_and_edges() -> None:
     file = linear({"node_id": "a", **email_step()}, {"node_id": "b", **wait_step()})
     assert order(file) == ["trigger", "a", "b", "exit"]
     assert errors_in(problems(file)) == []
 
 
-def test_steps_that_are_there_already_are_not_added_twice() -> None:
+def test_existing_trigger_and_exit_are_not_added_again() -> None:
     file = linear(
         {"node_id": "start", "node_type": "trigger"},
         {"node_id": "a", **email_step()},
@@ -45,7 +45,7 @@ def test_steps_that_are_there_already_are_not_added_twice() -> None:
     assert order(file) == ["start", "a", "over"]
 
 
-def test_a_day_delay_is_a_wait_before_the_step() -> None:
+def test_a_day_delay_becomes_a_wait_before_the_step() -> None:
     file = linear(
         {"node_id": "a", "subject_line": "Hello", "email_body": "x", "day_delay": 0},
         {"node_id": "b", "subject_line": "Again", "email_body": "y", "day_delay": 3},
@@ -57,7 +57,7 @@ def test_a_day_delay_is_a_wait_before_the_step() -> None:
     assert wait.seconds == 3 * 86_400
 
 
-def test_flat_columns_are_the_mail_unless_channel_config_has_one() -> None:
+def test_flat_columns_are_the_email_unless_channel_config_has_one() -> None:
     flat = {
         "subject_line": "Flat",
         "preheader_text": "Pre",
@@ -75,7 +75,7 @@ def test_flat_columns_are_the_mail_unless_channel_config_has_one() -> None:
     assert ("a", "legacy_columns_ignored") in codes(both)
 
 
-def test_node_ids_come_from_names_and_not_from_places() -> None:
+def test_node_ids_depend_on_names_and_not_on_positions() -> None:
     first = linear(
         {"step_name": "Grüß Gott!", **email_step()}, {"step_name": "Bye", **email_step()}
     )
@@ -84,7 +84,7 @@ def test_node_ids_come_from_names_and_not_from_places() -> None:
     assert set(order(first)) <= set(order(later))
 
 
-def test_two_steps_of_one_node_are_a_problem_with_or_without_a_canvas() -> None:
+def test_two_steps_of_one_node_are_reported_with_or_without_a_canvas() -> None:
     file = linear(*({"node_id": "a", **email_step()} for _ in range(2)))
     assert ("a", "step_duplicate") in codes(file)
 
@@ -94,7 +94,7 @@ def test_equal_names_get_different_ids() -> None:
     assert order(file) == ["trigger", "hello", "hello_2", "hello_3", "exit"]
 
 
-def test_a_wait_for_an_event_in_a_sequence_goes_on_either_way() -> None:
+def test_both_ports_of_an_event_wait_in_a_sequence_lead_to_the_next_step() -> None:
     wait = {"node_type": "wait", "wait_config": {"type": "until_event", "event_type": "open"}}
     file = linear({"node_id": "a", **email_step()}, {"node_id": "w", **wait})
     ports = compile_graph(load_definition(file), {}).nodes["w"].ports
@@ -106,7 +106,7 @@ def test_a_sequence_without_a_canvas_cannot_branch() -> None:
     assert ("c", "canvas_required") in codes(file)
 
 
-def test_trigger_and_exit_belong_at_the_ends() -> None:
+def test_trigger_must_be_first_and_exit_last() -> None:
     file = linear(
         {"node_id": "a", **email_step()},
         {"node_id": "end", "node_type": "exit"},
@@ -116,20 +116,20 @@ def test_trigger_and_exit_belong_at_the_ends() -> None:
 
 
 @pytest.mark.parametrize("file", [{"name": "x"}, {"name": "x", "steps": []}])
-def test_nothing_at_all_is_a_problem(file: File) -> None:
+def test_a_campaign_without_steps_is_invalid(file: File) -> None:
     assert codes(file) == {(None, "steps_missing")}
     with pytest.raises(DefinitionInvalid, match="neither steps nor a canvas"):
         compile_graph(load_definition(file), {})
 
 
-def test_a_drawn_sequence_has_places_for_all_its_nodes() -> None:
+def test_a_generated_canvas_has_positions_for_all_nodes() -> None:
     canvas = complete(load_definition(linear())).canvas_data
     assert canvas is not None
     places = [(node["position"]["x"], node["position"]["y"]) for node in canvas["nodes"]]
     assert len(set(places)) == len(places) == 3
 
 
-def test_a_place_that_a_step_names_is_where_its_node_is_drawn() -> None:
+def test_the_position_of_a_step_is_the_position_of_its_node() -> None:
     file = linear({"node_id": "a", "node_position": {"x": 7, "y": 9}, **email_step()})
     definition = complete(load_definition(file))
     assert complete(definition) == definition
@@ -137,6 +137,6 @@ def test_a_place_that_a_step_names_is_where_its_node_is_drawn() -> None:
     assert node["position"] == {"x": 7, "y": 9}
 
 
-def test_a_dozen_thousand_characters_of_name_make_a_short_id() -> None:
+def test_a_name_of_12000_characters_gives_a_short_id() -> None:
     file = linear({"step_name": "x" * 400, **email_step()})
     assert len(order(file)[1]) <= 60

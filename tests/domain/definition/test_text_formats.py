@@ -9,7 +9,7 @@ import pytest
 from drip_pipeline.domain.definition.text_formats import Unreadable, as_json, parse_text
 
 
-def test_yaml_is_read_as_the_json_of_the_same_shape() -> None:
+def test_yaml_is_read_like_the_equivalent_json() -> None:
     text = "a: 1\nb: [1.5, 1e3, yes, true, 12:30, ~, 010]\nt: 2026-01-28T15:00:00Z\nd:\n"
     assert parse_text(text) == {
         "a": 1,
@@ -37,13 +37,13 @@ def test_yaml_anchors_and_merges_work() -> None:
         ("? [a]\n: b", "unhashable"),
     ],
 )
-def test_an_unreadable_text_is_refused_with_its_place(text: str, words: str) -> None:
+def test_an_unreadable_text_is_reported_with_its_position(text: str, words: str) -> None:
     with pytest.raises(Unreadable, match=r".") as refused:
         parse_text(text)
     assert words in str(refused.value)
 
 
-def test_a_yaml_file_cannot_grow_without_bound() -> None:
+def test_yaml_aliases_cannot_exceed_the_size_limit() -> None:
     layers = "".join(f"b{n}: &b{n} [{','.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 8))
     bomb = parse_text(f"b0: &b0 [{','.join('x' * 9)}]\n{layers}")
     with pytest.raises(Unreadable, match="values"):
@@ -74,7 +74,7 @@ def test_values_of_a_database_become_plain_json() -> None:
     )
 
 
-def test_what_no_database_can_hold_is_taken_out_and_named() -> None:
+def test_values_that_the_database_cannot_store_are_removed_and_reported() -> None:
     cleaned, faults = as_json({"a": "x\x00y", "b": [float("nan")], "c": "\ud800", "d": 2**70})
     assert cleaned == {"a": "xy", "b": [None], "c": "", "d": None}
     assert [fault.split(" ")[0] for fault in faults] == ["a", "b[0]", "c", "d"]

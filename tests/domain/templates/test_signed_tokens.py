@@ -1,4 +1,4 @@
-"""Signed tokens: only what was signed, with this key and for this purpose, is believed."""
+"""Signed tokens are valid only with the key and for the purpose they were signed for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOKEN = sign(SECRET, Purpose.CLICK, SignedLink(DELIVERY, "https://example.com/?a
 
 
 @given(st.uuids(), st.none() | st.text(st.characters(codec="utf-8"), min_size=1))
-def test_a_signed_link_comes_back_whole(delivery_id: UUID, url: str | None) -> None:
+def test_a_signed_link_is_verified(delivery_id: UUID, url: str | None) -> None:
     link = SignedLink(delivery_id, url)
     token = sign(SECRET, Purpose.CLICK, link)
     assert re.fullmatch(r"[A-Za-z0-9_-]+", token)
@@ -29,7 +29,7 @@ def test_an_unsubscribe_token_is_short() -> None:
     assert len(sign(SECRET, Purpose.UNSUBSCRIBE, SignedLink(DELIVERY))) == 65
 
 
-def test_changing_any_character_spoils_a_token() -> None:
+def test_a_token_with_a_changed_character_is_invalid() -> None:
     alphabet = "ABCXYZabcxyz0189-_"
     for place, character in enumerate(TOKEN):
         for other in alphabet.replace(character, ""):
@@ -37,20 +37,20 @@ def test_changing_any_character_spoils_a_token() -> None:
             assert verify(SECRET, Purpose.CLICK, changed) is None
 
 
-def test_shortening_and_lengthening_spoil_a_token() -> None:
+def test_a_shortened_or_lengthened_token_is_invalid() -> None:
     for length in range(len(TOKEN)):
         assert verify(SECRET, Purpose.CLICK, TOKEN[:length]) is None
     for tail in ("A", "=", "==", "AAAA", "\n", " ", "é"):
         assert verify(SECRET, Purpose.CLICK, TOKEN + tail) is None
 
 
-def test_a_token_serves_its_own_purpose_only() -> None:
+def test_a_token_is_valid_for_its_purpose_only() -> None:
     for purpose in Purpose:
         believed = verify(SECRET, purpose, TOKEN)
         assert (believed is not None) is (purpose is Purpose.CLICK)
 
 
-def test_another_key_believes_nothing() -> None:
+def test_a_token_is_invalid_with_another_key() -> None:
     assert verify("another key", Purpose.CLICK, TOKEN) is None
 
 
@@ -62,5 +62,5 @@ def test_an_empty_key_is_refused() -> None:
 
 
 @given(st.text(max_size=100) | st.text("1AZaz09-_", max_size=200))
-def test_garbage_is_not_believed(token: str) -> None:
+def test_an_arbitrary_text_is_not_a_valid_token(token: str) -> None:
     assert verify(SECRET, Purpose.UNSUBSCRIBE, "1" + token) is None

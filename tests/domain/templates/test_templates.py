@@ -1,4 +1,4 @@
-"""Templates: what parsing refuses and tells, and what rendering gives."""
+"""Templates: errors and variables of parsing, and results of rendering."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rendered(text: str, *, html: bool = False, **context: Any) -> str:
     return parse(text, html=html).render(context)
 
 
-def test_what_is_missing_renders_empty() -> None:
+def test_missing_variables_render_empty() -> None:
     text = "[{{ a }}{{ a.b.c }}{{ a | upcase }}{% for x in a %}!{% endfor %}]"
     assert rendered(text) == "[]"
     assert rendered("[{{ a }}]", a=None) == "[]"
@@ -39,7 +39,7 @@ def test_html_is_escaped_and_text_is_not() -> None:
     assert rendered("{{ v | default: '<i>x</i>' }}", html=True) == "<i>x</i>"
 
 
-def test_line_ends_come_through_as_they_are() -> None:
+def test_line_ends_are_kept() -> None:
     assert rendered("a\r\n{{ v }}", v="\r\n\r") == "a\r\n\r\n\r"
     assert rendered("a\r\n{% capture x %}{{ v }}\r{% endcapture %}{{ x }}", v="\r") == "a\r\n\r\r"
 
@@ -50,7 +50,7 @@ def test_tags_and_filters_of_liquid_work() -> None:
     assert rendered("{% assign n = name | split: ' ' | first %}{{ n }}", name="Ada L") == "Ada"
 
 
-def test_plain_templates_are_told_from_others() -> None:
+def test_plain_templates_are_recognized() -> None:
     assert parse("Hi {{ a }}, {{ b | default: 'x' }} {{- c | escape }}", html=True).is_plain
     assert not parse("{{ a | upcase }}", html=True).is_plain
     assert not parse("{{ a.b }}", html=True).is_plain
@@ -73,21 +73,21 @@ def test_plain_templates_are_told_from_others() -> None:
         ("{{ first name }}", 1, "expected end of expression"),
     ],
 )
-def test_faults_are_named_with_their_line(text: str, line: int, fault: str) -> None:
+def test_errors_of_templates_have_their_line(text: str, line: int, fault: str) -> None:
     with pytest.raises(TemplateError) as caught:
         parse(text, html=False)
     assert str(caught.value).startswith(f"line {line}: ")
     assert fault in str(caught.value)
 
 
-def test_computed_names_and_huge_texts_are_refused() -> None:
+def test_computed_names_and_too_long_texts_are_invalid() -> None:
     with pytest.raises(TemplateError, match="computed"):
         parse("{{ [x] }}", html=False)
     with pytest.raises(TemplateError, match="1,000,000"):
         parse("x" * 1_000_001, html=False)
 
 
-def test_variables_are_the_roots_that_come_from_outside() -> None:
+def test_variables_are_the_root_names_read_from_the_context() -> None:
     loop = "{% for t in tags %}{{ t }}{{ forloop.index }}{% endfor %}"
     text = "{{ a.b }}{% assign q = c %}{{ q }}"
     assert parse(text + loop, html=False).variables == {"a", "c", "tags"}
@@ -112,20 +112,20 @@ def test_now_comes_from_the_context_and_never_from_a_clock() -> None:
         "{% for i in (1..9000) %}{{ b }}{% endfor %}",
     ],
 )
-def test_runaway_templates_are_stopped(text: str) -> None:
+def test_templates_that_exceed_a_limit_are_stopped(text: str) -> None:
     template = parse(text, html=False)
     with pytest.raises(TemplateError, match="Limit"):
         template.render({"b": "x" * 1000})
 
 
-def test_the_output_limit_holds_for_plain_templates_too() -> None:
+def test_the_output_limit_also_applies_to_plain_templates() -> None:
     template = parse("{{ a }}{{ a }}", html=False)
     assert len(template.render({"a": "x" * 1_000_000})) == 2_000_000
     with pytest.raises(TemplateError, match="2,000,000"):
         template.render({"a": "ä" * 600_000})
 
 
-def test_errors_of_rendering_tell_the_line_and_no_value() -> None:
+def test_rendering_errors_contain_the_line_but_no_value() -> None:
     template = parse("a\n{{ name | divided_by: 0 }}", html=False)
     with pytest.raises(TemplateError) as caught:
         template.render({"name": "ada@example.com"})
@@ -133,7 +133,7 @@ def test_errors_of_rendering_tell_the_line_and_no_value() -> None:
     assert "ada@example.com" not in str(caught.value)
 
 
-def test_a_contact_gives_columns_custom_fields_and_aliases() -> None:
+def test_the_context_has_columns_custom_fields_and_aliases() -> None:
     context = contact_context(
         {
             "name": "  Ada  King Lovelace ",
@@ -151,7 +151,7 @@ def test_a_contact_gives_columns_custom_fields_and_aliases() -> None:
     assert context["plan"] == context["custom_fields"]["plan"] == "gold"
 
 
-def test_names_in_custom_fields_win_over_the_split() -> None:
+def test_name_parts_in_custom_fields_take_precedence_over_the_split_name() -> None:
     contact = {"name": "Dr. Ada Lovelace", "custom_fields": {"first_name": "Ada", "last_name": ""}}
     context = contact_context(contact)
     assert (context["first_name"], context["last_name"]) == ("Ada", "Ada Lovelace")
@@ -175,14 +175,14 @@ def test_a_contact_without_a_name_has_no_first_name(contact: dict[str, Any]) -> 
         (["campaign_id", "campaign_name", "unsubscribe_url", "now"], set(), False),
     ],
 )
-def test_only_the_columns_that_are_named_need_loading(
+def test_only_the_columns_of_the_names_are_loaded(
     names: list[str], columns: set[str], needs_custom_fields: bool
 ) -> None:
-    found, custom = contact_columns_for(names)
-    assert found == columns
+    result, custom = contact_columns_for(names)
+    assert result == columns
     assert custom is needs_custom_fields
 
 
-def test_every_name_the_engine_gives_is_known() -> None:
+def test_every_variable_of_the_engine_is_a_known_variable() -> None:
     engine = {"campaign_id", "campaign_name", "unsubscribe_url", "now"}
     assert engine | contact_context({"name": "Ada"}).keys() <= KNOWN_VARIABLES

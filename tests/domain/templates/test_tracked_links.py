@@ -14,7 +14,7 @@ from drip_pipeline.domain.templates.tracked_links import (
 
 
 class Links(HTMLParser):
-    """The targets of all anchors, and the sources of all pictures, as a browser reads them."""
+    """Collects the targets of all anchors and the sources of all images, like a browser."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class Links(HTMLParser):
 def tracked(html: str, keep: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     urls: list[str] = []
 
-    def leads_by(url: str) -> str:
+    def tracked_url(url: str) -> str:
         urls.append(url)
         return f"https://t.example.com/c/{len(urls)}"
 
-    return with_tracked_links(html, leads_by, keep), urls
+    return with_tracked_links(html, tracked_url, keep), urls
 
 
-def test_links_to_web_pages_lead_by_way_of_us_and_the_rest_of_the_text_stays():
+def test_web_links_are_replaced_and_the_rest_of_the_html_stays():
     html = '<p>Hi <a class="x" href="https://shop.example.com/?a=1&amp;b=2">there</a> &amp; on</p>'
     made, urls = tracked(html)
     assert urls == ["https://shop.example.com/?a=1&b=2"]
@@ -64,7 +64,7 @@ def test_links_to_web_pages_lead_by_way_of_us_and_the_rest_of_the_text_stays():
         '<a href="https://example.com/ no end',
     ],
 )
-def test_everything_else_stays_as_it_is(html):
+def test_other_links_stay_unchanged(html):
     made, urls = tracked(html, keep=("https://example.com/u/keep",))
     assert (made, urls) == (html, [])
 
@@ -77,14 +77,14 @@ def test_everything_else_stays_as_it_is(html):
         '<a data-href="no" href="HTTPS://example.com/">',
     ],
 )
-def test_anchors_are_found_however_they_are_written(anchor):
+def test_anchors_are_found_in_every_notation(anchor):
     made, urls = tracked(f"{anchor}x</a>")
     assert urls == ["HTTPS://example.com/"]
     assert Links(made).anchors == ["https://t.example.com/c/1"]
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30)))
-def test_a_browser_finds_one_link_of_ours_for_each_of_theirs(paths):
+def test_an_html_parser_finds_one_tracked_link_per_web_link(paths):
     from html import escape
 
     wanted = [f"https://example.com/{path.strip()}" for path in paths]
@@ -103,7 +103,7 @@ def test_a_browser_finds_one_link_of_ours_for_each_of_theirs(paths):
         ("<p>&lt;/body&gt;</p></BODY >", "</BODY >"),
     ],
 )
-def test_the_picture_stands_at_the_end_of_the_body(html, before):
+def test_the_pixel_is_at_the_end_of_the_body(html, before):
     made = with_tracking_pixel(html, "https://t.example.com/o/1?a&b")
     assert Links(made).pictures == ["https://t.example.com/o/1?a&b"]
     assert made.endswith(f'border:0">{before}')
