@@ -1,3 +1,4 @@
-"""What we know: Dagster assets in lineage order, one file per step. They call verbs and show what
-came of it.
+"""Dagster assets, one module for each, and the asset checks.
+
+An asset calls use cases of engine/ and reports their results as metadata.
 """

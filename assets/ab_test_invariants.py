@@ -1,5 +1,6 @@
-"""The laws of A/B tests as checks on the assets they are about. Where figures cannot be true,
-nothing is decided by them: those checks block.
+"""Asset checks of the invariants of A/B tests.
+
+Checks of counts and evaluations block, so that no decision is made from counts that cannot be true.
 """
 
 import dagster as dg
@@ -24,8 +25,8 @@ ASSET_OF_INVARIANT = {
 BLOCKING = {"ab_counts", "ab_significance", "ab_pairs", "ab_outcomes"}
 
 
-def invariant_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
-    """The check of one law."""
+def ab_test_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefinition:
+    """Return the check of one invariant."""
 
     @dg.asset_check(
         name=name,
@@ -35,10 +36,10 @@ def invariant_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefi
     )
     def check(engine: EngineResource) -> dg.AssetCheckResult:
         with translate_errors(f"checking {name}"):
-            (found,) = check_ab_test_invariants(engine.database, names=(name,))
-        return invariant_result(found)
+            (result,) = check_ab_test_invariants(engine.database, names=(name,))
+        return invariant_result(result)
 
     return check
 
 
-ab_checks = [invariant_check(name, asset) for name, asset in ASSET_OF_INVARIANT.items()]
+ab_checks = [ab_test_check(name, asset) for name, asset in ASSET_OF_INVARIANT.items()]

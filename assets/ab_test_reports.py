@@ -1,5 +1,6 @@
-"""The reports of A/B tests as files under DRIP_HOME/reports: a page per test and one overview, with
-their pictures in the catalog.
+"""Reports of A/B tests as HTML files in DRIP_HOME/reports: a page for each test, and an overview.
+
+Their diagrams are also metadata in the catalog.
 """
 
 from time import perf_counter
@@ -16,30 +17,30 @@ from drip_pipeline.orchestration.jobs.write_ab_reports import (
     mailed_metadata,
     written_metadata,
 )
-from drip_pipeline.orchestration.metadata.ab_tests import seconds
+from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.reports.write import reports_folder, write_reports
 from drip_pipeline.settings import Settings
 
 
 class ReportConfig(dg.Config):
-    """Which pages to write, and who gets the overview."""
+    """The pages to write, and the recipients of the overview."""
 
     campaign: str | None = Field(
-        default=None, description="Only the pages of this campaign (id or exact name)."
+        default=None, description="Only the tests of this campaign (id or exact name)."
     )
     mail_to: list[str] | None = Field(
         default=None,
-        description="Addresses that get the overview; empty: nobody. Default: DRIP_REPORT_TO.",
+        description="Email addresses of the overview; an empty list sends none. Default: "
+        "DRIP_REPORT_TO.",
     )
 
 
 @dg.asset(
     deps=[winner_decisions],
     group_name=REPORTS,
-    description="A page per running and decided A/B test, and one overview: the verdict in a "
-    "sentence, what would change it, how long it may still take, what to beware of, pictures. They "
-    "need nothing but themselves: open them from the folder, send them on, print them.",
+    description="A page for each running and decided A/B test, and an overview: the verdict, the "
+    "next step, the expected duration, caveats and diagrams. Each page is a self-contained file.",
     owners=OWNERS,
     kinds={"html"},
     retry_policy=RETRY_POLICY,
@@ -48,12 +49,12 @@ class ReportConfig(dg.Config):
 def ab_test_reports(
     config: ReportConfig, engine: EngineResource, clock: RunClock
 ) -> dg.MaterializeResult[None]:
-    """Write the pages, and mail the overview."""
+    """Write the pages, and email the overview."""
     began = perf_counter()
-    with translate_errors("reporting"):
-        chosen = campaign_ids(engine.database, config.campaign)
+    with translate_errors("writing reports"):
+        selected = campaign_ids(engine.database, config.campaign)
         folder = reports_folder(Settings.from_env())
-        written = write_reports(engine.database, folder, now=clock.moment(), campaign_ids=chosen)
+        written = write_reports(engine.database, folder, now=clock.current(), campaign_ids=selected)
         metadata = written_metadata(written) | mailed_metadata(written, config.mail_to, clock)
     metadata["duration_seconds"] = seconds(perf_counter() - began)
     return dg.MaterializeResult(metadata=metadata)

@@ -1,5 +1,6 @@
-"""Where every running A/B test stands: counts and the verdict on them, kept in the specification's
-table, with each evaluation that found something new appended to the history.
+"""Results of running A/B tests: counts and verdicts, in the specification's table.
+
+An evaluation that differs from the last one is appended to the history.
 """
 
 from time import perf_counter
@@ -12,13 +13,14 @@ from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
-from drip_pipeline.orchestration.metadata.ab_tests import judged_metadata, seconds
+from drip_pipeline.orchestration.metadata.ab_tests import evaluated_metadata
+from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.metadata.run import MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 class EvaluationConfig(dg.Config):
-    """Which tests to judge."""
+    """The tests to evaluate."""
 
     campaign: str | None = Field(
         default=None, description="Only the tests of this campaign (id or exact name)."
@@ -28,9 +30,9 @@ class EvaluationConfig(dg.Config):
 @dg.asset(
     deps=[MESSAGE_OUTCOMES],
     group_name=EXPERIMENTS,
-    description="Counts per variant and the verdict on them, one row per test and variant. What "
-    "changed is counted anew, all running tests are judged in one call, and an evaluation that "
-    "differs from the last one is kept with all it rests on.",
+    description="Counts and verdict of each variant, one row per test and variant. Changed tests "
+    "are counted again, all running tests are evaluated in one call, and an evaluation that "
+    "differs from the last one is stored with its inputs.",
     owners=OWNERS,
     kinds={"postgres", "python"},
     pool="ab_evaluation",
@@ -40,7 +42,7 @@ class EvaluationConfig(dg.Config):
         **stored_in("campaign_ab_test_results"),
         **written_by(
             counting="sql/functions/count_ab_test_variants.sql",
-            judging="drip_pipeline/engine/ab_tests/judge.py",
+            evaluation="drip_pipeline/engine/ab_tests/judge.py",
         ),
     },
 )
@@ -50,11 +52,11 @@ def ab_test_results(
     engine: EngineResource,
     clock: RunClock,
 ) -> dg.MaterializeResult[None]:
-    """Count what changed and judge."""
+    """Count changed tests and evaluate all running ones."""
     began = perf_counter()
-    with translate_errors("judging"):
-        chosen = campaign_ids(engine.database, config.campaign)
-        report = evaluate(engine.database, chosen, now=clock.moment(), run_id=context.run.run_id)
-    metadata = judged_metadata(engine.database, report)
+    with translate_errors("evaluating A/B tests"):
+        selected = campaign_ids(engine.database, config.campaign)
+        report = evaluate(engine.database, selected, now=clock.current(), run_id=context.run.run_id)
+    metadata = evaluated_metadata(engine.database, report)
     metadata["duration_seconds"] = seconds(perf_counter() - began)
     return dg.MaterializeResult(metadata=metadata)

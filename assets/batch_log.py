@@ -1,5 +1,6 @@
-"""The ledger of batches: a row for each, written in the batch's own transaction. An external asset,
-like the log that it goes with.
+"""The batch log: one row for each batch, written in the batch's own transaction.
+
+An external asset, like the event log.
 """
 
 import dagster as dg
@@ -10,8 +11,8 @@ from drip_pipeline.orchestration.metadata.run import BATCH_LOG
 batch_log = dg.AssetSpec(
     BATCH_LOG,
     group_name=DELIVERY,
-    description="One row for every executed batch: run and step, campaigns and nodes, people by "
-    "outcome, duration, error. `drip requeue --batch` and the job `requeue_failed` go by its ids.",
+    description="One row for each executed batch: run and step, campaigns and nodes, enrollments "
+    "by outcome, duration, error. `drip requeue --batch` and the job `requeue_failed` use its ids.",
     owners=OWNERS,
     kinds={"postgres"},
     metadata={

@@ -1,5 +1,6 @@
-"""Sums of message outcomes by day of sending, per campaign version, node, channel and variant. A
-day is counted anew as a whole, so a backfill and the refresh of today give the same rows.
+"""Sums of message outcomes by day of sending, campaign version, node, channel and variant.
+
+A day is recomputed as a whole, so a backfill and the refresh of today give the same rows.
 """
 
 from time import perf_counter
@@ -11,7 +12,8 @@ from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
-from drip_pipeline.orchestration.metadata.daily_metrics import counted_metadata
+from drip_pipeline.orchestration.metadata.common import seconds
+from drip_pipeline.orchestration.metadata.daily_metrics import computed_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
 
@@ -21,10 +23,10 @@ from drip_pipeline.orchestration.resources import EngineResource
     partitions_def=days,
     backfill_policy=ONE_RUN,
     group_name=METRICS,
-    description="Sent, delivered, opened and clicked (unique and total, machines apart), replied, "
-    "converted with value, unsubscribed, complained, bounced, failed, and skipped by reason. A "
-    "partition is a day of sending, in each workspace's own time zone; it is replaced as a whole. "
-    "Any range is one run.",
+    description="Sent, delivered, opened and clicked (unique and total, without machine opens and "
+    "clicks), replied, converted with value, unsubscribed, complained, bounced, failed, and "
+    "skipped by reason. A partition is a day of sending, in each workspace's own time zone; it is "
+    "replaced as a whole. Any range is one run.",
     owners=OWNERS,
     kinds={"postgres"},
     freshness_policy=DAILY,
@@ -32,18 +34,17 @@ from drip_pipeline.orchestration.resources import EngineResource
     metadata={
         **stored_in("campaign_daily_metrics"),
         **written_by(
-            counting="sql/queries/metrics.sql", verb="drip_pipeline/engine/metrics/daily_metrics.py"
+            rows="sql/queries/metrics.sql", days="drip_pipeline/engine/metrics/daily_metrics.py"
         ),
     },
 )
 def daily_campaign_metrics(
     context: dg.AssetExecutionContext, engine: EngineResource
 ) -> dg.MaterializeResult[None]:
-    """Count the days anew."""
+    """Recompute the days."""
     began = perf_counter()
-    with translate_errors("counting daily metrics"):
-        counted = aggregate_days(engine.database, days_of(context))
-        metadata = counted_metadata(engine.database, counted)
-    return dg.MaterializeResult(
-        metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}
-    )
+    with translate_errors("computing daily metrics"):
+        computed = aggregate_days(engine.database, days_of(context))
+        metadata = computed_metadata(engine.database, computed)
+    metadata["duration_seconds"] = seconds(perf_counter() - began)
+    return dg.MaterializeResult(metadata=metadata)

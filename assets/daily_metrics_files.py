@@ -1,5 +1,6 @@
-"""The daily figures as Parquet files, a folder a day, for other tools. They follow the table: the
-same partitions, written in the same run.
+"""Daily metrics as Parquet files for other tools, one folder for each day.
+
+They follow the table: the same partitions, written in the same run.
 """
 
 from time import perf_counter
@@ -11,6 +12,7 @@ from drip_pipeline.engine.metrics.parquet_export import export_days, metrics_fol
 from drip_pipeline.orchestration.automation import AFTER_ITS_TABLE
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
+from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.metadata.daily_metrics import exported_metadata
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
@@ -23,9 +25,9 @@ from drip_pipeline.settings import Settings
     backfill_policy=ONE_RUN,
     automation_condition=AFTER_ITS_TABLE,
     group_name=METRICS,
-    description="The figures of a day as `day=2026-03-02/metrics.parquet` under "
-    "DRIP_METRICS_FOLDER, for DuckDB, pandas, Spark or a spreadsheet. A file is replaced whole; a "
-    "day without figures has none. `drip metrics export` writes the same.",
+    description="The metrics of a day as `day=2026-03-02/metrics.parquet` in DRIP_METRICS_FOLDER, "
+    "for DuckDB, pandas, Spark or a spreadsheet. A file is replaced as a whole; a day without "
+    "metrics has no file. `drip metrics export` writes the same files.",
     owners=OWNERS,
     kinds={"parquet"},
     retry_policy=RETRY_POLICY,
@@ -42,6 +44,5 @@ def daily_metrics_files(
     with translate_errors("writing daily metrics"):
         written = export_days(engine.database, days_of(context), folder)
     metadata = exported_metadata(folder, written)
-    return dg.MaterializeResult(
-        metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}
-    )
+    metadata["duration_seconds"] = seconds(perf_counter() - began)
+    return dg.MaterializeResult(metadata=metadata)

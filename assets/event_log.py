@@ -1,5 +1,6 @@
-"""The log of everything that happened: written by every batch, in the batch's own transaction, and
-by ingestion. No run makes it, so it is an external asset; the jobs report what they added.
+"""The event log: written by every batch, in the batch's own transaction, and by ingestion.
+
+An external asset, because no run materializes it; the jobs report the events that they added.
 """
 
 import dagster as dg
@@ -12,9 +13,10 @@ campaign_events = dg.AssetSpec(
     EVENT_LOG,
     deps=[LANDED_FILES],
     group_name=INGEST,
-    description="Every event of every campaign: nodes passed, messages sent, and what people did "
-    "with them. The source of truth that outcomes and metrics are counted from. Partitioned by "
-    "month in PostgreSQL; reported by each run of the minute or landing job that wrote to it.",
+    description="Every event of every campaign: nodes passed, messages sent, and engagement "
+    "events. The source from which outcomes and metrics are computed. Partitioned by month in "
+    "PostgreSQL. Reported by each run of `run_due_workflows` and `load_event_files` that added "
+    "events.",
     owners=OWNERS,
     kinds={"postgres"},
     metadata={

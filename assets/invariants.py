@@ -1,6 +1,6 @@
-"""The laws that hold in the database between any two transactions, as checks on the assets they are
-about. They look and repair nothing. What follows from a figure that breaks one waits: those checks
-block.
+"""Asset checks of the invariants of the stored data. They repair nothing.
+
+Checks of outcomes and metrics block, so that nothing is computed from wrong values.
 """
 
 from datetime import timedelta
@@ -29,18 +29,18 @@ BLOCKING = {"outcomes_match_log", "metrics_match_outcomes", "rates"}
 
 
 class InvariantConfig(dg.Config):
-    """How far back to look."""
+    """The range to check."""
 
     days: int = Field(
         default=31,
         ge=0,
-        description="Log and messages of so many days are looked at; 0 for all. The population is "
-        "always compared as a whole.",
+        description="Check events and messages of this many days; 0 for all. The check "
+        "`population` always covers all enrollments.",
     )
 
 
 def invariant_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
-    """The check of one law."""
+    """Return the check of one invariant."""
 
     @dg.asset_check(
         name=name,
@@ -51,25 +51,25 @@ def invariant_check(name: str, asset: dg.AssetKey) -> dg.AssetChecksDefinition:
     def check(
         config: InvariantConfig, engine: EngineResource, clock: RunClock
     ) -> dg.AssetCheckResult:
-        now = clock.moment()
+        now = clock.current()
         since = now - timedelta(days=config.days) if config.days else None
         with translate_errors(f"checking {name}"):
-            (found,) = check_invariants(engine.database, now=now, names=(name,), since=since)
-        return invariant_result(found)
+            (result,) = check_invariants(engine.database, now=now, names=(name,), since=since)
+        return invariant_result(result)
 
     return check
 
 
 @dg.asset_check(
     asset=DAILY_METRICS,
-    description="No day has been waiting to be counted for more than an hour: neither the newest "
-    "one nor one that late events changed. A warning; `stale_metrics` may be off.",
+    description="No day has been waiting to be computed for more than an hour: neither the newest "
+    "one nor one that late events changed. A warning; the sensor `stale_metrics` may be off.",
 )
 def computed_in_time(engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
-    """By the real time, since marks are made by it."""
+    """Check against the wall clock, because days are marked as stale by it."""
     with translate_errors("checking computed_in_time"):
-        waiting = days_waiting(engine.database, now=clock.real())
-    return freshness_result(waiting)
+        days = days_waiting(engine.database, now=clock.real())
+    return freshness_result(days)
 
 
 checks = [

@@ -1,5 +1,6 @@
-"""What became of each message. Batches and ingestion keep the table up to date as they commit; to
-materialize it is to put days right from the log.
+"""The outcome of each message. Batches and ingestion keep the table up to date as they commit.
+
+Materializing the asset compares days with the event log and corrects them.
 """
 
 from datetime import date, timedelta
@@ -12,21 +13,22 @@ from drip_pipeline.engine.metrics.daily_metrics import days_between
 from drip_pipeline.engine.metrics.rebuild_outcomes import rebuild_outcomes
 from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
+from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.metadata.daily_metrics import rebuilt_metadata
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 class OutcomesConfig(dg.Config):
-    """Which messages to compare, by their day of sending (of their workspace)."""
+    """The messages to compare, by their day of sending in the time zone of the workspace."""
 
     first_day: str | None = Field(
-        default=None, description="As in 2026-03-02. Empty: six days before the last."
+        default=None, description="For example 2026-03-02. Empty: six days before the last."
     )
-    last_day: str | None = Field(default=None, description="As in 2026-03-08. Empty: today.")
+    last_day: str | None = Field(default=None, description="For example 2026-03-08. Empty: today.")
 
     def days(self, today: date) -> list[date]:
-        """The days asked for. Raises ValueError for what is no date."""
+        """Return the days. Raises ValueError if a value is not a date."""
         last = date.fromisoformat(self.last_day) if self.last_day else today
         first = date.fromisoformat(self.first_day) if self.first_day else last - timedelta(days=6)
         return days_between(first, last)
@@ -36,11 +38,11 @@ class OutcomesConfig(dg.Config):
     key=MESSAGE_OUTCOMES,
     deps=[EVENT_LOG],
     group_name=DELIVERY,
-    description="One row a message: sent, delivered, first opened and clicked (machines apart), "
-    "replied, converted, unsubscribed, bounced. A row is made when the message goes out, and "
-    "provider events bring it up to date in whatever order they arrive; the minute job reports "
-    "what it added. Materializing it by hand compares days with the log and corrects what differs, "
-    "which should be nothing.",
+    description="One row for each message: sent, delivered, first opened and clicked (machine "
+    "events separately), replied, converted, unsubscribed, bounced. A row is inserted when the "
+    "message is sent, and provider events update it in any order; the minute job reports the rows "
+    "it added. Materializing it manually compares days with the event log and corrects "
+    "differences; there should be none.",
     owners=OWNERS,
     kinds={"postgres"},
     pool="ingestion",
@@ -57,12 +59,11 @@ class OutcomesConfig(dg.Config):
 def message_outcomes(
     config: OutcomesConfig, engine: EngineResource, clock: RunClock
 ) -> dg.MaterializeResult[None]:
-    """Put the days right from the log."""
+    """Compare the days with the event log and correct them."""
     began = perf_counter()
-    wanted = config.days(clock.moment().date())
+    days = config.days(clock.current().date())
     with translate_errors("rebuilding message outcomes"):
-        corrected = rebuild_outcomes(engine.database, wanted)
-        metadata = rebuilt_metadata(engine.database, wanted, corrected)
-    return dg.MaterializeResult(
-        metadata={**metadata, "duration_seconds": round(perf_counter() - began, 3)}
-    )
+        corrected = rebuild_outcomes(engine.database, days)
+        metadata = rebuilt_metadata(engine.database, days, corrected)
+    metadata["duration_seconds"] = seconds(perf_counter() - began)
+    return dg.MaterializeResult(metadata=metadata)

@@ -1,5 +1,6 @@
-"""Which tests are over, and how each ended: the decisions that the latest evaluations call for are
-taken, each in a transaction of its own, and the first one stands.
+"""Decisions of A/B tests, made as the latest evaluations require.
+
+Each decision has a transaction of its own. The first decision of a test is final.
 """
 
 from time import perf_counter
@@ -11,15 +12,17 @@ from drip_pipeline.engine.ab_tests.decide import decide
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
-from drip_pipeline.orchestration.metadata.ab_tests import decided_metadata, seconds
+from drip_pipeline.orchestration.metadata.ab_tests import decided_metadata
+from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 @dg.asset(
     deps=[ab_test_results],
     group_name=EXPERIMENTS,
-    description="One row per decided test: winner, reason, who decided, and the evaluation it "
-    "rests on. From then on everybody who reaches the split goes to the winner.",
+    description="One row for each decided test: winner, reason, decided by, and the evaluation "
+    "that it is based on. From then on all contacts that reach the split are assigned to the "
+    "winner.",
     owners=OWNERS,
     kinds={"postgres", "python"},
     pool="ab_evaluation",
@@ -34,11 +37,11 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
 def winner_decisions(
     config: EvaluationConfig, engine: EngineResource, clock: RunClock
 ) -> dg.MaterializeResult[None]:
-    """Take the decisions that are due."""
+    """Make the decisions that are due."""
     began = perf_counter()
-    with translate_errors("deciding"):
-        chosen = campaign_ids(engine.database, config.campaign)
-        taken = decide(engine.database, chosen, now=clock.moment())
-    metadata = decided_metadata(engine.database, taken)
+    with translate_errors("deciding A/B tests"):
+        selected = campaign_ids(engine.database, config.campaign)
+        decisions = decide(engine.database, selected, now=clock.current())
+    metadata = decided_metadata(engine.database, decisions)
     metadata["duration_seconds"] = seconds(perf_counter() - began)
     return dg.MaterializeResult(metadata=metadata)

@@ -1,5 +1,6 @@
-"""The composition root: assets, jobs, sensors and resources as one code location. It alone imports
-`assets` and `sensors`, and nobody imports it but Dagster, tests and `drip demo`.
+"""The Dagster code location: assets, jobs, sensors and resources.
+
+Only this module imports `assets` and `sensors`. Only Dagster, tests and `drip demo` import it.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ from sensors.stale_metrics import stale_metrics
 
 
 def build_definitions() -> dg.Definitions:
-    """Everything that the code location offers."""
+    """Build the definitions of the code location."""
     return dg.Definitions(
         assets=[
             landed_files,

@@ -1,1 +1,1 @@
-"""What starts by itself: sensors and schedules. They decide, they never do."""
+"""Sensors and schedules. They decide when jobs start; they do no work, except the alerts."""

@@ -1,4 +1,4 @@
-"""The sensor that evaluates the conditions of assets that are refreshed by themselves."""
+"""The sensor that evaluates the automation conditions of assets."""
 
 import dagster as dg
 
@@ -7,6 +7,6 @@ automation = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.all(),
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every minute: looks which assets' automation conditions hold, and refreshes "
-    "those: funnels hourly where something is new, files of days that were counted alone.",
+    description="Every minute: materializes the assets whose automation condition is true: funnels "
+    "hourly after new events, metrics files of days that were computed alone.",
 )

@@ -1,5 +1,7 @@
-"""Starts the judging of A/B tests when there is something new to count, and now and then where only
-time moves a test (a minimum run time, attribution windows that are still open).
+"""Start the evaluation of A/B tests when counts have changed.
+
+Tests that change only by time (a minimum run time, open attribution windows) are evaluated every
+ten minutes.
 """
 
 from datetime import UTC, datetime
@@ -8,7 +10,11 @@ import dagster as dg
 
 from drip_pipeline.orchestration.jobs.asset_jobs import EVALUATION_KIND, evaluate_ab_tests
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
-from drip_pipeline.orchestration.pending_work import evaluation_pending, unfinished_run_id
+from drip_pipeline.orchestration.pending_work import (
+    evaluation_pending,
+    still_running,
+    unfinished_run_id,
+)
 from drip_pipeline.orchestration.resources import EngineResource
 
 _TAGS = {KIND_TAG: EVALUATION_KIND}
@@ -19,19 +25,19 @@ _TAGS = {KIND_TAG: EVALUATION_KIND}
     job_name=evaluate_ab_tests.name,
     minimum_interval_seconds=60,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Every minute: starts `evaluate_ab_tests` when contacts or messages of a running "
-    "test changed. Every ten minutes for tests that change only by time.",
+    description="Every minute: starts `evaluate_ab_tests` when enrollments or messages of a "
+    "running test have changed. Every ten minutes for tests that change only by time.",
 )
 def changed_ab_tests(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> dg.SensorResult | dg.SkipReason:
-    """Look whether there is something to judge."""
+    """Check whether an evaluation is due."""
     now = datetime.now(UTC)
-    ahead = evaluation_pending(engine.database)
-    if not ahead.is_due(now, judged_at=context.cursor):
-        return dg.SkipReason(ahead.told())
+    pending = evaluation_pending(engine.database)
+    if not pending.is_due(now, evaluated_at=context.cursor):
+        return dg.SkipReason(pending.describe())
     run_id = unfinished_run_id(context.instance, _TAGS)
     if run_id is not None:
-        return dg.SkipReason(f"{ahead.told()}; run {run_id[:8]} is still at work")
+        return dg.SkipReason(f"{pending.describe()}; {still_running(run_id)}")
     request = dg.RunRequest(run_key=None, tags=_TAGS)
     return dg.SensorResult(run_requests=[request], cursor=now.isoformat())

@@ -1,4 +1,4 @@
-"""When the reports of A/B tests are written: daily, or as DRIP_REPORT_CRON says."""
+"""The schedule of the A/B test reports: daily, or as set by DRIP_REPORT_CRON."""
 
 import dagster as dg
 
@@ -8,8 +8,10 @@ from drip_pipeline.settings import DAILY, Settings
 
 
 def report_cron() -> str:
-    """The cron expression of the settings. Settings that cannot be read must not keep the code from
-    loading: the runs say what is wrong with them.
+    """Return the cron expression of the settings.
+
+    Invalid settings must not keep the code location from loading, because then no run could report
+    them; the default is used instead.
     """
     try:
         return Settings.from_env().report_cron
@@ -23,6 +25,6 @@ daily_reports = dg.ScheduleDefinition(
     cron_schedule=report_cron(),
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Daily, or as DRIP_REPORT_CRON says: writes the reports of A/B tests and mails the "
-    "overview to DRIP_REPORT_TO.",
+    description="Daily, or as set by DRIP_REPORT_CRON: writes the reports of A/B tests and emails "
+    "the overview to DRIP_REPORT_TO.",
 )

@@ -1,5 +1,6 @@
-"""Once a day figures are counted and tests judged, whether or not anything seems to have happened:
-a mark that was lost is found, and what is older than a day is known to be broken.
+"""Schedules that compute metrics and evaluate A/B tests once a day, even if nothing seems changed.
+
+So a lost stale mark is corrected, and results older than a day mean a fault.
 """
 
 from datetime import timedelta
@@ -22,11 +23,11 @@ from drip_pipeline.orchestration.partitions import range_tags
     cron_schedule="20 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: counts the last three days anew, whatever is marked, and writes "
-    "their files.",
+    description="Every night: recomputes the last three days, stale or not, and writes their "
+    "files.",
 )
 def nightly_metrics(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
-    """Today and the two days before."""
+    """Request today and the two days before."""
     today = context.scheduled_execution_time.date()
     tags = {KIND_TAG: METRICS_KIND, **range_tags(today - timedelta(days=2), today)}
     return dg.RunRequest(run_key=today.isoformat(), tags=tags)
@@ -39,5 +40,5 @@ nightly_evaluation = dg.ScheduleDefinition(
     execution_timezone="UTC",
     tags={KIND_TAG: EVALUATION_KIND},
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: judges all running A/B tests, whether or not anything changed.",
+    description="Every night: evaluates all running A/B tests, changed or not.",
 )

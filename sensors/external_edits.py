@@ -1,5 +1,4 @@
-"""Starts the check of edits in the tables of published campaigns, once for each edit. It looks and
-publishes nothing."""
+"""Start the check of external changes of published campaigns, once for each change."""
 
 import dagster as dg
 
@@ -9,7 +8,7 @@ from drip_pipeline.orchestration.jobs.check_external_edits import (
     describe_pending_edits,
 )
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
-from drip_pipeline.orchestration.pending_work import unfinished_run_id
+from drip_pipeline.orchestration.pending_work import still_running, unfinished_run_id
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.settings import Settings
 
@@ -27,12 +26,12 @@ _TAGS = {KIND_TAG: EXTERNAL_EDITS_KIND}
 def external_edits(
     context: dg.SensorEvaluationContext, engine: EngineResource
 ) -> dg.RunRequest | dg.SkipReason:
-    """Look whether anything was edited since the last look."""
-    told = describe_pending_edits(engine.database, Settings.from_env())
-    if told is None:
+    """Check whether a campaign was edited since the last check."""
+    pending = describe_pending_edits(engine.database, Settings.from_env())
+    if pending is None:
         return dg.SkipReason("no campaign was edited")
     run_id = unfinished_run_id(context.instance, _TAGS)
     if run_id is not None:
-        return dg.SkipReason(f"{told}; run {run_id[:8]} is still at work")
-    context.log.info(told)
+        return dg.SkipReason(f"{pending}; {still_running(run_id)}")
+    context.log.info(pending)
     return dg.RunRequest(run_key=None, tags=_TAGS)

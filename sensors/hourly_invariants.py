@@ -1,4 +1,4 @@
-"""The hourly look whether the books balance."""
+"""The hourly schedule of the asset checks."""
 
 import dagster as dg
 
@@ -10,5 +10,5 @@ hourly_invariants = dg.ScheduleDefinition(
     cron_schedule="17 * * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every hour, off the full hour's rush: runs the checks of `check_invariants`.",
+    description="Every hour, not on the full hour: runs the checks of `check_invariants`.",
 )

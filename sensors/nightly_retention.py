@@ -1,4 +1,4 @@
-"""The nightly archiving and deleting by age."""
+"""The nightly schedule of retention."""
 
 import dagster as dg
 
@@ -10,5 +10,5 @@ nightly_retention = dg.ScheduleDefinition(
     cron_schedule="41 3 * * *",
     execution_timezone="UTC",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Every night: archives and deletes what is older than DRIP_RETENTION says.",
+    description="Every night: archives and deletes what is older than DRIP_RETENTION.",
 )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option
+
+if TYPE_CHECKING:
+    from drip_pipeline.db.operations.incidents import NoticeState
 
 
 @click.group()
@@ -33,7 +37,7 @@ def list_(invocation: Invocation, is_all: bool, limit: int) -> CommandResult:
         rows = incidents_db.listed(connection, is_all=is_all, limit=limit)
     if not rows:
         return CommandResult(rows, "no incidents" if is_all else "no open incidents")
-    records = [{**row, "notified": _describe_notices(row["notices"])} for row in rows]
+    records = [{**row._asdict(), "notified": _describe_notices(row.notices)} for row in rows]
     columns = ["opened_at", "resolved_at", "sentence", "what_to_do", "notified"]
     if not is_all:
         columns.remove("resolved_at")
@@ -52,7 +56,7 @@ def check(invocation: Invocation, now: datetime) -> CommandResult:
     report = watch(invocation.database, invocation.settings, now=now)
     summary = (
         f"{report.opened} new incidents, {report.resolved} resolved,"
-        f" {report.told} notifications sent, {report.failed} failed"
+        f" {report.notified} notifications sent, {report.failed} failed"
     )
     text = "\n".join([summary, *report.errors])
     return CommandResult(report, text, exit_code=1 if report.failed else 0)
@@ -62,9 +66,9 @@ def check(invocation: Invocation, now: datetime) -> CommandResult:
 @now_option
 def test(invocation: Invocation, now: datetime) -> CommandResult:
     """Send a test notification by every configured route. Exits with code 1 if one fails."""
-    from drip_pipeline.engine.operations.alerts import trial
+    from drip_pipeline.engine.operations.alerts import send_test_notifications
 
-    results = trial(invocation.settings, now=now)
+    results = send_test_notifications(invocation.settings, now=now)
     rows = [{"route": route, "result": error or "sent"} for route, error in results.items()]
     if not rows:
         hint = (
@@ -75,7 +79,7 @@ def test(invocation: Invocation, now: datetime) -> CommandResult:
     return CommandResult(results, table(rows), exit_code=1 if any(results.values()) else 0)
 
 
-def _describe_notices(notices: Sequence[dict[str, object]]) -> str:
+def _describe_notices(notices: Sequence[NoticeState]) -> str:
     routes = [
         f"{notice['route']}" if notice["notified_at"] else f"{notice['route']} failed"
         for notice in notices

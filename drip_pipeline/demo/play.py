@@ -145,11 +145,8 @@ class _Days:
             rows = demo_db.recorded_since(connection, self._played.workspace_id, self._seen)
         if not rows:
             return
-        self._seen = rows[-1]["id"]
-        sent = [
-            Sent(row["delivery_id"], row["campaign"], row["node_id"], row["recorded_at"])
-            for row in rows
-        ]
+        self._seen = rows[-1].id
+        sent = [Sent(row.delivery_id, row.campaign, row.node_id, row.recorded_at) for row in rows]
         for event in reactions(sent, RATES):
             at = datetime.fromisoformat(event["occurred_at"])
             heapq.heappush(self._waiting, (at, next(self._numbers), event))

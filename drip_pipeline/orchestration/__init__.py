@@ -1,5 +1,6 @@
-"""Dagster's side of the engine that its faces share: resources, the minute job with its ops, run
-configuration, metadata. What the engine does stands in `engine/`.
+"""Orchestration with Dagster: resources, jobs and their ops, run configuration, metadata.
+
+Use cases belong to engine/; assets and sensors have packages of their own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From what a person types into a run's configuration to what the verbs want."""
+"""Resolve the campaign in a run's configuration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from drip_pipeline.engine.campaigns.campaign import find_campaign
 
 
 def campaign_ids(database: Database, campaign: str | None) -> list[UUID] | None:
-    """The campaign of this id or exact name, None (all of them) without one. Raises
-    CampaignNotFound or CampaignAmbiguous.
+    """Return the id of the campaign with this id or exact name, or None (all) without one.
+
+    Raises CampaignNotFound or CampaignAmbiguous.
     """
     if not campaign:
         return None

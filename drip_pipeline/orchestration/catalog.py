@@ -1,14 +1,16 @@
-"""What all assets share in the catalog: owners, groups, the way to their SQL."""
+"""Owners, groups and links to source files that the assets share in the catalog."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
+from drip_pipeline.orchestration.metadata.common import Metadata
+
 OWNERS: Final = ["team:lifecycle"]
 
-# In lineage order; a group is a room of its own on the graph.
+# In lineage order; each group is a box of its own in the graph.
 INGEST: Final = "ingest"
 DELIVERY: Final = "delivery"
 METRICS: Final = "metrics"
@@ -16,14 +18,14 @@ EXPERIMENTS: Final = "experiments"
 CAMPAIGNS: Final = "campaigns"
 
 
-def written_by(**files: str) -> dict[str, Any]:
+def written_by(**files: str) -> Metadata:
     """Return metadata that names the files which write an asset, as paths in the checkout:
     `batches="sql/queries/workflow_states.sql"`.
     """
-    listed = "\n".join(f"- {name}: `{path}`" for name, path in files.items())
-    return {"written_by": dg.MetadataValue.md(listed)}
+    lines = "\n".join(f"- {name}: `{path}`" for name, path in files.items())
+    return {"written_by": dg.MetadataValue.md(lines)}
 
 
-def stored_in(table: str) -> dict[str, Any]:
-    """Metadata that names an asset's table."""
+def stored_in(table: str) -> Metadata:
+    """Return metadata that names the table of an asset."""
     return {"dagster/table_name": table}

@@ -1,5 +1,6 @@
-"""Partitions: calendar days of sending; a partition holds that day of every workspace, each on the
-clock of its own time zone. One run may cover any range of them.
+"""Daily partitions. A partition has that calendar day of every workspace, in its own time zone.
+
+One run can cover any range of days.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ from typing import Final
 
 import dagster as dg
 
-# Before the first release of the engine, which therefore sent nothing earlier.
+# Before the first release of the engine, so no message was sent earlier.
 FIRST_DAY: Final = "2026-01-01"
 
-# Dagster calls backfill policies beta and says so at every start; its packages are pinned to one
+# Dagster marks backfill policies as beta and warns at every start; its packages are pinned to one
 # minor release.
 warnings.filterwarnings("ignore", message=".*`backfill_policy`", category=dg.BetaWarning)
 
-# end_offset: a day has its partition from its first minute on, also where it begins before UTC's.
+# end_offset: a day has its partition from its first minute on, also in zones ahead of UTC.
 days = dg.DailyPartitionsDefinition(start_date=FIRST_DAY, timezone="UTC", end_offset=2)
 ONE_RUN: Final = dg.BackfillPolicy.single_run()
 
@@ -27,25 +28,26 @@ RANGE_END_TAG: Final = "dagster/asset_partition_range_end"
 
 
 def days_of(context: dg.AssetExecutionContext) -> list[date]:
-    """The days that a run was asked for."""
+    """Return the days of a run."""
     return [date.fromisoformat(key) for key in context.partition_keys]
 
 
-def day_ranges(wanted: Iterable[date], today: date) -> list[tuple[date, date]]:
-    """Days as day_ranges without gaps, (first, last), in order. Days without a partition are left
-    out: those before the first one, and those to come.
+def day_ranges(requested: Iterable[date], today: date) -> list[tuple[date, date]]:
+    """Return the days as (first, last) ranges without gaps, in order.
+
+    Days without a partition are skipped: before the first partition and after `today`.
     """
-    found: list[tuple[date, date]] = []
-    for day in sorted(set(wanted)):
+    ranges: list[tuple[date, date]] = []
+    for day in sorted(set(requested)):
         if not date.fromisoformat(FIRST_DAY) <= day <= today:
             continue
-        if found and (day - found[-1][1]).days == 1:
-            found[-1] = (found[-1][0], day)
+        if ranges and (day - ranges[-1][1]).days == 1:
+            ranges[-1] = (ranges[-1][0], day)
         else:
-            found.append((day, day))
-    return found
+            ranges.append((day, day))
+    return ranges
 
 
 def range_tags(first: date, last: date) -> dict[str, str]:
-    """The tags by which one run covers these days."""
+    """Return the tags of one run that covers these days."""
     return {RANGE_START_TAG: first.isoformat(), RANGE_END_TAG: last.isoformat()}

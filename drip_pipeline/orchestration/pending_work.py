@@ -1,4 +1,4 @@
-"""What a sensor decides by: the work ahead in one cheap look, and whether a run is still at it."""
+"""Read-only checks for sensors: pending work, and whether a run is still in progress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 import dagster as dg
 
-from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
+from drip_pipeline.db.ab_tests import evaluations as evaluations_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db
@@ -18,8 +18,8 @@ from drip_pipeline.db.operations import overview as overview_db
 from drip_pipeline.engine.metrics.daily_metrics import days_to_refresh
 from drip_pipeline.orchestration.partitions import day_ranges
 
-COUNTED_AT_MOST: Final = 10_000
-TIME_MOVES_AFTER: Final = timedelta(minutes=10)
+COUNT_LIMIT: Final = 10_000
+TIME_CHANGES_AFTER: Final = timedelta(minutes=10)
 _UNFINISHED: Final = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -31,82 +31,84 @@ _UNFINISHED: Final = [
 
 @dataclass(frozen=True, slots=True)
 class PendingWork:
-    """What a tick would find now; counts stop at COUNTED_AT_MOST. `to_put_right`: what only a tick
-    can free, messages in doubt and people resumed.
+    """The work of a tick that would start now. Counts stop at COUNT_LIMIT.
+
+    `to_recover` counts expired messages of unknown outcome and resumed enrollments, which only a
+    tick can advance.
     """
 
-    due_people: int
+    due_states: int
     due_messages: int
-    to_put_right: int
-    waiting_people: int
+    to_recover: int
+    waiting_states: int
     next_at: datetime | None
 
     @property
     def is_any(self) -> bool:
-        """Whether a run would find something to do."""
-        return bool(self.due_people or self.due_messages or self.to_put_right)
+        """Return whether a run would have work."""
+        return bool(self.due_states or self.due_messages or self.to_recover)
 
-    def told(self) -> str:
-        """One line for a skip reason or a log."""
+    def describe(self) -> str:
+        """Describe the work in one line for a skip reason or a log."""
         if self.is_any:
-            right = f", {_counted(self.to_put_right)} to put right" if self.to_put_right else ""
+            recover = f", {_count(self.to_recover)} to recover" if self.to_recover else ""
             return (
-                f"{_counted(self.due_people)} people and {_counted(self.due_messages)} messages"
-                f" due{right}"
+                f"{_count(self.due_states)} enrollments and {_count(self.due_messages)} messages"
+                f" due{recover}"
             )
         if self.next_at is None:
-            return "nothing due; nobody is waiting for a time"
-        waiting = _counted(self.waiting_people)
+            return "nothing due; no enrollment is waiting for a time"
         return (
-            f"nothing due; next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC; {waiting} people waiting"
+            f"nothing due; next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC;"
+            f" {_count(self.waiting_states)} enrollments waiting"
         )
 
 
 def find_pending_work(database: Database, now: datetime) -> PendingWork:
-    """Look, changing nothing."""
+    """Return the work that is due at `now`; changes nothing."""
     with database.transaction(is_read_only=True) as connection:
-        due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
-        beside = overview_db.other_pending_work(connection, now=now, count_limit=COUNTED_AT_MOST)
+        due = states_db.due_overview(connection, now=now, count_limit=COUNT_LIMIT)
+        other = overview_db.other_pending_work(connection, now=now, count_limit=COUNT_LIMIT)
     times = [at for at in (due.next_state_at, due.next_delivery_at) if at is not None]
     return PendingWork(
-        due_people=due.due_states,
+        due_states=due.due_states,
         due_messages=due.due_deliveries,
-        to_put_right=beside["in_doubt"] + beside["resumable"],
-        waiting_people=beside["waiting_people"],
+        to_recover=other.unknown_outcomes + other.resumable_states,
+        waiting_states=other.waiting_states,
         next_at=min(times, default=None),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvaluation:
-    """Running tests: those with something new to count, and those that only time can move."""
+    """Running tests: those with changed counts, and those that change only by time."""
 
     changed: int
-    moved_by_time: int
+    changing_by_time: int
     running: int
 
-    def is_due(self, now: datetime, *, judged_at: str | None) -> bool:
-        """Whether to judge now; `judged_at` is the sensor's cursor, the time of its last run."""
+    def is_due(self, now: datetime, *, evaluated_at: str | None) -> bool:
+        """Return whether to evaluate now; `evaluated_at` is the sensor's cursor, an ISO time."""
         if self.changed:
             return True
-        last = datetime.fromisoformat(judged_at) if judged_at else None
-        return bool(self.moved_by_time) and (last is None or now - last >= TIME_MOVES_AFTER)
+        last = datetime.fromisoformat(evaluated_at) if evaluated_at else None
+        return bool(self.changing_by_time) and (last is None or now - last >= TIME_CHANGES_AFTER)
 
-    def told(self) -> str:
-        """One line for a skip reason."""
+    def describe(self) -> str:
+        """Describe the tests in one line for a skip reason."""
         if self.changed:
-            return f"{self.changed:,} of {self.running:,} running tests have something new"
-        return f"nothing new to count; {self.running:,} tests running"
+            return f"{self.changed:,} of {self.running:,} running tests have changed"
+        return f"no running test has changed; {self.running:,} running"
 
 
 def evaluation_pending(database: Database) -> PendingEvaluation:
-    """Look, changing nothing."""
+    """Count the running tests by what changes them; changes nothing."""
     with database.transaction(is_read_only=True) as connection:
-        row = ab_tests_db.overview(connection)
+        tests = evaluations_db.overview(connection)
     return PendingEvaluation(
-        changed=row.changed + row.uncounted,
-        moved_by_time=row.moved_by_time,
-        running=row.running,
+        changed=tests.changed + tests.uncounted,
+        changing_by_time=tests.moved_by_time,
+        running=tests.running,
     )
 
 
@@ -124,26 +126,33 @@ def ranges_to_compute(database: Database, now: datetime) -> list[tuple[date, dat
 
 
 def describe_pending_inbox(database: Database, now: datetime) -> str | None:
-    """What is due to be read in the inbox, in words; None when nothing is."""
+    """Describe the due payloads of the inbox; None if there are none."""
     with database.transaction(is_read_only=True) as connection:
-        rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNTED_AT_MOST)
+        rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNT_LIMIT)
     if oldest_at is None:
         return None
-    return f"{_counted(rows)} payloads wait, the oldest since {oldest_at:%Y-%m-%d %H:%M:%S} UTC"
+    return f"{_count(rows)} payloads waiting, the oldest since {oldest_at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def unfinished_run_id(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
-    """The id of a run with these tags that is queued or under way, None when there is none."""
-    wanted = dg.RunsFilter(tags=dict(tags), statuses=_UNFINISHED)
-    found = instance.get_run_records(wanted, limit=1)
-    return found[0].dagster_run.run_id if found else None
+    """Return the id of a queued or running run with these tags, or None."""
+    return _run_id(instance, dg.RunsFilter(tags=dict(tags), statuses=_UNFINISHED))
 
 
 def latest_run_id(instance: dg.DagsterInstance, tags: Mapping[str, str]) -> str | None:
-    """The id of the latest run with these tags, whatever became of it."""
-    found = instance.get_run_records(dg.RunsFilter(tags=dict(tags)), limit=1)
-    return found[0].dagster_run.run_id if found else None
+    """Return the id of the latest run with these tags, of any status, or None."""
+    return _run_id(instance, dg.RunsFilter(tags=dict(tags)))
 
 
-def _counted(count: int) -> str:
-    return f"{count:,}+" if count >= COUNTED_AT_MOST else f"{count:,}"
+def still_running(run_id: str) -> str:
+    """Describe the run that a sensor waits for, for a skip reason."""
+    return f"run {run_id[:8]} is still in progress"
+
+
+def _run_id(instance: dg.DagsterInstance, runs: dg.RunsFilter) -> str | None:
+    records = instance.get_run_records(runs, limit=1)
+    return records[0].dagster_run.run_id if records else None
+
+
+def _count(count: int) -> str:
+    return f"{count:,}+" if count >= COUNT_LIMIT else f"{count:,}"

@@ -1,9 +1,8 @@
-"""Run configuration in code: what `drip demo`, tests and scripts pass instead of typing YAML."""
+"""Build run configurations in code, for `drip demo`, tests and scripts."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 import dagster as dg
 
@@ -12,13 +11,13 @@ from drip_pipeline.orchestration.resources import RunClock
 
 
 def clock(now: datetime | None = None, *, budget_seconds: float | None = None) -> RunClock:
-    """The clock of a run; without `now` it reads the real one."""
-    given: dict[str, Any] = {}
-    if now is not None:
-        given["now"] = now.isoformat()
-    if budget_seconds is not None:
-        given["budget_seconds"] = budget_seconds
-    return RunClock(**given)
+    """Return the clock of a run; without `now` it reads the wall clock."""
+    at = None if now is None else now.isoformat()
+    return (
+        RunClock(now=at)
+        if budget_seconds is None
+        else RunClock(now=at, budget_seconds=budget_seconds)
+    )
 
 
 def minute_config(
@@ -27,6 +26,6 @@ def minute_config(
     budget_seconds: float | None = None,
     max_batches: int | None = None,
 ) -> dg.RunConfig:
-    """The configuration of one run of the minute job."""
+    """Return the configuration of one run of the minute job."""
     ops = {} if max_batches is None else {"plan": PlanConfig(max_batches=max_batches)}
     return dg.RunConfig(ops=ops, resources={"clock": clock(now, budget_seconds=budget_seconds)})

@@ -1,4 +1,4 @@
-"""Failed runs as incidents: in whose words they are told, and when they are over."""
+"""Failed runs as incidents: build their sentence, and resolve them when the job succeeds."""
 
 from __future__ import annotations
 
@@ -9,40 +9,42 @@ import dagster as dg
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import incidents as incidents_db
-from drip_pipeline.db.operations.incidents import IncidentRow
+from drip_pipeline.db.operations.incidents import NewIncident
 from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run
 
-_SHOWN: Final = 300
+_MAX_LENGTH: Final = 300
 
 
-def incident_of(context: dg.RunFailureSensorContext) -> IncidentRow:
-    """The incident of the run that failed: the first failed step's own sentence, or Dagster's where
-    no step failed (a worker that was killed)."""
+def incident_of(context: dg.RunFailureSensorContext) -> NewIncident:
+    """Build the incident of a failed run.
+
+    The cause is the description of the first failed step, or Dagster's message if no step failed
+    (the worker was killed).
+    """
     run = context.dagster_run
-    cause = context.failure_event.message or "it says nothing of the cause"
+    cause = context.failure_event.message or "no cause given"
     for event in context.get_step_failure_events():
-        told = event.step_failure_data.user_failure_data
-        if told is not None and told.description:
-            cause = f"step {event.step_key}: {told.description}"
+        failure = event.step_failure_data.user_failure_data
+        if failure is not None and failure.description:
+            cause = f"step {event.step_key}: {failure.description}"
             break
-    shown = cause if len(cause) <= _SHOWN else f"{cause[: _SHOWN - 1]}…"
+    shown = cause if len(cause) <= _MAX_LENGTH else f"{cause[: _MAX_LENGTH - 1]}…"
     return failed_run(run.job_name, run.run_id, shown)
 
 
-def close_recovered(instance: dg.DagsterInstance, database: Database, now: datetime) -> int:
-    """Close the incidents of jobs that have succeeded since they failed last; how many."""
+def resolve_recovered(instance: dg.DagsterInstance, database: Database, now: datetime) -> int:
+    """Resolve the incidents of jobs that have succeeded since they last failed. Return how many."""
     with database.transaction() as connection:
-        failing = incidents_db.open_of_kind(connection, RUN_FAILED)
         recovered = [
-            row["incident_key"]
-            for row in failing
-            if _has_succeeded(instance, row["incident_key"].partition("/")[2], row["seen_at"])
+            incident.incident_key
+            for incident in incidents_db.open_of_kind(connection, RUN_FAILED)
+            if _has_succeeded(instance, incident.incident_key.partition("/")[2], incident.seen_at)
         ]
         return sum(incidents_db.resolve(connection, key, now=now) for key in recovered)
 
 
 def _has_succeeded(instance: dg.DagsterInstance, job: str, since: datetime) -> bool:
-    wanted = dg.RunsFilter(
+    successes = dg.RunsFilter(
         job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS], updated_after=since
     )
-    return bool(instance.get_run_records(wanted, limit=1))
+    return bool(instance.get_run_records(successes, limit=1))

@@ -1,10 +1,11 @@
-"""Runs of the minute job side by side: each has a shard of the people, named by a tag of the run.
-Deliveries are everybody's: whichever run is free takes the next.
+"""Concurrent runs of the minute job. A tag of the run names its shard of the enrollments.
+
+Deliveries have no shards: any run takes the next due ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -18,85 +19,88 @@ from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.pending_work import PendingWork, unfinished_run_id
 
 SHARD_TAG: Final = "drip/shard"
-ALL_PEOPLE: Final = WorkUnit(1, 1)
+ONE_SHARD: Final = WorkUnit(1, 1)
 MESSAGES_PER_RUN: Final = 1_000
-"""So many due messages are worth one more run that hands them over."""
+"""One more run is started for each this many due messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class ShardCheck:
-    """What a sensor found of one shard: whether it has something to do, and the id of the run that
-    is at it."""
+    """Whether a shard has work, and the id of its run in progress."""
 
-    share: WorkUnit
+    shard: WorkUnit
     has_work: bool
     run_id: str | None
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether a run of it should begin."""
+    def needs_run(self) -> bool:
+        """Return whether a run of the shard should start."""
         return self.has_work and self.run_id is None
 
 
-def share_of_run(tags: Mapping[str, str]) -> WorkUnit:
-    """The shard that a run's tags name; all people without one. Raises DripError for a tag that
-    names none."""
-    told = tags.get(SHARD_TAG)
-    if told is None:
-        return ALL_PEOPLE
+def shard_of_run(tags: Mapping[str, str]) -> WorkUnit:
+    """Return the shard that a run's tags name; all enrollments without the tag.
+
+    Raises DripError for a tag that is not a shard.
+    """
+    tag = tags.get(SHARD_TAG)
+    if tag is None:
+        return ONE_SHARD
     try:
-        share = WorkUnit.from_key(told)
+        shard = WorkUnit.from_key(tag)
     except ValueError:
-        share = WorkUnit(0, 0)
-    if not 1 <= share.number <= share.of:
+        shard = WorkUnit(0, 0)
+    if not 1 <= shard.number <= shard.of:
         raise DripError(
-            f"the tag {SHARD_TAG} is {told!r}, which names no shard",
-            hint="It is written as 2_of_4; without the tag a run takes everybody.",
+            f"the tag {SHARD_TAG} is {tag!r}, which is not a shard",
+            hint="Write it as 2_of_4. Without the tag a run takes all enrollments.",
         )
-    return share
+    return shard
 
 
 def check_shards(
     instance: dg.DagsterInstance,
     database: Database,
-    ahead: PendingWork,
+    pending: PendingWork,
     *,
     shards: int,
     tags: Mapping[str, str],
     now: datetime,
 ) -> list[ShardCheck]:
-    """Each shard, when anything is due at all. What is to be put right, and the first messages, are
-    the first shard's business."""
-    found = []
+    """Check each shard for work and for a run in progress.
+
+    The first shard recovers interrupted work and takes the first MESSAGES_PER_RUN messages.
+    """
+    checks = []
     for number in range(1, shards + 1):
-        share = WorkUnit(number, shards)
-        run_id = unfinished_run_id(instance, {**tags, SHARD_TAG: share.key})
-        found.append(ShardCheck(share, _has_work(database, ahead, share, now), run_id))
-    return found
+        shard = WorkUnit(number, shards)
+        run_id = unfinished_run_id(instance, {**tags, SHARD_TAG: shard.key})
+        checks.append(ShardCheck(shard, _has_work(database, pending, shard, now), run_id))
+    return checks
 
 
-def requests(looks: list[ShardCheck], tags: Mapping[str, str]) -> Iterator[dg.RunRequest]:
-    """A run for every shard that wants one."""
-    for look in looks:
-        if look.is_wanted:
-            # No run key: the minute's work is not a thing that may happen only once.
-            yield dg.RunRequest(run_key=None, tags={**tags, SHARD_TAG: look.share.key})
+def requests(checks: Sequence[ShardCheck], tags: Mapping[str, str]) -> Iterator[dg.RunRequest]:
+    """Yield a run request for each shard that needs a run."""
+    for check in checks:
+        if check.needs_run:
+            # No run key: it would make the work of a minute start only once.
+            yield dg.RunRequest(run_key=None, tags={**tags, SHARD_TAG: check.shard.key})
 
 
-def busy_runs(looks: list[ShardCheck]) -> str:
-    """Which runs are still at work, for a skip reason."""
-    ids = [look.run_id[:8] for look in looks if look.run_id is not None]
-    return f"run{'s' if len(ids) > 1 else ''} {', '.join(ids)} still at work"
+def describe_runs(checks: Sequence[ShardCheck]) -> str:
+    """Describe the runs in progress for a skip reason."""
+    ids = [check.run_id[:8] for check in checks if check.run_id is not None]
+    return f"run{'s' if len(ids) > 1 else ''} {', '.join(ids)} still in progress"
 
 
-def _has_work(database: Database, ahead: PendingWork, share: WorkUnit, now: datetime) -> bool:
-    messages_to_have = (share.number - 1) * MESSAGES_PER_RUN
-    if ahead.due_messages > messages_to_have or (share.number == 1 and ahead.to_put_right):
+def _has_work(database: Database, pending: PendingWork, shard: WorkUnit, now: datetime) -> bool:
+    messages_of_others = (shard.number - 1) * MESSAGES_PER_RUN
+    if pending.due_messages > messages_of_others or (shard.number == 1 and pending.to_recover):
         return True
-    if share.of == 1 or not ahead.due_people:
-        return bool(ahead.due_people)
+    if shard.of == 1 or not pending.due_states:
+        return bool(pending.due_states)
     with database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(
-            connection, now=now, count_limit=1, shard=share.number - 1, shards=share.of
+            connection, now=now, count_limit=1, shard=shard.number - 1, shards=shard.of
         )
     return bool(due.due_states)

@@ -1,11 +1,11 @@
 -- name: has_dagster_storage
--- Whether Dagster keeps its runs in this database.
+-- Whether this database has Dagster's run storage.
 SELECT to_regclass('runs') IS NOT NULL AND to_regclass('event_logs') IS NOT NULL
     AND to_regclass('job_ticks') IS NOT NULL AS has_storage;
 
 -- name: runs_with_latest_events
--- Runs that the catalog rests on: of each asset and partition the latest materialization, observation and attempt, of
--- each check the latest result. Without them a partition would turn missing, and an asset would never have been made.
+-- Runs that the catalog shows: for each asset and partition the latest materialization, observation and attempt, for each
+-- check the latest result. Without them a partition would become missing, and an asset never materialized.
 SELECT DISTINCT x.run_id
 FROM (
     SELECT DISTINCT ON (e.asset_key, e.partition, e.dagster_event_type) e.run_id
@@ -27,9 +27,9 @@ FROM (
 ) c;
 
 -- name: prune_runs
--- A slice of finished runs of that age, with their events, tags and check results. Those of backfills that are still
--- under way stay, and so do those that the catalog rests on. A run's age is that of its end; one that never began has
--- none and counts from when it was made (in UTC, as Dagster writes it).
+-- Delete a chunk of old finished runs with their events, tags and check results. Runs of unfinished backfills and runs that
+-- the catalog shows stay. The age of a run counts from its end, or from its creation (in UTC, as Dagster stores it) if it
+-- never started.
 WITH old AS MATERIALIZED (
     SELECT r.run_id
     FROM runs r
@@ -47,7 +47,7 @@ WITH old AS MATERIALIZED (
           WHERE b.key = r.backfill_id AND b.status IN ('REQUESTED', 'CANCELING', 'FAILING')
       )
     ORDER BY r.id
-    LIMIT CAST(%(slice_size)s AS integer)
+    LIMIT CAST(%(chunk_size)s AS integer)
     FOR UPDATE SKIP LOCKED
 ),
 
@@ -56,19 +56,17 @@ events AS (
 ),
 
 results AS (
-    DELETE FROM asset_check_executions c USING old o WHERE c.run_id = o.run_id RETURNING c.id
+    DELETE FROM asset_check_executions c USING old o WHERE c.run_id = o.run_id
 ),
 
 pruned AS (
     DELETE FROM runs r USING old o WHERE r.run_id = o.run_id RETURNING r.id
 )
 
-SELECT
-    (SELECT count(*) FROM pruned) AS runs, (SELECT count(*) FROM events) AS events,
-    (SELECT count(*) FROM results) AS check_results;
+SELECT (SELECT count(*) FROM pruned) AS runs, (SELECT count(*) FROM events) AS events;
 
 -- name: prune_ticks
--- A slice of old ticks; the latest of each sensor and schedule stays, by which a schedule knows where it is.
+-- Delete a chunk of old ticks. The latest tick of each sensor and schedule stays, because a schedule continues from it.
 WITH old AS MATERIALIZED (
     SELECT t.id
     FROM job_ticks t
@@ -79,14 +77,14 @@ WITH old AS MATERIALIZED (
             AND n.timestamp > t.timestamp
       )
     ORDER BY t.id
-    LIMIT CAST(%(slice_size)s AS integer)
+    LIMIT CAST(%(chunk_size)s AS integer)
     FOR UPDATE SKIP LOCKED
 )
 
 DELETE FROM job_ticks t USING old o WHERE t.id = o.id;
 
 -- name: count_prunable
--- What pruning would take, changing nothing.
+-- Number of runs and ticks that pruning would delete.
 SELECT
     (
         SELECT count(*)
@@ -106,7 +104,7 @@ SELECT
     ) AS ticks;
 
 -- name: storage_size
--- How large Dagster's tables are, with indexes and room that pruning has left to be used again.
+-- Size of Dagster's database, including indexes and free space that pruning has left, and its row counts.
 SELECT
     pg_database_size(current_database()) AS database_bytes,
     (SELECT count(*) FROM runs) AS runs, (SELECT count(*) FROM event_logs) AS events,

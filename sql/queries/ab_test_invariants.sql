@@ -1,5 +1,5 @@
 -- name: violations_of_ab_counts
--- Variants of which more people did something than could have: a wrong count, which must not decide anything.
+-- Variants with more responses than contacts that could respond. Such a count is wrong and must not decide a test.
 SELECT
     r.ab_test_id, r.variant_group, r.total_assigned, r.total_sent, r.cohort_contacts, r.cohort_successes,
     count(*) OVER () AS violations
@@ -20,7 +20,7 @@ ORDER BY r.ab_test_id, r.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_ab_significance
--- Variants that are called significant without the p, the confidence or the people for it.
+-- Variants marked as significant without the required p-value, confidence or sample size.
 SELECT
     r.ab_test_id, r.variant_group, r.p_value, r.confidence_level, s.smallest_sample, c.threshold,
     count(*) OVER () AS violations
@@ -48,7 +48,7 @@ ORDER BY r.ab_test_id, r.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_ab_pairs
--- Pairs of the latest evaluations in which the p that decides is smaller than the p of a single look.
+-- Pairs of the latest evaluations whose deciding p-value is smaller than the p-value of a single look.
 SELECT
     e.ab_test_id, p.pair ->> 'a' AS a, p.pair ->> 'b' AS b, p.pair -> 'decision_p' AS decision_p,
     p.pair -> 'chi2_p' AS chi2_p, count(*) OVER () AS violations
@@ -67,8 +67,8 @@ ORDER BY e.ab_test_id
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_ab_decisions
--- Tests whose decision, state, results, event and campaign do not say the same: decided exactly when there is a decision,
--- with its outcome and its one winner, who was not held out, and with one event in the log.
+-- Tests whose decision, state, results and event disagree. A test is decided exactly when it has a decision, with the
+-- decision's outcome, at most one winner that is not the holdout, and one event in the log.
 SELECT
     t.id AS ab_test_id, t.status, t.state, t.winner_variant, d.outcome, d.winner_variant AS decided_winner, r.winners,
     g.events, count(*) OVER () AS violations
@@ -103,8 +103,8 @@ ORDER BY t.id
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_ab_outcomes
--- Messages of tests that are about to be decided whose outcome is not what the log says. Nothing is read while no decision
--- is due: then the stretch of time has no ends.
+-- Messages of tests that are about to be decided whose outcome differs from the event log. Nothing is read while no
+-- decision is due, because then both bounds of the time range are null.
 WITH due AS MATERIALIZED (
     SELECT t.id, t.campaign_id, t.split_node_id, t.started_at
     FROM campaign_ab_tests t

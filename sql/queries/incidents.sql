@@ -1,10 +1,10 @@
--- Incidents: what is wrong at this moment, what of it is known, who is still to be told.
+-- Incidents: conditions that need attention, stored incidents, and the notices that report them.
 
 -- name: oldest_due_work
--- Per kind of work the campaign with the longest overdue person or message, and since when.
+-- For each kind of work, the campaign with the longest overdue workflow state or message, and its due time.
 SELECT o.work, o.campaign_id, o.campaign, o.workspace_id, o.due_at
 FROM (
-    SELECT DISTINCT ON (found.work) found.work, c.id AS campaign_id, c.name AS campaign, c.workspace_id, found.due_at
+    SELECT DISTINCT ON (oldest.work) oldest.work, c.id AS campaign_id, c.name AS campaign, c.workspace_id, oldest.due_at
     FROM drip_campaigns c
     CROSS JOIN LATERAL (
         (
@@ -23,14 +23,14 @@ FROM (
             ORDER BY d.due_at
             LIMIT 1
         )
-    ) found
+    ) oldest
     WHERE c.status = 'active' AND c.published_version IS NOT NULL
-    ORDER BY found.work, found.due_at
+    ORDER BY oldest.work, oldest.due_at
 ) o
 ORDER BY o.work;
 
 -- name: messages_with_unknown_outcome
--- Messages whose fate nobody knows, per channel; posts for everybody count as social ones.
+-- Messages of unknown outcome by channel. Public posts count as social messages.
 SELECT d.channel, count(*) AS messages, min(d.created_at) AS oldest_at
 FROM (
     SELECT d.channel, d.created_at FROM campaign_deliveries d WHERE d.status = 'unknown'
@@ -41,14 +41,14 @@ GROUP BY d.channel
 ORDER BY d.channel;
 
 -- name: failing_transports
--- Ways out whose breaker is open or being probed, and those that said they are gone.
+-- Transports whose breaker is open or half open, and those that are disabled because their endpoint is gone.
 SELECT f.transport, f.channel, f.open_until, f.disabled_at, f.times_opened, f.last_error
 FROM channel_flow f
 WHERE f.open_until IS NOT NULL OR f.disabled_at IS NOT NULL
 ORDER BY f.transport;
 
 -- name: tests_with_sample_ratio_mismatch
--- Running tests that are blocked since their variants got other shares of the people than they should have.
+-- Running A/B tests that a sample ratio mismatch blocks.
 SELECT t.id AS ab_test_id, t.workspace_id, c.name AS campaign, t.split_node_id AS split
 FROM campaign_ab_tests t
 JOIN drip_campaigns c ON c.id = t.campaign_id
@@ -56,7 +56,7 @@ WHERE t.status = 'running' AND t.state = 'srm_blocked'
 ORDER BY c.name, t.split_node_id;
 
 -- name: decisions_since
--- Decisions of A/B tests since a moment.
+-- Decisions of A/B tests after a timestamp, oldest first.
 SELECT
     d.id AS decision_id, d.workspace_id, c.name AS campaign, d.split_node_id AS split, d.outcome, d.winner_variant,
     d.decided_by, d.reason
@@ -66,11 +66,11 @@ WHERE d.decided_at > CAST(%(since)s AS timestamptz)
 ORDER BY d.decided_at, d.id;
 
 -- name: lock_incidents
--- Watchers come one after the other: two that see the same trouble would both tell of it.
+-- Serialize the watchers: two that see the same condition at once would both send a notice.
 SELECT pg_advisory_xact_lock(hashtext('drip incidents'));
 
 -- name: refresh_incidents
--- Known and still there: its words as of now.
+-- Update the texts of open incidents that are seen again.
 UPDATE campaign_incidents i
 SET
     seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz)), sentence = n.sentence, what_to_do = n.what_to_do,
@@ -82,7 +82,7 @@ FROM unnest(
 WHERE i.incident_key = n.incident_key AND i.resolved_at IS NULL;
 
 -- name: reopen_incidents
--- Trouble that is back soon after it was over is the same incident: nobody is told a second time.
+-- Reopen incidents that recur soon after they were resolved. No second notice is sent.
 UPDATE campaign_incidents i
 SET resolved_at = NULL, seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz))
 WHERE i.id IN (
@@ -97,7 +97,8 @@ WHERE i.id IN (
 );
 
 -- name: open_incidents
--- New trouble: what has no open incident, and for what happens once, no incident at all. A notice for each way of telling.
+-- Insert incidents whose key has no open incident; a condition that happens once must have no incident at all. Insert a
+-- notice for each route.
 WITH opened AS (
     INSERT INTO campaign_incidents (
         incident_key, kind, workspace_id, sentence, what_to_do, details, opened_at, seen_at, resolved_at
@@ -128,21 +129,21 @@ noticed AS (
 SELECT count(*) FROM opened;
 
 -- name: resolve_unseen
--- What was wrong and is no more.
+-- Resolve open incidents that are not seen any more.
 UPDATE campaign_incidents i
 SET resolved_at = CAST(%(now)s AS timestamptz)
 WHERE i.resolved_at IS NULL AND i.kind = ANY(CAST(%(kinds)s AS text []))
     AND i.incident_key <> ALL(CAST(%(keys)s AS text []));
 
 -- name: resolve_incident
--- One incident is over.
+-- Resolve the open incident of a key.
 UPDATE campaign_incidents i
 SET resolved_at = CAST(%(now)s AS timestamptz)
 WHERE i.resolved_at IS NULL AND i.incident_key = CAST(%(incident_key)s AS text);
 
 -- name: take_notices
--- Notices that are due, moved on to their next try before this one is made: whoever dies with one loses nothing, and
--- nobody else takes it meanwhile. After the last try it stays as it is, with its error.
+-- Notices that are due, postponed to their next attempt before this one is made: a process that crashes loses none, and no
+-- other process takes it in the meantime. After the last attempt a notice stays unsent, with its error.
 UPDATE campaign_incident_notices n
 SET attempts = n.attempts + 1,
     next_attempt_at = CAST(%(now)s AS timestamptz) + least(60 * power(2, n.attempts), 3600) * interval '1 second'
@@ -152,7 +153,7 @@ WHERE i.id = n.incident_id
         SELECT d.incident_id, d.route
         FROM campaign_incident_notices d
         WHERE d.notified_at IS NULL AND d.next_attempt_at <= CAST(%(now)s AS timestamptz)
-            AND d.attempts < CAST(%(most_attempts)s AS integer) AND d.route = ANY(CAST(%(routes)s AS text []))
+            AND d.attempts < CAST(%(max_attempts)s AS integer) AND d.route = ANY(CAST(%(routes)s AS text []))
         ORDER BY d.next_attempt_at
         LIMIT CAST(%(row_limit)s AS integer)
         FOR UPDATE SKIP LOCKED
@@ -160,14 +161,14 @@ WHERE i.id = n.incident_id
 RETURNING i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.opened_at;
 
 -- name: record_notice_result
--- What became of telling somebody.
+-- Store the result of an attempt to send a notice.
 UPDATE campaign_incident_notices n
 SET notified_at = CASE WHEN CAST(%(error)s AS text) IS NULL THEN CAST(%(now)s AS timestamptz) END,
     last_error = CAST(%(error)s AS text)
 WHERE n.incident_id = CAST(%(incident_id)s AS uuid) AND n.route = CAST(%(route)s AS text);
 
 -- name: list_incidents
--- Incidents, open ones first, then the newest, with how they were told.
+-- Incidents with their notices, open ones first, then the newest.
 SELECT
     i.id AS incident_id, i.kind, i.sentence, i.what_to_do, i.details, i.opened_at, i.seen_at, i.resolved_at,
     coalesce(
@@ -188,7 +189,7 @@ ORDER BY i.resolved_at IS NOT NULL, i.opened_at DESC
 LIMIT CAST(%(row_limit)s AS integer);
 
 -- name: open_incident_keys
--- The keys of open incidents of a kind, and since when.
+-- Keys of the open incidents of a kind, with their times.
 SELECT i.incident_key, i.opened_at, i.seen_at
 FROM campaign_incidents i
 WHERE i.resolved_at IS NULL AND i.kind = CAST(%(kind)s AS text)

@@ -1,13 +1,13 @@
 -- name: violations_of_outcomes_match_log
--- Messages whose outcome is not what the log says of them.
+-- Messages whose outcome differs from the event log.
 SELECT d.message_id, count(*) OVER () AS violations
 FROM message_outcomes_that_differ(CAST(%(sent_from)s AS timestamptz), CAST(%(sent_to)s AS timestamptz)) d
 ORDER BY d.message_id
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_sent_once
--- Messages that are in one of the outbox, the outcomes and the log as sent, and not in the others, or twice. A post for
--- everybody is no message to those who pass it.
+-- Messages that are marked as sent in the outbox, the outcomes or the log, but not exactly once in each. A public post is
+-- one message, not one message per enrollment that passes its node, so posts are excluded.
 WITH delivered AS (
     SELECT d.id AS message_id
     FROM campaign_deliveries d
@@ -41,7 +41,8 @@ ORDER BY 1
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_metrics_match_outcomes
--- Days and places where the daily figures are not the sums of the outcomes. Days that are to be counted anew are left out.
+-- Rows of the daily metrics that differ from the sums of the message outcomes. Days that are about to be recomputed are
+-- skipped.
 WITH sums AS (
     SELECT
         CAST(o.sent_at AT TIME ZONE w.time_zone AS date) AS metric_date, o.campaign_id, o.campaign_version, o.node_id,
@@ -57,31 +58,31 @@ WITH sums AS (
     GROUP BY 1, 2, 3, 4, 5, 6
 ),
 
-figures AS (
+metrics AS (
     SELECT m.* FROM campaign_daily_metrics m WHERE m.sent > 0
 )
 
 SELECT
-    coalesce(s.metric_date, f.metric_date) AS metric_date, coalesce(s.campaign_id, f.campaign_id) AS campaign_id,
-    coalesce(s.node_id, f.node_id) AS node_id, s.sent, f.sent AS sent_in_figures, count(*) OVER () AS violations
+    coalesce(s.metric_date, m.metric_date) AS metric_date, coalesce(s.campaign_id, m.campaign_id) AS campaign_id,
+    coalesce(s.node_id, m.node_id) AS node_id, s.sent, m.sent AS sent_in_metrics, count(*) OVER () AS violations
 FROM sums s
-FULL JOIN figures f
-    ON f.metric_date = s.metric_date AND f.campaign_id = s.campaign_id AND f.campaign_version = s.campaign_version
-    AND f.node_id = s.node_id AND f.channel = s.channel AND f.variant_group = s.variant_group
-WHERE coalesce(s.metric_date, f.metric_date) <> ALL(CAST(%(days_left_out)s AS date []))
-  AND coalesce(s.metric_date, f.metric_date) <= CAST(%(last_day)s AS date)
+FULL JOIN metrics m
+    ON m.metric_date = s.metric_date AND m.campaign_id = s.campaign_id AND m.campaign_version = s.campaign_version
+    AND m.node_id = s.node_id AND m.channel = s.channel AND m.variant_group = s.variant_group
+WHERE coalesce(s.metric_date, m.metric_date) <> ALL(CAST(%(skipped_days)s AS date []))
+  AND coalesce(s.metric_date, m.metric_date) <= CAST(%(last_day)s AS date)
   AND (
       s.sent, s.delivered, s.opened, s.opens_total, s.machine_opened, s.clicked, s.clicks_total, s.machine_clicked,
       s.replied, s.converted, s.conversion_value, s.unsubscribed, s.complained, s.bounced
   ) IS DISTINCT FROM (
-      f.sent, f.delivered, f.opened, f.opens_total, f.machine_opened, f.clicked, f.clicks_total, f.machine_clicked,
-      f.replied, f.converted, f.conversion_value, f.unsubscribed, f.complained, f.bounced
+      m.sent, m.delivered, m.opened, m.opens_total, m.machine_opened, m.clicked, m.clicks_total, m.machine_clicked,
+      m.replied, m.converted, m.conversion_value, m.unsubscribed, m.complained, m.bounced
   )
 ORDER BY 1, 2, 3
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_rates
--- Daily figures that would make a rate of more than 100 or less than 0.
+-- Rows of the daily metrics that give a rate of more than 100 or less than 0.
 SELECT
     m.metric_date, m.campaign_id, m.campaign_version, m.node_id, m.variant_group, m.sent, count(*) OVER () AS violations
 FROM campaign_daily_metrics m
@@ -98,30 +99,30 @@ ORDER BY m.metric_date, m.campaign_id, m.node_id, m.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_no_orphans
--- Rows whose person is not there: what foreign keys would forbid, where the engine does without them for speed.
-SELECT o.kind, o.orphans, o.orphans AS violations
+-- Rows whose enrollment or contact is missing. These tables have no foreign keys, for speed.
+SELECT o.kind, o.orphans, CAST(sum(o.orphans) OVER () AS bigint) AS violations
 FROM (
-    SELECT 'events of an enrollment that is gone' AS kind, count(*) AS orphans
+    SELECT 'events without their enrollment' AS kind, count(*) AS orphans
     FROM campaign_events e
     WHERE e.enrollment_id IS NOT NULL AND e.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = e.enrollment_id)
     UNION ALL
-    SELECT 'events of a contact who is gone', count(*)
+    SELECT 'events without their contact', count(*)
     FROM contact_events e
     WHERE e.occurred_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM contacts k WHERE k.id = e.contact_id)
     UNION ALL
-    SELECT 'outcomes of an enrollment that is gone', count(*)
+    SELECT 'outcomes without their enrollment', count(*)
     FROM campaign_message_outcomes m
     WHERE m.sent_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = m.enrollment_id)
     UNION ALL
-    SELECT 'deliveries of an enrollment that is gone', count(*)
+    SELECT 'deliveries without their enrollment', count(*)
     FROM campaign_deliveries d
     WHERE d.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = d.enrollment_id)
     UNION ALL
-    SELECT 'people who enrolled in a published campaign and never entered', count(*)
+    SELECT 'enrollments of a published campaign without a workflow state', count(*)
     FROM campaign_enrollments e
     JOIN drip_campaigns c ON c.id = e.campaign_id AND c.published_version IS NOT NULL AND c.status <> 'archived'
     WHERE e.status IN ('active', 'paused') AND e.started_at >= CAST(%(since)s AS timestamptz)
@@ -132,7 +133,7 @@ ORDER BY o.kind
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_recorded_once
--- Deliveries that the recorder kept more than once.
+-- Deliveries that the recorder stored more than once.
 SELECT r.delivery_id, count(*) AS times, count(*) OVER () AS violations
 FROM recorded_messages r
 GROUP BY r.delivery_id

@@ -1,8 +1,9 @@
--- What the orchestration shows and decides by: what a tick would find, and what one run of it did.
+-- Read-only queries for Dagster and the metrics exporter: pending work, and what one run did.
 
 -- name: other_pending_work
--- What else a sensor looks at: how many people have something ahead of them (counted up to a limit), and how much only a
--- tick can put right: deliveries and posts whose lease or grace time is over, people whose enrollment is no longer paused.
+-- Pending work besides due states and deliveries, each counted up to a limit: states that wait for a time, deliveries and
+-- posts whose lease or grace time has expired, and paused states whose enrollment is active again. Only a tick resolves the
+-- last two.
 SELECT
     (
         SELECT count(*)
@@ -14,7 +15,7 @@ SELECT
                 AND s.next_execution_at > CAST(%(now)s AS timestamptz)
             LIMIT %(count_limit)s
         ) w
-    ) AS waiting_people,
+    ) AS waiting_states,
     (
         SELECT count(*)
         FROM (
@@ -27,7 +28,7 @@ SELECT
             WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz)
             LIMIT %(count_limit)s
         ) d
-    ) AS in_doubt,
+    ) AS unknown_outcomes,
     (
         SELECT count(*)
         FROM (
@@ -43,18 +44,18 @@ SELECT
                 )
             LIMIT %(count_limit)s
         ) p
-    ) AS resumable;
+    ) AS resumable_states;
 
 -- name: batches_of_run
--- The ledger's rows of one run of Dagster, in the order in which they ended. The time narrows the search: the ledger has
--- an index on it and none on the run.
+-- Rows of the batch log of one Dagster run, in the order of their start. The time narrows the search, because the table
+-- has an index on it and none on the run.
 SELECT b.id, b.kind, b.outcome, b.step_key, b.engine_now, b.duration_ms, b.size, b.sizes, b.error
 FROM campaign_batches b
 WHERE b.run_id = CAST(%(run_id)s AS text) AND b.started_at >= CAST(%(since)s AS timestamptz)
 ORDER BY b.started_at;
 
 -- name: nodes_of_failed_batch
--- Where the people of a step's latest failed batch stood, most first.
+-- Nodes of the enrollments of a step's latest failed batch, most first.
 WITH latest AS (
     SELECT b.id, b.kind, b.size, b.campaigns
     FROM campaign_batches b
@@ -65,14 +66,14 @@ WITH latest AS (
 )
 
 SELECT
-    l.id AS batch_id, l.kind, l.size, c.name AS campaign, p.version, p.node_id AS node, p.people
+    l.id AS batch_id, l.kind, l.size, c.name AS campaign, n.version, n.node_id AS node, n.people AS enrollments
 FROM latest l
-CROSS JOIN LATERAL jsonb_to_recordset(l.campaigns) AS p (campaign_id uuid, version integer, node_id text, people integer)
-LEFT JOIN drip_campaigns c ON c.id = p.campaign_id
-ORDER BY p.people DESC, campaign, node;
+CROSS JOIN LATERAL jsonb_to_recordset(l.campaigns) AS n (campaign_id uuid, version integer, node_id text, people integer)
+LEFT JOIN drip_campaigns c ON c.id = n.campaign_id
+ORDER BY n.people DESC, campaign, node;
 
 -- name: events_logged_between
--- How many events of each type the log has for a stretch of time; a tick writes its own with the time it works at.
+-- Number of events of each type in a time range. A tick logs its events with its logical time.
 SELECT e.event_type, count(*) AS events
 FROM campaign_events e
 WHERE e.created_at >= CAST(%(first)s AS timestamptz) AND e.created_at < CAST(%(last)s AS timestamptz)
@@ -80,7 +81,7 @@ GROUP BY e.event_type
 ORDER BY events DESC, e.event_type;
 
 -- name: due_without_channel
--- Due messages of channels that are not among these: nobody will send them as things are.
+-- Number of due messages of each channel that is not configured.
 SELECT d.channel, count(*) AS messages
 FROM drip_campaigns c
 JOIN campaign_deliveries d ON d.campaign_id = c.id
@@ -90,7 +91,7 @@ GROUP BY d.channel
 ORDER BY d.channel;
 
 -- name: messages_waiting
--- Where the messages stand that wait to go out on these channels, due now or later, most first.
+-- Nodes with pending messages on these channels, due now or later, most messages first.
 SELECT c.name AS campaign, d.campaign_version AS version, d.node_id AS node, count(*) AS messages
 FROM drip_campaigns c
 JOIN campaign_deliveries d ON d.campaign_id = c.id
@@ -99,7 +100,7 @@ GROUP BY c.name, d.campaign_version, d.node_id
 ORDER BY messages DESC, c.name, d.node_id, d.campaign_version;
 
 -- name: ab_results_preview
--- The results table as a person reads it: variants of the tests judged last, running ones before decided ones.
+-- Results of variants for display: running tests before decided ones, the newest first.
 SELECT
     c.name AS campaign, t.split_node_id AS split, r.variant_group AS variant, r.total_sent AS sent,
     r.open_rate AS opened_pct, r.click_rate AS clicked_pct, r.conversion_rate AS converted_pct, r.p_value,
@@ -122,14 +123,14 @@ ORDER BY d.decided_at DESC
 LIMIT CAST(%(row_limit)s AS integer);
 
 -- name: ab_test_row_counts
--- How many rows the tables of experiments have: small tables, a row a variant or a test.
+-- Row counts of the A/B test tables. They are small: one row for each variant or test.
 SELECT
     (SELECT count(*) FROM campaign_ab_test_results) AS results,
     (SELECT count(*) FROM campaign_ab_decisions) AS decisions,
     (SELECT count(*) FROM campaign_ab_tests WHERE status = 'running') AS running;
 
 -- name: outcomes_between
--- Messages sent on some days (of their workspace's time zone), and what became of them, per channel.
+-- Outcomes of the messages sent on these days (in their workspace's time zone), by channel.
 SELECT
     o.channel, count(*) AS messages, count(o.delivered_at) AS delivered, count(o.first_opened_at) AS opened,
     count(o.first_clicked_at) AS clicked, count(o.first_replied_at) AS replied, count(o.first_converted_at) AS converted,
@@ -143,19 +144,19 @@ GROUP BY o.channel
 ORDER BY o.channel;
 
 -- name: engine_rates
--- What the ledger says of a stretch of (real) time: batches, people and, of deliveries, messages by what became of them.
+-- Batches that started in a range of wall-clock time: their number, enrollments and, for deliveries, messages by outcome.
 SELECT
-    b.kind, b.outcome, count(*) AS batches, sum(b.size) AS people, sum(b.duration_ms) AS busy_ms,
+    b.kind, b.outcome, count(*) AS batches, sum(b.size) AS enrollments, sum(b.duration_ms) AS busy_ms,
     (
-        SELECT jsonb_object_agg(f.figure, f.messages)
+        SELECT jsonb_object_agg(m.outcome, m.messages)
         FROM (
-            SELECT z.key AS figure, sum(CAST(z.value AS bigint)) AS messages
+            SELECT z.key AS outcome, sum(CAST(z.value AS bigint)) AS messages
             FROM campaign_batches d
             CROSS JOIN LATERAL jsonb_each_text(d.sizes) AS z
             WHERE d.kind = b.kind AND d.outcome = b.outcome
                 AND d.started_at > CAST(%(since)s AS timestamptz) AND d.started_at <= CAST(%(until)s AS timestamptz)
             GROUP BY z.key
-        ) f
+        ) m
     ) AS sizes
 FROM campaign_batches b
 WHERE b.started_at > CAST(%(since)s AS timestamptz) AND b.started_at <= CAST(%(until)s AS timestamptz)
@@ -163,12 +164,12 @@ GROUP BY b.kind, b.outcome
 ORDER BY b.kind, b.outcome;
 
 -- name: engine_levels
--- Counts that a monitor draws: what is on its way, in doubt or dead among the messages, what is to be counted anew, and
--- how many incidents are open. Each from an index that holds just these rows.
+-- Levels for the metrics exporter: messages being sent, of unknown outcome or failed, failed enrollments, stale days and
+-- open incidents. Each count reads a partial index of just these rows.
 SELECT
     (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'sending') AS sending,
     (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'unknown') AS unknown,
     (SELECT count(*) FROM campaign_deliveries d WHERE d.status = 'failed') AS failed,
-    (SELECT count(*) FROM campaign_workflow_states s WHERE s.workflow_status = 'failed') AS failed_people,
+    (SELECT count(*) FROM campaign_workflow_states s WHERE s.workflow_status = 'failed') AS failed_enrollments,
     (SELECT count(DISTINCT m.metric_date) FROM stale_metric_days m) AS stale_days,
     (SELECT count(*) FROM campaign_incidents i WHERE i.resolved_at IS NULL) AS open_incidents;

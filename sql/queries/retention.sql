@@ -1,6 +1,6 @@
 -- name: events_needed_from
--- From when on events are still needed: by open runs (what their conditions and waits look back to), by running tests,
--- and by days that are to be counted. Days before the log begins need nothing of it any more.
+-- Time since which events are still needed: by open workflow states (their conditions and waits read earlier events), by
+-- running tests, and by days that are to be recomputed. Days before the start of the log need no events.
 SELECT least(
     (
         SELECT min(s.started_at)
@@ -24,7 +24,7 @@ SELECT least(
 ) AS needed_from;
 
 -- name: event_months
--- The months of the log that end by then, oldest first, with roughly how many events and bytes they hold.
+-- Months of the event log that end by a time, oldest first, with estimated rows and bytes.
 SELECT
     to_date(right(c.relname, 7), 'YYYY_MM') AS month, greatest(c.reltuples, 0)::bigint AS about_rows,
     pg_total_relation_size(c.oid) AS bytes
@@ -37,88 +37,84 @@ WHERE i.inhparent = 'campaign_events'::regclass
 ORDER BY 1;
 
 -- name: set_lock_timeout
--- Taking a partition off waits for everybody who uses the log, and everybody after that waits for it: not for long.
+-- Set the lock timeout of the transaction. Detaching a partition waits for all transactions that use the log, and later
+-- ones wait for it.
 SELECT set_config('lock_timeout', CAST(%(milliseconds)s AS text), true);
 
 -- name: detach_event_month
--- Takes a month off the log, to be archived; its table's name, null when it is not there.
+-- Detach a month from the event log for archiving. Returns its table name, or null if the month does not exist.
 SELECT detach_event_month(CAST(%(month)s AS date), CAST(%(now)s AS timestamptz)) AS table_name;
 
 -- name: unfinished_archives
--- Months that were taken off the log and are not written yet.
+-- Months that are detached from the log and not yet archived.
 SELECT a.id, a.month, a.table_name
 FROM campaign_archives a
 WHERE a.archived_at IS NULL AND a.table_name IS NOT NULL
 ORDER BY a.id;
 
 -- name: lock_archive
--- One writer per month; another run passes it over.
+-- Lock an unfinished archive: one writer per month. Other runs skip it.
 SELECT a.id
 FROM campaign_archives a
 WHERE a.id = CAST(%(archive_id)s AS bigint) AND a.archived_at IS NULL
 FOR UPDATE SKIP LOCKED;
 
 -- name: finish_archive
--- The month is written and was read back: its table goes.
+-- Drop the table of a month whose file is written and was read back.
 SELECT drop_archived_month(
     CAST(%(archive_id)s AS bigint), CAST(%(file)s AS text), CAST(%(rows_archived)s AS bigint),
     CAST(%(now)s AS timestamptz)
 );
 
--- name: begin_contact_archive
--- A file of contact events is about to be written; its number.
+-- name: store_contact_archive
+-- Record a file of archived contact events and its number of rows.
 INSERT INTO campaign_archives (kind, month, begun_at, file, rows_archived, archived_at)
 VALUES (
-    'contact_events', CAST(%(month)s AS date), CAST(%(now)s AS timestamptz), '', 0, CAST(%(now)s AS timestamptz)
-)
-RETURNING id;
-
--- name: note_contact_archive
--- Where the file is, and how many events it holds.
-UPDATE campaign_archives a
-SET file = CAST(%(file)s AS text), rows_archived = CAST(%(rows_archived)s AS bigint)
-WHERE a.id = CAST(%(archive_id)s AS bigint);
+    'contact_events', CAST(%(month)s AS date), CAST(%(now)s AS timestamptz), CAST(%(file)s AS text),
+    CAST(%(rows_archived)s AS bigint), CAST(%(now)s AS timestamptz)
+);
 
 -- name: take_contact_events
--- A slice of old contact events, taken out in the transaction that writes their file.
+-- Delete and return a chunk of old contact events, in the transaction that writes their file.
 DELETE FROM contact_events e
 WHERE e.id = ANY(ARRAY(
     SELECT x.id
     FROM contact_events x
     WHERE x.occurred_at < CAST(%(before)s AS timestamptz)
     ORDER BY x.occurred_at, x.id
-    LIMIT CAST(%(slice_size)s AS integer)
+    LIMIT CAST(%(chunk_size)s AS integer)
 ))
 RETURNING
     e.id, e.workspace_id, e.contact_id, e.event_type, e.value, e.currency, e.event_data, e.occurred_at, e.recorded_at;
 
 -- name: raise_retention_watermark
--- From now on this kind of data is whole only from there.
+-- Record that a kind of data is complete only since a time. The watermark never moves back.
 INSERT INTO campaign_retention_watermarks (kind, kept_from)
 VALUES (CAST(%(kind)s AS text), CAST(%(kept_from)s AS timestamptz))
 ON CONFLICT (kind) DO UPDATE SET kept_from = greatest(campaign_retention_watermarks.kept_from, excluded.kept_from);
 
 -- name: retention_watermarks
--- From when on each kind of data is whole.
+-- Time since which each kind of data is complete.
 SELECT h.kind, h.kept_from FROM campaign_retention_watermarks h;
 
 -- name: drop_old_deliveries
--- One slice of the outbox in the order of its ids: what is settled and old goes, but for people who are still inside.
-WITH slice AS MATERIALIZED (
+-- Delete the old settled deliveries of one chunk of the outbox, in the order of ids. Deliveries of open workflow states
+-- stay.
+WITH chunk AS MATERIALIZED (
     SELECT d.id, d.enrollment_id, d.status, d.settled_at
     FROM campaign_deliveries d
     WHERE CAST(%(after)s AS uuid) IS NULL OR d.id > CAST(%(after)s AS uuid)
     ORDER BY d.id
-    LIMIT CAST(%(slice_size)s AS integer)
+    LIMIT CAST(%(chunk_size)s AS integer)
 ),
 
 old AS (
-    SELECT s.id
-    FROM slice s
-    WHERE s.status IN ('sent', 'skipped', 'failed') AND s.settled_at < CAST(%(before)s AS timestamptz)
+    SELECT c.id
+    FROM chunk c
+    WHERE c.status IN ('sent', 'skipped', 'failed') AND c.settled_at < CAST(%(before)s AS timestamptz)
       AND NOT EXISTS (
-          SELECT FROM campaign_workflow_states w
-          WHERE w.id = s.enrollment_id AND w.workflow_status IN ('running', 'waiting', 'paused')
+          SELECT FROM campaign_workflow_states s
+          WHERE s.id = c.enrollment_id AND s.workflow_status IN ('running', 'waiting', 'paused')
       )
 ),
 
@@ -127,50 +123,50 @@ dropped AS (
     WHERE CAST(%(is_dry)s AS boolean) IS FALSE AND d.id = o.id
 )
 
-SELECT (SELECT s.id FROM slice s ORDER BY s.id DESC LIMIT 1) AS last_id, (SELECT count(*) FROM old) AS rows_old;
+SELECT (SELECT c.id FROM chunk c ORDER BY c.id DESC LIMIT 1) AS last_id, (SELECT count(*) FROM old) AS rows_old;
 
 -- name: drop_old_recorded_messages
--- A slice of messages that were recorded instead of sent.
+-- Delete a chunk of messages that were recorded instead of sent.
 DELETE FROM recorded_messages r
 WHERE r.id = ANY(ARRAY(
     SELECT x.id FROM recorded_messages x
-    WHERE x.recorded_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(slice_size)s AS integer)
+    WHERE x.recorded_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
 -- name: drop_old_event_keys
--- A slice of keys by which repeated events are known.
+-- Delete a chunk of the keys that detect repeated events.
 DELETE FROM ingested_event_keys k
 WHERE k.event_key = ANY(ARRAY(
     SELECT x.event_key FROM ingested_event_keys x
-    WHERE x.recorded_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(slice_size)s AS integer)
+    WHERE x.recorded_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
 -- name: drop_old_rejected_events
--- A slice of lines that could not be taken in.
+-- Delete a chunk of rejected event lines.
 DELETE FROM rejected_events r
 WHERE r.id = ANY(ARRAY(
     SELECT x.id FROM rejected_events x
-    WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(slice_size)s AS integer)
+    WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
 -- name: drop_old_rejected_contacts
--- A slice of lines of people that could not be imported.
+-- Delete a chunk of rejected contact lines.
 DELETE FROM rejected_contacts r
 WHERE r.id = ANY(ARRAY(
     SELECT x.id FROM rejected_contacts x
-    WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(slice_size)s AS integer)
+    WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
 -- name: drop_old_batches
--- A slice of the ledger.
+-- Delete a chunk of the batch log.
 DELETE FROM campaign_batches b
 WHERE b.id = ANY(ARRAY(
     SELECT x.id FROM campaign_batches x
-    WHERE x.started_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(slice_size)s AS integer)
+    WHERE x.started_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
 -- name: old_rows
--- What is old enough to go, table by table.
+-- Number of rows that are old enough to delete, by table.
 SELECT
     (SELECT count(*) FROM contact_events x WHERE x.occurred_at < CAST(%(log_before)s AS timestamptz)) AS contact_events,
     (
@@ -180,11 +176,11 @@ SELECT
         SELECT count(*) FROM ingested_event_keys x WHERE x.recorded_at < CAST(%(deliveries_before)s AS timestamptz)
     ) AS ingested_event_keys,
     (
-        SELECT count(*) FROM rejected_events x WHERE x.rejected_at < CAST(%(traces_before)s AS timestamptz)
+        SELECT count(*) FROM rejected_events x WHERE x.rejected_at < CAST(%(diagnostics_before)s AS timestamptz)
     ) AS rejected_events,
     (
-        SELECT count(*) FROM rejected_contacts x WHERE x.rejected_at < CAST(%(traces_before)s AS timestamptz)
+        SELECT count(*) FROM rejected_contacts x WHERE x.rejected_at < CAST(%(diagnostics_before)s AS timestamptz)
     ) AS rejected_contacts,
     (
-        SELECT count(*) FROM campaign_batches x WHERE x.started_at < CAST(%(traces_before)s AS timestamptz)
+        SELECT count(*) FROM campaign_batches x WHERE x.started_at < CAST(%(diagnostics_before)s AS timestamptz)
     ) AS campaign_batches;

@@ -1,4 +1,4 @@
-"""Alerts through Dagster: a job that fails is told once, and is over when it succeeds again."""
+"""Alerts of failed jobs: notified once, and resolved when the job succeeds again."""
 
 # No `from __future__ import annotations`: Dagster reads the types of an op's parameters.
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from drip_pipeline.orchestration.resources import EngineResource
-from drip_pipeline.orchestration.run_incidents import close_recovered
+from drip_pipeline.orchestration.run_incidents import resolve_recovered
 from sensors.alerts import alerts, failed_runs
 from tests.http_servers import HttpScript, http_servers
 from tests.orchestration.running import value
@@ -47,7 +47,7 @@ def ran(instance: dg.DagsterInstance, *, breaks: bool) -> dg.ExecuteInProcessRes
     )
 
 
-def told(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
+def report_failure(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
     (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
     with dg.build_run_status_sensor_context(
         sensor_name="failed_runs",
@@ -63,10 +63,10 @@ def texts(chat: HttpScript) -> list[str]:
     return [request.json["text"] for request in chat.requests]
 
 
-def test_a_job_that_keeps_failing_is_told_once_in_its_own_words(engine_database, instance, chat):
+def test_a_job_that_keeps_failing_is_notified_once_with_its_cause(engine_database, instance, chat):
     for _ in range(3):
         last = ran(instance, breaks=True)
-        told(instance, last)
+        report_failure(instance, last)
     (text,) = texts(chat)
     assert "A run of sometimes failed: step work: batch 2 of 10 failed" in text
     assert "re-execute from failure" in text
@@ -75,24 +75,24 @@ def test_a_job_that_keeps_failing_is_told_once_in_its_own_words(engine_database,
     assert leads_to.startswith(f"Open run {last.run_id[:8]} in Dagster")
 
 
-def test_it_is_over_when_the_job_succeeds_and_told_again_when_it_fails_later(
+def test_an_incident_is_resolved_when_the_job_succeeds_and_opened_again_later(
     engine_database, instance, chat
 ):
-    told(instance, ran(instance, breaks=True))
+    report_failure(instance, ran(instance, breaks=True))
     now = datetime.now(UTC)
-    assert close_recovered(instance, engine_database, now) == 0
+    assert resolve_recovered(instance, engine_database, now) == 0
     ran(instance, breaks=False)
-    assert close_recovered(instance, engine_database, now) == 1
-    assert close_recovered(instance, engine_database, now) == 0
+    assert resolve_recovered(instance, engine_database, now) == 1
+    assert resolve_recovered(instance, engine_database, now) == 0
     with engine_database.transaction() as connection:
         connection.execute(
             "UPDATE campaign_incidents SET resolved_at = %s", [now - timedelta(hours=1)]
         )
-    told(instance, ran(instance, breaks=True))
+    report_failure(instance, ran(instance, breaks=True))
     assert len(chat.requests) == 2
 
 
-def test_the_sensor_says_what_it_did(engine_database, instance, chat):
+def test_the_sensor_reports_what_it_did(engine_database, instance, chat):
     with engine_database.transaction() as connection:
         connection.execute(
             "INSERT INTO channel_flow (transport, channel, refilled_at, updated_at, open_until) "
@@ -103,5 +103,5 @@ def test_the_sensor_says_what_it_did(engine_database, instance, chat):
     ) as context:
         said = alerts.evaluate_tick(context).skip_message
         quiet = alerts.evaluate_tick(context).skip_message
-    assert (said, quiet) == ("1 incidents opened, 1 notices told", "nothing new")
+    assert (said, quiet) == ("1 incidents opened, 1 notices sent", "nothing new")
     assert value(engine_database, "SELECT kind FROM campaign_incidents") == "breaker_open"

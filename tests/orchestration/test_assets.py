@@ -154,10 +154,10 @@ def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_databas
     result = run(instance, "evaluate_ab_tests")
     assert result.success
     judged, decided = metadata(result, "ab_test_results"), metadata(result, "winner_decisions")
-    assert judged["tests_judged"] == judged["new_evaluations"] == 1
+    assert judged["tests_evaluated"] == judged["new_evaluations"] == 1
     assert judged["dagster/row_count"] == 2
     assert "| Subjects | s |" in judged["preview"]
-    assert decided["decisions_taken"] == decided["dagster/row_count"] == 1
+    assert decided["decisions_made"] == decided["dagster/row_count"] == 1
     assert "| Subjects | s | decided_winner | b |" in decided["preview"]
     run_id = value(
         engine_database,
@@ -172,7 +172,7 @@ def test_judging_again_keeps_no_second_evaluation_and_no_second_decision(engine_
     run(instance, "evaluate_ab_tests")
     again = run(instance, "evaluate_ab_tests")
     assert metadata(again, "ab_test_results")["new_evaluations"] == 0
-    assert metadata(again, "winner_decisions")["decisions_taken"] == 0
+    assert metadata(again, "winner_decisions")["decisions_made"] == 0
 
 
 def test_one_campaign_can_be_judged_alone(engine_database, instance):
@@ -185,8 +185,8 @@ def test_one_campaign_can_be_judged_alone(engine_database, instance):
     result = run(
         instance, "evaluate_ab_tests", ops={"ab_test_results": named, "winner_decisions": named}
     )
-    assert metadata(result, "ab_test_results")["tests_judged"] == 1
-    assert metadata(result, "winner_decisions")["decisions_taken"] == 0
+    assert metadata(result, "ab_test_results")["tests_evaluated"] == 1
+    assert metadata(result, "winner_decisions")["decisions_made"] == 0
 
 
 def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, instance):
@@ -194,7 +194,7 @@ def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, i
     (event,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
     told = event.step_failure_data.user_failure_data
     assert told is not None
-    assert told.description == 'judging failed: no campaign "Nobody\'s"'
+    assert told.description == 'evaluating A/B tests failed: no campaign "Nobody\'s"'
     assert told.metadata["what_to_do"].value == "`drip campaign list` lists the campaigns."
 
 

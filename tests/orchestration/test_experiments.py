@@ -47,7 +47,7 @@ def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
     return {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
 
 
-def test_judging_names_the_run_and_the_decision_stands(engine_database, instance):
+def test_an_evaluation_names_its_run_and_its_decision_is_final(engine_database, instance):
     a_test(engine_database)
     result = run("evaluate_ab_tests", instance)
     assert result.success
@@ -56,16 +56,16 @@ def test_judging_names_the_run_and_the_decision_stands(engine_database, instance
         "ab_decisions": True,
     }  # fmt: skip
     told = metadata(result, "ab_test_results")
-    assert (told["tests_judged"], told["new_evaluations"]) == (1, 1)
+    assert (told["tests_evaluated"], told["new_evaluations"]) == (1, 1)
     assert "b wins with an open rate of 30.00 %" in told["verdicts"]
-    assert metadata(result, "winner_decisions")["decisions_taken"] == 1
+    assert metadata(result, "winner_decisions")["decisions_made"] == 1
     assert value(engine_database, "SELECT run_id FROM campaign_ab_evaluations") == result.run_id
     later = metadata(run("evaluate_ab_tests", instance), "ab_test_results")
     assert later["verdicts"].startswith("no test is running")
     assert value(engine_database, "SELECT winner_variant FROM campaign_ab_tests") == "b"
 
 
-def test_one_campaign_can_be_judged_alone(engine_database, instance):
+def test_one_campaign_can_be_evaluated_alone(engine_database, instance):
     a_test(engine_database, "Mine")
     a_test(engine_database, "Other")
     chosen = EvaluationConfig(campaign="Mine")
@@ -80,7 +80,7 @@ def test_one_campaign_can_be_judged_alone(engine_database, instance):
     assert states == [("Mine", "decided"), ("Other", "running")]
 
 
-def test_wrong_figures_decide_nothing(engine_database, instance):
+def test_wrong_counts_decide_nothing(engine_database, instance):
     a_test(engine_database)
     with engine_database.transaction() as connection:
         connection.execute(
@@ -97,7 +97,7 @@ def test_wrong_figures_decide_nothing(engine_database, instance):
     assert value(engine_database, "SELECT count(*) FROM campaign_ab_decisions") == 0
 
 
-def test_outcomes_that_the_log_does_not_bear_out_decide_nothing(engine_database, instance):
+def test_outcomes_that_differ_from_the_log_decide_nothing(engine_database, instance):
     a_test(engine_database)
     with engine_database.transaction() as connection:
         # The opens were not logged; the sending of one of those messages was.
@@ -127,7 +127,7 @@ def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance)
         assert len(rows_of(connection, "campaign_ab_decisions")) == 1
 
 
-def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_database, instance):
+def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_time(engine_database, instance):
     a_test(engine_database)
     run("evaluate_ab_tests", instance)
     before = AuditConfig(campaign="Welcome", as_of=(NOW + timedelta(minutes=1)).isoformat())
@@ -144,7 +144,7 @@ def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_moment(engine_dat
     assert not run("audit_ab_tests", instance, evaluate_as_of=too_early).success
 
 
-def test_reports_are_written_with_their_pictures_in_the_catalog(
+def test_reports_are_written_with_their_diagrams_in_the_catalog(
     engine_database, instance, tmp_path
 ):
     a_test(engine_database, "Spring", better=205)
@@ -153,7 +153,7 @@ def test_reports_are_written_with_their_pictures_in_the_catalog(
     assert result.success
     told = metadata(result, "ab_test_reports")
     assert (told["tests"], told["pages_written"]) == (2, 2)
-    assert told["mailed"] == "to nobody: DRIP_REPORT_TO is not set"
+    assert told["mailed"] == "not sent: DRIP_REPORT_TO is not set"
     overview = Path(told["overview"])
     assert overview.parent == tmp_path / "reports"
     assert len(list(overview.parent.glob("*.html"))) == 3

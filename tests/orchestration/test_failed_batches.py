@@ -94,18 +94,18 @@ def test_batches_that_fail_stop_no_other(ten_batches, instance, monkeypatch):
     assert people_by_status(ten_batches) == {"running": sick, "waiting": PEOPLE - sick}
 
 
-def test_a_failed_batch_names_campaign_node_people_and_cause(ten_batches, instance, monkeypatch):
+def test_a_failed_batch_names_its_node_and_cause(ten_batches, instance, monkeypatch):
     break_batches(monkeypatch, ten_batches, SICK[0])
     result = run_minute(instance, max_batches=10)
     description, metadata = failures(result)[f"advance_batch[{SICK[0]}]"]
     people = min(40, people_of(ten_batches, SICK[0]))  # its first transaction
     assert description == (
-        f"batch 3 of 10 failed over {people} people, {people} of them at node 'start' of 'Welcome'"
-        " (version 1): could not extend file: no space left on device"
+        f"batch 3 of 10 failed for {people} enrollments, {people} of them at node 'start' of"
+        " 'Welcome' (version 1): could not extend file: no space left on device"
     )
     assert metadata["campaign"] == "Welcome"
     assert metadata["node"] == "start"
-    assert metadata["people"] == people
+    assert metadata["enrollments"] == people
     assert metadata["cause"] == "could not extend file: no space left on device"
     assert f"| Welcome | 1 | start | {people} |" in metadata["where"]
     batch = value(ten_batches, "SELECT id FROM campaign_batches WHERE outcome = 'failed'")
@@ -125,7 +125,7 @@ def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, inst
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
-def test_after_a_repair_everybody_ends_as_if_nothing_had_failed(ten_batches, instance, monkeypatch):
+def test_after_a_repair_all_enrollments_complete(ten_batches, instance, monkeypatch):
     with monkeypatch.context() as patch:
         break_batches(patch, ten_batches, *SICK)
         failed = run_minute(instance, max_batches=10)
@@ -146,9 +146,7 @@ def test_after_a_repair_everybody_ends_as_if_nothing_had_failed(ten_batches, ins
     }
 
 
-def test_the_next_run_takes_up_what_failed_without_anybody_doing_anything(
-    ten_batches, instance, monkeypatch
-):
+def test_the_next_run_advances_what_failed(ten_batches, instance, monkeypatch):
     with monkeypatch.context() as patch:
         break_batches(patch, ten_batches, *SICK)
         run_minute(instance, max_batches=10)
@@ -157,7 +155,7 @@ def test_the_next_run_takes_up_what_failed_without_anybody_doing_anything(
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
-def test_a_batch_that_fails_in_every_run_holds_up_nobody_elses_messages(
+def test_a_batch_that_fails_in_every_run_does_not_delay_other_messages(
     ten_batches, instance, monkeypatch
 ):
     break_batches(monkeypatch, ten_batches, SICK[0])
@@ -178,7 +176,7 @@ def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
         patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
         failed = run_minute(instance)
     description, metadata = failures(failed)["deliver_email"]
-    assert description.startswith("a way out fails: email: ")
+    assert description.startswith("a transport failed: email: ")
     assert "DRIP_SMTP_URL" in description
     assert description.endswith(
         ". 12 messages wait, 12 of them at node 'first' of 'Welcome' (version 1)"
@@ -212,7 +210,7 @@ def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated
         failed = run_minute(instance, later, max_batches=10)
     told = failures(failed)
     assert set(told) == {f"advance_batch[{SICK[0]}]", "deliver_backlog"}
-    assert "batch 3 of 10 failed over" in told[f"advance_batch[{SICK[0]}]"][0]
+    assert "batch 3 of 10 failed for" in told[f"advance_batch[{SICK[0]}]"][0]
     assert "DRIP_SMTP_URL" in told["deliver_backlog"][0]
     with executed_again(instance, failed.run_id) as again:
         assert again.success
@@ -226,9 +224,7 @@ def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
-def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
-    ten_batches, instance, monkeypatch
-):
+def test_a_foreign_error_is_named_by_its_class_only(ten_batches, instance, monkeypatch):
     def load(*_: Any) -> Any:
         raise ValueError("somebody@example.com is not what was expected")
 
@@ -238,7 +234,7 @@ def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
     assert metadata["cause"] == "ValueError"
     assert "example.com" not in description
     assert metadata["campaign"] == "Welcome"
-    assert metadata["people"] == 40
+    assert metadata["enrollments"] == 40
 
 
 @pytest.mark.parametrize(
@@ -253,12 +249,12 @@ def test_what_is_no_error_of_the_engine_is_named_by_its_kind_alone(
         (KeyError("a defect"), False),
     ],
 )
-def test_only_what_may_pass_by_itself_is_tried_again_at_once(error, is_repeated):
+def test_only_transient_errors_are_retried_at_once(error, is_repeated):
     assert failure("batch 1 of 1", error).allow_retries is is_repeated
     assert RETRY_POLICY.max_retries == 2
 
 
-def test_a_failure_says_what_to_do_where_the_error_knows():
+def test_a_failure_shows_the_hint_of_its_error():
     found = failure("planning", SchemaMismatch('relation "contacts" does not exist'))
     assert found.metadata["what_to_do"].value == "Run `drip db migrate`."
     assert found.description == 'planning failed: relation "contacts" does not exist'

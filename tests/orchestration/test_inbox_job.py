@@ -1,4 +1,4 @@
-"""The sensor of the inbox looks, and its job takes in."""
+"""The sensor of the inbox checks it, and its job imports the events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.engine.events.test_drain_inbox import came_in, opened
 from tests.orchestration.test_sensors import tick
 
 
-def test_what_came_in_starts_a_run_that_takes_it_in(engine_database, instance):
+def test_received_payloads_start_a_run_that_imports_them(engine_database, instance):
     with time_machine.travel(LATER, tick=False):
         assert tick(inbox_pending, instance)[:2] == ([], "the inbox is empty")
         _, (sent,) = mailed(engine_database)
@@ -28,6 +28,6 @@ def test_what_came_in_starts_a_run_that_takes_it_in(engine_database, instance):
         if event.event_type == dg.DagsterEventType.STEP_OUTPUT
     ]
     assert (metadata["payloads"].value, metadata["events"].value) == (2, 1)
-    assert metadata["why not"].value == "1 × the payload is not JSON"
+    assert metadata["reject_reasons"].value == "1 × the payload is not JSON"
     with time_machine.travel(LATER, tick=False):
         assert tick(inbox_pending, instance)[:2] == ([], "the inbox is empty")

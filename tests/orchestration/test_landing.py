@@ -11,7 +11,7 @@ import pytest
 
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.jobs.load_event_files import load_event_files
-from drip_pipeline.orchestration.metadata.landing import MOST_FILES
+from drip_pipeline.orchestration.metadata.landing import MAX_FILES
 from sensors.imported_files import imported_files
 from tests.engine.events.incoming import LATER, mailed
 from tests.engine.events.test_landing_folder import put
@@ -52,15 +52,15 @@ def an_open(number: int, message_id: object) -> dict[str, object]:
     }
 
 
-def test_a_file_is_loaded_when_two_looks_found_it_the_same(engine_database, instance, folder):
+def test_a_file_is_loaded_when_two_checks_find_it_unchanged(engine_database, instance, folder):
     _, [sent] = mailed(engine_database)
     path = put(folder, "ses/a.ndjson", an_open(1, sent.message_id), {"event_type": "x"})
     requests, told, cursor = tick(imported_files, instance)
-    assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
+    assert (requests, told) == ([], "0 files ready, 1 to be checked once more")
     with path.open("ab") as file:
         file.write(b"\n")
     requests, told, cursor = tick(imported_files, instance, cursor)
-    assert (requests, told) == ([], "0 files ready, 1 to be looked at once more")
+    assert (requests, told) == ([], "0 files ready, 1 to be checked once more")
     ((request,), _, cursor) = tick(imported_files, instance, cursor)
     # The same look again asks for the same run, which Dagster starts once.
     assert tick(imported_files, instance, cursor)[0][0].run_key == request.run_key
@@ -70,7 +70,7 @@ def test_a_file_is_loaded_when_two_looks_found_it_the_same(engine_database, inst
     # Even with its cursor lost the sensor finds nothing to do.
     for lost in (cursor, None):
         requests, told, _ = tick(imported_files, instance, lost)
-        assert (requests, told) == ([], "no file in the landing folder that is not loaded")
+        assert (requests, told) == ([], "all files of the landing folder are loaded")
 
 
 def test_the_run_reports_files_and_events_as_materialized(engine_database, instance, folder):
@@ -84,7 +84,7 @@ def test_the_run_reports_files_and_events_as_materialized(engine_database, insta
     }
     files = {label: entry.value for label, entry in events["landed_files"].items()}
     assert [files[name] for name in ("files", "lines", "events", "duplicates")] == [1, 3, 1, 1]
-    assert "event_type is missing" in str(files["set_aside"])
+    assert "event_type is missing" in str(files["rejected"])
     assert "ses/a.ndjson" in str(files["preview"])
     assert events["campaign_events"]["events"].value == 1
 
@@ -98,12 +98,12 @@ def test_a_run_names_the_file_that_cannot_be_read_and_loads_the_others(
     put(folder, "good.ndjson", an_open(1, sent.message_id))
     result = run(instance, two_ticks(instance)[0])
     ((description, metadata),) = failures(result).values()
-    assert description.startswith("1 of 2 files could not be read to their end: bad.parquet: ")
+    assert description.startswith("1 of 2 files could not be read completely: bad.parquet: ")
     assert metadata["events"] == 1
     assert two_ticks(instance) == []
 
 
-def test_while_a_run_is_at_work_the_sensor_waits(engine_database, instance, folder):
+def test_the_sensor_waits_while_a_run_is_in_progress(engine_database, instance, folder):
     put(folder, "a.ndjson", {"a": 1})
     under_way = instance.create_run_for_job(
         load_event_files,
@@ -114,11 +114,11 @@ def test_while_a_run_is_at_work_the_sensor_waits(engine_database, instance, fold
     _, _, cursor = tick(imported_files, instance)
     requests, told, _ = tick(imported_files, instance, cursor)
     assert requests == []
-    assert told.endswith(f"run {under_way.run_id[:8]} is still at work")
+    assert told.endswith(f"run {under_way.run_id[:8]} is still in progress")
 
 
 def test_a_run_takes_no_more_files_than_it_may(engine_database, instance, folder):
-    for number in range(MOST_FILES + 5):
+    for number in range(MAX_FILES + 5):
         put(folder, f"{number}.ndjson", {"a": 1})
     ((request,)) = two_ticks(instance)
-    assert len(request.run_config["ops"]["load_landed_files"]["config"]["files"]) == MOST_FILES
+    assert len(request.run_config["ops"]["load_landed_files"]["config"]["files"]) == MAX_FILES

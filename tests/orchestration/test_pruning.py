@@ -79,9 +79,9 @@ def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
     squeeze(storage)
     left = used(storage)
     sizes = pruning_db.size(storage)
-    assert pruned.runs + sizes["runs"] == sum(day.runs.values())
-    assert pruned.ticks + sizes["ticks"] == day.ticks
-    assert sizes["runs"] <= pruned.kept
+    assert pruned.runs + sizes.runs == sum(day.runs.values())
+    assert pruned.ticks + sizes.ticks == day.ticks
+    assert sizes.runs <= pruned.kept
     assert left - before < (after - before) or MINUTES < 60
     told = {
         "minutes": MINUTES,

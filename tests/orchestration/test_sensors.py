@@ -51,10 +51,10 @@ def tick(
     return list(data.run_requests or ()), data.skip_message or "", data.cursor
 
 
-def test_with_nobody_anywhere_it_skips(engine_database, instance):
+def test_without_enrollments_it_skips(engine_database, instance):
     requests, told, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == "nothing due; nobody is waiting for a time"
+    assert told == "nothing due; no enrollment is waiting for a time"
 
 
 def test_with_nothing_due_it_skips_and_says_when_the_next_is(engine_database, instance):
@@ -62,10 +62,10 @@ def test_with_nothing_due_it_skips_and_says_when_the_next_is(engine_database, in
     run_until_idle(engine_database)
     requests, told, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 people waiting"
+    assert told == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 enrollments waiting"
 
 
-def test_with_people_due_it_starts_a_run_that_may_come_again(engine_database, instance):
+def test_due_enrollments_start_a_run_without_a_run_key(engine_database, instance):
     due_people(engine_database, 30)
     ((request,), _, _) = tick(due_steps, instance)
     assert request.run_key is None
@@ -73,12 +73,12 @@ def test_with_people_due_it_starts_a_run_that_may_come_again(engine_database, in
     assert request.run_config == {}
 
 
-def test_people_whom_no_run_would_take_start_none(engine_database, instance):
+def test_enrollments_that_no_run_would_claim_start_no_run(engine_database, instance):
     due_people(engine_database, 30)
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = NULL")
     requests, told, _ = tick(due_steps, instance)
-    assert (requests, told) == ([], "nothing due; nobody is waiting for a time")
+    assert (requests, told) == ([], "nothing due; no enrollment is waiting for a time")
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = 1")
         connection.execute("UPDATE campaign_workflow_states SET campaign_version = NULL")
@@ -105,7 +105,7 @@ def test_while_a_run_is_under_way_it_skips_with_figures(engine_database, instanc
     run = instance.create_run_for_job(run_due_workflows, tags=ENGINE, status=status)
     requests, told, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == f"30 people and 0 messages due; run {run.run_id[:8]} still at work"
+    assert told == f"30 enrollments and 0 messages due; run {run.run_id[:8]} still in progress"
 
 
 def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_database, instance):
@@ -131,7 +131,7 @@ def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance)
     assert len(tick(due_steps, instance)[0]) == 1
 
 
-def test_people_whom_an_application_resumed_are_reason_enough(engine_database, instance):
+def test_enrollments_resumed_by_an_application_start_a_run(engine_database, instance):
     due_people(engine_database, 3)
     execute(engine_database, "UPDATE campaign_enrollments SET status = 'paused'")
     run_until_idle(engine_database)
@@ -140,24 +140,27 @@ def test_people_whom_an_application_resumed_are_reason_enough(engine_database, i
     assert len(tick(due_steps, instance)[0]) == 1
 
 
-def test_large_numbers_are_counted_only_so_far(engine_database, instance, monkeypatch):
-    monkeypatch.setattr("drip_pipeline.orchestration.pending_work.COUNTED_AT_MOST", 10)
+def test_large_numbers_are_counted_up_to_a_limit(engine_database, instance, monkeypatch):
+    monkeypatch.setattr("drip_pipeline.orchestration.pending_work.COUNT_LIMIT", 10)
     due_people(engine_database, 30)
     run_until_idle(engine_database)
-    assert "10+ people waiting" in tick(due_steps, instance)[1]
+    assert "10+ enrollments waiting" in tick(due_steps, instance)[1]
 
 
 # --- entry triggers
 
 
-def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_database, instance):
+def test_contacts_that_match_start_a_run_that_enrolls_them_once(engine_database, instance):
     start = replace(WELCOME.nodes["start"], config=TriggerConfig(trigger="tag", tag="vip"))
     with engine_database.transaction() as connection:
         campaign = a_published_campaign(
             connection, replace(WELCOME, nodes={**WELCOME.nodes, "start": start})
         )
         contacts(connection, campaign.workspace_id, 40)
-    assert tick(entry_triggers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    assert tick(entry_triggers, instance)[:2] == (
+        [],
+        "no new matches; 1 campaigns have an entry trigger",
+    )
     execute(engine_database, "UPDATE contacts SET tags = '{vip}'")
     ((request,), _, _) = tick(entry_triggers, instance)
     assert request.tags["drip/kind"] == "entry_triggers"
@@ -165,7 +168,10 @@ def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_data
     result = job.execute_in_process(instance=instance)
     (output,) = result.get_step_success_events()[:1]
     assert output.step_key == "enroll_matching_contacts"
-    assert tick(entry_triggers, instance)[:2] == ([], "nobody came to match; 1 campaigns listen")
+    assert tick(entry_triggers, instance)[:2] == (
+        [],
+        "no new matches; 1 campaigns have an entry trigger",
+    )
     assert len(tick(due_steps, instance)[0]) == 1
     assert sum(people_by_status(engine_database).values()) == 40
 
@@ -176,7 +182,7 @@ def test_people_who_came_to_match_start_a_run_that_lets_them_in_once(engine_data
 def test_without_tests_nothing_is_judged(engine_database, instance):
     requests, told, _ = tick(changed_ab_tests, instance)
     assert requests == []
-    assert told == "nothing new to count; 0 tests running"
+    assert told == "no running test has changed; 0 running"
 
 
 def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
@@ -189,10 +195,10 @@ def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
 
 
 def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
-    ahead = PendingEvaluation(changed=0, moved_by_time=1, running=1)
-    assert ahead.is_due(NOW, judged_at=None)
-    assert not ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=9)).isoformat())
-    assert ahead.is_due(NOW, judged_at=(NOW - timedelta(minutes=10)).isoformat())
+    ahead = PendingEvaluation(changed=0, changing_by_time=1, running=1)
+    assert ahead.is_due(NOW, evaluated_at=None)
+    assert not ahead.is_due(NOW, evaluated_at=(NOW - timedelta(minutes=9)).isoformat())
+    assert ahead.is_due(NOW, evaluated_at=(NOW - timedelta(minutes=10)).isoformat())
 
 
 # --- days to count --------------------------------------------------------------------------------
@@ -210,7 +216,7 @@ def test_days_are_counted_after_messages_went_out_and_not_again_before_more_do(
     aggregate_days(engine_database, [NOW.date()])
     requests, told, _ = tick(stale_metrics, instance)
     assert requests == []
-    assert told == "nothing became of any message since its day was counted"
+    assert told == "no message has changed since its day was computed"
 
 
 def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_database, instance):

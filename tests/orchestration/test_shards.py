@@ -17,7 +17,7 @@ from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import minute_config
-from drip_pipeline.orchestration.shards import MESSAGES_PER_RUN, SHARD_TAG, share_of_run
+from drip_pipeline.orchestration.shards import MESSAGES_PER_RUN, SHARD_TAG, shard_of_run
 from sensors.due_steps import due_steps
 from tests.engine.factories import NOW
 from tests.orchestration.running import due_people, minute_job, people_by_status, value
@@ -107,9 +107,9 @@ def test_a_run_takes_its_own_shard_and_two_take_everybody_once(engine_database, 
 @pytest.mark.parametrize("told", ["2", "0_of_2", "3_of_2", "a_of_b", ""])
 def test_a_tag_that_names_no_shard_says_how_it_is_written(told: Any):
     with pytest.raises(DripError, match="names no shard") as caught:
-        share_of_run({SHARD_TAG: told})
+        shard_of_run({SHARD_TAG: told})
     assert "2_of_4" in caught.value.hint
 
 
 def test_a_run_without_the_tag_takes_everybody():
-    assert share_of_run({}) == WorkUnit(1, 1)
+    assert shard_of_run({}) == WorkUnit(1, 1)

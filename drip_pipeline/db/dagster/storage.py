@@ -1,5 +1,6 @@
-"""The database in which Dagster keeps its runs and events: where it is, and that it exists. Its
-tables are Dagster's own business.
+"""Find or create the database in which Dagster stores its runs and events.
+
+Its tables are created by Dagster.
 """
 
 from __future__ import annotations
@@ -17,24 +18,24 @@ DEFAULT_NAME = "dagster"
 
 
 def storage_url(settings: Settings, engine_url: str) -> str:
-    """The URL of Dagster's storage in the spelling that Dagster needs; the database is made if the
-    server has none of that name.
+    """Return the URL of Dagster's storage with the driver name that Dagster needs.
 
-    Raises SettingsError when it is the engine's own database, DatabaseError when it cannot be made.
+    Create the database if it does not exist. Raises SettingsError if it is the engine's own
+    database, DatabaseError if it cannot be created.
     """
     url = _url(settings, engine_url)
     if url == libpq_url(engine_url):
         raise SettingsError(
             "DRIP_DAGSTER_DATABASE_URL",
             "names the engine's own database",
-            hint="Name another database on that server; both have tables of their own.",
+            hint="Name another database on that server; each has its own tables.",
         )
     _ensure_exists(url)
     return dagster_url(url)
 
 
-def storage_url_if_there(settings: Settings, engine_url: str) -> str | None:
-    """The URL of Dagster's storage for our own statements; None where there is no such database."""
+def existing_storage_url(settings: Settings, engine_url: str) -> str | None:
+    """Return the libpq URL of Dagster's storage, or None if that database does not exist."""
     url = _url(settings, engine_url)
     return url if url != libpq_url(engine_url) and _answers(url) else None
 
@@ -61,9 +62,9 @@ def _ensure_exists(url: str) -> None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     except DripError as error:
         if _answers(url):
-            return  # another process was quicker
+            return  # another process created it first
         error.hint = (
-            f"Create the database {name!r} on that server, or let DRIP_DAGSTER_DATABASE_URL name"
+            f"Create the database {name!r} on that server, or set DRIP_DAGSTER_DATABASE_URL to"
             " another one."
         )
         raise

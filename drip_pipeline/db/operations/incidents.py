@@ -1,12 +1,13 @@
-"""Incidents as rows: what the database shows of trouble, what of it is known, and the notices that
-are still to be told. Which words they get is said in engine/.
+"""Read conditions that are incidents, store incidents, and lease the notices that report them.
+
+The texts of incidents are written in engine/operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 from uuid import UUID
 
 import orjson
@@ -15,84 +16,172 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 
 
-class IncidentRow(NamedTuple):
-    """An incident as it is written. `is_over`: it happened once and does not last."""
+class NewIncident(NamedTuple):
+    """An incident to store. `is_over`: it happened once and is resolved from the start."""
 
     incident_key: str
     kind: str
     workspace_id: UUID | None
     sentence: str
     what_to_do: str
-    details: dict[str, Any]
+    details: Mapping[str, object]
     is_over: bool
 
 
-def oldest_due_work(connection: Connection, now: datetime) -> list[dict[str, Any]]:
-    """work (`people`, `messages`), campaign_id, campaign, workspace_id and due_at: the oldest of
-    each; none where nothing is due.
-    """
-    return queries.rows(connection, "oldest_due_work", now=now)
+class OldestDueWork(NamedTuple):
+    """The longest overdue work of one kind: `people` (workflow states) or `messages`."""
+
+    work: str
+    campaign_id: UUID
+    campaign: str
+    workspace_id: UUID
+    due_at: datetime
 
 
-def messages_with_unknown_outcome(connection: Connection) -> list[dict[str, Any]]:
-    """channel, messages and oldest_at."""
-    return queries.rows(connection, "messages_with_unknown_outcome")
+class UnknownOutcomes(NamedTuple):
+    """Messages of one channel whose outcome is unknown."""
+
+    channel: str
+    messages: int
+    oldest_at: datetime
 
 
-def failing_transports(connection: Connection) -> list[dict[str, Any]]:
-    """transport, channel, open_until, disabled_at, times_opened and last_error."""
-    return queries.rows(connection, "failing_transports")
+class FailingTransport(NamedTuple):
+    """A transport whose breaker is open, or that is disabled (`disabled_at`)."""
+
+    transport: str
+    channel: str
+    open_until: datetime | None
+    disabled_at: datetime | None
+    times_opened: int
+    last_error: str | None
 
 
-def tests_with_sample_ratio_mismatch(connection: Connection) -> list[dict[str, Any]]:
-    """ab_test_id, workspace_id, campaign and split."""
-    return queries.rows(connection, "tests_with_sample_ratio_mismatch")
+class SkewedTest(NamedTuple):
+    """A running A/B test that a sample ratio mismatch blocks."""
+
+    ab_test_id: UUID
+    workspace_id: UUID
+    campaign: str
+    split: str
 
 
-def decisions_since(connection: Connection, since: datetime) -> list[dict[str, Any]]:
-    """decision_id, workspace_id, campaign, split, outcome, winner_variant, decided_by, reason."""
-    return queries.rows(connection, "decisions_since", since=since)
+class RecentDecision(NamedTuple):
+    """A decision of an A/B test."""
+
+    decision_id: UUID
+    workspace_id: UUID
+    campaign: str
+    split: str
+    outcome: str
+    winner_variant: str | None
+    decided_by: str
+    reason: str
 
 
-def note(
+class Notice(NamedTuple):
+    """A notice to send by one route."""
+
+    incident_id: UUID
+    route: str
+    kind: str
+    sentence: str
+    what_to_do: str
+    opened_at: datetime
+
+
+class NoticeState(TypedDict):
+    """A notice of a listed incident; `notified_at` is an ISO 8601 time."""
+
+    route: str
+    notified_at: str | None
+    attempts: int
+    last_error: str | None
+
+
+class ListedIncident(NamedTuple):
+    """An incident with its notices."""
+
+    incident_id: UUID
+    kind: str
+    sentence: str
+    what_to_do: str
+    details: Mapping[str, object]
+    opened_at: datetime
+    seen_at: datetime
+    resolved_at: datetime | None
+    notices: list[NoticeState]
+
+
+class OpenIncident(NamedTuple):
+    """The key of an open incident, and when it was opened and last seen."""
+
+    incident_key: str
+    opened_at: datetime
+    seen_at: datetime
+
+
+def oldest_due_work(connection: Connection, now: datetime) -> list[OldestDueWork]:
+    """Return the longest overdue work of each kind; no row for a kind that has none."""
+    return queries.records(connection, "oldest_due_work", OldestDueWork, now=now)
+
+
+def messages_with_unknown_outcome(connection: Connection) -> list[UnknownOutcomes]:
+    """Count messages of unknown outcome by channel."""
+    return queries.records(connection, "messages_with_unknown_outcome", UnknownOutcomes)
+
+
+def failing_transports(connection: Connection) -> list[FailingTransport]:
+    """Return transports that are not used now."""
+    return queries.records(connection, "failing_transports", FailingTransport)
+
+
+def tests_with_sample_ratio_mismatch(connection: Connection) -> list[SkewedTest]:
+    """Return running tests that a sample ratio mismatch blocks."""
+    return queries.records(connection, "tests_with_sample_ratio_mismatch", SkewedTest)
+
+
+def decisions_since(connection: Connection, since: datetime) -> list[RecentDecision]:
+    """Return decisions made after `since`, oldest first."""
+    return queries.records(connection, "decisions_since", RecentDecision, since=since)
+
+
+def store(
     connection: Connection,
-    found: Sequence[IncidentRow],
+    incidents: Sequence[NewIncident],
     *,
     routes: Sequence[str],
     reopen_since: datetime,
     now: datetime,
 ) -> int:
-    """Write down what was found; how many incidents are new. One that was over and is back since
-    `reopen_since` is the same as before.
+    """Store incidents that are seen now, with a notice for each route. Return how many are new.
+
+    An incident that was resolved after `reopen_since` is reopened and gets no new notice.
+    Serializes concurrent callers.
     """
     queries.run(connection, "lock_incidents")
-    lasting = [row for row in found if not row.is_over]
-    queries.run(
-        connection,
-        "reopen_incidents",
-        keys=[row.incident_key for row in lasting],
-        since=reopen_since,
-        now=now,
-    )
+    lasting = [row for row in incidents if not row.is_over]
+    keys = [row.incident_key for row in lasting]
+    queries.run(connection, "reopen_incidents", keys=keys, since=reopen_since, now=now)
     queries.run(
         connection,
         "refresh_incidents",
-        keys=[row.incident_key for row in lasting],
+        keys=keys,
         sentences=[row.sentence for row in lasting],
         what_to_dos=[row.what_to_do for row in lasting],
-        details=[orjson.dumps(row.details).decode() for row in lasting],
+        details=[_json(row) for row in lasting],
         now=now,
     )
     opened: int = queries.scalar(
         connection,
         "open_incidents",
-        keys=[row.incident_key for row in found],
-        kinds=[row.kind for row in found],
-        workspace_ids=[row.workspace_id for row in found],
-        sentences=[row.sentence for row in found],
-        what_to_do=[row.what_to_do for row in found],
-        details=[orjson.dumps(row.details).decode() for row in found],
-        over=[row.is_over for row in found],
+        keys=[row.incident_key for row in incidents],
+        kinds=[row.kind for row in incidents],
+        workspace_ids=[row.workspace_id for row in incidents],
+        sentences=[row.sentence for row in incidents],
+        what_to_do=[row.what_to_do for row in incidents],
+        details=[_json(row) for row in incidents],
+        over=[row.is_over for row in incidents],
         routes=list(routes),
         now=now,
     )
@@ -102,14 +191,14 @@ def note(
 def resolve_unseen(
     connection: Connection, kinds: Sequence[str], seen_keys: Sequence[str], *, now: datetime
 ) -> int:
-    """Close the open incidents of these kinds that were not seen now; how many."""
+    """Resolve the open incidents of these kinds not in `seen_keys`. Return their number."""
     return queries.run(
         connection, "resolve_unseen", kinds=list(kinds), keys=list(seen_keys), now=now
     )
 
 
 def resolve(connection: Connection, incident_key: str, *, now: datetime) -> int:
-    """Close the open incident of this key; how many there were."""
+    """Resolve the open incident of this key. Return 1, or 0 if there is none."""
     return queries.run(connection, "resolve_incident", incident_key=incident_key, now=now)
 
 
@@ -117,16 +206,17 @@ def take_notices(
     connection: Connection,
     routes: Sequence[str],
     *,
-    most_attempts: int,
+    max_attempts: int,
     limit: int,
     now: datetime,
-) -> list[dict[str, Any]]:
-    """Notices to be told now: incident_id, route, kind, sentence, what_to_do, opened_at."""
-    return queries.rows(
+) -> list[Notice]:
+    """Return the notices that are due, and postpone each to its next attempt."""
+    return queries.records(
         connection,
         "take_notices",
+        Notice,
         routes=list(routes),
-        most_attempts=most_attempts,
+        max_attempts=max_attempts,
         row_limit=limit,
         now=now,
     )
@@ -135,7 +225,7 @@ def take_notices(
 def record_notice_result(
     connection: Connection, incident_id: UUID, route: str, error: str | None, *, now: datetime
 ) -> None:
-    """Told, or not, with the error."""
+    """Mark a notice as sent, or store its error."""
     queries.run(
         connection,
         "record_notice_result",
@@ -146,11 +236,17 @@ def record_notice_result(
     )
 
 
-def listed(connection: Connection, *, is_all: bool, limit: int) -> list[dict[str, Any]]:
-    """Incidents with their notices, open ones first."""
-    return queries.rows(connection, "list_incidents", is_all=is_all, row_limit=limit)
+def listed(connection: Connection, *, is_all: bool, limit: int) -> list[ListedIncident]:
+    """Return incidents with their notices, open ones first. `is_all` includes resolved ones."""
+    return queries.records(
+        connection, "list_incidents", ListedIncident, is_all=is_all, row_limit=limit
+    )
 
 
-def open_of_kind(connection: Connection, kind: str) -> list[dict[str, Any]]:
-    """incident_key, opened_at and seen_at of the open ones."""
-    return queries.rows(connection, "open_incident_keys", kind=kind)
+def open_of_kind(connection: Connection, kind: str) -> list[OpenIncident]:
+    """Return the open incidents of a kind."""
+    return queries.records(connection, "open_incident_keys", OpenIncident, kind=kind)
+
+
+def _json(row: NewIncident) -> str:
+    return orjson.dumps(row.details).decode()

@@ -1,12 +1,14 @@
-"""Data by age: what is still needed, months taken off the log, slices deleted. What is written to
-files, and when anything may go, is the engine's business.
+"""Archive and delete rows by age: months of the event log, and chunks of other tables.
+
+When rows may go, and the files they are written to, belong to engine/operations.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from psycopg import sql
@@ -16,65 +18,113 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.error_translation import translated_errors
 
-SLICED: Final = {
+DELETED_BY_AGE: Final = {
     "recorded_messages": "drop_old_recorded_messages",
     "ingested_event_keys": "drop_old_event_keys",
     "rejected_events": "drop_old_rejected_events",
     "rejected_contacts": "drop_old_rejected_contacts",
     "campaign_batches": "drop_old_batches",
 }
-"""Tables that are deleted from by age alone, and the query of each."""
+"""Tables whose rows are deleted by age alone, and the query of each."""
+
+
+class EventMonth(NamedTuple):
+    """A month of the event log; `about_rows` is the planner's estimate."""
+
+    month: date
+    about_rows: int
+    bytes: int
+
+
+class UnfinishedArchive(NamedTuple):
+    """A month that is detached from the event log and not yet archived."""
+
+    id: int
+    month: date
+    table_name: str
+
+
+class ContactEvent(NamedTuple):
+    """A row of contact_events."""
+
+    id: UUID
+    workspace_id: UUID
+    contact_id: UUID
+    event_type: str
+    value: Decimal | None
+    currency: str | None
+    event_data: Mapping[str, object]
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+class DroppedDeliveries(NamedTuple):
+    """The last id of a chunk of the outbox (None at the end), and its old rows."""
+
+    last_id: UUID | None
+    rows_old: int
+
+
+class OldRows(NamedTuple):
+    """Rows that are old enough to delete, by table."""
+
+    contact_events: int
+    recorded_messages: int
+    ingested_event_keys: int
+    rejected_events: int
+    rejected_contacts: int
+    campaign_batches: int
 
 
 def needed_from(connection: Connection) -> datetime | None:
-    """From when on events are still needed; None when nothing needs any."""
-    found: datetime | None = queries.scalar(connection, "events_needed_from")
-    return found
+    """Return the time since which events are still needed, or None if none are."""
+    needed: datetime | None = queries.scalar(connection, "events_needed_from")
+    return needed
 
 
-def event_months(connection: Connection, before: datetime) -> list[dict[str, Any]]:
-    """Months of the log that end by then: month, about_rows, bytes."""
-    return queries.rows(connection, "event_months", before=before)
+def event_months(connection: Connection, before: datetime) -> list[EventMonth]:
+    """Return the months of the event log that end at `before` or earlier, oldest first."""
+    return queries.records(connection, "event_months", EventMonth, before=before)
 
 
 def detach_month(
     connection: Connection, month: date, *, now: datetime, lock_milliseconds: int
-) -> str | None:
-    """Take a month off the log; its table's name. Raises when others use the log for longer than
-    that.
+) -> None:
+    """Detach a month from the event log.
+
+    Raises Conflict or StatementCancelled if the lock takes longer than `lock_milliseconds`.
     """
     queries.run(connection, "set_lock_timeout", milliseconds=str(lock_milliseconds))
-    found: str | None = queries.scalar(connection, "detach_event_month", month=month, now=now)
-    return found
+    queries.run(connection, "detach_event_month", month=month, now=now)
 
 
-def unfinished_archives(connection: Connection) -> list[dict[str, Any]]:
-    """Months that were taken off and are not written: id, month, table_name."""
-    return queries.rows(connection, "unfinished_archives")
+def unfinished_archives(connection: Connection) -> list[UnfinishedArchive]:
+    """Return the months that are detached and not yet archived."""
+    return queries.records(connection, "unfinished_archives", UnfinishedArchive)
 
 
 def lock_archive(connection: Connection, archive_id: int) -> bool:
-    """Be the one who writes this month; False while another is, or when it is done."""
+    """Lock an unfinished archive. Return False if another process has it, or it is finished."""
     return queries.scalar(connection, "lock_archive", archive_id=archive_id) is not None
 
 
 def rows_of_month(
-    connection: Connection, table_name: str, chunk: int
-) -> Iterator[list[dict[str, Any]]]:
-    """A detached month's events, streamed."""
+    connection: Connection, table_name: str, chunk_size: int
+) -> Iterator[list[dict[str, object]]]:
+    """Stream the rows of a detached month in chunks, as dictionaries by column name."""
     with (
         translated_errors(),
         connection.cursor(name="archived_month", row_factory=dict_row) as cursor,
     ):
         cursor.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(table_name)))
-        while rows := cursor.fetchmany(chunk):
+        while rows := cursor.fetchmany(chunk_size):
             yield rows
 
 
 def finish_archive(
     connection: Connection, archive_id: int, *, file: str, rows: int, now: datetime
 ) -> None:
-    """Drop a month that is written and was read back."""
+    """Drop the table of a month whose file is written and was read back."""
     queries.run(
         connection,
         "finish_archive",
@@ -86,29 +136,38 @@ def finish_archive(
 
 
 def take_contact_events(
-    connection: Connection, before: datetime, slice_size: int
-) -> list[dict[str, Any]]:
-    """Take a slice of contact events out."""
-    return queries.rows(connection, "take_contact_events", before=before, slice_size=slice_size)
-
-
-def note_contact_archive(
-    connection: Connection, *, month: date, file: str, rows: int, now: datetime
-) -> None:
-    """Write down where a slice of contact events is."""
-    archive_id = queries.scalar(connection, "begin_contact_archive", month=month, now=now)
-    queries.run(
-        connection, "note_contact_archive", archive_id=archive_id, file=file, rows_archived=rows
+    connection: Connection, before: datetime, chunk_size: int
+) -> list[ContactEvent]:
+    """Delete and return a chunk of contact events that occurred before `before`."""
+    return queries.records(
+        connection, "take_contact_events", ContactEvent, before=before, chunk_size=chunk_size
     )
 
 
-def horizons(connection: Connection) -> dict[str, datetime]:
-    """From when on `log` and `deliveries` are whole; a kind that is whole is missing."""
+def store_contact_archive(
+    connection: Connection, *, month: date, file: str, rows: int, now: datetime
+) -> None:
+    """Record the file of a chunk of contact events."""
+    queries.run(
+        connection,
+        "store_contact_archive",
+        month=month,
+        file=file,
+        rows_archived=rows,
+        now=now,
+    )
+
+
+def watermarks(connection: Connection) -> dict[str, datetime]:
+    """Return the time since which `log` and `deliveries` are complete.
+
+    A kind from which nothing was removed is missing.
+    """
     return dict(queries.tuples(connection, "retention_watermarks"))
 
 
-def raise_retention_watermark(connection: Connection, kind: str, kept_from: datetime) -> None:
-    """Write down from when on a kind is whole."""
+def raise_watermark(connection: Connection, kind: str, kept_from: datetime) -> None:
+    """Record that a kind of data is complete only since `kept_from`."""
     queries.run(connection, "raise_retention_watermark", kind=kind, kept_from=kept_from)
 
 
@@ -117,24 +176,26 @@ def drop_deliveries(
     *,
     after: UUID | None,
     before: datetime,
-    slice_size: int,
+    chunk_size: int,
     is_dry: bool = False,
-) -> tuple[UUID | None, int]:
-    """Delete what is old in a slice of the outbox; (its last id, rows that went or would)."""
-    ((last_id, rows),) = queries.tuples(
+) -> DroppedDeliveries:
+    """Delete the old rows of one chunk of the outbox; with `is_dry` only count them."""
+    dropped = queries.record(
         connection,
         "drop_old_deliveries",
+        DroppedDeliveries,
         after=after,
         before=before,
-        slice_size=slice_size,
+        chunk_size=chunk_size,
         is_dry=is_dry,
     )
-    return last_id, rows
+    assert dropped is not None
+    return dropped
 
 
-def drop_slice(connection: Connection, table: str, *, before: datetime, slice_size: int) -> int:
-    """Delete a slice of one of SLICED; how many."""
-    return queries.run(connection, SLICED[table], before=before, slice_size=slice_size)
+def drop_chunk(connection: Connection, table: str, *, before: datetime, chunk_size: int) -> int:
+    """Delete a chunk of a table of DELETED_BY_AGE. Return the number of rows."""
+    return queries.run(connection, DELETED_BY_AGE[table], before=before, chunk_size=chunk_size)
 
 
 def old_rows(
@@ -142,14 +203,16 @@ def old_rows(
     *,
     log_before: datetime,
     deliveries_before: datetime,
-    traces_before: datetime,
-) -> dict[str, int]:
-    """Rows that are old enough, by table."""
-    found = queries.one(
+    diagnostics_before: datetime,
+) -> OldRows:
+    """Count the rows that are old enough to delete."""
+    rows = queries.record(
         connection,
         "old_rows",
+        OldRows,
         log_before=log_before,
         deliveries_before=deliveries_before,
-        traces_before=traces_before,
+        diagnostics_before=diagnostics_before,
     )
-    return found or {}
+    assert rows is not None
+    return rows

@@ -65,7 +65,7 @@ def prometheus_text(gauges: list[Gauge]) -> str:
 
 def _backlog(connection: Connection, now: datetime) -> Iterator[Gauge]:
     due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
-    oldest = {row["work"]: row["due_at"] for row in incidents_db.oldest_due_work(connection, now)}
+    oldest = {row.work: row.due_at for row in incidents_db.oldest_due_work(connection, now)}
     counts = {"people": due.due_states, "messages": due.due_deliveries}
     for work, count in counts.items():
         help = f"Due workflow states or messages, counted up to {COUNTED_AT_MOST:,}."
@@ -83,12 +83,12 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
         (kind, outcome): 0 for kind in ("advance", "deliver") for outcome in ("committed", "failed")
     }
     for row in overview_db.engine_rates(connection, since=now - WINDOW, until=now):
-        batches[row["kind"], row["outcome"]] = row["batches"]
-        if row["kind"] == "advance":
-            claimed += row["people"]
-            committed += row["people"] if row["outcome"] == "committed" else 0
+        batches[row.kind, row.outcome] = row.batches
+        if row.kind == "advance":
+            claimed += row.enrollments
+            committed += row.enrollments if row.outcome == "committed" else 0
         else:
-            for size, count in (row["sizes"] or {}).items():
+            for size, count in (row.sizes or {}).items():
                 outcome = "skipped" if size.startswith("skipped_") else size
                 if outcome in messages:
                     messages[outcome] += count
@@ -118,14 +118,14 @@ def _levels(connection: Connection) -> Iterator[Gauge]:
     levels = overview_db.engine_levels(connection)
     for status in ("sending", "unknown", "failed"):
         help = "Messages being sent, with unknown status, or failed."
-        yield Gauge("drip_messages", help, levels[status], {"status": status})
-    yield Gauge("drip_failed_people", "Enrollments that failed.", levels["failed_people"])
+        yield Gauge("drip_messages", help, getattr(levels, status), {"status": status})
+    yield Gauge("drip_failed_people", "Enrollments that failed.", levels.failed_enrollments)
     help = "Days with metrics that changed since they were computed."
-    yield Gauge("drip_stale_metric_days", help, levels["stale_days"])
-    yield Gauge("drip_open_incidents", "Open incidents.", levels["open_incidents"])
+    yield Gauge("drip_stale_metric_days", help, levels.stale_days)
+    yield Gauge("drip_open_incidents", "Open incidents.", levels.open_incidents)
     for row in incidents_db.failing_transports(connection):
         help = "Transports that are not used: circuit breaker open, or endpoint gone."
-        state = "gone" if row["disabled_at"] else "open"
+        state = "gone" if row.disabled_at else "open"
         yield Gauge(
-            "drip_transport_blocked", help, 1, {"transport": row["transport"], "state": state}
+            "drip_transport_blocked", help, 1, {"transport": row.transport, "state": state}
         )

@@ -1,16 +1,16 @@
-"""Telling people of incidents: by email and by a webhook in Slack's format, once per incident and
-way, tried again while telling fails. What counts as an incident is said in incidents.py.
+"""Notify operators of incidents by email and by Slack-compatible webhook.
 
-Nothing leaves with DRIP_DELIVERY=record; the incidents stand all the same.
+Each incident is sent once per route, with retries. `incidents.py` defines what is an incident. With
+DRIP_DELIVERY=record nothing is sent, but incidents are stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
 
@@ -19,7 +19,7 @@ import orjson
 from drip_pipeline.channels.protocol import Outcome, OutgoingMessage
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import incidents as incidents_db
-from drip_pipeline.db.operations.incidents import IncidentRow
+from drip_pipeline.db.operations.incidents import NewIncident, Notice
 from drip_pipeline.engine.operations import incidents
 from drip_pipeline.engine.transports.operator_mail import mail_channel
 from drip_pipeline.errors import DripError
@@ -28,143 +28,150 @@ from drip_pipeline.settings import Settings
 
 MAIL: Final = "mail"
 WEBHOOK: Final = "webhook"
-MOST_ATTEMPTS: Final = 12
-_AT_ONCE: Final = 20
-# The sensor that tells has a minute.
+MAX_ATTEMPTS: Final = 12
+_NOTICES_PER_CALL: Final = 20
+# The sensor that sends notices has a minute.
 _TIMEOUT_SECONDS: Final = 10.0
 _HTTPS_PORT: Final = 443
 _HTTP_PORT: Final = 80
 
-Tell = Callable[[Mapping[str, Any]], str | None]
-"""Tells of one incident; None when it was told, else what is wrong."""
+Send = Callable[[Notice], str | None]
+"""Sends a notice; returns None, or what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
-class Watched:
-    """What a look came to: incidents that are new and over, notices told and not told."""
+class WatchReport:
+    """The result of a check: incidents opened and resolved, notices sent and failed."""
 
     opened: int = 0
     resolved: int = 0
-    told: int = 0
+    notified: int = 0
     failed: int = 0
     errors: tuple[str, ...] = ()
 
 
 def routes_of(settings: Settings) -> tuple[str, ...]:
-    """The ways of telling that the settings name."""
+    """Return the routes that the settings configure: MAIL, WEBHOOK, both or none."""
     if settings.delivery == "record":
         return ()
     mail = (MAIL,) if settings.alert_to else ()
     return (*mail, WEBHOOK) if settings.alert_webhook else mail
 
 
-def watch(database: Database, settings: Settings, *, now: datetime) -> Watched:
-    """Look what is wrong, write down what is new and what is over, and tell of what was not told
-    yet. Two watchers at once tell once.
+def watch(database: Database, settings: Settings, *, now: datetime) -> WatchReport:
+    """Store the incidents of now, resolve those that are over, and send the due notices.
+
+    Safe to run concurrently: each notice is sent once.
     """
-    found = incidents.look(database, now=now, backlog_minutes=settings.alert_backlog_minutes)
-    opened, resolved = incidents.note(database, found, routes=routes_of(settings), now=now)
-    told = tell(database, settings, now=now)
-    return Watched(opened, resolved, told.told, told.failed, told.errors)
+    current = incidents.current(database, now=now, backlog_minutes=settings.alert_backlog_minutes)
+    opened, resolved = incidents.update(database, current, routes=routes_of(settings), now=now)
+    return replace(send_notices(database, settings, now=now), opened=opened, resolved=resolved)
 
 
 def raise_incident(
-    database: Database, settings: Settings, row: IncidentRow, *, now: datetime
-) -> Watched:
-    """Write down one incident that somebody else noticed, and tell of it."""
+    database: Database, settings: Settings, incident: NewIncident, *, now: datetime
+) -> WatchReport:
+    """Store an incident that the caller detected, and send the due notices."""
     with database.transaction() as connection:
-        opened = incidents_db.note(
+        opened = incidents_db.store(
             connection,
-            [row],
+            [incident],
             routes=routes_of(settings),
             reopen_since=now - incidents.REOPENS_WITHIN,
             now=now,
         )
-    told = tell(database, settings, now=now)
-    return Watched(opened, 0, told.told, told.failed, told.errors)
+    return replace(send_notices(database, settings, now=now), opened=opened)
 
 
-def tell(database: Database, settings: Settings, *, now: datetime) -> Watched:
-    """Tell of what is due to be told. A notice that could not be told comes up again, a minute
-    later at first, an hour in the end.
+def send_notices(database: Database, settings: Settings, *, now: datetime) -> WatchReport:
+    """Send the due notices by all configured routes.
+
+    A failed notice is due again after a minute at first, and after an hour at last.
     """
     routes = routes_of(settings)
     if not routes:
-        return Watched()
+        return WatchReport()
     with database.transaction() as connection:
         notices = incidents_db.take_notices(
-            connection, routes, most_attempts=MOST_ATTEMPTS, limit=_AT_ONCE, now=now
+            connection, routes, max_attempts=MAX_ATTEMPTS, limit=_NOTICES_PER_CALL, now=now
         )
     results: list[str | None] = []
     for route in routes:
-        of_route = [notice for notice in notices if notice["route"] == route]
+        of_route = [notice for notice in notices if notice.route == route]
         if not of_route:
             continue
-        for notice, error in zip(of_route, _told(route, settings, of_route), strict=True):
+        for notice, error in zip(of_route, _send(route, settings, of_route), strict=True):
             with database.transaction() as connection:
                 incidents_db.record_notice_result(
-                    connection, notice["incident_id"], route, error, now=now
+                    connection, notice.incident_id, route, error, now=now
                 )
             results.append(None if error is None else f"{route}: {error}")
     errors = tuple(dict.fromkeys(error for error in results if error is not None))
     failed = sum(error is not None for error in results)
-    return Watched(told=len(results) - failed, failed=failed, errors=errors)
+    return WatchReport(notified=len(results) - failed, failed=failed, errors=errors)
 
 
-def trial(settings: Settings, *, now: datetime) -> dict[str, str | None]:
-    """Tell of nothing by every way that is set up: what is wrong with each, None where it works."""
-    notice = {
-        "incident_id": now.isoformat(),
-        "kind": "trial",
-        "sentence": "This is a trial: the engine can reach you.",
-        "what_to_do": "Nothing.",
-        "opened_at": now,
+def send_test_notifications(settings: Settings, *, now: datetime) -> dict[str, str | None]:
+    """Send a test notification by each configured route. Return its error, or None, by route."""
+    return {
+        route: _send(route, settings, [_test_notice(route, now)])[0]
+        for route in routes_of(settings)
     }
-    return {route: _told(route, settings, [notice])[0] for route in routes_of(settings)}
 
 
-def mail_of(notice: Mapping[str, Any], sender: str, to: str) -> OutgoingMessage:
-    """The mail to one address. Its id is the incident's, so that one sent twice is recognized."""
-    identity = f"drip:incident:{notice['incident_id']}:{to}"
+def mail_of(notice: Notice, sender: str, to: str) -> OutgoingMessage:
+    """Build the email for one address. Its id identifies the incident, so repeats are detected."""
+    identity = f"drip:incident:{notice.incident_id}:{to}"
     return OutgoingMessage(
         delivery_id=uuid5(NAMESPACE_URL, identity),
         channel="email",
         recipient=to,
-        created_at=notice["opened_at"],
+        created_at=notice.opened_at,
         sender=sender,
-        subject=f"[drip] {_subject(notice['sentence'])}",
-        text=f"{notice['sentence']}\n\nWhat to do: {notice['what_to_do']}\n\n"
-        f"Seen first at {notice['opened_at']:%Y-%m-%d %H:%M %Z}. You are told once per incident;"
+        subject=f"[drip] {_subject(notice.sentence)}",
+        text=f"{notice.sentence}\n\nWhat to do: {notice.what_to_do}\n\n"
+        f"First seen at {notice.opened_at:%Y-%m-%d %H:%M %Z}. Each incident is sent once;"
         " `drip alerts list` shows what is open.\n",
         headers={"Auto-Submitted": "auto-generated"},
     )
 
 
-def slack_body(notice: Mapping[str, Any]) -> bytes:
-    """The webhook's body, as Slack and its likes take it: one text."""
-    kind = str(notice["kind"]).replace("_", " ")
-    text = f"*{kind}*: {notice['sentence']}\n_What to do:_ {notice['what_to_do']}"
-    # The three characters that Slack reads as markup of its own.
+def slack_body(notice: Notice) -> bytes:
+    """Build the webhook's JSON body, in the format of Slack's incoming webhooks."""
+    kind = notice.kind.replace("_", " ")
+    text = f"*{kind}*: {notice.sentence}\n_What to do:_ {notice.what_to_do}"
+    # Slack reads these three characters as markup.
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(plain, escaped)
     return orjson.dumps({"text": text})
 
 
-def _told(route: str, settings: Settings, notices: Sequence[Mapping[str, Any]]) -> list[str | None]:
+def _test_notice(route: str, now: datetime) -> Notice:
+    return Notice(
+        incident_id=uuid5(NAMESPACE_URL, f"drip:test:{now.isoformat()}"),
+        route=route,
+        kind="test",
+        sentence="This is a test notification from the drip engine.",
+        what_to_do="Nothing.",
+        opened_at=now,
+    )
+
+
+def _send(route: str, settings: Settings, notices: Sequence[Notice]) -> list[str | None]:
     opened = _mail(settings) if route == MAIL else _webhook(settings)
     try:
-        with opened as told:
-            return [told(notice) for notice in notices]
+        with opened as send:
+            return [send(notice) for notice in notices]
     except DripError as error:
         return [redact(str(error))] * len(notices)
 
 
 @contextmanager
-def _mail(settings: Settings) -> Iterator[Tell]:
+def _mail(settings: Settings) -> Iterator[Send]:
     channel = mail_channel(settings)
     assert channel is not None  # with DRIP_DELIVERY=record there are no routes
 
-    def tell_by_mail(notice: Mapping[str, Any]) -> str | None:
+    def send_by_mail(notice: Notice) -> str | None:
         messages = [mail_of(notice, settings.mail_from, to) for to in settings.alert_to]
         refused = [r for r in channel.send(messages) if r.outcome is not Outcome.ACCEPTED]
         if not refused:
@@ -172,13 +179,13 @@ def _mail(settings: Settings) -> Iterator[Tell]:
         return f"{len(refused)} of {len(messages)} mails: {refused[0].error or refused[0].outcome}"
 
     try:
-        yield tell_by_mail
+        yield send_by_mail
     finally:
         channel.close()
 
 
 @contextmanager
-def _webhook(settings: Settings) -> Iterator[Tell]:
+def _webhook(settings: Settings) -> Iterator[Send]:
     from drip_pipeline.channels.http.address_guard import AddressGuard
     from drip_pipeline.channels.http.client import HttpClient, HttpRequest
 
@@ -187,7 +194,7 @@ def _webhook(settings: Settings) -> Iterator[Tell]:
     # The operator named this host in the settings, so it may be an internal one.
     client = HttpClient(AddressGuard((*settings.webhook_allow, _host_of(url))))
 
-    def tell_by_webhook(notice: Mapping[str, Any]) -> str | None:
+    def send_by_webhook(notice: Notice) -> str | None:
         request = HttpRequest(
             method="POST",
             url=url,
@@ -201,7 +208,7 @@ def _webhook(settings: Settings) -> Iterator[Tell]:
         return None if 200 <= answer.status < 300 else f"answered with {answer.status}"
 
     try:
-        yield tell_by_webhook
+        yield send_by_webhook
     finally:
         client.close()
 

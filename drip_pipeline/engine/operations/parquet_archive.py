@@ -1,47 +1,51 @@
-"""Events as Parquet files: streamed, complete or not there at all, and read back before anything is
-deleted. Ids and JSON are texts, times are UTC.
+"""Write events to Parquet files: streamed, replaced atomically, and read back before any deletion.
+
+Ids and JSON are stored as strings, times in UTC.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from drip_pipeline.db.connection import dump_json
 from drip_pipeline.errors import DripError
 
-_TEXTS: Final = "string"
+_STRING: Final = "string"
 CAMPAIGN_EVENTS: Final = {
-    "id": _TEXTS, "campaign_id": _TEXTS, "enrollment_id": _TEXTS, "contact_id": _TEXTS,
-    "event_type": _TEXTS, "event_source": _TEXTS, "step_id": _TEXTS, "node_id": _TEXTS,
-    "event_data": _TEXTS, "user_agent": _TEXTS, "ip_address": _TEXTS, "device_type": _TEXTS,
-    "location_data": _TEXTS, "created_at": "time", "workspace_id": _TEXTS,
-    "campaign_version": "number", "variant_group": _TEXTS, "message_id": _TEXTS,
+    "id": _STRING, "campaign_id": _STRING, "enrollment_id": _STRING, "contact_id": _STRING,
+    "event_type": _STRING, "event_source": _STRING, "step_id": _STRING, "node_id": _STRING,
+    "event_data": _STRING, "user_agent": _STRING, "ip_address": _STRING, "device_type": _STRING,
+    "location_data": _STRING, "created_at": "time", "workspace_id": _STRING,
+    "campaign_version": "number", "variant_group": _STRING, "message_id": _STRING,
 }  # fmt: skip
 CONTACT_EVENTS: Final = {
-    "id": _TEXTS, "workspace_id": _TEXTS, "contact_id": _TEXTS, "event_type": _TEXTS,
-    "value": _TEXTS, "currency": _TEXTS, "event_data": _TEXTS, "occurred_at": "time",
+    "id": _STRING, "workspace_id": _STRING, "contact_id": _STRING, "event_type": _STRING,
+    "value": _STRING, "currency": _STRING, "event_data": _STRING, "occurred_at": "time",
     "recorded_at": "time",
 }  # fmt: skip
 
 
 def write_archive(
-    path: Path, columns: dict[str, str], chunks: Iterable[list[dict[str, Any]]]
+    path: Path,
+    columns: Mapping[str, str],
+    chunks: Iterable[Sequence[Mapping[str, object]]],
 ) -> int:
-    """Write rows into the file, and read it back; how many. A file of that name is replaced, as a
-    whole. Raises DripError when it does not hold what was written.
+    """Write the rows to `path`, read the file back, and return the number of rows.
+
+    An existing file is replaced as a whole. Raises DripError if the file does not have all rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    kinds = {
+    types = {
         "string": pa.string(),
         "number": pa.int64(),
         "time": pa.timestamp("us", tz="UTC"),
     }
-    schema = pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
+    schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.new")
     written = 0
@@ -55,30 +59,30 @@ def write_archive(
                 written += len(rows)
         file.flush()
         os.fsync(file.fileno())
-    found = _rows_in(draft)
-    if found != written:
+    readable = _rows_in(draft)
+    if readable != written:
         raise DripError(
-            f"{path.name} holds {found:,} of {written:,} events; nothing was deleted",
-            hint="Look at the disk of the archive, then run `drip retention run` again.",
+            f"{path.name} has {readable:,} of {written:,} events; nothing was deleted",
+            hint="Check the disk of the archive, then run `drip retention run` again.",
         )
     draft.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)  # the name is as durable as the rows before anything is deleted
+        os.fsync(folder)  # the file name must be as durable as its rows before rows are deleted
     finally:
         os.close(folder)
     return written
 
 
 def _rows_in(path: Path) -> int:
-    """Rows that can be read, every column of them."""
+    """Count the rows that can be read, with all columns."""
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
         return sum(batch.num_rows for batch in file.iter_batches())
 
 
-def _plain(value: Any, kind: str) -> Any:
-    if value is None or kind != _TEXTS:
+def _plain(value: object, kind: str) -> object:
+    if value is None or kind != _STRING:
         return value
     return dump_json(value).decode() if isinstance(value, (dict, list)) else str(value)

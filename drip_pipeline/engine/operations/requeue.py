@@ -1,5 +1,6 @@
-"""Bringing back what failed for good: states to due with fresh retries, deliveries under the id
-they had. What is only waiting for its next try needs nobody.
+"""Make failed workflow states and failed deliveries due again.
+
+States get fresh retries; deliveries keep their id. Work that waits for a retry is not changed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from drip_pipeline.errors import NotAllowed, NotFound
 
 @dataclass(frozen=True, slots=True)
 class RequeueReport:
-    """How many people are due again: at a node that failed (`states`), or with a message that could
-    not be sent (`deliveries`). `note` says why there is nothing, where that can be told.
+    """The number of states and deliveries that are due again.
+
+    `note` says why nothing was requeued or when it will run, if there is a known reason.
     """
 
     states: int
@@ -35,33 +37,33 @@ def requeue(
     node_id: str | None = None,
     since: datetime | None = None,
 ) -> RequeueReport:
-    """Failed states and deliveries back to due: of a campaign, of one batch of the ledger, or of
-    every campaign `since` a time (after a provider was down, say); archived ones stay as they are.
+    """Requeue what failed: in a campaign, in one batch, or in all campaigns `since` a time.
 
-    `node_id` and `since` (when they failed) narrow it. Raises CampaignNotFound, NotFound for the
-    batch, NotAllowed for an archived campaign or when none of the three is named.
+    `node_id` and `since` (the time of the failure) narrow the selection. Archived campaigns are not
+    changed. Raises CampaignNotFound, NotFound for an unknown batch, and NotAllowed for an archived
+    campaign or if neither campaign, batch nor `since` is given.
     """
     if campaign is None and batch_id is None and since is None:
         raise NotAllowed(
-            "nothing says what to requeue", hint="Name a campaign, a batch, or since when."
+            "no selection of what to requeue", hint="Give a campaign, a batch, or a time (since)."
         )
     with database.transaction() as connection:
         campaign_id, note = None, ""
         if campaign is not None:
-            found = find_campaign(connection, campaign)
-            if found.status == "archived":
-                raise NotAllowed(f"campaign {found.name!r} is archived, which is for good")
-            if found.status == "paused":
-                note = "the campaign is paused: they are due when it is resumed"
-            campaign_id = found.campaign_id
+            row = find_campaign(connection, campaign)
+            if row.status == "archived":
+                raise NotAllowed(f"campaign {row.name!r} is archived; this cannot be undone")
+            if row.status == "paused":
+                note = "the campaign is paused: they run when it is resumed"
+            campaign_id = row.campaign_id
         if batch_id is not None:
             batch = campaigns_db.batch(connection, batch_id)
             if batch is None:
                 raise NotFound(
-                    "batch", str(batch_id), hint="The table campaign_batches lists all of them."
+                    "batch", str(batch_id), hint="The table campaign_batches lists all batches."
                 )
             if batch.outcome == "failed":
-                note = "the batch was rolled back as a whole: its people are still due"
+                note = "the batch was rolled back as a whole: its enrollments are still due"
         states, deliveries = states_db.requeue_failed(
             connection,
             campaign_id=campaign_id,

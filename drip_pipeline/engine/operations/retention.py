@@ -1,9 +1,9 @@
-"""Data by age: the event log archived to Parquet and taken off month by month, everything else
-deleted in slices. Safe to repeat; whatever dies in the middle, the next run goes on there.
+"""Apply retention to the engine's data: archive the event log by month, delete other rows by age.
 
-Never goes what is still needed: events since the oldest open run began, since the oldest running
-test began, and of days that are to be counted. Figures stay: what they say of
-messages that did not go out is kept when such a day is counted anew (`aggregate.py`).
+Safe to repeat: a run that is interrupted is continued by the next one. Events stay while they are
+needed: since the oldest open workflow state started, since the oldest running A/B test started, and
+for days whose metrics must be recomputed. Metrics stay: counts of messages that were not sent are
+kept when such a day is recomputed (`engine/metrics/daily_metrics.py`).
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import Conflict, StatementCancelled
 from drip_pipeline.settings.kinds import Retention
 
-SLICE_ROWS: Final = 50_000
+CHUNK_ROWS: Final = 50_000
 LOCK_MILLISECONDS: Final = 3_000
-"""How long taking a month off may keep others waiting; then it is left to the next run."""
-_TRACES: Final = ("rejected_events", "rejected_contacts", "campaign_batches")
+"""How long detaching a month may block other transactions; then the next run tries again."""
+_DIAGNOSTICS: Final = ("rejected_events", "rejected_contacts", "campaign_batches")
 _WITH_DELIVERIES: Final = ("recorded_messages", "ingested_event_keys")
 
 
 @dataclass
 class RetentionReport:
-    """What went (in a dry run: what would). `archived` are files with their rows; `months_waiting`
-    are old enough and still needed, or in use just then; `deleted` are rows by table.
+    """What was removed, or would be in a dry run.
+
+    `archived` has the events of each file, `deleted` the rows of each table. `months_waiting` are
+    old enough, but still needed or locked by other transactions.
     """
 
     is_dry_run: bool
@@ -55,25 +57,25 @@ def apply_retention(
     *,
     now: datetime,
     dry_run: bool = False,
-    slice_size: int = SLICE_ROWS,
+    chunk_size: int = CHUNK_ROWS,
     progress: Progress | None = None,
 ) -> RetentionReport:
-    """Archive and delete what is older than `retention` says; files go into the folder `archive`.
+    """Archive events to files in `archive`, and delete other rows, by their age at `now`.
 
-    Raises DripError when a file cannot be read back; its events are still there then.
+    Raises DripError if a file cannot be read back; its events then stay in the database.
     """
-    run = _Run(database, archive, now, slice_size, progress or (lambda _: None), dry_run)
-    run.begin(_before(now, retention.log))
-    traces, deliveries = _before(now, retention.traces), _before(now, retention.deliveries)
+    run = _Run(database, archive, now, chunk_size, progress or (lambda _: None), dry_run)
+    run.find_old_months(cutoff(now, retention.log))
+    diagnostics, deliveries = cutoff(now, retention.traces), cutoff(now, retention.deliveries)
     if dry_run:
-        run.look(deliveries, traces)
+        run.count_old_rows(deliveries, diagnostics)
         return run.report
     run.finish_archives()
-    run.take_months_off()
+    run.archive_months()
     run.archive_contact_events()
     if deliveries is not None:
         run.drop_deliveries(deliveries)
-    for tables, before in ((_WITH_DELIVERIES, deliveries), (_TRACES, traces)):
+    for tables, before in ((_WITH_DELIVERIES, deliveries), (_DIAGNOSTICS, diagnostics)):
         if before is not None:
             for table in tables:
                 run.drop(table, before)
@@ -82,7 +84,8 @@ def apply_retention(
     return run.report
 
 
-def _before(now: datetime, days: int) -> datetime | None:
+def cutoff(now: datetime, days: int) -> datetime | None:
+    """Return the time `days` before `now`, or None for 0 days (keep for ever)."""
     return now - timedelta(days=days) if days else None
 
 
@@ -91,41 +94,42 @@ class _Run:
     database: Database
     archive: Path
     now: datetime
-    slice_size: int
+    chunk_size: int
     progress: Progress
     is_dry: bool
     report: RetentionReport = field(init=False)
 
-    def begin(self, log_before: datetime | None) -> None:
-        """Find out how far events may go."""
+    def find_old_months(self, log_before: datetime | None) -> None:
+        """Split the months that end before `log_before` into removable and still needed ones."""
         self.report = RetentionReport(self.is_dry)
         if log_before is None:
             return
         with self.database.transaction(is_read_only=True) as connection:
             needed = retention_db.needed_from(connection)
-            old = [row["month"] for row in retention_db.event_months(connection, log_before)]
-        # What happened on the eve of a day in any time zone still belongs to it.
+            old = [row.month for row in retention_db.event_months(connection, log_before)]
+        # A day starts up to 14 hours earlier in eastern time zones, so keep the day before.
         self.report.needed_from = needed - timedelta(days=1) if needed is not None else None
         before = min(log_before, self.report.needed_from or log_before)
         self.report.log_before = before
         self.report.months = [month for month in old if _end_of(month) <= before]
         self.report.months_waiting = [month for month in old if _end_of(month) > before]
 
-    def look(self, deliveries: datetime | None, traces: datetime | None) -> None:
-        """Count what would go."""
+    def count_old_rows(self, deliveries: datetime | None, diagnostics: datetime | None) -> None:
+        """Count the rows that are old enough to delete."""
         never = datetime(1, 1, 2, tzinfo=UTC)
         with self.database.transaction(is_read_only=True) as connection:
-            self.report.deleted = retention_db.old_rows(
+            rows = retention_db.old_rows(
                 connection,
                 log_before=self.report.log_before or never,
                 deliveries_before=deliveries or never,
-                traces_before=traces or never,
+                diagnostics_before=diagnostics or never,
             )
+        self.report.deleted = rows._asdict()
         if deliveries is not None:
             self.report.deleted["campaign_deliveries"] = self._outbox(deliveries)
 
-    def take_months_off(self) -> None:
-        """Months that are old and not needed: off the log, into a file, gone."""
+    def archive_months(self) -> None:
+        """Detach the removable months from the event log, and archive each."""
         for month in list(self.report.months):
             try:
                 with self.database.transaction() as connection:
@@ -139,87 +143,87 @@ class _Run:
             self.finish_archives()
 
     def finish_archives(self) -> None:
-        """Write, read back and drop months that are off the log."""
+        """Write detached months to files, read the files back, and drop the months."""
         with self.database.transaction(is_read_only=True) as connection:
             unfinished = retention_db.unfinished_archives(connection)
-        for found in unfinished:
-            path = self.archive / f"campaign_events-{found['month']:%Y-%m}-{found['id']}.parquet"
+        for archive in unfinished:
+            path = self.archive / f"campaign_events-{archive.month:%Y-%m}-{archive.id}.parquet"
             with self.database.transaction() as connection:
-                if not retention_db.lock_archive(connection, found["id"]):
+                if not retention_db.lock_archive(connection, archive.id):
                     continue
                 rows = write_archive(
                     path,
                     CAMPAIGN_EVENTS,
-                    retention_db.rows_of_month(connection, found["table_name"], self.slice_size),
+                    retention_db.rows_of_month(connection, archive.table_name, self.chunk_size),
                 )
                 retention_db.finish_archive(
-                    connection, found["id"], file=path.name, rows=rows, now=self.now
+                    connection, archive.id, file=path.name, rows=rows, now=self.now
                 )
             self._archived(path, rows)
 
     def archive_contact_events(self) -> None:
-        """Old events of contacts: out of the table and into a file, in one transaction a slice."""
+        """Move old contact events to files, one chunk in a transaction."""
         before = self.report.log_before
         if before is None:
             return
         while True:
             with self.database.transaction() as connection:
-                rows = retention_db.take_contact_events(connection, before, self.slice_size)
+                rows = retention_db.take_contact_events(connection, before, self.chunk_size)
                 if not rows:
                     return
-                rows.sort(key=lambda row: (row["occurred_at"], row["id"]))
+                rows.sort(key=lambda row: (row.occurred_at, row.id))
                 first = rows[0]
-                # The same slice, taken again after a kill, replaces its file.
-                name = f"contact_events-{first['occurred_at']:%Y-%m-%d}-{first['id']}.parquet"
+                # After a crash the same chunk is taken again, and its file is replaced.
+                name = f"contact_events-{first.occurred_at:%Y-%m-%d}-{first.id}.parquet"
                 path = self.archive / name
-                written = write_archive(path, CONTACT_EVENTS, [rows])
-                retention_db.note_contact_archive(
+                written = write_archive(path, CONTACT_EVENTS, [[row._asdict() for row in rows]])
+                retention_db.store_contact_archive(
                     connection,
-                    month=first["occurred_at"].date().replace(day=1),
+                    month=first.occurred_at.date().replace(day=1),
                     file=name,
                     rows=written,
                     now=self.now,
                 )
             self._archived(path, written)
-            if len(rows) < self.slice_size:
+            if len(rows) < self.chunk_size:
                 return
 
     def drop_deliveries(self, before: datetime) -> None:
-        """Settled messages of people who are out."""
+        """Delete settled deliveries of enrollments that have ended."""
         with self.database.transaction() as connection:
-            # First: from here on nobody takes a missing row for a lost one.
-            retention_db.raise_retention_watermark(connection, "deliveries", before)
+            # First, so that no reader takes a deleted row for a lost one.
+            retention_db.raise_watermark(connection, "deliveries", before)
         self.report.deleted["campaign_deliveries"] = self._outbox(before)
 
     def drop(self, table: str, before: datetime) -> None:
-        """Old rows of a table, in slices."""
+        """Delete the old rows of a table, one chunk in a transaction."""
         total = 0
         while True:
             with self.database.transaction() as connection:
-                done = retention_db.drop_slice(
-                    connection, table, before=before, slice_size=self.slice_size
+                rows = retention_db.drop_chunk(
+                    connection, table, before=before, chunk_size=self.chunk_size
                 )
-            total += done
-            if done < self.slice_size:
+            total += rows
+            if rows < self.chunk_size:
                 break
         self.report.deleted[table] = total
 
     def _outbox(self, before: datetime) -> int:
-        total, after = 0, None
+        total = 0
+        after: UUID | None = None
         while True:
             with self.database.transaction() as connection:
-                last: UUID | None
-                last, rows = retention_db.drop_deliveries(
+                chunk = retention_db.drop_deliveries(
                     connection,
                     after=after,
                     before=before,
-                    slice_size=self.slice_size,
+                    chunk_size=self.chunk_size,
                     is_dry=self.is_dry,
                 )
-            total += rows
-            if last is None:
+            total += chunk.rows_old
+            if chunk.last_id is None:
                 return total
-            after = last
+            after = chunk.last_id
 
     def _archived(self, path: Path, rows: int) -> None:
         self.report.archived[path.name] = rows

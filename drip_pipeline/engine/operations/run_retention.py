@@ -1,5 +1,6 @@
-"""Retention as a whole: the engine's data and Dagster's, as the settings say. The same for the
-command line and for the nightly job.
+"""Apply the retention settings to the engine's data and to Dagster's run storage.
+
+Called by `drip retention run` and by the nightly job.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.dagster.storage import storage_url_if_there
+from drip_pipeline.db.dagster.storage import existing_storage_url
 from drip_pipeline.engine.operations.prune_dagster import PrunedRuns, prune_dagster
 from drip_pipeline.engine.operations.retention import RetentionReport, apply_retention
 from drip_pipeline.engine.progress import Progress
@@ -16,8 +17,8 @@ from drip_pipeline.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What went of the engine's data and of Dagster's."""
+class RetentionRun:
+    """What was removed from the engine's data and from Dagster's."""
 
     engine: RetentionReport
     dagster: PrunedRuns
@@ -30,8 +31,11 @@ def run_retention(
     now: datetime,
     dry_run: bool = False,
     progress: Progress | None = None,
-) -> Kept:
-    """Archive and delete by age."""
+) -> RetentionRun:
+    """Archive and delete rows by their age at `now`; with `dry_run` only count them.
+
+    Raises DripError if an archive file cannot be read back.
+    """
     report = apply_retention(
         database,
         settings.retention,
@@ -41,8 +45,8 @@ def run_retention(
         progress=progress,
     )
     pruned = PrunedRuns()
-    url = storage_url_if_there(settings, database.url)
+    url = existing_storage_url(settings, database.url)
     if url is not None:
         with Database(url, application_name="drip-retention") as storage:
             pruned = prune_dagster(storage, settings.retention, now=now, dry_run=dry_run)
-    return Kept(report, pruned)
+    return RetentionRun(report, pruned)

@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.execution.workflow_states import DueOverview
 from drip_pipeline.db.operations import overview as overview_db
+from drip_pipeline.db.operations.overview import FailedBatchNode, RunBatch, WaitingMessages
 from drip_pipeline.engine.runner.tick import Engine
 
 _CLOCK_SKEW = timedelta(minutes=5)
@@ -25,7 +25,7 @@ class RunSummary:
     `events` those logged at the times it worked at; `left` is what is due now.
     """
 
-    batches: Sequence[Mapping[str, Any]]
+    batches: Sequence[RunBatch]
     moved: Mapping[str, int]
     messages: Mapping[str, int]
     events: Mapping[str, int]
@@ -35,12 +35,12 @@ class RunSummary:
     @property
     def failed(self) -> int:
         """How many batches rolled back."""
-        return sum(batch["outcome"] == "failed" for batch in self.batches)
+        return sum(batch.outcome == "failed" for batch in self.batches)
 
     @property
     def advanced(self) -> int:
         """People whom its batches claimed and committed."""
-        return sum(batch["size"] for batch in self._committed("advance"))
+        return sum(batch.size for batch in self._committed("advance"))
 
     @property
     def unaccounted_states(self) -> int:
@@ -49,15 +49,15 @@ class RunSummary:
         """
         return self.advanced - sum(self.moved.values())
 
-    def _committed(self, kind: str) -> list[Mapping[str, Any]]:
-        return [b for b in self.batches if b["kind"] == kind and b["outcome"] == "committed"]
+    def _committed(self, kind: str) -> list[RunBatch]:
+        return [b for b in self.batches if b.kind == kind and b.outcome == "committed"]
 
 
 def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datetime) -> RunSummary:
     """Add up the run. `began_at` is by the real clock, `now` by the engine's."""
     with engine.database.transaction(is_read_only=True) as connection:
         batches = overview_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
-        times = [batch["engine_now"] for batch in batches]
+        times = [batch.engine_now for batch in batches]
         logged = (
             overview_db.events_logged_between(
                 connection, min(times), max(times) + timedelta(seconds=1)
@@ -69,7 +69,7 @@ def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datet
             batches=batches,
             moved=_summed(batches, "advance"),
             messages=_summed(batches, "deliver"),
-            events={row["event_type"]: row["events"] for row in logged},
+            events=dict(logged),
             left=states_db.due_overview(connection, now=now, count_limit=_COUNTED_AT_MOST),
             without_channel=overview_db.due_without_channel(connection, list(engine.channels), now),
         )
@@ -77,7 +77,7 @@ def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datet
 
 def failed_batch_nodes(
     engine: Engine, run_id: str, step_key: str, *, began_at: datetime
-) -> list[dict[str, Any]]:
+) -> list[FailedBatchNode]:
     """Where the people of the batch stood that made this step of the run fail; empty when it was
     not a batch that failed.
     """
@@ -87,15 +87,15 @@ def failed_batch_nodes(
         )
 
 
-def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[dict[str, Any]]:
+def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[WaitingMessages]:
     """Where the messages stand that wait to go out on these channels, most first."""
     with engine.database.transaction(is_read_only=True) as connection:
         return overview_db.messages_waiting(connection, channels)
 
 
-def _summed(batches: Sequence[Mapping[str, Any]], kind: str) -> dict[str, int]:
+def _summed(batches: Sequence[RunBatch], kind: str) -> dict[str, int]:
     total: Counter[str] = Counter()
     for batch in batches:
-        if batch["kind"] == kind and batch["outcome"] == "committed":
-            total.update(batch["sizes"])
+        if batch.kind == kind and batch.outcome == "committed":
+            total.update(batch.sizes)
     return dict(total)

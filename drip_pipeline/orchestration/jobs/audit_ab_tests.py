@@ -1,5 +1,6 @@
-"""The job that says where A/B tests stood at a moment in the past. It looks and writes nothing:
-what it found is on its run page.
+"""The job that evaluates the A/B tests of a campaign as of a time in the past.
+
+It writes nothing: the results are metadata of its run.
 """
 
 from datetime import UTC, datetime
@@ -14,35 +15,34 @@ from drip_pipeline.orchestration.resources import EngineResource
 
 
 class AuditConfig(dg.Config):
-    """Which campaign, and when."""
+    """The campaign, and the time."""
 
     campaign: str = Field(description="The campaign's id or exact name.")
     as_of: str = Field(
-        description="A moment as in 2026-03-02T09:00:00Z (UTC where it names no zone). What had "
-        "happened by then counts, whenever it was reported."
+        description="An ISO 8601 time such as 2026-03-02T09:00:00Z (UTC without a time zone). "
+        "Events that had happened by then count, whenever they were reported."
     )
 
-    def moment(self) -> datetime:
-        """The moment. Raises ValueError for what is no time."""
-        found = datetime.fromisoformat(self.as_of)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    def time(self) -> datetime:
+        """Return the time. Raises ValueError if `as_of` is not a time."""
+        at = datetime.fromisoformat(self.as_of)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def evaluate_as_of(
     context: dg.OpExecutionContext, config: AuditConfig, engine: EngineResource
 ) -> None:
-    """Count and judge the campaign's tests as of then."""
+    """Count and evaluate the tests of the campaign as of that time."""
     with translate_errors("auditing"):
-        found = results_as_of(engine.database, config.campaign, as_of=config.moment())
-    context.add_output_metadata(audited_metadata(found, config.moment()))
+        tests = results_as_of(engine.database, config.campaign, as_of=config.time())
+    context.add_output_metadata(audited_metadata(tests, config.time()))
 
 
 @dg.job(
-    description="Where the A/B tests of a campaign stood at a moment in the past, counted and "
-    "judged anew by what had happened by then. Results, evaluations and decisions stay as they "
-    "are.",
+    description="Evaluate the A/B tests of a campaign as of a time in the past, from the events "
+    "that had happened by then. Stored results, evaluations and decisions do not change.",
 )
 def audit_ab_tests() -> None:
-    """One op."""
+    """Run the only op."""
     evaluate_as_of()

@@ -1,7 +1,11 @@
-"""The job that checks edits of published campaigns; when, `sensors/external_edits.py` decides."""
+"""The job that checks unpublished external changes of published campaigns.
 
-# No `from __future__ import annotations` where there are ops: Dagster reads the types of their
-# parameters, and would find texts.
+`sensors/external_edits.py` decides when it starts.
+"""
+
+# No `from __future__ import annotations` in modules with ops: Dagster reads the types of their
+# parameters and would get strings.
+from collections.abc import Sequence
 from typing import Final
 
 import dagster as dg
@@ -12,7 +16,7 @@ from drip_pipeline.engine.publishing.external_drafts import DraftReport, check_d
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
-from drip_pipeline.orchestration.metadata.common import table
+from drip_pipeline.orchestration.metadata.common import Metadata, table
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.settings import Settings
 
@@ -20,7 +24,7 @@ EXTERNAL_EDITS_KIND: Final = "external_edits"
 
 
 def describe_pending_edits(database: Database, settings: Settings) -> str | None:
-    """What a run would have to look at, in one line; None when nothing is new since the last."""
+    """Describe the campaigns that a run would check, in one line; None if there are none."""
     is_publishing = settings.canvas_edits == "publish"
     with database.transaction(is_read_only=True) as connection:
         candidates = drafts_db.draft_candidates(connection)
@@ -37,18 +41,19 @@ def describe_pending_edits(database: Database, settings: Settings) -> str | None
 def check_edited_campaigns(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Check each edit as a file is checked; what is valid is published where DRIP_CANVAS_EDITS says
-    so, and told otherwise."""
-    with translate_errors("checking edits of campaigns"):
-        found = check_drafts(
-            engine.database, PublishOptions(now=clock.moment(), settings=Settings.from_env())
+    """Validate each edited campaign like a campaign file. Valid changes are published if
+    DRIP_CANVAS_EDITS=publish; otherwise they are only reported.
+    """
+    with translate_errors("checking external edits"):
+        edits = check_drafts(
+            engine.database, PublishOptions(now=clock.current(), settings=Settings.from_env())
         )
-    context.add_output_metadata(edits_metadata(found))
+    context.add_output_metadata(edits_metadata(edits))
 
 
-def edits_metadata(found: list[DraftReport]) -> dict[str, dg.MetadataValue]:
-    """Metadata of a look: the edits, and everything that is wrong with them, by node."""
-    edits = [
+def edits_metadata(edits: Sequence[DraftReport]) -> Metadata:
+    """Return the edits, and their problems by node."""
+    rows = [
         {
             "campaign": edit.name,
             "edited_since": edit.base_version,
@@ -56,7 +61,7 @@ def edits_metadata(found: list[DraftReport]) -> dict[str, dg.MetadataValue]:
             "new": edit.is_new,
             "changes": edit.changes,
         }
-        for edit in found
+        for edit in edits
     ]
     problems = [
         {
@@ -65,17 +70,17 @@ def edits_metadata(found: list[DraftReport]) -> dict[str, dg.MetadataValue]:
             "step": problem["step"] or "",
             "problem": problem["message"],
         }
-        for edit in found
+        for edit in edits
         for problem in edit.problems
     ]
-    return {"edits": table(edits), "problems": table(problems, most_rows=100)}
+    return {"edits": table(rows), "problems": table(problems, max_rows=100)}
 
 
 @dg.job(
     tags={KIND_TAG: EXTERNAL_EDITS_KIND},
-    description="Look at edits that another application made in the tables of published campaigns: "
-    "check them, note them, and publish them where DRIP_CANVAS_EDITS=publish.",
+    description="Check the changes that another application made in the tables of published "
+    "campaigns, record them, and publish them if DRIP_CANVAS_EDITS=publish.",
 )
 def check_external_edits() -> None:
-    """One op."""
+    """Run the only op."""
     check_edited_campaigns()

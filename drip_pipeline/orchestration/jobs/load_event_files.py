@@ -1,7 +1,10 @@
-"""The job that loads files of the landing folder; when, `sensors/imported_files.py` decides."""
+"""The job that loads event files from the landing folder.
 
-# No `from __future__ import annotations` where there are ops: Dagster reads the types of their
-# parameters, and would find texts.
+`sensors/imported_files.py` decides when it starts.
+"""
+
+# No `from __future__ import annotations` in modules with ops: Dagster reads the types of their
+# parameters and would get strings.
 from typing import Final
 
 import dagster as dg
@@ -15,16 +18,16 @@ from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.settings import Settings
 
 LANDING_KIND: Final = "landing"
-_LONGEST_SECONDS: Final = "14400"
+_MAX_RUNTIME_SECONDS: Final = "14400"
 
 
 class LandingConfig(dg.Config):
-    """Which files to load."""
+    """The files to load."""
 
     files: dict[str, str] = Field(
-        description="Path within the landing folder → size and time of change as they were seen, "
-        "as in `ses/monday.ndjson: 1024:1767603600000000000`. A file that has changed since is "
-        "left for a later run.",
+        description="Path in the landing folder → size and modification time, such as "
+        "`ses/monday.ndjson: 1024:1767603600000000000`. A file that has changed since is left for "
+        "a later run.",
     )
 
 
@@ -37,30 +40,29 @@ class LandingConfig(dg.Config):
 def load_landed_files(
     context: dg.OpExecutionContext, config: LandingConfig, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Load the files one after the other: events once each, lines that cannot be taken kept aside
-    with their reasons. A file that cannot be read is told by name at the end.
+    """Load the files one after the other. Each event counts once; rejected lines are stored with
+    the reason. Files that cannot be read are named in a failure at the end.
     """
-    done = []
+    loaded = []
     with translate_errors("loading event files"):
         for file in load_files(
             engine.database,
             Settings.from_env().landing_folder(),
             config.files,
-            now=clock.moment(),
+            now=clock.current(),
             run_id=context.run_id,
             progress=context.log.debug,
         ):
             context.log.info("%s: %d lines, %d new events", file.path, file.lines, file.accepted)
-            done.append(file)
-    report_loaded(context, done)
+            loaded.append(file)
+    report_loaded(context, loaded)
 
 
 @dg.job(
-    tags={KIND_TAG: LANDING_KIND, "dagster/max_runtime": _LONGEST_SECONDS},
-    description="Load files of events from the landing folder. Each is loaded once and stands in "
-    "the ledger `landed_files` afterwards; a run that dies leaves the rest to the next one, and "
-    "what it had loaded already counts once.",
+    tags={KIND_TAG: LANDING_KIND, "dagster/max_runtime": _MAX_RUNTIME_SECONDS},
+    description="Load event files from the landing folder. Each file is loaded once and recorded "
+    "in `landed_files`. If a run crashes, the next one loads the rest; events count once.",
 )
 def load_event_files() -> None:
-    """One op."""
+    """Run the only op."""
     load_landed_files()

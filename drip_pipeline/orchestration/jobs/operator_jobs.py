@@ -1,6 +1,6 @@
-"""Jobs that an operator starts from the launchpad: bringing back what failed, declaring a winner,
-moving people to another version. The same verbs as `drip requeue`, `drip ab declare` and
-`drip campaign migrate`.
+"""Jobs that an operator starts from the launchpad: requeue, declare a winner, migrate enrollments.
+
+They call the use cases of `drip requeue`, `drip ab declare` and `drip campaign migrate`.
 """
 
 from datetime import UTC, datetime
@@ -13,79 +13,81 @@ from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
 from drip_pipeline.orchestration.failures import translate_errors
-from drip_pipeline.orchestration.metadata.in_flight import moved_people
+from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 class RequeueConfig(dg.Config):
-    """What to bring back. Name a campaign, a batch, or since when."""
+    """What to requeue. Give a campaign, a batch or a time."""
 
     campaign: str | None = Field(default=None, description="A campaign's id or exact name.")
-    batch: str | None = Field(default=None, description="A batch's id, as the ledger has it.")
+    batch: str | None = Field(default=None, description="The id of a batch in the batch log.")
     node: str | None = Field(default=None, description="Only what failed at this node.")
     since: str | None = Field(
         default=None, description="Only what failed at this ISO 8601 time or later."
     )
 
     def batch_id(self) -> UUID | None:
-        """The batch's id, None without one."""
+        """Return the batch's id, or None without one."""
         return UUID(self.batch) if self.batch else None
 
     def failed_since(self) -> datetime | None:
-        """The time (UTC where it names no zone), None without one."""
+        """Return the time (UTC without a time zone), or None without one."""
         if not self.since:
             return None
-        found = datetime.fromisoformat(self.since)
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
+        at = datetime.fromisoformat(self.since)
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def requeue_failed_work(
     context: dg.OpExecutionContext, config: RequeueConfig, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Put failed people and deliveries back to due, with fresh retries. A delivery keeps its id: a
-    provider that took it after all recognizes it.
+    """Make failed enrollments and deliveries due again, with fresh retries. A delivery keeps its
+    id, so a provider that accepted it recognizes the repeat.
     """
     with translate_errors("requeueing"):
         report = requeue(
             engine.database,
-            now=clock.moment(),
+            now=clock.current(),
             campaign=config.campaign,
             batch_id=config.batch_id(),
             node_id=config.node,
             since=config.failed_since(),
         )
     context.add_output_metadata(
-        {"people": report.states, "messages": report.deliveries, "note": report.note or "-"}
+        {"enrollments": report.states, "messages": report.deliveries, "note": report.note or "-"}
     )
 
 
 @dg.job(
-    description="Failed people and messages back to due: of a campaign, of one batch of the "
-    "ledger, at one node, since a time. The next run of `run_due_workflows` takes them up.",
-    # What the launchpad begins with; fields that may be left out it would not show.
+    description="Make failed enrollments and messages due again: of a campaign, of one batch, at "
+    "one node, or since a time. The next run of `run_due_workflows` processes them.",
+    # The launchpad's initial text; it would not show optional fields.
     config={"ops": {"requeue_failed_work": {"config": dict.fromkeys(RequeueConfig.model_fields)}}},
 )
 def requeue_failed() -> None:
-    """One op."""
+    """Run the only op."""
     requeue_failed_work()
 
 
 class DeclareConfig(dg.Config):
-    """The winner, and who says so."""
+    """The winner, and the person who declares it."""
 
     campaign: str = Field(description="The campaign's id or exact name.")
-    variant: str = Field(description="The variant that wins: its id or name.")
-    reason: str = Field(description="Why; kept with the decision.")
-    decided_by: str = Field(description="Who says so; kept with the decision.")
-    split: str | None = Field(default=None, description="The split, where there are several.")
+    variant: str = Field(description="The winning variant: its id or name.")
+    reason: str = Field(description="The reason; stored with the decision.")
+    decided_by: str = Field(description="The person who decides; stored with the decision.")
+    split: str | None = Field(
+        default=None, description="The split node, if the campaign has several."
+    )
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def record_winner(
     context: dg.OpExecutionContext, config: DeclareConfig, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Declare a variant the winner, whatever the figures say. The first decision stands."""
+    """Declare a variant the winner, whatever the results are. The first decision is final."""
     with translate_errors("declaring a winner"):
         decision = declare(
             engine.database,
@@ -93,7 +95,7 @@ def record_winner(
             variant=config.variant,
             reason=config.reason,
             decided_by=config.decided_by,
-            now=clock.moment(),
+            now=clock.current(),
             split_node_id=config.split,
             run_id=context.run_id,
         )
@@ -103,52 +105,53 @@ def record_winner(
 
 
 @dg.job(
-    description="Declare the winner of an A/B test by hand, with a reason. From then on everybody "
-    "who reaches the split goes to it.",
+    description="Declare the winner of an A/B test manually, with a reason. From then on all "
+    "contacts that reach the split are assigned to it.",
 )
 def declare_winner() -> None:
-    """One op."""
+    """Run the only op."""
     record_winner()
 
 
 class MigrateConfig(dg.Config):
-    """Who is to move to which version."""
+    """The enrollments to move, and their target version."""
 
     campaign: str = Field(description="The campaign's id or exact name.")
     from_versions: list[int] = Field(
-        default=[], description="Only people inside these versions. Empty: all others."
+        default=[], description="Only enrollments of these versions. Empty: all others."
     )
     to_version: int | None = Field(
-        default=None, description="Where they go. Default: the version newcomers enter."
+        default=None, description="The target version. Default: the published version."
     )
     node_map: dict[str, str] = Field(
-        default={}, description="Old node: new node, where they do not have the same id."
+        default={}, description="Old node: new node, where the ids differ."
     )
-    dry_run: bool = Field(default=False, description="Say who would go where, and move nobody.")
+    dry_run: bool = Field(default=False, description="Report the moves; change nothing.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def migrate_open_enrollments(
     context: dg.OpExecutionContext, config: MigrateConfig, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Move people who are inside earlier versions. All move or nobody; nothing is sent twice."""
-    with translate_errors("moving people to another version"):
-        moved = migrate_states(
+    """Move the open enrollments of earlier versions: all or none. Nothing is sent twice."""
+    with translate_errors("migrating enrollments"):
+        migration = migrate_states(
             engine.database,
             config.campaign,
-            now=clock.moment(),
+            now=clock.current(),
             from_versions=config.from_versions or None,
             to_version=config.to_version,
             node_map=config.node_map,
             dry_run=config.dry_run,
         )
-    context.add_output_metadata(moved_people(moved.in_flight, is_dry_run=config.dry_run))
+    context.add_output_metadata(migrated_metadata(migration.in_flight, is_dry_run=config.dry_run))
 
 
 @dg.job(
-    description="People pinned to an earlier version of a campaign move to another one, by node id "
-    "or by a map. With `dry_run` only says who would go where, and who would have nowhere to go.",
+    description="Move the enrollments of earlier versions of a campaign to another version, by "
+    "node id or by a map. With `dry_run`, only report the moves and the enrollments without a "
+    "target.",
 )
 def migrate_enrollments() -> None:
-    """One op."""
+    """Run the only op."""
     migrate_open_enrollments()

@@ -1,5 +1,6 @@
-"""The minute job: plan → batches → messages per channel → reconcile. Its order and tags stand here,
-its ops in `minute_ops.py`; when it starts, `sensors/due_steps.py` decides.
+"""The minute job: plan → batches → messages per channel → reconcile.
+
+Its ops are in `run_due_workflows_ops.py`. `sensors/due_steps.py` decides when it starts.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from drip_pipeline.orchestration.jobs.run_due_workflows_ops import (
     plan,
     reconcile,
 )
-from drip_pipeline.orchestration.shards import ALL_PEOPLE, SHARD_TAG
+from drip_pipeline.orchestration.shards import ONE_SHARD, SHARD_TAG
 
 KIND_TAG: Final = "drip/kind"
 ENGINE_KIND: Final = "engine"
-# Dagster ends a run that takes longer. A worker that was killed leaves its run "started", and that
-# would keep the next ones waiting; the people it had claimed were due again at once.
+# Dagster ends a run that takes longer. A killed worker leaves its run "started", which would block
+# the next runs; the enrollments that it had claimed are due again at once.
 MAX_RUNTIME_SECONDS: Final = 120
 
 _DELIVER_OPS: Final = {channel: deliver_op(channel) for channel in CHANNELS}
@@ -31,14 +32,14 @@ _DELIVER_OPS: Final = {channel: deliver_op(channel) for channel in CHANNELS}
 @dg.job(
     tags={
         KIND_TAG: ENGINE_KIND,
-        SHARD_TAG: ALL_PEOPLE.key,
+        SHARD_TAG: ONE_SHARD.key,
         "dagster/max_runtime": str(MAX_RUNTIME_SECONDS),
-        # What a crashed run left is due again at once, and the next minute's run takes it.
+        # The work of a crashed run is due again at once, and the run of the next minute takes it.
         "dagster/max_retries": "0",
     },
-    description="Advance everybody who is due and hand over what is to be sent, until nothing is "
-    "due or the time is over. A batch that fails stops no other; re-execution from failure repeats "
-    "just those that failed. Safe beside `drip run` and beside itself: nobody is moved twice.",
+    description="Advance all due enrollments and send all due messages, until nothing is due or "
+    "the time is over. A failed batch stops no other; re-execution from failure repeats only the "
+    "failed ones. Safe beside `drip run` and beside itself: no enrollment is advanced twice.",
 )
 def run_due_workflows() -> None:
     """Plan, advance in batches, deliver, reconcile."""
@@ -47,4 +48,4 @@ def run_due_workflows() -> None:
     advanced = planned.batches.map(lambda batch: advance_batch(start=batch)).collect()
     messages: Any = find_due_messages(start=advanced)
     delivered = [op(start=getattr(messages, channel)) for channel, op in _DELIVER_OPS.items()]
-    reconcile(start=[messages.looked, *delivered])
+    reconcile(start=[messages.checked, *delivered])

@@ -1,9 +1,10 @@
-"""The ops of the minute job. Each is a face: it calls a verb, tells what came of it, and names what
-failed. No row passes between them; the name of its share is all that a step is told.
+"""The ops of the minute job. Each calls one use case and reports its result or failure.
+
+No row passes between ops. A batch step gets only the key of its work unit.
 """
 
-# No `from __future__ import annotations` where there are ops: Dagster reads the types of their
-# parameters, and would find texts.
+# No `from __future__ import annotations` in modules with ops: Dagster reads the types of their
+# parameters and would get strings.
 from collections.abc import Iterator
 from time import monotonic
 from typing import Any, Final
@@ -25,10 +26,10 @@ from drip_pipeline.orchestration.failures import RETRY_POLICY, run_context, tran
 from drip_pipeline.orchestration.metadata.run import (
     describe_plan,
     log_materializations,
+    log_warnings,
     report_delivered,
-    share_metadata,
     summary_metadata,
-    warn_of,
+    work_unit_metadata,
 )
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
@@ -37,14 +38,14 @@ _AFTER: Final = {"start": dg.In(dg.Nothing)}
 
 
 class PlanConfig(dg.Config):
-    """How the due people are parted."""
+    """How the due enrollments are divided into batches."""
 
     max_batches: int = Field(
         default=8,
         ge=1,
         le=100,
-        description="At most so many batches. There are fewer when fewer hold all who are due, at "
-        "DRIP_BATCH_SIZE people each.",
+        description="Maximum number of batches. There are fewer if fewer are enough for all due "
+        "enrollments, at DRIP_BATCH_SIZE each.",
     )
 
 
@@ -59,17 +60,17 @@ class PlanConfig(dg.Config):
 def plan(
     context: dg.OpExecutionContext, config: PlanConfig, engine: EngineResource, clock: RunClock
 ) -> Iterator[Any]:
-    """Put right what an earlier run left behind, count who is due and part them into batches by a
-    hash of their id: the same batch is the same people when it is run again.
+    """Recover the work of interrupted runs, count the due enrollments and divide them into batches
+    by a hash of their id. A batch has the same enrollments when it is run again.
 
-    Messages that are due already get a step of their own, so that a batch that fails in every run
-    never holds up what others have to send.
+    Messages that are already due get a step of their own, so that a batch that fails in every run
+    does not delay them.
     """
     with translate_batch_errors(context, engine, clock, "planning"):
-        planned = plan_work_units(engine.engine, now=clock.moment(), most=config.max_batches)
+        planned = plan_work_units(engine.engine, now=clock.current(), most=config.max_batches)
     context.log.info(describe_plan(planned))
-    for share in planned.shares:
-        yield dg.DynamicOutput(None, mapping_key=share.key, output_name="batches")
+    for unit in planned.shares:
+        yield dg.DynamicOutput(None, mapping_key=unit.key, output_name="batches")
     if planned.shares and planned.due_messages:
         yield dg.Output(None, "backlog")
 
@@ -81,26 +82,26 @@ def plan(
     tags={"dagster/kind": "postgres"},
 )
 def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
-    """Claim the people of one batch, carry each on to the next wait, message or end, and commit, in
-    transactions of their own. If one fails, nothing of it was written and its people are still due.
+    """Claim the enrollments of one batch, advance each to its next wait, message or exit, and
+    commit. If a transaction fails, nothing of it is written and its enrollments are still due.
     """
-    share = WorkUnit.from_key(context.get_mapping_key() or "1_of_1")
-    what = f"batch {share.number} of {share.of}"
+    unit = WorkUnit.from_key(context.get_mapping_key() or "1_of_1")
+    what = f"batch {unit.number} of {unit.of}"
     with translate_batch_errors(context, engine, clock, what):
-        done = advance_work_unit(
+        report = advance_work_unit(
             engine.engine,
-            share,
-            now=clock.moment(),
-            max_seconds=clock.seconds_for_share(share.number, share.of),
+            unit,
+            now=clock.current(),
+            max_seconds=clock.seconds_for_batch(unit.number, unit.of),
             context=run_context(context),
         )
-    context.add_output_metadata(share_metadata(done))
+    context.add_output_metadata(work_unit_metadata(report))
 
 
 @dg.op(
     ins=_AFTER,
     out={
-        "looked": dg.Out(dg.Nothing),
+        "checked": dg.Out(dg.Nothing),
         **{channel: dg.Out(dg.Nothing, is_required=False) for channel in CHANNELS},
     },
     retry_policy=RETRY_POLICY,
@@ -109,21 +110,21 @@ def advance_batch(context: dg.OpExecutionContext, engine: EngineResource, clock:
 def find_due_messages(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
 ) -> Iterator[Any]:
-    """Find the channels on which messages are due; the others' steps are skipped."""
-    with translate_batch_errors(context, engine, clock, "finding messages"):
-        due = due_channels(engine.engine, clock.moment())
-    yield dg.Output(None, "looked")
+    """Find the channels that have due messages. The steps of the other channels are skipped."""
+    with translate_batch_errors(context, engine, clock, "finding due messages"):
+        due = due_channels(engine.engine, clock.current())
+    yield dg.Output(None, "checked")
     for channel in due:
         yield dg.Output(None, channel)
 
 
 def deliver_op(channel: str) -> dg.OpDefinition:
-    """The op that hands over what is due on one channel, in that channel's pool."""
+    """Return the op that sends the due messages of one channel, in the pool of that channel."""
 
     @dg.op(
         name=f"deliver_{channel}",
-        description=f"Hand over every {channel} message that is due, through the last gate "
-        "(consent, suppression, paused or archived campaigns), and carry the people on.",
+        description=f"Send every due {channel} message after the eligibility check (consent, "
+        "suppression, paused or archived campaigns), and advance the enrollments.",
         ins=_AFTER,
         out=dg.Out(dg.Nothing),
         pool=f"deliver_{channel}",
@@ -133,14 +134,14 @@ def deliver_op(channel: str) -> dg.OpDefinition:
     def deliver(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
         began = monotonic()
         with translate_batch_errors(context, engine, clock, f"delivering {channel}"):
-            done = deliver_channel(
+            counts = deliver_channel(
                 engine.engine,
                 engine.engine.channels[channel],
-                now=clock.moment(),
+                now=clock.current(),
                 deadline=Deadline.after(clock.seconds_for_delivery()),
                 context=run_context(context),
             )
-        report_delivered(context, engine.engine, {channel: done}, seconds=monotonic() - began)
+        report_delivered(context, engine.engine, {channel: counts}, seconds=monotonic() - began)
 
     return deliver
 
@@ -149,38 +150,38 @@ def deliver_op(channel: str) -> dg.OpDefinition:
 def deliver_backlog(
     context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock
 ) -> None:
-    """Hand over what was due before this run began: messages of runs that failed, of `drip run`,
-    and those whose next try has come. Takes no more than a fifth of the run's time.
+    """Send the messages that were due before this run started: those of failed runs, of `drip run`,
+    and retries. Takes at most a fifth of the run's time.
     """
-    due = due_channels(engine.engine, clock.moment())
+    due = due_channels(engine.engine, clock.current())
     seconds = clock.seconds_for_backlog() / max(1, len(due))
-    began, done = monotonic(), {}
+    began, by_channel = monotonic(), {}
     with translate_batch_errors(context, engine, clock, "delivering the backlog"):
         for channel in due:
-            done[channel] = deliver_channel(
+            by_channel[channel] = deliver_channel(
                 engine.engine,
                 engine.engine.channels[channel],
-                now=clock.moment(),
+                now=clock.current(),
                 deadline=Deadline.after(seconds),
                 context=run_context(context),
             )
-    report_delivered(context, engine.engine, done, seconds=monotonic() - began)
+    report_delivered(context, engine.engine, by_channel, seconds=monotonic() - began)
 
 
 @dg.op(ins=_AFTER, out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def reconcile(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
-    """Add up what the run did from the ledger, see that everybody who was claimed is accounted for,
-    and report event log, messages and ledger as materialized.
+    """Sum up the run from the batch log, check that every claimed enrollment is accounted for, and
+    report the event log and the batch log as materialized.
     """
-    account = summarize_run(
-        engine.engine, context.run_id, began_at=clock.began_at(), now=clock.moment()
+    summary = summarize_run(
+        engine.engine, context.run_id, began_at=clock.began_at(), now=clock.current()
     )
-    log_materializations(context, account)
-    warn_of(context, account)
-    context.add_output_metadata(summary_metadata(account))
-    if account.unaccounted_states:
+    log_materializations(context, summary)
+    log_warnings(context, summary)
+    context.add_output_metadata(summary_metadata(summary))
+    if summary.unaccounted_states:
         raise dg.Failure(
-            f"{account.unaccounted_states:,} people were claimed and are not accounted for",
-            metadata=summary_metadata(account),
+            f"{summary.unaccounted_states:,} enrollments were claimed and are not accounted for",
+            metadata=summary_metadata(summary),
             allow_retries=False,
         )

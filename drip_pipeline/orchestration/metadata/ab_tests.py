@@ -1,13 +1,10 @@
-"""What the assets of experiments show: how many tests were judged, the table of results, decisions
-taken. Figures come from the verbs and the tables.
-"""
+"""Metadata of the assets of A/B tests: evaluations, results and decisions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import dagster as dg
 
@@ -18,17 +15,22 @@ from drip_pipeline.engine.ab_tests.judge import EvaluationReport
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.engine.ab_tests.results_json import test_json
 from drip_pipeline.experiments import explain
-from drip_pipeline.orchestration.metadata.common import MOST_ROWS, table
+from drip_pipeline.orchestration.metadata.common import MAX_ROWS, Metadata, table
+
+_VARIANT_COLUMNS = (
+    "total_assigned", "total_sent", "total_opened", "total_clicked", "total_replied",
+    "total_converted", "p_value", "confidence_level", "is_statistically_significant",
+)  # fmt: skip
 
 
-def judged_metadata(database: Database, report: EvaluationReport) -> dict[str, Any]:
-    """Counts, the verdicts in words, the table of results, and tests that cannot be read."""
+def evaluated_metadata(database: Database, report: EvaluationReport) -> Metadata:
+    """Return counts, the verdict of each test, the results, and tests that cannot be read."""
     with database.transaction(is_read_only=True) as connection:
-        rows = overview_db.ab_results_preview(connection, limit=MOST_ROWS)
-        totals = overview_db.ab_test_row_counts(connection)
-    metadata: dict[str, Any] = {
-        "dagster/row_count": totals["results"],
-        "tests_judged": len(report.judged),
+        rows = overview_db.ab_results_preview(connection, limit=MAX_ROWS)
+        row_counts = overview_db.ab_test_row_counts(connection)
+    metadata: Metadata = {
+        "dagster/row_count": row_counts.results,
+        "tests_evaluated": len(report.judged),
         "tests_counted": report.counted,
         "new_evaluations": report.evaluations,
         "preview": table(rows),
@@ -42,7 +44,7 @@ def judged_metadata(database: Database, report: EvaluationReport) -> dict[str, A
         ),
     }
     if not report.judged:
-        metadata["verdicts"] = "no test is running; what was decided stands in winner_decisions"
+        metadata["verdicts"] = "no test is running; decided tests are in winner_decisions"
     if report.faults:
         metadata["unreadable_tests"] = table(
             {"test": str(test_id), "fault": fault} for test_id, fault in report.faults.items()
@@ -50,43 +52,34 @@ def judged_metadata(database: Database, report: EvaluationReport) -> dict[str, A
     return metadata
 
 
-def decided_metadata(database: Database, taken: list[Decision]) -> dict[str, Any]:
-    """Decisions taken now, and the latest of all."""
+def decided_metadata(database: Database, decisions: Sequence[Decision]) -> Metadata:
+    """Return the number of decisions made by this run, and the latest decisions of all."""
     with database.transaction(is_read_only=True) as connection:
-        latest = overview_db.decisions_preview(connection, limit=MOST_ROWS)
-        totals = overview_db.ab_test_row_counts(connection)
+        latest = overview_db.decisions_preview(connection, limit=MAX_ROWS)
+        row_counts = overview_db.ab_test_row_counts(connection)
     return {
-        "dagster/row_count": totals["decisions"],
-        "decisions_taken": len(taken),
-        "tests_running": totals["running"],
+        "dagster/row_count": row_counts.decisions,
+        "decisions_made": len(decisions),
+        "tests_running": row_counts.running,
         "preview": table(latest),
     }
 
 
-def audited_metadata(found: Sequence[SplitResults], as_of: datetime) -> dict[str, Any]:
-    """Tests as they stood at a moment in the past."""
-    columns = (
-        "total_assigned", "total_sent", "total_opened", "total_clicked", "total_replied",
-        "total_converted", "p_value", "confidence_level", "is_statistically_significant",
-    )  # fmt: skip
-    told = [test_json(one) for one in found]
+def audited_metadata(tests: Sequence[SplitResults], as_of: datetime) -> Metadata:
+    """Return the verdicts and variants of tests as of a time in the past."""
+    records = [test_json(test) for test in tests]
     return {
         "as_of": as_of.isoformat(),
-        "what_counts": "What had happened by then, whenever it was reported.",
+        "counted_events": "Events that had happened by then, whenever they were reported.",
         "verdicts": table(
-            {name: one[name] for name in ("split_node_id", "test_number", "state", "explanation")}
-            for one in told
+            {name: test[name] for name in ("split_node_id", "test_number", "state", "explanation")}
+            for test in records
         ),
         "variants": table(
-            {"split": one["split_node_id"], "variant": variant["variant_group"]}
-            | {name.removeprefix("total_"): variant[name] for name in columns}
-            for one in told
-            for variant in one["variants"]
+            {"split": test["split_node_id"], "variant": variant["variant_group"]}
+            | {name.removeprefix("total_"): variant[name] for name in _VARIANT_COLUMNS}
+            for test in records
+            for variant in test["variants"]
         ),
-        "results": dg.MetadataValue.json(json.loads(dump_json(told))),
+        "results": dg.MetadataValue.json(json.loads(dump_json(records))),
     }
-
-
-def seconds(value: float) -> dg.FloatMetadataValue:
-    """A duration."""
-    return dg.MetadataValue.float(round(value, 3))

@@ -1,5 +1,6 @@
-"""Figures as Dagster shows them: tables, counts, times. What is worth showing, the ops and assets
-decide.
+"""Format values as Dagster metadata: tables, counts, sentences.
+
+Which values are shown is decided by the other modules of this package.
 """
 
 from __future__ import annotations
@@ -7,46 +8,62 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import dagster as dg
 
-MOST_ROWS: Final = 20
+MAX_ROWS: Final = 20
+
+Metadata = dict[str, dg.MetadataValue | str | int | float]
+"""Metadata entries by label."""
+
+
+class NamedRow(Protocol):
+    """A NamedTuple."""
+
+    def _asdict(self) -> dict[str, Any]: ...
 
 
 def table(
-    rows: Iterable[Mapping[str, Any]],
+    rows: Iterable[Mapping[str, object] | NamedRow],
     columns: Sequence[str] | None = None,
     *,
-    most_rows: int = MOST_ROWS,
+    max_rows: int = MAX_ROWS,
 ) -> dg.MarkdownMetadataValue:
-    """Dictionaries as a markdown table; `columns` chooses and orders, by default all of the first
-    row. Rows beyond `most_rows` are counted, not shown.
+    """Format mappings or NamedTuples as a Markdown table.
+
+    `columns` selects and orders the columns; the default is those of the first row. Rows beyond
+    `max_rows` are only counted.
     """
-    listed = list(rows)
-    if not listed:
+    records = [row if isinstance(row, Mapping) else row._asdict() for row in rows]
+    if not records:
         return dg.MetadataValue.md("*none*")
-    names = list(columns) if columns is not None else list(listed[0])
-    numeric = {name: _is_numeric(listed, name) for name in names}
+    names = list(columns) if columns is not None else list(records[0])
+    numeric = {name: _is_numeric(records, name) for name in names}
     lines = [
         _line(_heading(name) for name in names),
         _line("---:" if numeric[name] else ":---" for name in names),
-        *(_line(_shown(row.get(name)) for name in names) for row in listed[:most_rows]),
+        *(_line(_cell(row.get(name)) for name in names) for row in records[:max_rows]),
     ]
-    if len(listed) > most_rows:
-        lines.append(f"\n… and {len(listed) - most_rows:,} more")
+    if len(records) > max_rows:
+        lines.append(f"\n… and {len(records) - max_rows:,} more")
     return dg.MetadataValue.md("\n".join(lines))
 
 
-def counts(figures: Mapping[str, int], name: str, of: str) -> dg.MarkdownMetadataValue:
-    """`{"waiting": 12}` as a table of two columns."""
-    return table([{name: key, of: count} for key, count in figures.items()])
+def counts(by_name: Mapping[str, int], name: str, of: str) -> dg.MarkdownMetadataValue:
+    """Format `{"waiting": 12}` as a table of the columns `name` and `of`."""
+    return table([{name: key, of: count} for key, count in by_name.items()])
 
 
-def sentence(figures: Mapping[str, int], nothing: str = "nothing") -> str:
-    """`{"waiting": 1200}` as `1,200 waiting`, several with commas."""
-    told = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in figures.items())
-    return told or nothing
+def sentence(by_name: Mapping[str, int], nothing: str = "nothing") -> str:
+    """Format `{"waiting": 1200}` as `1,200 waiting`; entries are separated by commas."""
+    parts = [f"{count:,} {name.replace('_', ' ')}" for name, count in by_name.items()]
+    return ", ".join(parts) or nothing
+
+
+def seconds(value: float) -> dg.FloatMetadataValue:
+    """Format a duration in seconds, to the millisecond."""
+    return dg.MetadataValue.float(round(value, 3))
 
 
 def _heading(name: str) -> str:
@@ -57,7 +74,7 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
+def _is_numeric(rows: Sequence[Mapping[str, object]], name: str) -> bool:
     values = [row.get(name) for row in rows]
     return all(
         value is None or (isinstance(value, (int, float, Decimal)) and not isinstance(value, bool))
@@ -65,7 +82,7 @@ def _is_numeric(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
     )
 
 
-def _shown(value: Any) -> str:
+def _cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,50 +1,50 @@
-"""What the asset of funnels shows: a picture per campaign, and a table of all that were drawn."""
+"""Metadata of the funnel asset: a diagram for each campaign, and a table of all campaigns drawn."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import dagster as dg
 
 from drip_pipeline.engine.metrics.funnel import Funnel
-from drip_pipeline.orchestration.metadata.common import table
+from drip_pipeline.orchestration.metadata.common import Metadata, table
 from drip_pipeline.reports.funnel_diagram import funnel_diagram
 from drip_pipeline.reports.svg import as_markdown
 
-# Every materialization stays in Dagster's event log, pictures and all.
-MOST_DRAWN: Final = 6
-MOST_BYTES: Final = 70_000
+# Dagster's event log stores every materialization with its diagrams.
+MAX_DIAGRAMS: Final = 6
+MAX_BYTES: Final = 70_000
 
 
-def funnels_metadata(found: Sequence[Funnel], *, published: int) -> dict[str, Any]:
-    """Pictures and figures of these campaigns; `published` is how many there are."""
-    metadata: dict[str, Any] = {
-        "campaigns_drawn": len(found),
+def funnels_metadata(funnels: Sequence[Funnel], *, published: int) -> Metadata:
+    """Return the diagram and the counts of each campaign; `published` is the number of all."""
+    metadata: Metadata = {
+        "campaigns_drawn": len(funnels),
         "campaigns_published": published,
         "funnels": table(
             {
                 "campaign": funnel.campaign,
                 "version": funnel.version,
                 "entered": funnel.entered,
-                "inside": funnel.total("now"),
+                "active": funnel.total("now"),
                 "ended": funnel.total("ended"),
                 "lost": funnel.total("lost_total"),
                 "goal": funnel.goal.summary() if funnel.goal else None,
             }
-            for funnel in found
+            for funnel in funnels
         ),
     }
-    for funnel in found:
-        metadata[f"{funnel.campaign} ({funnel.campaign_id.hex[:8]})"] = _drawn(funnel)
+    for funnel in funnels:
+        metadata[f"{funnel.campaign} ({funnel.campaign_id.hex[:8]})"] = _diagram(funnel)
     return metadata
 
 
-def _drawn(funnel: Funnel) -> dg.MarkdownMetadataValue:
-    picture = as_markdown(funnel_diagram(funnel), f"Funnel of {funnel.campaign}")
-    if len(picture) > MOST_BYTES:
-        picture = (
-            f"*{len(funnel.nodes)} nodes are too large a picture to keep here:* "
+def _diagram(funnel: Funnel) -> dg.MarkdownMetadataValue:
+    markdown = as_markdown(funnel_diagram(funnel), f"Funnel of {funnel.campaign}")
+    if len(markdown) > MAX_BYTES:
+        markdown = (
+            f"*The diagram of {len(funnel.nodes)} nodes is too large to store here:* "
             f"`drip campaign funnel {funnel.campaign_id} --out funnel.html`"
         )
-    return dg.MetadataValue.md(picture)
+    return dg.MetadataValue.md(markdown)

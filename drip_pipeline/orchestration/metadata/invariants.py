@@ -1,36 +1,41 @@
-"""What a checked law shows: whether it holds, how many rows break it, and some of them."""
+"""Results of the asset checks: whether an invariant holds, and a sample of the violations."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import dagster as dg
 
 from drip_pipeline.engine.metrics.daily_metrics import WaitingDay
 from drip_pipeline.engine.operations.invariants import InvariantResult
-from drip_pipeline.orchestration.metadata.common import table
+from drip_pipeline.orchestration.metadata.common import Metadata, table
 
 
-def freshness_result(waiting: list[WaitingDay]) -> dg.AssetCheckResult:
-    """Whether figures are fresh: days that wait to be counted, and since when."""
-    late = [day for day in waiting if day.is_late]
-    told = f"{len(late):,} days wait for more than an hour" if late else "no day waits long"
+def freshness_result(days: Sequence[WaitingDay]) -> dg.AssetCheckResult:
+    """Return whether no day has been waiting too long to be computed; failing is a warning."""
+    late = [day for day in days if day.is_late]
     return dg.AssetCheckResult(
         passed=not late,
         severity=dg.AssetCheckSeverity.WARN,
-        description=told,
+        description=f"{len(late):,} days have been stale for more than an hour"
+        if late
+        else "no day has been stale for long",
         metadata={
-            "days_waiting": len(waiting),
+            "days_waiting": len(days),
             "late": table({"day": day.day, "since": day.marked_at} for day in late),
         },
     )
 
 
-def invariant_result(found: InvariantResult) -> dg.AssetCheckResult:
-    """The result of the check, with a sample where the law is broken."""
-    broken = f"{found.violations:,} break it" if found.violations else "it holds"
+def invariant_result(result: InvariantResult) -> dg.AssetCheckResult:
+    """Return the result of an invariant, with a sample if it is violated."""
+    state = f"{result.violations:,} violations" if result.violations else "holds"
+    metadata: Metadata = {"violations": result.violations}
+    if result.sample:
+        metadata["sample"] = table(result.sample)
     return dg.AssetCheckResult(
-        passed=found.holds,
+        passed=result.holds,
         severity=dg.AssetCheckSeverity.ERROR,
-        description=f"{found.meaning}: {broken}",
-        metadata={"violations": found.violations}
-        | ({"sample": table(found.sample)} if found.sample else {}),
+        description=f"{result.meaning}: {state}",
+        metadata=metadata,
     )

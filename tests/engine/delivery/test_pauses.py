@@ -145,8 +145,8 @@ def test_people_whom_an_earlier_version_left_behind_go_on(mailing: tuple[Sender,
     sender.rows("UPDATE campaign_workflow_states SET workflow_status = 'paused' RETURNING id")
     assert sender.deliver("email").sent == PEOPLE
     with sender.database.transaction() as connection:
-        assert other_pending_work(connection, now=NOW, count_limit=99)["resumable"] == PEOPLE
+        assert other_pending_work(connection, now=NOW, count_limit=99).resumable_states == PEOPLE
     go_on(sender)
     everybody_got_both_mails_once(sender, script)
     with sender.database.transaction() as connection:
-        assert other_pending_work(connection, now=NOW, count_limit=99)["resumable"] == 0
+        assert other_pending_work(connection, now=NOW, count_limit=99).resumable_states == 0

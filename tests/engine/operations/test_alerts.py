@@ -11,7 +11,12 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_tests.declare import declare
-from drip_pipeline.engine.operations.alerts import MOST_ATTEMPTS, Watched, trial, watch
+from drip_pipeline.engine.operations.alerts import (
+    MAX_ATTEMPTS,
+    WatchReport,
+    send_test_notifications,
+    watch,
+)
 from drip_pipeline.settings import Secret, Settings
 from tests.engine.ab_tests.split_contacts import a_split_test
 from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
@@ -82,13 +87,13 @@ def texts(chat: HttpScript) -> list[str]:
 def test_a_stuck_backlog_is_told_once_by_each_way_with_what_to_do(database, mail, chat):
     due_person(database)
     settings = sending(mail, chat)
-    assert watch(database, settings, now=NOW) == Watched()
-    assert watch(database, settings, now=LATE) == Watched(opened=1, told=2)
+    assert watch(database, settings, now=NOW) == WatchReport()
+    assert watch(database, settings, now=LATE) == WatchReport(opened=1, notified=2)
     for minute in range(1, 60):
-        assert watch(database, settings, now=LATE + timedelta(minutes=minute)) == Watched()
+        assert watch(database, settings, now=LATE + timedelta(minutes=minute)) == WatchReport()
     assert sorted(m.recipient for m in mail.received) == ["night@example.com", "ops@example.com"]
     (text,) = texts(chat)
-    assert "Due people have waited for 20 minutes; the oldest is of campaign 'Welcome'" in text
+    assert "Due enrollments have waited for 20 minutes; the oldest is of campaign 'Welcome'" in text
     assert "What to do" in text
     assert "drip run" in text
 
@@ -101,7 +106,7 @@ def test_it_is_over_when_it_is_gone_and_told_anew_when_it_is_back_for_real(datab
     assert watch(database, settings, now=LATE + timedelta(minutes=1)).resolved == 1
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
     # Back within half an hour: the same incident still.
-    assert watch(database, settings, now=LATE + timedelta(minutes=2)) == Watched()
+    assert watch(database, settings, now=LATE + timedelta(minutes=2)) == WatchReport()
     settle_everybody(database)
     watch(database, settings, now=LATE + timedelta(minutes=3))
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
@@ -112,9 +117,9 @@ def test_it_is_over_when_it_is_gone_and_told_anew_when_it_is_back_for_real(datab
 def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
     due_person(database)
     run(database, "UPDATE drip_campaigns SET status = 'paused'")
-    assert watch(database, sending(chat=chat), now=LATE) == Watched()
+    assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
     run(database, "UPDATE drip_campaigns SET status = 'active', published_version = NULL")
-    assert watch(database, sending(chat=chat), now=LATE) == Watched()
+    assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
 
 
 def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(database, chat):
@@ -127,7 +132,7 @@ def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(data
     assert "breaker of email is open" in breaker
     assert "drip channels reset email" in breaker
     assert "ada@" not in breaker
-    assert "webhook/crm said that it is gone" in gone
+    assert "Endpoint webhook/crm answered that it is gone" in gone
     run(database, "UPDATE channel_flow SET open_until = NULL, disabled_at = NULL")
     assert watch(database, sending(chat=chat), now=NOW + timedelta(minutes=1)).resolved == 2
 
@@ -144,8 +149,8 @@ def test_messages_in_doubt_are_told_per_channel(database, chat):
     )
     assert watch(database, sending(chat=chat), now=NOW).opened == 2
     assert sorted(text.split(": ")[1][:28] for text in texts(chat)) == [
-        "1 sms message is in doubt",
-        "2 email messages are in doub",
+        "1 sms message has an unknown",
+        "2 email messages have an unk",
     ]
 
 
@@ -156,12 +161,12 @@ def test_a_skewed_test_lasts_and_a_decision_is_told_once_for_ever(database, chat
     declare(database, "Autumn", variant="b", reason="better", decided_by="ada@example.com", now=NOW)
     run(database, "UPDATE campaign_ab_tests SET state = 'srm_blocked' WHERE status = 'running'")
     settings = sending(chat=chat)
-    assert watch(database, settings, now=NOW).told == 2
-    assert watch(database, settings, now=NOW + timedelta(hours=5)) == Watched()
+    assert watch(database, settings, now=NOW).notified == 2
+    assert watch(database, settings, now=NOW + timedelta(hours=5)) == WatchReport()
     decided, skewed = sorted(texts(chat))
     assert "campaign 'Autumn' at split 's' was decided: b won (better)" in decided
     assert "'Spring'" in skewed
-    assert "variants did not get the shares" in skewed
+    assert "do not match the expected split" in skewed
     assert "drip ab clear" in skewed
 
 
@@ -170,21 +175,21 @@ def test_a_way_that_fails_is_tried_again_until_it_works(database, chat):
     due_person(database)
     settings = sending(chat=chat)
     first = watch(database, settings, now=LATE)
-    assert first == Watched(opened=1, failed=1, errors=("webhook: answered with 500",))
-    assert watch(database, settings, now=LATE + timedelta(seconds=30)) == Watched()
+    assert first == WatchReport(opened=1, failed=1, errors=("webhook: answered with 500",))
+    assert watch(database, settings, now=LATE + timedelta(seconds=30)) == WatchReport()
     assert watch(database, settings, now=LATE + timedelta(minutes=2)).failed == 1
-    assert watch(database, settings, now=LATE + timedelta(minutes=9)) == Watched(told=1)
-    assert watch(database, settings, now=LATE + timedelta(hours=9)) == Watched()
+    assert watch(database, settings, now=LATE + timedelta(minutes=9)) == WatchReport(notified=1)
+    assert watch(database, settings, now=LATE + timedelta(hours=9)) == WatchReport()
 
 
 def test_a_way_that_never_works_is_given_up_with_its_error(database, chat):
     chat.answer = in_turn(Reply(403))
     due_person(database)
     settings, now = sending(chat=chat), LATE
-    for _ in range(MOST_ATTEMPTS + 3):
+    for _ in range(MAX_ATTEMPTS + 3):
         watch(database, settings, now=now)
         now += timedelta(hours=2)
-    assert len(chat.requests) == MOST_ATTEMPTS
+    assert len(chat.requests) == MAX_ATTEMPTS
     ((notified_at, error),) = rows(
         database, "SELECT notified_at, last_error FROM campaign_incident_notices"
     )
@@ -212,9 +217,9 @@ def test_watchers_at_the_same_time_tell_once(database, chat):
 def test_while_nothing_may_leave_incidents_stand_and_nobody_is_told(database, chat):
     due_person(database)
     settings = Settings(alert_webhook=Secret(chat.url), alert_to=("ops@example.com",))
-    assert watch(database, settings, now=LATE) == Watched(opened=1)
+    assert watch(database, settings, now=LATE) == WatchReport(opened=1)
     assert chat.requests == []
-    assert trial(settings, now=NOW) == {}
+    assert send_test_notifications(settings, now=NOW) == {}
 
 
 def test_a_mail_relay_that_is_not_set_up_is_named(database):
@@ -226,8 +231,8 @@ def test_a_mail_relay_that_is_not_set_up_is_named(database):
 
 
 def test_a_trial_goes_by_every_way(mail, chat):
-    assert trial(sending(mail, chat), now=NOW) == {"mail": None, "webhook": None}
-    assert "This is a trial" in texts(chat)[0]
+    assert send_test_notifications(sending(mail, chat), now=NOW) == {"mail": None, "webhook": None}
+    assert "This is a test notification" in texts(chat)[0]
 
 
 def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ...]]:

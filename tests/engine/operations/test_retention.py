@@ -212,7 +212,7 @@ def test_contact_events_are_in_the_table_or_in_a_file(database, archive, monkeyp
     a_finished_campaign(database)
     with monkeypatch.context() as patched:
         patched.setattr(
-            "drip_pipeline.db.operations.retention.note_contact_archive", _raise_after_the_file
+            "drip_pipeline.db.operations.retention.store_contact_archive", _raise_after_the_file
         )
         with pytest.raises(RuntimeError):
             apply(database, archive)
@@ -267,7 +267,7 @@ def test_settled_messages_keys_and_traces_go_by_age_in_slices(database, archive)
             [NOW],
         )
         connection.execute("UPDATE campaign_batches SET started_at = %s", [OLD])
-    report = apply(database, archive, retention=Retention(deliveries=365, traces=90), slice_size=10)
+    report = apply(database, archive, retention=Retention(deliveries=365, traces=90), chunk_size=10)
     assert report.deleted["campaign_deliveries"] == PEOPLE
     assert report.deleted["rejected_events"] == 25
     assert report.deleted["ingested_event_keys"] == PEOPLE / 2
