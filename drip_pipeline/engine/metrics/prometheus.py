@@ -126,6 +126,4 @@ def _levels(connection: Connection) -> Iterator[Gauge]:
     for row in incidents_db.failing_transports(connection):
         help = "Transports that are not used: circuit breaker open, or endpoint gone."
         state = "gone" if row.disabled_at else "open"
-        yield Gauge(
-            "drip_transport_blocked", help, 1, {"transport": row.transport, "state": state}
-        )
+        yield Gauge("drip_transport_blocked", help, 1, {"transport": row.transport, "state": state})
