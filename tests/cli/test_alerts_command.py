@@ -16,7 +16,7 @@ def test_a_check_opens_an_incident_that_the_list_shows(drip, database):
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
     late = (NOW + timedelta(hours=1)).isoformat()
     seen = answered(drip("alerts", "check", "--now", late, "--json"))
-    assert (seen["opened"], seen["told"]) == (1, 0)
+    assert (seen["opened"], seen["notified"]) == (1, 0)
     (row,) = answered(drip("alerts", "list", "--json"))
     assert row["kind"] == "backlog_stuck"
     assert row["notices"] == []
