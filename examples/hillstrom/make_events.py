@@ -1,8 +1,8 @@
-"""The file's columns `visit`, `conversion` and `spend` as an events file (NDJSON).
+"""Convert the columns `visit`, `conversion` and `spend` to an events file (NDJSON).
 
-A visit of somebody who got an email is a click; of a held-out customer, a page view. A conversion
-is one for everybody, with what was spent as its value. Addresses are those that importing with
---email-template 'customer{row}@example.com' makes.
+A visit is a click for customers who got an email, and a page view for the holdout. A conversion
+has the amount spent as its value. Addresses are those of an import with --email-template
+'customer{row}@example.com'.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CONVERSION_AFTER = timedelta(hours=22)
 
 
 def events(path: Path, sent_at: datetime) -> Iterator[dict[str, Any]]:
-    """Visits and conversions of the two weeks after the mailing, one event each."""
+    """Yield one event per visit and per conversion of the two weeks after the mailing."""
     with path.open(encoding="utf-8", newline="") as file:
         for row, customer in enumerate(csv.DictReader(file), start=1):
             email = f"customer{row}@example.com"
