@@ -93,7 +93,7 @@ def main(source: str) -> int:
     say(f"\n{phase.summary()}\n")
     say(f"imported {imported['inserted'] + imported['updated'] + imported['unchanged']:,}")
     sent = ran["delivered"].get("email", {}).get("sent", 0)
-    say(f"enrolled {enrolled['enrolled']:,}, already enrolled {enrolled['already_in']:,}, sent {sent:,}")
+    say(f"enrolled {enrolled['enrolled']:,}, already in {enrolled['already_in']:,}, sent {sent:,}")
     say(f"events {json.dumps(taken)}")
     return compare(results, population)
 
