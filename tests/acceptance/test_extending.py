@@ -1,5 +1,5 @@
-"""The worked examples of docs/extending.md: a copy of the code is edited as they say, and what they
-promise happens.
+"""The worked examples of docs/extending.md: apply their edits to a copy of the code, and run their
+scripts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 from drip_pipeline.settings import CHECKOUT
 
 GUIDE = CHECKOUT / "docs" / "extending.md"
-ROOMS = ("drip_pipeline", "sql")
-# A sentence that says where a block belongs may go over a line's end.
+FOLDERS = ("drip_pipeline", "sql")
+# The sentence that names the place of a block may span two lines.
 STEP = re.compile(
     r"(?:(?P<new>New\s+file)|In)\s+`(?P<file>[^`]+)`"
     r"(?:,\s+(?P<how>after|before|instead\s+of)\s+`(?P<anchor>[^`]+)`)?:\s*\n\n"
@@ -31,7 +31,7 @@ SCRIPT = re.compile(r"See it work:\n\n```python\n(?P<text>.*?)```", re.DOTALL)
 
 @dataclass(frozen=True)
 class Example:
-    """A section of the guide: edits, and a script that shows that they work."""
+    """A section of the guide: edits, and a script that tests them."""
 
     title: str
     text: str
@@ -40,26 +40,25 @@ class Example:
         return STEP.finditer(self.text)
 
     def script(self) -> str:
-        found = SCRIPT.search(self.text)
-        assert found is not None, f"{self.title}: nothing shows that it works"
-        return found["text"]
+        script = SCRIPT.search(self.text)
+        assert script is not None, f"{self.title} has no script"
+        return script["text"]
 
 
 def examples() -> list[Example]:
-    title, *sections = re.split(r"^## ", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    del title
+    _, *sections = re.split(r"^## ", GUIDE.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return [Example(section.partition("\n")[0], section) for section in sections]
 
 
-def make(edit: re.Match[str], copy: Path) -> None:
+def apply(edit: re.Match[str], copy: Path) -> None:
     path = copy / edit["file"]
     if edit["new"]:
-        assert not path.exists(), f"{edit['file']} is there already"
+        assert not path.exists(), f"{edit['file']} exists already"
         path.write_text(edit["text"], encoding="utf-8")
         return
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     places = [n for n, line in enumerate(lines) if line.strip() == edit["anchor"]]
-    # An import list may name a thing that the module uses once more: the first place is meant.
+    # The anchor may occur again later in the module: the first occurrence is used.
     assert places, f"{edit['file']} has no line {edit['anchor']!r}"
     place = places[0]
     how = edit["how"].split()[0]
@@ -77,20 +76,20 @@ def test_the_guide_has_an_example_of_a_channel_a_node_and_a_metric():
 
 @pytest.mark.parametrize("example", examples(), ids=lambda example: example.title)
 def test_the_example_works(example, database, tmp_path):
-    for room in ROOMS:
+    for folder in FOLDERS:
         shutil.copytree(
-            CHECKOUT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__")
+            CHECKOUT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__")
         )
     edits = list(example.edits())
-    assert len(edits) >= 5
+    assert len(edits) >= 4
     for edit in edits:
-        make(edit, tmp_path)
-    # Functions that the example changed are applied again.
+        apply(edit, tmp_path)
+    # Apply changed SQL functions.
     migrate = (
         "from drip_pipeline.db.migrate import migrate\n"
         "from drip_pipeline.db.connection import Database\n"
         "from drip_pipeline.settings import Settings\n"
-        "with Database.from_settings(Settings.from_env()) as found:\n    migrate(found)\n"
+        "with Database.from_settings(Settings.from_env()) as database:\n    migrate(database)\n"
     )
     environment = {
         **os.environ,
