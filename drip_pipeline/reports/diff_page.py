@@ -9,10 +9,10 @@ from html import escape
 from typing import Final
 
 from drip_pipeline.domain.compiler.api import CampaignDefinition
-from drip_pipeline.domain.diff import describe as in_words
+from drip_pipeline.domain.diff import describe
 from drip_pipeline.domain.diff.changes import Change, DefinitionDiff
-from drip_pipeline.domain.diff.definition_diff import Side
-from drip_pipeline.domain.diff.flow_diff import in_order
+from drip_pipeline.domain.diff.definition_diff import AnalyzedDefinition
+from drip_pipeline.domain.diff.flow_diff import flow_order
 from drip_pipeline.domain.diff.text_diff import Piece
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
 from drip_pipeline.engine.publishing.history import VersionComparison
@@ -124,26 +124,26 @@ def _tones(diff: DefinitionDiff) -> dict[str, Tone]:
 
 
 def _drawn(definition: CampaignDefinition, tones: Mapping[str, Tone], label: str) -> str:
-    side = Side(definition)
+    side = AnalyzedDefinition(definition)
     boxes = [
         Box(
             node_id,
             str(side.steps[node_id].get("node_type") or "step"),
             side.name(node_id),
-            [told] if (told := in_words.detail(side.analysis.configs.get(node_id))) else [],
+            [told] if (told := describe.detail(side.analysis.configs.get(node_id))) else [],
             tones.get(node_id, "plain"),
         )
-        for node_id in in_order(side.ways)
+        for node_id in flow_order(side.port_targets)
     ]
     ways = [
         Way(source, target, "" if port == PORT_DEFAULT else port)
-        for source, ports in side.ways.items()
+        for source, ports in side.port_targets.items()
         for port, target in ports.items()
     ]
     return draw(boxes, ways, label=f"The flow of {label}", hints=_hints(side))
 
 
-def _hints(side: Side) -> dict[str, float]:
+def _hints(side: AnalyzedDefinition) -> dict[str, float]:
     """What stands further down or to the right on the canvas stands further right here."""
     found = {}
     for node in side.canvas.get("nodes") or ():

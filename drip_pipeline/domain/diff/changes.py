@@ -1,12 +1,13 @@
-"""What comparing two definitions comes to, as values: changes in people's terms, and those that
-only concern how the canvas is drawn. Finding them is the business of definition_diff.py.
+"""The result of comparing two definitions: changes of the campaign and changes of its layout.
+
+The comparison itself is in definition_diff.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from drip_pipeline.domain.diff.text_diff import Piece
 
@@ -34,9 +35,10 @@ ChangeKind = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change. `sentence` says it without naming the step, which `node_id` and `step` do (None:
-    the campaign as a whole). `key` is where in the step or file it stands; `pieces` are the words
-    of a text that changed.
+    """One change of a step (`node_id` and its name `step`) or of the campaign (both None).
+
+    `sentence` describes it without the name of the step. `key` is its place in the step or file;
+    `before` and `after` are the JSON values; `pieces` are the words of a changed text.
     """
 
     kind: ChangeKind
@@ -44,13 +46,13 @@ class Change:
     node_id: str | None = None
     step: str | None = None
     key: str = ""
-    before: Any = None
-    after: Any = None
+    before: object = None
+    after: object = None
     pieces: tuple[Piece, ...] = ()
 
-    def to_dict(self) -> dict[str, Any]:
-        """The change as JSON."""
-        told: dict[str, Any] = {
+    def to_dict(self) -> dict[str, object]:
+        """Return the change as JSON."""
+        data: dict[str, object] = {
             "kind": self.kind,
             "node_id": self.node_id,
             "step": self.step,
@@ -60,14 +62,16 @@ class Change:
             "after": self.after,
         }
         if self.pieces:
-            told["words"] = [{"kind": piece.kind, "text": piece.text} for piece in self.pieces]
-        return told
+            data["words"] = [{"kind": piece.kind, "text": piece.text} for piece in self.pieces]
+        return data
 
 
 @dataclass(frozen=True, slots=True)
 class DefinitionDiff:
-    """Everything in which two definitions differ. `changes` are in the order of the flow, those of
-    the campaign first; `canvas` are positions, viewport and looks, which nobody inside notices.
+    """All differences of two definitions.
+
+    `changes` are in the order of the flow, those of the campaign first. `canvas` are changes of the
+    layout (positions, viewport, style), which do not affect the execution.
     """
 
     changes: tuple[Change, ...] = ()
@@ -75,11 +79,11 @@ class DefinitionDiff:
 
     @property
     def is_empty(self) -> bool:
-        """Whether both say the same in every respect."""
+        """Whether the definitions are equal."""
         return not self.changes and not self.canvas
 
-    def to_dict(self) -> dict[str, Any]:
-        """The comparison as JSON."""
+    def to_dict(self) -> dict[str, object]:
+        """Return the comparison as JSON."""
         return {
             "is_empty": self.is_empty,
             "summary": self.summary(),
@@ -88,16 +92,16 @@ class DefinitionDiff:
         }
 
     def summary(self) -> str:
-        """One line: `1 step added, 2 texts changed; canvas: 3 changes`."""
-        told = [
+        """Return one line: `1 step added, 2 texts changed; 3 layout changes`."""
+        parts = [
             words.format(n=count, s="" if count == 1 else "s")
             for kinds, words in _SUMMARY
             if (count := sum(change.kind in kinds for change in self.changes))
         ]
-        line = ", ".join(told)
+        line = ", ".join(parts)
         if self.canvas:
-            drawn = f"{len(self.canvas)} on the canvas only"
-            line = f"{line}; {drawn}" if line else drawn
+            layout = f"{len(self.canvas)} layout change{'' if len(self.canvas) == 1 else 's'}"
+            line = f"{line}; {layout}" if line else layout
         return line or "no difference"
 
 
@@ -109,7 +113,7 @@ _SUMMARY: Final[Sequence[tuple[tuple[str, ...], str]]] = (
     (("text",), "{n} text{s} changed"),
     (("delay",), "{n} delay{s} changed"),
     (("weight",), "{n} weight{s} changed"),
-    (("branch", "route"), "{n} change{s} of branches and ways"),
+    (("branch", "route"), "{n} change{s} of branches and routes"),
     (("test",), "{n} test setting{s} changed"),
     (("goal",), "{n} change{s} of the goal"),
     (("entry",), "{n} change{s} of the entry"),

@@ -1,14 +1,14 @@
-"""Configurations as people say them: a wait is `3 days`, a condition `score is at least 60`. For
-pages, terminals and metadata; nothing is decided by these words.
+"""Describe configurations as text: a wait is `3 days`, a condition `score is at least 60`.
 
-What cannot be read (a draft, an edit of another application) is shown as the JSON it is.
+Used in pages, terminals and metadata; no decision depends on these texts. A configuration that is
+not valid is returned as JSON.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -44,102 +44,104 @@ _OPERATORS: Final[Mapping[str, str]] = {
 }
 
 
-def number(value: Any) -> str:
-    """`3` for 3.0, `1.5` for 1.5."""
+def number(value: object) -> str:
+    """Return `3` for 3.0 and `1.5` for 1.5."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,.10g}" if abs(value) < 1e15 else str(value)
 
 
-def value(told: Any) -> str:
-    """A value of a file: texts in quotes, lists with commas, switches on and off."""
-    match told:
+def value(raw: object) -> str:
+    """Return a JSON value as text: strings in quotes, lists with commas, booleans as on and off."""
+    match raw:
         case None:
             return "nothing"
         case bool():
-            return "on" if told else "off"
+            return "on" if raw else "off"
         case int() | float():
-            return number(told)
+            return number(raw)
         case str():
-            return f"“{told}”"
-        case list() | tuple() if all(not isinstance(item, dict | list) for item in told):
-            return ", ".join(str(item) for item in told) or "nothing"
-    return json.dumps(told, ensure_ascii=False, sort_keys=True, default=str)
+            return f"“{raw}”"
+        case list() | tuple() if all(not isinstance(item, dict | list) for item in raw):
+            return ", ".join(str(item) for item in raw) or "nothing"
+    return json.dumps(raw, ensure_ascii=False, sort_keys=True, default=str)
 
 
-def percentage(told: Any) -> str:
-    """`50 %`; `no share of its own` where none is given."""
-    return "no share of its own" if told is None else f"{number(told)} %"
+def percentage(raw: object) -> str:
+    """Return `50 %`, or `no own weight` for None."""
+    return "no own weight" if raw is None else f"{number(raw)} %"
 
 
-def duration(length: Any, unit: Any) -> str:
-    """`3 days`, `1 day`."""
+def duration(length: object, unit: object) -> str:
+    """Return `3 days`, or `1 day`."""
     name = str(unit or "hours").strip().lower().removesuffix("s")
     return f"{number(length)} {name}{'' if length == 1 else 's'}"
 
 
 def seconds(length: int) -> str:
-    """A number of seconds in the largest unit that divides it."""
+    """Return a number of seconds in the largest unit that divides it."""
     for name, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if length and length % size == 0:
             return duration(length // size, name)
     return duration(length, "second")
 
 
-def condition(told: Any) -> str:
-    """A condition (as parsed JSON, or read); None is everybody else."""
-    if told is None:
-        return "everybody else"
-    if not isinstance(told, Condition):
-        try:
-            told = Condition.model_validate(told)
-        except ValidationError:
-            return value(told)
-    return _condition(told)
+def condition(raw: object) -> str:
+    """Return a condition (JSON or parsed) as text; None is `all others`."""
+    if raw is None:
+        return "all others"
+    if isinstance(raw, Condition):
+        return _condition(raw)
+    try:
+        return _condition(Condition.model_validate(raw))
+    except ValidationError:
+        return value(raw)
 
 
-def _condition(told: Condition, *, is_inner: bool = False) -> str:
-    operator = told.operator.value if told.operator is not None else None
-    match told.type:
+def _condition(parsed: Condition, *, is_inner: bool = False) -> str:
+    operator = parsed.operator.value if parsed.operator is not None else None
+    match parsed.type:
         case ConditionType.COMPOSITE:
-            joined = f" {(told.logic or 'AND').lower()} ".join(
-                _condition(part, is_inner=True) for part in told.sub_conditions or ()
+            joined = f" {(parsed.logic or 'AND').lower()} ".join(
+                _condition(part, is_inner=True) for part in parsed.sub_conditions or ()
             )
-            many = len(told.sub_conditions or ()) > 1
+            many = len(parsed.sub_conditions or ()) > 1
             return f"({joined})" if is_inner and many else joined
         case ConditionType.TAG:
             if operator == "in":
-                return f"has one of the tags {value(told.value)}"
-            verb = "has not" if operator == "!=" else "has"
-            return f"{verb} the tag {told.value}"
+                return f"has one of the tags {value(parsed.value)}"
+            has = "does not have" if operator == "!=" else "has"
+            return f"{has} the tag {parsed.value}"
         case ConditionType.EVENT:
-            within = f" within {duration(told.time_window, 'hours')}" if told.time_window else ""
-            verb = "no " if operator == "!=" else ""
-            return f"{verb}{told.event_type}{within}"
+            within = (
+                f" within {duration(parsed.time_window, 'hours')}" if parsed.time_window else ""
+            )
+            no = "no " if operator == "!=" else ""
+            return f"{no}{parsed.event_type}{within}"
         case ConditionType.SCORE:
-            return f"score {_OPERATORS[operator or '==']} {value(told.value)}"
-    subject = f"the {told.field}" if told.type is ConditionType.TIME else str(told.field)
-    return f"{subject} {_OPERATORS[operator or '==']} {value(told.value)}"
+            return f"score {_OPERATORS[operator or '==']} {value(parsed.value)}"
+    subject = f"the {parsed.field}" if parsed.type is ConditionType.TIME else str(parsed.field)
+    return f"{subject} {_OPERATORS[operator or '==']} {value(parsed.value)}"
 
 
-def wait(told: Any) -> str:
-    """A wait_config."""
-    if not isinstance(told, Mapping):
-        return value(told)
-    if told.get("event_type") is None:
-        return duration(told.get("value"), told.get("unit"))
-    longest = told.get("max_wait")
+def wait(raw: object) -> str:
+    """Return a wait_config as text."""
+    if not isinstance(raw, Mapping):
+        return value(raw)
+    if raw.get("event_type") is None:
+        return duration(raw.get("value"), raw.get("unit"))
+    longest = raw.get("max_wait")
     if not isinstance(longest, Mapping):
-        return f"until {told['event_type']}"
-    most = duration(longest.get("value"), longest.get("unit"))
-    return f"until {told['event_type']}, {most} at most"
+        return f"until {raw['event_type']}"
+    limit = duration(longest.get("value"), longest.get("unit"))
+    return f"until {raw['event_type']}, {limit} at most"
 
 
-def re_entry(told: Any) -> str:
-    """Whether people may come again."""
-    days = told.after_days if isinstance(told, AfterDays) else None
-    if isinstance(told, Mapping):
-        days = told.get("after_days")
+def re_entry(raw: object) -> str:
+    """Return the re-entry rule as text."""
+    days = raw.after_days if isinstance(raw, AfterDays) else None
+    if isinstance(raw, Mapping):
+        days = raw.get("after_days")
     if days is not None:
         return f"again {duration(days, 'days')} after the end"
     names = {
@@ -148,11 +150,11 @@ def re_entry(told: Any) -> str:
         "after_exit": "again after the end",
         "per_key": "once per key",
     }
-    return names.get(told, value(told)) if isinstance(told, str | None) else value(told)
+    return names.get(raw, value(raw)) if isinstance(raw, str | None) else value(raw)
 
 
 def detail(config: NodeConfig | None) -> str:
-    """What a node does, in a few words for its box in a drawing; may be empty."""
+    """Return a short description of a node for its box in a flow diagram; may be empty."""
     match config:
         case DurationWait():
             return duration(config.value, config.unit)
@@ -190,7 +192,7 @@ def _trigger(config: TriggerConfig) -> str:
     return "" if config.trigger == "manual" else config.trigger
 
 
-def _action(config: Any) -> str:
+def _action(config: object) -> str:
     match config:
         case TagAction():
             parts = [f"+{tag}" for tag in config.add] + [f"-{tag}" for tag in config.remove]
@@ -200,6 +202,6 @@ def _action(config: Any) -> str:
         case FieldUpdateAction():
             return f"{config.field} = {value(config.value)}"
         case WebhookAction():
-            url = urlsplit(config.url)  # user, password and query may hold a key
+            url = urlsplit(config.url)  # user, password and query may contain a secret
             return f"{config.method} {url.scheme}://{url.hostname}{url.path}"
     return ""

@@ -1,9 +1,8 @@
-"""Which steps stand elsewhere in the flow, and which ways lead elsewhere though no step explains
-it.
+"""Compare two flows: steps that moved, and routes that changed for no other reason.
 
-A step that comes or goes changes the ways of its neighbors, and so does one that moves; telling
-all of them would bury the one thing that happened. So both flows are looked at without the steps
-that came, went or moved, and only what still differs then is a changed way.
+A step that is added, removed or moved changes the edges of its neighbors as well. To report only
+the cause, both flows are compared without these steps; an edge that still differs is a changed
+route.
 """
 
 from __future__ import annotations
@@ -14,17 +13,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-Ways = Mapping[str, Mapping[str, str]]
-"""Node → way out → where it leads."""
-_MOST_TRIED: Final = 60
-_WORTH_A_MOVE: Final = 3
-"""A step counts as moved if that explains at least so many changed ways at once."""
+PortTargets = Mapping[str, Mapping[str, str]]
+"""Node id → port → target node id."""
+_MAX_ROUTES_SEARCHED: Final = 60
+"""With more changed routes the search for further moves is skipped."""
+_ROUTES_PER_MOVE: Final = 3
+"""A step counts as moved if this explains at least this number of changed routes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A way out of a step that leads elsewhere; empty is nowhere, several pass through removed or
-    added steps."""
+    """A port that leads to other steps.
+
+    Removed and added steps are skipped, so there may be several targets; no target means the end.
+    """
 
     node_id: str
     port: str
@@ -34,30 +36,31 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class FlowDiff:
-    """`moved`: steps that are in both, elsewhere in the flow. `routes`: what is still different."""
+    """`moved`: common steps at another position. `routes`: the remaining differences."""
 
     moved: tuple[str, ...]
     routes: tuple[Route, ...]
 
 
-def compare_flows(before: Ways, after: Ways) -> FlowDiff:
-    """Compare two flows whose steps are the keys, in the order in which they are to be told."""
+def compare_flows(before: PortTargets, after: PortTargets) -> FlowDiff:
+    """Compare two flows; the result is in the order of the keys of `before`."""
     common = [node for node in before if node in after]
-    order = in_order(before)
-    place = {node: n for n, node in enumerate(order)}
-    walked = [node for node in _walk(after, place) if node in place]
-    kept = _longest_rise([place[node] for node in walked])
-    moved = {node for n, node in enumerate(walked) if n not in kept}
+    place = {node: n for n, node in enumerate(flow_order(before))}
+    order = [node for node in _topological_order(after, place) if node in place]
+    kept = _longest_increasing([place[node] for node in order])
+    moved = {node for n, node in enumerate(order) if n not in kept}
     routes = _routes(before, after, [node for node in common if node not in moved])
-    while 0 < len(routes) <= _MOST_TRIED:
-        tried = {node for route in routes for node in (route.node_id, *route.before, *route.after)}
-        best, fewest = None, _weight(routes) - _WORTH_A_MOVE
+    while 0 < len(routes) <= _MAX_ROUTES_SEARCHED:
+        candidates = {
+            node for route in routes for node in (route.node_id, *route.before, *route.after)
+        }
+        best, limit = None, _weight(routes) - _ROUTES_PER_MOVE
         for node in common:
-            if node in tried and node not in moved:
+            if node in candidates and node not in moved:
                 rest = [other for other in common if other not in moved and other != node]
                 left = _weight(_routes(before, after, rest))
-                if left <= fewest:
-                    best, fewest = node, left - 1
+                if left <= limit:
+                    best, limit = node, left - 1
         if best is None:
             break
         moved.add(best)
@@ -65,77 +68,84 @@ def compare_flows(before: Ways, after: Ways) -> FlowDiff:
     return FlowDiff(tuple(node for node in common if node in moved), tuple(routes))
 
 
-def in_order(ways: Ways) -> list[str]:
-    """The steps, each after those that lead to it, otherwise in the order of the keys."""
-    return _walk(ways, {node: number for number, node in enumerate(ways)})
+def flow_order(targets: PortTargets) -> list[str]:
+    """Return the steps in topological order; ties in the order of the keys."""
+    return _topological_order(targets, {node: number for number, node in enumerate(targets)})
 
 
-def comes_after(ways: Ways, node_id: str, known: Iterable[str]) -> list[tuple[str, str]]:
-    """The nearest steps of `known` from which a way leads to a step, with the way out taken."""
-    wanted = set(known)
-    before: dict[str, list[tuple[str, str]]] = {}
-    for source, ports in ways.items():
+def nearest_predecessors(
+    targets: PortTargets, node_id: str, candidates: Iterable[str]
+) -> list[tuple[str, str]]:
+    """Return the nearest predecessors of a step among `candidates`, as (node id, port)."""
+    allowed = set(candidates)
+    incoming: dict[str, list[tuple[str, str]]] = {}
+    for source, ports in targets.items():
         for port, target in ports.items():
-            before.setdefault(target, []).append((source, port))
-    found: dict[tuple[str, str], None] = {}
-    todo, seen = [node_id], {node_id}
+            incoming.setdefault(target, []).append((source, port))
+    nearest: dict[tuple[str, str], None] = {}
+    todo, visited = [node_id], {node_id}
     while todo:
-        for source, port in before.get(todo.pop(), ()):
-            if source in wanted:
-                found[source, port] = None
-            elif source not in seen:
-                seen.add(source)
+        for source, port in incoming.get(todo.pop(), ()):
+            if source in allowed:
+                nearest[source, port] = None
+            elif source not in visited:
+                visited.add(source)
                 todo.append(source)
-    return list(found)
+    return list(nearest)
 
 
 def _weight(routes: Sequence[Route]) -> int:
     return sum(len(set(route.before) ^ set(route.after)) or 1 for route in routes)
 
 
-def _routes(before: Ways, after: Ways, kept: Sequence[str]) -> list[Route]:
-    """Ways between kept steps that lead elsewhere, seen through all steps that are not kept."""
-    stay = frozenset(kept)
+def _routes(before: PortTargets, after: PortTargets, kept: Sequence[str]) -> list[Route]:
+    """Return the changed routes between kept steps; all other steps are skipped."""
+    kept_nodes = frozenset(kept)
     routes = []
     for node in kept:
         for port in dict.fromkeys([*before[node], *after[node]]):
-            old = _reached(before, node, port, stay)
-            new = _reached(after, node, port, stay)
+            old = _reached(before, node, port, kept_nodes)
+            new = _reached(after, node, port, kept_nodes)
             if old != new:
                 routes.append(Route(node, port, old, new))
     return routes
 
 
-def _reached(ways: Ways, node: str, port: str, stay: frozenset[str]) -> tuple[str, ...]:
-    first = ways[node].get(port)
+def _reached(targets: PortTargets, node: str, port: str, kept: frozenset[str]) -> tuple[str, ...]:
+    """Return the first kept steps behind a port."""
+    first = targets[node].get(port)
     if first is None:
         return ()
-    found: set[str] = set()
-    todo, seen = [first], {first}
+    reached: set[str] = set()
+    todo, visited = [first], {first}
     while todo:
         target = todo.pop()
-        if target in stay:
-            found.add(target)
+        if target in kept:
+            reached.add(target)
             continue
-        for further in ways.get(target, {}).values():
-            if further not in seen:
-                seen.add(further)
-                todo.append(further)
-    return tuple(sorted(found))
+        for successor in targets.get(target, {}).values():
+            if successor not in visited:
+                visited.add(successor)
+                todo.append(successor)
+    return tuple(sorted(reached))
 
 
-def _walk(ways: Ways, preference: Mapping[str, int]) -> list[str]:
-    """The steps, each after those that lead to it (circles cut where they close); of several that
-    could come next the preferred one, and steps without a preference as soon as they can.
+def _topological_order(targets: PortTargets, preference: Mapping[str, int]) -> list[str]:
+    """Return the steps in topological order; the closing edge of a cycle is ignored.
+
+    Of several possible next steps the one with the lowest preference comes first, and steps without
+    a preference before all others.
     """
-    forward = {node: [t for t in dict.fromkeys(ports.values()) if t in ways]
-               for node, ports in ways.items()}  # fmt: skip
-    _cut_circles(forward)
-    missing = dict.fromkeys(ways, 0)
-    for targets in forward.values():
-        for target in targets:
+    forward = {
+        node: [target for target in dict.fromkeys(ports.values()) if target in targets]
+        for node, ports in targets.items()
+    }
+    _remove_back_edges(forward)
+    missing = dict.fromkeys(targets, 0)
+    for successors in forward.values():
+        for target in successors:
             missing[target] += 1
-    ready = [(preference.get(node, -1), node) for node in ways if not missing[node]]
+    ready = [(preference.get(node, -1), node) for node in targets if not missing[node]]
     heapq.heapify(ready)
     order = []
     while ready:
@@ -148,8 +158,8 @@ def _walk(ways: Ways, preference: Mapping[str, int]) -> list[str]:
     return order
 
 
-def _cut_circles(forward: dict[str, list[str]]) -> None:
-    """Take out the edges that close a circle, as a walk from the first step meets them."""
+def _remove_back_edges(forward: dict[str, list[str]]) -> None:
+    """Remove the edges that close a cycle in a depth-first traversal from the first step."""
     state: dict[str, int] = {}
     for start in forward:
         if start in state:
@@ -170,8 +180,8 @@ def _cut_circles(forward: dict[str, list[str]]) -> None:
                 todo.pop()
 
 
-def _longest_rise(places: Sequence[int]) -> set[int]:
-    """Indices of a longest rising subsequence: what kept its order."""
+def _longest_increasing(places: Sequence[int]) -> set[int]:
+    """Return the indices of a longest increasing subsequence: the steps that kept their order."""
     tails: list[int] = []
     ends: list[int] = []
     previous: list[int] = []

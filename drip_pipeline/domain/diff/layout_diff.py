@@ -1,18 +1,21 @@
-"""What changed in how a canvas is drawn: places, view, names on boxes and lines, and whatever the
-visual builder keeps there. People inside a campaign notice none of it, so it is told apart.
+"""Compare the layout of two canvases: positions, viewport, labels, and other data of the builder.
+
+Layout changes do not affect the execution and are therefore reported separately.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from drip_pipeline.domain.diff import describe as in_words
+from drip_pipeline.domain.diff import describe
 from drip_pipeline.domain.diff.changes import Change
 from drip_pipeline.domain.diff.step_diff import leaf_changes
 
 Canvas = Mapping[str, Any]
+_EdgeKey = tuple[str, str, object, int]
+"""Source, target, port, and a number for edges that have all three in common."""
 
 
 def canvas_changes(
@@ -20,31 +23,31 @@ def canvas_changes(
     after: Canvas,
     *,
     name_of: Callable[[str], str],
-    retold: frozenset[str],
-    renamed: Mapping[str, tuple[Any, Any]],
+    reconfigured: frozenset[str],
+    renamed: Mapping[str, tuple[object, object]],
     rewired: frozenset[tuple[str, str]],
 ) -> Iterator[Change]:
-    """Changes of the drawing alone, between canvases of completed definitions.
+    """Yield the layout changes between the canvases of two completed definitions.
 
-    `retold`: nodes whose configuration changed, so that a copy of it on the canvas says nothing
-    new; `renamed`: names before and after of renamed steps; `rewired`: (source, target) of ways
-    that only one side has.
+    `reconfigured`: nodes with a changed configuration; a change of its copy on the canvas is not
+    reported again. `renamed`: step names before and after, by node. `rewired`: (source, target) of
+    edges that only one definition has.
     """
     old, new = _by_id(before), _by_id(after)
     for node_id in (name for name in new if name in old):
         for change in _node_changes(
-            old[node_id], new[node_id], node_id in retold, renamed.get(node_id)
+            old[node_id], new[node_id], node_id in reconfigured, renamed.get(node_id)
         ):
             yield replace(change, node_id=node_id, step=name_of(node_id))
-    yield from _line_changes(before, after, name_of, rewired)
+    yield from _edge_layout_changes(before, after, name_of, rewired)
     if before.get("viewport") != after.get("viewport"):
         yield Change(
-            "canvas", "the view (place and zoom)", key="viewport",
+            "canvas", "viewport", key="viewport",
             before=before.get("viewport"), after=after.get("viewport"),
         )  # fmt: skip
     kept = [name for name in old if name in new], [name for name in new if name in old]
     if kept[0] != kept[1]:
-        yield Change("canvas", "boxes are listed in another order", key="nodes",
+        yield Change("canvas", "nodes are listed in another order", key="nodes",
                      before=kept[0], after=kept[1])  # fmt: skip
     for key in sorted((before.keys() | after.keys()) - {"nodes", "edges", "viewport"}):
         yield from leaf_changes(before.get(key), after.get(key), key, "canvas")
@@ -57,61 +60,61 @@ def _by_id(canvas: Canvas) -> dict[str, Mapping[str, Any]]:
 def _node_changes(
     before: Mapping[str, Any],
     after: Mapping[str, Any],
-    is_retold: bool,
-    renamed: tuple[Any, Any] | None,
+    is_reconfigured: bool,
+    renamed: tuple[object, object] | None,
 ) -> Iterator[Change]:
     if before.get("position") != after.get("position"):
         sentence = f"moved from {_place(before)} to {_place(after)}"
         yield Change("canvas", sentence, key="position",
                      before=before.get("position"), after=after.get("position"))  # fmt: skip
     for key in sorted((before.keys() | after.keys()) - {"id", "position", "data"}):
-        if not (key == "type" and is_retold):
+        if not (key == "type" and is_reconfigured):
             yield from leaf_changes(before.get(key), after.get(key), key, "canvas")
     old, new = before.get("data"), after.get("data")
     if not (isinstance(old, Mapping) and isinstance(new, Mapping)):
         yield from leaf_changes(old, new, "data", "canvas")
         return
     for key in sorted(old.keys() | new.keys()):
-        follows = key == "label" and renamed == (old.get(key), new.get(key))
-        if not follows and not (key == "config" and is_retold):
+        is_renamed = key == "label" and renamed == (old.get(key), new.get(key))
+        if not is_renamed and not (key == "config" and is_reconfigured):
             yield from leaf_changes(old.get(key), new.get(key), key, "canvas")
 
 
 def _place(node: Mapping[str, Any]) -> str:
     position = node.get("position")
     if not isinstance(position, Mapping):
-        return "nowhere"
-    return ", ".join(in_words.number(position.get(axis)).replace(",", "") for axis in ("x", "y"))
+        return "no position"
+    return ", ".join(describe.number(position.get(axis)).replace(",", "") for axis in ("x", "y"))
 
 
-def _line_changes(
+def _edge_layout_changes(
     before: Canvas,
     after: Canvas,
     name_of: Callable[[str], str],
     rewired: frozenset[tuple[str, str]],
 ) -> Iterator[Change]:
-    """Lines with the same ends and the same way out are the same line, whatever its id."""
-    old, new = _lines(before), _lines(after)
-    other_ids = False
-    for line, edge in new.items():
-        other = old.get(line)
-        where = f"line from “{name_of(line[0])}” to “{name_of(line[1])}”"
+    """Yield changes of edges; an edge is identified by source, target and port, not by its id."""
+    old, new = _edges(before), _edges(after)
+    has_other_ids = False
+    for key, edge in new.items():
+        other = old.get(key)
+        where = f"edge from “{name_of(key[0])}” to “{name_of(key[1])}”"
         if other is None:
-            if (line[0], line[1]) not in rewired:
-                yield Change("canvas", f"{where}: drawn anew", key="edges", after=edge)
+            if (key[0], key[1]) not in rewired:
+                yield Change("canvas", f"{where}: added", key="edges", after=edge)
             continue
-        other_ids = other_ids or other.get("id") != edge.get("id")
+        has_other_ids = has_other_ids or other.get("id") != edge.get("id")
         for change in _edge_changes(other, edge):
             yield replace(change, sentence=f"{where}: {change.sentence}")
-    for line, edge in old.items():
-        if line not in new and (line[0], line[1]) not in rewired:
-            where = f"line from “{name_of(line[0])}” to “{name_of(line[1])}”"
-            yield Change("canvas", f"{where}: taken away", key="edges", before=edge)
-    if other_ids:
-        yield Change("canvas", "lines carry other ids", key="edges.id")
-    kept = [line for line in old if line in new], [line for line in new if line in old]
+    for key, edge in old.items():
+        if key not in new and (key[0], key[1]) not in rewired:
+            where = f"edge from “{name_of(key[0])}” to “{name_of(key[1])}”"
+            yield Change("canvas", f"{where}: removed", key="edges", before=edge)
+    if has_other_ids:
+        yield Change("canvas", "edges have other ids", key="edges.id")
+    kept = [key for key in old if key in new], [key for key in new if key in old]
     if kept[0] != kept[1]:
-        yield Change("canvas", "lines are listed in another order", key="edges")
+        yield Change("canvas", "edges are listed in another order", key="edges")
 
 
 def _edge_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
@@ -123,21 +126,20 @@ def _edge_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterat
         yield from leaf_changes(old, new, key, "canvas")
 
 
-def _without_delay(data: Any) -> Any:
-    """The delay of a way is no matter of drawing; the flow tells it."""
+def _without_delay(data: object) -> object:
+    """Remove the delay, which belongs to the flow and not to the layout."""
     if isinstance(data, Mapping):
         return {key: value for key, value in data.items() if key != "delay"} or None
     return data
 
 
-def _lines(canvas: Canvas) -> dict[tuple[str, str, Any, int], Mapping[str, Any]]:
-    edges: Sequence[Any] = canvas.get("edges") or ()
-    found: dict[tuple[str, str, Any, int], Mapping[str, Any]] = {}
-    for edge in edges:
+def _edges(canvas: Canvas) -> dict[_EdgeKey, Mapping[str, Any]]:
+    edges: dict[_EdgeKey, Mapping[str, Any]] = {}
+    for edge in canvas.get("edges") or ():
         if isinstance(edge, Mapping):
             ends = str(edge.get("source")), str(edge.get("target")), edge.get("sourceHandle")
             count = 0
-            while (*ends, count) in found:
+            while (*ends, count) in edges:
                 count += 1
-            found[(*ends, count)] = edge
-    return found
+            edges[(*ends, count)] = edge
+    return edges

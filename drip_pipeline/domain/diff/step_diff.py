@@ -1,15 +1,16 @@
-"""What changed inside one step: its name, texts, wait, branches, shares, action. Steps are given as
-they stand in a completed file; whatever has no words of its own is told by its key, so that nothing
-that differs goes unsaid.
+"""Compare one step of two definitions: name, texts, wait, branches, variants, action.
+
+Steps are JSON objects of completed files. A difference without a description of its own is reported
+by its key, so that no difference is omitted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from drip_pipeline.domain.diff import describe as in_words
+from drip_pipeline.domain.diff import describe
 from drip_pipeline.domain.diff.changes import Change, ChangeKind
 from drip_pipeline.domain.diff.text_diff import compare_texts
 
@@ -33,26 +34,27 @@ _KINDS: Final[Mapping[str, ChangeKind]] = {
     "parent_split_id": "weight",
 }
 _NAMES: Final[Mapping[str, str]] = {
-    "channel_config.email.personalization_enabled": "variables are filled in",
+    "channel_config.email.personalization_enabled": "personalization",
     "channel_id": "channel",
-    "exit_config.reason": "reason of the exit",
-    "exit_config.status": "status at the exit",
-    "trigger_config.at_least": "score that lets people in",
-    "trigger_config.backfill": "people who match already enter too",
+    "exit_config.reason": "exit reason",
+    "exit_config.status": "exit status",
+    "trigger_config.at_least": "entry score",
+    "trigger_config.backfill": "enroll contacts that match already",
     "trigger_config.cron": "schedule",
-    "trigger_config.event_type": "event that lets people in",
-    "trigger_config.tag": "tag that lets people in",
+    "trigger_config.event_type": "entry event",
+    "trigger_config.tag": "entry tag",
     "trigger_config.timezone": "time zone of the schedule",
-    "trigger_config.trigger": "how people get in",
-    "variant_percentage": "share",
+    "trigger_config.trigger": "entry trigger",
+    "variant_percentage": "weight",
 }
 
 
 def step_changes(
-    before: Mapping[str, Any], after: Mapping[str, Any], *, rewired: frozenset[str]
+    before: Mapping[str, object], after: Mapping[str, object], *, rewired: frozenset[str]
 ) -> Iterator[Change]:
-    """The changes of one step, without its place in the flow. `rewired`: ways out whose target
-    differs, which the flow tells.
+    """Yield the changes of one step, without its position in the flow.
+
+    `rewired`: ports with another target, which flow_diff.py reports.
     """
     name_before, name_after = before.get("step_name"), after.get("step_name")
     if name_before != name_after:
@@ -61,76 +63,81 @@ def step_changes(
         sentence = f"is now a step of type {after.get('node_type')}, not {before.get('node_type')}"
         yield Change("type", sentence, key="node_type", before=dict(before), after=dict(after))
         return
-    done = {"node_id", "step_name", "node_type"}
+    compared = {"node_id", "step_name", "node_type"}
     for path, name in TEXTS.items():
         yield from text_change(_at(before, path), _at(after, path), name, ".".join(path))
-    for key, named, words in (
+    for key, noun, changes_of in (
         ("conditional_branches", "branch", _branch_changes),
         ("variants", "variant", _variant_changes),
     ):
-        done.add(key)
+        compared.add(key)
         if before.get(key) != after.get(key):
-            yield from entry_changes(before.get(key), after.get(key), named, key, words, rewired)
-    done.add("wait_config")
+            yield from entry_changes(
+                before.get(key), after.get(key), noun, key, changes_of, rewired
+            )
+    compared.add("wait_config")
     if before.get("wait_config") != after.get("wait_config"):
         yield _wait_change(before.get("wait_config"), after.get("wait_config"))
-    for key in sorted((before.keys() | after.keys()) - done):
+    for key in sorted((before.keys() | after.keys()) - compared):
         yield from leaf_changes(before.get(key), after.get(key), key, _KINDS.get(key, "setting"))
 
 
-def text_change(before: Any, after: Any, name: str, key: str) -> Iterator[Change]:
-    """A text that changed, with its words."""
-    if before == after or not _are_texts(before, after):
+def text_change(before: object, after: object, name: str, key: str) -> Iterator[Change]:
+    """Yield the change of a text, with its pieces."""
+    if not isinstance(before, str | None) or not isinstance(after, str | None) or before == after:
         return
     pieces = compare_texts(before or "", after or "")
-    verb = "is new" if before is None else "is gone" if after is None else "changed"
-    yield Change("text", f"{name} {verb}", key=key, before=before, after=after, pieces=pieces)
+    change = "added" if before is None else "removed" if after is None else "changed"
+    yield Change("text", f"{name} {change}", key=key, before=before, after=after, pieces=pieces)
 
 
-def leaf_changes(before: Any, after: Any, key: str, kind: ChangeKind) -> Iterator[Change]:
-    """Whatever differs below a key, value by value."""
+def leaf_changes(before: object, after: object, key: str, kind: ChangeKind) -> Iterator[Change]:
+    """Yield all differences below a key, value by value."""
     if before == after or (tuple(key.split(".")) in TEXTS and _are_texts(before, after)):
         return
     old, new = before or {}, after or {}
-    are_objects = isinstance(old, Mapping) and isinstance(new, Mapping)
-    if are_objects and ((before and after) or _is_told(old) or _is_told(new)):
+    if (
+        isinstance(old, Mapping)
+        and isinstance(new, Mapping)
+        and ((before and after) or _has_values(old) or _has_values(new))
+    ):
         for name in [*old, *(name for name in new if name not in old)]:
             yield from leaf_changes(old.get(name), new.get(name), f"{key}.{name}", kind)
         return
-    yield _change(kind, key, before, after, _NAMES.get(key) or _plain(key))
+    yield _change(kind, key, before, after, _NAMES.get(key) or _key_name(key))
 
 
-def _are_texts(*values: Any) -> bool:
+def _are_texts(*values: object) -> bool:
     return all(isinstance(value, str | None) for value in values)
 
 
-def _is_told(told: Mapping[str, Any]) -> bool:
-    return any(value is not None for value in told.values())
+def _has_values(entry: Mapping[str, object]) -> bool:
+    return any(value is not None for value in entry.values())
 
 
-def _plain(key: str) -> str:
-    """`action_config.config.delta` → `delta`; the configuration's own name says nothing."""
+def _key_name(key: str) -> str:
+    """Return the key without names of configurations: `action_config.config.delta` → `delta`."""
     parts = [part for part in key.split(".") if not part.endswith("config")]
     return " ".join(parts or [key]).replace("_", " ")
 
 
-def _change(kind: ChangeKind, key: str, before: Any, after: Any, words: str) -> Change:
-    if ".headers" in key:  # a header may carry a key of somebody's service
+def _change(kind: ChangeKind, key: str, before: object, after: object, name: str) -> Change:
+    if ".headers" in key:  # a header may contain a secret
         before, after = _masked(before), _masked(after)
         if before == after:
-            return Change(kind, f"{words}: changed", key=key, before=before, after=after)
-    sentence = f"{words}: {in_words.value(before)} → {in_words.value(after)}"
+            return Change(kind, f"{name}: changed", key=key, before=before, after=after)
+    sentence = f"{name}: {describe.value(before)} → {describe.value(after)}"
     return Change(kind, sentence, key=key, before=before, after=after)
 
 
-def _masked(told: Any) -> Any:
-    if isinstance(told, Mapping):
-        return {key: _masked(value) for key, value in told.items()}
-    return None if told is None else "***"
+def _masked(raw: object) -> object:
+    if isinstance(raw, Mapping):
+        return {key: _masked(value) for key, value in raw.items()}
+    return None if raw is None else "***"
 
 
-def _wait_change(before: Any, after: Any) -> Change:
-    old, new = in_words.wait(before), in_words.wait(after)
+def _wait_change(before: object, after: object) -> Change:
+    old, new = describe.wait(before), describe.wait(after)
     sentence = f"wait {old} → {new}"
     if old == new:
         sentence = f"wait {old}: written differently, {before} → {after}"
@@ -141,62 +148,65 @@ def _wait_change(before: Any, after: Any) -> Change:
 
 
 def entry_changes(
-    before: Any,
-    after: Any,
-    named: str,
+    before: object,
+    after: object,
+    noun: str,
     key: str,
-    words: Any,
+    changes_of: Callable[[str, object, object, bool], Iterator[Change]],
     rewired: frozenset[str],
 ) -> Iterator[Change]:
-    """Entries of a list that have an id: which came, which went, and what changed in the others."""
+    """Yield the entries (with ids) that were added or removed, and the changes of the others.
+
+    `noun` is `branch` or `variant`; `changes_of` compares one entry (id, before, after, rewired).
+    """
     old, new = _by_id(before), _by_id(after)
-    kind: ChangeKind = "branch" if named == "branch" else "weight"
+    kind: ChangeKind = "branch" if noun == "branch" else "weight"
     for name, entry in old.items():
         if name not in new:
-            sentence = f"{named} “{name}” removed{_describes(entry, named)}"
+            sentence = f"{noun} “{name}” removed{_description(entry, noun)}"
             yield Change(kind, sentence, key=f"{key}.{name}", before=entry)
     for name, entry in new.items():
         if name not in old:
-            sentence = f"new {named} “{name}”{_describes(entry, named)}"
+            sentence = f"new {noun} “{name}”{_description(entry, noun)}"
             yield Change(kind, sentence, key=f"{key}.{name}", after=entry)
         elif old[name] != entry:
-            for change in words(name, old[name], entry, name in rewired):
+            for change in changes_of(name, old[name], entry, name in rewired):
                 yield replace(change, key=f"{key}.{name}.{change.key}")
     kept_before, kept_after = [n for n in old if n in new], [n for n in new if n in old]
     if kept_before != kept_after:
-        sentence = f"{named} order: {', '.join(kept_before)} → {', '.join(kept_after)}"
+        sentence = f"{noun} order: {', '.join(kept_before)} → {', '.join(kept_after)}"
         yield Change(kind, sentence, key=key, before=kept_before, after=kept_after)
 
 
-def _by_id(entries: Any) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _by_id(entries: object) -> dict[str, object]:
+    by_id: dict[str, object] = {}
     for number, entry in enumerate(entries if isinstance(entries, list) else (), start=1):
         name = entry.get("id") if isinstance(entry, Mapping) else None
         name = str(name) if name is not None else f"number {number}"
-        while name in found:
+        while name in by_id:
             name = f"{name} (again)"
-        found[name] = entry
-    return found
+        by_id[name] = entry
+    return by_id
 
 
-def _describes(entry: Any, named: str) -> str:
+def _description(entry: object, noun: str) -> str:
     if not isinstance(entry, Mapping):
         return ""
-    if named == "branch":
-        told = in_words.condition(entry.get("condition"))
-        return f" ({'if ' if entry.get('condition') else ''}{told})"
+    if noun == "branch":
+        condition = describe.condition(entry.get("condition"))
+        return f" ({'if ' if entry.get('condition') else ''}{condition})"
     held_out = ", held out" if entry.get("holdout") else ""
-    return f" ({in_words.percentage(entry.get('percentage'))}{held_out})"
+    return f" ({describe.percentage(entry.get('percentage'))}{held_out})"
 
 
-def _branch_changes(name: str, before: Any, after: Any, is_rewired: bool) -> Iterator[Change]:
+def _branch_changes(name: str, before: object, after: object, is_rewired: bool) -> Iterator[Change]:
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         yield _change("branch", "", before, after, f"branch “{name}”")
         return
     if before.get("condition") != after.get("condition"):
         old, new = (
-            in_words.condition(before.get("condition")),
-            in_words.condition(after.get("condition")),
+            describe.condition(before.get("condition")),
+            describe.condition(after.get("condition")),
         )
         sentence = f"branch “{name}”: if {old} → if {new}"
         if old == new:
@@ -208,41 +218,43 @@ def _branch_changes(name: str, before: Any, after: Any, is_rewired: bool) -> Ite
     yield from _others(name, "branch", "branch", before, after, is_rewired, {"condition"})
 
 
-def _variant_changes(name: str, before: Any, after: Any, is_rewired: bool) -> Iterator[Change]:
+def _variant_changes(
+    name: str, before: object, after: object, is_rewired: bool
+) -> Iterator[Change]:
     if not (isinstance(before, Mapping) and isinstance(after, Mapping)):
         yield _change("weight", "", before, after, f"variant “{name}”")
         return
-    yield from share_change(name, before.get("percentage"), after.get("percentage"))
+    yield from weight_change(name, before.get("percentage"), after.get("percentage"))
     yield from _others(name, "variant", "weight", before, after, is_rewired, {"percentage"})
 
 
-def share_change(name: str, before: Any, after: Any) -> Iterator[Change]:
-    """A variant's share that changed."""
+def weight_change(name: str, before: object, after: object) -> Iterator[Change]:
+    """Yield the change of a variant's weight."""
     if before != after:
-        old, new = in_words.percentage(before), in_words.percentage(after)
+        old, new = describe.percentage(before), describe.percentage(after)
         sentence = f"variant “{name}”: {old} → {new}"
         yield Change("weight", sentence, key="percentage", before=before, after=after)
 
 
 def _others(
     name: str,
-    named: str,
+    noun: str,
     kind: ChangeKind,
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Mapping[str, object],
+    after: Mapping[str, object],
     is_rewired: bool,
-    done: set[str],
+    compared: set[str],
 ) -> Iterator[Change]:
-    for key in sorted((before.keys() | after.keys()) - done):
+    for key in sorted((before.keys() | after.keys()) - compared):
         if key == "target_node_id" and is_rewired:
             continue
         if before.get(key) != after.get(key):
-            words = f"{named} “{name}”: {key.replace('_', ' ')}"
-            yield _change(kind, key, before.get(key), after.get(key), words)
+            label = f"{noun} “{name}”: {key.replace('_', ' ')}"
+            yield _change(kind, key, before.get(key), after.get(key), label)
 
 
-def _at(step: Mapping[str, Any], path: Sequence[str]) -> Any:
-    found: Any = step
+def _at(step: Mapping[str, object], path: Sequence[str]) -> object:
+    value: object = step
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value

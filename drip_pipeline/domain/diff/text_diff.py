@@ -1,6 +1,6 @@
-"""What changed in a text, word by word. Pure: pieces that stayed, went and came, in reading order.
+"""Compare two texts word by word: pieces that are the same, removed or added, in reading order.
 
-A Liquid tag is one word: half of one would tell nobody anything.
+A Liquid tag counts as one word, because half of a tag has no meaning.
 """
 
 from __future__ import annotations
@@ -15,27 +15,28 @@ PieceKind = Literal["same", "removed", "added"]
 
 _WORDS: Final = re.compile(r"(?:\{\{.*?\}\}|\{%.*?%\}|<[^<>]*>|\w+|[^\w\s])\s*|\s+", re.DOTALL)
 _MOST_COMPARISONS: Final = 1_000_000
-"""Words times words: beyond it a passage counts as written anew."""
+"""Words times words: a larger passage counts as rewritten."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of text that stayed, went or came."""
+    """A part of a text that is the same, removed or added."""
 
     kind: PieceKind
     text: str
 
 
 def compare_texts(before: str, after: str) -> tuple[Piece, ...]:
-    """The pieces that make `before` (without what came) and `after` (without what went).
+    """Return the pieces that make up both texts.
 
-    Lines first, then the words of lines that differ, so that a long page stays quick.
+    Lines are compared first, then the words of different lines, because this is fast for long
+    pages.
     """
     pieces: list[Piece] = []
     old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
     for same, left, right in _matched(old, new):
         if same:
-            pieces += _told("same", "".join(left))
+            pieces += _pieces("same", "".join(left))
         else:
             pieces += _words("".join(left), "".join(right))
     return _joined(pieces)
@@ -45,9 +46,9 @@ def _words(before: str, after: str) -> list[Piece]:
     pieces: list[Piece] = []
     for same, left, right in _matched(_WORDS.findall(before), _WORDS.findall(after)):
         if same:
-            pieces += _told("same", "".join(left))
+            pieces += _pieces("same", "".join(left))
         else:
-            pieces += [*_told("removed", "".join(left)), *_told("added", "".join(right))]
+            pieces += [*_pieces("removed", "".join(left)), *_pieces("added", "".join(right))]
     return pieces
 
 
@@ -61,13 +62,13 @@ def _matched(
         yield tag == "equal", old[a:b], new[c:d]
 
 
-def _told(kind: PieceKind, text: str) -> list[Piece]:
+def _pieces(kind: PieceKind, text: str) -> list[Piece]:
     return [Piece(kind, text)] if text else []
 
 
 def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """Neighbors of a kind as one; a lone blank or comma between two changes belongs to them."""
-    found: list[Piece] = []
+    """Join neighbors of one kind; a single space or comma between two changes belongs to them."""
+    joined: list[Piece] = []
     removed = added = ""
     for index, piece in enumerate(pieces):
         between = (
@@ -81,10 +82,10 @@ def _joined(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
         if piece.kind == "added" or between:
             added += piece.text
         if piece.kind == "same" and not between:
-            found += [*_told("removed", removed), *_told("added", added)]
+            joined += [*_pieces("removed", removed), *_pieces("added", added)]
             removed = added = ""
-            if found and found[-1].kind == "same":
-                found[-1] = Piece("same", found[-1].text + piece.text)
+            if joined and joined[-1].kind == "same":
+                joined[-1] = Piece("same", joined[-1].text + piece.text)
             else:
-                found.append(piece)
-    return (*found, *_told("removed", removed), *_told("added", added))
+                joined.append(piece)
+    return (*joined, *_pieces("removed", removed), *_pieces("added", added))
