@@ -138,7 +138,9 @@ def test_an_edge_with_another_target_is_a_changed_route(winback):
 
 def test_the_delay_of_an_edge_is_not_a_layout_change(winback):
     winback.edges["e6"]["data"] = {"delay": {"value": 90, "unit": "minutes"}}
-    assert winback.changes() == [("delay", "warmer", "delay of the outgoing edge: 0 seconds → 90 minutes")]
+    assert winback.changes() == [
+        ("delay", "warmer", "delay of the outgoing edge: 0 seconds → 90 minutes")
+    ]
 
 
 def test_goal_entry_and_settings_belong_to_the_campaign(winback):
