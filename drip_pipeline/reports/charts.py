@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drip_pipeline.reports.ab_test_history import EvaluationHistory
 from drip_pipeline.reports.svg import (
     BAND,
-    COLOURS,
+    COLORS,
     DASHES,
     FAINT_INK,
     GOOD,
@@ -18,12 +18,12 @@ from drip_pipeline.reports.svg import (
     INK,
     RULE,
     WIDTH,
-    Picture,
     Scale,
-    moments,
+    SvgCanvas,
     percent,
-    shortened,
+    shorten,
     ticks,
+    time_ticks,
 )
 
 MARGIN = 10.0
@@ -73,12 +73,12 @@ def look(position: int, name: str, *, is_holdout: bool) -> BarStyle:
     """How the variant at this position is drawn."""
     if is_holdout:
         return BarStyle(name, HOLDOUT, "2 2")
-    return BarStyle(name, COLOURS[position % len(COLOURS)], DASHES[position % len(DASHES)])
+    return BarStyle(name, COLORS[position % len(COLORS)], DASHES[position % len(DASHES)])
 
 
 def rates(bars: Sequence[RateBar], noun: str) -> str:
     """Each variant's rate as a point with its interval."""
-    picture = Picture(len(bars) * ROW + 38, f"{noun} per variant with its interval")
+    picture = SvgCanvas(len(bars) * ROW + 38, f"{noun} per variant with its interval")
     known = [v for b in bars for v in (b.value_pct, *(b.interval or ())) if v is not None]
     low, high = _padded(min(known, default=0.0), max(known, default=1.0))
     x = Scale(low, high, MARGIN, WIDTH - MARGIN)
@@ -94,7 +94,7 @@ def rates(bars: Sequence[RateBar], noun: str) -> str:
         middle = number * ROW + 34
         told = "no rate yet" if bar.value_pct is None else f"{bar.value_pct:.2f} %"
         of = f" of {bar.contacts:,}"
-        picture.text(MARGIN, middle - 14, shortened(bar.look.name, 30), is_bold=bar.is_winner)
+        picture.text(MARGIN, middle - 14, shorten(bar.look.name, 30), is_bold=bar.is_winner)
         picture.text(WIDTH - MARGIN, middle - 14, told + of, anchor="end", color=INK)
         if bar.interval is not None:
             picture.line(
@@ -115,7 +115,7 @@ def over_time(history: EvaluationHistory, looks: dict[str, BarStyle], noun: str)
     values = [v for points in shown.values() for _, v in points if v is not None]
     low, high = _padded(min(values, default=0.0), max(values, default=1.0))
     key_height = _key_height(len(looks))
-    picture = Picture(196 + key_height, f"{noun} of all so far, over time")
+    picture = SvgCanvas(196 + key_height, f"{noun} of all so far, over time")
     x, y = _axes(picture, history, low, high, top=10 + key_height, bottom=166 + key_height)
     _key(picture, list(looks.values()))
     for name, points in shown.items():
@@ -136,7 +136,7 @@ def lead_over_time(history: EvaluationHistory, looks: dict[str, BarStyle]) -> st
         for m in history.moments
         if m.lead_points is not None and m.needed_points is not None
     ]
-    picture = Picture(196, "lead over time with the boundary of a decision")
+    picture = SvgCanvas(196, "lead over time with the boundary of a decision")
     # The first few people leave so wide a band that nothing else could be seen.
     last_needed = known[-1][2] if known else 1.0
     largest = max([abs(lead) for _, lead, _ in known[len(known) // 4 :]] + [2.2 * last_needed])
@@ -161,7 +161,7 @@ def lead_over_time(history: EvaluationHistory, looks: dict[str, BarStyle]) -> st
 def balance(shares: Sequence[AllocationBar]) -> str:
     """How many people each variant got, beside what it was promised."""
     total = sum(share.assigned for share in shares)
-    picture = Picture(len(shares) * ROW + 8, "people per variant against the promised shares")
+    picture = SvgCanvas(len(shares) * ROW + 8, "people per variant against the promised shares")
     largest = max(
         [100 * s.assigned / total if total else 0.0 for s in shares]
         + [s.promised_pct or 0.0 for s in shares]
@@ -173,7 +173,7 @@ def balance(shares: Sequence[AllocationBar]) -> str:
         told = f"{share.assigned:,} ({got:.2f} %)"
         if share.promised_pct is not None:
             told += f", promised {share.promised_pct:.2f} %"
-        picture.text(MARGIN, top - 5, shortened(share.look.name, 18))
+        picture.text(MARGIN, top - 5, shorten(share.look.name, 18))
         picture.text(WIDTH - MARGIN, top - 5, told, anchor="end", color=FAINT_INK, size=11)
         picture.box(MARGIN, top, x(got) - MARGIN, 12, share.look.color)
         if share.promised_pct is not None:
@@ -187,7 +187,7 @@ def funnel(stages: Sequence[Stage], looks: Sequence[BarStyle]) -> str:
     bar = 18.0
     heights = [22 + bar * len(stage.counts) for stage in stages]
     top = _key_height(len(looks))
-    picture = Picture(top + sum(heights) + 8, "people at each stage per variant")
+    picture = SvgCanvas(top + sum(heights) + 8, "people at each stage per variant")
     _key(picture, looks, is_line=False)
     x = Scale(0, 100, MARGIN, WIDTH - 132)
     for stage, height in zip(stages, heights, strict=True):
@@ -206,7 +206,7 @@ def _key_height(count: int) -> float:
     return 18.0 * -(-count // 2)
 
 
-def _key(picture: Picture, looks: Sequence[BarStyle], *, is_line: bool = True) -> None:
+def _key(picture: SvgCanvas, looks: Sequence[BarStyle], *, is_line: bool = True) -> None:
     """What is drawn how, two beside each other."""
     for number, drawn in enumerate(looks):
         left, base = MARGIN + (number % 2) * WIDTH / 2, 14 + 18.0 * (number // 2)
@@ -214,11 +214,11 @@ def _key(picture: Picture, looks: Sequence[BarStyle], *, is_line: bool = True) -
             picture.line([(left, base - 4), (left + 22, base - 4)], drawn.color, dash=drawn.dash)
         else:
             picture.box(left, base - 10, 22, 11, drawn.color)
-        picture.text(left + 28, base, shortened(drawn.name, 21))
+        picture.text(left + 28, base, shorten(drawn.name, 21))
 
 
 def _axes(
-    picture: Picture,
+    picture: SvgCanvas,
     history: EvaluationHistory,
     low: float,
     high: float,
@@ -240,7 +240,7 @@ def _axes(
             figure = f"{'+' if mark > step / 2 else ''}{figure.removesuffix(' %')}"
         picture.text(AXIS - 6, y(mark) + 4, figure, color=FAINT_INK, anchor="end")
     room = float(WIDTH)
-    for moment, told in reversed(moments(start, end)):
+    for moment, told in reversed(time_ticks(start, end)):
         at, wide = x(moment.timestamp()), _LETTER * len(told)
         left = {"start": at, "middle": at - wide / 2, "end": at - wide}[_side(at)]
         picture.line([(at, bottom), (at, bottom + 4)], FAINT_INK, width=1)

@@ -1,5 +1,6 @@
-"""A comparison of two definitions as a page of its own: both flows side by side with changed steps
-colored, then every change in words. No script, and nothing from elsewhere.
+"""The page of a version comparison: both flow diagrams side by side, then all changes as text.
+
+The page has no scripts and loads no external resources.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from drip_pipeline.domain.diff.flow_diff import flow_order
 from drip_pipeline.domain.diff.text_diff import Piece
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
 from drip_pipeline.engine.publishing.history import VersionComparison
-from drip_pipeline.reports.diff_text import grouped, shortened
-from drip_pipeline.reports.flow_diagram import MOST_BOXES, Box, Tone, Way, draw
+from drip_pipeline.reports.diff_text import group_by_step, with_context
+from drip_pipeline.reports.flow_diagram import MAX_BOXES, Box, FlowEdge, Tone, draw_flow
 from drip_pipeline.reports.style import html_page
 
 _STYLE: Final = """
@@ -60,57 +61,61 @@ _TONES: Final[Mapping[str, Tone]] = {
 }
 
 
-def diff_page(found: VersionComparison) -> str:
-    """The whole page."""
-    title = f"{found.name}: {found.before_label} and {found.after_label}"
+def diff_page(comparison: VersionComparison) -> str:
+    """Return the page as HTML."""
+    before, after = comparison.before_label, comparison.after_label
+    title = f"{comparison.name}: {before} and {after}"
     head = (
-        f"<header><p class=where>{escape(found.before_label)} → {escape(found.after_label)}</p>"
-        f"<h1>{escape(found.name)}</h1></header>"
+        f"<header><p class=where>{escape(before)} → {escape(after)}</p>"
+        f"<h1>{escape(comparison.name)}</h1></header>"
         f"<section class=verdict><p class=sentence style='margin:0'>"
-        f"{escape(_sentence(found.diff.summary()))}</p></section>"
+        f"{escape(_sentence(comparison.diff.summary()))}</p></section>"
     )
-    body = head + _flows(found) + _changes(found.diff) + _canvas(found.diff)
+    body = head + _flows(comparison) + _changes(comparison.diff) + _canvas(comparison.diff)
     return html_page(title, body, style=_STYLE)
 
 
-def drawings(found: VersionComparison) -> dict[str, str]:
-    """Both flows as SVG, by their labels; empty when one has too many steps to be drawn."""
-    sides = ((found.before_label, found.before), (found.after_label, found.after))
-    if any(len(definition.steps) > MOST_BOXES for _, definition in sides):
+def flow_diagrams(comparison: VersionComparison) -> dict[str, str]:
+    """Return both flow diagrams as SVG by label; none if a flow has more than MAX_BOXES steps."""
+    sides = (
+        (comparison.before_label, comparison.before),
+        (comparison.after_label, comparison.after),
+    )
+    if any(len(definition.steps) > MAX_BOXES for _, definition in sides):
         return {}
-    tones = _tones(found.diff)
+    tones = _tones(comparison.diff)
     return {label: _drawn(definition, tones, label) for label, definition in sides}
 
 
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
-def _flows(found: VersionComparison) -> str:
-    pictures = drawings(found)
-    if not pictures:
+def _flows(comparison: VersionComparison) -> str:
+    diagrams = flow_diagrams(comparison)
+    if not diagrams:
         return (
-            f"<section><p class=note>More than {MOST_BOXES} steps: the flows are not drawn.</p>"
+            f"<section><p class=note>More than {MAX_BOXES} steps: the flows are not drawn.</p>"
             "</section>"
         )
     legend = "".join(
         f"<li><b class={tone}>{sign}</b>{words}</li>" for tone, (sign, words) in _SIGNS.items()
     )
-    figures = "".join(
+    sections = "".join(
         f'<figure class=flow style="--width:{_width(svg)}px">'
         f"<figcaption>{escape(label)}</figcaption>{svg}</figure>"
-        for label, svg in pictures.items()
+        for label, svg in diagrams.items()
     )
-    return f"<ul class=legend>{legend}</ul><div class=flows>{figures}</div>"
+    return f"<ul class=legend>{legend}</ul><div class=flows>{sections}</div>"
 
 
 def _width(svg: str) -> str:
-    """The width of a picture in points: it may shrink, but stays readable and scrolls instead."""
+    """Return the width of an SVG: it may shrink to a readable size and scrolls beyond that."""
     return svg.split(' width="', 1)[1].split('"', 1)[0]
 
 
 def _tones(diff: DefinitionDiff) -> dict[str, Tone]:
-    """How each step looks: what comes or goes outranks a move, a move what changed inside."""
+    """Return the tone of each step: added and removed come before moved, moved before changed."""
     rank: Sequence[Tone] = ("changed", "moved", "removed", "added")
     tones: dict[str, Tone] = {}
     for change in diff.changes:
@@ -119,7 +124,7 @@ def _tones(diff: DefinitionDiff) -> dict[str, Tone]:
             before = tones.get(change.node_id, "changed")
             tones[change.node_id] = max(tone, before, key=rank.index)
         if change.kind == "step_renamed" and change.key == "node_id":
-            tones[str(change.before)] = "changed"  # its box in the older flow
+            tones[str(change.before)] = "changed"  # the box in the older flow
     return tones
 
 
@@ -130,29 +135,29 @@ def _drawn(definition: CampaignDefinition, tones: Mapping[str, Tone], label: str
             node_id,
             str(side.steps[node_id].get("node_type") or "step"),
             side.name(node_id),
-            [told] if (told := describe.detail(side.analysis.configs.get(node_id))) else [],
+            [detail] if (detail := describe.detail(side.analysis.configs.get(node_id))) else [],
             tones.get(node_id, "plain"),
         )
         for node_id in flow_order(side.port_targets)
     ]
-    ways = [
-        Way(source, target, "" if port == PORT_DEFAULT else port)
+    edges = [
+        FlowEdge(source, target, "" if port == PORT_DEFAULT else port)
         for source, ports in side.port_targets.items()
         for port, target in ports.items()
     ]
-    return draw(boxes, ways, label=f"The flow of {label}", hints=_hints(side))
+    return draw_flow(boxes, edges, label=f"The flow of {label}", hints=_hints(side))
 
 
 def _hints(side: AnalyzedDefinition) -> dict[str, float]:
-    """What stands further down or to the right on the canvas stands further right here."""
-    found = {}
+    """Return the order of the canvas: further down or right is further right in the diagram."""
+    hints = {}
     for node in side.canvas.get("nodes") or ():
         position = node.get("position")
         if isinstance(position, Mapping):
             x, y = position.get("x"), position.get("y")
             if isinstance(x, int | float) and isinstance(y, int | float):
-                found[node["id"]] = float(x) + float(y)
-    return found
+                hints[node["id"]] = float(x) + float(y)
+    return hints
 
 
 def _changes(diff: DefinitionDiff) -> str:
@@ -160,19 +165,19 @@ def _changes(diff: DefinitionDiff) -> str:
         f"<section class=step><h3>{escape(heading)}"
         + (f"<code>{escape(node_id)}</code>" if node_id not in (None, heading) else "")
         + f"</h3><ul>{''.join(map(_change, changes))}</ul></section>"
-        for heading, node_id, changes in grouped(diff.changes)
+        for heading, node_id, changes in group_by_step(diff.changes)
     )
 
 
 def _change(change: Change) -> str:
     sign, _ = _SIGNS[_TONES.get(change.kind, "changed")]
-    words = f"<div class=words>{_words(change.pieces)}</div>" if change.pieces else ""
-    return f'<li data-sign="{sign}">{escape(change.sentence)}{words}</li>'
+    pieces = f"<div class=words>{_pieces(change.pieces)}</div>" if change.pieces else ""
+    return f'<li data-sign="{sign}">{escape(change.sentence)}{pieces}</li>'
 
 
-def _words(pieces: Sequence[Piece]) -> str:
+def _pieces(pieces: Sequence[Piece]) -> str:
     tags = {"same": "{}", "removed": "<del>{}</del>", "added": "<ins>{}</ins>"}
-    return "".join(tags[piece.kind].format(escape(piece.text)) for piece in shortened(pieces))
+    return "".join(tags[piece.kind].format(escape(piece.text)) for piece in with_context(pieces))
 
 
 def _canvas(diff: DefinitionDiff) -> str:
@@ -184,6 +189,6 @@ def _canvas(diff: DefinitionDiff) -> str:
         for change in diff.canvas
     )
     return (
-        f"<section class=step><h3>Only on the canvas</h3><ul>{lines}</ul>"
-        "<p class=note>How it is drawn; nobody inside the campaign notices.</p></section>"
+        f"<section class=step><h3>Layout</h3><ul>{lines}</ul>"
+        "<p class=note>Layout changes do not affect the execution.</p></section>"
     )

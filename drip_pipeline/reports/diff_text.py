@@ -1,5 +1,7 @@
-"""A comparison of two definitions as plain text and as markdown: a heading per step, a line per
-change, texts with the words that went in [-…-] and those that came in {+…+}.
+"""A comparison of two definitions as plain text and as markdown.
+
+Each step has a heading and each change a line. In texts, removed words are in [-…-] and added words
+in {+…+}.
 """
 
 from __future__ import annotations
@@ -10,44 +12,44 @@ from drip_pipeline.domain.diff.changes import Change, DefinitionDiff
 from drip_pipeline.domain.diff.text_diff import Piece
 
 CONTEXT_CHARACTERS = 40
-_CANVAS = "Only on the canvas"
+_LAYOUT = "Layout"
 _CAMPAIGN = "The campaign"
 
 
-def grouped(changes: Sequence[Change]) -> list[tuple[str, str | None, list[Change]]]:
-    """Changes by step, in their order: (heading, node id, changes); those of the campaign first."""
+def group_by_step(changes: Sequence[Change]) -> list[tuple[str, str | None, list[Change]]]:
+    """Return (heading, node id, changes) by step; changes of the campaign come first."""
     groups: dict[str | None, list[Change]] = {}
     for change in changes:
         groups.setdefault(change.node_id, []).append(change)
     return [
-        (found[0].step or node_id if node_id else _CAMPAIGN, node_id, found)
-        for node_id, found in groups.items()
+        (group[0].step or node_id if node_id else _CAMPAIGN, node_id, group)
+        for node_id, group in groups.items()
     ]
 
 
 def diff_lines(diff: DefinitionDiff) -> list[str]:
-    """The comparison for a terminal; without differences one line that says so."""
+    """Return the lines for a terminal."""
     if diff.is_empty:
         return ["no difference"]
     lines = [diff.summary()]
-    for heading, node_id, changes in grouped(diff.changes):
+    for heading, node_id, changes in group_by_step(diff.changes):
         lines += ["", heading if node_id in (None, heading) else f"{heading} ({node_id})"]
         for change in changes:
             lines.append(f"  {_SIGNS.get(change.kind, '~')} {change.sentence}")
             if change.pieces:
                 lines += [f"      {line}" for line in marked(change.pieces).splitlines()]
     if diff.canvas:
-        lines += ["", _CANVAS]
+        lines += ["", _LAYOUT]
         lines += [f"  ~ {_named(change)}" for change in diff.canvas]
     return lines
 
 
 def diff_markdown(diff: DefinitionDiff) -> str:
-    """The comparison as markdown, for metadata of a run."""
+    """Return the comparison as markdown, for the metadata of a run."""
     if diff.is_empty:
         return "*no difference*"
     lines = [f"**{_escaped(diff.summary())}**"]
-    for heading, node_id, changes in grouped(diff.changes):
+    for heading, node_id, changes in group_by_step(diff.changes):
         place = f" `{node_id}`" if node_id not in (None, heading) else ""
         lines += ["", f"**{_escaped(heading)}**{place}", ""]
         for change in changes:
@@ -55,20 +57,20 @@ def diff_markdown(diff: DefinitionDiff) -> str:
             if change.pieces:
                 lines.append(f"  {_pieces_markdown(change.pieces)}")
     if diff.canvas:
-        lines += ["", f"**{_CANVAS}**", ""]
+        lines += ["", f"**{_LAYOUT}**", ""]
         lines += [f"- {_escaped(_named(change))}" for change in diff.canvas]
     return "\n".join(lines)
 
 
 def marked(pieces: Sequence[Piece]) -> str:
-    """A changed text with marks, and of what stayed only the surroundings of changes."""
+    """Return a changed text with marks; of unchanged parts only the context of changes."""
     marks = {"same": "{}", "removed": "[-{}-]", "added": "{{+{}+}}"}
-    return "".join(marks[piece.kind].format(piece.text) for piece in shortened(pieces))
+    return "".join(marks[piece.kind].format(piece.text) for piece in with_context(pieces))
 
 
-def shortened(pieces: Sequence[Piece]) -> list[Piece]:
-    """The pieces with long stretches of what stayed cut in the middle."""
-    found = []
+def with_context(pieces: Sequence[Piece]) -> list[Piece]:
+    """Return the pieces; long unchanged ones are cut in the middle."""
+    cut = []
     last = len(pieces) - 1
     for place, piece in enumerate(pieces):
         text = piece.text
@@ -77,12 +79,12 @@ def shortened(pieces: Sequence[Piece]) -> list[Piece]:
             tail = "" if place == last else _at_a_word(text[-CONTEXT_CHARACTERS:], is_end=True)
             if len(text) > 2 * CONTEXT_CHARACTERS:
                 text = f"{head} … {tail}"
-        found.append(Piece(piece.kind, text))
-    return found
+        cut.append(Piece(piece.kind, text))
+    return cut
 
 
 def _at_a_word(text: str, *, is_end: bool = False) -> str:
-    """A cut text without the half word at its edge."""
+    """Return a cut text without the partial word at its edge."""
     words = text.split(maxsplit=1) if is_end else text.rsplit(maxsplit=1)
     if len(words) < 2:
         return text
@@ -104,7 +106,7 @@ def _escaped(text: str) -> str:
 
 def _pieces_markdown(pieces: Sequence[Piece]) -> str:
     parts = []
-    for piece in shortened(pieces):
+    for piece in with_context(pieces):
         text = _escaped(piece.text.strip())
         if not text:
             continue

@@ -1,53 +1,61 @@
-"""A flow as a picture: boxes from top to bottom with the ways between them, for comparing versions
-and for funnels. What a box says and which tone it has, the callers decide; where it stands is
-canvas_layout.py's business.
+"""Draw a flow as an SVG diagram: boxes from top to bottom, with the edges between them.
 
-A tone is told by a sign and by the kind of frame as well as by its color.
+`draw_flow` draws a whole diagram for version comparisons. The funnel (funnel_diagram.py) uses the
+same geometry, boxes, edges and edge labels, and adds its metrics. Positions in ranks and columns
+come from flow_layout.py. A tone is shown by a sign and the kind of frame as well as by color.
 """
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from itertools import pairwise
 from typing import Final, Literal
 
-from drip_pipeline.reports.flow_layout import Layout, laid_out
-from drip_pipeline.reports.svg import FAINT_INK, FONT, INK, PAPER, shortened
+from drip_pipeline.reports.flow_layout import lay_out, spread
+from drip_pipeline.reports.svg import FAINT_INK, INK, PAPER, SvgCanvas, number_text, shorten
 
-MOST_BOXES: Final = 400
-"""A picture of more would be slower to open than to read as text."""
+MAX_BOXES: Final = 400
+"""A larger diagram takes longer to open than the text takes to read."""
+BOX_WIDTH: Final = 176.0
+LINE_HEIGHT: Final = 15.0
+MAX_LABEL_CHARACTERS: Final = 24
 
 Tone = Literal["plain", "added", "removed", "changed", "moved", "faint"]
+Point = tuple[float, float]
 
-_BOX_WIDTH: Final = 176
-_GAP_X: Final = 24
-_GAP_Y: Final = 44
-_PAD: Final = 10
-_LINE: Final = 15
-_TITLE_CHARACTERS: Final = 20
-_DETAIL_CHARACTERS: Final = 25
-_MOST_TITLE_LINES: Final = 2
-_MOST_NAMED_BELOW: Final = 2
+_GAP_X: Final = 26.0
+_GAP_Y: Final = 54.0
+_LANE: Final = 14.0
+_MARGIN: Final = 2.0
+_HEAD_HEIGHT: Final = 20.0
+_TITLE_SIZE: Final = 12.0
+_LABEL_ROW: Final = 24.0
+_MAX_TITLE_LINES: Final = 2
+# Letter widths as fractions of the font size, a little more than in the real fonts: an overestimate
+# only breaks a line early, an underestimate would let the text leave its box.
+_NARROW, _WIDE, _USUAL, _CJK, _BOLD = 0.33, 0.9, 0.58, 1.05, 1.17
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class BoxStyle:
+    """Frame and fill colors of a box, the sign of its tone, dashes and line width."""
+
     frame: str
     fill: str
     sign: str = ""
     dash: str = ""
     width: float = 1.2
+    title_color: str = INK
 
 
-_LOOKS: Final[Mapping[Tone, _Look]] = {
-    "plain": _Look("#9aa7b4", "#ffffff"),
-    "added": _Look("#00694a", "#e3f4ec", "+", width=2.2),
-    "removed": _Look("#b3261e", "#fbe9e7", "\N{MINUS SIGN}", "6 3", 2.2),
-    "changed": _Look("#9a6700", "#fff4d6", "~", width=2.2),
-    "moved": _Look("#0067a5", "#e5f1f9", "\N{UP DOWN ARROW}", width=2.2),
-    "faint": _Look("#c9d1d9", "#f6f8fa"),
+STYLES: Final[Mapping[Tone, BoxStyle]] = {
+    "plain": BoxStyle("#9aa7b4", "#ffffff"),
+    "added": BoxStyle("#00694a", "#e3f4ec", "+", width=2.2),
+    "removed": BoxStyle("#b3261e", "#fbe9e7", "\N{MINUS SIGN}", "6 3", 2.2),
+    "changed": BoxStyle("#9a6700", "#fff4d6", "~", width=2.2),
+    "moved": BoxStyle("#0067a5", "#e5f1f9", "\N{UP DOWN ARROW}", width=2.2),
+    "faint": BoxStyle("#c9d1d9", "#f6f8fa"),
 }
 STRIPES: Final[Mapping[str, str]] = {
     "trigger": "#0067a5",
@@ -62,7 +70,7 @@ STRIPES: Final[Mapping[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A node to be drawn: its type as a small heading, a title, and lines of detail below it."""
+    """A node: its type as a small heading, a title, and detail lines below it."""
 
     node_id: str
     node_type: str
@@ -72,235 +80,286 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """A line from box to box. `label` says which way out it is; `width` is in points."""
+class FlowEdge:
+    """An edge from box to box; `label` is the name of its port."""
 
     source: str
     target: str
     label: str = ""
-    tone: Tone = "plain"
-    width: float = 1.4
 
 
-def draw(
+def draw_flow(
     boxes: Sequence[Box],
-    ways: Sequence[Way],
+    edges: Sequence[FlowEdge],
     *,
     label: str,
     hints: Mapping[str, float] | None = None,
 ) -> str:
-    """The picture as SVG; `label` is what a screen reader says. The first box is the start; `hints`
-    order what stands side by side, smaller further left. Ways to boxes that are not there are left
-    out.
+    """Return the diagram as SVG; `label` is its text for screen readers.
+
+    The first box is the start. `hints` order boxes of one rank from left to right, ascending. Edges
+    to missing boxes are left out.
     """
     ids = {box.node_id for box in boxes}
-    drawn = [way for way in ways if way.source in ids and way.target in ids]
-    layout = laid_out(
-        [box.node_id for box in boxes], [(way.source, way.target) for way in drawn], hints or {}
+    drawn = [edge for edge in edges if edge.source in ids and edge.target in ids]
+    titles = {box.node_id: wrap(box.title or box.node_id, _MAX_TITLE_LINES) for box in boxes}
+    heights = {
+        box.node_id: _HEAD_HEIGHT
+        + LINE_HEIGHT * (len(titles[box.node_id]) + len(box.lines))
+        + LINE_HEIGHT
+        for box in boxes
+    }
+    geometry = FlowGeometry(heights, [(edge.source, edge.target) for edge in drawn], hints or {})
+    geometry.move((_MARGIN, _MARGIN))
+    canvas = SvgCanvas(
+        height=geometry.height + 2 * _MARGIN,
+        label=label,
+        width=geometry.width + 2 * _MARGIN,
+        has_size=True,
     )
-    return _Drawing(boxes, drawn, layout).svg(label)
+    for number in range(len(drawn)):
+        draw_edge(canvas, geometry.stops(number), STYLES["plain"].frame, width=1.4)
+    for box in boxes:
+        _draw_flow_box(canvas, box, geometry, titles[box.node_id])
+    draw_edge_labels(
+        canvas,
+        [
+            (geometry.stops(number), [(shorten(edge.label, MAX_LABEL_CHARACTERS), INK)])
+            for number, edge in enumerate(drawn)
+            if edge.label
+        ],
+    )
+    return canvas.svg()
 
 
-class _Drawing:
-    """Boxes and ways in points."""
-
-    def __init__(self, boxes: Sequence[Box], ways: Sequence[Way], layout: Layout) -> None:
-        self._boxes = boxes
-        self._ways = ways
-        self._layout = layout
-        self._titles = {
-            box.node_id: _wrapped(box.title or box.node_id, _TITLE_CHARACTERS, _MOST_TITLE_LINES)
-            for box in boxes
-        }
-        self._heights = {box.node_id: self._height(box) for box in boxes}
-        self._tops, self._bottom = self._rows()
-        self._out: dict[str, list[int]] = {}
-        for number, way in enumerate(ways):
-            self._out.setdefault(way.source, []).append(number)
-        for numbers in self._out.values():
-            numbers.sort(key=self._heading)
-        self._width = layout.width * (_BOX_WIDTH + _GAP_X) + 2
-
-    def svg(self, label: str) -> str:
-        """Lines first, so that boxes and words lie on top of them."""
-        lines = [self._way(number, way) for number, way in enumerate(self._ways)]
-        words = [self._words(number, way) for number, way in enumerate(self._ways)]
-        boxes = [self._box(box) for box in self._boxes]
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(self._width)}'
-            f' {_n(self._bottom)}" width="{_n(self._width)}" height="{_n(self._bottom)}" role="img"'
-            f' aria-label="{escape(label, quote=True)}" font-family="{FONT}">'
-            f"{''.join(lines)}{''.join(boxes)}{''.join(words)}</svg>"
+def _draw_flow_box(
+    canvas: SvgCanvas, box: Box, geometry: FlowGeometry, title: Sequence[str]
+) -> None:
+    x, y = geometry.corner(box.node_id)
+    style = STYLES[box.tone]
+    description = f"{box.node_type} {box.node_id}: {box.title}"
+    if box.lines:
+        description += f" ({'; '.join(box.lines)})"
+    canvas.begin_group(description)
+    stripe = STRIPES.get(box.node_type, FAINT_INK)
+    height = geometry.heights[box.node_id]
+    draw_box(canvas, (x, y), height, style=style, stripe=stripe, kind=box.node_type, title=title)
+    if style.sign:
+        right = x + BOX_WIDTH - 14
+        canvas.text(
+            right, y + 18, style.sign, size=15, color=style.frame, anchor="middle", is_bold=True
         )
+    for number, line in enumerate(box.lines, start=len(title)):
+        base = y + 31 + LINE_HEIGHT * number
+        canvas.text(x + 12, base, shorten(line, MAX_LABEL_CHARACTERS), size=11, color=FAINT_INK)
+    canvas.end_group()
 
-    def _height(self, box: Box) -> float:
-        lines = len(self._titles[box.node_id]) + len(box.lines)
-        return 2 * _PAD + 12 + lines * _LINE
 
-    def _rows(self) -> tuple[list[float], float]:
-        rows = max(self._layout.ranks.values(), default=0) + 1
-        heights = [0.0] * rows
-        for box in self._boxes:
-            rank = self._layout.ranks[box.node_id]
-            heights[rank] = max(heights[rank], self._heights[box.node_id])
-        tops, y = [], 2.0
-        for height in heights:
-            tops.append(y)
-            y += height + _GAP_Y
-        return tops, y - _GAP_Y + 2
+def draw_box(
+    canvas: SvgCanvas,
+    corner: Point,
+    height: float,
+    *,
+    style: BoxStyle,
+    stripe: str,
+    kind: str,
+    title: Sequence[str],
+) -> None:
+    """Draw the frame of a box, its stripe, its kind and the lines of its title."""
+    x, y = corner
+    canvas.frame(
+        corner,
+        (BOX_WIDTH, height),
+        style.frame,
+        fill=style.fill,
+        width=style.width,
+        dash=style.dash,
+    )
+    canvas.box(x, y + 4, 4, height - 8, stripe)
+    canvas.text(x + 12, y + 15, kind, size=10, color=stripe, is_bold=True)
+    for number, line in enumerate(title):
+        base = y + 31 + LINE_HEIGHT * number
+        canvas.text(x + 12, base, line, size=_TITLE_SIZE, color=style.title_color, is_bold=True)
+
+
+def draw_edge(canvas: SvgCanvas, stops: Sequence[Point], color: str, *, width: float) -> None:
+    """Draw an edge through its stops, with an arrow at the end."""
+    *before, (x, y) = stops
+    canvas.path(_smooth_path([*before, (x, y - 8)]), color, width=width)
+    half = 4 + width / 2
+    canvas.area([(x, y), (x - half, y - 9), (x + half, y - 9)], color)
+
+
+def draw_edge_labels(
+    canvas: SvgCanvas, labels: Sequence[tuple[Sequence[Point], Sequence[tuple[str, str]]]]
+) -> None:
+    """Draw the labels of edges, given as (stops, lines of text and color).
+
+    Labels at the same height are moved apart.
+    """
+    rows: dict[int, list[tuple[float, float, Sequence[tuple[str, str]]]]] = {}
+    for stops, lines in labels:
+        x, y = _label_position(stops)
+        rows.setdefault(round(y / _LABEL_ROW), []).append((x, y, lines))
+    for row in rows.values():
+        row.sort(key=lambda label: label[0])
+        widths = [max(text_width(text, 10) for text, _ in lines) + 8 for _, _, lines in row]
+        middles = spread([x for x, _, _ in row], widths)
+        for x, width, (_, y, lines) in zip(middles, widths, row, strict=True):
+            height = 12.0 * len(lines)
+            canvas.box(x - width / 2 + 1, y - height / 2 - 1, width - 2, height + 2, PAPER)
+            for number, (text, color) in enumerate(lines, start=1):
+                base = y - height / 2 - 3 + 12 * number
+                canvas.text(x, base, text, size=10, color=color, anchor="middle")
+
+
+def _label_position(stops: Sequence[Point]) -> Point:
+    """Return the middle of the first curve, where an edge is apart from its neighbors."""
+    start, end = next(
+        (pair for pair in pairwise(stops) if pair[0][0] != pair[1][0]), (stops[0], stops[-1])
+    )
+    return (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
+
+
+class FlowGeometry:
+    """Positions of boxes and stops of edges, in points.
+
+    `heights`: the height of each box, the start first. `width` and `height` are those of the flow.
+    """
+
+    def __init__(
+        self,
+        heights: Mapping[str, float],
+        edges: Sequence[tuple[str, str]],
+        hints: Mapping[str, float],
+    ) -> None:
+        self.heights = heights
+        self._edges = edges
+        self._layout = lay_out(list(heights), edges, hints)
+        self._shift: Point = (0.0, 0.0)
+        rows = [0.0] * (max(self._layout.ranks.values(), default=0) + 1)
+        for node_id, rank in self._layout.ranks.items():
+            rows[rank] = max(rows[rank], heights[node_id])
+        self._tops = [sum(rows[:rank]) + rank * _GAP_Y for rank in range(len(rows))]
+        self._bottoms = [top + row for top, row in zip(self._tops, rows, strict=True)]
+        self._back = sorted(self._layout.back)
+        self._right = self._x(self._layout.width) - _GAP_X
+        self.width = self._right + 2 * _LANE * len(self._back)
+        self.height = self._bottoms[-1] + (_LANE * 2 if self._back else 0)
+        self._outgoing: dict[str, list[int]] = {}
+        for number, (source, _) in enumerate(edges):
+            self._outgoing.setdefault(source, []).append(number)
+        for numbers in self._outgoing.values():
+            numbers.sort(key=self._direction)
+
+    def move(self, offset: Point) -> None:
+        """Set the position of the upper left corner of the flow."""
+        self._shift = offset
+
+    def corner(self, node_id: str) -> Point:
+        """Return the upper left corner of a box."""
+        x = self._middle(node_id) - BOX_WIDTH / 2
+        return x + self._shift[0], self._tops[self._layout.ranks[node_id]] + self._shift[1]
+
+    def stops(self, number: int) -> list[Point]:
+        """Return the points that an edge passes; it reaches its target from above."""
+        return [(x + self._shift[0], y + self._shift[1]) for x, y in self._stops(number)]
+
+    def _stops(self, number: int) -> list[Point]:
+        source, target = self._edges[number]
+        rank = self._layout.ranks[source]
+        outgoing = self._outgoing[source]
+        fraction = (outgoing.index(number) + 1) / (len(outgoing) + 1)
+        x = self._middle(source) + (fraction - 0.5) * BOX_WIDTH
+        stops = [(x, self._tops[rank] + self.heights[source]), (x, self._bottoms[rank])]
+        end, top = self._middle(target), self._tops[self._layout.ranks[target]]
+        if number in self._layout.back:
+            # Around the right-hand side, in the gaps between the rows.
+            lane = self._back.index(number)
+            side, low = self._right + 2 * _LANE * (lane + 1), self._bottoms[rank] + _LANE
+            arrival, high = end + BOX_WIDTH / 4, top - _GAP_Y / 2
+            return [*stops, (x, low), (side, low), (side, high), (arrival, high), (arrival, top)]
+        for step, bend in enumerate(self._layout.bends.get(number, ()), start=rank + 1):
+            column = self._x(bend) - _GAP_X / 2
+            stops += [(column, self._tops[step]), (column, self._bottoms[step])]
+        stops.append((end, top))
+        return [stops[0], *(after for before, after in pairwise(stops) if before != after)]
 
     def _x(self, column: float) -> float:
-        return column * (_BOX_WIDTH + _GAP_X)
+        return column * (BOX_WIDTH + _GAP_X)
 
     def _middle(self, node_id: str) -> float:
-        return self._x(self._layout.columns[node_id])
+        return self._x(self._layout.columns[node_id]) - _GAP_X / 2
 
-    def _top(self, node_id: str) -> float:
-        return self._tops[self._layout.ranks[node_id]]
-
-    def _start(self, number: int, way: Way) -> tuple[float, float]:
-        """Several ways out of a box leave it side by side."""
-        out = self._out[way.source]
-        share = (out.index(number) + 0.5) / len(out)
-        x = self._middle(way.source) + (share - 0.5) * _BOX_WIDTH
-        return x, self._top(way.source) + self._heights[way.source]
-
-    def _heading(self, number: int) -> float:
+    def _direction(self, number: int) -> float:
+        """Return the column that an edge leads to first; edges upwards come last."""
         if number in self._layout.back:
             return float("inf")
         bends = self._layout.bends.get(number)
-        return bends[0] if bends else self._layout.columns[self._ways[number].target]
-
-    def _way(self, number: int, way: Way) -> str:
-        look = _LOOKS[way.tone]
-        x, y = self._start(number, way)
-        end_x, end_y = self._middle(way.target), self._top(way.target) - 1
-        if number in self._layout.back:
-            path = self._upwards(way, x, y)
-            tip = _arrow(self._middle(way.target) + _BOX_WIDTH / 2 + 1, end_y + 18, is_left=True)
-        else:
-            rank = self._layout.ranks[way.source]
-            stops = [(x, y)]
-            for step, bend in enumerate(self._layout.bends.get(number, ()), start=1):
-                top = self._tops[rank + step]
-                bottom = self._tops[rank + step + 1] - _GAP_Y
-                stops += [(self._x(bend), top), (self._x(bend), bottom)]
-            stops.append((end_x, end_y - 6))
-            path = smooth(stops)
-            tip = _arrow(end_x, end_y)
-        dash = f' stroke-dasharray="{look.dash}"' if look.dash else ""
-        width = max(way.width, look.width if way.tone != "plain" else way.width)
-        return (
-            f'<path d="{path}" fill="none" stroke="{look.frame}" stroke-width="{width:g}"{dash}/>'
-            f'<path d="{tip}" fill="{look.frame}"/>'
-        )
-
-    def _upwards(self, way: Way, x: float, y: float) -> str:
-        """Back to an earlier box, up beside the boxes on the right."""
-        side = max(self._middle(way.source), self._middle(way.target)) + (_BOX_WIDTH + _GAP_X) / 2
-        high = self._top(way.target) + 17
-        end = self._middle(way.target) + _BOX_WIDTH / 2 + 6
-        return f"M{_n(x)} {_n(y)}V{_n(y + 20)}H{_n(side)}V{_n(high)}H{_n(end)}"
-
-    def _words(self, number: int, way: Way) -> str:
-        """What a way is called: below the box, or, of more than two ways, where each has room,
-        above what it leads to first."""
-        if not way.label:
-            return ""
-        x, y = self._start(number, way)
-        y += 14
-        ways = len(self._out[way.source])
-        if ways > _MOST_NAMED_BELOW and number not in self._layout.back:
-            bends = self._layout.bends.get(number)
-            x = self._x(bends[0]) if bends else self._middle(way.target)
-            y = self._tops[self._layout.ranks[way.source] + 1] - 14
-            ways = 1 if not bends else 2
-        room = max(8, _DETAIL_CHARACTERS // ways)
-        color = INK if way.tone == "plain" else _LOOKS[way.tone].frame
-        return (
-            f'<text x="{_n(x)}" y="{_n(y)}" font-size="10.5" fill="{color}"'
-            f' text-anchor="middle" stroke="{PAPER}" stroke-width="4" paint-order="stroke">'
-            f"{escape(shortened(way.label, room))}</text>"
-        )
-
-    def _box(self, box: Box) -> str:
-        look = _LOOKS[box.tone]
-        left, top = self._middle(box.node_id) - _BOX_WIDTH / 2, self._top(box.node_id)
-        height = self._heights[box.node_id]
-        dash = f' stroke-dasharray="{look.dash}"' if look.dash else ""
-        frame = (
-            f'<rect x="{_n(left)}" y="{_n(top)}" width="{_BOX_WIDTH}" height="{_n(height)}" rx="6"'
-            f' fill="{look.fill}" stroke="{look.frame}" stroke-width="{look.width:g}"{dash}/>'
-        )
-        stripe = (
-            f'<rect x="{_n(left + 1.5)}" y="{_n(top + 6)}" width="4" height="{_n(height - 12)}"'
-            f' rx="2" fill="{STRIPES.get(box.node_type, FAINT_INK)}"/>'
-        )
-        kind = _text(left + 14, top + _PAD + 6, box.node_type, size=10, color=FAINT_INK)
-        parts = [frame, stripe, kind]
-        if look.sign:
-            parts.append(
-                _text(left + _BOX_WIDTH - 14, top + 18, look.sign, size=15, color=look.frame,
-                      anchor="middle", is_bold=True)
-            )  # fmt: skip
-        y = top + _PAD + 8
-        for words in self._titles[box.node_id]:
-            y += _LINE
-            parts.append(_text(left + 14, y, words, size=12.5, is_bold=True))
-        for words in box.lines:
-            y += _LINE
-            said = shortened(words, _DETAIL_CHARACTERS)
-            parts.append(_text(left + 14, y, said, size=11, color=FAINT_INK))
-        told = f"{box.node_type} {box.node_id}: {box.title}"
-        if box.lines:
-            told += f" ({'; '.join(box.lines)})"
-        return f"<g><title>{escape(told)}</title>{''.join(parts)}</g>"
+        return bends[0] if bends else self._layout.columns[self._edges[number][1]]
 
 
-def _wrapped(words: str, width: int, most: int) -> list[str]:
-    """Words in at most so many lines of at most so many letters."""
-    lines = textwrap.wrap(words, width, break_on_hyphens=False) or [words[:width]]
-    if len(lines) > most:
-        lines = [*lines[: most - 1], shortened(" ".join(lines[most - 1 :]), width)]
-    return lines
-
-
-def smooth(stops: Sequence[tuple[float, float]]) -> str:
-    """A line through stops that leaves and reaches each of them vertically."""
+def _smooth_path(stops: Sequence[Point]) -> str:
+    """Return an SVG path through the stops that is vertical at each of them."""
+    n = number_text
     x, y = stops[0]
-    path = [f"M{_n(x)} {_n(y)}"]
+    path = [f"M{n(x)} {n(y)}"]
     for next_x, next_y in stops[1:]:
         if abs(next_x - x) < 0.5:
-            path.append(f"V{_n(next_y)}")
+            path.append(f"V{n(next_y)}")
         else:
             half = (y + next_y) / 2
-            path.append(f"C{_n(x)} {_n(half)} {_n(next_x)} {_n(half)} {_n(next_x)} {_n(next_y)}")
+            path.append(f"C{n(x)} {n(half)} {n(next_x)} {n(half)} {n(next_x)} {n(next_y)}")
         x, y = next_x, next_y
     return "".join(path)
 
 
-def _arrow(x: float, y: float, *, is_left: bool = False) -> str:
-    if is_left:
-        return f"M{_n(x)} {_n(y)}l7 -4v8z"
-    return f"M{_n(x)} {_n(y)}l-4 -7h8z"
+# --- text -----------------------------------------------------------------------------------------
 
 
-def _text(
-    x: float,
-    y: float,
-    words: str,
-    *,
-    size: float,
-    color: str = INK,
-    anchor: str = "start",
-    is_bold: bool = False,
-) -> str:
-    weight = ' font-weight="600"' if is_bold else ""
-    return (
-        f'<text x="{_n(x)}" y="{_n(y)}" font-size="{size:g}" fill="{color}"'
-        f' text-anchor="{anchor}"{weight}>{escape(words)}</text>'
+def text_width(text: str, size: float) -> float:
+    """Return the estimated width of a text, in points."""
+    return size * sum(
+        _NARROW
+        if letter in " .,:;|!'()[]ijlrtfI"
+        else _WIDE
+        if letter in "mwMW@%—…"
+        else _USUAL
+        if ord(letter) < 0x2E80
+        else _CJK
+        for letter in text
     )
 
 
-def _n(value: float) -> str:
-    return f"{value:.1f}".rstrip("0").rstrip(".")
+def _title_width(text: str) -> float:
+    return text_width(text, _TITLE_SIZE) * _BOLD
+
+
+def wrap(title: str, max_lines: int, *, width: float = BOX_WIDTH - 22) -> list[str]:
+    """Break a title into at most `max_lines` lines that fit a box; the last may be shortened."""
+    lines: list[str] = []
+    line = ""
+    for word in printable(title).split(" "):
+        longer = f"{line} {word}".strip()
+        if _title_width(longer) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        while _title_width(word) > width:
+            cut = next(n for n in range(len(word), 0, -1) if _title_width(word[:n]) <= width)
+            lines.append(word[:cut])
+            word = word[cut:]
+        line = word
+    lines.append(line)
+    if len(lines) > max_lines:
+        last = lines[max_lines - 1]
+        while _title_width(f"{last}…") > width:
+            last = last[:-1]
+        lines = [*lines[: max_lines - 1], f"{last.rstrip()}…"]
+    return lines
+
+
+def printable(text: str) -> str:
+    """Return the text without line breaks and unprintable characters."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())

@@ -1,9 +1,8 @@
-"""Where the boxes of a flow stand when it is drawn from top to bottom: ranks by the longest way
-from the start, few crossings, boxes above what follows them. Only numbers; the drawing itself is in
-canvas_drawing.py.
+"""Lay out a flow from top to bottom: ranks by the longest path, few crossings, short edges.
 
-A canvas drawn by hand runs off to the right for thousands of points; on a phone, or beside another
-one, nothing could be read. Its positions decide which of several branches stands further left.
+The result has ranks and columns only; flow_diagram.py converts them to points. The positions of the
+canvas are not used, because a canvas drawn by hand can be thousands of points wide and would be
+unreadable on a phone or beside another one. They only decide the order of branches.
 """
 
 from __future__ import annotations
@@ -13,19 +12,19 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-MOST_BENDS: Final = 4_000
-"""Beyond so many places where lines pass a rank, lines run straight and may cross boxes."""
+MAX_BENDS: Final = 4_000
+"""With more bends, edges run straight and may cross boxes."""
 _ROUNDS: Final = 6
 _BEND_SPACE: Final = 0.35
-"""The room a passing line takes, in boxes."""
+"""The space of an edge that passes a rank, in boxes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Places in boxes: `columns` is the middle of a box from 0 on, `ranks` the row from 0 on.
+    """Positions in units of boxes: `columns` are the middles of boxes, `ranks` their rows from 0.
 
-    `bends`: for an edge (its place in the list of edges) that passes ranks, the columns at which it
-    passes them, in walking order. `back`: edges that lead upwards. `width` is in boxes.
+    `bends`: the columns at which an edge passes ranks, from top to bottom, by the edge's index.
+    `back`: indexes of edges that lead upwards. `width` is in boxes.
     """
 
     columns: Mapping[str, float]
@@ -35,11 +34,12 @@ class Layout:
     width: float
 
 
-def laid_out(
+def lay_out(
     node_ids: Sequence[str], edges: Sequence[tuple[str, str]], hints: Mapping[str, float]
 ) -> Layout:
-    """Lay nodes out, the start first; `edges` are between known nodes. `hints` say which of two
-    nodes of a rank belongs further left.
+    """Lay out the nodes, the start first; `edges` are between existing nodes.
+
+    `hints`: a node with a smaller hint is further left in its rank.
     """
     outgoing: dict[str, list[int]] = {node: [] for node in node_ids}
     for number, (source, _) in enumerate(edges):
@@ -68,7 +68,7 @@ def _back_edges(
     edges: Sequence[tuple[str, str]],
     outgoing: Mapping[str, Sequence[int]],
 ) -> set[int]:
-    """Edges that close a circle, as a walk from the start meets them."""
+    """Return the edges that close a cycle in a depth-first traversal from the start."""
     back: set[int] = set()
     open_now: set[str] = set()
     done: set[str] = set()
@@ -78,8 +78,8 @@ def _back_edges(
         todo = [(start, iter(outgoing[start]))]
         open_now.add(start)
         while todo:
-            node, ways = todo[-1]
-            for number in ways:
+            node, numbers = todo[-1]
+            for number in numbers:
                 target = edges[number][1]
                 if target in open_now:
                     back.add(number)
@@ -97,7 +97,7 @@ def _back_edges(
 def _ranks(
     node_ids: Sequence[str], edges: Sequence[tuple[str, str]], forward: Sequence[int]
 ) -> dict[str, int]:
-    """The longest way from a start, in steps."""
+    """Return the length of the longest path from a start to each node."""
     after: dict[str, list[str]] = {node: [] for node in node_ids}
     missing = dict.fromkeys(node_ids, 0)
     for number in forward:
@@ -106,7 +106,7 @@ def _ranks(
         missing[target] += 1
     ranks = dict.fromkeys(node_ids, 0)
     ready = [node for node in node_ids if not missing[node]]
-    for node in ready:  # grows while it is walked
+    for node in ready:  # the loop appends to it
         for target in after[node]:
             ranks[target] = max(ranks[target], ranks[node] + 1)
             missing[target] -= 1
@@ -116,7 +116,7 @@ def _ranks(
 
 
 class _Grid:
-    """Ranks of boxes, and of bends where lines pass; a bend is `(edge, rank)`."""
+    """Rows of boxes and bends; a bend is `(edge, rank)`."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class _Grid:
         for number in forward:
             source, target = edges[number]
             chain: list[object] = [source]
-            if passing <= MOST_BENDS:
+            if passing <= MAX_BENDS:
                 for rank in range(ranks[source] + 1, ranks[target]):
                     bend = (number, rank)
                     self.space[bend] = _BEND_SPACE
@@ -150,7 +150,7 @@ class _Grid:
                 self._above.setdefault(lower, []).append(upper)
 
     def uncross(self) -> None:
-        """Order each row by the middle of what it hangs on, downwards and upwards in turn."""
+        """Order each row by the mean position of its neighbors, downwards and upwards in turn."""
         place = {key: float(n) for row in self._rows for n, key in enumerate(row)}
         for turn in range(_ROUNDS):
             down = turn % 2 == 0
@@ -166,7 +166,7 @@ class _Grid:
                 place |= {key: float(n) for n, key in enumerate(row)}
 
     def columns(self) -> dict[object, float]:
-        """Every key as near to the middle of its neighbors as its row allows."""
+        """Return each key as near to the mean of its neighbors as its row allows."""
         at: dict[object, float] = {}
         for row in self._rows:
             at |= self._spread(row, dict.fromkeys(row, 0.0))
@@ -174,34 +174,34 @@ class _Grid:
             down = turn % 2 == 0
             near = self._above if down else self._below
             for row in self._rows if down else reversed(self._rows):
-                wish = {
+                target = {
                     key: sum(at[other] for other in near[key]) / len(near[key])
                     if near.get(key)
                     else at[key]
                     for key in row
                 }
-                at |= self._spread(row, wish)
+                at |= self._spread(row, target)
         return at
 
-    def _spread(self, row: Sequence[object], wish: Mapping[object, float]) -> dict[object, float]:
-        places = spread([wish[key] for key in row], [self.space[key] for key in row])
+    def _spread(self, row: Sequence[object], target: Mapping[object, float]) -> dict[object, float]:
+        places = spread([target[key] for key in row], [self.space[key] for key in row])
         return dict(zip(row, places, strict=True))
 
 
-def spread(wishes: Sequence[float], spaces: Sequence[float]) -> list[float]:
-    """The nearest places to the wishes that keep their order and give each the space it takes.
+def spread(targets: Sequence[float], spaces: Sequence[float]) -> list[float]:
+    """Return the positions nearest to the targets that keep the order and the spaces.
 
-    Without the distances to the first one the order alone remains to be kept: neighbors that would
-    change places share the mean of their wishes (pooled adjacent violators).
+    After subtracting the distances to the first position only the order has to be kept: neighbors
+    in the wrong order share the mean of their targets (pool adjacent violators).
     """
-    if not wishes:
+    if not targets:
         return []
     offsets = [0.0]
     for left, right in pairwise(spaces):
         offsets.append(offsets[-1] + (left + right) / 2)
     pools: list[tuple[float, int]] = []
-    for wish, offset in zip(wishes, offsets, strict=True):
-        total, count = wish - offset, 1
+    for target, offset in zip(targets, offsets, strict=True):
+        total, count = target - offset, 1
         while pools and pools[-1][0] / pools[-1][1] >= total / count:
             before, many = pools.pop()
             total, count = total + before, count + many

@@ -1,6 +1,4 @@
-"""The funnel of a campaign as a page of its own: the picture, and its figures in a table with the
-reasons why people were lost.
-"""
+"""The page of a campaign's funnel: the diagram, and a table of its metrics with exit reasons."""
 
 from __future__ import annotations
 
@@ -11,28 +9,28 @@ from drip_pipeline.engine.metrics.funnel import Funnel, FunnelNode
 from drip_pipeline.reports.ab_test_page import page
 from drip_pipeline.reports.funnel_diagram import funnel_diagram
 
-FOOTER = "Everybody is counted once at each node, however often they came by."
+FOOTER = "Each contact is counted once per node, however often it passed the node."
 
 
 def funnel_page(funnel: Funnel) -> str:
-    """The whole page."""
+    """Return the page as HTML."""
     goal = f"<p class=sentence>{escape(funnel.goal.describe())}</p>" if funnel.goal else ""
     tone = "good" if funnel.goal and funnel.goal.is_reached else "open"
-    picture = base64.b64encode(funnel_diagram(funnel).encode()).decode()
+    diagram = base64.b64encode(funnel_diagram(funnel).encode()).decode()
     body = (
         f"<article><header><p class=where>Funnel of version {funnel.version}</p>"
         f"<h1>{escape(funnel.campaign)}</h1></header>"
         f"<section class='verdict {tone}'><p class=sentence>{escape(funnel.describe())}</p>{goal}"
         "</section>"
         f'<section class=wide><img alt="{escape(funnel.describe(), quote=True)}"'
-        f' src="data:image/svg+xml;base64,{picture}"></section>'
-        f"<section><h2>Figures</h2>{_table(funnel)}</section></article>"
+        f' src="data:image/svg+xml;base64,{diagram}"></section>'
+        f"<section><h2>Metrics</h2>{_table(funnel)}</section></article>"
     )
     return page(f"Funnel: {funnel.campaign}", [body], funnel.as_of, footer=FOOTER)
 
 
 def node_rows(funnel: Funnel) -> list[dict[str, object]]:
-    """A row per node, the most reached ones first: figures as numbers, lost people by reason."""
+    """Return a row per node, by the number of contacts that reached it, with losses by reason."""
     return [
         {
             "node_id": node.node_id,
@@ -60,10 +58,10 @@ def _table(funnel: Funnel) -> str:
     heads = "".join(f"<th scope=col>{name}" for name in ("", *_COLUMNS, "Lost because"))
     lines = []
     for node in _by_reach(funnel):
-        figures = (node.reached, node.now, node.passed, node.ended, node.lost_total)
+        counts = (node.reached, node.now, node.passed, node.ended, node.lost_total)
         cells = "".join(
-            f'<td data-label="{name}">{figure:,}'
-            for name, figure in zip(_COLUMNS, figures, strict=True)
+            f'<td data-label="{name}">{count:,}'
+            for name, count in zip(_COLUMNS, counts, strict=True)
         )
         reasons = ", ".join(f"{why.replace('_', ' ')} {n:,}" for why, n in node.lost.items())
         lines.append(

@@ -23,7 +23,7 @@ from drip_pipeline.orchestration.metadata.common import Metadata, table
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 from drip_pipeline.redaction import redact
-from drip_pipeline.reports.diff_page import drawings
+from drip_pipeline.reports.diff_page import flow_diagrams
 from drip_pipeline.reports.diff_text import diff_markdown
 from drip_pipeline.reports.svg import as_markdown
 from drip_pipeline.settings import Settings
@@ -172,7 +172,7 @@ def _history_metadata(versions: CampaignHistory) -> Metadata:
 def _comparison_metadata(comparison: VersionComparison) -> Metadata:
     diagrams = {
         label: dg.MetadataValue.md(as_markdown(svg, label))
-        for label, svg in drawings(comparison).items()
+        for label, svg in flow_diagrams(comparison).items()
         if len(svg) <= MAX_DIAGRAM_BYTES
     }
     return {

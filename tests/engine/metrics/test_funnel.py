@@ -24,7 +24,8 @@ from drip_pipeline.engine.metrics.funnel import (
 )
 from drip_pipeline.errors import NotAllowed, VersionNotFound
 from drip_pipeline.experiments import Metric
-from drip_pipeline.reports.funnel_diagram import funnel_diagram, text_width
+from drip_pipeline.reports.flow_diagram import text_width
+from drip_pipeline.reports.funnel_diagram import funnel_diagram
 from drip_pipeline.reports.funnel_page import funnel_page
 from tests.engine.events.incoming import ingest, mailed, rows
 from tests.engine.factories import (
