@@ -15,7 +15,7 @@ from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
 from drip_pipeline.domain.definition.canvas import Canvas, read_canvas
 from drip_pipeline.domain.definition.complete import complete
-from drip_pipeline.domain.definition.problems import Problem, without_repeats
+from drip_pipeline.domain.definition.problems import Problem, Problems, without_repeats
 from drip_pipeline.domain.definition.split_columns import steps_of_split
 from drip_pipeline.domain.graph.graph import Edge, NodeType
 from drip_pipeline.domain.graph.nodes import NodeConfig, TriggerConfig
@@ -47,7 +47,7 @@ class Analysis:
 def analyze(definition: CampaignDefinition) -> Analysis:
     """Complete a definition and analyze it. Never raises; `problems` lists what is wrong."""
     completed = complete(definition)
-    problems = list(completed.reading_problems)
+    problems = Problems(completed.reading_problems)
     canvas, _ = read_canvas(completed.canvas_data)  # its problems are among the reading problems
     steps = {step.node_id: step for step in completed.steps if step.node_id is not None}
     experiment, test_problems = read_ab_test(
@@ -86,19 +86,17 @@ def _with_campaign_policy(
     config: TriggerConfig,
     step: StepDefinition,
     definition: CampaignDefinition,
-    problems: list[Problem],
+    problems: Problems,
 ) -> TriggerConfig:
     """Return the trigger with the campaign's re_entry and timezone, which both may set."""
     update: dict[str, object] = {}
     fields = step.trigger_config or {}
     if definition.re_entry is not None:
         if "re_entry" in fields and config.re_entry != definition.re_entry:
-            problems.append(
-                Problem(
-                    node_id,
-                    "re_entry_conflict",
-                    "the trigger's re_entry differs from the campaign's; keep one",
-                )
+            problems.add(
+                node_id,
+                "re_entry_conflict",
+                "the trigger's re_entry differs from the campaign's; keep one",
             )
         update["re_entry"] = definition.re_entry
     if config.trigger == "schedule" and config.timezone is None:

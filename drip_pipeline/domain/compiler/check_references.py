@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
-from drip_pipeline.domain.definition.problems import Problem, did_you_mean
+from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.events.vocabulary import (
     GOAL_EVENT_TYPES,
     is_known_event_type,
@@ -30,7 +30,7 @@ def reference_problems(
     analysis: Analysis, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
 ) -> list[Problem]:
     """Return problems of references to channels, events, contact fields and time zones."""
-    problems = [*_campaign_problems(analysis), *_legacy_problems(analysis)]
+    problems = Problems([*_campaign_problems(analysis), *_legacy_problems(analysis)])
     known_fields = (
         KNOWN_VARIABLES
         | known_custom_fields
@@ -40,50 +40,37 @@ def reference_problems(
     for node_id, config in analysis.configs.items():
         channel = channel_of(config)
         if channel is not None and channel not in available_channels:
-            problems.append(
-                Problem(
-                    node_id,
-                    "channel_missing",
-                    f"the step needs a channel, and no {channel} channel is configured",
-                )
+            problems.add(
+                node_id,
+                "channel_missing",
+                f"the step needs a channel, and no {channel} channel is configured",
             )
         problems += _event_problems(node_id, config)
         for name in sorted(_fields(config)):
             if name.split(".")[0] not in known_fields:
-                problems.append(
-                    Problem(
-                        node_id,
-                        "field_unknown",
-                        f"no contact has a field {name}{did_you_mean(name, known_fields)};"
-                        " comparisons with a missing field are false",
-                        "warning",
-                    )
+                problems.add(
+                    node_id,
+                    "field_unknown",
+                    f"no contact has a field {name}{did_you_mean(name, known_fields)};"
+                    " comparisons with a missing field are false",
+                    "warning",
                 )
     return problems
 
 
 def _campaign_problems(analysis: Analysis) -> list[Problem]:
     definition = analysis.definition
-    problems = []
+    problems = Problems()
     if not definition.name:
-        problems.append(Problem(None, "name_missing", "the campaign has no name"))
+        problems.add(None, "name_missing", "the campaign has no name")
     elif len(definition.name) > 200:
-        problems.append(
-            Problem(None, "name_too_long", "the campaign's name is longer than 200 characters")
-        )
+        problems.add(None, "name_too_long", "the campaign's name is longer than 200 characters")
     target = definition.goal_target
     if target is not None and round(target, 2) != target:
-        problems.append(
-            Problem(None, "goal_target_places", f"goal_target {target:g} has more than two places")
-        )
+        problems.add(None, "goal_target_places", f"goal_target {target:g} has more than two places")
     if target is not None and definition.goal_metric is None:
-        problems.append(
-            Problem(
-                None,
-                "goal_metric_missing",
-                "goal_target has no effect without goal_metric",
-                "warning",
-            )
+        problems.add(
+            None, "goal_metric_missing", "goal_target has no effect without goal_metric", "warning"
         )
     if definition.goal_event is not None:
         problems += _goal_problems(definition.goal_event)
@@ -106,20 +93,16 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
 
 
 def _goal_problems(goal: GoalEvent) -> list[Problem]:
-    problems = []
+    problems = Problems()
     if goal.event_type not in GOAL_EVENT_TYPES:
-        problems.append(
-            Problem(
-                None,
-                "goal_event_unknown",
-                f"goal_event {goal.event_type} is not an event that a contact causes, such as"
-                f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
-            )
+        problems.add(
+            None,
+            "goal_event_unknown",
+            f"goal_event {goal.event_type} is not an event that a contact causes, such as"
+            f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
         )
     if not goal.within.seconds:
-        problems.append(
-            Problem(None, "goal_event_within", "goal_event.within must be longer than 0")
-        )
+        problems.add(None, "goal_event_within", "goal_event.within must be longer than 0")
     return problems
 
 
@@ -156,14 +139,12 @@ def _event_problems(node_id: str, config: NodeConfig) -> list[Problem]:
         names.append(config.event_type)
     for condition in _conditions(config):
         names += sorted(needs_of(condition).event_types)
-    problems = []
+    problems = Problems()
     for name in dict.fromkeys(names):
         if not is_known_event_type(name):
             near = suggest_event_type(name)
             hint = f'; did you mean "{near}"?' if near else ""
-            problems.append(
-                Problem(node_id, "event_type_unknown", f'unknown event type "{name}"{hint}')
-            )
+            problems.add(node_id, "event_type_unknown", f'unknown event type "{name}"{hint}')
     return problems
 
 

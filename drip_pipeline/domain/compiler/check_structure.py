@@ -8,7 +8,7 @@ from __future__ import annotations
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.compiler.check_ab_test import ab_test_problems
 from drip_pipeline.domain.compiler.ports import targets_of
-from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.problems import Problem, Problems
 from drip_pipeline.domain.graph.graph import PORT_EVENT, PORT_TIMEOUT, NodeType, ports_of
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
@@ -37,12 +37,10 @@ def structure_problems(analysis: Analysis) -> list[Problem]:
 
 def _entry_problems(analysis: Analysis) -> list[Problem]:
     triggers = analysis.of_type(NodeType.TRIGGER)
-    problems: list[Problem] = []
+    problems = Problems()
     if not triggers:
-        problems.append(
-            Problem(
-                None, "trigger_missing", "the campaign has no trigger node: no contact can enter"
-            )
+        problems.add(
+            None, "trigger_missing", "the campaign has no trigger node: no contact can enter"
         )
     elif len(triggers) > 1:
         problems += [
@@ -83,7 +81,7 @@ def _type_problems(analysis: Analysis) -> list[Problem]:
 
 def _open_ports(analysis: Analysis) -> list[Problem]:
     """Return problems of outgoing ports without an edge."""
-    problems: list[Problem] = []
+    problems = Problems()
     for node_id, config in analysis.configs.items():
         ports = analysis.ports[node_id]
         open_ports = [port for port in ports_of(config) if port not in ports]
@@ -112,23 +110,19 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 if port not in named and port not in held_out
             ]
         elif isinstance(config, EventWait) and len(open_ports) == 1:
-            problems.append(
-                Problem(
-                    node_id,
-                    "port_open",
-                    f"nothing follows {_describe_port(open_ports[0])}: these contacts complete the"
-                    " campaign here",
-                    "warning",
-                )
+            problems.add(
+                node_id,
+                "port_open",
+                f"nothing follows {_describe_port(open_ports[0])}: these contacts complete the"
+                " campaign here",
+                "warning",
             )
         else:
-            problems.append(
-                Problem(
-                    node_id,
-                    "dead_end",
-                    "nothing follows this node: contacts complete the campaign here",
-                    "warning",
-                )
+            problems.add(
+                node_id,
+                "dead_end",
+                "nothing follows this node: contacts complete the campaign here",
+                "warning",
             )
     return problems
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.contact_fields import ALIASES, CONTACT_COLUMNS, CUSTOM_FIELDS
-from drip_pipeline.domain.definition.problems import Problem, did_you_mean
+from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.graph.nodes import (
     EmailConfig,
     FieldUpdateAction,
@@ -45,7 +45,7 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
         if isinstance(config, FieldUpdateAction)
     }
     existing_names = KNOWN_VARIABLES | known_custom_fields | written
-    problems: list[Problem] = []
+    problems = Problems()
     for node_id, config in analysis.configs.items():
         variables_of: dict[str, frozenset[str]] = {}
         for template in template_texts(config):
@@ -94,13 +94,11 @@ def _leaves(where: str, value: object) -> Iterator[TemplateText]:
             yield from _leaves(f"{where}[{index}]", item)
 
 
-def _variables(
-    node_id: str, template: TemplateText, problems: list[Problem]
-) -> frozenset[str] | None:
+def _variables(node_id: str, template: TemplateText, problems: Problems) -> frozenset[str] | None:
     try:
         return parse(template.text, html=template.html).variables
     except TemplateError as error:
-        problems.append(Problem(node_id, "template_syntax", f"{template.where}: {error.message}"))
+        problems.add(node_id, "template_syntax", f"{template.where}: {error.message}")
         return None
 
 
@@ -149,7 +147,7 @@ def _contact_variables(
 def _email_problems(
     node_id: str, config: EmailConfig, variables_of: dict[str, frozenset[str]]
 ) -> list[Problem]:
-    problems = []
+    problems = Problems()
     bodies = [("body", config.body), ("body_html", config.body_html or "")]
     without = [
         where
@@ -160,27 +158,23 @@ def _email_problems(
         and UNSUBSCRIBE not in variables_of.get(where, ())
     ]
     if without:
-        problems.append(
-            Problem(
-                node_id,
-                "unsubscribe_link_missing",
-                f"{' and '.join(without)} without {{{{ unsubscribe_url }}}}: a footer with the link"
-                " will be added",
-                "warning",
-            )
+        problems.add(
+            node_id,
+            "unsubscribe_link_missing",
+            f"{' and '.join(without)} without {{{{ unsubscribe_url }}}}: a footer with the link"
+            " will be added",
+            "warning",
         )
     if not config.personalization_enabled and any(
         mark in text
         for text in (config.subject, config.preheader or "", *(text for _, text in bodies))
         for mark in ("{{", "{%")
     ):
-        problems.append(
-            Problem(
-                node_id,
-                "personalization_off",
-                "the texts have template marks, but personalization_enabled is false: they will be"
-                " sent unchanged",
-                "warning",
-            )
+        problems.add(
+            node_id,
+            "personalization_off",
+            "the texts have template marks, but personalization_enabled is false: they will be"
+            " sent unchanged",
+            "warning",
         )
     return problems

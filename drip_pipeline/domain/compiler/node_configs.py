@@ -13,7 +13,13 @@ from pydantic import BaseModel, ValidationError
 
 from drip_pipeline.domain.definition.campaign_file import NODE_TYPES, StepDefinition
 from drip_pipeline.domain.definition.normalize_steps import CONFIG_KEYS
-from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.definition.problems import (
+    Problem,
+    Problems,
+    did_you_mean,
+    from_validation,
+    shorten,
+)
 from drip_pipeline.domain.definition.text_formats import JsonObject
 from drip_pipeline.domain.graph.nodes import (
     ActionConfig,
@@ -45,7 +51,7 @@ ACTIONS: Final[Mapping[str, type[ActionConfig]]] = {
 _TRIGGER_KINDS: Final = ("manual", "tag", "score", "webhook", "schedule", "scheduled", "event")
 
 
-def read_config(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def read_config(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     """Return the node's configuration; None if it cannot be read or the step is a split."""
     reader = _READERS.get(step.node_type or "")
     if reader is not None:
@@ -53,13 +59,11 @@ def read_config(step: StepDefinition, problems: list[Problem]) -> NodeConfig | N
         return reader(step, problems)
     if step.node_type is None:
         types = ", ".join(NODE_TYPES)
-        problems.append(
-            Problem(step.node_id, "node_type_missing", f"the node has no type; types are {types}")
-        )
+        problems.add(step.node_id, "node_type_missing", f"the node has no type; types are {types}")
     elif step.node_type != "split":
         message = f"{shorten(step.node_type)} is not a node type"
         hint = did_you_mean(step.node_type, NODE_TYPES) or f"; types are {', '.join(NODE_TYPES)}"
-        problems.append(Problem(step.node_id, "node_type_unknown", message + hint))
+        problems.add(step.node_id, "node_type_unknown", message + hint)
     return None
 
 
@@ -68,7 +72,7 @@ def build(
     fields: Mapping[str, object],
     step: StepDefinition,
     where: str,
-    problems: list[Problem],
+    problems: Problems,
 ) -> Config | None:
     """Return an instance of `model`; None, with the reasons in `problems`, if it is invalid."""
     try:
@@ -78,7 +82,7 @@ def build(
         return None
 
 
-def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> None:
+def _report_foreign_configs(step: StepDefinition, problems: Problems) -> None:
     """Report configurations of another node type: an `email` node would ignore a `wait_config`."""
     own: dict[str, tuple[str, ...]] = {
         "trigger": ("trigger_config",),
@@ -99,7 +103,7 @@ def _report_foreign_configs(step: StepDefinition, problems: list[Problem]) -> No
     ]
 
 
-def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _trigger(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     fields = dict(step.trigger_config or {})
     # `{"type": "tag"}` is a common mistake: actions are written that way.
     if "trigger" not in fields and fields.get("type") in _TRIGGER_KINDS:
@@ -107,7 +111,7 @@ def _trigger(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None
     return build(TriggerConfig, {**fields, "type": "trigger"}, step, "trigger", problems)
 
 
-def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _email(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     channels = dict(step.channel_config or {})
     email = channels.pop("email", None)
     problems += [
@@ -119,26 +123,22 @@ def _email(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
         for key in channels
     ]
     if not isinstance(email, dict):
-        problems.append(
-            Problem(
-                step.node_id,
-                "config_missing",
-                "an email node needs channel_config.email with subject and body",
-            )
+        problems.add(
+            step.node_id,
+            "config_missing",
+            "an email node needs channel_config.email with subject and body",
         )
         return None
     return build(EmailConfig, {**email, "type": "email"}, step, "email", problems)
 
 
-def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _wait(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     if not step.wait_config:
-        problems.append(
-            Problem(
-                step.node_id,
-                "config_missing",
-                'a wait node needs wait_config: {"type": "duration", "value", "unit"} or'
-                ' {"type": "until_event", "event_type", "max_wait"}',
-            )
+        problems.add(
+            step.node_id,
+            "config_missing",
+            'a wait node needs wait_config: {"type": "duration", "value", "unit"} or'
+            ' {"type": "until_event", "event_type", "max_wait"}',
         )
         return None
     fields = dict(step.wait_config)
@@ -148,27 +148,23 @@ def _wait(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
         "until_event": EventWait,
     }
     if not isinstance(kind, str) or kind not in models:
-        problems.append(
-            Problem(
-                step.node_id,
-                "wait_type_unknown",
-                f"unknown wait_config.type {shorten(kind)}{did_you_mean(kind, models)}",
-            )
+        problems.add(
+            step.node_id,
+            "wait_type_unknown",
+            f"unknown wait_config.type {shorten(kind)}{did_you_mean(kind, models)}",
         )
         return None
     return build(models[kind], fields, step, "wait_config", problems)
 
 
-def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _condition(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     entries = step.conditional_branches
     if not isinstance(entries, list) or not entries:
-        problems.append(
-            Problem(
-                step.node_id,
-                "config_missing",
-                "a condition node needs conditional_branches: [{id, condition, target_node_id}, …,"
-                " {id, target_node_id}]; the last one, without a condition, is the else-branch",
-            )
+        problems.add(
+            step.node_id,
+            "config_missing",
+            "a condition node needs conditional_branches: [{id, condition, target_node_id}, …,"
+            " {id, target_node_id}]; the last one, without a condition, is the else-branch",
         )
         return None
     # The target belongs to the edges, not to the configuration.
@@ -180,29 +176,25 @@ def _condition(step: StepDefinition, problems: list[Problem]) -> NodeConfig | No
     ]
     otherwise = [b for b in branches if isinstance(b, dict) and "condition" not in b]
     if not otherwise:
-        problems.append(
-            Problem(
-                step.node_id,
-                "else_missing",
-                "the else-branch is missing: one branch must have no condition, for contacts that"
-                " match no other branch",
-            )
+        problems.add(
+            step.node_id,
+            "else_missing",
+            "the else-branch is missing: one branch must have no condition, for contacts that"
+            " match no other branch",
         )
     elif len(otherwise) > 1:
         listed = ", ".join(str(branch.get("id")) for branch in otherwise)
-        problems.append(
-            Problem(
-                step.node_id,
-                "else_twice",
-                f"branches {listed} have no condition; only one can be the else-branch",
-            )
+        problems.add(
+            step.node_id,
+            "else_twice",
+            f"branches {listed} have no condition; only one can be the else-branch",
         )
     # Evaluated in order, the else-branch last regardless of its position in the file.
     ordered = [b for b in branches if b not in otherwise] + otherwise
     return build(ConditionConfig, {"branches": ordered}, step, "conditional_branches", problems)
 
 
-def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _action(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     requested: list[tuple[str, object, str]] = []  # action type, its fields, their path in the step
     for channel, fields in (step.channel_config or {}).items():
         if channel in ("sms", "social"):
@@ -213,12 +205,10 @@ def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
                 if channel == "email"
                 else did_you_mean(channel, ("sms", "social"))
             )
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "config_unknown_key",
-                    f"channel_config.{channel} does not belong to an action node{hint}",
-                )
+            problems.add(
+                step.node_id,
+                "config_unknown_key",
+                f"channel_config.{channel} does not belong to an action node{hint}",
             )
     action = dict(step.action_config or {})
     kind = action.pop("type", None)
@@ -226,28 +216,24 @@ def _action(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
     if kind is not None and not (not action and any(kind == name for name, _, _ in requested)):
         requested.append((str(kind), _action_fields(str(kind), action), f"action_config ({kind})"))
     elif kind is None and action:
-        problems.append(Problem(step.node_id, "config_missing", "action_config.type is missing"))
+        problems.add(step.node_id, "config_missing", "action_config.type is missing")
         return None
     if len(requested) != 1:
         what = "has several actions" if requested else "needs action_config or channel_config"
         code = "action_ambiguous" if requested else "config_missing"
-        problems.append(
-            Problem(step.node_id, code, f"an action node has exactly one action; this node {what}")
-        )
+        problems.add(step.node_id, code, f"an action node has exactly one action; this node {what}")
         return None
     name, fields, where = requested[0]
     if name not in ACTIONS:
-        problems.append(
-            Problem(
-                step.node_id,
-                "action_unknown",
-                f"{shorten(name)} is not an action"
-                + (did_you_mean(name, ACTIONS) or f"; actions are {', '.join(ACTIONS)}"),
-            )
+        problems.add(
+            step.node_id,
+            "action_unknown",
+            f"{shorten(name)} is not an action"
+            + (did_you_mean(name, ACTIONS) or f"; actions are {', '.join(ACTIONS)}"),
         )
         return None
     if not isinstance(fields, dict):
-        problems.append(Problem(step.node_id, "config_invalid", f"{where} must be an object"))
+        problems.add(step.node_id, "config_invalid", f"{where} must be an object")
         return None
     return build(ACTIONS[name], {**fields, "type": name}, step, where, problems)
 
@@ -267,11 +253,11 @@ def _action_fields(kind: str, action: JsonObject) -> object:
     return action
 
 
-def _exit(step: StepDefinition, problems: list[Problem]) -> NodeConfig | None:
+def _exit(step: StepDefinition, problems: Problems) -> NodeConfig | None:
     return build(ExitConfig, {**(step.exit_config or {}), "type": "exit"}, step, "exit", problems)
 
 
-_READERS: Final[Mapping[str, Callable[[StepDefinition, list[Problem]], NodeConfig | None]]] = {
+_READERS: Final[Mapping[str, Callable[[StepDefinition, Problems], NodeConfig | None]]] = {
     "trigger": _trigger,
     "email": _email,
     "wait": _wait,

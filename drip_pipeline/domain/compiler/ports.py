@@ -16,7 +16,13 @@ from pydantic import ValidationError
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.canvas import Canvas, CanvasEdge
-from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.definition.problems import (
+    Problem,
+    Problems,
+    did_you_mean,
+    from_validation,
+    shorten,
+)
 from drip_pipeline.domain.graph.graph import (
     PORT_DEFAULT,
     PORT_EVENT,
@@ -58,7 +64,7 @@ def assign_ports(
     canvas: Canvas,
     configs: Mapping[str, NodeConfig],
     targets: Mapping[str, NodeTargets],
-    problems: list[Problem],
+    problems: Problems,
 ) -> dict[str, dict[str, Edge]]:
     """Return node id → port → edge, for every node with a readable configuration."""
     node_ids = set(canvas.node_ids())
@@ -87,18 +93,16 @@ def targets_of(step: StepDefinition, members: Mapping[str, str] | None = None) -
     return NodeTargets(named, members or {})
 
 
-def _is_connected(edge: CanvasEdge, node_ids: set[str], problems: list[Problem]) -> bool:
+def _is_connected(edge: CanvasEdge, node_ids: set[str], problems: Problems) -> bool:
     is_connected = True
     for end, name in (("source", edge.source), ("target", edge.target)):
         if name not in node_ids:
             is_connected = False
-            problems.append(
-                Problem(
-                    edge.source if edge.source in node_ids else None,
-                    "edge_unknown_node",
-                    f"edge {edge.edge_id}: its {end} {shorten(name)} is not on the canvas"
-                    f"{did_you_mean(name, node_ids)}",
-                )
+            problems.add(
+                edge.source if edge.source in node_ids else None,
+                "edge_unknown_node",
+                f"edge {edge.edge_id}: its {end} {shorten(name)} is not on the canvas"
+                f"{did_you_mean(name, node_ids)}",
             )
     return is_connected
 
@@ -108,17 +112,15 @@ def _ports(
     config: NodeConfig,
     edges: Sequence[CanvasEdge],
     targets: NodeTargets,
-    problems: list[Problem],
+    problems: Problems,
 ) -> dict[str, Edge]:
     if isinstance(config, ExitConfig):
         if edges:
             listed = ", ".join(edge.target for edge in edges)
-            problems.append(
-                Problem(
-                    node_id,
-                    "exit_with_edge",
-                    f"an exit has no outgoing edge, but edges lead to {listed}",
-                )
+            problems.add(
+                node_id,
+                "exit_with_edge",
+                f"an exit has no outgoing edge, but edges lead to {listed}",
             )
         return {}
     ports = ports_of(config)
@@ -149,7 +151,7 @@ def _assign(
     edges: Sequence[CanvasEdge],
     targets: NodeTargets,
     chosen: dict[str, CanvasEdge],
-    problems: list[Problem],
+    problems: Problems,
 ) -> None:
     """Assign a port to every edge: the strongest sign first for all edges, then the next sign."""
     by_target = {target: port for port, target in reversed(list(targets.by_port.items()))}
@@ -173,24 +175,20 @@ def _assign(
     for edge in unassigned:
         if not _is_plain(edge.handle):
             listed = ", ".join(ports)
-            problems.append(
-                Problem(
-                    node_id,
-                    "edge_handle_unknown",
-                    f"edge {edge.edge_id} to {edge.target} has handle {shorten(edge.handle)}, but"
-                    f" the outgoing ports are {listed}{did_you_mean(edge.handle, ports)}",
-                )
+            problems.add(
+                node_id,
+                "edge_handle_unknown",
+                f"edge {edge.edge_id} to {edge.target} has handle {shorten(edge.handle)}, but"
+                f" the outgoing ports are {listed}{did_you_mean(edge.handle, ports)}",
             )
             continue
         free = next((port for port in ports if port not in chosen), None)
         if free is None:
-            problems.append(
-                Problem(
-                    node_id,
-                    "edge_surplus",
-                    f"edge {edge.edge_id} to {edge.target} has no port left: the node's outgoing"
-                    f" ports are {', '.join(ports)}",
-                )
+            problems.add(
+                node_id,
+                "edge_surplus",
+                f"edge {edge.edge_id} to {edge.target} has no port left: the node's outgoing"
+                f" ports are {', '.join(ports)}",
             )
         else:
             chosen[free] = edge
@@ -201,7 +199,7 @@ def _choose(
     port: str,
     edge: CanvasEdge,
     chosen: dict[str, CanvasEdge],
-    problems: list[Problem],
+    problems: Problems,
 ) -> None:
     other = chosen.setdefault(port, edge)
     if other is edge:
@@ -209,13 +207,10 @@ def _choose(
     if other.target == edge.target and other.delay == edge.delay:
         return  # the same edge twice
     which = "the node" if port == PORT_DEFAULT else f"port {port}"
-    problems.append(
-        Problem(
-            node_id,
-            "port_twice",
-            f"two edges leave {which}, to {other.target} and to {edge.target}; only one is"
-            " possible",
-        )
+    problems.add(
+        node_id,
+        "port_twice",
+        f"two edges leave {which}, to {other.target} and to {edge.target}; only one is possible",
     )
 
 
@@ -307,32 +302,27 @@ def _compare_with_named(
     config: NodeConfig,
     chosen: Mapping[str, CanvasEdge],
     named: Mapping[str, str],
-    problems: list[Problem],
+    problems: Problems,
 ) -> None:
     kind = "variant" if isinstance(config, SplitConfig) else "branch"
     for port, target in named.items():
         edge = chosen.get(port)
         if edge is None:
-            problems.append(
-                Problem(
-                    node_id,
-                    "edge_missing",
-                    f"{kind} {port} names {target} as its target, but the canvas has no edge for"
-                    " it",
-                )
+            problems.add(
+                node_id,
+                "edge_missing",
+                f"{kind} {port} names {target} as its target, but the canvas has no edge for it",
             )
         elif edge.target != target:
-            problems.append(
-                Problem(
-                    node_id,
-                    "target_conflict",
-                    f"{kind} {port} names {target} as its target, but on the canvas edge"
-                    f" {edge.edge_id} leads to {edge.target}",
-                )
+            problems.add(
+                node_id,
+                "target_conflict",
+                f"{kind} {port} names {target} as its target, but on the canvas edge"
+                f" {edge.edge_id} leads to {edge.target}",
             )
 
 
-def _delay_seconds(node_id: str, edge: CanvasEdge, problems: list[Problem]) -> int:
+def _delay_seconds(node_id: str, edge: CanvasEdge, problems: Problems) -> int:
     if edge.delay is None:
         return 0
     try:

@@ -17,7 +17,7 @@ from drip_pipeline.domain.definition.ab_test import (
     Assignment,
 )
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
-from drip_pipeline.domain.definition.problems import Problem, from_validation
+from drip_pipeline.domain.definition.problems import Problem, Problems, from_validation
 from drip_pipeline.domain.graph.nodes import WEIGHT_TOLERANCE, SplitConfig, Variant
 
 
@@ -61,7 +61,7 @@ def tested_split(
 def read_splits(
     steps: Sequence[StepDefinition],
     experiment: ABTestConfig | None,
-    problems: list[Problem],
+    problems: Problems,
 ) -> dict[str, SplitConfig]:
     """Return node id → configuration of every readable split."""
     splits = [step for step in steps if step.node_type == "split" and step.node_id]
@@ -75,12 +75,8 @@ def read_splits(
             configs[step.node_id] = config
     if experiment is not None and experiment.enabled and splits and tested is None:
         listed = ", ".join(variant.id for variant in experiment.variants)
-        problems.append(
-            Problem(
-                None,
-                "ab_test_split_missing",
-                f"no split has the variants of ab_test_config ({listed})",
-            )
+        problems.add(
+            None, "ab_test_split_missing", f"no split has the variants of ab_test_config ({listed})"
         )
     return configs
 
@@ -89,7 +85,7 @@ def _split(
     step: StepDefinition,
     experiment: ABTestConfig | None,
     count: int,
-    problems: list[Problem],
+    problems: Problems,
 ) -> SplitConfig | None:
     problems += [
         Problem(step.node_id, "config_misplaced", f"{key} does not belong to a node of type split")
@@ -103,9 +99,7 @@ def _split(
     if not variants:
         if experiment is None or not experiment.variants:
             where = "of its own" if count > 1 else "(variants, or ab_test_config.variants)"
-            problems.append(
-                Problem(step.node_id, "variants_missing", f"the split has no variants {where}")
-            )
+            problems.add(step.node_id, "variants_missing", f"the split has no variants {where}")
             return None
         variants = experiment.variants
     elif experiment is not None:
@@ -113,13 +107,10 @@ def _split(
     from_field = own.assignment.from_field if own.assignment else None
     if experiment is not None and experiment.from_field is not None:
         if from_field is not None and from_field != experiment.from_field:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "assignment_conflict",
-                    f"the split assigns from {from_field}, ab_test_config from"
-                    f" {experiment.from_field}",
-                )
+            problems.add(
+                step.node_id,
+                "assignment_conflict",
+                f"the split assigns from {from_field}, ab_test_config from {experiment.from_field}",
             )
         from_field = experiment.from_field
     weights = _weights(step, variants, from_field, problems)
@@ -137,19 +128,15 @@ def _split(
         if from_field is None:
             resolved = _with_holdout(step, resolved, experiment.holdout_percentage, problems)
         else:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "holdout_assigned",
-                    f"holdout_percentage has no effect when {from_field} assigns the variants: set"
-                    " holdout: true on the held-out variant",
-                )
+            problems.add(
+                step.node_id,
+                "holdout_assigned",
+                f"holdout_percentage has no effect when {from_field} assigns the variants: set"
+                " holdout: true on the held-out variant",
             )
     competing = [variant for variant in resolved if not variant.holdout]
     if len(resolved) < 2 or not competing:
-        problems.append(
-            Problem(step.node_id, "split_too_few", "a split needs at least two variants")
-        )
+        problems.add(step.node_id, "split_too_few", "a split needs at least two variants")
     try:
         return SplitConfig(variants=tuple(resolved), from_field=from_field)
     except ValidationError as error:
@@ -159,7 +146,7 @@ def _split(
         return None
 
 
-def _own(step: StepDefinition, problems: list[Problem]) -> _OwnVariants | None:
+def _own(step: StepDefinition, problems: Problems) -> _OwnVariants | None:
     try:
         return _OwnVariants.model_validate(
             {"variants": step.variants or (), "assignment": step.assignment}
@@ -173,7 +160,7 @@ def _merged(
     step: StepDefinition,
     own: Sequence[ABTestVariant],
     experiment: ABTestConfig,
-    problems: list[Problem],
+    problems: Problems,
 ) -> list[ABTestVariant]:
     """Return the split's variants, completed from ab_test_config."""
     tested: Mapping[str, ABTestVariant] = {variant.id: variant for variant in experiment.variants}
@@ -185,13 +172,11 @@ def _merged(
             continue
         both = (variant.percentage, other.percentage)
         if None not in both and both[0] != both[1]:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "weights_conflict",
-                    f"variant {variant.id} has {both[0]:g} % on the split and {both[1]:g} % in"
-                    " ab_test_config",
-                )
+            problems.add(
+                step.node_id,
+                "weights_conflict",
+                f"variant {variant.id} has {both[0]:g} % on the split and {both[1]:g} % in"
+                " ab_test_config",
             )
         merged.append(
             variant.model_copy(
@@ -211,51 +196,43 @@ def _weights(
     step: StepDefinition,
     variants: Sequence[ABTestVariant],
     from_field: str | None,
-    problems: list[Problem],
+    problems: Problems,
 ) -> list[float]:
     weights = [variant.percentage for variant in variants]
     missing = [variant.id for variant in variants if variant.percentage is None]
     if from_field is not None and missing:
         if len(missing) == len(variants):
             return [0.0] * len(variants)  # unknown shares: the field assigns the variants
-        problems.append(
-            Problem(
-                step.node_id,
-                "weights_missing",
-                f"variant {', '.join(missing)} has no percentage: give all or, because a field"
-                " assigns the variants, none",
-            )
+        problems.add(
+            step.node_id,
+            "weights_missing",
+            f"variant {', '.join(missing)} has no percentage: give all or, because a field"
+            " assigns the variants, none",
         )
     elif missing:
-        problems.append(
-            Problem(
-                step.node_id, "weights_missing", f"variant {', '.join(missing)} has no percentage"
-            )
+        problems.add(
+            step.node_id, "weights_missing", f"variant {', '.join(missing)} has no percentage"
         )
     else:
         total = sum(weight for weight in weights if weight is not None)
         if abs(total - 100) > WEIGHT_TOLERANCE:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "weights_sum",
-                    f"the variants' percentages sum to {total:g}, not to 100",
-                )
+            problems.add(
+                step.node_id,
+                "weights_sum",
+                f"the variants' percentages sum to {total:g}, not to 100",
             )
     return [weight or 0.0 for weight in weights]
 
 
 def _with_holdout(
-    step: StepDefinition, variants: list[Variant], share_pct: float, problems: list[Problem]
+    step: StepDefinition, variants: list[Variant], share_pct: float, problems: Problems
 ) -> list[Variant]:
     """Add the holdout, a share of all contacts; the variants split the rest in proportion."""
     if any(variant.holdout or variant.id == HOLDOUT_VARIANT_ID for variant in variants):
-        problems.append(
-            Problem(
-                step.node_id,
-                "holdout_twice",
-                "ab_test_config has holdout_percentage and a held-out variant; keep one",
-            )
+        problems.add(
+            step.node_id,
+            "holdout_twice",
+            "ab_test_config has holdout_percentage and a held-out variant; keep one",
         )
         return variants
     rest = (100 - share_pct) / 100

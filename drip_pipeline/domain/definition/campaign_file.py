@@ -25,7 +25,13 @@ from drip_pipeline.domain.definition.file_parts import (
     Position,
     SchemaOf,
 )
-from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation, shorten
+from drip_pipeline.domain.definition.problems import (
+    Problem,
+    Problems,
+    did_you_mean,
+    from_validation,
+    shorten,
+)
 from drip_pipeline.domain.definition.text_formats import JsonObject, Unreadable, as_json, parse_text
 from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Name, Number
 from drip_pipeline.domain.graph.nodes import (
@@ -253,31 +259,29 @@ def load_definition(source: str | Mapping[str, object]) -> CampaignDefinition:
         raise DefinitionInvalid(
             [Problem(None, "file_unreadable", f"a campaign file is one object; this is {what}")]
         )
-    problems = [Problem(None, "value_invalid", fault) for fault in faults]
+    problems = Problems(Problem(None, "value_invalid", fault) for fault in faults)
     steps = _steps(data.pop("steps", None), problems)
     fields = _allowed_fields(data, CAMPAIGN_KEYS, None, "", frozenset(), problems)
     definition = _valid_part(CampaignDefinition, fields, None, "", problems)
     return definition.model_copy(update={"steps": steps, "reading_problems": tuple(problems)})
 
 
-def _steps(entries: object, problems: list[Problem]) -> tuple[StepDefinition, ...]:
+def _steps(entries: object, problems: Problems) -> tuple[StepDefinition, ...]:
     if entries is None:
         return ()
     if not isinstance(entries, list):
-        problems.append(
-            Problem(None, "steps_shape", f"steps must be a list, not {shorten(entries)}")
-        )
+        problems.add(None, "steps_shape", f"steps must be a list, not {shorten(entries)}")
         return ()
     if len(entries) > MAX_STEPS:
-        problems.append(
-            Problem(None, "too_large", f"a campaign may have {MAX_STEPS} steps, not {len(entries)}")
+        problems.add(
+            None, "too_large", f"a campaign may have {MAX_STEPS} steps, not {len(entries)}"
         )
         return ()
     steps = []
     for index, entry in enumerate(entries):
         where = f"steps[{index}]"
         if not isinstance(entry, dict):
-            problems.append(Problem(None, "steps_shape", f"{where} must be an object"))
+            problems.add(None, "steps_shape", f"{where} must be an object")
             continue
         named = entry.get("node_id")
         node_id = named.strip() or None if isinstance(named, str) else None
@@ -293,7 +297,7 @@ def _allowed_fields(
     node_id: str | None,
     where: str,
     ignored: frozenset[str],
-    problems: list[Problem],
+    problems: Problems,
 ) -> JsonObject:
     kept = {}
     for key, value in data.items():
@@ -303,7 +307,7 @@ def _allowed_fields(
         elif key not in ignored:
             path = f"{where}.{key}" if where else key
             message = f"unknown key {path}{did_you_mean(key, allowed)}"
-            problems.append(Problem(node_id, "unknown_key", message))
+            problems.add(node_id, "unknown_key", message)
     return kept
 
 
@@ -312,7 +316,7 @@ def _valid_part(
     fields: JsonObject,
     node_id: str | None,
     where: str,
-    problems: list[Problem],
+    problems: Problems,
 ) -> Model:
     """Return the model of the valid fields; the other fields become problems."""
     try:
@@ -320,13 +324,11 @@ def _valid_part(
     except PydanticValidationError as error:
         bad = {item["loc"][0] for item in error.errors(include_url=False)}
         if "re_entry" in bad:  # a union: pydantic reports an error per member
-            problems.append(
-                Problem(
-                    None,
-                    "re_entry_invalid",
-                    "re_entry must be once, after_exit, per_key or {after_days: N}, not "
-                    + shorten(fields["re_entry"]),
-                )
+            problems.add(
+                None,
+                "re_entry_invalid",
+                "re_entry must be once, after_exit, per_key or {after_days: N}, not "
+                + shorten(fields["re_entry"]),
             )
             rest = {key: value for key, value in fields.items() if key != "re_entry"}
             return _valid_part(model, rest, node_id, where, problems)

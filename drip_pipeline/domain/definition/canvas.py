@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from drip_pipeline.domain.definition.problems import Problem, shorten
+from drip_pipeline.domain.definition.problems import Problem, Problems, shorten
 
 MAX_ID_LENGTH: Final = 200
 MAX_LABEL_LENGTH: Final = 500
@@ -56,12 +56,12 @@ class Canvas:
 
 def has_nodes(raw: Mapping[str, object] | None) -> bool:
     """Return whether the canvas has nodes; the database's empty default has none."""
-    return bool(raw) and bool(_list_of(raw, "nodes", []))
+    return bool(raw) and bool(_list_of(raw, "nodes", Problems()))
 
 
 def raw_edges(raw: Mapping[str, object] | None) -> list[object]:
     """Return the edges as a list of their original JSON."""
-    return _list_of(raw, "edges", [])
+    return _list_of(raw, "edges", Problems())
 
 
 def has_edges(raw: Mapping[str, object] | None) -> bool:
@@ -71,7 +71,7 @@ def has_edges(raw: Mapping[str, object] | None) -> bool:
 
 def read_canvas(raw: Mapping[str, object] | None) -> tuple[Canvas, list[Problem]]:
     """Return the canvas and its problems; malformed entries are left out."""
-    problems: list[Problem] = []
+    problems = Problems()
     if not raw:
         return Canvas(), problems
     nodes = [
@@ -87,7 +87,7 @@ def read_canvas(raw: Mapping[str, object] | None) -> tuple[Canvas, list[Problem]
     return Canvas(tuple(nodes), tuple(edges)), problems
 
 
-def _list_of(raw: Mapping[str, object] | None, key: str, problems: list[Problem]) -> list[object]:
+def _list_of(raw: Mapping[str, object] | None, key: str, problems: Problems) -> list[object]:
     value = (raw or {}).get(key)
     if isinstance(value, str):
         # jsonb_build_object('edges', '[]') stores a text instead of a list.
@@ -98,8 +98,8 @@ def _list_of(raw: Mapping[str, object] | None, key: str, problems: list[Problem]
     if value is None:
         return []
     if not isinstance(value, list):
-        problems.append(
-            Problem(None, "canvas_shape", f"canvas_data.{key} must be a list, not {shorten(value)}")
+        problems.add(
+            None, "canvas_shape", f"canvas_data.{key} must be a list, not {shorten(value)}"
         )
         return []
     return value
@@ -112,32 +112,28 @@ def _name(value: object) -> str | None:
     return str(value).strip() or None
 
 
-def _node(entry: object, index: int, problems: list[Problem]) -> CanvasNode | None:
+def _node(entry: object, index: int, problems: Problems) -> CanvasNode | None:
     where = f"canvas_data.nodes[{index}]"
     if not isinstance(entry, Mapping):
-        problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))
+        problems.add(None, "canvas_shape", f"{where} must be an object")
         return None
     node_id = _name(entry.get("id"))
     if node_id is None:
-        problems.append(Problem(None, "node_id_missing", f"{where} has no id"))
+        problems.add(None, "node_id_missing", f"{where} has no id")
         return None
     if len(node_id) > MAX_ID_LENGTH:
         message = f"the id {shorten(node_id, 30)} is longer than {MAX_ID_LENGTH} characters"
-        problems.append(Problem(None, "node_id_too_long", message))
+        problems.add(None, "node_id_too_long", message)
         return None
     data = entry.get("data")
     if data is None:
         data = {}
     elif not isinstance(data, Mapping):
-        problems.append(
-            Problem(node_id, "canvas_shape", "data of the canvas node must be an object")
-        )
+        problems.add(node_id, "canvas_shape", "data of the canvas node must be an object")
         data = {}
     config = data.get("config")
     if config is not None and not isinstance(config, Mapping):
-        problems.append(
-            Problem(node_id, "canvas_shape", "data.config of the canvas node must be an object")
-        )
+        problems.add(node_id, "canvas_shape", "data.config of the canvas node must be an object")
         config = None
     return CanvasNode(
         node_id=node_id,
@@ -149,17 +145,15 @@ def _node(entry: object, index: int, problems: list[Problem]) -> CanvasNode | No
     )
 
 
-def _edge(entry: object, index: int, problems: list[Problem]) -> CanvasEdge | None:
+def _edge(entry: object, index: int, problems: Problems) -> CanvasEdge | None:
     where = f"canvas_data.edges[{index}]"
     if not isinstance(entry, Mapping):
-        problems.append(Problem(None, "canvas_shape", f"{where} must be an object"))
+        problems.add(None, "canvas_shape", f"{where} must be an object")
         return None
     source, target = _name(entry.get("source")), _name(entry.get("target"))
     edge_id = _name(entry.get("id")) or f"edge {index + 1}"
     if source is None or target is None:
-        problems.append(
-            Problem(source, "edge_incomplete", f"edge {edge_id} needs a source and a target")
-        )
+        problems.add(source, "edge_incomplete", f"edge {edge_id} needs a source and a target")
         return None
     data = entry.get("data")
     return CanvasEdge(

@@ -32,7 +32,7 @@ from drip_pipeline.domain.definition.normalize_steps import (
     normalize_step,
 )
 from drip_pipeline.domain.definition.problems import (
-    Problem,
+    Problems,
     did_you_mean,
     from_validation,
     shorten,
@@ -48,7 +48,7 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
     `canvas_wins`: if a canvas node has its own configuration (`data.config`) that differs from its
     step's, use the canvas's (an edit in the visual builder) instead of reporting a contradiction.
     """
-    problems = list(definition.reading_problems)
+    problems = Problems(definition.reading_problems)
     steps = [normalize_step(step, problems) for step in definition.steps]
     raw = definition.canvas_data
     canvas, canvas_problems = read_canvas(raw)
@@ -63,12 +63,12 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
         nodes = {node.node_id: node.raw for node in canvas.nodes}
         steps, drawn = in_sequence(steps, nodes, (raw or {}).get("viewport"), problems)
         for node_id in nodes.keys() - {step.node_id for step in steps}:
-            problems.append(Problem(node_id, "node_without_step", "the canvas node has no step"))
+            problems.add(node_id, "node_without_step", "the canvas node has no step")
         canvas_data = {**(raw or {}), **drawn}
         canvas_data = _bound_canvas(canvas_data, read_canvas(canvas_data)[0], steps)
     else:
-        problems.append(
-            Problem(None, "steps_missing", "the campaign has neither steps nor a canvas with nodes")
+        problems.add(
+            None, "steps_missing", "the campaign has neither steps nor a canvas with nodes"
         )
         canvas_data = None
     id_to_node = {step.id: step.node_id for step in steps if step.id and step.node_id}
@@ -102,9 +102,7 @@ def _is_unconnected_sequence(definition: CampaignDefinition) -> bool:
     )
 
 
-def _bound(
-    steps: list[StepDefinition], canvas: Canvas, problems: list[Problem]
-) -> list[StepDefinition]:
+def _bound(steps: list[StepDefinition], canvas: Canvas, problems: Problems) -> list[StepDefinition]:
     """Return the steps with the node ids of the canvas nodes that they are bound to."""
     on_canvas = set(canvas.node_ids())
     node_of_step_id = {
@@ -118,12 +116,10 @@ def _bound(
             guess = f"node_{step.id}"
             node_id = drawn or (guess if guess in on_canvas else None)
         elif drawn is not None and drawn != node_id and node_id in on_canvas:
-            problems.append(
-                Problem(
-                    node_id,
-                    "binding_conflict",
-                    f"step {step.id} names node {node_id}, but canvas node {drawn} names the step",
-                )
+            problems.add(
+                node_id,
+                "binding_conflict",
+                f"step {step.id} names node {node_id}, but canvas node {drawn} names the step",
             )
         bound.append(step.model_copy(update={"node_id": node_id}))
     return bound
@@ -132,7 +128,7 @@ def _bound(
 def _one_per_node(
     steps: list[StepDefinition],
     canvas: Canvas,
-    problems: list[Problem],
+    problems: Problems,
     *,
     canvas_wins: bool,
 ) -> list[StepDefinition]:
@@ -142,34 +138,26 @@ def _one_per_node(
     for index, step in enumerate(steps):
         node_id = step.node_id
         if node_id is None:
-            problems.append(
-                Problem(
-                    None,
-                    "step_unbound",
-                    f"step {step.step_name or index + 1} belongs to no canvas node: give it the"
-                    " node_id of one",
-                )
+            problems.add(
+                None,
+                "step_unbound",
+                f"step {step.step_name or index + 1} belongs to no canvas node: give it the"
+                " node_id of one",
             )
         elif node_id not in on_canvas:
-            problems.append(
-                Problem(
-                    node_id,
-                    "step_without_node",
-                    f"step {node_id} is not on the canvas{did_you_mean(node_id, on_canvas)}",
-                )
+            problems.add(
+                node_id,
+                "step_without_node",
+                f"step {node_id} is not on the canvas{did_you_mean(node_id, on_canvas)}",
             )
         elif node_id in by_node:
-            problems.append(
-                Problem(node_id, "step_duplicate", f"two steps belong to node {node_id}")
-            )
+            problems.add(node_id, "step_duplicate", f"two steps belong to node {node_id}")
         else:
             by_node[node_id] = step
     completed: dict[str, StepDefinition] = {}
     for node in canvas.nodes:
         if node.node_id in completed:
-            problems.append(
-                Problem(node.node_id, "node_duplicate", f"two nodes have the id {node.node_id}")
-            )
+            problems.add(node.node_id, "node_duplicate", f"two nodes have the id {node.node_id}")
             continue
         step = by_node.get(node.node_id) or StepDefinition(node_id=node.node_id)
         step = _typed(step, node, problems)
@@ -184,25 +172,21 @@ def _one_per_node(
     return list(completed.values())
 
 
-def _typed(step: StepDefinition, node: CanvasNode, problems: list[Problem]) -> StepDefinition:
+def _typed(step: StepDefinition, node: CanvasNode, problems: Problems) -> StepDefinition:
     drawn = node.node_type.lower() if node.node_type else None
     if drawn is not None and step.node_type is not None and drawn != step.node_type:
         if drawn in NODE_TYPES and step.node_type in NODE_TYPES:
-            problems.append(
-                Problem(
-                    node.node_id,
-                    "type_conflict",
-                    f"the canvas says {drawn}, the step says {step.node_type}",
-                )
+            problems.add(
+                node.node_id,
+                "type_conflict",
+                f"the canvas says {drawn}, the step says {step.node_type}",
             )
         elif step.node_type in NODE_TYPES:
-            problems.append(
-                Problem(
-                    node.node_id,
-                    "node_type_unknown",
-                    f"the canvas says {shorten(drawn)}, which is not a node type"
-                    f"{did_you_mean(drawn, NODE_TYPES)}",
-                )
+            problems.add(
+                node.node_id,
+                "node_type_unknown",
+                f"the canvas says {shorten(drawn)}, which is not a node type"
+                f"{did_you_mean(drawn, NODE_TYPES)}",
             )
     if step.node_type is None and drawn is not None:
         # Normalize again, because the result depends on the type.
@@ -211,7 +195,7 @@ def _typed(step: StepDefinition, node: CanvasNode, problems: list[Problem]) -> S
 
 
 def _with_inline_config(
-    step: StepDefinition, node: CanvasNode, problems: list[Problem], *, canvas_wins: bool
+    step: StepDefinition, node: CanvasNode, problems: Problems, *, canvas_wins: bool
 ) -> StepDefinition:
     fields = inline_config(step.node_type, node.config) if node.config else {}
     if not fields:
@@ -228,13 +212,11 @@ def _with_inline_config(
     if same:
         return step
     if has_config(step) and not canvas_wins:
-        problems.append(
-            Problem(
-                node.node_id,
-                "config_conflict",
-                "the canvas node has a configuration (data.config) that differs from its"
-                " step's; change both or remove the one on the canvas",
-            )
+        problems.add(
+            node.node_id,
+            "config_conflict",
+            "the canvas node has a configuration (data.config) that differs from its"
+            " step's; change both or remove the one on the canvas",
         )
         return step
     update = {key: getattr(inline, key) for key in CONFIG_KEYS}
@@ -245,7 +227,7 @@ def _check_day_delay(
     step: StepDefinition,
     canvas: Canvas,
     by_node: Mapping[str, StepDefinition],
-    problems: list[Problem],
+    problems: Problems,
 ) -> None:
     """Warn about a `day_delay` on a canvas without a wait before the step: it has no effect."""
     if not step.day_delay:
@@ -254,13 +236,11 @@ def _check_day_delay(
     types |= {name: other.node_type or types.get(name, "") for name, other in by_node.items()}
     before = [types.get(edge.source) for edge in canvas.edges if edge.target == step.node_id]
     if "wait" not in before:
-        problems.append(
-            Problem(
-                step.node_id,
-                "day_delay_ignored",
-                f"day_delay {step.day_delay:g} has no effect on a canvas: add a wait before it",
-                "warning",
-            )
+        problems.add(
+            step.node_id,
+            "day_delay_ignored",
+            f"day_delay {step.day_delay:g} has no effect on a canvas: add a wait before it",
+            "warning",
         )
 
 
@@ -289,7 +269,7 @@ def _bound_canvas(
 
 
 def _with_node_references(
-    step: StepDefinition, node_of: Mapping[str, str], problems: list[Problem]
+    step: StepDefinition, node_of: Mapping[str, str], problems: Problems
 ) -> StepDefinition:
     """Return the step with targets and parents as node ids instead of step uuids."""
 
@@ -303,13 +283,11 @@ def _with_node_references(
             if entry.get(key)
         }
         if len(named) > 1:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "target_conflict",
-                    f"{entry.get('id')}: target_node_id and target_step_id name different nodes"
-                    f" ({', '.join(sorted(named))})",
-                )
+            problems.add(
+                step.node_id,
+                "target_conflict",
+                f"{entry.get('id')}: target_node_id and target_step_id name different nodes"
+                f" ({', '.join(sorted(named))})",
             )
         if named:
             copy["target_node_id"] = sorted(named)[0]

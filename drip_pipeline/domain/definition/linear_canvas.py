@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
-from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.problems import Problem, Problems
 from drip_pipeline.domain.definition.text_formats import JsonObject
 
 DEFAULT_VIEWPORT: Final[Mapping[str, int]] = {"x": 0, "y": 0, "zoom": 1}
@@ -61,7 +61,7 @@ def in_sequence(
     steps: Sequence[StepDefinition],
     existing_nodes: Mapping[str, Mapping[str, object]],
     viewport: object,
-    problems: list[Problem],
+    problems: Problems,
 ) -> tuple[list[StepDefinition], JsonObject]:
     """Return the completed steps and their canvas.
 
@@ -90,7 +90,7 @@ def in_sequence(
     }
 
 
-def _each_once(steps: Sequence[StepDefinition], problems: list[Problem]) -> list[StepDefinition]:
+def _each_once(steps: Sequence[StepDefinition], problems: Problems) -> list[StepDefinition]:
     by_id: dict[str | None, StepDefinition] = {}
     for step in steps:
         by_id.setdefault(step.node_id, step)
@@ -117,24 +117,18 @@ def _wait_before(step: StepDefinition, names: _NodeIds) -> StepDefinition:
     )
 
 
-def _check_order(steps: Sequence[StepDefinition], problems: list[Problem]) -> None:
+def _check_order(steps: Sequence[StepDefinition], problems: Problems) -> None:
     for index, step in enumerate(steps):
         if step.node_type == "trigger" and index > 0:
-            problems.append(
-                Problem(step.node_id, "sequence_order", "the trigger must be the first step")
-            )
+            problems.add(step.node_id, "sequence_order", "the trigger must be the first step")
         if step.node_type == "exit" and index < len(steps) - 1:
-            problems.append(
-                Problem(step.node_id, "sequence_order", "the exit must be the last step")
-            )
+            problems.add(step.node_id, "sequence_order", "the exit must be the last step")
         if step.node_type in ("condition", "split"):
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "canvas_required",
-                    f"a campaign with a {step.node_type} needs canvas_data: steps without a"
-                    " canvas are a plain sequence",
-                )
+            problems.add(
+                step.node_id,
+                "canvas_required",
+                f"a campaign with a {step.node_type} needs canvas_data: steps without a"
+                " canvas are a plain sequence",
             )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
-from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.problems import Problems
 from drip_pipeline.domain.definition.text_formats import JsonObject
 
 CONFIG_KEYS: Final = (
@@ -38,7 +38,7 @@ _INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
 only the builder's display data (an icon, a color)."""
 
 
-def normalize_step(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
+def normalize_step(step: StepDefinition, problems: Problems) -> StepDefinition:
     """Return the step with its type, branch ids, and its configuration in the specified keys."""
     step = step.model_copy(update={"node_type": _node_type(step)})
     step = _without_catch_alls(step)
@@ -115,7 +115,7 @@ def _without_catch_alls(step: StepDefinition) -> StepDefinition:
     return step.model_copy(update=update)
 
 
-def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> StepDefinition:
+def _without_flat_columns(step: StepDefinition, problems: Problems) -> StepDefinition:
     """Move `subject_line` … `email_body_html` to channel_config.email unless it exists."""
     flat = {
         "subject": step.subject_line,
@@ -141,23 +141,19 @@ def _without_flat_columns(step: StepDefinition, problems: list[Problem]) -> Step
             if (value or None) != (email.get(key) or None)
         )
         if differing:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "legacy_columns_ignored",
-                    f"the flat columns differ from channel_config.email in {', '.join(differing)};"
-                    " channel_config is used",
-                    "warning",
-                )
-            )
-    elif email_fields and any(value.strip() for value in email_fields.values()):
-        problems.append(
-            Problem(
+            problems.add(
                 step.node_id,
                 "legacy_columns_ignored",
-                f"email columns have no effect on a node of type {step.node_type}",
+                f"the flat columns differ from channel_config.email in {', '.join(differing)};"
+                " channel_config is used",
                 "warning",
             )
+    elif email_fields and any(value.strip() for value in email_fields.values()):
+        problems.add(
+            step.node_id,
+            "legacy_columns_ignored",
+            f"email columns have no effect on a node of type {step.node_type}",
+            "warning",
         )
     return step.model_copy(update=update)
 

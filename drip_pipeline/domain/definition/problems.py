@@ -80,6 +80,16 @@ class Problem:
         }
 
 
+class Problems(list[Problem]):
+    """The problems that reading and validation collect."""
+
+    def add(
+        self, node_id: str | None, code: str, message: str, severity: Severity = "error"
+    ) -> None:
+        """Append one problem."""
+        self.append(Problem(node_id, code, message, severity))
+
+
 def errors_in(problems: Iterable[Problem]) -> list[Problem]:
     """Return the problems that prevent publishing."""
     return [problem for problem in problems if problem.severity == "error"]
@@ -104,9 +114,9 @@ def shorten(value: object, limit: int = 80) -> str:
 
 def from_validation(
     error: ValidationError, *, node_id: str | None, where: str, model: type[BaseModel]
-) -> list[Problem]:
+) -> Problems:
     """Return pydantic's errors in the part of the definition at the path `where` as problems."""
-    problems = []
+    problems = Problems()
     for item in error.errors(include_url=False, include_context=False, include_input=False):
         path = _path(where, item["loc"])
         if item["type"] == "extra_forbidden":
@@ -123,7 +133,7 @@ def from_validation(
         code = _CODES.get(item["type"]) or (
             item["type"] if item["type"] in _OWN_CODES else "config_invalid"
         )
-        problems.append(Problem(node_id, code, message))
+        problems.add(node_id, code, message)
     return problems
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
-from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.problems import Problems
 
 COLUMN_TOLERANCE: Final = 0.5
 """The specification's column is an integer: it stores 33.33 as 33."""
@@ -42,7 +42,7 @@ def steps_of_split(steps: Sequence[StepDefinition], split_id: str) -> list[StepD
 def with_variants_from_columns(
     steps: list[StepDefinition],
     ab_test_config: Mapping[str, object] | None,
-    problems: list[Problem],
+    problems: Problems,
 ) -> list[StepDefinition]:
     """Move the columns' variants to splits without weights; remove `variant_percentage`."""
     variants_of_test = (ab_test_config or {}).get("variants")
@@ -86,25 +86,23 @@ def _compare(
     node_id: str,
     columns: Mapping[str, float | None],
     weights: Mapping[str, object],
-    problems: list[Problem],
+    problems: Problems,
 ) -> None:
     for name, column in columns.items():
         weight = weights.get(name)
         if column is None or isinstance(weight, bool) or not isinstance(weight, int | float):
             continue
         if abs(column - weight) > COLUMN_TOLERANCE:
-            problems.append(
-                Problem(
-                    node_id,
-                    "weights_conflict",
-                    f"variant {name} has {weight:g} % on the split or in ab_test_config and"
-                    f" {column:g} in variant_percentage",
-                )
+            problems.add(
+                node_id,
+                "weights_conflict",
+                f"variant {name} has {weight:g} % on the split or in ab_test_config and"
+                f" {column:g} in variant_percentage",
             )
 
 
 def _report_contradictions(
-    steps: Sequence[StepDefinition], split_id: str, problems: list[Problem]
+    steps: Sequence[StepDefinition], split_id: str, problems: Problems
 ) -> None:
     weights: dict[str, set[float]] = {}
     for step in steps_of_split(steps, split_id):
@@ -113,32 +111,26 @@ def _report_contradictions(
     for name, several in weights.items():
         if len(several) > 1:
             listed = " and ".join(f"{weight:g}" for weight in sorted(several))
-            problems.append(
-                Problem(
-                    split_id,
-                    "weights_conflict",
-                    f"steps of variant {name} have different variant_percentage: {listed}",
-                )
+            problems.add(
+                split_id,
+                "weights_conflict",
+                f"steps of variant {name} have different variant_percentage: {listed}",
             )
 
 
-def _report_unused(steps: Sequence[StepDefinition], problems: list[Problem]) -> None:
+def _report_unused(steps: Sequence[StepDefinition], problems: Problems) -> None:
     splits = {step.node_id for step in steps if step.node_type == "split"}
     for step in steps:
         if step.parent_split_id is not None and step.parent_split_id not in splits:
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "split_unknown",
-                    f"parent_split_id is {step.parent_split_id}, which is not a split node",
-                )
+            problems.add(
+                step.node_id,
+                "split_unknown",
+                f"parent_split_id is {step.parent_split_id}, which is not a split node",
             )
         elif step.variant_percentage is not None and not (splits and step.variant_group):
-            problems.append(
-                Problem(
-                    step.node_id,
-                    "variant_column_unused",
-                    "variant_percentage has no effect without variant_group and a split",
-                    "warning",
-                )
+            problems.add(
+                step.node_id,
+                "variant_column_unused",
+                "variant_percentage has no effect without variant_group and a split",
+                "warning",
             )
