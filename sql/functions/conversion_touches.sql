@@ -1,4 +1,4 @@
--- Computes the id of an event as a conversion of a campaign: an event is one conversion, however often it is processed.
+-- The id of an event as a conversion of a campaign: the same event counts once there, however often it is processed.
 CREATE OR REPLACE FUNCTION conversion_id(p_campaign_id uuid, p_event_id uuid)
 RETURNS uuid
 LANGUAGE sql
@@ -7,9 +7,9 @@ AS $$
     SELECT CAST(md5(CAST(p_campaign_id AS text) || chr(31) || CAST(p_event_id AS text)) AS uuid)
 $$;
 
--- Returns what an event of a contact is attributed to, in each campaign (or in one) with that goal: the last message sent to
--- the contact before the event and within the goal's time. Without a message, the last split assignment within that time:
--- contacts of a holdout get no message but can convert. The goal is that of the version of the message or assignment.
+-- What a contact's event is attributed to, in each campaign (or in one) with this goal: the contact's last message sent
+-- before it, at most the goal's time ago. Without such a message, the last assignment at a split within that time,
+-- because a holdout is sent no message and can convert. The goal is that of the version of the message or assignment.
 CREATE OR REPLACE FUNCTION conversion_touches(
     p_contact_id uuid, p_event_type text, p_occurred_at timestamptz, p_campaign_id uuid
 )

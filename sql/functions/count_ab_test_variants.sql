@@ -1,13 +1,14 @@
--- Counts the variants of tests: totals of what happened so far, and the cohort that a decision by the given metric rests
--- on. One row per variant of the test's configuration, also for one that nobody was given.
+-- Count the variants of tests: totals so far, and the cohort of a decision by the given metric. Returns one row per
+-- variant of the test's configuration, also for a variant without contacts.
 --
--- The unit is the contact, once per variant, however many messages the variant has and however often the contact came.
--- People whom a decision routed to the winner are no part of the comparison. A holdout is counted over the assigned; it
--- was sent nothing, yet its people convert. p_window_hours 0: everything so far; else only contacts sent (assigned) at
--- least so long ago, with what they did inside the window. Machine opens and scanner clicks have totals of their own.
+-- The unit is the contact, once per variant, however many messages the variant has and however often the contact
+-- entered. Contacts that a decision routed to the winner are not part of the comparison. A holdout is counted over the
+-- assigned; it is sent nothing, but its contacts convert. p_window_hours 0: everything so far; otherwise only contacts
+-- sent (assigned) at least this long ago, with their events inside the window. Machine opens and scanner clicks have
+-- separate totals.
 --
--- What happened after p_until does not count, by the time when it happened: somebody who opened by then counts, whenever
--- the provider told of it; nobody who was assigned, sent something or opened later does. 'infinity': everything so far.
+-- Events after p_until do not count, by the time they happened: an open before p_until counts even if the provider
+-- reported it later; later assignments, messages and events do not. 'infinity': everything so far.
 CREATE OR REPLACE FUNCTION count_ab_test_variants_until(
     p_test_ids uuid[],
     p_metrics text[],
@@ -161,7 +162,7 @@ AS $$
     LEFT JOIN sums s ON s.test_id = v.test_id AND s.variant = v.variant
 $$;
 
--- The same as of now.
+-- The same without an upper time.
 CREATE OR REPLACE FUNCTION count_ab_test_variants(
     p_test_ids uuid[],
     p_metrics text[],

@@ -1,5 +1,5 @@
--- Notes that a campaign's test has something new to count, so that the judge of every minute counts only what changed.
--- Statement-level: a batch of 10,000 messages costs one pass over what it wrote and one row.
+-- Record that a campaign's test has something new to count, so that the evaluation of every minute counts only what
+-- changed. Statement-level: a batch of 10,000 messages costs one pass over its rows and one insert.
 CREATE OR REPLACE FUNCTION mark_ab_test_changes()
 RETURNS trigger
 LANGUAGE plpgsql

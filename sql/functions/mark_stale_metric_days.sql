@@ -1,6 +1,5 @@
--- Notes that a day's figures are to be counted anew: messages went out that day, or something became of messages that did.
--- Days are those of the workspace's own time zone.
--- Statement-level: a batch costs one pass over what it wrote and a row for each day in it.
+-- Mark a day's metrics as stale: messages were sent that day, or outcomes of its messages changed. Days are in the
+-- workspace's time zone. Statement-level: a batch costs one pass over its rows and one row per day.
 CREATE OR REPLACE FUNCTION mark_stale_metric_days()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -23,9 +22,9 @@ CREATE OR REPLACE TRIGGER mark_days_of_changed_outcomes
     REFERENCING NEW TABLE AS changed_rows
     FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_metric_days();
 
--- Another time zone of a workspace moves messages to the day before or after: all its days are to be counted anew, with
--- their neighbors. Whoever is writing messages is waited for, since their marks are of the old days; whoever comes later
--- marks the new ones. It runs with the rights of the tables' owner: an application may change the column by itself.
+-- A new time zone of a workspace moves messages to the day before or after: all its days and their neighbors are
+-- marked. The lock waits for transactions that are writing messages, because they mark the old days; later transactions
+-- mark the new days. Runs with the rights of the tables' owner, because an application may change the column.
 CREATE OR REPLACE FUNCTION mark_days_of_moved_workspace()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -45,7 +44,7 @@ BEGIN
 END
 $$;
 
--- A function that runs with its owner's rights looks nowhere but in the schema that it was made in.
+-- A function that runs with its owner's rights may search only the schema it was created in.
 DO $$
 BEGIN
     EXECUTE format('ALTER FUNCTION mark_days_of_moved_workspace() SET search_path = %I, pg_temp', current_schema());

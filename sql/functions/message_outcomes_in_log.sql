@@ -1,6 +1,6 @@
--- What the event log says of the messages that were sent within [p_from, p_to): the same figures that ingestion keeps up
--- to date in campaign_message_outcomes, worked out anew. For checking one against the other, and for rebuilding. Messages
--- whose own sending is no longer in the log (archived) are left out.
+-- The outcomes of messages sent within [p_from, p_to), computed from the event log: the same columns that ingestion
+-- updates in campaign_message_outcomes. For checks and for rebuilding. Messages with an archived sending event are left
+-- out.
 CREATE OR REPLACE FUNCTION message_outcomes_in_log(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
     message_id uuid,
@@ -27,7 +27,7 @@ AS $$
         SELECT
             o.message_id, e.event_type, e.created_at,
             e.event_data -> 'machine' IS NOT DISTINCT FROM 'true'::jsonb AS is_machine,
-            -- What the engine itself says of failures is about attempts, not about a message that went out.
+            -- The engine's own failure events are about attempts, not about a sent message.
             e.event_source <> 'system' AS is_from_outside,
             e.event_data
         FROM campaign_message_outcomes o
@@ -58,7 +58,7 @@ AS $$
     GROUP BY e.message_id
 $$;
 
--- Those of them where campaign_message_outcomes says something else.
+-- Those of them that differ from campaign_message_outcomes.
 CREATE OR REPLACE FUNCTION message_outcomes_that_differ(p_from timestamptz, p_to timestamptz)
 RETURNS TABLE (
     message_id uuid,

@@ -1,15 +1,15 @@
--- The specification's calculate_ab_test_metrics: the rates of each variant as they stand now, in percent with two places
--- (halves up), null where nothing was sent.
+-- The specification's calculate_ab_test_metrics: the current rates of each variant in percent with two places (half
+-- up), null if nothing was sent. experiments/rates.py has the same definition for Python; a test compares the two.
 --
--- The unit is the contact, once per variant and split: however many messages of a variant somebody got, and however often
--- they came back, they are one of `sample_size`, and opened, clicked, answered or converted once or not at all. So no
--- rate exceeds 100. Sent = at least one message of the variant went out. Opens and clicks of machines do not count.
--- engagement_score = 0.3 open + 0.4 click + 0.3 reply, from the counts and not from rounded rates.
+-- The unit is the contact, once per variant and split: however many messages of a variant a contact was sent, and
+-- however often it re-entered, it counts once in `sample_size`, and once or not at all as opened, clicked, replied or
+-- converted. So no rate exceeds 100. Sent = at least one message of the variant was sent. Machine opens and clicks do
+-- not count. engagement_score = 0.3 open + 0.4 click + 0.3 reply, from the counts and not from rounded rates.
 --
--- Of a split that is tested, the latest test is told, counted as the judge counts it. Of a split without a test, everybody
--- whom it assigned. People whom a decision routed to the winner are left out, and so is a held-out group: it is sent
--- nothing, and its conversions over the assigned stand in campaign_ab_test_results. A campaign with several splits gives
--- their variants one split after the other.
+-- For a split with a test, the latest test is counted as its evaluation counts it. For a split without a test, all
+-- contacts that it assigned. Contacts that a decision routed to the winner are left out, and so is the holdout: it is
+-- sent nothing, and its conversions over the assigned are in campaign_ab_test_results. The variants of a campaign with
+-- several splits are returned split by split.
 CREATE OR REPLACE FUNCTION calculate_ab_test_metrics(p_campaign_id uuid)
 RETURNS TABLE (
     variant_group text,

@@ -1,6 +1,7 @@
--- From when to when a calendar day is on somewhere: its first minute in the easternmost time zone of any workspace to its
--- last in the westernmost. What lies between is looked at; whose day it is, the date on the workspace's own clock says,
--- `(moment AT TIME ZONE time_zone)::date`. An hour more at the front: where clocks go back over midnight, it comes twice.
+-- The time range of a calendar day in all time zones: from its first minute in the easternmost time zone of any
+-- workspace to its last in the westernmost. The caller scans this range and selects by the date in the workspace's time
+-- zone, `(at AT TIME ZONE time_zone)::date`. One hour more at the start, because an hour occurs twice where clocks are
+-- set back over midnight.
 CREATE OR REPLACE FUNCTION workspace_day_bounds(p_first date, p_last date)
 RETURNS TABLE (day_start timestamptz, day_end timestamptz)
 LANGUAGE sql

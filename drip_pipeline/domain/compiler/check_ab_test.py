@@ -1,5 +1,5 @@
-"""Rules of an A/B test as a whole: a split that it is about, variants that compete, steps that lie
-where the test says. Single keys are checked in ab_test.py, weights in splits.py.
+"""Rules of an A/B test as a whole: its split, at least two competing variants, and steps inside
+their variants. Single keys are checked in definition/ab_test.py, weights in splits.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from drip_pipeline.domain.graph.nodes import SplitConfig
 
 
 def ab_test_problems(analysis: Analysis) -> list[Problem]:
-    """Everything that is wrong with the campaign as a test."""
+    """Return the problems of the campaign as an A/B test."""
     problems: list[Problem] = []
     is_test = analysis.definition.campaign_type == "ab_test"
     splits = analysis.of_type(NodeType.SPLIT)
@@ -41,7 +41,7 @@ def ab_test_problems(analysis: Analysis) -> list[Problem]:
             Problem(
                 None,
                 "ab_test_disabled",
-                "ab_test_config.enabled is false: the split assigns, but nothing is judged",
+                "ab_test_config.enabled is false: the split assigns, but the test is not evaluated",
                 "warning",
             )
         )
@@ -78,15 +78,15 @@ def _variant_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Prob
             Problem(
                 None,
                 "ab_test_too_few",
-                "an A/B test needs at least two variants that compete, held-out ones aside; this"
-                f" one has {len(competing)}",
+                "an A/B test needs at least two competing variants besides a holdout; this one has"
+                f" {len(competing)}",
             )
         )
     return problems
 
 
 def _step_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Problem]:
-    """`step_ids` must name steps, and steps that lie behind their variant."""
+    """Check that `step_ids` name steps inside their variant."""
     problems: list[Problem] = []
     triggers = analysis.of_type(NodeType.TRIGGER)
     areas = {
@@ -110,8 +110,8 @@ def _step_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Problem
                     Problem(
                         name,
                         "variant_step_outside",
-                        f"ab_test_config counts this step to variant {variant.id}, but people reach"
-                        " it without passing that variant, or not at all",
+                        f"ab_test_config lists this step for variant {variant.id}, but it can be"
+                        " reached without passing that variant, or not at all",
                     )
                 )
     return problems
