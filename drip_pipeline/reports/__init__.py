@@ -1,3 +1,4 @@
-"""Reports of A/B tests: self-contained pages with pictures, on demand and by schedule. Figures come
-from `engine/ab_results.py` and experiments/; here they are drawn and worded.
+"""Reports as self-contained HTML pages, SVG and email: A/B tests, funnels, flow diagrams, diffs.
+
+Values come from engine/ and experiments/; nothing is computed here.
 """

@@ -1,5 +1,5 @@
-"""How a test came to where it stands: cumulative rates in steps of time, and the lead of the leader
-beside the lead that would have decided at that time.
+"""The history of a test: cumulative rates in time steps, the leader's lead, and the lead that would
+have decided at each time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.experiments import ABTest, CohortCounts, VariantCounts, Verdict, evaluate_tests
 
 MOST_STEPS = 48
-# The rate of a handful of people jumps about and would hide everything that comes after.
+# The rate of a few contacts varies so much that it would hide all later points.
 FEWEST_SHOWN = 30
 MINUTE = 60
 HOUR = 60 * MINUTE
@@ -27,7 +27,7 @@ STEPS_SECONDS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class HistoryPoint:
     """One point in time. `rates_pct`: by variant the cumulative winner metric, None while only a
     few people count. `lead_points`: the leader's lead over its closest rival; `needed_points`:
     what would decide at that sample; both None where nothing can be compared.
@@ -41,34 +41,34 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationHistory:
-    """The moments of a test from its first person on. `leader` and `rival`: whose lead is told."""
+    """The points of a test since its first assignment. `leader`, `rival`: the pair of the lead."""
 
-    moments: tuple[Moment, ...]
+    points: tuple[HistoryPoint, ...]
     leader: str | None
     rival: str | None
 
 
-def history_of(connection: Connection, found: SplitResults, now: datetime) -> EvaluationHistory:
-    """The history of a test up to `now`, or to its end."""
-    started = [row.first_assigned_at for row in found.totals.values()]
+def history_of(connection: Connection, results: SplitResults, now: datetime) -> EvaluationHistory:
+    """Return the history of a test up to `now` or to its end."""
+    started = [row.first_assigned_at for row in results.totals.values()]
     starts_at = min((at for at in started if at), default=None)
     if starts_at is None:
         return EvaluationHistory((), None, None)
-    ends_at = max(starts_at, found.experiment.ended_at or now)
+    ends_at = max(starts_at, results.experiment.ended_at or now)
     step = step_seconds((ends_at - starts_at).total_seconds())
     rows = ab_tests_db.cohort_steps(
         connection,
-        found.experiment.count_request,
+        results.experiment.count_request,
         starts_at=starts_at,
         step_seconds=step,
         now=ends_at,
     )
     steps = max(1, -(-int((ends_at - starts_at).total_seconds()) // step))
-    tests = _tests(found.test, rows, steps)
-    leader, rival = leading_pair(found.verdict)
+    tests = _tests(results.test, rows, steps)
+    leader, rival = leading_pair(results.verdict)
     final = {v.variant_group: (v.cohort.contacts if v.cohort else 0) for v in tests[-1].variants}
     fewest = {name: min(FEWEST_SHOWN, count / 4) for name, count in final.items()}
-    moments = []
+    points = []
     for position, verdict in enumerate(evaluate_tests(tests)):
         lead, needed = _lead(verdict, leader, rival)
         at = min(ends_at, starts_at + timedelta(seconds=position * step))
@@ -76,17 +76,17 @@ def history_of(connection: Connection, found: SplitResults, now: datetime) -> Ev
             v.variant_group: v.value_pct if v.sample >= fewest[v.variant_group] else None
             for v in verdict.variants
         }
-        moments.append(Moment(at, rates, lead, needed))
-    return EvaluationHistory(tuple(moments), leader, rival)
+        points.append(HistoryPoint(at, rates, lead, needed))
+    return EvaluationHistory(tuple(points), leader, rival)
 
 
 def step_seconds(span_seconds: float) -> int:
-    """The step that shows a span in no more than MOST_STEPS steps."""
+    """Return the smallest step that divides a span into at most MOST_STEPS steps."""
     return next((s for s in STEPS_SECONDS if span_seconds <= s * MOST_STEPS), STEPS_SECONDS[-1])
 
 
 def leading_pair(verdict: Verdict) -> tuple[str | None, str | None]:
-    """The leader and the rival that is hardest to beat; of a tie the first two variants."""
+    """Return the leader and the rival with the largest p; for a tie the first two variants."""
     pairs = [p for p in verdict.pairs if verdict.leader in (p.a, p.b)] or list(verdict.pairs[:1])
     if not pairs:
         return None, None
@@ -96,23 +96,23 @@ def leading_pair(verdict: Verdict) -> tuple[str | None, str | None]:
 
 
 def _tests(test: ABTest, rows: Sequence[CohortStepRow], steps: int) -> list[ABTest]:
-    """The test as it was counted at the end of each step."""
+    """Return the test with its cohort at the end of each step."""
     names = [variant.variant_group for variant in test.variants]
-    news = {(row.variant_group, min(row.step, steps)): row for row in rows}
+    additions = {(row.variant_group, min(row.step, steps)): row for row in rows}
     sums = {name: CohortCounts(0, 0, 0.0, 0.0) for name in names}
-    found = []
+    tests = []
     for step in range(steps + 1):
         for name in names:
-            row = news.get((name, step))
+            row = additions.get((name, step))
             if row is not None:
                 sums[name] = _plus(sums[name], row)
-        variants = tuple(_as_it_was(v, sums[v.variant_group]) for v in test.variants)
-        found.append(replace(test, variants=variants, decided=None))
-    return found
+        variants = tuple(_with_cohort(v, sums[v.variant_group]) for v in test.variants)
+        tests.append(replace(test, variants=variants, decided=None))
+    return tests
 
 
-def _as_it_was(variant: VariantCounts, cohort: CohortCounts) -> VariantCounts:
-    """A variant when only these people counted."""
+def _with_cohort(variant: VariantCounts, cohort: CohortCounts) -> VariantCounts:
+    """Return a variant with only these contacts."""
     return VariantCounts(
         variant.variant_group,
         total_sent=0 if variant.is_holdout else cohort.contacts,

@@ -1,6 +1,4 @@
-"""The overview of A/B tests by email: the verdicts in words, to a list of people. The pages stay
-where they are written; a mail carries what fits into one.
-"""
+"""The email overview of A/B tests: the verdicts as text and HTML, without the report pages."""
 
 from __future__ import annotations
 
@@ -16,12 +14,12 @@ from drip_pipeline.reports.wording import STATES, remaining, warnings
 
 
 def mail_overview(
-    channel: Channel, sender: str, found: Sequence[SplitResults], to: Sequence[str], now: datetime
+    channel: Channel, sender: str, tests: Sequence[SplitResults], to: Sequence[str], now: datetime
 ) -> dict[str, int]:
-    """Send the overview to each address; how many by outcome. The same address gets the same
-    message id all day: a run that is repeated is recognized by who reads it.
+    """Send the overview to each address; return the number of emails by outcome. The message id of
+    an address is the same all day, so that email programs recognize a repeated run.
     """
-    text, html = overview_text(found, now), overview_html(found, now)
+    text, html = overview_text(tests, now), overview_html(tests, now)
     messages = [
         OutgoingMessage(
             delivery_id=uuid5(NAMESPACE_URL, f"drip:ab-report:{now:%Y-%m-%d}:{address}"),
@@ -29,7 +27,7 @@ def mail_overview(
             recipient=address,
             created_at=now,
             sender=sender,
-            subject=subject(found, now),
+            subject=subject(tests, now),
             text=text,
             html=html,
             headers={"Auto-Submitted": "auto-generated"},
@@ -39,46 +37,46 @@ def mail_overview(
     return dict(Counter(result.outcome.value for result in channel.send(messages)))
 
 
-def subject(found: Sequence[SplitResults], now: datetime) -> str:
-    """What the mail is about, with the figures one looks for."""
-    waiting = sum(one.state == "significant" for one in found)
-    running = sum(one.is_running for one in found)
-    told = f"A/B tests on {now:%-d %b %Y}: {running} running"
-    return f"{told}, {waiting} waiting for a decision" if waiting else told
+def subject(tests: Sequence[SplitResults], now: datetime) -> str:
+    """Return the subject with the numbers of running and waiting tests."""
+    waiting = sum(test.state == "significant" for test in tests)
+    running = sum(test.is_running for test in tests)
+    summary = f"A/B tests on {now:%-d %b %Y}: {running} running"
+    return f"{summary}, {waiting} waiting for a decision" if waiting else summary
 
 
-def overview_text(found: Sequence[SplitResults], now: datetime) -> str:
-    """The overview as plain text."""
+def overview_text(tests: Sequence[SplitResults], now: datetime) -> str:
+    """Return the overview as plain text."""
     parts = [f"A/B tests as of {now:%-d %b %Y, %H:%M %Z}"]
-    for one in found:
-        lines = [f"{_name(one)}: {_state(one)}", one.explanation(), *warnings(one)]
-        parts.append("\n".join([*lines, *_left(one)]))
-    return "\n\n".join(parts if found else [*parts, "No campaign has an A/B test yet."]) + "\n"
+    for test in tests:
+        lines = [f"{_name(test)}: {_state(test)}", test.explanation(), *warnings(test)]
+        parts.append("\n".join([*lines, *_remaining(test)]))
+    return "\n\n".join(parts if tests else [*parts, "No campaign has an A/B test yet."]) + "\n"
 
 
-def overview_html(found: Sequence[SplitResults], now: datetime) -> str:
-    """The overview as HTML that mail programs keep: no style sheet, no picture."""
+def overview_html(tests: Sequence[SplitResults], now: datetime) -> str:
+    """Return the overview as HTML that email programs display: no style sheet, no image."""
     faint = 'style="color:#5b6875"'
     parts = [f"<h1>A/B tests</h1><p {faint}>As of {now:%-d %b %Y, %H:%M %Z}</p>"]
-    for one in found:
-        told = "".join(f"<li>{escape(words)}</li>" for words in warnings(one))
-        left = "".join(f"<p {faint}>{escape(words)}</p>" for words in _left(one))
+    for test in tests:
+        caveats = "".join(f"<li>{escape(text)}</li>" for text in warnings(test))
+        left = "".join(f"<p {faint}>{escape(text)}</p>" for text in _remaining(test))
         parts.append(
-            f"<h2>{escape(_name(one))}</h2><p><b>{escape(_state(one))}.</b>"
-            f" {escape(one.explanation())}</p>{f'<ul>{told}</ul>' if told else ''}{left}"
+            f"<h2>{escape(_name(test))}</h2><p><b>{escape(_state(test))}.</b>"
+            f" {escape(test.explanation())}</p>{f'<ul>{caveats}</ul>' if caveats else ''}{left}"
         )
-    if not found:
+    if not tests:
         parts.append("<p>No campaign has an A/B test yet.</p>")
     return f"<!doctype html><html lang=en><body>{''.join(parts)}</body></html>"
 
 
-def _name(one: SplitResults) -> str:
-    return f"{one.campaign.name}, split {one.experiment.split_node_id}"
+def _name(test: SplitResults) -> str:
+    return f"{test.campaign.name}, split {test.experiment.split_node_id}"
 
 
-def _state(one: SplitResults) -> str:
-    return STATES.get(one.state, (one.state, ""))[0]
+def _state(test: SplitResults) -> str:
+    return STATES.get(test.state, (test.state, ""))[0]
 
 
-def _left(one: SplitResults) -> list[str]:
-    return [f"How long it may still take: {remaining(one)}"] if one.is_running else []
+def _remaining(test: SplitResults) -> list[str]:
+    return [f"Estimated time to a decision: {remaining(test)}"] if test.is_running else []

@@ -1,5 +1,5 @@
-"""How pages of reports look: on a phone first, on a desk in columns, on paper without colors; and
-the frame that every page stands in.
+"""The style sheet and the HTML frame of report pages: phone first, columns on a desktop, no colors
+in print.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ dl{margin:0;display:grid;gap:2px 20px}
 dt{color:var(--faint);font-size:.875rem}dd{margin:0 0 .5em}
 .warnings{background:#fff8e6;border-color:#e8cf8a}
 ul{margin:0;padding-left:1.2em}li+li{margin-top:.4em}
-.pictures{columns:3 300px;column-gap:16px;background:none;border:0;padding:0;margin:0}
+.charts{columns:3 300px;column-gap:16px;background:none;border:0;padding:0;margin:0}
 figure{margin:0 0 16px;background:var(--paper);border:1px solid var(--rule);border-radius:8px;
 padding:14px;break-inside:avoid}
 figure svg{display:block;width:100%;height:auto}
@@ -56,18 +56,18 @@ a{color:#0067a5}
 footer{color:var(--faint);font-size:.85rem}
 @media(min-width:700px){dl{grid-template-columns:repeat(3,1fr)}dt{grid-row:1}dd{grid-row:2}}
 @media print{body{background:#fff;font-size:10pt}main{max-width:none;padding:0}
-section,figure{border-color:#bbb;break-inside:avoid}.pictures{columns:2;break-inside:auto}
+section,figure{border-color:#bbb;break-inside:avoid}.charts{columns:2;break-inside:auto}
 .wide{overflow:visible}article+article{break-before:page;border:0}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
 
 def html_page(title: str, body: str, *, style: str = "") -> str:
-    """A whole page: nothing in it comes from elsewhere. `style` is added to what all pages have."""
+    """Return a self-contained page. `style` is added to the common style sheet."""
     html = (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}{style}</style></head><body><main>"
         f"{body}</main></body></html>"
     )
-    return html.replace(" %", "\N{NO-BREAK SPACE}%")  # a figure and its sign stay on one line
+    return html.replace(" %", "\N{NO-BREAK SPACE}%")  # no line break between a number and %

@@ -1,4 +1,4 @@
-"""The tables of a report, as HTML."""
+"""The tables of a report as HTML."""
 
 from __future__ import annotations
 
@@ -13,34 +13,36 @@ from drip_pipeline.experiments import DecisionMethod, ReportEstimates, evaluate_
 from drip_pipeline.reports.ab_test_history import leading_pair
 from drip_pipeline.reports.wording import METHODS, STATES, noun
 
-_NOTHING = "–"
+_NONE = "–"
 
 
-def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
-    """Everything counted and judged, a column per variant: few variants fit a phone's width."""
-    specs = found.experiment.variants
-    columns = {spec.variant_group: found.counts_of(spec.variant_group) for spec in specs}
-    shares = {name: rates(found, name) for name in columns}
-    judged = {name: evaluated_columns(found, name) for name in columns}
-    of_variant = {figure.variant_group: figure for figure in figures.variants}
+def variants_table(results: SplitResults, estimates: ReportEstimates) -> str:
+    """Return counts and evaluated columns, one column per variant, because few variants fit the
+    width of a phone.
+    """
+    specs = results.experiment.variants
+    columns = {spec.variant_group: results.counts_of(spec.variant_group) for spec in specs}
+    shares = {name: rates(results, name) for name in columns}
+    evaluated = {name: evaluated_columns(results, name) for name in columns}
+    of_variant = {estimate.variant_group: estimate for estimate in estimates.variants}
 
     def both(count: str, rate: str) -> list[str]:
         return [
-            _NOTHING
+            _NONE
             if counts.is_holdout and count != "total_converted"
             else f"{getattr(counts, count):,}<small>{_percent(getattr(shares[name], rate))}</small>"
             for name, counts in columns.items()
         ]
 
     def each(tell: Any) -> list[str]:
-        return [_NOTHING if counts.is_holdout else tell(name) for name, counts in columns.items()]
+        return [_NONE if counts.is_holdout else tell(name) for name, counts in columns.items()]
 
     rows = [
         ("Assigned", [f"{counts.assigned or 0:,}" for counts in columns.values()]),
         ("Sent", each(lambda name: f"{columns[name].total_sent:,}")),
         ("Delivered", both("total_delivered", "delivery_rate")),
         ("Opened", both("total_opened", "open_rate")),
-        ("Opened by machines", each(lambda name: _total(found, name, "total_machine_opened"))),
+        ("Opened by machines", each(lambda name: _total(results, name, "total_machine_opened"))),
         ("Clicked", both("total_clicked", "click_rate")),
         ("Replied", both("total_replied", "reply_rate")),
         ("Converted", both("total_converted", "conversion_rate")),
@@ -48,12 +50,12 @@ def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
         ("Unsubscribed", each(lambda name: f"{columns[name].total_unsubscribed:,}")),
         ("Bounced", each(lambda name: f"{columns[name].total_bounced:,}")),
         ("Complained", each(lambda name: f"{columns[name].total_complained:,}")),
-        ("Confidence", each(lambda name: _percent(judged[name]["confidence_level"]))),
-        ("p-value", each(lambda name: _p(judged[name]["p_value"]))),
+        ("Confidence", each(lambda name: _percent(evaluated[name]["confidence_level"]))),
+        ("p-value", each(lambda name: _p(evaluated[name]["p_value"]))),
         ("Chance to be best", each(lambda name: _chance(of_variant[name].chance_to_be_best))),
     ]
     heads = [
-        f"{escape(spec.name)}{' ★' if judged[spec.variant_group]['is_winner'] else ''}"
+        f"{escape(spec.name)}{' ★' if evaluated[spec.variant_group]['is_winner'] else ''}"
         + (
             f"<small>{escape(spec.variant_group)}</small>"
             if spec.name != spec.variant_group
@@ -64,10 +66,10 @@ def variants_table(found: SplitResults, figures: ReportEstimates) -> str:
     return table(["", *heads], [[name, *cells] for name, cells in rows])
 
 
-def pairs_table(found: SplitResults, figures: ReportEstimates) -> str:
-    """Each two variants against each other."""
+def pairs_table(results: SplitResults, estimates: ReportEstimates) -> str:
+    """Return the comparison of each pair of variants."""
     rows = []
-    for pair, more in zip(found.verdict.pairs, figures.pairs, strict=True):
+    for pair, more in zip(results.verdict.pairs, estimates.pairs, strict=True):
         rows.append(
             [
                 f"{escape(pair.a)} against {escape(pair.b)}",
@@ -81,17 +83,17 @@ def pairs_table(found: SplitResults, figures: ReportEstimates) -> str:
     return table(heads, rows, shape="stack") if rows else ""
 
 
-def methods_table(found: SplitResults) -> str:
-    """The verdict on the same counts by each method; the one that was chosen is marked."""
-    config = found.test.config
-    smallest = max(1, found.verdict.progress.smallest_sample)
+def methods_table(results: SplitResults) -> str:
+    """Return the verdict on the same counts by each method; the chosen method is marked."""
+    config = results.test.config
+    smallest = max(1, results.verdict.progress.smallest_sample)
     rows = []
     for method in DecisionMethod:
         update = {
             "decision_method": method,
             "planned_sample_size": config.planned_sample_size or smallest,
         }
-        test = replace(found.test, config=config.model_copy(update=update))
+        test = replace(results.test, config=config.model_copy(update=update))
         verdict = evaluate_test(test)
         leader, rival = leading_pair(verdict)
         p = None
@@ -104,61 +106,61 @@ def methods_table(found: SplitResults) -> str:
                 f"<b>{name}</b> (chosen)" if is_chosen else name,
                 _p(p),
                 escape(STATES[verdict.state.value][0]),
-                escape(verdict.winner or verdict.leader or _NOTHING),
+                escape(verdict.winner or verdict.leader or _NONE),
             ]
         )
     heads = ["", "Deciding p", "State", "Leader"]
-    return table(heads, rows, shape="stack") if found.verdict.pairs else ""
+    return table(heads, rows, shape="stack") if results.verdict.pairs else ""
 
 
-def lifts_table(found: SplitResults) -> str:
-    """Conversions over the holdout's."""
+def lifts_table(results: SplitResults) -> str:
+    """Return each variant's lift of conversions over the holdout."""
     rows = [
         [
             escape(lift.variant_group),
-            _NOTHING if lift.difference is None else f"{lift.difference:+.2f}",
+            _NONE if lift.difference is None else f"{lift.difference:+.2f}",
             _interval(lift.interval),
-            _NOTHING if lift.relative is None else f"{lift.relative:+.0f} %",
+            _NONE if lift.relative is None else f"{lift.relative:+.0f} %",
             _p(lift.decision_p),
         ]
-        for lift in found.lifts
+        for lift in results.lifts
     ]
     heads = ["", "More conversions, points", "Always-valid interval", "Relative", "p"]
     return table(heads, rows, shape="stack") if rows else ""
 
 
-def judged_by_table(found: SplitResults) -> str:
-    """The configuration that was frozen when the test began."""
-    config = found.experiment.statistics
+def config_table(results: SplitResults) -> str:
+    """Return the configuration frozen at the start of the test."""
+    config = results.experiment.statistics
     windows = {metric.value: hours for metric, hours in config.attribution_window_hours.items()}
     rows = [
-        ["Winner by", noun(found)],
+        ["Winner metric", noun(results)],
         ["Method", METHODS[config.decision_method]],
-        ["Confidence needed", f"{config.confidence_threshold:g} %"],
-        ["Least sample", f"{config.minimum_sample_size:,} people per variant"],
-        ["Planned sample", _or_nothing(config.planned_sample_size, "{:,} people per variant")],
-        ["Least run time", f"{config.minimum_runtime_hours:g} hours"],
-        ["Longest run time", _or_nothing(config.max_duration_hours, "{:g} hours")],
+        ["Confidence threshold", f"{config.confidence_threshold:g} %"],
+        ["Minimum sample", f"{config.minimum_sample_size:,} contacts per variant"],
+        ["Planned sample", _or_none(config.planned_sample_size, "{:,} contacts per variant")],
+        ["Minimum run time", f"{config.minimum_runtime_hours:g} hours"],
+        ["Maximum run time", _or_none(config.max_duration_hours, "{:g} hours")],
         [
             "Attribution windows",
             ", ".join(f"{name} {hours:g} h" for name, hours in windows.items()) or "none",
         ],
-        ["Least lead", f"{config.minimum_lift:g} points"],
-        ["Equivalence margin", _or_nothing(config.equivalence_margin, "{:g} points")],
+        ["Minimum lift", f"{config.minimum_lift:g} points"],
+        ["Equivalence margin", _or_none(config.equivalence_margin, "{:g} points")],
         ["Guardrails", ", ".join(guardrail.value for guardrail in config.guardrails) or "none"],
         [
-            "A winner",
-            "takes effect by itself" if config.auto_select_winner else "waits for a person",
+            "Winner",
+            "automatic" if config.auto_select_winner else "needs manual confirmation",
         ],
     ]
-    return table(None, [[name, escape(told)] for name, told in rows], shape="list")
+    return table(None, [[name, escape(text)] for name, text in rows], shape="list")
 
 
 def table(
     heads: Sequence[str] | None, rows: Iterable[Sequence[str]], *, shape: str = "plain"
 ) -> str:
-    """Cells are HTML already; the first of a row names it. `shape`: `stack` becomes a list of rows
-    where a row has no room, `list` is text rather than figures.
+    """Build a table. Cells are HTML; the first cell of a row is its heading. `shape`: `stack`
+    becomes a list of rows on a narrow screen, `list` is for text instead of numbers.
     """
     head = ""
     if heads is not None:
@@ -175,32 +177,32 @@ def _cells(row: Sequence[str], labels: Sequence[str]) -> str:
     return "".join(f'<td data-label="{label}">{cell}</td>' for cell, label in pairs)
 
 
-def _total(found: SplitResults, variant_group: str, column: str) -> str:
-    return f"{getattr(found.totals.get(variant_group), column, 0):,}"
+def _total(results: SplitResults, variant_group: str, column: str) -> str:
+    return f"{getattr(results.totals.get(variant_group), column, 0):,}"
 
 
 def _percent(value: Any) -> str:
-    return _NOTHING if value is None else f"{value} %"
+    return _NONE if value is None else f"{value} %"
 
 
 def _p(value: Any) -> str:
     if value is None:
-        return _NOTHING
+        return _NONE
     p = float(value)
     return "&lt; 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _chance(value: float | None) -> str:
     if value is None:
-        return _NOTHING
+        return _NONE
     if value < 0.001:
         return "&lt; 0.1 %"
     return "&gt; 99.9 %" if value > 0.999 else f"{100 * value:.1f} %"
 
 
 def _interval(interval: tuple[float, float] | None) -> str:
-    return _NOTHING if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
+    return _NONE if interval is None else f"{interval[0]:+.2f} to {interval[1]:+.2f}"
 
 
-def _or_nothing(value: float | None, shape: str) -> str:
+def _or_none(value: float | None, shape: str) -> str:
     return "none" if value is None else shape.format(value)

@@ -1,5 +1,5 @@
-"""Reports as files: one page a campaign on demand, or a page per test and one overview in a folder.
-What stands in them is the business of `page.py`.
+"""Writing reports to files: one page per campaign on demand, or one page per test and an overview
+in a folder. `ab_test_page.py` builds their content.
 """
 
 from __future__ import annotations
@@ -24,59 +24,59 @@ OVERVIEW = "index.html"
 
 @dataclass(frozen=True, slots=True)
 class WrittenReports:
-    """What was written: a page per test, in the order of the overview, and the overview. `found`:
-    all tests that the overview tells of.
+    """The written files: a page per test, in the order of the overview, and the overview. `tests`:
+    all tests of the overview.
     """
 
-    found: Sequence[SplitResults]
+    tests: Sequence[SplitResults]
     overview: Path
     pages: Sequence[tuple[Path, SplitReport]]
 
 
 def reports_folder(settings: Settings) -> Path:
-    """Where the scheduled reports are kept."""
+    """Return the folder of the scheduled reports."""
     return settings.home / "reports"
 
 
 def campaign_page(database: Database, campaign: str | UUID, *, now: datetime) -> str:
-    """The report of one campaign: its tests that run or were decided; those that were replaced only
-    where there is no other. Raises NotAllowed when it has no test.
+    """Return the report of a campaign: its running and decided tests, or a superseded one if there
+    is no other. Raises NotAllowed if it has no test.
     """
-    found = campaign_results(database, campaign, now=now)
-    current = [one for one in found if one.experiment.status != "superseded"] or found[:1]
+    tests = campaign_results(database, campaign, now=now)
+    current = [test for test in tests if test.experiment.status != "superseded"] or tests[:1]
     reports = _reports(database, current, now)
-    return page(f"A/B test report: {found[0].campaign.name}", [r.body for r in reports], now)
+    return page(f"A/B test report: {tests[0].campaign.name}", [r.body for r in reports], now)
 
 
 def write_reports(
     database: Database, folder: Path, *, now: datetime, campaign_ids: Sequence[UUID] | None = None
 ) -> WrittenReports:
     """Write a page for every running and decided test (of these campaigns, or of all), and the
-    overview of all. A page that exists is replaced whole; nobody reads half of one.
+    overview of all tests. Files are replaced atomically.
     """
-    found = results_of_all(database, now=now)
-    wanted = [
-        one
-        for one in found
-        if campaign_ids is None or one.experiment.campaign_id in set(campaign_ids)
+    tests = results_of_all(database, now=now)
+    selected = [
+        test
+        for test in tests
+        if campaign_ids is None or test.experiment.campaign_id in set(campaign_ids)
     ]
     folder.mkdir(parents=True, exist_ok=True)
     pages = []
-    for report in _reports(database, wanted, now):
-        path = folder / file_name(report.found)
+    for report in _reports(database, selected, now):
+        path = folder / file_name(report.results)
         _replace(path, page(report.title, [report.body], now))
         pages.append((path, report))
     overview = folder / OVERVIEW
-    _replace(overview, overview_page(found, now))
-    return WrittenReports(found, overview, pages)
+    _replace(overview, overview_page(tests, now))
+    return WrittenReports(tests, overview, pages)
 
 
-def overview_page(found: Sequence[SplitResults], now: datetime) -> str:
-    """All running and decided tests with their verdicts, each with the way to its page."""
-    running = [one for one in found if one.is_running]
-    decided = [one for one in found if not one.is_running]
+def overview_page(tests: Sequence[SplitResults], now: datetime) -> str:
+    """Return the overview of all running and decided tests, with links to their pages."""
+    running = [test for test in tests if test.is_running]
+    decided = [test for test in tests if not test.is_running]
     sections = [
-        f"<h2>{title}</h2>{''.join(_card(one) for one in tests)}"
+        f"<h2>{title}</h2>{''.join(_card(test) for test in tests)}"
         for title, tests in (("Running", running), ("Decided", decided))
         if tests
     ]
@@ -86,27 +86,27 @@ def overview_page(found: Sequence[SplitResults], now: datetime) -> str:
     return page("A/B tests", [f"<article>{head}{''.join(sections)}</article>"], now)
 
 
-def file_name(found: SplitResults) -> str:
-    """A test's own file: readable, and unlike any other test's."""
-    name = re.sub(r"[^a-z0-9]+", "-", found.campaign.name.lower()).strip("-")[:40] or "campaign"
-    split = re.sub(r"[^A-Za-z0-9]+", "-", found.experiment.split_node_id)[:30]
-    return f"{name}-{split}-{found.experiment.test_number}-{found.experiment.test_id.hex[:8]}.html"
+def file_name(tests: SplitResults) -> str:
+    """Return a readable and unique file name for a test."""
+    name = re.sub(r"[^a-z0-9]+", "-", tests.campaign.name.lower()).strip("-")[:40] or "campaign"
+    split = re.sub(r"[^A-Za-z0-9]+", "-", tests.experiment.split_node_id)[:30]
+    return f"{name}-{split}-{tests.experiment.test_number}-{tests.experiment.test_id.hex[:8]}.html"
 
 
-def _card(one: SplitResults) -> str:
-    badge, tone = STATES.get(one.state, (one.state, "open"))
-    left = f"<p class=where>{escape(remaining(one))}</p>" if one.is_running else ""
+def _card(test: SplitResults) -> str:
+    badge, tone = STATES.get(test.state, (test.state, "open"))
+    left = f"<p class=where>{escape(remaining(test))}</p>" if test.is_running else ""
     return (
         f'<section class="verdict card {tone}"><p class=badge>{escape(badge)}</p>'
-        f'<h3><a href="{file_name(one)}">{escape(one.campaign.name)}</a>'
-        f" <small>split {escape(one.experiment.split_node_id)}</small></h3>"
-        f"<p>{escape(one.explanation())}</p>{left}</section>"
+        f'<h3><a href="{file_name(test)}">{escape(test.campaign.name)}</a>'
+        f" <small>split {escape(test.experiment.split_node_id)}</small></h3>"
+        f"<p>{escape(test.explanation())}</p>{left}</section>"
     )
 
 
-def _reports(database: Database, found: Sequence[SplitResults], now: datetime) -> list[SplitReport]:
+def _reports(database: Database, tests: Sequence[SplitResults], now: datetime) -> list[SplitReport]:
     with database.transaction(is_read_only=True) as connection:
-        return [split_report(one, history_of(connection, one, now)) for one in found]
+        return [split_report(test, history_of(connection, test, now)) for test in tests]
 
 
 def _replace(path: Path, text: str) -> None:

@@ -74,14 +74,14 @@ def test_the_verdict_stands_in_one_plain_sentence_with_what_would_change_it(data
         people(connection, test, "holdout", 250, converted=1)
     told = words(campaign_page(database, "Welcome", now=LATER))
     assert "Still collecting: b leads with a click rate of 12.00 % against 10.00 % for a" in told
-    assert "What would change it A lead over a of more than about" in told
+    assert "Next step A lead over a of more than about" in told
     assert re.search(
-        r"How long it may still take About \d+ (days|months), or [\d,]+ people more", told
+        r"Estimated time to a decision About \d+ (days|months) or [\d,]+ contacts more", told
     )
     assert "Over the holdout" in told
     for title in (
         "Click rate per variant", "Click rate over time", "Lead of Variant b over Variant a",
-        "Who was assigned where", "Funnel per variant", "How it is judged",
+        "Assigned contacts per variant", "Funnel per variant", "Configuration",
     ):  # fmt: skip
         assert title in told
 
@@ -150,7 +150,7 @@ def test_a_test_at_any_stage_has_a_report(database, counts, state, metric):
         ElementTree.fromstring(svg)
         assert "nan" not in svg.lower()
         assert "inf" not in svg.lower().replace("sans-serif", "")
-    assert bool(past.moments) == bool(counts)
+    assert bool(past.points) == bool(counts)
 
 
 def test_pictures_are_small_enough_for_metadata(database, tmp_path):
@@ -165,8 +165,8 @@ def test_pictures_are_small_enough_for_metadata(database, tmp_path):
         )
     written = write_reports(database, tmp_path, now=NOW + timedelta(days=300))
     ((_, report),) = written.pages
-    assert len(report.pictures) == 5
-    for title, svg in report.pictures.items():
+    assert len(report.charts) == 5
+    for title, svg in report.charts.items():
         assert len(as_markdown(svg, title)) < 4 / 3 * SMALL_BYTES, title
 
 
@@ -178,24 +178,24 @@ def test_the_last_moment_of_the_history_is_the_present(database):
             people(connection, test, "a", 100, opened=opened, at=at)
             people(connection, test, "b", 100, opened=opened + 20, at=at)
     found, past = history(database, test)
-    assert past.moments[0].at == NOW
-    assert past.moments[-1].at == LATER
-    assert past.moments[-1].rates_pct == {
+    assert past.points[0].at == NOW
+    assert past.points[-1].at == LATER
+    assert past.points[-1].rates_pct == {
         v.variant_group: v.value_pct for v in found.verdict.variants
     }
-    by_hour = {round((m.at - NOW).total_seconds() / 3600): m.rates_pct["a"] for m in past.moments}
+    by_hour = {round((m.at - NOW).total_seconds() / 3600): m.rates_pct["a"] for m in past.points}
     assert by_hour[9] == pytest.approx(10)
     assert by_hour[11] == pytest.approx(20)
     assert by_hour[31] == pytest.approx(15)
     assert (past.leader, past.rival) == ("b", "a")
-    assert past.moments[-1].lead_points == pytest.approx(20, abs=0.01)
+    assert past.points[-1].lead_points == pytest.approx(20, abs=0.01)
 
 
 def test_the_boundary_is_crossed_where_the_test_is_decided(database):
     test = a_decided_test(database)
     found, past = history(database, test)
     assert found.state == "decided_winner"
-    last = past.moments[-1]
+    last = past.points[-1]
     assert last.lead_points is not None
     assert last.needed_points is not None
     assert last.lead_points > last.needed_points
@@ -203,7 +203,7 @@ def test_the_boundary_is_crossed_where_the_test_is_decided(database):
         undecided = a_split_test(connection, name="Open")
         people(connection, undecided, "a", 1_000, opened=200)
         people(connection, undecided, "b", 1_000, opened=215)
-    last = history(database, undecided)[1].moments[-1]
+    last = history(database, undecided)[1].points[-1]
     assert last.lead_points is not None
     assert last.needed_points is not None
     assert last.lead_points < last.needed_points
@@ -217,7 +217,7 @@ def test_people_join_the_history_when_their_window_ends(database):
         people(connection, test, "a", 100, opened=100, reacts_after=timedelta(hours=30))
         people(connection, test, "b", 100, opened=40)
     _, past = history(database, test)
-    by_hour = {round((m.at - NOW).total_seconds() / 3600): m.rates_pct["a"] for m in past.moments}
+    by_hour = {round((m.at - NOW).total_seconds() / 3600): m.rates_pct["a"] for m in past.points}
     assert by_hour[20] is None
     assert by_hour[25] == by_hour[48] == pytest.approx(20)
 
@@ -231,8 +231,8 @@ def test_warnings_say_what_to_beware_of(database):
     told = " ".join(warnings(found_in(database, test)))
     assert "Sample-ratio mismatch" in told
     assert "500 of 900 of a (56 %)" in told
-    assert "clicks or conversions is safer" in told
-    assert "Not everybody assigned to a variant was sent something" in told
+    assert "clicks or conversions are a safer winner metric" in told
+    assert "Some contacts assigned to a variant were sent nothing" in told
 
 
 def test_a_broken_guardrail_is_a_warning(database):
@@ -269,7 +269,7 @@ def test_the_overview_leads_to_a_page_of_every_test(database, tmp_path):
     assert "Long ago" not in told
     # Again: the same files, and nothing left over.
     again = write_reports(database, folder, now=LATER, campaign_ids=[decided.campaign.campaign_id])
-    assert [report.found.campaign.name for _, report in again.pages] == ["Win-back"]
+    assert [report.results.campaign.name for _, report in again.pages] == ["Win-back"]
     assert len(list(folder.iterdir())) == 3
 
 
@@ -310,7 +310,7 @@ def test_totals_that_went_on_after_the_decision_are_told_apart(database, tmp_pat
 def test_words_below_a_time_axis_do_not_touch(database, tmp_path):
     a_decided_test(database)
     ((_, report),) = write_reports(database, tmp_path, now=LATER).pages
-    svg = report.pictures["Open rate over time"]
+    svg = report.charts["Open rate over time"]
     told = re.findall(r"<text ([^>]*)>(\d+ \w+ \d\d:\d\d)<", svg)
     assert len(told) == 3  # of four, the last two would touch
     places = []

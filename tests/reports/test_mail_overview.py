@@ -39,7 +39,7 @@ def test_each_address_gets_the_verdicts_once(database):
     first, second = channel.messages
     assert (first.recipient, second.recipient) == ("ada@example.com", "bob@example.com")
     assert first.subject == "A/B tests on 3 Mar 2026: 1 running, 1 waiting for a decision"
-    assert "Spring & co, split s: Waiting for a person" in first.text
+    assert "Spring & co, split s: Waiting for confirmation" in first.text
     assert "b is significantly ahead with an open rate of 30.00 %" in first.text
     assert "400 of 1,000 of b (40 %)" in first.text
     assert "Autumn, split s: Winner" in first.text

@@ -30,7 +30,7 @@ def written_metadata(written: WrittenReports) -> Metadata:
     """Return the path of the overview, all verdicts, and the diagrams of the first tests."""
     metadata: Metadata = {
         "overview": dg.MetadataValue.path(str(written.overview)),
-        "tests": len(written.found),
+        "tests": len(written.tests),
         "pages_written": len(written.pages),
         "verdicts": table(
             {
@@ -39,15 +39,15 @@ def written_metadata(written: WrittenReports) -> Metadata:
                 "state": one.state,
                 "verdict": one.explanation(),
             }
-            for one in written.found
+            for one in written.tests
         ),
     }
-    running = [pair for pair in written.pages if pair[1].found.is_running]
+    running = [pair for pair in written.pages if pair[1].results.is_running]
     for path, report in (running or list(written.pages))[:MAX_TESTS_DRAWN]:
-        test = f"{report.found.campaign.name}, {report.found.experiment.split_node_id}"
+        test = f"{report.results.campaign.name}, {report.results.experiment.split_node_id}"
         # Two workspaces may have a campaign of the same name; file names are unique.
         label = path.stem if any(key.startswith(f"{test}: ") for key in metadata) else test
-        for title, svg in report.pictures.items():
+        for title, svg in report.charts.items():
             metadata[f"{label}: {title}"] = dg.MetadataValue.md(as_markdown(svg, title))
     return metadata
 
@@ -63,7 +63,7 @@ def mailed_metadata(written: WrittenReports, to: list[str] | None, clock: RunClo
         return {"mailed": "not sent: DRIP_DELIVERY is record"}
     try:
         outcomes = mail_overview(
-            channel, settings.mail_from, written.found, addresses, clock.current()
+            channel, settings.mail_from, written.tests, addresses, clock.current()
         )
     finally:
         channel.close()
