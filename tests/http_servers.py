@@ -1,4 +1,4 @@
-"""HTTP servers that answer as they are told, or not at all, on a free port of this machine."""
+"""HTTP servers with scripted answers, or none, on a free local port."""
 
 from __future__ import annotations
 

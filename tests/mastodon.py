@@ -1,4 +1,4 @@
-"""A server that answers like Mastodon where posts are concerned: tokens, keys, schedules."""
+"""A server with Mastodon's API for posts: tokens, idempotency keys, schedules."""
 
 from __future__ import annotations
 

@@ -57,8 +57,8 @@ class _Connection(asyncio.Protocol):
 
     def _step(self) -> bool:
         end = b"\r\n.\r\n" if self._is_data else b"\r\n"
-        line, found, rest = self._buffer.partition(end)
-        if not found:
+        line, separator, rest = self._buffer.partition(end)
+        if not separator:
             return False
         self._buffer = rest
         if self._is_data:
@@ -70,16 +70,16 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, line: bytes) -> None:
         assert self._transport is not None
-        verb = line[:4].upper()
-        if verb == b"EHLO":
+        keyword = line[:4].upper()
+        if keyword == b"EHLO":
             self._transport.write(b"250-sink.example.com\r\n250 8BITMIME\r\n")
-        elif verb == b"RCPT":
+        elif keyword == b"RCPT":
             self._recipient = line[line.index(b"<") + 1 : line.index(b">")].decode()
             self._transport.write(b"250 OK\r\n")
-        elif verb == b"DATA":
+        elif keyword == b"DATA":
             self._is_data = True
             self._transport.write(b"354 go ahead\r\n")
-        elif verb == b"QUIT":
+        elif keyword == b"QUIT":
             self._transport.write(b"221 bye\r\n")
             self._transport.close()
         else:

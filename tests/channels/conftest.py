@@ -1,4 +1,4 @@
-"""SMTP servers that behave well or badly, on a free port of this machine, for one test each."""
+"""SMTP servers with scripted behavior, on a free local port, for one test each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.http_servers import HttpServers, http_servers
 
 @pytest.fixture(scope="session")
 def certificate() -> ssl.SSLContext:
-    """TLS for a server named localhost, signed by nobody that anybody trusts; made for this run."""
+    """TLS for a server named localhost with an untrusted certificate, created for this run."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context

@@ -1,4 +1,4 @@
-"""A message for the tests of channels, with a canary wherever people's data stands."""
+"""A message for the tests of channels, with a canary in all personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What channel rows may say, and what is said of those that cannot work."""
+"""Configuration of channel rows: accepted, and refused with a reason."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_rows_are_read_by_category_and_platform():
     assert isinstance(read_config("social", "webhook", tool, slug="a"), PublishWebhookConfig)
 
 
-def test_limits_belong_to_every_channel():
+def test_every_channel_has_limits():
     config = read_config(
         "email", None, {"per_second": 50, "per_hour": 1_000, "concurrency": 4}, slug="a"
     )
@@ -36,11 +36,11 @@ def test_limits_belong_to_every_channel():
 
 
 @pytest.mark.parametrize("specs", [None, [], "text", 5])
-def test_a_column_that_holds_no_object_is_an_empty_configuration(specs: Any):
+def test_a_column_without_an_object_is_an_empty_configuration(specs: Any):
     assert read_config("email", None, specs, slug="a") == EmailChannelConfig()
 
 
-def test_keys_that_nobody_reads_are_kept_and_told():
+def test_unknown_keys_are_kept_and_reported():
     config = read_config("email", None, {"per_secnd": 5, "theme": "dark"}, slug="a")
     assert config.unread_keys() == ("per_secnd", "theme")
 
@@ -61,7 +61,7 @@ def test_keys_that_nobody_reads_are_kept_and_told():
         ("video", None, {}, "video"),
     ],
 )
-def test_a_configuration_that_cannot_work_names_its_fault(
+def test_an_invalid_configuration_is_refused_with_the_reason(
     category: str, platform: str | None, specs: dict[str, Any], complaint: str
 ):
     with pytest.raises(ChannelUnavailable, match=complaint) as caught:

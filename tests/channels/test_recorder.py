@@ -1,4 +1,4 @@
-"""The recorder keeps messages and sends nothing; provider's words lose their addresses."""
+"""The recorder accepts messages and sends nothing; responses are redacted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def outgoing(number: int) -> OutgoingMessage:
     )
 
 
-def test_all_channels_speak_the_one_protocol() -> None:
+def test_all_channels_implement_the_protocol() -> None:
     channels: list[Channel] = [
         RecorderChannel("sms"),
         SmtpChannel(SmtpServer("localhost", 25), "news@example.com"),
@@ -39,7 +39,7 @@ def test_all_channels_speak_the_one_protocol() -> None:
     assert [channel.capabilities.is_recorder for channel in channels] == [True, False]
 
 
-def test_recorded_messages_are_accepted_in_order_and_kept_whole() -> None:
+def test_recorded_messages_are_accepted_in_order_and_complete() -> None:
     recorder = RecorderChannel("sms")
     messages = [outgoing(number) for number in range(5)]
     results = recorder.send(messages)
@@ -66,9 +66,9 @@ def test_the_sink_gets_every_batch_once_and_its_error_stops_the_batch() -> None:
     assert recorder.messages == []
 
 
-def test_addresses_and_known_texts_are_taken_out_of_a_providers_words() -> None:
-    words = "5.1.1 <Ada.L@Example.org>:\r\n user ada.l unknown (see bob@example.net)"
-    assert redact_response(words, "ada.l@example.org") == (
+def test_addresses_and_secrets_are_masked_in_a_response() -> None:
+    response = "5.1.1 <Ada.L@Example.org>:\r\n user ada.l unknown (see bob@example.net)"
+    assert redact_response(response, "ada.l@example.org") == (
         "5.1.1 <<address>>: user <address> unknown (see <address>)"
     )
     assert redact_response("no mailbox for x y", "x@example.org") == "no mailbox for x y"
@@ -77,6 +77,6 @@ def test_addresses_and_known_texts_are_taken_out_of_a_providers_words() -> None:
 
 
 @given(st.text(), st.emails(), st.text())
-def test_no_address_survives(before: str, address: str, after: str) -> None:
+def test_no_address_is_kept(before: str, address: str, after: str) -> None:
     kept = redact_response(f"{before[:200]} <{address}> {after}", address)
     assert address not in kept

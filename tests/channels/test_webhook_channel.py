@@ -50,9 +50,7 @@ def only(results: list[DeliveryResult]) -> DeliveryResult:
     return result
 
 
-def test_a_receiver_can_verify_the_call_with_the_reference_implementation(
-    http: HttpServers, opened: Open
-):
+def test_calls_verify_with_the_reference_implementation(http: HttpServers, opened: Open):
     def verified(request: Request) -> Reply:
         try:
             data = Webhook(SECRET).verify(request.body, request.headers)
@@ -124,26 +122,28 @@ def test_answers_are_classified(
     assert len(script.requests) == 1
 
 
-def test_an_endpoint_that_is_gone_says_so(http: HttpServers, opened: Open):
+def test_a_gone_endpoint_is_classified(http: HttpServers, opened: Open):
     script = http.start(Reply(410, "bye"))
     result = only(opened(script.host).send([call(script.url)]))
     assert (result.outcome, result.is_gone) == (Outcome.REJECTED, True)
     assert result.details == {"status": 410, "response": "bye"}
 
 
-def test_nobody_there_means_not_sent(opened: Open):
+def test_an_unreachable_provider_means_not_sent(opened: Open):
     result = only(opened("127.0.0.1:9").send([call("http://127.0.0.1:9/")]))
     assert (result.outcome, result.error_code) == (Outcome.NOT_SENT, "connect_failed")
 
 
-def test_the_response_is_kept_up_to_a_limit_and_never_in_the_error(http: HttpServers, opened: Open):
+def test_the_response_is_stored_up_to_a_limit_and_never_in_the_error(
+    http: HttpServers, opened: Open
+):
     script = http.start(Reply(500, "canary " * 1_000 + "\x00"))
     result = only(opened(script.host).send([call(script.url)]))
     assert len(str(result.details["response"])) == KEPT_RESPONSE_CHARACTERS
     assert result.error == "the endpoint answered with status 500"
 
 
-def test_headers_of_the_step_are_sent_and_the_engines_own_are_not_touched(
+def test_headers_of_the_step_are_sent_and_cannot_replace_the_engines(
     http: HttpServers, opened: Open
 ):
     script = http.start()
@@ -159,7 +159,7 @@ def test_headers_of_the_step_are_sent_and_the_engines_own_are_not_touched(
     assert len(script.requests) == 1
 
 
-def test_secret_headers_go_to_their_hosts_only(http: HttpServers, opened: Open):
+def test_secret_headers_are_sent_to_their_hosts_only(http: HttpServers, opened: Open):
     script = http.start()
     secrets = {"Authorization": Secret("Bearer canary")}
     elsewhere = opened(script.host, secret_headers=secrets, hosts=["crm.example.com"])
@@ -170,7 +170,7 @@ def test_secret_headers_go_to_their_hosts_only(http: HttpServers, opened: Open):
     assert sent == [None, "Bearer canary"]
 
 
-def test_a_get_carries_its_payload_in_the_query(http: HttpServers, opened: Open):
+def test_a_get_has_its_payload_in_the_query(http: HttpServers, opened: Open):
     script = http.start()
     payload = {"method": "GET", "payload": {"email": "a b&c=d", "n": 1, "list": [1], "no": None}}
     opened(script.host).send([call(f"{script.url}/x?keep=1", payload=payload)])
@@ -180,21 +180,21 @@ def test_a_get_carries_its_payload_in_the_query(http: HttpServers, opened: Open)
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
-def test_other_methods_carry_it_in_the_body(http: HttpServers, opened: Open, method: str):
+def test_other_methods_have_it_in_the_body(http: HttpServers, opened: Open, method: str):
     script = http.start()
     opened(script.host).send([call(script.url, payload={"method": method})])
     (request,) = script.requests
     assert (request.method, request.json["name"]) == (method, "Zoë")
 
 
-def test_a_forbidden_address_is_refused_by_name_and_nothing_is_called(opened: Open):
+def test_a_forbidden_address_is_refused_and_not_called(opened: Open):
     result = only(opened().send([call("http://169.254.169.254/canary")]))
     assert (result.outcome, result.error_code) == (Outcome.REJECTED, "address_forbidden")
     assert "internal" in (result.error or "")
     assert "canary" not in (result.error or "")
 
 
-def test_one_bad_call_does_not_hurt_the_others(http: HttpServers, opened: Open):
+def test_one_invalid_call_does_not_affect_the_others(http: HttpServers, opened: Open):
     script = http.start()
     messages = [
         call(script.url, 0),
@@ -208,7 +208,7 @@ def test_one_bad_call_does_not_hurt_the_others(http: HttpServers, opened: Open):
     assert outcomes == [Outcome.ACCEPTED, Outcome.REJECTED, Outcome.REJECTED, Outcome.ACCEPTED]
 
 
-def test_calls_without_a_secret_are_unsigned_and_the_check_says_so(http: HttpServers, opened: Open):
+def test_calls_without_a_secret_are_unsigned_and_reported(http: HttpServers, opened: Open):
     script = http.start()
     channel = opened(script.host, key=None)
     channel.send([call(script.url)])
@@ -218,7 +218,7 @@ def test_calls_without_a_secret_are_unsigned_and_the_check_says_so(http: HttpSer
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "canary", "whsec_c2hvcnQ=", "whsec_not base64!"])
-def test_a_secret_that_cannot_sign_is_named_and_not_quoted(secret: str):
+def test_an_invalid_secret_is_refused_without_quoting_it(secret: str):
     with pytest.raises(SettingsError, match="HOOK_SECRET") as caught:
         signing_key("HOOK_SECRET", Secret(secret))
     assert "canary" not in f"{caught.value} {caught.value.hint}"

@@ -1,4 +1,4 @@
-"""Whatever is written comes back from the standard library's parser, character by character."""
+"""The standard library's parser returns exactly what was written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lines_of(text: str) -> list[str]:
     URLS,
     st.uuids(),
 )
-def test_a_message_is_read_as_it_was_written(
+def test_a_message_is_parsed_as_written(
     subject: str, name: str, text: str, html: str | None, url: str, delivery_id: UUID
 ) -> None:
     content = WRITER.write(

@@ -1,4 +1,4 @@
-"""Laws of sharing out: nothing is lost, nobody gets more than wanted, nobody is favored."""
+"""Properties of max-min fair shares: nothing is lost, requests are respected, none is favored."""
 
 from __future__ import annotations
 
@@ -12,26 +12,28 @@ totals = st.integers(0, 5_000)
 
 
 @given(wants, totals, st.integers(0, 100))
-def test_everything_that_is_wanted_and_there_is_given_out(
-    wanted: list[int], total: int, first: int
+def test_everything_that_is_requested_and_there_is_received(
+    requested: list[int], total: int, first: int
 ):
-    quotas = fair_quotas(wanted, total, first=first)
-    assert sum(quotas) == min(total, sum(wanted))
-    assert all(0 <= quota <= want for quota, want in zip(quotas, wanted, strict=True))
+    quotas = fair_quotas(requested, total, first=first)
+    assert sum(quotas) == min(total, sum(requested))
+    assert all(0 <= quota <= request for quota, request in zip(quotas, requested, strict=True))
 
 
 @given(wants, totals, st.integers(0, 100))
-def test_whoever_wants_more_gets_at_most_one_more(wanted: list[int], total: int, first: int):
-    quotas = fair_quotas(wanted, total, first=first)
-    hungry = [q for q, want in zip(quotas, wanted, strict=True) if q < want]
-    if hungry:
-        assert max(quotas) - min(hungry) <= 1
+def test_an_unmet_request_is_at_most_one_below_the_largest_quota(
+    requested: list[int], total: int, first: int
+):
+    quotas = fair_quotas(requested, total, first=first)
+    unmet = [q for q, request in zip(quotas, requested, strict=True) if q < request]
+    if unmet:
+        assert max(quotas) - min(unmet) <= 1
 
 
 @given(st.integers(1, 30), st.integers(1, 29))
-def test_everybody_has_a_turn_when_the_first_moves_on(places: int, total: int):
-    given_out = [0] * places
-    for turn in range(places):
-        for place, quota in enumerate(fair_quotas([1_000] * places, total, first=turn)):
-            given_out[place] += quota
-    assert len(set(given_out)) == 1
+def test_the_remainder_rotates_with_the_first_entry(entries: int, total: int):
+    received = [0] * entries
+    for turn in range(entries):
+        for entry, quota in enumerate(fair_quotas([1_000] * entries, total, first=turn)):
+            received[entry] += quota
+    assert len(set(received)) == 1

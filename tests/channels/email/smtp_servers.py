@@ -1,4 +1,4 @@
-"""Scripted SMTP servers: how they answer, fall silent or hang up. conftest.py starts them."""
+"""Scripted SMTP servers: they answer, stay silent or disconnect. conftest.py starts them."""
 
 from __future__ import annotations
 

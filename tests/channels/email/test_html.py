@@ -1,4 +1,4 @@
-"""HTML at publish: inlining keeps the template a template, text and footers are made."""
+"""HTML at publish: inlining keeps Liquid intact; text and footers are derived."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_inlining_keeps_every_liquid_construct_where_it_was() -> None:
     assert "{{ raw }}" in result
 
 
-def test_html_without_styles_is_left_alone() -> None:
+def test_html_without_styles_is_unchanged() -> None:
     assert inline_css("<P>Hi {{ a }}<br/></p>") == "<P>Hi {{ a }}<br/></p>"
 
 
@@ -79,19 +79,19 @@ def test_nothing_is_loaded_while_inlining(tmp_path: Path) -> None:
     assert f'href="{styles}"' in inline_css(html)
 
 
-def test_a_construct_that_html_drops_is_named() -> None:
+def test_a_construct_that_html_drops_is_reported() -> None:
     with pytest.raises(TemplateError, match="unsubscribe_url"):
         inline_css('<style>p{color:red}</style><p class="a" class="{{ unsubscribe_url }}">x</p>')
 
 
-def test_words_that_look_like_shielded_liquid_survive() -> None:
+def test_words_like_liquid_placeholders_are_kept() -> None:
     html = "<style>p{color:red}</style><p>liquid0z liquidx1z {{ a }}</p>"
     assert "liquid0z liquidx1z {{ a }}</p>" in inline_css(html)
     shield = LiquidPlaceholders(html)
     assert shield.restore(shield.text) == html
 
 
-def test_a_footer_is_added_only_where_no_unsubscribe_link_is_read() -> None:
+def test_a_footer_is_added_only_without_an_unsubscribe_link() -> None:
     assert with_html_footer(PAGE) == PAGE
     footed = with_html_footer("<body><p>Hi</p></BODY>")
     assert footed.startswith("<body><p>Hi</p><p")
@@ -106,7 +106,7 @@ def test_a_footer_is_added_only_where_no_unsubscribe_link_is_read() -> None:
     assert with_text_footer("Hi\n\n") == "Hi\n\n--\nUnsubscribe: {{ unsubscribe_url }}\n"
 
 
-def test_text_is_made_from_html() -> None:
+def test_text_is_derived_from_html() -> None:
     html = """<html><head><title>T</title><style>p{}</style></head><body>
       <h1>Hello   {{ name }}</h1><p>Read <a href="https://example.com/?a=1&amp;b=2">this</a>.</p>
       <ul><li>one</li><li>two &amp; three</li></ul>{% if a > b %}<p>more</p>{% endif %}
@@ -119,6 +119,6 @@ def test_text_is_made_from_html() -> None:
     )
 
 
-def test_liquid_torn_apart_by_leaving_tags_out_is_refused() -> None:
+def test_liquid_split_by_removed_tags_is_refused() -> None:
     with pytest.raises(TemplateError, match="Liquid block"):
         html_to_text('<p class="{% if a %}x">Hi{% endif %}</p>')

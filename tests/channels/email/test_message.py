@@ -1,4 +1,4 @@
-"""Email building: what stands in a message, and what is refused."""
+"""Written emails: their contents, and what is refused."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def test_text_and_html_are_alternatives_with_the_html_last() -> None:
         "",
     ],
 )
-def test_every_subject_is_read_as_it_was_written(subject: str) -> None:
+def test_every_subject_is_parsed_as_written(subject: str) -> None:
     assert parsed(outgoing(subject=subject))["Subject"] == subject
 
 
 @pytest.mark.parametrize(
     "name", ["Zoë Müller", 'Ada "the Countess" L.', "a@b <c>", "李小龙" * 40, "J. R. R.", "x" * 900]
 )
-def test_every_name_is_read_as_it_was_written(name: str) -> None:
+def test_every_name_is_parsed_as_written(name: str) -> None:
     quoted = name.replace('"', '\\"')
     sender = EmailWriter(f'"{quoted}" <a@example.com>')
     content = sender.write(outgoing(recipient_name=name)).content
@@ -143,7 +143,7 @@ def test_every_name_is_read_as_it_was_written(name: str) -> None:
         {"recipient": "ada@example..org"},
     ],
 )
-def test_injection_and_senseless_headers_are_refused(changes: dict[str, Any]) -> None:
+def test_injections_and_invalid_headers_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(DeliveryError) as caught:
         WRITER.write(outgoing(**changes))
     assert "eve@" not in str(caught.value)
@@ -163,7 +163,7 @@ def test_a_sender_without_an_address_is_refused(sender: str) -> None:
         EmailWriter("a@example.com", bounce_domain="not a domain")
 
 
-def test_domains_beyond_ascii_travel_in_idna() -> None:
+def test_non_ascii_domains_are_encoded_in_idna() -> None:
     written = WRITER.write(outgoing(recipient="ada@bücher.example"))
     assert written.envelope_recipient == "ada@xn--bcher-kva.example"
 

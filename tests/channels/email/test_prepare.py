@@ -1,4 +1,4 @@
-"""A mail made ready at publish: what a reader's eyes and mail client need, once for everybody."""
+"""Emails prepared at publish: inlined styles, derived text, unsubscribe links."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_both_bodies_get_a_visible_unsubscribe_link():
     assert f"Unsubscribe: {LINK}" in ready["body"]
 
 
-def test_a_link_of_the_authors_own_is_enough():
+def test_an_authors_own_link_is_sufficient():
     own = mail(
         body="Bye: {{ unsubscribe_url }}", body_html="<a href='{{ unsubscribe_url }}'>Bye</a>"
     )
     assert prepare_email(own) == own
 
 
-def test_styles_are_inlined_and_liquid_survives():
+def test_styles_are_inlined_and_liquid_is_kept():
     html = (
         "<style>p {color: red}</style><p>{% if first_name %}{{ first_name }}{% endif %}</p>"
         "{{ unsubscribe_url }}"
@@ -52,18 +52,18 @@ def test_styles_are_inlined_and_liquid_survives():
     assert "Zoë" in parse(ready, html=True).render(CONTEXT)
 
 
-def test_a_text_is_made_where_there_is_only_html():
+def test_a_text_is_derived_if_there_is_only_html():
     ready = rendered(prepare_email(mail(body="", body_html="<p>Hello {{ first_name }}</p>")))
     assert ready["body"].startswith("Hello Zoë")
     assert LINK in ready["body"]
 
 
-def test_a_mail_without_html_stays_without():
+def test_an_email_without_html_gets_none():
     assert prepare_email(mail()).body_html is None
     assert prepare_email(mail(body_html="  ")).body_html is None
 
 
-def test_without_personalization_texts_are_literal_and_the_link_is_each_persons_own():
+def test_without_personalization_texts_are_literal_and_the_link_is_per_recipient():
     config = mail(
         subject="Use {{ braces }} {% freely %}",
         body="{{ first_name }} stays",
@@ -86,7 +86,7 @@ def test_a_literal_text_renders_to_itself(text: str):
 
 
 @given(st.booleans(), st.booleans())
-def test_preparing_what_is_prepared_changes_nothing(has_html: bool, is_personal: bool):
+def test_preparing_twice_changes_nothing(has_html: bool, is_personal: bool):
     html = "<style>p {color: red}</style><body><p>Hello</p></body>" if has_html else None
     once = prepare_email(mail(body_html=html, personalization_enabled=is_personal))
     assert prepare_email(once) == once

@@ -27,7 +27,7 @@ def headers(relay: Relay) -> dict[str, str]:
     return dict(message_from_bytes(written.content).items())
 
 
-def test_each_provider_is_given_our_id_in_the_way_it_gives_back():
+def test_each_relay_gets_our_id_in_its_own_header():
     assert headers("ses")["X-SES-MESSAGE-TAGS"] == f"drip_message_id={OURS}"
     assert json.loads(headers("sendgrid")["X-SMTPAPI"]) == {
         "unique_args": {"drip_message_id": str(OURS)}
@@ -36,10 +36,10 @@ def test_each_provider_is_given_our_id_in_the_way_it_gives_back():
     assert json.loads(headers("mailgun")["X-Mailgun-Variables"]) == {"drip_message_id": str(OURS)}
 
 
-def test_any_other_relay_sees_message_id_alone():
-    found = headers("other")
-    assert found["Message-ID"] == f"<{OURS}@example.com>"
-    assert not any(name.lower().startswith("x-") for name in found)
+def test_other_relays_get_only_message_id():
+    written = headers("other")
+    assert written["Message-ID"] == f"<{OURS}@example.com>"
+    assert not any(name.lower().startswith("x-") for name in written)
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_any_other_relay_sees_message_id_alone():
         ("mail.example.com", "other"),
     ],
 )
-def test_whose_relay_it_is_stands_in_its_name(host, relay):
+def test_the_provider_is_derived_from_the_host_name(host, relay):
     assert relay_of_host(host) == relay

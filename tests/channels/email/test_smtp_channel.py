@@ -1,4 +1,4 @@
-"""The email channel against real servers: what each kind of answer, or none, means."""
+"""The email channel against real servers: classification of answers and timeouts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def only(results: list[DeliveryResult]) -> DeliveryResult:
     return result
 
 
-def test_a_message_arrives_whole(smtp: Start, opened: Open) -> None:
+def test_a_message_arrives_complete(smtp: Start, opened: Open) -> None:
     script = smtp()
     result = only(opened(script).send([mail()]))
     assert (result.outcome, result.provider_message_id) == (Outcome.ACCEPTED, "4XyZabc123")
@@ -141,7 +141,7 @@ def test_replies_are_classified(
     assert len(script.received) == 1
 
 
-def test_one_refused_recipient_does_not_hurt_the_others(smtp: Start, opened: Open) -> None:
+def test_one_refused_recipient_does_not_affect_the_others(smtp: Start, opened: Open) -> None:
     def refuse_one(_script: Script, _connection: Any, envelope: Any) -> str:
         return "550 no" if envelope.rcpt_tos[-1] == "canary.person3@example.org" else "250 OK"
 
@@ -153,21 +153,19 @@ def test_one_refused_recipient_does_not_hurt_the_others(smtp: Start, opened: Ope
     assert script.connections <= 2
 
 
-def test_a_server_that_hangs_up_before_the_end_has_not_got_the_message(
-    smtp: Start, opened: Open
-) -> None:
+def test_a_connection_lost_before_the_end_means_not_sent(smtp: Start, opened: Open) -> None:
     result = only(opened(smtp(on_rcpt=hang_up)).send([mail()]))
     assert (result.outcome, result.error_code) == (Outcome.NOT_SENT, "disconnected")
 
 
-def test_a_server_that_hangs_up_after_the_end_leaves_it_unknown(smtp: Start, opened: Open) -> None:
+def test_a_connection_lost_after_the_end_is_unknown(smtp: Start, opened: Open) -> None:
     script = smtp(on_data=store_and_hang_up)
     result = only(opened(script).send([mail()]))
     assert (result.outcome, result.error_code) == (Outcome.UNKNOWN, "disconnected")
     assert len(script.received) == 1  # it was stored, and it was not sent a second time
 
 
-def test_slow_servers_are_given_up_by_phase(smtp: Start, opened: Open) -> None:
+def test_timeouts_are_classified_by_phase(smtp: Start, opened: Open) -> None:
     early = opened(smtp(on_rcpt=say_nothing), timeout_seconds=0.2)
     result = only(early.send([mail()]))
     assert (result.outcome, result.error_code) == (Outcome.NOT_SENT, "timeout")
@@ -185,7 +183,7 @@ def test_the_last_reply_may_take_longer_than_the_others(smtp: Start, opened: Ope
     assert only(channel.send([mail()])).outcome is Outcome.ACCEPTED
 
 
-def test_a_kept_connection_that_went_stale_is_replaced(smtp: Start, opened: Open) -> None:
+def test_a_stale_connection_is_replaced(smtp: Start, opened: Open) -> None:
     script = smtp()
     channel = opened(script)
     assert only(channel.send([mail(0)])).outcome is Outcome.ACCEPTED
@@ -209,7 +207,7 @@ def test_a_kept_connection_that_went_stale_is_replaced(smtp: Start, opened: Open
     assert [envelope.rcpt_tos[0][13] for envelope in script.received] == ["0", "1", "2"]
 
 
-def test_without_a_connection_no_message_is_tried_twice(opened: Open) -> None:
+def test_without_a_connection_no_message_is_attempted_twice(opened: Open) -> None:
     with closing(socket.socket()) as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
@@ -220,7 +218,7 @@ def test_without_a_connection_no_message_is_tried_twice(opened: Open) -> None:
     assert "refused" in (results[0].error or "")
 
 
-def test_a_server_that_always_hangs_up_is_left_alone(smtp: Start, opened: Open) -> None:
+def test_a_server_that_always_disconnects_is_not_called_again(smtp: Start, opened: Open) -> None:
     script = smtp(on_data=store_and_hang_up)
     results = opened(script, connections=2).send([mail(number) for number in range(40)])
     outcomes = [result.outcome for result in results]
@@ -228,7 +226,7 @@ def test_a_server_that_always_hangs_up_is_left_alone(smtp: Start, opened: Open) 
     assert outcomes.count(Outcome.NOT_SENT) == 40 - len(script.received)
 
 
-def test_connections_beyond_the_servers_limit_cost_no_message(smtp: Start, opened: Open) -> None:
+def test_connections_beyond_the_servers_limit_lose_no_message(smtp: Start, opened: Open) -> None:
     script = smtp()
 
     def one_at_a_time(script: Script, connection: Any, _envelope: Any) -> str:
@@ -254,7 +252,7 @@ def test_connections_beyond_the_servers_limit_cost_no_message(smtp: Start, opene
         ({"sender": "nobody"}, Outcome.NOT_SENT, "sender_invalid", False),
     ],
 )
-def test_what_cannot_be_written_never_reaches_the_server(
+def test_invalid_messages_never_reach_the_server(
     smtp: Start,
     opened: Open,
     changes: dict[str, Any],
@@ -268,7 +266,7 @@ def test_what_cannot_be_written_never_reaches_the_server(
     assert script.connections == 0
 
 
-def test_the_providers_words_are_kept_and_addresses_are_not(smtp: Start, opened: Open) -> None:
+def test_the_providers_response_is_stored_without_addresses(smtp: Start, opened: Open) -> None:
     reply = "550 5.1.1 <canary.person0@example.org>: user CANARY.person0 is gone, ask a@example.net"
     error = only(opened(smtp(on_rcpt=reply)).send([mail()])).error
     assert error == "5.1.1 <<address>>: user <address> is gone, ask <address>"
@@ -301,7 +299,7 @@ def test_users_authenticate(smtp: Start, opened: Open) -> None:
     assert (nobody.outcome, nobody.error_code) == (Outcome.NOT_SENT, "auth_required")
 
 
-def test_a_server_without_authentication_is_named(smtp: Start, opened: Open) -> None:
+def test_a_server_without_authentication_is_reported(smtp: Start, opened: Open) -> None:
     server = replace(smtp().server, username="mailer", password=Secret("sesame"))
     result = only(opened(server).send([mail()]))
     assert (result.outcome, result.error_code) == (Outcome.NOT_SENT, "auth_failed")
@@ -329,7 +327,7 @@ def test_smtps_begins_with_tls(smtp: Start, opened: Open, certificate: ssl.SSLCo
     assert only(opened(server).send([mail()])).outcome is Outcome.ACCEPTED
 
 
-def test_a_server_elsewhere_must_offer_tls_and_prove_its_name(
+def test_a_remote_server_must_offer_tls_with_a_valid_certificate(
     smtp: Start, opened: Open, certificate: ssl.SSLContext
 ) -> None:
     bare = replace(smtp().server, is_local=False)
@@ -359,6 +357,6 @@ def test_a_closed_channel_can_send_again(smtp: Start, opened: Open) -> None:
     assert len(script.received) == 4
 
 
-def test_a_sender_that_is_no_address_is_refused_at_once() -> None:
+def test_an_invalid_sender_address_is_refused() -> None:
     with pytest.raises(DeliveryError, match="sender"):
         SmtpChannel(SmtpServer("localhost", 25), "Acme")

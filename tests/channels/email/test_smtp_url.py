@@ -1,4 +1,4 @@
-"""Reading DRIP_SMTP_URL, and what replies say beside their code."""
+"""Parse DRIP_SMTP_URL, and the texts of replies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import Secret
 
 
-def test_urls_are_read() -> None:
+def test_urls_are_parsed() -> None:
     assert parse_smtp_url("smtp://localhost:2525") == SmtpServer("localhost", 2525, is_local=True)
     assert parse_smtp_url("smtp://127.0.0.1/") == SmtpServer("127.0.0.1", 25, is_local=True)
     assert parse_smtp_url("smtp://[::1]") == SmtpServer("::1", 25, is_local=True)
@@ -37,19 +37,19 @@ def test_urls_are_read() -> None:
         "canary.example.com",
     ],
 )
-def test_senseless_urls_are_refused_without_quoting_them(url: str) -> None:
+def test_invalid_urls_are_refused_without_quoting_them(url: str) -> None:
     with pytest.raises(SettingsError, match="DRIP_SMTP_URL") as caught:
         parse_smtp_url(url)
     assert "canary" not in str(caught.value)
     assert "cret" not in str(caught.value)
 
 
-def test_the_password_shows_nowhere() -> None:
+def test_the_password_is_never_shown() -> None:
     server = parse_smtp_url("smtp://ada:sesame@mail.example.com")
     assert "sesame" not in f"{server} {server!r}"
 
 
-def test_certificates_are_judged_except_on_this_machine() -> None:
+def test_certificates_are_verified_except_on_this_machine() -> None:
     assert parse_smtp_url("smtp://mail.example.com").tls_context().check_hostname
     assert parse_smtp_url("smtp://localhost").tls_context().verify_mode is ssl.CERT_NONE
 
@@ -65,7 +65,7 @@ def test_certificates_are_judged_except_on_this_machine() -> None:
         ("", None),
     ],
 )
-def test_the_servers_own_id_is_kept_where_it_is_told(words: str, message_id: str | None) -> None:
+def test_the_servers_message_id_is_parsed(words: str, message_id: str | None) -> None:
     verdict = classify_reply(Phase.END, 250, words)
     assert verdict.outcome is Outcome.ACCEPTED
     assert verdict.provider_message_id == message_id
@@ -80,11 +80,11 @@ def test_the_servers_own_id_is_kept_where_it_is_told(words: str, message_id: str
         ("4.7.1 try again later", None),
     ],
 )
-def test_waiting_times_are_read(words: str, seconds: float | None) -> None:
+def test_waiting_times_are_parsed(words: str, seconds: float | None) -> None:
     assert classify_reply(Phase.RECIPIENT, 450, words).retry_after_seconds == seconds
 
 
-def test_a_reply_that_no_standard_knows_is_no_success() -> None:
+def test_a_nonstandard_reply_is_not_a_success() -> None:
     assert classify_reply(Phase.END, 354, "go on").outcome is Outcome.UNKNOWN
     assert classify_reply(Phase.END, -1, "").outcome is Outcome.UNKNOWN
     assert classify_reply(Phase.SENDER, 334, "what").outcome is Outcome.NOT_SENT

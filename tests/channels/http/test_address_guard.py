@@ -1,4 +1,4 @@
-"""Which addresses may be called: ranges, odd ways to write them, the operator's exceptions."""
+"""Allowed addresses: ranges, unusual notations, the operator's exceptions."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def test_internal_and_reserved_addresses_are_forbidden(address: str):
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_public_addresses_are_not(address: str):
+def test_public_addresses_are_allowed(address: str):
     assert not is_forbidden(ipaddress.ip_address(address))
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_is_judged_alike_in_whatever_it_is_carried(address: ipaddress.IPv4Address):
+def test_an_embedded_address_is_checked_like_the_plain_one(address: ipaddress.IPv4Address):
     number = int(address)
     carriers = [
         ipaddress.IPv6Address(int(ipaddress.IPv6Address("::ffff:0:0")) | number),
@@ -85,7 +85,7 @@ def test_an_address_is_judged_alike_in_whatever_it_is_carried(address: ipaddress
         "",
     ],
 )
-def test_hostile_urls_are_refused_before_anything_is_resolved(url: str):
+def test_malicious_urls_are_refused_before_resolving(url: str):
     with pytest.raises(AddressForbidden):
         AddressGuard().check_url(url)
 
@@ -105,7 +105,7 @@ def test_ordinary_urls_pass(url: str):
     assert AddressGuard().check_url(url).scheme in ("http", "https")
 
 
-def test_one_internal_answer_among_good_ones_refuses_all():
+def test_one_internal_address_refuses_all_of_a_name():
     guard = AddressGuard()
     guard.check_addresses("hooks.example.com", 443, ["93.184.216.34"])
     with pytest.raises(AddressForbidden, match="internal"):
@@ -132,7 +132,7 @@ def test_the_operator_may_allow_hosts_addresses_and_networks(entry: str, passes:
         guard.check_url(fails)
 
 
-def test_an_allowed_name_may_lead_anywhere_and_others_may_not():
+def test_an_allowed_name_may_resolve_to_any_address():
     guard = AddressGuard(["hooks.internal:9000", "10.9.0.0/16"])
     guard.check_addresses("hooks.internal", 9000, ["127.0.0.1"])
     guard.check_addresses("other.example.com", 443, ["10.9.1.1"])
@@ -152,6 +152,6 @@ def test_a_refusal_quotes_neither_path_nor_credentials():
         assert "canary" not in f"{caught.value} {caught.value.hint}"
 
 
-def test_an_entry_that_is_no_host_is_named():
+def test_an_invalid_entry_is_refused():
     with pytest.raises(SettingsError, match="DRIP_WEBHOOK_ALLOW"):
         AddressGuard(["http://hooks.internal:9000/path"])

@@ -1,4 +1,4 @@
-"""Calling over real sockets: what is reached, what is not, and how failures are told apart."""
+"""HTTP calls over real sockets: what is reached, what is not, and how failures differ."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def opened() -> Iterator[Open]:
 
 @pytest.fixture
 def target(http: HttpServers, monkeypatch: pytest.MonkeyPatch) -> HttpScript:
-    """A server on this machine whose port counts as usual: only the address can save it."""
+    """A server on this machine with an allowed port: only the address rules protect it."""
     script = http.start()
     ports = address_guard.DEFAULT_PORTS | {script.port}
     monkeypatch.setattr(address_guard, "DEFAULT_PORTS", ports)
@@ -83,21 +83,21 @@ def answers(*each: Sequence[str]) -> tuple[Callable[..., Any], list[str]]:
         "http://127.0.0.1.:{port}/",
     ],
 )
-def test_a_hostile_url_reaches_no_local_socket(target: HttpScript, opened: Open, form: str):
+def test_a_malicious_url_reaches_no_local_socket(target: HttpScript, opened: Open, form: str):
     answer = post(opened(), form.format(port=target.port))
     assert answer.failure is Failure.FORBIDDEN
     assert target.requests == []
 
 
-def test_a_name_that_leads_inside_reaches_no_local_socket(target: HttpScript, opened: Open):
-    for found in (["127.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::ffff:127.0.0.1"], ["::1"]):
-        resolve, _ = answers(found)
+def test_a_name_with_an_internal_address_reaches_no_local_socket(target: HttpScript, opened: Open):
+    for addresses in (["127.0.0.1"], ["93.184.216.34", "127.0.0.1"], ["::ffff:127.0.0.1"], ["::1"]):
+        resolve, _ = answers(addresses)
         answer = post(opened(resolve=resolve), f"http://hooks.example.com:{target.port}/")
         assert answer.failure is Failure.FORBIDDEN
     assert target.requests == []
 
 
-def test_a_name_that_changes_its_answer_is_asked_once_and_judged_each_time(
+def test_a_name_with_changing_addresses_is_resolved_once_and_checked_each_time(
     target: HttpScript, opened: Open
 ):
     # The first answer is judged good and connected to (nobody is there); asking again for the same
@@ -112,7 +112,7 @@ def test_a_name_that_changes_its_answer_is_asked_once_and_judged_each_time(
     assert target.requests == []
 
 
-def test_no_socket_is_made_for_an_address_that_nobody_judged(
+def test_no_socket_is_created_for_an_unchecked_address(
     target: HttpScript, opened: Open, monkeypatch: pytest.MonkeyPatch
 ):
     from yarl import URL
@@ -144,7 +144,7 @@ def test_allowed_hosts_are_reached_by_name_and_by_address(http: HttpServers, ope
     assert len(script.requests) == 2
 
 
-def test_what_was_never_sent_is_told_from_what_may_have_arrived(http: HttpServers, opened: Open):
+def test_requests_not_sent_differ_from_requests_without_an_answer(http: HttpServers, opened: Open):
     hanging, dropping = http.start(HANG), http.start(DROP)
     client = opened(hanging.host, dropping.host, "127.0.0.1:9")
     assert post(client, "http://127.0.0.1:9/").failure is Failure.CONNECT
@@ -162,7 +162,7 @@ def test_a_long_answer_is_read_up_to_a_limit(http: HttpServers, opened: Open):
     assert post(client, script.url).status == 200
 
 
-def test_many_calls_are_made_at_once_and_answered_in_order(http: HttpServers, opened: Open):
+def test_calls_are_concurrent_and_answered_in_order(http: HttpServers, opened: Open):
     script = http.start(lambda request: Reply(200, request.path))
     client = opened(script.host)
     requests = [
@@ -187,7 +187,7 @@ def test_a_closed_client_can_call_again(http: HttpServers, opened: Open):
     assert client.call([]) == []
 
 
-def test_no_cookie_goes_from_one_call_to_the_next(http: HttpServers, opened: Open):
+def test_cookies_are_not_kept_between_calls(http: HttpServers, opened: Open):
     script = http.start(Reply(200, headers={"Set-Cookie": "session=1; Path=/"}))
     client = opened(script.host)
     post(client, script.url)

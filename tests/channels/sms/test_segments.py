@@ -1,4 +1,4 @@
-"""What a text costs, how a number is written, and what people answer."""
+"""Segments of an SMS, phone numbers, and inbound keywords."""
 
 from __future__ import annotations
 
@@ -39,16 +39,16 @@ from drip_pipeline.settings import Secret
     ],
 )
 def test_segments_are_counted_as_networks_do(text: str, encoding: str, units: int, segments: int):
-    found = count_segments(text)
-    assert (found.encoding, found.units, found.segments) == (encoding, units, segments)
+    counted = count_segments(text)
+    assert (counted.encoding, counted.units, counted.segments) == (encoding, units, segments)
 
 
-def test_the_characters_that_cost_are_named():
+def test_the_characters_that_require_ucs_2_are_listed():
     assert count_segments("it’s “fine” it’s").non_gsm == "’“”"
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
-def test_more_text_never_takes_fewer_segments(one: str, more: str):
+def test_longer_text_never_needs_fewer_segments(one: str, more: str):
     assert count_segments(one + more).segments >= count_segments(one).segments
 
 
@@ -96,7 +96,7 @@ def test_requests_are_read_from_keywords(form: dict[str, str], keyword: str | No
     assert text.event_type == ("sms_opted_out" if keyword == "stop" else "sms_replied")
 
 
-def test_a_form_that_is_no_text_is_none():
+def test_a_form_without_an_sms_is_none():
     assert read_inbound({"MessageSid": "SM1", "From": "+15550100123"}) is None
     assert read_inbound({"From": "+15550100123", "Body": "x"}) is None
     assert read_inbound({"MessageSid": "SM1", "From": "whatsapp", "Body": "x"}) is None
@@ -120,7 +120,7 @@ def test_status_reports_are_mapped(status: str, event_type: str | None):
         assert (line["event_id"], line["message_id"]) == (f"SM1:{status}", "some-id")
 
 
-def test_the_reason_of_a_failure_is_kept():
+def test_the_reason_of_a_failure_is_stored():
     form = {"SmsSid": "SM1", "SmsStatus": "failed", "ErrorCode": "30003"}
     line = read_status(form, None)
     assert line is not None
@@ -132,7 +132,7 @@ def test_the_reason_of_a_failure_is_kept():
     assert "message_id" not in line
 
 
-def test_only_the_providers_signature_passes():
+def test_only_the_providers_signature_is_accepted():
     # The example of https://www.twilio.com/docs/usage/security, recomputed.
     token, url = Secret("12345"), "https://mycompany.example.com/myapp.php?foo=1&bar=2"
     form = {

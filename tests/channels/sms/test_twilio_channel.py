@@ -1,4 +1,4 @@
-"""Text messages against a server that mimics Twilio's REST interface."""
+"""SMS against a server that imitates Twilio's REST API."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def refused(status: int, code: int, message: str, **headers: str) -> Reply:
     return Reply(status, body, dict(headers))
 
 
-def test_a_text_is_posted_as_twilio_wants_it(http: HttpServers, opened: Open):
+def test_an_sms_is_posted_in_twilios_format(http: HttpServers, opened: Open):
     script = http.start(Reply(201, {"sid": "SM123", "status": "queued"}))
     channel = opened(script, status_callback_url="https://mail.example.com/in/twilio?a=b")
     result = only(channel.send([text(recipient="+1 (555) 010-0123")]))
@@ -81,7 +81,7 @@ def test_a_text_is_posted_as_twilio_wants_it(http: HttpServers, opened: Open):
     }
 
 
-def test_a_messaging_service_may_stand_in_for_the_sender(http: HttpServers, opened: Open):
+def test_a_messaging_service_can_replace_the_sender(http: HttpServers, opened: Open):
     script = http.start(Reply(201, {"sid": "SM1"}))
     only(opened(script, sender=None, messaging_service_sid="MG1").send([text()]))
     assert script.requests[0].form["MessagingServiceSid"] == "MG1"
@@ -125,7 +125,7 @@ def test_answers_are_classified(
     assert len(script.requests) == 1
 
 
-def test_numbers_that_cannot_get_texts_are_told_apart(http: HttpServers, opened: Open):
+def test_invalid_and_opted_out_numbers_are_classified(http: HttpServers, opened: Open):
     script = http.start(refused(400, 21211, f"The 'To' number {NUMBER} is not valid."))
     result = only(opened(script).send([text()]))
     assert (result.outcome, result.recipient_invalid) == (Outcome.REJECTED, True)
@@ -150,7 +150,7 @@ def test_numbers_that_cannot_get_texts_are_told_apart(http: HttpServers, opened:
         ({"text": "ж" * 671}, "message_too_long", False),
     ],
 )
-def test_what_cannot_be_sent_never_reaches_the_provider(
+def test_unsendable_messages_never_reach_the_provider(
     http: HttpServers, opened: Open, changes: dict[str, str], code: str, is_invalid: bool
 ):
     script = http.start(Reply(201, {"sid": "SM1"}))
@@ -162,7 +162,7 @@ def test_what_cannot_be_sent_never_reaches_the_provider(
     assert len(script.requests) == 1
 
 
-def test_nobody_there_means_not_sent(opened: Open):
+def test_an_unreachable_provider_means_not_sent(opened: Open):
     result = only(opened().send([text()]))
     assert (result.outcome, result.error_code) == (Outcome.NOT_SENT, "connect_failed")
 
@@ -188,12 +188,12 @@ def test_checking_authenticates_and_sends_nothing(
     ]
 
 
-def test_a_channel_without_sender_says_so(opened: Open):
+def test_a_channel_without_sender_is_reported(opened: Open):
     (finding,) = opened(sender=None).check()
     assert finding.code == "sender_missing"
 
 
-def test_each_text_goes_over_a_connection_of_its_own(http: HttpServers, opened: Open):
+def test_each_sms_has_its_own_connection(http: HttpServers, opened: Open):
     # A kept connection that the other side closed meanwhile would look like a lost answer.
     seen: list[str] = []
 

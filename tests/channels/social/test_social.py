@@ -72,9 +72,7 @@ def only(results: list[DeliveryResult]) -> DeliveryResult:
     return result
 
 
-def test_a_post_is_published_once_however_often_it_is_handed_over(
-    http: HttpServers, closing: ExitStack
-):
+def test_a_post_is_published_once_when_sent_repeatedly(http: HttpServers, closing: ExitStack):
     server = MastodonLike(token="canary-token")
     channel = mastodon(http.start(server.answer), closing, language="en", visibility="unlisted")
     results = [only(channel.send([post()])) for _ in range(3)]
@@ -86,9 +84,7 @@ def test_a_post_is_published_once_however_often_it_is_handed_over(
     assert server.statuses[0]["language"] == "en"
 
 
-def test_a_time_that_is_far_enough_ahead_is_left_to_the_server(
-    http: HttpServers, closing: ExitStack
-):
+def test_a_time_far_enough_ahead_is_passed_to_the_server(http: HttpServers, closing: ExitStack):
     server = MastodonLike(token="canary-token")
     channel = mastodon(http.start(server.answer), closing)
     later = NOW + timedelta(hours=1)
@@ -133,7 +129,7 @@ def test_checking_authenticates_and_posts_nothing(http: HttpServers, closing: Ex
     assert server.statuses == []
 
 
-def test_a_tool_of_ones_own_gets_a_signed_call_with_everything(
+def test_a_publishing_tool_gets_a_signed_call_with_all_fields(
     http: HttpServers, closing: ExitStack
 ):
     def publish(request: Request) -> Reply:
@@ -164,7 +160,7 @@ def test_a_tool_of_ones_own_gets_a_signed_call_with_everything(
     assert channel.check()[0].severity is Severity.OK
 
 
-def test_what_each_can_do_is_declared(http: HttpServers, closing: ExitStack):
+def test_capabilities_are_declared(http: HttpServers, closing: ExitStack):
     script = http.start()
     ours = mastodon(script, closing).capabilities
     assert (ours.is_idempotent, ours.has_media, ours.has_schedule) == (True, False, True)
@@ -186,7 +182,7 @@ def test_links_count_23_characters():
     assert mastodon_characters("plain") == 5
 
 
-def test_every_other_platform_is_declared_with_what_to_use_instead():
+def test_every_unsupported_platform_has_an_alternative():
     assert not IMPLEMENTED & set(UNSUPPORTED)
     for platform in ("instagram", "facebook", "linkedin", "x", "tiktok", "youtube", "bluesky"):
         assert "webhook" in UNSUPPORTED[platform]

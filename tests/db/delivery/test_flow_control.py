@@ -1,4 +1,4 @@
-"""Permits and breakers in the database: exact under concurrency, and the same for every process."""
+"""Permits and breakers in the database: exact under concurrency, shared by all processes."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_without_limits_everything_is_granted(transport: Database):
     assert take(transport, 1_000_000).granted == 1_000_000
 
 
-def test_a_second_gives_its_share_and_no_more(transport: Database):
+def test_the_rate_per_second_is_a_limit(transport: Database):
     granted = [take(transport, 1_000, step / 20, per_second=50).granted for step in range(20 * 60)]
     # The bucket holds a quarter of a second when it is full; the minute itself gives 3,000.
     assert 3_000 - 50 <= sum(granted) <= 3_000 + 13
@@ -71,18 +71,18 @@ def test_a_second_gives_its_share_and_no_more(transport: Database):
         assert sum(granted[start : start + 20]) <= 50 + 13
 
 
-def test_an_hour_gives_its_share_and_no_more(transport: Database):
+def test_the_rate_per_hour_is_a_limit(transport: Database):
     granted = [take(transport, 1_000, step, per_hour=600).granted for step in range(3_600)]
     assert 600 - 1 <= sum(granted) <= 600 + 10
 
 
-def test_both_buckets_hold_at_once(transport: Database):
+def test_both_buckets_apply_together(transport: Database):
     limits = {"per_second": 10, "per_hour": 3_600}
     granted = [take(transport, 100, step / 2, **limits).granted for step in range(120)]
     assert sum(granted) <= 60 + 60 + 3
 
 
-def test_slow_rates_give_one_at_a_time(transport: Database):
+def test_low_rates_grant_one_at_a_time(transport: Database):
     first = take(transport, 5, per_second=0.1)
     assert first.granted == 1
     refused = take(transport, 5, 1, per_second=0.1)
@@ -98,20 +98,20 @@ def test_a_clock_that_is_behind_refills_nothing(transport: Database):
     assert take(transport, 100, 60.2, per_second=10).granted == 2
 
 
-def test_permits_that_are_given_back_are_there_again(transport: Database):
+def test_returned_permits_are_available_again(transport: Database):
     assert take(transport, 100, per_second=40).granted == 10
     with transport.transaction() as connection:
         flow.give_back(connection, TRANSPORT, 4)
     assert take(transport, 100, per_second=40).granted == 4
 
 
-def test_many_takers_at_once_get_no_more_than_there_is(transport: Database):
+def test_concurrent_takers_never_exceed_the_limit(transport: Database):
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(lambda _: take(transport, 3, per_second=80).granted, range(40)))
     assert sum(taken) == 20
 
 
-def test_what_is_on_its_way_counts_against_the_concurrency(transport: Database):
+def test_messages_in_progress_count_against_the_concurrency(transport: Database):
     def mark(connection: Connection, count: int) -> None:
         connection.execute(
             "INSERT INTO campaign_deliveries (id, workspace_id, campaign_id, campaign_version, "
@@ -146,7 +146,7 @@ def test_the_breaker_opens_after_failures_in_a_row(transport: Database):
     assert state(transport, 2)["last_error"] == "the relay is down"
 
 
-def test_a_success_in_between_starts_the_row_anew(transport: Database):
+def test_a_success_resets_the_failures_in_a_row(transport: Database):
     note(transport, failures=4)
     note(transport, successes=1)
     assert not note(transport, failures=4)
@@ -156,19 +156,19 @@ def test_a_success_in_between_starts_the_row_anew(transport: Database):
     assert take(transport, 1).granted == 1
 
 
-def test_the_breaker_opens_at_a_share_of_failures(transport: Database):
+def test_the_breaker_opens_at_a_percentage_of_failures(transport: Database):
     for second in range(6):
         assert not note(transport, second, successes=2, failures=1, trailing_failures=0)
     assert not note(transport, 6, failures=1, trailing_failures=1)
     assert note(transport, 7, successes=1, failures=10, trailing_failures=0)
 
 
-def test_failures_of_another_minute_do_not_count_towards_the_share(transport: Database):
+def test_failures_of_another_minute_do_not_count(transport: Database):
     note(transport, successes=11, failures=9, trailing_failures=0)
     assert not note(transport, 61, successes=1, failures=3, trailing_failures=0)
 
 
-def test_after_the_time_one_probe_goes_and_decides(transport: Database):
+def test_after_the_open_time_one_probe_decides(transport: Database):
     note(transport, failures=5)
     probe = take(transport, 10, 31)
     assert (probe.granted, probe.state) == (1, "half_open")
@@ -183,7 +183,7 @@ def test_after_the_time_one_probe_goes_and_decides(transport: Database):
     assert state(transport, 96)["times_opened"] == 0
 
 
-def test_the_time_grows_to_a_limit(transport: Database):
+def test_the_open_time_grows_up_to_a_limit(transport: Database):
     now = 0.0
     waits = []
     for _ in range(9):
@@ -196,7 +196,7 @@ def test_the_time_grows_to_a_limit(transport: Database):
     assert waits[-1] == waits[-2] == 30 * 32
 
 
-def test_a_probe_that_vanishes_leaves_the_way_to_the_next(transport: Database):
+def test_a_lost_probe_is_followed_by_another(transport: Database):
     note(transport, failures=5)
     assert take(transport, 1, 31).granted == 1
     assert take(transport, 1, 90).granted == 0
@@ -212,7 +212,7 @@ def test_a_late_success_does_not_close_an_open_breaker(transport: Database):
     assert take(transport, 1, 2).state == "open"
 
 
-def test_a_provider_that_asks_to_wait_is_left_alone_for_that_long(transport: Database):
+def test_a_throttling_provider_is_paused(transport: Database):
     note(transport, pause_until=NOW + timedelta(seconds=20))
     refused = take(transport, 1, 19)
     assert (refused.state, refused.retry_at) == ("paused", NOW + timedelta(seconds=20))
@@ -221,7 +221,7 @@ def test_a_provider_that_asks_to_wait_is_left_alone_for_that_long(transport: Dat
     assert take(transport, 1, 21).granted == 1
 
 
-def test_a_disabled_outlet_waits_for_an_operator(transport: Database):
+def test_a_disabled_transport_waits_for_an_operator(transport: Database):
     with transport.transaction() as connection:
         flow.disable(connection, TRANSPORT, "is gone", NOW)
     refused = take(transport, 1, 86_400)
@@ -232,13 +232,13 @@ def test_a_disabled_outlet_waits_for_an_operator(transport: Database):
     assert take(transport, 1).granted == 1
 
 
-def test_only_what_is_not_healthy_is_an_obstacle(transport: Database):
+def test_only_unhealthy_transports_are_obstacles(transport: Database):
     with transport.transaction() as connection:
         ensure(connection, "email/other")
         assert flow.obstacles(connection, [TRANSPORT, "email/other"], NOW) == {}
     note(transport, failures=1, error="hiccup")
     with transport.transaction() as connection:
-        found = flow.obstacles(connection, [TRANSPORT, "email/other"], NOW)
-    assert list(found) == [TRANSPORT]
-    assert found[TRANSPORT].is_watched
-    assert found[TRANSPORT].closed_until is None
+        obstacles = flow.obstacles(connection, [TRANSPORT, "email/other"], NOW)
+    assert list(obstacles) == [TRANSPORT]
+    assert obstacles[TRANSPORT].is_watched
+    assert obstacles[TRANSPORT].closed_until is None

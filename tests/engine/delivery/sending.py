@@ -1,4 +1,4 @@
-"""An engine that really sends, to servers of the tests, and what one wants to know afterwards."""
+"""An engine that sends to the tests' servers, and queries of its results."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Sender:
         channel = ChannelDefinition(slug, category, specs=config, **fields)
         return set_channel(self.database, channel, now=now, workspace=workspace).channel_id
 
-    def people(
+    def enroll(
         self, campaign_graph: CampaignGraph, count: int, *, name: str = "Welcome", **columns: Any
     ) -> tuple[Published, list[UUID]]:
-        """A campaign and people in it who have not moved yet; `columns` are set on the contacts.
-        Their telephone numbers are +15550100001 and so on."""
+        """Publish a campaign and enroll contacts, not advanced yet. `columns` are set on the
+        contacts; their phone numbers are +15550100001 and so on."""
         with self.database.transaction() as connection:
             campaign = factories.a_published_campaign(connection, campaign_graph, name=name)
             contacts = factories.contacts(connection, campaign.workspace_id, count, prefix=name)
@@ -84,15 +84,15 @@ class Sender:
 
     def value(self, statement: str, *params: Any) -> Any:
         """The only value that it says."""
-        ((found,),) = self.rows(statement, *params)
-        return found
+        ((value,),) = self.rows(statement, *params)
+        return value
 
     def deliveries(self) -> dict[str, int]:
         """How many deliveries stand where."""
         return dict(self.rows("SELECT status, count(*) FROM campaign_deliveries GROUP BY 1"))
 
     def states(self) -> dict[str, int]:
-        """How many people stand where; who left has the reason behind a slash."""
+        """Count states by status; an exit reason follows after a slash."""
         return dict(
             self.rows(
                 "SELECT workflow_status || coalesce('/' || exit_reason, ''), count(*) "
@@ -101,7 +101,7 @@ class Sender:
         )
 
     def events(self) -> Counter[str]:
-        """How many events of each type; those with a reason have it behind a slash."""
+        """Count events by type; a reason follows after a slash."""
         return Counter(
             dict(
                 self.rows(
@@ -112,9 +112,9 @@ class Sender:
         )
 
     def data(self, event_type: str) -> list[dict[str, Any]]:
-        """The data of all events of a type, in their order."""
-        found = self.rows(
+        """Return the data of all events of a type, in order."""
+        rows = self.rows(
             "SELECT event_data FROM campaign_events WHERE event_type = %s ORDER BY created_at, id",
             event_type,
         )
-        return [row[0] for row in found]
+        return [data for (data,) in rows]

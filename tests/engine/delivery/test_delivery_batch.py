@@ -1,4 +1,4 @@
-"""What a round relies on: transactions that are tried again, clocks that stand still or not."""
+"""Retried transactions and elapsed clocks of delivery batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from drip_pipeline.engine.delivery import delivery_batch as rounds
+from drip_pipeline.engine.delivery import delivery_batch
 from drip_pipeline.engine.delivery.delivery_batch import retry_with_backoff
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.errors import Conflict, DatabaseUnavailable, DataRejected
@@ -17,12 +17,12 @@ from tests.engine.factories import NOW
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     taken: list[float] = []
-    monkeypatch.setattr(rounds, "sleep", taken.append)
+    monkeypatch.setattr(delivery_batch, "sleep", taken.append)
     return taken
 
 
 @pytest.mark.parametrize("error", [Conflict("deadlock"), DatabaseUnavailable("gone")])
-def test_what_may_pass_is_tried_again_with_growing_pauses(naps: list[float], error: Exception):
+def test_temporary_errors_are_retried_with_growing_pauses(naps: list[float], error: Exception):
     left = [error, error]
 
     def act() -> str:
@@ -34,7 +34,7 @@ def test_what_may_pass_is_tried_again_with_growing_pauses(naps: list[float], err
     assert naps == [0.1, 0.2]
 
 
-def test_what_does_not_pass_is_raised_at_the_end(naps: list[float]):
+def test_the_last_error_is_raised(naps: list[float]):
     def act() -> None:
         raise Conflict("deadlock")
 
@@ -43,7 +43,7 @@ def test_what_does_not_pass_is_raised_at_the_end(naps: list[float]):
     assert len(naps) == 5
 
 
-def test_what_cannot_pass_is_raised_at_once(naps: list[float]):
+def test_permanent_errors_are_raised_at_once(naps: list[float]):
     def act() -> None:
         raise DataRejected("NUL byte")
 
@@ -52,7 +52,7 @@ def test_what_cannot_pass_is_raised_at_once(naps: list[float]):
     assert naps == []
 
 
-def test_a_clock_goes_on_as_real_time_does_or_stands_still():
+def test_a_clock_advances_with_real_time_or_is_stopped():
     moving, stopped = ElapsedClock(NOW), ElapsedClock(NOW, is_stopped=True)
     began = monotonic()
     sleep(0.02)

@@ -1,4 +1,4 @@
-"""What `drip doctor` says of channels and of the sender, and the commands that operators use."""
+"""`drip doctor` checks of channels and sender, and the operators' commands."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ Start = Callable[..., Sender]
 SMS = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
 
 
-def looks(sender: Sender, **settings: Any) -> dict[tuple[str, str], Severity]:
+def check_severities(sender: Sender, **settings: Any) -> dict[tuple[str, str], Severity]:
     changed = sender.settings.model_copy(update=settings)
-    found = diagnose_channels(changed, sender.database, now=NOW)
-    return {(look.about.split("/")[0], look.finding.code): look.finding.severity for look in found}
+    checks = diagnose_channels(changed, sender.database, now=NOW)
+    return {
+        (check.about.split("/")[0], check.finding.code): check.finding.severity for check in checks
+    }
 
 
 def test_every_channel_connects_and_authenticates_and_nothing_is_sent(
@@ -47,7 +49,7 @@ def test_every_channel_connects_and_authenticates_and_nothing_is_sent(
     sender.channel("sms", SMS | {"base_url": text.url})
     account = {"base_url": post.url, "access_token_env": "M_TOKEN"}
     sender.channel("social", account, platform="mastodon")
-    assert looks(sender) == {
+    assert check_severities(sender) == {
         ("email", "connected"): Severity.OK,
         ("email", "not_encrypted"): Severity.WARNING,
         ("webhook", "unsigned"): Severity.WARNING,
@@ -59,7 +61,7 @@ def test_every_channel_connects_and_authenticates_and_nothing_is_sent(
     assert [request.method for request in text.requests] == ["GET"]
 
 
-def test_what_lacks_or_fails_is_named(
+def test_missing_and_failing_channels_are_reported(
     sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch
 ):
     text = http.start(Reply(401))
@@ -70,13 +72,13 @@ def test_what_lacks_or_fails_is_named(
     sender.channel("social", account, platform="mastodon")
     sender.channel("webhook", {"per_secnd": 5})
     sender.channel("email", {}, is_active=False)
-    found = looks(sender)
-    assert found[("sms", "auth_failed")] is Severity.ERROR
-    assert found[("social", "not_set_up")] is Severity.ERROR
-    assert found[("email", "connect_failed")] is Severity.ERROR
-    assert found[("email", "off")] is Severity.WARNING
-    assert found[("webhook", "unread_keys")] is Severity.WARNING
-    recorded = looks(sender, delivery="record")
+    severities = check_severities(sender)
+    assert severities[("sms", "auth_failed")] is Severity.ERROR
+    assert severities[("social", "not_set_up")] is Severity.ERROR
+    assert severities[("email", "connect_failed")] is Severity.ERROR
+    assert severities[("email", "off")] is Severity.WARNING
+    assert severities[("webhook", "unread_keys")] is Severity.WARNING
+    recorded = check_severities(sender, delivery="record")
     assert recorded[("delivery", "recorded")] is Severity.OK
     assert Severity.ERROR not in recorded.values()
 
@@ -86,17 +88,17 @@ def test_open_breakers_unknown_outcomes_and_gone_endpoints_are_reported(
 ):
     gone, down = http.start(Reply(410)), http.start(Reply(500))
     sender = sending(allow=[gone.host, down.host])
-    sender.people(one_step(WebhookAction(url=gone.url)), 1, name="Gone")
-    sender.people(one_step(WebhookAction(url=down.url)), 20, name="Down")
+    sender.enroll(one_step(WebhookAction(url=gone.url)), 1, name="Gone")
+    sender.enroll(one_step(WebhookAction(url=down.url)), 20, name="Down")
     sender.run()
     sender.rows(
         "UPDATE campaign_deliveries SET status = 'unknown', due_at = NULL "
         "WHERE status = 'pending' RETURNING id"
     )
-    found = looks(sender)
-    assert found[("webhook", "gone")] is Severity.WARNING
-    assert found[("webhook", "breaker")] is Severity.WARNING
-    assert found[("webhook", "outcome_unknown")] is Severity.WARNING
+    severities = check_severities(sender)
+    assert severities[("webhook", "gone")] is Severity.WARNING
+    assert severities[("webhook", "breaker")] is Severity.WARNING
+    assert severities[("webhook", "outcome_unknown")] is Severity.WARNING
 
 
 @pytest.mark.parametrize(
@@ -117,25 +119,23 @@ def test_open_breakers_unknown_outcomes_and_gone_endpoints_are_reported(
         ),
     ],
 )
-def test_the_rules_for_senders_are_looked_at(
-    settings: dict[str, Any], code: str, severity: Severity
-):
+def test_the_rules_for_senders_are_checked(settings: dict[str, Any], code: str, severity: Severity):
     good: dict[str, Any] = {
         "delivery": "send",
         "mail_from": "Acme <news@acme.de>",
         "public_url": "https://mail.acme.de",
         "secret_key": Secret("a key"),
     }
-    found = {
+    severities = {
         look.finding.code: look.finding.severity
         for look in diagnose_sender(Settings(**(good | settings)))
     }
-    assert found[code] is severity
+    assert severities[code] is severity
 
 
-def test_what_only_the_dns_can_answer_is_said_to_be_so():
-    told = [look.finding.message for look in diagnose_sender(Settings())]
-    assert any("SPF, DKIM and DMARC" in message for message in told)
+def test_dns_records_are_reported_as_not_checked():
+    messages = [check.finding.message for check in diagnose_sender(Settings())]
+    assert any("SPF, DKIM and DMARC" in message for message in messages)
 
 
 @pytest.fixture
@@ -151,16 +151,16 @@ def drip(database: Database, monkeypatch: pytest.MonkeyPatch) -> Callable[..., A
     return run
 
 
-def test_channels_are_set_listed_and_brought_back(
+def test_channels_are_set_listed_and_reset(
     drip: Callable[..., Any], sending: Start, http: HttpServers
 ):
     script = http.start(Reply(410))
     config = json.dumps({"timeout_seconds": 2, "color": "red"})
-    made = drip("channels", "set", "hooks", "--category", "webhook", "--config", config)
-    assert (made["slug"], made["unread"]) == ("hooks", ["color"])
+    created = drip("channels", "set", "hooks", "--category", "webhook", "--config", config)
+    assert (created["slug"], created["unread"]) == ("hooks", ["color"])
     assert drip("channels", "list") == []
     sender = sending(allow=[script.host])
-    sender.people(one_step(WebhookAction(url=script.url)), 1)
+    sender.enroll(one_step(WebhookAction(url=script.url)), 1)
     sender.run()
     (transport,) = drip("channels", "list")
     assert transport["state"] == "disabled"
@@ -172,7 +172,7 @@ def test_channels_are_set_listed_and_brought_back(
     assert "account_sid" in bad["error"]
 
 
-def test_messages_in_doubt_are_listed_and_settled(
+def test_messages_of_unknown_outcome_are_listed_and_settled(
     drip: Callable[..., Any], sending: Start, smtp: Callable[..., Script]
 ):
     from drip_pipeline.domain.graph.nodes import EmailConfig
@@ -180,7 +180,7 @@ def test_messages_in_doubt_are_listed_and_settled(
 
     sender = sending(smtp=smtp(on_data=store_and_hang_up))
     mail = EmailConfig(subject="Hi", body="Hi")
-    sender.people(one_step(mail, node_type="email"), 2)
+    sender.enroll(one_step(mail, node_type="email"), 2)
     sender.run()
     listed = drip("deliveries", "list")
     assert {row["status"] for row in listed} == {"unknown"}

@@ -1,4 +1,4 @@
-"""The last gate: whoever must not be written to is not, each with an event that says why."""
+"""The eligibility check at send time: excluded contacts get no message, with an event per skip."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def suppress(sender: Sender, address: str, **fields: Any) -> None:
         ("manual", "exited/suppressed", "completed"),
     ],
 )
-def test_a_suppressed_address_gets_nothing_and_leaves_with_the_reason(
+def test_a_suppressed_address_gets_nothing_and_exits_with_the_reason(
     mailing: tuple[Sender, Script], reason: str, state: str, enrollment: str
 ):
     sender, script = mailing
-    sender.people(MAIL, 3)
+    sender.enroll(MAIL, 3)
     suppress(sender, "WELCOME2@example.com", reason=reason)
     report = sender.run()
     assert report.delivered["email"].skipped == {reason: 1}
@@ -65,10 +65,10 @@ def test_a_suppressed_address_gets_nothing_and_leaves_with_the_reason(
     assert statuses["Welcome2@example.com"] == enrollment
 
 
-def test_a_suppression_may_be_for_one_campaign_or_one_channel(mailing: tuple[Sender, Script]):
+def test_a_suppression_can_be_limited_to_a_campaign_or_channel(mailing: tuple[Sender, Script]):
     sender, script = mailing
-    here, _ = sender.people(MAIL, 1, name="Here")
-    sender.people(MAIL, 1, name="There")
+    here, _ = sender.enroll(MAIL, 1, name="Here")
+    sender.enroll(MAIL, 1, name="There")
     suppress(sender, "Here1@example.com", campaign_id=here.campaign_id)
     suppress(sender, "There1@example.com", channel="sms")
     suppress(sender, "There1@example.com", campaign_id=here.campaign_id)
@@ -76,7 +76,7 @@ def test_a_suppression_may_be_for_one_campaign_or_one_channel(mailing: tuple[Sen
     assert [envelope.rcpt_tos for envelope in script.received] == [["There1@example.com"]]
 
 
-def test_a_suppression_of_a_contact_holds_for_every_address(
+def test_a_suppression_of_a_contact_applies_to_every_address(
     sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("SMS_TOKEN", "token")
@@ -84,7 +84,7 @@ def test_a_suppression_of_a_contact_holds_for_every_address(
     sender = sending(allow=[script.host])
     config = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
     sender.channel("sms", config | {"base_url": script.url}, platform="twilio")
-    sender.people(one_step(TEXT), 4)
+    sender.enroll(one_step(TEXT), 4)
     contact = sender.value("SELECT id FROM contacts WHERE phone = '+15550100001'")
     suppress(sender, "old@example.com", contact_id=contact, reason="unsubscribed")
     suppress(sender, "welcome2@example.com")
@@ -99,7 +99,7 @@ def test_a_suppression_of_a_contact_holds_for_every_address(
     assert sender.events()["message_skipped/opted_out"] == 1
 
 
-def test_a_number_is_recognised_however_it_is_written(
+def test_a_number_is_recognized_in_any_notation(
     sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     monkeypatch.setenv("SMS_TOKEN", "token")
@@ -107,7 +107,7 @@ def test_a_number_is_recognised_however_it_is_written(
     sender = sending(allow=[script.host])
     config = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
     sender.channel("sms", config | {"base_url": script.url}, platform="twilio")
-    sender.people(one_step(TEXT), 1, phone="001 (555) 010-0001")
+    sender.enroll(one_step(TEXT), 1, phone="001 (555) 010-0001")
     path = tmp_path / "stop.csv"
     path.write_text("phone,channel\n+1-555-010-0001,sms\n", encoding="utf-8")
     assert import_suppressions(sender.database, path, now=NOW).added == 1
@@ -129,13 +129,13 @@ def test_a_number_is_recognised_however_it_is_written(
         ("perhaps", False, True),
     ],
 )
-def test_consent_is_asked_for_where_it_is_required_and_a_no_always_counts(
+def test_consent_is_checked_where_required_and_a_no_always_applies(
     mailing: tuple[Sender, Script], answer: Any, required: bool, is_sent: bool
 ):
     sender, script = mailing
     sender.channel("email", {"requires_consent": required})
     fields = {} if answer is None else {"consent_email": answer, "consent_sms": "no"}
-    sender.people(MAIL, 1, custom_fields=jsonb(fields))
+    sender.enroll(MAIL, 1, custom_fields=jsonb(fields))
     sender.run()
     assert len(script.received) == int(is_sent)
     assert sender.states() == {"completed": 1}
@@ -144,12 +144,12 @@ def test_consent_is_asked_for_where_it_is_required_and_a_no_always_counts(
 
 def queued(sender: Sender, count: int) -> None:
     """Mails in the outbox that nobody has leased yet."""
-    sender.people(MAIL, count)
+    sender.enroll(MAIL, count)
     advance_batch(sender.database, now=NOW, batch_size=100)
     assert sender.deliveries() == {"pending": count}
 
 
-def test_whoever_unsubscribes_while_the_mail_waits_does_not_get_it(
+def test_contacts_that_unsubscribe_while_the_email_waits_do_not_get_it(
     mailing: tuple[Sender, Script],
 ):
     sender, script = mailing
@@ -163,7 +163,7 @@ def test_whoever_unsubscribes_while_the_mail_waits_does_not_get_it(
     assert sender.states() == {"completed": 1, "exited/unsubscribed": 1}
 
 
-def test_a_paused_enrollment_holds_its_mail_until_it_is_active_again(
+def test_the_email_of_a_paused_enrollment_waits_until_it_is_active(
     mailing: tuple[Sender, Script],
 ):
     sender, script = mailing
@@ -198,9 +198,9 @@ def test_a_contact_that_was_deleted_is_removed(mailing: tuple[Sender, Script]):
     assert sender.events()["message_skipped/removed"] == 1
 
 
-def test_an_imported_list_is_obeyed(mailing: tuple[Sender, Script], tmp_path: Path):
+def test_an_imported_suppression_list_is_applied(mailing: tuple[Sender, Script], tmp_path: Path):
     sender, script = mailing
-    sender.people(MAIL, 4)
+    sender.enroll(MAIL, 4)
     path = tmp_path / "list.csv"
     path.write_text(
         "address,reason,channel\nwelcome1@example.com,complained,\n"
@@ -223,21 +223,21 @@ def test_every_message_that_was_not_sent_has_an_event_with_its_reason(
     script.on_rcpt = lambda _s, _c, envelope: (
         "550 5.1.1 gone" if "3@" in envelope.rcpt_tos[-1] else "250 OK"
     )
-    sender.people(MAIL, 8)
+    sender.enroll(MAIL, 8)
     suppress(sender, "welcome1@example.com")
     sender.rows(
         "UPDATE contacts SET email = NULL WHERE email = 'Welcome2@example.com' RETURNING id"
     )
     sender.run()
-    told = sender.rows(
+    missing = sender.rows(
         "SELECT d.id FROM campaign_deliveries d WHERE d.status <> 'sent' AND NOT EXISTS ("
         "SELECT FROM campaign_events e WHERE e.message_id = d.id AND e.event_data ? 'reason')"
     )
-    assert told == []
+    assert missing == []
     assert sender.deliveries() == {"sent": 5, "skipped": 2, "failed": 1}
 
 
-def test_webhooks_of_suppressed_people_are_not_called_and_others_go_on(
+def test_webhooks_of_suppressed_contacts_are_not_called_and_others_continue(
     sending: Start, http: HttpServers, smtp: Callable[..., Script]
 ):
     script, mail = http.start(), smtp()
@@ -249,7 +249,7 @@ def test_webhooks_of_suppressed_people_are_not_called_and_others_go_on(
         node("hook", "action", config, default="end"),
         end(),
     )
-    sender.people(campaign, 3)
+    sender.enroll(campaign, 3)
     suppress(sender, "welcome2@example.com", channel="email")
     sender.run()
     assert sorted(request.json["email"] for request in script.requests) == [
@@ -258,7 +258,7 @@ def test_webhooks_of_suppressed_people_are_not_called_and_others_go_on(
     ]
 
 
-def test_what_an_archived_campaign_had_still_to_send_is_told(mailing: tuple[Sender, Script]):
+def test_unsent_messages_of_an_archived_campaign_are_logged(mailing: tuple[Sender, Script]):
     from drip_pipeline.engine.campaigns.campaign import archive
 
     sender, script = mailing

@@ -1,4 +1,4 @@
-"""Email from the outbox to a real server and back into the people's states, fault by fault."""
+"""Email from the outbox to a real server and back to the workflow states, failure by failure."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def read_only(script: Script) -> EmailMessage:
     return message_from_bytes(envelope.content, policy=policy.default)
 
 
-def test_mails_arrive_and_people_go_on(smtp: StartSmtp, sending: Start):
+def test_emails_arrive_and_states_continue(smtp: StartSmtp, sending: Start):
     script = smtp()
     sender = sending(smtp=script)
-    sender.people(GRAPH, 30)
+    sender.enroll(GRAPH, 30)
     report = sender.run()
     assert report.delivered["email"].sent == 30
     assert sender.deliveries() == {"sent": 30}
@@ -56,10 +56,10 @@ def test_mails_arrive_and_people_go_on(smtp: StartSmtp, sending: Start):
     assert named == [("4XyZabc123", "email")]
 
 
-def test_a_mail_carries_the_persons_own_signed_unsubscribe_link(smtp: StartSmtp, sending: Start):
+def test_an_email_has_the_recipients_own_signed_unsubscribe_link(smtp: StartSmtp, sending: Start):
     script = smtp()
     sender = sending(smtp=script)
-    sender.people(one_step(prepare_email(MAIL), node_type="email"), 1)
+    sender.enroll(one_step(prepare_email(MAIL), node_type="email"), 1)
     sender.run()
     (envelope,) = script.received
     read = message_from_bytes(content_of(envelope), policy=policy.default)
@@ -79,21 +79,21 @@ def test_a_mail_carries_the_persons_own_signed_unsubscribe_link(smtp: StartSmtp,
         ("on_rcpt", hang_up, "disconnected"),
     ],
 )
-def test_a_transient_failure_is_tried_again_later(
+def test_a_temporary_failure_is_retried_later(
     smtp: StartSmtp, sending: Start, where: str, reply: Any, code: str
 ):
     script = smtp(**{where: reply})
     sender = sending(smtp=script)
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     assert sender.run().delivered["email"].retried == 1
     assert sender.deliveries() == {"pending": 1}
     assert sender.states() == {"waiting": 1}
     assert sender.events() == {f"retry_scheduled/{code}": 1}
-    attempts, told, due_at = sender.rows(
+    attempts, error, due_at = sender.rows(
         "SELECT attempts, last_error, due_at FROM campaign_deliveries"
     )[0]
     assert attempts == 1
-    assert told
+    assert error
     assert timedelta(seconds=44) <= due_at - NOW <= timedelta(seconds=80)
     setattr(script, where, "250 OK")
     assert sender.run().delivered == {}
@@ -103,10 +103,10 @@ def test_a_transient_failure_is_tried_again_later(
     assert len(script.received) == 1
 
 
-def test_a_message_is_a_dead_letter_after_its_last_try(smtp: StartSmtp, sending: Start):
+def test_a_message_is_a_dead_letter_after_its_last_attempt(smtp: StartSmtp, sending: Start):
     script = smtp(on_data="451 4.3.0 no luck")
     sender = sending(smtp=script)
-    campaign, _ = sender.people(GRAPH, 1)
+    campaign, _ = sender.enroll(GRAPH, 1)
     for hour in range(6):
         sender.run(NOW + timedelta(hours=hour))
     assert sender.deliveries() == {"failed": 1}
@@ -130,10 +130,10 @@ def test_a_message_is_a_dead_letter_after_its_last_try(smtp: StartSmtp, sending:
     assert str(delivery_id) in str(envelope.mail_from)
 
 
-def test_a_mailbox_that_is_not_there_suppresses_and_ends(smtp: StartSmtp, sending: Start):
+def test_a_missing_mailbox_suppresses_the_contact_and_ends_the_run(smtp: StartSmtp, sending: Start):
     script = smtp(on_rcpt="550 5.1.1 no such user")
     sender = sending(smtp=script)
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     sender.run()
     assert sender.deliveries() == {"failed": 1}
     assert sender.states() == {"exited/suppressed": 1}
@@ -143,9 +143,9 @@ def test_a_mailbox_that_is_not_there_suppresses_and_ends(smtp: StartSmtp, sendin
     assert sender.value("SELECT status FROM campaign_enrollments") == "bounced"
 
 
-def test_a_refusal_of_the_content_fails_by_name(smtp: StartSmtp, sending: Start):
+def test_refused_content_fails_the_state_with_the_reason(smtp: StartSmtp, sending: Start):
     sender = sending(smtp=smtp(on_data="550 5.7.1 looks like spam"))
-    sender.people(GRAPH, 2)
+    sender.enroll(GRAPH, 2)
     sender.run()
     assert sender.deliveries() == {"failed": 2}
     assert sender.states() == {"failed": 2}
@@ -155,10 +155,12 @@ def test_a_refusal_of_the_content_fails_by_name(smtp: StartSmtp, sending: Start)
     ]
 
 
-def test_a_hang_up_after_the_end_is_in_doubt_and_not_sent_again(smtp: StartSmtp, sending: Start):
+def test_a_connection_lost_after_the_end_is_unknown_and_not_sent_again(
+    smtp: StartSmtp, sending: Start
+):
     script = smtp(on_data=store_and_hang_up)
     sender = sending(smtp=script)
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     assert sender.run().delivered["email"].unknown == 1
     assert sender.deliveries() == {"unknown": 1}
     assert sender.states() == {"waiting": 1}
@@ -174,11 +176,13 @@ def test_a_hang_up_after_the_end_is_in_doubt_and_not_sent_again(smtp: StartSmtp,
     assert len(script.received) == 1
 
 
-def test_with_the_policy_retry_a_doubtful_mail_is_sent_again(smtp: StartSmtp, sending: Start):
+def test_with_policy_retry_an_email_of_unknown_outcome_is_sent_again(
+    smtp: StartSmtp, sending: Start
+):
     script = smtp(on_data=store_and_hang_up)
     sender = sending(smtp=script)
     sender.channel("email", {"on_unknown": "retry"})
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     assert sender.run().delivered["email"].retried == 1
     script.on_data = "250 OK"
     sender.run(NOW + LATER)
@@ -187,10 +191,12 @@ def test_with_the_policy_retry_a_doubtful_mail_is_sent_again(smtp: StartSmtp, se
     assert len(script.received) == 2
 
 
-def test_with_the_policy_hold_a_doubtful_mail_waits_for_a_person(smtp: StartSmtp, sending: Start):
+def test_with_policy_hold_an_email_of_unknown_outcome_waits_for_an_operator(
+    smtp: StartSmtp, sending: Start
+):
     sender = sending(smtp=smtp(on_data=store_and_hang_up))
     sender.channel("email", {"on_unknown": "hold"})
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     sender.run()
     sender.run(NOW + timedelta(days=30))
     assert sender.deliveries() == {"unknown": 1}
@@ -205,14 +211,14 @@ def test_a_slow_server_is_waited_for(smtp: StartSmtp, sending: Start):
         return "250 OK"
 
     sender = sending(smtp=smtp(on_data=think))
-    sender.people(GRAPH, 4)
+    sender.enroll(GRAPH, 4)
     assert sender.run().delivered["email"].sent == 4
 
 
-def test_a_sender_that_dies_leaves_its_mails_in_doubt(smtp: StartSmtp, sending: Start):
+def test_a_killed_sender_leaves_its_emails_with_unknown_outcome(smtp: StartSmtp, sending: Start):
     script = smtp(on_data=say_nothing)
     sender = sending(smtp=script)
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     with sender.database.transaction() as connection:
         # As a worker leaves it that was killed between marking and settling.
         from drip_pipeline.engine.execution.advance import advance_batch
@@ -231,20 +237,20 @@ def test_a_sender_that_dies_leaves_its_mails_in_doubt(smtp: StartSmtp, sending: 
     assert script.received == []
 
 
-def test_a_template_that_cannot_be_rendered_fails_its_people_by_name(
+def test_a_template_that_cannot_be_rendered_fails_the_states_with_the_error(
     smtp: StartSmtp, sending: Start
 ):
     script = smtp()
     sender = sending(smtp=script)
     broken = EmailConfig(subject="Hi", body="{{ ai_score | divided_by: 0 }}")
-    sender.people(one_step(broken, node_type="email"), 2)
+    sender.enroll(one_step(broken, node_type="email"), 2)
     sender.run()
     assert sender.deliveries() == {"failed": 2}
     assert sender.events()["email_failed/render_failed"] == 2
     assert script.received == []
 
 
-def test_a_row_of_ones_own_brings_its_sender_and_where_answers_go(
+def test_a_channel_row_sets_sender_and_reply_address(
     smtp: StartSmtp, sending: Start, monkeypatch: pytest.MonkeyPatch
 ):
     relay, other = smtp(), smtp()
@@ -260,7 +266,7 @@ def test_a_row_of_ones_own_brings_its_sender_and_where_answers_go(
         },
         slug="acme",
     )
-    sender.people(GRAPH, 1)
+    sender.enroll(GRAPH, 1)
     sender.run()
     assert relay.received == []
     (envelope,) = other.received

@@ -1,4 +1,4 @@
-"""Rates, concurrency and breakers as messages on the wire show them."""
+"""Rates, concurrency and breakers, measured by the messages that servers receive."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RATE_SECONDS = int(os.environ.get("RATE_SECONDS", "4"))
 RATE = 50
 
 
-def test_two_processes_together_keep_the_rate(sending: Start):
+def test_two_processes_together_respect_the_rate(sending: Start):
     sender = sending()
     sender.channel("email", {"per_second": RATE})
     with smtp_sink() as sink:
-        sender.people(MAIL, RATE * (RATE_SECONDS + 10) * 2)
+        sender.enroll(MAIL, RATE * (RATE_SECONDS + 10) * 2)
         advance_batch(sender.database, now=NOW, batch_size=100_000)
         sender.rows("UPDATE campaign_deliveries SET due_at = '2026-01-01' RETURNING id")
         arguments = [sender.database.url, str(sink.port), str(RATE_SECONDS + 4)]
@@ -44,7 +44,7 @@ def test_two_processes_together_keep_the_rate(sending: Start):
         ]
         assert [worker.wait(RATE_SECONDS + 60) for worker in workers] == [0, 0]
         times = sorted(mail.at_seconds for mail in sink.received)
-    # From when both run: the first second belongs to whoever started first, and to full buckets.
+    # Measured while both run: in the first second one may start earlier, and buckets are full.
     begin = times[0] + 2
     counted = sum(begin <= at < begin + RATE_SECONDS for at in times)
     print(f"{counted} mails in {RATE_SECONDS} s, {counted / RATE_SECONDS:.1f}/s")  # noqa: T201
@@ -52,12 +52,12 @@ def test_two_processes_together_keep_the_rate(sending: Start):
     assert len({mail.message_id for mail in sink.received}) == len(sink.received)
 
 
-def test_a_rate_is_waited_for_within_a_call(sending: Start):
+def test_a_call_waits_for_permits(sending: Start):
     sender = sending()
     with smtp_sink() as sink:
         sender = sending(smtp=sink)
         sender.channel("email", {"per_second": 40})
-        sender.people(MAIL, 40)
+        sender.enroll(MAIL, 40)
         sender.run()
         times = sorted(mail.at_seconds for mail in sink.received)
     assert len(times) == 40
@@ -68,7 +68,7 @@ def test_an_hourly_limit_ends_the_call_and_the_rest_stays_due(smtp: Any, sending
     script = smtp()
     sender = sending(smtp=script)
     sender.channel("email", {"per_hour": 60})
-    sender.people(MAIL, 10)
+    sender.enroll(MAIL, 10)
     report = sender.run()
     assert report.delivered["email"].sent == len(script.received) == 1
     assert sender.deliveries() == {"sent": 1, "pending": 9}
@@ -77,7 +77,7 @@ def test_an_hourly_limit_ends_the_call_and_the_rest_stays_due(smtp: Any, sending
     assert len(script.received) == 2
 
 
-def test_concurrency_bounds_what_is_on_its_way(http: HttpServers, sending: Start):
+def test_concurrency_limits_the_messages_in_progress(http: HttpServers, sending: Start):
     import threading
     import time
 
@@ -95,7 +95,7 @@ def test_concurrency_bounds_what_is_on_its_way(http: HttpServers, sending: Start
     script = http.start(slow)
     sender = sending(allow=[script.host])
     sender.channel("webhook", {"concurrency": 3})
-    sender.people(one_step(WebhookAction(url=script.url)), 30)
+    sender.enroll(one_step(WebhookAction(url=script.url)), 30)
     sender.run()
     assert sender.states() == {"completed": 30}
     in_groups = sender.rows(
@@ -104,11 +104,11 @@ def test_concurrency_bounds_what_is_on_its_way(http: HttpServers, sending: Start
     assert in_groups == [(3,)]
 
 
-def test_a_relay_that_is_down_costs_few_messages_a_try(smtp: Any, sending: Start):
+def test_an_unreachable_relay_uses_few_attempts(smtp: Any, sending: Start):
     script: Script = smtp(on_mail="421 4.3.2 going down")
     sender = sending(smtp=script)
     sender.channel("email", {"breaker_open_seconds": 60})
-    sender.people(MAIL, 1_000)
+    sender.enroll(MAIL, 1_000)
     report = sender.run()
     assert report.delivered["email"].retried <= 100
     tried = sender.value("SELECT count(*) FROM campaign_deliveries WHERE attempts > 0")
@@ -131,7 +131,7 @@ def dead_relay(sending: Start) -> tuple[Sender, int]:
     nobody: Any = Nobody()
     nobody.port = port
     sender = sending(smtp=nobody)
-    sender.people(MAIL, 500)
+    sender.enroll(MAIL, 500)
     return sender, port
 
 
@@ -141,7 +141,7 @@ def test_the_breaker_opens_probes_and_closes(dead_relay: tuple[Sender, int], sen
     (words,) = first.faults.values()
     assert "cannot connect" in words
     assert first.retried <= 50
-    # Open: nobody is tried, and the reason is still told.
+    # Open: nothing is attempted, and the reason is still reported.
     second = sender.run(NOW + timedelta(seconds=5)).delivered["email"]
     assert (second.total(), len(second.faults)) == (0, 1)
     # Half open: one message tries it, and it opens again for longer.
@@ -159,7 +159,7 @@ def test_the_breaker_opens_probes_and_closes(dead_relay: tuple[Sender, int], sen
 
 def test_refused_recipients_do_not_open_the_breaker(smtp: Any, sending: Start):
     sender = sending(smtp=smtp(on_rcpt="550 5.1.1 no such user"))
-    sender.people(MAIL, 100)
+    sender.enroll(MAIL, 100)
     report = sender.run()
     assert report.delivered["email"].failed == 100
     assert report.delivered["email"].faults == {}

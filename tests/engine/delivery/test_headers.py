@@ -35,13 +35,13 @@ def by_hand(content: bytes) -> tuple[dict[str, str], list[bytes]]:
             unfolded[-1] += text
         else:
             unfolded.append(text)
-    found: dict[str, str] = {}
+    headers: dict[str, str] = {}
     for text in unfolded:
         name, _, value = text.partition(": ") if ": " in text else text.partition(":")
         assert re.fullmatch(r"[!-9;-~]+", name)
-        assert name not in found, f"{name} stands there twice"
-        found[name] = decoded(value.strip())
-    return found, lines
+        assert name not in headers, f"duplicate header {name}"
+        headers[name] = decoded(value.strip())
+    return headers, lines
 
 
 def decoded(value: str) -> str:
@@ -57,7 +57,7 @@ def content(smtp: Callable[..., Script], sending: Callable[..., Sender]) -> tupl
         smtp=script, public_url=PUBLIC_URL, mail_from="Acmé & Söhne <news@example.com>"
     )
     mail = EmailConfig(subject=SUBJECT, preheader="Für Sie", body="Hi", body_html="<p>Hi</p>")
-    sender.people(one_step(mail, node_type="email"), 1, name="person", job_title=None)
+    sender.enroll(one_step(mail, node_type="email"), 1, name="person", job_title=None)
     sender.rows("UPDATE contacts SET name = %s RETURNING id", NAME)
     sender.run()
     (envelope,) = script.received
@@ -81,7 +81,7 @@ def test_the_standard_library_reads_every_header(content: tuple[bytes, str]):
     assert read.get_content_type() == "multipart/alternative"
 
 
-def test_a_reader_of_our_own_reads_the_same(content: tuple[bytes, str]):
+def test_an_independent_parser_reads_the_same(content: tuple[bytes, str]):
     headers, lines = by_hand(content[0])
     assert headers["Subject"] == SUBJECT.replace("{{ name }}", NAME)
     assert headers["From"] == "Acmé & Söhne <news@example.com>"

@@ -1,5 +1,5 @@
-"""An application pauses enrollments while their mail is on its way: wherever the mail is at that
-moment, everybody goes on once they are active again, and gets each mail once.
+"""An application pauses enrollments while their email is being sent. Whatever its status is, the
+states continue once the enrollments are active again, and each email is received once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEOPLE: Final = 3
 def mailing(smtp: Callable[..., Script], sending: Start) -> tuple[Sender, Script]:
     script = smtp()
     sender = sending(smtp=script)
-    sender.people(TWO_MAILS, PEOPLE)
+    sender.enroll(TWO_MAILS, PEOPLE)
     return sender, script
 
 
@@ -50,7 +50,7 @@ def go_on(sender: Sender) -> None:
         sender.run(NOW + hour * HOUR)
 
 
-def everybody_got_both_mails_once(sender: Sender, script: Script) -> None:
+def all_contacts_got_both_emails_once(sender: Sender, script: Script) -> None:
     """Each message under one id, two for each person, and everybody at the end."""
     assert sender.states() == {"completed": PEOPLE}
     got = Counter(envelope.rcpt_tos[0] for envelope in script.received)
@@ -60,17 +60,17 @@ def everybody_got_both_mails_once(sender: Sender, script: Script) -> None:
     assert sender.events()["enrollment_completed"] == PEOPLE
 
 
-def test_paused_before_the_mail_went_out(mailing: tuple[Sender, Script]):
+def test_paused_before_the_email_was_sent(mailing: tuple[Sender, Script]):
     sender, script = mailing
     advance_batch(sender.database, now=NOW, batch_size=99)
     pause(sender)
     sender.run()
     assert script.received == []
     go_on(sender)
-    everybody_got_both_mails_once(sender, script)
+    all_contacts_got_both_emails_once(sender, script)
 
 
-def test_paused_while_the_mail_goes_out(mailing: tuple[Sender, Script]):
+def test_paused_while_the_email_is_being_sent(mailing: tuple[Sender, Script]):
     sender, script = mailing
     accepted = script.on_data
 
@@ -90,10 +90,10 @@ def test_paused_while_the_mail_goes_out(mailing: tuple[Sender, Script]):
     sender.run(NOW + HOUR)
     assert sender.states() == {"paused": PEOPLE}
     go_on(sender)
-    everybody_got_both_mails_once(sender, script)
+    all_contacts_got_both_emails_once(sender, script)
 
 
-def test_paused_after_the_mail_went_out(mailing: tuple[Sender, Script]):
+def test_paused_after_the_email_was_sent(mailing: tuple[Sender, Script]):
     sender, script = mailing
     sender.run()
     assert len(script.received) == PEOPLE
@@ -101,10 +101,10 @@ def test_paused_after_the_mail_went_out(mailing: tuple[Sender, Script]):
     sender.run(NOW + 2 * HOUR)
     assert len(script.received) == PEOPLE
     go_on(sender)
-    everybody_got_both_mails_once(sender, script)
+    all_contacts_got_both_emails_once(sender, script)
 
 
-def test_paused_with_the_mail_in_doubt(mailing: tuple[Sender, Script]):
+def test_paused_with_an_unknown_outcome(mailing: tuple[Sender, Script]):
     sender, script = mailing
     accepted, script.on_data = script.on_data, store_and_hang_up
     sender.run()
@@ -115,11 +115,11 @@ def test_paused_with_the_mail_in_doubt(mailing: tuple[Sender, Script]):
     sender.run(NOW + 2 * HOUR)
     assert sender.states() == {"paused": PEOPLE}
     go_on(sender)
-    everybody_got_both_mails_once(sender, script)
+    all_contacts_got_both_emails_once(sender, script)
 
 
 @pytest.mark.parametrize(("answer", "mails"), [("sent", 2), ("not-sent", 3), ("skip", 2)])
-def test_an_operator_speaks_for_the_mail_of_paused_people(
+def test_an_operator_settles_the_email_of_paused_enrollments(
     mailing: tuple[Sender, Script], answer: str, mails: int
 ):
     sender, script = mailing
@@ -138,7 +138,7 @@ def test_an_operator_speaks_for_the_mail_of_paused_people(
     assert len(ids) == 2 * PEOPLE
 
 
-def test_people_whom_an_earlier_version_left_behind_go_on(mailing: tuple[Sender, Script]):
+def test_states_left_behind_by_an_earlier_release_continue(mailing: tuple[Sender, Script]):
     sender, script = mailing
     advance_batch(sender.database, now=NOW, batch_size=99)
     # As it was left: paused on a message that is settled.
@@ -147,6 +147,6 @@ def test_people_whom_an_earlier_version_left_behind_go_on(mailing: tuple[Sender,
     with sender.database.transaction() as connection:
         assert other_pending_work(connection, now=NOW, count_limit=99).resumable_states == PEOPLE
     go_on(sender)
-    everybody_got_both_mails_once(sender, script)
+    all_contacts_got_both_emails_once(sender, script)
     with sender.database.transaction() as connection:
         assert other_pending_work(connection, now=NOW, count_limit=99).resumable_states == 0

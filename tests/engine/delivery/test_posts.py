@@ -1,4 +1,4 @@
-"""A social step is one post for everybody, whatever happens on the way to it."""
+"""A social step sends one post for all enrollments, whatever fails."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def posting(sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch) 
     return start
 
 
-def test_one_post_goes_out_and_everybody_points_at_it(posting: Post, server: MastodonLike):
+def test_one_post_is_sent_and_all_events_refer_to_it(posting: Post, server: MastodonLike):
     sender, script = posting(server.answer)
-    campaign, _ = sender.people(one_step(a_post()), 300)
+    campaign, _ = sender.enroll(one_step(a_post()), 300)
     done = sender.run().delivered["social"]
     assert (done.posts, done.sent) == (1, 300)
     assert [status["status"] for status in server.statuses] == ["We are live: Welcome\n\n#launch"]
@@ -74,9 +74,9 @@ def test_one_post_goes_out_and_everybody_points_at_it(posting: Post, server: Mas
     ]
 
 
-def test_whoever_comes_later_passes_without_another_post(posting: Post, server: MastodonLike):
+def test_later_enrollments_pass_without_another_post(posting: Post, server: MastodonLike):
     sender, script = posting(server.answer)
-    campaign, _ = sender.people(one_step(a_post()), 3)
+    campaign, _ = sender.enroll(one_step(a_post()), 3)
     sender.run()
     with sender.database.transaction() as connection:
         late = factories.contacts(connection, campaign.workspace_id, 5, prefix="late")
@@ -89,8 +89,8 @@ def test_whoever_comes_later_passes_without_another_post(posting: Post, server: 
 def test_another_campaign_or_version_has_a_post_of_its_own(posting: Post, server: MastodonLike):
     # What Mastodon takes an hour would make the second post wait for half a minute.
     sender, _ = posting(server.answer, per_hour=36_000)
-    sender.people(one_step(a_post()), 2, name="One")
-    sender.people(one_step(a_post()), 2, name="Two")
+    sender.enroll(one_step(a_post()), 2, name="One")
+    sender.enroll(one_step(a_post()), 2, name="Two")
     sender.run()
     assert len(server.statuses) == 2
 
@@ -99,7 +99,7 @@ def test_several_processes_post_once(posting: Post, server: MastodonLike, sendin
     from concurrent.futures import ThreadPoolExecutor
 
     sender, script = posting(server.answer)
-    sender.people(one_step(a_post()), 200)
+    sender.enroll(one_step(a_post()), 200)
     others = [sending(allow=[script.host]) for _ in range(3)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda each: each.run(), [sender, *others]))
@@ -109,7 +109,7 @@ def test_several_processes_post_once(posting: Post, server: MastodonLike, sendin
 
 
 @pytest.mark.parametrize("fault", [HANG, DROP, Reply(500), Reply(502)])
-def test_a_fault_is_tried_again_and_the_post_is_still_one(
+def test_a_failure_is_retried_and_the_post_is_sent_once(
     posting: Post, server: MastodonLike, fault: Reply
 ):
     first = [True]
@@ -119,7 +119,7 @@ def test_a_fault_is_tried_again_and_the_post_is_still_one(
         return fault if first and first.pop() else good
 
     sender, script = posting(answer)
-    sender.people(one_step(a_post()), 20)
+    sender.enroll(one_step(a_post()), 20)
     report = sender.run()
     assert report.delivered["social"].sent == 0
     assert sender.states() == {"waiting": 20}
@@ -135,11 +135,11 @@ def test_a_fault_is_tried_again_and_the_post_is_still_one(
     assert len(server.statuses) == 1
 
 
-def test_a_refused_post_fails_its_people_by_name_and_requeueing_posts_it(
+def test_a_refused_post_fails_its_states_and_requeueing_sends_it(
     posting: Post, server: MastodonLike
 ):
     sender, script = posting(Reply(422, {"error": "Text character limit exceeded"}))
-    campaign, _ = sender.people(one_step(a_post()), 5)
+    campaign, _ = sender.enroll(one_step(a_post()), 5)
     sender.run()
     assert sender.states() == {"failed": 5}
     assert sender.events()["social_failed/http_422"] == 5
@@ -153,16 +153,16 @@ def test_a_refused_post_fails_its_people_by_name_and_requeueing_posts_it(
     assert len(server.statuses) == 1
 
 
-def test_a_token_that_expired_stops_the_post_and_says_so(posting: Post):
+def test_an_expired_token_stops_the_post_with_the_reason(posting: Post):
     sender, script = posting(Reply(401, {"error": "The access token was revoked"}))
-    sender.people(one_step(a_post()), 5)
+    sender.enroll(one_step(a_post()), 5)
     (words,) = sender.run().delivered["social"].faults.values()
     assert "revoked" in words
     assert sender.states() == {"waiting": 5}
     assert len(script.requests) == 1
 
 
-def test_a_time_of_its_own_is_kept_by_the_engine_where_the_provider_cannot(
+def test_the_engine_keeps_a_schedule_time_that_the_provider_cannot(
     sending: Start, http: HttpServers, monkeypatch: pytest.MonkeyPatch
 ):
     import base64
@@ -177,7 +177,7 @@ def test_a_time_of_its_own_is_kept_by_the_engine_where_the_provider_cannot(
     post = a_post(
         platform="instagram", schedule_time=time, media_urls=["https://example.com/a.mp4"]
     )
-    sender.people(one_step(post), 4)
+    sender.enroll(one_step(post), 4)
     sender.run()
     sender.run(NOW + timedelta(days=1))
     assert script.requests == []
@@ -188,10 +188,12 @@ def test_a_time_of_its_own_is_kept_by_the_engine_where_the_provider_cannot(
     assert sender.states() == {"completed": 4}
 
 
-def test_a_time_that_the_provider_keeps_is_left_to_it(posting: Post, server: MastodonLike):
+def test_a_schedule_time_is_passed_to_a_provider_with_a_schedule(
+    posting: Post, server: MastodonLike
+):
     sender, _ = posting(server.answer)
     time = NOW + timedelta(days=2)
-    sender.people(one_step(a_post(schedule_time=time)), 4)
+    sender.enroll(one_step(a_post(schedule_time=time)), 4)
     sender.run()
     assert server.statuses[0]["scheduled_at"] == time.isoformat()
     assert sender.states() == {"completed": 4}
@@ -208,11 +210,11 @@ def claimed(sender: Sender) -> None:
     )
 
 
-def test_a_post_whose_sender_died_is_repeated_while_the_provider_knows_it(
+def test_a_post_of_a_killed_sender_is_repeated_while_the_provider_recognizes_it(
     posting: Post, server: MastodonLike
 ):
     sender, script = posting(in_turn(Reply(500), Reply(500)))
-    sender.people(one_step(a_post()), 3)
+    sender.enroll(one_step(a_post()), 3)
     sender.run()
     claimed(sender)
     script.answer = server.answer
@@ -223,9 +225,9 @@ def test_a_post_whose_sender_died_is_repeated_while_the_provider_knows_it(
     assert len(server.statuses) == 1
 
 
-def test_later_than_that_it_is_assumed_to_be_out(posting: Post, server: MastodonLike):
+def test_after_that_it_is_assumed_sent(posting: Post, server: MastodonLike):
     sender, script = posting(in_turn(Reply(500), Reply(500)))
-    sender.people(one_step(a_post()), 3)
+    sender.enroll(one_step(a_post()), 3)
     sender.run()
     claimed(sender)
     script.answer = server.answer
@@ -237,7 +239,7 @@ def test_later_than_that_it_is_assumed_to_be_out(posting: Post, server: Mastodon
     assert {event["certainty"] for event in sender.data("social_posted")} == {"unknown"}
 
 
-def test_recorded_posts_are_one_too(database: Any):
+def test_recorded_posts_are_recorded_once(database: Any):
     with database.transaction() as connection:
         campaign = factories.a_published_campaign(connection, one_step(a_post()))
         people = factories.contacts(connection, campaign.workspace_id, 50)
@@ -252,11 +254,9 @@ def test_recorded_posts_are_one_too(database: Any):
     assert recorded == [("mastodon", "We are live: Welcome", ["launch"])]
 
 
-def test_people_who_unsubscribed_are_stopped_at_a_post_as_everywhere(
-    posting: Post, server: MastodonLike
-):
+def test_unsubscribed_contacts_exit_at_a_post(posting: Post, server: MastodonLike):
     sender, _ = posting(server.answer)
-    sender.people(one_step(a_post()), 2)
+    sender.enroll(one_step(a_post()), 2)
     from drip_pipeline.engine.execution.advance import advance_batch
 
     advance_batch(sender.database, now=NOW, batch_size=10)

@@ -1,4 +1,4 @@
-"""An operator's word on messages in doubt."""
+"""Operators settle messages of unknown outcome."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ MAIL = one_step(EmailConfig(subject="Hello", body="Dear {{ name }}"), node_type=
 
 
 @pytest.fixture
-def doubtful(smtp: Callable[..., Script], sending: Start) -> tuple[Sender, Script]:
-    """Two campaigns of two mails each, all in doubt and held there."""
+def unknown_outcomes(smtp: Callable[..., Script], sending: Start) -> tuple[Sender, Script]:
+    """Two campaigns with two emails each, all of unknown outcome and held."""
     script = smtp(on_data=store_and_hang_up)
     sender = sending(smtp=script)
     sender.channel("email", {"on_unknown": "hold"})
     for name in ("One", "Two"):
-        sender.people(MAIL, 2, name=name)
+        sender.enroll(MAIL, 2, name=name)
     sender.run()
     assert sender.deliveries() == {"unknown": 4}
     script.on_data = "250 OK"
     return sender, script
 
 
-def test_sent_lets_people_go_on(doubtful: tuple[Sender, Script]):
-    sender, script = doubtful
+def test_sent_continues_the_states(unknown_outcomes: tuple[Sender, Script]):
+    sender, script = unknown_outcomes
     report = resolve_unknown(sender.database, "sent", now=NOW, campaign="One")
     assert report.deliveries == 2
     assert sender.deliveries() == {"unknown": 2, "sent": 2}
@@ -44,8 +44,8 @@ def test_sent_lets_people_go_on(doubtful: tuple[Sender, Script]):
     assert len(script.received) == 4
 
 
-def test_not_sent_sends_it_under_the_same_id(doubtful: tuple[Sender, Script]):
-    sender, script = doubtful
+def test_not_sent_sends_it_under_the_same_id(unknown_outcomes: tuple[Sender, Script]):
+    sender, script = unknown_outcomes
     assert resolve_unknown(sender.database, "not-sent", now=NOW, channel="email").deliveries == 4
     assert sender.events() == {"retry_scheduled/not_sent": 4}
     sender.run(NOW + timedelta(minutes=1))
@@ -55,8 +55,8 @@ def test_not_sent_sends_it_under_the_same_id(doubtful: tuple[Sender, Script]):
     assert len(set(ids)) == 4
 
 
-def test_skip_lets_people_go_on_without(doubtful: tuple[Sender, Script]):
-    sender, script = doubtful
+def test_skip_continues_the_states_without_the_message(unknown_outcomes: tuple[Sender, Script]):
+    sender, script = unknown_outcomes
     (one,) = list_deliveries(sender.database, status="unknown", campaign="Two", limit=1)
     resolve_unknown(sender.database, "skip", now=NOW, ids=[one.id])
     assert sender.states() == {"completed": 1, "waiting": 3}
@@ -64,16 +64,16 @@ def test_skip_lets_people_go_on_without(doubtful: tuple[Sender, Script]):
     assert len(script.received) == 4
 
 
-def test_saying_it_twice_changes_nothing(doubtful: tuple[Sender, Script]):
-    sender, _ = doubtful
+def test_resolving_twice_changes_nothing(unknown_outcomes: tuple[Sender, Script]):
+    sender, _ = unknown_outcomes
     resolve_unknown(sender.database, "sent", now=NOW, channel="email")
     again = resolve_unknown(sender.database, "not-sent", now=NOW, channel="email")
     assert (again.deliveries, again.posts) == (0, 0)
     assert sender.states() == {"completed": 4}
 
 
-def test_one_must_say_which(doubtful: tuple[Sender, Script]):
-    sender, _ = doubtful
+def test_a_selection_is_required(unknown_outcomes: tuple[Sender, Script]):
+    sender, _ = unknown_outcomes
     with pytest.raises(NotAllowed):
         resolve_unknown(sender.database, "sent", now=NOW)
     with pytest.raises(CampaignNotFound):
@@ -82,8 +82,8 @@ def test_one_must_say_which(doubtful: tuple[Sender, Script]):
     assert sender.deliveries() == {"unknown": 4}
 
 
-def test_the_list_tells_reasons_and_nobodys_address(doubtful: tuple[Sender, Script]):
-    sender, _ = doubtful
+def test_the_list_has_reasons_and_no_addresses(unknown_outcomes: tuple[Sender, Script]):
+    sender, _ = unknown_outcomes
     rows = list_deliveries(sender.database, status="unknown")
     assert len(rows) == 4
     assert {row.error_code for row in rows} == {"disconnected"}

@@ -1,4 +1,4 @@
-"""Text messages from the outbox to a provider and back, fault by fault."""
+"""SMS from the outbox to a provider and back, failure by failure."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def texting(
     return start
 
 
-def test_texts_go_out_and_people_go_on(texting: Callable[..., Any]):
+def test_sms_are_sent_and_states_continue(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 20)
+    sender.enroll(one_step(TEXT), 20)
     assert sender.run().delivered["sms"].sent == 20
     assert sender.states() == {"completed": 20}
     assert sender.events() == {"sms_sent": 20, "enrollment_completed": 20}
@@ -57,15 +57,15 @@ def test_texts_go_out_and_people_go_on(texting: Callable[..., Any]):
     assert sender.value("SELECT DISTINCT provider_message_id FROM campaign_deliveries") == "SM1"
 
 
-def test_a_provider_that_is_busy_is_left_alone_for_as_long_as_it_says(
+def test_a_busy_provider_is_not_called_until_retry_after(
     texting: Callable[..., Any],
 ):
     busy = Reply(429, {"code": 20429, "message": "Too Many"}, {"Retry-After": "300"})
     sender, script = texting(in_turn(busy))
-    sender.people(one_step(TEXT), 200)
+    sender.enroll(one_step(TEXT), 200)
     done = sender.run().delivered["sms"]
     assert done.sent == 0
-    # Those on their way at that moment heard it; the others were not tried.
+    # Those in progress then were refused; the others were not attempted.
     assert done.retried == len(script.requests) <= 50
     assert sender.deliveries() == {"pending": 200}
     assert sender.events() == {"retry_scheduled/twilio_20429": done.retried}
@@ -77,9 +77,9 @@ def test_a_provider_that_is_busy_is_left_alone_for_as_long_as_it_says(
     assert sender.deliveries() == {"sent": 200}
 
 
-def test_a_500_is_tried_again(texting: Callable[..., Any]):
+def test_a_500_is_retried(texting: Callable[..., Any]):
     sender, script = texting(in_turn(Reply(500), ACCEPTED))
-    sender.people(one_step(TEXT), 1)
+    sender.enroll(one_step(TEXT), 1)
     assert sender.run().delivered["sms"].retried == 1
     assert sender.events() == {"retry_scheduled/http_500": 1}
     sender.run(NOW + LATER)
@@ -87,9 +87,9 @@ def test_a_500_is_tried_again(texting: Callable[..., Any]):
     assert len(script.requests) == 2
 
 
-def test_silence_after_the_post_is_in_doubt_and_not_sent_again(texting: Callable[..., Any]):
+def test_no_answer_to_the_post_is_unknown_and_not_sent_again(texting: Callable[..., Any]):
     sender, script = texting(in_turn(HANG, ACCEPTED))
-    sender.people(one_step(TEXT), 1)
+    sender.enroll(one_step(TEXT), 1)
     assert sender.run().delivered["sms"].unknown == 1
     assert sender.deliveries() == {"unknown": 1}
     assert sender.states() == {"waiting": 1}
@@ -100,9 +100,9 @@ def test_silence_after_the_post_is_in_doubt_and_not_sent_again(texting: Callable
     assert len(script.requests) == 1
 
 
-def test_a_number_that_is_none_skips_the_text_and_the_person_goes_on(texting: Callable[..., Any]):
+def test_an_invalid_number_skips_the_sms_and_the_state_continues(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 1, phone="0151 2345678")
+    sender.enroll(one_step(TEXT), 1, phone="0151 2345678")
     sender.run()
     assert script.requests == []
     assert sender.states() == {"completed": 1}
@@ -110,15 +110,15 @@ def test_a_number_that_is_none_skips_the_text_and_the_person_goes_on(texting: Ca
     assert sender.rows("SELECT channel, reason FROM campaign_suppressions") == [("sms", "bounced")]
 
 
-def test_nobody_without_a_number_is_tried(texting: Callable[..., Any]):
+def test_contacts_without_a_number_are_skipped(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 1, phone=None)
+    sender.enroll(one_step(TEXT), 1, phone=None)
     sender.run()
     assert script.requests == []
     assert sender.events() == {"message_skipped/no_address": 1, "enrollment_completed": 1}
 
 
-def test_whoever_opted_out_with_the_provider_is_not_tried_again(texting: Callable[..., Any]):
+def test_contacts_that_opted_out_at_the_provider_are_suppressed(texting: Callable[..., Any]):
     sender, script = texting(Reply(400, {"code": 21610, "message": "unsubscribed"}))
     campaign = graph(
         trigger("one"),
@@ -127,7 +127,7 @@ def test_whoever_opted_out_with_the_provider_is_not_tried_again(texting: Callabl
         node("two", "action", TEXT, default="end"),
         end(),
     )
-    sender.people(campaign, 1)
+    sender.enroll(campaign, 1)
     sender.run()
     sender.run(NOW + timedelta(hours=2))
     assert len(script.requests) == 1
@@ -137,30 +137,30 @@ def test_whoever_opted_out_with_the_provider_is_not_tried_again(texting: Callabl
     assert events["message_skipped/opted_out"] == 1
 
 
-def test_without_a_channel_texts_wait_and_the_reason_is_told(sending: Start):
+def test_without_a_channel_sms_wait_and_the_reason_is_reported(sending: Start):
     sender = sending()
-    sender.people(one_step(TEXT), 3)
+    sender.enroll(one_step(TEXT), 3)
     report = sender.run()
     assert report.delivered["sms"].faults == {"sms": "the workspace has no SMS channel"}
     assert sender.deliveries() == {"pending": 3}
     assert report.is_idle
 
 
-def test_a_missing_secret_is_told_by_name_and_texts_wait(
+def test_a_missing_secret_is_reported_by_name_and_sms_wait(
     texting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ):
     sender, script = texting()
     monkeypatch.delenv("SMS_TOKEN")
-    sender.people(one_step(TEXT), 3)
+    sender.enroll(one_step(TEXT), 3)
     (words,) = sender.run().delivered["sms"].faults.values()
     assert "SMS_TOKEN" in words
     assert script.requests == []
     assert sender.deliveries() == {"pending": 3}
 
 
-def test_a_channel_that_is_switched_off_holds_its_texts(texting: Callable[..., Any]):
+def test_sms_of_a_disabled_channel_wait(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 3)
+    sender.enroll(one_step(TEXT), 3)
     sender.rows("UPDATE campaign_channels SET is_active = false RETURNING id")
     assert sender.run().delivered["sms"].sent == 0
     assert script.requests == []
@@ -172,7 +172,7 @@ def inbound(keyword: Any, provider_id: str = "SM9") -> InboundSms:
     return InboundSms(provider_id, "+15550100001", "+15550100999", keyword)
 
 
-def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
+def test_stop_takes_effect_at_once_and_other_channels_continue(
     texting: Callable[..., Any], smtp: Callable[..., Any]
 ):
     mail = smtp()
@@ -184,7 +184,7 @@ def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
         node("again", "action", TEXT, default="end"),
         end(),
     )
-    sender.people(campaign, 2)
+    sender.enroll(campaign, 2)
     sender.run()
     assert len(script.requests) == 2
     report = take_inbound_sms(sender.database, inbound("stop"), now=NOW + timedelta(minutes=1))
@@ -219,9 +219,9 @@ def test_stop_is_heeded_at_once_and_everything_but_texts_goes_on(
     assert sender.events()["message_skipped/opted_out"] == 2
 
 
-def test_stop_counts_for_a_number_that_was_never_texted(texting: Callable[..., Any]):
+def test_stop_applies_to_a_number_without_messages(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 1, phone="+1 (555) 010-0001")
+    sender.enroll(one_step(TEXT), 1, phone="+1 (555) 010-0001")
     report = take_inbound_sms(sender.database, inbound("stop"), now=NOW)
     assert (report.events, report.suppressed) == (0, 1)
     sender.run()
@@ -229,9 +229,9 @@ def test_stop_counts_for_a_number_that_was_never_texted(texting: Callable[..., A
     assert sender.events()["message_skipped/opted_out"] == 1
 
 
-def test_start_lifts_what_stop_had_put(texting: Callable[..., Any]):
+def test_start_removes_the_suppression_of_stop(texting: Callable[..., Any]):
     sender, script = texting()
-    sender.people(one_step(TEXT), 1)
+    sender.enroll(one_step(TEXT), 1)
     take_inbound_sms(sender.database, inbound("stop"), now=NOW)
     report = take_inbound_sms(sender.database, inbound("start", "SM10"), now=NOW)
     assert report.readmitted == 1
@@ -239,9 +239,9 @@ def test_start_lifts_what_stop_had_put(texting: Callable[..., Any]):
     assert len(script.requests) == 1
 
 
-def test_an_answer_belongs_to_the_latest_text(texting: Callable[..., Any]):
+def test_a_reply_belongs_to_the_latest_sms(texting: Callable[..., Any]):
     sender, _ = texting()
-    sender.people(one_step(TEXT), 1)
+    sender.enroll(one_step(TEXT), 1)
     sender.run()
     now = NOW + timedelta(minutes=5)
     assert take_inbound_sms(sender.database, inbound(None), now=now).events == 1

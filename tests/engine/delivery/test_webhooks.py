@@ -1,4 +1,4 @@
-"""Webhook steps from the outbox to a receiver and back, fault by fault."""
+"""Webhook steps from the outbox to a receiver and back, failure by failure."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def call(url: str, **fields: Any) -> WebhookAction:
     return WebhookAction(**({"url": f"{url}/leads", "payload": payload} | fields))
 
 
-def test_the_leaves_are_rendered_and_the_structure_is_nobodys_to_change(
+def test_payload_strings_are_rendered_and_the_structure_cannot_change(
     http: HttpServers, sending: Start
 ):
     script = http.start(Reply(201, "thanks"))
     sender = sending(allow=[script.host])
     hostile = 'Acme", "admin": true, "x": "\n{{ email }}'
     config = call(script.url, headers={"X-Person": "{{ first_name }}"})
-    campaign, _ = sender.people(one_step(config), 1, company=hostile, name="Welcome")
+    campaign, _ = sender.enroll(one_step(config), 1, company=hostile, name="Welcome")
     sender.run()
     (request,) = script.requests
     assert request.json == {
@@ -73,7 +73,7 @@ def test_calls_are_signed_and_keep_their_id_over_retries(http: HttpServers, send
 
     script = http.start(answer)
     sender = sending(allow=[script.host], webhook_secret=Secret(SECRET))
-    sender.people(one_step(call(script.url)), 1)
+    sender.enroll(one_step(call(script.url)), 1)
     sender.run(now)
     # The receiver's library wants calls of the last five minutes; a retry comes after one or two.
     sender.run(now + timedelta(minutes=2))
@@ -92,13 +92,13 @@ def test_calls_are_signed_and_keep_their_id_over_retries(http: HttpServers, send
         (Reply(502), "http_502"),
     ],
 )
-def test_whatever_may_be_repeated_is_tried_again(
+def test_repeatable_failures_are_retried(
     http: HttpServers, sending: Start, reply: Reply, code: str
 ):
     script = http.start(in_turn(reply, Reply(200)))
     sender = sending(allow=[script.host])
     sender.channel("webhook", {"timeout_seconds": 0.5})
-    sender.people(one_step(call(script.url)), 1)
+    sender.enroll(one_step(call(script.url)), 1)
     assert sender.run().delivered["webhook"].retried == 1
     assert sender.deliveries() == {"pending": 1}
     assert sender.events() == {"webhook_triggered": 1, f"retry_scheduled/{code}": 1}
@@ -109,10 +109,10 @@ def test_whatever_may_be_repeated_is_tried_again(
     assert len({request.headers["webhook-id"] for request in script.requests}) == 1
 
 
-def test_retry_after_is_kept(http: HttpServers, sending: Start):
+def test_retry_after_is_respected(http: HttpServers, sending: Start):
     script = http.start(in_turn(Reply(429, headers={"Retry-After": "900"}), Reply(200)))
     sender = sending(allow=[script.host])
-    sender.people(one_step(call(script.url)), 1)
+    sender.enroll(one_step(call(script.url)), 1)
     assert sender.run().delivered["webhook"].retried == 1
     due_at = sender.value("SELECT due_at FROM campaign_deliveries")
     assert due_at >= NOW + timedelta(seconds=900)
@@ -121,10 +121,10 @@ def test_retry_after_is_kept(http: HttpServers, sending: Start):
     assert sender.states() == {"completed": 1}
 
 
-def test_a_refusal_fails_by_name_with_the_response_in_the_event(http: HttpServers, sending: Start):
+def test_a_refused_call_fails_with_the_response_in_the_event(http: HttpServers, sending: Start):
     script = http.start(Reply(422, "no such list"))
     sender = sending(allow=[script.host])
-    sender.people(one_step(call(script.url)), 1)
+    sender.enroll(one_step(call(script.url)), 1)
     sender.run()
     assert sender.states() == {"failed": 1}
     (data,) = sender.data("webhook_failed")
@@ -132,15 +132,13 @@ def test_a_refusal_fails_by_name_with_the_response_in_the_event(http: HttpServer
     assert data["error"] == "the endpoint answered with status 422"
 
 
-def test_an_endpoint_that_is_gone_is_called_once_and_people_go_on(
-    http: HttpServers, sending: Start
-):
+def test_a_gone_endpoint_is_called_once_and_states_continue(http: HttpServers, sending: Start):
     script = http.start(Reply(410))
     sender = sending(allow=[script.host])
-    sender.people(one_step(call(script.url)), 3, name="First")
+    sender.enroll(one_step(call(script.url)), 3, name="First")
     sender.run()
     called = len(script.requests)
-    sender.people(one_step(call(script.url)), 120, name="Second")
+    sender.enroll(one_step(call(script.url)), 120, name="Second")
     report = sender.run()
     assert len(script.requests) == called <= 3
     assert report.delivered["webhook"].skipped == {"endpoint_gone": 120}
@@ -154,18 +152,18 @@ def test_an_endpoint_that_is_gone_is_called_once_and_people_go_on(
     # An operator brings it back.
     script.answer = lambda _: Reply(200)
     reset_transport(sender.database, transport[0], now=NOW)
-    sender.people(one_step(call(script.url)), 2, name="Third")
+    sender.enroll(one_step(call(script.url)), 2, name="Third")
     assert sender.run().delivered["webhook"].sent == 2
 
 
-def test_a_failing_endpoint_leaves_other_endpoints_and_channels_alone(
+def test_a_failing_endpoint_does_not_stop_other_endpoints_and_channels(
     http: HttpServers, sending: Start, smtp: Callable[..., Any]
 ):
     bad, good, mail = http.start(Reply(500, "down")), http.start(), smtp()
     sender = sending(allow=[bad.host, good.host], smtp=mail)
-    sender.people(one_step(call(bad.url)), 60, name="Bad")
-    sender.people(one_step(call(good.url)), 60, name="Good")
-    sender.people(graph(trigger("mail"), email("mail", default="end"), end()), 60, name="Mail")
+    sender.enroll(one_step(call(bad.url)), 60, name="Bad")
+    sender.enroll(one_step(call(good.url)), 60, name="Good")
+    sender.enroll(graph(trigger("mail"), email("mail", default="end"), end()), 60, name="Mail")
     report = sender.run()
     assert report.delivered["webhook"].sent == 60
     assert report.delivered["email"].sent == 60
@@ -192,22 +190,26 @@ def test_a_failing_endpoint_leaves_other_endpoints_and_channels_alone(
 @pytest.mark.parametrize(
     "url", ["http://169.254.169.254/latest", "http://127.0.0.1:22/", "http://[::1]/"]
 )
-def test_an_internal_address_is_refused_and_the_step_fails_by_name(sending: Start, url: str):
+def test_an_internal_address_is_refused_and_the_step_fails_with_the_reason(
+    sending: Start, url: str
+):
     sender = sending()
-    sender.people(one_step(WebhookAction(url=url)), 1)
+    sender.enroll(one_step(WebhookAction(url=url)), 1)
     sender.run()
     assert sender.states() == {"failed": 1}
     assert sender.events()["webhook_failed/address_forbidden"] == 1
 
 
-def test_a_caller_that_dies_is_repeated_under_the_same_id(http: HttpServers, sending: Start):
+def test_a_call_of_a_killed_process_is_repeated_under_the_same_id(
+    http: HttpServers, sending: Start
+):
     from drip_pipeline.engine.execution.advance import advance_batch
 
     script = http.start()
     sender = sending(allow=[script.host])
-    sender.people(one_step(call(script.url)), 1, name="First")
+    sender.enroll(one_step(call(script.url)), 1, name="First")
     sender.run()
-    sender.people(one_step(call(script.url)), 1, name="Second")
+    sender.enroll(one_step(call(script.url)), 1, name="Second")
     advance_batch(sender.database, now=NOW, batch_size=10)
     with sender.database.transaction() as connection:
         connection.execute(
@@ -226,9 +228,9 @@ def answering(script: HttpScript) -> list[str]:
     return [request.headers["webhook-id"] for request in script.requests]
 
 
-def test_nobody_is_called_twice_however_many_workers_there_are(http: HttpServers, sending: Start):
+def test_no_endpoint_is_called_twice_with_many_workers(http: HttpServers, sending: Start):
     script = http.start()
     sender = sending(allow=[script.host])
-    sender.people(one_step(call(script.url)), 400)
+    sender.enroll(one_step(call(script.url)), 400)
     sender.run()
     assert len(answering(script)) == len(set(answering(script))) == 400
