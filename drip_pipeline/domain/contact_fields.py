@@ -28,7 +28,7 @@ CONTACT_COLUMNS: Final = frozenset(
 )
 CUSTOM_FIELDS: Final = "custom_fields"
 
-# alias -> the column that holds its value
+# alias -> the column of its value
 _ALIASES: Final[Mapping[str, str]] = {
     "first_name": "name",
     "last_name": "name",

@@ -43,7 +43,7 @@ def reference_problems(
             problems.add(
                 node_id,
                 "channel_missing",
-                f"the step needs a channel, and no {channel} channel is configured",
+                f"no {channel} channel is configured, and the step needs one",
             )
         problems += _event_problems(node_id, config)
         for name in sorted(_fields(config)):
@@ -110,7 +110,7 @@ def _legacy_problems(analysis: Analysis) -> list[Problem]:
     """Return warnings for columns of earlier campaigns that the engine does not execute."""
     advice = {
         "cta": "put the link into the body",
-        "conditional_logic": "draw a condition node",
+        "conditional_logic": "add a condition node",
     }
     return [
         Problem(

@@ -93,7 +93,7 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 Problem(
                     node_id,
                     "branch_without_target",
-                    f"branch {port} has no target: draw an edge with sourceHandle {port}",
+                    f"branch {port} has no target: add an edge with sourceHandle {port}",
                 )
                 for port in open_ports
                 if port not in named  # the missing edge has been reported
@@ -104,7 +104,7 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 Problem(
                     node_id,
                     "variant_without_target",
-                    f"variant {port} has no target: draw an edge with sourceHandle {port}",
+                    f"variant {port} has no target: add an edge with sourceHandle {port}",
                 )
                 for port in open_ports
                 if port not in named and port not in held_out

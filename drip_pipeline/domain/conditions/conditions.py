@@ -289,7 +289,7 @@ def _compile_tag(condition: Condition) -> Predicate:
 def _compile_event(condition: Condition) -> Predicate:
     # A builder may write "opened == false" where it means "has not opened".
     if condition.value is not None and not isinstance(condition.value, bool):
-        raise ValueError("an event condition takes no value; event_type says what happened")
+        raise ValueError("an event condition has no value; event_type is the event")
     expected = (condition.operator is not Operator.NE) is (condition.value is not False)
     event_type = condition.event_type or ""
     if condition.time_window is None:

@@ -1,8 +1,7 @@
 """The campaign file: the one model of its keys, for reading and for the JSON Schema.
 
-Reading keeps every known key and validates nothing beyond its shape: configurations stay the JSON
-that was written, so that a file with ten mistakes reports all ten (`SchemaOf` describes them in the
-schema). complete.py completes the definition, compiler/validate.py validates it.
+Reading validates only the shape of the file: configurations stay the JSON that was written, so that
+a file with ten mistakes reports all ten (`SchemaOf` describes them in the schema). complete.py completes the definition, compiler/validate.py validates it.
 """
 
 from __future__ import annotations
@@ -230,8 +229,8 @@ class CampaignDefinition(BaseModel):
     def to_dict(self) -> JsonObject:
         """Return the definition as a campaign file, without keys that are not set."""
         data = as_json(self.model_dump(mode="json", exclude={"steps"}))[0]
-        kept = {key: value for key, value in data.items() if value is not None and value != []}
-        return kept | {"steps": [step.to_dict() for step in self.steps]}
+        present = {key: value for key, value in data.items() if value is not None and value != []}
+        return present | {"steps": [step.to_dict() for step in self.steps]}
 
 
 def json_schema() -> JsonObject:
@@ -299,16 +298,16 @@ def _allowed_fields(
     ignored: frozenset[str],
     problems: Problems,
 ) -> JsonObject:
-    kept = {}
+    fields = {}
     for key, value in data.items():
         if key in allowed:
             if value is not None:  # null means not set, as in a row of the database
-                kept[key] = value
+                fields[key] = value
         elif key not in ignored:
             path = f"{where}.{key}" if where else key
             message = f"unknown key {path}{did_you_mean(key, allowed)}"
             problems.add(node_id, "unknown_key", message)
-    return kept
+    return fields
 
 
 def _valid_part(

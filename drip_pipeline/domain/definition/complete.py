@@ -61,10 +61,10 @@ def complete(definition: CampaignDefinition, *, canvas_wins: bool = False) -> Ca
         canvas_data = _bound_canvas(raw, canvas, steps)
     elif steps:
         nodes = {node.node_id: node.raw for node in canvas.nodes}
-        steps, drawn = in_sequence(steps, nodes, (raw or {}).get("viewport"), problems)
+        steps, generated = in_sequence(steps, nodes, (raw or {}).get("viewport"), problems)
         for node_id in nodes.keys() - {step.node_id for step in steps}:
             problems.add(node_id, "node_without_step", "the canvas node has no step")
-        canvas_data = {**(raw or {}), **drawn}
+        canvas_data = {**(raw or {}), **generated}
         canvas_data = _bound_canvas(canvas_data, read_canvas(canvas_data)[0], steps)
     else:
         problems.add(
@@ -111,15 +111,15 @@ def _bound(steps: list[StepDefinition], canvas: Canvas, problems: Problems) -> l
     bound = []
     for step in steps:
         node_id = step.node_id
-        drawn = node_of_step_id.get(step.id) if step.id else None
+        canvas_node = node_of_step_id.get(step.id) if step.id else None
         if node_id is None and step.id is not None:
             guess = f"node_{step.id}"
-            node_id = drawn or (guess if guess in on_canvas else None)
-        elif drawn is not None and drawn != node_id and node_id in on_canvas:
+            node_id = canvas_node or (guess if guess in on_canvas else None)
+        elif canvas_node is not None and canvas_node != node_id and node_id in on_canvas:
             problems.add(
                 node_id,
                 "binding_conflict",
-                f"step {step.id} names node {node_id}, but canvas node {drawn} names the step",
+                f"step {step.id} is bound to node {node_id}, but canvas node {canvas_node} names it",
             )
         bound.append(step.model_copy(update={"node_id": node_id}))
     return bound
@@ -173,24 +173,24 @@ def _one_per_node(
 
 
 def _typed(step: StepDefinition, node: CanvasNode, problems: Problems) -> StepDefinition:
-    drawn = node.node_type.lower() if node.node_type else None
-    if drawn is not None and step.node_type is not None and drawn != step.node_type:
-        if drawn in NODE_TYPES and step.node_type in NODE_TYPES:
+    canvas_type = node.node_type.lower() if node.node_type else None
+    if canvas_type is not None and step.node_type is not None and canvas_type != step.node_type:
+        if canvas_type in NODE_TYPES and step.node_type in NODE_TYPES:
             problems.add(
                 node.node_id,
                 "type_conflict",
-                f"the canvas says {drawn}, the step says {step.node_type}",
+                f"the type is {canvas_type} on the canvas and {step.node_type} in the step",
             )
         elif step.node_type in NODE_TYPES:
             problems.add(
                 node.node_id,
                 "node_type_unknown",
-                f"the canvas says {shorten(drawn)}, which is not a node type"
-                f"{did_you_mean(drawn, NODE_TYPES)}",
+                f"the canvas has type {shorten(canvas_type)}, which is not a node type"
+                f"{did_you_mean(canvas_type, NODE_TYPES)}",
             )
-    if step.node_type is None and drawn is not None:
+    if step.node_type is None and canvas_type is not None:
         # Normalize again, because the result depends on the type.
-        return normalize_step(step.model_copy(update={"node_type": drawn}), problems)
+        return normalize_step(step.model_copy(update={"node_type": canvas_type}), problems)
     return step
 
 

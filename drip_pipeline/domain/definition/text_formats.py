@@ -18,7 +18,7 @@ from uuid import UUID
 import yaml
 
 JsonObject = dict[str, Any]
-"""A JSON object; its values are whatever the file contains."""
+"""A JSON object with values of any JSON type."""
 
 MAX_DEPTH: Final = 60
 MAX_VALUES: Final = 500_000
@@ -137,7 +137,7 @@ def _plain(value: object, path: str, depth: int, faults: list[str], budget: list
     if depth > MAX_DEPTH:
         raise Unreadable(f"{path[:80]} … is nested deeper than {MAX_DEPTH} levels")
     if budget[0] < 0:
-        raise Unreadable(f"the file holds more than {MAX_VALUES:,} values")
+        raise Unreadable(f"the file contains more than {MAX_VALUES:,} values")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
