@@ -1,7 +1,8 @@
 """The campaign file: the one model of its keys, for reading and for the JSON Schema.
 
 Reading validates only the shape of the file: configurations stay the JSON that was written, so that
-a file with ten mistakes reports all ten (`SchemaOf` describes them in the schema). complete.py completes the definition, compiler/validate.py validates it.
+a file with ten mistakes reports all ten (`SchemaOf` describes them in the schema). complete.py
+completes the definition, compiler/validate.py validates it.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _bound(steps: list[StepDefinition], canvas: Canvas, problems: Problems) -> l
             problems.add(
                 node_id,
                 "binding_conflict",
-                f"step {step.id} is bound to node {node_id}, but canvas node {canvas_node} names it",
+                f"step {step.id} names node {node_id}, but canvas node {canvas_node} names it",
             )
         bound.append(step.model_copy(update={"node_id": node_id}))
     return bound
