@@ -1,5 +1,5 @@
-"""Provider events by the hundred thousand: by the landing folder's own job with exact totals and
-little memory, and waking whoever waits in one pass.
+"""Hundreds of thousands of provider events: the landing job with exact totals and limited memory,
+and one chunk that resumes all waiting states.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ WAITING = int(os.environ.get("INGEST_WAITING", "2000"))
 MOST_MEMORY_KIB = 1_000_000
 
 
-def written_elsewhere(path: Path, lines: int, people: int) -> Any:
+def written_elsewhere(path: Path, lines: int, contacts: int) -> Any:
     """The file, written by another process: its million rows are not this one's memory."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as other:
-        return other.submit(provider_events, path, lines, people).result()
+        return other.submit(provider_events, path, lines, contacts).result()
 
 
-def told(figures: str) -> None:
-    """The figures of a run at full size, for who runs it with -s."""
-    sys.stderr.write(f"{figures}\n")
+def show(text: str) -> None:
+    """Print a result of a run at full size, visible with -s."""
+    sys.stderr.write(f"{text}\n")
 
 
 def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     engine_database, instance, tmp_path
 ):
-    database, people = engine_database, max(1, EVENTS * 3 // 10)
+    database, contacts = engine_database, max(1, EVENTS * 3 // 10)
     with database.transaction() as connection:
         a_workspace(connection)
-    mailed_people(database, people, waiting=people // 10, waits_for="email_clicked")
+    mailed_people(database, contacts, waiting=contacts // 10, waits_for="email_clicked")
     folder = tmp_path / "landing" / "ses"
     folder.mkdir(parents=True)
-    expected = written_elsewhere(folder / "events.parquet", EVENTS, people)
+    expected = written_elsewhere(folder / "events.parquet", EVENTS, contacts)
     with time_machine.travel(REPORTED):
         _, _, cursor = tick(imported_files, instance)
         ((request,), _, _) = tick(imported_files, instance, cursor)
@@ -69,7 +69,7 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     [loaded] = rows(
         database, "SELECT outcome, lines, accepted, duplicates, rejected, woken FROM landed_files"
     )
-    resumed = sum(1 for person in expected.clicked_by if person <= people // 10)
+    resumed = sum(1 for person in expected.clicked_by if person <= contacts // 10)
     assert loaded == (
         "loaded", expected.lines, expected.accepted, expected.duplicates, expected.rejected,
         resumed,
@@ -78,7 +78,7 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
         database,
         "SELECT count(*), count(delivered_at), sum(open_count), sum(click_count) "
         "FROM campaign_message_outcomes",
-    ) == [(people, expected.delivered, expected.opens, expected.clicks)]
+    ) == [(contacts, expected.delivered, expected.opens, expected.clicks)]
     assert value(database, "SELECT count(*) FROM ingested_event_keys") == expected.accepted
     assert value(database, "SELECT count(*) FROM rejected_events") == sum(
         expected.rejected.values()
@@ -89,22 +89,24 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
         "AND workflow_status = 'running' AND next_execution_at = %s",
         REPORTED,
     ) == [(resumed,)]
-    laws = ("outcomes_match_log", "sent_once")
+    names = ("outcomes_match_log", "sent_once")
     broken = [
-        law.name for law in check_invariants(database, now=REPORTED, names=laws) if not law.holds
+        result.name
+        for result in check_invariants(database, now=REPORTED, names=names)
+        if not result.holds
     ]
     assert broken == []
     assert peak_kib < MOST_MEMORY_KIB
-    told(f"{EVENTS:,} lines in {seconds:.1f} s, {EVENTS / seconds:,.0f} a second, with Dagster")
-    told(f"{resumed:,} people woken; peak memory {peak_kib / 1024:,.0f} MiB")
+    show(f"{EVENTS:,} lines in {seconds:.1f} s, {EVENTS / seconds:,.0f} a second, with Dagster")
+    show(f"{resumed:,} states resumed; peak memory {peak_kib / 1024:,.0f} MiB")
 
 
-def test_everybody_whose_event_arrives_is_woken_in_one_pass(database):
+def test_all_states_with_an_arriving_event_are_resumed_in_one_chunk(database):
     opened = WAITING * 3 // 10
     with database.transaction() as connection:
         a_workspace(connection)
     mailed_people(database, WAITING, waiting=WAITING, waits_for="email_opened")
-    people = random.Random(3).sample(range(1, WAITING + 1), opened)
+    contacts = random.Random(3).sample(range(1, WAITING + 1), opened)
     events = [
         {
             "event_id": person,
@@ -112,7 +114,7 @@ def test_everybody_whose_event_arrives_is_woken_in_one_pass(database):
             "occurred_at": NOW.isoformat(),
             "message_id": message_id(person),
         }
-        for person in people
+        for person in contacts
     ]
     began = time.perf_counter()
     report = ingest_events(database, events, source="opens", now=REPORTED)
@@ -125,4 +127,4 @@ def test_everybody_whose_event_arrives_is_woken_in_one_pass(database):
     ) == [("running", "event", opened), ("waiting", "timeout", WAITING - opened)]
     again = ingest_events(database, events, source="opens", now=REPORTED)
     assert (again.duplicates, again.resumed) == (opened, 0)
-    told(f"{opened:,} of {WAITING:,} waiting people woken in {seconds:.2f} s")
+    show(f"{opened:,} of {WAITING:,} waiting states resumed in {seconds:.2f} s")

@@ -1,5 +1,5 @@
-"""Laws of ingestion: neither the order of events nor how they are cut into files and slices, nor
-repetition, changes what is known of messages, people, conversions and days.
+"""Properties of ingestion: neither the order of events, nor their division into files and chunks,
+nor repetition changes the outcomes of messages, contacts, conversions and days.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine.events import chunking as event_slices
+from drip_pipeline.engine.events import chunking as chunking
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.metrics.daily_metrics import (
     aggregate_days,
@@ -54,7 +54,7 @@ CAMPAIGN = graph(
 
 
 @pytest.fixture(scope="module")
-def people(server_url: str, template: str) -> Iterator[tuple[Database, list[Sent]]]:
+def mailed_contacts(server_url: str, template: str) -> Iterator[tuple[Database, list[Sent]]]:
     """People who got two mails, a day apart, some held out; reused by all examples."""
     with own_database(server_url, template) as database:
         campaign, _ = people_inside(database, CAMPAIGN, PEOPLE)
@@ -67,7 +67,7 @@ def people(server_url: str, template: str) -> Iterator[tuple[Database, list[Sent
 
 @st.composite
 def events(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """Lines of an events file; whose they are is a number that the test turns into a message."""
+    """Lines of an events file; the recipient is a number that the test turns into a message."""
     lines = []
     for number in range(draw(st.integers(0, 25))):
         line: dict[str, Any] = {
@@ -90,12 +90,12 @@ def events(draw: st.DrawFn) -> list[dict[str, Any]]:
 
 
 def addressed(line: dict[str, Any], sent: list[Sent]) -> dict[str, Any]:
-    """The line as a provider writes it; some name messages and people that do not exist."""
+    """The line as a provider writes it; some name unknown messages and contacts."""
     fields: dict[str, Any] = {name: line[name] for name in ("occurred_at", "data") if name in line}
     match line["by"]:
         case "message":
-            known = line["message"] < len(sent)
-            fields["message_id"] = sent[line["message"]].message_id if known else "unknown"
+            observable = line["message"] < len(sent)
+            fields["message_id"] = sent[line["message"]].message_id if observable else "unknown"
         case "campaign":
             fields |= {"email": f"person{line['person']}@example.com", "campaign": "Welcome"}
         case "address":
@@ -124,8 +124,8 @@ def forget_events(database: Database) -> None:
         )
 
 
-def known(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """All that must not depend on order, slices and repetition."""
+def observable(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """All data that must not depend on order, chunks and repetition."""
     return {
         "outcomes": rows_of(connection, "campaign_message_outcomes"),
         "assignments": rows_of(connection, "campaign_split_assignments"),
@@ -148,32 +148,38 @@ def known(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(lines=events(), data=st.data())
-def test_order_slices_and_repetition_change_nothing(people, lines, data):
-    database, sent = people
+def test_order_chunks_and_repetition_change_nothing(mailed_contacts, lines, data):
+    database, sent = mailed_contacts
     whole = [addressed(line, sent) for line in lines]
     repeated = data.draw(st.lists(st.sampled_from(whole), max_size=5)) if whole else []
     shuffled = data.draw(st.permutations(whole + repeated))
     chunk_size = data.draw(st.integers(1, 10))
-    parted_from = data.draw(st.sampled_from((1, event_slices.PARTED_FROM)))
+    parted_from = data.draw(st.sampled_from((1, chunking.PARTED_FROM)))
     cut = data.draw(st.integers(0, len(shuffled)))
 
     forget_events(database)
     ingest_events(database, whole, source="whole", now=LATER)
     aggregate_days(database, days_between(NOW.date(), LATER.date()))
     with database.transaction() as connection:
-        at_once = known(connection)
+        at_once = observable(connection)
 
     forget_events(database)
     for part in (shuffled[:cut], shuffled[cut:], shuffled):
-        with patch.object(event_slices, "PARTED_FROM", parted_from):
+        with patch.object(chunking, "PARTED_FROM", parted_from):
             report = ingest_events(database, part, source="part", now=LATER, chunk_size=chunk_size)
         taken = report.accepted + report.duplicates + sum(report.rejected.values())
         assert report.lines == len(part) == taken
         refresh_stale_days(database, now=LATER)
     with database.transaction() as connection:
-        in_parts = known(connection)
+        in_parts = observable(connection)
 
     assert in_parts == at_once
-    laws = ("outcomes_match_log", "metrics_match_outcomes", "rates", "sent_once", "population")
-    results = check_invariants(database, now=LATER, names=laws, are_metrics_fresh=True)
+    names = (
+        "outcomes_match_log",
+        "metrics_match_outcomes",
+        "rates",
+        "sent_once",
+        "population",
+    )
+    results = check_invariants(database, now=LATER, names=names, are_metrics_fresh=True)
     assert [result.name for result in results if not result.holds] == []

@@ -53,7 +53,7 @@ def sns_private() -> rsa.RSAPrivateKey:
 @cache
 def sns_certificate(days: int = 365) -> bytes:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -63,7 +63,7 @@ def sns_certificate(days: int = 365) -> bytes:
         .not_valid_after(LATER + timedelta(days=days))
         .sign(sns_private(), SHA256())
     )
-    return made.public_bytes(Encoding.PEM)
+    return certificate.public_bytes(Encoding.PEM)
 
 
 def by_sendgrid(body: bytes, at: datetime = LATER) -> Call:

@@ -67,8 +67,8 @@ class Receiver:
         try:
             connection.request(method, path, body or None, dict(headers or {}))
             answer = connection.getresponse()
-            given = {name.lower(): value for name, value in answer.getheaders()}
-            return Response(answer.status, given, answer.read())
+            headers = {name.lower(): value for name, value in answer.getheaders()}
+            return Response(answer.status, headers, answer.read())
         finally:
             connection.close()
 
@@ -99,14 +99,14 @@ class QuickServer(uvicorn.Server):
 def a_receiver(database: Database, *, fetch: Any = no_fetch, **settings: Any) -> Iterator[Receiver]:
     """A receiver of these settings, stopped at the end."""
     clock = Clock()
-    given = Settings(
+    receiver_settings = Settings(
         secret_key=Secret(KEY),
         public_url="https://mail.example.com",
         mail_from="Example Shop <hello@example.com>",
         **settings,
     )
-    services = Services(given, database, Appender(database), fetch, now=clock)
-    server = QuickServer(config_of(given, services, host="127.0.0.1", port=0))
+    services = Services(receiver_settings, database, Appender(database), fetch, now=clock)
+    server = QuickServer(config_of(receiver_settings, services, host="127.0.0.1", port=0))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

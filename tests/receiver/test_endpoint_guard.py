@@ -59,7 +59,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(database, receive
     assert receiver.counted("events/generic") == {"too_large": 1}
 
 
-def test_a_body_that_grows_without_saying_so_is_cut(receiver):
+def test_a_body_without_declared_length_is_limited(receiver):
     with connected(receiver) as connection:
         connection.sendall(
             b"POST /u/x HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -122,7 +122,7 @@ def test_a_slow_body_is_dropped(database, monkeypatch):
     assert receiver.counted("events/generic") == {"too_slow": 1}
 
 
-def test_a_client_that_asks_too_often_is_told_when_to_come_again(database, monkeypatch):
+def test_a_client_with_too_many_requests_gets_retry_after(database, monkeypatch):
     monkeypatch.setattr(app, "HEALTH", Rate(per_second=0.1, burst=3))
     with a_receiver(database, **SECRETS) as receiver:
         answers = [receiver.get("/healthz") for _ in range(5)]
@@ -131,7 +131,7 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(database, monke
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 10
 
 
-def test_clients_behind_a_trusted_proxy_are_told_apart(database, monkeypatch):
+def test_clients_behind_a_trusted_proxy_are_distinguished(database, monkeypatch):
     monkeypatch.setattr(app, "HEALTH", Rate(per_second=0.1, burst=1))
     for proxies, expected in ((("127.0.0.1",), [200, 200, 429]), ((), [200, 429, 429])):
         with a_receiver(database, trusted_proxies=proxies) as receiver:
@@ -142,7 +142,7 @@ def test_clients_behind_a_trusted_proxy_are_told_apart(database, monkeypatch):
             ] == expected
 
 
-def test_every_answer_says_little_and_nothing_can_be_done_with_it(receiver):
+def test_every_response_has_security_headers(receiver):
     for method, path, status in (
         ("GET", "/nowhere", 404), ("GET", "/events/generic", 405), ("PUT", "/u/x", 405),
         ("POST", "/events/generic", 401), ("GET", "/healthz", 200),
@@ -155,7 +155,7 @@ def test_every_answer_says_little_and_nothing_can_be_done_with_it(receiver):
         assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-def test_health_says_when_the_database_does_not_answer(database, receiver):
+def test_health_reports_an_unavailable_database(database, receiver):
     assert receiver.get("/healthz").text == "ok\n"
     broken = Database("postgresql://nobody@127.0.0.1:1/none")
     with a_receiver(broken) as alone:
@@ -163,7 +163,7 @@ def test_health_says_when_the_database_does_not_answer(database, receiver):
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
 
 
-def test_what_cannot_be_kept_is_to_be_sent_again(database):
+def test_a_request_that_cannot_be_stored_must_be_repeated(database):
     broken = Database("postgresql://nobody@127.0.0.1:1/none")
     with a_receiver(broken, **SECRETS) as receiver:
         body, headers = calls.by_standard(b"{}")
@@ -206,7 +206,7 @@ def test_a_network_of_ipv6_is_one_client():
     assert network_of("192.0.2.7") == "192.0.2.7"
 
 
-def test_requests_that_come_together_are_kept_together(database):
+def test_concurrent_requests_are_stored_together(database):
     async def together() -> None:
         appender = Appender(database)
         appender.start()
@@ -220,7 +220,7 @@ def test_requests_that_come_together_are_kept_together(database):
     assert value(database, "SELECT count(DISTINCT xmin::text) FROM event_inbox") <= 3
 
 
-def test_more_than_can_wait_is_refused(database):
+def test_requests_beyond_the_queue_limit_are_refused(database):
     async def flooded() -> list[BaseException | None]:
         appender = Appender(database, most_waiting=5)
         waiting = [appender.append(Arrival("generic", b"x", LATER)) for _ in range(8)]
@@ -235,7 +235,7 @@ def test_more_than_can_wait_is_refused(database):
     assert refused == [NotStored] * 3
 
 
-def test_a_value_that_the_database_refuses_costs_only_its_own_request(database):
+def test_a_value_that_the_database_refuses_fails_only_its_own_request(database):
     good = Arrival("generic", b"{}", LATER)
 
     async def mixed() -> list[BaseException | None]:

@@ -58,7 +58,7 @@ def outcome(database: Database) -> tuple[object, ...]:
     return opens, machine, clicks, machine_clicks
 
 
-def test_the_picture_tells_of_an_opening_with_device_and_address(database, receiver, sent):
+def test_the_pixel_records_an_open_with_device_and_address(database, receiver, sent):
     answer = receiver.get(link(Purpose.OPEN, sent), user_agent=PERSON)
     assert (answer.status, answer.headers["content-type"]) == (200, "image/gif")
     assert answer.body.startswith(b"GIF89a")
@@ -72,7 +72,7 @@ def test_the_picture_tells_of_an_opening_with_device_and_address(database, recei
     ) == [("mobile", "127.0.0.1", PERSON)]
 
 
-def test_a_click_leads_on_and_is_counted_once_however_often_it_is_drained(database, receiver, sent):
+def test_a_click_redirects_and_counts_once_however_often_it_is_drained(database, receiver, sent):
     url = "https://shop.example.com/sale?a=1&b=%C3%BC#top"
     answer = receiver.get(link(Purpose.CLICK, sent, url), user_agent=PERSON)
     assert (answer.status, answer.headers["location"]) == (302, url)
@@ -105,7 +105,7 @@ def test_scanners_and_prefetches_are_marked_as_machines(database, receiver, sent
     assert outcome(database) == (0, True, 0, True)
 
 
-def test_asking_for_the_head_alone_is_answered_and_counts_nothing(database, receiver, sent):
+def test_a_head_request_is_answered_and_records_no_event(database, receiver, sent):
     opened = receiver.ask("HEAD", link(Purpose.OPEN, sent))
     clicked = receiver.ask("HEAD", link(Purpose.CLICK, sent, "https://x.example.com/"))
     assert (opened.status, clicked.status, opened.body) == (200, 302, b"")
@@ -115,15 +115,13 @@ def test_asking_for_the_head_alone_is_answered_and_counts_nothing(database, rece
 @pytest.mark.parametrize(
     "url", ["javascript:alert(1)", "//evil.example.com", "data:text/html,x", "", "ftp://x/y"]
 )
-def test_no_link_leads_anywhere_but_to_a_web_page(receiver, sent, url):
+def test_links_redirect_only_to_web_pages(receiver, sent, url):
     answer = receiver.get(link(Purpose.CLICK, sent, url))
     assert answer.status == 400
     assert "location" not in answer.headers
 
 
-def test_a_token_that_was_changed_or_made_for_something_else_leads_nowhere(
-    database, receiver, sent
-):
+def test_a_changed_token_or_a_token_of_another_purpose_is_refused(database, receiver, sent):
     good = link(Purpose.CLICK, sent, "https://shop.example.com/")
     forged = good[:-6] + ("AAAAAA" if good[-6:] != "AAAAAA" else "BBBBBB")
     moved = "/c/" + link(Purpose.OPEN, sent).removeprefix("/o/")
@@ -135,7 +133,7 @@ def test_a_token_that_was_changed_or_made_for_something_else_leads_nowhere(
     assert inbox(database) == 0
 
 
-def test_links_that_the_engine_put_into_a_mail_are_followed_and_counted(database, receiver):
+def test_links_in_a_rendered_email_redirect_and_count(database, receiver):
     """All the way: a mail is sent, somebody opens it and follows a link, and it is counted."""
     html = '<p><a href="https://shop.example.com/?a=1&amp;b=2">Sale</a></p>{{ unsubscribe_url }}'
     config = EmailConfig(subject="Hi", body="Hi {{ unsubscribe_url }}", body_html=html)
@@ -174,9 +172,9 @@ def test_links_that_the_engine_put_into_a_mail_are_followed_and_counted(database
         ),
     ],
 )  # fmt: skip
-def test_mails_are_watched_only_where_links_work_and_last(tmp_path, settings, tracks):
-    found = message_settings(Settings(home=tmp_path, **settings))
-    assert (found.tracks_opens, found.tracks_clicks) == tracks
+def test_emails_are_tracked_only_with_a_public_url_and_a_stable_key(tmp_path, settings, tracks):
+    tracked = message_settings(Settings(home=tmp_path, **settings))
+    assert (tracked.tracks_opens, tracked.tracks_clicks) == tracks
 
 
 # --- unsubscribing --------------------------------------------------------------------------------
@@ -186,7 +184,7 @@ def suppressed(database: Database) -> list[tuple[object, ...]]:
     return rows(database, "SELECT address, channel, reason FROM campaign_suppressions")
 
 
-def test_looking_at_the_unsubscribe_link_changes_nothing(database, receiver, sent):
+def test_opening_the_unsubscribe_link_changes_nothing(database, receiver, sent):
     for method in ("GET", "HEAD"):
         assert receiver.ask(method, link(Purpose.UNSUBSCRIBE, sent)).status == 200
     page = receiver.get(link(Purpose.UNSUBSCRIBE, sent))
@@ -213,7 +211,7 @@ def test_one_click_unsubscribes_at_once_and_the_run_ends_with_the_drain(database
     assert value(database, "SELECT unsubscribed_at FROM campaign_message_outcomes") == LATER
 
 
-def test_unsubscribing_again_is_fine_and_changes_nothing(database, receiver, sent):
+def test_unsubscribing_again_changes_nothing(database, receiver, sent):
     path = link(Purpose.UNSUBSCRIBE, sent)
     assert [receiver.post(path).status for _ in range(3)] == [200, 200, 200]
     assert "You are unsubscribed" in receiver.get(path).text
@@ -235,7 +233,7 @@ def test_an_unknown_or_forged_unsubscribe_link_gets_a_friendly_page(database, re
     assert suppressed(database) == []
 
 
-def test_pages_cannot_be_framed_stored_or_made_to_load_anything(receiver, sent):
+def test_pages_cannot_be_framed_cached_or_load_external_content(receiver, sent):
     headers = receiver.get(link(Purpose.UNSUBSCRIBE, sent)).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy

@@ -61,7 +61,7 @@ def counted(receiver: Receiver, provider: str) -> dict[str, int]:
     return receiver.counted(f"events/{provider}")
 
 
-def test_what_every_provider_signed_is_kept_as_it_came(database, receiver, asked):
+def test_signed_payloads_of_every_provider_are_stored_as_received(database, receiver, asked):
     sent = {provider: signed() for provider, signed in SIGNED.items()}
     for provider, (body, headers) in sent.items():
         assert receiver.post(f"/events/{provider}", body, headers).status == 200
@@ -90,7 +90,7 @@ def forged(provider: str) -> list[Call]:
 
 
 @pytest.mark.parametrize("provider", SIGNED)
-def test_a_forged_call_leaves_nothing_but_a_count(database, receiver, caplog, provider):
+def test_a_forged_call_is_only_counted(database, receiver, caplog, provider):
     attempts = forged(provider)
     with caplog.at_level(logging.DEBUG):
         statuses = [receiver.post(f"/events/{provider}", *call).status for call in attempts]
@@ -101,7 +101,7 @@ def test_a_forged_call_leaves_nothing_but_a_count(database, receiver, caplog, pr
     assert caplog.records == []
 
 
-def test_a_count_is_all_that_the_database_learns(database, receiver):
+def test_only_counts_of_refused_calls_reach_the_database(database, receiver):
     for _ in range(3):
         receiver.post("/events/mailgun", b"{}", {})
     receiver.services.counts.write(database, LATER.date())
@@ -141,7 +141,7 @@ def test_a_call_that_is_repeated_with_a_new_signature_counts_once(database, rece
     assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 1
 
 
-def test_a_provider_that_is_not_set_up_is_not_there(database):
+def test_a_provider_that_is_not_configured_is_not_found(database):
     with a_receiver(database) as receiver:
         for provider in (*SIGNED, "carrier-pigeon"):
             body, headers = SIGNED.get(provider, SIGNED["generic"])()
@@ -149,7 +149,7 @@ def test_a_provider_that_is_not_set_up_is_not_there(database):
     assert kept(database) == []
 
 
-def test_a_message_status_of_a_text_is_checked_against_the_public_address(database, receiver):
+def test_an_sms_status_signature_is_verified_with_the_public_url(database, receiver):
     _, (sent,) = mailed(database)
     path = f"/events/twilio?message_id={sent.message_id}"
     form = {"MessageSid": "SM7", "MessageStatus": "delivered", "To": "+15005550006"}
@@ -163,7 +163,7 @@ def test_a_message_status_of_a_text_is_checked_against_the_public_address(databa
 # --- Amazon SNS -----------------------------------------------------------------------------------
 
 
-def test_both_versions_of_the_signature_are_believed_and_the_certificate_is_kept(receiver, asked):
+def test_both_signature_versions_are_accepted_and_the_certificate_is_cached(receiver, asked):
     for version in ("1", "2"):
         call = calls.by_sns('{"eventType": "Send"}', version=version, Subject="Amazon SES")
         assert receiver.post("/events/ses", *call).status == 200
@@ -184,7 +184,7 @@ def test_both_versions_of_the_signature_are_believed_and_the_certificate_is_kept
         {"Type": "Whatever"},
     ],
 )
-def test_a_message_with_a_certificate_or_topic_of_others_is_refused_unasked(
+def test_a_message_with_a_foreign_certificate_or_topic_is_refused_without_a_request(
     receiver, asked, changed
 ):
     call = calls.by_sns('{"eventType": "Send"}', **changed)
@@ -204,7 +204,7 @@ def test_a_subscription_to_our_topic_is_confirmed_at_amazon_only(database, recei
     assert kept(database) == []
 
 
-def test_without_the_certificate_a_message_is_neither_believed_nor_refused(database):
+def test_without_the_certificate_a_message_is_neither_accepted_nor_refused(database):
     def fetch(_url: str) -> bytes:
         raise SnsUnreachable("no way")
 
@@ -217,5 +217,5 @@ def test_without_the_certificate_a_message_is_neither_believed_nor_refused(datab
     "url",
     ["https://sns.x\\@evil.com/", "https://sns.eu.amazonaws.com\t/x", "https://[::1]/", "", "sns"],
 )
-def test_odd_addresses_are_none_of_amazons(url):
+def test_similar_addresses_are_not_addresses_of_amazon(url):
     assert not is_sns_url(url)

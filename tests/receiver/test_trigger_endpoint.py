@@ -1,4 +1,4 @@
-"""Trigger webhooks: whom a call lets in, what a repeated call does, and what is refused."""
+"""Trigger webhooks: contacts enrolled by a call, repeated calls, and refused calls."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def enrolled(database: Database) -> list[tuple[Any, ...]]:
     )
 
 
-def test_a_call_lets_somebody_in_who_was_not_known(database, receiver):
+def test_a_call_enrolls_an_unknown_contact(database, receiver):
     campaign = a_campaign(database)
     fields = {"first_name": "Ada", "company": "Example", "plan": "pro", "seats": 3, "tags": ["a"]}
     answer = called(receiver, {"email": "Ada@example.com", "fields": fields})
@@ -83,7 +83,7 @@ def test_a_call_lets_somebody_in_who_was_not_known(database, receiver):
     assert value(database, "SELECT workflow_status FROM campaign_workflow_states") == "running"
 
 
-def test_somebody_who_is_known_is_brought_up_to_date_and_let_in(database, receiver):
+def test_an_existing_contact_is_updated_and_enrolled(database, receiver):
     campaign = a_campaign(database)
     with database.transaction() as connection:
         contacts(connection, campaign.workspace_id, 1)
@@ -92,24 +92,24 @@ def test_somebody_who_is_known_is_brought_up_to_date_and_let_in(database, receiv
     assert value(database, "SELECT custom_fields->>'plan' FROM contacts") == "pro"
 
 
-def test_many_people_each_with_a_key_of_their_own(database, receiver):
+def test_many_contacts_each_with_an_entry_key(database, receiver):
     a_campaign(database, re_entry="per_key")
-    people = [
+    contacts = [
         {"email": "a@example.com", "entry_key": "order-1"},
         {"email": "b@example.com", "entry_key": 2},
         {"email": "c@example.com"},
     ]
-    answer = called(receiver, {"people": people, "entry_key": "all"})
+    answer = called(receiver, {"people": contacts, "entry_key": "all"})
     assert answer.json()["enrolled"] == 3
     assert enrolled(database) == [
         ("a@example.com", "order-1"), ("b@example.com", "2"), ("c@example.com", "all")
     ]  # fmt: skip
-    again = called(receiver, {"people": [people[0], {"email": "b@example.com", "entry_key": 3}]})
+    again = called(receiver, {"people": [contacts[0], {"email": "b@example.com", "entry_key": 3}]})
     assert (again.json()["enrolled"], again.json()["already_in"]) == (1, 1)
 
 
 @pytest.mark.parametrize("named_by", ["header", "body", "webhook-id"])
-def test_a_repeated_call_is_answered_as_before_and_does_nothing(database, receiver, named_by):
+def test_a_repeated_call_returns_the_stored_result(database, receiver, named_by):
     a_campaign(database, re_entry="after_exit")
     body: dict[str, Any] = {"email": "ada@example.com"}
     if named_by == "body":
@@ -141,7 +141,7 @@ def test_another_call_under_the_same_key_is_refused(database, receiver):
     assert len(enrolled(database)) == 1
 
 
-def test_the_same_call_many_times_at_once_lets_one_person_in_once(database, receiver):
+def test_concurrent_repetitions_of_a_call_enroll_the_contact_once(database, receiver):
     a_campaign(database, re_entry="after_exit")
     body = {"email": "ada@example.com"}
     with ThreadPoolExecutor(8) as pool:
@@ -153,9 +153,9 @@ def test_the_same_call_many_times_at_once_lets_one_person_in_once(database, rece
     assert len(enrolled(database)) == 1
 
 
-def test_who_cannot_be_read_is_told_by_place_and_the_others_enter(database, receiver):
+def test_invalid_contacts_are_reported_by_position_and_the_others_enrolled(database, receiver):
     a_campaign(database)
-    people = [
+    contacts = [
         {"email": "good@example.com"},
         {"email": "not an address"},
         {"fields": {"company": "Example"}},
@@ -163,7 +163,7 @@ def test_who_cannot_be_read_is_told_by_place_and_the_others_enter(database, rece
         {"email": "x@example.com", "plan": "pro"},
         {"email": "GOOD@example.com"},
     ]
-    answer = called(receiver, {"people": people})
+    answer = called(receiver, {"people": contacts})
     assert answer.status == 200
     assert answer.json()["enrolled"] == 1
     assert {each["place"]: each["reason"] for each in answer.json()["not_read"]} == {
@@ -176,7 +176,7 @@ def test_who_cannot_be_read_is_told_by_place_and_the_others_enter(database, rece
     assert "not an address" not in answer.text
 
 
-def test_suppressed_people_stay_out(database, receiver):
+def test_suppressed_contacts_are_refused(database, receiver):
     campaign = a_campaign(database)
     with database.transaction() as connection:
         connection.execute(
@@ -201,7 +201,7 @@ def test_suppressed_people_stay_out(database, receiver):
         (b'{"email": "a@example.com", "idempotency_key": ""}', 422, "idempotency_key"),
     ],
 )
-def test_a_call_that_is_none_says_what_is_wrong(database, receiver, body, status, words):
+def test_an_invalid_call_is_refused_with_the_reason(database, receiver, body, status, words):
     a_campaign(database)
     answer = receiver.post("/trigger/Welcome", body, TOKEN)
     assert answer.status == status
@@ -209,7 +209,7 @@ def test_a_call_that_is_none_says_what_is_wrong(database, receiver, body, status
     assert enrolled(database) == []
 
 
-def test_a_campaign_that_is_not_there_or_not_entered_so_says_it(database, receiver):
+def test_an_unknown_campaign_or_another_trigger_is_refused(database, receiver):
     a_campaign(database, "By hand", trigger="manual")
     by_hand = called(receiver, {"email": "a@example.com"}, "By%20hand")
     assert (by_hand.status, "has no webhook trigger" in by_hand.text) == (409, True)
@@ -233,7 +233,7 @@ def test_a_campaign_that_is_not_there_or_not_entered_so_says_it(database, receiv
         {"webhook-id": "x", "webhook-timestamp": "1", "webhook-signature": "v1,AAAA"},
     ],
 )
-def test_without_a_proof_nobody_enters(database, receiver, headers):
+def test_an_unverified_call_enrolls_no_contact(database, receiver, headers):
     a_campaign(database)
     answer = receiver.post("/trigger/Welcome", b'{"email": "a@example.com"}', headers)
     assert answer.status == 401
@@ -249,7 +249,7 @@ def test_a_replayed_call_is_refused(database, receiver):
     assert receiver.counted("trigger") == {"accepted": 1, "replayed": 1}
 
 
-def test_without_a_secret_there_is_no_door(database):
+def test_without_a_secret_the_endpoint_is_not_found(database):
     a_campaign(database)
     with a_receiver(database) as receiver:
         assert called(receiver, {"email": "a@example.com"}).status == 404

@@ -36,12 +36,12 @@ CUBOT = "Mozilla/5.0 (Linux; Android 10; CUBOT NOTE 20) AppleWebKit/537.36 Mobil
         ("", None),
     ],
 )
-def test_devices_are_told_apart(user_agent, device):
+def test_devices_are_distinguished(user_agent, device):
     assert device_type(user_agent) == device
 
 
 @pytest.mark.parametrize("user_agent", [CHROME, MAC, IPHONE, IPAD, PIXEL, TABLET, GMAIL, CUBOT, ""])
-def test_people_are_not_taken_for_machines(user_agent):
+def test_persons_are_not_classified_as_machines(user_agent):
     assert not is_machine_open(user_agent)
     assert not is_scanner(user_agent)
 
@@ -56,12 +56,12 @@ def test_people_are_not_taken_for_machines(user_agent):
         "Microsoft Office Existence Discovery",
     ],
 )
-def test_programs_that_say_so_are_machines(user_agent):
+def test_self_declared_programs_are_machines(user_agent):
     assert is_scanner(user_agent)
     assert is_machine_open(user_agent)
 
 
-def test_the_bare_agent_opens_for_a_machine_and_clicks_for_a_person():
+def test_the_bare_agent_is_a_machine_for_opens_and_a_person_for_clicks():
     assert is_machine_open("Mozilla/5.0")
     assert is_machine_open(" Mozilla/5.0 ")
     assert not is_scanner("Mozilla/5.0")

@@ -84,26 +84,26 @@ def test_short_names_mean_the_event_type(short: str, name: str) -> None:
     assert is_known_event_type(short)
 
 
-def test_normalizing_is_idempotent_and_aliases_lead_into_the_vocabulary() -> None:
+def test_normalizing_is_idempotent_and_aliases_are_in_the_vocabulary() -> None:
     for alias, name in EVENT_ALIASES.items():
         assert name in EVENT_TYPES, alias
         assert alias not in EVENT_TYPES
         assert normalize_event_type(normalize_event_type(alias)) == name
 
 
-def test_an_unknown_name_is_kept_and_told_apart() -> None:
+def test_an_unknown_name_is_returned_and_distinguished() -> None:
     assert normalize_event_type("Moon Rise") == "moon_rise"
     assert not is_known_event_type("Moon Rise")
     assert suggest_event_type("email_clickked") == "email_clicked"
     assert suggest_event_type("zzzzzz") is None
 
 
-def test_only_events_about_a_person_can_do_without_an_enrollment() -> None:
+def test_only_contact_level_events_need_no_enrollment() -> None:
     assert {"purchase", "page_view", "converted"} <= CONTACT_EVENT_TYPES
     assert not CONTACT_EVENT_TYPES & {"email_opened", "email_sent", "wait_started"}
     assert CONTACT_EVENT_TYPES <= PROVIDER_EVENT_TYPES
 
 
-def test_what_the_engine_alone_knows_cannot_come_from_outside() -> None:
+def test_internal_events_are_not_accepted_from_outside() -> None:
     assert not PROVIDER_EVENT_TYPES & {"enrollment_started", "variant_assigned", "email_sent"}
     assert all(kind.source in EVENT_SOURCES for kind in EVENT_TYPES.values())

@@ -1,4 +1,4 @@
-"""Importing people: what a cell becomes, what is kept aside, and what repeating does."""
+"""Contact imports: conversion of cells, rejected lines, and repetitions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def taken(database: Database, path: Path, **options: Any) -> ImportReport:
     return import_contacts(database, path, now=options.pop("now", NOW), **options)
 
 
-def people(database: Database, columns: str = "email") -> list[Any]:
+def stored(database: Database, columns: str = "email") -> list[Any]:
     with database.transaction() as connection:
         rows = connection.execute(f"SELECT {columns} FROM contacts ORDER BY email").fetchall()
     return [row[0] if len(row) == 1 else row for row in rows]
@@ -45,7 +45,7 @@ def set_aside(database: Database) -> list[tuple[int, str]]:
         ).fetchall()
 
 
-def test_columns_go_by_name_and_others_become_custom_fields(database, tmp_path):
+def test_columns_are_mapped_by_name_and_others_become_custom_fields(database, tmp_path):
     path = csv(
         tmp_path,
         "Email,name,Company Name,phone,job_title,lead_score,status,tags,last_interaction,"
@@ -56,7 +56,7 @@ def test_columns_go_by_name_and_others_become_custom_fields(database, tmp_path):
     report = taken(database, path)
     assert (report.rows, report.inserted) == (1, 1)
     columns = "email, name, company, phone, job_title, ai_score, status, tags, last_interaction"
-    assert people(database, f"{columns}, custom_fields") == [
+    assert stored(database, f"{columns}, custom_fields") == [
         (
             "ann@example.com", "Ann Lee", "Acme", "+15550100", "CTO", 70, "lead", ["vip", "trial"],
             datetime(2026, 2, 1, 9, tzinfo=UTC), {"plan": "pro", "timezone": "Europe/Paris"},
@@ -72,7 +72,7 @@ def test_a_column_of_numbers_is_numbers_and_a_column_of_codes_stays_text(databas
         "b@example.com,,-2,FALSE,12,A3,\n",
     )
     report = taken(database, path)
-    assert people(database, "custom_fields") == [
+    assert stored(database, "custom_fields") == [
         {"visits": 3, "spend": 1.5, "is_new": True, "code": "007", "mixed": "12"},
         {"spend": -2.0, "is_new": False, "code": "12", "mixed": "A3"},
     ]
@@ -99,11 +99,11 @@ def test_parquet_keeps_its_types_and_missing_values_are_absent(database, tmp_pat
     report = taken(database, tmp_path / "people.parquet")
     assert dict(report.rejected) == {"no_email": 1}
     assert set_aside(database) == [(3, "no_email")]
-    assert people(database, "ai_score, phone, tags") == [
+    assert stored(database, "ai_score, phone, tags") == [
         (10, "4915112345678", ["x", "y"]),
         (0, None, []),
     ]
-    first, second = people(database, "custom_fields")
+    first, second = stored(database, "custom_fields")
     assert first["visits"] == 3
     assert first["spend"] == 1.5
     assert first["since"].startswith("2026-01-02T00:00:00")
@@ -112,7 +112,7 @@ def test_parquet_keeps_its_types_and_missing_values_are_absent(database, tmp_pat
     assert report.unsubscribed == 1
 
 
-def test_bad_lines_are_kept_aside_and_the_rest_goes_on(database, tmp_path):
+def test_rejected_lines_do_not_stop_the_import(database, tmp_path):
     path = csv(
         tmp_path,
         "email,ai_score,status,last_interaction,unsubscribed\n"
@@ -130,7 +130,7 @@ def test_bad_lines_are_kept_aside_and_the_rest_goes_on(database, tmp_path):
         "a@example.com,6,lead,,\n",
     )
     report = taken(database, path)
-    assert people(database, "email, ai_score") == [("a@example.com", 6), ("h@example.com", 5)]
+    assert stored(database, "email, ai_score") == [("a@example.com", 6), ("h@example.com", 5)]
     assert set_aside(database) == [
         (2, "repeated_email"),
         (3, "no_email"),
@@ -146,18 +146,18 @@ def test_bad_lines_are_kept_aside_and_the_rest_goes_on(database, tmp_path):
     assert report.rows == report.inserted + sum(report.rejected.values())
 
 
-def test_bytes_that_are_not_utf8_spoil_only_their_line(database, tmp_path):
+def test_bytes_that_are_not_utf8_reject_only_their_line(database, tmp_path):
     path = tmp_path / "people.csv"
     path.write_bytes(
         "email,name\na@example.com,Zoë\n".encode()
         + b"b@example.com,Zo\xeb\nc@example.com,Zo\x00\nd@example.com,Zoe\n"
     )
     taken(database, path)
-    assert people(database) == ["a@example.com", "d@example.com"]
+    assert stored(database) == ["a@example.com", "d@example.com"]
     assert set_aside(database) == [(3, "not_utf8"), (4, "not_utf8")]
 
 
-def test_values_that_the_database_cannot_hold_spoil_only_their_row(database, tmp_path):
+def test_values_that_the_database_cannot_store_reject_only_their_row(database, tmp_path):
     table = pa.table(
         {
             "email": [f"p{n}@example.com" for n in range(6)],
@@ -169,7 +169,7 @@ def test_values_that_the_database_cannot_hold_spoil_only_their_row(database, tmp
     )
     pq.write_table(table, tmp_path / "people.parquet")
     taken(database, tmp_path / "people.parquet")
-    assert people(database, "email, custom_fields") == [
+    assert stored(database, "email, custom_fields") == [
         ("p0@example.com", {"notes": [["y"]], "size": 1, "a": "\\u0000"})
     ]
     assert set_aside(database) == [
@@ -181,34 +181,34 @@ def test_values_that_the_database_cannot_hold_spoil_only_their_row(database, tmp
     ]
 
 
-def test_cells_over_several_lines_keep_the_number_of_the_line_they_begin_in(database, tmp_path):
+def test_cells_over_several_lines_have_the_number_of_their_first_line(database, tmp_path):
     text = 'email,note\na@example.com,"one\ntwo"\nbad,x\nb@example.com,y\n'
     taken(database, csv(tmp_path, text))
-    assert people(database) == ["a@example.com", "b@example.com"]
+    assert stored(database) == ["a@example.com", "b@example.com"]
     assert set_aside(database) == [(4, "invalid_email")]
 
 
 @pytest.mark.parametrize("delimiter", [";", "\t", "|"])
-def test_other_delimiters_and_a_byte_order_mark_are_understood(database, tmp_path, delimiter):
+def test_other_delimiters_and_a_byte_order_mark_are_accepted(database, tmp_path, delimiter):
     text = "\ufeffemail,name\na@example.com,Ann\n".replace(",", delimiter)
     assert taken(database, csv(tmp_path, text)).inserted == 1
-    assert people(database, "name") == ["Ann"]
+    assert stored(database, "name") == ["Ann"]
 
 
-def test_repeating_changes_nothing_and_a_changed_cell_updates(database, tmp_path):
+def test_a_repeated_import_changes_nothing_and_a_changed_cell_updates(database, tmp_path):
     text = "email,name,tags,plan\na@example.com,Ann,x,pro\nb@example.com,Bob,,free\n"
     path = csv(tmp_path, text)
     taken(database, path)
     again = taken(database, path, now=NOW + timedelta(days=1))
     assert (again.inserted, again.updated, again.unchanged) == (0, 0, 2)
-    assert people(database, "updated_at") == [NOW, NOW]
+    assert stored(database, "updated_at") == [NOW, NOW]
     path.write_text(text.replace("Bob", "Bert"), encoding="utf-8")
     changed = taken(database, path, now=NOW + timedelta(days=1))
     assert (changed.updated, changed.unchanged) == (1, 1)
-    assert people(database, "name") == ["Ann", "Bert"]
+    assert stored(database, "name") == ["Ann", "Bert"]
 
 
-def test_what_the_file_does_not_say_stays(database, tmp_path):
+def test_empty_cells_change_nothing(database, tmp_path):
     taken(
         database,
         csv(tmp_path, "email,name,ai_score,tags,plan\na@example.com,Ann,70,x,pro\n"),
@@ -219,12 +219,12 @@ def test_what_the_file_does_not_say_stays(database, tmp_path):
         database,
         csv(tmp_path, 'email,name,tags,city\na@example.com,,"y,x",Rome\n', "more.csv"),
     )
-    assert people(database, "name, ai_score, status, tags, custom_fields") == [
+    assert stored(database, "name, ai_score, status, tags, custom_fields") == [
         ("Ann", 70, "customer", ["x", "given", "y"], {"plan": "pro", "city": "Rome"})
     ]
 
 
-def test_an_address_in_other_spelling_is_the_same_person(database, tmp_path):
+def test_an_address_in_another_spelling_is_the_same_contact(database, tmp_path):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         connection.execute(
@@ -233,32 +233,32 @@ def test_an_address_in_other_spelling_is_the_same_person(database, tmp_path):
         )
     report = taken(database, csv(tmp_path, "email,name\nann@example.com,Ann\n"))
     assert (report.inserted, report.updated) == (0, 1)
-    assert people(database, "email, name") == [("Ann@Example.com", "Ann")]
+    assert stored(database, "email, name") == [("Ann@Example.com", "Ann")]
 
 
-def test_the_last_line_of_an_address_counts_across_slices(database, tmp_path, monkeypatch):
+def test_the_last_line_of_an_address_counts_across_chunks(database, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "CHUNK_LINES", 2)
     rows = "".join(f"p{n % 3}@example.com,{n}\n" for n in range(9))
     report = taken(database, csv(tmp_path, "email,visits\n" + rows))
-    assert people(database, "email, custom_fields") == [
+    assert stored(database, "email, custom_fields") == [
         (f"p{n}@example.com", {"visits": n + 6}) for n in range(3)
     ]
     assert (report.rows, report.inserted, report.rejected) == (9, 3, {"repeated_email": 6})
 
 
-def test_a_later_line_that_is_bad_does_not_hide_an_earlier_good_one(database, tmp_path):
+def test_a_rejected_line_does_not_hide_an_earlier_valid_one(database, tmp_path):
     taken(database, csv(tmp_path, "email,ai_score\na@example.com,5\na@example.com,500\n"))
-    assert people(database, "email, ai_score") == [("a@example.com", 5)]
+    assert stored(database, "email, ai_score") == [("a@example.com", 5)]
 
 
-def test_a_corrected_file_clears_what_was_set_aside_before(database, tmp_path):
+def test_a_corrected_file_deletes_earlier_rejected_lines(database, tmp_path):
     taken(database, csv(tmp_path, "email\nbroken\n"))
     assert set_aside(database) == [(2, "invalid_email")]
     taken(database, csv(tmp_path, "email\nmended@example.com\n"))
     assert set_aside(database) == []
 
 
-def test_people_who_unsubscribed_are_suppressed_on_every_channel_once(database, tmp_path):
+def test_unsubscribed_contacts_are_suppressed_on_all_channels_once(database, tmp_path):
     path = csv(
         tmp_path,
         "email,unsubscribed\na@example.com,yes\nb@example.com,0\nc@example.com,TRUE\n"
@@ -276,7 +276,7 @@ def test_people_who_unsubscribed_are_suppressed_on_every_channel_once(database, 
     ]
 
 
-def test_a_file_without_addresses_says_how_to_help_it(database, tmp_path):
+def test_a_file_without_addresses_is_refused_with_a_hint(database, tmp_path):
     path = csv(tmp_path, "mail,segment\na@example.com,x\n")
     with pytest.raises(
         ImportFileError, match=r"has no column `email` \(its columns: mail"
@@ -286,10 +286,10 @@ def test_a_file_without_addresses_says_how_to_help_it(database, tmp_path):
     assert taken(database, path, renames={"Mail": "email"}).inserted == 1
 
 
-def test_addresses_can_be_made_from_the_row_number_or_a_column(database, tmp_path):
+def test_addresses_can_be_generated_from_the_row_number_or_a_column(database, tmp_path):
     path = csv(tmp_path, "Customer ID,segment\nC7,x\n,y\nC9,z\n")
     taken(database, path, email_template="customer{row}@example.com")
-    assert people(database, "email, custom_fields ->> 'segment'") == [
+    assert stored(database, "email, custom_fields ->> 'segment'") == [
         ("customer1@example.com", "x"),
         ("customer2@example.com", "y"),
         ("customer3@example.com", "z"),
@@ -306,27 +306,27 @@ def test_addresses_can_be_made_from_the_row_number_or_a_column(database, tmp_pat
         ("customer{row}", "gives no addresses"),
     ],
 )
-def test_a_template_that_makes_no_addresses_is_refused(database, tmp_path, pattern, complaint):
+def test_a_template_that_gives_no_addresses_is_refused(database, tmp_path, pattern, complaint):
     with pytest.raises(ImportFileError, match=complaint):
         taken(database, csv(tmp_path, "segment\nx\n"), email_template=pattern)
 
 
-def test_columns_can_be_renamed_and_left_out(database, tmp_path):
+def test_columns_can_be_renamed_and_skipped(database, tmp_path):
     path = csv(tmp_path, "email,Kunde,secret\na@example.com,Ann,1\n")
     taken(database, path, renames={"Kunde": "name", "secret": ""})
-    assert people(database, "name, custom_fields") == [("Ann", {})]
+    assert stored(database, "name, custom_fields") == [("Ann", {})]
 
 
 def test_first_and_last_name_make_a_name_and_stay_fields(database, tmp_path):
     taken(database, csv(tmp_path, "email,First Name,last_name\na@example.com,Ann,Lee\n"))
-    assert people(database, "name, custom_fields") == [
+    assert stored(database, "name, custom_fields") == [
         ("Ann Lee", {"first_name": "Ann", "last_name": "Lee"})
     ]
 
 
-def test_a_column_that_templates_cannot_reach_by_its_name_is_pointed_out(database, tmp_path):
+def test_a_column_that_templates_cannot_access_by_name_is_a_warning(database, tmp_path):
     report = taken(database, csv(tmp_path, "email,id,\na@example.com,7,x\n"))
-    assert people(database, "custom_fields") == [{"id": 7}]
+    assert stored(database, "custom_fields") == [{"id": 7}]
     assert "custom_fields.id" in report.warnings[0]
     assert "has no name" in report.warnings[1]
 
@@ -339,7 +339,7 @@ def test_a_column_that_templates_cannot_reach_by_its_name_is_pointed_out(databas
         ("email,company,company_name\n", "are both company"),
     ],
 )
-def test_a_file_that_makes_no_sense_is_refused_as_a_whole(database, tmp_path, text, complaint):
+def test_an_invalid_file_is_refused_as_a_whole(database, tmp_path, text, complaint):
     with pytest.raises(ImportFileError, match=complaint):
         taken(database, csv(tmp_path, text))
 
@@ -353,7 +353,7 @@ def test_a_broken_parquet_file_and_utf16_are_named(database, tmp_path):
         taken(database, tmp_path / "people.csv")
 
 
-def test_the_workspace_is_made_chosen_or_asked_for(database, tmp_path):
+def test_the_workspace_is_created_chosen_or_required(database, tmp_path):
     path = csv(tmp_path, "email\na@example.com\n")
     first = taken(database, path)
     assert taken(database, path).workspace_id == first.workspace_id
@@ -364,7 +364,7 @@ def test_the_workspace_is_made_chosen_or_asked_for(database, tmp_path):
     assert "--workspace" in caught.value.hint
 
 
-def test_sixty_four_thousand_rows_of_twelve_columns_take_no_minute(database, tmp_path):
+def test_sixty_four_thousand_rows_of_twelve_columns_take_less_than_a_minute(database, tmp_path):
     header = "email,name,company,segment,zip,visits,spend,is_new,channel,region,since,plan\n"
     rows = "".join(
         f"p{n}@example.com,Person {n},Company {n % 99},s{n % 3},0{n % 9999},{n % 7},{n / 8},true,"
@@ -397,7 +397,7 @@ def test_sixty_four_thousand_rows_of_twelve_columns_take_no_minute(database, tmp
         ("a@" + "b" * 250 + ".com", False),
     ],
 )
-def test_addresses_are_told_from_what_only_looks_like_one(text, is_one):
+def test_addresses_are_distinguished_from_similar_texts(text, is_one):
     assert is_address(text) is is_one
 
 
@@ -418,7 +418,7 @@ cells = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
         max_size=15,
     )
 )
-def test_every_row_is_a_person_or_set_aside_whatever_is_in_it(database, tmp_path, rows):
+def test_every_row_becomes_a_contact_or_is_rejected(database, tmp_path, rows):
     import csv as csv_module
 
     path = tmp_path / "any.csv"

@@ -52,8 +52,8 @@ def test_rows_become_suppressions_of_the_contacts_they_name(database, tmp_path):
         ("person3@example.com", "complained", None, campaign.campaign_id, True),
         ("stranger@example.com", "manual", None, None, False),
     ]
-    told = enroll(database, campaign.campaign_id, Everybody(), now=NOW)
-    assert (told.enrolled, told.refused) == (1, {"suppressed": 3})
+    enrollment = enroll(database, campaign.campaign_id, Everybody(), now=NOW)
+    assert (enrollment.enrolled, enrollment.refused) == (1, {"suppressed": 3})
 
 
 def test_repeating_adds_nothing_and_keeps_the_first_reason(database, tmp_path):
@@ -65,7 +65,7 @@ def test_repeating_adds_nothing_and_keeps_the_first_reason(database, tmp_path):
     assert [row[:2] for row in on_the_list(database)] == [("a@example.com", "bounced")]
 
 
-def test_rows_that_make_no_sense_are_told_with_their_line(database, tmp_path):
+def test_invalid_rows_are_reported_with_their_line(database, tmp_path):
     path = listed(
         tmp_path,
         "address,reason,channel,campaign\n"

@@ -1,5 +1,6 @@
-"""Campaigns with entry triggers, what makes people match them, and one look. Nothing here asserts
-anything.
+"""Campaigns with entry triggers, changes that make contacts match them, and checks of triggers.
+
+Nothing here asserts anything.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ def set_up(
     """People, and then a campaign."""
     with database.transaction() as connection:
         workspace = a_workspace(connection)
-        people = contacts(connection, workspace, count)
+        contact_ids = contacts(connection, workspace, count)
         connection.execute("UPDATE contacts SET tags = %s", [tags])
-        return a_published_campaign(connection, flow, workspace_id=workspace), people
+        return a_published_campaign(connection, flow, workspace_id=workspace), contact_ids
 
 
 def change(database: Database, statement: str, *params: Any) -> None:
@@ -52,41 +53,43 @@ def change(database: Database, statement: str, *params: Any) -> None:
         connection.execute(statement, params)
 
 
-def tag(database: Database, people: list[UUID], name: str = "vip") -> None:
+def tag(database: Database, contact_ids: list[UUID], name: str = "vip") -> None:
     change(
         database,
         "UPDATE contacts SET tags = array_append(tags, %s) WHERE id = ANY(%s)",
-        name, people,
+        name, contact_ids,
     )  # fmt: skip
 
 
-def untag(database: Database, people: list[UUID], name: str = "vip") -> None:
+def untag(database: Database, contact_ids: list[UUID], name: str = "vip") -> None:
     change(
         database,
         "UPDATE contacts SET tags = array_remove(tags, %s) WHERE id = ANY(%s)",
-        name, people,
+        name, contact_ids,
     )  # fmt: skip
 
 
 def look(database: Database, now: datetime = NOW, **more: Any) -> dict[str, int]:
     """What one look came to, all campaigns together."""
     reports = run_entry_triggers(database, now=now, **more)
-    told = {"enrolled": 0, "already_in": 0}
+    results = {"enrolled": 0, "already_in": 0}
     for report in reports:
-        told["enrolled"] += report.enrolled
-        told["already_in"] += report.already_in
-        for reason, people in report.refused.items():
-            told[reason] = told.get(reason, 0) + people
-    return {name: people for name, people in told.items() if people}
+        results["enrolled"] += report.enrolled
+        results["already_in"] += report.already_in
+        for reason, count in report.refused.items():
+            results[reason] = results.get(reason, 0) + count
+    return {name: count for name, count in results.items() if count}
 
 
 def look_until_open(database: Database, **named: Any) -> dict[str, int]:
-    """The look that walks over who was there before. It waits for whoever changes people at this
-    moment, and the server does not say in which database: that may be another test's."""
+    """Check until the scan of existing contacts has started.
+
+    The scan waits for all transactions of the server, also for those in databases of other tests.
+    """
     until = monotonic() + 30
-    while not (verdicts := look(database, **named)) and monotonic() < until:
+    while not (results := look(database, **named)) and monotonic() < until:
         sleep(0.05)
-    return verdicts
+    return results
 
 
 def inside(database: Database, campaign: Published) -> list[UUID]:

@@ -1,4 +1,4 @@
-"""Letting people in: who is taken, who is refused and why; repeating it changes nothing."""
+"""Enrollment: which contacts are admitted or refused, and why; a repetition changes nothing."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def set_up(
 
 
 def outcome(report: EnrollReport) -> dict[str, int]:
-    told = {"enrolled": report.enrolled, "already_in": report.already_in, **report.refused}
-    return {name: count for name, count in told.items() if count}
+    counts = {"enrolled": report.enrolled, "already_in": report.already_in, **report.refused}
+    return {name: count for name, count in counts.items() if count}
 
 
 def change(database: Database, statement: str, *params: Any) -> None:
@@ -64,7 +64,7 @@ def change(database: Database, statement: str, *params: Any) -> None:
         connection.execute(statement, params)
 
 
-def figure(connection: Connection, statement: str, *params: Any) -> Any:
+def value_of(connection: Connection, statement: str, *params: Any) -> Any:
     row = connection.execute(statement, params).fetchone()
     assert row is not None
     return row[0]
@@ -85,7 +85,7 @@ def suppress(database: Database, address: str, **columns: Any) -> None:
         )
 
 
-def test_everybody_gets_a_state_at_the_entry_and_an_event(database):
+def test_every_contact_gets_a_state_at_the_entry_and_an_event(database):
     campaign, _ = set_up(database, 5)
     report = enroll(database, "Welcome", Everybody(), now=NOW)
     assert (report.campaign_id, report.version) == (campaign.campaign_id, 1)
@@ -97,7 +97,7 @@ def test_everybody_gets_a_state_at_the_entry_and_an_event(database):
         ).fetchall()
         assert states == [("start", "running", NOW, 1)]
         started = "SELECT count(*) FROM campaign_events WHERE event_type = 'enrollment_started'"
-        assert figure(connection, started) == 5
+        assert value_of(connection, started) == 5
         shown = "SELECT contact_email, contact_name, workspace_id, started_at, status, entry_key"
         row = connection.execute(
             f"{shown} FROM campaign_enrollments ORDER BY contact_email LIMIT 1"
@@ -107,54 +107,54 @@ def test_everybody_gets_a_state_at_the_entry_and_an_event(database):
         )  # fmt: skip
 
 
-def test_repeating_lets_nobody_in_twice(database):
+def test_a_repetition_enrolls_no_contact_twice(database):
     set_up(database, 7)
     enroll(database, "Welcome", Everybody(), now=NOW)
     again = enroll(database, "Welcome", Everybody(), now=NOW + timedelta(days=1), chunk_size=2)
     assert outcome(again) == {"already_in": 7}
 
 
-def test_the_last_slice_and_the_slices_before_it_are_all_taken(database):
+def test_the_last_chunk_and_all_chunks_before_it_are_enrolled(database):
     set_up(database, 7)
-    told: list[str] = []
-    report = enroll(database, "Welcome", Everybody(), now=NOW, chunk_size=3, progress=told.append)
+    counts: list[str] = []
+    report = enroll(database, "Welcome", Everybody(), now=NOW, chunk_size=3, progress=counts.append)
     assert outcome(report) == {"enrolled": 7}
-    assert told[-1] == "7 enrolled of 7 contacts checked"
-    assert len(told) == 3
+    assert counts[-1] == "7 enrolled of 7 contacts checked"
+    assert len(counts) == 3
 
 
-def test_twenty_thousand_people_enter_in_one_statement_within_half_a_minute(database):
-    campaign, people = set_up(database, 20_000)
+def test_twenty_thousand_contacts_are_enrolled_in_one_statement_within_half_a_minute(database):
+    campaign, contact_ids = set_up(database, 20_000)
     begun = perf_counter()
-    report = enroll(database, campaign.campaign_id, Contacts(people), now=NOW)
+    report = enroll(database, campaign.campaign_id, Contacts(contact_ids), now=NOW)
     assert report.enrolled == 20_000
     assert perf_counter() - begun < 30
     with database.transaction() as connection:
         assert (
-            figure(connection, "SELECT count(DISTINCT xmin::text) FROM campaign_enrollments") == 1
+            value_of(connection, "SELECT count(DISTINCT xmin::text) FROM campaign_enrollments") == 1
         )
 
 
-def test_addresses_are_found_in_whatever_case_and_strangers_are_counted(database):
+def test_addresses_are_matched_in_any_case_and_unknown_ones_are_counted(database):
     campaign, _ = set_up(database, 3)
     with database.transaction() as connection:
         other = a_workspace(connection, "Other")
         contacts(connection, other, 1, prefix="elsewhere")
-    wanted = ["PERSON1@example.com", " person2@example.com", "person2@example.com"]
-    wanted += ["nobody@example.com", "elsewhere1@example.com"]
-    report = enroll(database, campaign.campaign_id, Addresses(wanted), now=NOW)
+    addresses = ["PERSON1@example.com", " person2@example.com", "person2@example.com"]
+    addresses += ["nobody@example.com", "elsewhere1@example.com"]
+    report = enroll(database, campaign.campaign_id, Addresses(addresses), now=NOW)
     assert outcome(report) == {"enrolled": 2, "not_found": 1, "other_workspace": 1}
 
 
 def test_a_contact_of_another_workspace_is_refused(database):
-    campaign, people = set_up(database, 1)
+    campaign, contact_ids = set_up(database, 1)
     with database.transaction() as connection:
         strangers = contacts(connection, a_workspace(connection, "Other"), 1, prefix="elsewhere")
-    report = enroll(database, campaign.campaign_id, Contacts(people + strangers), now=NOW)
+    report = enroll(database, campaign.campaign_id, Contacts(contact_ids + strangers), now=NOW)
     assert outcome(report) == {"enrolled": 1, "other_workspace": 1}
 
 
-def test_a_tag_chooses_people(database):
+def test_a_tag_selects_contacts(database):
     set_up(database, 3)
     change(database, "UPDATE contacts SET tags = '{trial,new}' WHERE email LIKE 'person2@%%'")
     assert outcome(enroll(database, "Welcome", Tagged("trial"), now=NOW)) == {"enrolled": 1}
@@ -172,8 +172,8 @@ def test_a_tag_chooses_people(database):
         ({"type": "time", "field": "hour", "operator": "==", "value": 18}, {"1"}),
     ],
 )
-def test_a_condition_chooses_people_as_it_would_inside_a_campaign(database, condition, expected):
-    campaign, people = set_up(database, 3)
+def test_a_condition_selects_contacts_as_inside_a_campaign(database, condition, expected):
+    campaign, contact_ids = set_up(database, 3)
     for statement in (
         "UPDATE contacts SET ai_score = 40 WHERE email LIKE 'person1@%%'",
         "UPDATE contacts SET ai_score = 60 WHERE email LIKE 'person2@%%'",
@@ -186,10 +186,10 @@ def test_a_condition_chooses_people_as_it_would_inside_a_campaign(database, cond
         connection.execute(
             "INSERT INTO contact_events (workspace_id, contact_id, event_type, occurred_at) "
             "VALUES (%s, %s, 'purchase', %s)",
-            [campaign.workspace_id, people[1], NOW - timedelta(hours=1)],
+            [campaign.workspace_id, contact_ids[1], NOW - timedelta(hours=1)],
         )
         earlier = a_published_campaign(connection, LETTER, name="Earlier")
-    enroll(database, earlier.campaign_id, Contacts([people[2]]), now=NOW)
+    enroll(database, earlier.campaign_id, Contacts([contact_ids[2]]), now=NOW)
     chosen = Matching(Condition.model_validate(condition))
     enroll(database, campaign.campaign_id, chosen, now=NOW, chunk_size=2)
     with database.transaction() as connection:
@@ -200,7 +200,7 @@ def test_a_condition_chooses_people_as_it_would_inside_a_campaign(database, cond
     assert {address.removeprefix("person")[0] for (address,) in rows} == expected
 
 
-def test_who_must_not_be_written_to_is_refused(database):
+def test_a_suppressed_contact_is_refused(database):
     campaign, _ = set_up(database, 6)
     suppress(database, "PERSON1@example.com")
     suppress(database, "person2@example.com", channel="email", reason="bounced")
@@ -212,7 +212,7 @@ def test_who_must_not_be_written_to_is_refused(database):
     assert outcome(report) == {"enrolled": 2, "suppressed": 3, "no_email": 1}
 
 
-def test_somebody_without_address_may_enter_a_campaign_that_writes_to_nobody(database):
+def test_a_contact_without_address_enters_a_campaign_that_needs_none(database):
     flow = graph(trigger("note"), add_tag("note", "seen", default="end"), end())
     campaign, _ = set_up(database, 2, flow)
     change(database, "UPDATE contacts SET email = NULL WHERE email LIKE 'person1@%%'")
@@ -220,7 +220,7 @@ def test_somebody_without_address_may_enter_a_campaign_that_writes_to_nobody(dat
     assert outcome(report) == {"enrolled": 2}
 
 
-def test_a_second_channel_lets_people_in_whom_the_first_cannot_reach(database):
+def test_a_second_channel_admits_contacts_that_the_first_cannot_reach(database):
     text = node("text", "action", SmsAction(body="Hello"), default="end")
     flow = graph(trigger("hello"), email("hello", default="text"), text, end())
     campaign, _ = set_up(database, 4, flow)
@@ -234,7 +234,7 @@ def test_a_second_channel_lets_people_in_whom_the_first_cannot_reach(database):
     assert outcome(report) == {"enrolled": 2, "no_email": 1, "suppressed": 1}
 
 
-def test_after_exit_lets_people_in_again_once_they_are_out(database):
+def test_after_exit_admits_contacts_again_after_their_exit(database):
     flow = entered_by(
         "after_exit", graph(trigger("rest"), wait_hours("rest", 1, default="end"), end())
     )
@@ -276,7 +276,7 @@ def test_per_key_without_a_key_is_refused_by_name(database):
         enroll(database, "Welcome", Everybody(), now=NOW)
 
 
-def test_who_unsubscribed_from_the_campaign_does_not_come_in_again(database):
+def test_a_contact_that_unsubscribed_from_the_campaign_is_not_admitted_again(database):
     set_up(database, 1, entered_by("after_exit"))
     enroll(database, "Welcome", Everybody(), now=NOW)
     change(database, "UPDATE campaign_enrollments SET status = 'unsubscribed'")
@@ -284,7 +284,7 @@ def test_who_unsubscribed_from_the_campaign_does_not_come_in_again(database):
     assert outcome(enroll(database, "Welcome", Everybody(), now=NOW)) == {"suppressed": 1}
 
 
-def test_a_spread_gives_due_times_over_the_stretch(database):
+def test_a_spread_distributes_due_times_over_the_interval(database):
     set_up(database, 400)
     enroll(database, "Welcome", Everybody(), now=NOW, options=EntryOptions(spread_minutes=60))
     with database.transaction() as connection:
@@ -301,7 +301,7 @@ def test_a_spread_gives_due_times_over_the_stretch(database):
     assert row[3] == NOW
 
 
-def test_a_paused_campaign_lets_people_in_who_wait(database):
+def test_a_paused_campaign_admits_contacts_that_wait(database):
     set_up(database, 2)
     pause(database, "Welcome", now=NOW)
     report = enroll(database, "Welcome", Everybody(), now=NOW)
@@ -309,21 +309,21 @@ def test_a_paused_campaign_lets_people_in_who_wait(database):
     assert run_until_idle(database, NOW).advanced == 0
 
 
-def test_two_who_enrol_the_same_people_at_once_let_each_in_once(database):
-    campaign, people = set_up(database, 3_000)
+def test_two_concurrent_enrollments_of_the_same_contacts_admit_each_once(database):
+    campaign, contact_ids = set_up(database, 3_000)
 
-    def letting_in(order: list[UUID]) -> EnrollReport:
+    def enrollment(order: list[UUID]) -> EnrollReport:
         return enroll(database, campaign.campaign_id, Contacts(order), now=NOW, chunk_size=1_000)
 
     with ThreadPoolExecutor(2) as pool:
-        first, second = pool.map(letting_in, (people, people[::-1]))
+        first, second = pool.map(enrollment, (contact_ids, contact_ids[::-1]))
     assert first.enrolled + second.enrolled == 3_000
     assert first.already_in + second.already_in == 3_000
     with database.transaction() as connection:
-        assert figure(connection, "SELECT count(*) FROM campaign_workflow_states") == 3_000
+        assert value_of(connection, "SELECT count(*) FROM campaign_workflow_states") == 3_000
 
 
-def test_nobody_slips_into_a_campaign_while_it_is_being_archived(database):
+def test_no_contact_is_enrolled_while_the_campaign_is_archived(database):
     campaign, _ = set_up(database, 2)
 
     def somebody_waits() -> bool:
@@ -333,19 +333,19 @@ def test_nobody_slips_into_a_campaign_while_it_is_being_archived(database):
                 "SELECT count(*) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND wait_event_type = 'Lock'"
             )
-            return bool(figure(connection, waiting))
+            return bool(value_of(connection, waiting))
 
     with ThreadPoolExecutor(1) as pool:
         with database.transaction() as connection:
             connection.execute("UPDATE drip_campaigns SET status = 'archived'")
-            letting_in = pool.submit(enroll, database, campaign.campaign_id, Everybody(), now=NOW)
-            while not somebody_waits() and not letting_in.done():
-                wait([letting_in], timeout=0.01)
-            assert not letting_in.done()
+            enrollment = pool.submit(enroll, database, campaign.campaign_id, Everybody(), now=NOW)
+            while not somebody_waits() and not enrollment.done():
+                wait([enrollment], timeout=0.01)
+            assert not enrollment.done()
         with pytest.raises(NotAllowed, match="it is archived"):
-            letting_in.result()
+            enrollment.result()
     with database.transaction() as connection:
-        assert figure(connection, "SELECT count(*) FROM campaign_enrollments") == 0
+        assert value_of(connection, "SELECT count(*) FROM campaign_enrollments") == 0
 
 
 def test_drafts_archived_and_unknown_campaigns_are_refused_by_name(database):
@@ -372,17 +372,17 @@ def test_drafts_archived_and_unknown_campaigns_are_refused_by_name(database):
     chunk_size=st.integers(1, 15),
     re_entry=st.sampled_from(["once", "after_exit"]),
 )
-def test_every_person_meant_is_counted_once_and_is_in_once(database, picks, chunk_size, re_entry):
+def test_every_selected_contact_counts_once_and_enrolls_once(database, picks, chunk_size, re_entry):
     with database.transaction() as connection:
         name = f"Campaign {uuid4()}"
         campaign = a_published_campaign(connection, entered_by(re_entry), name=name)
-        people = contacts(connection, campaign.workspace_id, 12, prefix=f"p{uuid4()}-")
+        contact_ids = contacts(connection, campaign.workspace_id, 12, prefix=f"p{uuid4()}-")
     inside: set[int] = set()
     for pick in picks:
         report = enroll(
             database,
             campaign.campaign_id,
-            Contacts([people[n] for n in pick]),
+            Contacts([contact_ids[n] for n in pick]),
             now=NOW,
             chunk_size=chunk_size,
         )
@@ -391,4 +391,4 @@ def test_every_person_meant_is_counted_once_and_is_in_once(database, picks, chun
         inside |= pick
     with database.transaction() as connection:
         states = "SELECT count(*) FROM campaign_workflow_states WHERE campaign_id = %s"
-        assert figure(connection, states, campaign.campaign_id) == len(inside)
+        assert value_of(connection, states, campaign.campaign_id) == len(inside)

@@ -25,7 +25,7 @@ from tests.engine.factories import NOW, a_published_campaign, a_workspace, conta
 # --- events ---------------------------------------------------------------------------------------
 
 
-def test_events_after_publishing_let_people_in_once_each(database):
+def test_events_after_publishing_enroll_each_contact_once(database):
     campaign, (one, other) = set_up(
         database, entered_by(trigger="event", event_type="purchase", re_entry="per_key"), 2
     )
@@ -39,12 +39,12 @@ def test_events_after_publishing_let_people_in_once_each(database):
     assert inside(database, campaign) == sorted([one, one, other])
 
 
-def test_events_of_other_campaigns_let_people_in_and_its_own_do_not(database):
-    first, people = set_up(database, entered_by(trigger="tag", tag="vip"), 3)
+def test_events_of_other_campaigns_enroll_contacts_and_own_events_do_not(database):
+    first, contact_ids = set_up(database, entered_by(trigger="tag", tag="vip"), 3)
     flow = entered_by(trigger="event", event_type="email_sent", re_entry="after_exit")
     with database.transaction() as connection:
         follower = a_published_campaign(connection, flow, name="Follow-up")
-    tag(database, people)
+    tag(database, contact_ids)
     report = run_until_idle(database)
     assert [(new.campaign, new.enrolled) for new in report.new_enrollments] == [
         (first.name, 3),
@@ -53,18 +53,20 @@ def test_events_of_other_campaigns_let_people_in_and_its_own_do_not(database):
     assert run_until_idle(database, NOW + HOUR).new_enrollments == []
 
 
-def test_a_machine_is_not_a_person(database):
-    campaign, people = set_up(database, entered_by(trigger="event", event_type="email_opened"), 1)
+def test_an_event_of_a_machine_enrolls_no_contact(database):
+    campaign, contact_ids = set_up(
+        database, entered_by(trigger="event", event_type="email_opened"), 1
+    )
     change(
         database,
         "INSERT INTO campaign_events (contact_id, workspace_id, event_type, event_data, created_at)"
         """ VALUES (%s, %s, 'email_opened', '{"machine": true}', %s)""",
-        people[0], campaign.workspace_id, NOW + HOUR,
+        contact_ids[0], campaign.workspace_id, NOW + HOUR,
     )  # fmt: skip
     assert look(database) == {}
 
 
-def test_with_backfill_whoever_did_it_before_enters(database):
+def test_with_backfill_contacts_of_earlier_events_are_enrolled(database):
     with database.transaction() as connection:
         workspace = a_workspace(connection)
         one, _ = contacts(connection, workspace, 2)
@@ -85,14 +87,14 @@ def test_with_backfill_whoever_did_it_before_enters(database):
 # --- schedules ------------------------------------------------------------------------------------
 
 
-def test_a_schedule_takes_whom_it_is_for_and_catches_up_once(database):
+def test_a_schedule_enrolls_matching_contacts_and_catches_up_once(database):
     customer = {"type": "field", "field": "status", "operator": "==", "value": "customer"}
-    campaign, people = set_up(
+    campaign, contact_ids = set_up(
         database,
         entered_by(trigger="schedule", cron="0 8 * * *", where=customer, re_entry="per_key"),
         5,
     )
-    change(database, "UPDATE contacts SET status = 'customer' WHERE id = ANY(%s)", people[:2])
+    change(database, "UPDATE contacts SET status = 'customer' WHERE id = ANY(%s)", contact_ids[:2])
     assert look(database, NOW + timedelta(hours=22)) == {}
     eight = datetime(2026, 3, 3, 8, tzinfo=UTC)
     assert pending_entries(database, eight).campaigns == ["Welcome"]
@@ -109,8 +111,8 @@ def test_a_schedule_takes_whom_it_is_for_and_catches_up_once(database):
     assert keys == [("2026-03-03T08:00:00+00:00",), ("2026-03-10T08:00:00+00:00",)]
 
 
-def test_a_walk_goes_on_where_the_one_before_was_cut_off(database, monkeypatch):
-    campaign, people = set_up(
+def test_a_scan_continues_where_the_previous_one_stopped(database, monkeypatch):
+    campaign, contact_ids = set_up(
         database, entered_by(trigger="schedule", cron="0 8 * * *", backfill=True), 50
     )
     ends = iter([0.0, 0.0, 0.0, 2.0, 2.0])
@@ -118,10 +120,10 @@ def test_a_walk_goes_on_where_the_one_before_was_cut_off(database, monkeypatch):
         patched.setattr("drip_pipeline.engine.deadline.monotonic", lambda: next(ends))
         assert look(database, chunk_size=15, deadline=Deadline(1.0)) == {"enrolled": 45}
     assert look(database, chunk_size=15) == {"enrolled": 5}
-    assert inside(database, campaign) == sorted(people)
+    assert inside(database, campaign) == sorted(contact_ids)
 
 
-def test_runs_of_people_who_enter_together_begin_spread(database):
+def test_runs_that_are_enrolled_together_start_spread(database):
     set_up(
         database,
         entered_by(trigger="schedule", cron="0 8 * * *", spread_minutes=60, backfill=True),
@@ -142,42 +144,42 @@ def test_runs_of_people_who_enter_together_begin_spread(database):
 # --- campaigns that change ------------------------------------------------------------------------
 
 
-def test_a_paused_campaign_lets_nobody_in_and_forgets_nobody(database):
-    _, people = set_up(database, BY_TAG, 3)
+def test_a_paused_campaign_enrolls_no_contact_and_loses_none(database):
+    _, contact_ids = set_up(database, BY_TAG, 3)
     pause(database, "Welcome", now=NOW)
-    tag(database, people)
+    tag(database, contact_ids)
     assert pending_entries(database, NOW).campaigns == []
     assert look(database) == {}
     resume(database, "Welcome", now=NOW + HOUR)
     assert look(database, NOW + HOUR) == {"enrolled": 3}
 
 
-def test_an_archived_campaign_listens_no_more(database):
-    _, people = set_up(database, BY_TAG, 3)
-    tag(database, people)
+def test_an_archived_campaign_has_no_trigger(database):
+    _, contact_ids = set_up(database, BY_TAG, 3)
+    tag(database, contact_ids)
     archive(database, "Welcome", now=NOW)
-    tag(database, people)
+    tag(database, contact_ids)
     assert look(database) == {}
     assert pending_entries(database, NOW).listening == 0
     with database.transaction() as connection:
         assert connection.execute("SELECT count(*) FROM campaign_entry_queue").fetchone() == (0,)
 
 
-def test_publishing_another_trigger_begins_anew_and_the_same_one_goes_on(database):
-    campaign, people = set_up(database, BY_TAG, 4)
-    tag(database, people[:2])
+def test_a_changed_trigger_starts_from_scratch_and_an_unchanged_one_continues(database):
+    campaign, contact_ids = set_up(database, BY_TAG, 4)
+    tag(database, contact_ids[:2])
     publish_again(database, campaign, entered_by(trigger="tag", tag="vip", re_entry="after_exit"))
     assert look(database) == {"enrolled": 2}
-    tag(database, people[2:3])
+    tag(database, contact_ids[2:3])
     publish_again(database, campaign, entered_by(trigger="tag", tag="gold"), version=3)
     assert look(database) == {}
-    tag(database, people[3:], "gold")
+    tag(database, contact_ids[3:], "gold")
     assert look(database, NOW + HOUR) == {"enrolled": 1}
 
 
-def test_a_campaign_that_is_entered_by_hand_again_listens_no_more(database):
-    campaign, people = set_up(database, BY_TAG, 1)
+def test_a_campaign_with_manual_entry_again_has_no_trigger(database):
+    campaign, contact_ids = set_up(database, BY_TAG, 1)
     publish_again(database, campaign, entered_by(trigger="manual"))
-    tag(database, people)
+    tag(database, contact_ids)
     assert look(database) == {}
     assert pending_entries(database, NOW).listening == 0

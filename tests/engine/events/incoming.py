@@ -20,7 +20,7 @@ def ingest(database: Database, events: list[dict[str, Any]], **options: Any) -> 
 
 
 def mailed(database: Database, count: int = 1) -> tuple[Published, list[Sent]]:
-    """A campaign of one mail, and the messages that so many people got at NOW."""
+    """A campaign of one email, and the messages that `count` contacts received at NOW."""
     campaign, _ = people_inside(database, ONE_MAIL, count)
     with database.transaction() as connection:
         return campaign, sent_messages(connection, campaign)
@@ -34,8 +34,8 @@ def rows(database: Database, statement: str, *params: Any) -> list[tuple[Any, ..
 
 def value(database: Database, statement: str, *params: Any) -> Any:
     """The one value that a statement gives."""
-    ((found,),) = rows(database, statement, *params)
-    return found
+    ((result,),) = rows(database, statement, *params)
+    return result
 
 
 def rejects(database: Database) -> list[tuple[Any, ...]]:

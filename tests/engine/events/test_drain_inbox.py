@@ -48,7 +48,7 @@ def inbox(database: Database) -> list[tuple[Any, ...]]:
     return rows(database, "SELECT status, attempts, reason FROM event_inbox ORDER BY id")
 
 
-def test_what_came_in_is_in_the_log_and_the_payload_is_kept(database: Database):
+def test_events_of_a_payload_are_logged_and_the_payload_is_stored(database: Database):
     _, sent = mailed(database, 3)
     came_in(database, *[opened(n, s) for n, s in enumerate(sent)])
     report = drained(database)
@@ -60,7 +60,7 @@ def test_what_came_in_is_in_the_log_and_the_payload_is_kept(database: Database):
     )
 
 
-def test_the_same_payload_twice_and_drained_twice_counts_once(database: Database):
+def test_a_repeated_payload_counts_once(database: Database):
     _, (sent,) = mailed(database)
     came_in(database, opened(1, sent), opened(1, sent))
     drained(database)
@@ -72,7 +72,7 @@ def test_the_same_payload_twice_and_drained_twice_counts_once(database: Database
     assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 1
 
 
-def test_a_payload_that_cannot_be_read_stays_with_its_reason_and_holds_up_nobody(
+def test_an_unreadable_payload_is_rejected_with_its_reason_and_blocks_no_other(
     database: Database,
 ):
     _, (sent,) = mailed(database)
@@ -89,7 +89,7 @@ def test_a_payload_that_cannot_be_read_stays_with_its_reason_and_holds_up_nobody
     assert value(database, "SELECT count(*) FROM rejected_events") == 0
 
 
-def test_a_bad_event_among_good_ones_costs_only_itself(database: Database):
+def test_an_invalid_event_does_not_affect_valid_ones(database: Database):
     _, (sent,) = mailed(database)
     bad = opened(2, sent) | {"event_type": "email_sent"}
     came_in(database, [opened(1, sent), bad, bad | {"event_id": "e-3"}, opened(4, sent)])
@@ -100,7 +100,7 @@ def test_a_bad_event_among_good_ones_costs_only_itself(database: Database):
     ]
 
 
-def test_a_message_that_is_not_known_yet_is_looked_for_again(database: Database):
+def test_an_event_of_an_unknown_message_is_retried(database: Database):
     _, (sent,) = mailed(database)
     named_by_provider = {**opened(1, sent), "message_id": "relay-77"}
     came_in(database, named_by_provider)
@@ -113,7 +113,9 @@ def test_a_message_that_is_not_known_yet_is_looked_for_again(database: Database)
     assert (later.done, later.accepted) == (1, 1)
 
 
-def test_a_message_that_never_becomes_known_is_kept_aside_and_can_be_retried(database: Database):
+def test_an_event_of_an_unknown_message_is_finally_rejected_and_can_be_retried(
+    database: Database,
+):
     mailed(database)
     came_in(database, {"event_id": "e", "event_type": "email_opened", "message_id": "stranger"})
     for hours in (0, 1, 2):
@@ -124,7 +126,7 @@ def test_a_message_that_never_becomes_known_is_kept_aside_and_can_be_retried(dat
     assert inbox(database) == [("pending", 0, "no such message")]
 
 
-def test_somebody_who_drains_at_the_same_time_leaves_claimed_rows_alone(database: Database):
+def test_a_concurrent_drain_skips_claimed_rows(database: Database):
     _, (sent,) = mailed(database)
     came_in(database, opened(1, sent), opened(2, sent))
     with database.transaction() as connection:
@@ -134,14 +136,14 @@ def test_somebody_who_drains_at_the_same_time_leaves_claimed_rows_alone(database
     assert drained(database).rows == 1
 
 
-def test_a_batch_never_holds_more_than_memory_allows(database: Database):
+def test_a_batch_is_limited_in_bytes(database: Database):
     came_in(database, *[b"x" * 1_000] * 5)
     with database.transaction() as connection:
         claimed = inbox_db.claim(connection, now=LATER, batch_size=100, most_bytes=2_500)
     assert len(claimed) == 3
 
 
-def test_a_stop_in_the_inbox_is_heeded(database: Database):
+def test_a_stop_in_the_inbox_suppresses_the_number(database: Database):
     mailed(database)
     with database.transaction() as connection:
         connection.execute("UPDATE contacts SET phone = '+15005550006'")
@@ -153,13 +155,13 @@ def test_a_stop_in_the_inbox_is_heeded(database: Database):
     ]
 
 
-def test_what_nobody_reads_is_kept(database: Database):
+def test_a_payload_of_an_unknown_provider_is_rejected(database: Database):
     came_in(database, b"{}", provider="carrier-pigeon")
     drained(database)
     assert inbox(database) == [("rejected", 1, "unknown provider")]
 
 
-def test_a_crash_between_taking_in_and_settling_loses_nothing_and_counts_nothing_twice(
+def test_a_crash_between_ingesting_and_settling_loses_and_repeats_nothing(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ):
     _, sent = mailed(database, 3)
@@ -178,7 +180,7 @@ def test_a_crash_between_taking_in_and_settling_loses_nothing_and_counts_nothing
     assert value(database, "SELECT sum(open_count) FROM campaign_message_outcomes") == 3
 
 
-def test_payloads_of_every_provider_find_their_message_and_end_what_they_must(database: Database):
+def test_payloads_of_every_provider_resolve_their_message_and_end_the_run(database: Database):
     """Who complained, unsubscribed or whose address is no good is written to no more, and their
     run ends with the reason; a full mailbox ends nothing.
     """

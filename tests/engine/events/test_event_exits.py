@@ -1,4 +1,4 @@
-"""Unsubscriptions, complaints, bounces: nothing more is sent, and people leave with a reason."""
+"""Unsubscriptions, complaints, bounces: nothing more is sent, and runs exit with a reason."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def after_one_mail(database: Database, count: int = 2) -> list[Any]:
         return sent_messages(connection, campaign)
 
 
-def people(database: Database) -> list[tuple[Any, ...]]:
+def exits(database: Database) -> list[tuple[Any, ...]]:
     return rows(
         database,
         "SELECT k.email, s.workflow_status, s.exit_reason, e.status "
@@ -63,14 +63,14 @@ def suppressions(database: Database) -> list[tuple[Any, ...]]:
         ("email_bounced", "suppressed", "bounced", "bounced"),
     ],
 )
-def test_whoever_wants_no_more_leaves_at_once_and_is_suppressed(
+def test_an_unsubscribed_contact_exits_at_once_and_is_suppressed(
     database, event_type, exit_reason, status, reason
 ):
     sent, _ = after_one_mail(database)
     event = an_event(1, event_type, message_id=sent.message_id)
     report = ingest(database, [event], provider="postal")
     assert (report.ended, report.suppressed) == (1, 1)
-    assert people(database) == [
+    assert exits(database) == [
         ("person1@example.com", "exited", exit_reason, status),
         ("person2@example.com", "waiting", None, "active"),
     ]
@@ -88,7 +88,7 @@ def test_whoever_wants_no_more_leaves_at_once_and_is_suppressed(
     ) == 1  # fmt: skip
 
 
-def test_whoever_wants_no_text_messages_goes_on_without_them(database):
+def test_a_contact_that_opted_out_of_sms_continues_without_sms(database):
     sent, _ = after_one_mail(database)
     with database.transaction() as connection:
         connection.execute("UPDATE contacts SET phone = %s WHERE id = %s", [PHONE, sent.contact_id])
@@ -96,11 +96,11 @@ def test_whoever_wants_no_text_messages_goes_on_without_them(database):
     report = ingest(database, [event], provider="postal")
     assert (report.ended, report.suppressed) == (0, 1)
     assert suppressions(database) == [(PHONE, "sms", None, "unsubscribed", "postal")]
-    assert people(database)[0] == (ADDRESS, "waiting", None, "active")
+    assert exits(database)[0] == (ADDRESS, "waiting", None, "active")
 
 
 @pytest.mark.parametrize("kind", ["soft", "Transient", "SoftBounce", "soft_bounce", "Undetermined"])
-def test_a_bounce_that_may_pass_ends_nothing(database, kind):
+def test_a_transient_bounce_ends_no_run(database, kind):
     sent, _ = after_one_mail(database)
     event = an_event(1, "email_bounced", message_id=sent.message_id, data={"bounce_type": kind})
     report = ingest(database, [event])
@@ -112,7 +112,7 @@ def test_a_bounce_that_may_pass_ends_nothing(database, kind):
 
 
 @pytest.mark.parametrize("kind", ["hard", "Permanent", None, "anything"])
-def test_a_bounce_that_is_not_said_to_pass_is_permanent(database, kind):
+def test_a_bounce_not_reported_as_transient_is_permanent(database, kind):
     sent, _ = after_one_mail(database)
     data = {"bounce_type": kind} if kind else {}
     assert ingest(
@@ -120,7 +120,7 @@ def test_a_bounce_that_is_not_said_to_pass_is_permanent(database, kind):
     ).ended == 1  # fmt: skip
 
 
-def test_unsubscribing_from_one_campaign_leaves_the_runs_of_others_to_the_gate(database):
+def test_unsubscribing_from_one_campaign_leaves_other_runs_to_the_eligibility_check(database):
     sent, _ = after_one_mail(database)
     with database.transaction() as connection:
         other = a_published_campaign(connection, TWO_MAILS, name="Other")
@@ -128,7 +128,7 @@ def test_unsubscribing_from_one_campaign_leaves_the_runs_of_others_to_the_gate(d
     event = an_event(1, "email_unsubscribed", message_id=sent.message_id)
     assert ingest(database, [event]).ended == 1
     run_until_idle(database, LATER)
-    assert [row[1:] for row in people(database) if row[0] == "person1@example.com"] == [
+    assert [row[1:] for row in exits(database) if row[0] == "person1@example.com"] == [
         ("exited", "unsubscribed", "unsubscribed"),
         ("exited", "unsubscribed", "unsubscribed"),
     ]
@@ -145,19 +145,19 @@ def test_unsubscribing_from_everything_ends_every_run_of_the_contact(database):
         enrolled(connection, other, [sent.contact_id], at=NOW + timedelta(minutes=1))
     report = ingest(database, [an_event(1, "email_unsubscribed", email="person1@example.com")])
     assert (report.ended, report.suppressed) == (2, 1)
-    assert {row[1] for row in people(database) if row[0] == "person2@example.com"} == {"waiting"}
+    assert {row[1] for row in exits(database) if row[0] == "person2@example.com"} == {"waiting"}
 
 
-def test_a_run_that_is_over_keeps_its_end(database):
+def test_a_completed_run_keeps_its_exit_reason(database):
     sent, _ = after_one_mail(database)
     run_until_idle(database, NOW + timedelta(days=2))
     event = an_event(1, "email_unsubscribed", message_id=sent.message_id)
     report = ingest(database, [event], now=NOW + timedelta(days=3))
     assert (report.ended, report.suppressed) == (0, 1)
-    assert people(database)[0] == ("person1@example.com", "completed", None, "completed")
+    assert exits(database)[0] == ("person1@example.com", "completed", None, "completed")
 
 
-def test_who_leaves_is_not_woken_by_an_event_of_the_same_slice(database):
+def test_an_exiting_run_is_not_resumed_by_an_event_of_the_same_chunk(database):
     waiting = graph(
         trigger("mail"),
         email("mail", default="wait"),
@@ -173,7 +173,7 @@ def test_who_leaves_is_not_woken_by_an_event_of_the_same_slice(database):
     assert (report.ended, report.resumed) == (1, 0)
 
 
-def test_a_message_in_the_outbox_is_held_back_after_an_unsubscription(database):
+def test_a_pending_message_is_skipped_after_an_unsubscription(database):
     sent, _ = after_one_mail(database)
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET status = 'paused'")

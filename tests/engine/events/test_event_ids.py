@@ -29,17 +29,20 @@ def test_groups_of_one_batch_share_the_ids_without_gap_or_overlap(
     places = commit._event_positions
 
     def watched(transitions):
-        found: Any = places(transitions)
-        people = 0
+        columns: Any = places(transitions)
+        members = 0
         taken: list[int] = []
         for number, transition in enumerate(transitions):
-            offset, count = found["event_offset"][number], found["event_count"][number]
+            offset, count = (
+                columns["event_offset"][number],
+                columns["event_count"][number],
+            )
             for _ in transition.states:
-                people += 1
-                taken += range(offset + people * count, offset + people * count + count)
-        asked.append((found["event_total"], set(taken)))
+                members += 1
+                taken += range(offset + members * count, offset + members * count + count)
+        asked.append((columns["event_total"], set(taken)))
         assert len(taken) == len(set(taken))
-        return found
+        return columns
 
     monkeypatch.setattr(commit, "_event_positions", watched)
     people_inside(database, PARTING, 0)

@@ -1,4 +1,4 @@
-"""Events in: whose they are, and that each counts once."""
+"""Ingestion: recipients are resolved, and each event counts once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ HELD_OUT = graph(
 )
 
 
-def test_an_event_of_a_message_stands_in_the_log_with_its_place(database):
+def test_an_event_of_a_message_is_logged_with_its_node(database):
     campaign, [sent] = mailed(database)
     event = an_event(
         1,
@@ -77,7 +77,7 @@ def test_an_event_of_a_message_stands_in_the_log_with_its_place(database):
 
 
 @pytest.mark.parametrize("form", ["{}", "<{}@mail.example.com>", "<{}>", "{}@example.com"])
-def test_a_message_id_is_understood_as_it_stands_on_the_wire(database, form):
+def test_a_message_id_is_accepted_as_a_message_id_header(database, form):
     _, [sent] = mailed(database)
     event = an_event(1, "email_opened", message_id=form.format(str(sent.message_id).upper()))
     assert ingest(database, [event]).accepted == 1
@@ -108,14 +108,14 @@ def test_an_address_and_a_campaign_name_the_latest_message_at_that_time(database
     )
     campaign, _ = people_inside(database, two, 1)
     run_until_idle(database, NOW + timedelta(hours=24))
-    whose = {"email": "PERSON1@example.com", "campaign": "Welcome"}
-    by_id = whose | {"campaign": str(campaign.campaign_id).upper()}
+    recipient = {"email": "PERSON1@example.com", "campaign": "Welcome"}
+    by_id = recipient | {"campaign": str(campaign.campaign_id).upper()}
     report = ingest(
         database,
         [
-            an_event(1, "email_opened", occurred_at=minutes(60), **whose),
+            an_event(1, "email_opened", occurred_at=minutes(60), **recipient),
             an_event(2, "email_clicked", occurred_at=minutes(25 * 60), **by_id),
-            an_event(3, "email_replied", occurred_at=minutes(-600), **whose),
+            an_event(3, "email_replied", occurred_at=minutes(-600), **recipient),
         ],
         now=NOW + timedelta(days=2),
     )
@@ -131,7 +131,7 @@ def test_an_address_and_a_campaign_name_the_latest_message_at_that_time(database
     ]
 
 
-def test_a_held_out_person_has_no_message_and_still_converts(database):
+def test_a_contact_in_the_holdout_converts_without_a_message(database):
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, HELD_OUT)
         a_running_test(connection, campaign, "split")
@@ -183,7 +183,7 @@ def test_an_address_alone_is_an_event_of_the_contact(database):
     ]
 
 
-def test_with_several_workspaces_an_address_alone_needs_one_named(database):
+def test_with_several_workspaces_an_address_alone_needs_a_workspace(database):
     with database.transaction() as connection:
         for name in ("Acme", "Other"):
             contacts(connection, a_workspace(connection, name), 1)
@@ -203,7 +203,7 @@ def test_with_several_workspaces_an_address_alone_needs_one_named(database):
         ingest(database, [event], workspace="Other")
 
 
-def test_a_named_workspace_takes_no_events_of_another(database):
+def test_a_workspace_ingests_no_events_of_another(database):
     _, [sent] = mailed(database)
     with database.transaction() as connection:
         a_workspace(connection, "Other")
@@ -240,7 +240,7 @@ def test_two_providers_may_use_the_same_event_id(database):
     assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 2
 
 
-def test_an_event_that_was_rejected_is_taken_once_its_message_is_known(database):
+def test_a_rejected_event_is_accepted_once_its_message_is_known(database):
     campaign, _ = mailed(database)
     event = an_event(1, "converted", email="late@example.com", campaign="Welcome")
     assert ingest(database, [event]).rejected == {"no such contact": 1}

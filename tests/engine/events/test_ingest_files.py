@@ -25,7 +25,7 @@ def as_ndjson(events: list[dict[str, Any]]) -> bytes:
     return b"\n".join(map(orjson.dumps, events)) + b"\n"
 
 
-def test_ndjson_gzip_and_parquet_say_the_same(database, tmp_path):
+def test_ndjson_gzip_and_parquet_give_the_same_events(database, tmp_path):
     _, sent = mailed(database, 3)
     events = [
         an_event(n, "email_clicked", message_id=s.message_id, url="https://example.com/", data={})
@@ -47,7 +47,7 @@ def test_ndjson_gzip_and_parquet_say_the_same(database, tmp_path):
     ) == [(9, 1, 1)]
 
 
-def test_bad_lines_of_a_file_are_told_by_number_and_kept_raw(database, tmp_path):
+def test_rejected_lines_of_a_file_are_stored_with_number_and_raw_text(database, tmp_path):
     _, [sent] = mailed(database)
     good = orjson.dumps(an_event(1, "email_opened", message_id=sent.message_id))
     path = tmp_path / "mixed.ndjson"
@@ -93,7 +93,7 @@ def test_a_line_without_end_does_not_fill_the_memory(database, tmp_path):
         (b"\x1f\x8b\x08\x00 no gzip at all", "damaged"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_an_error_that_names_it(database, tmp_path, content, problem):
+def test_an_unreadable_file_is_an_error_with_its_name(database, tmp_path, content, problem):
     path = tmp_path / "events.bin"
     path.write_bytes(content)
     with pytest.raises(ImportFileError, match=problem) as caught:
@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(database, tmp_path
     assert "events.bin" in str(caught.value)
 
 
-def test_a_missing_file_is_an_error_that_names_it(database, tmp_path: Path):
+def test_a_missing_file_is_an_error_with_its_name(database, tmp_path: Path):
     with pytest.raises(ImportFileError, match=r"nothing\.ndjson"):
         ingest_file(database, tmp_path / "nothing.ndjson", now=LATER)
 
@@ -115,7 +115,7 @@ def test_parquet_rows_are_kept_as_json_when_they_are_rejected(database, tmp_path
     assert orjson.loads(raw)["event_type"] == "opened"
 
 
-def test_texts_with_tabs_and_backslashes_arrive_as_they_are(database):
+def test_texts_with_tabs_and_backslashes_are_unchanged(database):
     _, [sent] = mailed(database)
     nasty = "tab\there, line\nend, back\\slash, \\N, \\. and \\u0000"
     event = an_event(

@@ -45,13 +45,13 @@ def test_an_event_changes_its_own_column_of_the_outcome_and_no_other(database, e
     ]
     assert ingest(database, times).accepted == 3
     columns = sorted(set(OUTCOME_COLUMNS.values()))
-    [found] = rows(database, f"SELECT {', '.join(columns)} FROM campaign_message_outcomes")
-    happened = {name: at for name, at in zip(columns, found, strict=True) if at is not None}
+    [outcome] = rows(database, f"SELECT {', '.join(columns)} FROM campaign_message_outcomes")
+    happened = {name: at for name, at in zip(columns, outcome, strict=True) if at is not None}
     own = OUTCOME_COLUMNS.get(event_type)
     assert happened == ({own: NOW + timedelta(minutes=7)} if own else {})
 
 
-def test_machines_open_and_click_apart_from_people(database):
+def test_opens_and_clicks_of_machines_are_counted_separately(database):
     _, [sent] = mailed(database)
     agents: dict[str, list[str | None]] = {
         "email_opened": ["Mozilla/5.0", "Mozilla/5.0 (Macintosh) AppleWebKit", None],
@@ -62,12 +62,15 @@ def test_machines_open_and_click_apart_from_people(database):
         for kind, listed in agents.items()
         for n, agent in enumerate(listed)
     ]
-    told: dict[str, Any] = {
+    event: dict[str, Any] = {
         "message_id": sent.message_id,
         "data": {"machine": True},
         "occurred_at": minutes(1),
     }
-    events += [an_event("t1", "email_opened", **told), an_event("t2", "email_clicked", **told)]
+    events += [
+        an_event("t1", "email_opened", **event),
+        an_event("t2", "email_clicked", **event),
+    ]
     assert ingest(database, events).accepted == 8
     assert rows(
         database,
@@ -100,13 +103,13 @@ class SilentChannel(RecorderChannel):
         ]
 
 
-def test_a_message_in_doubt_is_settled_by_its_providers_word(database):
+def test_an_event_settles_a_delivery_with_an_unknown_outcome(database):
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, ONE_MAIL)
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 2))
     run_until_idle(database, email=SilentChannel("email"))
-    [(doubtful,), _] = rows(database, "SELECT id FROM campaign_deliveries ORDER BY id")
-    report = ingest(database, [an_event(1, "email_delivered", message_id=doubtful)])
+    [(unknown_id,), _] = rows(database, "SELECT id FROM campaign_deliveries ORDER BY id")
+    report = ingest(database, [an_event(1, "email_delivered", message_id=unknown_id)])
     assert (report.accepted, report.settled) == (1, 1)
     assert rows(
         database,
@@ -123,7 +126,7 @@ def test_a_message_in_doubt_is_settled_by_its_providers_word(database):
     )
 
 
-def test_events_of_a_message_that_never_went_out_are_kept_aside(database):
+def test_events_of_an_unsent_message_are_rejected(database):
     _, [sent] = mailed(database)
     with database.transaction() as connection:
         connection.execute("DELETE FROM campaign_message_outcomes")

@@ -49,7 +49,7 @@ GOOD = {"event_id": "x", "event_type": "email_opened", "occurred_at": NOW.isofor
         ({"campaign": "Nothing"}, "no such campaign"),
     ],
 )
-def test_a_line_that_cannot_be_taken_is_kept_with_its_reason(database, change, reason):
+def test_a_rejected_line_is_stored_with_its_reason(database, change, reason):
     with database.transaction() as connection:
         a_workspace(connection)
     line = GOOD | change
@@ -61,12 +61,12 @@ def test_a_line_that_cannot_be_taken_is_kept_with_its_reason(database, change, r
     assert "@" not in kept_reason
 
 
-def test_campaigns_of_one_name_are_told_apart_by_id_only(database):
+def test_campaigns_of_one_name_are_distinguished_by_id_only(database):
     with database.transaction() as connection:
         one = a_published_campaign(connection, ONE_MAIL, name="Twin")
-        people = contacts(connection, one.workspace_id, 1)
+        contact_ids = contacts(connection, one.workspace_id, 1)
         other = a_published_campaign(connection, ONE_MAIL, name="Twin")
-        enrolled(connection, one, people)
+        enrolled(connection, one, contact_ids)
     by_name = an_event(1, "converted", email="person1@example.com", campaign="Twin")
     by_id = by_name | {"event_id": "e-2", "campaign": str(one.campaign_id)}
     report = ingest(database, [by_name, by_id])
@@ -84,7 +84,7 @@ def test_two_files_of_one_name_with_different_lines_lose_nothing(database):
     assert [row[1] for row in rejects(database)] == [1, 1]
 
 
-def test_a_value_that_only_the_database_refuses_costs_one_line(database, monkeypatch):
+def test_a_value_that_the_database_refuses_rejects_one_line(database, monkeypatch):
     _, sent = mailed(database, 7)
     monkeypatch.setattr(
         "drip_pipeline.engine.events.event_parser._is_ip_address", lambda given: True
@@ -106,7 +106,7 @@ def test_a_value_that_only_the_database_refuses_costs_one_line(database, monkeyp
     assert report.lines == 8
 
 
-def test_no_partition_is_made_for_what_is_not_taken(database):
+def test_no_partition_is_created_for_rejected_events(database):
     _, [sent] = mailed(database)
     months = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'campaign_events'::regclass"
     before = value(database, months)

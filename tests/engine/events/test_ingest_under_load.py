@@ -7,7 +7,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from drip_pipeline.engine.events import chunking as event_slices
+from drip_pipeline.engine.events import chunking as chunking
 from drip_pipeline.engine.metrics.daily_metrics import refresh_stale_days
 from drip_pipeline.engine.operations.invariants import check_invariants
 from tests.engine.events.incoming import ingest, rows
@@ -47,8 +47,8 @@ JOIN (
 """
 
 
-def test_engines_and_ingesters_at_once_lose_nobody_and_count_nothing_twice(database, monkeypatch):
-    monkeypatch.setattr(event_slices, "PARTED_FROM", 20)
+def test_concurrent_engines_and_ingesters_lose_and_repeat_nothing(database, monkeypatch):
+    monkeypatch.setattr(chunking, "PARTED_FROM", 20)
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, CAMPAIGN)
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 200))
@@ -68,11 +68,11 @@ def test_engines_and_ingesters_at_once_lose_nobody_and_count_nothing_twice(datab
             lines = []
             for number, message in enumerate(chance.sample(sent, min(len(sent), 80))):
                 event_type = chance.choice(TYPES)
-                whose: dict[str, Any] = {"message_id": message.message_id}
+                recipient: dict[str, Any] = {"message_id": message.message_id}
                 if event_type == "purchase":
-                    whose = {"email": message.email}
+                    recipient = {"email": message.email}
                 name = f"{worker}-{turn}-{number}"
-                lines.append(an_event(name, event_type, occurred_at=LATER.isoformat(), **whose))
+                lines.append(an_event(name, event_type, occurred_at=LATER.isoformat(), **recipient))
             resumed += ingest(database, lines, now=LATER, chunk_size=50).resumed
             assert ingest(database, lines[::3], now=LATER).accepted == 0
         return resumed

@@ -33,11 +33,11 @@ def put(folder: Path, name: str, *events: dict[str, object]) -> Path:
 def load_all(database, folder: Path, **options) -> list[LandedFile]:
     """Load what is not loaded yet."""
     left = not_loaded(database, look(folder))
-    wanted = {file.path: file.identity for file in left}
-    return list(load_files(database, folder, wanted, **({"now": LATER} | options)))
+    requested = {file.path: file.identity for file in left}
+    return list(load_files(database, folder, requested, **({"now": LATER} | options)))
 
 
-def test_names_of_unfinished_and_hidden_files_do_not_count(tmp_path):
+def test_unfinished_and_hidden_files_are_skipped(tmp_path):
     names = (
         "a.ndjson", "ses/b.gz", "ses/2026/c.parquet", "d.ndjson.part", "e.tmp", ".f.ndjson",
         "g.ndjson~", "_SUCCESS", ".hidden/h.ndjson", "i.ndjson.PART",
@@ -54,7 +54,7 @@ def test_names_of_unfinished_and_hidden_files_do_not_count(tmp_path):
     assert look(tmp_path / "not there") == []
 
 
-def test_a_file_is_steady_when_two_looks_found_it_the_same(tmp_path):
+def test_a_file_is_steady_if_two_scans_are_equal(tmp_path):
     path = put(tmp_path, "a.ndjson", {"a": 1})
     earlier = {file.path: file.identity for file in look(tmp_path)}
     assert steady(look(tmp_path), {}) == []
@@ -83,7 +83,7 @@ def test_a_file_is_loaded_once_and_again_only_when_it_has_changed(database, tmp_
     ]
 
 
-def test_a_renamed_copy_adds_nothing_but_its_row_in_the_ledger(database, tmp_path):
+def test_a_renamed_copy_adds_only_its_row_in_landed_files(database, tmp_path):
     _, [sent] = mailed(database)
     event = an_event(1, "email_opened", message_id=sent.message_id)
     put(tmp_path, "ses/a.ndjson", event)
@@ -95,7 +95,7 @@ def test_a_renamed_copy_adds_nothing_but_its_row_in_the_ledger(database, tmp_pat
     assert value(database, "SELECT open_count FROM campaign_message_outcomes") == 2
 
 
-def test_a_damaged_file_is_told_by_name_and_keeps_no_other_waiting(database, tmp_path):
+def test_a_damaged_file_is_reported_by_name_and_blocks_no_other(database, tmp_path):
     _, sent = mailed(database, 2)
     whole = b"".join(
         orjson.dumps(an_event(n, "email_opened", message_id=s.message_id)) + b"\n"
@@ -117,7 +117,7 @@ def test_a_damaged_file_is_told_by_name_and_keeps_no_other_waiting(database, tmp
     assert load_all(database, tmp_path) == []
 
 
-def test_a_fault_of_the_engine_is_told_without_quoting_a_line(database, tmp_path, monkeypatch):
+def test_an_error_of_the_engine_is_reported_without_quoting_a_line(database, tmp_path, monkeypatch):
     put(tmp_path, "a.ndjson", {"a": 1})
     monkeypatch.setattr(landing, "ingest_lines", _raising(KeyError("ann@example.com")))
     [loaded] = load_all(database, tmp_path)
@@ -125,9 +125,7 @@ def test_a_fault_of_the_engine_is_told_without_quoting_a_line(database, tmp_path
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable("gone"), NotFound("workspace", "x")])
-def test_what_is_no_fault_of_a_file_leaves_it_for_the_next_time(
-    database, tmp_path, monkeypatch, error
-):
+def test_a_database_error_leaves_the_file_for_the_next_run(database, tmp_path, monkeypatch, error):
     put(tmp_path, "a.ndjson", {"a": 1})
     if isinstance(error, DatabaseUnavailable):
         monkeypatch.setattr(landing, "ingest_lines", _raising(error))
@@ -136,10 +134,10 @@ def test_what_is_no_fault_of_a_file_leaves_it_for_the_next_time(
     assert value(database, "SELECT count(*) FROM landed_files") == 0
 
 
-def test_a_file_that_changed_since_it_was_seen_is_left(database, tmp_path):
+def test_a_file_that_changed_since_the_scan_is_skipped(database, tmp_path):
     put(tmp_path, "a.ndjson", {"a": 1})
-    wanted = {"a.ndjson": "1:1", "../outside.ndjson": "1:1"}
-    assert list(load_files(database, tmp_path, wanted, now=LATER)) == []
+    requested = {"a.ndjson": "1:1", "../outside.ndjson": "1:1"}
+    assert list(load_files(database, tmp_path, requested, now=LATER)) == []
 
 
 def _raising(error: Exception):

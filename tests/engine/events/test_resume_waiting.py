@@ -1,4 +1,4 @@
-"""Arriving events move waiting people, each exactly once, however they meet the engine."""
+"""Arriving events resume each waiting state exactly once, in any interleaving with the engine."""
 
 from __future__ import annotations
 
@@ -95,16 +95,14 @@ def passed_by_event_once(database: Database, node: str) -> bool:
 
 
 @pytest.mark.parametrize(("campaign", "arrival", "node"), ARRIVALS)
-def test_an_event_that_comes_before_its_wait_is_found_by_looking_back(
-    database, campaign, arrival, node
-):
+def test_a_wait_finds_an_earlier_event_by_looking_back(database, campaign, arrival, node):
     people_inside(database, campaign, 1)
     assert ingest(database, arrival(database)).resumed == 0
     assert passed_by_event_once(database, node)
 
 
 @pytest.mark.parametrize(("campaign", "arrival", "node"), ARRIVALS)
-def test_an_event_that_comes_after_its_wait_began_wakes_it(database, campaign, arrival, node):
+def test_an_event_after_the_start_of_its_wait_resumes_it(database, campaign, arrival, node):
     people_inside(database, campaign, 1)
     run_until_idle(database, NOW + HOUR)
     assert ingest(database, arrival(database), now=NOW + 2 * HOUR).resumed == 1
@@ -113,14 +111,12 @@ def test_an_event_that_comes_after_its_wait_began_wakes_it(database, campaign, a
 
 
 @pytest.mark.parametrize(("campaign", "arrival", "node"), ARRIVALS)
-def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
-    database, campaign, arrival, node
-):
+def test_an_event_waits_for_a_wait_that_is_being_written(database, campaign, arrival, node):
     people_inside(database, campaign, 1)
     events = arrival(database)
     with database.transaction() as engine:
-        people = claim_due(engine, batch_size=9, now=NOW + HOUR).states
-        batch = advance_states(engine, group_by_position(people), batch_id=uuid4(), now=NOW + HOUR)
+        states = claim_due(engine, batch_size=9, now=NOW + HOUR).states
+        batch = advance_states(engine, group_by_position(states), batch_id=uuid4(), now=NOW + HOUR)
         assert batch.sizes() == {"waiting": 1}
         with in_background(lambda: ingest(database, events, now=NOW + HOUR)) as ingestion:
             wait_until_blocked(database)
@@ -130,17 +126,17 @@ def test_an_event_that_comes_while_a_wait_is_being_written_waits_for_it(
 
 
 @pytest.mark.parametrize(("campaign", "arrival", "node"), ARRIVALS)
-def test_a_wait_that_begins_and_is_written_before_the_events_are_visible_is_woken(
+def test_a_wait_written_before_the_events_are_visible_is_resumed(
     database, campaign, arrival, node, monkeypatch
 ):
     people_inside(database, campaign, 1)
     events = arrival(database)
     lock_affected_states = events_db.lock_affected_states
 
-    def parked_just_before(connection: Any, ending: Any) -> int:
+    def parked_just_before(connection: Any, exit_types: Any) -> int:
         # The events are written, not committed; the engine cannot see them, and parks.
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"waiting": 1}
-        return lock_affected_states(connection, ending)
+        return lock_affected_states(connection, exit_types)
 
     monkeypatch.setattr(events_db, "lock_affected_states", parked_just_before)
     assert ingest(database, events, now=NOW + HOUR).resumed == 1
@@ -148,7 +144,7 @@ def test_a_wait_that_begins_and_is_written_before_the_events_are_visible_is_woke
 
 
 @pytest.mark.parametrize(("campaign", "arrival", "node"), ARRIVALS)
-def test_a_wait_cannot_begin_while_events_look_for_waiters(
+def test_a_wait_cannot_begin_while_events_look_for_waiting_states(
     database, campaign, arrival, node, monkeypatch
 ):
     people_inside(database, campaign, 1)
@@ -171,10 +167,10 @@ def test_a_wait_cannot_begin_while_events_look_for_waiters(
     assert passed_by_event_once(database, node)
 
 
-# --- whom an event wakes --------------------------------------------------------------------------
+# --- which states an event resumes ----------------------------------------------------------------
 
 
-def test_one_pass_wakes_everybody_the_events_are_for_and_nobody_else(database):
+def test_one_chunk_resumes_exactly_the_states_of_its_events(database):
     campaign, _ = people_inside(database, SLOW, 300)
     run_until_idle(database, NOW + HOUR)
     with database.transaction() as connection:
@@ -191,7 +187,7 @@ def test_one_pass_wakes_everybody_the_events_are_for_and_nobody_else(database):
     assert tagged == 100
 
 
-def test_an_event_from_before_the_latest_message_wakes_nobody(database):
+def test_an_event_before_the_latest_message_resumes_no_state(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
     assert ingest(database, an_open(database, 1, occurred_at=minutes(-3))).resumed == 0
@@ -199,14 +195,14 @@ def test_an_event_from_before_the_latest_message_wakes_nobody(database):
     assert ingest(database, an_open(database, 2, occurred_at=minutes(-2))).resumed == 1
 
 
-def test_what_a_machine_opened_wakes_nobody(database):
+def test_an_open_of_a_machine_resumes_no_state(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
     assert ingest(database, an_open(database, 1, data={"machine": True})).resumed == 0
     assert ingest(database, an_open(database, 2)).resumed == 1
 
 
-def test_an_event_of_one_campaign_wakes_nobody_in_another(database):
+def test_an_event_of_one_campaign_resumes_no_state_of_another(database):
     people_inside(database, SLOW, 1)
     other = graph(
         trigger("wait"), wait_for("wait", "email_opened", event="end", timeout="end"), end()
@@ -221,7 +217,7 @@ def test_an_event_of_one_campaign_wakes_nobody_in_another(database):
     ) == [("Other", "waiting"), ("Welcome", "running")]
 
 
-def test_a_purchase_wakes_the_buyer_in_every_campaign_that_waits_for_it(database):
+def test_a_purchase_resumes_the_contact_in_every_campaign_that_waits_for_it(database):
     _, [first] = people_inside(database, BUYER, 1)
     waiting = graph(
         trigger("wait"), wait_for("wait", "purchase", event="end", timeout="end"), end()
@@ -238,7 +234,7 @@ def test_a_purchase_wakes_the_buyer_in_every_campaign_that_waits_for_it(database
     assert ingest(database, bought, now=NOW + 2 * HOUR).resumed == 2
 
 
-def test_a_paused_person_wakes_when_the_pause_ends(database):
+def test_a_paused_enrollment_resumes_when_the_pause_ends(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
     with database.transaction() as connection:
@@ -253,7 +249,7 @@ def test_a_paused_person_wakes_when_the_pause_ends(database):
     assert passed_by_event_once(database, "opened")
 
 
-def test_people_of_a_paused_campaign_are_woken_and_stay_until_it_goes_on(database):
+def test_states_of_a_paused_campaign_are_resumed_and_stay_until_the_campaign_resumes(database):
     people_inside(database, SLOW, 1)
     run_until_idle(database, NOW + HOUR)
     with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Payloads in the shape that the providers document, about people who do not exist."""
+"""Payloads in the format that the providers document, with invented recipients."""
 
 from __future__ import annotations
 
@@ -295,7 +295,7 @@ MAILGUN: Final[dict[str, dict[str, Any]]] = {
     "delivered": mailgun(
         "delivered", **{"delivery-status": {"code": 250, "message": "OK", "tls": True}}
     ),
-    "failed for good": mailgun(
+    "failed permanently": mailgun(
         "failed", severity="permanent", reason="bounce",
         **{"delivery-status": {"code": 550, "message": "5.1.1 user unknown", "description": ""}},
     ),

@@ -34,7 +34,7 @@ SAME_KIND: Mapping[str, set[str | None]] = {
     "clicked": {"email_clicked"},
     "complained": {"email_complained"},
     "unsubscribed": {"email_unsubscribed"},
-    # What it rejected, the provider never sent: for good, or because of its own list.
+    # The provider never sent what it rejected: permanently, or because of its own list.
     "rejected": {"email_failed", "email_suppressed"},
     "failed": {"email_failed"},
 }
@@ -52,8 +52,8 @@ def theirs(provider: str, sample: Any) -> Any:
         if provider == "ses":
             event = orjson.loads(sample["Message"])
             view = object.__new__(AmazonSESTrackingWebhookView)  # making one asks for boto3
-            (found,) = view.esp_to_anymail_events(event, sample)
-            return found
+            (event,) = view.esp_to_anymail_events(event, sample)
+            return event
         if provider == "sendgrid":
             SendGridTrackingWebhookView.tracking_webhook_verification_key = None
         view = {
@@ -84,7 +84,7 @@ SAMPLES = [
     [(provider, sample) for provider, _, sample in SAMPLES],
     ids=[f"{provider}: {name}" for provider, name, _ in SAMPLES],
 )
-def test_both_read_the_same(provider, sample):
+def test_both_parse_the_same_event(provider, sample):
     their, reading = theirs(provider, sample), ours(provider, sample)
     assert reading.problems == []
     if not reading.lines:
@@ -116,6 +116,6 @@ def test_both_read_the_same(provider, sample):
     [(provider, sample) for provider, _, sample in SAMPLES if ours(provider, sample).lines],
     ids=[f"{provider}: {name}" for provider, name, s in SAMPLES if ours(provider, s).lines],
 )
-def test_our_message_id_survives_the_way_through_the_provider(provider, sample):
+def test_our_message_id_is_preserved_by_the_provider(provider, sample):
     (line,) = ours(provider, sample).lines
     assert line["message_id"] == samples.OURS

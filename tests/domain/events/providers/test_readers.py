@@ -44,7 +44,7 @@ def of_mailgun(name: str) -> dict[str, Any]:
     return only(mailgun.read(orjson.dumps(samples.MAILGUN[name]), RECEIVED))
 
 
-def test_a_click_brings_link_device_and_address_from_every_provider():
+def test_a_click_has_link_device_and_address_with_every_provider():
     lines = [of_ses("click"), of_sendgrid("click"), of_postmark("click"), of_mailgun("clicked")]
     for line in lines:
         assert line["event_type"] == "email_clicked"
@@ -58,7 +58,7 @@ def test_a_click_brings_link_device_and_address_from_every_provider():
         )
 
 
-def test_places_are_kept_as_given():
+def test_locations_are_stored_as_reported():
     assert of_postmark("open")["data"]["location"]["City"] == "Berlin"
     assert "IP" not in of_postmark("open")["data"]["location"]
     assert of_mailgun("opened")["data"]["location"] == {
@@ -72,7 +72,7 @@ def test_places_are_kept_as_given():
         (of_ses("bounce"), True), (of_ses("full mailbox"), False),
         (of_sendgrid("bounce"), True), (of_sendgrid("blocked"), False),
         (of_postmark("bounce"), True), (of_postmark("soft bounce"), False),
-        (of_mailgun("failed for good"), True),
+        (of_mailgun("failed permanently"), True),
     ],
 )  # fmt: skip
 def test_only_bounces_of_bad_addresses_are_permanent(line, is_permanent):
@@ -82,12 +82,12 @@ def test_only_bounces_of_bad_addresses_are_permanent(line, is_permanent):
     assert _is_permanent("email_bounced", line["data"]) is is_permanent
 
 
-def test_what_passes_is_deferred():
+def test_transient_failures_are_deferrals():
     for line in (of_sendgrid("deferred"), of_postmark("transient"), of_mailgun("failed for now")):
         assert line["event_type"] == "email_deferred"
 
 
-def test_what_the_provider_says_is_a_machine_is_marked():
+def test_machines_reported_by_the_provider_are_marked():
     assert of_sendgrid("machine open")["data"]["machine"] is True
     assert "data" not in of_sendgrid("open")
     apple = samples.mailgun("opened", **{"client-info": {"bot": "apple", "user-agent": AGENT}})
@@ -112,7 +112,7 @@ def test_the_providers_own_lists_are_no_bounces():
          "commonHeaders": {"messageId": f"<{OURS}@example.com>"}},
     ],
 )  # fmt: skip
-def test_ses_tells_our_id_by_tag_by_header_or_by_what_it_calls_common(mail):
+def test_ses_carries_our_id_in_a_tag_a_header_or_the_common_headers(mail):
     notice = samples.ses(samples.SES_PARTS["delivery"], mail)
     assert only(ses.read(orjson.dumps(notice), RECEIVED))["message_id"] == OURS
 
@@ -127,7 +127,7 @@ def test_without_our_id_the_providers_own_is_used():
     assert line["provider_message_id"] == "14c5d75ce93"
 
 
-def test_a_bounce_to_several_people_is_an_event_for_each():
+def test_a_bounce_of_several_recipients_is_one_event_each():
     part = samples.SES_PARTS["bounce"]
     several = [{"emailAddress": f"{name}@example.com"} for name in ("a", "b")]
     part = {**part, "bounce": {**part["bounce"], "bouncedRecipients": several}}
@@ -136,14 +136,14 @@ def test_a_bounce_to_several_people_is_an_event_for_each():
     assert len({line["event_id"] for line in reading.lines}) == 2
 
 
-def test_somebody_who_says_that_it_is_no_spam_has_not_complained():
+def test_a_not_spam_report_is_not_a_complaint():
     part = {"eventType": "Complaint", "complaint": {"complaintFeedbackType": "not-spam"}}
     reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
     assert (reading.lines, reading.ignored) == ([], 1)
 
 
 @pytest.mark.parametrize(
-    ("wanted", "event_type"),
+    ("preferences", "event_type"),
     [
         ({"unsubscribeAll": True}, "email_unsubscribed"),
         ({"unsubscribeAll": False, "topicSubscriptionStatus": [
@@ -152,12 +152,12 @@ def test_somebody_who_says_that_it_is_no_spam_has_not_complained():
             {"topicName": "News", "subscriptionStatus": "OptIn"}]}, None),
     ],
 )  # fmt: skip
-def test_ses_lists_are_left_by_event(wanted, event_type):
+def test_leaving_an_ses_list_is_an_unsubscription(preferences, event_type):
     part = {
         "eventType": "Subscription",
         "subscription": {
             "contactList": "L", "timestamp": NINE_FIVE, "source": "UnsubscribeHeader",
-            "newTopicPreferences": wanted,
+            "newTopicPreferences": preferences,
         },
     }  # fmt: skip
     reading = ses.read(orjson.dumps(samples.ses(part)), RECEIVED)
@@ -180,7 +180,7 @@ def reply(**headers: str) -> list[dict[str, Any]]:
     return postmark.read(orjson.dumps(samples.postmark_mail(**headers)), RECEIVED).lines
 
 
-def test_an_answer_names_the_message_it_answers():
+def test_a_reply_names_its_message():
     (line,) = reply(In_Reply_To=f"<{OURS}@example.com>")
     assert (line["event_type"], line["message_id"]) == ("email_replied", OURS)
     assert "data" not in line
@@ -188,7 +188,7 @@ def test_an_answer_names_the_message_it_answers():
     assert line["message_id"] == OURS
 
 
-def test_mail_that_answers_nothing_of_ours_is_unheeded():
+def test_inbound_email_that_is_not_a_reply_to_us_is_ignored():
     assert reply(In_Reply_To="<somebody@elsewhere.example>") == []
     assert reply() == []
 
@@ -205,17 +205,17 @@ def test_mail_that_answers_nothing_of_ours_is_unheeded():
         ("Return-Path", "<>"),
     ],
 )
-def test_a_vacation_notice_is_no_answer(header):
+def test_a_vacation_notice_is_not_a_reply(header):
     name, value = header
     (line,) = reply(**{"In_Reply_To": f"<{OURS}@example.com>", name: value})
     assert line["data"] == {"machine": True, "auto_submitted": True}
 
 
-def test_people_who_say_that_they_are_no_machine_are_believed():
+def test_an_explicit_non_automatic_header_is_respected():
     assert not is_automatic(lower_case([("Auto-Submitted", "no"), ("Precedence", "normal")]))
 
 
-def test_ses_hands_on_mail_that_came_in():
+def test_ses_forwards_inbound_email():
     part = {
         "notificationType": "Received",
         "receipt": {"recipients": [f"bounces+{OURS}@example.com"]},
@@ -233,14 +233,14 @@ def test_ses_hands_on_mail_that_came_in():
     "payload",
     [b"", b"{", b"null", b"7", b'"x"', b"[7]", b"{}", b'{"Type": "Notification"}', b"\xff"],
 )
-def test_what_is_no_payload_is_said_to_be_none(read, payload):
+def test_invalid_payloads_are_refused(read, payload):
     with suppress(PayloadInvalid):
         reading = read(payload, RECEIVED)
         assert reading.lines == []
         assert reading.problems or reading.ignored
 
 
-def test_parts_of_another_shape_do_not_break_a_reader():
+def test_unexpected_types_do_not_break_a_parser():
     for part in samples.SES_PARTS.values():
         for mail in ({}, {"headers": {}, "tags": [], "destination": "x", "commonHeaders": 7}):
             ses.read(orjson.dumps(samples.ses(part, mail)), RECEIVED)
@@ -254,7 +254,7 @@ def test_parts_of_another_shape_do_not_break_a_reader():
         sendgrid.read(orjson.dumps([odd]), RECEIVED)
 
 
-def test_events_in_our_own_words_may_come_alone_in_a_list_or_in_an_envelope():
+def test_generic_events_may_be_single_in_a_list_or_in_an_envelope():
     event = {"event_type": "purchase", "email": EMAIL}
     for payload in (event, [event], {"events": [event]}):
         (line,) = generic.read(orjson.dumps(payload), RECEIVED, "msg_1").lines
@@ -268,5 +268,5 @@ def test_events_in_our_own_words_may_come_alone_in_a_list_or_in_an_envelope():
 @pytest.mark.parametrize(
     "text", [OURS, f"<{OURS}@example.com>", f"{OURS}@example.com", OURS.upper(), f" {OURS} "]
 )
-def test_our_id_is_known_in_every_dress(text):
+def test_our_id_is_recognized_in_every_notation(text):
     assert our_message_id(None, 7, "x", text) == OURS
