@@ -26,7 +26,7 @@ Point = tuple[float, float]
 
 _GAP_X: Final = 26.0
 _GAP_Y: Final = 54.0
-_LANE: Final = 14.0
+_BACK_EDGE_GAP: Final = 14.0
 _MARGIN: Final = 2.0
 _HEAD_HEIGHT: Final = 20.0
 _TITLE_SIZE: Final = 12.0
@@ -244,8 +244,8 @@ class FlowGeometry:
         self._bottoms = [top + row for top, row in zip(self._tops, rows, strict=True)]
         self._back = sorted(self._layout.back)
         self._right = self._x(self._layout.width) - _GAP_X
-        self.width = self._right + 2 * _LANE * len(self._back)
-        self.height = self._bottoms[-1] + (_LANE * 2 if self._back else 0)
+        self.width = self._right + 2 * _BACK_EDGE_GAP * len(self._back)
+        self.height = self._bottoms[-1] + (_BACK_EDGE_GAP * 2 if self._back else 0)
         self._outgoing: dict[str, list[int]] = {}
         for number, (source, _) in enumerate(edges):
             self._outgoing.setdefault(source, []).append(number)
@@ -275,8 +275,8 @@ class FlowGeometry:
         end, top = self._middle(target), self._tops[self._layout.ranks[target]]
         if number in self._layout.back:
             # Around the right-hand side, in the gaps between the rows.
-            lane = self._back.index(number)
-            side, low = self._right + 2 * _LANE * (lane + 1), self._bottoms[rank] + _LANE
+            distance = 2 * _BACK_EDGE_GAP * (self._back.index(number) + 1)
+            side, low = self._right + distance, self._bottoms[rank] + _BACK_EDGE_GAP
             arrival, high = end + BOX_WIDTH / 4, top - _GAP_Y / 2
             return [*stops, (x, low), (side, low), (side, high), (arrival, high), (arrival, top)]
         for step, bend in enumerate(self._layout.bends.get(number, ()), start=rank + 1):

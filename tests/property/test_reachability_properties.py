@@ -13,7 +13,7 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.compiler.api import load_definition
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.graph.graph import ports_of
-from drip_pipeline.domain.graph.reachability import reach
+from drip_pipeline.domain.graph.reachability import reachability
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import execute
 from drip_pipeline.engine.execution.transitions import (
@@ -54,7 +54,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
             facts = BatchContext(NOW, attributes={k: {**v} for k, v in contexts.items()})
             batch = execute(group_by_position(people), {(CAMPAIGN, 1): campaign}, facts, NOW)
             passed = {node_id for t in batch.transitions for node_id in t.path}
-            assert passed <= reach(campaign, node.node_id, port).nodes
+            assert passed <= reachability(campaign, node.node_id, port).nodes
 
 
 def test_what_lies_behind_a_message_or_a_wait_is_not_asked_for() -> None:
@@ -66,10 +66,10 @@ def test_what_lies_behind_a_message_or_a_wait_is_not_asked_for() -> None:
         has_tag("vip", "vip", yes="end", else_="end"),
         end(),
     )
-    start = reach(campaign, "start", None)
+    start = reachability(campaign, "start", None)
     assert start.nodes == {"start", "old", "mail", "pause"}
     assert (start.needs.fields, start.needs.tags) == (frozenset({"ai_score"}), False)
-    later = reach(campaign, "mail", "default")
+    later = reachability(campaign, "mail", "default")
     assert later.nodes == {"vip", "end"}
     assert (later.needs.fields, later.needs.tags) == (frozenset(), True)
-    assert reach(campaign, "gone", None).nodes == frozenset()
+    assert reachability(campaign, "gone", None).nodes == frozenset()

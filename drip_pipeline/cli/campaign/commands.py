@@ -5,6 +5,7 @@ The commands for history, folders of files and contacts in flight are in modules
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,8 @@ from drip_pipeline.cli.campaign import files as campaign_files
 from drip_pipeline.cli.campaign import funnel as funnels
 from drip_pipeline.cli.campaign import versions
 from drip_pipeline.cli.campaign.in_flight import (
-    map_options,
-    node_map,
-    policy_option,
+    publish_options,
     register,
-    safety_options,
     with_in_flight,
 )
 from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json, report_text
@@ -31,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Group
 
     from drip_pipeline.engine.campaigns.campaign import CampaignDetail, StatusChange
-    from drip_pipeline.engine.publishing.publish_options import PolicyName
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
 
 @click.group(
@@ -60,29 +58,14 @@ for _command in (
 @command(campaign)
 @click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--workspace", metavar="NAME", help="The workspace; created if it does not exist.")
-@click.option(
-    "--based-on",
-    type=click.IntRange(min=0),
-    metavar="N",
-    help="The version that was edited (0: none). Refuse if another one is published.",
-)
 @click.option("--description", metavar="TEXT", help="Description of the version in the history.")
-@policy_option
-@map_options
-@safety_options
-@now_option
+@publish_options
 def publish(
     invocation: Invocation,
     file: Path,
     workspace: str | None,
-    based_on: int | None,
     description: str | None,
-    policy: PolicyName,
-    pairs: tuple[str, ...],
-    map_file: Path | None,
-    overwrite_canvas: bool,
-    dry_run: bool,
-    now: datetime,
+    options: PublishOptions,
 ) -> CommandResult:
     """Publish a campaign FILE (JSON or YAML): check, compile, store as a version, start.
     Of a FOLDER, publish all files if all are valid.
@@ -92,21 +75,11 @@ def publish(
     and for how many there is no target node.
     """
     from drip_pipeline.engine.publishing.publish import publish as publish_campaign
-    from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 
-    options = PublishOptions(
-        now=now,
-        settings=invocation.settings,
-        workspace=workspace,
-        dry_run=dry_run,
-        in_flight=InFlightPolicy(policy, node_map(pairs, map_file)),
-        based_on=based_on,
-        overwrites_draft=overwrite_canvas,
-        description=description,
-    )
+    options = replace(options, workspace=workspace, description=description)
     if file.is_dir():
-        if based_on is not None or overwrite_canvas:
-            only = "--overwrite-canvas" if overwrite_canvas else "--based-on"
+        if options.based_on is not None or options.overwrites_draft:
+            only = "--overwrite-canvas" if options.overwrites_draft else "--based-on"
             raise click.BadParameter("applies to one file only", param_hint=only)
         return campaign_files.publish_folder(invocation, file, options)
     report = publish_campaign(invocation.database, campaign_files.text_of(file), options)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from drip_pipeline.cli.campaign.in_flight import map_options, node_map
+from drip_pipeline.cli.campaign.in_flight import map_options
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.framework.options import now_option
 
@@ -37,8 +36,7 @@ def drafts(
     campaign: str | None,
     publish: bool,
     policy: PolicyName,
-    pairs: tuple[str, ...],
-    map_file: Path | None,
+    node_map: dict[str, str],
     now: datetime,
 ) -> CommandResult:
     """Check and list unpublished external changes of all published campaigns, or of CAMPAIGN.
@@ -54,7 +52,7 @@ def drafts(
     if publish:
         if campaign is None:
             raise click.UsageError("--publish needs the argument CAMPAIGN.")
-        options = replace(options, in_flight=InFlightPolicy(policy, node_map(pairs, map_file)))
+        options = replace(options, in_flight=InFlightPolicy(policy, node_map))
         report = publish_draft(invocation.database, campaign, options)
         text = f"published {report.name!r} as version {report.version}: {report.changes}"
         return CommandResult(report, text)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,51 +18,81 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
-
-Decorated = TypeVar("Decorated", bound=Callable[..., Any])
-
-
-def policy_option(function: Decorated) -> Decorated:
-    """Add `--policy`: what happens to contacts inside an earlier version."""
-    return click.option(
-        "--policy",
-        type=click.Choice(["pin", "migrate", "exit"]),
-        default="pin",
-        help="What happens to contacts inside an earlier version: they finish it (pin), move to the"
-        " new one (migrate) or exit.",
-    )(function)
+    from drip_pipeline.engine.publishing.publish_options import PolicyName
 
 
-def map_options(function: Decorated) -> Decorated:
-    """Add `--map OLD=NEW`, repeatable, and `--map-file FILE` with an object of them."""
-    function = click.option(
+def map_options(function: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """Add `--map OLD=NEW` and `--map-file FILE`; the function gets both as `node_map`."""
+
+    @wraps(function)
+    def with_map(
+        *arguments: object, pairs: tuple[str, ...], map_file: Path | None, **options: object
+    ) -> CommandResult:
+        return function(*arguments, node_map=_node_map(pairs, map_file), **options)
+
+    decorated = click.option(
         "--map-file",
         type=click.Path(path_type=Path),
         metavar="FILE",
         help="A JSON or YAML file with the map as an object: {OLD: NEW, …}.",
-    )(function)
+    )(with_map)
     return click.option(
         "--map",
         "pairs",
         multiple=True,
         metavar="OLD=NEW",
         help="Move contacts at node OLD to node NEW of the new version; repeatable.",
-    )(function)
+    )(decorated)
 
 
-def safety_options(function: Decorated) -> Decorated:
-    """Add `--overwrite-canvas` and `--dry-run`."""
-    function = click.option(
+def publish_options(function: Callable[..., CommandResult]) -> Callable[..., CommandResult]:
+    """Add the options of a publication; the function gets them as PublishOptions in `options`."""
+
+    @wraps(function)
+    def with_options(
+        invocation: Invocation,
+        *,
+        policy: PolicyName,
+        node_map: Mapping[str, str],
+        overwrite_canvas: bool,
+        **arguments: Any,
+    ) -> CommandResult:
+        from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
+
+        options = PublishOptions(
+            now=arguments.pop("now"),
+            settings=invocation.settings,
+            based_on=arguments.pop("based_on"),
+            dry_run=arguments.pop("dry_run"),
+            in_flight=InFlightPolicy(policy, node_map),
+            overwrites_draft=overwrite_canvas,
+        )
+        return function(invocation, options=options, **arguments)
+
+    decorated: Callable[..., CommandResult] = click.option(
         "--dry-run", is_flag=True, help="Report what would happen; change nothing."
-    )(function)
-    return click.option(
+    )(now_option(with_options))
+    decorated = click.option(
         "--overwrite-canvas",
         is_flag=True,
         help="Overwrite unpublished external changes; the history keeps them.",
-    )(function)
+    )(decorated)
+    decorated = click.option(
+        "--policy",
+        type=click.Choice(["pin", "migrate", "exit"]),
+        default="pin",
+        help="What happens to contacts inside an earlier version: they finish it (pin), move to the"
+        " new one (migrate) or exit.",
+    )(map_options(decorated))
+    return click.option(
+        "--based-on",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="The version that was edited (0: none). Refuse if another one is published.",
+    )(decorated)
 
 
-def node_map(pairs: tuple[str, ...], map_file: Path | None) -> dict[str, str]:
+def _node_map(pairs: tuple[str, ...], map_file: Path | None) -> dict[str, str]:
     """Return the node map of the options; pairs of the command line override the file."""
     mapping = _from_file(map_file) if map_file else {}
     for pair in pairs:
@@ -157,8 +188,7 @@ def register(group: click.Group) -> None:
         campaign: str,
         from_versions: tuple[int, ...],
         to_version: int | None,
-        pairs: tuple[str, ...],
-        map_file: Path | None,
+        node_map: dict[str, str],
         dry_run: bool,
         now: datetime,
     ) -> CommandResult:
@@ -175,7 +205,7 @@ def register(group: click.Group) -> None:
             now=now,
             from_versions=from_versions or None,
             to_version=to_version,
-            node_map=node_map(pairs, map_file),
+            node_map=node_map,
             dry_run=dry_run,
         )
         report = moved.in_flight

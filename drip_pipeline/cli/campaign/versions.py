@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from drip_pipeline.cli.campaign.in_flight import (
-    map_options,
-    node_map,
-    policy_option,
-    safety_options,
+    publish_options,
     with_in_flight,
 )
 from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json
@@ -27,7 +24,7 @@ if TYPE_CHECKING:
     from drip_pipeline.db.publishing.versions import RelatedCampaign
     from drip_pipeline.engine.publishing.history import CampaignHistory, VersionComparison
     from drip_pipeline.engine.publishing.publish import PublishReport
-    from drip_pipeline.engine.publishing.publish_options import PolicyName
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
 
 @command()
@@ -100,41 +97,19 @@ def snapshot(
 @command()
 @click.argument("campaign")
 @click.argument("version", metavar="V", type=click.IntRange(min=1))
-@click.option(
-    "--based-on", type=click.IntRange(min=0), metavar="N",
-    help="Refuse if another version than N is published.",
-)  # fmt: skip
-@policy_option
-@map_options
-@safety_options
-@now_option
+@publish_options
 def rollback(
     invocation: Invocation,
     campaign: str,
     version: int,
-    based_on: int | None,
-    policy: PolicyName,
-    pairs: tuple[str, ...],
-    map_file: Path | None,
-    overwrite_canvas: bool,
-    dry_run: bool,
-    now: datetime,
+    options: PublishOptions,
 ) -> CommandResult:
     """Publish a copy of version V of CAMPAIGN as a new version.
 
     The history and the results of A/B tests do not change.
     """
     from drip_pipeline.engine.publishing.history import rollback as roll_back
-    from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 
-    options = PublishOptions(
-        now=now,
-        settings=invocation.settings,
-        based_on=based_on,
-        dry_run=dry_run,
-        in_flight=InFlightPolicy(policy, node_map(pairs, map_file)),
-        overwrites_draft=overwrite_canvas,
-    )
     report = roll_back(invocation.database, campaign, version, options)
     text = with_in_flight(_rollback_text(report, version), report.in_flight)
     return CommandResult(report_json(report), text, exit_code=int(has_stranded(report)))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.publishing.publish import CampaignRow
+from drip_pipeline.db.publishing.publish import StoredCampaign
 
 
 class LegacyCampaign(NamedTuple):
@@ -24,9 +24,9 @@ def unadopted_campaigns(connection: Connection) -> list[LegacyCampaign]:
     return queries.records(connection, "unadopted_campaigns", LegacyCampaign)
 
 
-def lock_unadopted(connection: Connection, campaign_id: UUID) -> CampaignRow | None:
+def lock_unadopted(connection: Connection, campaign_id: UUID) -> StoredCampaign | None:
     """Lock a legacy campaign and return its row; None when it was adopted meanwhile."""
-    return queries.record(connection, "lock_unadopted", CampaignRow, campaign_id=campaign_id)
+    return queries.record(connection, "lock_unadopted", StoredCampaign, campaign_id=campaign_id)
 
 
 def assign_node_ids(connection: Connection, campaign_id: UUID) -> None:

@@ -22,7 +22,7 @@ class WorkspaceName(NamedTuple):
     name: str
 
 
-class LockedCampaign(NamedTuple):
+class LockedForPublishing(NamedTuple):
     """A campaign with its row locked."""
 
     id: UUID
@@ -36,7 +36,7 @@ class PublishedHash(NamedTuple):
     version: int
 
 
-class CampaignRow(NamedTuple):
+class StoredCampaign(NamedTuple):
     """The columns of drip_campaigns that a campaign file is read from; objects are parsed JSON."""
 
     id: UUID
@@ -55,7 +55,7 @@ class CampaignRow(NamedTuple):
     drip_settings: object
 
 
-class StepRow(NamedTuple):
+class StoredStep(NamedTuple):
     """The columns of campaign_steps that a campaign file is read from; objects are parsed JSON."""
 
     id: UUID
@@ -99,7 +99,7 @@ class CampaignTestRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class CompiledVersion:
+class NewVersion:
     """A version to be published; `graph` and `definition` are JSON objects."""
 
     graph: Mapping[str, object]
@@ -123,13 +123,13 @@ def insert_workspace(connection: Connection, name: str) -> UUID:
 
 def lock_campaigns(
     connection: Connection, workspace_id: UUID, *, name: str, campaign_id: UUID | None
-) -> list[LockedCampaign]:
+) -> list[LockedForPublishing]:
     """Lock a campaign name, then the campaigns of that name (or the one of this id)."""
     queries.run(connection, "lock_campaign_name", workspace_id=str(workspace_id), name=name)
     return queries.records(
         connection,
         "lock_campaign",
-        LockedCampaign,
+        LockedForPublishing,
         workspace_id=workspace_id,
         name=name,
         campaign_id=campaign_id,
@@ -161,14 +161,14 @@ def published_hash(connection: Connection, campaign_id: UUID) -> PublishedHash |
     return queries.record(connection, "published_hash", PublishedHash, campaign_id=campaign_id)
 
 
-def steps(connection: Connection, campaign_id: UUID) -> list[StepRow]:
+def steps(connection: Connection, campaign_id: UUID) -> list[StoredStep]:
     """Return the steps of a campaign, by step number."""
-    return queries.records(connection, "steps_of_campaign", StepRow, campaign_id=campaign_id)
+    return queries.records(connection, "steps_of_campaign", StoredStep, campaign_id=campaign_id)
 
 
-def campaign_row(connection: Connection, campaign_id: UUID) -> CampaignRow | None:
+def campaign_row(connection: Connection, campaign_id: UUID) -> StoredCampaign | None:
     """Return a campaign's row, or None when there is no such campaign."""
-    return queries.record(connection, "campaign_row", CampaignRow, campaign_id=campaign_id)
+    return queries.record(connection, "campaign_row", StoredCampaign, campaign_id=campaign_id)
 
 
 def write_steps(
@@ -256,7 +256,7 @@ def snapshot(
     return version_id
 
 
-def publish_version(connection: Connection, version_id: UUID, compiled: CompiledVersion) -> int:
+def publish_version(connection: Connection, version_id: UUID, compiled: NewVersion) -> int:
     """Store the compiled graph with its snapshot and publish it; return the version number."""
     goal = compiled.goal_event
     number: int = queries.scalar(

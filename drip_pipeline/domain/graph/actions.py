@@ -1,6 +1,6 @@
-"""What an action node does: change the contact, call a URL, send a text message, publish a post.
+"""Configurations of action nodes: change the contact, call a URL, send an SMS, publish a post.
 
-Configuration only. Carrying it out is the business of engine/ and channels/.
+Executing them belongs to engine/ and channels/.
 """
 
 from __future__ import annotations

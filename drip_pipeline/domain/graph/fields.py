@@ -1,7 +1,4 @@
-"""Fields that many configurations have: numbers, names, units, lengths of time.
-
-Only what is used by more than one kind of node; each kind has its own model elsewhere.
-"""
+"""Field types shared by several node configurations: numbers, names, units, durations."""
 
 from __future__ import annotations
 
@@ -38,8 +35,10 @@ class NodeModel(BaseModel):
 
 
 def no_bool(value: object) -> object:
-    """Refuse true and false where a number belongs: to Python they are 1 and 0, but `value: true`
-    in a file is a mistake, never one hour."""
+    """Refuse true and false in number fields.
+
+    Python treats them as 1 and 0, but `value: true` in a file is a mistake and not one hour.
+    """
     if isinstance(value, bool):
         raise PydanticCustomError("not_a_number", "must be a number, not true or false")
     return value
@@ -61,8 +60,8 @@ def _event_type(value: object) -> object:
 
 
 NO_BOOL = BeforeValidator(no_bool)
-"""To be the last part of a number's annotation: limits that come after it would not reach the JSON
-Schema under their names."""
+"""Must be the last part of a number's annotation, because limits after it would not get their names
+in the JSON Schema."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], BeforeValidator(_unit)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -90,8 +89,8 @@ class Duration(NodeModel):
 
 
 class GoalEvent(NodeModel):
-    """What a campaign is for: an event of the contact's (a purchase, say) that happens within some
-    time of the last message before it.
+    """The goal of a campaign: an event of the contact (such as a purchase) that happens within a
+    time after the last message.
     """
 
     event_type: EventName = Field(description="Event that counts as a conversion.")

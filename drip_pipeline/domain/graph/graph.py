@@ -1,7 +1,6 @@
-"""The compiled, immutable graph of one campaign version: what the engine reads, and nothing else.
+"""The compiled, immutable graph of one campaign version, which the engine executes.
 
-JSON in and out, since it is stored with the version. How a graph comes about (canvas, steps,
-checks) is the business of definition.py, validate.py and compile.py.
+It is stored with the version as JSON. Building it from a definition is in domain/compiler/.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ PORT_EVENT: Final = "event"
 PORT_TIMEOUT: Final = "timeout"
 
 GRAPH_FORMAT: Final = 1
-"""Raised when stored graphs of earlier releases need translating on the way in."""
+"""Increased when stored graphs of earlier releases have to be converted on reading."""
 
 _CONFIG: Final[TypeAdapter[NodeConfig]] = TypeAdapter(NodeConfig)
 
@@ -46,7 +45,7 @@ class NodeType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """Where a port leads, and how long the way takes."""
+    """The target of a port, and the delay on the way to it in seconds."""
 
     target: str
     delay_seconds: int = 0
@@ -54,11 +53,12 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class GraphNode:
-    """A node with its checked configuration and its ways out.
+    """A node with its validated configuration and its outgoing edges by port.
 
-    A port that is missing in `ports` leads nowhere: the person completes there (a held-out one
-    exits with the reason `holdout`). `step_id` is the uuid of the campaign_steps row, `channel_id`
-    that of the campaign_channels row when the step names one (otherwise the workspace's default).
+    A port that is missing in `ports` ends the flow: the enrollment completes there (in a holdout
+    variant it exits with the reason `holdout`). `step_id` is the id of the campaign_steps row,
+    `channel_id` that of the campaign_channels row; without one the workspace's default channel
+    applies.
     """
 
     node_id: str
@@ -70,7 +70,7 @@ class GraphNode:
     channel_id: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The node as JSON; `from_dict` reads it back equal."""
+        """Return the node as JSON; `from_dict` restores an equal node."""
         ports: dict[str, dict[str, Any]] = {
             port: {"target": edge.target}
             | ({"delay_seconds": edge.delay_seconds} if edge.delay_seconds else {})
@@ -88,7 +88,7 @@ class GraphNode:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote."""
+        """Restore a node from the JSON of `to_dict`."""
         return cls(
             node_id=data["node_id"],
             node_type=NodeType(data["node_type"]),
@@ -104,7 +104,7 @@ class GraphNode:
 
 
 def ports_of(config: NodeConfig) -> tuple[str, ...]:
-    """The names of the ways out that a node with this configuration has, in order."""
+    """Return the names of the outgoing ports of a configuration, in order."""
     if isinstance(config, ConditionConfig):
         return tuple(branch.id for branch in config.branches)
     if isinstance(config, SplitConfig):
@@ -118,11 +118,11 @@ def ports_of(config: NodeConfig) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class CampaignGraph:
-    """One campaign version, ready to run.
+    """One campaign version, ready for execution.
 
-    `variant_of_node` maps a node to (split node id, variant id) when every way to it leads through
-    that one variant; where several splits qualify, the innermost does. `goal_event` is what counts
-    as converted, None where nothing does by itself.
+    `variant_of_node` maps a node to (split node id, variant id) if every path to it leads through
+    this variant; of several splits, the innermost one. `goal_event` is the event that counts as a
+    conversion, None without one.
     """
 
     entry_node_id: str
@@ -132,31 +132,31 @@ class CampaignGraph:
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Asked for with every batch, so worked out once; frozen, hence object.__setattr__.
+        # Read in every batch, therefore computed once; the class is frozen, hence __setattr__.
         configs = [node.config for node in self.nodes.values()]
         waits_for = frozenset(c.event_type for c in configs if isinstance(c, EventWait))
         object.__setattr__(self, "_waits_for", waits_for)
 
     def waits_for(self) -> frozenset[str]:
-        """Event types that some wait of this graph is for."""
+        """Return the event types that any wait of this graph waits for."""
         return self._waits_for
 
     @property
     def trigger(self) -> TriggerConfig:
-        """The configuration of the entry node."""
+        """The configuration of the entry node. Raises TypeError if that is not a trigger."""
         config = self.nodes[self.entry_node_id].config
         if not isinstance(config, TriggerConfig):
             raise TypeError(f"entry node {self.entry_node_id} is a {config.type}, not a trigger")
         return config
 
     def first_node_of_variant(self, split_node_id: str, variant_id: str) -> str | None:
-        """The node a variant's port leads to, None when it leads nowhere."""
+        """Return the node that a variant's port leads to, or None."""
         edge = self.nodes[split_node_id].ports.get(variant_id)
         return None if edge is None else edge.target
 
     def to_dict(self) -> dict[str, Any]:
-        """The graph as JSON, nodes in a stable order; `from_dict` reads it back equal."""
-        # Not there when there is none, so that graphs of before have the hash they had.
+        """Return the graph as JSON, nodes by id; `from_dict` restores an equal graph."""
+        # Left out without a goal, so that graphs of earlier releases keep their hash.
         goal = {"goal_event": self.goal_event.model_dump(mode="json")} if self.goal_event else {}
         return goal | {
             "format": GRAPH_FORMAT,
@@ -170,7 +170,7 @@ class CampaignGraph:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote. A format of a later release is refused with ValueError."""
+        """Restore a graph from the JSON of `to_dict`. Raises ValueError for an unknown format."""
         if data.get("format", GRAPH_FORMAT) != GRAPH_FORMAT:
             raise ValueError(f"graph format {data['format']} is unknown to this release")
         nodes = [GraphNode.from_dict(node) for node in data["nodes"]]

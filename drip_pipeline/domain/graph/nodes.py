@@ -1,8 +1,7 @@
 """The configuration of each node type, as immutable pydantic models in one discriminated union.
 
-What a single configuration may say stands here and in actions.py, with its units and limits. What
-only makes sense across nodes (edges, weights against a test, texts against variables) is checked in
-check_*.py.
+The rules of a single configuration are here and in actions.py, with units and limits. Rules across
+nodes (edges, weights against a test, texts against variables) are in compiler/check_*.py.
 """
 
 from __future__ import annotations
@@ -103,13 +102,13 @@ def _trigger_kind(value: object) -> object:
 
 
 class TriggerConfig(NodeModel):
-    """How people get in, and whether they may come again.
+    """The entry trigger: what enrolls contacts, and whether they may enter again.
 
-    `tag` needs a tag, `score` a number of points (`at_least`, above 0, up to 100), `schedule` a
-    cron expression of five fields (`where` narrows who is taken, `timezone` is where the clock
-    hangs, UTC by default), `event` an event type. `backfill`: people who match already when the
-    campaign is published enter too (a schedule runs once at once). `spread_minutes` spreads when
-    the runs of people begin who enter together.
+    `tag` needs a tag, `score` a threshold (`at_least`, above 0, up to 100), `schedule` a cron
+    expression of five fields (`where` selects the contacts, `timezone` is that of the expression,
+    UTC by default), `event` an event type. `backfill`: contacts that match at publication enter too
+    (a schedule runs once at once). `spread_minutes` spreads the starts of contacts that enter
+    together.
     """
 
     type: Literal["trigger"] = Field(default="trigger", description="Type of the node.")
@@ -197,7 +196,7 @@ class TriggerConfig(NodeModel):
 
 
 class EmailConfig(NodeModel):
-    """A mail. Texts are Liquid templates unless `personalization_enabled` is off.
+    """An email. Texts are Liquid templates unless `personalization_enabled` is off.
 
     `body` is the plain text; it may be empty when there is a `body_html`.
     """
@@ -225,7 +224,7 @@ class EmailConfig(NodeModel):
     def _subject_is_one_line(cls, value: str) -> str:
         if not value.strip():
             raise PydanticCustomError("subject_missing", "the subject is empty")
-        # Anything splitlines() breaks at could smuggle a header into the message.
+        # Any line break of splitlines() could inject a header into the message.
         if len(value.splitlines()) > 1 or value != value.rstrip("\r\n"):
             raise PydanticCustomError("subject_lines", "the subject must be one line")
         return value
@@ -238,7 +237,7 @@ class EmailConfig(NodeModel):
     @model_validator(mode="after")
     def _has_a_body(self) -> Self:
         if not self.body.strip() and not (self.body_html or "").strip():
-            raise PydanticCustomError("body_missing", "the mail needs `body` or `body_html`")
+            raise PydanticCustomError("body_missing", "the email needs `body` or `body_html`")
         return self
 
 
@@ -274,15 +273,15 @@ class EventWait(NodeModel):
 
     @property
     def max_wait_seconds(self) -> int:
-        """After how many seconds the way out is `timeout`."""
+        """The seconds after which the wait ends by the port `timeout`."""
         return self.max_wait.seconds
 
 
-# --- ways that part ---------------------------------------------------------------------------
+# --- branches and splits ----------------------------------------------------------------------
 
 
 class Branch(NodeModel):
-    """One way out of a condition. Without a condition it is the else-branch."""
+    """One outgoing port of a condition node; without a condition it is the else branch."""
 
     id: Name
     label: str | None = None
@@ -290,7 +289,7 @@ class Branch(NodeModel):
 
 
 class ConditionConfig(NodeModel):
-    """Branches in the order in which they are tried; the else-branch comes last."""
+    """Branches in the order in which they are evaluated; the else branch is last."""
 
     type: Literal["condition"] = "condition"
     branches: Annotated[tuple[Branch, ...], Field(min_length=1, max_length=100)]
@@ -302,11 +301,11 @@ class ConditionConfig(NodeModel):
 
 
 class Variant(NodeModel):
-    """One way out of a split. `percentage` (0..100) is its share of everybody who arrives.
+    """One outgoing port of a split. `percentage` (0..100) is its share of the arriving contacts.
 
-    `holdout`: these people get nothing; without an edge they leave with the reason `holdout`.
-    `values`: what stands in the contact field when people are assigned from one (`from_field`);
-    the variant's id and name always count too.
+    `holdout`: these contacts get no message; without an edge they exit with the reason `holdout`.
+    `values`: values of the contact field that assign this variant (with `from_field`); the
+    variant's id and name are always included.
     """
 
     id: Name
@@ -329,16 +328,16 @@ class SplitConfig(NodeModel):
         return self
 
     def variant_by_value(self) -> dict[str, str]:
-        """For `from_field`: text of the field, trimmed and case-folded → variant id."""
-        found: dict[str, str] = {}
+        """Return the variant id by field value, trimmed and case-folded (for `from_field`)."""
+        by_value: dict[str, str] = {}
         for variant in self.variants:
             for text in (variant.id, variant.name, *variant.values):
                 if text:
-                    found.setdefault(text.strip().casefold(), variant.id)
-        for variant in self.variants:  # given values outrank another variant's id or name
+                    by_value.setdefault(text.strip().casefold(), variant.id)
+        for variant in self.variants:  # explicit values override another variant's id or name
             for text in variant.values:
-                found[text.strip().casefold()] = variant.id
-        return found
+                by_value[text.strip().casefold()] = variant.id
+        return by_value
 
 
 def _refuse_duplicates(what: str, ids: list[str]) -> None:

@@ -1,5 +1,6 @@
-"""How far a person can come in one batch from where they stand, and what must be known of them for
-that. What lies behind a wait, a message or a delayed way is another batch's business.
+"""Find the nodes that a state can reach in one batch, and the data that these nodes read.
+
+Nodes behind a wait, a message or a delayed edge belong to a later batch.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from drip_pipeline.domain.graph.nodes import (
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Nodes that can be visited, and what their conditions, splits and waits read."""
+class Reachability:
+    """The reachable nodes, and the data that their conditions, splits and waits read."""
 
     nodes: frozenset[str]
     needs: Needs
@@ -28,24 +29,26 @@ class Reach:
     has_split: bool
 
 
-def reach(graph: CampaignGraph, node_id: str, resume_port: str | None) -> Reach:
-    """From entering a node, or from leaving it by a port. A node that the graph does not have
-    reaches nothing."""
-    found: set[str] = set()
+def reachability(graph: CampaignGraph, node_id: str, resume_port: str | None) -> Reachability:
+    """Return what is reachable from entering a node, or from leaving it through `resume_port`.
+
+    Nothing is reachable from a node that the graph does not have.
+    """
+    visited: set[str] = set()
     node = graph.nodes.get(node_id)
     if node is None:
-        open_ = []
+        todo = []
     elif resume_port is None:
-        open_ = [node_id]
+        todo = [node_id]
     else:
-        open_ = _targets(node, (resume_port,))
-    while open_:
-        at = open_.pop()
-        if at not in found:
-            found.add(at)
-            if not _stops(graph.nodes[at]):
-                open_ += _targets(graph.nodes[at], graph.nodes[at].ports)
-    return _known(graph, frozenset(found))
+        todo = _targets(node, (resume_port,))
+    while todo:
+        current = todo.pop()
+        if current not in visited:
+            visited.add(current)
+            if not _ends_batch(graph.nodes[current]):
+                todo += _targets(graph.nodes[current], graph.nodes[current].ports)
+    return _with_needs(graph, frozenset(visited))
 
 
 def _targets(node: GraphNode, ports: Iterable[str]) -> list[str]:
@@ -53,18 +56,18 @@ def _targets(node: GraphNode, ports: Iterable[str]) -> list[str]:
     return [edge.target for edge in edges if not edge.delay_seconds]
 
 
-def _stops(node: GraphNode) -> bool:
-    # Not so a wait for an event: it may have happened already.
+def _ends_batch(node: GraphNode) -> bool:
+    # A wait for an event does not end the batch, because the event may have happened already.
     if isinstance(node.config, DurationWait):
         return node.config.seconds > 0
     return channel_of(node.config) is not None
 
 
-def _known(graph: CampaignGraph, found: frozenset[str]) -> Reach:
+def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
     needs = Needs()
     waits_for: set[str] = set()
     has_split = False
-    for node_id in found:
+    for node_id in nodes:
         config = graph.nodes[node_id].config
         if isinstance(config, SplitConfig):
             has_split = True
@@ -76,4 +79,4 @@ def _known(graph: CampaignGraph, found: frozenset[str]) -> Reach:
                     needs |= needs_of(branch.condition)
         elif isinstance(config, EventWait):
             waits_for.add(config.event_type)
-    return Reach(found, needs, frozenset(waits_for), has_split)
+    return Reachability(nodes, needs, frozenset(waits_for), has_split)

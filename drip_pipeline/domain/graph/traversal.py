@@ -1,7 +1,7 @@
-"""Walking a directed graph: what can be reached, which circles there are.
+"""Traverse a directed graph: reachable nodes, reversed edges, cycles.
 
-Works on plain adjacency mappings; nothing here knows what a campaign is. All walks are iterative,
-so that a chain of thousands of nodes is no matter.
+The functions take plain adjacency mappings and know nothing about campaigns. All traversals are
+iterative, so that chains of thousands of nodes do not exceed the recursion limit.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ Successors = Mapping[str, Iterable[str]]
 def reachable(
     starts: Iterable[str], successors: Successors, *, without: str | None = None
 ) -> set[str]:
-    """Every node on a way from `starts` (these included) that does not pass `without`."""
-    found: set[str] = set()
+    """Return all nodes on paths from `starts`, including these, that do not pass `without`."""
+    visited: set[str] = set()
     todo = [start for start in starts if start != without]
     while todo:
         node = todo.pop()
-        if node in found:
+        if node in visited:
             continue
-        found.add(node)
+        visited.add(node)
         todo += [
-            after for after in successors.get(node, ()) if after not in found and after != without
+            after for after in successors.get(node, ()) if after not in visited and after != without
         ]
-    return found
+    return visited
 
 
 def reversed_edges(successors: Successors) -> dict[str, list[str]]:
-    """Node → its predecessors."""
+    """Return the predecessors of each node."""
     before: dict[str, list[str]] = {}
     for node, after in successors.items():
         for target in after:
@@ -39,24 +39,24 @@ def reversed_edges(successors: Successors) -> dict[str, list[str]]:
 
 
 def cycles(successors: Successors, *, limit: int = 20) -> list[list[str]]:
-    """Circles, each as its nodes in walking order, at most `limit`.
+    """Return at most `limit` cycles, each as its nodes in the order of the edges.
 
-    One edge of a circle that was found is cut before the search goes on, so circles that share that
-    edge are found one after the other, as a person mends them.
+    One edge of each returned cycle is removed before the search continues. Cycles that share this
+    edge are therefore not returned together.
     """
     edges = {node: list(dict.fromkeys(after)) for node, after in successors.items()}
-    found: list[list[str]] = []
-    while len(found) < limit:
+    result: list[list[str]] = []
+    while len(result) < limit:
         try:
             TopologicalSorter(edges).prepare()
         except CycleError as error:
-            # graphlib takes predecessors; given successors, its circle runs backwards.
-            circle = list(reversed(error.args[1]))[:-1]
-            start = circle.index(min(circle))
-            circle = circle[start:] + circle[:start]
-            found.append(circle)
-            last, first = circle[-1], circle[0]
+            # graphlib takes predecessors; given successors, the cycle is in reverse order.
+            cycle = list(reversed(error.args[1]))[:-1]
+            start = cycle.index(min(cycle))
+            cycle = cycle[start:] + cycle[:start]
+            result.append(cycle)
+            last, first = cycle[-1], cycle[0]
             edges[last] = [after for after in edges[last] if after != first]
         else:
             break
-    return found
+    return result

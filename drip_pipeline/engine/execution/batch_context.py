@@ -19,7 +19,7 @@ from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.reachability import reach
+from drip_pipeline.domain.graph.reachability import reachability
 from drip_pipeline.engine.execution.transitions import (
     ContactChange,
     NodePosition,
@@ -131,7 +131,7 @@ def load(
     event_types: set[str] = set()
     for position, states in groups.items():
         graph = graphs[(position.campaign_id, position.campaign_version)]
-        ahead = reach(graph, position.node_id, position.resume_port)
+        ahead = reachability(graph, position.node_id, position.resume_port)
         needed = _columns(ahead.needs)
         if needed:
             columns |= needed

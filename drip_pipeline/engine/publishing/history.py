@@ -71,14 +71,14 @@ class CampaignSnapshot:
     version: int
 
 
-def history(database: Database, campaign: str | UUID) -> CampaignHistory:
+def history(database: Database, name_or_id: str | UUID) -> CampaignHistory:
     """Return the versions and the lineage. Raises CampaignNotFound, CampaignAmbiguous."""
     with database.transaction(is_read_only=True) as connection:
-        found = find_campaign(connection, campaign)
+        campaign = find_campaign(connection, name_or_id)
         return CampaignHistory(
-            found,
-            versions_db.history(connection, found.campaign_id),
-            versions_db.lineage(connection, found.campaign_id),
+            campaign,
+            versions_db.history(connection, campaign.campaign_id),
+            versions_db.lineage(connection, campaign.campaign_id),
         )
 
 
@@ -101,7 +101,7 @@ def definition_of_version(
 
 def compare_versions(
     database: Database,
-    campaign: str | UUID,
+    name_or_id: str | UUID,
     before: int,
     after: int | str,
     *,
@@ -112,31 +112,31 @@ def compare_versions(
     Raises VersionNotFound, and DefinitionInvalid for a text that is not a campaign file.
     """
     with database.transaction(is_read_only=True) as connection:
-        found = find_campaign(connection, campaign)
-        old = definition_of_version(connection, found, before)
+        campaign = find_campaign(connection, name_or_id)
+        old = definition_of_version(connection, campaign, before)
         if isinstance(after, int):
-            new, label = definition_of_version(connection, found, after), f"version {after}"
+            new, label = definition_of_version(connection, campaign, after), f"version {after}"
         else:
             new, label = complete(load_definition(after)), file_name
     return VersionComparison(
-        found.name, f"version {before}", label, old, new, compare_definitions(old, new)
+        campaign.name, f"version {before}", label, old, new, compare_definitions(old, new)
     )
 
 
 def snapshot(
-    database: Database, campaign: str | UUID, *, now: datetime, description: str | None = None
+    database: Database, name_or_id: str | UUID, *, now: datetime, description: str | None = None
 ) -> CampaignSnapshot:
     """Store campaign, steps and canvas under the next version number.
 
     The published version does not change.
     """
     with database.transaction() as connection:
-        found = find_campaign(connection, campaign)
+        campaign = find_campaign(connection, name_or_id)
         version_id = publish_db.snapshot(
-            connection, found.campaign_id, description=description, change_type="draft", now=now
+            connection, campaign.campaign_id, description=description, change_type="draft", now=now
         )
         version = versions_db.version_number(connection, version_id)
-        return CampaignSnapshot(found.campaign_id, found.name, version)
+        return CampaignSnapshot(campaign.campaign_id, campaign.name, version)
 
 
 def rollback(

@@ -18,7 +18,7 @@ from drip_pipeline.errors import NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
-class MigrationReport:
+class StateMigrationReport:
     """Where the states of a campaign moved, or would move."""
 
     campaign_id: UUID
@@ -36,7 +36,7 @@ def migrate_states(
     to_version: int | None = None,
     node_map: Mapping[str, str] | None = None,
     dry_run: bool = False,
-) -> MigrationReport:
+) -> StateMigrationReport:
     """Move all states inside `from_versions` (default: all others) to `to_version` (published).
 
     Raises CampaignNotFound; VersionNotFound for a version that was never published; NotAllowed for
@@ -62,4 +62,4 @@ def migrate_states(
             in_flight_policy.lock_event_ingestion(connection, policy, graph)
             campaigns_db.lock(connection, campaign.campaign_id)
             report = in_flight_policy.apply(connection, change)
-    return MigrationReport(campaign.campaign_id, campaign.name, dry_run, report)
+    return StateMigrationReport(campaign.campaign_id, campaign.name, dry_run, report)

@@ -15,7 +15,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import publish as publish_db
-from drip_pipeline.db.publishing.publish import CompiledVersion, PublishedHash, StepRow
+from drip_pipeline.db.publishing.publish import NewVersion, PublishedHash, StoredStep
 from drip_pipeline.domain.compiler.api import CampaignDefinition, complete, load_definition
 from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash, graph_hash
 from drip_pipeline.domain.compiler.validate import validate
@@ -111,7 +111,7 @@ def publish_valid(
     workspace_id: UUID,
     warnings: Sequence[Problem] = (),
     admits_enrollments: bool = True,
-    kept_steps: Mapping[str, StepRow] | None = None,
+    kept_steps: Mapping[str, StoredStep] | None = None,
 ) -> PublishReport:
     """Write a validated definition and return the report.
 
@@ -199,7 +199,7 @@ def write_definition(
     definition: CampaignDefinition,
     options: PublishOptions,
     *,
-    kept_steps: Mapping[str, StepRow] | None = None,
+    kept_steps: Mapping[str, StoredStep] | None = None,
 ) -> dict[str, str]:
     """Write campaign, steps and canvas of a definition; return the step ids by node id."""
     rows, split_of_node = step_rows(definition, kept_steps)
@@ -235,7 +235,7 @@ def _new_version(
         change_type=options.change_type,
         now=options.now,
     )
-    compiled = CompiledVersion(
+    compiled = NewVersion(
         graph=graph.to_dict(),
         definition=definition.to_dict(),
         definition_hash=definition_hash(definition),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from drip_pipeline.db.publishing.publish import StepRow
+from drip_pipeline.db.publishing.publish import StoredStep
 from drip_pipeline.domain.compiler.api import CampaignDefinition, StepDefinition
 
 
 def step_rows(
-    definition: CampaignDefinition, kept_steps: Mapping[str, StepRow] | None = None
+    definition: CampaignDefinition, kept_steps: Mapping[str, StoredStep] | None = None
 ) -> tuple[list[dict[str, object]], dict[str, str | None]]:
     """Return the rows, numbered in the order of the definition, and the parent split by node id.
 
