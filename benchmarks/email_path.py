@@ -14,6 +14,8 @@ from time import perf_counter
 from typing import Final
 from uuid import uuid4
 
+from psycopg.types.json import Jsonb
+
 from benchmarks.report import Figure, figure, in_turn
 from benchmarks.server import fresh_database
 from drip_pipeline.channels.email.message import EmailWriter
@@ -21,7 +23,7 @@ from drip_pipeline.channels.email.prepare import prepare_email
 from drip_pipeline.channels.email.smtp_channel import SmtpChannel
 from drip_pipeline.channels.email.smtp_url import SmtpServer
 from drip_pipeline.channels.protocol import Outcome
-from drip_pipeline.db.connection import Database, jsonb
+from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery.deliveries import LeasedDelivery
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge, GraphNode, NodeType
 from drip_pipeline.domain.graph.nodes import EmailConfig, ExitConfig, TriggerConfig
@@ -174,7 +176,7 @@ def _fill(database: Database, mails: int) -> None:
             "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
             "steps_snapshot, compiled_graph, waits_for, change_type, created_at) "
             "VALUES (%s, %s, 1, '{}', '[]', %s, '{}', 'published', %s)",
-            [campaign, workspace, jsonb(_graph().to_dict()), NOW],
+            [campaign, workspace, Jsonb(_graph().to_dict()), NOW],
         )
         connection.execute(
             "INSERT INTO contacts (workspace_id, email, name, company) "

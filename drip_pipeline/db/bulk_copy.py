@@ -20,10 +20,10 @@ def copy_rows(
 ) -> int:
     """Load rows into a table and return their number.
 
-    `table` may carry its schema (`public.contacts`). A row has one value per column: None, text,
-    numbers, bools, aware datetimes, UUIDs, lists (arrays), dicts (jsonb; wrap a JSON list in
-    `connection.jsonb`). With `types`, the PostgreSQL type of each column, the binary format is
-    used: faster for numbers, times and UUIDs, and without conversion between types.
+    `table` may include its schema (`public.contacts`). A row has one value per column: None, text,
+    numbers, bools, aware datetimes, UUIDs, lists (arrays), dicts (jsonb; a JSON list needs
+    psycopg's `Jsonb`). With `types`, the PostgreSQL type of each column, the binary format is used:
+    faster for numbers, times and UUIDs, without conversion between types.
     """
     target = sql.SQL("COPY {table} ({columns}) FROM STDIN {options}").format(
         table=sql.Identifier(*table.split(".")),

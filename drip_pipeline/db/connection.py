@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import orjson
 import psycopg
-from psycopg.types.json import Jsonb, JsonbDumper, set_json_dumps, set_json_loads
+from psycopg.types.json import JsonbDumper, set_json_dumps, set_json_loads
 from psycopg_pool import ConnectionPool
 
 from drip_pipeline.db.binary_arrays import DUMPERS
@@ -144,12 +144,6 @@ def savepoint(connection: Connection) -> Iterator[Connection]:
     """Run the body under a savepoint: an exception rolls back this part of the transaction."""
     with translated_errors(), connection.transaction():
         yield connection
-
-
-def jsonb(value: object) -> Jsonb:
-    """Return a list or scalar as a jsonb parameter. A dict needs no wrapper; an unwrapped list
-    becomes an array."""
-    return Jsonb(value)
 
 
 def dump_json(value: object) -> bytes:

@@ -60,17 +60,6 @@ def records(
         return cursor.execute(sql(name), params).fetchall()
 
 
-def many_records(
-    connection: Connection, name: str, row_type: type[Row], /, **params: object
-) -> list[Row]:
-    """Return `records` in the binary format of `many`, for thousands of rows."""
-    with (
-        translated_errors(),
-        connection.cursor(row_factory=_maker(row_type), binary=True) as cursor,
-    ):
-        return cursor.execute(sql(name), params).fetchall()
-
-
 def record(
     connection: Connection, name: str, row_type: type[Row], /, **params: object
 ) -> Row | None:
@@ -103,12 +92,6 @@ def many(connection: Connection, name: str, /, **params: object) -> list[tuple[A
     """
     with translated_errors():
         return connection.execute(sql(name), params, binary=True).fetchall()
-
-
-def many_rows(connection: Connection, name: str, /, **params: object) -> list[dict[str, Any]]:
-    """`many` as dictionaries by column."""
-    with translated_errors(), connection.cursor(row_factory=dict_row, binary=True) as cursor:
-        return cursor.execute(sql(name), params).fetchall()
 
 
 def one(connection: Connection, name: str, /, **params: object) -> dict[str, Any] | None:

@@ -21,11 +21,6 @@ def libpq_url(url: str) -> str:
     return _with_scheme(url, "postgresql")
 
 
-def sqlalchemy_url(url: str) -> str:
-    """Return the URL for SQLAlchemy with psycopg 3: `postgresql+psycopg://…`."""
-    return _with_scheme(url, "postgresql+psycopg")
-
-
 def dagster_url(url: str) -> str:
     """Return the URL for Dagster's storage, which needs psycopg 2: `postgresql+psycopg2://…`."""
     return _with_scheme(url, "postgresql+psycopg2")

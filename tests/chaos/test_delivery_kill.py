@@ -63,7 +63,9 @@ def kill_in_the_middle(database: Database, sink: Sink, rng: random.Random) -> No
     assert worker.wait(30) == -signal.SIGKILL, "it was done before it could be killed"
 
 
-def test_a_killed_sender_leaves_few_in_doubt_and_nobody_gets_a_message_twice(database: Database):
+def test_a_killed_sender_leaves_few_unknown_deliveries_and_repeats_none(
+    database: Database,
+):
     rng = random.Random(20260302)
     with database.transaction() as connection:
         campaign = factories.a_published_campaign(

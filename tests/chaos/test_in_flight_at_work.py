@@ -115,7 +115,7 @@ def stubborn(act: Callable[[], Any]) -> Any:
     return act()
 
 
-def test_people_move_under_two_engines_and_arriving_events(spread: Database):
+def test_states_migrate_while_two_engines_run_and_events_arrive(spread: Database):
     provider = Provider()
     together = Barrier(2)
     is_over = Event()
@@ -216,7 +216,7 @@ published(Database(sys.argv[1]), version_2(), in_flight=InFlightPolicy("migrate"
 """
 
 
-def test_a_publisher_killed_after_everybody_moved_leaves_nothing_half_done(spread: Database):
+def test_a_publisher_killed_before_its_commit_changes_nothing(spread: Database):
     def everything() -> list[list[Any]]:
         return [
             rows(spread, f"SELECT t::text FROM {table} t ORDER BY 1")

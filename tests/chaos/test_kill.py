@@ -39,7 +39,7 @@ print("done", flush=True)
 """
 
 
-def test_an_engine_killed_five_times_loses_nobody_and_repeats_nothing(database: Database) -> None:
+def test_an_engine_killed_five_times_loses_and_repeats_no_state(database: Database) -> None:
     g = graph(
         trigger("s"),
         split("s", {"a": 50, "b": 50}, a="first", b="t"),

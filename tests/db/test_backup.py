@@ -46,9 +46,7 @@ def messages(database: Database) -> set[tuple[object, ...]]:
         )
 
 
-def test_people_restored_in_the_middle_go_on_as_if_nothing_had_happened(
-    database, empty_database, tmp_path: Path
-):
+def test_a_restored_backup_continues_where_it_was_made(database, empty_database, tmp_path: Path):
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, FLOW)
         people = contacts(connection, campaign.workspace_id, 40)

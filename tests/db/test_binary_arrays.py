@@ -53,14 +53,16 @@ def test_columns_read_back_equal(
     assert _read(kept_database, texts(words), "text") == words
 
 
-def test_a_column_does_not_hide_how_lists_are_written(kept_database: Database) -> None:
+def test_registered_columns_do_not_change_how_lists_are_written(
+    kept_database: Database,
+) -> None:
     with kept_database.transaction() as connection:
         connection.execute("SELECT CAST(%s AS text [])", [texts(["first"])])
         row = connection.execute("SELECT CAST(%s AS text [])", [["a", None]]).fetchone()
     assert row == (["a", None],)
 
 
-def test_random_ids_are_what_they_say(kept_database: Database) -> None:
+def test_random_ids_are_distinct_and_of_version_4(kept_database: Database) -> None:
     ids = [UUID(str(id_)) for id_ in _read(kept_database, random_uuids(3_000), "uuid")]
     assert len(set(ids)) == 3_000
     assert {(id_.version, id_.variant) for id_ in ids} == {(4, RFC_4122)}
@@ -72,7 +74,7 @@ def test_random_ids_are_what_they_say(kept_database: Database) -> None:
     assert _read(kept_database, random_uuids(0), "uuid") == []
 
 
-def test_a_column_of_nulls_may_be_left_out(kept_database: Database) -> None:
+def test_a_column_of_nulls_may_be_empty(kept_database: Database) -> None:
     assert unless_empty([None, None]) == ()
     assert unless_empty([None, "a"]) == [None, "a"]
     with kept_database.transaction() as connection:

@@ -50,14 +50,14 @@ def test_what_is_copied_in_reads_back_equal(kept_database, types, rows):
     assert found == rows
 
 
-def test_identifiers_are_quoted_not_pasted(empty_database):
+def test_identifiers_are_quoted(empty_database):
     with empty_database.transaction() as connection:
         connection.execute('CREATE SCHEMA "odd one"; CREATE TABLE "odd one"."t""; --" ("a b" int)')
         assert copy_rows(connection, 'odd one.t"; --', ["a b"], [[1], [2]]) == 2
         assert connection.execute('SELECT sum("a b") FROM "odd one"."t""; --"').fetchone() == (3,)
 
 
-def test_a_row_the_table_refuses_is_a_translated_error(empty_database):
+def test_a_rejected_row_raises_a_translated_error(empty_database):
     with empty_database.transaction() as connection:
         connection.execute("CREATE TABLE t (id uuid PRIMARY KEY)")
     same = uuid.uuid4()

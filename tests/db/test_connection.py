@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
+from psycopg.types.json import Jsonb
 
-from drip_pipeline.db.connection import Connection, Database, dump_json, jsonb, savepoint
+from drip_pipeline.db.connection import Connection, Database, dump_json, savepoint
 from drip_pipeline.errors import (
     Conflict,
     ConstraintViolated,
@@ -75,16 +76,16 @@ def test_a_read_only_transaction_sees_one_snapshot_and_writes_nothing(people):
     assert emails(people) == ["a@example.com"]
 
 
-def test_autocommit_is_for_what_no_transaction_may_hold(people):
+def test_autocommit_runs_statements_that_need_no_transaction(people):
     with people.autocommit() as connection:
         connection.execute("VACUUM people")
 
 
-def test_sessions_speak_utc_and_json(empty_database):
+def test_sessions_use_utc_and_convert_json(empty_database):
     value = {"at": datetime(2026, 1, 1, tzinfo=UTC), "id": uuid.UUID(int=1), "n": Decimal("2.0")}
     with empty_database.transaction() as connection:
         row = connection.execute(
-            "SELECT current_setting('TimeZone'), %s, %s::jsonb", [value, jsonb([1, {"a": None}])]
+            "SELECT current_setting('TimeZone'), %s, %s::jsonb", [value, Jsonb([1, {"a": None}])]
         ).fetchone()
     assert row == (
         "UTC",
@@ -127,14 +128,14 @@ def test_a_violated_constraint_is_named(people):
     assert (caught.value.table, caught.value.constraint) == ("people", "people_age_check")
 
 
-def test_a_lock_that_is_taken_is_a_conflict(people):
+def test_an_unavailable_lock_is_a_conflict(people):
     with people.transaction() as holder:
         holder.execute("LOCK TABLE people")
         with pytest.raises(Conflict), people.transaction() as waiter:
             waiter.execute("LOCK TABLE people NOWAIT")
 
 
-def test_a_server_that_is_down_is_said_at_once():
+def test_an_unreachable_server_is_reported_at_once():
     database = Database("postgresql://drip:hunter2@127.0.0.1:9/drip")
     with pytest.raises(DatabaseUnavailable) as caught, database.transaction():
         pass
@@ -143,7 +144,7 @@ def test_a_server_that_is_down_is_said_at_once():
     assert "hunter2" not in repr(database)
 
 
-def test_a_connection_that_broke_is_replaced(people):
+def test_a_broken_connection_is_replaced(people):
     with people.transaction() as connection:
         (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or (0,)
     with people.autocommit() as killer:
@@ -151,7 +152,7 @@ def test_a_connection_that_broke_is_replaced(people):
     assert emails(people) == []
 
 
-def test_a_given_url_comes_before_the_embedded_server(empty_database, tmp_path):
+def test_a_configured_url_precedes_the_embedded_server(empty_database, tmp_path):
     settings = Settings(home=tmp_path / "unused", database_url=Secret(empty_database.url))
     with Database.from_settings(settings) as database, database.transaction() as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)

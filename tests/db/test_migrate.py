@@ -51,7 +51,7 @@ def test_migrations_and_functions_are_applied_in_order_and_once(empty_database, 
     assert (again.applied, again.functions, again.version) == ((), (), 2)
 
 
-def test_status_tells_what_is_pending_without_changing_anything(empty_database, folder):
+def test_status_returns_pending_files_without_changes(empty_database, folder):
     before = status(empty_database, folder=folder)
     assert before.pending == ("0001_create_items", "0002_add_name")
     assert before.functions == ("answer",)
@@ -64,7 +64,7 @@ def test_status_tells_what_is_pending_without_changing_anything(empty_database, 
     assert after.version == 2
 
 
-def test_a_changed_function_is_applied_anew(empty_database, folder):
+def test_a_changed_function_is_applied_again(empty_database, folder):
     migrate(empty_database, folder=folder)
     write(folder, "functions/answer", function("43"))
     assert status(empty_database, folder=folder).functions == ("answer",)
@@ -82,14 +82,14 @@ def test_an_edited_migration_is_refused_by_name(empty_database, folder):
     assert caught.value.version == 1
 
 
-def test_other_line_ends_are_no_edit(empty_database, folder):
+def test_other_line_ends_are_not_an_edit(empty_database, folder):
     write(folder, "migrations/0003_add_more", "SELECT 1;\nSELECT 2;\n")
     migrate(empty_database, folder=folder)
     (folder / "migrations/0003_add_more.sql").write_bytes(b"SELECT 1;\r\nSELECT 2;\r\n")
     assert status(empty_database, folder=folder).is_current
 
 
-def test_a_failing_migration_is_rolled_back_whole_and_earlier_ones_stay(empty_database, folder):
+def test_a_failing_migration_is_rolled_back_and_earlier_ones_stay(empty_database, folder):
     text = "CREATE TABLE half (x int);\n\nSELECT nothing FROM items;"
     write(folder, "migrations/0003_break", text)
     with pytest.raises(MigrationFailed, match=r"0003_break, line 3: .*nothing") as caught:
@@ -127,7 +127,7 @@ def test_a_database_older_than_the_baseline_is_refused_with_what_to_do(empty_dat
     assert "DRIP_DATABASE_URL" in str(caught.value.hint)
 
 
-def test_a_number_that_comes_late_is_refused(empty_database, folder):
+def test_a_number_below_the_applied_version_is_refused(empty_database, folder):
     (folder / "migrations/0001_create_items.sql").unlink()
     (folder / "migrations/0002_add_name.sql").rename(folder / "migrations/0005_add_name.sql")
     write(folder, "migrations/0005_add_name", "SELECT 1")
@@ -152,7 +152,7 @@ def test_a_removed_function_file_is_forgotten(empty_database, folder):
 
 
 @pytest.mark.parametrize("name", ["1_create", "0003_Create", "create_items", "0003"])
-def test_a_badly_named_file_is_refused(folder, name):
+def test_a_malformed_file_name_is_refused(folder, name):
     write(folder, f"migrations/{name}", "SELECT 1")
     with pytest.raises(MigrationError, match="NNNN_action_object"):
         migration_files(folder)

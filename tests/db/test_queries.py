@@ -10,7 +10,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.errors import DatabaseError, SchemaMismatch
 from drip_pipeline.settings import CHECKOUT
 
-ROOM = CHECKOUT / "drip_pipeline" / "db"
+PACKAGE = CHECKOUT / "drip_pipeline" / "db"
 # psycopg's placeholders, and its escaped percent sign.
 PLACEHOLDER = re.compile(r"%%|%\((?P<name>\w+)\)[sbt]")
 PREPARABLE = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES|WITH)\b", re.IGNORECASE)
@@ -36,7 +36,7 @@ def body(query: queries.Query) -> str:
 
 
 def temporary_tables_beside(query: queries.Query) -> list[queries.Query]:
-    """The queries of the same file that make the temporary tables it may speak of."""
+    """The queries of the same file that create the temporary tables it may refer to."""
     return [
         other
         for other in queries.all_queries().values()
@@ -66,7 +66,7 @@ def test_every_query_fits_the_migrated_schema(migrated: Database, name):
             connection.execute(sql.SQL("PREPARE checked AS ") + sql.SQL(numbered(query.text)))
             connection.execute("DEALLOCATE checked")
         else:
-            assert "%(" not in statement, "what cannot be prepared takes no parameters"
+            assert "%(" not in statement, "a statement that cannot be prepared has no parameters"
             connection.execute(sql.SQL(numbered(query.text)))
         connection.rollback()
 
@@ -74,14 +74,14 @@ def test_every_query_fits_the_migrated_schema(migrated: Database, name):
 @pytest.mark.parametrize("name", sorted(queries.all_queries()))
 def test_every_query_has_a_caller(name):
     spoken = re.compile(rf"""["']{name}["']""")
-    assert any(spoken.search(path.read_text(encoding="utf-8")) for path in ROOM.glob("**/*.py"))
+    assert any(spoken.search(path.read_text(encoding="utf-8")) for path in PACKAGE.glob("**/*.py"))
 
 
 def test_numbering_keeps_one_number_per_name():
     assert numbered("%(b)s + %(a)s + %(b)s LIKE '%%x'") == "$1 + $2 + $1 LIKE '%x'"
 
 
-def test_answers_come_as_rows_tuples_one_scalar_or_count(database, monkeypatch):
+def test_results_are_rows_tuples_one_row_a_scalar_or_a_count(database, monkeypatch):
     text = {
         "pair": "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) t (n, s) WHERE n <= %(most)s ORDER BY n",
         "fill": "CREATE TEMPORARY TABLE filled AS SELECT * FROM generate_series(1, 3)",
@@ -100,7 +100,7 @@ def test_answers_come_as_rows_tuples_one_scalar_or_count(database, monkeypatch):
             queries.one(connection, "pair", most=2)
 
 
-def test_a_query_against_an_unmigrated_database_says_what_to_do(empty_database, monkeypatch):
+def test_a_query_on_an_unmigrated_database_hints_at_migrating(empty_database, monkeypatch):
     found = {"lost": queries.Query("lost", "A test.", "SELECT * FROM contacts", "t.sql")}
     monkeypatch.setattr(queries, "all_queries", lambda: found)
     with pytest.raises(SchemaMismatch) as caught, empty_database.transaction() as connection:

@@ -36,7 +36,7 @@ def test_queries_are_found_by_name_with_their_purpose(tmp_path):
         ("-- name: x\n-- Why.\nSELECT 1;\n-- name: x\n-- Why.\nSELECT 2", "is defined in"),
     ],
 )
-def test_a_file_of_the_wrong_form_is_refused(tmp_path, text, complaint):
+def test_a_malformed_file_is_refused(tmp_path, text, complaint):
     with pytest.raises(QueryFileInvalid, match=complaint):
         loaded(tmp_path, a=text)
 

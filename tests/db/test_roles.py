@@ -78,7 +78,7 @@ def refused(database: Database, role: str, statement: str) -> str:
         return str(told.value)
 
 
-def test_the_engine_role_runs_campaigns_from_publishing_to_figures(guarded):
+def test_the_engine_role_runs_campaigns_from_publishing_to_metrics(guarded):
     assert rows(
         guarded, "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
     ) == [("drip_owner",)]
@@ -121,7 +121,7 @@ def test_the_engine_role_runs_campaigns_from_publishing_to_figures(guarded):
         "CREATE ROLE other",
     ],
 )
-def test_the_engine_role_makes_and_drops_nothing(guarded, statement):
+def test_the_engine_role_cannot_create_or_drop(guarded, statement):
     refused(guarded, "drip_engine", statement)
 
 
@@ -140,7 +140,7 @@ def test_the_read_role_reads_and_cannot_write(guarded, statement):
     refused(guarded, "drip_read", statement)
 
 
-def test_what_a_later_migration_adds_is_there_for_the_roles(guarded):
+def test_the_roles_can_use_tables_of_later_migrations(guarded):
     with as_role(guarded, "drip_owner") as owner, owner.transaction() as connection:
         connection.execute("CREATE TABLE later (id bigint GENERATED ALWAYS AS IDENTITY, x text)")
     with as_role(guarded, "drip_engine") as engine, engine.transaction() as connection:
@@ -150,7 +150,7 @@ def test_what_a_later_migration_adds_is_there_for_the_roles(guarded):
         assert rows(reader, "SELECT x FROM later") == [("a",)]
 
 
-def test_the_ingest_role_receives_unsubscribes_and_lets_people_in(guarded):
+def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
     door = TriggerConfig.model_validate({"trigger": "webhook"})
     with guarded.transaction() as connection:
         workspace = a_workspace(connection, "Doors")

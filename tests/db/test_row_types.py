@@ -1,7 +1,6 @@
 """The fields of each row type are the columns of its query, in their order.
 
-The pairs are read from the product code: every call of `queries.records`, `many_records` or
-`record` names both.
+The pairs are read from the product code: every call of `queries.records` or `record` names both.
 """
 
 from __future__ import annotations
@@ -16,13 +15,14 @@ from psycopg import sql
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.settings import CHECKOUT
 from tests.db.test_queries import PREPARABLE, body, migrated, numbered, temporary_tables_beside
 
 __all__ = ["migrated"]
 
 PACKAGE = CHECKOUT / "drip_pipeline" / "db"
-TYPED = {"records", "many_records", "record"}
+TYPED = {"records", "record"}
 
 
 def typed_calls() -> Iterator[tuple[str, str, str]]:
@@ -65,3 +65,8 @@ def columns_of(database: Database, query: queries.Query) -> tuple[str, ...]:
 def test_a_row_type_has_the_columns_of_its_query(migrated: Database, module, query, row_type):
     fields = getattr(import_module(module), row_type)._fields
     assert columns_of(migrated, queries.all_queries()[query]) == fields
+
+
+def test_a_claimed_state_has_the_columns_of_the_claim_and_then_its_due_time(migrated: Database):
+    columns = columns_of(migrated, queries.all_queries()["claim_states"])
+    assert columns == (*DueState._fields, "next_execution_at")

@@ -66,7 +66,7 @@ def ids(connection: Connection, count: int) -> list[Any]:
     return [row[0] for row in rows]
 
 
-def test_marking_and_settling_a_dozen_looks_at_a_dozen(stale: Database):
+def test_marking_and_settling_a_dozen_reads_a_dozen_rows(stale: Database):
     with stale.transaction() as connection:
         dozen = ids(connection, 12)
         people = [
@@ -111,7 +111,7 @@ def test_marking_and_settling_a_dozen_looks_at_a_dozen(stale: Database):
             }
 
 
-def test_leasing_whom_suppressions_stop_compares_nobody_with_everybody(stale: Database):
+def test_leasing_suppressed_contacts_does_not_scan_all_suppressions(stale: Database):
     with stale.transaction() as connection:
         connection.execute(
             "INSERT INTO campaign_suppressions"
@@ -130,7 +130,7 @@ def test_leasing_whom_suppressions_stop_compares_nobody_with_everybody(stale: Da
                 node_ids=["m"],
                 quotas=[DUE],
                 most=DUE,
-                blocks=[None],
+                blocked_reasons=[None],
                 needs_consent=[False],
                 columns=[],
                 channel="email",

@@ -13,17 +13,15 @@ SPELLINGS = ["postgres", "postgresql", "postgresql+psycopg", "postgresql+psycopg
 
 
 @pytest.mark.parametrize("scheme", SPELLINGS)
-def test_any_spelling_becomes_the_one_each_library_needs(scheme):
+def test_any_scheme_becomes_the_one_each_library_needs(scheme):
     given_url = f"{scheme}://u:p%40ss@db.example.com:6543/app?sslmode=require"
     rest = "u:p%40ss@db.example.com:6543/app?sslmode=require"
     assert urls.libpq_url(given_url) == f"postgresql://{rest}"
-    assert urls.sqlalchemy_url(given_url) == f"postgresql+psycopg://{rest}"
     assert urls.dagster_url(given_url) == f"postgresql+psycopg2://{rest}"
 
 
-def test_sqlalchemy_takes_the_driver_that_dagster_can_live_with():
+def test_sqlalchemy_uses_psycopg_2_for_dagster():
     assert sqlalchemy.make_url(urls.dagster_url("postgres://h/d")).get_driver_name() == "psycopg2"
-    assert sqlalchemy.make_url(urls.sqlalchemy_url("postgres://h/d")).get_driver_name() == "psycopg"
 
 
 def test_a_socket_folder_in_the_query_is_kept():
@@ -51,11 +49,11 @@ def test_another_database_keeps_server_and_user_and_reads_back(name):
         ("postgresql:///d?host=/run", "postgresql:///d?host=/run"),
     ],
 )
-def test_a_url_can_be_shown_without_its_password(url, shown):
+def test_the_password_of_a_url_is_masked(url, shown):
     assert urls.without_password(url) == shown
 
 
 @pytest.mark.parametrize("url", ["mysql://h/d", "h/d", "", "/var/run"])
-def test_what_is_no_postgresql_url_is_refused(url):
+def test_other_urls_than_postgresql_are_refused(url):
     with pytest.raises(SettingsError, match="DRIP_DATABASE_URL"):
         urls.libpq_url(url)

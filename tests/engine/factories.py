@@ -1,5 +1,5 @@
-"""What engine tests start from, each function named after what it leaves behind. Graphs come from
-`graphs.py`; nothing here asserts anything.
+"""Test data for engine tests; each function is named after what it creates. Graphs come from
+graphs.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+from psycopg.types.json import Jsonb
+
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
-from drip_pipeline.db.connection import Connection, Database, jsonb
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.runner.tick import Engine, TickReport, tick
@@ -26,7 +28,7 @@ MESSAGES = MessageSettings(
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """An active campaign with one published version. `graph` carries the ids of its step rows."""
+    """An active campaign with one published version. `graph` has the ids of its step rows."""
 
     campaign_id: UUID
     workspace_id: UUID
@@ -37,7 +39,7 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One message that went out, and whose it is."""
+    """One sent message with its enrollment and contact."""
 
     message_id: UUID
     enrollment_id: UUID
@@ -47,20 +49,22 @@ class Sent:
 
 def a_workspace(connection: Connection, name: str = "Acme") -> UUID:
     """An empty workspace."""
-    made: UUID = _scalar(connection, "INSERT INTO workspaces (name) VALUES (%s) RETURNING id", name)
-    return made
+    created_id: UUID = _scalar(
+        connection, "INSERT INTO workspaces (name) VALUES (%s) RETURNING id", name
+    )
+    return created_id
 
 
 def the_workspace(connection: Connection) -> UUID:
-    """The oldest workspace, made if there is none yet."""
-    found = connection.execute("SELECT id FROM workspaces ORDER BY name LIMIT 1").fetchone()
-    return found[0] if found else a_workspace(connection)
+    """The first workspace by name, created if there is none."""
+    row = connection.execute("SELECT id FROM workspaces ORDER BY name LIMIT 1").fetchone()
+    return row[0] if row else a_workspace(connection)
 
 
 def contacts(
     connection: Connection, workspace_id: UUID, count: int, *, prefix: str = "person"
 ) -> list[UUID]:
-    """People called person1@example.com and so on, in that order."""
+    """Contacts person1@example.com, person2@example.com … in that order."""
     ids = [uuid4() for _ in range(count)]
     connection.execute(
         "INSERT INTO contacts (id, workspace_id, email, name, company, created_at, updated_at) "
@@ -79,7 +83,7 @@ def a_published_campaign(
     name: str = "Welcome",
     now: datetime = NOW,
 ) -> Published:
-    """An active campaign whose first version is this graph; every node has its step row."""
+    """An active campaign with this graph as its first version; every node has its step row."""
     workspace = workspace_id or the_workspace(connection)
     campaign: UUID = _scalar(
         connection,
@@ -105,7 +109,7 @@ def a_published_campaign(
         [
             campaign,
             workspace,
-            jsonb(with_steps.to_dict()),
+            Jsonb(with_steps.to_dict()),
             sorted(graph.waits_for()),
             goal.event_type if goal else None,
             timedelta(seconds=goal.within.seconds) if goal else None,
@@ -126,7 +130,7 @@ def enrolled(
     at: datetime = NOW,
     entry_key: str = "",
 ) -> list[UUID]:
-    """Enrollments of these contacts, in their order; the trigger has put them at the entry."""
+    """Enrollments of these contacts, in their order, at the entry of the campaign."""
     ids = [uuid4() for _ in contact_ids]
     connection.execute(
         "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email, "
@@ -142,8 +146,9 @@ def enrolled(
 def run_until_idle(
     database: Database, now: datetime = NOW, *, email: Channel | None = None
 ) -> TickReport:
-    """Everything due at `now` done by the real engine; messages are recorded, and nothing leaves.
-    `email` is another channel in the recorder's place.
+    """The report of the engine after everything due at `now` is done; messages are recorded.
+
+    `email` replaces the recorder of that channel.
     """
     channels: dict[str, Channel] = {
         name: RecorderChannel(name) for name in ("email", "sms", "webhook", "social")
@@ -162,17 +167,17 @@ def people_inside(
     name: str = "Welcome",
     prefix: str = "person",
 ) -> tuple[Published, list[UUID]]:
-    """A published campaign and that many people in it, run as far as they come at `now`."""
+    """A published campaign with this many enrollments, advanced until idle at `now`."""
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, graph, name=name, now=now)
-        people = contacts(connection, campaign.workspace_id, count, prefix=prefix)
-        enrollments = enrolled(connection, campaign, people, at=now)
+        contact_ids = contacts(connection, campaign.workspace_id, count, prefix=prefix)
+        enrollments = enrolled(connection, campaign, contact_ids, at=now)
     run_until_idle(database, now)
     return campaign, enrollments
 
 
 def sent_messages(connection: Connection, campaign: Published) -> list[Sent]:
-    """The messages of a campaign that went out, by address and time."""
+    """The sent messages of a campaign, by address and time."""
     return [
         Sent(*row)
         for row in connection.execute(
@@ -188,23 +193,23 @@ def a_running_test(
     connection: Connection, campaign: Published, split_node_id: str, *, now: datetime = NOW
 ) -> UUID:
     """The running A/B test of a split."""
-    made: UUID = _scalar(
+    created_id: UUID = _scalar(
         connection,
         "INSERT INTO campaign_ab_tests (workspace_id, campaign_id, split_node_id, test_number, "
         "config, config_hash, campaign_versions, started_at) "
         "VALUES (%s, %s, %s, 1, '{}', '', ARRAY[1], %s) RETURNING id",
         campaign.workspace_id, campaign.campaign_id, split_node_id, now,
     )  # fmt: skip
-    return made
+    return created_id
 
 
 def rows_of(connection: Connection, table: str, order_by: str = "1") -> list[tuple[Any, ...]]:
-    """A whole table, for comparing."""
+    """All rows of a table, for comparison."""
     return connection.execute(f"SELECT * FROM {table} ORDER BY {order_by}").fetchall()
 
 
 def an_event(number: int | str, event_type: str, **fields: Any) -> dict[str, Any]:
-    """A line of an events file, five minutes after NOW unless it says otherwise."""
+    """A line of an events file; by default the event occurred five minutes after NOW."""
     line = {
         "event_id": f"e-{number}",
         "event_type": event_type,

@@ -1,4 +1,4 @@
-"""Small graphs made by hand, for tests that need no definition file."""
+"""Small graphs for tests that need no definition file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def graph(
 
 
 def goal(event_type: str, hours: float) -> GoalEvent:
-    """What counts as converted for so many hours after a message."""
+    """A goal: an event within some hours after a message."""
     return GoalEvent(event_type=event_type, within=Duration(value=hours, unit="hours"))
 
 
@@ -47,7 +47,7 @@ def trigger(to: str) -> GraphNode:
 
 
 def email(node_id: str, **ports: str) -> GraphNode:
-    """A mail to everybody."""
+    """An email node."""
     config = EmailConfig(subject="Hello {{ first_name }}", body="Dear {{ name }} of {{ company }}")
     return node(node_id, "email", config, **ports)
 

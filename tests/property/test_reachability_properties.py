@@ -36,7 +36,7 @@ def _people(node_id: str, port: str | None) -> list[DueState]:
 
 @settings(max_examples=25)
 @given(valid_files(), st.randoms(use_true_random=False))
-def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random: Any) -> None:
+def test_no_state_passes_a_node_that_is_not_reachable(file: dict[str, Any], random: Any) -> None:
     campaign = compile_graph(load_definition(file), {})
     contexts = {
         UUID(int=n): {
@@ -57,7 +57,7 @@ def test_nobody_passes_a_node_that_is_not_in_reach(file: dict[str, Any], random:
             assert passed <= reachability(campaign, node.node_id, port).nodes
 
 
-def test_what_lies_behind_a_message_or_a_wait_is_not_asked_for() -> None:
+def test_needs_of_nodes_after_a_message_or_a_wait_are_not_loaded() -> None:
     campaign = graph(
         trigger("old"),
         score_at_least("old", 50, yes="mail", else_="pause"),

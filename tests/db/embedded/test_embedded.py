@@ -55,7 +55,7 @@ def asked(url: str, statement: str) -> object:
         return row[0] if row else None
 
 
-def test_it_is_made_started_found_again_and_stopped(server, home):
+def test_the_server_is_created_started_reused_and_stopped(server, home):
     assert not server.status().is_installed
     url = server.ensure_running()
     assert server.ensure_running() == url
@@ -72,7 +72,7 @@ def test_it_is_made_started_found_again_and_stopped(server, home):
     assert server.ensure_running() == url, "port and password stay"
 
 
-def test_the_password_is_closed_to_others_and_needed(server, home):
+def test_the_password_is_private_and_required(server, home):
     url = server.ensure_running()
     password = home / "postgres" / "password"
     assert stat.S_IMODE(password.stat().st_mode) == 0o600
@@ -93,7 +93,7 @@ def test_data_survives_a_kill_of_the_server(server):
     assert server.status().pid != pid
 
 
-def test_a_pid_file_that_names_a_stranger_does_not_prevent_the_start(server, home):
+def test_a_pid_file_with_the_id_of_another_program_does_not_prevent_the_start(server, home):
     server.ensure_running()
     pid_file = home / "postgres" / "data" / "postmaster.pid"
     lines = pid_file.read_text().splitlines()
@@ -102,7 +102,7 @@ def test_a_pid_file_that_names_a_stranger_does_not_prevent_the_start(server, hom
     assert asked(server.ensure_running(), "SELECT 1") == 1
 
 
-def test_another_port_is_taken_when_somebody_sits_on_ours(server):
+def test_another_port_is_used_when_the_port_is_occupied(server):
     url = server.ensure_running()
     port = server.status().port
     assert port is not None
@@ -114,21 +114,21 @@ def test_another_port_is_taken_when_somebody_sits_on_ours(server):
     assert other != url
 
 
-def test_several_who_ask_at_once_get_one_server(home):
+def test_concurrent_requests_start_one_server(home):
     servers = [EmbeddedServer(home, overrides=QUICK) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         urls = list(pool.map(EmbeddedServer.ensure_running, servers))
     assert len(set(urls)) == 1
 
 
-def test_an_initialization_that_was_killed_is_begun_anew(server, home):
+def test_a_killed_initialization_is_started_again(server, home):
     (home / "postgres" / "data.new").mkdir(parents=True)
     (home / "postgres" / "data.new" / "half").touch()
     assert asked(server.ensure_running(), "SELECT 1") == 1
     assert not (home / "postgres" / "data.new").exists()
 
 
-def test_a_deep_folder_is_no_obstacle(home):
+def test_a_long_path_works(home):
     deep = home.joinpath(*["a-folder-with-a-rather-long-name"] * 5)
     deep_server = EmbeddedServer(deep, overrides=QUICK)
     try:
@@ -137,18 +137,18 @@ def test_a_deep_folder_is_no_obstacle(home):
         deep_server.stop()
 
 
-def test_a_server_of_this_machine_can_serve_instead(home):
+def test_an_installed_postgresql_can_be_used_instead(home):
     binaries = find_binaries().folder
     chosen = EmbeddedServer(home, postgres_bin=binaries, overrides=QUICK)
     assert asked(chosen.ensure_running(), "SELECT 1") == 1
 
 
-def test_a_folder_without_postgresql_is_refused_by_name(tmp_path):
+def test_a_folder_without_postgresql_is_refused(tmp_path):
     with pytest.raises(EmbeddedServerError, match="DRIP_POSTGRES_BIN"):
         find_binaries(tmp_path)
 
 
-def test_data_of_another_major_version_is_refused_with_advice():
+def test_data_of_another_major_version_is_refused_with_a_hint():
     with pytest.raises(EmbeddedServerError, match="written by PostgreSQL 3") as caught:
         find_binaries(major=3)
     assert "DRIP_POSTGRES_BIN" in caught.value.hint
@@ -166,7 +166,7 @@ def test_the_server_writes_no_rows_into_its_log(server, home):
     assert "ann@" not in written
 
 
-def test_the_configuration_quotes_values_and_obeys_overrides():
+def test_the_configuration_quotes_values_and_applies_overrides():
     text = configuration(5555, has_lz4=True, overrides={"fsync": "off", "cluster_name": "it's"})
     assert "port = '5555'" in text
     assert "wal_compression = 'lz4'" in text
@@ -174,13 +174,13 @@ def test_the_configuration_quotes_values_and_obeys_overrides():
     assert "wal_compression" not in configuration(5555, has_lz4=False)
 
 
-def test_the_settings_name_home_and_programs(tmp_path):
+def test_the_settings_choose_home_and_programs(tmp_path):
     settings = Settings(home=tmp_path, postgres_bin=tmp_path / "bin")
     with pytest.raises(EmbeddedServerError, match="DRIP_POSTGRES_BIN"):
         EmbeddedServer.from_settings(settings).ensure_running()
 
 
-def test_the_commands_make_migrate_name_and_stop_the_server(home):
+def test_the_commands_start_migrate_show_and_stop_the_server(home):
     for arguments in (["start"], ["migrate", "--json"], ["url"], ["status", "--json"], ["stop"]):
         done = subprocess.run(
             [sys.executable, "-m", "drip_pipeline.cli", "db", *arguments],

@@ -7,7 +7,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
-from drip_pipeline.db.connection import Connection, jsonb
+from psycopg.types.json import Jsonb
+
+from drip_pipeline.db.connection import Connection
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 
@@ -51,7 +53,7 @@ def publish(connection: Connection, campaign: UUID) -> None:
     )
     connection.execute(
         "UPDATE campaign_versions SET compiled_graph = %s WHERE campaign_id = %s",
-        [jsonb({"entry_node_id": "start"}), campaign],
+        [Jsonb({"entry_node_id": "start"}), campaign],
     )
     connection.execute(
         "UPDATE drip_campaigns SET published_version = version WHERE id = %s", [campaign]

@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
 
-from drip_pipeline.db.connection import Connection, Database, jsonb
+from drip_pipeline.db.connection import Connection, Database
 from tests.conftest import own_database
 from tests.db.schema.schema_rows import NOW, a_campaign, a_workspace, enroll, people
 
@@ -73,7 +74,7 @@ def add_split(
             "INSERT INTO campaign_ab_tests (id, workspace_id, campaign_id, split_node_id, "
             "test_number, config, config_hash, campaign_versions, started_at) "
             "VALUES (%s, %s, %s, %s, %s, %s, '', '{1}', %s)",
-            [test, workspace, campaign, node, number, jsonb(config), NOW],
+            [test, workspace, campaign, node, number, Jsonb(config), NOW],
         )
     for person, enrollment in zip(persons, enrollments, strict=True):
         converted = any(message.converted for message in person.messages)

@@ -7,8 +7,9 @@ from random import Random
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
-from drip_pipeline.db.connection import Connection, jsonb
+from drip_pipeline.db.connection import Connection
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.ab_tests.counts import inner_nodes
 from drip_pipeline.engine.ab_tests.judge import evaluate, judge
@@ -284,7 +285,7 @@ def publish_over(connection: Connection, test: SplitTest, made: CampaignGraph) -
         "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
         "steps_snapshot, compiled_graph, change_type) "
         "VALUES (%s, %s, 2, '{}', '[]', %s, 'published')",
-        [test.campaign.campaign_id, test.campaign.workspace_id, jsonb(made.to_dict())],
+        [test.campaign.campaign_id, test.campaign.workspace_id, Jsonb(made.to_dict())],
     )
     connection.execute(
         "UPDATE campaign_ab_tests SET campaign_versions = ARRAY[1, 2] WHERE id = %s", [test.test_id]

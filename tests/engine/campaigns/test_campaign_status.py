@@ -78,7 +78,7 @@ def test_a_campaign_is_found_by_id_and_by_exact_name(database):
                 find_campaign(connection, wanted)
 
 
-def test_a_name_that_several_carry_is_ambiguous_until_all_but_one_are_archived(database):
+def test_a_shared_name_is_ambiguous_until_all_but_one_are_archived(database):
     with database.transaction() as connection:
         first = a_published_campaign(connection, TWO_LETTERS)
         second = a_published_campaign(
@@ -97,7 +97,7 @@ def test_a_name_that_several_carry_is_ambiguous_until_all_but_one_are_archived(d
 # --- showing --------------------------------------------------------------------------------------
 
 
-def test_showing_counts_who_stands_at_each_node_and_who_has_passed_it(database):
+def test_showing_counts_the_states_at_each_node_and_those_that_passed_it(database):
     flow = graph(
         trigger("first"),
         email("first", default="ask"),
@@ -129,7 +129,7 @@ def test_showing_counts_who_stands_at_each_node_and_who_has_passed_it(database):
     assert [entry.version for entry in shown.versions] == [1]
 
 
-def test_people_at_a_node_that_the_newest_version_lacks_are_shown_too(database):
+def test_states_at_a_node_of_an_older_version_are_shown_too(database):
     campaign, _ = people_inside(database, TWO_LETTERS, 2)
     change(
         database,
@@ -141,7 +141,7 @@ def test_people_at_a_node_that_the_newest_version_lacks_are_shown_too(database):
     assert shown["rest"].now == 1
 
 
-def test_the_list_has_every_campaign_with_its_people(database):
+def test_the_list_has_every_campaign_with_its_enrollments(database):
     people_inside(database, TWO_LETTERS, 3)
     with database.transaction() as connection:
         a_published_campaign(connection, TWO_LETTERS, name="Another")
@@ -179,7 +179,7 @@ def test_messages_queued_before_the_pause_stay_queued(database):
     assert ("pending",) not in rows(database, "SELECT DISTINCT status FROM campaign_deliveries")
 
 
-def test_resuming_runs_what_is_overdue_and_drops_nobody(database):
+def test_resuming_runs_overdue_states(database):
     campaign, _ = people_inside(database, TWO_LETTERS, 4)
     pause(database, "Welcome", now=NOW)
     later = NOW + 5 * HOUR
@@ -190,7 +190,7 @@ def test_resuming_runs_what_is_overdue_and_drops_nobody(database):
     assert messages(database, campaign) == 8
 
 
-def test_resuming_can_spread_what_is_overdue(database):
+def test_resuming_can_spread_overdue_states(database):
     people_inside(database, TWO_LETTERS, 200)
     pause(database, "Welcome", now=NOW)
     later = NOW + 5 * HOUR
@@ -203,7 +203,7 @@ def test_resuming_can_spread_what_is_overdue(database):
     assert by_status(database) == {"completed": 200}
 
 
-def test_the_campaign_itself_can_say_how_long_to_spread(database):
+def test_a_campaign_setting_can_spread_overdue_states(database):
     people_inside(database, TWO_LETTERS, 10)
     change(database, "UPDATE drip_campaigns SET drip_settings = '{\"resume_spread_minutes\": 15}'")
     pause(database, "Welcome", now=NOW)
@@ -239,7 +239,7 @@ def test_archiving_ends_open_runs_with_a_reason_and_keeps_a_last_version(databas
     assert not archive(database, "Welcome", now=NOW + HOUR).has_changed
 
 
-def test_what_is_archived_or_never_published_cannot_be_paused_or_resumed(database):
+def test_archived_and_unpublished_campaigns_cannot_be_paused_or_resumed(database):
     people_inside(database, TWO_LETTERS, 1)
     archive(database, "Welcome", now=NOW)
     for act in (pause, resume):
@@ -253,7 +253,7 @@ def test_what_is_archived_or_never_published_cannot_be_paused_or_resumed(databas
 # --- single enrollments, as an application sets them ----------------------------------------------
 
 
-def test_an_enrollment_that_an_application_pauses_waits_and_goes_on_later(database):
+def test_an_enrollment_paused_by_an_application_continues_when_it_is_active_again(database):
     campaign, (first, _) = people_inside(database, TWO_LETTERS, 2)
     change(database, "UPDATE campaign_enrollments SET status = 'paused' WHERE id = %s", first)
     run_until_idle(database, NOW + 2 * HOUR)
@@ -269,7 +269,7 @@ def test_an_enrollment_that_an_application_pauses_waits_and_goes_on_later(databa
 @pytest.mark.parametrize(
     ("status", "reason"), [("unsubscribed", "unsubscribed"), ("bounced", "suppressed")]
 )
-def test_an_enrollment_that_an_application_ends_exits_with_the_reason(database, status, reason):
+def test_an_enrollment_ended_by_an_application_exits_with_the_reason(database, status, reason):
     campaign, (first, _) = people_inside(database, TWO_LETTERS, 2)
     change(database, "UPDATE campaign_enrollments SET status = %s WHERE id = %s", status, first)
     run_until_idle(database, NOW + 2 * HOUR)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
-from drip_pipeline.db.connection import jsonb
 from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, WebhookAction
 from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
 from drip_pipeline.engine.execution.advance import advance_batch
@@ -135,7 +135,7 @@ def test_consent_is_checked_where_required_and_a_no_always_applies(
     sender, script = mailing
     sender.channel("email", {"requires_consent": required})
     fields = {} if answer is None else {"consent_email": answer, "consent_sms": "no"}
-    sender.enroll(MAIL, 1, custom_fields=jsonb(fields))
+    sender.enroll(MAIL, 1, custom_fields=Jsonb(fields))
     sender.run()
     assert len(script.received) == int(is_sent)
     assert sender.states() == {"completed": 1}

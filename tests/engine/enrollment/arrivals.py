@@ -11,7 +11,9 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import UUID
 
-from drip_pipeline.db.connection import Connection, Database, jsonb
+from psycopg.types.json import Jsonb
+
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.enrollment.entry_triggers import run_entry_triggers
@@ -120,5 +122,5 @@ def publish_again(
         " VALUES (%s, %s, %s, '{}', '[]', %s, 'published', %s) RETURNING campaign_id, version)"
         " UPDATE drip_campaigns c SET published_version = v.version"
         " FROM v WHERE c.id = v.campaign_id",
-        campaign.campaign_id, campaign.workspace_id, version, jsonb(flow.to_dict()), NOW + HOUR,
+        campaign.campaign_id, campaign.workspace_id, version, Jsonb(flow.to_dict()), NOW + HOUR,
     )  # fmt: skip

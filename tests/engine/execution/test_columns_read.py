@@ -44,11 +44,11 @@ def version(campaign: CampaignGraph) -> PublishedVersion:
         ("{{ id }}", {"id"}),
     ],
 )  # fmt: skip
-def test_a_letter_reads_what_it_names(body: str, columns: set[str]) -> None:
+def test_an_email_reads_the_columns_it_names(body: str, columns: set[str]) -> None:
     assert columns_read(version(letter(body)), "letter") == ADDRESS | columns
 
 
-def test_a_letter_that_is_taken_as_it_is_reads_the_address_alone() -> None:
+def test_an_email_without_personalization_reads_only_the_address() -> None:
     verbatim = letter("{{ company }}", personalization_enabled=False)
     assert columns_read(version(verbatim), "letter") == ADDRESS
 
@@ -59,12 +59,12 @@ def test_the_leaves_of_a_payload_may_read_anything() -> None:
     assert columns_read(version(campaign), "hook") == set(ATTRIBUTE_COLUMNS)
 
 
-def test_a_node_that_is_not_there_is_named() -> None:
+def test_a_missing_node_is_named() -> None:
     with pytest.raises(TemplateError, match="no node 'gone'"):
         columns_read(version(letter("Hello")), "gone")
 
 
-def test_a_lease_brings_what_the_messages_read(
+def test_a_lease_returns_the_columns_that_the_messages_read(
     database: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.transaction() as connection:

@@ -86,7 +86,7 @@ def two_mails(database: Database, count: int = 1) -> list[Sent]:
         return sent_messages(connection, campaign)
 
 
-def test_a_purchase_is_credited_to_the_last_message_before_it(database):
+def test_a_purchase_is_attributed_to_the_last_message_before_it(database):
     sent = two_mails(database)
     events = [purchase(1, 60, 5), purchase(2, DAY + 1, 7), purchase(3, DAY + 2, 8)]
     report = ingest(database, events, now=NOW + timedelta(days=2))
@@ -105,7 +105,7 @@ def test_a_purchase_is_credited_to_the_last_message_before_it(database):
     assert (again.duplicates, again.conversions) == (3, 0)
 
 
-def test_outside_the_goals_time_and_of_other_kinds_nothing_converts(database):
+def test_events_outside_the_goals_time_or_of_other_types_do_not_convert(database):
     people_inside(database, ONE, 1)
     events = [
         purchase(1, -1),
@@ -148,7 +148,7 @@ def test_each_campaign_counts_a_purchase_unless_the_purchase_names_one(database)
     ) == [("No goal", Decimal(0)), ("Other", Decimal(21)), ("Welcome", Decimal(301))]
 
 
-def test_who_is_held_out_converts_without_a_message_and_others_by_theirs(database):
+def test_a_holdout_converts_without_a_message_and_others_by_their_message(database):
     flow = graph(
         trigger("split"),
         split("split", {"a": 50, "holdout": 50}, a="mail", holdout="end"),
@@ -179,7 +179,7 @@ def test_who_is_held_out_converts_without_a_message_and_others_by_theirs(databas
     assert sum(row[5] for row in found) == sum(row[6] for row in found) == 210
 
 
-def test_a_conversion_wakes_who_waits_for_it(database):
+def test_a_conversion_resumes_a_wait_for_it(database):
     flow = graph(
         trigger("mail"),
         email("mail", default="wait"),
@@ -195,7 +195,7 @@ def test_a_conversion_wakes_who_waits_for_it(database):
 
 
 @pytest.mark.parametrize("event_type", ["purchase", "converted"])
-def test_what_a_contact_did_satisfies_conditions(database, event_type):
+def test_events_of_the_contact_satisfy_conditions(database, event_type):
     flow = graph(
         trigger("mail"),
         email("mail", default="pause"),
@@ -214,7 +214,7 @@ def test_what_a_contact_did_satisfies_conditions(database, event_type):
     ]
 
 
-def test_a_purchase_that_came_before_its_message_was_known_counts_for_it_and_ends_the_wait(
+def test_a_purchase_that_arrives_before_its_message_is_attributed_to_it_and_ends_the_wait(
     database,
 ):
     flow = graph(
@@ -235,7 +235,7 @@ def test_a_purchase_that_came_before_its_message_was_known_counts_for_it_and_end
     assert value(database, "SELECT tags FROM contacts") == ["customer"]
 
 
-def test_a_conversion_moves_to_a_later_message_that_becomes_known_afterwards(database):
+def test_a_conversion_moves_to_a_later_message_that_is_written_afterwards(database):
     people_inside(database, TWO, 1)
     bought = purchase(1, DAY + 5, 9)
     assert ingest(database, [bought], now=NOW + timedelta(days=1)).conversions == 1
@@ -252,9 +252,7 @@ def test_a_conversion_moves_to_a_later_message_that_becomes_known_afterwards(dat
 
 
 @pytest.mark.parametrize("first", ["message", "purchase"])
-def test_a_message_and_a_purchase_that_are_written_at_once_find_each_other(
-    database, monkeypatch, first
-):
+def test_a_message_and_a_purchase_written_concurrently_are_attributed(database, monkeypatch, first):
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, ONE)
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
@@ -286,7 +284,7 @@ def test_a_message_and_a_purchase_that_are_written_at_once_find_each_other(
 ARRIVALS = list(product(range(3), repeat=3))
 
 
-def test_whatever_becomes_known_first_the_figures_are_the_same(server_url, template):
+def test_the_order_of_arrival_does_not_change_the_metrics(server_url, template):
     found = []
     for everything_last in (False, True):
         with own_database(server_url, template) as database:

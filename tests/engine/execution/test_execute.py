@@ -1,4 +1,4 @@
-"""Executing a batch: where people go, without a database."""
+"""Executing a batch: where states go, without a database."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def person(number: int, at: str = "start", **fields: Any) -> DueState:
     return DueState(**(given | fields))
 
 
-def run(people: list[DueState], g: CampaignGraph, facts: BatchContext | None = None) -> Batch:
-    """Execute people of the one campaign."""
-    return execute(group_by_position(people), {(CAMPAIGN, 1): g}, facts or BatchContext(NOW), NOW)
+def run(states: list[DueState], g: CampaignGraph, context: BatchContext | None = None) -> Batch:
+    """Execute states of one campaign."""
+    return execute(group_by_position(states), {(CAMPAIGN, 1): g}, context or BatchContext(NOW), NOW)
 
 
-def facts_of(**by_number: dict[str, Any]) -> BatchContext:
-    """Facts by the contact's number, written `p1={...}`."""
-    contexts = {
+def attributes_of(**by_number: dict[str, Any]) -> BatchContext:
+    """Attributes by the contact's number, written `p1={...}`."""
+    attributes = {
         UUID(int=int(name[1:])): {"tags": frozenset(), "custom_fields": {}} | fields
         for name, fields in by_number.items()
     }
-    return BatchContext(NOW, attributes=contexts)
+    return BatchContext(NOW, attributes=attributes)
 
 
 def only(batch: Batch) -> Transition:
@@ -92,7 +92,7 @@ def test_instant_nodes_collapse_into_one_transition() -> None:
     assert len(done.states) == 500
 
 
-def test_a_condition_behind_an_action_sees_what_the_action_did() -> None:
+def test_a_condition_after_an_action_reads_the_changed_contact() -> None:
     g = graph(
         trigger("t"),
         add_tag("t", "vip", default="c"),
@@ -100,34 +100,34 @@ def test_a_condition_behind_an_action_sees_what_the_action_did() -> None:
         wait_hours("w", 5, default="end"),
         end(),
     )
-    done = only(run([person(1)], g, facts_of(p1={})))
+    done = only(run([person(1)], g, attributes_of(p1={})))
     assert (done.node_id, done.due_at) == ("w", NOW + timedelta(hours=5))
 
 
-def test_people_part_company_only_where_a_condition_parts_them() -> None:
+def test_a_group_is_split_only_by_a_condition() -> None:
     g = graph(
         trigger("c"),
         score_at_least("c", 50, yes="w", else_="end"),
         wait_hours("w", 1, default="end"),
         end(),
     )
-    facts = facts_of(p1={"ai_score": 80}, p2={"ai_score": 10}, p3={"ai_score": None})
-    batch = run([person(1), person(2), person(3)], g, facts)
+    context = attributes_of(p1={"ai_score": 80}, p2={"ai_score": 10}, p3={"ai_score": None})
+    batch = run([person(1), person(2), person(3)], g, context)
     where = {p.id.int - 10_000: t.node_id for t in batch.transitions for p in t.states}
     assert where == {1: "w", 2: "end", 3: "end"}
 
 
 def test_a_message_parks_the_state_under_a_repeatable_delivery_id() -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
-    people = [person(n) for n in range(3)]
-    first, again = only(run(people, g)), only(run(people, g))
+    states = [person(n) for n in range(3)]
+    first, again = only(run(states, g)), only(run(states, g))
     assert first.status == "waiting"
     assert first.due_at is None
     assert first.delivery_ids == again.delivery_ids
-    assert first.delivery_ids == [delivery_id(p.id, "m", 1) for p in people]
+    assert first.delivery_ids == [delivery_id(p.id, "m", 1) for p in states]
 
 
-def test_a_loop_that_comes_again_sends_under_another_id() -> None:
+def test_a_loop_sends_its_second_message_under_another_id() -> None:
     g = graph(trigger("m"), email("m", default="w"), wait_hours("w", 1, default="m"))
     once = only(run([person(1)], g))
     later = only(run([person(1, "w", resume_port="default", steps_taken=3)], g))
@@ -136,7 +136,7 @@ def test_a_loop_that_comes_again_sends_under_another_id() -> None:
     assert once.delivery_ids[0] != later.delivery_ids[0]
 
 
-def test_nobody_is_lost_and_nobody_is_doubled_whatever_the_mixture() -> None:
+def test_each_state_of_a_mixed_batch_has_exactly_one_result() -> None:
     g = graph(
         trigger("s"),
         split("s", {"a": 40, "b": 35, "holdout": 25}, a="c", b="m"),
@@ -145,25 +145,25 @@ def test_nobody_is_lost_and_nobody_is_doubled_whatever_the_mixture() -> None:
         end(),
     )
     statuses = ["active", "active", "active", "paused", "unsubscribed", "completed", "bounced"]
-    people = [person(n, enrollment_status=statuses[n % 7]) for n in range(700)]
-    facts = facts_of(**{f"p{n}": {"ai_score": n % 100} for n in range(700)})
-    batch = run(people, g, facts)
+    states = [person(n, enrollment_status=statuses[n % 7]) for n in range(700)]
+    context = attributes_of(**{f"p{n}": {"ai_score": n % 100} for n in range(700)})
+    batch = run(states, g, context)
     ended = Counter(p.id for t in batch.transitions for p in t.states)
     ended.update(p.id for p in batch.paused)
-    assert ended == Counter(p.id for p in people)
+    assert ended == Counter(p.id for p in states)
     assert batch.size() == 700
 
 
-def test_the_same_person_gets_the_same_variant_and_shares_come_out_right() -> None:
+def test_a_contact_gets_the_same_variant_and_the_weights_are_met() -> None:
     g = graph(trigger("s"), split("s", {"a": 90, "b": 10}, a="end", b="end"), end())
-    people = [person(n) for n in range(20_000)]
+    states = [person(n) for n in range(20_000)]
 
-    def given(batch: Batch) -> dict[UUID, str]:
+    def variants(batch: Batch) -> dict[UUID, str]:
         return {p.id: t.assignments[0].variant_group for t in batch.transitions for p in t.states}
 
-    first = given(run(people, g))
-    assert first == given(run(people[::-1], g))
-    share = sum(variant == "b" for variant in first.values()) / len(people)
+    first = variants(run(states, g))
+    assert first == variants(run(states[::-1], g))
+    share = sum(variant == "b" for variant in first.values()) / len(states)
     assert 0.094 < share < 0.106  # 2.8 standard errors
 
 
@@ -174,7 +174,7 @@ def test_a_holdout_without_an_edge_exits_as_holdout() -> None:
     assert done.assignments[0].is_holdout
 
 
-def test_a_field_that_names_no_variant_fails_that_person_by_name() -> None:
+def test_a_field_without_a_valid_variant_fails_that_state() -> None:
     config: Any = {
         "variants": [{"id": "a", "percentage": 50}, {"id": "b", "percentage": 50}],
         "from_field": "arm",
@@ -182,14 +182,14 @@ def test_a_field_that_names_no_variant_fails_that_person_by_name() -> None:
     from drip_pipeline.domain.graph.nodes import SplitConfig
 
     g = graph(trigger("s"), node("s", "split", SplitConfig(**config), a="end", b="end"), end())
-    batch = run([person(1), person(2)], g, facts_of(p1={"arm": " A "}, p2={"arm": "z"}))
+    batch = run([person(1), person(2)], g, attributes_of(p1={"arm": " A "}, p2={"arm": "z"}))
     by_number = {p.id.int - 10_000: t for t in batch.transitions for p in t.states}
     assert by_number[1].status == "completed"
     assert by_number[2].status == "running"
     assert "'arm'" in (by_number[2].error or "")
 
 
-def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
+def test_a_wait_for_an_event_counts_events_since_the_message() -> None:
     g = graph(
         trigger("w"),
         wait_for("w", "email_opened", event="end", timeout="late"),
@@ -197,7 +197,7 @@ def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
         end("late"),
     )
     sent_at = NOW - timedelta(hours=1)
-    facts = BatchContext(
+    context = BatchContext(
         NOW,
         events={
             person(1).id: {"email_opened": NOW - timedelta(minutes=5)},
@@ -205,21 +205,21 @@ def test_a_wait_until_an_event_looks_back_to_the_message() -> None:
         },
         since={person(n).id: sent_at for n in (1, 2, 3)},
     )
-    batch = run([person(n) for n in (1, 2, 3)], g, facts)
+    batch = run([person(n) for n in (1, 2, 3)], g, context)
     where = {p.id.int - 10_000: (t.status, t.node_id) for t in batch.transitions for p in t.states}
     assert where == {1: ("completed", "end"), 2: ("waiting", "w"), 3: ("waiting", "w")}
 
 
-def test_a_wait_that_is_over_leaves_by_the_port_it_was_given() -> None:
+def test_a_finished_wait_leaves_by_its_resume_port() -> None:
     g = graph(
         trigger("w"),
         wait_for("w", "email_opened", event="end", timeout="late"),
         end(),
         end("late"),
     )
-    woken = only(run([person(1, "w", resume_port="event")], g))
+    resumed = only(run([person(1, "w", resume_port="event")], g))
     late = only(run([person(1, "w", resume_port="timeout")], g))
-    assert (woken.path, late.path) == (("end",), ("late",))
+    assert (resumed.path, late.path) == (("end",), ("late",))
     assert late.events[0].data == {"port": "timeout"}
 
 
@@ -233,12 +233,12 @@ def test_an_edge_with_a_delay_parks_before_its_target() -> None:
     assert (done.node_id, done.due_at, done.path) == ("m", NOW + timedelta(hours=1), ("start",))
 
 
-def test_a_node_without_a_way_on_completes() -> None:
+def test_a_node_without_an_outgoing_edge_completes() -> None:
     done = only(run([person(1, "t")], graph(add_tag("t", "x"))))
     assert done.status == "completed"
 
 
-def test_one_person_on_whom_an_operator_breaks_does_not_sink_the_others(
+def test_an_error_of_an_operator_stops_only_the_state_it_concerns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def breaks_on_three(visit: NodeVisit) -> list[NodeOutcome]:
@@ -256,7 +256,7 @@ def test_one_person_on_whom_an_operator_breaks_does_not_sink_the_others(
     assert sum(len(t.states) for t in batch.transitions if t.status == "completed") == 8
 
 
-def test_the_last_retry_fails_and_earlier_ones_come_back_later() -> None:
+def test_the_last_retry_fails_and_earlier_ones_are_scheduled_again() -> None:
     g = graph(trigger("gone"))
     again, last = person(1, "gone", retry_count=1), person(2, "gone", retry_count=3)
     by_number = {p.contact_id.int: t for t in run([again, last], g).transitions for p in t.states}
@@ -269,7 +269,7 @@ def test_the_last_retry_fails_and_earlier_ones_come_back_later() -> None:
     )
 
 
-def test_going_round_without_end_is_stopped() -> None:
+def test_an_endless_loop_is_stopped() -> None:
     g = graph(trigger("w"), wait_hours("w", 1, default="w"))
     done = only(run([person(1, "w", steps_taken=MAX_NODES_PER_LIFE)], g))
     assert done.status == "failed"

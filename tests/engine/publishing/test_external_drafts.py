@@ -10,8 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 
-from drip_pipeline.db.connection import Database, jsonb
+from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.campaigns.campaign import show_campaign
 from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.external_drafts import DraftReport, check_drafts, publish_draft
@@ -41,7 +42,7 @@ def drawn(database: Database, change: Callable[[Canvas], None]) -> None:
     with database.transaction() as connection:
         (canvas,) = connection.execute("SELECT canvas_data FROM drip_campaigns").fetchone() or ({},)
         change(canvas)
-        connection.execute("UPDATE drip_campaigns SET canvas_data = %s", [jsonb(canvas)])
+        connection.execute("UPDATE drip_campaigns SET canvas_data = %s", [Jsonb(canvas)])
 
 
 def rewritten(database: Database, node_id: str, **columns: Any) -> None:
@@ -50,7 +51,7 @@ def rewritten(database: Database, node_id: str, **columns: Any) -> None:
         for column, value in columns.items():
             connection.execute(
                 f"UPDATE campaign_steps SET {column} = %s WHERE node_id = %s",
-                [jsonb(value), node_id],
+                [Jsonb(value), node_id],
             )
 
 

@@ -72,7 +72,7 @@ def states(database: Database) -> dict[tuple[str, str | None], int]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_example_publishes_without_errors_or_warnings_and_exports_as_it_is(database, path):
+def test_an_example_publishes_without_problems_and_exports_unchanged(database, path):
     with database.transaction() as connection:
         a_workspace(connection)
     report = publish(
@@ -85,7 +85,7 @@ def test_an_example_publishes_without_errors_or_warnings_and_exports_as_it_is(da
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_an_example_carries_everybody_to_an_end(database, path):
+def test_an_example_ends_every_enrollment(database, path):
     with database.transaction() as connection:
         people = contacts(connection, a_workspace(connection), 60)
         connection.execute("UPDATE contacts SET ai_score = 80, status = 'lead', company = NULL "
@@ -102,7 +102,7 @@ def test_an_example_carries_everybody_to_an_end(database, path):
     assert {status for status, _ in ended} <= {"completed", "exited"}
 
 
-def test_the_win_back_offers_only_to_those_who_are_worth_it(database):
+def test_the_win_back_offer_goes_only_to_high_scores(database):
     with database.transaction() as connection:
         people = contacts(connection, a_workspace(connection), 4)
         for person, change in zip(
@@ -127,7 +127,7 @@ def test_the_win_back_offers_only_to_those_who_are_worth_it(database):
     assert offered == [("person1@example.com",), ("person3@example.com",)]
 
 
-def test_hillstrom_counts_clicks_conversions_and_the_held_out(database, tmp_path):
+def test_hillstrom_counts_clicks_conversions_and_the_holdout(database, tmp_path):
     path = a_hillstrom_file(tmp_path, 300)
     template = "customer{row}@example.com"
     assert import_contacts(database, path, now=NOW, email_template=template).inserted == 300

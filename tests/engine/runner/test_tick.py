@@ -72,7 +72,7 @@ def invariant_holds(database: Database) -> bool:
     return all(row.entered == row.active + row.completed + row.exited + row.failed for row in rows)
 
 
-def test_a_drip_runs_through_with_its_waits(database: Database) -> None:
+def test_a_drip_completes_with_its_waits(database: Database) -> None:
     g = graph(
         trigger("hello"),
         email("hello", default="w"),
@@ -160,7 +160,7 @@ def test_running_again_changes_nothing(database: Database) -> None:
     assert (report.batches, events(database)) == (0, before)
 
 
-def test_a_poison_value_stands_alone_and_the_rest_commits(database: Database) -> None:
+def test_a_poison_row_is_isolated_and_the_rest_commits(database: Database) -> None:
     # A status that the table's check refuses: the statement for the whole batch fails.
     bad = FieldUpdateAction.model_construct(type="field_update", field="status", value="nobody")
     g = graph(
@@ -211,7 +211,7 @@ def _keep_in_memory(campaign_id: UUID, g: Any) -> None:
         (KeyError("somebody@example.com"), "KeyError"),
     ],
 )
-def test_a_batch_that_fails_leaves_everything_due_and_a_row_in_the_ledger(
+def test_a_failed_batch_leaves_its_states_due_and_a_row_in_the_batch_log(
     database: Database, monkeypatch: pytest.MonkeyPatch, failure: Exception, told: str
 ) -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
@@ -240,7 +240,7 @@ def test_a_batch_that_fails_leaves_everything_due_and_a_row_in_the_ledger(
     assert statuses(database) == {"completed": 10}
 
 
-def test_a_message_round_that_breaks_by_a_defect_is_in_the_ledger_too(
+def test_a_delivery_batch_that_fails_by_a_defect_is_logged_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with database.transaction() as connection:
@@ -264,7 +264,7 @@ def test_a_message_round_that_breaks_by_a_defect_is_in_the_ledger_too(
     assert found == [("deliver", 10, "KeyError")]
 
 
-def test_a_tick_whose_time_is_short_keeps_some_of_it_for_delivering(
+def test_a_short_tick_keeps_time_for_delivering(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
@@ -284,7 +284,7 @@ def test_a_tick_whose_time_is_short_keeps_some_of_it_for_delivering(
     assert not report.is_idle
 
 
-def test_a_huge_campaign_does_not_starve_a_small_one(database: Database) -> None:
+def test_a_large_campaign_does_not_delay_a_small_one(database: Database) -> None:
     g = graph(trigger("t"), add_tag("t", "x", default="end"), end())
     with database.transaction() as connection:
         workspace = a_workspace(connection)
@@ -305,7 +305,7 @@ def test_a_huge_campaign_does_not_starve_a_small_one(database: Database) -> None
     assert done[big.campaign_id] >= 200
 
 
-def test_shards_share_the_work_and_do_not_meet(database: Database) -> None:
+def test_shards_are_disjoint_and_complete(database: Database) -> None:
     g = graph(trigger("t"), add_tag("t", "x", default="end"), end())
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, g)
@@ -318,7 +318,7 @@ def test_shards_share_the_work_and_do_not_meet(database: Database) -> None:
     assert min(first.claimed, second.claimed) > 90
 
 
-def test_a_wait_for_an_event_that_never_comes_times_out(database: Database) -> None:
+def test_a_wait_for_a_missing_event_times_out(database: Database) -> None:
     g = graph(
         trigger("m"),
         email("m", default="w"),
@@ -364,7 +364,7 @@ def test_assignments_are_kept_and_the_holdout_gets_nothing(database: Database) -
     assert exits == {None: given["a"], "holdout": given["holdout"]}
 
 
-def test_unsubscribed_and_suppressed_people_get_no_mail_and_leave(database: Database) -> None:
+def test_unsubscribed_and_suppressed_contacts_get_no_email_and_exit(database: Database) -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, g)
