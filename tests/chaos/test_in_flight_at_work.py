@@ -208,7 +208,7 @@ real = in_flight_db.migrate
 
 def moved_and_killed(*arguments, **named):
     rows = real(*arguments, **named)
-    print("moved", rows[0]["moved"], flush=True)
+    print("moved", rows[0].moved, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 in_flight_db.migrate = moved_and_killed
