@@ -60,6 +60,17 @@ def records(
         return cursor.execute(sql(name), params).fetchall()
 
 
+def many_records(
+    connection: Connection, name: str, row_type: type[Row], /, **params: object
+) -> list[Row]:
+    """Return `records` in the binary format of `many`, for thousands of rows."""
+    with (
+        translated_errors(),
+        connection.cursor(row_factory=_maker(row_type), binary=True) as cursor,
+    ):
+        return cursor.execute(sql(name), params).fetchall()
+
+
 def record(
     connection: Connection, name: str, row_type: type[Row], /, **params: object
 ) -> Row | None:

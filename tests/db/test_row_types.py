@@ -1,6 +1,7 @@
 """The fields of each row type are the columns of its query, in their order.
 
-The pairs are read from the product code: every call of `queries.records` or `record` names both.
+The pairs are read from the product code: every call of `queries.records`, `many_records` or
+`record` names both.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.db.test_queries import PREPARABLE, body, migrated, numbered, temporar
 __all__ = ["migrated"]
 
 PACKAGE = CHECKOUT / "drip_pipeline" / "db"
-TYPED = {"records", "record"}
+TYPED = {"records", "many_records", "record"}
 
 
 def typed_calls() -> Iterator[tuple[str, str, str]]:
