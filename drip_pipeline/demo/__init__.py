@@ -1,2 +1,3 @@
-"""The demonstration: made-up people, made-up reactions, a compressed clock, and the real engine,
-job and assets."""
+"""The demonstration: generated contacts and engagement events, a simulated clock, and the real
+engine, jobs and assets.
+"""

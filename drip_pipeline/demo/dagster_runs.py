@@ -1,5 +1,7 @@
-"""The real Dagster jobs and assets, run in this process on Dagster's own storage: what the
-demonstration does is there to see in the UI afterwards."""
+"""Run the real Dagster jobs and assets in this process, on Dagster's own storage.
+
+So the Dagster UI shows the runs of the demonstration afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,69 +13,77 @@ from typing import Any, Final
 import dagster as dg
 
 from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock, minute_config
 from drip_pipeline.settings import hand_to_libraries
 
 BUDGET_SECONDS: Final = 600.0
-# With the repository's name the UI counts them to their jobs: runs in this process carry none.
+# With the repository's name the UI assigns the runs to their jobs; in-process runs have no name.
 _TAGS: Final = {"drip/kind": "demo", ".dagster/repository": "__repository__@drip_pipeline"}
-# Dagster tells every step to stderr; the demonstration tells its own story.
+# Dagster logs every step to stderr; the demonstration prints its own progress.
 _QUIET: Final[dict[str, Any]] = {"console": {"config": {"log_level": "WARNING"}}}
 
 
 class DemoRunner:
-    """Runs jobs of the code location and raises what they fail with."""
+    """Runs jobs of the code location. Each method raises the error that the job fails with."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self._instance = instance
         self._definitions = build_definitions()
 
     def run_minute_job(self, now: datetime) -> None:
-        """The minute job, its clock at `now`."""
-        config = minute_config(now, budget_seconds=BUDGET_SECONDS)
-        self._run("run_due_workflows", config)
+        """Run the minute job with its clock at `now`."""
+        self._run("run_due_workflows", minute_config(now, budget_seconds=BUDGET_SECONDS))
 
-    def judge(self, now: datetime) -> None:
-        """Count and judge the running tests, and take decisions that are due."""
-        self._run("evaluate_ab_tests", dg.RunConfig(resources={"clock": clock(now)}))
+    def evaluate_ab_tests(self, now: datetime) -> None:
+        """Count and evaluate the running tests, and make the decisions that are due."""
+        self._run("evaluate_ab_tests", _at(now))
 
-    def count_days(self, first: date, last: date, now: datetime) -> None:
-        """The daily metrics from the first day to the last, as one backfill run."""
-        days = {
-            "dagster/asset_partition_range_start": first.isoformat(),
-            "dagster/asset_partition_range_end": last.isoformat(),
-        }
-        self._run("compute_daily_metrics", dg.RunConfig(resources={"clock": clock(now)}), days)
+    def compute_daily_metrics(self, first: date, last: date, now: datetime) -> None:
+        """Compute the daily metrics of these days, as one backfill run."""
+        self._run("compute_daily_metrics", _at(now), range_tags(first, last))
 
     def check_invariants(self, now: datetime) -> None:
-        """The asset checks: the books balance; log, outcomes and metrics agree."""
-        self._run("check_invariants", dg.RunConfig(resources={"clock": clock(now)}))
+        """Run the asset checks: event log, outcomes and metrics agree, and totals reconcile."""
+        self._run("check_invariants", _at(now))
 
     def write_reports(self, now: datetime) -> None:
-        """A page per test and an overview, with their pictures in the catalog."""
-        self._run("write_ab_reports", dg.RunConfig(resources={"clock": clock(now)}))
+        """Write a page for each test and an overview."""
+        self._run("write_ab_reports", _at(now))
 
     def draw_funnels(self, now: datetime) -> None:
-        """The funnel of each campaign, which automation would draw within the hour."""
-        told = dg.RunConfig(resources={"clock": clock(now)}, loggers=_QUIET)
-        self._definitions.resolve_implicit_global_asset_job_def().execute_in_process(
-            run_config=told,
-            instance=self._instance,
-            tags=_TAGS,
+        """Draw the funnel of each campaign, which the automation would draw within an hour."""
+        self._execute(
+            self._definitions.resolve_implicit_global_asset_job_def(),
+            _at(now),
             asset_selection=[dg.AssetKey("campaign_funnels")],
         )
 
     def _run(self, name: str, config: dg.RunConfig, tags: dict[str, str] | None = None) -> None:
-        job = self._definitions.resolve_job_def(name)
-        told = dg.RunConfig(ops=config.ops, resources=config.resources, loggers=_QUIET)
+        self._execute(self._definitions.resolve_job_def(name), config, tags)
+
+    def _execute(
+        self,
+        job: dg.JobDefinition,
+        config: dg.RunConfig,
+        tags: dict[str, str] | None = None,
+        asset_selection: list[dg.AssetKey] | None = None,
+    ) -> None:
         job.execute_in_process(
-            run_config=told, instance=self._instance, tags={**_TAGS, **(tags or {})}
+            run_config=dg.RunConfig(ops=config.ops, resources=config.resources, loggers=_QUIET),
+            instance=self._instance,
+            tags={**_TAGS, **(tags or {})},
+            asset_selection=asset_selection,
         )
 
 
 @contextmanager
 def opened(environment: dict[str, str]) -> Iterator[DemoRunner]:
-    """A cockpit on the instance that `environment` (DAGSTER_HOME and its database) names."""
+    """Open a runner on the instance that `environment` (DAGSTER_HOME and its database) names."""
     hand_to_libraries(environment)
     with dg.DagsterInstance.get() as instance:
         yield DemoRunner(instance)
+
+
+def _at(now: datetime) -> dg.RunConfig:
+    return dg.RunConfig(resources={"clock": clock(now)})

@@ -1,8 +1,9 @@
--- Taking months of the event log off by age. Both run with the rights of the tables' owner, so that the engine's role
--- needs no right to drop anything; they touch nothing but months of the log.
+-- Archive months of the event log by age. Both functions run with the rights of the tables' owner, so that the engine's
+-- role needs no right to drop tables; they change only months of the log.
 
--- Takes the partition of a month off the log, and notes that it is to be archived; says what it is called now. From here
--- on the log is whole only from the month's end. What comes late for that month gets a partition of its own.
+-- Detach the partition of a month from the log and record that it is to be archived. Returns its new table name, or null
+-- if the month does not exist. The log is then complete only since the end of the month. Late events of that month get a
+-- new partition.
 CREATE OR REPLACE FUNCTION detach_event_month(p_month date, p_now timestamptz)
 RETURNS text
 LANGUAGE plpgsql
@@ -48,7 +49,7 @@ BEGIN
 END
 $$;
 
--- Drops a month that is written and was read back, with the note of where it is.
+-- Drop a month whose file is written and was read back, and record the file.
 CREATE OR REPLACE FUNCTION drop_archived_month(p_archive_id bigint, p_file text, p_rows bigint, p_now timestamptz)
 RETURNS void
 LANGUAGE plpgsql
@@ -81,7 +82,7 @@ BEGIN
         'ALTER FUNCTION drop_archived_month(bigint, text, bigint, timestamptz) SET search_path = %I, pg_temp',
         current_schema()
     );
-    -- Functions are everybody's unless that is taken back.
+    -- By default all roles may execute a function.
     REVOKE ALL ON FUNCTION detach_event_month(date, timestamptz) FROM PUBLIC;
     REVOKE ALL ON FUNCTION drop_archived_month(bigint, text, bigint, timestamptz) FROM PUBLIC;
 END

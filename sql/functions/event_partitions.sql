@@ -1,6 +1,7 @@
--- Makes the log's partitions for the month of p_now and the next one, and for earlier months (ten years back) whose
--- events fell into the default partition; returns how many were made. The rows move into the new partition.
--- With its owner's rights, so that the engine's role needs none to make tables; the path keeps others' objects out.
+-- Create the log's partitions for the month of p_now and the next one, and for earlier months (up to ten years back) with
+-- events in the default partition, whose rows move into the new partition. Returns the number of partitions created.
+-- Runs with the owner's rights, so that the engine's role needs no right to create tables; the fixed search path excludes
+-- objects of other roles.
 CREATE OR REPLACE FUNCTION ensure_event_partitions(p_now timestamptz)
 RETURNS integer
 LANGUAGE plpgsql
@@ -15,9 +16,9 @@ DECLARE
     partition_name text;
     made integer := 0;
 BEGIN
-    -- Before anything is read: two engines that had both read the default partition would wait for each other.
+    -- Lock before reading: two engines that had both read the default partition would wait for each other.
     PERFORM pg_advisory_xact_lock(hashtext('ensure_event_partitions'));
-    -- Months are UTC's; a difference of a month in another time zone would end on another day.
+    -- Months are in UTC. A month in another time zone would end on another day.
     SELECT array_agg(m.month ORDER BY m.month) INTO missing
     FROM (
         SELECT this_month + make_interval(months => ahead) AS month FROM generate_series(0, 1) AS ahead
@@ -31,7 +32,7 @@ BEGIN
     IF missing IS NULL THEN
         RETURN 0;
     END IF;
-    -- Nobody may add a row of these months between the move and the attaching.
+    -- No transaction may add a row of these months between the move and the attachment.
     LOCK TABLE campaign_events_default IN ACCESS EXCLUSIVE MODE;
     FOR i IN 1 .. cardinality(missing) LOOP
         partition_name := 'campaign_events_' || to_char(missing[i], 'YYYY_MM');

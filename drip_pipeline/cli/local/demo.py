@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,7 +17,8 @@ from drip_pipeline.errors import NotAllowed
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from drip_pipeline.demo.play import Played
+    from drip_pipeline.demo.simulation import DemoRun
+    from drip_pipeline.demo.summary import CampaignTotals
     from drip_pipeline.engine.ab_tests.results import SplitResults
 
 TESTED_CAMPAIGN = "Newsletter subjects"
@@ -41,8 +42,8 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     from drip_pipeline.cli.local.dagster_home import dagster_environment
     from drip_pipeline.db.migrate import migrate
     from drip_pipeline.demo import dagster_runs
-    from drip_pipeline.demo.play import play
-    from drip_pipeline.demo.summary import population
+    from drip_pipeline.demo.simulation import run_demo
+    from drip_pipeline.demo.summary import campaign_totals
     from drip_pipeline.engine.ab_tests.results import campaign_results
     from drip_pipeline.engine.ab_tests.results_json import as_json
     from drip_pipeline.reports.write import campaign_page
@@ -65,40 +66,40 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
         ProgressLine() as progress,
         dagster_runs.opened(dagster_environment(settings, database.url)) as runner,
     ):
-        played = play(
+        demo_run = run_demo(
             settings,
             database,
             runner,
             ends_at=datetime.now(UTC),
-            tell=progress,
+            progress=progress,
             contacts=contacts,
         )
-    rows = population(database, played.campaigns)
-    tests = campaign_results(database, played.campaigns[TESTED_CAMPAIGN], now=played.ended_at)
+    rows = campaign_totals(database, demo_run.campaigns)
+    tests = campaign_results(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at)
     page = settings.home / "reports" / "demo.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(
-        campaign_page(database, played.campaigns[TESTED_CAMPAIGN], now=played.ended_at),
+        campaign_page(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at),
         encoding="utf-8",
     )
     seconds = round(monotonic() - started_at, 1)
     data = {
         "campaigns": rows,
         "tests": as_json(tests),
-        "job_runs": played.job_runs,
-        "events": played.events,
-        "simulated_days": (played.ended_at - played.began_at).days,
+        "job_runs": demo_run.job_runs,
+        "events": demo_run.events,
+        "simulated_days": (demo_run.ended_at - demo_run.began_at).days,
         "seconds": seconds,
         "report": page,
     }
-    is_sound = all(row["balanced"] and not row["failed"] for row in rows)
-    return CommandResult(data, _render(rows, tests, played, seconds, page), 0 if is_sound else 1)
+    is_sound = all(row.balanced and not row.failed for row in rows)
+    return CommandResult(data, _render(rows, tests, demo_run, seconds, page), 0 if is_sound else 1)
 
 
 def _render(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[CampaignTotals],
     tests: Sequence[SplitResults],
-    played: Played,
+    demo_run: DemoRun,
     seconds: float,
     page: Path,
 ) -> RenderableType:
@@ -107,21 +108,22 @@ def _render(
 
     from drip_pipeline.cli.ab import render_results
 
-    days = (played.ended_at - played.began_at).days
+    days = (demo_run.ended_at - demo_run.began_at).days
     counts = ("entered", "active", "completed", "exited", "failed")
     totals = [
-        {"campaign": row["campaign"], **{name: f"{row[name]:,}" for name in counts}} for row in rows
+        {"campaign": row.campaign, **{name: f"{getattr(row, name):,}" for name in counts}}
+        for row in rows
     ]
     exits = "\n".join(
-        f"{row['campaign']}, exited: {format_counts(row['exits'])}" for row in rows if row["exits"]
+        f"{row.campaign}, exited: {format_counts(row.exits)}" for row in rows if row.exits
     )
     reconcile = "totals reconcile"
-    if not all(row["balanced"] for row in rows):
+    if not all(row.balanced for row in rows):
         reconcile = "TOTALS DO NOT RECONCILE"
     return Group(
         Text(
-            f"simulated {days} days in {seconds:g} s: {played.job_runs} runs of the Dagster job,"
-            f" {played.events:,} engagement events"
+            f"simulated {days} days in {seconds:g} s: {demo_run.job_runs} runs of the Dagster job,"
+            f" {demo_run.events:,} engagement events"
         ),
         table(totals),
         Text(f"entered = active + completed + exited + failed: {reconcile}"),

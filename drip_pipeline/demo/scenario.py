@@ -1,4 +1,4 @@
-"""What happens in the demonstration: who enters which campaign when, and how people take to it."""
+"""The scenario of the demonstration: the audience and time of each entry, and engagement rates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from drip_pipeline.demo.reactions import ReactionRates
+from drip_pipeline.demo.engagement import EngagementRates
 from drip_pipeline.domain.conditions.conditions import Condition
 from drip_pipeline.engine.enrollment.audience import Matching, Selection, Tagged
 
@@ -15,15 +15,15 @@ EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 CAMPAIGN_FILES: Final = ("onboarding.yaml", "winback.yaml", "subject_test.yaml")
 LENGTH: Final = timedelta(days=24)
 STEP: Final = timedelta(hours=12)
-"""The clock is compressed: the engine wakes twice a day where in life it wakes every minute."""
+"""The simulated engine runs twice a day instead of every minute."""
 
-# A question in the subject is read and followed more often: a real difference for the test to find.
-RATES: Final[dict[str, ReactionRates]] = {
-    "Newsletter subjects/plain_letter": ReactionRates(opened=0.31, clicked=0.20),
-    "Newsletter subjects/question_letter": ReactionRates(opened=0.37, clicked=0.27),
-    # What Win-back's goal is: the shop reports a purchase, and the engine credits it to a message.
-    "Win-back/we_miss_you": ReactionRates(opened=0.28, clicked=0.30, conversion="purchase"),
-    "Win-back/offer": ReactionRates(
+# A question in the subject is opened and clicked more often: a real difference for the test.
+RATES: Final[dict[str, EngagementRates]] = {
+    "Newsletter subjects/plain_letter": EngagementRates(opened=0.31, clicked=0.20),
+    "Newsletter subjects/question_letter": EngagementRates(opened=0.37, clicked=0.27),
+    # Win-back's goal: the shop reports a purchase, and the engine attributes it to a message.
+    "Win-back/we_miss_you": EngagementRates(opened=0.28, clicked=0.30, conversion="purchase"),
+    "Win-back/offer": EngagementRates(
         opened=0.35, clicked=0.30, converted=0.30, conversion="purchase"
     ),
 }
@@ -31,17 +31,19 @@ RATES: Final[dict[str, ReactionRates]] = {
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """People who enter a campaign, that long after the beginning."""
+    """An audience that enters a campaign, this long after the start; `label` describes it."""
 
     campaign: str
     after: timedelta
-    people: Selection
-    told: str
+    audience: Selection
+    label: str
 
 
 def entries() -> list[Entry]:
-    """In order of time. The newsletter goes out in four waves, so that the later ones meet the
-    winner."""
+    """Return the entries in order of time.
+
+    The newsletter is sent in four waves, so that the later ones are sent after the decision.
+    """
     waves = [
         Entry(
             "Newsletter subjects",

@@ -1,8 +1,8 @@
-"""Ten thousand made-up people as a contacts file: several time zones, some unsubscribed, some
-without a company.
+"""Generate contacts as a contacts file: several time zones, some unsubscribed, some without a
+company.
 
-Seeded: the same people every time. Nobody here exists; the addresses end in domains reserved for
-examples.
+Seeded: the contacts are the same every time. They do not exist; the addresses end in domains that
+are reserved for examples.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ COLUMNS: Final = (
 )
 
 
-def write_people(path: Path, people: int = CONTACTS) -> int:
-    """Write the contacts file; how many people stand in it."""
+def write_contacts(path: Path, contacts: int = CONTACTS) -> None:
+    """Write a contacts file with this number of contacts."""
     chance = Random(_SEED)
     first_names, last_names = _FIRST_NAMES.split(), _LAST_NAMES.split()
     companies = _COMPANY_NAMES.split()
@@ -65,12 +65,12 @@ def write_people(path: Path, people: int = CONTACTS) -> int:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        for number in range(people):
+        for number in range(contacts):
             first, last = chance.choice(first_names), chance.choice(last_names)
             company = f"{chance.choice(companies)} {chance.choice(_KINDS)}"
             status = chance.choices(("prospect", "lead", "customer", "contact"), (45, 25, 25, 5))[0]
             tags = ["newsletter"] if chance.random() < 0.7 else []
-            tags += ["trial"] if status == "prospect" and chance.random() < 0.5 else []
+            tags += ["evaluation"] if status == "prospect" and chance.random() < 0.5 else []
             tags += ["lapsed"] if status == "customer" and chance.random() < 0.6 else []
             writer.writerow(
                 (
@@ -88,4 +88,3 @@ def write_people(path: Path, people: int = CONTACTS) -> int:
                     "yes" if chance.random() < 0.03 else "",
                 )
             )
-    return people

@@ -1,17 +1,20 @@
-"""How made-up recipients react to what they were sent: opens, clicks, replies, purchases,
-unsubscriptions, bounces.
+"""Simulate the recipients of messages: opens, clicks, replies, purchases, unsubscriptions, bounces.
 
-Seeded by the message: the same message gets the same reaction in every run, whatever the order.
+Seeded by the message id: a message gets the same events in every run, whatever the order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
+
+from drip_pipeline.db.operations.demo import RecordedMessage
+
+EventLine = dict[str, object]
+"""A line of an events file."""
 
 _DESKTOP: Final = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 _PHONE: Final = (
@@ -20,9 +23,12 @@ _PHONE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class ReactionRates:
-    """Chances of a message: to be opened; of an open to be clicked; of a click to convert; and the
-    rest of all sent. `conversion` is the event that converting is told by."""
+class EngagementRates:
+    """Probabilities of engagement.
+
+    `clicked` applies to opened messages, `converted` to clicked ones, all others to sent ones.
+    `conversion` is the event type of a conversion.
+    """
 
     opened: float = 0.34
     clicked: float = 0.22
@@ -35,37 +41,29 @@ class ReactionRates:
     conversion: str = "converted"
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A message that was recorded."""
+def engagement_events(
+    messages: Iterable[RecordedMessage], rates: Mapping[str, EngagementRates]
+) -> Iterator[EventLine]:
+    """Yield lines of an events file, in no order.
 
-    message_id: UUID
-    campaign: str
-    node_id: str
-    sent_at: datetime
-
-
-def reactions(
-    messages: Iterable[Sent], rates: dict[str, ReactionRates]
-) -> Iterator[dict[str, Any]]:
-    """Lines of an events file, in no order. `rates` by `campaign/node_id`; others get the
-    default."""
+    `rates` are by `campaign/node_id`; other messages get the default.
+    """
     for message in messages:
-        yield from _react(
-            message, rates.get(f"{message.campaign}/{message.node_id}", ReactionRates())
+        yield from _events(
+            message, rates.get(f"{message.campaign}/{message.node_id}", EngagementRates())
         )
 
 
-def _react(message: Sent, rates: ReactionRates) -> Iterator[dict[str, Any]]:
-    chance = Random(message.message_id.int)
-    arrived = message.sent_at + timedelta(seconds=chance.uniform(2, 90))
+def _events(message: RecordedMessage, rates: EngagementRates) -> Iterator[EventLine]:
+    chance = Random(message.delivery_id.int)
+    arrived = message.recorded_at + timedelta(seconds=chance.uniform(2, 90))
     if chance.random() < rates.bounced:
         yield _event(message, "email_bounced", arrived, data={"bounce_type": "permanent"})
         return
     yield _event(message, "email_delivered", arrived)
     if chance.random() < rates.machine_opened:
-        moment = arrived + timedelta(seconds=chance.uniform(1, 20))
-        yield _event(message, "email_opened", moment, n="m", data={"machine": True})
+        scanned = arrived + timedelta(seconds=chance.uniform(1, 20))
+        yield _event(message, "email_opened", scanned, n="m", data={"machine": True})
     if chance.random() < rates.unsubscribed:
         yield _event(message, "email_unsubscribed", arrived + _hours(chance, 6))
         return
@@ -95,12 +93,12 @@ def _hours(chance: Random, mean: float) -> timedelta:
 
 
 def _event(
-    message: Sent, event_type: str, at: datetime, *, n: str = "", **more: Any
-) -> dict[str, Any]:
+    message: RecordedMessage, event_type: str, at: datetime, *, n: str = "", **more: object
+) -> EventLine:
     return {
-        "event_id": f"{message.message_id}-{event_type}{n}",
+        "event_id": f"{message.delivery_id}-{event_type}{n}",
         "event_type": event_type,
         "occurred_at": at.isoformat(),
-        "message_id": str(message.message_id),
+        "message_id": str(message.delivery_id),
         **more,
     }
