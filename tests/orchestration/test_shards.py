@@ -32,7 +32,7 @@ def _two_shards(monkeypatch: pytest.MonkeyPatch):
         yield
 
 
-def looked(instance: dg.DagsterInstance) -> tuple[list[str], str]:
+def checked(instance: dg.DagsterInstance) -> tuple[list[str], str]:
     """The shards for which the sensor wants a run, and why it wants none."""
     resources = {"engine": EngineResource()}
     with dg.build_sensor_context(instance=instance, resources=resources) as context:
@@ -63,38 +63,38 @@ def people_of(database: Database, shard: int) -> int:
 
 def test_each_shard_gets_a_run_of_its_own(engine_database, instance):
     due_people(engine_database, 30)
-    assert looked(instance) == (["1_of_2", "2_of_2"], "")
+    assert checked(instance) == (["1_of_2", "2_of_2"], "")
 
 
-def test_a_shard_whose_run_is_at_work_waits_and_the_other_does_not(engine_database, instance):
+def test_only_the_shard_with_a_run_in_progress_waits(engine_database, instance):
     due_people(engine_database, 30)
     first = under_way(instance, "1_of_2")
-    assert looked(instance)[0] == ["2_of_2"]
+    assert checked(instance)[0] == ["2_of_2"]
     second = under_way(instance, "2_of_2")
-    told = f"30 people and 0 messages due; runs {first}, {second} still at work"
-    assert looked(instance) == ([], told)
+    reason = f"30 enrollments and 0 messages due; runs {first}, {second} still in progress"
+    assert checked(instance) == ([], reason)
 
 
-def test_people_of_one_shard_start_one_run(engine_database, instance):
+def test_due_enrollments_of_one_shard_start_one_run(engine_database, instance):
     due_people(engine_database, 30)
     with engine_database.transaction() as connection:
         connection.execute(
             f"UPDATE campaign_workflow_states SET next_execution_at = %s WHERE {OF_SHARD}",
             [NOW + timedelta(hours=1), 0],
         )
-    assert looked(instance)[0] == ["2_of_2"]
+    assert checked(instance)[0] == ["2_of_2"]
 
 
-def test_few_messages_are_one_runs_business_and_many_both(engine_database, instance, monkeypatch):
+def test_few_messages_start_one_run_and_many_start_two(engine_database, instance, monkeypatch):
     due_people(engine_database, 30)
     advance_batch(engine_database, now=NOW, batch_size=100)
-    assert looked(instance)[0] == ["1_of_2"]
+    assert checked(instance)[0] == ["1_of_2"]
     assert MESSAGES_PER_RUN > 29
     monkeypatch.setattr("drip_pipeline.orchestration.shards.MESSAGES_PER_RUN", 29)
-    assert looked(instance)[0] == ["1_of_2", "2_of_2"]
+    assert checked(instance)[0] == ["1_of_2", "2_of_2"]
 
 
-def test_a_run_takes_its_own_shard_and_two_take_everybody_once(engine_database, instance):
+def test_two_runs_advance_all_enrollments_of_their_shards_once(engine_database, instance):
     due_people(engine_database, 60)
     mine, theirs = people_of(engine_database, 0), people_of(engine_database, 1)
     assert run_shard(instance, "1_of_2").success
@@ -104,12 +104,12 @@ def test_a_run_takes_its_own_shard_and_two_take_everybody_once(engine_database, 
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 60
 
 
-@pytest.mark.parametrize("told", ["2", "0_of_2", "3_of_2", "a_of_b", ""])
-def test_a_tag_that_names_no_shard_says_how_it_is_written(told: Any):
-    with pytest.raises(DripError, match="names no shard") as caught:
-        shard_of_run({SHARD_TAG: told})
+@pytest.mark.parametrize("tag", ["2", "0_of_2", "3_of_2", "a_of_b", ""])
+def test_an_invalid_shard_tag_is_refused_with_its_format(tag: Any):
+    with pytest.raises(DripError, match="is not a shard") as caught:
+        shard_of_run({SHARD_TAG: tag})
     assert "2_of_4" in caught.value.hint
 
 
-def test_a_run_without_the_tag_takes_everybody():
+def test_a_run_without_the_tag_takes_all_enrollments():
     assert shard_of_run({}) == WorkUnit(1, 1)
