@@ -15,9 +15,10 @@ from drip_pipeline.domain.contact_fields import (
     CAMPAIGN_VARIABLES,
     CUSTOM_FIELDS,
     KNOWN_VARIABLES,
+    contact_context,
     reader_of,
 )
-from drip_pipeline.domain.templates.templates import contact_context, parse
+from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
 STOCK = {html: Environment(autoescape=html) for html in (False, True)}

@@ -4,7 +4,7 @@ Only re-exports belong here.
 """
 
 from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash, graph_hash
-from drip_pipeline.domain.compiler.validate import Problem, validate
+from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.definition.campaign_file import (
     CampaignDefinition,
     StepDefinition,
@@ -16,7 +16,6 @@ from drip_pipeline.domain.definition.export import export_definition
 
 __all__ = [
     "CampaignDefinition",
-    "Problem",
     "StepDefinition",
     "compile_graph",
     "complete",

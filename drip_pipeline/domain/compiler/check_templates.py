@@ -11,7 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
-from drip_pipeline.domain.contact_fields import ALIASES, CONTACT_COLUMNS, CUSTOM_FIELDS
+from drip_pipeline.domain.contact_fields import (
+    ALIASES,
+    CONTACT_COLUMNS,
+    CUSTOM_FIELDS,
+    KNOWN_VARIABLES,
+)
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.graph.nodes import (
     EmailConfig,
@@ -21,7 +26,7 @@ from drip_pipeline.domain.graph.nodes import (
     SocialAction,
     WebhookAction,
 )
-from drip_pipeline.domain.templates.templates import KNOWN_VARIABLES, parse
+from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
 UNSUBSCRIBE: Final = "unsubscribe_url"

@@ -7,9 +7,7 @@ from drip_pipeline.domain.compiler.check_references import reference_problems
 from drip_pipeline.domain.compiler.check_structure import structure_problems
 from drip_pipeline.domain.compiler.check_templates import template_problems
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
-from drip_pipeline.domain.definition.problems import Problem, Severity, errors_in, without_repeats
-
-__all__ = ["Problem", "Severity", "errors_in", "validate"]
+from drip_pipeline.domain.definition.problems import Problem, without_repeats
 
 
 def validate(

@@ -13,11 +13,6 @@ from typing import Final
 from liquid import BoundTemplate, Environment
 from liquid.exceptions import LiquidError
 
-from drip_pipeline.domain.contact_fields import (
-    KNOWN_VARIABLES,
-    contact_columns_for,
-    contact_context,
-)
 from drip_pipeline.domain.templates.fast_path import Render, compile_segments
 from drip_pipeline.domain.templates.liquid_environments import (
     HTML_ENVIRONMENT,
@@ -31,14 +26,6 @@ from drip_pipeline.errors import TemplateError
 MAX_TEMPLATE_CHARACTERS: Final = 1_000_000
 _MAX_LINES_TO_SEARCH: Final = 300
 _WIDEST_CHARACTER_BYTES: Final = 4
-
-__all__ = [
-    "KNOWN_VARIABLES",
-    "CompiledTemplate",
-    "contact_columns_for",
-    "contact_context",
-    "parse",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from drip_pipeline.domain.templates.templates import (
+from drip_pipeline.domain.contact_fields import (
     KNOWN_VARIABLES,
     contact_columns_for,
     contact_context,
-    parse,
 )
+from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
 
