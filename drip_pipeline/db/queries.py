@@ -8,7 +8,7 @@ db/ execute queries by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -115,6 +115,13 @@ def scalar(connection: Connection, name: str, /, **params: object) -> Any:
     with translated_errors():
         row = connection.execute(sql(name), params).fetchone()
     return row[0] if row else None
+
+
+def columns(row_type: type[Row], rows: Iterable[Row]) -> dict[str, list[object]]:
+    """Return the fields of NamedTuples as lists by name: an array parameter per field."""
+    fields: tuple[str, ...] = row_type._fields  # type: ignore[attr-defined]  # of every NamedTuple
+    lists: list[list[object]] = [list(values) for values in zip(*rows, strict=True)]
+    return dict(zip(fields, lists or [[] for _ in fields], strict=True))
 
 
 def run(connection: Connection, name: str, /, **params: object) -> int:

@@ -7,9 +7,9 @@ SELECT
     r.id, r.workspace_id, r.campaign_id, r.campaign_version, r.node_id, r.step_id, r.schedule_time, r.due_at,
     CAST(%(now)s AS timestamptz)
 FROM unnest(
-    CAST(%(ids)s AS uuid []), CAST(%(workspace_ids)s AS uuid []), CAST(%(campaign_ids)s AS uuid []),
-    CAST(%(versions)s AS integer []), CAST(%(node_ids)s AS text []), CAST(%(step_ids)s AS uuid []),
-    CAST(%(schedule_times)s AS timestamptz []), CAST(%(due_at)s AS timestamptz [])
+    CAST(%(id)s AS uuid []), CAST(%(workspace_id)s AS uuid []), CAST(%(campaign_id)s AS uuid []),
+    CAST(%(campaign_version)s AS integer []), CAST(%(node_id)s AS text []), CAST(%(step_id)s AS uuid []),
+    CAST(%(schedule_time)s AS timestamptz []), CAST(%(due_at)s AS timestamptz [])
 ) AS r (id, workspace_id, campaign_id, campaign_version, node_id, step_id, schedule_time, due_at)
 ON CONFLICT DO NOTHING;
 

@@ -316,8 +316,8 @@ WITH settled AS (
         attempts = CASE WHEN d.status = 'pending' AND r.status = 'failed' THEN d.attempts + 1 ELSE d.attempts END,
         batch_id = CAST(%(batch_id)s AS uuid)
     FROM unnest(
-        CAST(%(ids)s AS uuid []), CAST(%(statuses)s AS text []), CAST(%(error_codes)s AS text []),
-        CAST(%(errors)s AS text []), CAST(%(event_types)s AS text []), CAST(%(attempts)s AS integer []),
+        CAST(%(id)s AS uuid []), CAST(%(status)s AS text []), CAST(%(error_code)s AS text []),
+        CAST(%(error)s AS text []), CAST(%(event_type)s AS text []), CAST(%(attempt)s AS integer []),
         CAST(%(details)s AS text [])
     ) AS r (id, status, error_code, error, event_type, attempt, details)
     WHERE d.id = r.id
@@ -361,8 +361,8 @@ WITH later AS (
     SET status = 'pending', due_at = r.due_at, leased_until = NULL, lease_token = NULL, error_code = r.error_code,
         last_error = r.error, attempts = CASE d.status WHEN 'pending' THEN d.attempts + 1 ELSE d.attempts END
     FROM unnest(
-        CAST(%(ids)s AS uuid []), CAST(%(due_at)s AS timestamptz []), CAST(%(error_codes)s AS text []),
-        CAST(%(errors)s AS text []), CAST(%(attempts)s AS integer []), CAST(%(details)s AS text [])
+        CAST(%(id)s AS uuid []), CAST(%(due_at)s AS timestamptz []), CAST(%(error_code)s AS text []),
+        CAST(%(error)s AS text []), CAST(%(attempt)s AS integer []), CAST(%(details)s AS text [])
     ) AS r (id, due_at, error_code, error, attempt, details)
     WHERE d.id = r.id
       AND (
@@ -393,8 +393,8 @@ UPDATE campaign_deliveries d
 SET status = 'unknown', lease_token = NULL, last_error = r.error, error_code = r.error_code,
     leased_until = CAST(%(grace_until)s AS timestamptz)
 FROM unnest(
-    CAST(%(ids)s AS uuid []), CAST(%(error_codes)s AS text []), CAST(%(errors)s AS text []),
-    CAST(%(attempts)s AS integer [])
+    CAST(%(id)s AS uuid []), CAST(%(error_code)s AS text []), CAST(%(error)s AS text []),
+    CAST(%(attempt)s AS integer [])
 ) AS r (id, error_code, error, attempt)
 WHERE d.id = r.id AND d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 

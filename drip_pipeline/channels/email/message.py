@@ -30,24 +30,11 @@ from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.errors import DeliveryError
 
 BOUNCE_PREFIX: Final = "bounces+"
-RESERVED_HEADERS: Final = frozenset(
-    {
-        "bcc",
-        "cc",
-        "content-transfer-encoding",
-        "content-type",
-        "date",
-        "from",
-        "list-unsubscribe",
-        "list-unsubscribe-post",
-        "message-id",
-        "mime-version",
-        "return-path",
-        "sender",
-        "subject",
-        "to",
-    }
-)
+RESERVED_HEADERS: Final = frozenset({
+    "bcc", "cc", "content-transfer-encoding", "content-type", "date", "from", "list-unsubscribe",
+    "list-unsubscribe-post", "message-id", "mime-version", "return-path", "sender", "subject",
+    "to",
+})  # fmt: skip
 _MAILBOX_HEADERS: Final = frozenset({"reply-to"})
 _BYTES_A_BASE64_LINE: Final = 57
 _QUOTED_PRINTABLE_UP_TO: Final = 0.2  # share of bytes beyond ASCII; above it base64 is shorter

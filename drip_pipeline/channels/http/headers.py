@@ -9,24 +9,11 @@ from typing import Final
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,200}")
 _FORBIDDEN: Final = re.compile("[\x00-\x08\x0a-\x1f\x7f]")
 _MAX_VALUE_CHARACTERS: Final = 8_000
-_OWN: Final = frozenset(
-    {
-        "connection",
-        "content-encoding",
-        "content-length",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-        "webhook-id",
-        "webhook-signature",
-        "webhook-timestamp",
-    }
-)
+_OWN: Final = frozenset({
+    "connection", "content-encoding", "content-length", "expect", "host", "keep-alive",
+    "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade", "webhook-id",
+    "webhook-signature", "webhook-timestamp",
+})  # fmt: skip
 
 
 class HeaderInvalid(Exception):

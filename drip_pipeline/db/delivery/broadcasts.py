@@ -58,20 +58,8 @@ def open_and_lock(
     connection: Connection, broadcasts: Sequence[Broadcast], now: datetime
 ) -> dict[UUID, BroadcastRow]:
     """Create the posts that do not exist, lock all of them, and return their rows by id."""
+    queries.run(connection, "open_broadcasts", now=now, **queries.columns(Broadcast, broadcasts))
     ids = [broadcast.id for broadcast in broadcasts]
-    queries.run(
-        connection,
-        "open_broadcasts",
-        ids=ids,
-        workspace_ids=[b.workspace_id for b in broadcasts],
-        campaign_ids=[b.campaign_id for b in broadcasts],
-        versions=[b.campaign_version for b in broadcasts],
-        node_ids=[b.node_id for b in broadcasts],
-        step_ids=[b.step_id for b in broadcasts],
-        schedule_times=[b.schedule_time for b in broadcasts],
-        due_at=[b.due_at for b in broadcasts],
-        now=now,
-    )
     rows = queries.records(connection, "lock_broadcasts", BroadcastRow, ids=ids)
     return {row.id: row for row in rows}
 

@@ -317,16 +317,10 @@ def settle_not_sent(
     return queries.column(
         connection,
         "settle_not_sent",
-        ids=[row.id for row in rows],
-        statuses=[row.status for row in rows],
-        error_codes=[row.error_code for row in rows],
-        errors=[row.error for row in rows],
-        event_types=[row.event_type for row in rows],
-        attempts=[row.attempt for row in rows],
-        details=[_json(row.details) for row in rows],
         channel=channel,
         batch_id=batch_id,
         now=now,
+        **queries.columns(NotSent, rows) | {"details": [_json(row.details) for row in rows]},
     )
 
 
@@ -335,13 +329,8 @@ def reschedule(connection: Connection, rows: Sequence[Retry], now: datetime) -> 
     return queries.run(
         connection,
         "reschedule_deliveries",
-        ids=[row.id for row in rows],
-        due_at=[row.due_at for row in rows],
-        error_codes=[row.error_code for row in rows],
-        errors=[row.error for row in rows],
-        attempts=[row.attempt for row in rows],
-        details=[_json(row.details) for row in rows],
         now=now,
+        **queries.columns(Retry, rows) | {"details": [_json(row.details) for row in rows]},
     )
 
 

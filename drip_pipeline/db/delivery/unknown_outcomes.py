@@ -42,11 +42,8 @@ def mark_unknown(
     return queries.run(
         connection,
         "mark_unknown",
-        ids=[row.id for row in rows],
-        error_codes=[row.error_code for row in rows],
-        errors=[row.error for row in rows],
-        attempts=[row.attempt for row in rows],
         grace_until=grace_until,
+        **queries.columns(UnknownOutcome, rows),
     )
 
 

@@ -22,24 +22,10 @@ from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DeliveryError, DripError
 from drip_pipeline.settings import Settings
 
-_FREE_MAIL: Final = frozenset(
-    {
-        "aol.com",
-        "gmail.com",
-        "gmx.de",
-        "gmx.net",
-        "googlemail.com",
-        "hotmail.com",
-        "icloud.com",
-        "mail.ru",
-        "outlook.com",
-        "proton.me",
-        "protonmail.com",
-        "web.de",
-        "yahoo.com",
-        "yandex.ru",
-    }
-)
+_FREE_MAIL: Final = frozenset({
+    "aol.com", "gmail.com", "gmx.de", "gmx.net", "googlemail.com", "hotmail.com", "icloud.com",
+    "mail.ru", "outlook.com", "proton.me", "protonmail.com", "web.de", "yahoo.com", "yandex.ru",
+})  # fmt: skip
 _RESERVED: Final = ("example.com", "example.net", "example.org", "localhost", "invalid", "test")
 _MILDER: Final = {
     Severity.ERROR: Severity.WARNING,
