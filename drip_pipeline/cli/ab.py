@@ -56,7 +56,7 @@ def ab() -> None:
 def results(
     invocation: Invocation, campaign: str, as_of: datetime | None, now: datetime
 ) -> CommandResult:
-    """Show the current results of the tests of CAMPAIGN. Makes no decision.
+    """Show the results of the tests of CAMPAIGN. Makes no decision.
 
     With --as-of, show the results at a past time, for audits. Events that occurred by then count,
     including those reported later; an evaluation on that day used only events reported by then.
@@ -77,7 +77,10 @@ def results(
 @click.argument("campaign", required=False)
 @now_option
 def judge(invocation: Invocation, campaign: str | None, now: datetime) -> CommandResult:
-    """Evaluate the running tests of CAMPAIGN, or of all campaigns, and make due decisions."""
+    """Evaluate running tests, and make due decisions.
+
+    Evaluates the tests of CAMPAIGN (id or exact name), or of all campaigns.
+    """
     from drip_pipeline.engine.ab_tests.judge import judge as judge_tests
     from drip_pipeline.engine.campaigns.campaign import find_campaign
 
@@ -138,7 +141,7 @@ def clear(
     split_node_id: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Unblock a test of CAMPAIGN that a sample ratio mismatch blocks.
+    """Unblock a test of CAMPAIGN after a sample ratio mismatch.
 
     A mismatch means that the observed numbers of contacts per variant differ significantly from
     the expected split.
@@ -160,9 +163,9 @@ def clear(
 @command(ab)
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def evaluate(_invocation: Invocation, file: Path) -> CommandResult:
-    """Evaluate the counts in a JSON FILE (`-`: stdin) without a database.
+    """Evaluate the counts of a JSON file, without a database.
 
-    Use it as a calculator, or to audit a decision.
+    FILE is a path, or `-` for stdin. Use this as a calculator, or to audit a decision.
     """
     import orjson
 

@@ -30,7 +30,7 @@ def alerts() -> None:
     help="Maximum number of incidents.",
 )
 def list_(invocation: Invocation, is_all: bool, limit: int) -> CommandResult:
-    """List open incidents with the next step and the notifications sent."""
+    """List open incidents with their next steps and notifications."""
     from drip_pipeline.db.operations import incidents as incidents_db
 
     with invocation.database.transaction(is_read_only=True) as connection:
@@ -47,9 +47,9 @@ def list_(invocation: Invocation, is_all: bool, limit: int) -> CommandResult:
 @command(alerts)
 @now_option
 def check(invocation: Invocation, now: datetime) -> CommandResult:
-    """Check for incidents and send notifications, as the Dagster sensor does every minute.
+    """Check for incidents, and send notifications.
 
-    Exits with code 1 if a notification failed.
+    The Dagster sensor does this every minute. Exits with code 1 if a notification failed.
     """
     from drip_pipeline.engine.operations.alerts import watch
 

@@ -78,7 +78,10 @@ def set_(
 @command(channels, name="list")
 @now_option
 def list_(invocation: Invocation, now: datetime) -> CommandResult:
-    """List the transports in use: circuit breaker, last error, deliveries sending and unknown."""
+    """List the transports that were used, and their health.
+
+    Shows the circuit breaker, the last error, and the deliveries in progress and unknown.
+    """
     from drip_pipeline.engine.transports.accounts import list_transports
 
     rows = list_transports(invocation.database, now=now)
@@ -89,7 +92,10 @@ def list_(invocation: Invocation, now: datetime) -> CommandResult:
 @click.argument("transport")
 @now_option
 def reset(invocation: Invocation, transport: str, now: datetime) -> CommandResult:
-    """Close the circuit breaker of TRANSPORT, and re-enable an endpoint disabled by 410 Gone."""
+    """Re-enable TRANSPORT.
+
+    Closes its circuit breaker, and enables an endpoint that was disabled by 410 Gone.
+    """
     from drip_pipeline.engine.transports.accounts import reset_transport
 
     reset_transport(invocation.database, transport, now=now)

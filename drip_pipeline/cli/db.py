@@ -20,9 +20,9 @@ def db() -> None:
 
 @command(db)
 def migrate(invocation: Invocation) -> CommandResult:
-    """Apply pending migrations, and take over campaigns of an existing database.
+    """Apply pending migrations.
 
-    Can be repeated safely.
+    Also takes over the campaigns of an existing database. Can be repeated safely.
     """
     from drip_pipeline.db.migrate import migrate as migrate_database
     from drip_pipeline.engine.publishing.adopt_legacy import adopt_legacy

@@ -40,7 +40,10 @@ def deliveries() -> None:
 def list_(
     invocation: Invocation, status: str, campaign: str | None, channel: str | None, limit: int
 ) -> CommandResult:
-    """List deliveries of one status, latest first, with the last provider response."""
+    """List deliveries of one status.
+
+    The latest are first, each with the last provider response.
+    """
     from drip_pipeline.engine.delivery.list_deliveries import list_deliveries
 
     rows = list_deliveries(

@@ -45,10 +45,11 @@ def ingest(
     workspace: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Import the events of FILE (NDJSON, optionally gzipped, or Parquet).
+    """Import the events of a file or folder.
 
-    Events are deduplicated by provider and event_id. Enrollments that wait for one of the events
-    resume. Rejected lines are saved to the table rejected_events with a reason.
+    FILE is NDJSON, optionally gzipped, or Parquet. Events are deduplicated by provider and
+    event_id. Enrollments that wait for one of the events resume. Rejected lines are saved to the
+    table rejected_events with a reason.
 
     If FILE is a folder, all files that were not loaded before are imported, as from the landing
     folder (DRIP_LANDING). The names of its subfolders are the providers.
@@ -112,7 +113,7 @@ def _describe_files(files: Sequence[LandedFile], *, incomplete: int) -> str:
     help="Maximum number of files.",
 )
 def files(invocation: Invocation, limit: int) -> CommandResult:
-    """List the files loaded from the landing folder, latest first, with their results."""
+    """List loaded files with their results, latest first."""
     from drip_pipeline.engine.events.landing_folder import recent_files
 
     rows = [file._asdict() for file in recent_files(invocation.database, limit)]

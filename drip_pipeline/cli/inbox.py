@@ -66,7 +66,7 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> C
 def status(
     invocation: Invocation, provider: str | None, limit: int, now: datetime
 ) -> CommandResult:
-    """Show pending payloads, rejected payloads with reasons, and recent responses."""
+    """Show pending and rejected payloads, and recent responses."""
     from drip_pipeline.db.events import inbox as inbox_db
 
     with invocation.database.transaction(is_read_only=True) as connection:

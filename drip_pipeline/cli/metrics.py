@@ -67,7 +67,10 @@ def show(
     first_day: date | None,
     last_day: date | None,
 ) -> CommandResult:
-    """Show daily metrics of all campaigns, or of CAMPAIGN (id or exact name)."""
+    """Show daily metrics.
+
+    Shows all campaigns, or CAMPAIGN (id or exact name).
+    """
     from drip_pipeline.engine.campaigns.campaign import find_campaign
     from drip_pipeline.engine.metrics.daily_metrics import campaign_summary
 
@@ -134,7 +137,10 @@ def rebuild(
 def export(
     invocation: Invocation, first_day: date | None, last_day: date | None, out: Path | None
 ) -> CommandResult:
-    """Write daily metrics to Parquet files, one folder per day. Default: all days."""
+    """Write daily metrics to Parquet files.
+
+    Each day is a folder. Default: all days.
+    """
     from drip_pipeline.engine.metrics.daily_metrics import days_between
     from drip_pipeline.engine.metrics.parquet_export import (
         counted_days,
@@ -157,9 +163,10 @@ def export(
 @command(metrics)
 @now_option
 def check(invocation: Invocation, now: datetime) -> CommandResult:
-    """Check the invariants between event log, deliveries, metrics and enrollments.
+    """Check the invariants of the data.
 
-    Exits with code 1 if one is violated.
+    They relate the event log, deliveries, metrics and enrollments. Exits with code 1 if one is
+    violated.
     """
     from drip_pipeline.engine.operations.invariants import check_invariants
 

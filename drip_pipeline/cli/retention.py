@@ -28,10 +28,11 @@ def retention() -> None:
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and change nothing.")
 @now_option
 def run(invocation: Invocation, dry_run: bool, now: datetime) -> CommandResult:
-    """Archive and delete data older than DRIP_RETENTION, including Dagster's runs.
+    """Archive and delete old data.
 
-    Events that active enrollments, running tests or days to be recomputed still need are kept,
-    regardless of their age.
+    Applies DRIP_RETENTION to the engine's data and to Dagster's runs and ticks. Events that active
+    enrollments, running tests or days to be recomputed still need are kept, regardless of their
+    age.
     """
     from drip_pipeline.engine.operations.run_retention import run_retention
 
@@ -40,16 +41,16 @@ def run(invocation: Invocation, dry_run: bool, now: datetime) -> CommandResult:
             invocation.settings, invocation.database, now=now, dry_run=dry_run, progress=progress
         )
     engine, dagster = report.engine, report.dagster
-    verb = "to delete" if dry_run else "deleted"
+    action = "to delete" if dry_run else "deleted"
     rows = without_zeros(engine.deleted)
-    lines = [f"rows {verb}: {format_counts(rows) if rows else 'none'}"]
+    lines = [f"rows {action}: {format_counts(rows) if rows else 'none'}"]
     if dry_run and engine.months:
         lines.append(f"months of the event log to archive: {_format_months(engine.months)}")
     lines += [f"archived {count:,} events to {file}" for file, count in engine.archived.items()]
     if engine.months_waiting:
         lines.append(f"old months that are still needed: {_format_months(engine.months_waiting)}")
     lines.append(
-        f"Dagster: {dagster.runs:,} runs and {dagster.ticks:,} ticks {verb};"
+        f"Dagster: {dagster.runs:,} runs and {dagster.ticks:,} ticks {action};"
         f" {dagster.kept:,} old runs kept for the asset catalog"
     )
     return CommandResult(report, "\n".join(lines))

@@ -25,11 +25,11 @@ def suppressions() -> None:
 def import_(
     invocation: Invocation, file: Path, workspace: str | None, now: datetime
 ) -> CommandResult:
-    """Add the addresses of a CSV or Parquet FILE to the suppression list.
+    """Add addresses from FILE to the suppression list.
 
-    Columns: address (or email, phone); reason: unsubscribed, bounced, complained or manual
-    (default: manual); channel: email or sms (default: all); campaign: name or id (default: all).
-    Existing entries are kept.
+    FILE is CSV or Parquet. Columns: address (or email, phone); reason: unsubscribed, bounced,
+    complained or manual (default: manual); channel: email or sms (default: all); campaign: name or
+    id (default: all). Existing entries are kept.
     """
     from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
 

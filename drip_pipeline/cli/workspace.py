@@ -30,8 +30,9 @@ def list_(invocation: Invocation) -> CommandResult:
     "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
 )
 def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandResult:
-    """Set the time zone of a workspace's daily metrics to ZONE, for example Europe/Berlin.
+    """Set the time zone of a workspace to ZONE.
 
+    It defines the days of the daily metrics; an example is Europe/Berlin.
     The next `drip metrics refresh`, or the Dagster sensor, recomputes the existing days.
     """
     from drip_pipeline.engine.campaigns.workspaces import set_time_zone

@@ -125,7 +125,7 @@ def test_what_a_killed_supervisor_left_behind_is_ended_by_the_next(tmp_path):
     successor = Bench(tmp_path, always("daemon"))
     with successor.running():
         assert not is_alive(orphan)
-        assert successor.said == [f"ending process {orphan} of an earlier `drip up`"]
+        assert successor.said == [f"stopping process {orphan} of an earlier `drip up`"]
     killed.supervisor.end()
 
 

@@ -32,11 +32,9 @@ if TYPE_CHECKING:
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
 
-@click.group(
-    help="Campaigns: publish, list, show, migrate, pause, resume, archive; their versions; files."
-)
+@click.group()
 def campaign() -> None:
-    """Group the commands of campaigns."""
+    """Publish, show and control campaigns, their versions and their files."""
 
 
 register(campaign)
@@ -67,10 +65,10 @@ def publish(
     description: str | None,
     options: PublishOptions,
 ) -> CommandResult:
-    """Publish a campaign FILE (JSON or YAML): check, compile, store as a version, start.
-    Of a FOLDER, publish all files if all are valid.
+    """Publish a campaign file, or a folder of them.
 
-    All problems are reported at once, each with its node. Publishing a published file again changes
+    The file (JSON or YAML) is validated, compiled and stored as a version, and the campaign is
+    active. A folder is published if all of its files are valid. All problems are reported at once, each with its node. Publishing a published file again changes
     nothing. --dry-run shows for the chosen policy how many contacts would move between which nodes,
     and for how many there is no target node.
     """
@@ -103,7 +101,7 @@ def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
 @command(campaign)
 @click.argument("campaign")
 def show(invocation: Invocation, campaign: str) -> CommandResult:
-    """Show CAMPAIGN: enrollments per node, exits by reason, and versions."""
+    """Show enrollments per node, exits and versions of CAMPAIGN."""
     from drip_pipeline.engine.campaigns.campaign import show_campaign
 
     detail = show_campaign(invocation.database, campaign)
@@ -114,7 +112,10 @@ def show(invocation: Invocation, campaign: str) -> CommandResult:
 @click.argument("campaign")
 @now_option
 def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
-    """Pause CAMPAIGN: no step is executed and no message is sent until it is resumed."""
+    """Pause CAMPAIGN.
+
+    No step is executed and no message is sent until it is resumed.
+    """
     from drip_pipeline.engine.campaigns.campaign import pause as pause_campaign
 
     return _changed(pause_campaign(invocation.database, campaign, now=now), "paused")
@@ -160,9 +161,9 @@ def archive(invocation: Invocation, campaign: str, now: datetime) -> CommandResu
 def export(
     invocation: Invocation, campaign: str, out: Path | None, version: int | None
 ) -> CommandResult:
-    """Print CAMPAIGN as a campaign file (YAML; JSON with --json, or where FILE ends in .json).
+    """Print CAMPAIGN as a campaign file.
 
-    Publishing it again, unchanged, changes nothing.
+    The format is YAML; with --json, or if FILE ends in .json, it is JSON. Publishing it again, unchanged, changes nothing.
     """
     from drip_pipeline.engine.publishing.export import export_file
 

@@ -39,7 +39,9 @@ def drafts(
     node_map: dict[str, str],
     now: datetime,
 ) -> CommandResult:
-    """Check and list unpublished external changes of all published campaigns, or of CAMPAIGN.
+    """Check and list unpublished external changes.
+
+    Checks all published campaigns, or CAMPAIGN.
 
     An external change is made by another application (a visual builder) in the database. Layout
     changes (positions, viewport) are no draft: the published version takes them over. Exit code 1

@@ -54,9 +54,9 @@ def plan(
     detailed_exitcode: bool,
     out: Path | None,
 ) -> CommandResult:
-    """Show what publishing PATH (a campaign file or a folder of them) would change; change nothing.
+    """Show what publishing PATH would change.
 
-    Exit code 0, also when there is something to do; 1 when a file has problems.
+    PATH is a campaign file or a folder of them. Nothing is changed. Exit code 0, also when there is something to do; 1 when a file has problems.
     """
     from drip_pipeline.engine.publishing.plan import plan as make_plan
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
@@ -90,7 +90,9 @@ def apply(
     description: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Publish PATH as `plan` shows it, in one transaction per campaign.
+    """Publish the changes that `plan` shows.
+
+    PATH is a campaign file or a folder of them; each campaign is one transaction.
 
     Valid files are published even if others fail; the failed ones are listed. Repeating the command
     changes nothing. Campaigns without a file are left alone.
@@ -125,7 +127,10 @@ def publish_folder(invocation: Invocation, path: Path, options: PublishOptions) 
 
 @command()
 def schema(_invocation: Invocation) -> CommandResult:
-    """Print the JSON Schema of the campaign file, for editors, front ends and reviews."""
+    """Print the JSON Schema of campaign files.
+
+    Editors and front ends can validate campaign files with it.
+    """
     from drip_pipeline.domain.definition.campaign_file import json_schema
 
     document = json_schema()

@@ -26,8 +26,10 @@ _COLUMNS = ("step", "type", "reached", "now", "passed", "ended", "lost")
 def funnel(
     invocation: Invocation, campaign: str, version: int | None, out: Path | None, now: datetime
 ) -> CommandResult:
-    """Show how many contacts of CAMPAIGN are at each node, passed it or were lost there, and the
-    progress of its goal.
+    """Show the funnel of CAMPAIGN.
+
+    For each node, it shows how many contacts are there, have passed and were lost, and the
+    progress of the goal.
     """
     from drip_pipeline.engine.metrics.funnel import campaign_funnel
     from drip_pipeline.reports.funnel_diagram import funnel_diagram

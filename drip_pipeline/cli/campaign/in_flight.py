@@ -192,7 +192,7 @@ def register(group: click.Group) -> None:
         dry_run: bool,
         now: datetime,
     ) -> CommandResult:
-        """Move contacts of CAMPAIGN that are inside an earlier version to another one.
+        """Move active enrollments of CAMPAIGN to another version.
 
         Nodes are matched by id or by the map. No message is sent twice; a changed wait restarts,
         counted from the arrival at the node. Either all contacts move or none.

@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 @command()
 @click.argument("campaign")
 def versions(invocation: Invocation, campaign: str) -> CommandResult:
-    """List the versions of CAMPAIGN, newest first, with their origin and contacts in flight."""
+    """List the versions of CAMPAIGN, newest first.
+
+    Each has its origin and its number of active enrollments.
+    """
     from drip_pipeline.engine.publishing.history import history
 
     result = history(invocation.database, campaign)
@@ -55,7 +58,7 @@ def versions(invocation: Invocation, campaign: str) -> CommandResult:
 def diff(
     invocation: Invocation, campaign: str, before: int, after: str, out: Path | None
 ) -> CommandResult:
-    """Show what changed in CAMPAIGN from version V1 to V2, or from V1 to a campaign FILE.
+    """Compare two versions of CAMPAIGN, or a version and a file.
 
     Lists steps that were added, removed, moved or renamed; texts word by word; delays, weights,
     branches, test, goal and entry. Layout changes are listed separately.
@@ -132,7 +135,10 @@ def clone(
     is_published: bool,
     now: datetime,
 ) -> CommandResult:
-    """Copy CAMPAIGN to a new campaign NAME, without its contacts and results."""
+    """Copy CAMPAIGN to a new campaign.
+
+    Enrollments and results are not copied.
+    """
     from drip_pipeline.engine.publishing.clone import clone as clone_campaign
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
 

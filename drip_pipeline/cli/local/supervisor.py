@@ -211,7 +211,7 @@ def end_leftovers(folder: Path, say: Callable[[str], None]) -> None:
             process = psutil.Process(entry["pid"])
             if process.create_time() != entry["born"]:
                 continue  # the system has reused the process id
-            say(f"ending process {entry['pid']} of an earlier `drip up`")
+            say(f"stopping process {entry['pid']} of an earlier `drip up`")
             process.terminate()
             process.wait(STOP_SECONDS)
         except psutil.NoSuchProcess:
