@@ -76,7 +76,7 @@ def test_terminal_output_is_readable_text(drip, contacts_file, campaign):
 def test_progress_is_printed_to_stderr_only(drip, contacts_file):
     result = drip("contacts", "import", contacts_file, "--json")
     json.loads(result.stdout)
-    assert "people written" in result.stderr
+    assert "contacts written" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -208,12 +208,12 @@ def test_publishing_an_export_changes_nothing(drip, campaign, tmp_path, suffix):
 def test_pause_resume_and_archive_by_name_or_id(drip, campaign):
     (listed,) = answered(drip("campaign", "list", "--json"))
     answered(drip("enroll", campaign, "--all", "--now", NOW, "--json"))
-    assert answered(drip("campaign", "pause", campaign, "--json"))["people"] == 5
+    assert answered(drip("campaign", "pause", campaign, "--json"))["enrollments"] == 5
     assert answered(drip("run", "--until-idle", "--now", NOW, "--json"))["advanced"] == 0
     assert answered(drip("campaign", "resume", listed["id"], "--json"))["status"] == "active"
     assert answered(drip("run", "--until-idle", "--now", NOW, "--json"))["advanced"] == 5
     assert "was active already" in drip("campaign", "resume", campaign).stdout
-    assert "5 people have left" in drip("campaign", "archive", campaign, "--now", NOW).stdout
+    assert "5 enrollments exited" in drip("campaign", "archive", campaign, "--now", NOW).stdout
     assert drip("campaign", "resume", campaign).exit_code == 1
 
 

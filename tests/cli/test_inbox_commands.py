@@ -52,7 +52,7 @@ def test_old_imported_payloads_are_pruned(drip: Drip, database: Database):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("DRIP_SENDGRID_KEYS", "c2VjcmV0", "no public key"),
+        ("DRIP_SENDGRID_KEYS", "c2VjcmV0", "an invalid public key"),
         ("DRIP_EVENTS_SECRETS", "hunter2", "DRIP_EVENTS_SECRETS"),
         ("DRIP_POSTMARK_LOGINS", "hunter2", "without a colon"),
     ],

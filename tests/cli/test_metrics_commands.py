@@ -64,7 +64,7 @@ def test_figures_are_written_as_files(drip: Drip, opened: Path, tmp_path: Path):
 def test_the_time_zone_of_a_workspace_is_set_and_shown(drip: Drip, opened: Path):
     answered(drip("metrics", "refresh", *CLOCK, "--json"))
     moved = answered(drip("workspace", "zone", "Pacific/Auckland", "--json"))
-    assert (moved["before"], moved["time_zone"], moved["days_to_count"]) == (
+    assert (moved["before"], moved["time_zone"], moved["stale_days"]) == (
         "UTC", "Pacific/Auckland", 3,
     )  # fmt: skip
     [shown] = answered(drip("workspace", "list", "--json"))

@@ -68,9 +68,11 @@ def publish(
     """Publish a campaign file, or a folder of them.
 
     The file (JSON or YAML) is validated, compiled and stored as a version, and the campaign is
-    active. A folder is published if all of its files are valid. All problems are reported at once, each with its node. Publishing a published file again changes
-    nothing. --dry-run shows for the chosen policy how many contacts would move between which nodes,
-    and for how many there is no target node.
+    active. A folder is published if all of its files are valid. All problems are reported at once,
+    each with its node. Publishing a published file again changes nothing.
+
+    --dry-run shows, for the chosen policy, how many contacts would move between which nodes, and
+    how many have no target node.
     """
     from drip_pipeline.engine.publishing.publish import publish as publish_campaign
 
@@ -163,7 +165,8 @@ def export(
 ) -> CommandResult:
     """Print CAMPAIGN as a campaign file.
 
-    The format is YAML; with --json, or if FILE ends in .json, it is JSON. Publishing it again, unchanged, changes nothing.
+    The format is YAML; with --json, or if FILE ends in .json, it is JSON. Publishing it
+    again, unchanged, changes nothing.
     """
     from drip_pipeline.engine.publishing.export import export_file
 

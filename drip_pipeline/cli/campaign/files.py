@@ -56,7 +56,8 @@ def plan(
 ) -> CommandResult:
     """Show what publishing PATH would change.
 
-    PATH is a campaign file or a folder of them. Nothing is changed. Exit code 0, also when there is something to do; 1 when a file has problems.
+    PATH is a campaign file or a folder of them. Nothing is changed. The exit code is 0
+    even if there are changes, and 1 if a file has problems.
     """
     from drip_pipeline.engine.publishing.plan import plan as make_plan
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
