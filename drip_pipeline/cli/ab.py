@@ -270,7 +270,7 @@ def _evaluation_data(report: EvaluationReport) -> dict[str, Any]:
                 "evaluation_id": one.evaluation_id,
                 "is_new": one.is_new,
             }
-            for one in report.judged
+            for one in report.evaluated
         ],
         "counted": report.counted,
         "evaluations": report.evaluations,
@@ -282,7 +282,7 @@ def _evaluation_data(report: EvaluationReport) -> dict[str, Any]:
 def _describe_evaluation(report: EvaluationReport) -> str:
     from drip_pipeline.experiments import explain
 
-    lines = [f"{one.experiment.split_node_id}: {explain(one.verdict)}" for one in report.judged]
+    lines = [f"{one.experiment.split_node_id}: {explain(one.verdict)}" for one in report.evaluated]
     lines += [
         f"decided: {decision.campaign!r}, {decision.split_node_id}:"
         f" {decision.winner_variant or 'no winner'}"

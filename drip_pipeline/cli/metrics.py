@@ -193,21 +193,21 @@ def live(invocation: Invocation, prometheus: bool) -> CommandResult:
     Includes the backlog and its age, the rates of the last five minutes, unknown and failed
     deliveries, and blocked transports.
     """
-    from drip_pipeline.engine.metrics.prometheus import prometheus_text, read_gauges
+    from drip_pipeline.engine.metrics.prometheus import prometheus_text, read_metrics
 
     # There is no --now, because the batch log that the rates are read from uses the real time.
-    gauges = read_gauges(invocation.database, now=datetime.now(UTC))
+    samples = read_metrics(invocation.database, now=datetime.now(UTC))
     if prometheus:
-        return CommandResult(gauges, prometheus_text(gauges).rstrip())
+        return CommandResult(samples, prometheus_text(samples).rstrip())
     rows = [
         {
-            "metric": gauge.name,
-            "labels": ", ".join(gauge.labels.values()),
-            "value": f"{gauge.value:,.6g}",
+            "metric": sample.name,
+            "labels": ", ".join(sample.labels.values()),
+            "value": f"{sample.value:,.6g}",
         }
-        for gauge in gauges
+        for sample in samples
     ]
-    return CommandResult(gauges, table(rows))
+    return CommandResult(samples, table(rows))
 
 
 def _computed(days: Sequence[CountedDay], corrected: int | None = None) -> CommandResult:

@@ -48,7 +48,7 @@ def as_item(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _variant_item(variant: VariantResult) -> dict[str, Any]:
+def _variant_item(variant: VariantResult) -> dict[str, object]:
     rates = {
         name: None if value is None else str(value)
         for name, value in variant.columns().items()
@@ -65,7 +65,7 @@ def _variant_item(variant: VariantResult) -> dict[str, Any]:
     }
 
 
-def _pair_item(pair: PairResult) -> dict[str, Any]:
+def _pair_item(pair: PairResult) -> dict[str, object]:
     return {
         "a": pair.a,
         "b": pair.b,
@@ -77,7 +77,7 @@ def _pair_item(pair: PairResult) -> dict[str, Any]:
     }
 
 
-def _lift_item(lift: HoldoutLift) -> dict[str, Any]:
+def _lift_item(lift: HoldoutLift) -> dict[str, object]:
     return {
         "variant_group": lift.variant_group,
         "difference": lift.difference,

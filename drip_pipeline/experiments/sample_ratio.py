@@ -115,7 +115,7 @@ def sample_ratios(tests: Sequence[ABTest | None]) -> list[SampleRatio]:
             strict=True,
         )
         for (position, *_), statistic, p, sequential in checks:
-            # An impossible assignment (share 0, somebody in it) has no finite chi-square to store.
+            # Contacts in a variant with share 0 have no finite chi-square to store.
             shown = statistic if statistic < float("inf") else None
             results[position] = SampleRatio(shown, p, sequential)
     return [results[i] for i in range(len(tests))]

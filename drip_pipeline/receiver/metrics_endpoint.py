@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.verification import VerificationError
-from drip_pipeline.engine.metrics.prometheus import Gauge, prometheus_text, read_gauges
+from drip_pipeline.engine.metrics.prometheus import MetricSample, prometheus_text, read_metrics
 from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
 
@@ -33,15 +33,15 @@ class MetricsEndpoint:
             check_token([self._token], call.request.headers)
         except VerificationError as error:
             return plain_response(401, "Not authorized.", error.reason)
-        gauges = await run_in_threadpool(
-            read_gauges, self._services.database, now=self._services.now()
+        samples = await run_in_threadpool(
+            read_metrics, self._services.database, now=self._services.now()
         )
-        text = prometheus_text([*gauges, *self._requests()])
+        text = prometheus_text([*samples, *self._requests()])
         return EndpointResponse(Response(text, media_type=_TYPE), "ok")
 
-    def _requests(self) -> list[Gauge]:
+    def _requests(self) -> list[MetricSample]:
         help = "Requests to this process by outcome, since its start."
         return [
-            Gauge("drip_requests", help, count, {"endpoint": endpoint, "outcome": outcome})
+            MetricSample("drip_requests", help, count, {"endpoint": endpoint, "outcome": outcome})
             for (endpoint, outcome), count in sorted(self._services.counts.totals().items())
         ]

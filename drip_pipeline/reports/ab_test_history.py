@@ -29,7 +29,7 @@ STEPS_SECONDS = (
 @dataclass(frozen=True, slots=True)
 class HistoryPoint:
     """One point in time. `rates_pct`: by variant the cumulative winner metric, None while only a
-    few people count. `lead_points`: the leader's lead over its closest rival; `needed_points`:
+    few contacts count. `lead_points`: the leader's lead over its closest rival; `needed_points`:
     what would decide at that sample; both None where nothing can be compared.
     """
 

@@ -208,7 +208,7 @@ def _body(results: SplitResults, estimates: ReportEstimates, drawings: Sequence[
         ),
     ]
     listed = "".join(f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in summary)
-    figures_html = "".join(
+    charts_html = "".join(
         f"<figure><h3>{escape(p.title)}</h3>{p.svg}<figcaption>{escape(p.caption)}</figcaption>"
         "</figure>"
         for p in drawings
@@ -225,7 +225,7 @@ def _body(results: SplitResults, estimates: ReportEstimates, drawings: Sequence[
     if caveats:
         items = "".join(f"<li>{escape(text)}</li>" for text in caveats)
         parts.append(f"<section class=warnings><h2>Caveats</h2><ul>{items}</ul></section>")
-    parts.append(f"<section class=charts>{figures_html}</section>")
+    parts.append(f"<section class=charts>{charts_html}</section>")
     for title, table, note in (
         ("Metrics", variants_table(results, estimates), results.totals_note()),
         ("Variant against variant", pairs_table(results, estimates), ""),

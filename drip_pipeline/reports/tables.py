@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from html import escape
-from typing import Any
 
 from drip_pipeline.engine.ab_tests.results import SplitResults
 from drip_pipeline.engine.ab_tests.results_json import evaluated_columns, rates
@@ -34,8 +34,8 @@ def variants_table(results: SplitResults, estimates: ReportEstimates) -> str:
             for name, counts in columns.items()
         ]
 
-    def each(tell: Any) -> list[str]:
-        return [_NONE if counts.is_holdout else tell(name) for name, counts in columns.items()]
+    def each(cell: Callable[[str], str]) -> list[str]:
+        return [_NONE if counts.is_holdout else cell(name) for name, counts in columns.items()]
 
     rows = [
         ("Assigned", [f"{counts.assigned or 0:,}" for counts in columns.values()]),
@@ -181,11 +181,11 @@ def _total(results: SplitResults, variant_group: str, column: str) -> str:
     return f"{getattr(results.totals.get(variant_group), column, 0):,}"
 
 
-def _percent(value: Any) -> str:
+def _percent(value: object) -> str:
     return _NONE if value is None else f"{value} %"
 
 
-def _p(value: Any) -> str:
+def _p(value: float | Decimal | None) -> str:
     if value is None:
         return _NONE
     p = float(value)

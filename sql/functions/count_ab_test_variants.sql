@@ -58,7 +58,7 @@ AS $$
         ) AS v (id text, holdout boolean)
     ),
 
-    people AS (
+    members AS (
         SELECT
             v.test_id, v.variant, v.held_out, v.metric, v.attribution,
             min(a.assigned_at) AS assigned_at,
@@ -107,7 +107,7 @@ AS $$
                 AS has_replied,
             p.converted_at IS NOT NULL AND (p.attribution IS NULL OR p.converted_at <= c.counts_from + p.attribution)
                 AS has_converted
-        FROM people p
+        FROM members p
         CROSS JOIN LATERAL (
             SELECT CASE WHEN p.held_out THEN p.assigned_at ELSE p.sent_at END AS counts_from
         ) c

@@ -42,7 +42,7 @@ AS $$
         ) AS n ON n.ab_test_id = t.id
         WHERE NOT n.is_holdout
     ),
-    people AS (
+    members AS (
         SELECT
             coalesce(a.split_node_id, o.split_node_id) AS split_node_id,
             coalesce(a.variant_group, o.variant_group) AS variant_group,
@@ -79,7 +79,7 @@ AS $$
             count(*) FILTER (WHERE p.has_clicked),
             count(*) FILTER (WHERE p.has_replied),
             count(*) FILTER (WHERE p.was_sent AND p.has_converted)
-        FROM people p
+        FROM members p
         GROUP BY p.split_node_id, p.variant_group
     )
     SELECT

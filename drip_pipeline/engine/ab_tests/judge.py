@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from operator import attrgetter
-from typing import Any
 from uuid import UUID, uuid4
 
 from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
@@ -61,7 +60,7 @@ class EvaluationReport:
     test that cannot be read, by id; `decisions`: those recorded now.
     """
 
-    judged: list[EvaluatedTest]
+    evaluated: list[EvaluatedTest]
     counted: int = 0
     faults: Mapping[UUID, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -69,7 +68,7 @@ class EvaluationReport:
     @property
     def evaluations(self) -> int:
         """The number of stored evaluations."""
-        return sum(judged.is_new for judged in self.judged)
+        return sum(one.is_new for one in self.evaluated)
 
 
 def judge(
@@ -87,7 +86,7 @@ def judge(
     """
     report = evaluate(database, campaign_ids, now=now, run_id=run_id)
     decisions = decide(database, campaign_ids, now=now)
-    return EvaluationReport(report.judged, report.counted, report.faults, decisions)
+    return EvaluationReport(report.evaluated, report.counted, report.faults, decisions)
 
 
 def evaluate(
@@ -105,9 +104,9 @@ def evaluate(
         experiments, faults = read_experiments(rows)
         counted = count_changed(connection, experiments, campaign_ids, now)
         with no_collection():
-            judged = evaluate_counted(connection, experiments, now)
-            _store(connection, judged, run_id, now)
-        return EvaluationReport(judged, counted, faults)
+            evaluated = evaluate_counted(connection, experiments, now)
+            _store(connection, evaluated, run_id, now)
+        return EvaluationReport(evaluated, counted, faults)
 
 
 def evaluate_counted(
@@ -132,9 +131,9 @@ def evaluate_counted(
 
 
 def _store(
-    connection: Connection, judged: Iterable[EvaluatedTest], run_id: str | None, now: datetime
+    connection: Connection, evaluated: Iterable[EvaluatedTest], run_id: str | None, now: datetime
 ) -> None:
-    fresh = [one for one in judged if one.is_new]
+    fresh = [one for one in evaluated if one.is_new]
     if not fresh:
         return
     with ab_tests_db.pipelined(connection):
@@ -187,7 +186,7 @@ def _evaluation(one: EvaluatedTest) -> EvaluationRow:
     )
 
 
-def _stored_verdict(one: EvaluatedTest) -> dict[str, Any]:
+def _stored_verdict(one: EvaluatedTest) -> dict[str, object]:
     """Return the stored form of a verdict: values and codes. Sentences and rates can be derived
     from them and the counts; over the years they would be most of the table.
     """
@@ -204,7 +203,7 @@ def _stored_verdict(one: EvaluatedTest) -> dict[str, Any]:
 _STORED_COLUMNS = ("variant_group", "p_value", "confidence_level", "is_statistically_significant")
 
 
-def counts_listed(test: ABTest) -> list[dict[str, Any]]:
+def counts_listed(test: ABTest) -> list[dict[str, object]]:
     """Return the counts to store with an evaluation; a count of 0 is left out."""
     return [
         {

@@ -1,4 +1,4 @@
-"""Starting, continuing and ending tests when a version is published. Configuration and weights are
+"""Start, continue and end tests when a version is published. Configuration and weights are
 frozen when a test starts: a version that keeps them continues the test, a version that changes them
 ends it and starts another.
 """

@@ -81,7 +81,7 @@ def test_json(results: SplitResults) -> dict[str, Any]:
 
 def _variant(
     spec: VariantSpec, results: SplitResults, estimates: ReportEstimates
-) -> dict[str, Any]:
+) -> dict[str, object]:
     name = spec.variant_group
     verdict = results.verdict.variant(name)
     estimate = next(e for e in estimates.variants if e.variant_group == name)
@@ -116,7 +116,7 @@ def evaluated_columns(results: SplitResults, variant_group: str) -> dict[str, An
     return {name: getattr(row, name) for name in FROZEN}
 
 
-def _holdout(results: SplitResults) -> dict[str, Any] | None:
+def _holdout(results: SplitResults) -> dict[str, object] | None:
     """Return the holdout's totals and the lift of each other variant."""
     spec = next((v for v in results.experiment.variants if v.is_holdout), None)
     if spec is None:
@@ -145,7 +145,7 @@ def _holdout(results: SplitResults) -> dict[str, Any] | None:
     }
 
 
-def _decision(decision: StoredDecision) -> dict[str, Any]:
+def _decision(decision: StoredDecision) -> dict[str, object]:
     return {
         "outcome": decision.outcome,
         "winner_variant": decision.winner_variant,

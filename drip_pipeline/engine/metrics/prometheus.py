@@ -24,7 +24,7 @@ COUNTED_AT_MOST: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class MetricSample:
     """One metric. `name` includes its unit, as Prometheus requires."""
 
     name: str
@@ -33,7 +33,7 @@ class Gauge:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_gauges(database: Database, *, now: datetime) -> list[Gauge]:
+def read_metrics(database: Database, *, now: datetime) -> list[MetricSample]:
     """Read all metrics as of `now`, which must be wall-clock time, as in the batch log."""
     with database.transaction(is_read_only=True) as connection:
         return [
@@ -44,7 +44,7 @@ def read_gauges(database: Database, *, now: datetime) -> list[Gauge]:
         ]
 
 
-def prometheus_text(gauges: list[Gauge]) -> str:
+def prometheus_text(samples: list[MetricSample]) -> str:
     """Format metrics as Prometheus text, grouped by name."""
     from prometheus_client import CollectorRegistry
     from prometheus_client import Gauge as PrometheusGauge
@@ -52,30 +52,30 @@ def prometheus_text(gauges: list[Gauge]) -> str:
 
     registry = CollectorRegistry()
     families: dict[str, PrometheusGauge] = {}
-    for gauge in gauges:
-        if gauge.name not in families:
-            families[gauge.name] = PrometheusGauge(
-                gauge.name, gauge.help, list(gauge.labels), registry=registry
+    for sample in samples:
+        if sample.name not in families:
+            families[sample.name] = PrometheusGauge(
+                sample.name, sample.help, list(sample.labels), registry=registry
             )
-        family = families[gauge.name]
-        one = family.labels(**gauge.labels) if gauge.labels else family
-        one.set(gauge.value)
+        family = families[sample.name]
+        one = family.labels(**sample.labels) if sample.labels else family
+        one.set(sample.value)
     return generate_latest(registry).decode()
 
 
-def _backlog(connection: Connection, now: datetime) -> Iterator[Gauge]:
+def _backlog(connection: Connection, now: datetime) -> Iterator[MetricSample]:
     due = states_db.due_overview(connection, now=now, count_limit=COUNTED_AT_MOST)
     oldest = {row.work: row.due_at for row in incidents_db.oldest_due_work(connection, now)}
     counts = {"people": due.due_states, "messages": due.due_deliveries}
     for work, count in counts.items():
         help = f"Due workflow states or messages, counted up to {COUNTED_AT_MOST:,}."
-        yield Gauge("drip_backlog", help, count, {"work": work})
+        yield MetricSample("drip_backlog", help, count, {"work": work})
         age = (now - oldest[work]).total_seconds() if work in oldest else 0.0
         help = "Age of the oldest due workflow state or message; 0 if none is due."
-        yield Gauge("drip_oldest_due_seconds", help, age, {"work": work})
+        yield MetricSample("drip_oldest_due_seconds", help, age, {"work": work})
 
 
-def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
+def _rates(connection: Connection, now: datetime) -> Iterator[MetricSample]:
     seconds = WINDOW.total_seconds()
     claimed = committed = 0
     messages = dict.fromkeys(("sent", "failed", "retried", "unknown", "held", "skipped"), 0)
@@ -94,36 +94,40 @@ def _rates(connection: Connection, now: datetime) -> Iterator[Gauge]:
                     messages[outcome] += count
     window = f"over the last {seconds:.0f} seconds"
     help = f"Workflow states claimed per second {window}, including failed batches."
-    yield Gauge("drip_people_claimed_per_second", help, claimed / seconds)
+    yield MetricSample("drip_states_claimed_per_second", help, claimed / seconds)
     help = f"Workflow states committed per second {window}."
-    yield Gauge("drip_people_committed_per_second", help, committed / seconds)
+    yield MetricSample("drip_states_committed_per_second", help, committed / seconds)
     for outcome, count in messages.items():
         help = f"Messages per second by outcome {window}."
-        yield Gauge("drip_messages_per_second", help, count / seconds, {"outcome": outcome})
+        yield MetricSample("drip_messages_per_second", help, count / seconds, {"outcome": outcome})
     for (kind, outcome), count in batches.items():
         help = f"Batches {window}."
-        yield Gauge("drip_batches", help, count, {"kind": kind, "outcome": outcome})
+        yield MetricSample("drip_batches", help, count, {"kind": kind, "outcome": outcome})
 
 
-def _arrivals(connection: Connection, now: datetime) -> Iterator[Gauge]:
+def _arrivals(connection: Connection, now: datetime) -> Iterator[MetricSample]:
     rows, oldest_at = inbox_db.backlog(connection, now=now, count_limit=COUNTED_AT_MOST)
     help = f"Stored requests that are not processed yet, counted up to {COUNTED_AT_MOST:,}."
-    yield Gauge("drip_inbox", help, rows)
+    yield MetricSample("drip_inbox", help, rows)
     lag = 0.0 if oldest_at is None else max(0.0, (now - oldest_at).total_seconds())
     help = "Age of the oldest stored request that is not processed yet; 0 if there is none."
-    yield Gauge("drip_event_lag_seconds", help, lag)
+    yield MetricSample("drip_event_lag_seconds", help, lag)
 
 
-def _levels(connection: Connection) -> Iterator[Gauge]:
+def _levels(connection: Connection) -> Iterator[MetricSample]:
     levels = overview_db.engine_levels(connection)
     for status in ("sending", "unknown", "failed"):
         help = "Messages being sent, with unknown status, or failed."
-        yield Gauge("drip_messages", help, getattr(levels, status), {"status": status})
-    yield Gauge("drip_failed_people", "Enrollments that failed.", levels.failed_enrollments)
+        yield MetricSample("drip_messages", help, getattr(levels, status), {"status": status})
+    yield MetricSample(
+        "drip_failed_enrollments", "Enrollments that failed.", levels.failed_enrollments
+    )
     help = "Days with metrics that changed since they were computed."
-    yield Gauge("drip_stale_metric_days", help, levels.stale_days)
-    yield Gauge("drip_open_incidents", "Open incidents.", levels.open_incidents)
+    yield MetricSample("drip_stale_metric_days", help, levels.stale_days)
+    yield MetricSample("drip_open_incidents", "Open incidents.", levels.open_incidents)
     for row in incidents_db.failing_transports(connection):
         help = "Transports that are not used: circuit breaker open, or endpoint gone."
         state = "gone" if row.disabled_at else "open"
-        yield Gauge("drip_transport_blocked", help, 1, {"transport": row.transport, "state": state})
+        yield MetricSample(
+            "drip_transport_blocked", help, 1, {"transport": row.transport, "state": state}
+        )

@@ -30,7 +30,7 @@ def evaluated_metadata(database: Database, report: EvaluationReport) -> Metadata
         row_counts = overview_db.ab_test_row_counts(connection)
     metadata: Metadata = {
         "dagster/row_count": row_counts.results,
-        "tests_evaluated": len(report.judged),
+        "tests_evaluated": len(report.evaluated),
         "tests_counted": report.counted,
         "new_evaluations": report.evaluations,
         "preview": table(rows),
@@ -40,10 +40,10 @@ def evaluated_metadata(database: Database, report: EvaluationReport) -> Metadata
                 "state": one.verdict.state.value,
                 "verdict": explain(one.verdict),
             }
-            for one in report.judged
+            for one in report.evaluated
         ),
     }
-    if not report.judged:
+    if not report.evaluated:
         metadata["verdicts"] = "no test is running; decided tests are in winner_decisions"
     if report.faults:
         metadata["unreadable_tests"] = table(

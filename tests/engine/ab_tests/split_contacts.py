@@ -174,5 +174,5 @@ def results_now(database: Database, test: SplitTest, now: datetime = LATER) -> d
 
 def only(report: EvaluationReport) -> Any:
     """The one test that was judged."""
-    (judged,) = report.judged
+    (judged,) = report.evaluated
     return judged

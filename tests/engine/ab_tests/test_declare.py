@@ -210,7 +210,7 @@ def test_an_archived_campaign_is_over(database):
         connection.execute("UPDATE drip_campaigns SET status = 'archived'")
     with pytest.raises(NotAllowed, match="archived"):
         by_hand(database, test)
-    assert judge(database, now=LATER).judged == []
+    assert judge(database, now=LATER).evaluated == []
 
 
 def test_a_test_that_a_newer_version_replaced_cannot_be_decided(database):

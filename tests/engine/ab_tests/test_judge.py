@@ -85,7 +85,7 @@ def test_only_tests_whose_people_changed_are_counted_again(database):
         )
     report = evaluate(database, now=LATER)
     assert report.counted == 1
-    assert [j.experiment.test_id for j in report.judged if j.is_new] == [tests[1].test_id]
+    assert [j.experiment.test_id for j in report.evaluated if j.is_new] == [tests[1].test_id]
 
 
 def test_a_sensor_sees_what_there_is_to_judge(database):
@@ -120,7 +120,7 @@ def test_one_test_can_be_judged_alone(database):
         for test in (mine, other):
             people(connection, test, "a", 10)
     report = judge(database, [mine.campaign.campaign_id], now=LATER)
-    assert [j.experiment.test_id for j in report.judged] == [mine.test_id]
+    assert [j.experiment.test_id for j in report.evaluated] == [mine.test_id]
     with database.transaction() as connection:
         assert results_by_variant(connection, other) == {}
     # What changed in the other is not forgotten.
@@ -132,7 +132,7 @@ def test_a_configuration_that_cannot_be_read_does_not_sink_the_others(database):
         broken = a_split_test(connection, name="Broken", confidence_threshold=400)
         fine = a_split_test(connection, name="Fine")
     report = judge(database, now=LATER)
-    assert [j.experiment.test_id for j in report.judged] == [fine.test_id]
+    assert [j.experiment.test_id for j in report.evaluated] == [fine.test_id]
     assert set(report.faults) == {broken.test_id}
     assert "confidence_threshold" in report.faults[broken.test_id]
 
@@ -225,7 +225,7 @@ def test_after_a_decision_totals_go_on_and_what_decided_stands(database):
             [LATER],
         )
     report = judge(database, now=LATER + timedelta(hours=1))
-    assert (report.judged, report.decisions, report.counted) == ([], [], 1)
+    assert (report.evaluated, report.decisions, report.counted) == ([], [], 1)
     with database.transaction() as connection:
         after = results_by_variant(connection, test)
         assert len(rows_of(connection, "campaign_ab_evaluations")) == 1
