@@ -1,7 +1,8 @@
 """Hypothesis strategies for random valid campaign files: linear, branching, A/B test.
 
-Files as users write them (plain dicts), so that reading, completing, validating and compiling are
-all in play. `valid_files()` is any of them; publish them with KNOWN_CUSTOM_FIELDS and ALL_CHANNELS.
+Plain dicts in every accepted form, so that reading, completion, validation and compilation are
+all tested. `valid_files()` generates any of them; publish them with KNOWN_CUSTOM_FIELDS and
+ALL_CHANNELS.
 """
 
 from __future__ import annotations
@@ -229,7 +230,7 @@ def linear_files(draw: st.DrawFn) -> File:
     return file | {"steps": steps}
 
 
-class _Drawing:
+class _CanvasBuilder:
     """A canvas that grows: nodes, steps and edges, in every accepted form."""
 
     def __init__(self, draw: st.DrawFn) -> None:
@@ -288,53 +289,55 @@ class _Drawing:
         return {"nodes": self.nodes, "edges": order, "viewport": {"x": 0, "y": 0, "zoom": 1}}
 
 
-def _grow(drawing: _Drawing, draw: st.DrawFn, source: str, exit_node: str, depth: int) -> None:
+def _grow(
+    canvas_builder: _CanvasBuilder, draw: st.DrawFn, source: str, exit_node: str, depth: int
+) -> None:
     """Add after `source` nothing, the exit, or a wait or condition with a subtree per port."""
     kind = draw(
         st.sampled_from(["exit", "end", "wait", "condition", "loop"] if depth else ["exit"])
     )
     if kind == "exit":
-        drawing.connect(source, exit_node)
+        canvas_builder.connect(source, exit_node)
     elif kind == "wait":
-        wait = drawing.add("wait", wait_config=draw(event_waits()))
-        drawing.connect(source, wait)
+        wait = canvas_builder.add("wait", wait_config=draw(event_waits()))
+        canvas_builder.connect(source, wait)
         for port in ("event", "timeout"):
-            _grow(drawing, draw, drawing.chain(wait, port), exit_node, depth - 1)
+            _grow(canvas_builder, draw, canvas_builder.chain(wait, port), exit_node, depth - 1)
     elif kind == "condition":
-        _grow_condition(drawing, draw, source, exit_node, depth)
+        _grow_condition(canvas_builder, draw, source, exit_node, depth)
     elif kind == "loop":
-        message = drawing.message()
-        drawing.connect(source, message)
+        message = canvas_builder.message()
+        canvas_builder.connect(source, message)
         branches = [{"id": "again", "condition": draw(conditions(0))}, {"id": "enough"}]
-        choice = drawing.add("condition", conditional_branches=branches)
-        pause = drawing.add("wait", wait_config=draw(duration_waits(minimum=1)))
-        drawing.connect(message, choice)
-        drawing.connect(choice, pause, "again")
-        drawing.connect(pause, message)
-        drawing.connect(choice, exit_node, "enough")
+        choice = canvas_builder.add("condition", conditional_branches=branches)
+        pause = canvas_builder.add("wait", wait_config=draw(duration_waits(minimum=1)))
+        canvas_builder.connect(message, choice)
+        canvas_builder.connect(choice, pause, "again")
+        canvas_builder.connect(pause, message)
+        canvas_builder.connect(choice, exit_node, "enough")
 
 
 def _grow_condition(
-    drawing: _Drawing, draw: st.DrawFn, source: str, exit_node: str, depth: int
+    canvas_builder: _CanvasBuilder, draw: st.DrawFn, source: str, exit_node: str, depth: int
 ) -> None:
     count = draw(st.integers(1, 3))
     branches: list[dict[str, Any]] = [
         {"id": f"b{index}", "condition": draw(conditions(1))} for index in range(count)
     ]
     branches.insert(draw(st.integers(0, count)), {"id": "else"})
-    node = drawing.add("condition", conditional_branches=branches)
-    drawing.connect(source, node)
+    node = canvas_builder.add("condition", conditional_branches=branches)
+    canvas_builder.connect(source, node)
     by_type = count == 1 and draw(st.booleans())
     for branch in branches:
         if by_type:
             kind = "conditional-true" if "condition" in branch else "conditional-false"
-            last = drawing.chain(node, None, type=kind)
+            last = canvas_builder.chain(node, None, type=kind)
         else:
-            last = drawing.chain(node, branch["id"])
+            last = canvas_builder.chain(node, branch["id"])
         if draw(st.booleans()):
             branch["target_node_id"] = next(
                 edge["target"]
-                for edge in drawing.edges
+                for edge in canvas_builder.edges
                 if edge["source"] == node
                 and (
                     edge.get("type") == kind
@@ -342,13 +345,13 @@ def _grow_condition(
                     else edge.get("sourceHandle") == branch["id"]
                 )
             )
-        _grow(drawing, draw, last, exit_node, depth - 1)
+        _grow(canvas_builder, draw, last, exit_node, depth - 1)
 
 
 @st.composite
 def branching_files(draw: st.DrawFn) -> File:
     """Generate a valid branching file: conditions, waits for events, cycles through a wait."""
-    drawing = _Drawing(draw)
+    canvas_builder = _CanvasBuilder(draw)
     triggers = st.sampled_from(
         [
             {"trigger": "manual"},
@@ -358,15 +361,15 @@ def branching_files(draw: st.DrawFn) -> File:
             {"trigger": "event", "event_type": "purchase", "backfill": True},
         ]
     )
-    start = drawing.add("trigger", trigger_config=draw(triggers))
-    end = drawing.add("exit")
-    last = drawing.chain(start)
-    _grow_condition(drawing, draw, last, end, draw(st.integers(1, 2)))
-    if not any(edge["target"] == end for edge in drawing.edges):
-        drawing.nodes = [node for node in drawing.nodes if node["id"] != end]
-        drawing.steps = [step for step in drawing.steps if step["node_id"] != end]
+    start = canvas_builder.add("trigger", trigger_config=draw(triggers))
+    end = canvas_builder.add("exit")
+    last = canvas_builder.chain(start)
+    _grow_condition(canvas_builder, draw, last, end, draw(st.integers(1, 2)))
+    if not any(edge["target"] == end for edge in canvas_builder.edges):
+        canvas_builder.nodes = [node for node in canvas_builder.nodes if node["id"] != end]
+        canvas_builder.steps = [step for step in canvas_builder.steps if step["node_id"] != end]
     file: File = draw(_settings("branching"))
-    return file | {"canvas_data": drawing.canvas(), "steps": drawing.steps}
+    return file | {"canvas_data": canvas_builder.canvas(), "steps": canvas_builder.steps}
 
 
 @st.composite
@@ -381,9 +384,9 @@ def weights(draw: st.DrawFn, count: int) -> list[float]:
 @st.composite
 def ab_test_files(draw: st.DrawFn) -> File:
     """Generate a valid A/B test: 2 to 4 variants, weights in any key, sometimes a holdout."""
-    drawing = _Drawing(draw)
-    start = drawing.add("trigger")
-    last = drawing.chain(start) if draw(st.booleans()) else start
+    canvas_builder = _CanvasBuilder(draw)
+    start = canvas_builder.add("trigger")
+    last = canvas_builder.chain(start) if draw(st.booleans()) else start
     count = draw(st.integers(2, 4))
     ids = [f"variant_{'abcd'[index]}" for index in range(count)]
     held_out = draw(st.sampled_from(["none", "variant", "percentage"]))
@@ -401,16 +404,16 @@ def ab_test_files(draw: st.DrawFn) -> File:
         if draw(st.booleans()):
             for variant in tested:
                 del variant["percentage"]
-    split = drawing.add("split", **split_config)
-    drawing.connect(last, split)
-    end = drawing.add("exit")
+    split = canvas_builder.add("split", **split_config)
+    canvas_builder.connect(last, split)
+    end = canvas_builder.add("exit")
     how = draw(st.sampled_from(["handle", "type"]))
     for name in ids:
         if name == "quiet":
             continue
         more = {"type": name.replace("_", "-")} if how == "type" else {}
-        final = drawing.chain(split, name if how == "handle" else None, **more)
-        drawing.connect(final, end)
+        final = canvas_builder.chain(split, name if how == "handle" else None, **more)
+        canvas_builder.connect(final, end)
     config: dict[str, Any] = {
         "enabled": True,
         "variants": tested,
@@ -424,8 +427,8 @@ def ab_test_files(draw: st.DrawFn) -> File:
     file: File = draw(_settings("ab_test"))
     return file | {
         "ab_test_config": config,
-        "canvas_data": drawing.canvas(),
-        "steps": drawing.steps,
+        "canvas_data": canvas_builder.canvas(),
+        "steps": canvas_builder.steps,
     }
 
 

@@ -40,13 +40,13 @@ def all_errors() -> list[type[errors.DripError]]:
     return [kind for kind in classes if issubclass(kind, errors.DripError)]
 
 
-def made(kind: type[errors.DripError]) -> errors.DripError:
+def new_error(kind: type[errors.DripError]) -> errors.DripError:
     return kind(*ARGUMENTS.get(kind, ("it broke",)))
 
 
 @pytest.mark.parametrize("kind", all_errors())
 def test_every_error_can_be_pickled(kind):
-    error = made(kind)
+    error = new_error(kind)
     error.add_note("seen on the way")
     loaded = pickle.loads(pickle.dumps(error))
     assert type(loaded) is kind

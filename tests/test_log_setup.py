@@ -17,9 +17,9 @@ from drip_pipeline.redaction import redact
 def stream() -> Iterator[io.StringIO]:
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
-    written = io.StringIO()
-    configure_logging("info", stream=written)
-    yield written
+    output = io.StringIO()
+    configure_logging("info", stream=output)
+    yield output
     root.handlers, root.level = handlers, level
     structlog.reset_defaults()
 

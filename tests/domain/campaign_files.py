@@ -25,10 +25,10 @@ def linear(*steps: File) -> File:
     return {"name": "Onboarding", "campaign_type": "linear", "steps": list(steps)}
 
 
-def drawn(campaign_type: str, nodes: dict[str, File], edges: list[tuple[Any, ...]]) -> File:
+def with_canvas(campaign_type: str, nodes: dict[str, File], edges: list[tuple[Any, ...]]) -> File:
     """Return a file with a canvas: node id → step; edges as (source, target, handle or keys)."""
     return {
-        "name": "Drawn",
+        "name": "With canvas",
         "campaign_type": campaign_type,
         "canvas_data": {
             "nodes": [
@@ -58,7 +58,7 @@ def wait_step(value: float = 1, unit: str = "days") -> File:
 def branching() -> File:
     """Return a file with trigger, condition on the score, an email per branch, one exit."""
     rich = {"type": "score", "operator": ">=", "value": 60}
-    return drawn(
+    return with_canvas(
         "branching",
         {
             "start": {"node_type": "trigger"},
@@ -85,7 +85,7 @@ def branching() -> File:
 
 def ab_test() -> File:
     """Return a file with trigger, split, an email per variant, one exit."""
-    file = drawn(
+    file = with_canvas(
         "ab_test",
         {
             "start": {"node_type": "trigger"},

@@ -98,7 +98,7 @@ def test_only_the_needed_fields_affect_the_result(
     assert test(facts(fields)) == test(facts(loaded))
 
 
-def answer_to(operator: str, value: Any) -> Any:
+def predicate(operator: str, value: Any) -> Any:
     source = {"type": "field", "operator": operator, "field": "x", "value": value}
     test = compile_condition(Condition.model_validate(source))
     return lambda actual: test(facts({"x": actual}))
@@ -106,37 +106,37 @@ def answer_to(operator: str, value: Any) -> Any:
 
 @given(ANYTHING, SCALARS)
 def test_equal_and_unequal_are_opposites_unless_missing(actual: Any, expected: Any) -> None:
-    equal, unequal = answer_to("==", expected)(actual), answer_to("!=", expected)(actual)
+    equal, unequal = predicate("==", expected)(actual), predicate("!=", expected)(actual)
     assert (equal or unequal) is (actual is not None)
     assert not (equal and unequal)
 
 
 @given(ANYTHING, SCALARS)
 def test_at_most_one_of_less_and_greater_is_true(actual: Any, expected: Any) -> None:
-    less, greater = answer_to("<", expected)(actual), answer_to(">", expected)(actual)
+    less, greater = predicate("<", expected)(actual), predicate(">", expected)(actual)
     assert not (less and greater)
-    assert answer_to("<=", expected)(actual) or not less
-    assert answer_to(">=", expected)(actual) or not greater
+    assert predicate("<=", expected)(actual) or not less
+    assert predicate(">=", expected)(actual) or not greater
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False, width=32), st.integers())
 def test_numbers_compare_as_numbers_also_as_text(actual: float, expected: int) -> None:
-    assert answer_to("<", expected)(actual) is (actual < expected)
+    assert predicate("<", expected)(actual) is (actual < expected)
     if isinstance(actual, int) and abs(actual) < 10**29 and abs(expected) < 10**29:
-        assert answer_to("<", str(expected))(str(actual)) is (actual < expected)
-        assert answer_to("==", str(expected))(actual) is (actual == expected)
+        assert predicate("<", str(expected))(str(actual)) is (actual < expected)
+        assert predicate("==", str(expected))(actual) is (actual == expected)
 
 
 @given(ANYTHING, st.lists(SCALARS, max_size=4))
 def test_in_is_equal_to_any_of_them(actual: Any, expected: list[Any]) -> None:
     if isinstance(actual, list):
-        any_equal = any(answer_to("==", e)(a) for e in expected for a in actual)
+        any_equal = any(predicate("==", e)(a) for e in expected for a in actual)
     else:
-        any_equal = any(answer_to("==", e)(actual) for e in expected)
-    assert answer_to("in", expected)(actual) is any_equal
+        any_equal = any(predicate("==", e)(actual) for e in expected)
+    assert predicate("in", expected)(actual) is any_equal
 
 
 @given(st.dates())
 def test_a_day_equals_every_time_in_it(day: date) -> None:
     late = datetime(day.year, day.month, day.day, 23, 59, tzinfo=UTC)
-    assert answer_to("==", day.isoformat())(late)
+    assert predicate("==", day.isoformat())(late)

@@ -87,9 +87,9 @@ def test_formatting_and_order_of_keys_do_not_change_the_hash(
 
     as_json = load_definition(json.dumps(shuffled(file), indent=3))
     as_yaml = load_definition(yaml.safe_dump(shuffled(file), allow_unicode=True))
-    wanted = definition_hash(load_definition(file))
-    assert definition_hash(as_json) == wanted
-    assert definition_hash(as_yaml) == wanted
+    expected = definition_hash(load_definition(file))
+    assert definition_hash(as_json) == expected
+    assert definition_hash(as_yaml) == expected
 
 
 @INVARIANTS

@@ -90,8 +90,8 @@ def test_secrets_do_not_show_in_any_form():
         {"DRIP_DATABASE_URL": "postgresql://u:hunter2@h/d", "DRIP_SECRET_KEY": "hunter2"}
     )
     described = str(settings.described({"DRIP_SECRET_KEY": "hunter2", "DRIP_DATABASE_URL": "x"}))
-    for shown in (repr(settings), str(settings), f"{settings.secret_key}", described):
-        assert "hunter2" not in shown
+    for text in (repr(settings), str(settings), f"{settings.secret_key}", described):
+        assert "hunter2" not in text
     assert settings.secret_key is not None
     assert settings.secret_key.reveal() == "hunter2"
     assert pickle.loads(pickle.dumps(settings)) == settings

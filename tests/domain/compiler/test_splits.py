@@ -12,11 +12,11 @@ from tests.domain.campaign_files import (
     File,
     ab_test,
     codes,
-    drawn,
     edge,
     email_step,
     problems,
     step,
+    with_canvas,
 )
 
 
@@ -53,14 +53,16 @@ def test_different_weights_on_split_and_test_are_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "fits"),
+    ("first", "second", "is_valid"),
     [(33.34, 66.66, True), (33.335, 66.66, True), (50, 50.02, False), (50, 40, False)],
 )
-def test_weights_sum_to_100_within_the_tolerance(first: float, second: float, fits: bool) -> None:
+def test_weights_sum_to_100_within_the_tolerance(
+    first: float, second: float, is_valid: bool
+) -> None:
     file = ab_test()
     for variant, weight in zip(variants_of(file), (first, second), strict=True):
         variant["percentage"] = weight
-    assert (("arms", "weights_sum") not in codes(file)) is fits
+    assert (("arms", "weights_sum") not in codes(file)) is is_valid
 
 
 def test_a_random_split_needs_no_test() -> None:
@@ -159,7 +161,7 @@ def test_a_contact_field_can_assign_the_variants() -> None:
 def two_splits() -> File:
     """Return a file with an outer split; its variant x leads to the tested split."""
     file = ab_test()
-    more = drawn("x", {"outer": {"node_type": "split"}, "other": email_step()}, [])
+    more = with_canvas("x", {"outer": {"node_type": "split"}, "other": email_step()}, [])
     file["canvas_data"]["nodes"] += more["canvas_data"]["nodes"]
     file["steps"] += more["steps"]
     edge(file, "start", "arms").update(target="outer")
@@ -198,7 +200,7 @@ def test_a_node_behind_both_variants_belongs_to_none() -> None:
 def test_a_cycle_back_to_the_split_belongs_to_the_variant() -> None:
     file = ab_test()
     pause = {"type": "duration", "value": 1, "unit": "days"}
-    more = drawn("x", {"pause": {"node_type": "wait", "wait_config": pause}}, [])
+    more = with_canvas("x", {"pause": {"node_type": "wait", "wait_config": pause}}, [])
     file["canvas_data"]["nodes"] += more["canvas_data"]["nodes"]
     file["steps"] += more["steps"]
     edge(file, "short", "end").update(target="pause")

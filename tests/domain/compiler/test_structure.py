@@ -10,12 +10,12 @@ from tests.domain.campaign_files import (
     File,
     branching,
     codes,
-    drawn,
     edge,
     email_step,
     problems,
     step,
     wait_step,
+    with_canvas,
 )
 
 STRUCTURE = [
@@ -54,7 +54,7 @@ def test_a_structural_problem_has_its_code(change: Any, node_id: str | None, cod
 
 def cycle(**delay: Any) -> File:
     """Return a file that sends an email repeatedly: trigger → m → w → m."""
-    return drawn(
+    return with_canvas(
         "branching",
         {
             "start": {"node_type": "trigger"},
@@ -93,4 +93,4 @@ def test_a_long_chain_of_nodes_is_valid() -> None:
     nodes: dict[str, File] = {"start": {"node_type": "trigger"}}
     nodes |= {name: email_step() for name in names}
     ways = [("start", "n0"), *itertools.pairwise(names)]
-    assert codes(drawn("linear", nodes, ways)) == {("n1499", "dead_end")}
+    assert codes(with_canvas("linear", nodes, ways)) == {("n1499", "dead_end")}

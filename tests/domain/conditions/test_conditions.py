@@ -39,7 +39,7 @@ def field(operator: str, value: Any, name: str = "x") -> dict[str, Any]:
     return {"type": "field", "operator": operator, "field": name, "value": value}
 
 
-def refusal(condition: Any) -> str:
+def rejection(condition: Any) -> str:
     with pytest.raises(ValidationError) as caught:
         Condition.model_validate(condition)
     return str(caught.value)
@@ -246,7 +246,7 @@ def test_needs_list_the_data_to_load() -> None:
 def test_an_invalid_condition_is_rejected_with_its_reason(
     condition: dict[str, Any], message: str
 ) -> None:
-    assert message in refusal(condition)
+    assert message in rejection(condition)
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -258,13 +258,13 @@ def nested(depth: int) -> dict[str, Any]:
 
 def test_depth_and_size_are_limited() -> None:
     Condition.model_validate(nested(MAX_DEPTH))
-    assert "deep" in refusal(nested(MAX_DEPTH + 1))
-    assert "deep" in refusal(nested(100_000))
+    assert "deep" in rejection(nested(MAX_DEPTH + 1))
+    assert "deep" in rejection(nested(100_000))
     wide = {"type": "composite", "sub_conditions": [field("==", 1)] * MAX_CONDITIONS}
-    assert "parts" in refusal(wide)
+    assert "parts" in rejection(wide)
     endless: dict[str, Any] = {"type": "composite"}
     endless["sub_conditions"] = [endless]
-    assert "deep" in refusal(endless)
+    assert "deep" in rejection(endless)
 
 
 def test_dates_from_yaml_become_iso_text() -> None:

@@ -16,13 +16,13 @@ from tests.domain.campaign_files import (
     ab_test,
     branching,
     codes,
-    drawn,
     edge,
     email_step,
     mail,
     problems,
     step,
     wait_step,
+    with_canvas,
 )
 
 STEP_ID = "5f0c1a52-0000-4000-8000-000000000001"
@@ -36,7 +36,7 @@ def ports(file: File, node_id: str) -> dict[str, str]:
 
 def waiting(*edges: tuple[Any, ...]) -> File:
     wait = {"type": "until_event", "event_type": "email_opened"}
-    return drawn(
+    return with_canvas(
         "branching",
         {
             "start": {"node_type": "trigger"},
@@ -180,7 +180,7 @@ def test_a_canvas_without_steps_is_a_campaign() -> None:
 
 
 def test_a_day_delay_on_a_canvas_is_reported_unless_a_wait_precedes_it() -> None:
-    file = drawn(
+    file = with_canvas(
         "linear",
         {"start": {"node_type": "trigger"}, "w": wait_step(), "m": email_step()},
         [("start", "w"), ("w", "m")],

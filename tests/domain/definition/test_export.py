@@ -102,9 +102,9 @@ def test_the_test_itself_affects_execution() -> None:
 
 def test_completed_defaults_do_not_change_the_hash() -> None:
     bare = linear()
-    written = complete(load_definition(bare)).to_dict()
-    assert written != bare
-    assert definition_hash(load_definition(written)) == definition_hash(load_definition(bare))
+    completed = complete(load_definition(bare)).to_dict()
+    assert completed != bare
+    assert definition_hash(load_definition(completed)) == definition_hash(load_definition(bare))
 
 
 def test_an_invalid_graph_has_no_hash() -> None:

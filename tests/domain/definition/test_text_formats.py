@@ -38,9 +38,9 @@ def test_yaml_anchors_and_merges_work() -> None:
     ],
 )
 def test_an_unreadable_text_is_reported_with_its_position(text: str, words: str) -> None:
-    with pytest.raises(Unreadable, match=r".") as refused:
+    with pytest.raises(Unreadable, match=r".") as error_info:
         parse_text(text)
-    assert words in str(refused.value)
+    assert words in str(error_info.value)
 
 
 def test_yaml_aliases_cannot_exceed_the_size_limit() -> None:

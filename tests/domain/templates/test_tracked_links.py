@@ -19,31 +19,31 @@ class Links(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.anchors: list[str | None] = []
-        self.pictures: list[str | None] = []
+        self.images: list[str | None] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "a":
             self.anchors += [value for name, value in attrs if name == "href"]
         if tag == "img":
-            self.pictures += [value for name, value in attrs if name == "src"]
+            self.images += [value for name, value in attrs if name == "src"]
 
 
-def tracked(html: str, keep: tuple[str, ...] = ()) -> tuple[str, list[str]]:
+def tracked(html: str, excluded: tuple[str, ...] = ()) -> tuple[str, list[str]]:
     urls: list[str] = []
 
     def tracked_url(url: str) -> str:
         urls.append(url)
         return f"https://t.example.com/c/{len(urls)}"
 
-    return with_tracked_links(html, tracked_url, keep), urls
+    return with_tracked_links(html, tracked_url, excluded), urls
 
 
 def test_web_links_are_replaced_and_the_rest_of_the_html_stays():
     html = '<p>Hi <a class="x" href="https://shop.example.com/?a=1&amp;b=2">there</a> &amp; on</p>'
-    made, urls = tracked(html)
+    result, urls = tracked(html)
     assert urls == ["https://shop.example.com/?a=1&b=2"]
-    assert made == '<p>Hi <a class="x" href="https://t.example.com/c/1">there</a> &amp; on</p>'
+    assert result == '<p>Hi <a class="x" href="https://t.example.com/c/1">there</a> &amp; on</p>'
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_web_links_are_replaced_and_the_rest_of_the_html_stays():
     ],
 )
 def test_other_links_stay_unchanged(html):
-    made, urls = tracked(html, keep=("https://example.com/u/keep",))
-    assert (made, urls) == (html, [])
+    result, urls = tracked(html, excluded=("https://example.com/u/keep",))
+    assert (result, urls) == (html, [])
 
 
 @pytest.mark.parametrize(
@@ -78,21 +78,21 @@ def test_other_links_stay_unchanged(html):
     ],
 )
 def test_anchors_are_found_in_every_notation(anchor):
-    made, urls = tracked(f"{anchor}x</a>")
+    result, urls = tracked(f"{anchor}x</a>")
     assert urls == ["HTTPS://example.com/"]
-    assert Links(made).anchors == ["https://t.example.com/c/1"]
+    assert Links(result).anchors == ["https://t.example.com/c/1"]
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=30)))
 def test_an_html_parser_finds_one_tracked_link_per_web_link(paths):
     from html import escape
 
-    wanted = [f"https://example.com/{path.strip()}" for path in paths]
-    html = "".join(f'<a href="{escape(url)}">x</a>' for url in wanted)
-    made, urls = tracked(html)
-    printable = [url for url in wanted if url.isprintable()]
+    urls_in_html = [f"https://example.com/{path.strip()}" for path in paths]
+    html = "".join(f'<a href="{escape(url)}">x</a>' for url in urls_in_html)
+    result, urls = tracked(html)
+    printable = [url for url in urls_in_html if url.isprintable()]
     assert urls == printable
-    assert len(Links(made).anchors) == len(wanted)
+    assert len(Links(result).anchors) == len(urls_in_html)
 
 
 @pytest.mark.parametrize(
@@ -104,6 +104,6 @@ def test_an_html_parser_finds_one_tracked_link_per_web_link(paths):
     ],
 )
 def test_the_pixel_is_at_the_end_of_the_body(html, before):
-    made = with_tracking_pixel(html, "https://t.example.com/o/1?a&b")
-    assert Links(made).pictures == ["https://t.example.com/o/1?a&b"]
-    assert made.endswith(f'border:0">{before}')
+    result = with_tracking_pixel(html, "https://t.example.com/o/1?a&b")
+    assert Links(result).images == ["https://t.example.com/o/1?a&b"]
+    assert result.endswith(f'border:0">{before}')
