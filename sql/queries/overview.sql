@@ -66,11 +66,11 @@ WITH latest AS (
 )
 
 SELECT
-    l.id AS batch_id, l.kind, l.size, c.name AS campaign, n.version, n.node_id AS node, n.people AS enrollments
+    l.id AS batch_id, l.kind, l.size, c.name AS campaign, n.version, n.node_id AS node, n.enrollments
 FROM latest l
-CROSS JOIN LATERAL jsonb_to_recordset(l.campaigns) AS n (campaign_id uuid, version integer, node_id text, people integer)
+CROSS JOIN LATERAL jsonb_to_recordset(l.campaigns) AS n (campaign_id uuid, version integer, node_id text, enrollments integer)
 LEFT JOIN drip_campaigns c ON c.id = n.campaign_id
-ORDER BY n.people DESC, campaign, node;
+ORDER BY n.enrollments DESC, campaign, node;
 
 -- name: events_logged_between
 -- Number of events of each type in a time range. A tick logs its events with its logical time.

@@ -30,7 +30,7 @@ ATTRIBUTE_COLUMNS: Final = (
 )
 
 
-class LatestEvent(NamedTuple):
+class LatestEnrollmentEvent(NamedTuple):
     """The latest time of an event type, in the enrollment or at contact level."""
 
     enrollment_id: UUID
@@ -103,12 +103,12 @@ def latest_events(
     enrollment_ids: Sequence[UUID],
     contact_ids: Sequence[UUID],
     event_types: Sequence[str],
-) -> list[LatestEvent]:
+) -> list[LatestEnrollmentEvent]:
     """Return the latest time of each event type; the two lists of ids have the same order."""
     return queries.records(
         connection,
         "latest_events",
-        LatestEvent,
+        LatestEnrollmentEvent,
         enrollment_ids=enrollment_ids,
         contact_ids=contact_ids,
         event_types=event_types,

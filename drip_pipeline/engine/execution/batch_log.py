@@ -22,13 +22,12 @@ _NODES_LOGGED: Final = 50
 
 
 class NodeBatchCount(TypedDict):
-    """The states or deliveries of a batch at one node; stored in `campaign_batches.campaigns`."""
+    """The enrollments of a batch at one node; stored in `campaign_batches.campaigns`."""
 
     campaign_id: str
     version: int
     node_id: str
-    people: int
-
+    enrollments: int
 
 NodeCounts: TypeAlias = list[NodeBatchCount]
 
@@ -92,7 +91,7 @@ class BatchLogEntry:
                 outcome=outcome,
                 engine_now=self.now,
                 duration_ms=self.duration_ms(),
-                size=sum(node["people"] for node in nodes),
+                size=sum(node["enrollments"] for node in nodes),
                 sizes=sizes,
                 campaigns=nodes[:_NODES_LOGGED],
                 error=error,
@@ -116,6 +115,11 @@ def count_per_node(groups: Iterable[tuple[UUID, int, str, int]]) -> NodeCounts:
     for campaign_id, version, node_id, count in groups:
         totals[campaign_id, version, node_id] += count
     return [
-        {"campaign_id": str(campaign_id), "version": version, "node_id": node_id, "people": count}
+        {
+            "campaign_id": str(campaign_id),
+            "version": version,
+            "node_id": node_id,
+            "enrollments": count,
+        }
         for (campaign_id, version, node_id), count in totals.most_common()
     ]

@@ -35,6 +35,7 @@ from drip_pipeline.engine.execution.transitions import (
     DeliveryNote,
     EventNote,
     NodePosition,
+    Status,
     Transition,
 )
 
@@ -118,7 +119,8 @@ class _Walker:
     def _visit(self, walk: _Walk) -> None:
         if len(walk.path) >= MAX_NODES_PER_TICK:
             node = self._graph.nodes[walk.node_id]
-            self._stop(walk, node, "running", due_at=self._now + _PAUSE_AFTER_MANY_NODES)
+            due_at = self._now + _PAUSE_AFTER_MANY_NODES
+            self._done.append(replace(_transition(walk, node, "running"), due_at=due_at))
             return
         node = self._graph.nodes[walk.node_id]
         walk = replace(walk, path=(*walk.path, walk.node_id))
@@ -151,14 +153,13 @@ class _Walker:
             case Leave(port):
                 self._leave(walk, node, port)
             case Park(until, resume_port, for_event):
-                self._stop(
-                    walk,
-                    node,
-                    "waiting",
-                    due_at=until,
-                    wait_until=until,
-                    wait_for_event=for_event,
-                    resume_port=resume_port,
+                self._done.append(
+                    replace(
+                        _transition(walk, node, "waiting", resume_port),
+                        due_at=until,
+                        wait_until=until,
+                        wait_for_event=for_event,
+                    )
                 )
             case Send(channel):
                 self._stop_sending(walk, node, channel)
@@ -175,28 +176,25 @@ class _Walker:
         elif edge.delay_seconds:
             due_at = self._now + timedelta(seconds=edge.delay_seconds)
             target = self._graph.nodes[edge.target]
-            self._stop(walk, target, "waiting", due_at=due_at, wait_until=due_at)
+            transition = _transition(walk, target, "waiting")
+            self._done.append(replace(transition, due_at=due_at, wait_until=due_at))
         else:
             self._open.append(replace(walk, node_id=edge.target))
 
     def _end(self, walk: _Walk, node: GraphNode, status: str, reason: str | None) -> None:
         if status == "completed":
             note = EventNote("enrollment_completed", node.node_id, node.step_id)
-            self._stop(_with_event(walk, note), node, "completed", enrollment_status="completed")
-            return
-        note = EventNote("enrollment_exited", node.node_id, node.step_id, {"reason": reason})
-        self._stop(
-            _with_event(walk, note),
-            node,
-            "exited",
-            exit_reason=reason,
-            enrollment_status="completed",
-        )
+            transition = _transition(_with_event(walk, note), node, "completed")
+        else:
+            note = EventNote("enrollment_exited", node.node_id, node.step_id, {"reason": reason})
+            transition = _transition(_with_event(walk, note), node, "exited")
+            transition = replace(transition, exit_reason=reason)
+        self._done.append(replace(transition, enrollment_status="completed"))
 
     def _stop_sending(self, walk: _Walk, node: GraphNode, channel: str) -> None:
         split, variant = self._graph.variant_of_node.get(node.node_id, (None, None))
         passed = len(walk.path) - 1
-        transition = _transition(walk, node, "waiting", resume_port=PORT_DEFAULT)
+        transition = _transition(walk, node, "waiting", PORT_DEFAULT)
         self._done.append(
             replace(
                 transition,
@@ -232,30 +230,6 @@ class _Walker:
                 )
             )
 
-    def _stop(
-        self,
-        walk: _Walk,
-        node: GraphNode,
-        status: str,
-        *,
-        due_at: datetime | None = None,
-        wait_until: datetime | None = None,
-        wait_for_event: str | None = None,
-        resume_port: str | None = None,
-        exit_reason: str | None = None,
-        enrollment_status: str | None = None,
-    ) -> None:
-        self._done.append(
-            replace(
-                _transition(walk, node, status, resume_port=resume_port),
-                due_at=due_at,
-                wait_until=wait_until,
-                wait_for_event=wait_for_event,
-                exit_reason=exit_reason,
-                enrollment_status=enrollment_status,
-            )
-        )
-
 
 def _group_by_retry(
     states: Sequence[DueState],
@@ -271,13 +245,13 @@ def _group_by_retry(
 
 
 def _transition(
-    walk: _Walk, node: GraphNode, status: str, *, resume_port: str | None
+    walk: _Walk, node: GraphNode, status: Status, resume_port: str | None = None
 ) -> Transition:
     return Transition(
         states=walk.states,
         node_id=node.node_id,
         step_id=node.step_id,
-        status=status,  # type: ignore[arg-type]  # the walk's own literals
+        status=status,
         path=walk.path,
         events=walk.events,
         assignments=walk.assignments,

@@ -105,6 +105,7 @@ class ContactChange:
 
 OpenStatus = Literal["running", "waiting", "paused"]
 EndStatus = Literal["completed", "exited", "failed"]
+Status = OpenStatus | EndStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Transition:
     states: Sequence[DueState]
     node_id: str
     step_id: str | None
-    status: OpenStatus | EndStatus
+    status: Status
     path: tuple[str, ...] = ()
     events: tuple[EventNote, ...] = ()
     assignments: tuple[AssignmentNote, ...] = ()

@@ -1,5 +1,6 @@
-"""What one run of the minute job did, added up from the ledger, and whether the sums agree. The
-ledger is written by the batches themselves, so this holds whichever steps ran, and where.
+"""Sum up one run of the minute job from the batch log.
+
+The batches write the log themselves, so the summary is complete whichever steps ran, and where.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ _COUNTED_AT_MOST = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """The figures of a run. `moved` counts people by status, `messages` by what became of them,
-    `events` those logged at the times it worked at; `left` is what is due now.
+    """Totals of a run.
+
+    `moved`: advanced states by new status. `messages`: deliveries by result. `events`: events
+    logged at the run's logical times, by type. `left`: what is due now. `without_channel`: due
+    messages by missing channel.
     """
 
     batches: Sequence[RunBatch]
@@ -34,19 +38,18 @@ class RunSummary:
 
     @property
     def failed(self) -> int:
-        """How many batches rolled back."""
+        """Return the number of batches that were rolled back."""
         return sum(batch.outcome == "failed" for batch in self.batches)
 
     @property
     def advanced(self) -> int:
-        """People whom its batches claimed and committed."""
+        """Return the number of states that committed batches claimed."""
         return sum(batch.size for batch in self._committed("advance"))
 
     @property
     def unaccounted_states(self) -> int:
-        """People whom committed batches claimed less those whose end they say: always 0, unless the
-        engine loses or doubles somebody.
-        """
+        """Return claimed states minus those with a new status; not 0 only if the engine loses or
+        duplicates states."""
         return self.advanced - sum(self.moved.values())
 
     def _committed(self, kind: str) -> list[RunBatch]:
@@ -54,7 +57,7 @@ class RunSummary:
 
 
 def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datetime) -> RunSummary:
-    """Add up the run. `began_at` is by the real clock, `now` by the engine's."""
+    """Sum up the run. `began_at` is wall-clock time, `now` the engine's logical time."""
     with engine.database.transaction(is_read_only=True) as connection:
         batches = overview_db.batches_of_run(connection, run_id, since=began_at - _CLOCK_SKEW)
         times = [batch.engine_now for batch in batches]
@@ -78,9 +81,7 @@ def summarize_run(engine: Engine, run_id: str, *, began_at: datetime, now: datet
 def failed_batch_nodes(
     engine: Engine, run_id: str, step_key: str, *, began_at: datetime
 ) -> list[FailedBatchNode]:
-    """Where the people of the batch stood that made this step of the run fail; empty when it was
-    not a batch that failed.
-    """
+    """Return the nodes of the failed batch of this step; empty if no batch failed."""
     with engine.database.transaction(is_read_only=True) as connection:
         return overview_db.nodes_of_failed_batch(
             connection, run_id, step_key, since=began_at - _CLOCK_SKEW
@@ -88,7 +89,7 @@ def failed_batch_nodes(
 
 
 def messages_waiting(engine: Engine, channels: Sequence[str]) -> list[WaitingMessages]:
-    """Where the messages stand that wait to go out on these channels, most first."""
+    """Return the due messages of these channels per node, largest first."""
     with engine.database.transaction(is_read_only=True) as connection:
         return overview_db.messages_waiting(connection, channels)
 

@@ -54,8 +54,8 @@ class WorkPlan:
     """The due work of a tick. Counts are limited to one batch per work unit."""
 
     recovered: Recovered
-    shares: tuple[WorkUnit, ...]
-    due_people: int
+    units: tuple[WorkUnit, ...]
+    due_states: int
     due_messages: int
 
 
@@ -87,8 +87,8 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
             shards=engine.shards,
         )
     count = min(most, -(-due.due_states // engine.batch_size))
-    shares = tuple(WorkUnit(number, count) for number in range(1, count + 1))
-    return WorkPlan(recovered, shares, due.due_states, due.due_deliveries)
+    units = tuple(WorkUnit(number, count) for number in range(1, count + 1))
+    return WorkPlan(recovered, units, due.due_states, due.due_deliveries)
 
 
 def due_channels(engine: Engine, now: datetime) -> list[str]:

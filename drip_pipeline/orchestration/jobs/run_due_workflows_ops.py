@@ -69,9 +69,9 @@ def plan(
     with translate_batch_errors(context, engine, clock, "planning"):
         planned = plan_work_units(engine.engine, now=clock.current(), most=config.max_batches)
     context.log.info(describe_plan(planned))
-    for unit in planned.shares:
+    for unit in planned.units:
         yield dg.DynamicOutput(None, mapping_key=unit.key, output_name="batches")
-    if planned.shares and planned.due_messages:
+    if planned.units and planned.due_messages:
         yield dg.Output(None, "backlog")
 
 

@@ -29,7 +29,7 @@ def describe_plan(planned: WorkPlan) -> str:
     """Describe the work of a run in one line."""
     recovered = {name: count for name, count in asdict(planned.recovered).items() if count}
     return (
-        f"{planned.due_people:,} enrollments due, in {len(planned.shares)} batches; "
+        f"{planned.due_states:,} enrollments due, in {len(planned.units)} batches; "
         f"{planned.due_messages:,} messages due; recovered first: {sentence(recovered)}"
     )
 

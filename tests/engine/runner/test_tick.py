@@ -234,7 +234,7 @@ def test_a_failed_batch_leaves_its_states_due_and_a_row_in_the_batch_log(
     outcome, size, error, campaigns = ledger[0]
     assert (outcome, size, error) == ("failed", 10, told)
     assert campaigns[0]["node_id"] == "start"
-    assert campaigns[0]["people"] == 10
+    assert campaigns[0]["enrollments"] == 10
     assert statuses(database) == {"running": 10}
     run_until_idle(database)
     assert statuses(database) == {"completed": 10}
