@@ -29,6 +29,7 @@ class NodeBatchCount(TypedDict):
     node_id: str
     enrollments: int
 
+
 NodeCounts: TypeAlias = list[NodeBatchCount]
 
 
