@@ -1,4 +1,4 @@
-"""Names in README, CONTRIBUTING and docs/ exist: commands and options, settings, make targets, files,
+"""Names in README, CONTRIBUTING and docs/ exist: commands, options, settings, make targets, files
 and functions.
 """
 
