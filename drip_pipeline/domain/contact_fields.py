@@ -7,7 +7,7 @@ engine/ read the rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 CONTACT_COLUMNS: Final = frozenset(
     {
@@ -44,7 +44,7 @@ CAMPAIGN_VARIABLES: Final = frozenset({"campaign_id", "campaign_name", "unsubscr
 KNOWN_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | CAMPAIGN_VARIABLES | {CUSTOM_FIELDS}
 
 
-def contact_context(contact: Mapping[str, Any]) -> dict[str, Any]:
+def contact_context(contact: Mapping[str, object]) -> dict[str, object]:
     """Return every name that a template or a condition may use, with the contact's value.
 
     `contact` maps columns of `contacts` to values; columns that were not loaded may be absent.
@@ -55,14 +55,14 @@ def contact_context(contact: Mapping[str, Any]) -> dict[str, Any]:
     custom = contact.get(CUSTOM_FIELDS)
     if not isinstance(custom, Mapping):
         custom = {}
-    context: dict[str, Any] = {**custom, **contact, CUSTOM_FIELDS: custom}
+    context: dict[str, object] = {**custom, **contact, CUSTOM_FIELDS: custom}
     context["first_name"], context["last_name"] = _name_parts(contact, custom)
     context["company_name"] = contact.get("company")
     context["lead_score"] = contact.get("ai_score")
     return context
 
 
-def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, object]], dict[str, object]]:
     """Return a function like `contact_context`, limited to these names, for many contacts.
 
     The result contains no campaign variables.
@@ -73,7 +73,7 @@ def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], dict[str, A
     has_name_parts = not requested.isdisjoint(_NAME_PARTS)
     copies = tuple((a, _ALIASES[a]) for a in requested & ALIASES if a not in _NAME_PARTS)
 
-    def read(contact: Mapping[str, Any]) -> dict[str, Any]:
+    def read(contact: Mapping[str, object]) -> dict[str, object]:
         custom = contact.get(CUSTOM_FIELDS)
         if not isinstance(custom, Mapping):
             custom = {}
@@ -92,8 +92,8 @@ def reader_of(names: Iterable[str]) -> Callable[[Mapping[str, Any]], dict[str, A
 
 
 def _name_parts(
-    contact: Mapping[str, Any], custom: Mapping[str, Any]
-) -> tuple[str | None, str | None]:
+    contact: Mapping[str, object], custom: Mapping[str, object]
+) -> tuple[object, object]:
     first = custom.get("first_name")
     last = custom.get("last_name")
     if first and last:
@@ -102,7 +102,7 @@ def _name_parts(
     return first or split_first, last or split_last
 
 
-def split_name(name: Any) -> tuple[str | None, str | None]:
+def split_name(name: object) -> tuple[str | None, str | None]:
     """Return the first word and the rest of a full name; None for a missing part."""
     if not isinstance(name, str):
         return None, None

@@ -98,7 +98,7 @@ def test_parsing_and_rendering_raise_only_template_errors(text: str) -> None:
 )
 def test_splitting_a_name_keeps_every_word(contact: dict[str, Any]) -> None:
     context = contact_context({**contact, "custom_fields": None})
-    words = [part for part in (context["first_name"], context["last_name"]) if part]
+    words = [str(part) for part in (context["first_name"], context["last_name"]) if part]
     assert " ".join(words).split() == (contact.get("name") or "").split()
 
 

@@ -148,7 +148,10 @@ def test_the_context_has_columns_custom_fields_and_aliases() -> None:
     assert context["email"] == "ada@example.com"
     assert context["company_name"] == "Acme"
     assert context["lead_score"] == 7
-    assert context["plan"] == context["custom_fields"]["plan"] == "gold"
+    assert context["plan"] == "gold"
+    custom_fields = context["custom_fields"]
+    assert isinstance(custom_fields, dict)
+    assert custom_fields["plan"] == "gold"
 
 
 def test_name_parts_in_custom_fields_take_precedence_over_the_split_name() -> None:
