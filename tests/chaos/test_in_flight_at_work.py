@@ -41,8 +41,8 @@ from tests.engine.publishing.in_flight_states import (
     DAY,
     MAP,
     NAME,
+    a_campaign_in_flight,
     published,
-    spread_people,
     version_1,
     version_2,
 )
@@ -83,7 +83,7 @@ class Provider(RecorderChannel):
 
 @pytest.fixture
 def spread(database: Database) -> Database:
-    spread_people(database, PEOPLE)
+    a_campaign_in_flight(database, PEOPLE)
     with database.transaction() as connection:
         connection.execute(
             "UPDATE campaign_enrollments SET status = 'active' WHERE status = 'paused'"

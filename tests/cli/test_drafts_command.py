@@ -1,4 +1,4 @@
-"""Edits of the visual builder from the command line."""
+"""External drafts on the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def second(database: Database, tmp_path: Path) -> Path:
     return path
 
 
-def test_an_edit_is_shown_stands_before_a_file_and_is_published(
+def test_a_draft_is_shown_blocks_a_file_and_is_published(
     drip: Drip, database: Database, second: Path
 ):
     assert drip("campaign", "drafts", *AT).stdout == "no drafts\n"
@@ -54,7 +54,7 @@ def test_an_edit_is_shown_stands_before_a_file_and_is_published(
     assert answered(drip("campaign", "drafts", "--json", *AT)) == []
 
 
-def test_an_edit_that_is_not_valid_ends_with_exit_code_1_and_names_its_step(
+def test_an_invalid_draft_has_exit_code_1_and_names_its_step(
     drip: Drip, database: Database, second: Path
 ):
     rested(database, -2)

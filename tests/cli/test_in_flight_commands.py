@@ -1,4 +1,4 @@
-"""Policies for people in flight from the command line: previews, maps, refusals, moving later."""
+"""Policies for states in flight on the command line: dry runs, maps, refusals, later migration."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from drip_pipeline.db.connection import Database
 from tests.cli.conftest import Drip, answered
 from tests.engine.factories import NOW
-from tests.engine.publishing.in_flight_states import COHORTS, NAME, spread_people, version_2
+from tests.engine.publishing.in_flight_states import COHORTS, NAME, a_campaign_in_flight, version_2
 
 AT = ("--now", NOW.isoformat())
 
 
 @pytest.fixture
 def second(database: Database, tmp_path: Path) -> Path:
-    """A person of each cohort in version 1, and the file of version 2."""
-    spread_people(database, len(COHORTS))
+    """A state of each cohort in version 1, and the file of version 2."""
+    a_campaign_in_flight(database, len(COHORTS))
     path = tmp_path / "campaign.json"
     path.write_text(json.dumps(version_2()), encoding="utf-8")
     return path
@@ -40,11 +40,11 @@ def test_a_preview_a_refusal_and_a_migration(drip: Drip, second: Path, tmp_path:
     by_option = ("--policy", "migrate", "--map", "extra=ask")
     done = answered(drip("campaign", "publish", second, *by_option, "--json", *AT))
     assert told["in_flight"] == done["in_flight"]
-    assert done["in_flight"]["states"] >= len(COHORTS) - 1  # one may have come to the end
+    assert done["in_flight"]["states"] >= len(COHORTS) - 1  # one may have reached the end
     assert {group["to_node"] for group in done["in_flight"]["groups"]} >= {"ask", "rest"}
 
 
-def test_people_who_were_pinned_move_later(drip: Drip, second: Path):
+def test_pinned_states_migrate_later(drip: Drip, second: Path):
     pinned = answered(drip("campaign", "publish", second, "--json", *AT))
     assert {group["action"] for group in pinned["in_flight"]["groups"]} == {"finish version 1"}
     asked = ("campaign", "migrate", NAME, "--from", "1", "--map", "extra=ask", *AT)
@@ -56,7 +56,7 @@ def test_people_who_were_pinned_move_later(drip: Drip, second: Path):
 
 
 @pytest.mark.parametrize("wrong", ["extra", "=ask", "extra="])
-def test_a_map_that_cannot_be_read_is_wrong_usage(drip: Drip, tmp_path: Path, wrong: str):
+def test_an_invalid_map_is_a_usage_error(drip: Drip, tmp_path: Path, wrong: str):
     path = tmp_path / "campaign.json"
     path.write_text("{}", encoding="utf-8")
     result = drip("campaign", "publish", path, "--policy", "migrate", "--map", wrong)

@@ -1,4 +1,4 @@
-"""The commands of versions and of campaigns that are kept as files."""
+"""The commands of versions and of campaign files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def edited(drip: Drip, tmp_path: Path) -> Path:
     return path
 
 
-def test_versions_are_listed_for_people_and_scripts(drip, edited):
+def test_versions_are_listed_as_text_and_as_json(drip, edited):
     found = answered(drip("campaign", "versions", "Win-back", "--json"))
     assert [(v["version"], v["is_current"]) for v in found["versions"]] == [(2, True), (1, False)]
     assert "published" in drip("campaign", "versions", "Win-back").stdout
 
 
-def test_a_difference_is_told_and_drawn(drip, edited, tmp_path):
+def test_a_difference_is_described_and_drawn(drip, edited, tmp_path):
     page = tmp_path / "diff.html"
     told = drip("campaign", "diff", "Win-back", "1", "2", "--out", page)
     assert "1 delay changed" in told.stdout
@@ -54,7 +54,7 @@ def test_a_version_is_compared_with_a_file(drip, edited):
     assert drip("campaign", "diff", "Win-back", "first", "2").exit_code == 2
 
 
-def test_going_back_keeping_and_exporting(drip, edited, tmp_path):
+def test_rollback_snapshot_and_export(drip, edited, tmp_path):
     tried = drip("campaign", "rollback", "Win-back", "1", "--dry-run")
     assert "would go back to version 1, as version 3" in tried.stdout
     done = answered(drip("campaign", "rollback", "Win-back", "1", "--json"))
@@ -68,14 +68,14 @@ def test_going_back_keeping_and_exporting(drip, edited, tmp_path):
     assert again["is_empty"] is True
 
 
-def test_an_edit_of_an_overtaken_version_is_refused(drip, edited):
+def test_an_edit_of_an_outdated_version_is_refused(drip, edited):
     refused = drip("campaign", "publish", str(EXAMPLES / "winback.yaml"), "--based-on", "1")
     assert refused.exit_code == 1
     assert "is now at version 2, but the file is based on version 1" in refused.stderr
     assert "--based-on 2" in refused.stderr
 
 
-def test_a_clone_shows_where_it_comes_from(drip, edited):
+def test_a_clone_shows_its_parent(drip, edited):
     made = answered(drip("campaign", "clone", "Win-back", "--name", "Copy", "--json"))
     assert (made["status"], made["of_version"]) == ("draft", 2)
     assert "cloned from Win-back" in drip("campaign", "show", "Copy").stdout
@@ -85,7 +85,7 @@ def test_a_clone_shows_where_it_comes_from(drip, edited):
     assert "cloned_from" in drip("campaign", "list").stdout
 
 
-def test_plan_and_apply_suit_a_pipeline(drip, tmp_path):
+def test_plan_and_apply_in_a_pipeline(drip, tmp_path):
     folder = tmp_path / "campaigns"
     folder.mkdir()
     shutil.copy(EXAMPLES / "winback.yaml", folder)
@@ -105,7 +105,7 @@ def test_plan_and_apply_suit_a_pipeline(drip, tmp_path):
     assert drip("campaign", "apply", folder, "--plan", folder / "winback.yaml").exit_code == 1
 
 
-def test_problems_of_files_are_exit_code_1_each_with_its_file(drip, tmp_path):
+def test_problems_of_files_are_reported_by_file_with_exit_code_1(drip, tmp_path):
     shutil.copy(EXAMPLES / "onboarding.yaml", tmp_path)
     text = (EXAMPLES / "winback.yaml").read_text(encoding="utf-8")
     (tmp_path / "bad.yaml").write_text(text.replace("goal_target: 5", "goal_target: 500"))

@@ -12,8 +12,8 @@ from tests.engine.publishing.in_flight_states import (
     COHORTS,
     MAP,
     NAME,
+    a_campaign_in_flight,
     published,
-    spread_people,
     version_2,
 )
 from tests.orchestration.running import value
@@ -34,7 +34,7 @@ def move(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessR
 
 
 def test_people_move_from_the_launchpad_once_a_map_says_where(engine_database, instance):
-    spread_people(engine_database, len(COHORTS))
+    a_campaign_in_flight(engine_database, len(COHORTS))
     published(engine_database, version_2())
     refused = move(instance)
     assert not refused.success

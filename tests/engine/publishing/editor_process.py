@@ -1,6 +1,6 @@
-"""Somebody who edits a campaign: exports it, adds a tag, publishes; and does so again from the
-newest version when told that somebody was faster. Arguments: URL of the database, name, tags to
-add.
+"""An editor process: export a campaign, add a tag, publish; repeat if the version is outdated.
+
+Arguments: URL of the database, name of the editor, number of tags.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.engine.factories import NOW
 
 
 def add_tags(database: Database, editor: str, count: int) -> int:
-    """Add the tags one by one; how often somebody else was faster."""
+    """Add the tags one by one; return how often the version was outdated."""
     refused = 0
     for n in range(count):
         while True:

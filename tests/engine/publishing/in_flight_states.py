@@ -1,7 +1,8 @@
-"""A campaign in two versions, and people spread over all nodes of the first: parked on messages
-that are due, on their way, in doubt or refused; in waits for a time and for an event; in variants,
-paused, failed. Version 2 removes a node, shortens a wait, waits for another event and adds a
-branch.
+"""A campaign in two versions, with states at all nodes of the first version.
+
+Messages are pending, being sent, of unknown outcome or rejected. States wait for a time or an
+event, are inside variants, paused or failed. Version 2 removes a node, shortens a wait, waits for
+another event and adds a branch.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
 NAME: Final = "Onboarding"
 MAP: Final = {"extra": "ask"}
 DAY: Final = timedelta(days=1)
-# When each cohort enrolled, before NOW: that is where it stands.
+# Days before NOW at which each cohort enrolled, which determines its node.
 COHORTS: Final = {
     "tail": 5.5,
     "letters": 5,
@@ -117,8 +118,8 @@ def version_1() -> dict[str, Any]:
 
 
 def version_2() -> dict[str, Any]:
-    """As version 1, but without `extra`, with a rest of a day, waiting for a purchase, another text
-    of letter_b, and a branch for people who score high."""
+    """Version 1 without `extra`, with a rest of one day, a wait for a purchase, another text of
+    letter_b, and a branch for a high score."""
     steps = [
         _START,
         _mail("hello"),
@@ -167,7 +168,7 @@ def published(
     dry_run: bool = False,
     now: datetime = NOW,
 ) -> PublishReport:
-    """The file published by the real verb."""
+    """Publish a file."""
     return publish(
         database,
         file,
@@ -175,10 +176,12 @@ def published(
     )
 
 
-def spread_people(database: Database, count: int) -> UUID:
-    """Version 1 with about this many people, an equal part in each cohort; its campaign. Some of
-    those parked on `hello` and on `extra` have messages on their way, in doubt and refused, some
-    people are paused, failed and trying again; some who were asked have bought meanwhile."""
+def a_campaign_in_flight(database: Database, count: int) -> UUID:
+    """Publish version 1 and enroll about `count` contacts, equally in all cohorts; return its id.
+
+    Some messages of `hello` and `extra` are being sent, of unknown outcome or rejected; some states
+    are paused, failed or due for a retry; some contacts at `ask` have bought meanwhile.
+    """
     size = count // len(COHORTS)
     with database.transaction() as connection:
         workspace = a_workspace(connection)
@@ -191,18 +194,18 @@ def spread_people(database: Database, count: int) -> UUID:
             )
     campaign = published(database, version_1(), now=NOW - 7 * DAY).campaign_id
     assert campaign is not None
-    moments = {NOW - days * DAY for days in COHORTS.values()}
-    moments |= {NOW - days * DAY for days in (2.5, 2, 1, 0.5)}
-    for moment in sorted(moments - {NOW}):
+    times = {NOW - days * DAY for days in COHORTS.values()}
+    times |= {NOW - days * DAY for days in (2.5, 2, 1, 0.5)}
+    for at in sorted(times - {NOW}):
         for name, days in COHORTS.items():
-            if NOW - days * DAY == moment:
-                _enroll(database, name, moment)
-        run_until_idle(database, moment)
+            if NOW - days * DAY == at:
+                _enroll(database, name, at)
+        run_until_idle(database, at)
     _enroll(database, "hello", NOW)
     while advance_batch(database, now=NOW, batch_size=5_000).claimed:
         pass
     _enroll(database, "start", NOW)
-    _trouble(database)
+    _diversify(database)
     return campaign
 
 
@@ -210,9 +213,9 @@ def _enroll(database: Database, tag: str, at: datetime) -> None:
     enroll(database, NAME, Tagged(tag), now=at)
 
 
-def _trouble(database: Database) -> None:
-    """What does not go smoothly, by a person's number: every tenth message is on its way, the next
-    in doubt, the next refused; every tenth person in a wait is paused, the next has failed."""
+def _diversify(database: Database) -> None:
+    """Change states by their number: of ten messages one is being sent, one of unknown outcome and
+    one rejected; of ten waiting states one is paused and one has failed."""
     with database.transaction() as connection:
         connection.execute(
             """
@@ -259,7 +262,7 @@ def _trouble(database: Database) -> None:
             " FROM numbered x WHERE x.id = s.id AND x.n = 5 AND s.workflow_status = 'running'",
             [NOW + timedelta(hours=1)],
         )
-        # Since their latest message, which they got a day ago.
+        # After their last message, which was sent a day ago.
         connection.execute(
             "INSERT INTO contact_events (workspace_id, contact_id, event_type, occurred_at,"
             " recorded_at) SELECT k.workspace_id, k.id, 'purchase', %s, %s"

@@ -1,4 +1,4 @@
-"""Campaigns that were running before this engine came are taken over, with their people."""
+"""Campaigns that ran before this engine was installed are adopted, with their enrollments."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OPTIONS = PublishOptions(
 def a_legacy_campaign(
     connection: Connection, *, status: str = "active", delays: tuple[int, ...] = (0, 3, 7)
 ) -> tuple[UUID, UUID, list[UUID]]:
-    """A plain sequence as an application made it: (workspace, campaign, steps)."""
+    """Insert a linear campaign as an application writes it; return (workspace, campaign, steps)."""
     workspace = a_workspace(connection, str(uuid4()))
     campaign: UUID = connection.execute(
         "INSERT INTO drip_campaigns (workspace_id, name, sequence_type, status, canvas_data)"
@@ -52,7 +52,7 @@ def a_legacy_campaign(
 def enrolled_before(
     connection: Connection, campaign: UUID, people: list[UUID], **columns: Any
 ) -> None:
-    """Enrollments as the application wrote them."""
+    """Insert enrollments as an application writes them."""
     given = {"current_step": 0, "last_email_sent_at": None, "next_email_scheduled_at": None}
     given |= columns
     connection.execute(
@@ -65,7 +65,7 @@ def enrolled_before(
 
 
 def sent_so_far(database: Database) -> dict[str, int]:
-    """Recorded messages by subject's first two words."""
+    """Count recorded messages by the first two words of their subject."""
     with database.transaction() as connection:
         rows = connection.execute(
             "SELECT split_part(subject, ',', 1), count(*) FROM recorded_messages GROUP BY 1"
@@ -73,7 +73,7 @@ def sent_so_far(database: Database) -> dict[str, int]:
     return dict(rows)
 
 
-def test_an_active_legacy_campaign_runs_through_all_mails_with_the_right_waits(
+def test_an_adopted_campaign_sends_all_emails_with_their_delays(
     database: Database,
 ) -> None:
     with database.transaction() as connection:
@@ -111,7 +111,7 @@ def test_an_active_legacy_campaign_runs_through_all_mails_with_the_right_waits(
     assert done == [("completed", 200)]
 
 
-def test_people_in_the_middle_go_on_from_where_they_are(database: Database) -> None:
+def test_enrollments_in_progress_continue_at_their_next_message(database: Database) -> None:
     with database.transaction() as connection:
         workspace, campaign, _ = a_legacy_campaign(connection)
         people = contacts(connection, workspace, 6)
@@ -146,7 +146,7 @@ def test_people_in_the_middle_go_on_from_where_they_are(database: Database) -> N
     assert completed == (3,)
 
 
-def test_an_application_that_counts_the_next_step_is_understood(database: Database) -> None:
+def test_current_step_may_be_the_number_of_the_next_step(database: Database) -> None:
     with database.transaction() as connection:
         workspace, campaign, _ = a_legacy_campaign(connection)
         people = contacts(connection, workspace, 2)
@@ -163,7 +163,7 @@ def test_an_application_that_counts_the_next_step_is_understood(database: Databa
     assert sent_so_far(database) == {"Number 1": 1, "Number 2": 1}
 
 
-def test_taking_over_twice_finds_nothing_to_do_and_drafts_are_only_drawn(
+def test_adopting_twice_changes_nothing_and_drafts_only_get_nodes(
     database: Database,
 ) -> None:
     with database.transaction() as connection:
@@ -180,7 +180,7 @@ def test_taking_over_twice_finds_nothing_to_do_and_drafts_are_only_drawn(
     assert found == [("draft", None), ("paused", 1)]
 
 
-def test_a_campaign_that_cannot_run_is_left_as_it_is_and_named(database: Database) -> None:
+def test_a_campaign_that_cannot_run_is_unchanged_and_reported(database: Database) -> None:
     with database.transaction() as connection:
         _, campaign, steps = a_legacy_campaign(connection)
         connection.execute(
@@ -197,7 +197,7 @@ def test_a_campaign_that_cannot_run_is_left_as_it_is_and_named(database: Databas
     assert left == (None,)
 
 
-def test_a_mail_that_cannot_be_made_ready_keeps_its_campaign_as_it_is_by_name(
+def test_an_email_that_cannot_be_prepared_leaves_its_campaign_unchanged(
     database: Database,
 ) -> None:
     with database.transaction() as connection:
@@ -212,7 +212,7 @@ def test_a_mail_that_cannot_be_made_ready_keeps_its_campaign_as_it_is_by_name(
     assert "the email cannot be prepared" in reasons[0]
 
 
-def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
+def test_totals_of_a_legacy_database_reconcile_after_all_emails(
     empty_database: Database,
 ) -> None:
     with empty_database.transaction() as connection:
@@ -240,7 +240,7 @@ def test_a_database_as_found_in_the_wild_balances_its_books_after_all_mails(
     assert twice == (0,)
 
 
-def test_people_of_the_specifications_own_migration_go_on_and_are_on_the_books(
+def test_states_of_the_specification_s_migration_continue_and_are_counted(
     empty_database: Database,
 ) -> None:
     with empty_database.transaction() as connection:

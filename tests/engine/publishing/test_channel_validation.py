@@ -1,4 +1,4 @@
-"""What publishing says of steps that their channel could not carry, and which channel that is."""
+"""Publication reports steps that their channel cannot send, and chooses that channel."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def message(database: Database, campaign_graph: CampaignGraph) -> str:
     return found.message
 
 
-def test_a_step_whose_channel_is_set_up_is_fine(database: Database):
+def test_a_step_with_a_configured_channel_has_no_problem(database: Database):
     assert problems(database, step(MAIL)) == []
     assert problems(database, step(WebhookAction(url="https://hooks.example.com/"))) == []
 
@@ -75,7 +75,7 @@ def test_a_step_whose_channel_is_set_up_is_fine(database: Database):
         (SocialAction(platform="mastodon", content="Hi"), {}, "platform_unsupported"),
     ],
 )
-def test_what_is_not_set_up_forbids_publishing_only_where_messages_leave(
+def test_a_missing_channel_is_an_error_only_if_messages_are_sent(
     database: Database, config: NodeConfig, settings: dict[str, Any], code: str
 ):
     assert problems(database, step(config), **settings) == [(code, "error")]
@@ -84,15 +84,13 @@ def test_what_is_not_set_up_forbids_publishing_only_where_messages_leave(
 
 
 @pytest.mark.parametrize("platform", ["instagram", "linkedin", "x", "bluesky", "myspace"])
-def test_an_unsupported_platform_is_named_with_what_to_use_instead(
-    database: Database, platform: str
-):
+def test_an_unsupported_platform_is_reported_with_an_alternative(database: Database, platform: str):
     told = message(database, step(SocialAction(platform=platform, content="Hi")))
     assert platform in told
     assert "platform `webhook`" in told
 
 
-def test_a_publishing_tool_serves_the_platforms_it_names(sending: Start, database: Database):
+def test_a_publishing_webhook_serves_its_configured_platforms(sending: Start, database: Database):
     tool = {"url": "https://tool.example.com", "secret_env": "TOOL", "platforms": ["Instagram"]}
     sending().channel("social", tool, platform="webhook", slug="tool")
     assert problems(database, step(SocialAction(platform="instagram", content="Hi"))) == []
@@ -100,7 +98,7 @@ def test_a_publishing_tool_serves_the_platforms_it_names(sending: Start, databas
     assert problems(database, linkedin) == [("platform_unsupported", "error")]
 
 
-def test_mastodon_takes_no_media_and_so_many_characters(sending: Start, database: Database):
+def test_mastodon_posts_have_no_media_and_a_character_limit(sending: Start, database: Database):
     account = {"base_url": "https://social.example.com", "access_token_env": "M"}
     sending().channel("social", account, platform="mastodon")
     media = ("https://example.com/a.png",)
@@ -112,7 +110,7 @@ def test_mastodon_takes_no_media_and_so_many_characters(sending: Start, database
     assert problems(database, step(fits)) == []
 
 
-def test_long_texts_are_priced_and_too_long_ones_refused(sending: Start, database: Database):
+def test_long_sms_are_a_warning_and_too_long_ones_an_error(sending: Start, database: Database):
     account = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
     sending().channel("sms", account)
     assert problems(database, step(SmsAction(body="Hi {{ name }}"))) == []
@@ -120,7 +118,7 @@ def test_long_texts_are_priced_and_too_long_ones_refused(sending: Start, databas
     assert problems(database, step(SmsAction(body="ж" * 700))) == [("sms_too_long", "error")]
 
 
-def test_one_must_say_which_of_several_channels(sending: Start, database: Database):
+def test_one_of_several_channels_must_be_named(sending: Start, database: Database):
     sender = sending()
     first = sender.channel("email", {}, slug="first")
     sender.channel("email", {}, slug="second")
@@ -128,7 +126,9 @@ def test_one_must_say_which_of_several_channels(sending: Start, database: Databa
     assert problems(database, step(MAIL, first)) == []
 
 
-def test_a_named_channel_must_be_there_on_and_of_the_kind(sending: Start, database: Database):
+def test_a_named_channel_must_exist_be_enabled_and_have_the_category(
+    sending: Start, database: Database
+):
     sender = sending()
     off = sender.channel("email", {}, slug="off", is_active=False)
     sms = {"account_sid": "AC1", "auth_token_env": "SMS_TOKEN", "from": "Acme"}
@@ -137,7 +137,7 @@ def test_a_named_channel_must_be_there_on_and_of_the_kind(sending: Start, databa
         assert problems(database, step(MAIL, channel_id)) == [("channel_unclear", "error")]
 
 
-def test_a_row_that_an_application_made_for_itself_does_not_stand_in_the_way(database: Database):
+def test_a_channel_row_of_an_application_is_ignored(database: Database):
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO campaign_channels (workspace_id, channel_slug, channel_name, "
@@ -148,7 +148,7 @@ def test_a_row_that_an_application_made_for_itself_does_not_stand_in_the_way(dat
     assert problems(database, step(MAIL)) == []
 
 
-def test_another_workspaces_channel_serves_nobody_here(sending: Start, database: Database):
+def test_the_channel_of_another_workspace_is_not_used(sending: Start, database: Database):
     sender = sending()
     with database.transaction() as connection:
         factories.the_workspace(connection)
@@ -159,7 +159,7 @@ def test_another_workspaces_channel_serves_nobody_here(sending: Start, database:
     assert ("channel_unclear", "error") in problems(database, step(SmsAction(body="Hi"), theirs))
 
 
-def test_mails_are_made_ready_once(database: Database):
+def test_emails_are_prepared_once(database: Database):
     html = "<style>p {color: red}</style><body><p>Hi</p></body>"
     ready = prepared_graph(step(EmailConfig(subject="Hi", body="", body_html=html)))
     config = ready.nodes["step"].config
@@ -169,6 +169,6 @@ def test_mails_are_made_ready_once(database: Database):
     assert prepared_graph(ready) == ready
 
 
-def test_a_mail_that_cannot_be_made_ready_fails_at_publish(database: Database):
+def test_an_email_that_cannot_be_prepared_fails_at_publication(database: Database):
     broken = EmailConfig(subject="Hi", body="", body_html="<p>{% if a %}<a {% endif %}>x")
     assert problems(database, step(broken)) == [("email_unprepared", "error")]

@@ -1,6 +1,4 @@
-"""Edits that a visual builder makes in the tables of a published campaign: noticed once, checked as
-a file is, published or told, never lost.
-"""
+"""External drafts of published campaigns: detected, checked like files, published on demand."""
 
 from __future__ import annotations
 
@@ -29,7 +27,7 @@ PUBLISH = Settings(canvas_edits="publish")
 Canvas = dict[str, Any]
 
 
-def looked_at(database: Database, settings: Settings = REPORT) -> list[DraftReport]:
+def checked(database: Database, settings: Settings = REPORT) -> list[DraftReport]:
     return check_drafts(database, PublishOptions(now=NOW, settings=settings))
 
 
@@ -37,16 +35,16 @@ def from_file(database: Database, file: dict[str, Any], **options: Any) -> Publi
     return publish(database, file, PublishOptions(now=NOW, settings=REPORT, **options))
 
 
-def drawn(database: Database, change: Callable[[Canvas], None]) -> None:
-    """The visual builder saves the canvas."""
+def save_canvas(database: Database, change: Callable[[Canvas], None]) -> None:
+    """Save the canvas as the visual builder does."""
     with database.transaction() as connection:
         (canvas,) = connection.execute("SELECT canvas_data FROM drip_campaigns").fetchone() or ({},)
         change(canvas)
         connection.execute("UPDATE drip_campaigns SET canvas_data = %s", [Jsonb(canvas)])
 
 
-def rewritten(database: Database, node_id: str, **columns: Any) -> None:
-    """The visual builder saves a step."""
+def save_step(database: Database, node_id: str, **columns: Any) -> None:
+    """Save a step as the visual builder does."""
     with database.transaction() as connection:
         for column, value in columns.items():
             connection.execute(
@@ -61,8 +59,8 @@ def stored(database: Database, query: str) -> Any:
         return None if row is None else row[0]
 
 
-def shorter_rest(database: Database) -> None:
-    rewritten(database, "rest", wait_config={"type": "duration", "value": 1, "unit": "days"})
+def shorten_the_rest(database: Database) -> None:
+    save_step(database, "rest", wait_config={"type": "duration", "value": 1, "unit": "days"})
 
 
 def node(canvas: Canvas, node_id: str) -> dict[str, Any]:
@@ -84,13 +82,13 @@ def campaign(database: Database) -> Database:
     return database
 
 
-def test_nothing_is_noticed_where_nothing_was_edited(campaign):
-    assert looked_at(campaign) == []
+def test_an_unedited_campaign_has_no_draft(campaign):
+    assert checked(campaign) == []
 
 
-def test_how_the_canvas_is_drawn_is_taken_over_into_the_version_that_is_published(campaign):
-    drawn(campaign, dragged)
-    assert looked_at(campaign) == []
+def test_a_changed_layout_is_copied_into_the_published_version(campaign):
+    save_canvas(campaign, dragged)
+    assert checked(campaign) == []
     assert stored(campaign, "SELECT max(version) FROM campaign_versions") == 1
     exported = export_file(campaign, NAME).file
     assert exported["canvas_data"]["ourOwnKey"] == {"kept": True}
@@ -102,10 +100,10 @@ def test_how_the_canvas_is_drawn_is_taken_over_into_the_version_that_is_publishe
     assert node(snapshot, "hello")["position"] == {"x": 777, "y": -5}
 
 
-def test_what_the_builder_alone_knows_survives_publishing_exporting_and_going_back(campaign):
-    drawn(campaign, dragged)
+def test_data_of_the_builder_survives_publishing_exporting_and_rollback(campaign):
+    save_canvas(campaign, dragged)
     exported = export_file(campaign, NAME).file
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
     from_file(campaign, version_2())
     back = rollback(campaign, NAME, 1, PublishOptions(now=NOW, settings=REPORT))
     assert back.version == 3
@@ -113,20 +111,20 @@ def test_what_the_builder_alone_knows_survives_publishing_exporting_and_going_ba
     again = stored(campaign, "SELECT canvas_data FROM drip_campaigns")
     assert again["ourOwnKey"] == {"kept": True}
     assert node(again, "hello")["selected"] is True
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
 
 
-def test_a_position_that_was_not_looked_at_yet_stops_nobody(campaign):
-    drawn(campaign, dragged)
+def test_a_changed_position_does_not_block_a_publication(campaign):
+    save_canvas(campaign, dragged)
     assert from_file(campaign, version_2()).version == 2
 
 
-def test_an_edit_is_told_once_as_new_and_stands_in_show_until_it_is_published(campaign):
-    shorter_rest(campaign)
-    (first,) = looked_at(campaign)
+def test_a_draft_is_new_once_and_is_shown_until_it_is_published(campaign):
+    shorten_the_rest(campaign)
+    (first,) = checked(campaign)
     assert (first.status, first.is_new, first.base_version) == ("valid", True, 1)
     assert "1 delay changed" in first.changes
-    (second,) = looked_at(campaign)
+    (second,) = checked(campaign)
     assert (second.status, second.is_new) == ("valid", False)
     assert second.changes == first.changes
     recorded = show_campaign(campaign, NAME).edit
@@ -134,7 +132,7 @@ def test_an_edit_is_told_once_as_new_and_stands_in_show_until_it_is_published(ca
     assert recorded.kind == "valid"
     done = publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
     assert (done.status, done.version) == ("published", 2)
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
     assert show_campaign(campaign, NAME).edit is None
     wait = stored(
         campaign,
@@ -146,39 +144,39 @@ def test_an_edit_is_told_once_as_new_and_stands_in_show_until_it_is_published(ca
         publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
 
 
-def test_an_edit_that_is_taken_back_is_forgotten(campaign):
+def test_a_reverted_draft_is_deleted(campaign):
     before = stored(campaign, "SELECT wait_config FROM campaign_steps WHERE node_id = 'rest'")
-    shorter_rest(campaign)
-    assert len(looked_at(campaign)) == 1
-    rewritten(campaign, "rest", wait_config=before)
-    assert looked_at(campaign) == []
+    shorten_the_rest(campaign)
+    assert len(checked(campaign)) == 1
+    save_step(campaign, "rest", wait_config=before)
+    assert checked(campaign) == []
     assert stored(campaign, "SELECT count(*) FROM campaign_edits") == 0
 
 
-def test_an_edit_made_on_the_canvas_alone_is_one(campaign):
+def test_a_change_on_the_canvas_alone_is_a_draft(campaign):
     def renewed(canvas: Canvas) -> None:
         text = {"email": {"subject": "Drawn", "body": "On the canvas"}}
         node(canvas, "hello")["data"]["config"] = {"channel_config": text}
 
-    drawn(campaign, renewed)
-    (edit,) = looked_at(campaign)
+    save_canvas(campaign, renewed)
+    (edit,) = checked(campaign)
     assert edit.status == "valid"
     publish_draft(campaign, NAME, PublishOptions(now=NOW, settings=REPORT))
     subject = stored(campaign, "SELECT subject_line FROM campaign_steps WHERE node_id = 'hello'")
     assert subject == "Drawn"
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
 
 
-def test_an_edit_that_is_not_valid_is_told_with_the_names_of_its_steps_and_never_published(
+def test_an_invalid_draft_names_its_steps_and_is_never_published(
     campaign,
 ):
     def cut(canvas: Canvas) -> None:
         canvas["edges"] = [edge for edge in canvas["edges"] if edge["target"] != "thanks"]
 
-    drawn(campaign, cut)
-    rewritten(campaign, "rest", wait_config={"type": "duration", "value": -1, "unit": "days"})
+    save_canvas(campaign, cut)
+    save_step(campaign, "rest", wait_config={"type": "duration", "value": -1, "unit": "days"})
     for settings, is_new in ((PUBLISH, True), (PUBLISH, False)):
-        (edit,) = looked_at(campaign, settings)
+        (edit,) = checked(campaign, settings)
         assert (edit.status, edit.is_new) == ("invalid", is_new)
     assert ("rest", "Wait rest") in {(p["node_id"], p["step"]) for p in edit.problems}
     assert len(edit.problems) > 1
@@ -190,25 +188,25 @@ def test_an_edit_that_is_not_valid_is_told_with_the_names_of_its_steps_and_never
     assert stored(campaign, "SELECT published_version FROM drip_campaigns") == 1
 
 
-def test_where_edits_are_published_one_goes_out_when_it_has_stood_still_for_a_look(campaign):
-    shorter_rest(campaign)
-    (first,) = looked_at(campaign, PUBLISH)
+def test_with_the_setting_publish_an_unchanged_valid_draft_is_published(campaign):
+    shorten_the_rest(campaign)
+    (first,) = checked(campaign, PUBLISH)
     assert first.status == "valid"
-    rewritten(campaign, "tail", wait_config={"type": "duration", "value": 2, "unit": "days"})
-    (second,) = looked_at(campaign, PUBLISH)
+    save_step(campaign, "tail", wait_config={"type": "duration", "value": 2, "unit": "days"})
+    (second,) = checked(campaign, PUBLISH)
     assert (second.status, second.is_new) == ("valid", True)
-    (third,) = looked_at(campaign, PUBLISH)
+    (third,) = checked(campaign, PUBLISH)
     assert (third.status, third.version) == ("published", 2)
-    assert looked_at(campaign, PUBLISH) == []
+    assert checked(campaign, PUBLISH) == []
 
 
-def test_a_file_does_not_write_over_an_edit_unless_it_says_so(campaign):
-    shorter_rest(campaign)
+def test_a_file_overwrites_a_draft_only_on_request(campaign):
+    shorten_the_rest(campaign)
     with pytest.raises(UnpublishedEdit, match="1 delay changed"):
         from_file(campaign, version_2())
     assert stored(campaign, "SELECT max(version) FROM campaign_versions") == 1
     assert from_file(campaign, version_1()).status == "unchanged"
-    assert len(looked_at(campaign)) == 1
+    assert len(checked(campaign)) == 1
     done = from_file(campaign, version_2(), overwrites_draft=True)
     assert done.version == 3
     kept = stored(
@@ -216,30 +214,30 @@ def test_a_file_does_not_write_over_an_edit_unless_it_says_so(campaign):
     )
     (rest,) = (step for step in kept if step["node_id"] == "rest")
     assert rest["wait_config"]["value"] == 1
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
 
 
-def test_publishing_what_is_published_over_an_edit_takes_the_edit_back(campaign):
-    shorter_rest(campaign)
+def test_publishing_the_published_file_over_a_draft_reverts_the_draft(campaign):
+    shorten_the_rest(campaign)
     done = from_file(campaign, version_1(), overwrites_draft=True)
     assert (done.status, done.version) == ("unchanged", 1)
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
     rest = stored(campaign, "SELECT wait_config FROM campaign_steps WHERE node_id = 'rest'")
     assert rest["value"] == 3
 
 
-def test_the_edit_itself_may_be_published_as_a_file(campaign):
-    shorter_rest(campaign)
+def test_the_draft_may_be_published_as_a_file(campaign):
+    shorten_the_rest(campaign)
     exported = json.loads(json.dumps(export_file(campaign, NAME).file))
     assert from_file(campaign, exported).version == 2
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []
 
 
-def test_what_counting_writes_into_the_tables_is_no_edit(campaign):
+def test_metrics_written_to_the_tables_are_no_draft(campaign):
     with campaign.transaction() as connection:
         connection.execute(
             "UPDATE drip_campaigns SET metrics = '{\"sent\": 1}', updated_at = %s",
             [NOW + timedelta(days=1)],
         )
         connection.execute("UPDATE campaign_steps SET metrics = '{\"sent\": 1}'")
-    assert looked_at(campaign) == []
+    assert checked(campaign) == []

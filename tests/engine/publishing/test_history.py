@@ -1,6 +1,4 @@
-"""The history of a campaign: versions that are compared, kept, gone back to and cloned, by several
-people at once.
-"""
+"""The version history: comparisons, snapshots, rollback and clones, also concurrently."""
 
 from __future__ import annotations
 
@@ -49,20 +47,20 @@ def example(name: str) -> Any:
 
 
 def with_subject(file: Any, subject: str) -> Any:
-    """The file with another subject in its first mail."""
+    """Return the file with another subject in its first email."""
     changed = copy.deepcopy(file)
     for step in changed["steps"]:
         if "email" in step.get("channel_config", {}):
             step["channel_config"]["email"]["subject"] = subject
             return changed
-    raise AssertionError("no mail")
+    raise AssertionError("no email")
 
 
 def published(database: Database, file: Any, **more: Any) -> PublishReport:
     return publish(database, file, PublishOptions(now=NOW, settings=SETTINGS, **more))
 
 
-def gone_back(database: Database, campaign: str, version: int, **more: Any) -> PublishReport:
+def rolled_back(database: Database, campaign: str, version: int, **more: Any) -> PublishReport:
     return rollback(database, campaign, version, PublishOptions(now=NOW, settings=SETTINGS, **more))
 
 
@@ -82,10 +80,10 @@ def workspace(database: Database) -> Any:
         return a_workspace(connection)
 
 
-# --- going back -----------------------------------------------------------------------------------
+# --- rollback -------------------------------------------------------------------------------------
 
 
-def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, workspace):
+def test_a_rollback_to_version_1_after_3_is_a_version_4_equal_to_1(database, workspace):
     plain = example("onboarding") | {"name": "Newsletter"}
     test = example("subject_test") | {"name": "Newsletter"}
     with database.transaction() as connection:
@@ -103,7 +101,7 @@ def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, 
     before = [rows(database, statement) for statement in (kept, results, assignments)]
     assert [len(found) for found in before[1:]] == [2, 40]
 
-    report = gone_back(database, "Newsletter", 1)
+    report = rolled_back(database, "Newsletter", 1)
 
     assert (report.status, report.version) == ("published", 4)
     assert compare_versions(database, "Newsletter", 1, 4).diff.is_empty
@@ -117,35 +115,35 @@ def test_going_back_to_version_1_after_3_is_a_version_4_that_equals_1(database, 
     assert inside == {1: 0, 2: 40, 3: 0, 4: 0}
 
 
-def test_going_back_moves_the_people_where_that_is_wanted(database, workspace):
+def test_a_rollback_can_migrate_states(database, workspace):
     with database.transaction() as connection:
         contacts(connection, workspace, 9)
     published(database, example("onboarding"))
     published(database, with_subject(example("onboarding"), "Second"))
     enroll(database, "Onboarding", Everybody(), now=NOW)
     run_until_idle(database, NOW)
-    gone_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}), dry_run=True)
+    rolled_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}), dry_run=True)
     inside = {row.version: row.in_flight for row in history(database, "Onboarding").versions}
     assert inside == {1: 0, 2: 9}
-    gone_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}))
+    rolled_back(database, "Onboarding", 1, in_flight=InFlightPolicy("migrate", {}))
     inside = {row.version: row.in_flight for row in history(database, "Onboarding").versions}
     assert inside == {1: 0, 2: 0, 3: 9}
 
 
-def test_an_edit_of_another_application_is_kept_when_going_back_writes_over_it(database, workspace):
+def test_a_draft_overwritten_by_a_rollback_is_kept_in_the_history(database, workspace):
     for subject in ("One", "Two"):
         published(database, with_subject(example("winback"), subject))
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET goal_target = 77")
     with pytest.raises(UnpublishedEdit):
-        gone_back(database, "Win-back", 1)
-    assert gone_back(database, "Win-back", 1, overwrites_draft=True).version == 4
+        rolled_back(database, "Win-back", 1)
+    assert rolled_back(database, "Win-back", 1, overwrites_draft=True).version == 4
     told = compare_versions(database, "Win-back", 3, 4).diff.changes
     assert "goal target: 77 → 5" in [change.sentence for change in told]
     assert compare_versions(database, "Win-back", 1, 4).diff.is_empty
 
 
-def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
+def test_versions_of_an_existing_database_are_compared(empty_database):
     with empty_database.transaction() as connection:
         found_databases.specification_database(connection)
     migrate(empty_database)
@@ -158,57 +156,57 @@ def test_versions_of_a_database_as_it_was_found_are_compared(empty_database):
     kinds_told = {c.kind for c in compare_versions(empty_database, name, 1, newest).diff.changes}
     assert "step_added" in kinds_told
     with pytest.raises(DripError):
-        gone_back(empty_database, name, 1)
+        rolled_back(empty_database, name, 1)
 
 
-def test_going_back_to_what_is_published_changes_nothing(database, workspace):
+def test_a_rollback_to_the_published_version_changes_nothing(database, workspace):
     published(database, example("winback"))
-    assert gone_back(database, "Win-back", 1).status == "unchanged"
+    assert rolled_back(database, "Win-back", 1).status == "unchanged"
     assert kinds(database, "Win-back") == [(1, "published")]
 
 
-def test_going_back_can_be_tried(database, workspace):
+def test_a_rollback_has_a_dry_run(database, workspace):
     published(database, example("winback"))
     published(database, with_subject(example("winback"), "Second"))
-    report = gone_back(database, "Win-back", 1, dry_run=True)
+    report = rolled_back(database, "Win-back", 1, dry_run=True)
     assert (report.status, report.version) == ("dry_run", 3)
     assert kinds(database, "Win-back") == [(1, "published"), (2, "published")]
 
 
-def test_going_back_past_somebody_else_s_edit_is_refused(database, workspace):
+def test_a_rollback_based_on_an_outdated_version_is_refused(database, workspace):
     for subject in ("One", "Two", "Three"):
         published(database, with_subject(example("winback"), subject))
-    with pytest.raises(VersionOutdated, match="is version 3 by now"):
-        gone_back(database, "Win-back", 1, based_on=2)
+    with pytest.raises(VersionOutdated, match="is now at version 3"):
+        rolled_back(database, "Win-back", 1, based_on=2)
 
 
-def test_an_archived_campaign_does_not_come_back(database, workspace):
+def test_an_archived_campaign_cannot_be_rolled_back(database, workspace):
     published(database, example("winback"))
     archive(database, "Win-back", now=NOW)
     with pytest.raises(NotAllowed, match="archived"):
-        gone_back(database, "Win-back", 1)
+        rolled_back(database, "Win-back", 1)
 
 
-def test_an_old_name_that_is_another_campaign_s_by_now_is_not_taken(database, workspace):
+def test_a_rollback_to_the_name_of_another_campaign_is_refused(database, workspace):
     first = published(database, example("winback"))
     published(database, example("winback") | {"name": "Renamed"}, campaign_id=first.campaign_id)
     published(database, example("winback"))
     with pytest.raises(NotAllowed, match="now the name of another campaign"):
-        gone_back(database, "Renamed", 1)
+        rolled_back(database, "Renamed", 1)
 
 
-def test_a_version_that_is_not_there_is_named(database, workspace):
+def test_an_unknown_version_is_named(database, workspace):
     published(database, example("winback"))
     with pytest.raises(VersionNotFound, match="7"):
-        gone_back(database, "Win-back", 7)
+        rolled_back(database, "Win-back", 7)
     with pytest.raises(VersionNotFound, match="8"):
         compare_versions(database, "Win-back", 1, 8)
 
 
-# --- looking --------------------------------------------------------------------------------------
+# --- snapshots and comparisons --------------------------------------------------------------------
 
 
-def test_a_snapshot_is_kept_and_newcomers_enter_what_they_entered(database, workspace):
+def test_a_snapshot_does_not_change_the_published_version(database, workspace):
     published(database, example("winback"))
     with database.transaction() as connection:
         connection.execute(
@@ -240,7 +238,7 @@ def test_an_earlier_version_is_exported_as_it_was(database, workspace):
     assert definition_hash(load_definition(export_file(database, "Win-back", 1).file)) == wanted
 
 
-def test_the_end_and_the_start_of_tests_are_in_the_history(database, workspace):
+def test_the_start_and_the_end_of_tests_are_in_the_history(database, workspace):
     published(database, example("subject_test"))
     published(database, with_subject(example("subject_test"), "The test goes on"))
     archive(database, "Newsletter subjects", now=NOW)
@@ -256,7 +254,7 @@ def cloned(database: Database, campaign: str, name: str, **more: Any) -> Any:
     return clone(database, campaign, name, PublishOptions(now=NOW, settings=SETTINGS), **more)
 
 
-def test_a_clone_has_the_steps_and_nobody_inside(database, workspace):
+def test_a_clone_has_the_steps_and_no_enrollments(database, workspace):
     with database.transaction() as connection:
         contacts(connection, workspace, 3)
     published(database, example("subject_test"))
@@ -286,17 +284,17 @@ def test_a_draft_clone_of_an_old_version_is_published_as_a_file(database, worksp
         assert find_campaign(connection, "Copy").status == "active"
 
 
-def test_a_clone_needs_a_name_of_its_own(database, workspace):
+def test_a_clone_needs_an_unused_name(database, workspace):
     published(database, example("winback"))
     with pytest.raises(NotAllowed, match="already"):
         cloned(database, "Win-back", "Win-back")
 
 
-# --- several people at once -----------------------------------------------------------------------
+# --- concurrency ----------------------------------------------------------------------------------
 
 
 def at_once(*acts: Any) -> list[Any]:
-    """What each came to, begun at the same moment: its answer, or the error it was told."""
+    """Run the functions at the same time; return the result or the error of each."""
     answers: list[Any] = [None] * len(acts)
     gate = threading.Barrier(len(acts))
 
@@ -315,7 +313,7 @@ def at_once(*acts: Any) -> list[Any]:
     return answers
 
 
-def test_two_who_publish_at_once_get_one_number_after_the_other(database, workspace):
+def test_concurrent_publications_get_consecutive_numbers(database, workspace):
     base = example("onboarding")
     published(database, base)
     for n in range(ROUNDS):
@@ -330,7 +328,7 @@ def test_two_who_publish_at_once_get_one_number_after_the_other(database, worksp
     assert subjects == [(2 * ROUNDS + 1,)]
 
 
-def test_of_two_who_edited_the_same_version_one_is_told_and_no_edit_is_lost(database, workspace):
+def test_of_two_edits_of_one_version_one_is_refused(database, workspace):
     base = example("onboarding")
     version = published(database, base).version
     for n in range(ROUNDS):
@@ -346,7 +344,7 @@ def test_of_two_who_edited_the_same_version_one_is_told_and_no_edit_is_lost(data
     assert len(history(database, "Onboarding").versions) == ROUNDS + 1
 
 
-def test_two_processes_that_edit_and_try_again_lose_no_edit(database, workspace):
+def test_two_processes_that_retry_their_edits_lose_none(database, workspace):
     published(database, example("onboarding"))
     editors = [
         subprocess.Popen(
@@ -372,7 +370,7 @@ def test_two_processes_that_edit_and_try_again_lose_no_edit(database, workspace)
     assert numbers == list(range(2 * ROUNDS + 1, 0, -1)), refused
 
 
-def test_two_who_create_the_same_campaign_at_once_make_one(database, workspace):
+def test_concurrent_creations_of_a_campaign_create_one(database, workspace):
     for n in range(max(2, ROUNDS // 4)):
         file = example("onboarding") | {"name": f"New {n}"}
         found = at_once(
@@ -385,14 +383,14 @@ def test_two_who_create_the_same_campaign_at_once_make_one(database, workspace):
     ]
 
 
-def test_publishing_going_back_and_keeping_at_once_never_share_a_number(database, workspace):
+def test_concurrent_publication_rollback_and_snapshot_get_different_numbers(database, workspace):
     base = example("onboarding")
     published(database, base)
     published(database, with_subject(base, "second"))
     for n in range(max(2, ROUNDS // 4)):
         found = at_once(
             lambda n=n: published(database, with_subject(base, f"new {n}")),
-            lambda: gone_back(database, "Onboarding", 1),
+            lambda: rolled_back(database, "Onboarding", 1),
             lambda: snapshot(database, "Onboarding", now=NOW),
         )
         assert not [one for one in found if isinstance(one, DripError)]

@@ -1,7 +1,7 @@
-"""People inside version 1 when version 2 comes: each policy does what its dry run said, number by
-number, nobody is lost and nothing is sent twice.
+"""States inside version 1 when version 2 is published: each policy does what its dry run reported.
 
-IN_FLIGHT_PEOPLE: how many (20,000 is the full size).
+No state is lost and no message is sent twice. IN_FLIGHT_PEOPLE sets the number of contacts (20,000
+is the full size).
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from tests.engine.publishing.in_flight_states import (
     DAY,
     MAP,
     NAME,
+    a_campaign_in_flight,
     published,
-    spread_people,
     version_1,
     version_2,
 )
@@ -47,9 +47,9 @@ POLICIES = {
 
 @pytest.fixture(scope="module")
 def spread_template(server_url: str, template: str) -> Iterator[str]:
-    """A database with everybody in version 1, closed, to be cloned."""
+    """A closed database with states at all nodes of version 1, to be cloned."""
     with own_database(server_url, template) as database:
-        spread_people(database, PEOPLE)
+        a_campaign_in_flight(database, PEOPLE)
         (name,) = rows(database, "SELECT current_database()")[0]
         database.close()
         yield name
@@ -86,13 +86,13 @@ def places(database: Database) -> Counter[tuple[Any, ...]]:
     )
 
 
-def laws_hold(database: Database) -> None:
+def invariants_hold(database: Database) -> None:
     broken = [law for law in check_invariants(database, now=NOW + 40 * DAY) if not law.holds]
     assert broken == []
 
 
-def to_the_end(database: Database) -> None:
-    """Everybody to an end: pauses lifted, failures brought back, ten days of ticks."""
+def run_to_the_end(database: Database) -> None:
+    """Run all states to their end: resume paused ones, requeue failed ones, run ten days."""
     lifted = "UPDATE campaign_enrollments SET status = 'active' WHERE status = 'paused'"
     with database.transaction() as connection:
         connection.execute(lifted)
@@ -108,8 +108,8 @@ def to_the_end(database: Database) -> None:
     assert sum(statuses.values()) == ALL
 
 
-def nothing_was_sent_twice(database: Database) -> None:
-    """No node is passed twice, so nobody has two messages of one."""
+def assert_nothing_was_sent_twice(database: Database) -> None:
+    """Assert that no contact has two messages of one node."""
     assert (
         rows(
             database,
@@ -134,7 +134,7 @@ def nothing_was_sent_twice(database: Database) -> None:
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-def test_what_a_dry_run_says_is_what_happens(spread: Database, policy: str):
+def test_a_dry_run_reports_what_the_policy_does(spread: Database, policy: str):
     before = places(spread)
     told = published(spread, version_2(), in_flight=POLICIES[policy], dry_run=True)
     assert (told.status, told.version) == ("dry_run", 2)
@@ -163,13 +163,13 @@ def test_what_a_dry_run_says_is_what_happens(spread: Database, policy: str):
     if policy == "exit":
         gone = sum(n for place, n in now.items() if place[4] == "campaign_changed")
         assert gone == done.in_flight.states
-    laws_hold(spread)
-    to_the_end(spread)
-    laws_hold(spread)
-    nothing_was_sent_twice(spread)
+    invariants_hold(spread)
+    run_to_the_end(spread)
+    invariants_hold(spread)
+    assert_nothing_was_sent_twice(spread)
 
 
-def test_every_situation_is_among_them(spread: Database):
+def test_the_states_cover_every_situation(spread: Database):
     report = published(spread, version_2(), in_flight=POLICIES["migrate"], dry_run=True).in_flight
     assert report is not None
     assert {group.situation for group in report.groups} == {
@@ -186,7 +186,7 @@ def test_every_situation_is_among_them(spread: Database):
     assert any(group.ended_by_time for group in report.groups)
 
 
-def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread: Database):
+def test_states_without_a_target_node_stop_a_migration_before_any_moves(spread: Database):
     before = places(spread)
     with pytest.raises(EnrollmentsStranded) as caught:
         published(spread, version_2(), in_flight=InFlightPolicy("migrate"))
@@ -202,7 +202,7 @@ def test_people_with_nowhere_to_go_stop_a_migration_before_anybody_moves(spread:
     assert [group.states for group in told.in_flight.stranded] == [at_extra]
 
 
-def test_people_pinned_to_an_old_version_move_later_as_their_dry_run_says(spread: Database):
+def test_pinned_states_migrate_later_as_their_dry_run_reports(spread: Database):
     published(spread, version_2())
     told = migrate_states(spread, NAME, node_map=MAP, dry_run=True, now=NOW)
     done = migrate_states(spread, NAME, node_map=MAP, now=NOW)
@@ -210,12 +210,12 @@ def test_people_pinned_to_an_old_version_move_later_as_their_dry_run_says(spread
     assert done.in_flight.states > 0
     again = migrate_states(spread, NAME, node_map=MAP, now=NOW)
     assert again.in_flight.states == 0
-    laws_hold(spread)
-    to_the_end(spread)
-    nothing_was_sent_twice(spread)
+    invariants_hold(spread)
+    run_to_the_end(spread)
+    assert_nothing_was_sent_twice(spread)
 
 
-def test_the_books_say_who_moved_from_where(spread: Database):
+def test_the_totals_count_states_moved_between_versions(spread: Database):
     published(spread, version_2(), in_flight=POLICIES["migrate"])
     with spread.transaction() as connection:
         first, second = states_db.population(connection)
@@ -225,22 +225,22 @@ def test_the_books_say_who_moved_from_where(spread: Database):
     assert (first.active, first.failed) == (0, 0)
 
 
-def test_people_may_move_there_and_back(spread: Database):
+def test_states_may_migrate_there_and_back(spread: Database):
     published(spread, version_2(), in_flight=POLICIES["migrate"])
     back = migrate_states(spread, NAME, to_version=1, node_map={}, now=NOW)
     assert back.in_flight.states > 0
-    laws_hold(spread)
+    invariants_hold(spread)
     published(spread, version_1())
     migrate_states(spread, NAME, now=NOW)
-    laws_hold(spread)
-    to_the_end(spread)
-    nothing_was_sent_twice(spread)
+    invariants_hold(spread)
+    run_to_the_end(spread)
+    assert_nothing_was_sent_twice(spread)
     assert rows(spread, "SELECT max(campaign_version) FROM campaign_workflow_states") == [(3,)]
 
 
-def test_a_message_that_has_not_left_goes_out_as_the_new_version_has_it(spread: Database):
+def test_an_unsent_message_is_sent_as_in_the_new_version(spread: Database):
     published(spread, version_2(), in_flight=POLICIES["migrate"])
-    to_the_end(spread)
+    run_to_the_end(spread)
     texts = rows(
         spread,
         "SELECT DISTINCT o.campaign_version, r.subject FROM recorded_messages r"
@@ -253,11 +253,11 @@ def test_a_message_that_has_not_left_goes_out_as_the_new_version_has_it(spread: 
 @pytest.mark.parametrize(
     ("node_map", "named"), [({"nobody": "ask"}, "'nobody'"), ({"extra": "gone"}, "'gone'")]
 )
-def test_a_map_that_names_nodes_which_are_not_there_is_refused(spread, node_map, named):
+def test_a_map_with_unknown_nodes_is_refused(spread, node_map, named):
     with pytest.raises(NotAllowed, match=named):
         published(spread, version_2(), in_flight=InFlightPolicy("migrate", node_map))
 
 
-def test_a_map_belongs_to_migrate():
+def test_only_the_policy_migrate_takes_a_map():
     with pytest.raises(NotAllowed, match="pin"):
         InFlightPolicy("pin", MAP)

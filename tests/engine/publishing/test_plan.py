@@ -1,4 +1,4 @@
-"""Campaigns as files: a folder against the database, and doing just what the plan says."""
+"""Plans of campaign files: comparing a folder with the database, and applying the plan."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _a_workspace(database: Database) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The examples as a folder of files, one of them in a subfolder."""
+    """A folder with the examples, one of them in a subfolder."""
     made = tmp_path / "campaigns"
     (made / "tests").mkdir(parents=True)
     for name in EXAMPLES:
@@ -87,7 +87,7 @@ def counts(database: Database) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def test_a_plan_says_what_would_be_made_and_makes_nothing(database, folder):
+def test_a_plan_reports_new_campaigns_and_writes_nothing(database, folder):
     found = planned(database, folder)
     assert steps(found) == {
         "onboarding.yaml": "create",
@@ -97,7 +97,7 @@ def test_a_plan_says_what_would_be_made_and_makes_nothing(database, folder):
     assert (found.is_valid, found.is_empty, counts(database)) == (True, False, (0, 0))
 
 
-def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, folder):
+def test_only_applying_creates_a_missing_workspace(database, folder):
     edit(folder / "winback.yaml", workspace="New")
     with database.transaction() as connection:
         name = connection.execute("SELECT name FROM workspaces").fetchone()[0]
@@ -111,7 +111,7 @@ def test_a_workspace_that_is_not_there_yet_is_made_by_applying_only(database, fo
         assert connection.execute(count).fetchone() == (2,)
 
 
-def test_a_folder_that_would_strand_people_is_not_published_in_part(database, folder):
+def test_a_folder_with_stranded_states_is_not_published_in_part(database, folder):
     publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     with database.transaction() as connection:
         workspace_id = connection.execute("SELECT id FROM workspaces").fetchone()[0]
@@ -128,7 +128,7 @@ def test_a_folder_that_would_strand_people_is_not_published_in_part(database, fo
     assert counts(database) == (3, 3)
 
 
-def test_applying_leaves_nothing_to_plan_and_repeating_changes_nothing(database, folder):
+def test_after_applying_the_plan_is_empty_and_repeating_changes_nothing(database, folder):
     done = applied(database, planned(database, folder))
     assert (len(done.published), done.failed) == (3, {})
     again = planned(database, folder)
@@ -137,7 +137,7 @@ def test_applying_leaves_nothing_to_plan_and_repeating_changes_nothing(database,
     assert counts(database) == (3, 3)
 
 
-def test_a_plan_tells_the_difference_in_people_s_terms(database, folder):
+def test_a_plan_describes_the_differences(database, folder):
     applied(database, planned(database, folder))
     edit(folder / "winback.yaml", goal_target=9)
     found = planned(database, folder)
@@ -148,7 +148,7 @@ def test_a_plan_tells_the_difference_in_people_s_terms(database, folder):
     assert planned(database, folder).is_empty
 
 
-def test_what_the_folder_lacks_is_named_and_left_alone(database, folder):
+def test_campaigns_without_a_file_are_listed_and_unchanged(database, folder):
     applied(database, planned(database, folder))
     (folder / "winback.yaml").unlink()
     found = planned(database, folder)
@@ -159,7 +159,7 @@ def test_what_the_folder_lacks_is_named_and_left_alone(database, folder):
     assert planned(database, folder / "onboarding.yaml").not_in_folder == []
 
 
-def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(database, folder):
+def test_all_problems_of_all_files_are_reported_and_nothing_is_published(database, folder):
     edit(folder / "winback.yaml", goal_target=900, color="red")
     (folder / "broken.json").write_text("{", encoding="utf-8")
     (folder / "latin.yml").write_bytes(b"name: Gr\xfc\xdfe")
@@ -180,7 +180,7 @@ def test_all_problems_of_all_files_are_told_at_once_and_nothing_is_published(dat
     assert caught.value.details()["problems"][0]["file"] == "broken.json"
 
 
-def test_a_folder_is_published_whole(database, folder):
+def test_a_valid_folder_is_published_as_a_whole(database, folder):
     done = publish_all(database, folder, PublishOptions(now=NOW, settings=SETTINGS))
     assert {label: report.status for label, report in done.items()} == dict.fromkeys(
         ("onboarding.yaml", "tests/subject_test.yaml", "winback.yaml"), "published"
@@ -189,7 +189,7 @@ def test_a_folder_is_published_whole(database, folder):
     assert {report.status for report in again.values()} == {"unchanged"}
 
 
-def test_applying_publishes_the_good_and_names_the_bad(database, folder):
+def test_applying_publishes_valid_files_and_reports_invalid_ones(database, folder):
     edit(folder / "winback.yaml", color="red")
     done = applied(database, planned(database, folder))
     assert set(done.published) == {"onboarding.yaml", "tests/subject_test.yaml"}
@@ -197,7 +197,7 @@ def test_applying_publishes_the_good_and_names_the_bad(database, folder):
     assert counts(database) == (2, 2)
 
 
-def test_what_somebody_published_since_the_plan_is_not_overwritten(database, folder):
+def test_a_version_published_since_the_plan_is_not_overwritten(database, folder):
     applied(database, planned(database, folder))
     edit(folder / "winback.yaml", goal_target=9)
     edit(folder / "onboarding.yaml", goal_target=9)
@@ -215,7 +215,7 @@ def test_what_somebody_published_since_the_plan_is_not_overwritten(database, fol
     assert export_file(database, "Onboarding").file["goal_target"] == 9
 
 
-def test_a_folder_without_campaign_files_is_named(database, tmp_path):
+def test_a_folder_without_campaign_files_is_refused(database, tmp_path):
     with pytest.raises(ImportFileError, match="has no campaign file"):
         planned(database, tmp_path)
 
@@ -225,7 +225,7 @@ def test_a_folder_without_campaign_files_is_named(database, tmp_path):
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.lists(valid_files(), min_size=1, max_size=3))
-def test_whatever_is_applied_is_exported_as_it_was_and_leaves_nothing_to_plan(
+def test_applied_files_are_exported_unchanged_and_leave_an_empty_plan(
     database, tmp_path_factory, files
 ):
     folder = tmp_path_factory.mktemp("files")

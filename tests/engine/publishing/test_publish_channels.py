@@ -1,5 +1,4 @@
-"""Publishing asks each step's channel, and keeps the mails as they will be sent beside the author's
-texts."""
+"""Publication checks the channel of each step, and stores prepared emails beside their texts."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ SMTP = Secret("smtp://127.0.0.1:25")
 
 
 def campaign_file(*actions: dict[str, Any]) -> dict[str, Any]:
-    """A mail, then these actions."""
+    """Return a campaign of an email and these actions."""
     mail = {"email": {"subject": "Hello", "body": "", "body_html": HTML}}
     steps: list[dict[str, Any]] = [
         {"node_id": "mail", "node_type": "email", "step_name": "Mail", "channel_config": mail}
@@ -40,7 +39,7 @@ def published(
     )
 
 
-def test_the_graph_has_the_mail_as_it_is_sent_and_the_definition_the_authors_text(
+def test_the_graph_has_the_prepared_email_and_the_definition_the_text_as_written(
     database: Database,
 ):
     report = published(database, campaign_file(), smtp_url=SMTP)
@@ -59,7 +58,7 @@ def test_the_graph_has_the_mail_as_it_is_sent_and_the_definition_the_authors_tex
     assert (again.status, again.version) == ("unchanged", 1)
 
 
-def test_what_no_channel_carries_fails_at_publish_where_messages_leave_all_at_once(
+def test_steps_that_no_channel_can_send_are_all_reported_at_publication(
     database: Database,
 ):
     post = {"social": {"platform": "instagram", "content": "Hi"}}
@@ -78,17 +77,15 @@ def test_what_no_channel_carries_fails_at_publish_where_messages_leave_all_at_on
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_what_is_only_not_set_up_is_a_warning_while_nothing_leaves(
-    database: Database, dry_run: bool
-):
+def test_a_missing_configuration_is_a_warning_if_nothing_is_sent(database: Database, dry_run: bool):
     report = published(database, campaign_file(), dry_run=dry_run)
     assert {(one.node_id, one.code) for one in report.warnings} == {
-        ("mail", "unsubscribe_link_missing"),  # the footer that is added brings it
+        ("mail", "unsubscribe_link_missing"),  # the added footer contains it
         ("mail", "channel_missing"),
     }
 
 
-def test_a_file_that_is_wrong_in_itself_says_so_and_nothing_of_channels(database: Database):
+def test_an_invalid_file_is_reported_without_channel_problems(database: Database):
     file = campaign_file()
     del file["steps"][0]["channel_config"]["email"]["subject"]
     with pytest.raises(DefinitionInvalid) as caught:
