@@ -1,4 +1,4 @@
-"""A/B tests from the command line: looking, judging, declaring, the calculator, the report."""
+"""A/B tests from the command line: results, evaluation, declared winners, calculator, report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATER = (NOW + timedelta(days=2)).isoformat()
 
 @pytest.fixture
 def campaign(database: Database) -> str:
-    """Publish a campaign whose test has a clear winner and a holdout."""
+    """Publish a campaign with a test that has a clear winner and a holdout."""
     with database.transaction() as connection:
         test = a_split_test(
             connection, {"a": 40, "b": 40, "holdout": 20}, winner_metric="conversion_rate"

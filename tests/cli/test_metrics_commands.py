@@ -1,4 +1,4 @@
-"""The commands that take events in and count the days."""
+"""The commands that import events and compute metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DAY = NOW.date().isoformat()
 
 @pytest.fixture
 def opened(database: Database, tmp_path: Path) -> Path:
-    """A file in which the first of two people opens the mail, and one line is bad."""
+    """Write a file: the first of two contacts opens the email, and one line is malformed."""
     _, sent = mailed(database, 2)
     path = tmp_path / "events.ndjson"
     opening = an_event(1, "email_opened", message_id=sent[0].message_id)
@@ -26,7 +26,7 @@ def opened(database: Database, tmp_path: Path) -> Path:
     return path
 
 
-def test_events_of_a_file_become_figures(drip: Drip, opened: Path):
+def test_events_of_a_file_become_metrics(drip: Drip, opened: Path):
     taken = answered(drip("events", "ingest", opened, *CLOCK, "--json"))
     assert (taken["lines"], taken["accepted"]) == (2, 1)
     assert taken["rejected"] == {"the line is not JSON": 1}
@@ -52,7 +52,7 @@ def test_days_are_rebuilt_from_the_log(drip: Drip, opened: Path, database: Datab
     assert row["opened"] == 1
 
 
-def test_figures_are_written_as_files(drip: Drip, opened: Path, tmp_path: Path):
+def test_metrics_are_written_as_files(drip: Drip, opened: Path, tmp_path: Path):
     answered(drip("metrics", "refresh", *CLOCK, "--json"))
     written = answered(drip("metrics", "export", "--out", tmp_path / "out", "--json"))
     assert [(day["day"], day["rows"]) for day in written["days"]] == [(DAY, 1)]
@@ -96,14 +96,14 @@ def test_a_violated_invariant_is_exit_code_1(drip: Drip, opened: Path, database:
     assert opened.exists()
 
 
-def test_live_figures_come_as_a_table_as_json_and_for_prometheus(drip):
+def test_live_metrics_as_table_json_and_prometheus_text(drip):
     assert "drip_oldest_due_seconds" in drip("metrics", "live").stdout
     assert {row["name"] for row in answered(drip("metrics", "live", "--json"))} >= {"drip_backlog"}
     told = drip("metrics", "live", "--prometheus").stdout
     assert 'drip_backlog{work="people"} 0.0' in told
 
 
-def test_a_campaigns_funnel_is_told_and_drawn(drip: Drip, opened: Path, tmp_path: Path):
+def test_a_campaigns_funnel_is_described_and_drawn(drip: Drip, opened: Path, tmp_path: Path):
     told = answered(drip("campaign", "funnel", "Welcome", *CLOCK, "--json"))
     assert (told["entered"], told["inside"], told["ended"], told["lost"]) == (2, 0, 2, 0)
     assert [node["reached"] for node in told["nodes"]] == [2, 2, 2]

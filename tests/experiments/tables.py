@@ -1,4 +1,4 @@
-"""Tests to judge, named after what is in them."""
+"""Inputs of evaluations, named after their content."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from tests.experiments.tables import opens
 
 
 @pytest.mark.parametrize("method", ["always_valid", "planned"])
-def test_the_simulated_rule_is_the_one_that_judges(method):
+def test_the_simulated_rule_is_the_one_that_evaluates(method):
     rng = np.random.default_rng(12)
     pace, slowest = _paces((1 / 3, 1 / 3, 1 / 3))
     assert slowest == pytest.approx(1 / 3)
@@ -39,7 +39,7 @@ def test_the_simulated_rule_is_the_one_that_judges(method):
     assert winners[method].any()
 
 
-def test_looking_each_minute_fools_the_naive_rule_and_not_the_others():
+def test_repeated_looks_inflate_false_winners_only_for_the_naive_rule():
     chosen = [
         Scenario("even", (0.2, 0.2), (0.5, 0.5)),
         Scenario("skewed", (0.2, 0.2), (0.9, 0.1)),
@@ -53,7 +53,7 @@ def test_looking_each_minute_fools_the_naive_rule_and_not_the_others():
     assert rows[2].naive > 0.95
 
 
-def test_a_simulation_repeats_itself_and_scenarios_do_not_touch_each_other():
+def test_a_simulation_is_reproducible_and_scenarios_are_independent():
     first, second = scenarios()[:2]
     together = false_winners([first, second], runs=30, minutes=60)
     assert together == false_winners([first], runs=30, minutes=60) + false_winners(
@@ -69,7 +69,7 @@ def test_a_plan_keeps_most_of_the_power_of_one_look():
     assert found.always_valid < found.planned
 
 
-def test_the_bench_fails_when_a_rule_names_too_many():
+def test_the_benchmark_fails_when_a_rule_names_too_many_winners():
     rows = false_winners([scenarios()[0]], runs=20, minutes=30)
     fair = power(runs=20, minutes=30)
     assert holds(rows, fair, 2000) is (fair.single_look - fair.planned <= 0.03)

@@ -20,7 +20,7 @@ def problems(**config):
     return dict(caught.value.problems)
 
 
-def test_the_specifications_example_is_read_and_its_graph_keys_passed_over():
+def test_the_specifications_example_is_read_without_its_graph_keys():
     config = read_test_config(
         {
             "enabled": True,
@@ -63,7 +63,7 @@ def test_the_recommended_profile_waits_and_yields_to_explicit_keys():
     assert read_test_config({"profile": "recommended"}).minimum_runtime_hours == 24
 
 
-def test_all_problems_are_told_at_once_and_typos_recognized():
+def test_all_problems_are_reported_at_once_with_suggestions_for_typos():
     found = problems(
         minimum_sampel_size=10,
         confidence_threshold=100,
@@ -105,7 +105,7 @@ def test_a_threshold_has_no_more_places_than_its_column():
         ({"complaints": {}, "bounces": False}, (Guardrail.COMPLAINTS,)),
     ],
 )
-def test_guardrails_go_by_several_names(given, expected):
+def test_guardrails_have_aliases(given, expected):
     assert read_test_config({"guardrails": given}).guardrails == expected
 
 
@@ -117,7 +117,7 @@ def test_guardrails_go_by_several_names(given, expected):
         ("engagement", Metric.ENGAGEMENT_SCORE),
     ],
 )
-def test_metrics_go_by_their_counts_too(name, metric):
+def test_metrics_have_aliases(name, metric):
     assert read_test_config({"winner_metric": name}).winner_metric is metric
 
 

@@ -109,7 +109,7 @@ def test_an_empty_variant_beside_two_full_ones_has_no_test_over_all():
     assert verdict.variant("a").rates.open_rate is None
 
 
-def test_one_variant_cannot_be_judged_but_its_rates_are_shown():
+def test_one_variant_cannot_be_evaluated_but_its_rates_are_shown():
     verdict = evaluate_test(opens((30, 120)))
     assert (verdict.state, verdict.reason) == (State.INVALID, Reason.FEWER_THAN_TWO_VARIANTS)
     assert verdict.variant("a").rates.open_rate == Decimal("25.00")
@@ -129,7 +129,7 @@ def test_one_variant_cannot_be_judged_but_its_rates_are_shown():
         ("total_complained", Reason.COMPLAINED_EXCEEDS_SENT),
     ],
 )
-def test_more_than_everybody_is_invalid_by_name_and_never_a_rate_over_100(field, reason):
+def test_a_count_over_the_sent_is_invalid_and_never_a_rate_over_100(field, reason):
     test = opens((600, 2000), (450, 2000))
     more: dict[str, Any] = {field: 2001}
     broken = replace(test.variants[1], **more)
@@ -153,14 +153,14 @@ def test_more_than_everybody_is_invalid_by_name_and_never_a_rate_over_100(field,
         ({"variant_group": "a"}, Reason.DUPLICATE_VARIANT),
     ],
 )
-def test_other_contradictions_have_names_too(change, reason):
+def test_every_other_contradiction_has_a_reason_code(change, reason):
     test = opens((600, 2000), (450, 2000))
     broken = replace(test.variants[1], **change)
     verdict = evaluate_test(replace(test, variants=(test.variants[0], broken)))
     assert (verdict.state, verdict.reason) == (State.INVALID, reason)
 
 
-def test_negative_people_break_nothing():
+def test_negative_counts_are_invalid_and_do_not_raise():
     verdict = evaluate_test(
         a_test_of(
             counted("a", 10, assigned=-5, weight=50.0), counted("b", 10, assigned=20, weight=50.0)
@@ -180,7 +180,7 @@ def test_the_cohort_decides_and_the_totals_are_shown():
     assert verdict.variant("a").sample == 1000
 
 
-def test_every_metric_is_judged_on_its_own_count():
+def test_every_metric_is_evaluated_on_its_own_count():
     totals = {
         "open_rate": "opened",
         "click_rate": "clicked",
@@ -208,7 +208,7 @@ def test_runtime_must_be_known_and_reached():
     assert evaluate_test(opens(*pairs, runtime_hours=24.0, **rule)).state is State.DECIDED_WINNER
 
 
-def test_a_winner_waits_for_a_person_when_automatic_selection_is_off():
+def test_a_winner_needs_confirmation_when_automatic_selection_is_off():
     verdict = evaluate_test(opens((600, 2000), (450, 2000), auto_select_winner=False))
     assert (verdict.state, verdict.reason) == (State.SIGNIFICANT, Reason.AWAITING_PERSON)
     assert verdict.winner is None
@@ -216,7 +216,7 @@ def test_a_winner_waits_for_a_person_when_automatic_selection_is_off():
     assert not verdict.variant("a").is_winner
 
 
-def test_a_leader_that_drives_people_away_is_blocked():
+def test_a_leader_with_more_unsubscribes_is_blocked():
     leader = counted("a", 2000, opened=600, unsubscribed=80)
     other = counted("b", 2000, opened=450, unsubscribed=20)
     verdict = evaluate_test(a_test_of(leader, other))
@@ -227,7 +227,7 @@ def test_a_leader_that_drives_people_away_is_blocked():
     assert better.winner == "a"
 
 
-def test_a_guardrail_is_held_against_each_of_tied_runners_up():
+def test_a_guardrail_is_checked_against_each_tied_runner_up():
     verdict = evaluate_test(
         a_test_of(
             counted("a", 2000, opened=700, bounced=100),
@@ -238,7 +238,7 @@ def test_a_guardrail_is_held_against_each_of_tied_runners_up():
     assert (verdict.state, verdict.reason) == (State.GUARDRAIL_BLOCKED, Reason.BOUNCES_WORSE)
 
 
-def test_wrong_proportions_block_until_a_person_clears_them_and_stay_blocked():
+def test_a_sample_ratio_mismatch_blocks_until_an_operator_clears_it():
     skewed = a_test_of(
         counted("a", 2000, opened=600, assigned=2400, weight=50.0),
         counted("b", 2000, opened=450, assigned=2000, weight=50.0),
@@ -250,7 +250,7 @@ def test_wrong_proportions_block_until_a_person_clears_them_and_stay_blocked():
     assert evaluate_test(fair).state is State.SRM_BLOCKED
 
 
-def test_a_lead_must_surely_exceed_the_minimum_lift():
+def test_the_lower_bound_of_a_lead_must_exceed_the_minimum_lift():
     pairs = ((600, 2000), (450, 2000))
     low = evaluate_test(opens(*pairs)).pairs[0].interval
     assert low is not None
@@ -262,7 +262,7 @@ def test_a_lead_must_surely_exceed_the_minimum_lift():
     assert turned.reason is Reason.LIFT_TOO_SMALL
 
 
-def test_variants_that_surely_differ_little_are_equivalent():
+def test_variants_with_all_differences_inside_the_margin_are_equivalent():
     pairs = ((30_010, 100_000), (30_000, 100_000))
     verdict = evaluate_test(opens(*pairs, equivalence_margin=1.0))
     assert (verdict.state, verdict.reason) == (State.DECIDED_NO_WINNER, Reason.EQUIVALENT)
@@ -278,7 +278,7 @@ def test_the_maximum_duration_ends_a_test_without_a_winner():
     assert going.state is State.COLLECTING
 
 
-def test_a_fixed_horizon_says_nothing_before_its_one_look():
+def test_a_fixed_horizon_has_no_decision_p_before_its_only_look():
     plan = {"decision_method": "fixed_horizon", "planned_sample_size": 2000}
     before = evaluate_test(opens((900, 1999), (450, 2000), **plan))
     assert (before.state, before.reason) == (State.COLLECTING, Reason.BEFORE_HORIZON)
@@ -300,7 +300,7 @@ def test_a_fixed_horizon_says_nothing_before_its_one_look():
     assert (nothing.state, nothing.reason) == (State.DECIDED_NO_WINNER, Reason.INCONCLUSIVE)
 
 
-def test_a_plan_decides_on_the_way_and_ends_inconclusive():
+def test_a_plan_can_decide_early_and_otherwise_ends_inconclusive():
     plan = {"decision_method": "planned", "planned_sample_size": 2000}
     verdict = evaluate_test(opens((300, 1000), (220, 1000), **plan))
     assert verdict.winner == "a"

@@ -114,7 +114,7 @@ def test_importing_experiments_does_not_import_scipy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_judging_needs_no_slow_import():
+def test_evaluating_needs_no_slow_import():
     code = (
         "import sys\n"
         "from drip_pipeline.experiments import ABTest, ABTestConfig, VariantCounts, evaluate_test\n"

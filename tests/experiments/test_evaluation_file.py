@@ -189,7 +189,7 @@ def test_a_holdout_is_shown_beside_the_variants_with_the_lift_over_it():
     assert result["holdout_lift"][0]["interval"][0] > 0
 
 
-def test_all_malformed_items_are_told_at_once():
+def test_all_malformed_items_are_reported_at_once():
     items = [
         item(variant("a", total_opened="600"), variant("b")),
         item(variant("a"), variant("b")),
@@ -235,7 +235,7 @@ def test_a_file_that_is_no_list_is_refused(document):
     assert faults(document) == [(None, "")]
 
 
-def test_labels_of_other_tools_do_no_harm():
+def test_labels_of_other_tools_are_ignored():
     result = evaluate_one(
         variant("a", total_opened=600, subject_line="Hi"), variant("b"), campaign="spring", id=7
     )
@@ -273,7 +273,7 @@ JSON = st.recursive(
 
 @settings(max_examples=200)
 @given(JSON)
-def test_whatever_the_file_holds_it_is_judged_or_refused_by_name(document):
+def test_any_file_is_evaluated_or_refused_with_its_problems(document):
     with contextlib.suppress(EvaluationFileInvalid):
         for result in evaluate_file(document):
             json.dumps(result, allow_nan=False)

@@ -134,7 +134,7 @@ def test_a_verdict_reads_as_one_plain_sentence(name):
     assert what_would_change(verdict) == would_change
 
 
-def test_the_lead_that_is_asked_for_is_the_one_that_decides():
+def test_the_lead_named_in_the_explanation_decides():
     close = evaluate_test(opens((465, 2000), (450, 2000)))
     assert "about 4.07 percentage" in what_would_change(close)
     assert evaluate_test(opens((450 + 77, 2000), (450, 2000))).state is State.COLLECTING

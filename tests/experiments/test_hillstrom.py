@@ -1,4 +1,4 @@
-"""The published figures of K. Hillstrom's email test of 2008, by their numbers alone."""
+"""The published results of K. Hillstrom's email test of 2008, from the counts alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_lift_over_the_holdout_has_an_interval_above_zero():
     assert womens.interval[0] > 0
 
 
-def test_the_reporting_figures_agree():
+def test_the_report_estimates_agree():
     test = hillstrom()
     figures = report_estimates(test, evaluate_test(test))
     chances = {v.variant_group: v.chance_to_be_best for v in figures.variants}

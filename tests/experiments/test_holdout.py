@@ -8,7 +8,7 @@ from drip_pipeline.experiments import Reason, evaluate_test
 from tests.experiments.tables import a_test_of, counted, scored
 
 
-def test_a_holdout_never_competes_and_its_lift_is_told():
+def test_a_holdout_never_competes_and_has_a_lift():
     held = counted("none", 0, converted=30, assigned=5000, is_holdout=True)
     verdict = evaluate_test(
         a_test_of(
@@ -64,7 +64,7 @@ def test_one_variant_against_a_holdout_has_a_lift():
     assert lift.relative_interval is None
 
 
-def test_people_who_were_sent_nothing_have_no_scores_to_compare():
+def test_a_holdout_has_no_scores_to_compare():
     verdict = evaluate_test(
         a_test_of(
             scored("a", 3000, 900, 300, 60),

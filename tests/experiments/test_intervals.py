@@ -51,7 +51,7 @@ def test_holm_equals_statsmodels(seed):
     assert holm(p) == pytest.approx(expected, rel=1e-12)
 
 
-def test_holm_leaves_out_what_has_no_p():
+def test_holm_skips_pairs_without_p():
     assert holm([0.01, None, 0.04]) == [0.02, None, 0.04]
     assert holm([]) == []
 
@@ -67,7 +67,7 @@ def test_fisher_sums_the_tables_that_are_no_likelier():
     assert fisher_p(x_a, n_a, x_b, n_b) == pytest.approx(expected, rel=1e-10)
 
 
-def test_fisher_is_silent_where_chi_square_is_good_and_where_there_is_no_table():
+def test_fisher_is_none_for_large_cells_and_for_empty_tables():
     assert fisher_p(100, 1000, 130, 1000) is None
     assert fisher_p(0, 0, 3, 10) is None
     assert fisher_p(0, 10, 0, 10) is None

@@ -13,7 +13,9 @@ from drip_pipeline.experiments.pairs import (
 
 
 def watched(rates, shares, runs=250, looks=80, people=120, seed=6):
-    """Runs of a growing test: the groups at every look, run after run, once the gates are open."""
+    """Simulate a growing test: the groups at every look of every run, once the requirements are
+    met.
+    """
     rng = np.random.default_rng(seed)
     arrived = rng.multinomial(people, shares, size=(runs, looks))
     n = arrived.cumsum(axis=1)
@@ -72,7 +74,7 @@ def test_on_even_splits_the_interval_is_the_documented_one():
     assert (low, high) == pytest.approx((7.5 - half, 7.5 + half), rel=1e-12)
 
 
-def test_a_direction_that_was_shown_is_not_taken_back():
+def test_the_interval_of_a_significant_pair_excludes_the_other_direction():
     # The small variant is the better one: its own variance is much larger than the pooled one. The
     # first count at which the pair is decided:
     found = (figures(([GroupSums(9000, 900)], [GroupSums(1000, x)])) for x in range(101, 200))

@@ -34,7 +34,7 @@ def test_one_look_with_the_planned_sample_has_the_power_asked_for():
     assert found == pytest.approx(0.9, abs=0.01)
 
 
-def test_looking_all_the_way_costs_a_little_and_being_always_valid_more():
+def test_planned_looks_need_a_few_more_contacts_and_always_valid_more_again():
     sizes = [
         sample_size_per_variant(10, 1, method=method)
         for method in (
@@ -48,7 +48,7 @@ def test_looking_all_the_way_costs_a_little_and_being_always_valid_more():
     assert 1.3 < sizes[2] / sizes[0] < 2.5
 
 
-def test_a_drop_needs_as_many_people_as_the_same_gain_from_the_other_end():
+def test_a_drop_needs_as_many_contacts_as_the_mirrored_gain():
     up = sample_size_per_variant(10, 2, method=DecisionMethod.FIXED_HORIZON)
     assert sample_size_per_variant(12, -2, method=DecisionMethod.FIXED_HORIZON) == up
 
@@ -61,12 +61,12 @@ def test_effect_size_formula_is_close():
 
 
 @pytest.mark.parametrize(("rate", "lift"), [(10, 0), (99, 2), (1, -2)])
-def test_nothing_to_show_is_refused(rate, lift):
+def test_a_lift_of_zero_is_refused(rate, lift):
     with pytest.raises(ValueError, match="rates lie between"):
         sample_size_per_variant(rate, lift)
 
 
-def test_the_estimated_people_decide_if_the_rates_stay():
+def test_the_estimated_contacts_decide_if_the_rates_stay():
     for config in (
         {},
         {"decision_method": "planned", "planned_sample_size": 40_000},
@@ -99,7 +99,7 @@ def test_a_fixed_horizon_takes_until_its_planned_sample():
     assert estimate.hours == pytest.approx(5.0)
 
 
-def test_without_a_lead_only_the_end_of_the_test_is_known():
+def test_without_a_lead_only_the_maximum_duration_is_known():
     test = opens((450, 2000), (450, 2000), runtime_hours=10.0)
     estimate = time_to_decision(test, evaluate_test(test))
     assert (estimate.hours, estimate.more_per_variant) == (None, None)
@@ -107,13 +107,13 @@ def test_without_a_lead_only_the_end_of_the_test_is_known():
     assert time_to_decision(limited, evaluate_test(limited)).hours == 14.0
 
 
-def test_a_decided_test_takes_no_time_and_an_empty_one_cannot_tell():
+def test_a_decided_test_has_0_hours_left_and_an_empty_one_no_estimate():
     test = opens((600, 2000), (450, 2000))
     assert time_to_decision(test, evaluate_test(test)).hours == 0
     nothing = opens((0, 0), (0, 0), runtime_hours=1.0)
     assert time_to_decision(nothing, evaluate_test(nothing)).more_per_variant is None
 
 
-def test_the_minimum_runtime_is_waited_for():
+def test_the_estimate_includes_the_minimum_runtime():
     test = opens((600, 2000), (450, 2000), runtime_hours=10.0, minimum_runtime_hours=24.0)
     assert time_to_decision(test, evaluate_test(test)).hours == pytest.approx(14.0)

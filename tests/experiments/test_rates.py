@@ -41,7 +41,7 @@ def test_a_rate_equals_the_exact_fraction_rounded(total, data):
     assert rate_pct(count, total) == half_up(Fraction(100 * count, total))
 
 
-def test_nobody_sent_has_no_rate():
+def test_there_is_no_rate_if_nothing_was_sent():
     assert rate_pct(0, 0) is None
     assert engagement_score_pct(0, 0, 0, 0) is None
 

@@ -25,7 +25,7 @@ def test_a_report_has_intervals_chances_and_adjusted_pairs():
     assert by_pair["ac"].holm_p == pytest.approx(3 * raw)
 
 
-def test_fisher_stands_beside_thin_tables():
+def test_fisher_is_reported_for_small_cells():
     test = opens((4, 150), (1, 160))
     (pair,) = report_estimates(test, evaluate_test(test)).pairs
     assert pair.fisher_p == fisher_p(4, 150, 1, 160)
@@ -38,7 +38,7 @@ def test_degenerate_tests_have_a_report_too(pairs):
     assert len(figures.variants) == len(pairs)
 
 
-def test_counts_that_cannot_be_true_have_no_chances():
+def test_impossible_counts_have_no_chances():
     test = opens((11, 10), (5, 10))
     figures = report_estimates(test, evaluate_test(test))
     assert [v.chance_to_be_best for v in figures.variants] == [None, None]

@@ -44,7 +44,7 @@ def test_the_chi_square_equals_scipy():
     assert float(ratio_chi_square(counts, shares)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_looked_at_after_each_person_a_fair_assignment_is_rarely_blocked():
+def test_a_fair_assignment_is_rarely_blocked_at_any_look():
     rng = np.random.default_rng(8)
     counts = rng.binomial(1, 0.5, size=(400, 3000)).cumsum(axis=1)
     total = np.arange(1, 3001)
@@ -53,7 +53,7 @@ def test_looked_at_after_each_person_a_fair_assignment_is_rarely_blocked():
     assert ever.mean() <= 0.01
 
 
-def test_somebody_where_nobody_was_promised_is_impossible():
+def test_contacts_in_a_variant_with_share_0_are_impossible():
     assert float(sequential_ratio_p([10, 1], [1.0, 0.0])) == 0.0
     assert float(sequential_ratio_p([10, 0], [1.0, 0.0])) == 1.0
 
@@ -66,7 +66,7 @@ def ratio(*variants, **config):
     return sample_ratios([ABTest(variants, read_test_config(config))])[0]
 
 
-def test_unknown_people_and_unknown_weights_are_told_apart():
+def test_unknown_assignments_and_unknown_weights_have_different_reasons():
     assert ratio(variant("a", 5, 50), variant("b", None, 50)).reason is Reason.ASSIGNED_UNKNOWN
     assert ratio(variant("a", 5, 50), variant("b", 5)).reason is Reason.WEIGHTS_UNKNOWN
     assert ratio(variant("a", 5, 0), variant("b", 5, 0)).reason is Reason.WEIGHTS_UNKNOWN

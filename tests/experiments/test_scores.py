@@ -9,7 +9,7 @@ from drip_pipeline.experiments import Reason, State, evaluate_test
 from tests.experiments.tables import a_test_of, counted, scored
 
 
-def test_the_engagement_score_is_judged_by_welch():
+def test_the_engagement_score_is_evaluated_by_welch():
     verdict = evaluate_test(
         a_test_of(
             scored("a", 3000, 900, 300, 60),

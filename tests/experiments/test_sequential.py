@@ -54,7 +54,7 @@ def test_the_interval_excludes_zero_exactly_when_the_p_is_below_alpha():
         assert float(always_valid_p(z * z, r)) == pytest.approx(0.05, rel=1e-12)
 
 
-def test_without_contacts_nothing_is_known():
+def test_without_contacts_the_p_is_1():
     assert float(always_valid_p(0.0, 0.0)) == 1.0
     assert math.isinf(float(always_valid_multiplier(0.0, 0.05)))
 
@@ -93,7 +93,7 @@ def test_the_planned_boundary_has_its_p_and_the_known_value():
         assert float(planned_p(planned_boundary(alpha) ** 2, 1.0)) == pytest.approx(alpha, rel=1e-9)
 
 
-def test_the_plan_is_complete_with_the_planned_people_in_both_variants():
+def test_the_plan_is_complete_with_the_planned_contacts_in_both_variants():
     assert float(planned_progress(500, 500, 500)) == 1.0
     assert float(planned_progress(250, 250, 500)) == 0.5
     assert float(planned_progress(0, 0, 500)) == 0.0

@@ -1,4 +1,4 @@
-"""Laws of judging: what is significant, who may win, and what must not change a verdict."""
+"""Invariants of evaluation: significance, the winner, and changes without effect on a verdict."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def ab_tests(draw: st.DrawFn) -> ABTest:
 
 
 def numerator(variant: VariantCounts, metric: Metric) -> int:
-    """The winner metric of a variant, times its people."""
+    """Return the winner metric of a variant times its contacts."""
     return {
         Metric.OPEN_RATE: variant.total_opened,
         Metric.CLICK_RATE: variant.total_clicked,
@@ -126,7 +126,7 @@ def test_a_winner_is_the_one_significant_leader(test):
 
 @settings(max_examples=150)
 @given(ab_tests())
-def test_a_winners_lead_is_not_taken_back_by_its_interval(test):
+def test_the_interval_of_a_winners_lead_excludes_the_other_direction(test):
     verdict = evaluate_test(test)
     for pair in verdict.pairs:
         if verdict.winner in (pair.a, pair.b):
@@ -170,7 +170,7 @@ def test_the_order_of_variants_does_not_matter(test, random):
 
 @settings(max_examples=100)
 @given(ab_tests())
-def test_judging_again_changes_nothing(test):
+def test_evaluating_again_changes_nothing(test):
     assert evaluate_test(test) == evaluate_test(test)
 
 
@@ -195,7 +195,7 @@ def test_a_decision_never_reverts_whatever_is_counted_later(test, data):
 
 @settings(max_examples=120)
 @given(ab_tests())
-def test_every_verdict_can_be_told_and_holds_no_nan(test):
+def test_every_verdict_can_be_explained_and_has_no_nan(test):
     verdict = evaluate_test(test)
     assert explain(verdict).endswith(".")
     assert what_would_change(verdict).endswith(".")

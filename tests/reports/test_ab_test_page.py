@@ -1,4 +1,4 @@
-"""Reports: what they say, what they draw, and that they need nothing but themselves."""
+"""Reports: their texts and charts, and that pages are self-contained."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ def history(
 
 
 def words(html: str) -> str:
-    """The page as it is read: no tags, no line breaks, plain spaces."""
+    """Return the text of a page without tags and line breaks."""
     text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", html)
     return re.sub(r"\s+", " ", unescape(text))
 
 
-def test_a_page_needs_nothing_but_itself(database):
+def test_a_page_is_self_contained(database):
     a_decided_test(database)
     html = campaign_page(database, "Win-back", now=LATER)
     # The name of SVG's own vocabulary is no address that is fetched.
@@ -64,7 +64,7 @@ def test_a_page_needs_nothing_but_itself(database):
     assert '<meta name=viewport content="width=device-width' in html
 
 
-def test_the_verdict_stands_in_one_plain_sentence_with_what_would_change_it(database):
+def test_the_verdict_is_one_sentence_with_the_next_step(database):
     with database.transaction() as connection:
         test = a_split_test(
             connection, {"a": 40, "b": 40, "holdout": 20}, winner_metric="click_rate"
@@ -96,7 +96,7 @@ def test_the_same_counts_are_shown_by_each_method(database):
     assert re.search(r"Planned 0\.0\d+ Winner a Fixed horizon 0\.0\d+ Winner a", told)
 
 
-def test_a_decision_by_hand_names_who_and_why(database):
+def test_a_declared_winner_is_shown_with_operator_and_reason(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 50, opened=10)
@@ -153,7 +153,7 @@ def test_a_test_at_any_stage_has_a_report(database, counts, state, metric):
     assert bool(past.points) == bool(counts)
 
 
-def test_pictures_are_small_enough_for_metadata(database, tmp_path):
+def test_charts_are_small_enough_for_metadata(database, tmp_path):
     with database.transaction() as connection:
         names = dict.fromkeys("abcdef", 100 / 6)
         test = a_split_test(connection, names, max_duration_hours=10_000)
@@ -170,7 +170,7 @@ def test_pictures_are_small_enough_for_metadata(database, tmp_path):
         assert len(as_markdown(svg, title)) < 4 / 3 * SMALL_BYTES, title
 
 
-def test_the_last_moment_of_the_history_is_the_present(database):
+def test_the_last_point_of_the_history_is_the_present(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         for hours, opened in ((0, 10), (10, 30), (30, 5)):
@@ -209,7 +209,7 @@ def test_the_boundary_is_crossed_where_the_test_is_decided(database):
     assert last.lead_points < last.needed_points
 
 
-def test_people_join_the_history_when_their_window_ends(database):
+def test_contacts_join_the_history_when_their_window_ends(database):
     window: Any = {"attribution_window_hours": {"open_rate": 24}}
     with database.transaction() as connection:
         test = a_split_test(connection, **window)
@@ -222,7 +222,7 @@ def test_people_join_the_history_when_their_window_ends(database):
     assert by_hour[25] == by_hour[48] == pytest.approx(20)
 
 
-def test_warnings_say_what_to_beware_of(database):
+def test_the_report_lists_its_caveats(database):
     with database.transaction() as connection:
         test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
         people(connection, test, "a", 900, opened=90, machine_opened=500)
@@ -235,7 +235,7 @@ def test_warnings_say_what_to_beware_of(database):
     assert "Some contacts assigned to a variant were sent nothing" in told
 
 
-def test_a_broken_guardrail_is_a_warning(database):
+def test_a_violated_guardrail_is_a_caveat(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 1_000, opened=200, unsubscribed=5)
@@ -247,7 +247,7 @@ def test_a_broken_guardrail_is_a_warning(database):
     assert remaining(found).startswith("Until the guardrail")
 
 
-def test_the_overview_leads_to_a_page_of_every_test(database, tmp_path):
+def test_the_overview_links_to_the_page_of_every_test(database, tmp_path):
     decided = a_decided_test(database)
     with database.transaction() as connection:
         running = a_split_test(connection, name="Spring: first mail")
@@ -273,7 +273,7 @@ def test_the_overview_leads_to_a_page_of_every_test(database, tmp_path):
     assert len(list(folder.iterdir())) == 3
 
 
-def test_without_any_test_there_is_an_overview_that_says_so(database, tmp_path):
+def test_the_overview_without_tests_says_so(database, tmp_path):
     written = write_reports(database, tmp_path, now=LATER)
     assert written.pages == []
     assert "No campaign has an A/B test yet." in words(written.overview.read_text(encoding="utf-8"))
@@ -291,11 +291,11 @@ def test_a_campaign_without_a_test_has_no_report(database):
     [(0, "less than a minute"), (1, "60 minutes"), (30, "30 hours"), (24 * 9, "9 days"),
      (24 * 365, "12 months")],
 )  # fmt: skip
-def test_durations_are_told_as_exactly_as_one_needs_them(hours, told):
+def test_durations_have_one_unit_that_fits(hours, told):
     assert duration(hours) == told
 
 
-def test_totals_that_went_on_after_the_decision_are_told_apart(database, tmp_path):
+def test_totals_that_changed_after_the_decision_are_noted(database, tmp_path):
     test = a_decided_test(database)
     assert found_in(database, test).totals_note() == ""
     with database.transaction() as connection:
@@ -307,7 +307,7 @@ def test_totals_that_went_on_after_the_decision_are_told_apart(database, tmp_pat
     assert note in words(page)
 
 
-def test_words_below_a_time_axis_do_not_touch(database, tmp_path):
+def test_labels_of_a_time_axis_do_not_overlap(database, tmp_path):
     a_decided_test(database)
     ((_, report),) = write_reports(database, tmp_path, now=LATER).pages
     svg = report.charts["Open rate over time"]
@@ -322,7 +322,7 @@ def test_words_below_a_time_axis_do_not_touch(database, tmp_path):
     assert all(right[0] > left[1] for left, right in pairwise(sorted(places)))
 
 
-def test_axes_have_round_figures():
+def test_axes_have_round_numbers():
     assert ticks(0.3, 1.7) == pytest.approx([0.5, 1.0, 1.5])
     assert ticks(0, 40) == pytest.approx([0, 10, 20, 30, 40])
     assert ticks(2, 2) == [2]

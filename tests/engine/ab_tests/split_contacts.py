@@ -72,7 +72,7 @@ def a_split_test(
 
 
 def step_of(campaign: Published, node_id: str) -> str | None:
-    """The id of a node's step."""
+    """Return the id of a node's step."""
     node = campaign.graph.nodes.get(node_id)
     return None if node is None else node.step_id
 
@@ -89,8 +89,8 @@ def people(
     is_randomized: bool = True,
     **reacted: int,
 ) -> None:
-    """So many people of a variant. `sent`: how many got the mail (all; of a holdout none). How many
-    of them did what, the first ones of each: `delivered`, `opened`, `clicked`, `replied`,
+    """Insert contacts of a variant. `sent`: how many got the mail (all; of a holdout none). How
+    many of them did what, the first ones of each: `delivered`, `opened`, `clicked`, `replied`,
     `converted`, `unsubscribed`, `bounced`, `complained`, `machine_opened`, `machine_clicked`.
     """
     is_holdout = variant == "holdout"
@@ -159,7 +159,7 @@ def people(
 
 
 def results_by_variant(connection: Connection, test: SplitTest) -> dict[str, dict[str, Any]]:
-    """The rows of the results table."""
+    """Return the rows of the results table."""
     found = connection.execute(
         "SELECT to_jsonb(r) FROM campaign_ab_test_results r WHERE r.ab_test_id = %s",
         [test.test_id],
@@ -168,11 +168,11 @@ def results_by_variant(connection: Connection, test: SplitTest) -> dict[str, dic
 
 
 def results_now(database: Database, test: SplitTest, now: datetime = LATER) -> dict[str, Any]:
-    """What `drip ab results --json` gives."""
+    """Return the output of `drip ab results --json`."""
     return as_json(campaign_results(database, test.campaign.campaign_id, now=now))
 
 
 def only(report: EvaluationReport) -> Any:
-    """The one test that was judged."""
+    """Return the only evaluated test."""
     (judged,) = report.evaluated
     return judged

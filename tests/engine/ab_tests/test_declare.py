@@ -1,4 +1,4 @@
-"""A winner takes effect: everywhere at once, for whoever comes later, and only the first time."""
+"""A decision: written to all tables at once, effective for later contacts, recorded once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LATER = NOW + timedelta(hours=1)
 
 
 def a_test_of_people(database: Database, **config: Any) -> SplitTest:
-    """A test with some people and no clear difference."""
+    """Create a test with contacts and no clear difference."""
     with database.transaction() as connection:
         test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20}, **config)
         people(connection, test, "a", 400, opened=100)
@@ -55,7 +55,7 @@ def variants_of(connection: Connection, enrollment_ids: list[UUID]) -> dict[str,
     return dict(found)
 
 
-def test_a_winner_is_written_everywhere_that_it_is_read(database):
+def test_a_winner_is_written_to_every_table_that_shows_it(database):
     test = a_test_of_people(database)
     decision = by_hand(database, test, "Variant a")  # by its name
     assert (decision.winner_variant, decision.decided_by, decision.is_by_hand) == ("a", "Ada", True)
@@ -87,7 +87,7 @@ def test_a_winner_is_written_everywhere_that_it_is_read(database):
         ).fetchall() == [("manual", "s", "a", 1, "Ada", str(decision.evaluation_id))]
 
 
-def test_everybody_who_comes_later_goes_to_the_winner_and_the_held_out_stay(database):
+def test_later_contacts_are_routed_to_the_winner_and_the_holdout_stays(database):
     with database.transaction() as connection:
         test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
         early = contacts(connection, test.campaign.workspace_id, 200, prefix="early")
@@ -117,7 +117,7 @@ def test_everybody_who_comes_later_goes_to_the_winner_and_the_held_out_stay(data
     assert (totals["a"], totals["b"]) == (before["a"], before["b"])
 
 
-def test_the_first_decision_stands_and_the_second_is_told_about_it(database):
+def test_the_first_decision_stands_and_the_second_is_refused_with_it(database):
     test = a_test_of_people(database)
     by_hand(database, test, "a")
     with database.transaction() as connection:
@@ -139,7 +139,7 @@ TOUCHED = (
 )
 
 
-def test_of_many_who_decide_at_the_same_moment_one_does(database):
+def test_one_of_many_concurrent_decisions_is_recorded(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 1_000, opened=200)
@@ -169,7 +169,7 @@ def test_of_many_who_decide_at_the_same_moment_one_does(database):
     assert winners == [(True,)]
 
 
-def test_a_decision_that_breaks_in_the_middle_leaves_nothing(database, monkeypatch):
+def test_a_decision_that_fails_halfway_is_rolled_back(database, monkeypatch):
     test = a_test_of_people(database)
     judge(database, now=LATER)
     with database.transaction() as connection:
@@ -204,7 +204,7 @@ def test_what_cannot_be_declared_is_refused_with_the_reason(database, variant, t
         assert rows_of(connection, "campaign_ab_decisions") == []
 
 
-def test_an_archived_campaign_is_over(database):
+def test_an_archived_campaign_cannot_be_decided(database):
     test = a_test_of_people(database)
     with database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET status = 'archived'")
@@ -213,7 +213,7 @@ def test_an_archived_campaign_is_over(database):
     assert judge(database, now=LATER).evaluated == []
 
 
-def test_a_test_that_a_newer_version_replaced_cannot_be_decided(database):
+def test_a_superseded_test_cannot_be_decided(database):
     test = a_test_of_people(database)
     judge(database, now=LATER)
     with database.transaction() as connection:
@@ -229,7 +229,7 @@ def test_a_test_that_a_newer_version_replaced_cannot_be_decided(database):
     assert [v["total_sent"] for v in found["variants"]] == [400, 400, 0]
 
 
-def test_two_tests_of_one_campaign_are_told_apart_by_their_split(database):
+def test_two_tests_of_one_campaign_are_distinguished_by_their_split(database):
     test = a_test_of_people(database)
     with database.transaction() as connection:
         connection.execute(
@@ -244,7 +244,7 @@ def test_two_tests_of_one_campaign_are_told_apart_by_their_split(database):
     assert by_hand(database, test, split_node_id="other").split_node_id == "other"
 
 
-def test_a_step_that_is_gone_is_not_named_as_the_winner(database):
+def test_a_deleted_step_is_not_written_as_the_winner(database):
     test = a_test_of_people(database)
     with database.transaction() as connection:
         connection.execute(

@@ -1,4 +1,6 @@
-"""Judging in the database: what is kept, when nothing is written, and which decisions are taken."""
+"""Evaluation in the database: what is stored, when nothing is written, and which decisions are
+recorded.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ from tests.engine.factories import NOW, rows_of
 
 
 def a_clear_difference(database: Database, **config: Any) -> SplitTest:
-    """A test in which b is opened far more often than a."""
+    """Create a test in which b is opened far more often than a."""
     with database.transaction() as connection:
         test = a_split_test(connection, **config)
         people(connection, test, "a", 1_000, opened=200)
@@ -38,7 +40,7 @@ def a_clear_difference(database: Database, **config: Any) -> SplitTest:
 # --- keeping --------------------------------------------------------------------------------------
 
 
-def test_judging_again_writes_nothing_until_something_changes(database):
+def test_evaluating_again_writes_nothing_until_something_changes(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 200, opened=50)
@@ -70,7 +72,7 @@ def test_judging_again_writes_nothing_until_something_changes(database):
 EVIDENCE = ("campaign_ab_test_results", "campaign_ab_evaluations", "campaign_ab_tests")
 
 
-def test_only_tests_whose_people_changed_are_counted_again(database):
+def test_only_tests_with_changed_contacts_are_counted_again(database):
     with database.transaction() as connection:
         tests = [a_split_test(connection, name=f"Campaign {n}") for n in range(3)]
         for test in tests:
@@ -88,7 +90,7 @@ def test_only_tests_whose_people_changed_are_counted_again(database):
     assert [j.experiment.test_id for j in report.evaluated if j.is_new] == [tests[1].test_id]
 
 
-def test_a_sensor_sees_what_there_is_to_judge(database):
+def test_the_overview_counts_the_tests_to_evaluate(database):
     def seen() -> dict[str, int]:
         with database.transaction() as connection:
             return ab_tests_db.overview(connection)._asdict()
@@ -113,7 +115,7 @@ def test_a_sensor_sees_what_there_is_to_judge(database):
     assert seen() == nothing
 
 
-def test_one_test_can_be_judged_alone(database):
+def test_one_campaign_can_be_evaluated_alone(database):
     with database.transaction() as connection:
         mine = a_split_test(connection, name="Mine")
         other = a_split_test(connection, name="Other")
@@ -127,7 +129,7 @@ def test_one_test_can_be_judged_alone(database):
     assert judge(database, now=LATER).counted == 1
 
 
-def test_a_configuration_that_cannot_be_read_does_not_sink_the_others(database):
+def test_an_invalid_configuration_does_not_affect_other_tests(database):
     with database.transaction() as connection:
         broken = a_split_test(connection, name="Broken", confidence_threshold=400)
         fine = a_split_test(connection, name="Fine")
@@ -137,7 +139,7 @@ def test_a_configuration_that_cannot_be_read_does_not_sink_the_others(database):
     assert "confidence_threshold" in report.faults[broken.test_id]
 
 
-def test_degenerate_tests_have_a_reason_and_no_figures(database):
+def test_degenerate_tests_have_a_reason_and_no_statistics(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 1)
@@ -166,7 +168,7 @@ def test_the_order_of_variants_does_not_matter(database):
             assert one[variant][name] == other[variant][name]
 
 
-def test_time_alone_opens_a_gate(database):
+def test_time_alone_can_meet_a_requirement(database):
     test = a_clear_difference(database, minimum_runtime_hours=24)
     early = judge(database, now=LATER)
     assert only(early).verdict.reason == "runtime_too_short"
@@ -177,7 +179,7 @@ def test_time_alone_opens_a_gate(database):
     assert late.decisions[0].test_id == test.test_id
 
 
-def test_a_sample_ratio_mismatch_blocks_until_a_person_clears_it(database):
+def test_a_sample_ratio_mismatch_blocks_until_it_is_cleared(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 1_000, opened=200)
@@ -201,7 +203,7 @@ def test_a_sample_ratio_mismatch_blocks_until_a_person_clears_it(database):
 # --- deciding -------------------------------------------------------------------------------------
 
 
-def test_a_crash_between_results_and_decision_is_made_good_by_the_next_judging(database):
+def test_after_a_crash_the_next_evaluation_records_the_decision(database):
     test = a_clear_difference(database)
     evaluated = only(evaluate(database, now=LATER))  # and here the process ends
     assert evaluated.verdict.state == "decided_winner"
@@ -215,7 +217,7 @@ def test_a_crash_between_results_and_decision_is_made_good_by_the_next_judging(d
         assert len(rows_of(connection, "campaign_ab_evaluations")) == 1
 
 
-def test_after_a_decision_totals_go_on_and_what_decided_stands(database):
+def test_after_a_decision_totals_change_and_the_deciding_columns_do_not(database):
     test = a_clear_difference(database)
     judge(database, now=LATER)
     with database.transaction() as connection:
@@ -244,7 +246,7 @@ def test_after_a_decision_totals_go_on_and_what_decided_stands(database):
     assert "30.00 %" in shown["explanation"]
 
 
-def test_without_auto_select_a_winner_waits_for_a_person(database):
+def test_without_auto_select_a_winner_needs_confirmation(database):
     a_clear_difference(database, auto_select_winner=False)
     report = judge(database, now=LATER)
     assert (only(report).verdict.state, report.decisions) == ("significant", [])
@@ -271,7 +273,7 @@ def test_a_test_that_runs_out_of_time_ends_without_a_winner(database):
     assert ended == (None, True)
 
 
-def test_judges_at_the_same_moment_keep_one_evaluation_and_one_decision(database):
+def test_concurrent_evaluations_store_one_evaluation_and_one_decision(database):
     a_clear_difference(database)
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda _: judge(database, now=LATER), range(4)))

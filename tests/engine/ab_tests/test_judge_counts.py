@@ -1,4 +1,4 @@
-"""What is counted of a test: who, how often, in which window, and that rates follow from counts."""
+"""The counts of a test: which contacts, how often, in which window, and the rates of the counts."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.engine.factories import NOW, rows_of
 from tests.engine.graphs import email, end, graph, split, trigger
 
 
-def test_the_counts_of_a_known_test_give_its_known_figures_by_each_method(database):
+def test_the_counts_of_a_published_test_give_its_results_by_each_method(database):
     with database.transaction() as connection:
         test = a_split_test(
             connection,
@@ -72,7 +72,7 @@ def test_the_counts_of_a_known_test_give_its_known_figures_by_each_method(databa
         assert rows_of(connection, "campaign_ab_test_results") == []
 
 
-def test_a_person_counts_once_however_many_messages_and_runs(database):
+def test_a_contact_counts_once_for_any_number_of_messages_and_enrollments(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 3, opened=1)
@@ -95,7 +95,7 @@ def test_a_person_counts_once_however_many_messages_and_runs(database):
 
 
 def again_enters(connection: Connection, test: SplitTest) -> None:
-    """The first person of variant a enters a second time, under another key."""
+    """Enroll the first contact of variant a a second time, with another key."""
     connection.execute("SET LOCAL session_replication_role = replica")
     connection.execute(
         "WITH once AS ("
@@ -111,7 +111,7 @@ def again_enters(connection: Connection, test: SplitTest) -> None:
     connection.execute("SET LOCAL session_replication_role = origin")
 
 
-def test_conversions_count_among_the_sent_and_for_the_held_out_among_the_assigned(database):
+def test_conversions_count_over_the_sent_and_for_the_holdout_over_the_assigned(database):
     with database.transaction() as connection:
         test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
         people(connection, test, "a", 10, sent=4, converted=6)
@@ -128,7 +128,7 @@ def test_conversions_count_among_the_sent_and_for_the_held_out_among_the_assigne
     assert found["holdout"]["delivery_rate"] is None
 
 
-def test_people_whom_a_decision_routed_are_no_part_of_the_comparison(database):
+def test_contacts_routed_by_a_decision_are_not_compared(database):
     with database.transaction() as connection:
         test = a_split_test(connection)
         people(connection, test, "a", 10, opened=5)
@@ -156,7 +156,7 @@ def test_machine_opens_are_shown_and_do_not_decide(database):
     assert found["b"]["open_rate"] == 30
 
 
-def test_only_people_past_the_attribution_window_decide_with_what_they_did_inside_it(database):
+def test_the_cohort_has_contacts_past_the_window_with_events_inside_it(database):
     window: Any = {"attribution_window_hours": {"open_rate": 24}}
     with database.transaction() as connection:
         test = a_split_test(connection, **window)
@@ -280,7 +280,7 @@ def test_a_split_inside_a_variant_does_not_hide_its_messages(database):
 
 
 def publish_over(connection: Connection, test: SplitTest, made: CampaignGraph) -> None:
-    """Version 2 of the campaign is this graph, and the test goes on in it."""
+    """Publish this graph as version 2; the test continues in it."""
     connection.execute(
         "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
         "steps_snapshot, compiled_graph, change_type) "

@@ -1,4 +1,4 @@
-"""Results as of a past moment say what `drip ab results` said then, and change nothing."""
+"""Results as of a past time equal the results of that time, and nothing is written."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def a_test(database: Database, **config: Any) -> SplitTest:
 
 
 def join(database: Database, test: SplitTest, at: datetime, count: int, **reacted: Any) -> None:
-    """People of both variants who do it within an hour; `b_opened` is how many of b open."""
+    """Insert contacts of both variants with events within an hour; `b_opened`: opens of b."""
     b_opened = reacted.pop("b_opened", 0)
     with database.transaction() as connection:
         people(connection, test, "a", count, at=at, opened=count // 10, **reacted)
@@ -52,7 +52,7 @@ def join(database: Database, test: SplitTest, at: datetime, count: int, **reacte
         {"winner_metric": "conversion_rate"},
     ],
 )
-def test_every_hour_is_told_later_as_it_was_told_then(database, config):
+def test_results_as_of_each_hour_equal_the_results_of_that_hour(database, config):
     test = a_test(database, **config)
     told = {}
     for hour in range(6):
@@ -86,7 +86,7 @@ def test_nothing_is_written(database):
         assert {table: rows_of(connection, table) for table in KEPT} == before
 
 
-def test_what_had_happened_counts_whenever_it_was_reported(database):
+def test_events_count_by_the_time_they_happened(database):
     test = a_test(database)
     join(database, test, NOW, 100)
     before = as_of(database, test, NOW + 2 * HOUR)
@@ -115,7 +115,7 @@ def test_what_had_happened_counts_whenever_it_was_reported(database):
     assert clicked == [0, 2]
 
 
-def test_a_decision_of_later_is_not_known_yet(database):
+def test_a_later_decision_is_ignored(database):
     test = a_test(database, auto_select_winner=False)
     join(database, test, NOW, 1_000, b_opened=300)
     judge(database, now=NOW + HOUR)
@@ -130,7 +130,7 @@ def test_a_decision_of_later_is_not_known_yet(database):
     assert value(database, "SELECT winner_variant FROM campaign_ab_tests") == "a"
 
 
-def test_a_block_stands_until_the_moment_when_it_was_lifted(database):
+def test_a_block_holds_until_the_time_it_was_cleared(database):
     test = a_test(database)
     with database.transaction() as connection:
         people(connection, test, "a", 1_000, opened=100)
@@ -141,13 +141,13 @@ def test_a_block_stands_until_the_moment_when_it_was_lifted(database):
     assert states == ["srm_blocked", "collecting"]
 
 
-def test_before_the_first_test_there_is_nothing_to_tell(database):
+def test_before_the_first_test_there_are_no_results(database):
     a_test(database)
     with pytest.raises(NotAllowed, match="had no A/B test at 2026-03-02T08:00:00"):
         results_as_of(database, "Welcome", as_of=NOW - HOUR)
 
 
-def test_a_test_that_replaced_another_later_is_left_out(database):
+def test_a_test_that_started_later_is_left_out(database):
     test = a_test(database)
     join(database, test, NOW, 200, b_opened=30)
     then = results_now(database, test, NOW + HOUR)

@@ -1,4 +1,4 @@
-"""Daily figures: what is counted, which days are counted anew, and where the totals are shown."""
+"""Daily metrics: what is counted, which days are computed again, and where totals are written."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 
 
 def one_day(database: Database, **wanted: Any) -> dict[str, Any]:
-    """Those columns of the only row of figures."""
+    """Return these columns of the only row of metrics."""
     columns = ", ".join(wanted)
     [found] = rows(database, f"SELECT {columns} FROM campaign_daily_metrics")
     return dict(zip(wanted, found, strict=True))
@@ -122,7 +122,7 @@ def test_days_end_at_midnight_of_utc(database):
     ) == [(TODAY, 1), (TODAY + DAY, 1)]
 
 
-def test_variants_and_nodes_stand_apart(database):
+def test_variants_and_nodes_are_counted_separately(database):
     parted = graph(
         trigger("split"),
         split("split", {"a": 50, "b": 50}, a="mail_a", b="mail_b"),
@@ -144,7 +144,7 @@ def test_variants_and_nodes_stand_apart(database):
     assert sum(row["sent"] for row in summary) == 40
 
 
-def test_messages_that_did_not_go_out_are_counted_by_reason_on_their_day(database):
+def test_messages_that_were_not_sent_are_counted_by_reason(database):
     two = graph(
         trigger("first"),
         email("first", default="pause"),
@@ -173,7 +173,7 @@ def test_messages_that_did_not_go_out_are_counted_by_reason_on_their_day(databas
     assert (total["sent"], total["skipped"]) == (4, 2)
 
 
-def test_what_was_held_back_stays_counted_when_the_log_of_its_day_is_archived(database):
+def test_unsent_messages_stay_counted_when_the_log_is_archived(database):
     people_inside(
         database, graph(trigger("mail"), email("mail", default="end"), end()), 1, name="Before"
     )
@@ -209,7 +209,7 @@ def test_what_was_held_back_stays_counted_when_the_log_of_its_day_is_archived(da
 # --- which days -----------------------------------------------------------------------------------
 
 
-def test_late_events_mark_their_day_and_counting_it_takes_the_mark_away(database):
+def test_late_events_mark_their_day_and_computing_it_deletes_the_mark(database):
     _, [sent] = mailed(database)
     refresh_stale_days(database, now=NOW)
     now = NOW + 9 * DAY
@@ -241,7 +241,7 @@ def test_every_day_since_the_last_one_counted_is_counted(database):
     assert {day.day: day.sent for day in counted if day.sent} == {TODAY: 2, TODAY + 3 * DAY: 2}
 
 
-def test_nothing_to_count_is_no_error(database):
+def test_a_day_without_messages_is_not_an_error(database):
     assert days_to_refresh(database, now=NOW) == [TODAY]
     assert [day.rows for day in refresh_stale_days(database, now=NOW)] == [0]
     assert campaign_summary(database) == []
@@ -264,7 +264,7 @@ def test_events_that_are_not_committed_when_their_day_is_counted_mark_it_again(d
     assert one_day(database, opened=1, clicked=1) == {"opened": 1, "clicked": 1}
 
 
-def test_several_may_count_the_same_days_at_once(database):
+def test_the_same_days_can_be_computed_concurrently(database):
     mailed(database, 20)
     days = days_between(TODAY - 3 * DAY, TODAY + 3 * DAY)
     with ThreadPoolExecutor(4) as pool:
@@ -276,7 +276,7 @@ def test_several_may_count_the_same_days_at_once(database):
 # --- shown ----------------------------------------------------------------------------------------
 
 
-def test_campaigns_and_steps_show_their_totals_beside_what_applications_keep_there(database):
+def test_totals_are_written_to_campaigns_and_steps_next_to_other_keys(database):
     campaign, sent = mailed(database, 3)
     with database.transaction() as connection:
         connection.execute('UPDATE drip_campaigns SET metrics = \'{"own": 1, "sent": 99}\'')
@@ -300,7 +300,7 @@ def test_campaigns_and_steps_show_their_totals_beside_what_applications_keep_the
     assert value(database, untouched) == before
 
 
-def test_totals_go_back_to_nothing_when_their_day_does(database):
+def test_totals_return_to_zero_when_their_day_is_empty(database):
     mailed(database, 3)
     aggregate_days(database, [TODAY])
     with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""Funnels: everybody is somewhere, once; the picture shows it, whatever the canvas looks like."""
+"""Funnels: every enrollment is counted once; the diagram shows all counts for any canvas."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def everybody(funnel: Funnel) -> int:
 # --- who is where ---------------------------------------------------------------------------------
 
 
-def test_everybody_who_entered_is_in_one_place(database):
+def test_every_enrollment_is_counted_at_one_node(database):
     people_inside(database, TWO_WAYS, 200)
     with database.transaction() as connection:
         connection.execute("UPDATE contacts SET ai_score = 90 WHERE email LIKE '%%7@example.com'")
@@ -90,7 +90,7 @@ def test_everybody_who_entered_is_in_one_place(database):
     assert ways["start", "parted"].ports == ()
 
 
-def test_failed_people_are_lost_where_they_failed(database):
+def test_failed_enrollments_are_lost_at_the_failed_node(database):
     people_inside(database, TWO_WAYS, 20)
     with database.transaction() as connection:
         connection.execute(
@@ -103,7 +103,7 @@ def test_failed_people_are_lost_where_they_failed(database):
     assert everybody(funnel) == 20
 
 
-def test_people_before_their_first_step_stand_at_the_entry(database):
+def test_enrollments_before_their_first_step_are_at_the_entry(database):
     people_inside(database, TWO_WAYS, 5)
     with database.transaction() as connection:
         connection.execute(
@@ -116,7 +116,7 @@ def test_people_before_their_first_step_stand_at_the_entry(database):
     assert (funnel.nodes["start"].now, funnel.entered, everybody(funnel)) == (5, 5, 5)
 
 
-def test_who_comes_by_twice_counts_once(database):
+def test_an_enrollment_that_passes_a_node_twice_counts_once(database):
     people_inside(database, TWO_WAYS, 4)
     with database.transaction() as connection:
         connection.execute(
@@ -133,7 +133,7 @@ def test_who_comes_by_twice_counts_once(database):
     assert everybody(funnel) == 4
 
 
-def test_people_inside_other_versions_are_told_apart(database):
+def test_enrollments_inside_other_versions_are_counted_separately(database):
     people_inside(database, TWO_WAYS, 10)
     with database.transaction() as connection:
         connection.execute(
@@ -164,7 +164,7 @@ def test_a_draft_has_no_funnel(database):
 # --- the goal -------------------------------------------------------------------------------------
 
 
-def test_the_goal_counts_people_and_not_messages(database):
+def test_the_goal_counts_enrollments_and_not_messages(database):
     campaign, sent = mailed(database, 8)
     with database.transaction() as connection:
         connection.execute(
@@ -216,7 +216,7 @@ OF_TEN = "of 10 enrollments that were sent a message"
         ),
     ],
 )
-def test_a_goal_is_told_in_words_and_figures(goal, told):
+def test_a_goal_is_described_with_its_progress(goal, told):
     assert goal.describe() == told
 
 
@@ -232,7 +232,7 @@ LABELS = st.one_of(
 
 @st.composite
 def funnels(draw: st.DrawFn) -> Funnel:
-    """Any canvas of 3 to 40 nodes, with circles, and any figures."""
+    """Any canvas of 3 to 40 nodes, with cycles, and any counts."""
     count = draw(st.integers(3, 40))
     names = [f"n{n}" for n in range(count)]
     edges = {(names[draw(st.integers(max(0, n - 6), n - 1))], names[n]) for n in range(1, count)}
@@ -263,7 +263,7 @@ def funnels(draw: st.DrawFn) -> Funnel:
 
 @settings(max_examples=40)
 @given(funnels())
-def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
+def test_boxes_never_overlap_and_everything_is_inside_the_diagram(funnel):
     root = ET.fromstring(funnel_diagram(funnel))
     width, height = float(root.attrib["width"]), float(root.attrib["height"])
     boxes = [
@@ -284,7 +284,7 @@ def test_boxes_never_overlap_and_everything_is_inside_the_picture(funnel):
         assert text_width(words.text or "", 9) < width
 
 
-def test_a_large_picture_is_small_enough_to_keep(database):
+def test_a_large_diagram_is_small_enough_to_store(database):
     campaign = a_large_funnel(40)
     assert len(funnel_diagram(campaign)) < 50_000
     assert len(funnel_diagram(a_large_funnel(8))) < 12_000
@@ -311,7 +311,7 @@ def test_names_are_words_and_never_markup(database):
     ET.fromstring(funnel_diagram(funnel))
 
 
-def test_the_page_carries_its_picture_and_every_figure(database):
+def test_the_page_contains_its_diagram_and_every_count(database):
     people_inside(database, TWO_WAYS, 30)
     funnel = campaign_funnel(database, "Welcome", now=NOW)
     page = funnel_page(funnel)

@@ -57,7 +57,7 @@ def a_campaign_in(database: Database, time_zone: str) -> Published:
 
 
 def sent_at(database: Database, campaign: Published, moments: list[datetime]) -> list[UUID]:
-    """A message at each of these moments; their ids."""
+    """Insert a message at each of these times; return their ids."""
     with database.transaction() as connection:
         people = contacts(
             connection, campaign.workspace_id, len(moments), prefix=f"{campaign.campaign_id.hex}-"
@@ -161,7 +161,7 @@ def test_the_day_that_has_begun_in_the_east_is_counted(database):
     assert sent_by_day(database) == {date(2026, 3, 3): 1}
 
 
-def test_what_was_held_back_is_counted_on_the_workspaces_day_and_marks_it(database):
+def test_unsent_messages_are_counted_on_the_workspaces_day_and_mark_it(database):
     campaign = a_campaign_in(database, "Pacific/Auckland")
     with database.transaction() as connection:
         people = contacts(connection, campaign.workspace_id, 2)
@@ -220,7 +220,7 @@ def test_the_same_zone_again_changes_nothing(database):
     assert (moved.before, moved.stale_days) == ("UTC", 0)
 
 
-def test_messages_that_go_out_while_the_zone_changes_are_counted_on_the_new_day(database):
+def test_messages_sent_while_the_zone_changes_are_counted_on_the_new_day(database):
     campaign = a_campaign_in(database, "UTC")
     late = datetime(2026, 3, 2, 23, tzinfo=UTC)
     with ThreadPoolExecutor(1) as pool:

@@ -1,4 +1,4 @@
-"""Daily figures as Parquet files: other tools read what is counted, and never half of a file."""
+"""Daily metrics as Parquet files: other tools read the table's rows, and never a partial file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def counted(database: Database) -> Database:
-    """A day of four messages, opened, converted, one held back."""
+    """Compute a day of four messages: opened, converted, one not sent."""
     campaign, sent = mailed(database, 4)
     with database.transaction() as connection:
         connection.execute(
@@ -53,7 +53,7 @@ def read(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_day_is_a_folder_that_says_what_the_table_says(counted, tmp_path):
+def test_the_file_of_a_day_has_the_rows_of_the_table(counted, tmp_path):
     [day] = export_days(counted, [TODAY], tmp_path)
     assert day.path == tmp_path / f"day={TODAY}" / "metrics.parquet"
     assert (day.rows, day.is_new, day.size_bytes) == (1, True, day.path.stat().st_size)
@@ -85,7 +85,7 @@ def test_another_tool_reads_the_folder_by_day(counted, tmp_path):
     assert found == [(TODAY, "Welcome", 4, 1)]
 
 
-def test_writing_a_day_again_changes_nothing_and_leaves_nothing_lying_about(counted, tmp_path):
+def test_writing_a_day_again_changes_nothing_and_leaves_no_temporary_file(counted, tmp_path):
     [first] = export_days(counted, [TODAY], tmp_path)
     before = (first.path.read_bytes(), first.path.stat().st_mtime_ns)
     aggregate_days(counted, [TODAY])
@@ -95,7 +95,7 @@ def test_writing_a_day_again_changes_nothing_and_leaves_nothing_lying_about(coun
     assert [path.name for path in first.path.parent.iterdir()] == ["metrics.parquet"]
 
 
-def test_a_day_without_figures_has_no_file(counted, tmp_path):
+def test_a_day_without_metrics_has_no_file(counted, tmp_path):
     export_days(counted, [TODAY, TODAY + DAY], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [f"day={TODAY}"]
     with counted.transaction() as connection:
@@ -105,7 +105,7 @@ def test_a_day_without_figures_has_no_file(counted, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_draft_that_a_killed_process_left_is_not_read_and_goes(counted, tmp_path):
+def test_a_temporary_file_of_a_killed_process_is_ignored_and_replaced(counted, tmp_path):
     folder = tmp_path / f"day={TODAY}"
     folder.mkdir()
     (folder / ".metrics.parquet.new").write_bytes(b"PAR1 half of a fi")
@@ -115,7 +115,7 @@ def test_a_draft_that_a_killed_process_left_is_not_read_and_goes(counted, tmp_pa
     assert [path.name for path in folder.iterdir()] == ["metrics.parquet"]
 
 
-def test_readers_never_meet_half_of_a_file_while_several_write(counted, tmp_path):
+def test_readers_never_see_a_partial_file_while_several_write(counted, tmp_path):
     def write(number: int) -> None:
         run_until_idle(counted, NOW + timedelta(minutes=number))
         with counted.transaction() as connection:
@@ -133,7 +133,7 @@ def test_readers_never_meet_half_of_a_file_while_several_write(counted, tmp_path
     assert read(tmp_path)[0]["opens_total"] == last
 
 
-def test_the_widest_figures_fit():
+def test_the_largest_values_fit():
     row: dict[str, Any] = dict.fromkeys(
         (
             "sent", "sent_uncertain", "delivered", "opened", "opens_total", "machine_opened",

@@ -1,4 +1,4 @@
-"""The figures for monitors: true to what is due, what was done and what is stuck."""
+"""Prometheus metrics: equal to what is due, what was done and what is blocked."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_backlog_rates_and_levels_are_what_the_engine_did(database):
     assert quiet["drip_states_committed_per_second",] == 0
 
 
-def test_what_is_stuck_is_counted(database):
+def test_blocked_transports_and_stale_days_are_counted(database):
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO channel_flow (transport, channel, refilled_at, updated_at, open_until) "
