@@ -54,22 +54,11 @@ class WebhookChannel:
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Make all calls concurrently."""
-        results: dict[int, DeliveryResult] = {}
-        requests: dict[int, HttpRequest] = {}
-        for place, message in enumerate(messages):
-            try:
-                requests[place] = self._request(message)
-            except HeaderInvalid as error:
-                results[place] = DeliveryResult(
-                    delivery_id=message.delivery_id,
-                    outcome=Outcome.REJECTED,
-                    error_code="message_invalid",
-                    error=str(error),
-                )
-        answers = self._client.call(list(requests.values()))
-        for place, answer in zip(requests, answers, strict=True):
-            results[place] = _result(messages[place], answer)
-        return [results[place] for place in range(len(messages))]
+        answers = self._client.call_each([self._prepared(message) for message in messages])
+        return [
+            each if isinstance(each, DeliveryResult) else _result(message, each)
+            for message, each in zip(messages, answers, strict=True)
+        ]
 
     def check(self) -> list[Finding]:
         """Report whether calls are signed; nothing is called."""
@@ -84,6 +73,17 @@ class WebhookChannel:
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
+
+    def _prepared(self, message: OutgoingMessage) -> HttpRequest | DeliveryResult:
+        try:
+            return self._request(message)
+        except HeaderInvalid as error:
+            return DeliveryResult(
+                message.delivery_id,
+                Outcome.REJECTED,
+                error_code="message_invalid",
+                error=str(error),
+            )
 
     def _request(self, message: OutgoingMessage) -> HttpRequest:
         method = str(message.payload.get("method", "POST")).upper()

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import SimpleNamespace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import orjson
@@ -28,6 +28,9 @@ USER_AGENT: Final = "drip-pipeline"
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port → addresses. The default is the system's resolver."""
+
+
+Refusal = TypeVar("Refusal")
 
 
 class Failure(StrEnum):
@@ -110,6 +113,11 @@ class HttpClient:
             return []
         loop = self._running()
         return asyncio.run_coroutine_threadsafe(self._call_all(requests), loop).result()
+
+    def call_each(self, requests: Sequence[HttpRequest | Refusal]) -> list[HttpAnswer | Refusal]:
+        """Make the calls among `requests`; the others are returned unchanged in their place."""
+        answers = iter(self.call([each for each in requests if isinstance(each, HttpRequest)]))
+        return [next(answers) if isinstance(each, HttpRequest) else each for each in requests]
 
     def close(self) -> None:
         """Close the connections and stop the thread; the next call starts a new one."""

@@ -59,18 +59,12 @@ class TwilioChannel:
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Attempt each message once."""
-        results: dict[int, DeliveryResult] = {}
-        requests: dict[int, HttpRequest] = {}
-        for place, message in enumerate(messages):
-            refusal = _refusal(message)
-            if refusal is not None:
-                results[place] = refusal
-            else:
-                requests[place] = self._request(message)
-        answers = self._client.call(list(requests.values()))
-        for place, answer in zip(requests, answers, strict=True):
-            results[place] = self._result(messages[place], answer)
-        return [results[place] for place in range(len(messages))]
+        prepared = [_refusal(message) or self._request(message) for message in messages]
+        answers = self._client.call_each(prepared)
+        return [
+            each if isinstance(each, DeliveryResult) else self._result(message, each)
+            for message, each in zip(messages, answers, strict=True)
+        ]
 
     def check(self) -> list[Finding]:
         """Request the account, which authenticates; nothing is sent."""

@@ -197,12 +197,9 @@ class _BroadcastBatch:
             broadcasts_db.settle(connection, post.broadcast.id, PostOutcome("sent"), now)
             sent = row._replace(certainty="known", details=None, provider_message_id=None)
             return self._pass(connection, post.deliveries, sent) + DeliveryCounts(posts=1), None
-        if self._queue.needs_permits:
-            permits = flow.take(connection, self._transport, 1, self._batch.started_at)
-            if not permits.granted:
-                self._queue.closed_until = permits.retry_at
-                self._queue.is_short_of_permits = permits.state == "closed"
-                return DeliveryCounts(), None
+        takes_permit = self._queue.needs_permits
+        if takes_permit and not self._queue.take_permits(connection, 1, self._batch.started_at):
+            return DeliveryCounts(), None
         claimed = broadcasts_db.claim(
             connection,
             post.broadcast.id,
@@ -210,7 +207,7 @@ class _BroadcastBatch:
             leased_until=self._batch.started_at + timedelta(seconds=LEASE_SECONDS),
             retry_until=self._retry_until(now),
         )
-        if not claimed and self._queue.needs_permits:
+        if not claimed and takes_permit:
             flow_db.give_back(connection, self._transport.key, 1)
         return DeliveryCounts(), post.message if claimed else None
 

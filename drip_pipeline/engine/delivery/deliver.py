@@ -207,12 +207,8 @@ class _Dispatch:
         permits = requested = self._batch_size(queue)
         takes_permits = queue.needs_permits and not queue.is_disabled
         if takes_permits:
-            granted = flow.take(connection, transport, requested, batch.started_at)
-            permits = granted.granted
+            permits = queue.take_permits(connection, requested, batch.started_at)
             if not permits:
-                queue.closed_until = granted.retry_at
-                queue.is_short_of_permits = granted.state == "closed"
-                queue.is_empty = granted.retry_at is None
                 return DeliveryCounts(), []
         quotas = queue.quotas(permits, self._planner.turn())
         counts = batch.lease(connection, quotas)

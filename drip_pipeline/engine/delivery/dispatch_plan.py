@@ -70,6 +70,16 @@ class TransportQueue:
             if share
         ]
 
+    def take_permits(self, connection: Connection, requested: int, now: datetime) -> int:
+        """Take permits for up to `requested` messages, and return how many were granted; with none,
+        the queue is closed until more are available."""
+        permits = flow.take(connection, self.transport, requested, now)
+        if not permits.granted:
+            self.closed_until = permits.retry_at
+            self.is_short_of_permits = permits.state == "closed"
+            self.is_empty = permits.retry_at is None
+        return permits.granted
+
 
 class DispatchPlanner:
     """Builds the plans of one category for several workers."""
