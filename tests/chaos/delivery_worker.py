@@ -1,4 +1,4 @@
-"""A process that delivers what is due until nothing is left: what the chaos tests kill.
+"""A process that delivers until nothing is due; the chaos tests kill it.
 
 `python -m tests.chaos.delivery_worker DATABASE_URL SMTP_PORT`
 """

@@ -1,5 +1,7 @@
-"""A delivering process is killed at random, again and again. SMTP cannot recognize a repeated
-message, so what counts is: nobody gets two, few are in doubt, and nobody waits for ever.
+"""A process that delivers is killed repeatedly at random times.
+
+SMTP servers do not detect repeated messages. So no message may be sent twice, few deliveries may
+have an unknown outcome, and none may wait forever.
 """
 
 from __future__ import annotations
@@ -49,7 +51,7 @@ def started(database: Database, sink: Sink) -> subprocess.Popen[bytes]:
 
 
 def kill_in_the_middle(database: Database, sink: Sink, rng: random.Random) -> None:
-    """Start a worker, let it send for a random while, and kill it."""
+    """Start a worker, let it send for a random time, and kill it."""
     before = len(sink.received)
     left = MAILS - before
     target = before + rng.randint(1, max(1, left // (KILLS + 1)))
@@ -84,10 +86,10 @@ def test_a_killed_sender_leaves_few_unknown_deliveries_and_repeats_none(
     assert max(received.values()) == 1
     assert max(recipients.values()) == 1
     assert count(database, "pending") == 0
-    in_doubt = count(database, "sending")
-    assert in_doubt <= MAX_SENDING * KILLS
+    unknown = count(database, "sending")
+    assert unknown <= MAX_SENDING * KILLS
 
-    # Every message is known to be out, or it is in doubt: none is lost between the two.
+    # Every message is settled as sent or its outcome is unknown.
     with database.transaction() as connection:
         settled = {
             str(row[0])
@@ -95,21 +97,21 @@ def test_a_killed_sender_leaves_few_unknown_deliveries_and_repeats_none(
                 "SELECT id FROM campaign_deliveries WHERE status = 'sent'"
             ).fetchall()
         }
-        doubtful = {
+        unsettled = {
             str(row[0])
             for row in connection.execute(
                 "SELECT id FROM campaign_deliveries WHERE status = 'sending'"
             ).fetchall()
         }
     assert settled <= set(received)
-    assert set(received) <= settled | doubtful
-    assert len(set(received) | doubtful) == MAILS
+    assert set(received) <= settled | unsettled
+    assert len(set(received) | unsettled) == MAILS
 
-    # Nothing is sent again: the recorder stands in for the relay and must stay empty.
+    # No message is sent again: the recorder replaces the relay and must stay empty.
     relay = RecorderChannel("email")
     engine = Engine(database, {"email": relay}, MESSAGES)
     tick(engine, now=NOW + timedelta(seconds=LEASE_SECONDS) + RUNNING, until_idle=True)
-    assert count(database, "unknown") == in_doubt
+    assert count(database, "unknown") == unknown
     late = NOW + timedelta(seconds=LEASE_SECONDS + GRACE_SECONDS) + RUNNING
     tick(engine, now=late, until_idle=True)
     assert relay.messages == []
@@ -123,5 +125,5 @@ def test_a_killed_sender_leaves_few_unknown_deliveries_and_repeats_none(
             "WHERE event_type = 'email_sent' GROUP BY 1"
         ).fetchall()
     assert states == [("completed", MAILS)]
-    assert dict(certain) == {None: MAILS - in_doubt} | ({"unknown": in_doubt} if in_doubt else {})
-    print(f"{MAILS} mails, {KILLS} kills, {in_doubt} in doubt, {len(received)} received")  # noqa: T201
+    assert dict(certain) == {None: MAILS - unknown} | ({"unknown": unknown} if unknown else {})
+    print(f"{MAILS} mails, {KILLS} kills, {unknown} unknown, {len(received)} received")  # noqa: T201

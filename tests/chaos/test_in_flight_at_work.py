@@ -1,7 +1,8 @@
-"""People move to other versions while engines are at work on them, senders are sending and events
-arrive; and a publisher is killed in the middle: nobody is lost, nothing is sent twice.
+"""States migrate to other versions while engines execute them, senders send and events arrive.
 
-IN_FLIGHT_PEOPLE: how many (20,000 is the full size).
+No state may be lost, and no message may be sent twice, even if the publisher is killed.
+
+IN_FLIGHT_PEOPLE: the number of contacts (20,000 is the full size).
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ ROUNDS = 3
 
 
 class Provider(RecorderChannel):
-    """Takes most messages, asks to come again for some, and says nothing of others. Notes what it
-    took, which is what must be there once."""
+    """A channel that accepts most messages, defers some, and gives no answer for others. It counts
+    the accepted ones, each of which must be stored once."""
 
     def __init__(self) -> None:
         super().__init__("email")
@@ -97,7 +98,7 @@ def rows(database: Database, statement: str, *params: Any) -> list[Any]:
 
 
 def migrated(database: Database, file: dict[str, Any], node_map: dict[str, str]) -> int:
-    """Publish with everybody, and move those who entered an earlier version meanwhile."""
+    """Publish with migration, then migrate the enrollments that entered meanwhile."""
     policy = InFlightPolicy("migrate", node_map)
     done = stubborn(lambda: published(database, file, in_flight=policy))
     late = stubborn(lambda: migrate_states(database, NAME, node_map=node_map, now=NOW))
@@ -106,7 +107,7 @@ def migrated(database: Database, file: dict[str, Any], node_map: dict[str, str])
 
 
 def stubborn(act: Callable[[], Any]) -> Any:
-    """A person repeats a command that another transaction was in the way of."""
+    """Repeat a command that failed by a conflict."""
     for _ in range(5):
         try:
             return act()
@@ -160,18 +161,18 @@ def test_states_migrate_while_two_engines_run_and_events_arrive(spread: Database
             engine.result(timeout=900)
         is_over.set()
         assert arriving.result(timeout=60) > 0
-    assert moved > ALL / 2, "most people must move while the engines are at work"
-    told = rows(
+    assert moved > ALL / 2, "most states must migrate while the engines work"
+    logged = rows(
         spread, "SELECT count(*) FROM campaign_events WHERE event_type = 'enrollment_migrated'"
     )
-    assert told == [(moved,)]
+    assert logged == [(moved,)]
     _finish(spread, provider)
     assert max(provider.taken.values()) == 1
-    _nobody_is_lost(spread)
+    _no_state_is_lost(spread)
 
 
 def _finish(database: Database, provider: Provider) -> None:
-    """Failures brought back, and the rest of the days."""
+    """Requeue failures, and run the remaining days."""
     engine = Engine(database, {"email": provider}, MESSAGES)
     for step in range(STEPS, 2 * STEPS):
         if step == STEPS + 2:
@@ -179,8 +180,8 @@ def _finish(database: Database, provider: Provider) -> None:
         tick(engine, now=NOW + step * STEP, until_idle=True)
 
 
-def _nobody_is_lost(database: Database) -> None:
-    broken = [law for law in check_invariants(database, now=NOW + 40 * DAY) if not law.holds]
+def _no_state_is_lost(database: Database) -> None:
+    broken = [check for check in check_invariants(database, now=NOW + 40 * DAY) if not check.holds]
     assert broken == []
     ended = dict(
         rows(database, "SELECT workflow_status, count(*) FROM campaign_workflow_states GROUP BY 1")
@@ -227,7 +228,7 @@ def test_a_publisher_killed_before_its_commit_changes_nothing(spread: Database):
         ]  # fmt: skip
 
     before = everything()
-    told = published(spread, version_2(), in_flight=InFlightPolicy("migrate", MAP), dry_run=True)
+    planned = published(spread, version_2(), in_flight=InFlightPolicy("migrate", MAP), dry_run=True)
     killed = subprocess.run(
         [sys.executable, "-c", _PUBLISHER, spread.url],
         cwd=CHECKOUT,
@@ -236,15 +237,15 @@ def test_a_publisher_killed_before_its_commit_changes_nothing(spread: Database):
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    assert told.in_flight is not None
-    assert killed.stdout == f"moved {told.in_flight.states}\n"
+    assert planned.in_flight is not None
+    assert killed.stdout == f"moved {planned.in_flight.states}\n"
     assert everything() == before
     done = published(spread, version_2(), in_flight=InFlightPolicy("migrate", MAP))
-    assert (done.version, done.in_flight) == (told.version, told.in_flight)
+    assert (done.version, done.in_flight) == (planned.version, planned.in_flight)
     provider = Provider()
     engine = Engine(spread, {"email": provider}, MESSAGES)
     for step in range(STEPS):
         tick(engine, now=NOW + step * STEP, until_idle=True)
     _finish(spread, provider)
     assert max(provider.taken.values()) == 1
-    _nobody_is_lost(spread)
+    _no_state_is_lost(spread)

@@ -1,4 +1,4 @@
-"""Engines that are killed at work: nobody is lost, nothing is recorded twice."""
+"""Engines are killed while they work: no state is lost, no message is recorded twice."""
 
 from __future__ import annotations
 

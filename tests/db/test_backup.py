@@ -60,6 +60,6 @@ def test_a_restored_backup_continues_where_it_was_made(database, empty_database,
     later = NOW + timedelta(days=2)
     for each in (database, empty_database):
         run_until_idle(each, now=later)
-        assert [law.name for law in check_invariants(each, now=later) if not law.holds] == []
+        assert [check.name for check in check_invariants(each, now=later) if not check.holds] == []
     assert messages(empty_database) == messages(database)
     assert len(messages(empty_database)) == 80

@@ -73,9 +73,9 @@ def refused(database: Database, role: str, statement: str) -> str:
     """What the server says to this role; the statement must fail for want of rights."""
     with psycopg.connect(database.url) as connection:
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-        with pytest.raises(psycopg.errors.InsufficientPrivilege) as told:
+        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
             connection.execute(statement.encode())
-        return str(told.value)
+        return str(caught.value)
 
 
 def test_the_engine_role_runs_campaigns_from_publishing_to_metrics(guarded):
@@ -167,7 +167,7 @@ def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
         "SELECT o.message_id FROM campaign_message_outcomes o"
         " JOIN drip_campaigns c ON c.id = o.campaign_id WHERE c.name = 'Doors'",
     )
-    settings = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("figures")}
+    settings = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("metrics")}
     token = {"Authorization": "Bearer a token"}
     with (
         as_role(guarded, "drip_ingest") as ingest,
@@ -184,9 +184,9 @@ def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
         assert receiver.post("/trigger/Doors", body, call).json()["enrolled"] == 1
         assert receiver.post("/trigger/Doors", body, call).json()["is_repeat"]
         assert receiver.get("/metrics").status == 401
-        figures = receiver.get("/metrics", Authorization="Bearer figures")
-        assert "drip_event_lag_seconds" in figures.text
-        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in figures.text
+        metrics = receiver.get("/metrics", Authorization="Bearer metrics")
+        assert "drip_event_lag_seconds" in metrics.text
+        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in metrics.text
     assert rows(guarded, "SELECT count(*) FROM event_inbox") == [(2,)]
     assert rows(guarded, "SELECT reason FROM campaign_suppressions") == [("unsubscribed",)]
     assert rows(guarded, "SELECT count(*) FROM receiver_counts") != [(0,)]

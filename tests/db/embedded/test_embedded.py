@@ -34,7 +34,7 @@ IS_ROOT = os.geteuid() == 0
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    # Not pytest's tmp_path: that is closed to the other user whom root lets run the server.
+    # Not pytest's tmp_path: the other user that runs root's server cannot access it.
     folder = Path(tempfile.mkdtemp(prefix="drip-embedded-", dir=quick_folder()))
     folder.chmod(0o755)
     yield folder / "home"
@@ -257,7 +257,7 @@ if IS_ROOT:  # these ways exist for root only; a normal user runs the server as 
         assert server.stop()
         assert server.ensure_running() == url
 
-    def test_root_is_told_what_to_do_when_nothing_works(monkeypatch, server, home):
+    def test_root_gets_a_hint_when_no_user_can_run_the_server(monkeypatch, server, home):
         monkeypatch.setattr(embedded_identity, "USERS", ())
         as_root_would(monkeypatch, home, can_unshare=False)
         with pytest.raises(EmbeddedServerError, match="does not run as root") as caught:

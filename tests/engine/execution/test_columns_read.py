@@ -1,4 +1,4 @@
-"""What messages read of a contact: that, and no more, comes with a lease."""
+"""A lease returns only the contact columns that the messages read."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def letter(body: str, **more: Any) -> CampaignGraph:
 
 
 def version(campaign: CampaignGraph) -> PublishedVersion:
-    """It, published."""
+    """A published version of a campaign."""
     return PublishedVersion(UUID(int=1), 1, "Welcome", UUID(int=2), campaign)
 
 

@@ -1,5 +1,5 @@
-"""Conversions: a campaign's goal is an event of the contact's, credited to the last message before
-it, within the goal's time, in whatever order things become known.
+"""Conversions: an event of the contact is attributed to the last message before it, within the
+goal's time, in any order of arrival.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ TWO = graph(
 DAY = 24 * 60
 
 
-def purchase(number: int, after_minutes: float, value: float = 10, **whose: Any) -> dict[str, Any]:
-    whose = whose or {"email": "person1@example.com"}
+def purchase(number: int, after_minutes: float, value: float = 10, **owner: Any) -> dict[str, Any]:
+    owner = owner or {"email": "person1@example.com"}
     data = {"value": value, "currency": "eur"}
-    return an_event(number, "purchase", occurred_at=minutes(after_minutes), data=data, **whose)
+    return an_event(number, "purchase", occurred_at=minutes(after_minutes), data=data, **owner)
 
 
 def converted(database: Database) -> list[tuple[Any, ...]]:
-    """Node, time and value of what converted, from the outcomes."""
+    """Address, node, time and value of each converted message."""
     return rows(
         database,
         "SELECT k.email, o.node_id, o.first_converted_at, o.conversion_value "
@@ -79,7 +79,7 @@ def converted(database: Database) -> list[tuple[Any, ...]]:
     )
 
 
-def two_mails(database: Database, count: int = 1) -> list[Sent]:
+def two_emails(database: Database, count: int = 1) -> list[Sent]:
     campaign, _ = people_inside(database, TWO, count)
     run_until_idle(database, NOW + timedelta(days=1))
     with database.transaction() as connection:
@@ -87,7 +87,7 @@ def two_mails(database: Database, count: int = 1) -> list[Sent]:
 
 
 def test_a_purchase_is_attributed_to_the_last_message_before_it(database):
-    sent = two_mails(database)
+    sent = two_emails(database)
     events = [purchase(1, 60, 5), purchase(2, DAY + 1, 7), purchase(3, DAY + 2, 8)]
     report = ingest(database, events, now=NOW + timedelta(days=2))
     assert (report.accepted, report.conversions) == (3, 3)
@@ -288,13 +288,13 @@ def test_the_order_of_arrival_does_not_change_the_metrics(server_url, template):
     found = []
     for everything_last in (False, True):
         with own_database(server_url, template) as database:
-            found.append(_figures(database, everything_last=everything_last))
+            found.append(_metrics(database, everything_last=everything_last))
     assert found[0] == found[1]
     assert len(found[0][1]) == 3 * len(ARRIVALS)
 
 
-def _figures(database: Database, *, everything_last: bool) -> list[Any]:
-    """Two mails to each, and purchases beside them that arrive before either, between, or after, in
+def _metrics(database: Database, *, everything_last: bool) -> list[Any]:
+    """Send two emails to each contact, with purchases that arrive before, between or after them, in
     every combination."""
     happened = (0.0, 5.0, DAY + 5.0)
     arriving: list[list[dict[str, Any]]] = [[], [], []]
@@ -315,8 +315,8 @@ def _figures(database: Database, *, everything_last: bool) -> list[Any]:
             run_until_idle(database, sent_at)
     days = [NOW.date(), (NOW + timedelta(days=1)).date()]
     aggregate_days(database, days)
-    laws = ("outcomes_match_log", "metrics_match_outcomes", "rates", "sent_once")
-    broken = [r.name for r in check_invariants(database, now=LATER, names=laws) if not r.holds]
+    names = ("outcomes_match_log", "metrics_match_outcomes", "rates", "sent_once")
+    broken = [r.name for r in check_invariants(database, now=LATER, names=names) if not r.holds]
     assert broken == []
     return [
         converted(database),

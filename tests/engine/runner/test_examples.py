@@ -1,6 +1,4 @@
-"""The files under examples/: each campaign publishes without a complaint and carries people
-through.
-"""
+"""The files under examples/: each campaign publishes without problems and ends every enrollment."""
 
 from __future__ import annotations
 
@@ -46,7 +44,7 @@ def loaded(path: Path) -> ModuleType:
 
 
 def a_hillstrom_file(folder: Path, people: int) -> Path:
-    """Customers in the file's own shape: a third in each arm, every tenth one buys."""
+    """Customers in the format of the file: a third in each arm, and every tenth buys."""
     path = folder / "customers.csv"
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -1,4 +1,4 @@
-"""A tick on a real database: everybody moves once, nobody is lost, poison stands alone."""
+"""A tick on a real database: each state moves once, none is lost, a poison row is isolated."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def counted(connection: Connection, query: str, *params: Any) -> dict[Any, int]:
 
 
 def statuses(database: Database) -> dict[str, int]:
-    """How many states stand in which status."""
+    """The number of states by status."""
     with database.transaction() as connection:
         return counted(
             connection,
@@ -59,7 +59,7 @@ def statuses(database: Database) -> dict[str, int]:
 
 
 def events(database: Database) -> dict[str, int]:
-    """How many events of which type the log has."""
+    """The number of logged events by type."""
     with database.transaction() as connection:
         return counted(connection, "SELECT event_type, count(*) FROM campaign_events GROUP BY 1")
 
@@ -204,7 +204,7 @@ def _keep_in_memory(campaign_id: UUID, g: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "told"),
+    ("failure", "message"),
     [
         (DataRejected("the provider of failures"), "the provider of failures"),
         # The text of a foreign error may quote people's data; its kind does not.
@@ -212,7 +212,7 @@ def _keep_in_memory(campaign_id: UUID, g: Any) -> None:
     ],
 )
 def test_a_failed_batch_leaves_its_states_due_and_a_row_in_the_batch_log(
-    database: Database, monkeypatch: pytest.MonkeyPatch, failure: Exception, told: str
+    database: Database, monkeypatch: pytest.MonkeyPatch, failure: Exception, message: str
 ) -> None:
     g = graph(trigger("m"), email("m", default="end"), end())
     with database.transaction() as connection:
@@ -227,12 +227,12 @@ def test_a_failed_batch_leaves_its_states_due_and_a_row_in_the_batch_log(
         with pytest.raises(type(failure)):
             advance_batch(database, now=NOW, batch_size=100)
     with database.transaction() as connection:
-        ledger = connection.execute(
+        logged = connection.execute(
             "SELECT outcome, size, error, campaigns FROM campaign_batches"
         ).fetchall()
-    assert len(ledger) == 1
-    outcome, size, error, campaigns = ledger[0]
-    assert (outcome, size, error) == ("failed", 10, told)
+    assert len(logged) == 1
+    outcome, size, error, campaigns = logged[0]
+    assert (outcome, size, error) == ("failed", 10, message)
     assert campaigns[0]["node_id"] == "start"
     assert campaigns[0]["enrollments"] == 10
     assert statuses(database) == {"running": 10}
