@@ -30,7 +30,7 @@ from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.delivery.deliver import MAX_SENDING
 from tests.engine import factories
 from tests.engine.graphs import add_tag, email, end, graph, trigger
-from tests.orchestration.running import people_by_status, value
+from tests.orchestration.running import states_by_status, value
 from tests.orchestration.test_up import free_port, up, wait_until
 from tests.smtp_sink import Sink, smtp_sink
 
@@ -54,12 +54,12 @@ class Played:
         """People who have got anywhere: with a sink, whose mail is out."""
         if self.sink is not None:
             return len(self.sink.received)
-        counted = people_by_status(self.database)
+        counted = states_by_status(self.database)
         return counted.get("waiting", 0) + counted.get("completed", 0)
 
     def left(self) -> int:
         """People whom a tick can still carry on: all but those who are through or in doubt."""
-        through = people_by_status(self.database).get("completed", 0)
+        through = states_by_status(self.database).get("completed", 0)
         return self.people - through - self.in_doubt()
 
     def in_doubt(self) -> int:
@@ -130,7 +130,7 @@ def _killed(played: Played, name: str, people: int) -> list[str]:
 def _problems(played: Played) -> Iterator[str]:
     people, in_doubt, database = played.people, played.in_doubt(), played.database
     if played.left():
-        yield f"not done in time: {people_by_status(database)}"
+        yield f"not done in time: {states_by_status(database)}"
     with database.transaction() as connection:
         for row in states_db.population(connection):
             ended = row.completed + row.exited + row.failed

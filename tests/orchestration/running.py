@@ -1,4 +1,4 @@
-"""Running the real jobs in this process, and reading what the runs left in Dagster's storage."""
+"""Run the real jobs in this process, and read their results from Dagster's storage."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ WELCOME = graph(
 
 
 def minute_job() -> dg.JobDefinition:
-    """The minute job as the code location has it; by name, so that it can be executed again."""
+    """Return the minute job of the code location; by name, so that it can be re-executed."""
     return build_definitions().resolve_job_def("run_due_workflows")
 
 
 def run_minute(
     instance: dg.DagsterInstance, now: datetime = NOW, **config: Any
 ) -> dg.ExecuteInProcessResult:
-    """One run of the minute job."""
+    """Run the minute job once."""
     return minute_job().execute_in_process(
         run_config=minute_config(now, **config), instance=instance, raise_on_error=False
     )
@@ -47,52 +47,52 @@ def run_minute(
 
 @contextmanager
 def executed_again(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.JobExecutionResult]:
-    """Re-execution from failure, as the UI does it."""
+    """Re-execute from failure, as the UI does."""
     options = dg.ReexecutionOptions.from_failure(run_id, instance)
     job = dg.reconstructable(minute_job)
     with dg.execute_job(job, instance=instance, reexecution_options=options) as result:
         yield result
 
 
-def due_people(
+def due_enrollments(
     database: Database, count: int, flow: CampaignGraph = WELCOME, *, name: str = "Welcome"
 ) -> Published:
-    """A campaign with so many people at its entry, all due."""
+    """Publish a campaign with this many due enrollments at its entry."""
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, flow, name=name)
         prefix = name.lower().replace(" ", "")
-        people = contacts(connection, campaign.workspace_id, count, prefix=prefix)
-        enrolled(connection, campaign, people)
+        contact_ids = contacts(connection, campaign.workspace_id, count, prefix=prefix)
+        enrolled(connection, campaign, contact_ids)
     return campaign
 
 
 def steps(result: Any, kind: str) -> list[str]:
-    """The steps for which the run has an event of this kind (STEP_SUCCESS …), in order."""
+    """Return the steps that have an event of this kind (STEP_SUCCESS …), in order."""
     return [event.step_key for event in result.all_events if event.event_type_value == kind]
 
 
 def failures(result: Any) -> dict[str, Any]:
-    """The failed steps and what each said of itself: description and metadata."""
-    found = {}
+    """Return description and metadata of each failed step."""
+    by_step = {}
     for event in result.all_events:
         if event.event_type_value == "STEP_FAILURE":
-            told = event.step_failure_data.user_failure_data
-            found[event.step_key] = (
-                told.description,
-                {label: entry.value for label, entry in told.metadata.items()},
+            failure = event.step_failure_data.user_failure_data
+            by_step[event.step_key] = (
+                failure.description,
+                {label: entry.value for label, entry in failure.metadata.items()},
             )
-    return found
+    return by_step
 
 
 def value(database: Database, statement: str, *params: Any) -> Any:
-    """The one value that a statement gives."""
+    """Return the single value of a statement."""
     with database.transaction() as connection:
-        ((found,),) = connection.execute(statement, params).fetchall()
-    return found
+        ((result,),) = connection.execute(statement, params).fetchall()
+    return result
 
 
-def people_by_status(database: Database) -> dict[str, int]:
-    """How many states there are of each status."""
+def states_by_status(database: Database) -> dict[str, int]:
+    """Count the workflow states by status."""
     with database.transaction() as connection:
         return dict(
             connection.execute(

@@ -1,4 +1,4 @@
-"""Assets call their verbs and show what came of it; checks notice when a law is broken."""
+"""Assets call their use cases and report the results; checks detect violated invariants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of, run_until_idle
-from tests.orchestration.running import WELCOME, due_people, value
+from tests.orchestration.running import WELCOME, due_enrollments, value
 
 LATER = NOW + timedelta(hours=1)
 DAY = NOW.date()
@@ -29,7 +29,7 @@ def run(
     ops: dict[str, Any] | None = None,
     tags: dict[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
-    """One run of a job of the code location, an hour after NOW."""
+    """Run a job of the code location with its clock an hour after NOW."""
     job = build_definitions().resolve_job_def(name)
     config = dg.RunConfig(
         ops={key: {"config": given} for key, given in (ops or {}).items()},
@@ -41,18 +41,18 @@ def run(
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
-    """What the run showed on the asset."""
+    """Return the metadata of the asset's materialization."""
     (event,) = [
         event
         for event in result.get_asset_materialization_events()
         if event.asset_key == dg.AssetKey(asset)
     ][-1:]
-    found = event.step_materialization_data.materialization.metadata
-    return {key: entry.value for key, entry in found.items()}
+    entries = event.step_materialization_data.materialization.metadata
+    return {key: entry.value for key, entry in entries.items()}
 
 
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
-    return {found.check_name: found for found in result.get_asset_check_evaluations()}
+    return {check.check_name: check for check in result.get_asset_check_evaluations()}
 
 
 def a_clear_difference(database: Database, **config: Any) -> SplitTest:
@@ -68,21 +68,21 @@ def a_clear_difference(database: Database, **config: Any) -> SplitTest:
 
 @pytest.fixture
 def two_days_of_mail(engine_database: Database) -> Database:
-    """A campaign whose 40 people got a mail on each of two days."""
-    due_people(engine_database, 40, WELCOME)
+    """Send a message to each of 40 enrollments on each of two days."""
+    due_enrollments(engine_database, 40, WELCOME)
     run_until_idle(engine_database)
     run_until_idle(engine_database, NOW + timedelta(days=1))
     return engine_database
 
 
-def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
+def test_any_range_of_days_is_computed_in_one_run(two_days_of_mail, instance):
     tags = range_tags(DAY - timedelta(days=5), DAY + timedelta(days=2))
     result = run(instance, "compute_daily_metrics", tags=tags)
     assert result.success
-    told = metadata(result, "daily_campaign_metrics")
-    assert told["days"] == 8
-    assert told["messages_sent"] == 80
-    assert "| Welcome | 80 |" in told["preview"]
+    shown = metadata(result, "daily_campaign_metrics")
+    assert shown["days"] == 8
+    assert shown["messages_sent"] == 80
+    assert "| Welcome | 80 |" in shown["preview"]
     sent = value(two_days_of_mail, "SELECT sum(sent) FROM campaign_daily_metrics")
     assert sent == 80
     for asset in ("daily_campaign_metrics", "daily_metrics_files"):
@@ -93,7 +93,7 @@ def test_any_range_of_days_is_counted_in_one_run(two_days_of_mail, instance):
     assert written == [f"day={DAY}", f"day={DAY + timedelta(days=1)}"]
 
 
-def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, instance):
+def test_a_lost_day_is_backfilled_with_the_same_rows(two_days_of_mail, instance):
     both = range_tags(DAY, DAY + timedelta(days=1))
     run(instance, "compute_daily_metrics", tags=both)
     with two_days_of_mail.transaction() as connection:
@@ -106,17 +106,17 @@ def test_a_day_that_was_lost_is_backfilled_with_the_same_rows(two_days_of_mail, 
         assert rows_of(connection, "campaign_daily_metrics", "metric_date, node_id") == before
 
 
-def test_counting_checks_the_figures_it_wrote(two_days_of_mail, instance):
+def test_the_job_checks_the_metrics_that_it_wrote(two_days_of_mail, instance):
     result = run(instance, "compute_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
-    found = checks(result)
-    assert {name: check.passed for name, check in found.items()} == {
+    results = checks(result)
+    assert {name: check.passed for name, check in results.items()} == {
         "metrics_match_outcomes": True,
         "rates": True,
         "computed_in_time": True,
     }
 
 
-def test_materialising_outcomes_puts_days_right_from_the_log(two_days_of_mail, instance):
+def test_materializing_outcomes_corrects_days_from_the_log(two_days_of_mail, instance):
     with two_days_of_mail.transaction() as connection:
         connection.execute("UPDATE campaign_message_outcomes SET delivered_at = sent_at")
     job = build_definitions().resolve_implicit_global_asset_job_def()
@@ -126,13 +126,13 @@ def test_materialising_outcomes_puts_days_right_from_the_log(two_days_of_mail, i
         run_config={"ops": {"message_outcomes": {"config": config}}},
         instance=instance,
     )
-    told = metadata(result, "message_outcomes")
-    assert told["corrected"] == told["messages"] == 40
+    shown = metadata(result, "message_outcomes")
+    assert shown["corrected"] == shown["messages"] == 40
     wrong = "SELECT count(*) FROM campaign_message_outcomes WHERE delivered_at IS NOT NULL"
-    assert value(two_days_of_mail, wrong) == 40  # those of the other day, which nobody asked for
+    assert value(two_days_of_mail, wrong) == 40  # those of the other day, which was not requested
 
 
-def test_figures_that_cannot_be_are_not_handed_on(two_days_of_mail, instance):
+def test_impossible_metrics_are_not_passed_on(two_days_of_mail, instance):
     with two_days_of_mail.transaction() as connection:
         connection.execute(
             "CREATE FUNCTION spoil() RETURNS trigger LANGUAGE plpgsql AS "
@@ -149,7 +149,7 @@ def test_figures_that_cannot_be_are_not_handed_on(two_days_of_mail, instance):
 # --- experiments ----------------------------------------------------------------------------------
 
 
-def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_database, instance):
+def test_an_evaluation_writes_results_and_makes_the_due_decision(engine_database, instance):
     test = a_clear_difference(engine_database)
     result = run(instance, "evaluate_ab_tests")
     assert result.success
@@ -167,7 +167,7 @@ def test_judging_fills_results_and_takes_the_decision_that_is_due(engine_databas
     assert run_id == result.run_id
 
 
-def test_judging_again_keeps_no_second_evaluation_and_no_second_decision(engine_database, instance):
+def test_a_repeated_evaluation_stores_nothing_new(engine_database, instance):
     a_clear_difference(engine_database)
     run(instance, "evaluate_ab_tests")
     again = run(instance, "evaluate_ab_tests")
@@ -175,7 +175,7 @@ def test_judging_again_keeps_no_second_evaluation_and_no_second_decision(engine_
     assert metadata(again, "winner_decisions")["decisions_made"] == 0
 
 
-def test_one_campaign_can_be_judged_alone(engine_database, instance):
+def test_one_campaign_can_be_evaluated_alone(engine_database, instance):
     a_clear_difference(engine_database)
     with engine_database.transaction() as connection:
         other = a_split_test(connection, name="Senders")
@@ -189,13 +189,13 @@ def test_one_campaign_can_be_judged_alone(engine_database, instance):
     assert metadata(result, "winner_decisions")["decisions_made"] == 0
 
 
-def test_a_campaign_that_is_not_there_is_said_in_one_sentence(engine_database, instance):
+def test_an_unknown_campaign_fails_with_one_sentence(engine_database, instance):
     result = run(instance, "evaluate_ab_tests", ops={"ab_test_results": {"campaign": "Nobody's"}})
     (event,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
-    told = event.step_failure_data.user_failure_data
-    assert told is not None
-    assert told.description == 'evaluating A/B tests failed: no campaign "Nobody\'s"'
-    assert told.metadata["what_to_do"].value == "`drip campaign list` lists the campaigns."
+    shown = event.step_failure_data.user_failure_data
+    assert shown is not None
+    assert shown.description == 'evaluating A/B tests failed: no campaign "Nobody\'s"'
+    assert shown.metadata["what_to_do"].value == "`drip campaign list` lists the campaigns."
 
 
 # --- jobs for operators ---------------------------------------------------------------------------
@@ -210,8 +210,8 @@ def test_a_winner_is_declared_from_the_launchpad_with_a_reason(engine_database, 
     assert value(engine_database, "SELECT decided_by FROM campaign_ab_decisions") == "Ann"
 
 
-def test_failed_people_are_brought_back_from_the_launchpad(engine_database, instance):
-    due_people(engine_database, 7)
+def test_failed_enrollments_are_requeued_from_the_launchpad(engine_database, instance):
+    due_enrollments(engine_database, 7)
     with engine_database.transaction() as connection:
         connection.execute(
             "UPDATE campaign_workflow_states SET workflow_status = 'failed', completed_at = %s,"
@@ -233,14 +233,14 @@ def test_failed_people_are_brought_back_from_the_launchpad(engine_database, inst
 # --- laws -----------------------------------------------------------------------------------------
 
 
-def test_every_law_holds_after_real_work(two_days_of_mail, instance):
+def test_all_invariants_hold_after_real_work(two_days_of_mail, instance):
     run(instance, "compute_daily_metrics", tags=range_tags(DAY, DAY + timedelta(days=1)))
-    found = checks(run(instance, "check_invariants"))
-    assert set(INVARIANTS) <= set(found)
-    assert {name for name, check in found.items() if not check.passed} == set()
+    results = checks(run(instance, "check_invariants"))
+    assert set(INVARIANTS) <= set(results)
+    assert {name for name, check in results.items() if not check.passed} == set()
 
 
-def test_a_person_who_is_lost_is_noticed_and_counted(two_days_of_mail, instance):
+def test_a_lost_enrollment_is_detected_and_counted(two_days_of_mail, instance):
     with two_days_of_mail.transaction() as connection:
         connection.execute(
             "DELETE FROM campaign_workflow_states WHERE id IN"
@@ -263,9 +263,9 @@ def test_funnels_are_drawn_for_the_catalog(two_days_of_mail, instance):
         run_config=dg.RunConfig(resources={"clock": clock(LATER)}),
         instance=instance,
     )
-    told = metadata(result, "campaign_funnels")
-    assert (told["campaigns_drawn"], told["campaigns_published"]) == (1, 1)
-    assert "| Welcome | 1 | 40 | 0 | 40 | 0 |" in told["funnels"]
-    (picture,) = [text for text in told.values() if str(text).startswith("![Funnel of Welcome]")]
-    assert "(data:image/svg+xml;base64," in picture
-    assert len(picture) < 20_000
+    shown = metadata(result, "campaign_funnels")
+    assert (shown["campaigns_drawn"], shown["campaigns_published"]) == (1, 1)
+    assert "| Welcome | 1 | 40 | 0 | 40 | 0 |" in shown["funnels"]
+    (diagram,) = [text for text in shown.values() if str(text).startswith("![Funnel of Welcome]")]
+    assert "(data:image/svg+xml;base64," in diagram
+    assert len(diagram) < 20_000

@@ -1,4 +1,4 @@
-"""The sensor of edits: one run for an edit, with everything that is wrong in its metadata."""
+"""The sensor of external edits: one run for an edit, with its problems in the metadata."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def tick(instance: dg.DagsterInstance) -> tuple[int, str]:
     return len(data.run_requests or ()), data.skip_message or ""
 
 
-def test_an_edit_starts_one_run_that_tells_what_is_wrong(engine_database, instance):
+def test_an_edit_starts_one_run_that_reports_its_problems(engine_database, instance):
     published(engine_database, version_1())
     assert tick(instance) == (0, "no campaign was edited")
     with engine_database.transaction() as connection:

@@ -55,9 +55,9 @@ def test_an_evaluation_names_its_run_and_its_decision_is_final(engine_database, 
         "ab_counts": True, "ab_significance": True, "ab_pairs": True, "ab_outcomes": True,
         "ab_decisions": True,
     }  # fmt: skip
-    told = metadata(result, "ab_test_results")
-    assert (told["tests_evaluated"], told["new_evaluations"]) == (1, 1)
-    assert "b wins with an open rate of 30.00 %" in told["verdicts"]
+    shown = metadata(result, "ab_test_results")
+    assert (shown["tests_evaluated"], shown["new_evaluations"]) == (1, 1)
+    assert "b wins with an open rate of 30.00 %" in shown["verdicts"]
     assert metadata(result, "winner_decisions")["decisions_made"] == 1
     assert value(engine_database, "SELECT run_id FROM campaign_ab_evaluations") == result.run_id
     later = metadata(run("evaluate_ab_tests", instance), "ab_test_results")
@@ -134,12 +134,12 @@ def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_time(engine_datab
     result = run("audit_ab_tests", instance, evaluate_as_of=before)
     assert result.success
     (output,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
-    told: dict[str, Any] = {
+    shown: dict[str, Any] = {
         key: entry.value for key, entry in output.step_output_data.metadata.items()
     }
-    assert "| s | 1 | collecting |" in told["verdicts"]
-    assert "| s | b | 1,000 | 1,000 | 0 |" in told["variants"]
-    assert told["results"][0]["variants"][0]["total_opened"] == 0
+    assert "| s | 1 | collecting |" in shown["verdicts"]
+    assert "| s | b | 1,000 | 1,000 | 0 |" in shown["variants"]
+    assert shown["results"][0]["variants"][0]["total_opened"] == 0
     too_early = AuditConfig(campaign="Welcome", as_of="2020-01-01")
     assert not run("audit_ab_tests", instance, evaluate_as_of=too_early).success
 
@@ -151,13 +151,13 @@ def test_reports_are_written_with_their_diagrams_in_the_catalog(
     a_test(engine_database, "Autumn", better=206)
     result = run("write_ab_reports", instance)
     assert result.success
-    told = metadata(result, "ab_test_reports")
-    assert (told["tests"], told["pages_written"]) == (2, 2)
-    assert told["mailed"] == "not sent: DRIP_REPORT_TO is not set"
-    overview = Path(told["overview"])
+    shown = metadata(result, "ab_test_reports")
+    assert (shown["tests"], shown["pages_written"]) == (2, 2)
+    assert shown["mailed"] == "not sent: DRIP_REPORT_TO is not set"
+    overview = Path(shown["overview"])
     assert overview.parent == tmp_path / "reports"
     assert len(list(overview.parent.glob("*.html"))) == 3
-    pictures = {key: text for key, text in told.items() if ": " in key}
+    pictures = {key: text for key, text in shown.items() if ": " in key}
     assert len(pictures) == 10
     assert {key.partition(": ")[0] for key in pictures} == {"Spring, s", "Autumn, s"}
     for text in pictures.values():
@@ -172,8 +172,8 @@ def test_the_overview_is_not_mailed_while_messages_are_recorded(
 ):
     monkeypatch.setenv("DRIP_REPORT_TO", "ada@example.com, bob@example.com")
     a_test(engine_database)
-    told = metadata(run("write_ab_reports", instance), "ab_test_reports")
-    assert told["mailed"] == "not sent: DRIP_DELIVERY is record"
+    shown = metadata(run("write_ab_reports", instance), "ab_test_reports")
+    assert shown["mailed"] == "not sent: DRIP_DELIVERY is record"
 
 
 @pytest.mark.parametrize(("cron", "taken"), [("30 7 * * 1", "30 7 * * 1"), ("daily", "0 6 * * *")])

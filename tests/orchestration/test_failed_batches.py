@@ -29,11 +29,11 @@ from drip_pipeline.errors import (
 from drip_pipeline.orchestration.failures import RETRY_POLICY, failure
 from tests.engine.factories import NOW
 from tests.orchestration.running import (
-    due_people,
+    due_enrollments,
     executed_again,
     failures,
-    people_by_status,
     run_minute,
+    states_by_status,
     steps,
     value,
 )
@@ -46,7 +46,7 @@ SICK = ("03_of_10", "08_of_10")
 def ten_batches(engine_database: Database, monkeypatch: pytest.MonkeyPatch) -> Database:
     """People whom the minute job parts into ten batches."""
     monkeypatch.setenv("DRIP_BATCH_SIZE", "40")
-    due_people(engine_database, PEOPLE)
+    due_enrollments(engine_database, PEOPLE)
     return engine_database
 
 
@@ -63,7 +63,7 @@ def people_of(database: Database, *shares: str) -> int:
 
 
 def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: str) -> None:
-    """Let the database give way under the people of these shares."""
+    """Make the database fail for the enrollments of these work units."""
     numbers = [WorkUnit.from_key(key).number - 1 for key in shares]
     with database.transaction() as connection:
         sick = {
@@ -84,14 +84,14 @@ def break_batches(monkeypatch: pytest.MonkeyPatch, database: Database, *shares: 
     monkeypatch.setattr(facts, "load", load)
 
 
-def test_batches_that_fail_stop_no_other(ten_batches, instance, monkeypatch):
+def test_failed_batches_stop_no_other(ten_batches, instance, monkeypatch):
     break_batches(monkeypatch, ten_batches, *SICK)
     result = run_minute(instance, max_batches=10)
     assert not result.success
     assert steps(result, "STEP_FAILURE") == [f"advance_batch[{key}]" for key in SICK]
     sick = people_of(ten_batches, *SICK)
     assert 0 < sick < PEOPLE
-    assert people_by_status(ten_batches) == {"running": sick, "waiting": PEOPLE - sick}
+    assert states_by_status(ten_batches) == {"running": sick, "waiting": PEOPLE - sick}
 
 
 def test_a_failed_batch_names_its_node_and_cause(ten_batches, instance, monkeypatch):
@@ -112,7 +112,7 @@ def test_a_failed_batch_names_its_node_and_cause(ten_batches, instance, monkeypa
     assert metadata["batch"] == str(batch)
 
 
-def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, instance, monkeypatch):
+def test_re_execution_from_failure_repeats_only_failed_batches(ten_batches, instance, monkeypatch):
     with monkeypatch.context() as patch:
         break_batches(patch, ten_batches, *SICK)
         failed = run_minute(instance, max_batches=10)
@@ -121,7 +121,7 @@ def test_executing_again_from_failure_repeats_only_what_failed(ten_batches, inst
         advanced = [key for key in steps(again, "STEP_START") if key.startswith("advance_batch")]
         assert sorted(advanced) == [f"advance_batch[{key}]" for key in SICK]
         assert "plan" not in steps(again, "STEP_START")
-    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert states_by_status(ten_batches) == {"waiting": PEOPLE}
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
@@ -132,7 +132,7 @@ def test_after_a_repair_all_enrollments_complete(ten_batches, instance, monkeypa
     with executed_again(instance, failed.run_id) as again:
         assert again.success
     assert run_minute(instance, NOW + timedelta(days=1)).success
-    assert people_by_status(ten_batches) == {"completed": PEOPLE}
+    assert states_by_status(ten_batches) == {"completed": PEOPLE}
     assert sent_and_distinct(ten_batches) == (2 * PEOPLE, 2 * PEOPLE)
     events = dict(
         rows(ten_batches, "SELECT event_type, count(*) FROM campaign_events GROUP BY event_type")
@@ -151,7 +151,7 @@ def test_the_next_run_advances_what_failed(ten_batches, instance, monkeypatch):
         break_batches(patch, ten_batches, *SICK)
         run_minute(instance, max_batches=10)
     assert run_minute(instance).success
-    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert states_by_status(ten_batches) == {"waiting": PEOPLE}
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
@@ -168,10 +168,10 @@ def test_a_batch_that_fails_in_every_run_does_not_delay_other_messages(
     assert sent_and_distinct(ten_batches) == (healthy, healthy)
 
 
-def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
+def test_a_failing_transport_is_named_and_its_messages_are_sent_later(
     engine_database, instance, monkeypatch
 ):
-    due_people(engine_database, 12)
+    due_enrollments(engine_database, 12)
     with monkeypatch.context() as patch:
         patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
         failed = run_minute(instance)
@@ -189,7 +189,7 @@ def test_a_provider_that_fails_is_named_and_its_messages_go_out_when_it_is_back(
     assert sent_and_distinct(engine_database) == (12, 12)
 
 
-def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated_alone(
+def test_a_failing_transport_and_a_failing_batch_are_both_named_and_repeated(
     ten_batches, instance, monkeypatch
 ):
     with ten_batches.transaction() as connection:
@@ -208,19 +208,19 @@ def test_a_provider_that_is_down_beside_a_sick_batch_are_both_named_and_repeated
         patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
         break_batches(patch, ten_batches, SICK[0])
         failed = run_minute(instance, later, max_batches=10)
-    told = failures(failed)
-    assert set(told) == {f"advance_batch[{SICK[0]}]", "deliver_backlog"}
-    assert "batch 3 of 10 failed for" in told[f"advance_batch[{SICK[0]}]"][0]
-    assert "DRIP_SMTP_URL" in told["deliver_backlog"][0]
+    failed_steps = failures(failed)
+    assert set(failed_steps) == {f"advance_batch[{SICK[0]}]", "deliver_backlog"}
+    assert "batch 3 of 10 failed for" in failed_steps[f"advance_batch[{SICK[0]}]"][0]
+    assert "DRIP_SMTP_URL" in failed_steps["deliver_backlog"][0]
     with executed_again(instance, failed.run_id) as again:
         assert again.success
         begun = steps(again, "STEP_START")
-        assert set(begun) >= set(told)
+        assert set(begun) >= set(failed_steps)
         assert {key for key in begun if key.startswith("advance_batch")} == {
             f"advance_batch[{SICK[0]}]"
         }
         assert "plan" not in begun
-    assert people_by_status(ten_batches) == {"waiting": PEOPLE}
+    assert states_by_status(ten_batches) == {"waiting": PEOPLE}
     assert sent_and_distinct(ten_batches) == (PEOPLE, PEOPLE)
 
 
@@ -255,9 +255,9 @@ def test_only_transient_errors_are_retried_at_once(error, is_repeated):
 
 
 def test_a_failure_shows_the_hint_of_its_error():
-    found = failure("planning", SchemaMismatch('relation "contacts" does not exist'))
-    assert found.metadata["what_to_do"].value == "Run `drip db migrate`."
-    assert found.description == 'planning failed: relation "contacts" does not exist'
+    result = failure("planning", SchemaMismatch('relation "contacts" does not exist'))
+    assert result.metadata["what_to_do"].value == "Run `drip db migrate`."
+    assert result.description == 'planning failed: relation "contacts" does not exist'
 
 
 def sent_and_distinct(database: Database) -> tuple[int, int]:

@@ -55,12 +55,12 @@ def an_open(number: int, message_id: object) -> dict[str, object]:
 def test_a_file_is_loaded_when_two_checks_find_it_unchanged(engine_database, instance, folder):
     _, [sent] = mailed(engine_database)
     path = put(folder, "ses/a.ndjson", an_open(1, sent.message_id), {"event_type": "x"})
-    requests, told, cursor = tick(imported_files, instance)
-    assert (requests, told) == ([], "0 files ready, 1 to be checked once more")
+    requests, reason, cursor = tick(imported_files, instance)
+    assert (requests, reason) == ([], "0 files ready, 1 to be checked once more")
     with path.open("ab") as file:
         file.write(b"\n")
-    requests, told, cursor = tick(imported_files, instance, cursor)
-    assert (requests, told) == ([], "0 files ready, 1 to be checked once more")
+    requests, reason, cursor = tick(imported_files, instance, cursor)
+    assert (requests, reason) == ([], "0 files ready, 1 to be checked once more")
     ((request,), _, cursor) = tick(imported_files, instance, cursor)
     # The same look again asks for the same run, which Dagster starts once.
     assert tick(imported_files, instance, cursor)[0][0].run_key == request.run_key
@@ -69,8 +69,8 @@ def test_a_file_is_loaded_when_two_checks_find_it_unchanged(engine_database, ins
     assert value(engine_database, "SELECT open_count FROM campaign_message_outcomes") == 1
     # Even with its cursor lost the sensor finds nothing to do.
     for lost in (cursor, None):
-        requests, told, _ = tick(imported_files, instance, lost)
-        assert (requests, told) == ([], "all files of the landing folder are loaded")
+        requests, reason, _ = tick(imported_files, instance, lost)
+        assert (requests, reason) == ([], "all files of the landing folder are loaded")
 
 
 def test_the_run_reports_files_and_events_as_materialized(engine_database, instance, folder):
@@ -112,9 +112,9 @@ def test_the_sensor_waits_while_a_run_is_in_progress(engine_database, instance, 
         status=dg.DagsterRunStatus.STARTED,
     )
     _, _, cursor = tick(imported_files, instance)
-    requests, told, _ = tick(imported_files, instance, cursor)
+    requests, reason, _ = tick(imported_files, instance, cursor)
     assert requests == []
-    assert told.endswith(f"run {under_way.run_id[:8]} is still in progress")
+    assert reason.endswith(f"run {under_way.run_id[:8]} is still in progress")
 
 
 def test_a_run_takes_no_more_files_than_it_may(engine_database, instance, folder):

@@ -1,4 +1,4 @@
-"""Moving people to another version from the launchpad."""
+"""Migrate enrollments to another version from the launchpad."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def move(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessR
     return job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
 
 
-def test_people_move_from_the_launchpad_once_a_map_says_where(engine_database, instance):
+def test_enrollments_migrate_from_the_launchpad_with_a_node_map(engine_database, instance):
     a_campaign_in_flight(engine_database, len(COHORTS))
     published(engine_database, version_2())
     refused = move(instance)

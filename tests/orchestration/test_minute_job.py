@@ -1,4 +1,4 @@
-"""The minute job over real campaigns: everybody gets on, and the run says what it did."""
+"""The minute job on real campaigns: all enrollments advance, and the run reports its work."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from drip_pipeline.orchestration.metadata.run import BATCH_LOG, EVENT_LOG, MESSA
 from tests.engine.factories import NOW
 from tests.engine.graphs import add_tag, end, graph, trigger
 from tests.orchestration.running import (
-    due_people,
+    due_enrollments,
     minute_job,
-    people_by_status,
     run_minute,
+    states_by_status,
     steps,
     value,
 )
@@ -22,24 +22,24 @@ from tests.orchestration.running import (
 DAY = timedelta(days=1)
 
 
-def test_a_run_carries_everybody_on_and_hands_their_messages_over(engine_database, instance):
-    due_people(engine_database, 120)
-    due_people(engine_database, 30, name="Win-back")
+def test_a_run_advances_all_due_enrollments_and_sends_their_messages(engine_database, instance):
+    due_enrollments(engine_database, 120)
+    due_enrollments(engine_database, 30, name="Win-back")
     assert run_minute(instance).success
-    assert people_by_status(engine_database) == {"waiting": 150}
+    assert states_by_status(engine_database) == {"waiting": 150}
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 150
     assert run_minute(instance, NOW + DAY).success
-    assert people_by_status(engine_database) == {"completed": 150}
+    assert states_by_status(engine_database) == {"completed": 150}
     with engine_database.transaction() as connection:
         for row in states_db.population(connection):
             assert row.entered == row.completed in (120, 30)
 
 
-def test_the_ledger_names_the_run_and_the_step_of_every_batch(
+def test_the_batch_log_names_the_run_and_the_step_of_every_batch(
     engine_database, instance, monkeypatch
 ):
     monkeypatch.setenv("DRIP_BATCH_SIZE", "50")
-    due_people(engine_database, 120)
+    due_enrollments(engine_database, 120)
     result = run_minute(instance)
     with engine_database.transaction() as connection:
         rows = connection.execute("SELECT DISTINCT run_id, step_key FROM campaign_batches")
@@ -51,17 +51,17 @@ def test_the_ledger_names_the_run_and_the_step_of_every_batch(
         }
 
 
-def test_batches_share_out_everybody_and_nobody_is_in_two(engine_database, instance, monkeypatch):
+def test_batches_have_every_enrollment_once(engine_database, instance, monkeypatch):
     monkeypatch.setenv("DRIP_BATCH_SIZE", "100")
-    due_people(engine_database, 730)
+    due_enrollments(engine_database, 730)
     assert run_minute(instance).success
     moved = value(engine_database, "SELECT sum(size) FROM campaign_batches WHERE kind = 'advance'")
     assert moved == 730
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 730
 
 
-def test_messages_go_out_when_nobody_is_due(engine_database, instance):
-    due_people(engine_database, 20)
+def test_messages_are_sent_when_no_enrollment_is_due(engine_database, instance):
+    due_enrollments(engine_database, 20)
     advance_batch(engine_database, now=NOW, batch_size=100)
     result = run_minute(instance)
     assert steps(result, "STEP_SUCCESS") == [
@@ -73,34 +73,32 @@ def test_messages_go_out_when_nobody_is_due(engine_database, instance):
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 20
 
 
-def test_with_nothing_due_only_the_looking_runs(engine_database, instance):
+def test_without_due_work_only_the_planning_steps_run(engine_database, instance):
     result = run_minute(instance)
     assert result.success
     assert steps(result, "STEP_SUCCESS") == ["plan", "find_due_messages", "reconcile"]
     assert value(engine_database, "SELECT count(*) FROM campaign_batches") == 0
 
 
-def test_when_the_time_is_over_the_rest_stays_due_for_the_next_run(
-    engine_database, instance, monkeypatch
-):
+def test_work_that_exceeds_the_time_budget_stays_due(engine_database, instance, monkeypatch):
     monkeypatch.setenv("DRIP_BATCH_SIZE", "10")
-    due_people(
+    due_enrollments(
         engine_database, 100, graph(trigger("tag"), add_tag("tag", "x", default="end"), end())
     )
     assert run_minute(instance, budget_seconds=1e-6, max_batches=2).success
-    assert people_by_status(engine_database) == {"completed": 20, "running": 80}
+    assert states_by_status(engine_database) == {"completed": 20, "running": 80}
     assert run_minute(instance, max_batches=2).success
-    assert people_by_status(engine_database) == {"completed": 100}
+    assert states_by_status(engine_database) == {"completed": 100}
 
 
-def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_database, instance):
-    due_people(engine_database, 40)
+def test_the_run_reports_materializations_of_the_tables_that_it_wrote(engine_database, instance):
+    due_enrollments(engine_database, 40)
     run_minute(instance)
     (log,) = instance.fetch_materializations(EVENT_LOG, limit=10).records
     assert log.asset_materialization is not None
-    told = {key: entry.value for key, entry in log.asset_materialization.metadata.items()}
-    assert told["events"] == 120
-    assert "| email_sent | 40 |" in told["by_type"]
+    shown = {key: entry.value for key, entry in log.asset_materialization.metadata.items()}
+    assert shown["events"] == 120
+    assert "| email_sent | 40 |" in shown["by_type"]
     (ledger,) = instance.fetch_materializations(BATCH_LOG, limit=10).records
     assert ledger.asset_materialization is not None
     assert ledger.asset_materialization.metadata["batches"].value == 2
@@ -110,7 +108,7 @@ def test_the_run_reports_what_it_wrote_to_the_assets_kept_by_batches(engine_data
     assert messages.asset_materialization.metadata["sent_per_second"].value > 0
 
 
-def test_runs_and_events_are_kept_in_postgresql(engine_database, instance, dagster_database):
+def test_runs_and_events_are_stored_in_postgresql(engine_database, instance, dagster_database):
     result = run_minute(instance)
     stored = Database(dagster_database)
     with stored, stored.transaction() as connection:
@@ -121,25 +119,23 @@ def test_runs_and_events_are_kept_in_postgresql(engine_database, instance, dagst
     assert found[0] == len(instance.all_logs(result.run_id)) > 10
 
 
-def test_neither_events_nor_configuration_show_the_password_of_the_database(
-    engine_database, instance
-):
-    due_people(engine_database, 5)
+def test_events_and_configuration_do_not_show_the_database_password(engine_database, instance):
+    due_enrollments(engine_database, 5)
     result = run_minute(instance)
     password = engine_database.url.split(":")[2].partition("@")[0]
-    told = [str(event.to_json()) for event in instance.all_logs(result.run_id)]
+    shown = [str(event.to_json()) for event in instance.all_logs(result.run_id)]
     run = instance.get_run_by_id(result.run_id)
     assert len(password) > 10
-    assert not [line for line in told if password in line]
+    assert not [line for line in shown if password in line]
     assert password not in str(run.run_config) + str(run.tags)
 
 
-def test_a_time_that_is_none_fails_the_run_before_it_does_anything(engine_database, instance):
-    due_people(engine_database, 5)
+def test_an_invalid_time_fails_the_run_before_any_work(engine_database, instance):
+    due_enrollments(engine_database, 5)
     result = minute_job().execute_in_process(
         run_config={"resources": {"clock": {"config": {"now": "yesterday"}}}},
         instance=instance,
         raise_on_error=False,
     )
     assert not result.success
-    assert people_by_status(engine_database) == {"running": 5}
+    assert states_by_status(engine_database) == {"running": 5}

@@ -83,7 +83,7 @@ def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
     assert pruned.ticks + sizes.ticks == day.ticks
     assert sizes.runs <= pruned.kept
     assert left - before < (after - before) or MINUTES < 60
-    told = {
+    shown = {
         "minutes": MINUTES,
         "busy": busy,
         "people a busy minute": PEOPLE_A_BUSY_MINUTE,
@@ -95,7 +95,7 @@ def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
         "pruned": pruned,
         "left": sizes,
     }
-    print(told)  # noqa: T201
+    print(shown)  # noqa: T201
 
 
 def test_pruning_keeps_what_partitions_and_assets_rest_on(instance, storage):

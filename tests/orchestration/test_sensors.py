@@ -1,4 +1,4 @@
-"""Sensors look and never do: they skip with figures, start what is due, let runs finish."""
+"""Sensors only decide: they skip with a reason, start due jobs, and wait for unfinished runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.engine.factories import (
     contacts,
     run_until_idle,
 )
-from tests.orchestration.running import WELCOME, due_people, people_by_status
+from tests.orchestration.running import WELCOME, due_enrollments, states_by_status
 
 ENGINE = {"drip/kind": "engine", "drip/shard": "1_of_1"}
 
@@ -43,7 +43,7 @@ def _at_now():
 def tick(
     sensor: dg.SensorDefinition, instance: dg.DagsterInstance, cursor: str | None = None
 ) -> tuple[list[dg.RunRequest], str, str | None]:
-    """What one tick of the sensor asks for: run requests, skip reason, cursor."""
+    """Return the run requests, skip reason and cursor of one tick."""
     with dg.build_sensor_context(
         instance=instance, cursor=cursor, resources={"engine": EngineResource()}
     ) as context:
@@ -52,21 +52,21 @@ def tick(
 
 
 def test_without_enrollments_it_skips(engine_database, instance):
-    requests, told, _ = tick(due_steps, instance)
+    requests, reason, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == "nothing due; no enrollment is waiting for a time"
+    assert reason == "nothing due; no enrollment is waiting for a time"
 
 
-def test_with_nothing_due_it_skips_and_says_when_the_next_is(engine_database, instance):
-    due_people(engine_database, 30)
+def test_without_due_work_it_skips_with_the_next_due_time(engine_database, instance):
+    due_enrollments(engine_database, 30)
     run_until_idle(engine_database)
-    requests, told, _ = tick(due_steps, instance)
+    requests, reason, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 enrollments waiting"
+    assert reason == "nothing due; next at 2026-03-03 09:00:00 UTC; 30 enrollments waiting"
 
 
 def test_due_enrollments_start_a_run_without_a_run_key(engine_database, instance):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     ((request,), _, _) = tick(due_steps, instance)
     assert request.run_key is None
     assert request.tags["drip/kind"] == "engine"
@@ -74,19 +74,19 @@ def test_due_enrollments_start_a_run_without_a_run_key(engine_database, instance
 
 
 def test_enrollments_that_no_run_would_claim_start_no_run(engine_database, instance):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = NULL")
-    requests, told, _ = tick(due_steps, instance)
-    assert (requests, told) == ([], "nothing due; no enrollment is waiting for a time")
+    requests, reason, _ = tick(due_steps, instance)
+    assert (requests, reason) == ([], "nothing due; no enrollment is waiting for a time")
     with engine_database.transaction() as connection:
         connection.execute("UPDATE drip_campaigns SET published_version = 1")
         connection.execute("UPDATE campaign_workflow_states SET campaign_version = NULL")
     assert tick(due_steps, instance)[0] == []
 
 
-def test_with_messages_due_it_starts_a_run(engine_database, instance):
-    due_people(engine_database, 30)
+def test_due_messages_start_a_run(engine_database, instance):
+    due_enrollments(engine_database, 30)
     advance_batch(engine_database, now=NOW, batch_size=100)
     assert len(tick(due_steps, instance)[0]) == 1
 
@@ -100,16 +100,16 @@ def test_with_messages_due_it_starts_a_run(engine_database, instance):
         dg.DagsterRunStatus.CANCELING,
     ],
 )
-def test_while_a_run_is_under_way_it_skips_with_figures(engine_database, instance, status):
-    due_people(engine_database, 30)
+def test_it_skips_with_counts_while_a_run_is_in_progress(engine_database, instance, status):
+    due_enrollments(engine_database, 30)
     run = instance.create_run_for_job(run_due_workflows, tags=ENGINE, status=status)
-    requests, told, _ = tick(due_steps, instance)
+    requests, reason, _ = tick(due_steps, instance)
     assert requests == []
-    assert told == f"30 enrollments and 0 messages due; run {run.run_id[:8]} still in progress"
+    assert reason == f"30 enrollments and 0 messages due; run {run.run_id[:8]} still in progress"
 
 
-def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_database, instance):
-    due_people(engine_database, 30)
+def test_finished_runs_and_other_jobs_do_not_delay_it(engine_database, instance):
+    due_enrollments(engine_database, 30)
     for status, tags in (
         (dg.DagsterRunStatus.SUCCESS, ENGINE),
         (dg.DagsterRunStatus.FAILURE, ENGINE),
@@ -119,8 +119,8 @@ def test_a_run_that_is_over_or_of_another_kind_is_no_reason_to_wait(engine_datab
     assert len(tick(due_steps, instance)[0]) == 1
 
 
-def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance):
-    due_people(engine_database, 1)
+def test_a_message_of_a_crashed_sender_starts_a_run(engine_database, instance):
+    due_enrollments(engine_database, 1)
     advance_batch(engine_database, now=NOW, batch_size=100)
     execute(
         engine_database,
@@ -132,7 +132,7 @@ def test_a_message_whose_sender_died_is_reason_enough(engine_database, instance)
 
 
 def test_enrollments_resumed_by_an_application_start_a_run(engine_database, instance):
-    due_people(engine_database, 3)
+    due_enrollments(engine_database, 3)
     execute(engine_database, "UPDATE campaign_enrollments SET status = 'paused'")
     run_until_idle(engine_database)
     assert tick(due_steps, instance)[0] == []
@@ -142,7 +142,7 @@ def test_enrollments_resumed_by_an_application_start_a_run(engine_database, inst
 
 def test_large_numbers_are_counted_up_to_a_limit(engine_database, instance, monkeypatch):
     monkeypatch.setattr("drip_pipeline.orchestration.pending_work.COUNT_LIMIT", 10)
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     run_until_idle(engine_database)
     assert "10+ enrollments waiting" in tick(due_steps, instance)[1]
 
@@ -173,20 +173,20 @@ def test_contacts_that_match_start_a_run_that_enrolls_them_once(engine_database,
         "no new matches; 1 campaigns have an entry trigger",
     )
     assert len(tick(due_steps, instance)[0]) == 1
-    assert sum(people_by_status(engine_database).values()) == 40
+    assert sum(states_by_status(engine_database).values()) == 40
 
 
 # --- tests to judge -------------------------------------------------------------------------------
 
 
-def test_without_tests_nothing_is_judged(engine_database, instance):
-    requests, told, _ = tick(changed_ab_tests, instance)
+def test_without_tests_nothing_is_evaluated(engine_database, instance):
+    requests, reason, _ = tick(changed_ab_tests, instance)
     assert requests == []
-    assert told == "no running test has changed; 0 running"
+    assert reason == "no running test has changed; 0 running"
 
 
-def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
-    campaign = due_people(engine_database, 3)
+def test_a_test_that_was_never_counted_is_evaluated(engine_database, instance):
+    campaign = due_enrollments(engine_database, 3)
     with engine_database.transaction() as connection:
         a_running_test(connection, campaign, "first")
     ((request,), _, cursor) = tick(changed_ab_tests, instance)
@@ -194,7 +194,7 @@ def test_a_test_that_was_never_counted_is_judged(engine_database, instance):
     assert cursor == NOW.isoformat()
 
 
-def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
+def test_a_test_that_changes_only_by_time_is_evaluated_every_ten_minutes():
     ahead = PendingEvaluation(changed=0, changing_by_time=1, running=1)
     assert ahead.is_due(NOW, evaluated_at=None)
     assert not ahead.is_due(NOW, evaluated_at=(NOW - timedelta(minutes=9)).isoformat())
@@ -204,23 +204,21 @@ def test_where_only_time_moves_a_test_it_is_judged_now_and_then():
 # --- days to count --------------------------------------------------------------------------------
 
 
-def test_days_are_counted_after_messages_went_out_and_not_again_before_more_do(
-    engine_database, instance
-):
+def test_days_are_computed_after_messages_were_sent_and_only_then(engine_database, instance):
     assert tick(stale_metrics, instance)[0] == []
-    due_people(engine_database, 3)
+    due_enrollments(engine_database, 3)
     run_until_idle(engine_database)
     ((request,), _, _) = tick(stale_metrics, instance)
     assert request.tags["dagster/asset_partition_range_start"] == "2026-03-02"
     assert request.tags["dagster/asset_partition_range_end"] == "2026-03-02"
     aggregate_days(engine_database, [NOW.date()])
-    requests, told, _ = tick(stale_metrics, instance)
+    requests, reason, _ = tick(stale_metrics, instance)
     assert requests == []
-    assert told == "no message has changed since its day was computed"
+    assert reason == "no message has changed since its day was computed"
 
 
-def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_database, instance):
-    campaign = due_people(engine_database, 3)
+def test_days_changed_by_late_events_are_requested_as_ranges(engine_database, instance):
+    campaign = due_enrollments(engine_database, 3)
     for day in ("2026-01-05", "2026-01-06", "2026-02-01"):
         execute(
             engine_database,
@@ -243,7 +241,7 @@ def test_days_that_late_events_changed_are_asked_for_as_stretches(engine_databas
 
 
 def test_days_without_a_partition_start_nothing(engine_database, instance):
-    campaign = due_people(engine_database, 3)
+    campaign = due_enrollments(engine_database, 3)
     for day in ("2008-03-20", "2030-01-01"):
         execute(
             engine_database,

@@ -20,7 +20,7 @@ from drip_pipeline.orchestration.run_config import minute_config
 from drip_pipeline.orchestration.shards import MESSAGES_PER_RUN, SHARD_TAG, shard_of_run
 from sensors.due_steps import due_steps
 from tests.engine.factories import NOW
-from tests.orchestration.running import due_people, minute_job, people_by_status, value
+from tests.orchestration.running import due_enrollments, minute_job, states_by_status, value
 
 OF_SHARD = "(hashtext(id::text) & 2147483647) %% 2 = %s"
 
@@ -55,19 +55,19 @@ def run_shard(instance: dg.DagsterInstance, shard: str) -> dg.ExecuteInProcessRe
 
 
 def people_of(database: Database, shard: int) -> int:
-    found: int = value(
+    count: int = value(
         database, f"SELECT count(*) FROM campaign_workflow_states WHERE {OF_SHARD}", shard
     )
-    return found
+    return count
 
 
 def test_each_shard_gets_a_run_of_its_own(engine_database, instance):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     assert checked(instance) == (["1_of_2", "2_of_2"], "")
 
 
 def test_only_the_shard_with_a_run_in_progress_waits(engine_database, instance):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     first = under_way(instance, "1_of_2")
     assert checked(instance)[0] == ["2_of_2"]
     second = under_way(instance, "2_of_2")
@@ -76,7 +76,7 @@ def test_only_the_shard_with_a_run_in_progress_waits(engine_database, instance):
 
 
 def test_due_enrollments_of_one_shard_start_one_run(engine_database, instance):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     with engine_database.transaction() as connection:
         connection.execute(
             f"UPDATE campaign_workflow_states SET next_execution_at = %s WHERE {OF_SHARD}",
@@ -86,7 +86,7 @@ def test_due_enrollments_of_one_shard_start_one_run(engine_database, instance):
 
 
 def test_few_messages_start_one_run_and_many_start_two(engine_database, instance, monkeypatch):
-    due_people(engine_database, 30)
+    due_enrollments(engine_database, 30)
     advance_batch(engine_database, now=NOW, batch_size=100)
     assert checked(instance)[0] == ["1_of_2"]
     assert MESSAGES_PER_RUN > 29
@@ -95,12 +95,12 @@ def test_few_messages_start_one_run_and_many_start_two(engine_database, instance
 
 
 def test_two_runs_advance_all_enrollments_of_their_shards_once(engine_database, instance):
-    due_people(engine_database, 60)
+    due_enrollments(engine_database, 60)
     mine, theirs = people_of(engine_database, 0), people_of(engine_database, 1)
     assert run_shard(instance, "1_of_2").success
-    assert people_by_status(engine_database) == {"waiting": mine, "running": theirs}
+    assert states_by_status(engine_database) == {"waiting": mine, "running": theirs}
     assert run_shard(instance, "2_of_2").success
-    assert people_by_status(engine_database) == {"waiting": 60}
+    assert states_by_status(engine_database) == {"waiting": 60}
     assert value(engine_database, "SELECT count(*) FROM recorded_messages") == 60
 
 

@@ -21,7 +21,7 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.urls import with_database
 from drip_pipeline.settings import CHECKOUT
-from tests.orchestration.running import due_people, people_by_status
+from tests.orchestration.running import due_enrollments, states_by_status
 
 SENSORS = """{ sensorsOrError(repositorySelector: {
     repositoryLocationName: "drip_pipeline", repositoryName: "__repository__"}) {
@@ -104,7 +104,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
     database: Database, server_url: str, tmp_path: Path
 ):
     port, receive_port = free_port(), free_port()
-    due_people(database, 25)
+    due_enrollments(database, 25)
     storage = f"dagster_{database.url.rpartition('/')[2]}"
     environment = {
         "DRIP_DATABASE_URL": database.url,
@@ -114,7 +114,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
     with up(tmp_path, port, receive_port, **environment) as process:
         wait_until(lambda: "the UI is at" in (tmp_path / "up.log").read_text())
         # The sensor looks, starts the minute job, and the people get on.
-        wait_until(lambda: people_by_status(database).get("waiting") == 25)
+        wait_until(lambda: states_by_status(database).get("waiting") == 25)
         sensors = asked(port, SENSORS)["sensorsOrError"]["results"]
         assert {s["sensorState"]["status"] for s in sensors} == {"RUNNING"}
         assert "due_steps" in {s["name"] for s in sensors}

@@ -37,8 +37,10 @@ def run(
     instance: dg.DagsterInstance, job: str, op: str, config: dg.Config, *, at: bool = False
 ) -> dg.ExecuteInProcessResult:
     run_config = dg.RunConfig(ops={op: config}, resources={"clock": clock(NOW)} if at else {})
-    found = build_definitions().resolve_job_def(job)
-    return found.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
+    definition = build_definitions().resolve_job_def(job)
+    return definition.execute_in_process(
+        instance=instance, run_config=run_config, raise_on_error=False
+    )
 
 
 def metadata(result: dg.ExecuteInProcessResult, op: str) -> dict[str, Any]:
@@ -48,20 +50,20 @@ def metadata(result: dg.ExecuteInProcessResult, op: str) -> dict[str, Any]:
     return {name: value.value for name, value in data.metadata.items()}
 
 
-def test_versions_are_compared_in_words_and_pictures(two_versions, instance):
+def test_versions_are_compared_as_text_and_diagrams(two_versions, instance):
     done = run(
         instance, "compare_campaign_versions", "diff_versions",
         CompareConfig(campaign=NAME, before=1, after=2),
     )  # fmt: skip
-    told = metadata(done, "diff_versions")
-    assert told["summary"] == "1 text changed"
-    assert "- subject changed" in told["changes"]
-    assert "have \\| missed \\*you\\*" in told["changes"]
-    assert told["version 1"].startswith("![version 1](data:image/svg+xml;base64,")
-    assert len(told["version 1"]) < 30_000
+    shown = metadata(done, "diff_versions")
+    assert shown["summary"] == "1 text changed"
+    assert "- subject changed" in shown["changes"]
+    assert "have \\| missed \\*you\\*" in shown["changes"]
+    assert shown["version 1"].startswith("![version 1](data:image/svg+xml;base64,")
+    assert len(shown["version 1"]) < 30_000
 
 
-def test_going_back_keeping_and_listing(two_versions, instance):
+def test_rollback_snapshot_and_list(two_versions, instance):
     back = RollbackConfig(campaign=NAME, version=1)
     done = metadata(
         run(instance, "roll_back_campaign", "publish_earlier_version", back, at=True),
@@ -78,7 +80,7 @@ def test_going_back_keeping_and_listing(two_versions, instance):
     assert "so far" in metadata(shown, "list_versions")["versions"]
 
 
-def test_a_version_that_is_not_there_fails_with_a_sentence(two_versions, instance):
+def test_an_unknown_version_fails_with_a_sentence(two_versions, instance):
     done = run(
         instance, "roll_back_campaign", "publish_earlier_version",
         RollbackConfig(campaign=NAME, version=9), at=True,

@@ -1,4 +1,4 @@
-"""The laws of A/B tests hold after what the engine does, and notice what it would never do."""
+"""The invariants of A/B tests hold after real work, and detect each violation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DESCRIBED: tuple[tuple[str, Any, int], ...] = (
 
 @pytest.fixture
 def tests(database: Database) -> Database:
-    """One test that the engine decided, one by hand, one without a winner, one that runs."""
+    """Create tests: decided by the engine, decided manually, without a winner, and running."""
     with database.transaction() as connection:
         for name, config, opened in DESCRIBED:
             shares = {"a": 40.0, "b": 40.0, "holdout": 20.0}
@@ -45,10 +45,10 @@ def tests(database: Database) -> Database:
 
 
 def broken(database: Database) -> set[str]:
-    return {law.name for law in check_ab_test_invariants(database) if not law.holds}
+    return {result.name for result in check_ab_test_invariants(database) if not result.holds}
 
 
-def test_they_hold_after_what_the_engine_does(tests: Database):
+def test_they_hold_after_real_work(tests: Database):
     with tests.transaction() as connection:
         states = connection.execute("SELECT state FROM campaign_ab_tests ORDER BY 1").fetchall()
     assert [row[0] for row in states] == [
@@ -58,7 +58,7 @@ def test_they_hold_after_what_the_engine_does(tests: Database):
 
 
 @pytest.mark.parametrize(
-    ("law", "statement"),
+    ("invariant", "statement"),
     [
         ("ab_counts", f"{RESULTS} SET total_opened = total_sent + 1"),
         ("ab_counts", f"{RESULTS} SET cohort_successes = cohort_contacts + 1"),
@@ -73,11 +73,11 @@ def test_they_hold_after_what_the_engine_does(tests: Database):
         ("ab_decisions", "DELETE FROM campaign_events WHERE event_type = 'ab_test_decided'"),
     ],
 )
-def test_each_is_noticed_when_it_is_broken(tests: Database, law: str, statement: str):
+def test_each_violation_is_detected(tests: Database, invariant: str, statement: str):
     pairs = {"pairs": [{"a": "a", "b": "b", "decision_p": 0.01, "chi2_p": 0.02}]}
     with tests.transaction() as connection:
         connection.execute(statement, [pairs] if "%s" in statement else None)
-    assert law in broken(tests)
-    (found,) = check_ab_test_invariants(tests, names=(law,))
-    assert found.violations >= len(found.sample) > 0
-    assert found.meaning == AB_TEST_INVARIANTS[law]
+    assert invariant in broken(tests)
+    (result,) = check_ab_test_invariants(tests, names=(invariant,))
+    assert result.violations >= len(result.sample) > 0
+    assert result.meaning == AB_TEST_INVARIANTS[invariant]

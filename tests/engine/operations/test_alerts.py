@@ -1,4 +1,4 @@
-"""Alerts: what needs a person is told once per incident and way, with what to do about it."""
+"""Alerts: each incident is sent once per route, with what to do."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def sending(mail: Sink | None = None, chat: HttpScript | None = None) -> Setting
     return Settings(delivery="send", alert_webhook=webhook, **mail_settings)
 
 
-def due_person(database: Database, name: str = "Welcome") -> None:
+def due_enrollment(database: Database, name: str = "Welcome") -> None:
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, FLOW, name=name)
         people = contacts(connection, campaign.workspace_id, 1, prefix=name.lower())
         enrolled(connection, campaign, people)
 
 
-def settle_everybody(database: Database) -> None:
+def postpone_all_states(database: Database) -> None:
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = '2030-01-01'")
 
 
@@ -68,7 +68,7 @@ def run(database: Database, statement: str, *params: Any) -> None:
         connection.execute(statement, params)
 
 
-def an_transport(database: Database, transport: str, **columns: Any) -> None:
+def a_transport(database: Database, transport: str, **columns: Any) -> None:
     named = {
         "transport": transport,
         "channel": "email",
@@ -84,8 +84,8 @@ def texts(chat: HttpScript) -> list[str]:
     return [request.json["text"] for request in chat.requests]
 
 
-def test_a_stuck_backlog_is_told_once_by_each_way_with_what_to_do(database, mail, chat):
-    due_person(database)
+def test_a_stuck_backlog_is_sent_once_by_each_route_with_what_to_do(database, mail, chat):
+    due_enrollment(database)
     settings = sending(mail, chat)
     assert watch(database, settings, now=NOW) == WatchReport()
     assert watch(database, settings, now=LATE) == WatchReport(opened=1, notified=2)
@@ -98,35 +98,35 @@ def test_a_stuck_backlog_is_told_once_by_each_way_with_what_to_do(database, mail
     assert "drip run" in text
 
 
-def test_it_is_over_when_it_is_gone_and_told_anew_when_it_is_back_for_real(database, chat):
-    due_person(database)
+def test_an_incident_is_resolved_and_opened_again_only_after_a_while(database, chat):
+    due_enrollment(database)
     settings = sending(chat=chat)
     watch(database, settings, now=LATE)
-    settle_everybody(database)
+    postpone_all_states(database)
     assert watch(database, settings, now=LATE + timedelta(minutes=1)).resolved == 1
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
     # Back within half an hour: the same incident still.
     assert watch(database, settings, now=LATE + timedelta(minutes=2)) == WatchReport()
-    settle_everybody(database)
+    postpone_all_states(database)
     watch(database, settings, now=LATE + timedelta(minutes=3))
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
     assert watch(database, settings, now=LATE + timedelta(hours=2)).opened == 1
     assert len(chat.requests) == 2
 
 
-def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
-    due_person(database)
+def test_paused_and_unpublished_campaigns_have_no_backlog(database, chat):
+    due_enrollment(database)
     run(database, "UPDATE drip_campaigns SET status = 'paused'")
     assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
     run(database, "UPDATE drip_campaigns SET status = 'active', published_version = NULL")
     assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
 
 
-def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(database, chat):
+def test_open_breakers_and_disabled_endpoints_name_the_transport_and_the_command(database, chat):
     error = "550 no user ada@example.com here"
-    an_transport(database, "email", open_until=NOW, last_error=error)
-    an_transport(database, "webhook/crm", channel="webhook", disabled_at=NOW, last_error="410")
-    an_transport(database, "sms/main", channel="sms")
+    a_transport(database, "email", open_until=NOW, last_error=error)
+    a_transport(database, "webhook/crm", channel="webhook", disabled_at=NOW, last_error="410")
+    a_transport(database, "sms/main", channel="sms")
     assert watch(database, sending(chat=chat), now=NOW).opened == 2
     breaker, gone = sorted(texts(chat))
     assert "breaker of email is open" in breaker
@@ -137,7 +137,7 @@ def test_breakers_and_endpoints_that_are_gone_name_the_way_out_and_the_cure(data
     assert watch(database, sending(chat=chat), now=NOW + timedelta(minutes=1)).resolved == 2
 
 
-def test_messages_in_doubt_are_told_per_channel(database, chat):
+def test_messages_in_doubt_are_reported_per_channel(database, chat):
     run(
         database,
         "INSERT INTO campaign_deliveries (id, workspace_id, campaign_id, campaign_version, "
@@ -154,7 +154,7 @@ def test_messages_in_doubt_are_told_per_channel(database, chat):
     ]
 
 
-def test_a_skewed_test_lasts_and_a_decision_is_told_once_for_ever(database, chat):
+def test_a_sample_ratio_mismatch_lasts_and_a_decision_is_sent_once(database, chat):
     with database.transaction() as connection:
         a_split_test(connection, name="Spring")
         a_split_test(connection, name="Autumn")
@@ -170,9 +170,9 @@ def test_a_skewed_test_lasts_and_a_decision_is_told_once_for_ever(database, chat
     assert "drip ab clear" in skewed
 
 
-def test_a_way_that_fails_is_tried_again_until_it_works(database, chat):
+def test_a_failing_route_is_retried_until_it_works(database, chat):
     chat.answer = in_turn(Reply(500), Reply(drops=True), Reply(200))
-    due_person(database)
+    due_enrollment(database)
     settings = sending(chat=chat)
     first = watch(database, settings, now=LATE)
     assert first == WatchReport(opened=1, failed=1, errors=("webhook: answered with 500",))
@@ -182,9 +182,9 @@ def test_a_way_that_fails_is_tried_again_until_it_works(database, chat):
     assert watch(database, settings, now=LATE + timedelta(hours=9)) == WatchReport()
 
 
-def test_a_way_that_never_works_is_given_up_with_its_error(database, chat):
+def test_a_route_that_never_works_is_given_up_with_its_error(database, chat):
     chat.answer = in_turn(Reply(403))
-    due_person(database)
+    due_enrollment(database)
     settings, now = sending(chat=chat), LATE
     for _ in range(MAX_ATTEMPTS + 3):
         watch(database, settings, now=now)
@@ -196,8 +196,8 @@ def test_a_way_that_never_works_is_given_up_with_its_error(database, chat):
     assert (notified_at, error) == (None, "answered with 403")
 
 
-def test_watchers_at_the_same_time_tell_once(database, chat):
-    due_person(database)
+def test_concurrent_watchers_send_once(database, chat):
+    due_enrollment(database)
     settings = sending(chat=chat)
     together = threading.Barrier(4)
 
@@ -214,23 +214,23 @@ def test_watchers_at_the_same_time_tell_once(database, chat):
     assert rows(database, "SELECT count(*) FROM campaign_incidents") == [(1,)]
 
 
-def test_while_nothing_may_leave_incidents_stand_and_nobody_is_told(database, chat):
-    due_person(database)
+def test_in_record_mode_incidents_are_stored_and_nothing_is_sent(database, chat):
+    due_enrollment(database)
     settings = Settings(alert_webhook=Secret(chat.url), alert_to=("ops@example.com",))
     assert watch(database, settings, now=LATE) == WatchReport(opened=1)
     assert chat.requests == []
     assert send_test_notifications(settings, now=NOW) == {}
 
 
-def test_a_mail_relay_that_is_not_set_up_is_named(database):
+def test_a_missing_mail_relay_is_named(database):
     settings = Settings(delivery="send", alert_to=("ops@example.com",))
-    due_person(database)
+    due_enrollment(database)
     seen = watch(database, settings, now=LATE)
     assert (seen.opened, seen.failed) == (1, 1)
     assert "DRIP_SMTP_URL" in seen.errors[0]
 
 
-def test_a_trial_goes_by_every_way(mail, chat):
+def test_a_test_notification_uses_every_route(mail, chat):
     assert send_test_notifications(sending(mail, chat), now=NOW) == {"mail": None, "webhook": None}
     assert "This is a test notification" in texts(chat)[0]
 

@@ -1,4 +1,4 @@
-"""The laws hold after real work, and each notices what breaks it."""
+"""The invariants hold after real work, and each detects its violations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAMPAIGN = graph(
 
 @pytest.fixture
 def worked(database: Database) -> Database:
-    """A database in which everything has happened once."""
+    """Run a campaign and ingest events of every kind."""
     campaign, _ = people_inside(database, CAMPAIGN, 60)
     with database.transaction() as connection:
         sent = sent_messages(connection, campaign)
@@ -42,7 +42,7 @@ def worked(database: Database) -> Database:
 
 
 def broken(database: Database) -> dict[str, int]:
-    """The laws that do not hold, with the number of violations."""
+    """Return the violated invariants with the number of violations."""
     results = check_invariants(database, now=LATER, are_metrics_fresh=True)
     assert [result.name for result in results] == list(INVARIANTS)
     assert all(result.holds == (result.violations == 0) for result in results)
@@ -50,11 +50,11 @@ def broken(database: Database) -> dict[str, int]:
     return {result.name: result.violations for result in results if not result.holds}
 
 
-def test_every_law_holds_after_real_work(worked):
+def test_every_invariant_holds_after_real_work(worked):
     assert broken(worked) == {}
 
 
-# What breaks a law, the law, and by how many violations (None: it depends on chance).
+# A statement, the invariant it violates, and the number of violations (None: random).
 BREAKS: list[tuple[str, str, int | None]] = [
     (
         """DELETE FROM campaign_workflow_states
@@ -110,18 +110,18 @@ BREAKS: list[tuple[str, str, int | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("statement", "law", "violations"), BREAKS)
-def test_a_law_notices_what_breaks_it(worked, statement, law, violations):
+@pytest.mark.parametrize(("statement", "invariant", "violations"), BREAKS)
+def test_an_invariant_detects_its_violations(worked, statement, invariant, violations):
     with worked.transaction() as connection:
         changed = connection.execute(statement).rowcount
         connection.execute("UPDATE campaign_enrollments SET status = 'completed'")
     assert changed
-    found = broken(worked)
-    assert law in found
-    assert violations is None or found[law] == violations
+    violated = broken(worked)
+    assert invariant in violated
+    assert violations is None or violated[invariant] == violations
 
 
-def test_figures_that_are_about_to_be_counted_anew_are_no_violation(worked):
+def test_metrics_that_are_about_to_be_recomputed_are_not_compared(worked):
     with worked.transaction() as connection:
         connection.execute("UPDATE campaign_daily_metrics SET sent = sent + 1")
     [fresh] = check_invariants(
@@ -131,7 +131,7 @@ def test_figures_that_are_about_to_be_counted_anew_are_no_violation(worked):
     assert (fresh.holds, pending.holds) == (False, True)
 
 
-def test_what_is_older_may_be_spared(worked):
+def test_older_events_can_be_excluded(worked):
     with worked.transaction() as connection:
         connection.execute("UPDATE campaign_message_outcomes SET open_count = 77")
     names = ("outcomes_match_log",)

@@ -1,4 +1,4 @@
-"""Bringing back what failed: by campaign, by batch, by node, and only that."""
+"""Requeue what failed: by campaign, batch, node and time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def states(database: Database) -> dict[str, int]:
 
 
 def fail_states(database: Database, count: int) -> Any:
-    """People whose node failed for good, as the batch of that id left them."""
+    """Fail this many states as a batch does. Return the id of the batch."""
     batch = uuid4()
     with database.transaction() as connection:
         connection.execute(
@@ -63,7 +63,7 @@ def fail_states(database: Database, count: int) -> Any:
     return batch
 
 
-def test_failed_people_of_a_campaign_go_on_with_fresh_retries(database):
+def test_failed_states_of_a_campaign_continue_with_fresh_retries(database):
     campaign, _ = people_inside(database, FLOW, 3)
     fail_states(database, 2)
     back = requeue(database, campaign="Welcome", now=NOW + HOUR)
@@ -76,7 +76,7 @@ def test_failed_people_of_a_campaign_go_on_with_fresh_retries(database):
         assert len(sent_messages(connection, campaign)) == 6
 
 
-def test_a_batch_brings_back_only_its_own_people(database):
+def test_a_batch_requeues_only_its_own_states(database):
     people_inside(database, FLOW, 5)
     mine = fail_states(database, 2)
     fail_states(database, 1)
@@ -84,14 +84,14 @@ def test_a_batch_brings_back_only_its_own_people(database):
     assert states(database)["failed"] == 1
 
 
-def test_a_node_narrows_what_is_brought_back(database):
+def test_a_node_narrows_what_is_requeued(database):
     people_inside(database, FLOW, 2)
     fail_states(database, 2)
     assert requeue(database, campaign="Welcome", node_id="second", now=NOW).states == 0
     assert requeue(database, campaign="Welcome", node_id="rest", now=NOW).states == 2
 
 
-def test_a_failed_delivery_goes_out_again_under_its_own_id(database):
+def test_a_failed_delivery_is_sent_again_with_its_id(database):
     people_inside(database, FLOW, 1)
     with database.transaction() as connection:
         connection.execute(
@@ -115,7 +115,7 @@ def test_a_failed_delivery_goes_out_again_under_its_own_id(database):
     assert states(database) == {"waiting": 1}
 
 
-def test_what_there_is_not_is_refused_by_name(database):
+def test_unknown_objects_are_refused_by_name(database):
     people_inside(database, FLOW, 1)
     with pytest.raises(NotFound, match="no batch"):
         requeue(database, batch_id=uuid4(), now=NOW)
@@ -128,7 +128,7 @@ def test_what_there_is_not_is_refused_by_name(database):
         requeue(database, campaign="Welcome", now=NOW)
 
 
-def test_after_an_outage_all_that_failed_since_comes_back_except_the_archived(database):
+def test_since_requeues_all_campaigns_that_are_not_archived(database):
     people_inside(database, FLOW, 3, name="First")
     fail_states(database, 3)
     with database.transaction() as connection:
@@ -142,7 +142,7 @@ def test_after_an_outage_all_that_failed_since_comes_back_except_the_archived(da
     assert states(database) == {"failed": 3, "waiting": 1, "running": 1}
 
 
-def test_a_batch_that_was_rolled_back_has_nothing_to_bring_back_and_says_so(database):
+def test_a_rolled_back_batch_has_nothing_to_requeue(database):
     people_inside(database, FLOW, 1)
     batch = uuid4()
     with database.transaction() as connection:
