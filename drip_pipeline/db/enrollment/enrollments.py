@@ -19,7 +19,7 @@ class AddressMatch(NamedTuple):
     is_elsewhere: bool
 
 
-class LatestEvent(NamedTuple):
+class LatestContactEvent(NamedTuple):
     """The latest time of an event type for a contact."""
 
     contact_id: UUID
@@ -74,12 +74,12 @@ def contacts_by_address(
 
 def latest_events(
     connection: Connection, contact_ids: Sequence[UUID], event_types: Sequence[str]
-) -> list[LatestEvent]:
+) -> list[LatestContactEvent]:
     """Return when these event types last happened to these contacts, in any campaign or none."""
     return queries.records(
         connection,
         "latest_events_of_contacts",
-        LatestEvent,
+        LatestContactEvent,
         contact_ids=contact_ids,
         event_types=event_types,
     )

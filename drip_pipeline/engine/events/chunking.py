@@ -7,7 +7,7 @@ common, so that they can be written concurrently.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
@@ -73,57 +73,50 @@ def read_chunks(
         yield chunk
 
 
-@dataclass(slots=True)
-class _ParsedLines:
-    events: list[list[StagedEvent]] = field(default_factory=lambda: [[] for _ in ALL_PARTITIONS])
-    rejected: list[RejectedLine] = field(default_factory=list)
-    identified_by: set[IdentifiedBy] = field(default_factory=set)
-    may_convert: bool = False
-
-
 def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChunk:
-    parsed = _ParsedLines()
+    # Local variables, because this loop passes up to a million lines a minute.
+    by_partition: list[list[StagedEvent]] = [[] for _ in ALL_PARTITIONS]
+    rejected: list[RejectedLine] = []
+    identified_by: set[IdentifiedBy] = set()
     keys: set[str] = set()
+    may_convert = False
     for number, line, _, problem in source_lines:
         if line is None:
-            parsed.rejected.append(RejectedLine(number, problem or "unreadable"))
+            rejected.append(RejectedLine(number, problem or "unreadable"))
             continue
         try:
             event = parser.parse(number, line)
         except InvalidLine as invalid:
-            parsed.rejected.append(RejectedLine(number, str(invalid)))
+            rejected.append(RejectedLine(number, str(invalid)))
             continue
         if event.event_key in keys:
-            parsed.rejected.append(RejectedLine(number, DUPLICATE))
+            rejected.append(RejectedLine(number, DUPLICATE))
         else:
             keys.add(event.event_key)
-            parsed.events[event.partition].append(event)
-            parsed.identified_by.add(event.identified_by)
-            parsed.may_convert |= event.may_convert
-    parts = _parts(source_lines, parsed, frozenset(parser.months))
-    return EventChunk(parts, len(source_lines))
-
-
-def _parts(
-    source_lines: Sequence[SourceLine], parsed: _ParsedLines, months: frozenset[str]
-) -> Sequence[ChunkPart]:
+            by_partition[event.partition].append(event)
+            identified_by.add(event.identified_by)
+            may_convert |= event.may_convert
     whole = ChunkPart(
-        [event for events in parsed.events for event in events],
-        parsed.rejected,
+        (),
+        rejected,
         {line.line_number: line for line in source_lines},
-        identified_by=frozenset(parsed.identified_by),
-        months=months,
-        may_convert=parsed.may_convert,
+        identified_by=frozenset(identified_by),
+        months=frozenset(parser.months),
+        may_convert=may_convert,
     )
+    return EventChunk(_parts(whole, by_partition), len(source_lines))
+
+
+def _parts(whole: ChunkPart, by_partition: Sequence[Sequence[StagedEvent]]) -> list[ChunkPart]:
     # A purchase is attributed to a message that events of the other partition may name.
-    if whole.may_convert or len(whole.events) < PARTED_FROM:
-        return [whole]
+    if whole.may_convert or sum(map(len, by_partition)) < PARTED_FROM:
+        return [replace(whole, events=[event for events in by_partition for event in events])]
     return [
         replace(
             whole,
             events=events,
-            rejected=() if partition else parsed.rejected,
+            rejected=() if partition else whole.rejected,
             partitions=(partition,),
         )
-        for partition, events in enumerate(parsed.events)
+        for partition, events in enumerate(by_partition)
     ]
