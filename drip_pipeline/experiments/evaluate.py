@@ -57,7 +57,7 @@ def evaluate_tests(tests: Sequence[ABTest]) -> list[Verdict]:
     ]
     ratios = sample_ratios(measurable)
     over_holdout = _holdout_lifts(measurable, tested)
-    weighed = iter(
+    verdicts = iter(
         [
             build_verdict(
                 Evidence(
@@ -74,7 +74,7 @@ def evaluate_tests(tests: Sequence[ABTest]) -> list[Verdict]:
             for i, test in enumerate(running)
         ]
     )
-    return [next(weighed) if t.decided is None else final_verdict(t, t.decided) for t in tests]
+    return [next(verdicts) if t.decided is None else final_verdict(t, t.decided) for t in tests]
 
 
 def _group(counts: CohortCounts, metric: Metric) -> GroupSums:

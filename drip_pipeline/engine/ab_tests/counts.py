@@ -63,7 +63,6 @@ class VariantSpec:
     name: str
     percentage: float
     is_holdout: bool
-    first_step_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,6 @@ def read_experiment(row: ABTestRow) -> Experiment:
                 name=variant.get("name") or variant["id"],
                 percentage=float(variant.get("percentage") or 0),
                 is_holdout=bool(variant.get("holdout")),
-                first_step_id=variant.get("first_step_id"),
             )
             for variant in row.config.get("variants") or ()
         ),
