@@ -60,7 +60,7 @@ CROSS JOIN LATERAL (
 GROUP BY p.version, p.node_id, p.status, p.situation;
 
 -- name: migrate_states
--- Moves all states inside these versions to another version, as the moves say: states, their pending messages, and the
+-- Moves all states inside these versions to another version, according to the moves: states, pending messages, and the
 -- log. The caller has locked the states. Messages locked by a sender are skipped, because they are being sent. A message
 -- that was attempted since it was read counts as possibly sent, too.
 WITH moves AS MATERIALIZED (

@@ -212,7 +212,7 @@ def test_pause_resume_and_archive_by_name_or_id(drip, campaign):
     assert answered(drip("run", "--until-idle", "--now", NOW, "--json"))["advanced"] == 0
     assert answered(drip("campaign", "resume", listed["id"], "--json"))["status"] == "active"
     assert answered(drip("run", "--until-idle", "--now", NOW, "--json"))["advanced"] == 5
-    assert "was active already" in drip("campaign", "resume", campaign).stdout
+    assert "is already active" in drip("campaign", "resume", campaign).stdout
     assert "5 enrollments exited" in drip("campaign", "archive", campaign, "--now", NOW).stdout
     assert drip("campaign", "resume", campaign).exit_code == 1
 

@@ -200,10 +200,10 @@ def _cell(value: object) -> str:
     return "-" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _changed(change: StatusChange, verb: str) -> CommandResult:
+def _changed(change: StatusChange, effect: str) -> CommandResult:
     if not change.has_changed:
-        return CommandResult(change, f"{change.name!r} was {change.status} already")
-    text = f"{change.name!r} is {change.status}; {change.enrollments:,} enrollments {verb}"
+        return CommandResult(change, f"{change.name!r} is already {change.status}")
+    text = f"{change.name!r} is {change.status}; {change.enrollments:,} enrollments {effect}"
     if change.spread_minutes:
         text += f", overdue work spread over {change.spread_minutes:g} minutes"
     return CommandResult(change, text)

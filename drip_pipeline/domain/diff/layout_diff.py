@@ -53,13 +53,13 @@ def canvas_changes(
         yield from leaf_changes(before.get(key), after.get(key), key, "canvas")
 
 
-def _by_id(canvas: Canvas) -> dict[str, Mapping[str, Any]]:
+def _by_id(canvas: Canvas) -> dict[str, Mapping[str, object]]:
     return {node["id"]: node for node in canvas.get("nodes") or ()}
 
 
 def _node_changes(
-    before: Mapping[str, Any],
-    after: Mapping[str, Any],
+    before: Mapping[str, object],
+    after: Mapping[str, object],
     is_reconfigured: bool,
     renamed: tuple[object, object] | None,
 ) -> Iterator[Change]:
@@ -80,7 +80,7 @@ def _node_changes(
             yield from leaf_changes(old.get(key), new.get(key), key, "canvas")
 
 
-def _place(node: Mapping[str, Any]) -> str:
+def _place(node: Mapping[str, object]) -> str:
     position = node.get("position")
     if not isinstance(position, Mapping):
         return "no position"
@@ -117,7 +117,7 @@ def _edge_layout_changes(
         yield Change("canvas", "edges are listed in another order", key="edges")
 
 
-def _edge_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Change]:
+def _edge_changes(before: Mapping[str, object], after: Mapping[str, object]) -> Iterator[Change]:
     ends = {"id", "source", "target", "sourceHandle"}
     for key in sorted((before.keys() | after.keys()) - ends):
         old, new = before.get(key), after.get(key)
@@ -133,8 +133,8 @@ def _without_delay(data: object) -> object:
     return data
 
 
-def _edges(canvas: Canvas) -> dict[_EdgeKey, Mapping[str, Any]]:
-    edges: dict[_EdgeKey, Mapping[str, Any]] = {}
+def _edges(canvas: Canvas) -> dict[_EdgeKey, Mapping[str, object]]:
+    edges: dict[_EdgeKey, Mapping[str, object]] = {}
     for edge in canvas.get("edges") or ():
         if isinstance(edge, Mapping):
             ends = str(edge.get("source")), str(edge.get("target")), edge.get("sourceHandle")

@@ -152,20 +152,20 @@ class TriggerConfig(NodeModel):
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> Self:
-        belongs = {
+        fields_of_kind = {
             "tag": ("tag",),
             "score": ("at_least",),
             "schedule": ("cron", "where", "timezone"),
             "event": ("event_type",),
         }
-        own = belongs.get(self.trigger, ())
+        own = fields_of_kind.get(self.trigger, ())
         if own and getattr(self, own[0]) is None:
             raise PydanticCustomError(
                 "trigger_incomplete",
                 "a {kind} trigger needs `{field}`",
                 {"kind": self.trigger, "field": own[0]},
             )
-        for fields in belongs.values():
+        for fields in fields_of_kind.values():
             for field in fields:
                 if field not in own and getattr(self, field) is not None:
                     raise PydanticCustomError(

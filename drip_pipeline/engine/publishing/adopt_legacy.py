@@ -109,7 +109,7 @@ def _adopt(
     report = publish_valid(
         connection,
         definition,
-        replace(options, campaign_id=campaign_id, description="taken over as it was running"),
+        replace(options, campaign_id=campaign_id, description="adopted from an existing campaign"),
         workspace_id=campaign.workspace_id,
         admits_enrollments=False,
         kept_steps=kept_steps,

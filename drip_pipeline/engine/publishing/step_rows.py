@@ -76,7 +76,7 @@ def _row(step: StepDefinition, number: int, position: object) -> dict[str, objec
     }
 
 
-def _node_config(step: StepDefinition) -> dict[str, Any] | None:
+def _node_config(step: StepDefinition) -> dict[str, object] | None:
     if step.node_type == "trigger":
         return step.trigger_config
     if step.node_type == "exit":
