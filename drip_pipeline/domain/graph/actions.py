@@ -168,9 +168,7 @@ class SocialAction(NodeModel):
     type: Literal["social"] = Field(default="social", description="Kind of action.")
     platform: Name = Field(description="Social network, for example mastodon.")
     post_type: Name = Field(default="post", description="Kind of post.")
-    content: str = Field(
-        default="", description="Text of the post, without contact variables."
-    )
+    content: str = Field(default="", description="Text of the post, without contact variables.")
     media_urls: Names = Field(default=(), description="URLs of images and videos.")
     hashtags: Names = Field(default=(), description="Hashtags, with or without #.")
     schedule_time: datetime | None = Field(
