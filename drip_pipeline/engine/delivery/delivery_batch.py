@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from time import sleep
 from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
@@ -18,6 +17,7 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
 from drip_pipeline.engine.campaigns import version_cache
+from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
@@ -41,8 +41,7 @@ from drip_pipeline.errors import (
 LEASE_SECONDS: Final = 300.0
 PAUSED_SECONDS: Final = 300.0
 """How long a delivery of a paused enrollment is postponed."""
-_TRIES: Final = 6
-_FIRST_RETRY_SECONDS: Final = 0.1
+_PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
 
 Result = TypeVar("Result")
 
@@ -182,12 +181,11 @@ def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection
 def retry_with_backoff(transaction: Callable[[], Result]) -> Result:
     """Run a transaction, and repeat it on a conflict or a broken connection: without settlement,
     the outcome of messages already sent would be unknown."""
-    for attempt in range(_TRIES - 1):
-        try:
-            return transaction()
-        except (Conflict, DatabaseUnavailable):
-            sleep(_FIRST_RETRY_SECONDS * 2**attempt)
-    return transaction()
+    return retry_on_conflict(transaction, is_retried=_is_temporary, pauses_seconds=_PAUSES_SECONDS)
+
+
+def _is_temporary(error: Exception) -> bool:
+    return isinstance(error, (Conflict, DatabaseUnavailable))
 
 
 def recorded(delivery: LeasedDelivery, message: OutgoingMessage) -> Recorded:

@@ -7,7 +7,7 @@ from time import monotonic, sleep
 
 import pytest
 
-from drip_pipeline.engine.delivery import delivery_batch
+from drip_pipeline.engine import conflict_retry
 from drip_pipeline.engine.delivery.delivery_batch import retry_with_backoff
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.errors import Conflict, DatabaseUnavailable, DataRejected
@@ -17,7 +17,7 @@ from tests.engine.factories import NOW
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     taken: list[float] = []
-    monkeypatch.setattr(delivery_batch, "sleep", taken.append)
+    monkeypatch.setattr(conflict_retry, "sleep", taken.append)
     return taken
 
 
