@@ -28,8 +28,6 @@ _VALID = re.compile(r"[a-z][a-z0-9_]*")
 Row = TypeVar("Row", bound=tuple[Any, ...])
 """A NamedTuple whose fields are the query's columns, in their order."""
 
-Answer = TypeVar("Answer")
-
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -75,7 +73,10 @@ def record(
     connection: Connection, name: str, row_type: type[Row], /, **params: object
 ) -> Row | None:
     """Return the only row as a NamedTuple, or None. Raises DatabaseError for more than one."""
-    return _at_most_one(name, records(connection, name, row_type, **params))
+    answer = records(connection, name, row_type, **params)
+    if len(answer) > 1:
+        raise DatabaseError(f"query {name} gave {len(answer)} rows where at most one was expected")
+    return answer[0] if answer else None
 
 
 def column(connection: Connection, name: str, /, **params: object) -> list[Any]:
@@ -105,11 +106,6 @@ def many(connection: Connection, name: str, /, **params: object) -> list[tuple[A
         return connection.execute(sql(name), params, binary=True).fetchall()
 
 
-def one(connection: Connection, name: str, /, **params: object) -> dict[str, Any] | None:
-    """Return the only row as a dictionary, or None. Raises DatabaseError for more than one."""
-    return _at_most_one(name, rows(connection, name, **params))
-
-
 def scalar(connection: Connection, name: str, /, **params: object) -> Any:
     """Return the first column of the first row, None without a row."""
     with translated_errors():
@@ -133,12 +129,6 @@ def run(connection: Connection, name: str, /, **params: object) -> int:
 def _maker(row_type: type[Row]) -> Callable[[object], RowMaker[Row]]:
     make: RowMaker[Row] = row_type._make  # type: ignore[attr-defined]  # every NamedTuple has it
     return lambda _cursor: make
-
-
-def _at_most_one(name: str, answer: list[Answer]) -> Answer | None:
-    if len(answer) > 1:
-        raise DatabaseError(f"query {name} gave {len(answer)} rows where at most one was expected")
-    return answer[0] if answer else None
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
 
 import pytest
 from psycopg import sql
@@ -14,6 +15,11 @@ PACKAGE = CHECKOUT / "drip_pipeline" / "db"
 # psycopg's placeholders, and its escaped percent sign.
 PLACEHOLDER = re.compile(r"%%|%\((?P<name>\w+)\)[sbt]")
 PREPARABLE = re.compile(r"\b(SELECT|INSERT|UPDATE|DELETE|MERGE|VALUES|WITH)\b", re.IGNORECASE)
+
+
+class Pair(NamedTuple):
+    n: int
+    s: str
 
 
 def numbered(text: str) -> str:
@@ -81,7 +87,7 @@ def test_numbering_keeps_one_number_per_name():
     assert numbered("%(b)s + %(a)s + %(b)s LIKE '%%x'") == "$1 + $2 + $1 LIKE '%x'"
 
 
-def test_results_are_rows_tuples_one_row_a_scalar_or_a_count(database, monkeypatch):
+def test_results_are_records_tuples_a_column_a_scalar_or_a_count(database, monkeypatch):
     text = {
         "pair": "SELECT * FROM (VALUES (1, 'a'), (2, 'b')) t (n, s) WHERE n <= %(most)s ORDER BY n",
         "fill": "CREATE TEMPORARY TABLE filled AS SELECT * FROM generate_series(1, 3)",
@@ -91,13 +97,17 @@ def test_results_are_rows_tuples_one_row_a_scalar_or_a_count(database, monkeypat
     with database.transaction() as connection:
         assert queries.rows(connection, "pair", most=2) == [{"n": 1, "s": "a"}, {"n": 2, "s": "b"}]
         assert queries.tuples(connection, "pair", most=1) == [(1, "a")]
-        assert queries.one(connection, "pair", most=1) == {"n": 1, "s": "a"}
-        assert queries.one(connection, "pair", most=0) is None
+        assert queries.many(connection, "pair", most=1) == [(1, "a")]
+        assert queries.column(connection, "pair", most=2) == [1, 2]
+        assert queries.records(connection, "pair", Pair, most=1) == [Pair(n=1, s="a")]
+        assert queries.many_records(connection, "pair", Pair, most=1) == [Pair(n=1, s="a")]
+        assert queries.record(connection, "pair", Pair, most=1) == Pair(n=1, s="a")
+        assert queries.record(connection, "pair", Pair, most=0) is None
         assert queries.scalar(connection, "pair", most=2) == 1
         assert queries.scalar(connection, "pair", most=0) is None
         assert queries.run(connection, "fill") == 3
         with pytest.raises(DatabaseError, match="pair gave 2 rows"):
-            queries.one(connection, "pair", most=2)
+            queries.record(connection, "pair", Pair, most=2)
 
 
 def test_a_query_on_an_unmigrated_database_hints_at_migrating(empty_database, monkeypatch):
