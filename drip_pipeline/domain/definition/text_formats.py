@@ -80,7 +80,7 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse_text(text: str) -> Any:
-    """The value of a JSON or YAML text. Raises Unreadable naming line and fault."""
+    """Parse a JSON or YAML text. Raises Unreadable with the line and the fault."""
     if len(text) > MAX_TEXT_BYTES:
         raise Unreadable(f"the file is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
     text = text.removeprefix("\ufeff")
