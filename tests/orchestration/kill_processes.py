@@ -4,7 +4,7 @@ code server, the worker of the run. Takes minutes, so it is no test of the suite
     python -m tests.orchestration.kill_processes [--people 20000] [--shards 2] [--send] [--kill …]
 
 With `--send`, mails go to a local sink, and the kill comes in the middle of sending. Ends with 1
-when a tick has left anything undone after three minutes, or the books do not balance.
+when a tick has left anything undone after three minutes, or the totals do not reconcile.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ MOST_SECONDS: Final = 180.0
 
 
 @dataclass
-class Played:
-    """What is running, and what has been asked of it so far."""
+class KillTest:
+    """The running processes, and the enrollments and kills so far."""
 
     home: Path
     database: Database
@@ -51,19 +51,19 @@ class Played:
     kills: int = 0
 
     def begun(self) -> int:
-        """People who have got anywhere: with a sink, whose mail is out."""
+        """Return the enrollments that have advanced; with a sink, those with a received mail."""
         if self.sink is not None:
             return len(self.sink.received)
         counted = states_by_status(self.database)
         return counted.get("waiting", 0) + counted.get("completed", 0)
 
     def left(self) -> int:
-        """People whom a tick can still carry on: all but those who are through or in doubt."""
+        """Return the enrollments that a tick can still advance."""
         through = states_by_status(self.database).get("completed", 0)
-        return self.people - through - self.in_doubt()
+        return self.people - through - self.unknown()
 
-    def in_doubt(self) -> int:
-        """Messages whose sender was killed before it heard what became of them."""
+    def unknown(self) -> int:
+        """Return the messages of unknown outcome: their sender was killed before the answer."""
         found: int = value(
             self.database,
             "SELECT count(*) FROM campaign_deliveries WHERE status IN ('sending', 'unknown')",
@@ -72,7 +72,7 @@ class Played:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Kill one after the other; a line of figures for each."""
+    """Kill one process after the other, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--people", type=int, default=20_000, help="for each kill")
     parser.add_argument("--shards", type=int, default=1)
@@ -92,75 +92,75 @@ def main(arguments: list[str] | None = None) -> int:
         with up(home, free_port(), **environment):
             wait_until(lambda: "the UI is at" in (home / "up.log").read_text())
             with Database(EmbeddedServer(home).ensure_running()) as database:
-                played = Played(home, database, sink if chosen.send else None)
+                test = KillTest(home, database, sink if chosen.send else None)
                 for name in chosen.kill or KILLS:
-                    problems += _killed(played, name, chosen.people)
+                    problems += _killed(test, name, chosen.people)
     for problem in problems:
         sys.stderr.write(f"FAILED: {problem}\n")
     return 1 if problems else 0
 
 
-def _killed(played: Played, name: str, people: int) -> list[str]:
-    """Let people in, kill the process when some of them are on, see that all get to the end."""
-    before = played.begun()
-    with played.database.transaction() as connection:
+def _killed(test: KillTest, name: str, people: int) -> list[str]:
+    """Enroll contacts, kill the process while some advance, and check that all complete."""
+    before = test.begun()
+    with test.database.transaction() as connection:
         campaign = factories.a_published_campaign(connection, FLOW, name=f"Killed {name}")
         ids = factories.contacts(
-            connection, campaign.workspace_id, people, prefix=f"k{played.kills}x"
+            connection, campaign.workspace_id, people, prefix=f"k{test.kills}x"
         )
         factories.enrolled(connection, campaign, ids)
-    played.people += people
-    wait_until(lambda: people // 10 < played.begun() - before < people, 240)
-    begun, pids = played.begun() - before, KILLS[name](played.home)
+    test.people += people
+    wait_until(lambda: people // 10 < test.begun() - before < people, 240)
+    begun, pids = test.begun() - before, KILLS[name](test.home)
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
-    played.kills += len(pids)
+    test.kills += len(pids)
     began = time.monotonic()
-    while (seconds := time.monotonic() - began) < MOST_SECONDS and played.left() > 0:
+    while (seconds := time.monotonic() - began) < MOST_SECONDS and test.left() > 0:
         time.sleep(0.5)
-    found = [f"{name}: {problem}" for problem in _problems(played)]
+    found = [f"{name}: {problem}" for problem in _problems(test)]
     sys.stdout.write(
         f"{name}: killed {len(pids)} when {begun:,} of {people:,} people had begun;"
-        f" all done {seconds:.0f} s later, {played.in_doubt()} in doubt;"
-        f" {'; '.join(found) or 'the books balance'}\n"
+        f" all done {seconds:.0f} s later, {test.unknown()} unknown;"
+        f" {'; '.join(found) or 'the totals reconcile'}\n"
     )
     return found
 
 
-def _problems(played: Played) -> Iterator[str]:
-    people, in_doubt, database = played.people, played.in_doubt(), played.database
-    if played.left():
+def _problems(test: KillTest) -> Iterator[str]:
+    people, unknown, database = test.people, test.unknown(), test.database
+    if test.left():
         yield f"not done in time: {states_by_status(database)}"
     with database.transaction() as connection:
         for row in states_db.population(connection):
             ended = row.completed + row.exited + row.failed
             if row.entered != row.active + ended:
-                yield f"the books do not balance: {row}"
+                yield f"the totals do not reconcile: {row}"
     counted = "SELECT count(*) FROM campaign_events WHERE event_type = %s"
     for event_type, expected in {
         "tag_added": people,
-        "email_sent": people - in_doubt,
-        "enrollment_completed": people - in_doubt,
+        "email_sent": people - unknown,
+        "enrollment_completed": people - unknown,
     }.items():
         found = value(database, counted, event_type)
         if found != expected:
             yield f"{found:,} times {event_type} for {expected:,} people"
-    if in_doubt > MAX_SENDING * played.kills:
-        yield f"{in_doubt} in doubt after {played.kills} kills"
-    if played.sink is None:
+    if unknown > MAX_SENDING * test.kills:
+        yield f"{unknown} unknown after {test.kills} kills"
+    if test.sink is None:
         recorded = "SELECT count(DISTINCT enrollment_id) FROM recorded_messages"
         if value(database, recorded) != people:
             yield f"{value(database, recorded):,} people mailed of {people:,}"
         return
-    most = max(Counter(mail.message_id for mail in played.sink.received).values())
+    most = max(Counter(mail.message_id for mail in test.sink.received).values())
     if most > 1:
         yield f"a mail arrived {most} times"
-    if not people - in_doubt <= len(played.sink.received) <= people:
-        yield f"{len(played.sink.received):,} mails arrived"
+    if not people - unknown <= len(test.sink.received) <= people:
+        yield f"{len(test.sink.received):,} mails arrived"
 
 
 def _supervised(*words: str) -> Callable[[Path], list[int]]:
-    """The process that `drip up` keeps running and whose command has these words."""
+    """Return a function that finds the supervised process whose command has these words."""
 
     def found(home: Path) -> list[int]:
         listed = json.loads((home / "logs" / "processes.json").read_text(encoding="ascii"))
@@ -175,7 +175,7 @@ _CODE_SERVER: Final = _supervised("api", "grpc")
 
 
 def _run_workers(home: Path) -> list[int]:
-    """The processes that the code server has started for runs."""
+    """Return the processes that the code server has started for runs."""
     (server,) = _CODE_SERVER(home)
     children = psutil.Process(server).children(recursive=True)
     return [child.pid for child in children if "spawn_main" in " ".join(child.cmdline())]

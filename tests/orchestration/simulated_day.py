@@ -1,9 +1,9 @@
-"""A day of Dagster on a moved clock: every sensor and schedule evaluated when it is due, every run
-that they ask for carried out in this process, every tick written down as the daemon does.
+"""Simulate a day of Dagster on a moved clock.
 
-What is real: sensors, jobs, the storage on PostgreSQL and everything written to it. What is not: no
-daemon and no process a run, so the few events of a process that starts are missing; a run that the
-daemon would queue is over before the next evaluation.
+Each sensor and schedule is evaluated when it is due, each requested run is executed in this process,
+and each tick is stored as the daemon does. Real are sensors, jobs, the storage in PostgreSQL and
+everything written to it. There is no daemon and no process for each run, so the events of starting
+a process are missing, and a run that the daemon would queue has finished before the next evaluation.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ from tests.engine.factories import Published, contacts, enrolled
 
 STEP = timedelta(seconds=30)
 """The shortest interval of any sensor."""
-PEOPLE_A_BUSY_MINUTE = 20
+ENROLLMENTS_A_BUSY_MINUTE = 20
 
 
 @dataclass
 class Day:
-    """What a simulated stretch came to."""
+    """The result of a simulation."""
 
     ticks: int = 0
     runs: Counter[str] = field(default_factory=Counter)
     """Runs by job."""
     runs_in: dict[int, int] = field(default_factory=dict)
-    """Runs by minute, where there were any."""
+    """Runs by minute, for minutes with runs."""
 
 
 def simulate(
@@ -50,7 +50,7 @@ def simulate(
     minutes: int,
     busy_every: int,
 ) -> Day:
-    """Let that many minutes pass; in every `busy_every`th an application enrolls people."""
+    """Simulate this many minutes; in every `busy_every`th an application enrolls contacts."""
     definitions = build_definitions()
     sensors = [one for one in definitions.sensors or () if type(one) is dg.SensorDefinition]
     schedules = [
@@ -68,7 +68,7 @@ def simulate(
                     people = contacts(
                         connection,
                         campaign.workspace_id,
-                        PEOPLE_A_BUSY_MINUTE,
+                        ENROLLMENTS_A_BUSY_MINUTE,
                         prefix=f"minute{minute}-",
                     )
                     enrolled(connection, campaign, people, at=at)

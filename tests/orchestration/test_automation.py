@@ -1,4 +1,4 @@
-"""What is refreshed by itself: only after something new, never a run per partition."""
+"""Automation: only after updates, and never one run per partition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOON = datetime(2026, 3, 10, 12, 0, 30, tzinfo=UTC)
 
 
 class Ticks:
-    """The automation sensor's evaluations, one after the other."""
+    """Evaluates the automation conditions repeatedly with one cursor."""
 
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
@@ -42,12 +42,12 @@ class Ticks:
 
 @pytest.fixture
 def ticks(engine_database, instance) -> Ticks:
-    made = Ticks(instance)
-    made(NOON)
-    return made
+    evaluations = Ticks(instance)
+    evaluations(NOON)
+    return evaluations
 
 
-def test_funnels_are_drawn_once_in_the_hour_in_which_something_happened(ticks, instance):
+def test_funnels_are_drawn_once_an_hour_after_new_events(ticks, instance):
     assert ticks(NOON + timedelta(minutes=50)).total_requested == 0
     instance.report_runless_asset_event(dg.AssetMaterialization(EVENT_LOG))
     assert ticks(NOON + timedelta(minutes=55)).total_requested == 0
@@ -57,12 +57,12 @@ def test_funnels_are_drawn_once_in_the_hour_in_which_something_happened(ticks, i
     assert ticks(NOON + timedelta(minutes=161)).total_requested == 0
 
 
-def test_a_day_of_idle_minutes_starts_nothing(ticks):
+def test_idle_minutes_start_nothing(ticks):
     requested = [ticks(NOON + timedelta(minutes=n)).total_requested for n in range(1, 200, 25)]
     assert sum(requested) == 0
 
 
-def test_files_follow_days_that_were_counted_alone(ticks, instance):
+def test_files_follow_days_that_were_computed_alone(ticks, instance):
     for day in ("2026-03-02", "2026-03-03", "2026-03-04"):
         instance.report_runless_asset_event(dg.AssetMaterialization(METRICS, partition=day))
     due = ticks(NOON + timedelta(minutes=1))
@@ -70,7 +70,7 @@ def test_files_follow_days_that_were_counted_alone(ticks, instance):
     assert ticks(NOON + timedelta(minutes=2)).total_requested == 0
 
 
-def test_a_run_that_counts_and_writes_needs_no_other(ticks, instance):
+def test_a_run_that_computes_and_writes_needs_no_other(ticks, instance):
     job = build_definitions().resolve_job_def("compute_daily_metrics")
     tags = range_tags(date(2026, 3, 2), date(2026, 3, 4))
     config = dg.RunConfig(resources={"clock": clock(NOON)})
@@ -78,7 +78,7 @@ def test_a_run_that_counts_and_writes_needs_no_other(ticks, instance):
     assert ticks(NOON + timedelta(minutes=1)).total_requested == 0
 
 
-def test_every_night_the_last_days_are_counted_whatever_is_marked():
+def test_every_night_the_last_days_are_recomputed():
     context = dg.build_schedule_context(scheduled_execution_time=NOON)
     request = nightly_metrics(context)
     assert isinstance(request, dg.RunRequest)

@@ -1,6 +1,4 @@
-"""Where steps are executed is a setting; a wrong one is told in words and keeps nothing from
-loading.
-"""
+"""The executor is a setting. An invalid one is reported and does not keep the code from loading."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from drip_pipeline.orchestration.executors import chosen_executor, executor_of
 from drip_pipeline.settings import Settings
 
 
-def test_steps_share_the_runs_process_unless_told_otherwise():
+def test_steps_run_in_the_process_of_the_run_by_default():
     assert executor_of(Settings()).name == "in_process"
 
 
-def test_more_processes_are_a_setting_that_jobs_follow(monkeypatch):
+def test_jobs_use_the_multiprocess_executor_of_the_settings(monkeypatch):
     monkeypatch.setenv("DRIP_EXECUTOR", "multiprocess")
     monkeypatch.setenv("DRIP_WORKERS", "3")
     job = build_definitions().resolve_job_def("run_due_workflows")
@@ -30,12 +28,12 @@ def test_more_processes_are_a_setting_that_jobs_follow(monkeypatch):
 @pytest.mark.parametrize(
     ("name", "package"), [("celery", "dagster-celery"), ("k8s", "dagster-k8s")]
 )
-def test_an_executor_whose_package_is_missing_names_it(name, package):
-    with pytest.raises(SettingsError, match=package) as told:
+def test_a_missing_executor_package_is_named(name, package):
+    with pytest.raises(SettingsError, match=package) as caught:
         executor_of(Settings(executor=name))
-    assert package in told.value.hint
+    assert package in caught.value.hint
 
 
-def test_settings_that_cannot_be_read_leave_the_code_loading(monkeypatch):
+def test_the_code_loads_with_invalid_settings(monkeypatch):
     monkeypatch.setenv("DRIP_EXECUTOR", "threads")
     assert isinstance(chosen_executor(), dg.ExecutorDefinition)

@@ -1,5 +1,5 @@
-"""What Dagster keeps does not grow for ever, idle minutes start no run, and pruning takes nothing
-that the catalog rests on.
+"""Dagster's storage does not grow without limit: idle minutes start no run, and pruning deletes
+nothing that the catalog shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.settings.kinds import Retention
 from tests.engine.factories import NOW, a_published_campaign
 from tests.orchestration.running import WELCOME
-from tests.orchestration.simulated_day import PEOPLE_A_BUSY_MINUTE, simulate
+from tests.orchestration.simulated_day import ENROLLMENTS_A_BUSY_MINUTE, simulate
 
 # A whole day: DAGSTER_DAY_MINUTES=1440
 MINUTES = int(os.environ.get("DAGSTER_DAY_MINUTES", "4"))
@@ -28,8 +28,8 @@ MB = 1024 * 1024
 
 
 @dg.asset(partitions_def=dg.StaticPartitionsDefinition(["mon", "tue", "wed"]))
-def figures() -> None:
-    """Nothing; that it was made is what counts."""
+def partitioned() -> None:
+    """Do nothing; only the materialization matters."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def storage(dagster_database: str) -> Iterator[Database]:
 
 
 def used(storage: Database) -> int:
-    """Bytes of Dagster's tables and indexes."""
+    """Return the bytes of Dagster's tables and indexes."""
     with storage.transaction() as connection:
         row = connection.execute(
             "SELECT sum(pg_total_relation_size(oid)) FROM pg_class"
@@ -55,7 +55,7 @@ def squeeze(storage: Database) -> None:
 
 
 @pytest.mark.timeout(3600)
-def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
+def test_idle_minutes_start_no_run_and_pruning_frees_the_space_of_a_day(
     engine_database, instance, storage
 ):
     with engine_database.transaction() as connection:
@@ -86,7 +86,7 @@ def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
     shown = {
         "minutes": MINUTES,
         "busy": busy,
-        "people a busy minute": PEOPLE_A_BUSY_MINUTE,
+        "enrollments a busy minute": ENROLLMENTS_A_BUSY_MINUTE,
         "runs": dict(day.runs),
         "minutes with a run": len(day.runs_in),
         "ticks": day.ticks,
@@ -98,13 +98,13 @@ def test_idle_minutes_start_no_run_and_pruning_gives_back_what_a_day_took(
     print(shown)  # noqa: T201
 
 
-def test_pruning_keeps_what_partitions_and_assets_rest_on(instance, storage):
+def test_pruning_keeps_the_latest_materializations(instance, storage):
     for day in ("mon", "tue", "tue", "tue", "wed", "mon"):
-        dg.materialize([figures], instance=instance, partition_key=day)
-    asset = dg.AssetKey("figures")
-    made = instance.get_materialized_partitions(asset)
+        dg.materialize([partitioned], instance=instance, partition_key=day)
+    asset = dg.AssetKey("partitioned")
+    partitions = instance.get_materialized_partitions(asset)
     latest = instance.get_latest_materialization_event(asset)
-    assert made == {"mon", "tue", "wed"}
+    assert partitions == {"mon", "tue", "wed"}
 
     later = NOW + timedelta(days=10_000)
     dry = prune_dagster(storage, Retention(), now=later, dry_run=True)
@@ -115,7 +115,7 @@ def test_pruning_keeps_what_partitions_and_assets_rest_on(instance, storage):
     assert pruned.events > 0
     assert prune_dagster(storage, Retention(), now=later).runs == 0
 
-    assert instance.get_materialized_partitions(asset) == made
+    assert instance.get_materialized_partitions(asset) == partitions
     kept = instance.get_latest_materialization_event(asset)
     assert kept is not None
     assert kept == latest
@@ -124,7 +124,7 @@ def test_pruning_keeps_what_partitions_and_assets_rest_on(instance, storage):
         assert instance.all_logs(run_id)
 
 
-def test_runs_under_way_and_young_ones_stay(engine_database, instance, storage):
+def test_unfinished_and_young_runs_stay(engine_database, instance, storage):
     for status in (
         dg.DagsterRunStatus.STARTED,
         dg.DagsterRunStatus.STARTING,
@@ -138,7 +138,7 @@ def test_runs_under_way_and_young_ones_stay(engine_database, instance, storage):
     assert len(instance.get_run_ids()) == 2
 
 
-def test_where_dagster_keeps_nothing_nothing_is_pruned(database):
+def test_a_database_without_dagster_storage_is_not_pruned(database):
     assert prune_dagster(database, Retention(), now=NOW).runs == 0
 
 
