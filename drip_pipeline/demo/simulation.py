@@ -60,7 +60,7 @@ def run_demo(
     progress: Progress,
     contacts: int = CONTACTS,
 ) -> DemoRun:
-    """Run the demo with this number of contacts, its clock ending at `ends_at`.
+    """Run the demo with this number of contacts, on a clock that stops at `ends_at`.
 
     An earlier demo is deleted first.
     """

@@ -90,7 +90,7 @@ def failure(what: str, error: Exception, nodes: Sequence[FailedBatchNode] = ()) 
 
 
 def _is_transient(error: Exception) -> bool:
-    # "user request": an operator canceled the statement, or Dagster is ending the run. A retry
+    # "user request": an operator canceled the statement, or Dagster stops the run. A retry
     # would act against both.
     return isinstance(error, _TRANSIENT) and "user request" not in str(error)
 

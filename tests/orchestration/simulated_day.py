@@ -1,9 +1,10 @@
 """Simulate a day of Dagster on a moved clock.
 
-Each sensor and schedule is evaluated when it is due, each requested run is executed in this process,
-and each tick is stored as the daemon does. Real are sensors, jobs, the storage in PostgreSQL and
-everything written to it. There is no daemon and no process for each run, so the events of starting
-a process are missing, and a run that the daemon would queue has finished before the next evaluation.
+Each sensor and schedule is evaluated when it is due, each requested run is executed in this
+process, and each tick is stored as the daemon does. Real are sensors, jobs, the storage in
+PostgreSQL and everything written to it. There is no daemon and no process for each run, so the
+events of starting a process are missing, and a run that the daemon would queue has finished before
+the next evaluation.
 """
 
 from __future__ import annotations
