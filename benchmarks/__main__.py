@@ -1,5 +1,4 @@
-"""`make bench`: every figure, printed as a table and written as JSON to DRIP_BENCH_OUT where that
-is set."""
+"""`make bench`: print all ratios as a table; write them as JSON to DRIP_BENCH_OUT if it is set."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from benchmarks.server import benchmark_server
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what was asked for; 1 when a section failed, after all the others."""
+    """Run the selected sections; return 1 if one failed, after all others have run."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under five minutes")
     parser.add_argument("--only", choices=tuple(SECTIONS), action="append", help="some sections")

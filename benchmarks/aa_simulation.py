@@ -1,5 +1,4 @@
-"""How often tests between equal emails name a winner when they are looked at every minute of a
-day.
+"""Simulate tests between equal emails: how often a look at every minute of a day finds a winner.
 
 Seeded and vectorized over runs; the bounds are the ones `drip_pipeline.experiments` decides by. Run
 it with `python -m benchmarks.aa_simulation`; `false_winners` and `power` return the rows for

@@ -1,5 +1,5 @@
-"""How long a claim of 10,000 due states takes on tables of different sizes: fresh, after churn, and
-with an old snapshot held open while people are moved.
+"""Measure a claim of 10,000 due states on tables of different sizes: newly loaded, after churn, and
+during an old snapshot.
 
 One in a hundred is due, over twenty campaigns, and as many each minute after. Everything is set up
 set-based, without enrollments moving through a drip: what counts here is the claim's own way to its

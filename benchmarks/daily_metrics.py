@@ -1,6 +1,6 @@
-"""Counting daily figures: one day against all days, and all days against DuckDB, which works the
-same figures out from the same log in a Parquet file. The engine counts from message outcomes, which
-ingestion keeps (its cost is in ingestion.py), and from the log for what did not go out.
+"""Measure daily metrics: one day against all days, and all days against DuckDB, which computes the
+same metrics from the same log in a Parquet file. The engine reads message outcomes, which ingestion
+updates (its cost is in ingestion.py), and the log for messages that were not sent.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The way of a mail to a local sink: rendered, written as MIME and handed over by four workers,
-beside a bare smtplib loop that sends one prebuilt message; and the whole delivery, outbox included.
+"""Measure email to a local sink: rendering, MIME and SMTP by four workers, against a bare smtplib
+loop that sends one prebuilt message; and the whole delivery including the outbox.
 """
 
 from __future__ import annotations

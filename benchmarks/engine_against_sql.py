@@ -1,4 +1,4 @@
-"""The engine against pure set-based SQL and against the plain loop, on the same schema."""
+"""Compare the engine with set-based SQL and with the plain loop, on the same schema."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.server import fresh_database
 from benchmarks.set_based_sql import COLLAPSED, ONE_STEP_A_WRITE, sql_rate
 
 LOOP_PEOPLE = 1_000
-"""Enough to know the loop's rate; more only takes longer."""
+"""Contacts of the plain loop: enough to measure its rate."""
 
 
 def figures(server_url: str, *, people: int, repeats: int) -> list[Figure]:

@@ -1,7 +1,5 @@
-"""The drip that everything is measured on: trigger → email to the recorder → wait of no length →
-condition → exit.
-
-Setting it up for the engine, and running the engine over it in one or more processes.
+"""The campaign of all measurements: trigger → email to the recorder → wait of zero length →
+condition → exit. Prepare it, and run the engine on it in one or more processes.
 """
 
 from __future__ import annotations

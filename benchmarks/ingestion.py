@@ -1,5 +1,5 @@
-"""Ingestion against the bare database: what provider events cost with staging, dedupe, log,
-outcomes and wakes, beside COPY into staging and one deduplicating insert into the indexed log.
+"""Compare ingestion (staging, deduplication, log, outcomes, resumed waits) with COPY into staging
+and one deduplicating insert into the indexed log.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from drip_pipeline.engine.events.file_reader import read_lines
 from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
 
 PEOPLE_SHARE: Final = 0.3
-"""Messages that went out, to events in the file: each has three or four."""
+"""Ratio of sent messages to events in the file: each message has three or four."""
 WAITING_SHARE: Final = 0.1
-"""Of the people, how many wait for a click."""
+"""Share of contacts that wait for a click."""
 
 
 def section(options: Options) -> list[Figure]:

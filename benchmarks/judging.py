@@ -1,5 +1,5 @@
-"""How long one judging of many running tests takes, from figures that are in the database already:
-reading them, the statistics, and keeping results and evaluations. What counting costs is not here.
+"""Measure one evaluation of many running tests with counts that are in the database: reading them,
+the statistics, and storing results. The cost of counting is not included.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The plain loop: one person at a time, a transaction a step, as the specification's pseudo-code
-has it; in its best form (one connection, prepared statements, no ORM)."""
+"""The plain loop of the specification's pseudo-code: one contact at a time, one transaction per
+step; in its fastest form (one connection, prepared statements, no ORM)."""
 
 from __future__ import annotations
 

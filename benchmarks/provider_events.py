@@ -1,5 +1,5 @@
-"""People who got a mail, and what their provider then reports of it: a shuffled Parquet file with
-repeated, malformed and foreign lines, and how it must come out.
+"""Generate contacts that got an email, and the events of their provider: a shuffled Parquet file
+with repeated, malformed and foreign lines, and the expected result.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from drip_pipeline.settings import Settings
 
 NOW: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
 REPORTED: Final = NOW + timedelta(days=2)
-"""When the file is loaded; all its events lie before."""
+"""Time of the import, after all events."""
 AGENTS: Final = (
     "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 Chrome/120.0 Safari/537.36",

@@ -1,6 +1,6 @@
-"""The receiver against a bare endpoint: requests per second of provider calls that are proved, kept
-in the inbox and committed before they are answered, beside a Starlette endpoint under the same
-server that answers 204 and does nothing.
+"""Compare the receiver with a bare endpoint: requests per second of provider calls that are
+verified, stored in the inbox and committed before the response, and of a Starlette endpoint on the
+same server that responds 204.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Figures of the benchmarks: always a ratio of two things measured in turn in one run, with its
-range."""
+"""Results of the benchmarks: ratios of two alternating measurements in one run, with ranges."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""More engine processes on one database: two, four, and two with a shard of the people each."""
+"""Measure several engine processes on one database: two, four, and two with one shard each."""
 
 from __future__ import annotations
 

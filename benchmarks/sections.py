@@ -1,5 +1,5 @@
-"""The sections of `make bench` and what they are told. A section is a function of the options that
-gives figures; its module is imported when it runs. To add one: a line in SECTIONS.
+"""The sections of `make bench` and their options. A section is a function that takes the options and
+returns ratios; its module is imported when it runs. To add a section, add a line to SECTIONS.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _BEGAN: Final = perf_counter()
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `server_url` names a database on the benchmarks' own server;
+    """The options of a run. `server_url` names a database on the benchmarks' own server;
     `fresh_database(server_url)` makes another one on it."""
 
     server_url: str
     is_quick: bool
     people: int
-    """Through the five-node drip."""
+    """Contacts of the five-node campaign."""
     repeats: int
-    """Of each measurement of a pair."""
+    """Repeats of each measurement of a pair."""
     states: int
-    """The most states that claims are measured on."""
+    """Maximum number of states for the claims."""
     events: int
-    """In the log that is aggregated, and a tenth of it ingested."""
+    """Events of the aggregated log; a tenth of them is ingested."""
 
     def say(self, text: str) -> None:
-        """A line of progress."""
+        """Print a line of progress."""
         print(f"{perf_counter() - _BEGAN:6.0f} s  {text}", file=sys.stderr, flush=True)
 
 
@@ -42,14 +42,14 @@ Section = Callable[[Options], list[Figure]]
 
 
 def named(name: str) -> Section:
-    """The function of a section."""
+    """Return the function of a section."""
     module, _, function = SECTIONS[name].partition(":")
     found: Section = getattr(import_module(module), function)
     return found
 
 
 def judging(options: Options) -> list[Figure]:
-    """One judging of many tests, as a ratio to the seconds it may take."""
+    """Measure one evaluation of many tests, as a ratio to the allowed seconds."""
     from benchmarks import judging as benchmark
 
     with fresh_database(options.server_url) as database:
@@ -70,7 +70,7 @@ def judging(options: Options) -> list[Figure]:
 
 
 def email(options: Options) -> list[Figure]:
-    """The way of a mail to a local sink."""
+    """Measure email to a local sink."""
     from benchmarks import email_path
 
     mails, repeats = (2_000, 2) if options.is_quick else (20_000, 3)
@@ -78,7 +78,7 @@ def email(options: Options) -> list[Figure]:
 
 
 def simulation(options: Options) -> list[Figure]:
-    """False winners between equal variants. Raises AssertionError where the bound is broken."""
+    """Simulate equal variants. Raises AssertionError if there are too many false winners."""
     from benchmarks import aa_simulation
 
     broken = aa_simulation.main(["--runs", "200"] if options.is_quick else [])

@@ -1,5 +1,4 @@
-"""The PostgreSQL that benchmarks run on: a server of their own, with the durable settings of a real
-one."""
+"""The PostgreSQL server of the benchmarks, with durable settings as in production."""
 
 from __future__ import annotations
 
@@ -23,7 +22,7 @@ OVERRIDES = {"shared_buffers": "2GB", "max_wal_size": "8GB", "checkpoint_timeout
 
 @contextmanager
 def benchmark_server() -> Iterator[str]:
-    """A running server; the URL of a database on it. Its files are removed at the end."""
+    """Start a server and yield the URL of a database on it; its files are deleted at the end."""
     with tempfile.TemporaryDirectory(prefix="drip-bench-") as folder:
         Path(folder).chmod(0o755)
         server = EmbeddedServer(Path(folder), overrides=OVERRIDES)
@@ -35,7 +34,7 @@ def benchmark_server() -> Iterator[str]:
 
 @contextmanager
 def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Database]:
-    """A database of its own, dropped at the end."""
+    """Create a database, and drop it at the end."""
     name = f"bench_{uuid.uuid4().hex[:12]}"
     _administer(server_url, "CREATE DATABASE {}", name)
     try:
@@ -49,7 +48,7 @@ def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Databa
 
 @contextmanager
 def copied_database(server_url: str, original: Database) -> Iterator[Database]:
-    """A copy of a database that nobody is using, dropped at the end. Copied as files, which ends
+    """Copy a database without connections, and drop the copy at the end. Copied as files, which ends
     with a checkpoint: what is measured begins with none under way.
     """
     name = f"bench_{uuid.uuid4().hex[:12]}"

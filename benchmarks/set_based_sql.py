@@ -1,9 +1,9 @@
-"""The same drip in pure set-based SQL on the same schema, by one session: what the database can do
-without Python.
+"""The five-node campaign in set-based SQL on the same schema, in one session: the limit of the
+database without Python.
 
-`one_step_a_write` moves people a node at a time, as the specification's loop would; `collapsed`
-does what the engine does. Both change the rows that the engine changes: states, events, outbox,
-recorded messages, outcomes, enrollments, with the same claim, locks and last gate.
+`one_step_a_write` advances one node per statement, as the specification's loop; `collapsed` does
+the same as the engine. Both change the same rows as the engine: states, events, outbox, recorded
+messages, outcomes, enrollments, with the same claim, locks and eligibility check.
 """
 
 from __future__ import annotations

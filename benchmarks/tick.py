@@ -1,6 +1,5 @@
-"""What a tick costs beside the engine's own work: the look of the sensor when nothing is due, and a
-real run of the minute job over 10,000 people; and how the engine behaves when there is much to do:
-fairness between campaigns, memory.
+"""Measure the overhead of a tick: the sensor when nothing is due, and a run of the minute job over
+10,000 contacts; and the engine under load: fairness between campaigns, memory.
 """
 
 from __future__ import annotations
@@ -94,7 +93,7 @@ def _dagster(home: Path, storage: Database) -> dict[str, str]:
 
 
 def _busy(database: Database, people: int, dagster: Mapping[str, str]) -> Figure:
-    """Engine time of a run, by the ledger, against the run's own time and the whole process."""
+    """Engine time of a run, by the batch log, against the run's own time and the whole process."""
     environment = {
         **os.environ,
         **dagster,
@@ -133,7 +132,7 @@ def _busy(database: Database, people: int, dagster: Mapping[str, str]) -> Figure
 
 
 def _idle(database: Database) -> Figure:
-    """The sensor's look at a database in which nothing is due."""
+    """Measure the sensor on a database in which nothing is due."""
     times = []
     for _ in range(20):
         began = perf_counter()
@@ -150,7 +149,7 @@ def _idle(database: Database) -> Figure:
 
 
 def _fairness(database: Database, many: int) -> Figure:
-    """Batches until a small campaign is served that comes due behind a huge one."""
+    """Count the batches until a small campaign is advanced beside a huge one."""
     small = publish(
         database,
         {**DEFINITION, "name": "Small"},
@@ -179,7 +178,7 @@ def _fairness(database: Database, many: int) -> Figure:
 
 
 def _memory(database: Database) -> Figure:
-    """The most memory of a process that advances everybody who is due and delivers to them."""
+    """Measure the peak memory of a process that advances and delivers all due enrollments."""
     told = subprocess.run(
         [sys.executable, "-c", _TICK, database.url, NOW.isoformat()],
         cwd=CHECKOUT,

@@ -1,3 +1,3 @@
-"""Other engines through the same five nodes, each in its own process and in the best configuration
-found. They keep only their own state: no events, outbox or outcomes, which ours writes too.
+"""Other engines with the same five nodes, each in its own process and its fastest configuration.
+They store only their own state, without events, outbox and outcomes.
 """

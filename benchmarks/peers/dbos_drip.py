@@ -1,5 +1,5 @@
-"""DBOS: a workflow a person, a step a node. Run as `dbos_drip URL PEOPLE MODE WORKERS`; prints
-people per second."""
+"""DBOS: one workflow per contact, one step per node. Run as `dbos_drip URL CONTACTS MODE WORKERS`;
+prints contacts per second."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NODES = ("start", "mail", "pause", "score", "end")
 
 @DBOS.step()
 def pass_node(node: str, person: int) -> str:
-    """What a node does with a provider that takes everything."""
+    """Send with a provider that accepts everything."""
     if node == "score":
         return "high" if person % 100 >= 50 else "else"
     return node
@@ -30,7 +30,7 @@ async def pass_node_async(node: str, person: int) -> str:
 
 @DBOS.workflow()
 def drip(person: int) -> None:
-    """One person's way."""
+    """Take one contact through the nodes."""
     for node in NODES:
         pass_node(node, person)
 
@@ -43,7 +43,7 @@ async def drip_async(person: int) -> None:
 
 
 def main(url: str, people: int, mode: str, workers: int) -> float:
-    """People per second."""
+    """Return contacts per second."""
     config: Any = {
         "name": "bench",
         "system_database_url": url,

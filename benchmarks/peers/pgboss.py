@@ -1,8 +1,8 @@
-"""The engine beside pg-boss, the strongest peer: jobs of Node in batches, two workers.
+"""Compare the engine with pg-boss, the fastest peer: Node jobs in batches, two workers.
 
-pg-boss alone keeps nothing but its jobs. Beside that it is measured as an application would use it
-that wants to know what became of people: with an event a step and the message, written in the
-transaction that hands a batch on. The engine writes both anyway.
+pg-boss alone stores only its jobs. It is also measured as an application would use it: with an
+event per step and the message, written in the transaction that inserts the next jobs. The engine
+always writes both.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORKERS: Final = 2
 
 
 def section(options: Options) -> list[Figure]:
-    """drip_vs_pgboss and drip_vs_pgboss_with_log, where Node is."""
+    """Return drip_vs_pgboss and drip_vs_pgboss_with_log, if Node is installed."""
     with tempfile.TemporaryDirectory(prefix="drip-bench-node-") as name:
         folder = Path(name)
         if not _is_installed(folder, options):
@@ -47,7 +47,7 @@ def section(options: Options) -> list[Figure]:
 
 
 def _everybody_is_through(database: Database, people: int, *, has_log: bool) -> None:
-    """A rate counts only if the work was done: a completed job a person and step."""
+    """Check that the work was done: one completed job per contact and step."""
     with database.transaction() as connection:
         row = connection.execute(
             "SELECT (SELECT count(*) FROM pgboss.job WHERE state = 'completed'),"

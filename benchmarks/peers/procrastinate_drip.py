@@ -1,5 +1,5 @@
-"""Procrastinate: a job a step, each deferring the next. Run as `procrastinate_drip URL PEOPLE
-WORKERS CONCURRENCY`; prints people per second. The people are in the queue before the clock starts.
+"""Procrastinate: one job per step, each defers the next. Run as `procrastinate_drip URL CONTACTS
+WORKERS CONCURRENCY`; prints contacts per second. The queue is filled before the clock starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logging.disable(logging.WARNING)
 
 
 def an_app(url: str, concurrency: int) -> App:
-    """The tasks on a database."""
+    """Create the tasks on a database."""
     app = App(connector=PsycopgConnector(conninfo=url, min_size=1, max_size=concurrency + 2))
 
     @app.task(name="step", pass_context=False)
@@ -48,7 +48,7 @@ async def _work(url: str, concurrency: int) -> None:
 
 
 def main(url: str, people: int, workers: int, concurrency: int) -> float:
-    """People per second."""
+    """Return contacts per second."""
     asyncio.run(_fill(url, people))
     command = [sys.executable, "-m", __spec__.name, url, "work", str(concurrency)]
     processes = [

@@ -1,4 +1,4 @@
-"""The engine beside its peers on the same PostgreSQL, each measured in turn in one run."""
+"""Compare the engine with its peers on the same PostgreSQL, alternating in one run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROCRASTINATE_BEST: Final = ("2", "10")
 
 @dataclass
 class _Peer:
-    """A program that prints people per second; the most memory that one of its processes took."""
+    """Run a program that prints contacts per second; return the rate and the peak memory."""
 
     command: Callable[[str, int], list[str]]
     people: int
@@ -65,7 +65,7 @@ def section(options: Options) -> list[Figure]:
 
 
 def our_rate(options: Options, processes: int) -> float:
-    """People per second through the drip, by that many engine processes."""
+    """Return contacts per second of this number of engine processes."""
     with fresh_database(options.server_url) as database:
         return engine_rate(people_at_the_start(database, options.people), processes)
 
