@@ -1,5 +1,5 @@
-"""The sections of `make bench` and their options. A section is a function that takes the options and
-returns ratios; its module is imported when it runs. To add a section, add a line to SECTIONS.
+"""The sections of `make bench` and their options. A section is a function that takes the options
+and returns ratios; its module is imported when it runs. To add a section, add a line to SECTIONS.
 """
 
 from __future__ import annotations

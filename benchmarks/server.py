@@ -48,8 +48,9 @@ def fresh_database(server_url: str, *, migrated: bool = True) -> Iterator[Databa
 
 @contextmanager
 def copied_database(server_url: str, original: Database) -> Iterator[Database]:
-    """Copy a database without connections, and drop the copy at the end. Copied as files, which ends
-    with a checkpoint: what is measured begins with none under way.
+    """Copy a database without connections, and drop the copy at the end.
+
+    Files are copied, which ends with a checkpoint, so none is in progress during a measurement.
     """
     name = f"bench_{uuid.uuid4().hex[:12]}"
     url = with_database(server_url, "postgres")

@@ -24,7 +24,7 @@ PROCRASTINATE_BEST: Final = ("2", "10")
 
 @dataclass
 class _Peer:
-    """Run a program that prints contacts per second; return the rate and the peak memory."""
+    """A program that prints contacts per second, and the peak memory of its processes in MB."""
 
     command: Callable[[str, int], list[str]]
     people: int
@@ -35,12 +35,12 @@ class _Peer:
             command = self.command(database.url, self.people)
             with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=CHECKOUT, text=True) as run:
                 assert run.stdout is not None
-                told = run.stdout.read()
+                output = run.stdout.read()
                 _, status, usage = os.wait4(run.pid, 0)
                 run.returncode = os.waitstatus_to_exitcode(status)
         assert run.returncode == 0, f"{command[:4]} ended with {run.returncode}"
         self.peak_mb.append(usage.ru_maxrss / 1024)
-        return float(told.split()[-1])
+        return float(output.split()[-1])
 
 
 def section(options: Options) -> list[Figure]:
