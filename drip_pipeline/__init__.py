@@ -1,6 +1,6 @@
-"""A drip-campaign engine on PostgreSQL, with Dagster as its clockwork.
+"""A drip-campaign engine on PostgreSQL, scheduled by Dagster.
 
-Rooms, and the one direction in which they may import each other, are held by import-linter (see
+The packages import each other in one direction only; import-linter checks it (see
 `pyproject.toml`).
 """
 

@@ -354,16 +354,16 @@ CREATE TABLE campaign_entry_triggers (
     has_backfill boolean NOT NULL,
     is_backfill_due boolean NOT NULL DEFAULT false,
     opens_after text,
-    taken_up_to timestamp with time zone,
-    walks_for timestamp with time zone,
-    walked_to uuid,
+    completed_through timestamp with time zone,
+    pass_for timestamp with time zone,
+    pass_reached uuid,
     CONSTRAINT campaign_entry_triggers_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_entry_triggers_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_entry_triggers_campaign_id_key UNIQUE (campaign_id),
     CONSTRAINT campaign_entry_triggers_check CHECK (((kind = 'tag'::text) = (tag IS NOT NULL))),
     CONSTRAINT campaign_entry_triggers_check1 CHECK (((kind = 'score'::text) = (at_least IS NOT NULL))),
     CONSTRAINT campaign_entry_triggers_check2 CHECK (((kind = 'event'::text) = (event_type IS NOT NULL))),
-    CONSTRAINT campaign_entry_triggers_check3 CHECK (((walked_to IS NULL) OR (walks_for IS NOT NULL))),
+    CONSTRAINT campaign_entry_triggers_check3 CHECK (((pass_reached IS NULL) OR (pass_for IS NOT NULL))),
     CONSTRAINT campaign_entry_triggers_kind_check CHECK ((kind = ANY (ARRAY['tag'::text, 'score'::text, 'schedule'::text, 'event'::text])))
 );
 CREATE INDEX campaign_entry_triggers_workspace ON public.campaign_entry_triggers USING btree (workspace_id, kind);
@@ -398,7 +398,7 @@ CREATE TABLE campaign_events (
 ) PARTITION BY RANGE (created_at);
 CREATE INDEX idx_campaign_events_created ON ONLY public.campaign_events USING brin (created_at);
 CREATE INDEX idx_campaign_events_enrollment ON ONLY public.campaign_events USING btree (enrollment_id);
-CREATE TRIGGER note_campaign_events AFTER INSERT ON public.campaign_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION note_campaign_events();
+CREATE TRIGGER queue_campaign_events AFTER INSERT ON public.campaign_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION queue_campaign_events();
 
 CREATE TABLE campaign_events_default PARTITION OF campaign_events DEFAULT;
 CREATE INDEX campaign_events_default_created_at_idx ON public.campaign_events_default USING brin (created_at);
@@ -662,7 +662,7 @@ CREATE TABLE contact_events (
     CONSTRAINT contact_events_pkey PRIMARY KEY (id)
 );
 CREATE INDEX contact_events_contact ON public.contact_events USING btree (contact_id, event_type, occurred_at);
-CREATE TRIGGER note_contact_events AFTER INSERT ON public.contact_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION note_contact_events();
+CREATE TRIGGER queue_contact_events AFTER INSERT ON public.contact_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION queue_contact_events();
 
 CREATE TABLE contacts (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -687,8 +687,8 @@ CREATE TABLE contacts (
 );
 CREATE INDEX contacts_address ON public.contacts USING btree (lower(email), workspace_id);
 CREATE INDEX contacts_phone ON public.contacts USING btree (suppressed_phone(phone)) WHERE (phone IS NOT NULL);
-CREATE TRIGGER note_changed_people_who_match AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION note_people_who_match();
-CREATE TRIGGER note_new_people_who_match AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION note_people_who_match();
+CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
+CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
 
 CREATE TABLE drip_campaigns (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -724,7 +724,7 @@ CREATE TABLE drip_campaigns (
     CONSTRAINT drip_campaigns_status_check CHECK ((status = ANY (ARRAY['draft'::text, 'active'::text, 'paused'::text, 'archived'::text]))),
     CONSTRAINT drip_campaigns_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
-CREATE TRIGGER keep_entry_trigger_of_campaign AFTER INSERT OR UPDATE OF published_version, status ON public.drip_campaigns FOR EACH ROW WHEN ((new.published_version IS NOT NULL)) EXECUTE FUNCTION keep_entry_trigger_of_campaign();
+CREATE TRIGGER sync_entry_trigger_of_campaign AFTER INSERT OR UPDATE OF published_version, status ON public.drip_campaigns FOR EACH ROW WHEN ((new.published_version IS NOT NULL)) EXECUTE FUNCTION sync_entry_trigger_of_campaign();
 
 CREATE TABLE drip_schema_functions (
     name text NOT NULL,
@@ -782,7 +782,7 @@ CREATE TABLE landed_files (
     accepted bigint NOT NULL DEFAULT 0,
     duplicates bigint NOT NULL DEFAULT 0,
     rejected jsonb NOT NULL DEFAULT '{}'::jsonb,
-    woken bigint NOT NULL DEFAULT 0,
+    resumed bigint NOT NULL DEFAULT 0,
     ended bigint NOT NULL DEFAULT 0,
     suppressed bigint NOT NULL DEFAULT 0,
     duration_ms bigint NOT NULL DEFAULT 0,
@@ -895,16 +895,16 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
 -- has_happened_since(p_enrollment_id uuid, p_contact_id uuid, p_event_type text, p_since timestamp with time zone) RETURNS boolean LANGUAGE sql STABLE
--- keep_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
--- keep_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- mark_ab_test_changes() RETURNS trigger LANGUAGE plpgsql
 -- mark_days_of_moved_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- mark_stale_metric_days() RETURNS trigger LANGUAGE plpgsql
 -- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
 -- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
--- note_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
--- note_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
--- note_people_who_match() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- people_in_flight(p_campaign_id uuid, p_versions integer[]) RETURNS TABLE(state_id uuid, contact_id uuid, version integer, node_id text, status text, enrollment_status text, situation text, delivery_id uuid, delivery_status text, delivery_attempts integer, came_at timestamp with time zone, looks_back_to timestamp with time zone) LANGUAGE sql STABLE
+-- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE
+-- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
+-- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- workspace_day_bounds(p_first date, p_last date) RETURNS TABLE(day_start timestamp with time zone, day_end timestamp with time zone) LANGUAGE sql STABLE

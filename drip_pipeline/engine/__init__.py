@@ -1,2 +1,3 @@
-"""The verbs of the engine, one file each. A verb is one transaction (or a loop of them) and takes
-`now`; it knows nothing of Dagster, of the command line or of the environment."""
+"""The use cases of the engine, in packages by concern. A use case is one transaction (or a loop of
+them) and takes `now`; it does not depend on Dagster, the command line or the environment.
+"""

@@ -15,7 +15,7 @@
 -- row.
 
 -- Queue a contact that was inserted with, or changed to, a matching tag or score.
-CREATE OR REPLACE FUNCTION note_people_who_match()
+CREATE OR REPLACE FUNCTION queue_matching_contacts()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -42,7 +42,7 @@ $$;
 
 -- Queue contacts of matching events, at contact level or in a campaign. Events of the trigger's own campaign do not
 -- match, because they would enroll the same contacts repeatedly. Events caused by machines do not match either.
-CREATE OR REPLACE FUNCTION note_contact_events()
+CREATE OR REPLACE FUNCTION queue_contact_events()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -62,7 +62,7 @@ BEGIN
 END
 $$;
 
-CREATE OR REPLACE FUNCTION note_campaign_events()
+CREATE OR REPLACE FUNCTION queue_campaign_events()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
@@ -87,7 +87,7 @@ $$;
 
 -- Update the trigger row of a campaign to its published version. An unchanged trigger keeps its queue and its position
 -- in the schedule; a changed trigger starts from scratch, and its queue is deleted.
-CREATE OR REPLACE FUNCTION keep_entry_trigger(p_campaign_id uuid)
+CREATE OR REPLACE FUNCTION sync_entry_trigger(p_campaign_id uuid)
 RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -95,8 +95,8 @@ DECLARE
     campaign record;
     config jsonb;
     published_at timestamptz;
-    wanted jsonb;
-    kept campaign_entry_triggers;
+    requested jsonb;
+    existing campaign_entry_triggers;
     backfill boolean;
 BEGIN
     SELECT c.workspace_id, c.status, c.published_version INTO campaign FROM drip_campaigns c WHERE c.id = p_campaign_id;
@@ -105,44 +105,44 @@ BEGIN
     CROSS JOIN LATERAL jsonb_array_elements(v.compiled_graph -> 'nodes') AS n (node)
     WHERE v.campaign_id = p_campaign_id AND v.version = campaign.published_version
       AND n.node ->> 'node_id' = v.compiled_graph ->> 'entry_node_id';
-    SELECT t.* INTO kept FROM campaign_entry_triggers t WHERE t.campaign_id = p_campaign_id FOR UPDATE;
+    SELECT t.* INTO existing FROM campaign_entry_triggers t WHERE t.campaign_id = p_campaign_id FOR UPDATE;
     IF campaign.status = 'archived' OR (config ->> 'trigger' IN ('tag', 'score', 'schedule', 'event')) IS NOT TRUE THEN
-        DELETE FROM campaign_entry_queue n WHERE n.trigger_id = kept.id;
-        DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
+        DELETE FROM campaign_entry_queue n WHERE n.trigger_id = existing.id;
+        DELETE FROM campaign_entry_triggers t WHERE t.id = existing.id;
         RETURN;
     END IF;
     backfill := coalesce((config ->> 'backfill')::boolean, false);
-    wanted := jsonb_build_object(
+    requested := jsonb_build_object(
         'trigger', config -> 'trigger', 'tag', config -> 'tag', 'at_least', config -> 'at_least',
         'event_type', config -> 'event_type', 'cron', config -> 'cron', 'timezone', config -> 'timezone'
     );
-    IF kept.listens_to = wanted THEN
+    IF existing.listens_to = requested THEN
         UPDATE campaign_entry_triggers t
         SET has_backfill = backfill, is_backfill_due = t.is_backfill_due AND backfill OR backfill AND NOT t.has_backfill
-        WHERE t.id = kept.id AND t.has_backfill IS DISTINCT FROM backfill;
+        WHERE t.id = existing.id AND t.has_backfill IS DISTINCT FROM backfill;
         RETURN;
     END IF;
-    DELETE FROM campaign_entry_queue n WHERE n.trigger_id = kept.id;
-    DELETE FROM campaign_entry_triggers t WHERE t.id = kept.id;
+    DELETE FROM campaign_entry_queue n WHERE n.trigger_id = existing.id;
+    DELETE FROM campaign_entry_triggers t WHERE t.id = existing.id;
     INSERT INTO campaign_entry_triggers (
         campaign_id, workspace_id, kind, tag, at_least, event_type, listens_to, since, has_backfill, is_backfill_due,
-        taken_up_to
+        completed_through
     )
     VALUES (
         p_campaign_id, campaign.workspace_id, config ->> 'trigger', config ->> 'tag', (config ->> 'at_least')::numeric,
-        config ->> 'event_type', wanted, published_at, backfill, backfill,
+        config ->> 'event_type', requested, published_at, backfill, backfill,
         CASE config ->> 'trigger' WHEN 'schedule' THEN published_at END
     );
 END
 $$;
 
-CREATE OR REPLACE FUNCTION keep_entry_trigger_of_campaign()
+CREATE OR REPLACE FUNCTION sync_entry_trigger_of_campaign()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 AS $$
 BEGIN
-    PERFORM keep_entry_trigger(NEW.id);
+    PERFORM sync_entry_trigger(NEW.id);
     RETURN NULL;
 END
 $$;
@@ -150,34 +150,34 @@ $$;
 -- A SECURITY DEFINER function must not use the caller's search_path.
 DO $$
 BEGIN
-    EXECUTE format('ALTER FUNCTION note_people_who_match() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION note_contact_events() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION note_campaign_events() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION keep_entry_trigger_of_campaign() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION queue_matching_contacts() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION queue_contact_events() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION queue_campaign_events() SET search_path = %I, pg_temp', current_schema());
+    EXECUTE format('ALTER FUNCTION sync_entry_trigger_of_campaign() SET search_path = %I, pg_temp', current_schema());
 END
 $$;
 
-CREATE OR REPLACE TRIGGER note_new_people_who_match
+CREATE OR REPLACE TRIGGER queue_new_matches
     AFTER INSERT ON contacts
     FOR EACH ROW WHEN (cardinality(NEW.tags) > 0 OR NEW.ai_score > 0)
-    EXECUTE FUNCTION note_people_who_match();
+    EXECUTE FUNCTION queue_matching_contacts();
 -- Not `UPDATE OF`: columns that another trigger changes are not in the statement's list.
-CREATE OR REPLACE TRIGGER note_changed_people_who_match
+CREATE OR REPLACE TRIGGER queue_changed_matches
     AFTER UPDATE ON contacts
     FOR EACH ROW WHEN (OLD.tags IS DISTINCT FROM NEW.tags OR OLD.ai_score IS DISTINCT FROM NEW.ai_score)
-    EXECUTE FUNCTION note_people_who_match();
-CREATE OR REPLACE TRIGGER note_contact_events
+    EXECUTE FUNCTION queue_matching_contacts();
+CREATE OR REPLACE TRIGGER queue_contact_events
     AFTER INSERT ON contact_events
     REFERENCING NEW TABLE AS new_events
-    FOR EACH STATEMENT EXECUTE FUNCTION note_contact_events();
-CREATE OR REPLACE TRIGGER note_campaign_events
+    FOR EACH STATEMENT EXECUTE FUNCTION queue_contact_events();
+CREATE OR REPLACE TRIGGER queue_campaign_events
     AFTER INSERT ON campaign_events
     REFERENCING NEW TABLE AS new_events
-    FOR EACH STATEMENT EXECUTE FUNCTION note_campaign_events();
-CREATE OR REPLACE TRIGGER keep_entry_trigger_of_campaign
+    FOR EACH STATEMENT EXECUTE FUNCTION queue_campaign_events();
+CREATE OR REPLACE TRIGGER sync_entry_trigger_of_campaign
     AFTER INSERT OR UPDATE OF published_version, status ON drip_campaigns
     FOR EACH ROW WHEN (NEW.published_version IS NOT NULL)
-    EXECUTE FUNCTION keep_entry_trigger_of_campaign();
+    EXECUTE FUNCTION sync_entry_trigger_of_campaign();
 
 -- Create the triggers of campaigns that were published before these functions existed.
-SELECT keep_entry_trigger(c.id) FROM drip_campaigns c WHERE c.published_version IS NOT NULL ORDER BY c.id;
+SELECT sync_entry_trigger(c.id) FROM drip_campaigns c WHERE c.published_version IS NOT NULL ORDER BY c.id;

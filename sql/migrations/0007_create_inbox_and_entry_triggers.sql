@@ -62,7 +62,7 @@ CREATE TABLE IF NOT EXISTS landed_files (
     duplicates bigint NOT NULL DEFAULT 0,
     -- {reason: lines}
     rejected jsonb NOT NULL DEFAULT '{}',
-    woken bigint NOT NULL DEFAULT 0,
+    resumed bigint NOT NULL DEFAULT 0,
     ended bigint NOT NULL DEFAULT 0,
     suppressed bigint NOT NULL DEFAULT 0,
     duration_ms bigint NOT NULL DEFAULT 0,
@@ -107,15 +107,15 @@ CREATE TABLE IF NOT EXISTS campaign_entry_triggers (
     -- match already waits for their end. NULL until the first check.
     opens_after text,
     -- A schedule: the last occurrence that was completed.
-    taken_up_to timestamptz,
+    completed_through timestamptz,
     -- A pass over the workspace's contacts that is in progress (for an occurrence, or for contacts that match
     -- already), and the last contact it reached.
-    walks_for timestamptz,
-    walked_to uuid,
+    pass_for timestamptz,
+    pass_reached uuid,
     CHECK ((kind = 'tag') = (tag IS NOT NULL)),
     CHECK ((kind = 'score') = (at_least IS NOT NULL)),
     CHECK ((kind = 'event') = (event_type IS NOT NULL)),
-    CHECK (walked_to IS NULL OR walks_for IS NOT NULL)
+    CHECK (pass_reached IS NULL OR pass_for IS NOT NULL)
 );
 -- Serves the triggers on contacts and events: the entry triggers of this workspace.
 CREATE INDEX IF NOT EXISTS campaign_entry_triggers_workspace ON campaign_entry_triggers (workspace_id, kind);

@@ -3,7 +3,7 @@
 -- trigger, however long the queue is.
 SELECT
     t.id, t.campaign_id, c.name AS campaign, t.kind, t.listens_to ->> 'cron' AS cron,
-    t.listens_to ->> 'timezone' AS timezone, t.since, t.taken_up_to, t.walks_for, t.is_backfill_due,
+    t.listens_to ->> 'timezone' AS timezone, t.since, t.completed_through, t.pass_for, t.is_backfill_due,
     EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_queue
 FROM campaign_entry_triggers t
 JOIN drip_campaigns c ON c.id = t.campaign_id
@@ -44,7 +44,7 @@ WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid) AND e.contact_id = ANY(CAST(
 -- name: lock_entry_trigger
 -- Locks a campaign's trigger for the process that scans its next chunk; other processes skip it.
 SELECT
-    t.since, t.taken_up_to, t.walks_for, t.walked_to, t.is_backfill_due, t.opens_after IS NOT NULL AS is_opening,
+    t.since, t.completed_through, t.pass_for, t.pass_reached, t.is_backfill_due, t.opens_after IS NOT NULL AS is_opening,
     -- A transaction that runs for longer than an hour is not awaited.
     t.since < CAST(%(now)s AS timestamptz) - interval '1 hour'
     OR coalesce(pg_snapshot_xmin(pg_current_snapshot()) >= CAST(t.opens_after AS xid8), false) AS is_open
@@ -61,13 +61,13 @@ WHERE t.id = CAST(%(trigger_id)s AS bigint);
 -- name: save_scan_position
 -- Stores the position of a scan; at its end, that it is done.
 UPDATE campaign_entry_triggers t
-SET walks_for = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(walks_for)s AS timestamptz) END,
-    walked_to = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(walked_to)s AS uuid) END,
-    is_backfill_due = t.is_backfill_due AND NOT (CAST(%(is_done)s AS boolean) AND CAST(%(walks_for)s AS timestamptz) = t.since),
-    taken_up_to = CASE
+SET pass_for = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(pass_for)s AS timestamptz) END,
+    pass_reached = CASE WHEN CAST(%(is_done)s AS boolean) THEN NULL ELSE CAST(%(pass_reached)s AS uuid) END,
+    is_backfill_due = t.is_backfill_due AND NOT (CAST(%(is_done)s AS boolean) AND CAST(%(pass_for)s AS timestamptz) = t.since),
+    completed_through = CASE
         WHEN t.kind = 'schedule' AND CAST(%(is_done)s AS boolean)
-            THEN greatest(t.taken_up_to, CAST(%(walks_for)s AS timestamptz))
-        ELSE t.taken_up_to
+            THEN greatest(t.completed_through, CAST(%(pass_for)s AS timestamptz))
+        ELSE t.completed_through
     END
 WHERE t.id = CAST(%(trigger_id)s AS bigint);
 

@@ -11,7 +11,7 @@ ORDER BY f.position;
 -- name: record_landed_file
 -- Stores the result of a file. If two processes load the same file at once, one row remains: the later one.
 INSERT INTO landed_files (
-    path, size_bytes, modified_ns, provider, outcome, error, lines, accepted, duplicates, rejected, woken, ended,
+    path, size_bytes, modified_ns, provider, outcome, error, lines, accepted, duplicates, rejected, resumed, ended,
     suppressed, duration_ms, run_id, loaded_at
 )
 VALUES (
@@ -24,14 +24,14 @@ VALUES (
 ON CONFLICT (path, size_bytes, modified_ns) DO UPDATE
 SET provider = excluded.provider, outcome = excluded.outcome, error = excluded.error, lines = excluded.lines,
     accepted = excluded.accepted, duplicates = excluded.duplicates, rejected = excluded.rejected,
-    woken = excluded.woken, ended = excluded.ended, suppressed = excluded.suppressed,
+    resumed = excluded.resumed, ended = excluded.ended, suppressed = excluded.suppressed,
     duration_ms = excluded.duration_ms, run_id = excluded.run_id, loaded_at = excluded.loaded_at;
 
 -- name: landed_files
 -- The files loaded last, newest first.
 SELECT
     l.path, l.size_bytes, l.provider, l.outcome, l.error, l.lines, l.accepted, l.duplicates, l.rejected,
-    l.woken AS resumed, l.ended, l.suppressed, l.duration_ms, l.run_id, l.loaded_at
+    l.resumed, l.ended, l.suppressed, l.duration_ms, l.run_id, l.loaded_at
 FROM landed_files l
 ORDER BY l.loaded_at DESC, l.id DESC
 LIMIT CAST(%(row_limit)s AS integer);

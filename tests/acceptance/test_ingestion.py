@@ -67,7 +67,7 @@ def test_the_landing_job_loads_shuffled_repeated_and_broken_events_exactly(
     peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert result.success
     [loaded] = rows(
-        database, "SELECT outcome, lines, accepted, duplicates, rejected, woken FROM landed_files"
+        database, "SELECT outcome, lines, accepted, duplicates, rejected, resumed FROM landed_files"
     )
     resumed = sum(1 for person in expected.clicked_by if person <= contacts // 10)
     assert loaded == (

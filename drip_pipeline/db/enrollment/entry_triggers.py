@@ -18,8 +18,8 @@ TriggerKind: TypeAlias = Literal["tag", "score", "event", "schedule"]
 class EntryTrigger(NamedTuple):
     """The entry trigger of an active campaign.
 
-    `since` is when it was published, `taken_up_to` the last occurrence of a schedule that is done,
-    `walks_for` the occurrence or backfill that a scan in progress is for.
+    `since` is when it was published, `completed_through` the last occurrence of a schedule that is done,
+    `pass_for` the occurrence or backfill that a scan in progress is for.
     """
 
     id: int
@@ -29,8 +29,8 @@ class EntryTrigger(NamedTuple):
     cron: str | None
     timezone: str | None
     since: datetime
-    taken_up_to: datetime | None
-    walks_for: datetime | None
+    completed_through: datetime | None
+    pass_for: datetime | None
     is_backfill_due: bool
     has_queue: bool
 
@@ -44,15 +44,15 @@ class QueuedContact(NamedTuple):
 
 
 class ScanPosition(NamedTuple):
-    """The locked state of a trigger: see EntryTrigger; `walked_to` is the last contact scanned.
+    """The locked state of a trigger: see EntryTrigger; `pass_reached` is the last contact scanned.
 
     `is_opening`: the transactions in progress at the start are awaited; `is_open`: they have ended.
     """
 
     since: datetime
-    taken_up_to: datetime | None
-    walks_for: datetime | None
-    walked_to: UUID | None
+    completed_through: datetime | None
+    pass_for: datetime | None
+    pass_reached: UUID | None
     is_backfill_due: bool
     is_opening: bool
     is_open: bool
@@ -118,8 +118,8 @@ def save_position(
     connection: Connection,
     trigger_id: int,
     *,
-    walks_for: datetime,
-    walked_to: UUID | None,
+    pass_for: datetime,
+    pass_reached: UUID | None,
     is_done: bool,
 ) -> None:
     """Store the position of a scan, or its end."""
@@ -127,8 +127,8 @@ def save_position(
         connection,
         "save_scan_position",
         trigger_id=trigger_id,
-        walks_for=walks_for,
-        walked_to=walked_to,
+        pass_for=pass_for,
+        pass_reached=pass_reached,
         is_done=is_done,
     )
 

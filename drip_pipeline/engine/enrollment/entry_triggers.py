@@ -176,8 +176,8 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
     position = triggers_db.lock(connection, locked.trigger.id, locked.now)
     if position is None:
         return None
-    walks_for = _scan_due(locked.trigger, position, locked.now)
-    if walks_for is None:
+    pass_for = _scan_due(locked.trigger, position, locked.now)
+    if pass_for is None:
         return None
     if trigger.kind != "schedule" and not position.is_open:
         if position.is_opening:
@@ -187,23 +187,23 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
     contact_ids = enrollments_db.contacts_after(
         connection,
         locked.campaign.workspace_id,
-        after=position.walked_to,
+        after=position.pass_reached,
         chunk_size=locked.chunk_size,
         tag=trigger.tag,
     )
     matching = _matching(connection, contact_ids, trigger, locked.now)
-    if walks_for == position.since and trigger.kind != "schedule":
+    if pass_for == position.since and trigger.kind != "schedule":
         # Contacts that started to match since then are queued, and may have completed already.
         matching -= triggers_db.enrolled(connection, locked.campaign.campaign_id, sorted(matching))
-    key = walks_for.isoformat() if locked.terms.re_entry == "per_key" else None
+    key = pass_for.isoformat() if locked.terms.re_entry == "per_key" else None
     results = _admit(
         locked, [(contact_id, key) for contact_id in contact_ids if contact_id in matching]
     )
     triggers_db.save_position(
         connection,
         locked.trigger.id,
-        walks_for=walks_for,
-        walked_to=contact_ids[-1] if contact_ids else None,
+        pass_for=pass_for,
+        pass_reached=contact_ids[-1] if contact_ids else None,
         is_done=len(contact_ids) < locked.chunk_size,
     )
     return results
@@ -216,13 +216,13 @@ def _scan_due(
 
     That is the one in progress, else the backfill, else the last missed occurrence of a schedule.
     """
-    walks_for = position.walks_for
-    if walks_for is None and position.is_backfill_due:
-        walks_for = position.since
-    done_until = position.taken_up_to
-    if walks_for is None and trigger.kind == "schedule" and trigger.cron and done_until:
-        walks_for = latest_occurrence(trigger.cron, trigger.timezone, after=done_until, until=now)
-    return walks_for
+    pass_for = position.pass_for
+    if pass_for is None and position.is_backfill_due:
+        pass_for = position.since
+    done_until = position.completed_through
+    if pass_for is None and trigger.kind == "schedule" and trigger.cron and done_until:
+        pass_for = latest_occurrence(trigger.cron, trigger.timezone, after=done_until, until=now)
+    return pass_for
 
 
 def _still_matching(
