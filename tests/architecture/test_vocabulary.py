@@ -55,7 +55,8 @@ WORDS = {
     r"goes? round|going round": "loops",
     r"hungry|tired|gone for good|for good": "plain words",
     r"a person has to|an eye": "needs manual confirmation, needs attention",
-    r"enrol|enrols|enrolments?|e-mails?|cancelled|catalogues?|judgement|grey|centre\w*": "US spelling",
+    r"enrol|enrols|enrolments?|e-mails?|cancelled|catalogues?": "US spelling",
+    r"judgement|grey|centres?": "US spelling",
     r"\w*colour\w*|behaviours?|neighbours?|favour\w*|honour\w*": "US spelling",
     r"(recogni|seriali|materiali|normali|randomi|initiali)s(e|es|ed|ing|ation)": "US spelling",
 }
@@ -76,8 +77,9 @@ IDENTIFIERS = {
 TEXTS = sorted(
     path
     for pattern in (
-        "drip_pipeline/**/*.py", "assets/*.py", "sensors/*.py", "sql/**/*.sql", "docs/**/*.md", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/**/*.md",
-        "examples/**/*.yaml", "examples/**/*.py", "deploy/**/*.md", "deploy/**/*.yaml", "Makefile",
+        "drip_pipeline/**/*.py", "assets/*.py", "sensors/*.py", "sql/**/*.sql", "docs/**/*.md",
+        "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "examples/**/*.md", "examples/**/*.yaml",
+        "examples/**/*.py", "deploy/**/*.md", "deploy/**/*.yaml", "Makefile",
     )
     for path in CHECKOUT.glob(pattern)
 )  # fmt: skip
