@@ -18,7 +18,8 @@ TriggerKind: TypeAlias = Literal["tag", "score", "event", "schedule"]
 class EntryTrigger(NamedTuple):
     """The entry trigger of an active campaign.
 
-    `since` is when it was published, `completed_through` the last occurrence of a schedule that is done,
+    `since` is when it was published, `completed_through` the last completed occurrence of a
+    schedule,
     `pass_for` the occurrence or backfill that a scan in progress is for.
     """
 
