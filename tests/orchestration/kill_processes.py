@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
                 "DRIP_SMTP_URL": f"smtp://127.0.0.1:{sink.port}",
             }
         with up(home, free_port(), **environment):
-            wait_until(lambda: "the UI is at" in (home / "up.log").read_text())
+            wait_until(lambda: "the Dagster UI is at" in (home / "up.log").read_text())
             with Database(EmbeddedServer(home).ensure_running()) as database:
                 test = KillTest(home, database, sink if chosen.send else None)
                 for name in chosen.kill or KILLS:

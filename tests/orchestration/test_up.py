@@ -112,7 +112,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
         "DRIP_DAGSTER_DATABASE_URL": with_database(server_url, storage),
     }
     with up(tmp_path, port, receive_port, **environment) as process:
-        wait_until(lambda: "the UI is at" in (tmp_path / "up.log").read_text())
+        wait_until(lambda: "the Dagster UI is at" in (tmp_path / "up.log").read_text())
         # The sensor looks, starts the minute job, and the people get on.
         wait_until(lambda: states_by_status(database).get("waiting") == 25)
         sensors = asked(port, SENSORS)["sensorsOrError"]["results"]
