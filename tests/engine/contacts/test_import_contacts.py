@@ -359,7 +359,7 @@ def test_the_workspace_is_created_chosen_or_required(database, tmp_path):
     assert taken(database, path).workspace_id == first.workspace_id
     second = taken(database, path, workspace="Second")
     assert second.workspace_id != first.workspace_id
-    with pytest.raises(NotAllowed, match="several workspaces: 'Second', 'default'") as caught:
+    with pytest.raises(NotAllowed, match="several workspaces exist: 'Second', 'default'") as caught:
         taken(database, path)
     assert "--workspace" in caught.value.hint
 
