@@ -151,6 +151,10 @@ class MigrationError(DripError):
         self.version = version
 
 
+class DatabaseUnsuitable(MigrationError):
+    """The engine cannot run in this database: version, encoding, schema or foreign tables."""
+
+
 class MigrationEdited(MigrationError):
     """A migration file was changed after it had been applied."""
 

@@ -889,7 +889,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- drip_save_dependents(p_replaced boolean, VARIADIC p_tables regclass[]) RETURNS void LANGUAGE plpgsql
 -- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
 -- drop_archived_month(p_archive_id bigint, p_file text, p_rows bigint, p_now timestamp with time zone) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
--- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout=1s SET search_path=public, pg_temp
 -- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql
 -- fill_enrollment_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp

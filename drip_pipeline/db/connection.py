@@ -28,7 +28,7 @@ Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 8
 # JIT compiles for longer than any of the engine's statements run.
-_SESSION_SETTINGS = "SET TIME ZONE 'UTC'; SET jit = off"
+_SESSION_SETTINGS = "SET TIME ZONE 'UTC'; SET jit = off; SET client_encoding = 'UTF8'"
 
 
 class Database:

@@ -19,6 +19,7 @@ import psycopg
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.error_translation import safe_text
 from drip_pipeline.db.queries import SQL_FOLDER
+from drip_pipeline.db.requirements import check_requirements
 from drip_pipeline.errors import (
     MigrationEdited,
     MigrationError,
@@ -110,13 +111,14 @@ class MigrationStatus:
 def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
     """Apply pending migrations; can be repeated and run by several processes at once.
 
-    Raises SchemaBeforeBaseline, MigrationEdited, MigrationUnknown or MigrationFailed; migrations
-    applied before the failing file stay.
+    Raises DatabaseUnsuitable, SchemaBeforeBaseline, MigrationEdited, MigrationUnknown or
+    MigrationFailed; migrations applied before the failing file stay.
     """
     started = time.perf_counter()
     migrations = migration_files(folder)
     functions = function_files(folder)
     with database.autocommit() as connection:
+        check_requirements(connection)
         _lock(connection)
         if not _has_bookkeeping(connection):
             with connection.transaction():

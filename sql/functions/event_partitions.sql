@@ -1,12 +1,17 @@
 -- Create the log's partitions for the month of p_now and the next one, and for earlier months (up to ten years back) with
 -- events in the default partition, whose rows move into the new partition. Returns the number of partitions created.
--- Runs with the owner's rights, so that the engine's role needs no right to create tables; the fixed search path excludes
--- objects of other roles.
+-- Runs with the owner's rights, so that the engine's role needs no right to create tables.
+--
+-- The server chooses the partition of a new row before it locks the partition. A writer that had chosen the default
+-- partition and then waited for the move below would fail ("violates partition constraint"). So the parent is locked
+-- first: writers wait there, before they choose. While a long transaction has written to the log, the function returns
+-- without a new partition instead of making other writers wait; rows then go to the default partition, and a later call
+-- moves them.
 CREATE OR REPLACE FUNCTION ensure_event_partitions(p_now timestamptz)
 RETURNS integer
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
+SET lock_timeout = '1s'
 AS $$
 DECLARE
     this_month timestamp := date_trunc('month', p_now AT TIME ZONE 'UTC');
@@ -33,6 +38,7 @@ BEGIN
         RETURN 0;
     END IF;
     -- No transaction may add a row of these months between the move and the attachment.
+    LOCK TABLE ONLY campaign_events IN SHARE ROW EXCLUSIVE MODE;
     LOCK TABLE campaign_events_default IN ACCESS EXCLUSIVE MODE;
     FOR i IN 1 .. cardinality(missing) LOOP
         partition_name := 'campaign_events_' || to_char(missing[i], 'YYYY_MM');
@@ -52,5 +58,14 @@ BEGIN
         made := made + 1;
     END LOOP;
     RETURN made;
+EXCEPTION WHEN lock_not_available THEN
+    RETURN 0;
+END
+$$;
+
+-- A function with its owner's rights resolves names only in the schema that it was created in.
+DO $$
+BEGIN
+    EXECUTE format('ALTER FUNCTION ensure_event_partitions(timestamptz) SET search_path = %I, pg_temp', current_schema());
 END
 $$;

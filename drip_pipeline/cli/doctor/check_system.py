@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
+from drip_pipeline.errors import DatabaseUnsuitable
 from drip_pipeline.settings import environment_variables_unknown
 
 
@@ -37,6 +38,7 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
     """Check that the server responds and the schema is current. Starts no server."""
     from drip_pipeline.db.embedded.server import EmbeddedServer
     from drip_pipeline.db.migrate import status
+    from drip_pipeline.db.requirements import check_requirements
     from drip_pipeline.db.server_info import server_version
 
     if invocation.settings.database_url is None:
@@ -52,6 +54,12 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
             return
     version = server_version(invocation.database)
     yield CheckResult("database", "ok", f"PostgreSQL {version} responds")
+    try:
+        with invocation.database.transaction() as connection:
+            check_requirements(connection)
+    except DatabaseUnsuitable as error:
+        yield CheckResult("database", "failure", error.message, error.hint or "")
+        return
     schema = status(invocation.database)
     if schema.is_current:
         yield CheckResult("schema", "ok", f"at version {schema.version}, nothing to apply")

@@ -40,6 +40,7 @@ def recover(
 ) -> Recovered:
     """Recover what is due to be recovered at `now`; repeating it changes nothing more."""
     with database.transaction() as connection:
+        # In a transaction of its own: while it waits for a row, no writer may wait for the log.
         batch_log_db.ensure_partitions(connection, now)
     with database.transaction() as connection:
         expired = unknown_db.recover_expired(connection, grace_seconds=grace_seconds, now=now)

@@ -247,6 +247,8 @@ class _SourceIngestion:
                 batch_log_db.ensure_partitions(
                     connection, datetime.fromisoformat(f"{month}-01T00Z")
                 )
+            # Without a partition, if the log is locked: the rows go to the default partition.
+            self._months_ready.add(month)
 
     def _write(self, connection: Connection, part: ChunkPart) -> PartResult:
         result = PartResult(rejected=part.rejected)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.errors import ConstraintViolated
+from drip_pipeline.errors import ConstraintViolated, DripError
 from tests.db.schema.schema_rows import NOW
 
 MONTHS = (
@@ -122,6 +122,41 @@ def test_two_who_make_partitions_at_once_do_not_collide(database):
         second.join(0.3)
     second.join(10)
     assert made == [2, 0]
+
+
+def test_a_writer_that_meets_a_new_partition_waits_and_succeeds(database):
+    with database.transaction() as connection:
+        write(connection, NOW - timedelta(days=1))  # in the default partition
+    failures: list[DripError] = []
+
+    def writer() -> None:
+        try:
+            with database.transaction() as connection:
+                write(connection, NOW)
+        except DripError as error:
+            failures.append(error)
+
+    with database.transaction() as connection:
+        ensure(connection, NOW)
+        second = threading.Thread(target=writer)
+        second.start()
+        second.join(0.3)
+        assert second.is_alive()
+    second.join(10)
+    assert failures == []
+    with database.transaction() as connection:
+        assert ("2026_03", NOW) in where(connection)
+
+
+def test_a_long_transaction_delays_no_other_writer(database):
+    with database.transaction() as long, database.transaction() as connection:
+        write(long, NOW)
+        assert ensure(connection, NOW) == 0
+        write(connection, NOW)
+    with database.transaction() as connection:
+        assert [name for name, _ in where(connection)] == ["default", "default"]
+        assert ensure(connection, NOW) == 2
+        assert [name for name, _ in where(connection)] == ["2026_03", "2026_03"]
 
 
 def test_every_partition_has_the_logs_indexes(database):
