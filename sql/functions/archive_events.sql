@@ -74,16 +74,3 @@ BEGIN
     EXECUTE format('DROP TABLE %I', archive_name);
 END
 $$;
-
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION detach_event_month(date, timestamptz) SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format(
-        'ALTER FUNCTION drop_archived_month(bigint, text, bigint, timestamptz) SET search_path = %I, pg_temp',
-        current_schema()
-    );
-    -- By default all roles may execute a function.
-    REVOKE ALL ON FUNCTION detach_event_month(date, timestamptz) FROM PUBLIC;
-    REVOKE ALL ON FUNCTION drop_archived_month(bigint, text, bigint, timestamptz) FROM PUBLIC;
-END
-$$;

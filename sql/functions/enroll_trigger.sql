@@ -108,15 +108,6 @@ BEGIN
 END
 $$;
 
--- A function with its owner's rights resolves names only in the schema that it was created in.
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION create_workflow_state_on_enrollment() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION fill_enrollment_workspace() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION fill_workflow_state() SET search_path = %I, pg_temp', current_schema());
-END
-$$;
-
 CREATE OR REPLACE TRIGGER create_workflow_state_on_enrollment
     AFTER INSERT ON campaign_enrollments
     REFERENCING NEW TABLE AS new_enrollments

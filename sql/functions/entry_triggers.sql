@@ -147,16 +147,6 @@ BEGIN
 END
 $$;
 
--- A SECURITY DEFINER function must not use the caller's search_path.
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION queue_matching_contacts() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION queue_contact_events() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION queue_campaign_events() SET search_path = %I, pg_temp', current_schema());
-    EXECUTE format('ALTER FUNCTION sync_entry_trigger_of_campaign() SET search_path = %I, pg_temp', current_schema());
-END
-$$;
-
 CREATE OR REPLACE TRIGGER queue_new_matches
     AFTER INSERT ON contacts
     FOR EACH ROW WHEN (cardinality(NEW.tags) > 0 OR NEW.ai_score > 0)

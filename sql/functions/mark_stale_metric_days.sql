@@ -44,13 +44,6 @@ BEGIN
 END
 $$;
 
--- A function that runs with its owner's rights may search only the schema it was created in.
-DO $$
-BEGIN
-    EXECUTE format('ALTER FUNCTION mark_days_of_moved_workspace() SET search_path = %I, pg_temp', current_schema());
-END
-$$;
-
 CREATE OR REPLACE TRIGGER mark_days_of_moved_workspace
     AFTER UPDATE OF time_zone ON workspaces
     FOR EACH ROW WHEN (NEW.time_zone IS DISTINCT FROM OLD.time_zone)

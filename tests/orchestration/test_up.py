@@ -45,12 +45,12 @@ def wait_until(is_so: Callable[[], Any], seconds: float = 120) -> Any:
         time.sleep(0.5)
 
 
-def asked(port: int, query: str) -> Any:
+def asked(port: int, query: str, **headers: str) -> Any:
     """The answer of the UI's GraphQL interface, None while nobody answers."""
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
-        headers={"content-type": "application/json"},
+        headers={"content-type": "application/json", **headers},
     )
     try:
         with urllib.request.urlopen(request, timeout=20) as answer:
@@ -118,6 +118,7 @@ def test_everything_comes_up_works_comes_back_and_goes_down(
         sensors = asked(port, SENSORS)["sensorsOrError"]["results"]
         assert {s["sensorState"]["status"] for s in sensors} == {"RUNNING"}
         assert "due_steps" in {s["name"] for s in sensors}
+        assert asked(port, "{ version }", origin="https://evil.example") is None
         with urllib.request.urlopen(f"http://127.0.0.1:{receive_port}/healthz") as answer:
             assert answer.read() == b"ok\n"
         *others, daemon = processes_of(tmp_path)

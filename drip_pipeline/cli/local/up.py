@@ -127,7 +127,8 @@ def _programs(workspace: Path, ports: Ports) -> list[Program]:
         *("--log-level", "warning"),
     ]
     webserver = [
-        *(python, "-m", "dagster_webserver", "--host", LOCAL, "--port", str(ports.ui)),
+        *(python, "-m", "drip_pipeline.orchestration.webserver"),
+        *("--host", LOCAL, "--port", str(ports.ui)),
         *("--workspace", str(workspace), "--log-level", "warning"),
         # Without this option the webserver may open 63 connections to PostgreSQL.
         *("--db-pool-max-overflow", "5"),
