@@ -180,15 +180,15 @@ def test_a_websocket_is_opened_only_by_the_pages(served):
 
 @pytest.mark.timeout(180)
 def test_viewers_change_nothing(tmp_path):
-    launch = (
-        'mutation { setConcurrencyLimit(concurrencyKey: "k", limit: 1) }'
-    )
+    launch = 'mutation { setConcurrencyLimit(concurrencyKey: "k", limit: 1) }'
     headers = {"Content-Type": JSON, "Origin": OWN}
     with a_webserver(tmp_path, "--read-only") as viewer:
         body = json.dumps({"query": launch})
         status, text = request(viewer.port, "POST", "/graphql", headers, body)
         assert "errors" in json.loads(text) or status >= 400, text
-        query = json.dumps({"query": "{ version canBulkTerminate permissions { permission value } }"})
+        query = json.dumps(
+            {"query": "{ version canBulkTerminate permissions { permission value } }"}
+        )
         status, text = request(viewer.port, "POST", "/graphql", headers, query)
         assert status == 200
         assert {each["value"] for each in json.loads(text)["data"]["permissions"]} == {False}

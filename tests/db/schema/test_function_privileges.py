@@ -99,9 +99,9 @@ def test_the_privileges_do_not_depend_on_the_order_of_roles_and_migrations(
             with database.transaction() as connection:
                 for role in ("drip_owner", "drip_engine", "drip_ingest", "drip_read"):
                     connection.execute(
-                        sql.SQL(
-                            "REASSIGN OWNED BY {0} TO CURRENT_USER; DROP OWNED BY {0}"
-                        ).format(sql.Identifier(role))
+                        sql.SQL("REASSIGN OWNED BY {0} TO CURRENT_USER; DROP OWNED BY {0}").format(
+                            sql.Identifier(role)
+                        )
                     )
 
 
@@ -132,9 +132,11 @@ def test_functions_with_the_owners_rights_are_granted_to_nobody_by_default(hoste
 )
 def test_the_platforms_roles_cannot_call_functions_with_the_owners_rights(hosted, role, statement):
     with psycopg.connect(hosted.url) as connection:
-        connection.execute(sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
-            sql.Identifier(hosted.url.rpartition("/")[2]), sql.Identifier(role)
-        ))
+        connection.execute(
+            sql.SQL("GRANT TEMPORARY ON DATABASE {} TO {}").format(
+                sql.Identifier(hosted.url.rpartition("/")[2]), sql.Identifier(role)
+            )
+        )
         connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         with pytest.raises(psycopg.errors.InsufficientPrivilege, match="for function"):
             connection.execute(statement.encode())
