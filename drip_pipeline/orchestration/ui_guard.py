@@ -1,7 +1,7 @@
 """Protect Dagster's pages from requests that other web pages make a browser send.
 
-Dagster has no authentication, and runs GraphQL mutations from GET requests and from any origin: a
-picture in any web page could start runs or stop the sending. The guard is an ASGI application
+Dagster has no authentication, and runs GraphQL mutations from GET requests and from any origin: an
+image in any web page could start runs or stop the sending. The guard is an ASGI application
 around Dagster's own. It needs no session: a browser names the page that sends a request in the
 Origin header, and cannot send JSON to another origin without asking first.
 """

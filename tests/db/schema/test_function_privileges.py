@@ -18,6 +18,12 @@ from tests.db.schema.schema_rows import NOW
 
 LIST = Path(__file__).parent / "function_privileges.txt"
 ROLES = (*found.PLATFORM_ROLES, "drip_engine", "drip_ingest", "drip_read")
+# Its own table with the engine's trigger would queue contacts of any workspace.
+OWN_TABLE_WITH_TRIGGER = """
+CREATE TEMPORARY TABLE mine (LIKE contact_events);
+CREATE TRIGGER t AFTER INSERT ON mine REFERENCING NEW TABLE AS new_events
+FOR EACH STATEMENT EXECUTE FUNCTION queue_contact_events()
+"""
 OWN_FUNCTIONS = """
 SELECT p.oid::regprocedure::text, p.prosecdef, coalesce(p.proconfig, '{}')
 FROM pg_proc p
@@ -124,10 +130,7 @@ def test_functions_with_the_owners_rights_are_granted_to_nobody_by_default(hoste
         "SELECT detach_event_month('2026-03-01', now())",
         "SELECT drop_archived_month(1, 'x', 0, now())",
         "SELECT ensure_event_partitions('2030-01-01')",
-        # Its own table with the engine's trigger would queue contacts of any workspace.
-        "CREATE TEMPORARY TABLE mine (LIKE contact_events);"
-        "CREATE TRIGGER t AFTER INSERT ON mine REFERENCING NEW TABLE AS new_events"
-        " FOR EACH STATEMENT EXECUTE FUNCTION queue_contact_events()",
+        OWN_TABLE_WITH_TRIGGER,
     ],
 )
 def test_the_platforms_roles_cannot_call_functions_with_the_owners_rights(hosted, role, statement):
