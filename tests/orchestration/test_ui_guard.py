@@ -186,9 +186,7 @@ def test_viewers_change_nothing(tmp_path):
         body = json.dumps({"query": launch})
         status, text = request(viewer.port, "POST", "/graphql", headers, body)
         assert "errors" in json.loads(text) or status >= 400, text
-        query = json.dumps(
-            {"query": "{ permissions { permission value } }"}
-        )
+        query = json.dumps({"query": "{ permissions { permission value } }"})
         status, text = request(viewer.port, "POST", "/graphql", headers, query)
         assert status == 200
         assert {each["value"] for each in json.loads(text)["data"]["permissions"]} == {False}
