@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import random
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
-
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
+from tests.chaos.killed_process import kill_repeatedly
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
@@ -20,7 +14,6 @@ from tests.engine.factories import (
 )
 from tests.engine.graphs import add_tag, email, end, graph, split, trigger, wait_hours
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 PEOPLE = 4_000
 KILLS = 5
 _ENGINE = """
@@ -52,22 +45,13 @@ def test_an_engine_killed_five_times_loses_and_repeats_no_state(database: Databa
     with database.transaction() as connection:
         campaign = a_published_campaign(connection, g)
         enrolled(connection, campaign, contacts(connection, campaign.workspace_id, PEOPLE))
-    chance = random.Random(20260302)
-    interrupted = 0
-    for _ in range(KILLS):
-        worker = subprocess.Popen(
-            [sys.executable, "-c", _ENGINE, database.url, NOW.isoformat()],
-            cwd=CHECKOUT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert worker.stdout is not None
-        assert worker.stdout.readline() == "ready\n"
-        time.sleep(chance.uniform(0.05, 0.35))
-        worker.send_signal(signal.SIGKILL)
-        interrupted += "done" not in worker.stdout.read()
-        worker.wait()
-        worker.stdout.close()
+    interrupted = kill_repeatedly(
+        _ENGINE,
+        [database.url, NOW.isoformat()],
+        kills=KILLS,
+        within=(0.05, 0.35),
+        seed=20260302,
+    )
     assert interrupted >= 3, "the engine must be killed while it works for this to show anything"
 
     run_until_idle(database)
