@@ -75,7 +75,7 @@ class Database:
         With `is_read_only` all statements read one snapshot, and writes are refused. Database
         errors are raised as DripErrors.
         """
-        with translated_errors(), self._opened().connection() as connection:
+        with translated_errors(self._url), self._opened().connection() as connection:
             if is_read_only:
                 connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield connection
@@ -83,7 +83,7 @@ class Database:
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """Yield a new connection without a transaction (for VACUUM, CREATE DATABASE …)."""
-        with translated_errors(), self._connected() as connection:
+        with translated_errors(self._url), self._connected() as connection:
             connection.autocommit = True
             yield connection
 

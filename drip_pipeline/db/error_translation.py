@@ -14,21 +14,27 @@ import psycopg
 from psycopg import errors as pg
 
 from drip_pipeline import errors
+from drip_pipeline.db.urls import hide_passwords
 
 _RETRYABLE = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject)
 
 
 @contextmanager
-def translated_errors() -> Iterator[None]:
+def translated_errors(url: str = "") -> Iterator[None]:
     """Raise any psycopg error of the body as a `DripError`.
 
     The original is dropped (`from None`): its text quotes rows, and a traceback would log them.
+    With the `url` of the connection, its passwords are masked: libpq quotes parts of a URL.
     """
     try:
         yield
     except psycopg.Error as error:
-        raise translate(error) from None
+        translated = translate(error)
+        if error.sqlstate is None and url:  # libpq's own text: the server does not know the URL
+            translated.message = hide_passwords(translated.message, url)
+            translated.args = (translated.message,)
+        raise translated from None
 
 
 def translate(error: psycopg.Error) -> errors.DatabaseError:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from urllib.parse import quote, unquote, urlsplit
 
 from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings.kinds import check_postgres_url
 
-_SCHEMES = {"postgresql", "postgres"}
+_PASSWORDS = frozenset({"password", "sslpassword", "oauth_client_secret"})
+"""Parameters in a URL's query that are secret."""
+_SHORTEST_PASSWORD = 3
 
 
 def libpq_url(url: str) -> str:
@@ -46,17 +49,33 @@ def without_password(url: str) -> str:
         name, colon, _password = user.partition(":")
         authority = f"{name}:***@{host}" if colon else f"{name}@{host}"
     shown = [
-        "password=***" if item.startswith("password=") else item for item in parts.query.split("&")
+        f"{name}=***" if unquote(name) in _PASSWORDS else f"{name}{equals}{value}"
+        for name, equals, value in (item.partition("=") for item in parts.query.split("&"))
     ]
     return _joined(parts.scheme, authority, parts.path.lstrip("/"), "&".join(shown))
 
 
-def _with_scheme(url: str, scheme: str) -> str:
+def hide_passwords(text: str, url: str) -> str:
+    """Return an error's text with every password of the URL replaced by `***`, encoded or not."""
     parts = urlsplit(url)
-    if parts.scheme.partition("+")[0] not in _SCHEMES:
-        raise SettingsError(
-            "DRIP_DATABASE_URL", "must begin with postgresql:// and name host and database"
-        )
+    passwords = [parts.netloc.rpartition("@")[0].partition(":")[2]]
+    for item in parts.query.split("&"):
+        name, _, value = item.partition("=")
+        if unquote(name) in _PASSWORDS:
+            passwords.append(value)
+    secrets = {form for password in passwords for form in (password, unquote(password))}
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST_PASSWORD:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _with_scheme(url: str, scheme: str) -> str:
+    try:
+        check_postgres_url(url)
+    except ValueError as problem:
+        raise SettingsError("DRIP_DATABASE_URL", str(problem)) from None
+    parts = urlsplit(url)
     return _joined(scheme, parts.netloc, parts.path.lstrip("/"), parts.query)
 
 

@@ -30,6 +30,7 @@ from drip_pipeline.settings.kinds import (
     SecretText,
     Words,
     one_of,
+    postgres_url,
     secret_url,
     stored_key,
     whole_number,
@@ -46,9 +47,7 @@ Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
 CanvasEdits = Literal["report", "publish"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
-PostgresUrl = Annotated[
-    Secret, secret_url("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2")
-]
+PostgresUrl = Annotated[Secret, postgres_url()]
 
 
 class SettingRow(TypedDict):

@@ -8,6 +8,7 @@ ValueError with a predicate ("must be …"); `Settings.from_env` puts the variab
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +23,16 @@ SHORTEST_LOG_DAYS: Final = 90
 """Replies, purchases and complaints arrive weeks after a message and are matched to its events."""
 
 _CRON_FIELDS: Final = 5
+_POSTGRES_SCHEMES: Final = (
+    "postgresql",
+    "postgres",
+    "postgresql+psycopg",
+    "postgresql+psycopg2",
+)
+_UNENCODED: Final = re.compile(r"[\x00-\x20\x7f]")
+_BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_AUTHORITY: Final = re.compile(r"([^/?]*)(.*)")
+_HOST: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::\d{0,5})?")
 
 
 class Secret:
@@ -105,6 +116,48 @@ def secret_url(*schemes: str) -> BeforeValidator:
         return Secret(text)
 
     return _validator(parse)
+
+
+def postgres_url() -> BeforeValidator:
+    """Return the validator of a PostgreSQL URL, with one or several hosts.
+
+    Refuses what libpq would read otherwise than meant or quote in an error: an unencoded character
+    in the password.
+    """
+
+    def parse(text: str) -> Secret:
+        check_postgres_url(text)
+        return Secret(text)
+
+    return _validator(parse)
+
+
+def check_postgres_url(text: str) -> None:
+    """Raise ValueError, with a predicate, for a URL that `postgres_url` refuses."""
+    # The messages do not quote the value: it may contain a password.
+    schemes = " or ".join(("postgresql://", "postgres://"))
+    scheme, separator, rest = text.partition("://")
+    if not separator or scheme not in _POSTGRES_SCHEMES:
+        raise ValueError(f"must begin with {schemes}")
+    if _UNENCODED.search(text):
+        raise ValueError("contains a blank or a control character; encode a blank as %20")
+    if _BARE_PERCENT.search(text):
+        raise ValueError("contains a % that begins no code such as %40; encode % itself as %25")
+    if "#" in rest:
+        raise ValueError("contains a #; encode it as %23")
+    authority, tail = _AUTHORITY.fullmatch(rest).groups()  # type: ignore[union-attr]
+    login, at, hosts = authority.rpartition("@")
+    if "@" in login:
+        raise ValueError("contains more than one @; encode @ in the password as %40")
+    is_host_list = all(_HOST.fullmatch(host) for host in hosts.split(","))
+    if not at and ":" in hosts and ("@" in tail or not is_host_list):
+        raise ValueError("is not a URL; encode / ? @ in the password as %2F %3F %40")
+    try:
+        urlsplit(text)
+    except ValueError:
+        is_host_list = False
+    if not is_host_list:
+        raise ValueError("is not a URL; it names no host and port")
 
 
 def _number(text: str, low: int, high: int) -> int:

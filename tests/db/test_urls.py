@@ -46,6 +46,8 @@ def test_another_database_keeps_server_and_user_and_reads_back(name):
         ("postgresql://u:hunter2@h/d", "postgresql://u:***@h/d"),
         ("postgresql://u@h/d", "postgresql://u@h/d"),
         ("postgresql://h/d?user=u&password=hunter2", "postgresql://h/d?user=u&password=***"),
+        ("postgresql://h/d?sslpassword=hunter2&x=1", "postgresql://h/d?sslpassword=***&x=1"),
+        ("postgresql://h/d?pass%77ord=hunter2", "postgresql://h/d?pass%77ord=***"),
         ("postgresql:///d?host=/run", "postgresql:///d?host=/run"),
     ],
 )

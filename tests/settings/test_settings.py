@@ -85,6 +85,51 @@ def test_a_bad_value_is_refused_by_name_and_without_showing_secrets(name, value,
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["DRIP_DATABASE_URL", "DRIP_DAGSTER_DATABASE_URL"])
+@pytest.mark.parametrize(
+    ("url", "complaint"),
+    [
+        ("postgresql://u:hun%ter2@h/d", "encode % itself as %25"),
+        ("postgresql://u:hunter2%@h/d", "encode % itself as %25"),
+        ("postgresql://h/d?password=hun%zzter2", "encode % itself as %25"),
+        ("postgresql://u:hun@ter2@h/d", "encode @ in the password as %40"),
+        ("postgresql://u:hun/ter2@h/d", "encode / ? @ in the password"),
+        ("postgresql://u:12/hunter2@h/d", "encode / ? @ in the password"),
+        ("postgresql://u:12?hunter2@h/d", "encode / ? @ in the password"),
+        ("postgresql://u:hun#ter2@h/d", "contains a #"),
+        ("postgresql://u:hun ter2@h/d", "encode a blank as %20"),
+        ("postgresql://u:hun\tter2@h/d", "encode a blank as %20"),
+        ("postgresql://u:hunter2@h:port/d", "is not a URL"),
+        ("postgresql://u:hunter2@[h/d", "is not a URL"),
+        ("u:hunter2@h/d", "must begin with postgresql://"),
+    ],
+)
+def test_a_database_url_that_libpq_would_misread_is_refused_without_its_password(
+    name, url, complaint
+):
+    with pytest.raises(SettingsError, match=re.escape(complaint)) as caught:
+        Settings.from_env({name: url})
+    assert not any(part in str(caught.value) for part in ("hun", "ter2", ":12"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hun%25ter%402@h:5432/d",
+        "postgresql://u:p@h1:5432,h2:5433/d?target_session_attrs=read-write",
+        "postgresql://u:p@[::1]:5432/d",
+        "postgresql:///d?host=/run/postgresql&user=a@b",
+        "postgresql://h/d?user=u&password=p@ss",
+        "postgres://u@%2Frun%2Fpostgresql/d",
+        "postgresql+psycopg2://h/d?options=-csearch_path%3Dapp",
+    ],
+)
+def test_every_form_of_database_url_is_accepted(url):
+    settings = Settings.from_env({"DRIP_DATABASE_URL": url})
+    assert settings.database_url is not None
+    assert settings.database_url.reveal() == url
+
+
 def test_secrets_do_not_show_in_any_form():
     settings = Settings.from_env(
         {"DRIP_DATABASE_URL": "postgresql://u:hunter2@h/d", "DRIP_SECRET_KEY": "hunter2"}

@@ -52,7 +52,7 @@ def _ensure_exists(url: str) -> None:
     name = database_name(url)
     try:
         with (
-            translated_errors(),
+            translated_errors(url),
             psycopg.connect(
                 with_database(url, "postgres"),
                 autocommit=True,
