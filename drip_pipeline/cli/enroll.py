@@ -89,15 +89,19 @@ def _audience(emails: Path | None, tag: str | None, where: str | None) -> Select
     from pydantic import ValidationError
 
     from drip_pipeline.domain.conditions.conditions import Condition
+    from drip_pipeline.domain.conditions.never_matching import never_matching
     from drip_pipeline.domain.definition.problems import from_validation
 
     try:
-        return Matching(Condition.model_validate(json.loads(where)))
+        condition = Condition.model_validate(json.loads(where))
     except json.JSONDecodeError as error:
         raise click.UsageError(f"--where is not JSON: {error.msg} (at {error.pos})") from None
     except ValidationError as error:
         problems = from_validation(error, node_id=None, where="--where", model=Condition)
         raise click.UsageError("; ".join(problem.message for problem in problems)) from None
+    for reason in never_matching(condition):
+        click.echo(f"warning: --where: {reason}", err=True)
+    return Matching(condition)
 
 
 def _describe(report: EnrollReport) -> str:

@@ -44,24 +44,3 @@ AS $$
       AND s.campaign_version = ANY(p_versions)
       AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
 $$;
-
--- Returns whether an event happened since a time, in the enrollment or at contact level. Opens by machines do not count.
-CREATE OR REPLACE FUNCTION has_happened_since(
-    p_enrollment_id uuid, p_contact_id uuid, p_event_type text, p_since timestamptz
-)
-RETURNS boolean
-LANGUAGE sql
-STABLE
-AS $$
-    SELECT EXISTS (
-        SELECT FROM campaign_events e
-        WHERE e.enrollment_id = p_enrollment_id
-          AND e.event_type = p_event_type
-          AND e.created_at >= p_since
-          AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
-    )
-    OR EXISTS (
-        SELECT FROM contact_events x
-        WHERE x.contact_id = p_contact_id AND x.event_type = p_event_type AND x.occurred_at >= p_since
-    )
-$$;

@@ -19,21 +19,35 @@ CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: latest_events
--- Returns the latest time of each event type, in the enrollment or at contact level.
+-- Returns the latest time of each event type, in the enrollment or at contact level. Of the types that belong to a message,
+-- events of the latest message count, and those that name no message and are later than that.
+WITH asked AS MATERIALIZED (
+    SELECT p.enrollment_id, p.contact_id, t.event_type, m.message_id, m.sent_at
+    FROM unnest(CAST(%(enrollment_ids)s AS uuid []), CAST(%(contact_ids)s AS uuid [])) AS p (enrollment_id, contact_id)
+    CROSS JOIN unnest(CAST(%(event_types)s AS text [])) AS t (event_type)
+    LEFT JOIN LATERAL latest_message(p.enrollment_id, message_channel_of(t.event_type)) m
+        ON message_channel_of(t.event_type) IS NOT NULL
+)
+
 SELECT e.enrollment_id, e.event_type, max(e.created_at) AS latest_at
 FROM campaign_events e
+JOIN asked q ON q.enrollment_id = e.enrollment_id AND q.event_type = e.event_type
 WHERE e.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
   AND e.event_type = ANY(CAST(%(event_types)s AS text []))
+  AND CASE
+      WHEN q.message_id IS NOT NULL AND e.message_id IS NOT NULL THEN e.message_id = q.message_id
+      ELSE q.sent_at IS NULL OR e.created_at >= q.sent_at
+  END
   -- Opens and clicks by machines resume no wait and decide no condition.
   AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 GROUP BY e.enrollment_id, e.event_type
 UNION ALL
-SELECT p.enrollment_id, x.event_type, max(x.occurred_at) AS latest_at
-FROM unnest(CAST(%(enrollment_ids)s AS uuid []), CAST(%(contact_ids)s AS uuid [])) AS p (enrollment_id, contact_id)
-JOIN contact_events x ON x.contact_id = p.contact_id
-WHERE x.event_type = ANY(CAST(%(event_types)s AS text []))
+SELECT q.enrollment_id, x.event_type, max(x.occurred_at) AS latest_at
+FROM asked q
+JOIN contact_events x ON x.contact_id = q.contact_id AND x.event_type = q.event_type
+WHERE (q.sent_at IS NULL OR x.occurred_at >= q.sent_at)
   AND x.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
-GROUP BY p.enrollment_id, x.event_type;
+GROUP BY q.enrollment_id, x.event_type;
 
 -- name: look_back_from
 -- Returns the time from which events count for a wait: the latest message, or else the entry into the node before.

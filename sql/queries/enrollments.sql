@@ -27,19 +27,22 @@ LEFT JOIN (
 ) o ON o.address = a.address;
 
 -- name: latest_events_of_contacts
--- When each event type last happened to these contacts, in any campaign or at contact level.
+-- When each event type last happened to these contacts, in any campaign or at contact level. Opens and clicks by machines
+-- do not count.
 SELECT x.contact_id, x.event_type, max(x.happened_at) AS latest_at
 FROM (
     SELECT c.contact_id, c.event_type, c.occurred_at AS happened_at
     FROM contact_events c
     WHERE c.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
       AND c.event_type = ANY(CAST(%(event_types)s AS text []))
+      AND c.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
     UNION ALL
     SELECT n.contact_id, e.event_type, e.created_at AS happened_at
     FROM campaign_enrollments n
     JOIN campaign_events e ON e.enrollment_id = n.id
     WHERE n.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
       AND e.event_type = ANY(CAST(%(event_types)s AS text []))
+      AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
 ) x
 GROUP BY x.contact_id, x.event_type;
 

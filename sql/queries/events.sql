@@ -428,8 +428,9 @@ FROM (
 ) locked;
 
 -- name: resume_waiting_states
--- Resumes the states that wait for these events. An event from before the latest message (or, without one, from before
--- the wait's node was entered) does not count; the look-back of the wait itself uses the same limit.
+-- Resumes the states that wait for these events. An event that belongs to a message counts if it is about the latest
+-- message of the run. Other events from before the latest message (or, without one, from before the wait's node was
+-- entered) do not count; the look-back of the wait itself uses the same limits.
 WITH waited AS MATERIALIZED (
     SELECT DISTINCT v.campaign_id, t.event_type
     FROM campaign_versions v
@@ -444,13 +445,13 @@ SET resume_port = 'event',
     next_execution_at = CAST(%(now)s AS timestamptz),
     workflow_status = CASE s.workflow_status WHEN 'paused' THEN 'paused' ELSE 'running' END
 FROM (
-    SELECT a.enrollment_id AS state_id, a.event_type, max(a.occurred_at) AS latest_at
+    SELECT a.enrollment_id AS state_id, a.event_type, a.message_id, max(a.occurred_at) AS latest_at
     FROM arrived_events a
     JOIN waited v ON v.campaign_id = a.campaign_id AND v.event_type = a.event_type
     WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
-    GROUP BY a.enrollment_id, a.event_type
+    GROUP BY a.enrollment_id, a.event_type, a.message_id
     UNION ALL
-    SELECT w.id, a.event_type, max(a.occurred_at)
+    SELECT w.id, a.event_type, NULL, max(a.occurred_at)
     FROM arrived_events a
     JOIN campaign_workflow_states w
         ON w.contact_id = a.contact_id AND w.wait_for_event IS NOT NULL AND w.wait_for_event = a.event_type
@@ -460,7 +461,14 @@ FROM (
 WHERE s.id = n.state_id
   AND s.wait_for_event = n.event_type
   AND s.workflow_status IN ('waiting', 'paused')
-  AND n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at) - CAST(%(tolerance)s AS interval);
+  AND CASE
+      WHEN message_channel_of(n.event_type) IS NULL
+          THEN n.latest_at
+              >= coalesce(s.last_message_at, s.node_entered_at, s.started_at) - CAST(%(tolerance)s AS interval)
+      WHEN n.message_id IS NOT NULL
+          THEN n.message_id = (SELECT m.message_id FROM latest_message(s.id, message_channel_of(n.event_type)) m)
+      ELSE n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at)
+  END;
 
 -- name: contacts_to_suppress
 -- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
+from drip_pipeline.domain.conditions.never_matching import never_matching
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.events.vocabulary import (
@@ -46,6 +47,9 @@ def reference_problems(
                 f"no {channel} channel is configured, and the step needs one",
             )
         problems += _event_problems(node_id, config)
+        for condition in _conditions(config):
+            for reason in dict.fromkeys(never_matching(condition)):
+                problems.add(node_id, "condition_never_matches", reason, "warning")
         for name in sorted(_fields(config)):
             if name.split(".")[0] not in known_fields:
                 problems.add(

@@ -1,18 +1,28 @@
-"""Compare one value of a contact with one value of a condition: equality, order, containment.
+"""Compare two values of unknown types: equality, order, containment, emptiness.
 
-A comparison with a missing value, or of two values without a common order, is false and never an
+The only rules of comparison: conditions, selections of contacts and templates all use them. A
+comparison with a missing value, or of two values without a common meaning, is false and never an
 error. conditions.py reads the values.
+
+- numbers: a text is a number where the other side is one; two texts are compared as numbers only
+  for order, so that the codes `1.1` and `1.10` differ
+- dates and times: ISO texts and the database's times are moments; a value without a time of day
+  means the whole day, in UTC
+- booleans: true, yes, on and 1 are true, in any case
+- lists: `==`, `contains` and `in` look for a member, `!=` says that there is none
+- a text of white space is as empty as a missing value
 """
 
 from __future__ import annotations
 
 import operator as operators
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Final, TypeGuard
+from functools import lru_cache
+from typing import Any, Final, NamedTuple, TypeGuard
 
 Test = Callable[[object], bool]
 Scalar = str | int | float | bool
@@ -20,10 +30,16 @@ Scalar = str | int | float | bool
 # No exponents, no leading zeros, bounded length: "1e5" and "01234" are codes, not numbers, and
 # converting a text of a million digits takes too long.
 _NUMBER: Final = re.compile(r"\s*([+-]?(?:0|[1-9]\d{0,29}))(\.\d{1,30})?\s*", re.ASCII)
+_DATE_LENGTH: Final = 10
+_LONGEST_TIME: Final = 40
+_BOOLEANS: Final = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 
 
 class Operator(StrEnum):
-    """The comparisons of the specification."""
+    """The comparisons of the specification, and whether there is a value."""
 
     EQ = "=="
     NE = "!="
@@ -33,9 +49,13 @@ class Operator(StrEnum):
     LE = "<="
     CONTAINS = "contains"
     IN = "in"
+    IS_EMPTY = "is empty"
+    IS_NOT_EMPTY = "is not empty"
 
 
-_ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
+COMPARISONS: Final = frozenset(Operator) - {Operator.IS_EMPTY, Operator.IS_NOT_EMPTY}
+"""The operators that need a value to compare with."""
+ORDER: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
     Operator.GT: operators.gt,
     Operator.LT: operators.lt,
     Operator.GE: operators.ge,
@@ -43,30 +63,120 @@ _ORDER: Final[dict[Operator, Callable[[Any, Any], bool]]] = {
 }
 
 
-def value_test(operator: Operator, expected: Scalar | Sequence[Scalar]) -> Test:
-    """Return the predicate `actual <operator> expected` of a contact's value; None is always false.
+class Operand(NamedTuple):
+    """A value and what it means: the number, boolean and moment it is or contains as text."""
 
-    Numbers written as text are compared as numbers if both sides are numeric. Text is compared
-    case-sensitively. Dates and times of the database are compared with ISO texts; a text without a
-    time of day means the whole day (UTC). Other types support equality only. `contains` tests for
-    a substring of a text or a member of a list. `in` needs a list as `expected`; if the contact's
-    value is a list, one common member is enough.
+    value: object
+    is_text: bool
+    number: int | float | None
+    boolean: bool | None
+    instant: date | None
 
-    Raises ValueError if `expected` does not suit the operator.
+
+def operand(value: object) -> Operand:
+    """Read a value once, for many comparisons with it."""
+    is_text = isinstance(value, str)
+    instant: date | None = None
+    if isinstance(value, str):
+        instant = as_instant(value)
+    elif isinstance(value, date):
+        instant = value
+    return Operand(value, is_text, as_number(value), as_boolean(value), instant)
+
+
+def value_test(operator: Operator, expected: Scalar | Sequence[Scalar] | None) -> Test:
+    """Return the predicate `actual <operator> expected` of a contact's value.
+
+    `in` needs a list as `expected`; the operators of emptiness ignore it. Raises ValueError if
+    `expected` does not suit the operator.
     """
+    if operator is Operator.IS_EMPTY:
+        return is_empty
+    if operator is Operator.IS_NOT_EMPTY:
+        return lambda actual: not is_empty(actual)
     if operator is Operator.IN:
         return _is_in(_as_list(expected))
     if isinstance(expected, (list, tuple)):
         raise ValueError(f"operator {operator.value!r} compares with one value, not with a list")
-    assert isinstance(expected, (str, int, float))
+    right = operand(expected)
     if operator is Operator.EQ:
-        return _equals(expected)
+        return lambda actual: equal(actual, right) is True
     if operator is Operator.NE:
-        equals = _equals(expected)
-        return lambda actual: actual is not None and not equals(actual)
+        return lambda actual: equal(actual, right) is False
     if operator is Operator.CONTAINS:
-        return _contains(expected)
-    return _ordered(_ORDER[operator], expected)
+        return lambda actual: contains(actual, right)
+    compare = ORDER[operator]
+    return lambda actual: ordered(compare, actual, right)
+
+
+def equal(actual: object, right: Operand) -> bool | None:
+    """Return whether the values are equal, None if they cannot be compared."""
+    if isinstance(actual, str):
+        return _text_equals(actual, right)
+    if actual is None or isinstance(actual, Mapping):
+        return None
+    if _is_collection(actual):
+        return any(not _is_collection(m) and equal(m, right) is True for m in actual)
+    if type(actual) is bool or type(right.value) is bool:
+        boolean = as_boolean(actual)
+        return boolean is not None and boolean is right.boolean
+    if isinstance(actual, date):
+        return None if right.instant is None else _moments(operators.eq, actual, right.instant)
+    number = as_number(actual)
+    return number is not None and number == right.number
+
+
+def _text_equals(actual: str, right: Operand) -> bool | None:
+    if not actual or actual.isspace():
+        return None
+    if right.is_text:
+        if actual == right.value:
+            return True
+        if right.instant is None:
+            return False
+        instant = as_instant(actual)
+        return instant is not None and _moments(operators.eq, instant, right.instant)
+    if type(right.value) is bool:
+        return as_boolean(actual) is right.value
+    if right.instant is not None:
+        instant = as_instant(actual)
+        return None if instant is None else _moments(operators.eq, instant, right.instant)
+    return right.number is not None and as_number(actual) == right.number
+
+
+def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand) -> bool:
+    """Return `compare(actual, right)` of two numbers, two moments or two texts, else False."""
+    if actual is None or type(actual) is bool or type(right.value) is bool:
+        return False
+    if right.number is not None:
+        number = as_number(actual)
+        return number is not None and compare(number, right.number)
+    if right.instant is not None:
+        instant = as_instant(actual) if isinstance(actual, str) else actual
+        return isinstance(instant, date) and _moments(compare, instant, right.instant)
+    return (
+        right.is_text
+        and isinstance(actual, str)
+        and not actual.isspace()
+        and actual != ""
+        and compare(actual, right.value)
+    )
+
+
+def contains(actual: object, right: Operand) -> bool:
+    """Return whether a text contains the other one, or a list has an equal member."""
+    if isinstance(actual, str):
+        return str(right.value) in actual
+    return _is_collection(actual) and equal(actual, right) is True
+
+
+def is_empty(actual: object) -> bool:
+    """Return whether there is no value: missing, white space, or no member."""
+    if actual is None:
+        return True
+    if isinstance(actual, str):
+        return not actual or actual.isspace()
+    return isinstance(actual, Collection) and not actual
 
 
 def as_number(value: Any) -> int | float | None:
@@ -74,7 +184,7 @@ def as_number(value: Any) -> int | float | None:
     kind = type(value)
     if kind is int:
         return int(value)
-    if kind is str:
+    if isinstance(value, str):
         match = _NUMBER.fullmatch(value)
         if match is None:
             return None
@@ -85,18 +195,57 @@ def as_number(value: Any) -> int | float | None:
     return None
 
 
+def as_boolean(value: object) -> bool | None:
+    """Return the boolean that `value` is, or that it says as a text or as 1 and 0; else None."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _BOOLEANS.get(value.strip().lower())
+    if isinstance(value, (int, float, Decimal)):
+        return bool(value) if value in (0, 1) else None
+    return None
+
+
 def as_instant(text: str) -> datetime | date | None:
-    """Return the date or UTC time of an ISO text, None for other texts; UTC is the default zone."""
+    """Return the date or the time of an ISO text, None for other texts; UTC is the default zone."""
+    text = text.strip()
+    if not (text[4:5] == "-" == text[7:8] and len(text) <= _LONGEST_TIME and text.isascii()):
+        return None
+    return _as_instant(text)
+
+
+@lru_cache(maxsize=4096)
+def _as_instant(text: str) -> datetime | date | None:
     try:
-        if len(text) == 10:
+        if len(text) == _DATE_LENGTH:
             return date.fromisoformat(text)
-        instant = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text.upper())
     except ValueError:
         return None
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _as_list(expected: Scalar | Sequence[Scalar]) -> list[Scalar]:
+def _moments(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
+    """Compare two dates or two times; as days (UTC) if one of them is a date."""
+    if isinstance(left, datetime) and isinstance(right, datetime):
+        return compare(_aware(left), _aware(right))
+    return compare(_day(left), _day(right))
+
+
+def _aware(value: datetime) -> datetime:
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _day(value: date) -> date:
+    if not isinstance(value, datetime):
+        return value
+    try:
+        return _aware(value).astimezone(UTC).date()
+    except OverflowError:  # the first or last day that a date can have
+        return value.date()
+
+
+def _as_list(expected: object) -> list[Scalar]:
     if isinstance(expected, (list, tuple)):
         return list(expected)
     raise ValueError("operator 'in' compares with a list of values")
@@ -106,100 +255,19 @@ def _is_collection(actual: object) -> TypeGuard[Collection[object]]:
     return isinstance(actual, (list, tuple, set, frozenset))
 
 
-def _equals(expected: Scalar) -> Test:
-    if isinstance(expected, bool):
-        spelling = "true" if expected else "false"
-        return lambda actual: (
-            actual is expected or (type(actual) is str and actual.strip().lower() == spelling)
-        )
-    number = as_number(expected)
-    text = str(expected)
-    instant = as_instant(text) if isinstance(expected, str) else None
-
-    def equals(actual: object) -> bool:
-        if type(actual) is str:
-            return actual == text or (number is not None and as_number(actual) == number)
-        if actual is None or isinstance(actual, (dict, list, tuple, set, frozenset)):
-            return False
-        if isinstance(actual, bool):
-            return text.strip().lower() == ("true" if actual else "false")
-        if isinstance(actual, date):
-            return instant is not None and _same_kind(actual, instant, operators.eq)
-        number_of_actual = as_number(actual)
-        if number_of_actual is not None:
-            return number_of_actual == number
-        return str(actual) == text
-
-    return equals
-
-
-def _ordered(compare: Callable[[Any, Any], bool], expected: Scalar) -> Test:
-    if isinstance(expected, bool):
-        return lambda actual: False
-    number = as_number(expected)
-    text = expected if isinstance(expected, str) else None
-    instant = as_instant(text) if text is not None else None
-
-    def ordered(actual: object) -> bool:
-        if number is not None:
-            number_of_actual = as_number(actual)
-            if number_of_actual is not None:
-                return compare(number_of_actual, number)
-        if text is None:
-            return False
-        if type(actual) is str:
-            return compare(actual, text)
-        if isinstance(actual, date):
-            return instant is not None and _same_kind(actual, instant, compare)
-        return False
-
-    return ordered
-
-
-def _same_kind(actual: date, expected: date, compare: Callable[[Any, Any], bool]) -> bool:
-    """Compare two dates or two times; as days (UTC) if one of them is a date."""
-    left, right = _in_utc(actual), _in_utc(expected)
-    if not (isinstance(left, datetime) and isinstance(right, datetime)):
-        left = left.date() if isinstance(left, datetime) else left
-        right = right.date() if isinstance(right, datetime) else right
-    return compare(left, right)
-
-
-def _in_utc(value: date) -> date:
-    if not isinstance(value, datetime):
-        return value
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
-
-
-def _contains(expected: Scalar) -> Test:
-    equals = _equals(expected)
-    text = str(expected)
-
-    def contains(actual: object) -> bool:
-        if type(actual) is str:
-            return text in actual
-        return _is_collection(actual) and any(equals(member) for member in actual)
-
-    return contains
-
-
 def _is_in(expected: list[Scalar]) -> Test:
     # Plain texts are looked up in a set: a list of a thousand email domains is common.
     texts = frozenset(value for value in expected if type(value) is str)
-    tests = [_equals(value) for value in expected]
-    tests_of_text = [
-        _equals(value)
-        for value in expected
-        if type(value) is not str or as_number(value) is not None
-    ]
+    members = [operand(value) for value in expected]
+    others = [m for m in members if not m.is_text or m.instant is not None]
 
     def is_in(actual: object) -> bool:
-        if actual is None:
-            return False
         if type(actual) is str:
-            return actual in texts or any(test(actual) for test in tests_of_text)
+            if actual in texts:
+                return not actual.isspace() and actual != ""
+            return any(equal(actual, member) is True for member in others)
         if _is_collection(actual):
             return any(is_in(member) for member in actual if not _is_collection(member))
-        return any(test(actual) for test in tests)
+        return any(equal(actual, member) is True for member in members)
 
     return is_in

@@ -15,7 +15,12 @@ from typing import Annotated, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from drip_pipeline.domain.conditions.comparisons import Operator, as_number, value_test
+from drip_pipeline.domain.conditions.comparisons import (
+    COMPARISONS,
+    Operator,
+    as_number,
+    value_test,
+)
 from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
 from drip_pipeline.domain.events.vocabulary import normalize_event_type
@@ -43,10 +48,10 @@ class ConditionType(StrEnum):
 
 _OPERATORS: Final[Mapping[ConditionType, frozenset[Operator | None]]] = {
     ConditionType.FIELD: frozenset(Operator),
-    ConditionType.SCORE: frozenset(Operator) - {Operator.CONTAINS},
+    ConditionType.SCORE: COMPARISONS - {Operator.CONTAINS},
     ConditionType.TAG: frozenset({None, Operator.EQ, Operator.NE, Operator.CONTAINS, Operator.IN}),
     ConditionType.EVENT: frozenset({None, Operator.EQ, Operator.NE}),
-    ConditionType.TIME: frozenset(Operator) - {Operator.CONTAINS},
+    ConditionType.TIME: COMPARISONS - {Operator.CONTAINS},
     ConditionType.COMPOSITE: frozenset({None, *Operator}),
 }
 
@@ -141,9 +146,16 @@ class Condition(BaseModel):
             raise ValueError("an event condition needs event_type")
         if self.type in (ConditionType.FIELD, ConditionType.TIME) and not self.field:
             raise ValueError(f"a {kind} condition needs field")
-        needs_value = self.type not in (ConditionType.COMPOSITE, ConditionType.EVENT)
-        if needs_value and self.value is None:
-            raise ValueError(f"a {kind} condition needs a value; missing data never matches")
+        if self.operator in (Operator.IS_EMPTY, Operator.IS_NOT_EMPTY):
+            if self.value is not None:
+                raise ValueError(f"operator {self.operator.value!r} has no value")
+        elif self.value is None and self.type not in (
+            ConditionType.COMPOSITE,
+            ConditionType.EVENT,
+        ):
+            raise ValueError(
+                f"a {kind} condition needs a value; missing data matches the operator 'is empty'"
+            )
 
 
 def check_size(data: object) -> None:
@@ -239,7 +251,6 @@ def field_name(name: str) -> str:
 
 def _compile_field(condition: Condition) -> Predicate:
     assert condition.operator is not None
-    assert condition.value is not None
     test = value_test(condition.operator, condition.value)
     name = field_name(condition.field or "")
     if name == "tags":

@@ -121,6 +121,8 @@ def _condition(parsed: Condition, *, is_inner: bool = False) -> str:
         case ConditionType.SCORE:
             return f"score {_OPERATORS[operator or '==']} {value(parsed.value)}"
     subject = f"the {parsed.field}" if parsed.type is ConditionType.TIME else str(parsed.field)
+    if operator in ("is empty", "is not empty"):
+        return f"{subject} {operator}"
     return f"{subject} {_OPERATORS[operator or '==']} {value(parsed.value)}"
 
 

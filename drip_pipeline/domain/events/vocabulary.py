@@ -113,6 +113,14 @@ EVENT_TYPES: Final[Mapping[str, EventType]] = {kind.name: kind for kind in _VOCA
 PROVIDER_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.provider)
 ENGINE_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.engine)
 CONTACT_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind.contact_level)
+MESSAGE_EVENT_CHANNELS: Final[Mapping[str, str]] = {
+    kind.name: kind.channel
+    for kind in _VOCABULARY
+    if kind.provider and not kind.engine and kind.channel in ("email", "sms")
+}
+"""Event types that belong to one sent message, with its channel. Waits and conditions compare them
+by message and not by time; `message_channel_of` in the database has the same list.
+"""
 GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
 """Event types that can be the goal of a campaign: a contact with such an event within the goal's
 time window has converted.

@@ -112,7 +112,7 @@ def advance_states(
     """Execute and commit states that the caller's transaction holds locked."""
     keys = {(position.campaign_id, position.campaign_version) for position in groups}
     graph_of = {key: _graph(connection, *key) for key in keys}
-    context = batch_context.load(connection, groups, graph_of, now)
+    context = batch_context.load(connection, groups, graph_of, now, message)
     batch = execute(groups, graph_of, context, now)
     return commit(connection, batch, batch_id=batch_id, now=now, message=message)
 

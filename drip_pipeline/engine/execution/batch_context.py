@@ -17,12 +17,14 @@ from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
-from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
+from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.reachability import reachability
 from drip_pipeline.engine.execution.transitions import (
+    NO_SENT_MESSAGE,
     ContactChange,
     NodePosition,
+    SentMessage,
 )
 
 Attributes: TypeAlias = dict[str, Any]
@@ -87,7 +89,10 @@ class BatchContext:
 
     def happened_since_message(self, states: Sequence[DueState], event_type: str) -> set[UUID]:
         """Return the ids of states with this event since their latest message, or since they
-        entered the node before if they have none."""
+        entered the node before if they have none. An event that belongs to a message must be about
+        the latest message; only such events are loaded."""
+        if event_type in MESSAGE_EVENT_CHANNELS:
+            return {s.id for s in states if event_type in self._events.get(s.id, _NO_EVENTS)}
         ids = set()
         for state in states:
             latest = self._events.get(state.id, {}).get(event_type)
@@ -117,9 +122,11 @@ def load(
     groups: Mapping[NodePosition, Sequence[DueState]],
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
+    message: SentMessage = NO_SENT_MESSAGE,
 ) -> BatchContext:
     """Read what the nodes that these states can reach in this batch refer to.
 
+    `message` was just sent to all of these states, and is written to them with their transitions.
     The number of queries does not depend on the number of states.
     """
     contact_ids: set[UUID] = set()
@@ -149,7 +156,7 @@ def load(
         now,
         attributes=_attributes(connection, contact_ids, columns, fields) if contact_ids else None,
         events=_events(connection, asking, event_types) if asking else None,
-        since=_since(connection, waiting) if waiting else None,
+        since=_since(connection, waiting, message) if waiting else None,
         tests=tests,
         variants=_variants(connection, splitting, tests) if splitting else None,
     )
@@ -191,7 +198,11 @@ def _events(
     return latest_of
 
 
-def _since(connection: Connection, states: Sequence[DueState]) -> dict[UUID, datetime]:
+def _since(
+    connection: Connection, states: Sequence[DueState], message: SentMessage
+) -> dict[UUID, datetime]:
+    if message.sent_at is not None:
+        return dict.fromkeys((state.id for state in states), message.sent_at)
     return dict(batch_context_db.look_back_from(connection, [state.id for state in states]))
 
 

@@ -19,6 +19,8 @@ from drip_pipeline.domain.conditions.conditions import (
     compile_condition,
     needs_of,
 )
+from drip_pipeline.domain.conditions.never_matching import never_matching
+
 
 NOW = datetime(2026, 1, 28, 15, 30, tzinfo=UTC)  # a Wednesday
 
@@ -64,6 +66,10 @@ def test_a_comparison_with_a_missing_value_is_false(operator: str, fields: dict[
         (42, "==", "42", True),
         ("9", "<", "10", True),  # as numbers; as text it would be greater
         ("42.0", "==", 42, True),
+        ("1.10", "==", "1.1", False),  # two texts
+        (1.1, "==", "1.10", True),
+        ("n/a", ">", "5", False),
+        ("n/a", "<", "5", False),
         (Decimal("0.10"), "==", 0.1, True),
         ("01234", "==", "1234", False),  # a postal code is not a number
         ("1e5", "==", 100000, False),
@@ -77,13 +83,28 @@ def test_a_comparison_with_a_missing_value_is_false(operator: str, fields: dict[
         (True, "==", True, True),
         ("True", "==", True, True),
         (False, "==", "false", True),
-        (True, "==", 1, False),
+        (True, "==", 1, True),
+        ("yes", "==", True, True),
+        (1, "==", True, True),
+        ("no", "==", True, False),
+        ("no", "==", False, True),
+        ("maybe", "==", False, False),
+        ("maybe", "!=", True, True),
+        ("yes", "!=", True, False),
         (True, ">", 0, False),
         (float("nan"), "==", 1, False),
         (float("nan"), ">", 1, False),
         ("ada@example.com", "contains", "@example.", True),
         (["a", "b"], "contains", "b", True),
         (["a", "b"], "contains", "c", False),
+        (["a", "b"], "==", "a", True),
+        (["a", "b"], "!=", "a", False),
+        (["a", "b"], "!=", "c", True),
+        ([], "!=", "c", True),
+        ([], "==", "c", False),
+        ({"a": 1}, "!=", "a", False),
+        ("", "!=", "a", False),
+        (" ", "<", "a", False),
         ([1, 2], "contains", "2", True),
         (5, "contains", 5, False),
         ("b", "in", ["a", "b"], True),
@@ -99,10 +120,93 @@ def test_a_comparison_with_a_missing_value_is_false(operator: str, fields: dict[
         (datetime(2026, 1, 2, 23, tzinfo=UTC), ">", "2026-01-02T22:00:00Z", True),
         (date(2026, 1, 2), "<", "2026-01-03", True),
         (datetime(2026, 1, 2, 23, tzinfo=UTC), ">", "yesterday", False),
+        (datetime(2026, 1, 2, 23, tzinfo=UTC), "!=", "yesterday", False),
+        (datetime(2026, 1, 2, 23, tzinfo=UTC), "==", 5, False),
+        ("2026-03-10T09:00:00+00:00", "==", "2026-03-10", True),
+        ("2026-03-10 15:00:00", "==", "2026-03-10", True),
+        ("2026-03-10T23:30:00-05:00", ">", "2026-03-10", True),
+        ("2026-03-10T23:30:00-05:00", "==", "2026-03-11T04:30:00Z", True),
+        ("2026-03-09T23:59:00+00:00", "<", "2026-03-10T12:00:00Z", True),
+        ("2026-03-10", "<=", "2026-03-10T12:00:00Z", True),
+        ("10.03.2026", "<", "2026-03-10", False),
+        ("10.03.2026", ">", "2026-03-10", False),
+        ("soon", "!=", "2026-03-10", True),
+        ("0001-01-01T00:00:00+14:00", "<", "2026-03-10", True),
+        ("9999-12-31T23:59:59-14:00", ">", "2026-03-10", True),
     ],
 )
 def test_comparisons(actual: Any, operator: str, expected: Any, answer: bool) -> None:
     assert ask(field(operator, expected), {"x": actual}) is answer
+
+
+@pytest.mark.parametrize("actual", [None, "", "  ", [], {}])
+def test_emptiness_is_asked_for_with_operators_of_its_own(actual: Any) -> None:
+    empty = {"type": "field", "field": "x", "operator": "is empty"}
+    filled = empty | {"operator": "is not empty"}
+    assert ask(empty, {"x": actual})
+    assert ask(empty)
+    assert not ask(filled, {"x": actual})
+    for value in ("a", 0, False, ["a"], {"a": 1}, NOW):
+        assert ask(filled, {"x": value})
+        assert not ask(empty, {"x": value})
+    assert ask(empty | {"field": "tags"})
+    assert ask(filled | {"field": "tags"}, tags=frozenset({"vip"}))
+    assert "has no value" in rejection(empty | {"value": ""})
+
+
+def test_tags_compare_like_lists() -> None:
+    tags = frozenset({"vip"})
+    assert ask(field("==", "vip", "tags"), tags=tags)
+    assert not ask(field("!=", "vip", "tags"), tags=tags)
+    assert ask(field("!=", "vip", "tags"))
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "value", "hint"),
+    [
+        ("created_at", ">", "yesterday", "ISO date"),
+        ("created_at", ">", "01/03/2026", "ISO date"),
+        ("created_at", ">", "20260309", "ISO date"),
+        ("created_at", ">=", 1772000000, "ISO date"),
+        ("created_at", "in", ["soon", "later"], "ISO date"),
+        ("last_interaction", "contains", "2026", "compare it"),
+        ("renewal", ">", "{{ now }}", "no templates"),
+        ("renewal", ">=", "-1 day", "ISO date"),
+        ("renewal", "<", "10.03.2026", "ISO date"),
+        ("renewal", "<", "2026-02-30", "ISO date"),
+        ("plan", "==", "", "is empty"),
+        ("plan", "!=", " ", "is not empty"),
+        ("plan", ">", True, "no order"),
+        ("lead_score", ">", "high", "number"),
+        ("ai_score", ">", 100, "0 to 100"),
+    ],
+)
+def test_what_can_never_match_is_named_with_what_to_write(
+    name: str, operator: str, value: Any, hint: str
+) -> None:
+    condition = Condition.model_validate(field(operator, value, name))
+    (reason,) = never_matching(condition)
+    assert "can never match" in reason
+    assert hint in reason
+    both = {"type": "composite", "sub_conditions": [field("==", "a"), field(operator, value, name)]}
+    assert list(never_matching(Condition.model_validate(both))) == [reason]
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "value"),
+    [
+        ("created_at", ">", "2026-03-10"),
+        ("created_at", "in", ["soon", "2026-03-10"]),
+        ("renewal", "<", "2026-03-10 09:00"),
+        ("version", ">", "1.10.2"),
+        ("plan", "==", "yesterday"),
+        ("name", "<", "M"),
+        ("ai_score", "!=", 200),
+        ("tags", "!=", "vip"),
+    ],
+)
+def test_what_can_match_is_not_warned_of(name: str, operator: str, value: Any) -> None:
+    assert not list(never_matching(Condition.model_validate(field(operator, value, name))))
 
 
 def test_a_tag_condition_tests_whether_the_contact_has_the_tag() -> None:

@@ -192,7 +192,7 @@ def test_a_field_without_a_valid_variant_fails_that_state() -> None:
 def test_a_wait_for_an_event_counts_events_since_the_message() -> None:
     g = graph(
         trigger("w"),
-        wait_for("w", "email_opened", event="end", timeout="late"),
+        wait_for("w", "purchase", event="end", timeout="late"),
         end(),
         end("late"),
     )
@@ -200,8 +200,8 @@ def test_a_wait_for_an_event_counts_events_since_the_message() -> None:
     context = BatchContext(
         NOW,
         events={
-            person(1).id: {"email_opened": NOW - timedelta(minutes=5)},
-            person(2).id: {"email_opened": NOW - timedelta(days=3)},
+            person(1).id: {"purchase": NOW - timedelta(minutes=5)},
+            person(2).id: {"purchase": NOW - timedelta(days=3)},
         },
         since={person(n).id: sent_at for n in (1, 2, 3)},
     )

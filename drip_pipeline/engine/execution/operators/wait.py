@@ -1,6 +1,7 @@
 """The wait node: for a duration, or for an event with a timeout.
 
-An event since the latest message counts, even if it arrived before the wait began.
+An event about the latest message counts, even if it arrived before the wait began; so does an event
+of the contact, such as a purchase, since that message.
 """
 
 from __future__ import annotations

@@ -1,0 +1,93 @@
+"""Find conditions that can never match, whatever the contacts are, and say what to write instead.
+
+The rules of comparison are in comparisons.py; these warnings follow from them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from drip_pipeline.domain.conditions.comparisons import ORDER, Operator, as_instant, as_number
+from drip_pipeline.domain.conditions.conditions import Condition, ConditionType, field_name
+
+_TIMES: Final = frozenset({"created_at", "updated_at", "last_interaction"})
+_NUMBERS: Final = frozenset({"ai_score", "lead_score"})
+_HIGHEST_SCORE: Final = 100
+_RELATIVE: Final = re.compile(
+    r"\s*(now|today|yesterday|tomorrow"
+    r"|[+-]?\s*\d+\s*(minute|hour|day|week|month|year)s?(\s+ago)?)\s*",
+    re.IGNORECASE,
+)
+_LIKE_A_DATE: Final = re.compile(
+    r"\s*(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4})\b.*"
+)
+_ISO: Final = "write an ISO date such as 2026-01-28 or a time such as 2026-01-28T09:00:00Z"
+
+
+def never_matching(condition: Condition) -> Iterator[str]:
+    """Yield a sentence for each part of the condition that no contact can match."""
+    if condition.type is ConditionType.COMPOSITE:
+        for part in condition.sub_conditions or ():
+            yield from never_matching(part)
+        return
+    if condition.operator is None or condition.value is None:
+        return
+    values = condition.value if isinstance(condition.value, tuple) else (condition.value,)
+    if condition.type is ConditionType.SCORE:
+        reasons = [_score(condition.operator, value) for value in values]
+        what = "score"
+    elif condition.type is ConditionType.FIELD:
+        name = field_name(condition.field or "")
+        reasons = [_field(name, condition.operator, value) for value in values]
+        what = name
+    else:
+        return
+    reason = next((reason for reason in reasons if reason), None)
+    if reason is not None and all(reasons):
+        shown = repr(values[0]) if len(values) == 1 else "the list"
+        yield f"{what} {condition.operator.value} {shown} can never match{reason}"
+
+
+def _field(name: str, operator: Operator, value: object) -> str | None:
+    is_text = isinstance(value, str)
+    if isinstance(value, str):
+        if not value.strip():
+            return ": an empty value equals nothing; use the operator 'is empty' or 'is not empty'"
+        if "{{" in value or "{%" in value:
+            return ": the values of conditions are no templates"
+    if name in _TIMES:
+        if operator is Operator.CONTAINS:
+            return ": a time contains nothing; compare it with <, > or =="
+        if not (isinstance(value, str) and as_instant(value) is not None):
+            return f": {name} is a time, and the value is none; {_ISO}"
+        return None
+    if name in _NUMBERS:
+        if operator is Operator.CONTAINS:
+            return ": a score is a number and contains nothing"
+        return _score(operator, value)
+    if operator in ORDER:
+        if isinstance(value, bool):
+            return ": true and false have no order; compare with =="
+        if isinstance(value, str) and as_instant(value) is None and as_number(value) is None:
+            if _RELATIVE.fullmatch(value) or _LIKE_A_DATE.fullmatch(value):
+                return f" as a date, because it is compared as a text; {_ISO}"
+    if name == "tags" and not is_text and operator is not Operator.NE:
+        return ": tags are texts"
+    return None
+
+
+def _score(operator: Operator, value: object) -> str | None:
+    number = as_number(value)
+    if number is None:
+        return ": a score is a number from 0 to 100"
+    outside = {
+        Operator.GT: number >= _HIGHEST_SCORE,
+        Operator.GE: number > _HIGHEST_SCORE,
+        Operator.LT: number <= 0,
+        Operator.LE: number < 0,
+        Operator.EQ: not 0 <= number <= _HIGHEST_SCORE,
+        Operator.IN: not 0 <= number <= _HIGHEST_SCORE,
+    }
+    return ": a score is from 0 to 100" if outside.get(operator, False) else None
