@@ -21,7 +21,6 @@ from drip_pipeline.domain.conditions.conditions import (
 )
 from drip_pipeline.domain.conditions.never_matching import never_matching
 
-
 NOW = datetime(2026, 1, 28, 15, 30, tzinfo=UTC)  # a Wednesday
 
 

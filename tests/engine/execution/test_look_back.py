@@ -58,9 +58,9 @@ def click(number: int, message_id: Any, at: float) -> dict[str, Any]:
 
 
 def place(database: Database) -> Any:
-    return rows(
-        database, "SELECT current_node_id, workflow_status FROM campaign_workflow_states"
-    )[0]
+    return rows(database, "SELECT current_node_id, workflow_status FROM campaign_workflow_states")[
+        0
+    ]
 
 
 def test_a_click_of_an_earlier_mail_does_not_end_the_wait_behind_a_later_one(database):
@@ -132,7 +132,9 @@ def test_of_two_mails_sent_in_one_tick_the_second_is_the_latest(database):
         sent = rows(
             database, "SELECT message_id FROM campaign_message_outcomes WHERE node_id = %s", name
         )
-        opens = [an_event(f"{name}{n}", "email_opened", message_id=m) for n, (m,) in enumerate(sent)]
+        opens = [
+            an_event(f"{name}{n}", "email_opened", message_id=m) for n, (m,) in enumerate(sent)
+        ]
         assert ingest(database, opens).resumed == resumed
 
 
@@ -181,7 +183,6 @@ def test_an_open_of_a_machine_selects_nobody(database, level):
 
 def test_the_database_and_the_vocabulary_agree_which_types_belong_to_a_message(database):
     for name in EVENT_TYPES:
-        assert (
-            value(database, "SELECT message_channel_of(%s)", name)
-            == MESSAGE_EVENT_CHANNELS.get(name)
+        assert value(database, "SELECT message_channel_of(%s)", name) == MESSAGE_EVENT_CHANNELS.get(
+            name
         ), name
