@@ -3,14 +3,6 @@
 The only rules of comparison: conditions, selections of contacts and templates all use them. A
 comparison with a missing value, or of two values without a common meaning, is false and never an
 error. conditions.py reads the values.
-
-- numbers: a text is a number where the other side is one; two texts are compared as numbers only
-  for order, so that the codes `1.1` and `1.10` differ
-- dates and times: ISO texts and the database's times are moments; a value without a time of day
-  means the whole day, in UTC
-- booleans: true, yes, on and 1 are true, in any case
-- lists: `==`, `contains` and `in` look for a member, `!=` says that there is none
-- a text of white space is as empty as a missing value
 """
 
 from __future__ import annotations
@@ -86,6 +78,12 @@ def operand(value: object) -> Operand:
 
 def value_test(operator: Operator, expected: Scalar | Sequence[Scalar] | None) -> Test:
     """Return the predicate `actual <operator> expected` of a contact's value.
+
+    A text is a number where the other side is one; two texts are compared as numbers only for
+    order, so that the codes `1.1` and `1.10` differ. ISO texts and the database's times are
+    moments; without a time of day they mean the whole day, in UTC. The texts true, yes and on and
+    the number 1 are true, in any case. In lists `==`, `contains` and `in` look for a member, and
+    `!=` says that there is none. A text of white space is as empty as a missing value.
 
     `in` needs a list as `expected`; the operators of emptiness ignore it. Raises ValueError if
     `expected` does not suit the operator.

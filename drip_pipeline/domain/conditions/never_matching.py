@@ -70,12 +70,18 @@ def _field(name: str, operator: Operator, value: object) -> str | None:
     if operator in ORDER:
         if isinstance(value, bool):
             return ": true and false have no order; compare with =="
-        if isinstance(value, str) and as_instant(value) is None and as_number(value) is None:
-            if _RELATIVE.fullmatch(value) or _LIKE_A_DATE.fullmatch(value):
-                return f" as a date, because it is compared as a text; {_ISO}"
+        if isinstance(value, str) and _is_no_date(value):
+            return f" as a date, because it is compared as a text; {_ISO}"
     if name == "tags" and not is_text and operator is not Operator.NE:
         return ": tags are texts"
     return None
+
+
+def _is_no_date(text: str) -> bool:
+    """Return whether a text is meant as a date and is compared as a text."""
+    if as_instant(text) is not None or as_number(text) is not None:
+        return False
+    return bool(_RELATIVE.fullmatch(text) or _LIKE_A_DATE.fullmatch(text))
 
 
 def _score(operator: Operator, value: object) -> str | None:

@@ -170,7 +170,7 @@ def test_a_reply_that_names_no_message_counts_since_the_latest_message(database,
 def test_an_open_of_a_machine_selects_nobody(database, level):
     _, sent = mailed(database, 2)
     opened = Condition.model_validate({"type": "event", "event_type": "email_opened"})
-    names = [{"message_id": s.message_id} for s in sent]
+    names: list[dict[str, Any]] = [{"message_id": s.message_id} for s in sent]
     if level == "of the contact":
         names = [{"email": s.email} for s in sent]
     ingest(database, [an_event(1, "email_opened", **names[0], data={"machine": True})])
