@@ -56,7 +56,7 @@ ORDER: Final[Mapping[Operator, Callable[[Any, Any], bool]]] = {
 
 
 class Operand(NamedTuple):
-    """A value and what it means: the number, boolean and moment it is or contains as text."""
+    """A value and what it means: the number, boolean and instant it is or contains as text."""
 
     value: object
     is_text: bool
@@ -81,7 +81,7 @@ def value_test(operator: Operator, expected: Scalar | Sequence[Scalar] | None) -
 
     A text is a number where the other side is one; two texts are compared as numbers only for
     order, so that the codes `1.1` and `1.10` differ. ISO texts and the database's times are
-    moments; without a time of day they mean the whole day, in UTC. The texts true, yes and on and
+    instants; without a time of day they mean the whole day, in UTC. The texts true, yes and on and
     the number 1 are true, in any case. In lists `==`, `contains` and `in` look for a member, and
     `!=` says that there is none. A text of white space is as empty as a missing value.
 
@@ -119,7 +119,7 @@ def equal(actual: object, right: Operand) -> bool | None:
         boolean = as_boolean(actual)
         return boolean is not None and boolean is right.boolean
     if isinstance(actual, date):
-        return None if right.instant is None else _moments(operators.eq, actual, right.instant)
+        return None if right.instant is None else _compare_instants(operators.eq, actual, right.instant)
     number = as_number(actual)
     return number is not None and number == right.number
 
@@ -133,17 +133,17 @@ def _text_equals(actual: str, right: Operand) -> bool | None:
         if right.instant is None:
             return False
         instant = as_instant(actual)
-        return instant is not None and _moments(operators.eq, instant, right.instant)
+        return instant is not None and _compare_instants(operators.eq, instant, right.instant)
     if type(right.value) is bool:
         return as_boolean(actual) is right.value
     if right.instant is not None:
         instant = as_instant(actual)
-        return None if instant is None else _moments(operators.eq, instant, right.instant)
+        return None if instant is None else _compare_instants(operators.eq, instant, right.instant)
     return right.number is not None and as_number(actual) == right.number
 
 
 def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand) -> bool:
-    """Return `compare(actual, right)` of two numbers, two moments or two texts, else False."""
+    """Return `compare(actual, right)` of two numbers, two instants or two texts, else False."""
     if actual is None or type(actual) is bool or type(right.value) is bool:
         return False
     if right.number is not None:
@@ -151,7 +151,7 @@ def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand)
         return number is not None and compare(number, right.number)
     if right.instant is not None:
         instant = as_instant(actual) if isinstance(actual, str) else actual
-        return isinstance(instant, date) and _moments(compare, instant, right.instant)
+        return isinstance(instant, date) and _compare_instants(compare, instant, right.instant)
     return (
         right.is_text
         and isinstance(actual, str)
@@ -223,7 +223,7 @@ def _as_instant(text: str) -> datetime | date | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _moments(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
+def _compare_instants(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
     """Compare two dates or two times; as days (UTC) if one of them is a date."""
     if isinstance(left, datetime) and isinstance(right, datetime):
         return compare(_aware(left), _aware(right))
