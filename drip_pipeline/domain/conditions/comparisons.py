@@ -122,7 +122,7 @@ def equal(actual: object, right: Operand) -> bool | None:
         return (
             None
             if right.instant is None
-            else _compare_instants(operators.eq, actual, right.instant)
+            else _same_kind(operators.eq, actual, right.instant)
         )
     number = as_number(actual)
     return number is not None and number == right.number
@@ -137,12 +137,12 @@ def _text_equals(actual: str, right: Operand) -> bool | None:
         if right.instant is None:
             return False
         instant = as_instant(actual)
-        return instant is not None and _compare_instants(operators.eq, instant, right.instant)
+        return instant is not None and _same_kind(operators.eq, instant, right.instant)
     if type(right.value) is bool:
         return as_boolean(actual) is right.value
     if right.instant is not None:
         instant = as_instant(actual)
-        return None if instant is None else _compare_instants(operators.eq, instant, right.instant)
+        return None if instant is None else _same_kind(operators.eq, instant, right.instant)
     return right.number is not None and as_number(actual) == right.number
 
 
@@ -155,7 +155,7 @@ def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand)
         return number is not None and compare(number, right.number)
     if right.instant is not None:
         instant = as_instant(actual) if isinstance(actual, str) else actual
-        return isinstance(instant, date) and _compare_instants(compare, instant, right.instant)
+        return isinstance(instant, date) and _same_kind(compare, instant, right.instant)
     return (
         right.is_text
         and isinstance(actual, str)
@@ -227,7 +227,7 @@ def _as_instant(text: str) -> datetime | date | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _compare_instants(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
+def _same_kind(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
     """Compare two dates or two times; as days (UTC) if one of them is a date."""
     if isinstance(left, datetime) and isinstance(right, datetime):
         return compare(_aware(left), _aware(right))
