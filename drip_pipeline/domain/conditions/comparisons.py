@@ -119,11 +119,7 @@ def equal(actual: object, right: Operand) -> bool | None:
         boolean = as_boolean(actual)
         return boolean is not None and boolean is right.boolean
     if isinstance(actual, date):
-        return (
-            None
-            if right.instant is None
-            else _same_kind(operators.eq, actual, right.instant)
-        )
+        return None if right.instant is None else _same_kind(operators.eq, actual, right.instant)
     number = as_number(actual)
     return number is not None and number == right.number
 

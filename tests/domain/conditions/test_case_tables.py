@@ -83,9 +83,7 @@ def matching(people: dict[str, dict[str, Any]], field: str, operator: str, value
         ("created_at", ">=", 1772000000, ""),
     ],
 )
-def test_dates_are_compared_as_instants(
-    field: str, operator: str, value: Any, people: str
-) -> None:
+def test_dates_are_compared_as_instants(field: str, operator: str, value: Any, people: str) -> None:
     assert matching(DATES, field, operator, value) == people
 
 
