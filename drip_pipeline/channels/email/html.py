@@ -1,15 +1,16 @@
 """Prepare an email's templates at publish: inline styles, derive the text, add footers.
 
-Liquid is replaced by placeholders meanwhile. Steps per message (preheader, MIME) are in message.py.
+Liquid is replaced by placeholders meanwhile. The text is written by text_from_html.py; steps per
+message (preheader, MIME) are in message.py.
 """
 
 from __future__ import annotations
 
 import re
-from html.parser import HTMLParser
 from typing import Final
 
-from drip_pipeline.channels.email.liquid_placeholders import LIQUID_WORD, LiquidPlaceholders
+from drip_pipeline.channels.email.liquid_placeholders import STYLE, LiquidPlaceholders
+from drip_pipeline.channels.email.text_from_html import text_of
 from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
@@ -22,8 +23,7 @@ TEXT_FOOTER: Final = "\n\n--\nUnsubscribe: {{ unsubscribe_url }}\n"
 
 _STYLE: Final = re.compile(r"<style\b", re.IGNORECASE)
 _END_OF_BODY: Final = re.compile(r"</body\s*>", re.IGNORECASE)
-_WHITE_SPACE: Final = re.compile(r"\s+")
-_BLANK_LINES: Final = re.compile(r"\n{3,}")
+_DOCTYPE: Final = re.compile(r"<!doctype\b[^>]*>", re.IGNORECASE)
 
 
 def inline_css(html: str) -> str:
@@ -43,11 +43,14 @@ def inline_css(html: str) -> str:
         keep_link_tags=True,
         remove_inlined_selectors=True,
     )
-    hidden = LiquidPlaceholders(html)
+    hidden = LiquidPlaceholders(html, merged=(STYLE,))
     try:
         inlined = inliner.inline(hidden.text)
     except css_inline.InlineError as error:
         raise TemplateError(f"the styles cannot be inlined: {error}") from None
+    doctype = _DOCTYPE.search(hidden.text)
+    if doctype is not None:  # the inliner writes HTML5's, which changes how some clients lay out
+        inlined = _DOCTYPE.sub(lambda _: doctype.group(), inlined, count=1)
     return hidden.restore(inlined)
 
 
@@ -70,17 +73,11 @@ def with_text_footer(text: str) -> str:
 def html_to_text(html: str) -> str:
     """Derive a text template from an HTML template.
 
-    Paragraphs and list items become lines, links are followed by their URL in parentheses, styles
-    and scripts are removed. Deliberately simple: authors who need more write the text themselves.
-    Raises TemplateError if a Liquid block begins or ends inside a tag.
+    It reads as the page does; links are followed by their URL in parentheses. Raises TemplateError
+    if a Liquid block begins or ends inside a tag.
     """
-    hidden = LiquidPlaceholders(html)
-    reader = _TextReader()
-    reader.feed(hidden.text)
-    reader.close()
-    lines = [_WHITE_SPACE.sub(" ", line).strip() for line in "".join(reader.pieces).split("\n")]
-    text = _BLANK_LINES.sub("\n\n", "\n".join(lines)).strip() + "\n"
-    restored = hidden.restore(text, may_lose=True)
+    hidden = LiquidPlaceholders(html, merged=("href", "alt"))
+    restored = hidden.restore(text_of(hidden), may_lose=True)
     try:
         parse(restored, html=False)
     except TemplateError:
@@ -89,46 +86,3 @@ def html_to_text(html: str) -> str:
             hint="Write the text body yourself.",
         ) from None
     return restored
-
-
-class _TextReader(HTMLParser):
-    """Collects the text in `pieces`; of comments, only Liquid placeholders are kept."""
-
-    _PARAGRAPHS: Final = frozenset({"p", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol"})
-    _LINES: Final = frozenset({"div", "tr", "section", "header", "footer"})
-    _SILENT: Final = frozenset({"style", "script", "title"})
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.pieces: list[str] = []
-        self._links: list[str | None] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag == "a":
-            self._links.append(dict(attrs).get("href"))
-        self._silent += tag in self._SILENT
-        if tag in ("br", "li"):
-            self._append("\n" if tag == "br" else "\n- ")
-        elif tag in self._PARAGRAPHS:
-            self._append("\n\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == "a" and self._links:
-            link = self._links.pop()
-            if link and not link.startswith("#"):
-                self._append(f" ({link})")
-        self._silent -= tag in self._SILENT and self._silent > 0
-        if tag in self._PARAGRAPHS or tag in self._LINES:
-            self._append("\n\n" if tag in self._PARAGRAPHS else "\n")
-
-    def handle_data(self, data: str) -> None:
-        self._append(_WHITE_SPACE.sub(" ", data))
-
-    def handle_comment(self, data: str) -> None:
-        if LIQUID_WORD.fullmatch(data):
-            self._append(f"<!--{data}-->")
-
-    def _append(self, text: str) -> None:
-        if not self._silent:
-            self.pieces.append(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html as html_escapes
+import re
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,63 @@ def test_inlining_keeps_every_liquid_construct_where_it_was() -> None:
     assert "{{ raw }}" in result
 
 
+@pytest.mark.parametrize(
+    ("attributes", "vip", "others"),
+    [
+        ('{% if vip %}style="margin:0"{% endif %}', "color: red;margin:0;", "color: red;"),
+        (
+            '{% if vip %}style="margin:0"{% else %}style=\'margin:9px\' {% endif %} style="top:0"',
+            "color: red;margin:0;top:0;",
+            "color: red;margin:9px;top:0;",
+        ),
+        ('style="{% if vip %}color:blue{% endif %}"', "color: red;color:blue;", "color: red;;"),
+        ('style="{{ own }}"', "color: red;top:1px;", "color: red;top:1px;"),
+        (
+            '{% unless vip %} style="margin:0" class="b" {% endunless %} id="x"',
+            "color: red;",
+            "color: red;margin:0;",
+        ),
+        (
+            """style='font-family:"A B";{{ own | default: "x" }}'""",
+            'color: red;font-family:"A B";top:1px',
+            'color: red;font-family:"A B";top:1px',
+        ),
+    ],
+)
+def test_a_conditional_style_gives_one_attribute(attributes: str, vip: str, others: str) -> None:
+    inlined = inline_css(f"<style>p{{color:red}}</style><p {attributes}>x</p>")
+    assert inline_css(inlined) == inlined
+    for is_vip, expected in ((True, vip), (False, others)):
+        page = parse(inlined, html=True).render({"vip": is_vip, "own": "top:1px"})
+        (start,) = re.findall(r"<p\b[^>]*>", page)
+        assert start.count("style=") == 1
+        assert html_escapes.unescape(re.search('style="([^"]*)"', start)[1]) == expected  # type: ignore[index]
+
+
+def test_attributes_of_a_liquid_block_stay_inside_it() -> None:
+    tag = '<p id="i" {% if a %}style="x:y" class="b" title="t"{% endif %}>'
+    html = f"<style>p{{top:0}}</style>{tag}x</p>"
+    inlined = parse(inline_css(html), html=True)
+    assert ' class="b" title="t" ' in inlined.render({"a": True})
+    without = inlined.render({"a": False})
+    assert 'id="i"' in without
+    assert "class" not in without
+    assert "title" not in without
+
+
+@pytest.mark.parametrize(
+    "doctype",
+    [
+        '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/x.dtd">',
+        '<!doctype html SYSTEM "about:legacy-compat">',
+        "<!doctype html>",
+    ],
+)
+def test_the_doctype_stays(doctype: str) -> None:
+    html = f"{doctype}\n<html><style>p{{color:red}}</style><p>x</p></html>"
+    assert inline_css(html).startswith(doctype)
+
+
 def test_html_without_styles_is_unchanged() -> None:
     assert inline_css("<P>Hi {{ a }}<br/></p>") == "<P>Hi {{ a }}<br/></p>"
 
@@ -115,7 +174,7 @@ def test_text_is_derived_from_html() -> None:
         "Hello {{ name }}\n\n"
         "Read this (https://example.com/?a=1&b=2).\n\n"
         "- one\n- two & three\n\n"
-        "{% if a > b %}\n\nmore\n\n{% endif %} up\nlast\n"
+        "{% if a > b %}more\n\n{% endif %}up\nlast\n"
     )
 
 
