@@ -21,6 +21,7 @@ class Request:
     method: str
     path: str
     query: dict[str, str]
+    query_string: str
     headers: dict[str, str]
     body: bytes
 
@@ -77,6 +78,7 @@ class HttpScript:
             request.method,
             request.path,
             dict(request.query),
+            request.rel_url.query_string,
             {name.lower(): value for name, value in request.headers.items()},
             body,
         )

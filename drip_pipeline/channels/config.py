@@ -17,6 +17,7 @@ from pydantic_core import PydanticCustomError
 from drip_pipeline.errors import ChannelUnavailable
 
 UnknownPolicy = Literal["assume_sent", "retry", "hold"]
+RejectedPolicy = Literal["fail", "continue"]
 
 _VARIABLE: Final = re.compile("[A-Z][A-Z0-9_]{0,99}")
 
@@ -110,13 +111,17 @@ class WebhookChannelConfig(ChannelConfig):
 
     `secret_env` names the secret that signs calls (Standard Webhooks, `whsec_…`). `secret_headers`
     maps header names to variables (`{"Authorization": "CRM_AUTH"}`); they are sent to `hosts` only,
-    so that no campaign can send them to another host.
+    so that no campaign can send them to another host. `on_rejected`: what a redirect (which is
+    never followed) or a status 4xx that repeating cannot change means for the enrollment: fail
+    (default; `drip requeue` repeats the call) or continue (the failed delivery and its event
+    remain, and the enrollment goes on to the next node).
     """
 
     secret_env: SecretName | None = None
     secret_headers: dict[Text, SecretName] = Field(default_factory=dict)
     hosts: tuple[Text, ...] = ()
     timeout_seconds: Annotated[float, Field(gt=0, le=120)] = 15
+    on_rejected: RejectedPolicy = "fail"
 
 
 class MastodonChannelConfig(ChannelConfig):

@@ -65,7 +65,8 @@ class DeliveryResult(NamedTuple):
     addresses or parts of the message. `recipient_invalid`: the address does not exist, so nothing
     more should be sent to it. `recipient_opted_out`: the recipient opted out at the provider.
     `is_provider_fault`: the provider or the connection failed, not this message. `is_gone`: the
-    endpoint answered 410 Gone. `details` are stored in the event (status, response …).
+    endpoint answered 410 Gone. `continues`: by the channel's policy, the enrollment
+    continues although the message failed. `details` are stored in the event (status, response …).
     """
 
     delivery_id: UUID
@@ -78,6 +79,7 @@ class DeliveryResult(NamedTuple):
     recipient_opted_out: bool = False
     is_provider_fault: bool = False
     is_gone: bool = False
+    continues: bool = False
     details: Mapping[str, object] = NOTHING
 
 

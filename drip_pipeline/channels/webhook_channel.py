@@ -44,19 +44,23 @@ class WebhookChannel:
         secret_headers: Mapping[str, Secret] | None = None,
         hosts: Sequence[str] = (),
         timeout_seconds: float = 15.0,
+        continues_when_rejected: bool = False,
     ) -> None:
-        """`key` signs the calls. `secret_headers` are sent to `hosts` only."""
+        """`key` signs the calls. `secret_headers` are sent to `hosts` only. With
+        `continues_when_rejected`, an endpoint's refusal does not fail the enrollment.
+        """
         self._client = client
         self._key = key
         self._secret_headers = dict(secret_headers or {})
         self._hosts = frozenset(host.lower() for host in hosts)
         self._timeout_seconds = timeout_seconds
+        self._continues = continues_when_rejected
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         """Make all calls concurrently."""
         answers = self._client.call_each([self._prepared(message) for message in messages])
         return [
-            each if isinstance(each, DeliveryResult) else _result(message, each)
+            each if isinstance(each, DeliveryResult) else self._result(message, each)
             for message, each in zip(messages, answers, strict=True)
         ]
 
@@ -110,34 +114,46 @@ class WebhookChannel:
             timeout_seconds=self._timeout_seconds,
         )
 
+    def _result(self, message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
+        classified = classify_answer(answer, message.created_at)
+        details: dict[str, object] = {}
+        if answer.failure is None:
+            # Stored in the event for diagnosis; the error text never quotes it.
+            response = answer.text.replace("\x00", "")[:KEPT_RESPONSE_CHARACTERS]
+            details = {"status": answer.status, "response": response}
+        accepted = classified.outcome is Outcome.ACCEPTED
+        return DeliveryResult(
+            delivery_id=message.delivery_id,
+            outcome=classified.outcome,
+            error_code=classified.error_code,
+            error=None if accepted else f"the endpoint {classified.error}",
+            retry_after_seconds=classified.retry_after_seconds,
+            is_provider_fault=classified.is_provider_fault,
+            is_gone=classified.is_gone,
+            # The policy is about answers; a forbidden address is a fault of the step.
+            continues=self._continues
+            and classified.outcome is Outcome.REJECTED
+            and answer.failure is None,
+            details=details,
+        )
+
 
 def _with_query(url: str, payload: object) -> str:
-    """Add the payload's plain values to the query, for methods without a body."""
+    """Add the payload to the query, for methods without a body: a list as a repeated parameter,
+    an object as JSON; a payload that is a list is the parameter `payload`.
+    """
     if not isinstance(payload, Mapping):
-        return url
+        payload = {"payload": _query_value(payload)} if payload else {}
     plain = {
-        str(name): "" if value is None else str(value)
+        str(name): [_query_value(item) for item in value]
+        if isinstance(value, (list, tuple))
+        else _query_value(value)
         for name, value in payload.items()
-        if value is None or isinstance(value, (str, int, float))
     }
     return str(URL(url).update_query(plain)) if plain else url
 
 
-def _result(message: OutgoingMessage, answer: HttpAnswer) -> DeliveryResult:
-    classified = classify_answer(answer, message.created_at)
-    details: dict[str, object] = {}
-    if answer.failure is None:
-        # Stored in the event for diagnosis; the error text never quotes it.
-        response = answer.text.replace("\x00", "")[:KEPT_RESPONSE_CHARACTERS]
-        details = {"status": answer.status, "response": response}
-    accepted = classified.outcome is Outcome.ACCEPTED
-    return DeliveryResult(
-        delivery_id=message.delivery_id,
-        outcome=classified.outcome,
-        error_code=classified.error_code,
-        error=None if accepted else f"the endpoint {classified.error}",
-        retry_after_seconds=classified.retry_after_seconds,
-        is_provider_fault=classified.is_provider_fault,
-        is_gone=classified.is_gone,
-        details=details,
-    )
+def _query_value(value: object) -> str:
+    if value is None or isinstance(value, str):
+        return value or ""
+    return orjson.dumps(value).decode()

@@ -46,7 +46,7 @@ class LinkEndpoints:
     async def clicked(self, call: Call) -> EndpointResponse:
         """Redirect to the target of the link."""
         link = verify(self._key, Purpose.CLICK, call.param("token"))
-        if link is None or not (link.url or "").startswith(("https://", "http://")):
+        if link is None or not (link.url or "").lower().startswith(("https://", "http://")):
             return EndpointResponse(pages.unknown_link(400), "unknown")
         outcome = await self._store_event(call, "email_clicked", link)
         # The redirect does not depend on whether the event was stored.

@@ -172,11 +172,31 @@ def test_secret_headers_are_sent_to_their_hosts_only(http: HttpServers, opened: 
 
 def test_a_get_has_its_payload_in_the_query(http: HttpServers, opened: Open):
     script = http.start()
-    payload = {"method": "GET", "payload": {"email": "a b&c=d", "n": 1, "list": [1], "no": None}}
+    payload = {"method": "GET", "payload": {"email": "a b&c=d", "n": 1, "no": None}}
     opened(script.host).send([call(f"{script.url}/x?keep=1", payload=payload)])
     (request,) = script.requests
     assert request.query == {"keep": "1", "email": "a b&c=d", "n": "1", "no": ""}
     assert request.body == b""
+
+
+@pytest.mark.parametrize(
+    ("payload", "query"),
+    [
+        ({"tag": ["a b", 2, True, None]}, "tag=a b&tag=2&tag=true&tag="),
+        ({"yes": True, "rate": 1.5, "tag": []}, "yes=true&rate=1.5"),
+        ({"who": {"name": "Zoë"}}, 'who={"name":"Zoë"}'),
+        ({"who": [{"n": 1}, {"n": 2}]}, 'who={"n":1}&who={"n":2}'),
+        ([1, "b"], 'payload=[1,"b"]'),
+        ([], ""),
+    ],
+)
+def test_lists_and_objects_of_a_get_reach_the_query(
+    http: HttpServers, opened: Open, payload: object, query: str
+):
+    script = http.start()
+    opened(script.host).send([call(script.url, payload={"method": "GET", "payload": payload})])
+    (request,) = script.requests
+    assert request.query_string == query
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])

@@ -86,6 +86,14 @@ def test_a_click_redirects_and_counts_once_however_often_it_is_drained(database,
                            "WHERE event_type = 'email_clicked'") == url  # fmt: skip
 
 
+@pytest.mark.parametrize("url", ["HTTPS://EXAMPLE.com/a", "Http://example.com/"])
+def test_a_link_in_capitals_redirects(database, receiver, sent, url):
+    answer = receiver.get(link(Purpose.CLICK, sent, url), user_agent=PERSON)
+    assert (answer.status, answer.headers["location"]) == (302, url)
+    drained(database)
+    assert outcome(database) == (0, False, 1, False)
+
+
 @pytest.mark.parametrize(
     ("agent", "headers"),
     [

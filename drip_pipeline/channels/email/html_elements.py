@@ -129,7 +129,7 @@ def table_kinds(tokens: Iterable[Token]) -> list[str]:
     """Return for each table of a page, in the order of their start tags: `header` for data with
     header cells, `data`, or `layout` if cells only place blocks.
     """
-    found: list[_Table] = []
+    tables: list[_Table] = []
     open_tables: list[_Table] = []
     for token in tokens:
         if token.kind == "end" and token.name == "table" and open_tables:
@@ -142,7 +142,7 @@ def table_kinds(tokens: Iterable[Token]) -> list[str]:
         if token.name == "table":
             role = (token.attributes.get("role") or "").strip().lower()
             table = _Table(role in ("presentation", "none"))
-            found.append(table)
+            tables.append(table)
             open_tables.append(table)
     return [
         "layout"
@@ -150,7 +150,7 @@ def table_kinds(tokens: Iterable[Token]) -> list[str]:
         else "header"
         if table.has_header
         else "data"
-        for table in found
+        for table in tables
     ]
 
 

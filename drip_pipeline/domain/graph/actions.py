@@ -97,7 +97,12 @@ class FieldUpdateAction(NodeModel):
 
 
 class WebhookAction(NodeModel):
-    """Call a URL. The text leaves of `payload` are Liquid templates; the URL is not."""
+    """Call a URL. The text leaves of `payload` are Liquid templates; the URL is not.
+
+    A leaf that is one output, as `{{ score }}`, keeps the type of its value: a number, a list,
+    true, or null if there is none. In other texts, `json` writes a value as JSON. GET sends the
+    payload as query parameters, a list as a repeated parameter.
+    """
 
     type: Literal["webhook"] = Field(default="webhook", description="Kind of action.")
     url: Annotated[
@@ -108,7 +113,8 @@ class WebhookAction(NodeModel):
     )
     headers: dict[str, str] = Field(default_factory=dict, description="HTTP headers by name.")
     payload: dict[str, Any] | list[Any] = Field(
-        default_factory=dict, description="JSON body; its texts are Liquid templates."
+        default_factory=dict,
+        description="JSON body; its texts are templates, and `{{ x }}` alone is the value.",
     )
 
     @field_validator("method", mode="before")

@@ -22,6 +22,8 @@ from liquid.filter import with_context, with_environment
 from liquid.output import LimitedStringIO
 from liquid.utils import ReadOnlyChainMap
 
+from drip_pipeline.domain.templates.json_values import to_json
+
 MAX_LOOP_ITERATIONS: Final = 10_000
 MAX_LOCALS_BYTES: Final = 1_000_000
 MAX_OUTPUT_BYTES: Final = 2_000_000
@@ -66,6 +68,7 @@ class _Environment(Environment):
         for tag in ("include", "render"):
             self.tags.pop(tag)
         self.add_filter("date", _date)
+        self.add_filter("json", to_json)
 
 
 @with_context

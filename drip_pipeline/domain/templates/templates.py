@@ -6,14 +6,16 @@ Liquid dialect.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from liquid import BoundTemplate, Environment
+from liquid.builtin.output import OutputNode
 from liquid.exceptions import LiquidError
 
 from drip_pipeline.domain.templates.fast_path import Render, compile_segments
+from drip_pipeline.domain.templates.json_values import json_value
 from drip_pipeline.domain.templates.liquid_environments import (
     HTML_ENVIRONMENT,
     MAX_OUTPUT_BYTES,
@@ -23,6 +25,7 @@ from drip_pipeline.domain.templates.liquid_environments import (
 )
 from drip_pipeline.errors import TemplateError
 
+Evaluate = Callable[[Mapping[str, object]], object]
 MAX_TEMPLATE_CHARACTERS: Final = 1_000_000
 _MAX_LINES_TO_SEARCH: Final = 300
 _WIDEST_CHARACTER_BYTES: Final = 4
@@ -38,6 +41,7 @@ class CompiledTemplate:
     variables: frozenset[str]
     is_plain: bool
     _render: Render = field(repr=False, compare=False)
+    _evaluate: Evaluate | None = field(repr=False, compare=False)
 
     def render(self, context: Mapping[str, object]) -> str:
         """Render the template for one contact; variables missing in the context render empty.
@@ -49,6 +53,12 @@ class CompiledTemplate:
         if len(rendered) * _WIDEST_CHARACTER_BYTES > MAX_OUTPUT_BYTES:
             _check_output(rendered)
         return rendered
+
+    def value(self, context: Mapping[str, object]) -> object:
+        """Return the value as JSON has it if the template is one output and nothing else, otherwise
+        the rendered text. A missing variable is None. Raises TemplateError as `render` does.
+        """
+        return self.render(context) if self._evaluate is None else self._evaluate(context)
 
 
 def parse(text: str, *, html: bool) -> CompiledTemplate:
@@ -73,8 +83,30 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
         raise TemplateError("the template is nested too deep") from None
     fast = compile_segments(template)
     return CompiledTemplate(
-        text, html, variables, fast is not None, fast or _interpreter(template, text)
+        text,
+        html,
+        variables,
+        fast is not None,
+        fast or _interpreter(template, text),
+        _evaluator(template, text),
     )
+
+
+def _evaluator(template: BoundTemplate, text: str) -> Evaluate | None:
+    """Return the function that evaluates a template of one output; None for another template."""
+    if len(template.nodes) != 1 or not isinstance(template.nodes[0], OutputNode):
+        return None
+    expression = template.nodes[0].expression
+
+    def evaluate(context: Mapping[str, object]) -> object:
+        try:
+            return json_value(
+                expression.evaluate(template.context_class(template, globals=context))
+            )
+        except Exception as error:  # noqa: BLE001 – as in `_interpreter`
+            raise TemplateError(_fault_without_values(error, text)) from None
+
+    return evaluate
 
 
 def _interpreter(template: BoundTemplate, text: str) -> Render:

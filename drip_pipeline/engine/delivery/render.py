@@ -178,7 +178,7 @@ def _payload(config: object, context: Context) -> dict[str, object]:
         return {
             "method": config.method,
             "headers": render_leaves(config.headers, context),
-            "payload": render_leaves(config.payload, context),
+            "payload": render_values(config.payload, context),
         }
     return {}
 
@@ -192,6 +192,17 @@ def render_leaves(value: object, context: Context) -> object:
         return {key: render_leaves(item, context) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [render_leaves(item, context) for item in value]
+    return value
+
+
+def render_values(value: object, context: Context) -> object:
+    """Render the strings of a JSON value; one that is a single output becomes the value itself."""
+    if isinstance(value, str):
+        return _parsed(value).value(context)
+    if isinstance(value, Mapping):
+        return {key: render_values(item, context) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [render_values(item, context) for item in value]
     return value
 
 

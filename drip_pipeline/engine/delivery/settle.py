@@ -267,8 +267,13 @@ def _settle_failed(
         delivery = delivery_of[result.delivery_id]
         if result.recipient_invalid and channel == "email":
             exiting.append(delivery)
-        elif result.recipient_invalid or result.recipient_opted_out or result.is_gone:
-            # Only this channel cannot reach the contact, or its endpoint is gone.
+        elif (
+            result.recipient_invalid
+            or result.recipient_opted_out
+            or result.is_gone
+            or result.continues
+        ):
+            # Only this channel cannot reach the contact, or its endpoint or policy says so.
             continuing.append(delivery)
         else:
             by_error.setdefault(result.error or result.error_code or "refused", []).append(delivery)

@@ -152,6 +152,7 @@ def _webhook(config: ChannelConfig, settings: Settings) -> BuiltChannel:
         secret_headers=headers,
         hosts=config.hosts,
         timeout_seconds=config.timeout_seconds,
+        continues_when_rejected=config.on_rejected == "continue",
     )
     return BuiltChannel(channel, config)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
 from standardwebhooks.webhooks import Webhook
 
 from drip_pipeline.domain.graph.nodes import WebhookAction
@@ -60,8 +61,58 @@ def test_payload_strings_are_rendered_and_the_structure_cannot_change(
     assert sender.data("webhook_succeeded") == [{"status": 201, "response": "thanks"}]
 
 
+def test_a_leaf_that_is_one_output_keeps_the_type_of_its_value(http: HttpServers, sending: Start):
+    script = http.start()
+    sender = sending(allow=[script.host])
+    payload = {
+        "score": "{{ lead_score }}",
+        "tags": "{{ tags }}",
+        "first": "{{ tags | first }}",
+        "seats": "{{ seats }}",
+        "double": "{{ seats | times: 2 }}",
+        "is_vip": "{{ vip }}",
+        "address": ["{{ address }}", "{{ address.city }}"],
+        "nothing": "{{ none }}",
+        "text": "{{ seats }} seats, {{ address | json }}",
+        "quoted": "{{ nick | json }}",
+        "at": "{{ now }}",
+        "constant": 7,
+    }
+    custom = {
+        "seats": 3,
+        "vip": False,
+        "address": {"city": "Köln", "zip": "01"},
+        "nick": 'a "b"',
+    }
+    sender.enroll(
+        one_step(call(script.url, payload=payload, headers={"X-Seats": "{{ seats }}"})),
+        1,
+        ai_score=42,
+        tags=["a", "b"],
+        custom_fields=Jsonb(custom),
+    )
+    sender.run()
+    (request,) = script.requests
+    sent = request.json
+    assert datetime.fromisoformat(sent.pop("at")) >= NOW
+    assert sent == {
+        "score": 42,
+        "tags": ["a", "b"],
+        "first": "a",
+        "seats": 3,
+        "double": 6,
+        "is_vip": False,
+        "address": [{"city": "Köln", "zip": "01"}, "Köln"],
+        "nothing": None,
+        "text": '3 seats, {"zip": "01", "city": "Köln"}',
+        "quoted": '"a \\"b\\""',
+        "constant": 7,
+    }
+    assert request.headers["x-seats"] == "3"
+
+
 def test_calls_are_signed_and_keep_their_id_over_retries(http: HttpServers, sending: Start):
-    from datetime import UTC, datetime
+    from datetime import UTC
 
     now = datetime.now(UTC)
     verified: list[str] = []
@@ -130,6 +181,44 @@ def test_a_refused_call_fails_with_the_response_in_the_event(http: HttpServers, 
     (data,) = sender.data("webhook_failed")
     assert (data["status"], data["response"], data["reason"]) == (422, "no such list", "http_422")
     assert data["error"] == "the endpoint answered with status 422"
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (Reply(302, headers={"Location": "https://example.com/"}), "redirected"),
+        (Reply(404), "http_404"),
+        (Reply(422), "http_422"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("policy", "states"),
+    [
+        ({}, "failed"),
+        ({"on_rejected": "fail"}, "failed"),
+        ({"on_rejected": "continue"}, "completed"),
+    ],
+)
+def test_the_channel_names_what_a_refused_call_means_for_the_enrollment(
+    http: HttpServers, sending: Start, reply: Reply, code: str, policy: dict[str, str], states: str
+):
+    script = http.start(reply)
+    sender = sending(allow=[script.host])
+    sender.channel("webhook", policy)
+    sender.enroll(one_step(call(script.url)), 2)
+    sender.run()
+    assert sender.states() == {states: 2}
+    assert sender.deliveries() == {"failed": 2}
+    assert sender.events()[f"webhook_failed/{code}"] == 2
+    assert len(script.requests) == 2
+
+
+def test_a_forbidden_address_fails_under_every_policy(sending: Start):
+    sender = sending()
+    sender.channel("webhook", {"on_rejected": "continue"})
+    sender.enroll(one_step(WebhookAction(url="http://127.0.0.1:22/")), 1)
+    sender.run()
+    assert sender.states() == {"failed": 1}
 
 
 def test_a_gone_endpoint_is_called_once_and_states_continue(http: HttpServers, sending: Start):
