@@ -254,6 +254,19 @@ CREATE TABLE campaign_daily_metrics (
 );
 CREATE INDEX campaign_daily_metrics_campaign ON public.campaign_daily_metrics USING btree (campaign_id, metric_date);
 
+CREATE TABLE campaign_data_faults (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid NOT NULL,
+    contact_id uuid NOT NULL,
+    enrollment_id uuid,
+    campaign_id uuid,
+    node_id text,
+    reason text NOT NULL,
+    found_at timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_data_faults_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX campaign_data_faults_subject ON public.campaign_data_faults USING btree (contact_id, COALESCE(enrollment_id, '00000000-0000-0000-0000-000000000000'::uuid));
+
 CREATE TABLE campaign_deliveries (
     id uuid NOT NULL,
     workspace_id uuid NOT NULL,
@@ -839,9 +852,11 @@ CREATE TABLE rejected_events (
     reason text NOT NULL,
     raw text,
     rejected_at timestamp with time zone NOT NULL DEFAULT now(),
+    provider text,
     CONSTRAINT rejected_events_pkey PRIMARY KEY (id)
 );
 CREATE UNIQUE INDEX rejected_events_line ON public.rejected_events USING btree (source, COALESCE(line_number, (0)::bigint), md5(COALESCE(raw, ''::text)));
+CREATE INDEX rejected_events_recent ON public.rejected_events USING btree (rejected_at);
 
 CREATE TABLE stale_metric_days (
     id bigint NOT NULL DEFAULT IDENTITY,

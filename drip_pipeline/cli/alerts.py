@@ -12,7 +12,9 @@ from drip_pipeline.cli.framework.command import CommandResult, Invocation, comma
 from drip_pipeline.cli.framework.options import now_option
 
 if TYPE_CHECKING:
-    from drip_pipeline.db.operations.incidents import NoticeState
+    from rich.console import RenderableType
+
+    from drip_pipeline.db.operations.incidents import ListedIncident, NoticeState
 
 
 @click.group()
@@ -41,7 +43,7 @@ def list_(invocation: Invocation, is_all: bool, limit: int) -> CommandResult:
     columns = ["opened_at", "resolved_at", "sentence", "what_to_do", "notified"]
     if not is_all:
         columns.remove("resolved_at")
-    return CommandResult(rows, table(records, columns))
+    return CommandResult(rows, _with_contacts(rows, table(records, columns)))
 
 
 @command(alerts)
@@ -77,6 +79,18 @@ def test(invocation: Invocation, now: datetime) -> CommandResult:
         )
         return CommandResult({}, hint, exit_code=1)
     return CommandResult(results, table(rows), exit_code=1 if any(results.values()) else 0)
+
+
+def _with_contacts(rows: Sequence[ListedIncident], incidents: RenderableType) -> RenderableType:
+    """Add the contacts that incidents name, each with its reason."""
+    from rich.console import Group
+
+    tables = [
+        table(contacts, ["contact_id", "node_id", "reason"], title=row.sentence.partition(".")[0])
+        for row in rows
+        if isinstance(contacts := row.details.get("contacts"), list)
+    ]
+    return Group(incidents, *tables) if tables else incidents
 
 
 def _describe_notices(notices: Sequence[NoticeState]) -> str:

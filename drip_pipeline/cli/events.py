@@ -21,6 +21,7 @@ from drip_pipeline.cli.framework.options import (
 if TYPE_CHECKING:
     from drip_pipeline.db.events.landed_files import LandedFile
     from drip_pipeline.engine.events.ingest import IngestReport
+    from drip_pipeline.engine.events.retry_rejected import RetryReport
 
 SECONDS_BETWEEN_LISTINGS: Final = 1.0
 """A file that changes between two listings of a folder is still being written, and is skipped."""
@@ -122,16 +123,43 @@ def files(invocation: Invocation, limit: int) -> CommandResult:
 
 @command(events)
 @click.option("--source", metavar="FILE", help="Only lines of this file.")
-def rejected(invocation: Invocation, source: str | None) -> CommandResult:
-    """Count rejected lines by file and reason.
+@click.option("--reason", metavar="TEXT", help="Only lines rejected for this reason.")
+@click.option("--retry", "is_retry", is_flag=True, help="Import the lines again.")
+@now_option
+def rejected(
+    invocation: Invocation, source: str | None, reason: str | None, is_retry: bool, now: datetime
+) -> CommandResult:
+    """Count rejected lines by file and reason, or import them again.
 
-    The lines and their numbers are in the table rejected_events.
+    The lines and their numbers are in the table rejected_events. With --retry, accepted lines are
+    removed from it; the others stay with their new reason.
     """
     from drip_pipeline.db.events import ingestion as events_db
 
+    if is_retry:
+        from drip_pipeline.engine.events.retry_rejected import retry_rejected
+
+        with ProgressLine() as progress:
+            report = retry_rejected(
+                invocation.database, now=now, source=source, reason=reason, progress=progress
+            )
+        return CommandResult(report, _describe_retry(report))
     with invocation.database.transaction(is_read_only=True) as connection:
-        rows = [row._asdict() for row in events_db.count_rejected(connection, source)]
+        rows = [
+            row._asdict()
+            for row in events_db.count_rejected(connection, source)
+            if reason in (None, row.reason)
+        ]
     return CommandResult(rows, None if rows else "no rejected lines")
+
+
+def _describe_retry(report: RetryReport) -> str:
+    counts = f"{report.accepted:,} new events, {report.duplicates:,} duplicates"
+    lines = [f"{report.lines:,} lines retried: {counts}"]
+    if report.rejected:
+        lines.append("rejected again (kept in rejected_events):")
+        lines += [f"  {count:,} × {reason}" for reason, count in report.rejected.items()]
+    return "\n".join(lines)
 
 
 def _describe(report: IngestReport) -> str:

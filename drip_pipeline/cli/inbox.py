@@ -102,6 +102,30 @@ def retry(
 
 
 @command(inbox)
+@click.argument("ids", type=int, nargs=-1, required=True)
+@now_option
+def discard(invocation: Invocation, ids: tuple[int, ...], now: datetime) -> CommandResult:
+    """Give up payloads by their IDS, pending or rejected.
+
+    Their events are not imported. The payloads stay in the table, with the reason, until they are
+    pruned.
+    """
+    from drip_pipeline.db.events import inbox as inbox_db
+    from drip_pipeline.errors import NotFound
+
+    with invocation.database.transaction() as connection:
+        discarded = inbox_db.discard(connection, ids, now=now)
+    missing = sorted(set(ids) - set(discarded))
+    if missing:
+        raise NotFound(
+            "pending or rejected payload",
+            ", ".join(map(str, missing)),
+            hint=f"{len(discarded):,} others were discarded. `drip inbox status` lists them.",
+        )
+    return CommandResult({"rows": len(discarded)}, f"{len(discarded):,} payloads discarded")
+
+
+@command(inbox)
 @click.option(
     "--older-than-days",
     type=click.IntRange(1, 36_500),

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import orjson
 import psycopg
 from psycopg import errors as pg
 
@@ -17,6 +18,9 @@ from drip_pipeline import errors
 from drip_pipeline.db.urls import hide_passwords
 
 _RETRYABLE = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
+# Class 54: a value is too large or too deeply nested. psycopg counts it as operational, but the
+# same value fails again.
+_LIMIT_EXCEEDED = "54"
 _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject)
 
 
@@ -37,6 +41,20 @@ def translated_errors(url: str = "") -> Iterator[None]:
         raise translated from None
 
 
+@contextmanager
+def translated_read_errors() -> Iterator[None]:
+    """Raise any psycopg error of the body, and that of a JSON value which Python cannot hold, as a
+    `DripError`. The body only executes a query and fetches its rows."""
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error) from None
+    except orjson.JSONDecodeError:
+        raise errors.DataRejected(
+            "a stored JSON value has a number beyond 1e308 or is nested too deeply"
+        ) from None
+
+
 def translate(error: psycopg.Error) -> errors.DatabaseError:
     """Return the `DatabaseError` for a psycopg error."""
     state = error.sqlstate
@@ -54,7 +72,7 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
         return errors.SchemaMismatch(f"schema mismatch: {text}", sqlstate=state)
     if isinstance(error, pg.InsufficientPrivilege):
         return errors.PermissionMissing(text, sqlstate=state)
-    if isinstance(error, psycopg.DataError):
+    if isinstance(error, psycopg.DataError) or (state or "").startswith(_LIMIT_EXCEEDED):
         return errors.DataRejected(text, sqlstate=state)
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return errors.DatabaseUnavailable(f"the database is not available: {text}", sqlstate=state)

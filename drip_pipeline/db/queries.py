@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 from psycopg.rows import RowMaker, dict_row
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.error_translation import translated_errors
+from drip_pipeline.db.error_translation import translated_read_errors
+from drip_pipeline.db.unreadable import LOADER_ERRORS, read_result
 from drip_pipeline.errors import DatabaseError, QueryFileInvalid, QueryNotFound
 
 SQL_FOLDER = Path(__file__).resolve().parents[2] / "sql"
@@ -54,7 +55,7 @@ def records(
 
     Its fields are the query's columns in their order; tests/db/test_row_types.py compares them.
     """
-    with translated_errors(), connection.cursor(row_factory=_maker(row_type)) as cursor:
+    with translated_read_errors(), connection.cursor(row_factory=_maker(row_type)) as cursor:
         return cursor.execute(sql(name), params).fetchall()
 
 
@@ -63,10 +64,27 @@ def many_records(
 ) -> list[Row]:
     """Return `records` in the binary format of `many`, for thousands of rows."""
     with (
-        translated_errors(),
+        translated_read_errors(),
         connection.cursor(row_factory=_maker(row_type), binary=True) as cursor,
     ):
         return cursor.execute(sql(name), params).fetchall()
+
+
+def readable_records(
+    connection: Connection, name: str, row_type: type[Row], /, **params: object
+) -> tuple[list[Row], bool]:
+    """Return `many_records`, with an `Unreadable` in each field whose value Python cannot hold, and
+    whether there is such a field."""
+    make: RowMaker[Row] = row_type._make  # type: ignore[attr-defined]  # every NamedTuple has it
+    with (
+        translated_read_errors(),
+        connection.cursor(row_factory=_maker(row_type), binary=True) as cursor,
+    ):
+        cursor.execute(sql(name), params)
+        try:
+            return cursor.fetchall(), False
+        except LOADER_ERRORS:
+            return [make(row) for row in read_result(connection, cursor)], True
 
 
 def record(
@@ -81,19 +99,19 @@ def record(
 
 def column(connection: Connection, name: str, /, **params: object) -> list[Any]:
     """Return the first column of all rows."""
-    with translated_errors():
+    with translated_read_errors():
         return [row[0] for row in connection.execute(sql(name), params)]
 
 
 def rows(connection: Connection, name: str, /, **params: object) -> list[dict[str, Any]]:
     """Return all rows of a named query as dictionaries by column."""
-    with translated_errors(), connection.cursor(row_factory=dict_row) as cursor:
+    with translated_read_errors(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(sql(name), params).fetchall()
 
 
 def tuples(connection: Connection, name: str, /, **params: object) -> list[tuple[Any, ...]]:
     """Return all rows of a named query as tuples."""
-    with translated_errors():
+    with translated_read_errors():
         return connection.execute(sql(name), params).fetchall()
 
 
@@ -102,13 +120,26 @@ def many(connection: Connection, name: str, /, **params: object) -> list[tuple[A
 
     Only for columns of UUIDs, numbers, text, times, JSON, or arrays of these.
     """
-    with translated_errors():
+    with translated_read_errors():
         return connection.execute(sql(name), params, binary=True).fetchall()
+
+
+def readable(
+    connection: Connection, name: str, /, **params: object
+) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return `many`, with an `Unreadable` in place of each value that Python cannot hold, and
+    whether there is such a value."""
+    with translated_read_errors():
+        cursor = connection.execute(sql(name), params, binary=True)
+        try:
+            return cursor.fetchall(), False
+        except LOADER_ERRORS:
+            return read_result(connection, cursor), True
 
 
 def scalar(connection: Connection, name: str, /, **params: object) -> Any:
     """Return the first column of the first row, None without a row."""
-    with translated_errors():
+    with translated_read_errors():
         row = connection.execute(sql(name), params).fetchone()
     return row[0] if row else None
 
@@ -122,7 +153,7 @@ def columns(row_type: type[Row], rows: Iterable[Row]) -> dict[str, list[object]]
 
 def run(connection: Connection, name: str, /, **params: object) -> int:
     """Execute a named query and return the number of affected rows."""
-    with translated_errors():
+    with translated_read_errors():
         return connection.execute(sql(name), params).rowcount
 
 

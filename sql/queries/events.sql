@@ -296,14 +296,39 @@ WHERE a.enrollment_id IS NULL;
 
 -- name: reject_events
 -- Stores rejected lines with their reasons; the same line of the same file once.
-INSERT INTO rejected_events (workspace_id, source, line_number, reason, raw, rejected_at)
+INSERT INTO rejected_events (workspace_id, source, provider, line_number, reason, raw, rejected_at)
 SELECT
-    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, r.raw,
+    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), CAST(%(provider)s AS text), r.line_number, r.reason, r.raw,
     CAST(%(now)s AS timestamptz)
 FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text []), CAST(%(raws)s AS text [])) AS r (
     line_number, reason, raw
 )
 ON CONFLICT DO NOTHING;
+
+-- name: rejected_events_to_retry
+-- The next rejected lines after an id, with their raw text, optionally of one source or reason.
+SELECT r.id, r.source, r.provider, r.workspace_id, r.raw
+FROM rejected_events r
+WHERE r.id > CAST(%(after)s AS bigint) AND r.id <= CAST(%(last_id)s AS bigint)
+  AND (CAST(%(source)s AS text) IS NULL OR r.source = CAST(%(source)s AS text))
+  AND (CAST(%(reason)s AS text) IS NULL OR r.reason = CAST(%(reason)s AS text))
+ORDER BY r.id
+LIMIT CAST(%(row_limit)s AS integer);
+
+-- name: last_rejected_event
+-- The id of the line rejected last; 0 if there is none.
+SELECT coalesce(max(r.id), 0) AS id FROM rejected_events r;
+
+-- name: delete_rejected_events
+-- Deletes rejected lines that were accepted when they were retried.
+DELETE FROM rejected_events r WHERE r.id = ANY(CAST(%(ids)s AS bigint []));
+
+-- name: reject_events_again
+-- Stores the reasons for which lines were rejected when they were retried.
+UPDATE rejected_events r
+SET reason = n.reason, rejected_at = CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(ids)s AS bigint []), CAST(%(reasons)s AS text [])) AS n (id, reason)
+WHERE r.id = n.id;
 
 -- name: update_message_outcomes
 -- Applies new events to the outcomes of their messages: earliest times, and counts of new events only, so that neither

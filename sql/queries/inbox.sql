@@ -80,6 +80,14 @@ WHERE i.status = 'rejected'
   AND (CAST(%(ids)s AS bigint []) IS NULL OR i.id = ANY(CAST(%(ids)s AS bigint [])))
   AND (CAST(%(provider)s AS text) IS NULL OR i.provider = CAST(%(provider)s AS text));
 
+-- name: discard_inbox
+-- Settles payloads that an operator gives up; returns those that were not done.
+UPDATE event_inbox i
+SET status = 'done', due_at = NULL, settled_at = CAST(%(now)s AS timestamptz),
+    reason = concat_ws(': ', 'discarded', i.reason)
+WHERE i.status IN ('pending', 'rejected') AND i.id = ANY(CAST(%(ids)s AS bigint []))
+RETURNING i.id;
+
 -- name: prune_inbox
 -- Deletes payloads that were done before a time; their events stay in the log.
 DELETE FROM event_inbox i

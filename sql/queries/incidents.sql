@@ -65,6 +65,29 @@ JOIN drip_campaigns c ON c.id = d.campaign_id
 WHERE d.decided_at > CAST(%(since)s AS timestamptz)
 ORDER BY d.decided_at, d.id;
 
+-- name: rejections_since
+-- Sources with at least so many event lines, or payloads of the inbox, rejected after a timestamp. Events whose message,
+-- contact or campaign is unknown are not counted.
+WITH rejected AS (
+    SELECT 'lines' AS kind, r.source, r.reason
+    FROM rejected_events r
+    WHERE r.rejected_at > CAST(%(since)s AS timestamptz)
+    UNION ALL
+    SELECT 'payloads' AS kind, i.provider, i.reason
+    FROM event_inbox i
+    WHERE i.status = 'rejected' AND i.settled_at > CAST(%(since)s AS timestamptz)
+)
+
+SELECT r.kind, r.source, count(*) AS rejected, mode() WITHIN GROUP (ORDER BY r.reason) AS reason
+FROM rejected r
+WHERE r.reason NOT IN (
+    'no such message', 'the message was never sent', 'no such campaign', 'several campaigns have this name',
+    'no such contact', 'the contact is not enrolled in this campaign', 'there are several workspaces, and none is named'
+)
+GROUP BY r.kind, r.source
+HAVING count(*) >= CAST(%(at_least)s AS bigint)
+ORDER BY r.kind, r.source;
+
 -- name: lock_incidents
 -- Serialize the watchers: two that see the same condition at once would both send a notice.
 SELECT pg_advisory_xact_lock(hashtext('drip incidents'));

@@ -100,3 +100,12 @@ def test_rejected_lines_are_counted_by_file_and_reason(drip, events_file):
     assert {row["reason"]: row["lines"] for row in rows} == report["rejected"]
     assert {row["source"] for row in rows} == {events_file.name}
     assert answered(drip("events", "rejected", "--source", "other", "--json")) == []
+
+
+def test_rejected_lines_are_imported_again(drip: Drip, events_file: Path):
+    answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
+    (row,) = answered(drip("events", "rejected", "--json"))
+    assert (row["reason"], row["lines"]) == ("event_type is not in the vocabulary", 1)
+    report = answered(drip("events", "rejected", "--retry", "--now", NOW, "--json"))
+    assert (report["lines"], report["accepted"], report["rejected"]) == (1, 0, {row["reason"]: 1})
+    assert "kept in rejected_events" in drip("events", "rejected", "--retry", "--now", NOW).stdout

@@ -70,3 +70,23 @@ def test_the_doctor_reports_invalid_keys_without_printing_them(
 def test_the_doctor_reports_an_inbox_that_is_not_drained(drip: Drip, database: Database):
     came_in(database, b"{", at=LATER)
     assert "1 payloads are pending" in drip("doctor").stdout
+
+
+def test_a_payload_is_given_up_by_its_id(drip: Drip, database: Database):
+    mailed(database)
+    came_in(database, b"{not json", b"{", b"[]")
+    drip("inbox", "drain", *AT)
+    first, second, done = (
+        value(database, f"SELECT id FROM event_inbox ORDER BY id OFFSET {n} LIMIT 1")
+        for n in range(3)
+    )
+    assert answered(drip("inbox", "discard", str(first), *AT, "--json")) == {"rows": 1}
+    shown = answered(drip("inbox", "status", *AT, "--json"))
+    assert [row["id"] for row in shown["rejected"]] == [second]
+    assert value(database, "SELECT reason FROM event_inbox ORDER BY id LIMIT 1") == (
+        "discarded: the payload is not JSON"
+    )
+    refused = drip("inbox", "discard", str(done), str(second), *AT)
+    assert refused.exit_code == 1
+    assert f"no pending or rejected payload '{done}'" in refused.stderr
+    assert answered(drip("inbox", "status", *AT, "--json"))["rejected"] == []

@@ -23,7 +23,7 @@ from tests.db.test_queries import PREPARABLE, body, migrated, numbered, temporar
 __all__ = ["migrated"]
 
 PACKAGE = CHECKOUT / "drip_pipeline" / "db"
-TYPED = {"records", "many_records", "record"}
+TYPED = {"records", "many_records", "readable_records", "record"}
 
 
 def typed_calls() -> Iterator[tuple[str, str, str]]:

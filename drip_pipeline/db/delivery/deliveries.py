@@ -13,6 +13,7 @@ from uuid import UUID
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import texts, unless_empty, uuids
 from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.db.unreadable import Unreadable
 
 JsonObject = Mapping[str, object]
 
@@ -78,6 +79,14 @@ class LeasedDelivery(NamedTuple):
         contact["id"] = self.contact_id
         contact["workspace_id"] = self.workspace_id
         return contact
+
+
+class LeasedRows(NamedTuple):
+    """Leased deliveries, and by id the contact's values that Python cannot hold, which are None in
+    the rows."""
+
+    rows: list[LeasedDelivery]
+    unreadable: Mapping[UUID, Sequence[Unreadable]]
 
 
 _FIRST_CONTACT: Final = LeasedDelivery._fields.index("name")
@@ -203,12 +212,12 @@ def lease(
     columns: Collection[str],
     channel: str,
     now: datetime,
-) -> list[LeasedDelivery]:
+) -> LeasedRows:
     """Lock due deliveries up to these quotas and check their eligibility.
 
     `columns` are the contact's columns to read; the others are None.
     """
-    return queries.many_records(
+    rows, has_unreadable = queries.readable_records(
         connection,
         "lease_deliveries",
         LeasedDelivery,
@@ -222,6 +231,17 @@ def lease(
         columns=sorted(columns),
         channel=channel,
         now=now,
+    )
+    if not has_unreadable:
+        return LeasedRows(rows, {})
+    unreadable = {row.id: [value for value in row if isinstance(value, Unreadable)] for row in rows}
+    unreadable = {delivery_id: values for delivery_id, values in unreadable.items() if values}
+    return LeasedRows(
+        [
+            LeasedDelivery._make(None if isinstance(v, Unreadable) else v for v in row)
+            for row in rows
+        ],
+        unreadable,
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.unreadable import Unreadable
 
 
 class AddressMatch(NamedTuple):
@@ -24,7 +25,7 @@ class LatestContactEvent(NamedTuple):
 
     contact_id: UUID
     event_type: str
-    latest_at: datetime
+    latest_at: datetime | Unreadable
 
 
 class EntryRules(NamedTuple):
@@ -76,13 +77,14 @@ def latest_events(
     connection: Connection, contact_ids: Sequence[UUID], event_types: Sequence[str]
 ) -> list[LatestContactEvent]:
     """Return when these event types last happened to these contacts, in any campaign or none."""
-    return queries.records(
+    rows, _ = queries.readable_records(
         connection,
         "latest_events_of_contacts",
         LatestContactEvent,
         contact_ids=contact_ids,
         event_types=event_types,
     )
+    return rows
 
 
 def enroll(

@@ -162,6 +162,14 @@ def retry(
     return queries.run(connection, "retry_inbox", ids=id_list, provider=provider, now=now)
 
 
+def discard(connection: Connection, ids: Sequence[int], *, now: datetime) -> list[int]:
+    """Settle pending and rejected payloads without importing them. Return their ids.
+
+    Waits for a drain that processes one of them.
+    """
+    return queries.column(connection, "discard_inbox", ids=list(ids), now=now)
+
+
 def prune(connection: Connection, before: datetime) -> int:
     """Delete payloads that were done before this time. Return their number."""
     return queries.run(connection, "prune_inbox", before=before)

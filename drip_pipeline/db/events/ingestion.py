@@ -6,7 +6,7 @@ one statement. Parsing of event lines belongs to engine/events.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple, TypeAlias
 from uuid import UUID
@@ -81,6 +81,16 @@ class RejectionCount(NamedTuple):
     reason: str
     lines: int
     latest_at: datetime
+
+
+class StoredLine(NamedTuple):
+    """A rejected line with its raw text. `provider` is None for lines stored by older versions."""
+
+    id: int
+    source: str
+    provider: str | None
+    workspace_id: UUID | None
+    raw: str | None
 
 
 class ContactToSuppress(NamedTuple):
@@ -229,6 +239,7 @@ def store_rejected(
     *,
     workspace_id: UUID | None,
     source: str,
+    provider: str,
     now: datetime,
 ) -> None:
     """Store rejected lines, each with its raw text, in `rejected_events`."""
@@ -237,6 +248,7 @@ def store_rejected(
         "reject_events",
         workspace_id=workspace_id,
         source=source,
+        provider=provider,
         line_numbers=[line.line_number for line, _ in rows],
         reasons=[line.reason for line, _ in rows],
         raws=[raw for _, raw in rows],
@@ -247,6 +259,51 @@ def store_rejected(
 def count_rejected(connection: Connection, source: str | None = None) -> list[RejectionCount]:
     """Count rejected lines by source and reason, of one source or of all."""
     return queries.records(connection, "count_rejected_events", RejectionCount, source=source)
+
+
+def last_rejected(connection: Connection) -> int:
+    """Return the id of the line rejected last, 0 if there is none."""
+    return int(queries.scalar(connection, "last_rejected_event"))
+
+
+def rejected_lines(
+    connection: Connection,
+    *,
+    after: int,
+    last_id: int,
+    source: str | None,
+    reason: str | None,
+    limit: int,
+) -> list[StoredLine]:
+    """Return the next rejected lines with an id in (after, last_id], in the order of ids."""
+    return queries.records(
+        connection,
+        "rejected_events_to_retry",
+        StoredLine,
+        after=after,
+        last_id=last_id,
+        source=source,
+        reason=reason,
+        row_limit=limit,
+    )
+
+
+def settle_retried(
+    connection: Connection,
+    *,
+    accepted: Sequence[int],
+    rejected: Mapping[int, str],
+    now: datetime,
+) -> None:
+    """Delete the accepted lines, and store the reason of those rejected again ({id: reason})."""
+    queries.run(connection, "delete_rejected_events", ids=list(accepted))
+    queries.run(
+        connection,
+        "reject_events_again",
+        ids=list(rejected),
+        reasons=list(rejected.values()),
+        now=now,
+    )
 
 
 # --- effects --------------------------------------------------------------------------------------

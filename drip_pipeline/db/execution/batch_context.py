@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 from uuid import UUID
@@ -10,6 +10,7 @@ from uuid import UUID
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.db.unreadable import Unreadable
 
 ContactColumns: TypeAlias = dict[str, Any]
 """Columns of a contact by name: `id` and those that were requested."""
@@ -30,12 +31,20 @@ ATTRIBUTE_COLUMNS: Final = (
 )
 
 
+class ContactRows(NamedTuple):
+    """Contacts, and by id the values of theirs that Python cannot hold, which are None in the
+    rows."""
+
+    rows: list[ContactColumns]
+    unreadable: Mapping[UUID, Sequence[Unreadable]]
+
+
 class LatestEnrollmentEvent(NamedTuple):
     """The latest time of an event type, in the enrollment or at contact level."""
 
     enrollment_id: UUID
     event_type: str
-    latest_at: datetime
+    latest_at: datetime | Unreadable
 
 
 class LookBack(NamedTuple):
@@ -85,17 +94,29 @@ def contact_attributes(
     connection: Connection,
     contact_ids: Sequence[UUID],
     columns: Collection[str] = ATTRIBUTE_COLUMNS,
-) -> list[ContactColumns]:
+) -> ContactRows:
     """Return the requested columns of each contact, with its `id`."""
     requested = [name for name in ATTRIBUTE_COLUMNS if name in columns]
     positions = [1 + ATTRIBUTE_COLUMNS.index(name) for name in requested]
-    rows = queries.many(
+    rows, has_unreadable = queries.readable(
         connection, "contact_attributes", contact_ids=uuids(contact_ids), columns=requested
     )
-    return [
+    contacts = [
         {"id": row[0], **{name: row[n] for name, n in zip(requested, positions, strict=True)}}
         for row in rows
     ]
+    return ContactRows(contacts, _set_aside(contacts) if has_unreadable else {})
+
+
+def _set_aside(contacts: Sequence[ContactColumns]) -> dict[UUID, list[Unreadable]]:
+    """Set unreadable values to None, and return them by contact."""
+    unreadable: dict[UUID, list[Unreadable]] = {}
+    for contact in contacts:
+        values = [value for value in contact.values() if isinstance(value, Unreadable)]
+        if values:
+            unreadable[contact["id"]] = values
+            contact.update(dict.fromkeys((value.column for value in values), None))
+    return unreadable
 
 
 def latest_events(
@@ -105,7 +126,7 @@ def latest_events(
     event_types: Sequence[str],
 ) -> list[LatestEnrollmentEvent]:
     """Return the latest time of each event type; the two lists of ids have the same order."""
-    return queries.records(
+    rows, _ = queries.readable_records(
         connection,
         "latest_events",
         LatestEnrollmentEvent,
@@ -113,6 +134,7 @@ def latest_events(
         contact_ids=contact_ids,
         event_types=event_types,
     )
+    return rows
 
 
 def look_back_from(connection: Connection, state_ids: Sequence[UUID]) -> list[LookBack]:

@@ -79,6 +79,15 @@ class RecentDecision(NamedTuple):
     reason: str
 
 
+class Rejections(NamedTuple):
+    """The number of rejected event `lines` or `payloads` of a source, and their main reason."""
+
+    kind: str
+    source: str
+    rejected: int
+    reason: str
+
+
 class Notice(NamedTuple):
     """A notice to send by one route."""
 
@@ -144,6 +153,14 @@ def tests_with_sample_ratio_mismatch(connection: Connection) -> list[SkewedTest]
 def decisions_since(connection: Connection, since: datetime) -> list[RecentDecision]:
     """Return decisions made after `since`, oldest first."""
     return queries.records(connection, "decisions_since", RecentDecision, since=since)
+
+
+def rejections_since(connection: Connection, since: datetime, at_least: int) -> list[Rejections]:
+    """Return the sources with at least so many lines or payloads rejected after `since`, events of
+    unknown messages, contacts and campaigns not counted."""
+    return queries.records(
+        connection, "rejections_since", Rejections, since=since, at_least=at_least
+    )
 
 
 def store(

@@ -35,6 +35,7 @@ from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
+from drip_pipeline.engine.isolation import is_of_the_data
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import source_of
 
@@ -155,7 +156,19 @@ class _Dispatch:
         )
 
     def _record(self) -> DeliveryCounts:
-        """Lease, record and settle in one transaction."""
+        """Lease, record and settle in one transaction.
+
+        If the messages cannot be stored together, the transaction is repeated and isolates those
+        that cannot be stored at all.
+        """
+        try:
+            return self._record_batch()
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            return self._record_batch(is_isolating=True)
+
+    def _record_batch(self, *, is_isolating: bool = False) -> DeliveryCounts:
         batch = self._new_batch()
         batch_size = self._limits.batch_size
         try:
@@ -171,13 +184,18 @@ class _Dispatch:
                 ]
                 counts = batch.lease(connection, quotas) if quotas else DeliveryCounts()
                 messages, failures = batch.render(connection)
-                batch.record(connection, messages)
+                if is_isolating:
+                    messages, refused = batch.record_isolating(connection, messages)
+                    failures += refused
+                else:
+                    batch.record(connection, messages)
                 results = self._channel.send(messages)
                 counts += batch.settle(connection, [*results, *failures])
                 batch.log(connection, counts)
             return counts
         except Exception as error:
-            batch.log_failure(error)
+            if is_isolating or not is_of_the_data(error):
+                batch.log_failure(error)
             raise
 
     def _send(self, queue: TransportQueue) -> DeliveryCounts:

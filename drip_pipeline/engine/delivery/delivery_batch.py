@@ -6,34 +6,42 @@ Used by every kind of delivery: recorded, sent, and shared posts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
-from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
+from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
-from drip_pipeline.engine.delivery.settle import settle_results, settle_skipped
+from drip_pipeline.engine.delivery.settle import (
+    NOT_RECORDED,
+    RENDER_FAILED,
+    UNREADABLE_CONTACT,
+    settle_results,
+    settle_skipped,
+)
 from drip_pipeline.engine.execution.batch_log import (
     BatchLogEntry,
     NodeCounts,
     RunContext,
     count_per_node,
 )
+from drip_pipeline.engine.isolation import describe, is_of_the_data
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
-    DripError,
     TemplateError,
     VersionNotFound,
 )
@@ -73,6 +81,7 @@ class DeliveryBatch:
         self.leased: list[LeasedDelivery] = []
         self.rendered: list[LeasedDelivery] = []
         """The deliveries of the messages that `render` returned, in the same order."""
+        self._unreadable: dict[UUID, str] = {}
 
     def eligible(self) -> list[LeasedDelivery]:
         """Return the leased deliveries that may be sent."""
@@ -80,13 +89,15 @@ class DeliveryBatch:
 
     def lease(self, connection: Connection, quotas: Sequence[Quota]) -> DeliveryCounts:
         """Lease deliveries; ineligible ones are skipped, those of paused enrollments postponed."""
-        self.leased = deliveries_db.lease(
+        self.leased, unreadable = deliveries_db.lease(
             connection,
             quotas,
             columns=_columns_read(connection, quotas),
             channel=self.channel,
             now=self.now,
         )
+        if unreadable:
+            self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
         blocked: dict[str, list[LeasedDelivery]] = {}
         for delivery in self.leased:
             if delivery.blocked_reason is not None:
@@ -112,7 +123,15 @@ class DeliveryBatch:
         failures: list[DeliveryResult] = []
         nodes: dict[tuple[int, int, str], PreparedNode] = {}
         self.rendered = []
-        for delivery in self.eligible():
+        eligible = self.eligible()
+        if self._unreadable:
+            failures += [
+                _failed(each.id, UNREADABLE_CONTACT, self._unreadable[each.id])
+                for each in eligible
+                if each.id in self._unreadable
+            ]
+            eligible = [each for each in eligible if each.id not in self._unreadable]
+        for delivery in eligible:
             # By the integer: a UUID hashes in Python, once per message and lookup.
             key = (delivery.campaign_id.int, delivery.campaign_version, delivery.node_id)
             try:
@@ -121,8 +140,10 @@ class DeliveryBatch:
                     version = version_cache.version(connection, delivery.campaign_id, key[1])
                     node = nodes[key] = PreparedNode(version, key[2], settings)
                 message = node.message(delivery, self.started_at)
-            except (TemplateError, VersionNotFound) as error:
-                failures.append(_unrenderable(delivery.id, error))
+            except Exception as error:
+                if not is_of_the_data(error):
+                    raise
+                failures.append(_failed(delivery.id, RENDER_FAILED, describe(error)))
                 continue
             if transport is not None and transport.headers:
                 message = message._replace(headers={**message.headers, **transport.headers})
@@ -134,6 +155,33 @@ class DeliveryBatch:
         """Store the messages that `render` returned without sending them."""
         rows = list(map(recorded, self.rendered, messages))
         deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
+
+    def record_isolating(
+        self, connection: Connection, messages: Sequence[OutgoingMessage]
+    ) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
+        """Store messages as `record` does, after it failed: bisect them under savepoints until each
+        message that cannot be stored is isolated. Return the stored ones, and the results of the
+        others."""
+        leased = {delivery.id: delivery for delivery in self.rendered}
+        stored: list[OutgoingMessage] = []
+        failures: list[DeliveryResult] = []
+        parts = [list(messages)]
+        while parts:
+            part = parts.pop()
+            rows = [recorded(leased[each.delivery_id], each) for each in part]
+            try:
+                with savepoint(connection):
+                    deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
+                stored += part
+            except Exception as error:
+                if not is_of_the_data(error):
+                    raise
+                if len(part) == 1:
+                    failures.append(_failed(part[0].delivery_id, NOT_RECORDED, describe(error)))
+                    continue
+                middle = len(part) // 2
+                parts += [part[middle:], part[:middle]]
+        return stored, failures
 
     def settle(
         self,
@@ -205,7 +253,26 @@ def recorded(delivery: LeasedDelivery, message: OutgoingMessage) -> Recorded:
     )
 
 
-def _unrenderable(delivery_id: UUID, error: DripError) -> DeliveryResult:
-    return DeliveryResult(
-        delivery_id, Outcome.REJECTED, error_code="render_failed", error=str(error)
-    )
+def _failed(delivery_id: UUID, error_code: str, error: str) -> DeliveryResult:
+    return DeliveryResult(delivery_id, Outcome.REJECTED, error_code=error_code, error=error)
+
+
+def _unreadable_deliveries(
+    connection: Connection,
+    leased: Sequence[LeasedDelivery],
+    unreadable: Mapping[UUID, Sequence[Unreadable]],
+) -> dict[UUID, str]:
+    """Return why deliveries cannot be rendered: their message reads a value that cannot be read."""
+    reasons: dict[UUID, str] = {}
+    for delivery in leased:
+        for value in unreadable.get(delivery.id, ()):
+            columns: Collection[str] = CONTACT_COLUMNS
+            with suppress(TemplateError, VersionNotFound):  # reported when it is rendered
+                version = version_cache.version(
+                    connection, delivery.campaign_id, delivery.campaign_version
+                )
+                columns = columns_read(version, delivery.node_id)
+            if value.column in columns:
+                reasons[delivery.id] = value.describe(delivery.contact_id)
+                break
+    return reasons

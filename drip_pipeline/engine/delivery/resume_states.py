@@ -96,9 +96,17 @@ def exit_states(
 
 
 def fail_states(
-    connection: Connection, deliveries: Sequence[OpenDelivery], error: str, context: SettleContext
+    connection: Connection,
+    deliveries: Sequence[OpenDelivery],
+    error: str,
+    context: SettleContext,
+    *,
+    is_data_fault: bool = False,
 ) -> None:
-    """Fail the states that wait for these deliveries; requeueing sends the delivery again."""
+    """Fail the states that wait for these deliveries; requeueing sends the delivery again.
+
+    `is_data_fault`: the contact's own data is the cause, and is reported.
+    """
     parked = _locked(connection, deliveries)
     events = (EventNote("enrollment_failed", "", None, {"error": error}),)
     _commit(
@@ -107,6 +115,7 @@ def fail_states(
         Transition((), "", None, "failed", events=events, error=error),
         context,
         delivery_of={state.id: state.delivery_id for state in parked},
+        is_data_fault=is_data_fault,
     )
 
 
@@ -128,6 +137,7 @@ def _commit(
     message: SentMessage = NO_SENT_MESSAGE,
     *,
     delivery_of: Mapping[UUID, UUID] | None = None,
+    is_data_fault: bool = True,
 ) -> None:
     """Commit the same transition for all states, at the node where each is. A state that continues
     later leaves this node, or enters the one that a migration to another version chose."""
@@ -147,4 +157,11 @@ def _commit(
     )
     if transitions:
         batch = Batch(transitions)
-        commit(connection, batch, batch_id=context.batch_id, now=context.now, message=message)
+        commit(
+            connection,
+            batch,
+            batch_id=context.batch_id,
+            now=context.now,
+            message=message,
+            is_data_fault=is_data_fault,
+        )

@@ -33,6 +33,11 @@ from drip_pipeline.engine.execution.conversion_attribution import TOUCHING_CHANN
 from drip_pipeline.engine.execution.transitions import SentMessage
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 
+RENDER_FAILED: Final = "render_failed"
+UNREADABLE_CONTACT: Final = "contact_unreadable"
+NOT_RECORDED: Final = "not_recorded"
+DATA_FAULTS: Final = frozenset({RENDER_FAILED, UNREADABLE_CONTACT, NOT_RECORDED, "template_budget"})
+"""Error codes of messages that fail because of the contact's own data or the template."""
 GRACE_SECONDS: Final = 15 * 60.0
 _THROTTLED_ATTEMPTS: Final = 5
 """How many times more often a message may be throttled than it may fail."""
@@ -262,7 +267,7 @@ def _settle_failed(
         )
     exiting: list[LeasedDelivery] = []
     continuing: list[LeasedDelivery] = []
-    by_error: dict[str, list[LeasedDelivery]] = {}
+    by_error: dict[tuple[str, bool], list[LeasedDelivery]] = {}
     for result in results:
         delivery = delivery_of[result.delivery_id]
         if result.recipient_invalid and channel == "email":
@@ -276,10 +281,11 @@ def _settle_failed(
             # Only this channel cannot reach the contact, or its endpoint or policy says so.
             continuing.append(delivery)
         else:
-            by_error.setdefault(result.error or result.error_code or "refused", []).append(delivery)
+            error = result.error or result.error_code or "refused"
+            by_error.setdefault((error, result.error_code in DATA_FAULTS), []).append(delivery)
     if exiting:
         exit_states(connection, exiting, "suppressed", "bounced", context)
     if continuing:
         continue_states(connection, continuing, context)
-    for error, group in by_error.items():
-        fail_states(connection, group, error, context)
+    for (error, is_data_fault), group in by_error.items():
+        fail_states(connection, group, error, context, is_data_fault=is_data_fault)

@@ -5,7 +5,7 @@ a list of addresses or contacts. Read in chunks of contact ids; nothing is writt
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
@@ -13,13 +13,22 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.execution import batch_context as facts_db
+from drip_pipeline.db.operations import data_faults as data_faults_db
+from drip_pipeline.db.operations.data_faults import DataFault
+from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.conditions.conditions import (
     Condition,
     ContactAttributes,
+    Needs,
     compile_condition,
     needs_of,
 )
-from drip_pipeline.domain.contact_fields import contact_context
+from drip_pipeline.domain.contact_fields import (
+    CUSTOM_FIELDS,
+    contact_columns_for,
+    contact_context,
+)
+from drip_pipeline.engine.isolation import describe, is_of_the_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +72,7 @@ class AudienceCursor:
     """Reads the contact ids of a selection in chunks.
 
     `missed` counts addresses without a contact: `not_found`, or `other_workspace` if only another
-    workspace has the address.
+    workspace has the address; and `unreadable`, contacts that a condition could not be checked on.
     """
 
     database: Database
@@ -107,8 +116,12 @@ class AudienceCursor:
 
     def _matching(self, condition: Condition) -> Iterator[list[UUID]]:
         for chunk in self._of_workspace():
+            unchecked: dict[UUID, str] = {}
             with self.database.transaction() as connection:
-                matching = matching_contacts(connection, chunk, condition, self.now)
+                matching = matching_contacts(connection, chunk, condition, self.now, unchecked)
+                store_unchecked(connection, unchecked, self.now)
+            if unchecked:
+                self.missed["unreadable"] += len(unchecked)
             if matching:
                 yield matching
 
@@ -130,28 +143,86 @@ class AudienceCursor:
 
 
 def matching_contacts(
-    connection: Connection, contact_ids: Sequence[UUID], condition: Condition, now: datetime
+    connection: Connection,
+    contact_ids: Sequence[UUID],
+    condition: Condition,
+    now: datetime,
+    unchecked: dict[UUID, str] | None = None,
 ) -> list[UUID]:
-    """Return the contacts that match the condition at `now`."""
+    """Return the contacts that match the condition at `now`.
+
+    A contact that cannot be checked, because Python cannot hold one of its values that the
+    condition reads, or the condition fails on it, does not match; its reason is added to
+    `unchecked`.
+    """
     is_true_of = compile_condition(condition)
-    event_types = needs_of(condition).event_types
+    needs = needs_of(condition)
+    event_types = needs.event_types
     events: dict[UUID, dict[str, datetime]] = {}
+    reasons: dict[UUID, str] = {}
     if event_types:
         for contact_id, event_type, latest_at in enrollments_db.latest_events(
             connection, contact_ids, sorted(event_types)
         ):
-            events.setdefault(contact_id, {})[event_type] = latest_at
+            if isinstance(latest_at, Unreadable):
+                reasons[contact_id] = (
+                    f"contact {contact_id}: the time of its latest {event_type}: {latest_at.reason}"
+                )
+            else:
+                events.setdefault(contact_id, {})[event_type] = latest_at
     matching = []
-    for row in facts_db.contact_attributes(connection, contact_ids):
-        context = contact_context(row)
-        zone = context.get("timezone")
-        facts = ContactAttributes(
-            fields=context,
-            tags=frozenset(row["tags"] or ()),
-            events=events.get(row["id"], {}),
-            now=now,
-            timezone=zone if isinstance(zone, str) else None,
-        )
-        if is_true_of(facts):
-            matching.append(row["id"])
+    contacts, unreadable = facts_db.contact_attributes(connection, contact_ids)
+    if unreadable:
+        reasons |= _unreadable_contacts(unreadable, needs)
+    for row in contacts:
+        if reasons and row["id"] in reasons:
+            continue
+        try:
+            context = contact_context(row)
+            zone = context.get("timezone")
+            facts = ContactAttributes(
+                fields=context,
+                tags=frozenset(row["tags"] or ()),
+                events=events.get(row["id"], {}),
+                now=now,
+                timezone=zone if isinstance(zone, str) else None,
+            )
+            if is_true_of(facts):
+                matching.append(row["id"])
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            reasons[row["id"]] = f"contact {row['id']}: the condition fails ({describe(error)})"
+    if reasons and unchecked is not None:
+        unchecked.update(reasons)
     return matching
+
+
+def _unreadable_contacts(
+    unreadable: Mapping[UUID, Sequence[Unreadable]], needs: Needs
+) -> dict[UUID, str]:
+    """Return the contacts of whose values the condition reads one that cannot be read."""
+    columns, reads_custom_fields = contact_columns_for(needs.fields)
+    read = set(columns)
+    if reads_custom_fields:
+        read.add(CUSTOM_FIELDS)
+    if needs.tags:
+        read.add("tags")
+    return {
+        contact_id: value.describe(contact_id)
+        for contact_id, values in unreadable.items()
+        for value in values
+        if value.column in read
+    }
+
+
+def store_unchecked(connection: Connection, unchecked: Mapping[UUID, str], now: datetime) -> None:
+    """Store why contacts could not be checked, for the incident that names them."""
+    data_faults_db.store(
+        connection,
+        [
+            DataFault(contact_id, None, None, None, reason)
+            for contact_id, reason in unchecked.items()
+        ],
+        now,
+    )

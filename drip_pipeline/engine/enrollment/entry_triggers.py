@@ -25,7 +25,7 @@ from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
-from drip_pipeline.engine.enrollment.audience import matching_contacts
+from drip_pipeline.engine.enrollment.audience import matching_contacts, store_unchecked
 from drip_pipeline.engine.enrollment.enroll import (
     CHUNK_CONTACTS,
     EntryTerms,
@@ -241,7 +241,10 @@ def _matching(
         events = enrollments_db.latest_events(connection, contact_ids, [trigger.event_type])
         return {event.contact_id for event in events}
     if trigger.where is not None:
-        return set(matching_contacts(connection, contact_ids, trigger.where, now))
+        unchecked: dict[UUID, str] = {}
+        matching = matching_contacts(connection, contact_ids, trigger.where, now, unchecked)
+        store_unchecked(connection, unchecked, now)
+        return set(matching)
     return _still_matching(connection, contact_ids, trigger)
 
 

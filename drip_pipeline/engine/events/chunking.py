@@ -60,6 +60,12 @@ class EventChunk:
     lines: int
 
 
+def unreadable(error: Exception) -> str:
+    """Return the reason of a line that could not be read. The class name only: the text may quote
+    the line."""
+    return f"the line cannot be read ({type(error).__name__})"
+
+
 def read_chunks(
     lines: Iterator[SourceLine], parser: EventParser, chunk_size: int
 ) -> Iterator[EventChunk]:
@@ -88,6 +94,9 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
             event = parser.parse(number, line)
         except InvalidLine as invalid:
             rejected.append(RejectedLine(number, str(invalid)))
+            continue
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this line only
+            rejected.append(RejectedLine(number, unreadable(error)))
             continue
         if event.event_key in keys:
             rejected.append(RejectedLine(number, DUPLICATE))

@@ -27,6 +27,7 @@ from drip_pipeline.engine.events.file_reader import lines_of
 from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
 from drip_pipeline.engine.events.ingest import IngestOptions, ingest_lines
 from drip_pipeline.engine.events.payload_readers import inbound_sms, read
+from drip_pipeline.engine.isolation import is_of_the_data
 from drip_pipeline.engine.progress import Progress
 
 BATCH_ROWS: Final = 1_000
@@ -161,7 +162,9 @@ def _parse(database: Database, row: InboxRow, report: DrainReport, now: datetime
         return read(row.provider, row.payload, row.context, row.received_at)
     except PayloadInvalid as invalid:
         return ParsedPayload(problems=[str(invalid)])
-    except (TypeError, ValueError, KeyError, AttributeError, IndexError):
+    except Exception as error:
+        if not is_of_the_data(error):
+            raise
         # No payload may block the payloads behind it. The reason quotes nothing of it; the payload
         # itself is in the row.
         return ParsedPayload(problems=[_UNPARSABLE])

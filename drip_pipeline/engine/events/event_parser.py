@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from hashlib import md5
 from ipaddress import ip_address
 from typing import Any, Final
@@ -278,11 +278,12 @@ def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:
     amount = data["value"]
     try:
         value = Decimal(str(amount)) if not isinstance(amount, bool) else Decimal("NaN")
-    except InvalidOperation:
+        # Not abs(value), which rounds to the context's precision and overflows for 1e1000000000.
+        if not value.is_finite() or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
+            raise InvalidLine("data.value is not an amount")
+        rounded = f"{value:.2f}"
+    except (ArithmeticError, ValueError):  # InvalidLine is a ValueError, and stays the same
         raise InvalidLine("data.value is not an amount") from None
-    if not value.is_finite() or abs(value) > LARGEST_VALUE:
-        raise InvalidLine("data.value is not an amount")
-    rounded = f"{value:.2f}"
     data["value"] = float(rounded)
     currency = data.get("currency")
     is_code = isinstance(currency, str) and _CURRENCY.fullmatch(currency.strip().upper())

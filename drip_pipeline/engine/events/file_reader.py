@@ -23,6 +23,7 @@ _PARQUET_ROWS: Final = 10_000
 _PARQUET_MAGIC: Final = b"PAR1"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _GZIP_MAGIC: Final = b"\x1f\x8b"
+_UNREADABLE: Final = object()
 COLUMNS: Final = (
     "event_id",
     "event_type",
@@ -49,9 +50,18 @@ class SourceLine(NamedTuple):
 
     def text(self) -> str:
         """Return the text to store if the line is rejected."""
-        raw = dump_json(self.line) if self.raw is None else self.raw
+        raw = _json(self.line) if self.raw is None else self.raw
         text = raw[: 4 * STORED_CHARACTERS].decode("utf-8", "replace")
         return text[:STORED_CHARACTERS].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+
+def _json(line: object) -> bytes:
+    try:
+        return dump_json(line)
+    except (TypeError, ValueError, RecursionError):
+        # Too deeply nested, or a value that JSON lacks. The reason says so; the event is in the
+        # source.
+        return b""
 
 
 def lines_of(events: Iterable[Mapping[str, object]]) -> Iterator[SourceLine]:
@@ -86,16 +96,19 @@ def _ndjson(file: IO[bytes]) -> Iterator[SourceLine]:
         if len(raw) > LONGEST_LINE_BYTES:
             yield SourceLine(number, None, raw, "the line is longer than a megabyte")
             continue
-        try:
-            line = orjson.loads(raw)
-        except orjson.JSONDecodeError:
-            if raw.strip():
-                yield SourceLine(number, None, raw, "the line is not JSON")
-            continue
-        if isinstance(line, dict):
-            yield SourceLine(number, line, raw)
-        else:
-            yield SourceLine(number, None, raw, "the line is not a JSON object")
+        if raw.strip():
+            yield parse_line(number, raw)
+
+
+def parse_line(line_number: int, raw: bytes) -> SourceLine:
+    """Parse a line that is not blank."""
+    try:
+        line = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return SourceLine(line_number, None, raw, "the line is not JSON")
+    if isinstance(line, dict):
+        return SourceLine(line_number, line, raw)
+    return SourceLine(line_number, None, raw, "the line is not a JSON object")
 
 
 def _split(file: IO[bytes]) -> Iterator[bytes]:
@@ -135,12 +148,40 @@ def _parquet(path: Path) -> Iterator[SourceLine]:
                 raise ImportFileError(str(path), "has no column event_id")
             number = 0
             for batch in file.iter_batches(_PARQUET_ROWS, columns=names):
-                for values in zip(*map(_values, batch.columns), strict=True):
+                for values in zip(*map(_readable_values, batch.columns), strict=True):
                     number += 1
-                    yield SourceLine(number, dict(zip(names, values, strict=True)))
+                    line = dict(zip(names, values, strict=True))
+                    if unreadable := [name for name, value in line.items() if value is _UNREADABLE]:
+                        problem = f"column {unreadable[0]} cannot be read"
+                        rest = {n: v for n, v in line.items() if v is not _UNREADABLE}
+                        yield SourceLine(number, None, _json(rest), problem)
+                        continue
+                    yield SourceLine(number, line)
     except pa.ArrowException as error:
         kind = type(error).__name__
         raise ImportFileError(str(path), f"is not readable as Parquet ({kind})") from None
+
+
+def _readable_values(column: Any) -> list[Any]:
+    """Return `_values`; if that fails, value by value, with `_UNREADABLE` in place of each value
+    that Python cannot hold."""
+    try:
+        return _values(column)
+    except Exception:  # noqa: BLE001 - of one value, whatever it is; the others are read
+        return [_readable(scalar) for scalar in column]
+
+
+def _readable(scalar: Any) -> Any:
+    try:
+        return _values_of_one(scalar)
+    except Exception:  # noqa: BLE001 - see above
+        return _UNREADABLE
+
+
+def _values_of_one(scalar: Any) -> Any:
+    import pyarrow as pa
+
+    return _values(pa.array([scalar], type=scalar.type))[0]
 
 
 def _values(column: Any) -> list[Any]:

@@ -36,6 +36,7 @@ from drip_pipeline.engine.events.resume_waiting import (
     apply_event_effects,
     lock_affected_states,
 )
+from drip_pipeline.engine.isolation import is_of_the_data
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import ConstraintViolated, DataRejected
 
@@ -212,16 +213,16 @@ class _SourceIngestion:
     def write(self, part: ChunkPart) -> PartResult:
         """Write a part in one transaction.
 
-        If the database refuses a value, bisect the part until the line with the value is isolated
-        and rejected.
+        If a value cannot be written, bisect the part until the line with the value is isolated and
+        rejected.
         """
         try:
             return self._write_whole(part)
-        except (DataRejected, ConstraintViolated):
-            if not part.events:
+        except Exception as error:
+            if not part.events or not is_of_the_data(error):
                 raise
             if len(part.events) == 1:
-                refused = RejectedLine(part.events[0].line_number, REFUSED)
+                refused = RejectedLine(part.events[0].line_number, _refusal(error))
                 return self._write_whole(
                     replace(part, events=(), rejected=(*part.rejected, refused))
                 )
@@ -303,8 +304,16 @@ class _SourceIngestion:
                 rows,
                 workspace_id=self._scope.default,
                 source=self._options.source,
+                provider=self._options.provider,
                 now=self._now,
             )
+
+
+def _refusal(error: Exception) -> str:
+    """Return why an event could not be written."""
+    if isinstance(error, (DataRejected, ConstraintViolated)):
+        return REFUSED
+    return f"the event could not be written ({type(error).__name__})"
 
 
 def _is_concurrent(error: Exception) -> bool:

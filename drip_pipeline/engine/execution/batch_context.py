@@ -15,6 +15,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
@@ -65,15 +66,18 @@ class BatchContext:
         since: Mapping[UUID, datetime] | None = None,
         tests: Mapping[tuple[UUID, int, str], SplitTest] | None = None,
         variants: Mapping[str, Mapping[UUID, ExistingVariant]] | None = None,
+        unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
         """`attributes` by contact, `events` and `since` by state, `tests` by campaign, version and
-        split, `variants` by split and then by state or contact."""
+        split, `variants` by split and then by state or contact, `unreadable` by state."""
         self._now = now
         self._attributes = attributes or {}
         self._events = events or {}
         self._since = since or {}
         self._tests = tests or {}
         self._variants = variants or {}
+        self.unreadable = unreadable or {}
+        """The reasons why states cannot be executed: Python cannot hold a value that they read."""
 
     def of(self, state: DueState) -> ContactAttributes:
         """Return the input of a condition for this state."""
@@ -152,14 +156,39 @@ def load(
         if ahead.has_split:
             splitting += states
     tests = _tests(connection, splitting) if splitting else {}
+    attributes, of_contacts = (
+        _attributes(connection, contact_ids, columns, fields) if contact_ids else (None, {})
+    )
+    events, unreadable = _events(connection, asking, event_types) if asking else (None, {})
+    if of_contacts:
+        unreadable |= _unreadable_states(groups, graphs, of_contacts)
     return BatchContext(
         now,
-        attributes=_attributes(connection, contact_ids, columns, fields) if contact_ids else None,
-        events=_events(connection, asking, event_types) if asking else None,
+        attributes=attributes,
+        events=events,
         since=_since(connection, waiting, message) if waiting else None,
         tests=tests,
         variants=_variants(connection, splitting, tests) if splitting else None,
+        unreadable=unreadable,
     )
+
+
+def _unreadable_states(
+    groups: Mapping[NodePosition, Sequence[DueState]],
+    graphs: Mapping[tuple[UUID, int], CampaignGraph],
+    of_contacts: Mapping[UUID, Sequence[Unreadable]],
+) -> dict[UUID, str]:
+    """Return why states cannot be executed: their graph reads a value that cannot be read."""
+    reasons: dict[UUID, str] = {}
+    for position, states in groups.items():
+        graph = graphs[(position.campaign_id, position.campaign_version)]
+        columns = _columns(reachability(graph, position.node_id, position.resume_port).needs)
+        for state in states:
+            for value in of_contacts.get(state.contact_id, ()):
+                if value.column in columns:
+                    reasons[state.id] = value.describe(state.contact_id)
+                    break
+    return reasons
 
 
 def _columns(needs: Needs) -> set[str]:
@@ -173,29 +202,37 @@ def _columns(needs: Needs) -> set[str]:
 
 def _attributes(
     connection: Connection, contact_ids: set[UUID], columns: set[str], fields: set[str]
-) -> dict[UUID, Attributes]:
+) -> tuple[dict[UUID, Attributes], Mapping[UUID, Sequence[Unreadable]]]:
     # With the columns, because changes refer to them; and the first part of a dotted path may be
     # the name of a custom field.
     read = reader_of(columns | fields | {name.partition(".")[0] for name in fields})
     attributes_of = {}
-    for row in batch_context_db.contact_attributes(connection, list(contact_ids), columns):
+    rows, unreadable = batch_context_db.contact_attributes(connection, list(contact_ids), columns)
+    for row in rows:
         attributes = attributes_of[row["id"]] = read(row)
         if "tags" in row:
-            attributes["tags"] = frozenset(row["tags"] or ())
-    return attributes_of
+            try:
+                attributes["tags"] = frozenset(row["tags"] or ())
+            except TypeError:  # an array of arrays is a text[], too
+                unreadable = {**unreadable, row["id"]: [NESTED_TAGS]}
+    return attributes_of, unreadable
 
 
 def _events(
     connection: Connection, states: Sequence[DueState], event_types: set[str]
-) -> dict[UUID, dict[str, datetime]]:
+) -> tuple[dict[UUID, dict[str, datetime]], dict[UUID, str]]:
     latest_of: dict[UUID, dict[str, datetime]] = {}
+    unreadable: dict[UUID, str] = {}
     for state_id, event_type, latest_at in batch_context_db.latest_events(
         connection, [s.id for s in states], [s.contact_id for s in states], sorted(event_types)
     ):
+        if isinstance(latest_at, Unreadable):
+            unreadable[state_id] = f"the time of its latest {event_type}: {latest_at.reason}"
+            continue
         latest = latest_of.setdefault(state_id, {})
         if event_type not in latest or latest_at > latest[event_type]:
             latest[event_type] = latest_at
-    return latest_of
+    return latest_of, unreadable
 
 
 def _since(

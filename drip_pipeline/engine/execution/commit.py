@@ -16,6 +16,8 @@ from drip_pipeline.db.connection import Connection, dump_json, savepoint
 from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.db.operations import data_faults as data_faults_db
+from drip_pipeline.db.operations.data_faults import DataFault
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.execution.conversion_attribution import attribute_late
 from drip_pipeline.engine.execution.transitions import (
@@ -26,7 +28,7 @@ from drip_pipeline.engine.execution.transitions import (
     SentMessage,
     Transition,
 )
-from drip_pipeline.errors import ConstraintViolated, DataRejected
+from drip_pipeline.engine.isolation import describe, is_of_the_data
 
 Columns: TypeAlias = dict[str, object]
 """Parameters of the statement: arrays by column, and scalars."""
@@ -39,18 +41,37 @@ def commit(
     batch_id: UUID,
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
+    is_data_fault: bool = True,
 ) -> Batch:
     """Write a batch inside the caller's transaction.
 
     Returns the batch as written: a state that could not be written has a failure instead.
-    `message` is the message that these states waited for, if it was sent.
+    `message` is the message that these states waited for, if it was sent. States that fail are
+    stored as data faults, which are reported, unless a provider's refusal made them fail.
     """
     if batch.paused:
         states_db.park_paused(connection, [state.id for state in batch.paused], now)
     if not batch.transitions:
         return batch
     written = _write(connection, batch.transitions, batch_id, now, message)
+    if is_data_fault:
+        data_faults_db.store(connection, _faults(written), now)
     return replace(batch, transitions=tuple(written))
+
+
+def _faults(transitions: Iterable[Transition]) -> list[DataFault]:
+    return [
+        DataFault(
+            state.contact_id,
+            state.id,
+            state.campaign_id,
+            transition.node_id or state.current_node_id,
+            transition.error or "unknown",
+        )
+        for transition in transitions
+        if transition.status == "failed"
+        for state in transition.states
+    ]
 
 
 def _write(
@@ -65,10 +86,12 @@ def _write(
         with savepoint(connection):
             _write_together(connection, transitions, batch_id, now, message)
         return transitions
-    except (DataRejected, ConstraintViolated) as error:
+    except Exception as error:
+        if not is_of_the_data(error):
+            raise
         states = [state for transition in transitions for state in transition.states]
         if len(states) == 1:
-            failed = _failure(transitions[0], states[0], str(error), now)
+            failed = _failure(transitions[0], states[0], describe(error), now)
             _write_together(connection, [failed], batch_id, now, message)
             return [failed]
     written: list[Transition] = []

@@ -38,6 +38,7 @@ from drip_pipeline.engine.execution.transitions import (
     Status,
     Transition,
 )
+from drip_pipeline.engine.isolation import describe
 
 MAX_NODES_PER_TICK: Final = 200
 MAX_NODES_PER_LIFE: Final = 10_000
@@ -81,6 +82,9 @@ def execute(
         if looping:
             transitions.append(_stopped_in_loop(graph, node_id, looping))
             group = [state for state in group if state.steps_taken < MAX_NODES_PER_LIFE]
+        if context.unreadable:
+            transitions += _stopped_unreadable(graph, node_id, group, context.unreadable)
+            group = [state for state in group if state.id not in context.unreadable]
         if group:
             walker = _Walker(graph, context, now)
             transitions.extend(walker.walk(group, node_id, position.resume_port))
@@ -134,8 +138,7 @@ class _Walker:
         except Exception as error:  # noqa: BLE001 - see below
             # An error of an operator stops only the state that it concerns.
             if len(states) == 1:
-                # Only the class name: the text of a foreign error may contain personal data.
-                message = f"{node.node_type} node {node.node_id!r}: {type(error).__name__}"
+                message = f"{node.node_type} node {node.node_id!r}: {describe(error)}"
                 return [NodeOutcome(states, Fail(message))]
             middle = len(states) // 2
             return self._outcomes(node, states[:middle]) + self._outcomes(node, states[middle:])
@@ -286,6 +289,24 @@ def _ended_by_application(
     step_id = node.step_id if node else None
     note = EventNote("enrollment_exited", node_id, step_id, {"reason": reason})
     return Transition(states, node_id, step_id, "exited", events=(note,), exit_reason=reason)
+
+
+def _stopped_unreadable(
+    graph: CampaignGraph,
+    node_id: str,
+    states: Sequence[DueState],
+    reasons: Mapping[UUID, str],
+) -> list[Transition]:
+    """Fail states that read a value which Python cannot hold. Not retried: an operator corrects the
+    value and requeues them."""
+    step_id = graph.nodes[node_id].step_id if node_id in graph.nodes else None
+    transitions = []
+    for state in states:
+        if (error := reasons.get(state.id)) is not None:
+            note = EventNote("enrollment_failed", node_id, step_id, {"error": error})
+            transition = Transition([state], node_id, step_id, "failed", events=(note,))
+            transitions.append(replace(transition, resume_port=state.resume_port, error=error))
+    return transitions
 
 
 def _stopped_in_loop(graph: CampaignGraph, node_id: str, states: Sequence[DueState]) -> Transition:

@@ -12,6 +12,8 @@ from typing import Final
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import NewIncident
+from drip_pipeline.engine.operations import data_incidents
+from drip_pipeline.engine.operations.data_incidents import DATA_FAULTS, REJECTED_EVENTS
 from drip_pipeline.redaction import redact
 
 BACKLOG: Final = "backlog_stuck"
@@ -22,7 +24,7 @@ SRM: Final = "sample_ratio_mismatch"
 DECISION: Final = "decision_made"
 RUN_FAILED: Final = "run_failed"
 
-LASTING: Final = (BACKLOG, UNKNOWN_OUTCOME, BREAKER, GONE, SRM)
+LASTING: Final = (BACKLOG, UNKNOWN_OUTCOME, BREAKER, GONE, SRM, DATA_FAULTS, REJECTED_EVENTS)
 """Kinds that are resolved when they are no longer detected. A failed run is resolved when its job
 succeeds. A decision is resolved from the start."""
 
@@ -45,6 +47,8 @@ def current(database: Database, *, now: datetime, backlog_minutes: int) -> list[
             *_failing_transports(connection),
             *_skewed_tests(connection),
             *_decisions(connection, now),
+            *data_incidents.stopped_by_data(connection, now),
+            *data_incidents.rejected_events(connection, now),
         ]
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.delivery.deliveries import LeasedDelivery
+from drip_pipeline.db.delivery.deliveries import LeasedDelivery, LeasedRows
 from drip_pipeline.db.execution.batch_context import ATTRIBUTE_COLUMNS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import EmailConfig, WebhookAction
@@ -75,9 +75,9 @@ def test_a_lease_returns_the_columns_that_the_messages_read(
     leased: list[LeasedDelivery] = []
     lease = deliveries_db.lease
 
-    def watched(*given: Any, **named: Any) -> list[LeasedDelivery]:
+    def watched(*given: Any, **named: Any) -> LeasedRows:
         rows = lease(*given, **named)
-        leased.extend(rows)
+        leased.extend(rows.rows)
         return rows
 
     monkeypatch.setattr(deliveries_db, "lease", watched)
