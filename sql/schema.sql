@@ -703,6 +703,12 @@ CREATE INDEX contacts_phone ON public.contacts USING btree (suppressed_phone(pho
 CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
 CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
 
+CREATE TABLE demo_workspaces (
+    workspace_id uuid NOT NULL,
+    CONSTRAINT demo_workspaces_pkey PRIMARY KEY (workspace_id),
+    CONSTRAINT demo_workspaces_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
 CREATE TABLE drip_campaigns (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,

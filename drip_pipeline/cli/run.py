@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,9 +16,12 @@ from drip_pipeline.cli.framework.options import (
     now_option,
     without_zeros,
 )
+from drip_pipeline.errors import NotAllowed
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.runner.tick import TickReport
+
+CLOCK_TOLERANCE: Final = timedelta(minutes=1)
 
 
 @command()
@@ -29,20 +32,28 @@ if TYPE_CHECKING:
     metavar="S",
     help="Stop after the batch during which this time has passed; the rest stays due.",
 )
+@click.option("--send-anyway", is_flag=True, help="Send messages even if --now is in the future.")
 @now_option
 def run(
-    invocation: Invocation, until_idle: bool, max_seconds: float | None, now: datetime
+    invocation: Invocation,
+    until_idle: bool,
+    max_seconds: float | None,
+    send_anyway: bool,
+    now: datetime,
 ) -> CommandResult:
     """Import the inbox, admit new enrollments, advance due enrollments, deliver due messages.
 
     Safe to run beside Dagster, and in several processes at once: a due enrollment is claimed by
-    one process only.
+    one process only. With DRIP_DELIVERY=send, a time in the future is refused: it would send
+    messages to people before they are due.
     """
     from drip_pipeline.cli.inbox import describe_drain
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
     from drip_pipeline.engine.runner.factory import close, engine_from
     from drip_pipeline.engine.runner.tick import tick
 
+    if not send_anyway:
+        _refuse_early_sending(invocation.settings.delivery, now)
     engine = engine_from(invocation.settings, invocation.database)
     started_at = monotonic()
     try:
@@ -64,6 +75,15 @@ def run(
     data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}
     lines = [describe_drain(drained)] if drained.rows else []
     return CommandResult(data, "\n".join([*lines, _describe(report, seconds)]))
+
+
+def _refuse_early_sending(delivery: str, now: datetime) -> None:
+    if delivery == "send" and now - datetime.now(UTC) > CLOCK_TOLERANCE:
+        raise NotAllowed(
+            f"--now {now.isoformat()} is in the future, and DRIP_DELIVERY is `send`: messages would"
+            " be sent to people before they are due",
+            hint="Use DRIP_DELIVERY=record to see what would be sent, or --send-anyway.",
+        )
 
 
 def _describe(report: TickReport, seconds: float) -> str:

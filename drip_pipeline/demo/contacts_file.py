@@ -13,6 +13,8 @@ from random import Random
 from typing import Final
 
 CONTACTS: Final = 10_000
+ADDRESSES: Final = r"^person[0-9]{5,}@example[.](com|org|net)$"
+"""The pattern of the generated addresses."""
 _SEED: Final = 20260105
 _FIRST_NAMES: Final = (
     "Ada Amir Ana Ben Bea Caro Chen Dana Dev Elif Emil Eva Femi Finn Gala Hana Hugo Ida Igor Ines "

@@ -13,6 +13,7 @@ from drip_pipeline.engine.enrollment.audience import Matching, Selection, Tagged
 
 EXAMPLES: Final = Path(__file__).resolve().parents[2] / "examples"
 CAMPAIGN_FILES: Final = ("onboarding.yaml", "winback.yaml", "subject_test.yaml")
+CAMPAIGNS: Final = ("Onboarding", "Win-back", "Newsletter subjects")
 LENGTH: Final = timedelta(days=24)
 STEP: Final = timedelta(hours=12)
 """The simulated engine runs twice a day instead of every minute."""

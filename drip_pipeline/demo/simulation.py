@@ -16,11 +16,12 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.operations import demo as demo_db
 from drip_pipeline.db.publishing import publish as publish_db
-from drip_pipeline.demo.contacts_file import CONTACTS, write_contacts
+from drip_pipeline.demo.contacts_file import ADDRESSES, CONTACTS, write_contacts
 from drip_pipeline.demo.dagster_runs import DemoRunner
 from drip_pipeline.demo.engagement import EventLine, engagement_events
 from drip_pipeline.demo.scenario import (
     CAMPAIGN_FILES,
+    CAMPAIGNS,
     EXAMPLES,
     LENGTH,
     RATES,
@@ -34,6 +35,7 @@ from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
+from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import Settings
 
 WORKSPACE: Final = "Drip demo"
@@ -44,6 +46,7 @@ class DemoRun:
     """The simulated range of time, the campaigns by name, and what was run."""
 
     workspace_id: UUID
+    workspace: str
     began_at: datetime
     ended_at: datetime
     campaigns: dict[str, UUID] = field(default_factory=dict)
@@ -62,20 +65,23 @@ def run_demo(
 ) -> DemoRun:
     """Run the demo with this number of contacts, on a clock that stops at `ends_at`.
 
-    An earlier demo is deleted first.
+    An earlier demo is deleted first, but nothing else: a workspace to which somebody has added
+    campaigns, contacts or channels is kept as an ordinary one. Raises NotAllowed beside other
+    published campaigns, which the simulated clock would move.
     """
     began_at = (ends_at - LENGTH).astimezone(UTC).replace(hour=9, minute=0, second=0, microsecond=0)
-    demo = DemoRun(_new_workspace(database), began_at, began_at)
+    workspace_id, workspace = _new_workspace(database, progress)
+    demo = DemoRun(workspace_id, workspace, began_at, began_at)
     contacts_file = settings.home / "demo" / "people.csv"
     contacts_file.parent.mkdir(parents=True, exist_ok=True)
     write_contacts(contacts_file, contacts)
-    import_contacts(database, contacts_file, now=began_at, workspace=WORKSPACE)
+    import_contacts(database, contacts_file, now=began_at, workspace=workspace)
     progress(f"imported {contacts:,} generated contacts")
     for file in CAMPAIGN_FILES:
         report = publish(
             database,
             (EXAMPLES / file).read_text(encoding="utf-8"),
-            PublishOptions(now=began_at, settings=settings, workspace=WORKSPACE),
+            PublishOptions(now=began_at, settings=settings, workspace=workspace),
         )
         assert report.campaign_id is not None
         demo.campaigns[report.name] = report.campaign_id
@@ -159,13 +165,34 @@ class _Simulation:
         while self._events and self._events[0][0] <= now:
             due.append(heapq.heappop(self._events)[2])
         if due:
-            report = ingest_events(self._database, due, source="demo", now=now, workspace=WORKSPACE)
+            report = ingest_events(
+                self._database, due, source="demo", now=now, workspace=self._demo.workspace
+            )
             self._demo.events += report.accepted
         return len(due)
 
 
-def _new_workspace(database: Database) -> UUID:
+def _new_workspace(database: Database, progress: Progress) -> tuple[UUID, str]:
+    """Replace the workspaces of earlier demos by a new one; return its id and name."""
     with database.transaction() as connection:
-        for row in publish_db.workspaces(connection, WORKSPACE):
-            demo_db.delete_workspace(connection, row.id)
-        return publish_db.insert_workspace(connection, WORKSPACE)
+        others = demo_db.campaigns_beside(connection)
+        if others:
+            raise NotAllowed(
+                f"this database has other published campaigns ({', '.join(map(repr, others[:3]))}"
+                f"{', …' if len(others) > 3 else ''}), which the demo's simulated clock would move",
+                hint="Run the demo in a folder of its own: DRIP_HOME=~/drip-demo make demo. Nothing"
+                " was changed.",
+            )
+        for row in demo_db.workspaces(connection, campaigns=CAMPAIGNS, addresses=ADDRESSES):
+            if row.is_unchanged:
+                demo_db.delete_workspace(connection, row.id)
+            else:
+                demo_db.keep_workspace(connection, row.id)
+                progress(f"kept the workspace {row.name!r}: it contains more than the demo made")
+        name, number = WORKSPACE, 1
+        while publish_db.workspaces(connection, name):
+            number += 1
+            name = f"{WORKSPACE} {number}"
+        workspace_id = publish_db.insert_workspace(connection, name)
+        demo_db.mark_workspace(connection, workspace_id)
+        return workspace_id, name

@@ -2,7 +2,8 @@
 -- Returns campaigns with this id or exact name, archived ones last.
 SELECT
     c.id, c.workspace_id, w.name AS workspace, c.name, c.status, c.campaign_type, c.version, c.published_version,
-    c.drip_settings AS settings
+    c.drip_settings AS settings,
+    EXISTS (SELECT FROM demo_workspaces d WHERE d.workspace_id = c.workspace_id) AS is_demo
 FROM drip_campaigns c
 JOIN workspaces w ON w.id = c.workspace_id
 WHERE c.id = CAST(%(id)s AS uuid) OR c.name = CAST(%(name)s AS text)

@@ -54,3 +54,42 @@ deleted_rejects AS (
 )
 
 DELETE FROM workspaces w WHERE w.id = CAST(%(workspace_id)s AS uuid);
+
+-- name: demo_workspaces
+-- The workspaces that the demo created, and whether they still contain only what it made: its campaigns in their first
+-- version, its contacts, no channel.
+SELECT
+    w.id, w.name,
+    NOT (
+        EXISTS (
+            SELECT FROM drip_campaigns c
+            WHERE c.workspace_id = w.id
+              AND (c.name <> ALL(CAST(%(campaigns)s AS text [])) OR c.published_version IS DISTINCT FROM 1)
+        )
+        OR EXISTS (
+            SELECT FROM contacts k
+            WHERE k.workspace_id = w.id AND (k.email ~ CAST(%(addresses)s AS text)) IS NOT TRUE
+        )
+        OR EXISTS (SELECT FROM campaign_channels h WHERE h.workspace_id = w.id)
+    ) AS is_unchanged
+FROM demo_workspaces d
+JOIN workspaces w ON w.id = d.workspace_id
+ORDER BY w.name, w.id;
+
+-- name: mark_demo_workspace
+-- Records that the demo created this workspace.
+INSERT INTO demo_workspaces (workspace_id) VALUES (CAST(%(workspace_id)s AS uuid));
+
+-- name: keep_demo_workspace
+-- From now on the workspace is the user's own.
+DELETE FROM demo_workspaces d WHERE d.workspace_id = CAST(%(workspace_id)s AS uuid);
+
+-- name: campaigns_beside_demo
+-- The published campaigns of other workspaces, which a simulated clock would move.
+SELECT c.name
+FROM drip_campaigns c
+WHERE c.published_version IS NOT NULL
+  AND c.status <> 'archived'
+  AND NOT EXISTS (SELECT FROM demo_workspaces d WHERE d.workspace_id = c.workspace_id)
+ORDER BY c.name
+LIMIT 4;

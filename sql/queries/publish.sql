@@ -3,10 +3,13 @@
 SELECT pg_advisory_xact_lock(hashtextextended(CAST(%(workspace_id)s AS text) || CAST(%(name)s AS text), 1));
 
 -- name: workspaces_named
--- The workspaces of this name, or all workspaces without a name.
+-- The workspaces of this name; without a name, all workspaces but those of the demo.
 SELECT w.id, w.name
 FROM workspaces w
-WHERE CAST(%(name)s AS text) IS NULL OR w.name = CAST(%(name)s AS text)
+WHERE w.name = CAST(%(name)s AS text)
+   OR (
+       CAST(%(name)s AS text) IS NULL AND NOT EXISTS (SELECT FROM demo_workspaces d WHERE d.workspace_id = w.id)
+   )
 ORDER BY w.name, w.id;
 
 -- name: insert_workspace

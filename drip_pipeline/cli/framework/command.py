@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from difflib import get_close_matches
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
@@ -141,6 +142,7 @@ def _execute(function: Callable[..., object], is_json: bool, params: dict[str, o
     invocation = Invocation(is_json)
     try:
         configure_logging(invocation.settings.log_level)
+        _warn_of_unknown_settings()
         result = function(invocation, **params)
         if not isinstance(result, CommandResult):
             result = CommandResult(result)
@@ -154,6 +156,18 @@ def _execute(function: Callable[..., object], is_json: bool, params: dict[str, o
         return _print_error(DripError(f"{error.filename}: {error.strerror}"), is_json)
     finally:
         invocation.close()
+
+
+def _warn_of_unknown_settings() -> None:
+    """Name each variable with the prefix DRIP_ that is no setting: it has no effect."""
+    from drip_pipeline.settings import SETTINGS, environment_variables_unknown
+
+    for name in environment_variables_unknown():
+        near = get_close_matches(name, [setting.name for setting in SETTINGS], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        click.echo(
+            f"{click.style('Warning', fg='yellow')}: {name} is not a known setting{hint}", err=True
+        )
 
 
 def _print(result: CommandResult, is_json: bool) -> None:

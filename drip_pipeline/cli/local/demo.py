@@ -36,8 +36,9 @@ TESTED_CAMPAIGN = "Newsletter subjects"
 def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     """Run generated contacts through three campaigns on a simulated clock.
 
-    Simulates 24 days in the workspace "Drip demo", and replaces an earlier demo. Messages are
-    recorded and not sent. Exits with code 1 if the totals of a campaign do not reconcile.
+    Simulates 24 days in the workspace "Drip demo", and replaces an earlier demo but nothing else.
+    Messages are recorded and not sent. Refused beside other published campaigns, which the
+    simulated clock would move. Exits with code 1 if the totals of a campaign do not reconcile.
     """
     from drip_pipeline.cli.local.dagster_home import dagster_environment
     from drip_pipeline.db.migrate import migrate

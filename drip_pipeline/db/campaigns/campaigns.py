@@ -12,7 +12,10 @@ from drip_pipeline.db.connection import Connection
 
 
 class CampaignRow(NamedTuple):
-    """A campaign with the name of its workspace and its `drip_settings`."""
+    """A campaign with the name of its workspace and its `drip_settings`.
+
+    `is_demo`: it is in a workspace that the demo created.
+    """
 
     id: UUID
     workspace_id: UUID
@@ -23,6 +26,7 @@ class CampaignRow(NamedTuple):
     version: int | None
     published_version: int | None
     settings: Mapping[str, Any] | None
+    is_demo: bool
 
 
 class EntryStatus(NamedTuple):

@@ -153,7 +153,10 @@ def stage(connection: Connection, events: Iterable[StagedEvent]) -> None:
 
 
 def workspaces(connection: Connection, name: str | None) -> list[UUID]:
-    """Return the ids of workspaces with that name or id, or of all without one; at most two."""
+    """Return the ids of workspaces with that name or id; without one, of all but the demo's.
+
+    At most two.
+    """
     return queries.column(connection, "workspaces_for_events", name=name)
 
 

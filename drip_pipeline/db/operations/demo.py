@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -18,6 +19,14 @@ class RecordedMessage(NamedTuple):
     campaign: str
     node_id: str
     recorded_at: datetime
+
+
+class DemoWorkspace(NamedTuple):
+    """A workspace that the demo created; `is_unchanged`: nobody has added anything to it."""
+
+    id: UUID
+    name: str
+    is_unchanged: bool
 
 
 def recorded_since(
@@ -41,3 +50,34 @@ def latest_recorded(connection: Connection) -> int:
 def delete_workspace(connection: Connection, workspace_id: UUID) -> None:
     """Delete a workspace with all its rows."""
     queries.run(connection, "delete_workspace", workspace_id=workspace_id)
+
+
+def workspaces(
+    connection: Connection, *, campaigns: Sequence[str], addresses: str
+) -> list[DemoWorkspace]:
+    """Return the workspaces that the demo created.
+
+    `campaigns`: the names of the demo's campaigns; `addresses`: the pattern of its addresses.
+    """
+    return queries.records(
+        connection,
+        "demo_workspaces",
+        DemoWorkspace,
+        campaigns=list(campaigns),
+        addresses=addresses,
+    )
+
+
+def mark_workspace(connection: Connection, workspace_id: UUID) -> None:
+    """Record that the demo created this workspace."""
+    queries.run(connection, "mark_demo_workspace", workspace_id=workspace_id)
+
+
+def keep_workspace(connection: Connection, workspace_id: UUID) -> None:
+    """Make a workspace of the demo an ordinary one."""
+    queries.run(connection, "keep_demo_workspace", workspace_id=workspace_id)
+
+
+def campaigns_beside(connection: Connection) -> list[str]:
+    """Return the names of up to four published campaigns outside the demo's workspaces."""
+    return queries.column(connection, "campaigns_beside_demo")

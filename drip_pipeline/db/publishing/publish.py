@@ -111,7 +111,7 @@ class NewVersion:
 
 
 def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
-    """Return the workspaces of this name, or all workspaces without a name."""
+    """Return the workspaces of this name; without a name, all but those of the demo."""
     return queries.records(connection, "workspaces_named", WorkspaceName, name=name)
 
 

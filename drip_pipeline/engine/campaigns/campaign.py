@@ -44,7 +44,8 @@ class Campaign:
 
 
 def find_campaign(connection: Connection, name_or_id: str | UUID) -> Campaign:
-    """Return the campaign with this id or exact name; archived ones only if no other matches.
+    """Return the campaign with this id or exact name; one of the demo, and then an archived one,
+    only if no other matches.
 
     Raises CampaignNotFound, or CampaignAmbiguous if several campaigns have the name.
     """
@@ -52,7 +53,8 @@ def find_campaign(connection: Connection, name_or_id: str | UUID) -> Campaign:
     rows = campaigns_db.find(connection, campaign_id=_as_uuid(name), name=name)
     if not rows:
         raise CampaignNotFound(name)
-    candidates = [row for row in rows if row.status != "archived"] or rows
+    own = [row for row in rows if not row.is_demo] or rows
+    candidates = [row for row in own if row.status != "archived"] or own
     if len(candidates) > 1:
         raise CampaignAmbiguous(name, len(candidates))
     row = candidates[0]

@@ -18,8 +18,8 @@ DEFAULT_WORKSPACE: Final = "default"
 def workspace_named(connection: Connection, name: str | None) -> UUID:
     """Return the workspace of that name, created if it does not exist.
 
-    Without a name, return the only workspace, or create one called `default`. Raises NotAllowed if
-    several match.
+    Without a name, return the only workspace that the demo did not create, or create one called
+    `default`. Raises NotAllowed if several match.
     """
     workspaces = publish_db.workspaces(connection, name)
     if len(workspaces) == 1:
