@@ -839,6 +839,19 @@ CREATE TABLE recorded_messages (
     CONSTRAINT recorded_messages_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE rejected_cells (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid NOT NULL,
+    source text NOT NULL,
+    line_number bigint NOT NULL,
+    column_name text NOT NULL,
+    reason text NOT NULL,
+    cell text NOT NULL,
+    rejected_at timestamp with time zone NOT NULL,
+    CONSTRAINT rejected_cells_pkey PRIMARY KEY (id),
+    CONSTRAINT rejected_cells_workspace_id_source_line_number_column_name_key UNIQUE (workspace_id, source, line_number, column_name)
+);
+
 CREATE TABLE rejected_contacts (
     id bigint NOT NULL DEFAULT IDENTITY,
     workspace_id uuid NOT NULL,

@@ -12,6 +12,7 @@ from drip_pipeline.cli.framework.command import CommandResult, Invocation, comma
 from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
 
 if TYPE_CHECKING:
+    from drip_pipeline.engine.contacts.contact_file import LineCounts
     from drip_pipeline.engine.contacts.import_contacts import ImportReport
 
 
@@ -22,18 +23,34 @@ def contacts() -> None:
 
 def _parse_mappings(
     _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, str]:
-    renames = {}
+) -> dict[str, list[str]]:
+    renames: dict[str, list[str]] = {}
     for text in texts:
         column, separator, field = text.partition("=")
         if not separator or not column.strip():
             raise click.BadParameter(f"{text!r} is not COLUMN=FIELD")
-        renames[column.strip()] = field.strip()
+        renames.setdefault(column.strip(), []).append(field.strip())
     return renames
 
 
+def _parse_types(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    from drip_pipeline.engine.contacts.column_types import CHOSEN_TYPES
+
+    types = {}
+    for text in (part for option in texts for part in option.split(",")):
+        column, _, kind = text.rpartition("=")
+        if not column.strip() or kind.strip() not in CHOSEN_TYPES:
+            raise click.BadParameter(
+                f"{text!r} is not COLUMN=TYPE with one of the types {', '.join(CHOSEN_TYPES)}"
+            )
+        types[column.strip()] = kind.strip()
+    return types
+
+
 @command(contacts, name="import")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
     "--workspace", metavar="NAME", help="Workspace of the contacts; created if it does not exist."
 )
@@ -43,7 +60,16 @@ def _parse_mappings(
     metavar="COLUMN=FIELD",
     multiple=True,
     callback=_parse_mappings,
-    help="Import a column as this field; `COLUMN=` skips the column. Can be repeated.",
+    help="Import a column as this field; `COLUMN=` skips the column. Can be repeated, also for"
+    " several columns of one name, in their order.",
+)
+@click.option(
+    "--types",
+    metavar="COLUMN=TYPE",
+    multiple=True,
+    callback=_parse_types,
+    help="Store a column as text, integer, number, boolean or date (date:dmy and date:mdy read"
+    " 12.03.2024 and 3/12/2024). Default: text, unless each cell prints back as it is written.",
 )
 @click.option(
     "--email-template",
@@ -56,18 +82,24 @@ def import_(
     invocation: Invocation,
     file: Path,
     workspace: str | None,
-    renames: dict[str, str],
+    renames: dict[str, list[str]],
+    types: dict[str, str],
     email_template: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Import contacts from a CSV or Parquet FILE.
+    """Import contacts from a CSV or Parquet FILE; `-` is standard input, and .csv.gz is unpacked.
 
     Columns are matched by name: email, name, company, phone, job_title, ai_score, status, tags
-    (separated by commas) and last_interaction. A true value in the column `unsubscribed` adds the
-    address to the suppression list. Every other column becomes a custom field.
+    (separated by comma, semicolon or bar) and last_interaction, also in the spellings of other
+    tools' exports. Every other column becomes a custom field.
+
+    A yes, a date, or anything that cannot be read in the column `unsubscribed` (or UNSUB_TIME,
+    EMAIL_BLACKLISTED, donotemail …) adds the address to the suppression list, and so does a no in
+    `Email Marketing Consent` and a status such as bounced or complained.
 
     Importing a file again updates contacts by workspace and address. Rejected lines are saved to
-    the table rejected_contacts with a reason.
+    the table rejected_contacts with a reason, cells that cannot be read to rejected_cells. The exit
+    code is 1 if all rows were rejected.
     """
     from drip_pipeline.engine.contacts.import_contacts import import_contacts
 
@@ -78,10 +110,11 @@ def import_(
             now=now,
             workspace=workspace,
             renames=renames,
+            types=types,
             email_template=email_template,
             progress=progress,
         )
-    return CommandResult(report, _describe(report))
+    return CommandResult(report, _describe(report), exit_code=int(report.is_all_rejected))
 
 
 def _describe(report: ImportReport) -> str:
@@ -90,11 +123,36 @@ def _describe(report: ImportReport) -> str:
         f" {report.unchanged:,} unchanged"
     )
     lines = [f"{report.rows:,} rows of {report.source}: {changes}"]
+    if report.line_counts is not None:
+        lines.append(_describe_lines(report.line_counts))
+    for column, count in report.refusals.items():
+        lines.append(f"column {column!r} says who must not get messages: {count:,} contacts")
     if report.unsubscribed:
         lines.append(f"added to the suppression list: {report.unsubscribed:,}")
     if report.rejected:
         lines.append(f"rejected (saved to rejected_contacts): {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
+    if report.set_aside:
+        count = sum(report.set_aside.values())
+        lines.append(f"cells that cannot be read (saved to rejected_cells): {count:,}")
+        lines += [f"  {what}: {count:,}" for what, count in report.set_aside.items()]
+        lines += [
+            f"  line {line}: {column}: {reason}" for line, column, reason in report.first_set_aside
+        ]
     if report.custom_fields:
         lines.append(f"custom fields: {', '.join(report.custom_fields)}")
+    by_kind: dict[str, list[str]] = {}
+    for name, kind in report.custom_fields.items():
+        if kind not in ("text", "as in the file"):
+            by_kind.setdefault(kind, []).append(name)
+    lines += [f"  {kind}: {', '.join(names)}" for kind, names in by_kind.items()]
     return "\n".join([*lines, *(f"warning: {warning}" for warning in report.warnings)])
+
+
+def _describe_lines(counts: LineCounts) -> str:
+    parts = [f"{counts.rows:,} rows", f"{counts.before_rows:,} header"]
+    if counts.blank:
+        parts.append(f"{counts.blank:,} blank")
+    if counts.inside_cells:
+        parts.append(f"{counts.inside_cells:,} inside cells")
+    return f"{counts.lines:,} lines: {', '.join(parts)}"

@@ -12,12 +12,36 @@ CREATE TEMPORARY TABLE imported_contacts (
     tags text [],
     custom_fields jsonb NOT NULL,
     last_interaction timestamptz,
-    is_unsubscribed boolean NOT NULL
+    is_unsubscribed boolean NOT NULL,
+    email_refusal text,
+    sms_refusals text []
 );
 
 -- name: analyze_imported_contacts
 -- Without statistics the planner assumes a small table and joins it row by row.
 ANALYZE imported_contacts;
+
+-- name: merge_repeated_refusals
+-- A refusal of messages in any row of an address counts for the row that is kept.
+UPDATE imported_contacts i
+SET is_unsubscribed = n.is_unsubscribed,
+    email_refusal = coalesce(i.email_refusal, n.email_refusal),
+    sms_refusals = n.sms_refusals
+FROM (
+    SELECT
+        r.email, bool_or(r.is_unsubscribed) AS is_unsubscribed, min(r.email_refusal) AS email_refusal,
+        CASE
+            WHEN bool_or(r.sms_refusals IS NOT NULL)
+                THEN coalesce(array_agg(DISTINCT p.phone) FILTER (WHERE p.phone IS NOT NULL), '{}')
+        END AS sms_refusals
+    FROM imported_contacts r
+    LEFT JOIN LATERAL unnest(r.sms_refusals) AS p (phone) ON true
+    GROUP BY r.email
+    HAVING
+        min(r.line_number) < max(r.line_number)
+        AND bool_or(r.is_unsubscribed OR r.email_refusal IS NOT NULL OR r.sms_refusals IS NOT NULL)
+) n
+WHERE n.email = i.email;
 
 -- name: reject_repeated_contacts
 -- Rejects the rows of an address that the file repeats later: the last line counts.
@@ -96,12 +120,23 @@ WHERE k.id = i.contact_id
   );
 
 -- name: suppress_imported_contacts
--- Suppresses the unsubscribed contacts of these lines, on all channels.
-INSERT INTO campaign_suppressions (workspace_id, contact_id, address, reason, source, created_at)
-SELECT k.workspace_id, k.id, k.email, 'unsubscribed', 'import', CAST(%(now)s AS timestamptz)
+-- Suppresses the contacts of these lines that refuse messages: on all channels, for email, or for SMS.
+INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
+SELECT k.workspace_id, k.id, s.address, s.channel, s.reason, 'import', CAST(%(now)s AS timestamptz)
 FROM imported_contacts i
 JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
-WHERE i.is_unsubscribed
+CROSS JOIN LATERAL (
+    SELECT k.email AS address, CAST(NULL AS text) AS channel, 'unsubscribed' AS reason
+    WHERE i.is_unsubscribed
+    UNION ALL
+    SELECT k.email, 'email', i.email_refusal
+    WHERE i.email_refusal IS NOT NULL
+    UNION ALL
+    SELECT coalesce(suppressed_phone(p.phone), k.email), 'sms', 'unsubscribed'
+    FROM unnest(coalesce(nullif(i.sms_refusals, '{}'), ARRAY[k.phone])) AS p (phone)
+    WHERE i.sms_refusals IS NOT NULL
+) s
+WHERE (i.is_unsubscribed OR i.email_refusal IS NOT NULL OR i.sms_refusals IS NOT NULL)
   AND i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
 ON CONFLICT DO NOTHING;
 
@@ -123,3 +158,20 @@ SELECT
     CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.reason, CAST(%(now)s AS timestamptz)
 FROM unnest(CAST(%(line_numbers)s AS bigint []), CAST(%(reasons)s AS text [])) AS r (line_number, reason)
 ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
+
+-- name: delete_rejected_cells
+-- Deletes the rejected cells of an earlier import of the same file.
+DELETE FROM rejected_cells r
+WHERE r.workspace_id = CAST(%(workspace_id)s AS uuid) AND r.source = CAST(%(source)s AS text);
+
+-- name: store_rejected_cells
+-- Stores cells that could not be read, with their reasons.
+INSERT INTO rejected_cells (workspace_id, source, line_number, column_name, reason, cell, rejected_at)
+SELECT
+    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.column_name, r.reason, r.cell,
+    CAST(%(now)s AS timestamptz)
+FROM unnest(
+    CAST(%(line_numbers)s AS bigint []), CAST(%(column_names)s AS text []), CAST(%(reasons)s AS text []),
+    CAST(%(cells)s AS text [])
+) AS r (line_number, column_name, reason, cell)
+ON CONFLICT (workspace_id, source, line_number, column_name) DO NOTHING;

@@ -51,6 +51,10 @@ deleted_days AS (
 
 deleted_rejects AS (
     DELETE FROM rejected_contacts x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)
+),
+
+deleted_cells AS (
+    DELETE FROM rejected_cells x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)
 )
 
 DELETE FROM workspaces w WHERE w.id = CAST(%(workspace_id)s AS uuid);

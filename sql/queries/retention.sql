@@ -157,6 +157,14 @@ WHERE r.id = ANY(ARRAY(
     WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
 ));
 
+-- name: drop_old_rejected_cells
+-- Delete a chunk of rejected cells.
+DELETE FROM rejected_cells r
+WHERE r.id = ANY(ARRAY(
+    SELECT x.id FROM rejected_cells x
+    WHERE x.rejected_at < CAST(%(before)s AS timestamptz) LIMIT CAST(%(chunk_size)s AS integer)
+));
+
 -- name: drop_old_batches
 -- Delete a chunk of the batch log.
 DELETE FROM campaign_batches b
@@ -181,6 +189,9 @@ SELECT
     (
         SELECT count(*) FROM rejected_contacts x WHERE x.rejected_at < CAST(%(diagnostics_before)s AS timestamptz)
     ) AS rejected_contacts,
+    (
+        SELECT count(*) FROM rejected_cells x WHERE x.rejected_at < CAST(%(diagnostics_before)s AS timestamptz)
+    ) AS rejected_cells,
     (
         SELECT count(*) FROM campaign_batches x WHERE x.started_at < CAST(%(diagnostics_before)s AS timestamptz)
     ) AS campaign_batches;

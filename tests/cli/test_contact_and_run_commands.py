@@ -173,6 +173,57 @@ def test_rejected_lines_are_reported(drip, tmp_path):
     assert "broken" not in result.stdout
 
 
+def test_an_import_that_takes_nobody_fails(drip, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("email,name\nbroken,Ann\n,Bob\n", encoding="utf-8")
+    result = drip("contacts", "import", path)
+    assert result.exit_code == 1
+    assert "1 no email, 1 invalid email" in result.stdout.replace(
+        "1 invalid email, 1 no email", "1 no email, 1 invalid email"
+    )
+    assert drip("contacts", "import", path, "--json").exit_code == 1
+    path.write_text("email,name\n", encoding="utf-8")
+    assert drip("contacts", "import", path).exit_code == 0
+
+
+def test_an_import_says_what_it_made_of_each_column_and_line(drip, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text(
+        "email,ai_score,visits,flag,born,price,UNSUB_TIME\n"
+        "a@example.com,140,3,true,2024-01-02,9.00,2022-01-01\n\n"
+        'b@example.com,5,4,false,2024-01-03,"1\n2",\n',
+        encoding="utf-8",
+    )
+    result = drip("contacts", "import", path)
+    assert result.exit_code == 0
+    for line in (
+        "5 lines: 2 rows, 1 header, 1 blank, 1 inside cells",
+        "column 'UNSUB_TIME' says who must not get messages: 1 contacts",
+        "added to the suppression list: 1",
+        "cells that cannot be read (saved to rejected_cells): 1",
+        "line 2: ai_score: invalid_ai_score",
+        "  integer: visits",
+        "  boolean: flag",
+        "  date: born",
+    ):
+        assert line in result.stdout
+    assert "140" not in result.stdout
+
+
+def test_columns_of_one_name_and_types_are_chosen(drip, database, tmp_path):
+    path = tmp_path / "people.csv"
+    path.write_text("Email,Notes,Notes,zip\na@example.com,a,b,10115\n", encoding="utf-8")
+    assert drip("contacts", "import", path, "--types", "zip=postcode").exit_code == 2
+    result = drip(
+        "contacts", "import", path, "--map", "Notes=one", "--map", "Notes=two", "--types",
+        "zip=text",
+    )  # fmt: skip
+    assert result.exit_code == 0
+    assert rows(database, "SELECT custom_fields FROM contacts") == [
+        ({"one": "a", "two": "b", "zip": "10115"},)
+    ]
+
+
 def test_all_problems_of_a_file_are_reported_with_their_nodes(drip, tmp_path):
     broken = yaml.safe_load(Path(ONBOARDING).read_text(encoding="utf-8"))
     broken["steps"][0]["channel_config"]["email"]["subject"] = ""

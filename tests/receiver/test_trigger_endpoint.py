@@ -69,6 +69,7 @@ def test_a_call_enrolls_an_unknown_contact(database, receiver):
         "refused": {},
         "contacts_created": 1,
         "not_read": [],
+        "fields_set_aside": [],
         "is_repeat": False,
     }
     assert rows(
@@ -174,6 +175,20 @@ def test_invalid_contacts_are_reported_by_position_and_the_others_enrolled(datab
         5: "repeated_email",
     }
     assert "not an address" not in answer.text
+
+
+def test_an_unreadable_field_does_not_cost_the_contact_and_one_no_counts(database, receiver):
+    a_campaign(database)
+    contacts = [
+        {"email": "a@example.com", "fields": {"ai_score": 140, "plan": "pro"}},
+        {"email": "b@example.com"},
+        {"email": "B@example.com", "fields": {"unsubscribed": True}},
+    ]
+    answer = called(receiver, {"people": contacts}).json()
+    assert (answer["enrolled"], answer["refused"]) == (1, {"suppressed": 1})
+    assert answer["fields_set_aside"] == [
+        {"place": 0, "field": "ai_score", "reason": "invalid_ai_score"}
+    ]
 
 
 def test_suppressed_contacts_are_refused(database, receiver):

@@ -16,7 +16,11 @@ from drip_pipeline.db.connection import Connection
 
 
 class StagedContact(NamedTuple):
-    """A row of `imported_contacts`; `custom_fields` is JSON text, None is an empty cell."""
+    """A row of `imported_contacts`; `custom_fields` is JSON text, None is an empty cell.
+
+    `is_unsubscribed` refuses all channels, `email_refusal` is the reason to suppress the address
+    for email, `sms_refusals` the numbers that refuse SMS (without a number: the contact's).
+    """
 
     line_number: int
     email: str
@@ -30,6 +34,17 @@ class StagedContact(NamedTuple):
     custom_fields: str
     last_interaction: datetime | None
     is_unsubscribed: bool
+    email_refusal: str | None = None
+    sms_refusals: list[str] | None = None
+
+
+class RejectedCell(NamedTuple):
+    """A cell of an accepted row that could not be read. `cell` is the beginning of its text."""
+
+    line_number: int
+    column_name: str
+    reason: str
+    cell: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,11 @@ def stage(connection: Connection, rows: Iterable[StagedContact]) -> int:
 def reject_repeated(
     connection: Connection, workspace_id: UUID, *, source: str, now: datetime
 ) -> int:
-    """Keep the last staged row of each address and reject the others. Return their number."""
+    """Keep the last staged row of each address and reject the others. Return their number.
+
+    The kept row refuses messages if one of them does.
+    """
+    queries.run(connection, "merge_repeated_refusals")
     return queries.run(
         connection,
         "reject_repeated_contacts",
@@ -94,7 +113,10 @@ def merge(
 
 
 def delete_rejected(connection: Connection, workspace_id: UUID, source: str) -> int:
-    """Delete the rejected lines of an earlier import of this file. Return their number."""
+    """Delete the rejected lines and cells of an earlier import of this file. Return the number of
+    lines.
+    """
+    queries.run(connection, "delete_rejected_cells", workspace_id=workspace_id, source=source)
     return queries.run(
         connection, "delete_rejected_contacts", workspace_id=workspace_id, source=source
     )
@@ -116,5 +138,29 @@ def store_rejected(
         source=source,
         line_numbers=[line for line, _ in rows],
         reasons=[reason for _, reason in rows],
+        now=now,
+    )
+
+
+def store_rejected_cells(
+    connection: Connection,
+    workspace_id: UUID,
+    cells: Sequence[RejectedCell],
+    *,
+    source: str,
+    now: datetime,
+) -> int:
+    """Store cells that could not be read. Return the number of new ones."""
+    if not cells:
+        return 0
+    return queries.run(
+        connection,
+        "store_rejected_cells",
+        workspace_id=workspace_id,
+        source=source,
+        line_numbers=[cell.line_number for cell in cells],
+        column_names=[cell.column_name for cell in cells],
+        reasons=[cell.reason for cell in cells],
+        cells=[cell.cell for cell in cells],
         now=now,
     )

@@ -23,6 +23,7 @@ DELETED_BY_AGE: Final = {
     "ingested_event_keys": "drop_old_event_keys",
     "rejected_events": "drop_old_rejected_events",
     "rejected_contacts": "drop_old_rejected_contacts",
+    "rejected_cells": "drop_old_rejected_cells",
     "campaign_batches": "drop_old_batches",
 }
 """Tables whose rows are deleted by age alone, and the query of each."""
@@ -73,6 +74,7 @@ class OldRows(NamedTuple):
     ingested_event_keys: int
     rejected_events: int
     rejected_contacts: int
+    rejected_cells: int
     campaign_batches: int
 
 

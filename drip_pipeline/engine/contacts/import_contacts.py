@@ -1,12 +1,13 @@
 """Import contacts from a file: streamed, staged by COPY, merged set-based in chunks.
 
-Rejected lines are stored with the reason. A repeated import updates the contacts.
+Rejected lines and cells are stored with the reason. A repeated import updates the contacts. Nothing
+is written before the whole file was read.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,12 +16,14 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
-from drip_pipeline.db.contacts.contacts import MergeCounts, StagedContact
+from drip_pipeline.db.contacts.contacts import MergeCounts, RejectedCell, StagedContact
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
-from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, plan_columns
-from drip_pipeline.engine.contacts.file_formats import ContactFile, open_contact_file
-from drip_pipeline.engine.contacts.row_parser import RowReader, kinds_of
+from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, Renames, plan_columns
+from drip_pipeline.engine.contacts.column_types import kinds_of
+from drip_pipeline.engine.contacts.contact_file import ContactFile, LineCounts
+from drip_pipeline.engine.contacts.file_formats import open_contact_file
+from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.engine.progress import Progress
 
 CHUNK_LINES: Final = 20_000
@@ -33,8 +36,10 @@ _SHOWN_REJECTIONS: Final = 10
 class ImportReport:
     """The result of an import: rows = inserted + updated + unchanged + all rejected.
 
-    `unsubscribed` counts new suppression list entries. `first_rejected` are the first rejected
-    lines as (line, reason); all of them are in rejected_contacts.
+    `unsubscribed` counts new suppression list entries, `refusals` the rows that refuse messages, by
+    column. `first_rejected` are the first rejected lines as (line, reason); all of them are in
+    rejected_contacts. `set_aside` counts cells of accepted rows that could not be read, by column
+    and reason; the first are (line, column, reason), all of them are in rejected_cells.
     """
 
     source: str
@@ -49,6 +54,15 @@ class ImportReport:
     custom_fields: Mapping[str, str]
     warnings: tuple[str, ...] = ()
     first_rejected: tuple[tuple[int, str], ...] = ()
+    refusals: Mapping[str, int] = field(default_factory=dict)
+    set_aside: Mapping[str, int] = field(default_factory=dict)
+    first_set_aside: tuple[tuple[int, str, str], ...] = ()
+    line_counts: LineCounts | None = None
+
+    @property
+    def is_all_rejected(self) -> bool:
+        """Whether the file has rows, and none of them became a contact."""
+        return self.rows > 0 and not self.inserted + self.updated + self.unchanged
 
 
 @dataclass
@@ -66,39 +80,42 @@ def import_contacts(
     *,
     now: datetime,
     workspace: str | None = None,
-    renames: Mapping[str, str] | None = None,
+    renames: Renames | None = None,
+    types: Mapping[str, str] | None = None,
     email_template: str | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Import a CSV or Parquet file into a workspace, which is created if missing.
 
-    `renames` maps columns of the file to fields; for `email_template` see column_mapping. Raises
-    ImportFileError for errors of the file as a whole, NotAllowed for an ambiguous workspace.
+    The path `-` is standard input. `renames` maps columns of the file to fields, `types` to types
+    of column_types; for `email_template` see column_mapping. Raises ImportFileError for errors of
+    the file as a whole, NotAllowed for an ambiguous workspace.
     """
     file = open_contact_file(path)
-    plan = plan_columns(file, renames or {}, email_template)
+    plan = plan_columns(file, renames or {}, email_template, types)
     kinds = kinds_of(file, plan)
     reader = RowReader(plan, kinds, is_typed=file.is_typed)
     read = _ReadProgress()
-    with database.transaction() as connection:
-        workspace_id = workspace_named(connection, workspace)
+    source = file.path.name
     # A connection of its own: the staged rows live as long as it does.
     with database.autocommit() as connection:
         contacts_db.stage(connection, _staged(file, reader, read, progress))
         rejected = Counter(reason for _, reason in read.rejected)
         with savepoint(connection):
-            contacts_db.delete_rejected(connection, workspace_id, path.name)
+            workspace_id = workspace_named(connection, workspace)
+            contacts_db.delete_rejected(connection, workspace_id, source)
             contacts_db.store_rejected(
-                connection, workspace_id, read.rejected, source=path.name, now=now
+                connection, workspace_id, read.rejected, source=source, now=now
             )
-            repeated = contacts_db.reject_repeated(
-                connection, workspace_id, source=path.name, now=now
+            contacts_db.store_rejected_cells(
+                connection, workspace_id, reader.set_aside, source=source, now=now
             )
+            repeated = contacts_db.reject_repeated(connection, workspace_id, source=source, now=now)
         if repeated:
             rejected["repeated_email"] = repeated
         merged = _merge(connection, workspace_id, read.last_line, now, progress)
     return ImportReport(
-        source=path.name,
+        source=source,
         workspace_id=workspace_id,
         rows=read.rows,
         inserted=merged.inserted,
@@ -107,10 +124,28 @@ def import_contacts(
         rejected=dict(rejected.most_common()),
         unsubscribed=merged.unsubscribed,
         fields=_fields(file, plan),
-        custom_fields={name: kinds.get(name, "as in the file") for name in plan.custom},
+        custom_fields={
+            name: plan.types.get(name, str(kinds.get(name, "as in the file")))
+            for name in plan.custom
+        },
         warnings=plan.warnings,
         first_rejected=tuple(read.rejected[:_SHOWN_REJECTIONS]),
+        refusals={
+            file.columns[index]: reader.refusals.get(name, 0)
+            for index, name in reader.consent_columns.items()
+        },
+        set_aside=_counted(reader.set_aside),
+        first_set_aside=tuple(
+            (cell.line_number, cell.column_name, cell.reason)
+            for cell in reader.set_aside[:_SHOWN_REJECTIONS]
+        ),
+        line_counts=file.line_counts,
     )
+
+
+def _counted(cells: Sequence[RejectedCell]) -> dict[str, int]:
+    counts = Counter(f"{cell.column_name}: {cell.reason}" for cell in cells)
+    return dict(counts.most_common())
 
 
 def _staged(

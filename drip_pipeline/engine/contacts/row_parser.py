@@ -1,43 +1,43 @@
 """Parse one row of a file into a contact, or the reason of its rejection. Pure functions.
 
-Texts are trimmed, and empty ones count as missing. The cells of a CSV column become numbers or
-booleans only if the whole column has that format, so that a code like `007` is preserved.
+Texts are trimmed, and empty ones count as missing. Only the address can cost a row: any other cell
+that cannot be read is set aside with its reason.
 """
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final
 
-import orjson
-
-from drip_pipeline.db.contacts.contacts import StagedContact
-from drip_pipeline.domain.graph.nodes import CONTACT_STATUSES
+from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
+from drip_pipeline.engine.contacts.cell_values import (
+    CellInvalid,
+    as_text,
+    as_value,
+    checked_json,
+    json_object,
+    json_text,
+    parts_of,
+    score,
+    shown,
+    status,
+    storable,
+    tag_list,
+    time,
+)
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan
-from drip_pipeline.engine.contacts.file_formats import ContactFile
-
-Kind = Literal["integer", "number", "boolean", "text"]
+from drip_pipeline.engine.contacts.column_types import Kind, chosen_reader, detected_reader
+from drip_pipeline.engine.contacts.consent import read_consent, read_refusal, status_reason
+from drip_pipeline.engine.contacts.contact_file import UnreadableCell
+from drip_pipeline.engine.contacts.header_names import ConsentColumn
 
 _ADDRESS: Final = re.compile(
     r"""[^\s@<>(),;:"\[\]\\]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_](?:[\w-]*[^\W_])"""
 )
 MAX_ADDRESS_CHARACTERS: Final = 254
-_INTEGER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})")
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,14})(?:\.\d+)?(?:[eE][-+]?\d{1,2})?")
-_BOOLEANS: Final = {"true": True, "false": False}
-_YES_NO: Final[Mapping[str, bool]] = {
-    **dict.fromkeys(("true", "1", "yes", "y", "t"), True),
-    **dict.fromkeys(("false", "0", "no", "n", "f"), False),
-}
-_READ_AS: Final[Mapping[Kind, Callable[[str], Any]]] = {
-    "integer": int,
-    "number": float,
-    "boolean": lambda text: _BOOLEANS[text.lower()],
-}
+COUNTED_AS_REFUSAL: Final = "unreadable_counts_as_unsubscribed"
+_STRONGEST_FIRST: Final = ("complained", "bounced", "unsubscribed")
 
 
 class Rejected(Exception):
@@ -55,96 +55,125 @@ def is_address(text: str) -> bool:
     )
 
 
-def kinds_of(file: ContactFile, plan: ColumnPlan) -> dict[str, Kind]:
-    """Detect the type of each custom column by reading the whole file once."""
-    if file.is_typed:
-        return {}
-    kinds: dict[str, Kind] = {}
-    open_columns = dict(plan.custom)
-    for _, cells in file.lines():
-        if isinstance(cells, str):
-            continue
-        for name in [n for n in open_columns if kinds.get(n) == "text"]:
-            del open_columns[name]
-        if not open_columns:
-            break
-        for name, index in open_columns.items():
-            text = cells[index].strip()
-            if text:
-                kind = _kind_of(text)
-                kinds[name] = _common(kinds.get(name, kind), kind)
-    return {name: kinds.get(name, "text") for name in plan.custom}
-
-
-def _kind_of(text: str) -> Kind:
-    if _INTEGER.fullmatch(text):
-        return "integer"
-    if _NUMBER.fullmatch(text):
-        return "number"
-    return "boolean" if text.lower() in _BOOLEANS else "text"
-
-
-def _common(one: Kind, other: Kind) -> Kind:
-    if one == other:
-        return one
-    return "number" if {one, other} == {"integer", "number"} else "text"
-
-
 class RowReader:
-    """Parser of the rows of one file."""
+    """Parser of the rows of one file.
+
+    `set_aside` are the cells of accepted rows that could not be read, `refusals` the rows by column
+    that say that the contact must not get messages.
+    """
 
     def __init__(self, plan: ColumnPlan, kinds: Mapping[str, Kind], *, is_typed: bool) -> None:
+        self.set_aside: list[RejectedCell] = []
+        self.refusals: dict[str, int] = {}
         self._plan = plan
         self._is_typed = is_typed
+        self._names = {index: name for name, index in (*plan.fields.items(), *plan.custom.items())}
         self._custom: list[tuple[str, int, Callable[[str], Any] | None]] = [
-            (name, index, _READ_AS.get(kinds.get(name, "text")))
-            for name, index in plan.custom.items()
+            (name, index, self._reader(name, kinds)) for name, index in plan.custom.items()
         ]
+        order = plan.types.get("last_interaction", "").partition(":")[2]
+        self._date_order = order or None
         fields = plan.fields
         self._email = fields.get("email")
         self._name = fields.get("name")
         self._name_parts = [
             plan.custom[part] for part in ("first_name", "last_name") if part in plan.custom
         ]
-        self._texts = [fields.get(name) for name in ("company", "phone", "job_title")]
+        self._company, self._phone = fields.get("company"), fields.get("phone")
+        self._job_title = fields.get("job_title")
         self._score = fields.get("ai_score")
         self._status = fields.get("status")
         self._tags = fields.get("tags")
         self._last_interaction = fields.get("last_interaction")
-        self._unsubscribed = fields.get("unsubscribed")
         self._custom_fields = fields.get("custom_fields")
+        self.consent_columns = {index: self._names[index] for index in plan.consents}
+        self._bad: list[RejectedCell] = []
+        self._line = 0
+
+    def _reader(self, name: str, kinds: Mapping[str, Kind]) -> Callable[[str], Any] | None:
+        chosen = self._plan.types.get(name)
+        return chosen_reader(chosen) if chosen else detected_reader(kinds.get(name, "text"))
 
     def read(self, line: int, row: int, cells: Sequence[Any]) -> StagedContact | str:
         """Parse a row, whose number `row` counts from 1. Returns the reason if it is rejected."""
+        self._bad, self._line = [], line
         try:
-            return self._read(line, row, cells)
+            contact = self._read(line, row, cells)
         except Rejected as rejected:
             return str(rejected)
+        self.set_aside += self._bad
+        return contact
 
     def _read(self, line: int, row: int, cells: Sequence[Any]) -> StagedContact:
-        if self._is_typed:
-            texts = [_text(cell) for cell in cells]
-        else:
-            texts = [cell.strip() or None for cell in cells]
-        _refuse_unstorable(texts)
+        texts = self._texts(cells)
+        email = self._address(row, texts)
         name = _at(texts, self._name)
         if name is None and self._name_parts:
-            name = " ".join(texts[part] or "" for part in self._name_parts).strip() or None
-        company, phone, job_title = (_at(texts, index) for index in self._texts)
+            name = parts_of(texts, self._name_parts)
+        phone = _at(texts, self._phone)
+        is_unsubscribed, email_refusal, refuses_sms = self._refused(cells, texts)
         return StagedContact(
             line,
-            self._address(row, texts),
+            email,
             name,
-            company,
+            _at(texts, self._company),
             phone,
-            job_title,
-            _score(_at(texts, self._score)),
-            _status(_at(texts, self._status)),
+            _at(texts, self._job_title),
+            self._cell(score, texts, self._score),
+            self._cell(status, texts, self._status),
             self._tag_list(cells, texts),
-            _json(self._fields(cells, texts)),
-            _time(_at(texts, self._last_interaction)),
-            _yes(_at(texts, self._unsubscribed)),
+            self._fields(cells, texts),
+            self._cell(lambda text: time(text, self._date_order), texts, self._last_interaction),
+            is_unsubscribed,
+            email_refusal,
+            ([phone] if phone else []) if refuses_sms else None,
         )
+
+    def _texts(self, cells: Sequence[Any]) -> list[str | None]:
+        """Return the cells as texts; None for those that are empty or cannot be stored."""
+        texts: list[str | None]
+        if self._is_typed:
+            texts = []
+            for index, cell in enumerate(cells):
+                try:
+                    if isinstance(cell, UnreadableCell):
+                        raise CellInvalid(cell.reason)
+                    texts.append(as_text(cell))
+                except CellInvalid as invalid:
+                    self._unusable(index, invalid, cell)
+                    texts.append(None)
+        else:
+            texts = [cell.strip() or None for cell in cells]
+        joined = "".join(text for text in texts if text)
+        if not joined.isascii() or "\0" in joined:
+            for index, text in enumerate(texts):
+                try:
+                    storable(text or "")
+                except CellInvalid as invalid:
+                    self._unusable(index, invalid, text)
+                    texts[index] = None
+        return texts
+
+    def _unusable(self, index: int, invalid: CellInvalid, cell: Any) -> None:
+        if index == self._email:
+            raise Rejected(str(invalid))
+        if index in self._names:
+            self._bad.append(self._rejected(index, str(invalid), cell))
+
+    def _rejected(self, index: int, reason: str, cell: Any) -> RejectedCell:
+        return RejectedCell(self._line, self._names.get(index, str(index + 1)), reason, shown(cell))
+
+    def _cell(
+        self, read: Callable[[str], Any], texts: Sequence[str | None], index: int | None
+    ) -> Any:
+        text = _at(texts, index)
+        if text is None or index is None:
+            return None
+        try:
+            return read(text)
+        except CellInvalid as invalid:
+            self._bad.append(self._rejected(index, str(invalid), text))
+            return None
 
     def _address(self, row: int, texts: Sequence[str | None]) -> str:
         address = _at(texts, self._email)
@@ -160,138 +189,112 @@ class RowReader:
         if self._tags is None:
             return None
         cell = cells[self._tags]
-        if isinstance(cell, list):
-            listed = [str(tag) for tag in cell if tag is not None]
-        else:
-            listed = (texts[self._tags] or "").split(",")
-        _refuse_unstorable(listed)
-        return list(dict.fromkeys(tag.strip() for tag in listed if tag.strip())) or None
+        try:
+            return tag_list(cell, texts[self._tags])
+        except CellInvalid as invalid:
+            self._bad.append(self._rejected(self._tags, str(invalid), cell))
+            return None
 
-    def _fields(self, cells: Sequence[Any], texts: Sequence[str | None]) -> dict[str, Any]:
+    # --- who must not get messages ----------------------------------------------------------------
+
+    def _refused(
+        self, cells: Sequence[Any], texts: Sequence[str | None]
+    ) -> tuple[bool, str | None, bool]:
+        """Return whether the contact refuses all messages, the reason to suppress the address for
+        email, and whether it refuses SMS.
+        """
+        all_channels, sms = False, False
+        email: set[str] = set()
+        for index, column in self._plan.consents.items():
+            reason = self._refusal(index, column, cells[index], texts[index])
+            if reason is None:
+                continue
+            name = self._names[index]
+            self.refusals[name] = self.refusals.get(name, 0) + 1
+            if column.channel == "sms":
+                sms = True
+            elif column.channel == "email" or reason != "unsubscribed":
+                email.add(reason)
+            else:
+                all_channels = True
+        strongest = next((reason for reason in _STRONGEST_FIRST if reason in email), None)
+        return all_channels, strongest, sms
+
+    def _refusal(
+        self, index: int, column: ConsentColumn, cell: Any, text: str | None
+    ) -> str | None:
+        """Return the reason if a cell says that the contact must not get messages."""
+        if text is None:
+            is_something = cell is not None and cell != "" and not _is_blank(cell)
+            if column.reading == "status" or not is_something:
+                return None
+            said = "unreadable"
+        elif column.reading == "status":
+            return status_reason(text)
+        else:
+            said = read_refusal(text) if column.reading == "refusal" else read_consent(text)
+        if said == "unreadable":
+            if not any(bad.column_name == self._names[index] for bad in self._bad):
+                self._bad.append(self._rejected(index, COUNTED_AS_REFUSAL, cell))
+            return column.reason
+        if said != "no":
+            return None
+        # A bounce is named in a column for refusals too.
+        return (status_reason(text) if text else None) or column.reason
+
+    # --- custom fields ----------------------------------------------------------------------------
+
+    def _fields(self, cells: Sequence[Any], texts: Sequence[str | None]) -> str:
+        """Return the custom fields as JSON."""
         fields: dict[str, Any] = {}
         if self._custom_fields is not None:
-            fields |= _object(cells[self._custom_fields], texts[self._custom_fields])
-        if self._is_typed:
-            for name, index, _ in self._custom:
-                value = _value(cells[index])
-                if value is not None:
-                    fields[name] = value
-        else:
-            for name, index, read_as in self._custom:
-                text = texts[index]
-                if text is not None:
-                    fields[name] = text if read_as is None else read_as(text)
-        return fields
+            index = self._custom_fields
+            try:
+                fields |= json_object(cells[index], texts[index])
+            except CellInvalid as invalid:
+                self._bad.append(self._rejected(index, str(invalid), cells[index]))
+        for name, index, read_as in self._custom:
+            try:
+                if self._is_typed and read_as is None:
+                    value = None if isinstance(cells[index], UnreadableCell) else cells[index]
+                    value = as_value(value)
+                else:
+                    text = texts[index]
+                    value = text if text is None or read_as is None else read_as(text)
+            except CellInvalid as invalid:
+                if not any(bad.column_name == name for bad in self._bad):
+                    self._bad.append(self._rejected(index, str(invalid), cells[index]))
+                continue
+            except ValueError:
+                reason = f"not_{self._plan.types.get(name, 'readable').partition(':')[0]}"
+                self._bad.append(self._rejected(index, reason, cells[index]))
+                continue
+            if value is not None:
+                fields[name] = value
+        return self._json(fields)
+
+    def _json(self, fields: dict[str, Any]) -> str:
+        try:
+            return json_text(fields)
+        except CellInvalid:
+            kept: dict[str, Any] = {}
+            for name, value in fields.items():
+                try:
+                    checked_json(value)
+                    json_text({name: value})
+                except CellInvalid as invalid:
+                    cell = RejectedCell(self._line, name, str(invalid), shown(value))
+                    self._bad.append(cell)
+                else:
+                    kept[name] = value
+            return json_text(kept)
+
+
+def _is_blank(cell: Any) -> bool:
+    return (isinstance(cell, str) and not cell.strip()) or (
+        isinstance(cell, list | dict) and not cell
+    )
 
 
 def _at(texts: Sequence[str | None], index: int | None) -> str | None:
     return None if index is None else texts[index]
-
-
-def _text(cell: Any) -> str | None:
-    """Convert a typed cell to text; a number without fraction as an integer (phone numbers)."""
-    if cell is None or isinstance(cell, list | dict):
-        return None
-    if isinstance(cell, float):
-        if not math.isfinite(cell):
-            return None
-        return str(int(cell)) if cell.is_integer() else str(cell)
-    if isinstance(cell, date):
-        return cell.isoformat()
-    return str(cell).strip() or None
-
-
-def _value(cell: Any) -> Any:
-    """Convert a typed cell to the value of a custom field."""
-    if isinstance(cell, str):
-        return cell.strip() or None
-    if isinstance(cell, Decimal):
-        return int(cell) if cell == cell.to_integral_value() else float(cell)
-    if isinstance(cell, float) and not math.isfinite(cell):
-        return None
-    return cell
-
-
-def _json(fields: Mapping[str, Any]) -> str:
-    try:
-        text = orjson.dumps(fields, default=str).decode()
-    except (TypeError, ValueError):  # an integer of more than 64 bits, for one
-        raise Rejected("invalid_value") from None
-    if "\\u0000" in text and _holds_nul(fields):
-        raise Rejected("not_utf8")
-    return text
-
-
-def _holds_nul(value: Any) -> bool:
-    """Return whether a value contains NUL, which JSON allows and PostgreSQL cannot store."""
-    if isinstance(value, Mapping):
-        return any(_holds_nul(item) for pair in value.items() for item in pair)
-    if isinstance(value, list | tuple):
-        return any(map(_holds_nul, value))
-    return "\0" in str(value)
-
-
-def _refuse_unstorable(texts: Sequence[str | None]) -> None:
-    joined = "".join(text for text in texts if text)
-    if "\0" in joined:
-        raise Rejected("not_utf8")
-    if not joined.isascii():
-        try:
-            joined.encode()
-        except UnicodeEncodeError:
-            raise Rejected("not_utf8") from None
-
-
-def _score(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        raise Rejected("invalid_ai_score") from None
-    if not 0 <= number <= 100 or not number.is_integer():
-        raise Rejected("invalid_ai_score")
-    return int(number)
-
-
-def _status(text: str | None) -> str | None:
-    if text is None:
-        return None
-    status = text.lower()
-    if status not in CONTACT_STATUSES:
-        raise Rejected("invalid_status")
-    return status
-
-
-def _time(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise Rejected("invalid_last_interaction") from None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
-
-
-def _yes(text: str | None) -> bool:
-    if text is None:
-        return False
-    try:
-        return _YES_NO[text.lower()]
-    except KeyError:
-        # An unreadable value may mean unsubscribed, so the contact is rejected.
-        raise Rejected("invalid_unsubscribed") from None
-
-
-def _object(cell: Any, text: str | None) -> dict[str, Any]:
-    if isinstance(cell, dict):
-        return cell
-    if text is None:
-        return {}
-    try:
-        fields = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        fields = None
-    if not isinstance(fields, dict):
-        raise Rejected("invalid_custom_fields")
-    return fields

@@ -6,13 +6,13 @@ Fields have the same meaning as the columns of an imported file.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from drip_pipeline.db.contacts.contacts import StagedContact
+from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
 from drip_pipeline.engine.contacts.column_mapping import plan_columns
-from drip_pipeline.engine.contacts.file_formats import Line
+from drip_pipeline.engine.contacts.contact_file import Line, LineCounts
 from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.errors import ImportFileError, NotAllowed
 
@@ -36,14 +36,15 @@ class WebhookContacts:
     """The contacts of a call. Each address occurs once.
 
     `rows` are numbered by their position in the call (from 1), `keys` maps these numbers to entry
-    keys, `problems` are rejected contacts as (position from 0, reason). `call_key` is the
-    idempotency key.
+    keys, `problems` are rejected contacts as (position from 0, reason). `set_aside` are fields of
+    accepted contacts that cannot be read. `call_key` is the idempotency key.
     """
 
     rows: Sequence[StagedContact]
     keys: Mapping[int, str]
     problems: Sequence[tuple[int, str]]
     call_key: str | None
+    set_aside: Sequence[RejectedCell] = ()
 
 
 def read_webhook_contacts(body: object) -> WebhookContacts:
@@ -69,12 +70,13 @@ def read_webhook_contacts(body: object) -> WebhookContacts:
         contacts[position] = fields
         if key is not None:
             keys[position + 1] = key
-    rows = _rows(contacts, problems)
+    rows, set_aside = _rows(contacts, problems)
     return WebhookContacts(
         rows=rows,
         keys={row.line_number: keys[row.line_number] for row in rows if row.line_number in keys},
         problems=sorted(problems.items()),
         call_key=_key(call.get("idempotency_key"), "idempotency_key"),
+        set_aside=set_aside,
     )
 
 
@@ -125,6 +127,9 @@ class _Table:
     columns: Sequence[str]
     path: Path = Path("the call")
     is_typed: bool = True
+    notes: Sequence[str] = ()
+    unsupported: dict[int, str] = field(default_factory=dict)
+    line_counts: LineCounts | None = None
 
     def lines(self) -> Iterator[Line]:
         return iter(())
@@ -132,9 +137,9 @@ class _Table:
 
 def _rows(
     contacts: Mapping[int, Mapping[str, object]], problems: dict[int, str]
-) -> list[StagedContact]:
+) -> tuple[list[StagedContact], list[RejectedCell]]:
     if not contacts:
-        return []
+        return [], []
     columns = list(dict.fromkeys(name for fields in contacts.values() for name in fields))
     try:
         plan = plan_columns(_Table(columns), {})
@@ -148,6 +153,17 @@ def _rows(
             problems[position] = row
         elif row.email in by_address:
             problems[position] = "repeated_email"
+            by_address[row.email] = _with_refusals(by_address[row.email], row)
         else:
             by_address[row.email] = row
-    return list(by_address.values())
+    return list(by_address.values()), reader.set_aside
+
+
+def _with_refusals(kept: StagedContact, repeated: StagedContact) -> StagedContact:
+    """Return the kept row; it refuses messages if the repeated one does."""
+    sms = [numbers for numbers in (kept.sms_refusals, repeated.sms_refusals) if numbers is not None]
+    return kept._replace(
+        is_unsubscribed=kept.is_unsubscribed or repeated.is_unsubscribed,
+        email_refusal=kept.email_refusal or repeated.email_refusal,
+        sms_refusals=[number for numbers in sms for number in numbers] if sms else None,
+    )

@@ -43,11 +43,20 @@ class RejectedContact(TypedDict):
     reason: str
 
 
+class FieldSetAside(TypedDict):
+    """A field of a contact that cannot be read: the contact's position (from 0) and the reason."""
+
+    place: int
+    field: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True)
 class TriggerResult:
     """The result of a call: contacts enrolled, already enrolled, refused by reason, and created.
 
-    `not_read` are invalid contacts: their `place` in the call (from 0) and the `reason`.
+    `not_read` are invalid contacts: their `place` in the call (from 0) and the `reason`;
+    `fields_set_aside` are fields that cannot be read, of contacts that were accepted without them.
     `is_repeat`: the call is a repetition, and this is the result of the first one.
     """
 
@@ -58,6 +67,7 @@ class TriggerResult:
     refused: Mapping[str, int] = field(default_factory=dict)
     contacts_created: int = 0
     not_read: tuple[RejectedContact, ...] = ()
+    fields_set_aside: tuple[FieldSetAside, ...] = ()
     is_repeat: bool = False
 
 
@@ -121,6 +131,10 @@ def _enter(
         contacts_created=merged.inserted,
         not_read=tuple(
             RejectedContact(place=position, reason=reason) for position, reason in contacts.problems
+        ),
+        fields_set_aside=tuple(
+            FieldSetAside(place=cell.line_number - 1, field=cell.column_name, reason=cell.reason)
+            for cell in contacts.set_aside
         ),
     )
     if key is not None:

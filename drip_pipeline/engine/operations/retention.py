@@ -29,7 +29,7 @@ from drip_pipeline.settings.kinds import Retention
 CHUNK_ROWS: Final = 50_000
 LOCK_MILLISECONDS: Final = 3_000
 """How long detaching a month may block other transactions; then the next run tries again."""
-_DIAGNOSTICS: Final = ("rejected_events", "rejected_contacts", "campaign_batches")
+_DIAGNOSTICS: Final = ("rejected_events", "rejected_contacts", "rejected_cells", "campaign_batches")
 _WITH_DELIVERIES: Final = ("recorded_messages", "ingested_event_keys")
 
 

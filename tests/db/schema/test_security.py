@@ -19,7 +19,7 @@ PEOPLES_TABLES = (
     "campaign_workflow_states", "campaign_events", "campaign_versions", "campaign_ab_tests",
     "campaign_split_assignments", "campaign_ab_test_results", "campaign_deliveries",
     "campaign_message_outcomes", "recorded_messages", "campaign_suppressions", "contact_events",
-    "campaign_daily_metrics", "rejected_contacts",
+    "campaign_daily_metrics", "rejected_contacts", "rejected_cells",
 )  # fmt: skip
 OPEN_TABLES = """
 SELECT c.relname FROM pg_class c
@@ -51,6 +51,9 @@ INSERT INTO contact_events (workspace_id, contact_id, event_type, occurred_at)
 VALUES (%(workspace)s, %(contact)s, 'purchase', now());
 INSERT INTO campaign_daily_metrics (metric_date, workspace_id, campaign_id, campaign_version,
     node_id, channel) VALUES ('2026-03-02', %(workspace)s, %(campaign)s, 1, 'n', 'email');
+INSERT INTO rejected_cells (workspace_id, source, line_number, column_name, reason, cell,
+    rejected_at)
+VALUES (%(workspace)s, 'list', 1, 'phone', 'broken', 'x', now());
 INSERT INTO rejected_contacts (workspace_id, source, line_number, reason, rejected_at)
 VALUES (%(workspace)s, 'f', 1, 'r', now());
 """

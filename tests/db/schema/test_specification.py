@@ -92,7 +92,7 @@ BASE = {
 ADDED_WITH_PEOPLE = {
     "campaign_deliveries", "campaign_message_outcomes", "campaign_split_assignments",
     "campaign_ab_decisions", "campaign_daily_metrics", "campaign_suppressions", "contact_events",
-    "recorded_messages", "rejected_contacts", "rejected_events",
+    "recorded_messages", "rejected_contacts", "rejected_cells", "rejected_events",
 }  # fmt: skip
 ADDED = ADDED_WITH_PEOPLE | {"campaign_batches", "ingested_event_keys", "campaign_event_types"}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,35 +12,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.contacts import import_contacts as module
-from drip_pipeline.engine.contacts.import_contacts import ImportReport, import_contacts
 from drip_pipeline.engine.contacts.row_parser import is_address
 from drip_pipeline.errors import ImportFileError, NotAllowed
+from tests.engine.contacts.import_files import contacts as stored
+from tests.engine.contacts.import_files import imported as taken
+from tests.engine.contacts.import_files import rejected_cells, suppressed
+from tests.engine.contacts.import_files import rejected_lines as set_aside
+from tests.engine.contacts.import_files import written as csv
 from tests.engine.factories import NOW, a_workspace
-
-
-def csv(folder: Path, text: str, name: str = "people.csv") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def taken(database: Database, path: Path, **options: Any) -> ImportReport:
-    return import_contacts(database, path, now=options.pop("now", NOW), **options)
-
-
-def stored(database: Database, columns: str = "email") -> list[Any]:
-    with database.transaction() as connection:
-        rows = connection.execute(f"SELECT {columns} FROM contacts ORDER BY email").fetchall()
-    return [row[0] if len(row) == 1 else row for row in rows]
-
-
-def set_aside(database: Database) -> list[tuple[int, str]]:
-    with database.transaction() as connection:
-        return connection.execute(
-            "SELECT line_number, reason FROM rejected_contacts ORDER BY line_number"
-        ).fetchall()
 
 
 def test_columns_are_mapped_by_name_and_others_become_custom_fields(database, tmp_path):
@@ -68,13 +46,13 @@ def test_a_column_of_numbers_is_numbers_and_a_column_of_codes_stays_text(databas
     path = csv(
         tmp_path,
         "email,visits,spend,is_new,code,mixed,empty\n"
-        "a@example.com,3,1.50,true,007,12,\n"
-        "b@example.com,,-2,FALSE,12,A3,\n",
+        "a@example.com,3,1.5,true,007,12,\n"
+        "b@example.com,,-2,false,12,A3,\n",
     )
     report = taken(database, path)
     assert stored(database, "custom_fields") == [
         {"visits": 3, "spend": 1.5, "is_new": True, "code": "007", "mixed": "12"},
-        {"spend": -2.0, "is_new": False, "code": "12", "mixed": "A3"},
+        {"spend": -2, "is_new": False, "code": "12", "mixed": "A3"},
     ]
     assert report.custom_fields["visits"] == "integer"
     assert report.custom_fields["code"] == "text"
@@ -112,7 +90,7 @@ def test_parquet_keeps_its_types_and_missing_values_are_absent(database, tmp_pat
     assert report.unsubscribed == 1
 
 
-def test_rejected_lines_do_not_stop_the_import(database, tmp_path):
+def test_rejected_lines_and_cells_do_not_stop_the_import(database, tmp_path):
     path = csv(
         tmp_path,
         "email,ai_score,status,last_interaction,unsubscribed\n"
@@ -130,34 +108,53 @@ def test_rejected_lines_do_not_stop_the_import(database, tmp_path):
         "a@example.com,6,lead,,\n",
     )
     report = taken(database, path)
-    assert stored(database, "email, ai_score") == [("a@example.com", 6), ("h@example.com", 5)]
+    assert stored(database, "email, ai_score, status") == [
+        ("a@example.com", 6, "lead"),
+        ("b@example.com", 0, "lead"),
+        ("c@example.com", 0, "lead"),
+        ("d@example.com", 5, "prospect"),
+        ("e@example.com", 5, "lead"),
+        ("f@example.com", 5, "lead"),
+        ("h@example.com", 5, "lead"),
+    ]
     assert set_aside(database) == [
         (2, "repeated_email"),
         (3, "no_email"),
         (4, "invalid_email"),
-        (5, "invalid_ai_score"),
-        (6, "invalid_ai_score"),
-        (7, "invalid_status"),
-        (8, "invalid_last_interaction"),
-        (9, "invalid_unsubscribed"),
         (10, "wrong_number_of_cells"),
     ]
+    assert rejected_cells(database) == [
+        (5, "ai_score", "invalid_ai_score", "101"),
+        (6, "ai_score", "invalid_ai_score", "many"),
+        (7, "status", "invalid_status", "owner"),
+        (8, "last_interaction", "invalid_last_interaction", "yesterday"),
+        (9, "unsubscribed", "unreadable_counts_as_unsubscribed", "perhaps"),
+    ]
+    assert suppressed(database) == [("f@example.com", None, "unsubscribed")]
     assert report.rows == 11
     assert report.rows == report.inserted + sum(report.rejected.values())
 
 
-def test_bytes_that_are_not_utf8_reject_only_their_line(database, tmp_path):
+def test_bytes_that_are_not_utf8_cost_only_their_cell(database, tmp_path):
     path = tmp_path / "people.csv"
     path.write_bytes(
         "email,name\na@example.com,Zoë\n".encode()
-        + b"b@example.com,Zo\xeb\nc@example.com,Zo\x00\nd@example.com,Zoe\n"
+        + b"b@example.com,Zo\xeb\nc@example.com,Zo\x00\nd\xeb@example.com,Zoe\n"
     )
     taken(database, path)
-    assert stored(database) == ["a@example.com", "d@example.com"]
-    assert set_aside(database) == [(3, "not_utf8"), (4, "not_utf8")]
+    assert stored(database, "email, name") == [
+        ("a@example.com", "Zoë"),
+        ("b@example.com", None),
+        ("c@example.com", None),
+    ]
+    assert set_aside(database) == [(5, "not_utf8")]
+    assert rejected_cells(database) == [
+        (3, "name", "not_utf8", "Zo\\udceb"),
+        (4, "name", "not_utf8", "Zo\\0"),
+    ]
 
 
-def test_values_that_the_database_cannot_store_reject_only_their_row(database, tmp_path):
+def test_values_that_the_database_cannot_store_cost_only_their_cell(database, tmp_path):
     table = pa.table(
         {
             "email": [f"p{n}@example.com" for n in range(6)],
@@ -170,14 +167,16 @@ def test_values_that_the_database_cannot_store_reject_only_their_row(database, t
     pq.write_table(table, tmp_path / "people.parquet")
     taken(database, tmp_path / "people.parquet")
     assert stored(database, "email, custom_fields") == [
-        ("p0@example.com", {"notes": [["y"]], "size": 1, "a": "\\u0000"})
+        ("p0@example.com", {"notes": [["y"]], "size": 1, "a": "\\u0000"}),
+        *((f"p{n}@example.com", {}) for n in range(1, 6)),
     ]
-    assert set_aside(database) == [
-        (2, "not_utf8"),
-        (3, "not_utf8"),
-        (4, "invalid_value"),
-        (5, "not_utf8"),
-        (6, "invalid_custom_fields"),
+    assert set_aside(database) == []
+    assert [cell[:3] for cell in rejected_cells(database)] == [
+        (2, "tags", "not_utf8"),
+        (3, "notes", "not_utf8"),
+        (4, "size", "invalid_value"),
+        (5, "custom_fields", "not_utf8"),
+        (6, "custom_fields", "invalid_custom_fields"),
     ]
 
 
@@ -247,7 +246,7 @@ def test_the_last_line_of_an_address_counts_across_chunks(database, tmp_path, mo
 
 
 def test_a_rejected_line_does_not_hide_an_earlier_valid_one(database, tmp_path):
-    taken(database, csv(tmp_path, "email,ai_score\na@example.com,5\na@example.com,500\n"))
+    taken(database, csv(tmp_path, "email,ai_score\na@example.com,5\na@example.com,5,x\n"))
     assert stored(database, "email, ai_score") == [("a@example.com", 5)]
 
 
