@@ -12,9 +12,10 @@ DEV := $(VENV)/.installed-dev
 # The folders that ruff, mypy and squawk check, where they exist.
 SOURCES := $(wildcard drip_pipeline assets sensors benchmarks tests)
 ARGS ?=
+EXAMPLES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test coverage dev bench lint typecheck imports sqllint schema format quick clean
+.PHONY: help venv demo test coverage fuzz dev bench lint typecheck imports sqllint schema format quick clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +30,9 @@ test: lint typecheck ## lint, types and all tests, on a PostgreSQL that the test
 
 coverage: $(DEV) ## run all tests and report the lines they do not reach
 	@$(PY) -m pytest -n 2 -q --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
+
+fuzz: $(DEV) ## run the fuzz targets for long: EXAMPLES cases each
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/fuzz --durations=20 $(ARGS)
 
 dev: $(RUNTIME) ## run the Dagster UI on localhost with the sensors on
 	@$(DRIP) up $(ARGS)

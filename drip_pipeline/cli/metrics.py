@@ -11,6 +11,7 @@ import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import ProgressLine, now_option
+from drip_pipeline.iso_times import read_day
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.metrics.daily_metrics import CountedDay
@@ -27,11 +28,9 @@ def _parse_day(context: click.Context, parameter: click.Parameter, text: str | N
     if text is None:
         return None
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not a date such as 2026-03-02", param=parameter
-        ) from None
+        return read_day(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}", param=parameter) from None
 
 
 from_option = click.option(

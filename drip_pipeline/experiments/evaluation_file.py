@@ -8,7 +8,6 @@ counts are not an error.
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
@@ -36,6 +35,11 @@ VARIANT_KEYS = frozenset(
     {"variant_group", *REQUIRED_COUNTS, *OPTIONAL_COUNTS, *SCORE_SUMS, "weight", "holdout"}
 )
 ITEM_KEYS = STATISTICS_KEYS | GRAPH_KEYS | {"variants", "runtime_hours", "srm_cleared"}
+
+
+LARGEST_COUNT = 1e15
+"""Counts up to here are exact as floats, and their squares and products stay finite."""
+_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class _ItemReader:
                 self._note(where + field, "is missing")
             return 0
         if not _is_number(value) or int(value) != value:
-            self._note(where + field, f"should be a whole number, 0 or more, not {value!r}")
+            self._note(where + field, f"should be a whole number, 0 to 1e15, not {_shown(value)}")
             return 0
         return int(value)
 
@@ -179,14 +183,14 @@ class _ItemReader:
                 self._note(where + field, "is missing")
             return None
         if not _is_number(value):
-            self._note(where + field, f"should be a number, 0 or more, not {value!r}")
+            self._note(where + field, f"should be a number, 0 to 1e15, not {_shown(value)}")
             return None
         return float(value)
 
     def _flag(self, where: str, fields: Mapping[str, object], field: str) -> bool:
         value = fields.get(field, False)
         if not isinstance(value, bool):
-            self._note(where + field, f"should be true or false, not {value!r}")
+            self._note(where + field, f"should be true or false, not {_shown(value)}")
             return False
         return value
 
@@ -208,7 +212,16 @@ def _is_list(value: object) -> TypeGuard[Sequence[object]]:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    """Return True for a finite number, 0 or more; true and false are not numbers."""
+    """Return True for a number that the statistics can compute with: 0 to LARGEST_COUNT. True and
+    false are not numbers."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return math.isfinite(value) and value >= 0
+    return 0 <= value <= LARGEST_COUNT
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of more than 4,300 digits; deep nesting
+        return f"a {type(value).__name__} that is too large to show"
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"

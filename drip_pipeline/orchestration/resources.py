@@ -17,6 +17,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.runner.factory import close, engine_from
 from drip_pipeline.engine.runner.tick import DELIVERY_SHARE, Engine
 from drip_pipeline.errors import DripError
+from drip_pipeline.iso_times import read_time
 from drip_pipeline.orchestration.shards import shard_of_run
 from drip_pipeline.settings import Settings
 
@@ -84,8 +85,10 @@ class RunClock(dg.ConfigurableResource["RunClock"]):
         """Return the logical time. Raises ValueError if `now` is not a time."""
         if not self.now:
             return self.real()
-        at = datetime.fromisoformat(self.now)
-        return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        try:
+            return read_time(self.now)
+        except ValueError as error:
+            raise ValueError(f"now: {self.now!r} {error}") from None
 
     def real(self) -> datetime:
         """Return the wall-clock time, whatever `now` is."""

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 import click
 
+from drip_pipeline.iso_times import read_time
+
 Decorated = TypeVar("Decorated", bound=Callable[..., object])
 
 _SECONDS_BETWEEN_UPDATES = 0.5
@@ -27,12 +29,9 @@ def parse_time(
     if text is None:
         return None
     try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(
-            f"{text!r} is not an ISO 8601 time such as 2026-03-02T09:00:00Z", param=parameter
-        ) from None
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        return read_time(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} {error}", param=parameter) from None
 
 
 def _parse_time_or_now(

@@ -3,12 +3,13 @@
 It writes nothing: the results are metadata of its run.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.ab_tests.results import results_as_of
+from drip_pipeline.iso_times import read_time
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.ab_tests import audited_metadata
 from drip_pipeline.orchestration.resources import EngineResource
@@ -25,8 +26,7 @@ class AuditConfig(dg.Config):
 
     def time(self) -> datetime:
         """Return the time. Raises ValueError if `as_of` is not a time."""
-        at = datetime.fromisoformat(self.as_of)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return read_time(self.as_of)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})

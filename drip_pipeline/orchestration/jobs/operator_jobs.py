@@ -3,7 +3,7 @@
 They call the use cases of `drip requeue`, `drip ab declare` and `drip campaign migrate`.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import UUID
 
 import dagster as dg
@@ -12,6 +12,7 @@ from pydantic import Field
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
+from drip_pipeline.iso_times import read_time
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -35,8 +36,7 @@ class RequeueConfig(dg.Config):
         """Return the time (UTC without a time zone), or None without one."""
         if not self.since:
             return None
-        at = datetime.fromisoformat(self.since)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
+        return read_time(self.since)
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
