@@ -560,11 +560,12 @@ CREATE TABLE campaign_suppressions (
     reason text NOT NULL,
     source text NOT NULL DEFAULT 'manual'::text,
     created_at timestamp with time zone NOT NULL,
+    note text,
     CONSTRAINT campaign_suppressions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_suppressions_reason_check CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'manual'::text])))
 );
 CREATE INDEX campaign_suppressions_contact ON public.campaign_suppressions USING btree (contact_id) WHERE (contact_id IS NOT NULL);
-CREATE UNIQUE INDEX campaign_suppressions_key ON public.campaign_suppressions USING btree (workspace_id, lower(address), COALESCE(channel, ''::text), COALESCE(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid));
+CREATE UNIQUE INDEX campaign_suppressions_key ON public.campaign_suppressions USING btree (workspace_id, canonical_address(address), COALESCE(channel, ''::text), COALESCE(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid));
 
 CREATE TABLE campaign_versions (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
@@ -698,8 +699,8 @@ CREATE TABLE contacts (
     CONSTRAINT contacts_workspace_id_email_key UNIQUE (workspace_id, email),
     CONSTRAINT contacts_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
-CREATE INDEX contacts_address ON public.contacts USING btree (lower(email), workspace_id);
-CREATE INDEX contacts_phone ON public.contacts USING btree (suppressed_phone(phone)) WHERE (phone IS NOT NULL);
+CREATE INDEX contacts_address ON public.contacts USING btree (canonical_email(email), workspace_id);
+CREATE INDEX contacts_phone ON public.contacts USING btree (canonical_phone(phone)) WHERE (phone IS NOT NULL);
 CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
 CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
 
@@ -900,13 +901,20 @@ CREATE TABLE workspaces (
     org_id uuid,
     name text NOT NULL,
     time_zone text NOT NULL DEFAULT 'UTC'::text,
+    default_region text,
     CONSTRAINT workspaces_pkey PRIMARY KEY (id),
+    CONSTRAINT workspaces_default_region_check CHECK ((default_region ~ '^[A-Z]{2}$'::text)),
     CONSTRAINT workspaces_time_zone_check CHECK ((('2000-01-01 00:00:00+00'::timestamp with time zone AT TIME ZONE time_zone) IS NOT NULL))
 );
 CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.workspaces FOR EACH ROW WHEN ((new.time_zone IS DISTINCT FROM old.time_zone)) EXECUTE FUNCTION mark_days_of_moved_workspace();
 
 -- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
 -- campaign_content_hash(p_campaign_id uuid) RETURNS text LANGUAGE sql STABLE
+-- canonical_address(p_address text) RETURNS text LANGUAGE sql IMMUTABLE
+-- canonical_email(p_email text) RETURNS text LANGUAGE sql IMMUTABLE
+-- canonical_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE
+-- canonical_unicode_email(p_email text) RETURNS text LANGUAGE plpgsql IMMUTABLE
+-- canonical_written_phone(p_phone text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 -- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1, p_from_watermarks boolean DEFAULT false) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text, next_execution_at timestamp with time zone) LANGUAGE sql
 -- conversion_id(p_campaign_id uuid, p_event_id uuid) RETURNS uuid LANGUAGE sql IMMUTABLE
 -- conversion_touches(p_contact_id uuid, p_event_type text, p_occurred_at timestamp with time zone, p_campaign_id uuid) RETURNS TABLE(workspace_id uuid, campaign_id uuid, campaign_version integer, enrollment_id uuid, node_id text, step_id uuid, message_id uuid, variant_group text) LANGUAGE sql STABLE
@@ -940,7 +948,6 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
--- suppressed_phone(p_phone text) RETURNS text LANGUAGE sql IMMUTABLE
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
 -- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- workspace_day_bounds(p_first date, p_last date) RETURNS TABLE(day_start timestamp with time zone, day_end timestamp with time zone) LANGUAGE sql STABLE

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    parse_mappings,
+)
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.contacts.contact_file import LineCounts
@@ -19,18 +24,6 @@ if TYPE_CHECKING:
 @click.group()
 def contacts() -> None:
     """Import contacts from files."""
-
-
-def _parse_mappings(
-    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, list[str]]:
-    renames: dict[str, list[str]] = {}
-    for text in texts:
-        column, separator, field = text.partition("=")
-        if not separator or not column.strip():
-            raise click.BadParameter(f"{text!r} is not COLUMN=FIELD")
-        renames.setdefault(column.strip(), []).append(field.strip())
-    return renames
 
 
 def _parse_types(
@@ -59,7 +52,7 @@ def _parse_types(
     "renames",
     metavar="COLUMN=FIELD",
     multiple=True,
-    callback=_parse_mappings,
+    callback=parse_mappings,
     help="Import a column as this field; `COLUMN=` skips the column. Can be repeated, also for"
     " several columns of one name, in their order.",
 )

@@ -29,26 +29,28 @@ SET is_unsubscribed = n.is_unsubscribed,
     sms_refusals = n.sms_refusals
 FROM (
     SELECT
-        r.email, bool_or(r.is_unsubscribed) AS is_unsubscribed, min(r.email_refusal) AS email_refusal,
+        canonical_email(r.email) AS address, bool_or(r.is_unsubscribed) AS is_unsubscribed, min(r.email_refusal) AS email_refusal,
         CASE
             WHEN bool_or(r.sms_refusals IS NOT NULL)
                 THEN coalesce(array_agg(DISTINCT p.phone) FILTER (WHERE p.phone IS NOT NULL), '{}')
         END AS sms_refusals
     FROM imported_contacts r
     LEFT JOIN LATERAL unnest(r.sms_refusals) AS p (phone) ON true
-    GROUP BY r.email
+    GROUP BY canonical_email(r.email)
     HAVING
         min(r.line_number) < max(r.line_number)
         AND bool_or(r.is_unsubscribed OR r.email_refusal IS NOT NULL OR r.sms_refusals IS NOT NULL)
 ) n
-WHERE n.email = i.email;
+WHERE n.address = canonical_email(i.email);
 
 -- name: reject_repeated_contacts
 -- Rejects the rows of an address that the file repeats later: the last line counts.
 WITH repeated AS (
     DELETE FROM imported_contacts i
     USING (
-        SELECT r.line_number, row_number() OVER (PARTITION BY r.email ORDER BY r.line_number DESC) AS position
+        SELECT
+            r.line_number,
+            row_number() OVER (PARTITION BY canonical_email(r.email) ORDER BY r.line_number DESC) AS position
         FROM imported_contacts r
     ) n
     WHERE n.line_number = i.line_number AND n.position > 1
@@ -76,7 +78,8 @@ FROM imported_contacts i
 WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
   AND NOT EXISTS (
       SELECT FROM contacts k
-      WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+      WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+        AND canonical_email(k.email) = canonical_email(i.email)
   )
 ON CONFLICT (workspace_id, email) DO NOTHING;
 
@@ -86,7 +89,8 @@ ON CONFLICT (workspace_id, email) DO NOTHING;
 WITH existing AS MATERIALIZED (
     SELECT DISTINCT ON (i.line_number) k.id AS contact_id, i.*
     FROM imported_contacts i
-    JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+    JOIN contacts k
+        ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(k.email) = canonical_email(i.email)
     WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
     ORDER BY i.line_number, k.email = i.email DESC, k.created_at, k.id
 )
@@ -124,7 +128,8 @@ WHERE k.id = i.contact_id
 INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
 SELECT k.workspace_id, k.id, s.address, s.channel, s.reason, 'import', CAST(%(now)s AS timestamptz)
 FROM imported_contacts i
-JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(k.email) = i.email
+JOIN contacts k
+        ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(k.email) = canonical_email(i.email)
 CROSS JOIN LATERAL (
     SELECT k.email AS address, CAST(NULL AS text) AS channel, 'unsubscribed' AS reason
     WHERE i.is_unsubscribed
@@ -132,7 +137,7 @@ CROSS JOIN LATERAL (
     SELECT k.email, 'email', i.email_refusal
     WHERE i.email_refusal IS NOT NULL
     UNION ALL
-    SELECT coalesce(suppressed_phone(p.phone), k.email), 'sms', 'unsubscribed'
+    SELECT CASE WHEN canonical_phone(p.phone) IS NULL THEN k.email ELSE p.phone END, 'sms', 'unsubscribed'
     FROM unnest(coalesce(nullif(i.sms_refusals, '{}'), ARRAY[k.phone])) AS p (phone)
     WHERE i.sms_refusals IS NOT NULL
 ) s

@@ -9,21 +9,21 @@ ORDER BY k.id
 LIMIT CAST(%(chunk_size)s AS integer);
 
 -- name: contacts_by_address
--- The contacts of this workspace with these lower-case addresses; otherwise, whether another workspace has the address.
+-- The contacts of this workspace with these canonical addresses; otherwise, whether another workspace has the address.
 SELECT a.address, k.id AS contact_id, k.id IS NULL AND o.address IS NOT NULL AS is_elsewhere
 FROM unnest(CAST(%(addresses)s AS text [])) AS a (address)
 LEFT JOIN (
-    SELECT DISTINCT ON (lower(c.email)) lower(c.email) AS address, c.id
+    SELECT DISTINCT ON (canonical_email(c.email)) canonical_email(c.email) AS address, c.id
     FROM contacts c
     WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
-      AND lower(c.email) = ANY(CAST(%(addresses)s AS text []))
-    ORDER BY lower(c.email), c.created_at, c.id
+      AND canonical_email(c.email) = ANY(CAST(%(addresses)s AS text []))
+    ORDER BY canonical_email(c.email), c.created_at, c.id
 ) k ON k.address = a.address
 LEFT JOIN (
-    SELECT DISTINCT lower(c.email) AS address
+    SELECT DISTINCT canonical_email(c.email) AS address
     FROM contacts c
     WHERE c.workspace_id <> CAST(%(workspace_id)s AS uuid)
-      AND lower(c.email) = ANY(CAST(%(addresses)s AS text []))
+      AND canonical_email(c.email) = ANY(CAST(%(addresses)s AS text []))
 ) o ON o.address = a.address;
 
 -- name: latest_events_of_contacts
@@ -74,9 +74,9 @@ earlier AS MATERIALIZED (
 ),
 
 addresses AS (
-    SELECT c.id, lower(c.email) AS address, 'email' AS channel FROM candidates c WHERE c.email IS NOT NULL
+    SELECT c.id, canonical_email(c.email) AS address, 'email' AS channel FROM candidates c WHERE c.email IS NOT NULL
     UNION ALL
-    SELECT c.id, lower(c.phone) AS address, 'sms' AS channel FROM candidates c WHERE c.phone IS NOT NULL
+    SELECT c.id, canonical_phone(c.phone) AS address, 'sms' AS channel FROM candidates c WHERE c.phone IS NOT NULL
 ),
 
 blocked AS MATERIALIZED (
@@ -87,7 +87,7 @@ blocked AS MATERIALIZED (
         bool_or(x.channel IS NULL) AS by_all
     FROM addresses a
     JOIN campaign_suppressions x
-        ON x.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(x.address) = a.address
+        ON x.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_address(x.address) = a.address
     WHERE x.campaign_id IS NULL OR x.campaign_id = CAST(%(campaign_id)s AS uuid)
     GROUP BY a.id
 ),

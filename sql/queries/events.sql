@@ -164,7 +164,7 @@ resolved AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT x.id
         FROM contacts x
-        WHERE x.workspace_id = c.workspace_id AND lower(x.email) = lower(s.email)
+        WHERE x.workspace_id = c.workspace_id AND canonical_email(x.email) = canonical_email(s.email)
         ORDER BY x.email = s.email DESC, x.created_at, x.id
         LIMIT 1
     ) p ON true
@@ -214,7 +214,7 @@ WITH resolved AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT x.id
         FROM contacts x
-        WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid) AND lower(x.email) = lower(s.email)
+        WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(x.email) = canonical_email(s.email)
         ORDER BY x.email = s.email DESC, x.created_at, x.id
         LIMIT 1
     ) p ON true

@@ -1,44 +1,44 @@
 -- name: insert_suppressions
 -- Inserts a chunk of a suppression list. Existing entries for the same channel and campaign stay unchanged.
 WITH listed AS MATERIALIZED (
-    SELECT DISTINCT ON (lower(l.address), l.channel, l.campaign_id) l.address, l.reason, l.channel, l.campaign_id
+    SELECT DISTINCT ON (l.canonical, l.channel, l.campaign_id)
+        l.canonical, l.address, l.reason, l.note, l.channel, l.campaign_id
     FROM (
         SELECT
-            CASE WHEN g.address LIKE '%%@%%' THEN g.address ELSE coalesce(suppressed_phone(g.address), g.address) END
-            AS address,
-            g.reason, g.channel, g.campaign_id, g.position
+            canonical_address(g.address) AS canonical, g.address, g.reason, g.note, g.channel, g.campaign_id,
+            g.position
         FROM unnest(
-            CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(channels)s AS text []),
-            CAST(%(campaign_ids)s AS uuid [])
-        ) WITH ORDINALITY AS g (address, reason, channel, campaign_id, position)
+            CAST(%(addresses)s AS text []), CAST(%(reasons)s AS text []), CAST(%(notes)s AS text []),
+            CAST(%(channels)s AS text []), CAST(%(campaign_ids)s AS uuid [])
+        ) WITH ORDINALITY AS g (address, reason, note, channel, campaign_id, position)
     ) l
-    ORDER BY lower(l.address), l.channel, l.campaign_id, l.position
+    ORDER BY l.canonical, l.channel, l.campaign_id, l.position
 ),
 
 existing AS (
     SELECT DISTINCT ON (k.address) k.address, k.id
     FROM (
-        SELECT lower(c.email) AS address, c.id, c.created_at
+        SELECT canonical_email(c.email) AS address, c.id, c.created_at
         FROM contacts c
-        JOIN listed l ON lower(l.address) = lower(c.email)
+        JOIN listed l ON l.canonical = canonical_email(c.email)
         WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid)
         UNION ALL
-        SELECT suppressed_phone(c.phone) AS address, c.id, c.created_at
+        SELECT canonical_phone(c.phone) AS address, c.id, c.created_at
         FROM contacts c
-        JOIN listed l ON l.address = suppressed_phone(c.phone)
+        JOIN listed l ON l.canonical = canonical_phone(c.phone)
         WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid) AND c.phone IS NOT NULL
     ) k
     ORDER BY k.address, k.created_at, k.id
 )
 
 INSERT INTO campaign_suppressions (
-    workspace_id, contact_id, address, channel, campaign_id, reason, source, created_at
+    workspace_id, contact_id, address, channel, campaign_id, reason, note, source, created_at
 )
 SELECT
-    CAST(%(workspace_id)s AS uuid), k.id, l.address, l.channel, l.campaign_id, l.reason, 'import',
+    CAST(%(workspace_id)s AS uuid), k.id, l.address, l.channel, l.campaign_id, l.reason, l.note, 'import',
     CAST(%(now)s AS timestamptz)
 FROM listed l
-LEFT JOIN existing k ON k.address = lower(l.address)
+LEFT JOIN existing k ON k.address = l.canonical
 ON CONFLICT DO NOTHING;
 
 -- name: campaigns_of_workspace
@@ -48,12 +48,16 @@ FROM drip_campaigns c
 WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid);
 
 -- name: latest_sms_to
--- The latest SMS to this phone number, one row per workspace.
+-- The latest SMS to this phone number, one row per workspace. `national` are its spellings without a country code, which
+-- count in workspaces whose country is the number's.
 SELECT DISTINCT ON (k.workspace_id) k.workspace_id, o.message_id
 FROM contacts k
+JOIN workspaces w ON w.id = k.workspace_id
 JOIN campaign_enrollments e ON e.contact_id = k.id
 JOIN campaign_message_outcomes o ON o.enrollment_id = e.id AND o.channel = 'sms'
-WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NULL
+WHERE canonical_phone(k.phone) = ANY(canonical_phone(CAST(%(phone)s AS text)) || CAST(%(national)s AS text []))
+  AND k.phone IS NOT NULL
+  AND (canonical_phone(k.phone) LIKE '+%%' OR w.default_region = ANY(CAST(%(regions)s AS text [])))
 ORDER BY k.workspace_id, o.sent_at DESC;
 
 -- name: suppress_phone
@@ -63,10 +67,40 @@ SELECT
     k.workspace_id, k.id, CAST(%(phone)s AS text), 'sms', 'unsubscribed', CAST(%(source)s AS text),
     CAST(%(now)s AS timestamptz)
 FROM contacts k
-WHERE suppressed_phone(k.phone) = CAST(%(phone)s AS text) AND k.phone IS NOT NULL
+JOIN workspaces w ON w.id = k.workspace_id
+WHERE canonical_phone(k.phone) = ANY(canonical_phone(CAST(%(phone)s AS text)) || CAST(%(national)s AS text []))
+  AND k.phone IS NOT NULL
+  AND (canonical_phone(k.phone) LIKE '+%%' OR w.default_region = ANY(CAST(%(regions)s AS text [])))
 ON CONFLICT DO NOTHING;
 
 -- name: readmit_phone
 -- Deletes the suppressions that the owner of a number requested; those for bounces or added manually stay.
 DELETE FROM campaign_suppressions s
-WHERE s.address = CAST(%(phone)s AS text) AND s.channel = 'sms' AND s.reason = 'unsubscribed';
+WHERE canonical_address(s.address) = canonical_phone(CAST(%(phone)s AS text))
+  AND s.workspace_id IN (SELECT w.id FROM workspaces w)  -- the first column of the index
+  AND s.channel = 'sms' AND s.reason = 'unsubscribed';
+
+-- name: suppressed_numbers
+-- The reasons why these phone numbers get no SMS, for deliveries whose contact has the number in another spelling than
+-- E.164. The reasons are those of lease_deliveries.
+SELECT
+    d.id,
+    substr(
+        min(
+            CASE
+                WHEN s.channel IS NOT NULL THEN CASE s.reason
+                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
+                END
+                WHEN s.reason = 'unsubscribed' THEN 'a:unsubscribed'
+                ELSE 'b:' || s.reason
+            END
+        ), 3
+    ) AS reason
+FROM unnest(
+    CAST(%(ids)s AS uuid []), CAST(%(workspace_ids)s AS uuid []), CAST(%(campaign_ids)s AS uuid []),
+    CAST(%(numbers)s AS text [])
+) AS d (id, workspace_id, campaign_id, number)
+JOIN campaign_suppressions s
+    ON s.workspace_id = d.workspace_id AND canonical_address(s.address) = canonical_phone(d.number)
+WHERE (s.channel IS NULL OR s.channel = 'sms') AND (s.campaign_id IS NULL OR s.campaign_id = d.campaign_id)
+GROUP BY d.id;

@@ -1,7 +1,7 @@
 -- name: list_workspaces
 -- Returns all workspaces by name.
 SELECT
-    w.id AS workspace_id, w.name AS workspace, w.time_zone,
+    w.id AS workspace_id, w.name AS workspace, w.time_zone, w.default_region AS region,
     (SELECT count(*) FROM drip_campaigns c WHERE c.workspace_id = w.id) AS campaigns,
     (SELECT count(*) FROM contacts k WHERE k.workspace_id = w.id) AS contacts
 FROM workspaces w
@@ -22,3 +22,13 @@ WHERE w.id = CAST(%(workspace_id)s AS uuid) AND w.time_zone <> CAST(%(time_zone)
 SELECT count(DISTINCT s.metric_date) AS days
 FROM stale_metric_days s
 WHERE s.workspace_id = CAST(%(workspace_id)s AS uuid);
+
+-- name: regions_of_workspaces
+-- The countries that phone numbers without a country code belong to.
+SELECT w.id, w.default_region FROM workspaces w WHERE w.id = ANY(CAST(%(workspace_ids)s AS uuid []));
+
+-- name: set_workspace_region
+-- Sets the country that phone numbers without a country code belong to.
+UPDATE workspaces w
+SET default_region = CAST(%(region)s AS text)
+WHERE w.id = CAST(%(workspace_id)s AS uuid);

@@ -22,8 +22,6 @@ _LONGEST_PLAIN_WORD: Final = 70
 _BYTES_AN_ENCODED_WORD: Final = 45  # 60 characters of base64 and 12 of frame: under 75, RFC 2047
 _FRAME_OF_A_WORD: Final = 12
 _FEWEST_BYTES_A_WORD: Final = 12
-_MAX_ADDRESS_CHARACTERS: Final = 254
-_MAX_LOCAL_PART_CHARACTERS: Final = 64
 _MAX_QUOTED_NAME_CHARACTERS: Final = 200
 
 # All characters that some parser treats as a line break, and all control characters but the tab.
@@ -32,13 +30,6 @@ _PLAIN: Final = re.compile("[!-~]+(?: [!-~]+)*")
 _ATOMS: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/?^_`{|}~-]+)*")
 _HEADER_NAME: Final = re.compile("[!-9;-~]+")
 _NAME_AND_ADDRESS: Final = re.compile(r"\s*(.*?)\s*<\s*([^<>]*?)\s*>\s*", re.DOTALL)
-_LOCAL_PART: Final = re.compile(
-    r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
-)
-# Unambiguous: with optional parts inside a repetition, matching a malicious address of 250
-# characters would take years.
-_LABEL: Final = "[A-Za-z0-9]+(?:-+[A-Za-z0-9]+)*"
-_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _URL: Final = re.compile("(?:https?|mailto):[!-;=?-~]+", re.IGNORECASE)
 
 
@@ -108,25 +99,6 @@ def split_mailbox(mailbox: str) -> tuple[str | None, str]:
     if len(name) > 1 and name[0] == name[-1] == '"':
         name = re.sub(r"\\(.)", r"\1", name[1:-1])
     return name or None, match[2]
-
-
-def wire_address(address: str) -> str | None:
-    """Return the address as sent over SMTP (ASCII, domain in IDNA); None if it is invalid.
-
-    Quoted and non-ASCII local parts are invalid here, because few servers accept them.
-    """
-    local, _, domain = address.rpartition("@")
-    if not domain.isascii():
-        try:
-            domain = domain.encode("idna").decode("ascii")
-        except UnicodeError:
-            return None
-    wire = f"{local}@{domain}"
-    if len(wire) > _MAX_ADDRESS_CHARACTERS or len(local) > _MAX_LOCAL_PART_CHARACTERS:
-        return None
-    if _LOCAL_PART.fullmatch(local) is None or _DOMAIN.fullmatch(domain) is None:
-        return None
-    return wire
 
 
 def _refuse_line_breaks(name: str, value: str) -> None:

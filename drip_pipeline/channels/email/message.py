@@ -23,10 +23,10 @@ from drip_pipeline.channels.email.headers import (
     split_mailbox,
     text_header,
     unsubscribe_headers,
-    wire_address,
 )
 from drip_pipeline.channels.email.relay_headers import Relay, trace_headers
 from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.domain.addresses import wire_email
 from drip_pipeline.errors import DeliveryError
 
 BOUNCE_PREFIX: Final = "bounces+"
@@ -66,14 +66,14 @@ class EmailWriter:
         Raises DeliveryError if the sender is not an address.
         """
         name, address = split_mailbox(sender)
-        wire = wire_address(address)
+        wire = wire_email(address)
         if wire is None:
             raise DeliveryError("the sender is not an email address", hint="Set DRIP_MAIL_FROM.")
         self._from = address_header("From", name, wire)
         self.domain = wire.rpartition("@")[2]
         self._relay = relay
         self._bounce_domain = bounce_domain or self.domain
-        if wire_address(f"x@{self._bounce_domain}") is None:
+        if wire_email(f"x@{self._bounce_domain}") is None:
             raise DeliveryError(f"{self._bounce_domain!r} is not a domain for bounces")
 
     def write(self, message: OutgoingMessage) -> WrittenEmail:
@@ -82,7 +82,7 @@ class EmailWriter:
         Raises DeliveryError if the recipient is not an address, a header contains a line break, or
         the unsubscribe link is too long.
         """
-        recipient = wire_address(message.recipient)
+        recipient = wire_email(message.recipient)
         if recipient is None:
             raise DeliveryError("the recipient is not an email address")
         content = b"".join(
@@ -129,7 +129,7 @@ def _additional(headers: Mapping[str, str]) -> bytes:
             raise DeliveryError(f"the header {name} is reserved for the engine")
         if name.lower() in _MAILBOX_HEADERS:
             shown, address = split_mailbox(value)
-            wire = wire_address(address)
+            wire = wire_email(address)
             if wire is None:
                 raise DeliveryError(f"the header {name} contains no email address")
             lines.append(address_header(name, shown, wire))

@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Final
 
-from drip_pipeline.channels.email.headers import wire_address
 from drip_pipeline.channels.email.message import EmailWriter
 from drip_pipeline.channels.email.relay_headers import Relay, relay_of_host
 from drip_pipeline.channels.email.smtp_replies import Phase, SmtpReplyClass
@@ -28,6 +27,7 @@ from drip_pipeline.channels.protocol import (
     OutgoingMessage,
     Severity,
 )
+from drip_pipeline.domain.addresses import wire_email
 from drip_pipeline.errors import DeliveryError
 from drip_pipeline.redaction import redact_response
 
@@ -151,7 +151,7 @@ class SmtpChannel:
     def _deliver(
         self, message: OutgoingMessage, session: SmtpSession | None
     ) -> tuple[SmtpSession | None, SmtpReplyClass]:
-        if not message.recipient or wire_address(message.recipient) is None:
+        if not message.recipient or wire_email(message.recipient) is None:
             error = "the recipient is not a valid email address"
             refused = SmtpReplyClass(
                 Phase.CONNECT, Outcome.REJECTED, "address_invalid", error, is_recipient_invalid=True

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from drip_pipeline.channels.sms.phone_numbers import e164
+from drip_pipeline.domain.addresses import Unusable, parse_phone
 from drip_pipeline.settings import Secret
 
 SmsKeyword = Literal["stop", "start", "help"]
@@ -78,8 +78,8 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, ob
 def read_inbound(form: Mapping[str, str]) -> InboundSms | None:
     """Parse an inbound SMS; None if the form has none. The text itself is not stored."""
     sid = form.get("MessageSid") or form.get("SmsSid")
-    sender = e164(form.get("From", ""))
-    if not sid or sender is None or "Body" not in form:
+    sender = parse_phone(form.get("From", ""))
+    if not sid or isinstance(sender, Unusable) or "Body" not in form:
         return None
     return InboundSms(sid, sender, form.get("To", ""), _keyword(form))
 

@@ -24,8 +24,8 @@ from drip_pipeline.channels.protocol import (
     OutgoingMessage,
     Severity,
 )
-from drip_pipeline.channels.sms.phone_numbers import e164
 from drip_pipeline.channels.sms.segments import MAX_SEGMENTS, count_segments
+from drip_pipeline.domain.addresses import Unusable, parse_phone
 from drip_pipeline.redaction import redact_response
 from drip_pipeline.settings import Secret
 
@@ -98,7 +98,7 @@ class TwilioChannel:
         self._client.close()
 
     def _request(self, message: OutgoingMessage) -> HttpRequest:
-        fields = {"To": e164(message.recipient) or "", "Body": message.text}
+        fields = {"To": _number_of(message), "Body": message.text}
         config = self._config
         if config.messaging_service_sid is not None:
             fields["MessagingServiceSid"] = config.messaging_service_sid
@@ -132,7 +132,7 @@ class TwilioChannel:
         code = _number(body.get("code"))
         response = str(body.get("message") or "")
         outcome, is_fault = _meaning(classified, code)
-        number = e164(message.recipient) or ""
+        number = _number_of(message)
         credentials = (self._config.account_sid, self._auth_token.reveal(), self._pair())
         secrets = (message.recipient, number, number.lstrip("+"), *credentials)
         error = f"the SMS provider {classified.error}" + (f": {response}" if response else "")
@@ -168,9 +168,10 @@ def _meaning(classified: HttpClassification, code: int | None) -> tuple[Outcome,
 
 
 def _refusal(message: OutgoingMessage) -> DeliveryResult | None:
-    code, error, is_invalid = None, "", False
-    if e164(message.recipient) is None:
-        code, is_invalid = "address_invalid", True
+    code, error = None, ""
+    if not _number_of(message):
+        # Not known to the provider, so that it says nothing about the number.
+        code = "address_invalid"
         error = "the recipient's number is not in E.164 form (+ and country code)"
     elif not message.text.strip():
         code, error = "message_empty", "the text is empty"
@@ -184,8 +185,13 @@ def _refusal(message: OutgoingMessage) -> DeliveryResult | None:
         outcome=Outcome.REJECTED,
         error_code=code,
         error=error,
-        recipient_invalid=is_invalid,
     )
+
+
+def _number_of(message: OutgoingMessage) -> str:
+    """Return the recipient's number in E.164 form, or an empty text."""
+    number = parse_phone(message.recipient)
+    return "" if isinstance(number, Unusable) else number
 
 
 def _number(value: object) -> int | None:

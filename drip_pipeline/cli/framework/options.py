@@ -50,6 +50,21 @@ def now_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def parse_mappings(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, list[str]]:
+    """Parse `COLUMN=FIELD` texts: a click callback. A column may be given several times. Raises
+    click.BadParameter.
+    """
+    renames: dict[str, list[str]] = {}
+    for text in texts:
+        column, separator, field = text.partition("=")
+        if not separator or not column.strip():
+            raise click.BadParameter(f"{text!r} is not COLUMN=FIELD")
+        renames.setdefault(column.strip(), []).append(field.strip())
+    return renames
+
+
 class ProgressLine:
     """Print the progress of a long operation to stderr, at most twice a second.
 

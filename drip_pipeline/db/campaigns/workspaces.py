@@ -1,7 +1,8 @@
-"""Workspaces and their time zones."""
+"""Workspaces, their time zones, and the countries of their phone numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ class ListedWorkspace(NamedTuple):
     workspace_id: UUID
     workspace: str
     time_zone: str
+    region: str | None
     campaigns: int
     contacts: int
 
@@ -22,6 +24,26 @@ class ListedWorkspace(NamedTuple):
 def listed(connection: Connection) -> list[ListedWorkspace]:
     """Return all workspaces by name."""
     return queries.records(connection, "list_workspaces", ListedWorkspace)
+
+
+class WorkspaceRegion(NamedTuple):
+    """A workspace with the ISO 3166 code of the country of its national phone numbers."""
+
+    id: UUID
+    default_region: str | None
+
+
+def regions(connection: Connection, workspace_ids: Collection[UUID]) -> dict[UUID, str | None]:
+    """Return the countries that phone numbers without a country code belong to, by workspace."""
+    rows = queries.records(
+        connection, "regions_of_workspaces", WorkspaceRegion, workspace_ids=list(workspace_ids)
+    )
+    return dict(rows)
+
+
+def set_region(connection: Connection, workspace_id: UUID, region: str | None) -> None:
+    """Set the country that phone numbers without a country code belong to."""
+    queries.run(connection, "set_workspace_region", workspace_id=workspace_id, region=region)
 
 
 def time_zones(connection: Connection) -> list[str]:

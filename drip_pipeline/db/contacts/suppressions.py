@@ -9,15 +9,19 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.domain.addresses import PhoneSpellings
 
 
 class Suppression(NamedTuple):
-    """An address to suppress; without a channel or campaign, for all of them."""
+    """An address to suppress; without a channel or campaign, for all of them. `note` is the list's
+    own text, where none of the reasons says the same.
+    """
 
     address: str
     reason: str
     channel: str | None
     campaign_id: UUID | None
+    note: str | None = None
 
 
 class WorkspaceCampaign(NamedTuple):
@@ -44,6 +48,7 @@ def insert(
         workspace_id=workspace_id,
         addresses=[row.address for row in rows],
         reasons=[row.reason for row in rows],
+        notes=[row.note for row in rows],
         channels=[row.channel for row in rows],
         campaign_ids=[row.campaign_id for row in rows],
         now=now,
@@ -57,16 +62,64 @@ def campaigns(connection: Connection, workspace_id: UUID) -> list[WorkspaceCampa
     )
 
 
-def latest_sms_to(connection: Connection, phone: str) -> list[LatestSms]:
+class SuppressedNumber(NamedTuple):
+    """A delivery whose phone number is suppressed, with the reason why it is skipped."""
+
+    id: UUID
+    reason: str
+
+
+class NumberOfDelivery(NamedTuple):
+    """The phone number, in E.164 form, that a delivery goes to."""
+
+    id: UUID
+    workspace_id: UUID
+    campaign_id: UUID
+    number: str
+
+
+def latest_sms_to(connection: Connection, phone: PhoneSpellings) -> list[LatestSms]:
     """Return the latest SMS to this number, per workspace."""
-    return queries.records(connection, "latest_sms_to", LatestSms, phone=phone)
+    return queries.records(
+        connection,
+        "latest_sms_to",
+        LatestSms,
+        phone=phone.number,
+        national=phone.national,
+        regions=phone.regions,
+    )
 
 
-def suppress_phone(connection: Connection, phone: str, *, source: str, now: datetime) -> int:
+def suppress_phone(
+    connection: Connection, phone: PhoneSpellings, *, source: str, now: datetime
+) -> int:
     """Suppress a number for SMS in all workspaces with it. Return the number of new entries."""
-    return queries.run(connection, "suppress_phone", phone=phone, source=source, now=now)
+    return queries.run(
+        connection,
+        "suppress_phone",
+        phone=phone.number,
+        national=phone.national,
+        regions=phone.regions,
+        source=source,
+        now=now,
+    )
 
 
 def readmit_phone(connection: Connection, phone: str) -> int:
     """Delete the suppressions of a number that its owner requested. Return their number."""
     return queries.run(connection, "readmit_phone", phone=phone)
+
+
+def suppressed_numbers(
+    connection: Connection, rows: Sequence[NumberOfDelivery]
+) -> list[SuppressedNumber]:
+    """Return the deliveries of SMS whose number is suppressed."""
+    return queries.records(
+        connection,
+        "suppressed_numbers",
+        SuppressedNumber,
+        ids=[row.id for row in rows],
+        workspace_ids=[row.workspace_id for row in rows],
+        campaign_ids=[row.campaign_id for row in rows],
+        numbers=[row.number for row in rows],
+    )

@@ -400,6 +400,14 @@ def record(connection: Connection, rows: Sequence[Recorded], *, channel: str, no
     )
 
 
+class ContactPhone(NamedTuple):
+    """A contact's phone number as written; `region` is the country of a national number."""
+
+    id: UUID
+    phone: str
+    region: str | None
+
+
 def suppress(
     connection: Connection,
     contacts: Sequence[tuple[UUID, str]],
@@ -407,16 +415,29 @@ def suppress(
     channel: str,
     source: str,
     now: datetime,
+    numbers: Sequence[str | None] | None = None,
 ) -> int:
-    """Put contacts, as (contact id, reason), on the suppression list of a channel."""
+    """Put contacts, as (contact id, reason), on the suppression list of a channel.
+
+    `numbers` are their phone numbers in E.164 form, for the channel sms; contacts without an
+    address of the channel are left out. Return the number of new entries.
+    """
     return queries.run(
         connection,
         "suppress_contacts",
         contact_ids=[contact_id for contact_id, _ in contacts],
         reasons=[reason for _, reason in contacts],
+        numbers=numbers or [None] * len(contacts),
         channel=channel,
         source=source,
         now=now,
+    )
+
+
+def phones_of(connection: Connection, contact_ids: Sequence[UUID]) -> list[ContactPhone]:
+    """Return the phone numbers of contacts as written."""
+    return queries.records(
+        connection, "phones_of_contacts", ContactPhone, contact_ids=list(contact_ids)
     )
 
 

@@ -1,4 +1,6 @@
-"""Find the workspace that a command refers to, and set the time zone of its metrics."""
+"""Find the workspace that a command refers to; set the time zone of its metrics and the country of
+its phone numbers.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from uuid import UUID
 from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import publish as publish_db
+from drip_pipeline.domain.addresses import is_region
 from drip_pipeline.errors import NotAllowed
 
 DEFAULT_WORKSPACE: Final = "default"
@@ -60,13 +63,41 @@ def set_time_zone(database: Database, name: str | None, time_zone: str) -> TimeZ
             near = get_close_matches(time_zone, zones, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "As in Europe/Berlin."
             raise NotAllowed(f"unknown time zone {time_zone!r}", hint=hint)
-        if not publish_db.workspaces(connection, name):
-            what = "no workspace exists yet" if name is None else f"unknown workspace {name!r}"
-            raise NotAllowed(what, hint="`drip workspace list` shows all workspaces.")
-        workspace_id = workspace_named(connection, name)
+        workspace_id = existing_workspace(connection, name)
         before = next(
             row for row in workspaces_db.listed(connection) if row.workspace_id == workspace_id
         )
         workspaces_db.set_time_zone(connection, workspace_id, time_zone)
         days = workspaces_db.count_stale_days(connection, workspace_id)
         return TimeZoneChange(before.workspace, time_zone, before.time_zone, days)
+
+
+def existing_workspace(connection: Connection, name: str | None) -> UUID:
+    """Return the workspace of that name, or the only one. Raises NotAllowed."""
+    if not publish_db.workspaces(connection, name):
+        what = "no workspace exists yet" if name is None else f"unknown workspace {name!r}"
+        raise NotAllowed(what, hint="`drip workspace list` shows all workspaces.")
+    return workspace_named(connection, name)
+
+
+def region_of(connection: Connection, name: str | None) -> str | None:
+    """Return the country of national phone numbers in the workspace of that name, or in the only
+    one; None if it does not exist yet or has none.
+    """
+    workspaces = publish_db.workspaces(connection, name)
+    if len(workspaces) != 1:
+        return None
+    return workspaces_db.regions(connection, [workspaces[0].id])[workspaces[0].id]
+
+
+def set_region(database: Database, name: str | None, region: str) -> str:
+    """Set the country of a workspace's phone numbers without a country code, as an ISO 3166 code.
+
+    Return the code in capitals. Raises NotAllowed for an unknown country or workspace.
+    """
+    code = region.strip().upper()
+    if not is_region(code):
+        raise NotAllowed(f"unknown country {region!r}", hint="Give an ISO 3166 code such as DE.")
+    with database.transaction() as connection:
+        workspaces_db.set_region(connection, existing_workspace(connection, name), code)
+    return code

@@ -17,7 +17,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.contacts.contacts import MergeCounts, RejectedCell, StagedContact
-from drip_pipeline.engine.campaigns.workspaces import workspace_named
+from drip_pipeline.engine.campaigns.workspaces import region_of, workspace_named
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, Renames, plan_columns
 from drip_pipeline.engine.contacts.column_types import kinds_of
@@ -94,7 +94,9 @@ def import_contacts(
     file = open_contact_file(path)
     plan = plan_columns(file, renames or {}, email_template, types)
     kinds = kinds_of(file, plan)
-    reader = RowReader(plan, kinds, is_typed=file.is_typed)
+    with database.transaction(is_read_only=True) as connection:
+        region = region_of(connection, workspace)
+    reader = RowReader(plan, kinds, is_typed=file.is_typed, region=region)
     read = _ReadProgress()
     source = file.path.name
     # A connection of its own: the staged rows live as long as it does.

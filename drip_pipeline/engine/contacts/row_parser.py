@@ -6,11 +6,11 @@ that cannot be read is set aside with its reason.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
+from drip_pipeline.domain.addresses import Unusable, parse_email, parse_phone
 from drip_pipeline.engine.contacts.cell_values import (
     CellInvalid,
     as_text,
@@ -32,27 +32,12 @@ from drip_pipeline.engine.contacts.consent import read_consent, read_refusal, st
 from drip_pipeline.engine.contacts.contact_file import UnreadableCell
 from drip_pipeline.engine.contacts.header_names import ConsentColumn
 
-_ADDRESS: Final = re.compile(
-    r"""[^\s@<>(),;:"\[\]\\]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W\d_](?:[\w-]*[^\W_])"""
-)
-MAX_ADDRESS_CHARACTERS: Final = 254
 COUNTED_AS_REFUSAL: Final = "unreadable_counts_as_unsubscribed"
 _STRONGEST_FIRST: Final = ("complained", "bounced", "unsubscribed")
 
 
 class Rejected(Exception):
     """A rejected row; the argument is the reason code."""
-
-
-def is_address(text: str) -> bool:
-    """Return whether the text has the format of an email address. Existence is not checked."""
-    return (
-        len(text) <= MAX_ADDRESS_CHARACTERS
-        and _ADDRESS.fullmatch(text) is not None
-        and ".." not in text
-        and not text.startswith(".")
-        and ".@" not in text
-    )
 
 
 class RowReader:
@@ -62,11 +47,20 @@ class RowReader:
     that say that the contact must not get messages.
     """
 
-    def __init__(self, plan: ColumnPlan, kinds: Mapping[str, Kind], *, is_typed: bool) -> None:
+    def __init__(
+        self,
+        plan: ColumnPlan,
+        kinds: Mapping[str, Kind],
+        *,
+        is_typed: bool,
+        region: str | None = None,
+    ) -> None:
+        """`region` is the country of phone numbers without a country code."""
         self.set_aside: list[RejectedCell] = []
         self.refusals: dict[str, int] = {}
         self._plan = plan
         self._is_typed = is_typed
+        self._region = region
         self._names = {index: name for name, index in (*plan.fields.items(), *plan.custom.items())}
         self._custom: list[tuple[str, int, Callable[[str], Any] | None]] = [
             (name, index, self._reader(name, kinds)) for name, index in plan.custom.items()
@@ -110,7 +104,9 @@ class RowReader:
         name = _at(texts, self._name)
         if name is None and self._name_parts:
             name = parts_of(texts, self._name_parts)
-        phone = _at(texts, self._phone)
+        phone = self._cell(self._number, texts, self._phone)
+        # A refusal holds for a number that cannot be read, too.
+        refused_phone = phone or _at(texts, self._phone)
         is_unsubscribed, email_refusal, refuses_sms = self._refused(cells, texts)
         return StagedContact(
             line,
@@ -126,7 +122,7 @@ class RowReader:
             self._cell(lambda text: time(text, self._date_order), texts, self._last_interaction),
             is_unsubscribed,
             email_refusal,
-            ([phone] if phone else []) if refuses_sms else None,
+            ([refused_phone] if refused_phone else []) if refuses_sms else None,
         )
 
     def _texts(self, cells: Sequence[Any]) -> list[str | None]:
@@ -181,9 +177,16 @@ class RowReader:
             address = self._plan.template.address(row, texts)
         if address is None:
             raise Rejected("no_email")
-        if not is_address(address):
-            raise Rejected("invalid_email")
-        return address.lower()
+        email = parse_email(address)
+        if isinstance(email, Unusable):
+            raise Rejected(email.reason)
+        return email
+
+    def _number(self, text: str) -> str:
+        number = parse_phone(text, self._region)
+        if isinstance(number, Unusable):
+            raise CellInvalid(number.reason)
+        return number
 
     def _tag_list(self, cells: Sequence[Any], texts: Sequence[str | None]) -> list[str] | None:
         if self._tags is None:

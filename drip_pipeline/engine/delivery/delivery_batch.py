@@ -21,6 +21,7 @@ from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
+from drip_pipeline.engine.delivery.phone_numbers import with_numbers
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.settle import (
@@ -82,6 +83,7 @@ class DeliveryBatch:
         self.rendered: list[LeasedDelivery] = []
         """The deliveries of the messages that `render` returned, in the same order."""
         self._unreadable: dict[UUID, str] = {}
+        self._numbers: dict[UUID, str] = {}
 
     def eligible(self) -> list[LeasedDelivery]:
         """Return the leased deliveries that may be sent."""
@@ -98,6 +100,8 @@ class DeliveryBatch:
         )
         if unreadable:
             self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
+        if self.channel == "sms":
+            self.leased, self._numbers = with_numbers(connection, self.leased)
         blocked: dict[str, list[LeasedDelivery]] = {}
         for delivery in self.leased:
             if delivery.blocked_reason is not None:
@@ -145,6 +149,8 @@ class DeliveryBatch:
                     raise
                 failures.append(_failed(delivery.id, RENDER_FAILED, describe(error)))
                 continue
+            if self._numbers:
+                message = message._replace(recipient=self._numbers[delivery.id])
             if transport is not None and transport.headers:
                 message = message._replace(headers={**message.headers, **transport.headers})
             messages.append(message)

@@ -21,6 +21,7 @@ from drip_pipeline.db.delivery.deliveries import (
 )
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
 from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.resume_states import (
     OpenDelivery,
@@ -262,7 +263,7 @@ def _settle_failed(
         if r.recipient_opted_out or r.recipient_invalid
     ]
     if suppressed:
-        deliveries_db.suppress(
+        suppress_contacts(
             connection, suppressed, channel=channel, source="provider", now=context.now
         )
     exiting: list[LeasedDelivery] = []

@@ -16,6 +16,7 @@ from drip_pipeline.db.execution import batch_context as facts_db
 from drip_pipeline.db.operations import data_faults as data_faults_db
 from drip_pipeline.db.operations.data_faults import DataFault
 from drip_pipeline.db.unreadable import Unreadable
+from drip_pipeline.domain.addresses import canonical_email
 from drip_pipeline.domain.conditions.conditions import (
     Condition,
     ContactAttributes,
@@ -126,7 +127,7 @@ class AudienceCursor:
                 yield matching
 
     def _of_addresses(self, addresses: Sequence[str]) -> Iterator[list[UUID]]:
-        distinct = list(dict.fromkeys(address.strip().lower() for address in addresses))
+        distinct = list(dict.fromkeys(canonical_email(address) for address in addresses))
         for first in range(0, len(distinct), self.chunk_size):
             with self.database.transaction() as connection:
                 rows = enrollments_db.contacts_by_address(

@@ -11,6 +11,7 @@ from typing import Final
 from drip_pipeline.channels.sms.twilio_callbacks import InboundSms
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
+from drip_pipeline.domain.addresses import spellings_of_phone
 from drip_pipeline.engine.events.ingest import ingest_events
 
 PROVIDER: Final = "twilio"
@@ -28,13 +29,12 @@ class InboundReport:
 def take_inbound_sms(database: Database, sms: InboundSms, *, now: datetime) -> InboundReport:
     """Ingest an inbound SMS; a repetition counts once. The content is not stored."""
     suppressed = readmitted = 0
+    phone = spellings_of_phone(sms.sender)
     with database.transaction() as connection:
-        messages = suppressions_db.latest_sms_to(connection, sms.sender)
+        messages = suppressions_db.latest_sms_to(connection, phone)
         if sms.keyword == "stop":
             # In a transaction of its own, so that STOP holds even if the ingestion fails.
-            suppressed = suppressions_db.suppress_phone(
-                connection, sms.sender, source=PROVIDER, now=now
-            )
+            suppressed = suppressions_db.suppress_phone(connection, phone, source=PROVIDER, now=now)
         elif sms.keyword == "start":
             readmitted = suppressions_db.readmit_phone(connection, sms.sender)
     report = ingest_events(

@@ -15,10 +15,10 @@ from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
+from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.execution.exits import end_runs
 
 # Event type → exit reason and enrollment status.
@@ -77,7 +77,7 @@ def _suppress_contacts(connection: Connection, source: str, now: datetime) -> in
     for contact in events_db.contacts_to_suppress(connection, SUPPRESSING_EVENTS):
         by_channel.setdefault(contact.channel, []).append((contact.contact_id, contact.reason))
     return sum(
-        deliveries_db.suppress(connection, contacts, channel=channel, source=source, now=now)
+        suppress_contacts(connection, contacts, channel=channel, source=source, now=now)
         for channel, contacts in by_channel.items()
     )
 

@@ -13,9 +13,9 @@ from uuid import UUID
 import orjson
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import Arrival, MessageRecipient
+from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.payload_readers import LINKS
 
 _EVENT_OF: Final = {"email": "email_unsubscribed", "sms": "sms_opted_out"}
@@ -33,7 +33,7 @@ def unsubscribe(database: Database, delivery_id: UUID, *, now: datetime) -> bool
         recipient = inbox_db.recipient_of(connection, delivery_id)
         if recipient is None:
             return False
-        deliveries_db.suppress(
+        suppress_contacts(
             connection,
             [(recipient.contact_id, "unsubscribed")],
             channel=recipient.channel,

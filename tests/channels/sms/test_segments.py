@@ -1,4 +1,4 @@
-"""Segments of an SMS, phone numbers, and inbound keywords."""
+"""Segments of an SMS, and inbound keywords."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.channels.sms.phone_numbers import e164
 from drip_pipeline.channels.sms.segments import count_segments
 from drip_pipeline.channels.sms.twilio_callbacks import is_signed, read_inbound, read_status
 from drip_pipeline.settings import Secret
@@ -50,27 +49,6 @@ def test_the_characters_that_require_ucs_2_are_listed():
 @given(st.text(max_size=400), st.text(max_size=400))
 def test_longer_text_never_needs_fewer_segments(one: str, more: str):
     assert count_segments(one + more).segments >= count_segments(one).segments
-
-
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("+15550100123", "+15550100123"),
-        ("+1 (555) 010-0123", "+15550100123"),
-        ("0049 151/2345 678", "+491512345678"),
-        ("+49\u00a0151\u20132345678", "+491512345678"),
-        ("0151 2345678", None),
-        ("15550100123", None),
-        ("+0155501001", None),
-        ("+1", None),
-        ("+155501001231234567", None),
-        ("+1555o100123", None),
-        ("+١٥٥٥٠١٠٠١٢٣", None),
-        ("", None),
-    ],
-)
-def test_numbers_are_e164_or_none(written: str, number: str | None):
-    assert e164(written) == number
 
 
 @pytest.mark.parametrize(

@@ -139,25 +139,25 @@ def test_invalid_and_opted_out_numbers_are_classified(http: HttpServers, opened:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "is_invalid"),
+    ("changes", "code"),
     [
-        ({"recipient": "0151 23456789"}, "address_invalid", True),
-        ({"recipient": ""}, "address_invalid", True),
-        ({"recipient": "+0 555"}, "address_invalid", True),
-        ({"recipient": "+1555010012312345678"}, "address_invalid", True),
-        ({"text": "  "}, "message_empty", False),
-        ({"text": "x" * 1_531}, "message_too_long", False),
-        ({"text": "ж" * 671}, "message_too_long", False),
+        ({"recipient": "0151 23456789"}, "address_invalid"),
+        ({"recipient": ""}, "address_invalid"),
+        ({"recipient": "+0 555"}, "address_invalid"),
+        ({"recipient": "+1555010012312345678"}, "address_invalid"),
+        ({"text": "  "}, "message_empty"),
+        ({"text": "x" * 1_531}, "message_too_long"),
+        ({"text": "ж" * 671}, "message_too_long"),
     ],
 )
 def test_unsendable_messages_never_reach_the_provider(
-    http: HttpServers, opened: Open, changes: dict[str, str], code: str, is_invalid: bool
+    http: HttpServers, opened: Open, changes: dict[str, str], code: str
 ):
     script = http.start(Reply(201, {"sid": "SM1"}))
     messages = [text(0, **changes), text(1)]
     results = opened(script).send(messages)
     assert (results[0].outcome, results[0].error_code) == (Outcome.REJECTED, code)
-    assert results[0].recipient_invalid is is_invalid
+    assert not results[0].recipient_invalid  # no provider has said so
     assert results[1].outcome is Outcome.ACCEPTED
     assert len(script.requests) == 1
 

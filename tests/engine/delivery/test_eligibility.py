@@ -268,3 +268,46 @@ def test_unsent_messages_of_an_archived_campaign_are_logged(mailing: tuple[Sende
     assert script.received == []
     assert sender.deliveries() == {"skipped": 2}
     assert sender.events()["message_skipped/campaign_archived"] == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "written"),
+    [
+        ("ann@müller.example", "Ann@xn--mller-kva.example"),
+        ("ann@xn--mller-kva.example", "ANN@MÜLLER.example"),
+        ("ann@example.com", "\u200bann@example.com"),
+        ("a\u00adnn@example.com", "ann@example.com"),
+        ("ann@mu\u0308ller.example", "ann@müller.example"),
+    ],
+)
+def test_a_suppression_applies_to_every_spelling_of_the_address(
+    mailing: tuple[Sender, Script], listed: str, written: str
+):
+    sender, script = mailing
+    sender.enroll(MAIL, 1, email=written)
+    suppress(sender, listed, reason="unsubscribed")
+    sender.run()
+    assert script.received == []
+    assert sender.states() == {"exited/unsubscribed": 1}
+
+
+def test_mail_goes_to_the_domain_of_the_address_and_no_other(mailing: tuple[Sender, Script]):
+    sender, script = mailing
+    sender.enroll(MAIL, 1, email="ann@straße.example")
+    sender.run()
+    assert [each.rcpt_tos for each in script.received] == [["ann@xn--strae-oqa.example"]]
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_sent"),
+    [("bounced", True), ("manual", True), ("unsubscribed", False), ("complained", False)],
+)
+def test_a_corrected_address_is_free_and_a_persons_no_stays_with_them(
+    mailing: tuple[Sender, Script], reason: str, is_sent: bool
+):
+    sender, script = mailing
+    sender.enroll(MAIL, 1)
+    contact = sender.value("SELECT id FROM contacts")
+    suppress(sender, "ann@exmaple.com", contact_id=contact, reason=reason)
+    sender.run()
+    assert len(script.received) == int(is_sent)

@@ -106,8 +106,35 @@ def test_an_invalid_number_skips_the_sms_and_the_state_continues(texting: Callab
     sender.run()
     assert script.requests == []
     assert sender.states() == {"completed": 1}
-    assert sender.events() == {"sms_failed/address_invalid": 1, "enrollment_completed": 1}
-    assert sender.rows("SELECT channel, reason FROM campaign_suppressions") == [("sms", "bounced")]
+    assert sender.events() == {
+        "message_skipped/phone_without_country": 1,
+        "enrollment_completed": 1,
+    }
+    # No provider has said anything about it: a corrected number gets the next SMS.
+    assert sender.rows("SELECT reason FROM campaign_suppressions") == []
+
+
+@pytest.mark.parametrize(
+    ("phone", "dialed"),
+    [
+        ("+49 (0)151 23456780", "+4915123456780"),
+        ("0049 151 23456780", "+4915123456780"),
+        ("0151 23456780", "+4915123456780"),
+        ("+44 (0)20 7946 0018", "+442079460018"),
+        ("+1 212 555 0100 ext. 5", None),
+        ("+4915123456787; +4915123456788", None),
+        ("4.91512E+12", None),
+    ],
+)
+def test_the_number_that_is_dialed_is_the_one_that_was_written(
+    texting: Callable[..., Any], phone: str, dialed: str | None
+):
+    sender, script = texting()
+    sender.enroll(one_step(TEXT), 1, phone=phone)
+    sender.rows("UPDATE workspaces SET default_region = 'DE' RETURNING id")
+    sender.run()
+    assert [request.form["To"] for request in script.requests] == ([dialed] if dialed else [])
+    assert sender.states() == {"completed": 1}
 
 
 def test_contacts_without_a_number_are_skipped(texting: Callable[..., Any]):
@@ -250,3 +277,41 @@ def test_a_reply_belongs_to_the_latest_sms(texting: Callable[..., Any]):
         "SELECT message_id FROM campaign_events WHERE event_type = 'sms_replied'"
     )
     assert replied == message
+
+
+@pytest.mark.parametrize("written", ["+49 (0)151 23456780", "0151/23456780"])
+def test_stop_applies_to_the_number_in_any_spelling(texting: Callable[..., Any], written: str):
+    sender, script = texting()
+    sender.enroll(one_step(TEXT), 1, phone=written)
+    sender.rows("UPDATE workspaces SET default_region = 'DE' RETURNING id")
+    stop = InboundSms("SM9", "+4915123456780", "+15550100999", "stop")
+    assert take_inbound_sms(sender.database, stop, now=NOW).suppressed == 1
+    sender.run()
+    assert script.requests == []
+    assert sender.events()["message_skipped/opted_out"] == 1
+    start = InboundSms("SM10", "+4915123456780", "+15550100999", "start")
+    assert take_inbound_sms(sender.database, start, now=NOW).readmitted == 1
+
+
+def test_a_national_number_of_another_country_is_not_the_senders(texting: Callable[..., Any]):
+    sender, _ = texting()
+    sender.enroll(one_step(TEXT), 1, phone="0151 23456780")
+    sender.rows("UPDATE workspaces SET default_region = 'AT' RETURNING id")
+    stop = InboundSms("SM9", "+4915123456780", "+15550100999", "stop")
+    assert take_inbound_sms(sender.database, stop, now=NOW).suppressed == 0
+
+
+def test_an_opted_out_number_is_suppressed_for_a_contact_that_writes_it_nationally(
+    texting: Callable[..., Any],
+):
+    sender, script = texting()
+    sender.enroll(one_step(TEXT), 1, phone="0151 23456780")
+    sender.rows("UPDATE workspaces SET default_region = 'DE' RETURNING id")
+    sender.rows(
+        "INSERT INTO campaign_suppressions (workspace_id, address, channel, reason, created_at) "
+        "SELECT w.id, '+4915123456780', 'sms', 'unsubscribed', %s FROM workspaces w RETURNING id",
+        NOW,
+    )
+    sender.run()
+    assert script.requests == []
+    assert sender.events()["message_skipped/opted_out"] == 1
