@@ -167,8 +167,8 @@ class _SuppressionRows:
     def _reason(
         self, statuses: Sequence[str], texts: Sequence[str], *, is_flagged: bool
     ) -> tuple[str, str | None]:
-        known = (reason for text in statuses if (reason := reason_of_text(text)))
-        reason = next(known, None) or self._columns.default_reason
+        named = (reason for text in statuses if (reason := reason_of_text(text)))
+        reason = next(named, None) or self._columns.default_reason
         if reason is None:
             reason = "unsubscribed" if is_flagged else "manual"
         own = [text for text in statuses if text.lower() not in REASONS]
