@@ -41,10 +41,10 @@ def import_(
     """Add addresses from FILE to the suppression list.
 
     FILE is CSV or Parquet (`-` is standard input), for example what SendGrid, Mailchimp, Postmark,
-    Mailgun, Brevo or SES export. Columns are read by their meaning: address (or email, phone); reason: unsubscribed,
-    bounced, complained or manual, or the words of these tools (any other text becomes manual, and
-    is kept as the note); channel: email or sms (default: all); campaign: name or id (default: all).
-    Existing entries are kept. The exit code is 1 if no row could be taken.
+    Mailgun, Brevo or SES export. Columns are read by their meaning: address (or email, phone);
+    reason: unsubscribed, bounced, complained or manual, or the words of these tools (any other text
+    becomes manual, and is kept as the note); channel: email or sms (default: all); campaign: name
+    or id (default: all). Existing entries are kept. The exit code is 1 if no row could be taken.
     """
     from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
 

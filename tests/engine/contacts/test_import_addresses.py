@@ -27,7 +27,8 @@ def test_an_address_in_several_spellings_is_one_contact(database, tmp_path):
     report = imported(
         database,
         tmp_path,
-        "email,name\nanna@example.com,Anna\n\u200banna@example.com,Anna\nANNA@example.com.,Anna B\n",
+        "email,name\nanna@example.com,Anna\n\u200banna@example.com,Anna\n"
+        "ANNA@example.com.,Anna B\n",
     )
     assert (report.inserted, dict(report.rejected)) == (1, {"repeated_email": 2})
     assert rows(database, "SELECT email, name FROM contacts") == [("anna@example.com", "Anna B")]
