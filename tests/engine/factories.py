@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-from psycopg.types.json import Jsonb
-
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.publishing import publish as publish_db
+from drip_pipeline.db.publishing.publish import NewVersion
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.runner.tick import Engine, TickReport, tick
@@ -83,43 +83,46 @@ def a_published_campaign(
     name: str = "Welcome",
     now: datetime = NOW,
 ) -> Published:
-    """An active campaign with this graph as its first version; every node has its step row."""
+    """An active campaign with this graph as its first version; every node has its step row.
+
+    The rows are written by the functions of publishing; the graph is not validated, so that tests
+    can run graphs that publishing refuses.
+    """
     workspace = workspace_id or the_workspace(connection)
-    campaign: UUID = _scalar(
+    campaign = publish_db.insert_campaign(
+        connection, workspace, name=name, sequence_type="custom", now=now
+    )
+    steps = [
+        {
+            "node_id": node_id,
+            "node_type": node.node_type.value,
+            "step_name": node.step_name,
+            "step_number": number,
+        }
+        for number, (node_id, node) in enumerate(graph.nodes.items(), start=1)
+    ]
+    step_ids = publish_db.write_steps(connection, campaign, steps, split_of_node={}, now=now)
+    nodes = {
+        node_id: replace(node, step_id=str(step_ids[node_id]))
+        for node_id, node in graph.nodes.items()
+    }
+    compiled = CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node, graph.goal_event)
+    version_id = publish_db.snapshot(
+        connection, campaign, description=None, change_type="published", now=now
+    )
+    version = publish_db.publish_version(
         connection,
-        "INSERT INTO drip_campaigns (workspace_id, name, status, created_at, updated_at) "
-        "VALUES (%s, %s, 'active', %s, %s) RETURNING id",
-        workspace, name, now, now,
-    )  # fmt: skip
-    nodes = {}
-    for number, (node_id, node) in enumerate(graph.nodes.items(), start=1):
-        step = _scalar(
-            connection,
-            "INSERT INTO campaign_steps (campaign_id, step_number, step_name, node_id, node_type) "
-            "VALUES (%s, %s, %s, %s, %s) RETURNING id",
-            campaign, number, node.step_name, node_id, node.node_type.value,
-        )  # fmt: skip
-        nodes[node_id] = replace(node, step_id=str(step))
-    goal = graph.goal_event
-    with_steps = CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node, goal)
-    connection.execute(
-        "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
-        "steps_snapshot, compiled_graph, waits_for, goal_event_type, goal_within, change_type, "
-        "created_at) VALUES (%s, %s, 1, '{}', '[]', %s, %s, %s, %s, 'published', %s)",
-        [
-            campaign,
-            workspace,
-            Jsonb(with_steps.to_dict()),
-            sorted(graph.waits_for()),
-            goal.event_type if goal else None,
-            timedelta(seconds=goal.within.seconds) if goal else None,
-            now,
-        ],
+        version_id,
+        NewVersion(
+            graph=compiled.to_dict(),
+            definition={},
+            definition_hash="",
+            graph_hash="",
+            waits_for=sorted(compiled.waits_for()),
+            goal_event=compiled.goal_event,
+        ),
     )
-    connection.execute(
-        "UPDATE drip_campaigns SET published_version = 1, version = 1 WHERE id = %s", [campaign]
-    )
-    return Published(campaign, workspace, name, 1, with_steps)
+    return Published(campaign, workspace, name, version, compiled)
 
 
 def enrolled(
