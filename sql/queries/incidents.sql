@@ -55,6 +55,23 @@ JOIN drip_campaigns c ON c.id = t.campaign_id
 WHERE t.status = 'running' AND t.state = 'srm_blocked'
 ORDER BY c.name, t.split_node_id;
 
+-- name: unpublished_with_enrollments
+-- Active campaigns without a version, which an application made active, with their waiting enrollments (counted up to
+-- 10,000).
+SELECT c.id AS campaign_id, c.workspace_id, c.name AS campaign, w.enrollments
+FROM drip_campaigns c
+CROSS JOIN LATERAL (
+    SELECT count(*) AS enrollments
+    FROM (
+        SELECT
+        FROM campaign_enrollments e
+        WHERE e.campaign_id = c.id AND e.status = 'active'
+        LIMIT 10000
+    ) e
+) w
+WHERE c.status = 'active' AND c.published_version IS NULL AND w.enrollments > 0
+ORDER BY c.name, c.id;
+
 -- name: decisions_since
 -- Decisions of A/B tests after a timestamp, oldest first.
 SELECT

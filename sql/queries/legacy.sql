@@ -1,7 +1,7 @@
 -- name: unadopted_campaigns
 -- Campaigns with steps and without a published version: an application made them before the engine was installed. A draft
 -- is included only while one of its steps has no node.
-SELECT c.id, c.name
+SELECT c.id, c.name, c.status
 FROM drip_campaigns c
 WHERE c.published_version IS NULL
   AND c.status <> 'archived'

@@ -6,7 +6,7 @@ The commands for history, folders of files and contacts in flight are in modules
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -90,14 +90,29 @@ def publish(
 @command(campaign, name="list")
 @click.option("--workspace", metavar="NAME", help="Only those of this workspace.")
 def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
-    """List campaigns with their numbers of enrollments."""
+    """List campaigns with their numbers of enrollments, and why an active one is not published."""
     from drip_pipeline.engine.campaigns.campaign import list_campaigns
+    from drip_pipeline.engine.publishing.adopt_legacy import unpublished_campaigns
+    from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
     campaigns = list_campaigns(invocation.database, workspace=workspace)
     has_clones = any(row.cloned_from for row in campaigns)
     columns = (*_LIST_COLUMNS, "cloned_from") if has_clones else _LIST_COLUMNS
-    records = [row._asdict() for row in campaigns]
-    return CommandResult(campaigns, _aligned(records, columns) if records else "no campaigns")
+    reasons: dict[object, list[str]] = {}
+    if any(row.version is None and row.status in ("active", "paused") for row in campaigns):
+        options = PublishOptions(now=datetime.now(UTC), settings=invocation.settings)
+        for one in unpublished_campaigns(invocation.database, options):
+            reasons[one.campaign_id] = [
+                f"{p.node_id}: {p.message}" if p.node_id else p.message for p in one.problems
+            ] or ["`drip campaign drafts CAMPAIGN --publish` publishes it"]
+    records = [{**row._asdict(), "not_published": reasons.get(row.id)} for row in campaigns]
+    lines = [
+        f"{row.name} is {row.status} but was never published: {'; '.join(reasons[row.id])}"
+        for row in campaigns
+        if row.id in reasons
+    ]
+    listed = [_aligned(records, columns)] if records else ["no campaigns"]
+    return CommandResult(records, "\n".join([*listed, *lines]))
 
 
 @command(campaign)

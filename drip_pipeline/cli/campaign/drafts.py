@@ -41,7 +41,8 @@ def drafts(
 ) -> CommandResult:
     """Check and list unpublished external changes.
 
-    Checks all published campaigns, or CAMPAIGN.
+    Checks all published campaigns, or CAMPAIGN; also lists campaigns that an application made
+    active without publishing them, whose enrollments stand still until --publish.
 
     An external change is made by another application (a visual builder) in the database. Layout
     changes (positions, viewport) are no draft: the published version takes them over. Exit code 1
@@ -78,6 +79,12 @@ def draft_lines(
     name: str, status: str, base_version: int, changes: str, problems: Sequence[DraftProblem]
 ) -> list[str]:
     """Return the lines of an unpublished draft: its changes and its problems."""
+    if base_version == 0:
+        state = "can be published" if status == "valid" else "cannot be published"
+        return [
+            f"{name}: {changes}; {state}",
+            *(f"  - {_place(problem)}{problem['message']}" for problem in problems),
+        ]
     state = "not published" if status == "valid" else "not valid, not published"
     return [
         f"{name}: edited since version {base_version}, {state} ({changes})",

@@ -66,6 +66,15 @@ class SkewedTest(NamedTuple):
     split: str
 
 
+class UnpublishedWithEnrollments(NamedTuple):
+    """An active campaign without a version; `enrollments` wait in it (at most 10,000 counted)."""
+
+    campaign_id: UUID
+    workspace_id: UUID
+    campaign: str
+    enrollments: int
+
+
 class RecentDecision(NamedTuple):
     """A decision of an A/B test."""
 
@@ -148,6 +157,11 @@ def failing_transports(connection: Connection) -> list[FailingTransport]:
 def tests_with_sample_ratio_mismatch(connection: Connection) -> list[SkewedTest]:
     """Return running tests that a sample ratio mismatch blocks."""
     return queries.records(connection, "tests_with_sample_ratio_mismatch", SkewedTest)
+
+
+def unpublished_with_enrollments(connection: Connection) -> list[UnpublishedWithEnrollments]:
+    """Return active campaigns without a version in which enrollments wait."""
+    return queries.records(connection, "unpublished_with_enrollments", UnpublishedWithEnrollments)
 
 
 def decisions_since(connection: Connection, since: datetime) -> list[RecentDecision]:

@@ -17,6 +17,7 @@ class LegacyCampaign(NamedTuple):
 
     id: UUID
     name: str
+    status: str
 
 
 def unadopted_campaigns(connection: Connection) -> list[LegacyCampaign]:

@@ -23,8 +23,9 @@ GONE: Final = "endpoint_gone"
 SRM: Final = "sample_ratio_mismatch"
 DECISION: Final = "decision_made"
 RUN_FAILED: Final = "run_failed"
+NOT_PUBLISHED: Final = "campaign_not_published"
 
-LASTING: Final = (BACKLOG, UNKNOWN_OUTCOME, BREAKER, GONE, SRM, DATA_FAULTS, REJECTED_EVENTS)
+LASTING: Final = (BACKLOG, UNKNOWN_OUTCOME, BREAKER, GONE, SRM, NOT_PUBLISHED, DATA_FAULTS, REJECTED_EVENTS)
 """Kinds that are resolved when they are no longer detected. A failed run is resolved when its job
 succeeds. A decision is resolved from the start."""
 
@@ -46,6 +47,7 @@ def current(database: Database, *, now: datetime, backlog_minutes: int) -> list[
             *_unknown_outcomes(connection),
             *_failing_transports(connection),
             *_skewed_tests(connection),
+            *_unpublished(connection),
             *_decisions(connection, now),
             *data_incidents.stopped_by_data(connection, now),
             *data_incidents.rejected_events(connection, now),
@@ -168,6 +170,22 @@ def _skewed_tests(connection: Connection) -> Iterator[NewIncident]:
             "Find what assigns or loses contacts unevenly (`drip ab results` shows the counts); its"
             " results cannot be trusted. `drip ab clear` unblocks it once the cause is known.",
             {"ab_test_id": str(row.ab_test_id)},
+            is_over=False,
+        )
+
+
+def _unpublished(connection: Connection) -> Iterator[NewIncident]:
+    for row in incidents_db.unpublished_with_enrollments(connection):
+        wait = "enrollment waits" if row.enrollments == 1 else "enrollments wait"
+        yield NewIncident(
+            f"{NOT_PUBLISHED}/{row.campaign_id}",
+            NOT_PUBLISHED,
+            row.workspace_id,
+            f"Campaign {row.campaign!r} is active but was never published: {row.enrollments:,}"
+            f" {wait} in it.",
+            "An application made it active in the tables. `drip campaign drafts` lists its"
+            " problems; `drip campaign drafts CAMPAIGN --publish` publishes it.",
+            {"campaign_id": str(row.campaign_id), "enrollments": row.enrollments},
             is_over=False,
         )
 

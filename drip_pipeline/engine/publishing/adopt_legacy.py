@@ -1,4 +1,4 @@
-"""Adopt campaigns that ran before this engine was installed.
+"""Adopt campaigns that an application made active, or that ran before this engine was installed.
 
 They get nodes, edges and waits, become version 1, and their enrollments continue from their present
 step. Runs at the end of `drip db migrate`; repeating it changes nothing. Steps keep their ids,
@@ -8,7 +8,7 @@ is and reported with the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 from uuid import UUID
@@ -16,6 +16,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import legacy as legacy_db
 from drip_pipeline.db.publishing import publish as publish_db
+from drip_pipeline.db.publishing.publish import StoredCampaign, StoredStep
 from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.compiler.compile import compile_graph
@@ -27,7 +28,7 @@ from drip_pipeline.domain.graph.nodes import DurationWait
 from drip_pipeline.engine.publishing.channel_validation import unprepared_emails
 from drip_pipeline.engine.publishing.publish import publish_valid, write_definition
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
-from drip_pipeline.errors import DripError
+from drip_pipeline.errors import DefinitionInvalid, DripError, NotAllowed
 
 TOLERATED: Final = frozenset({"variable_unknown"})
 """An unknown variable renders empty, as it did before; it must not stop a running campaign."""
@@ -75,14 +76,84 @@ def adopt_legacy(database: Database, options: PublishOptions) -> AdoptionReport:
     return report
 
 
+@dataclass(frozen=True, slots=True)
+class UnpublishedCampaign:
+    """A campaign that is active or paused but has no version, so that nothing happens in it.
+
+    `problems`: what prevents publishing it; empty if `adopt` would succeed.
+    """
+
+    campaign_id: UUID
+    name: str
+    problems: Sequence[Problem]
+
+
+def unpublished_campaigns(
+    database: Database, options: PublishOptions, *, campaign_id: UUID | None = None
+) -> list[UnpublishedCampaign]:
+    """Return the active and paused campaigns without a version (all, or one) with their problems.
+
+    Writes nothing.
+    """
+    with database.transaction() as connection:
+        campaigns = legacy_db.unadopted_campaigns(connection)
+    unpublished = []
+    for campaign in campaigns:
+        if campaign.status == "draft" or campaign_id not in (None, campaign.id):
+            continue
+        try:
+            with database.transaction() as connection:
+                locked = legacy_db.lock_unadopted(connection, campaign.id)
+                if locked is None:
+                    continue
+                _, _, problems = _examine(connection, locked, options)
+                connection.rollback()
+        except DripError as error:
+            problems = [Problem(None, "unreadable", str(error))]
+        unpublished.append(UnpublishedCampaign(campaign.id, campaign.name, problems))
+    return unpublished
+
+
+def adopt(database: Database, campaign_id: UUID, options: PublishOptions) -> AdoptedCampaign:
+    """Publish one campaign that an application made active.
+
+    Raises DefinitionInvalid with its problems, NotAllowed if it is published already.
+    """
+    with database.transaction() as connection:
+        adopted, problems = _adopt(connection, campaign_id, options)
+    if problems:
+        raise DefinitionInvalid(
+            problems,
+            hint="Correct it in the application that made it; nothing was published.",
+        )
+    if adopted is None:
+        raise NotAllowed("the campaign is published already")
+    return adopted
+
+
 def _adopt(
     connection: Connection, campaign_id: UUID, options: PublishOptions
 ) -> tuple[AdoptedCampaign | None, list[Problem]]:
     campaign = legacy_db.lock_unadopted(connection, campaign_id)
     if campaign is None:
         return None, []
-    legacy_db.assign_node_ids(connection, campaign_id)
-    steps = publish_db.steps(connection, campaign_id)
+    definition, steps, problems = _examine(connection, campaign, options)
+    if problems:
+        connection.rollback()
+        return None, problems
+    kept_steps = {step.node_id: step for step in steps if step.node_id is not None}
+    if campaign.status not in ("active", "paused"):
+        write_definition(connection, campaign_id, definition, options, kept_steps=kept_steps)
+        return AdoptedCampaign(campaign_id, campaign.name, None), []
+    return _publish(connection, campaign, definition, kept_steps, options), []
+
+
+def _examine(
+    connection: Connection, campaign: StoredCampaign, options: PublishOptions
+) -> tuple[CampaignDefinition, list[StoredStep], list[Problem]]:
+    """Give the steps nodes; return the definition, the steps and the problems."""
+    legacy_db.assign_node_ids(connection, campaign.id)
+    steps = publish_db.steps(connection, campaign.id)
     definition = legacy_definition(campaign._asdict(), [step._asdict() for step in steps])
     problems = [
         problem
@@ -99,13 +170,17 @@ def _adopt(
     ]
     if not problems:
         problems = unprepared_emails(compile_graph(definition, {}))
-    if problems:
-        connection.rollback()
-        return None, problems
-    kept_steps = {step.node_id: step for step in steps if step.node_id is not None}
-    if campaign.status not in ("active", "paused"):
-        write_definition(connection, campaign_id, definition, options, kept_steps=kept_steps)
-        return AdoptedCampaign(campaign_id, campaign.name, None), []
+    return definition, steps, problems
+
+
+def _publish(
+    connection: Connection,
+    campaign: StoredCampaign,
+    definition: CampaignDefinition,
+    kept_steps: Mapping[str, StoredStep],
+    options: PublishOptions,
+) -> AdoptedCampaign:
+    campaign_id = campaign.id
     report = publish_valid(
         connection,
         definition,
@@ -127,7 +202,7 @@ def _adopt(
             now=options.now,
         )
     states += publish_db.admit_waiting_enrollments(connection, campaign_id)
-    return AdoptedCampaign(campaign_id, campaign.name, report.version, states), []
+    return AdoptedCampaign(campaign_id, campaign.name, report.version, states)
 
 
 @dataclass(frozen=True, slots=True)

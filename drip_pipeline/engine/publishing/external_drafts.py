@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Literal
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from drip_pipeline.db.publishing.external_drafts import (
 )
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.engine.campaigns.campaign import find_campaign
+from drip_pipeline.engine.publishing.adopt_legacy import adopt, unpublished_campaigns
 from drip_pipeline.engine.publishing.draft_detection import ExternalDraft, detect_draft
 from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport
 from drip_pipeline.engine.publishing.publish import problems_of, publish_valid
@@ -26,11 +28,14 @@ from drip_pipeline.errors import DefinitionInvalid, NotAllowed
 
 DraftStatus = Literal["valid", "invalid", "published"]
 PUBLISHED_FROM: str = "edited in the tables"
+NEVER_PUBLISHED: str = "made active in the tables, never published"
 
 
 @dataclass(frozen=True, slots=True)
 class DraftReport:
     """An external draft of a campaign, with a summary of its changes since `base_version`.
+
+    `base_version` is 0 for a campaign that an application made active without publishing it.
 
     `is_new`: this check found it first. `version`: the version that it was published as.
     """
@@ -49,7 +54,8 @@ class DraftReport:
 def check_drafts(
     database: Database, options: PublishOptions, *, campaign: str | UUID | None = None
 ) -> list[DraftReport]:
-    """Return the external drafts of all published campaigns, or of one.
+    """Return the external drafts of all published campaigns, or of one, and the campaigns that an
+    application made active without publishing them.
 
     A draft is checked once and then again when it changes. With the setting `canvas_edits` =
     publish, a valid draft that is unchanged since the last check is published.
@@ -57,7 +63,17 @@ def check_drafts(
     with database.transaction(is_read_only=True) as connection:
         only = None if campaign is None else find_campaign(connection, campaign).campaign_id
         candidates = drafts_db.draft_candidates(connection, only)
-    reports: list[DraftReport] = []
+    reports = [
+        DraftReport(
+            unpublished.campaign_id,
+            unpublished.name,
+            0,
+            "invalid" if unpublished.problems else "valid",
+            NEVER_PUBLISHED,
+            [_draft_problem(problem) for problem in unpublished.problems],
+        )
+        for unpublished in unpublished_campaigns(database, options, campaign_id=only)
+    ]
     for candidate in candidates:
         if not (candidate.is_known and candidate.is_edited):
             report = _check(database, candidate, options)
@@ -79,6 +95,18 @@ def publish_draft(
     """
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
+    if campaign.published_version is None:
+        adopted = adopt(database, campaign.campaign_id, options)
+        return DraftReport(
+            campaign.campaign_id,
+            campaign.name,
+            0,
+            "published",
+            f"{adopted.states:,} enrollments entered",
+            version=adopted.version,
+            is_new=True,
+        )
+    with database.transaction() as connection:
         campaigns_db.lock(connection, campaign.campaign_id)
         draft = detect_draft(connection, campaign.campaign_id)
         if draft is None:
@@ -157,7 +185,8 @@ def _record(
     problems = problems_of(
         connection, draft.definition, options, workspace_id=candidate.workspace_id
     )
-    errors = [_draft_problem(problem, draft) for problem in errors_in(problems)]
+    names = {step.node_id: step.step_name for step in draft.definition.steps}
+    errors = [_draft_problem(problem, names) for problem in errors_in(problems)]
     kind: DraftKind = "invalid" if errors else "valid"
     recorded = NewDraft(
         candidate.campaign_id,
@@ -172,11 +201,12 @@ def _record(
     return recorded
 
 
-def _draft_problem(problem: Problem, draft: ExternalDraft) -> DraftProblem:
-    names = {step.node_id: step.step_name for step in draft.definition.steps}
+def _draft_problem(
+    problem: Problem, step_names: Mapping[str | None, str | None] = MappingProxyType({})
+) -> DraftProblem:
     return {
         "node_id": problem.node_id,
-        "step": names.get(problem.node_id) if problem.node_id else None,
+        "step": step_names.get(problem.node_id) if problem.node_id else None,
         "code": problem.code,
         "message": problem.message,
     }
