@@ -61,6 +61,7 @@ def test_it_is_listed_with_its_reason_and_published(drip, database, is_valid):
         assert published.exit_code == 1
         assert "x2: " in published.stderr
         return
+    assert draft is not None
     assert draft["base_version"] == 0
     assert draft["status"] == "valid"
     assert published.exit_code == 0, published.stderr

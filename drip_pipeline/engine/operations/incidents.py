@@ -25,7 +25,16 @@ DECISION: Final = "decision_made"
 RUN_FAILED: Final = "run_failed"
 NOT_PUBLISHED: Final = "campaign_not_published"
 
-LASTING: Final = (BACKLOG, UNKNOWN_OUTCOME, BREAKER, GONE, SRM, NOT_PUBLISHED, DATA_FAULTS, REJECTED_EVENTS)
+LASTING: Final = (
+    BACKLOG,
+    UNKNOWN_OUTCOME,
+    BREAKER,
+    GONE,
+    SRM,
+    NOT_PUBLISHED,
+    DATA_FAULTS,
+    REJECTED_EVENTS,
+)
 """Kinds that are resolved when they are no longer detected. A failed run is resolved when its job
 succeeds. A decision is resolved from the start."""
 

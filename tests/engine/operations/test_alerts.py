@@ -11,6 +11,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_tests.declare import declare
+from drip_pipeline.engine.operations import incidents
 from drip_pipeline.engine.operations.alerts import (
     MAX_ATTEMPTS,
     WatchReport,
@@ -114,12 +115,14 @@ def test_an_incident_is_resolved_and_opened_again_only_after_a_while(database, c
     assert len(chat.requests) == 2
 
 
-def test_paused_and_unpublished_campaigns_have_no_backlog(database, chat):
+def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
     due_enrollment(database)
     run(database, "UPDATE drip_campaigns SET status = 'paused'")
     assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
     run(database, "UPDATE drip_campaigns SET status = 'active', published_version = NULL")
-    assert watch(database, sending(chat=chat), now=LATE) == WatchReport()
+    assert watch(database, sending(chat=chat), now=LATE).opened == 1
+    current = incidents.current(database, now=LATE, backlog_minutes=15)
+    assert [incident.kind for incident in current] == [incidents.NOT_PUBLISHED]
 
 
 def test_open_breakers_and_disabled_endpoints_name_the_transport_and_the_command(database, chat):
