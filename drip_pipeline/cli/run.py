@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,12 +17,17 @@ from drip_pipeline.cli.framework.options import (
     now_option,
     without_zeros,
 )
-from drip_pipeline.errors import NotAllowed
+from drip_pipeline.errors import DatabaseUnavailable, EmbeddedServerError, NotAllowed
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.runner.tick import TickReport
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=1)
+RECONNECT_SECONDS: Final = 60.0
+RECONNECT_PAUSE_SECONDS: Final = 1.0
+MOST_OUTAGES: Final = 10
+# Enough for one batch: the time is checked between batches.
+MIN_SECONDS: Final = 0.001
 
 
 @command()
@@ -44,33 +50,43 @@ def run(
     """Import the inbox, admit new enrollments, advance due enrollments, deliver due messages.
 
     Safe to run beside Dagster, and in several processes at once: a due enrollment is claimed by
-    one process only. With DRIP_DELIVERY=send, a time in the future is refused: it would send
-    messages to people before they are due.
+    one process only. If the connection to the database is lost, it is tried again for a minute.
+    With DRIP_DELIVERY=send, a time in the future is refused: it would send messages to people
+    before they are due.
     """
     from drip_pipeline.cli.inbox import describe_drain
-    from drip_pipeline.engine.events.drain_inbox import drain_inbox
+    from drip_pipeline.engine.events.drain_inbox import DrainReport, drain_inbox
     from drip_pipeline.engine.runner.factory import close, engine_from
-    from drip_pipeline.engine.runner.tick import tick
+    from drip_pipeline.engine.runner.tick import TickReport, tick
 
     if not send_anyway:
         _refuse_early_sending(invocation.settings.delivery, now)
-    engine = engine_from(invocation.settings, invocation.database)
     started_at = monotonic()
-    try:
-        with ProgressLine() as progress:
-            # The inbox comes first, because its events unsubscribe contacts and resume waits.
-            drained = drain_inbox(
-                engine.database, now=now, max_seconds=max_seconds, progress=progress
-            )
-            report = tick(
-                engine,
-                now=now,
-                until_idle=until_idle,
-                max_seconds=max_seconds,
-                progress=progress,
-            )
-    finally:
-        close(engine)
+    drained, report = DrainReport(), TickReport()
+
+    def work() -> None:
+        """Do what is due, in addition to what the reports have."""
+        left = max_seconds and max(MIN_SECONDS, max_seconds - (monotonic() - started_at))
+        engine = engine_from(invocation.settings, invocation.database)
+        try:
+            with ProgressLine() as progress:
+                # The inbox comes first, because its events unsubscribe contacts and resume waits.
+                drain_inbox(
+                    engine.database, now=now, max_seconds=left, progress=progress, report=drained
+                )
+                tick(
+                    engine,
+                    now=now,
+                    until_idle=until_idle,
+                    max_seconds=left,
+                    progress=progress,
+                    report=report,
+                )
+        finally:
+            close(engine)
+
+    invocation.database.check()  # a wrong URL is reported at once
+    outlast_outages(work, invocation)
     seconds = round(monotonic() - started_at, 3)
     data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}
     lines = [describe_drain(drained)] if drained.rows else []
@@ -84,6 +100,39 @@ def _refuse_early_sending(delivery: str, now: datetime) -> None:
             " be sent to people before they are due",
             hint="Use DRIP_DELIVERY=record to see what would be sent, or --send-anyway.",
         )
+
+
+def outlast_outages(work: Callable[[], None], invocation: Invocation) -> None:
+    """Run `work`, and again after the connection to the database was lost and is there again.
+
+    What was not committed is still due, so that repeating the work loses and repeats nothing.
+    Raises DatabaseUnavailable if the database does not answer within a minute.
+    """
+    for _ in range(MOST_OUTAGES):
+        try:
+            work()
+            return
+        except DatabaseUnavailable as error:
+            click.echo(
+                f"{error}; trying to connect again for {RECONNECT_SECONDS:g} s", err=True
+            )
+            _reconnect(invocation)
+    work()
+
+
+def _reconnect(invocation: Invocation) -> None:
+    deadline = monotonic() + RECONNECT_SECONDS
+    while True:
+        sleep(RECONNECT_PAUSE_SECONDS)
+        try:
+            # Of the settings: an embedded server that has stopped is started, maybe on another port.
+            invocation.reopen_database().check()
+        except (DatabaseUnavailable, EmbeddedServerError):
+            if monotonic() > deadline:
+                raise
+        else:
+            click.echo("the database answers again", err=True)
+            return
 
 
 def _describe(report: TickReport, seconds: float) -> str:

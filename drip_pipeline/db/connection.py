@@ -21,6 +21,7 @@ from psycopg_pool import ConnectionPool
 from drip_pipeline.db.binary_arrays import DUMPERS
 from drip_pipeline.db.error_translation import translated_errors
 from drip_pipeline.db.urls import libpq_url, without_password
+from drip_pipeline.errors import DatabaseUnavailable
 from drip_pipeline.settings import Settings
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
@@ -75,10 +76,15 @@ class Database:
         With `is_read_only` all statements read one snapshot, and writes are refused. Database
         errors are raised as DripErrors.
         """
-        with translated_errors(self._url), self._opened().connection() as connection:
-            if is_read_only:
-                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield connection
+        try:
+            with translated_errors(self._url), self._opened().connection() as connection:
+                if is_read_only:
+                    connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield connection
+        except DatabaseUnavailable as error:
+            if error.sqlstate is None or error.sqlstate.startswith("57P"):  # a shutdown
+                self._close_if_unreachable()
+            raise
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
@@ -86,6 +92,11 @@ class Database:
         with translated_errors(self._url), self._connected() as connection:
             connection.autocommit = True
             yield connection
+
+    def check(self) -> None:
+        """Raise DatabaseUnavailable, with the reason, if the database does not answer."""
+        with self.transaction() as connection:
+            connection.execute("SELECT")
 
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
@@ -104,6 +115,14 @@ class Database:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    def _close_if_unreachable(self) -> None:
+        """Close the pool if the server is gone: the next use then fails at once and with the
+        reason, and does not wait for a connection of the pool."""
+        try:
+            self._connected().close()
+        except psycopg.Error:
+            self.close()
 
     def _connected(self) -> Connection:
         connection: Connection = psycopg.connect(

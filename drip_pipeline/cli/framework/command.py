@@ -77,6 +77,12 @@ class Invocation:
             self._database = self._resources.enter_context(Database.from_settings(self.settings))
         return self._database
 
+    def reopen_database(self) -> Database:
+        """Close the database, and open it anew from the settings. Raises DatabaseUnavailable."""
+        self._resources.close()
+        self._database = None
+        return self.database
+
     def close(self) -> None:
         """Close the database if it was opened."""
         self._resources.close()

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -27,6 +28,8 @@ LOG_BYTES: Final = 10_000_000
 # A program that ends sooner than this after its start has failed again: the pause gets longer.
 STABLE_SECONDS: Final = 30.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
+# While the environment cannot be prepared, for example because the database does not answer.
+ENVIRONMENT_PAUSE_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,9 @@ class Supervisor:
     """Keeps programs running until `stop` is called.
 
     `folder` contains the output of the programs (`<name>.log`) and the list of their process ids,
-    with which the next supervisor finds processes of a killed one. `environment` is called at
-    every start of a program.
+    with which the next supervisor finds processes of a killed one. `environment` is called before
+    every start of programs; while it raises a DripError, ended programs wait. `stopping` ends `run`
+    when it is set.
     """
 
     def __init__(
@@ -65,13 +69,15 @@ class Supervisor:
         working_folder: Path,
         environment: Callable[[], Mapping[str, str]],
         say: Callable[[str], None],
+        stopping: threading.Event | None = None,
     ) -> None:
         self._children = [_Child(program) for program in programs]
         self._folder = folder
         self._working_folder = working_folder
         self._environment = environment
         self._say = say
-        self._stopping = threading.Event()
+        self._stopping = stopping if stopping is not None else threading.Event()
+        self._problems: dict[str, str] = {}
 
     @property
     def restarts(self) -> dict[str, int]:
@@ -94,7 +100,9 @@ class Supervisor:
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         for child in self._children:
-            self._spawn(child)
+            if self._stopping.is_set():
+                return False
+            self._spawn(child, self._environment())
             deadline = monotonic() + timeout_seconds
             while not child.program.is_ready():
                 if self._stopping.wait(POLL_SECONDS):
@@ -107,25 +115,39 @@ class Supervisor:
         while not self._stopping.wait(POLL_SECONDS):
             each_round()
             for child in self._children:
-                self._poll(child)
+                self._notice_exit(child)
+            self._restart_due()
 
     def restart_all(self, reason: str) -> None:
         """Restart all programs with the current environment."""
         self._say(f"{reason}; restarting all programs")
         self._end([child for child in self._children if child.process is not None])
         for child in self._children:
-            child.restarts += 1
-            self._spawn(child)
+            child.restart_at = 0.0
+        self._restart_due()
+
+    def report_problem(self, subject: str, problem: str | None) -> None:
+        """Say once that something is wrong, and once that it works again (`problem` is None)."""
+        if problem is None:
+            if self._problems.pop(subject, None):
+                self._say(f"{subject} works again")
+        elif subject not in self._problems:
+            # Two subjects may have the same problem: programs that need the database wait for it.
+            is_new = problem not in self._problems.values()
+            self._problems[subject] = problem if is_new else ""
+            if is_new:
+                self._say(f"{problem.rstrip('.')}; trying again until it works")
 
     def end(self) -> None:
         """Stop all programs, the last one first, and wait for them."""
         for child in reversed(self._children):
             self._end([child])
-        (self._folder / LIST_NAME).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._folder / LIST_NAME).unlink(missing_ok=True)
 
     # --- one child --------------------------------------------------------------------------------
 
-    def _spawn(self, child: _Child) -> None:
+    def _spawn(self, child: _Child, environment: Mapping[str, str]) -> None:
         path = self.log_of(child.program.name)
         if path.exists() and path.stat().st_size > LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
@@ -133,7 +155,7 @@ class Supervisor:
             child.process = subprocess.Popen(
                 child.program.command,
                 cwd=self._working_folder,
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -143,24 +165,49 @@ class Supervisor:
             )
         child.started_at = monotonic()
         child.restart_at = 0.0
-        self._write_list()
+        try:
+            self._write_list()
+        except OSError as error:
+            self.report_problem("the list of processes", f"{error.filename}: {error.strerror}")
+        else:
+            self.report_problem("the list of processes", None)
 
-    def _poll(self, child: _Child) -> None:
-        if child.process is None:
-            if monotonic() >= child.restart_at:
-                child.restarts += 1
-                self._spawn(child)
-            return
-        status = child.process.poll()
-        if status is None:
+    def _notice_exit(self, child: _Child) -> None:
+        status = child.process.poll() if child.process is not None else None
+        if child.process is None or status is None:
             return
         is_quick = monotonic() - child.started_at < STABLE_SECONDS
         child.quick_failures = child.quick_failures + 1 if is_quick else 0
         pause = min(LONGEST_PAUSE_SECONDS, 2.0**child.quick_failures - 1)
-        when = f"in {pause:g} s" if pause else "now"
-        self._say(f"{child.program.name} {_describe_exit(status)}; restarting {when}")
+        if not self._problems:
+            when = f"in {pause:g} s" if pause else "now"
+            self._say(f"{child.program.name} {_describe_exit(status)}; restarting {when}")
+        # Its own processes would outlive this supervisor, which knows them only by this group.
+        _end_group(child.process.pid)
         child.process = None
         child.restart_at = monotonic() + pause
+
+    def _restart_due(self) -> None:
+        """Start the programs whose pause is over; wait if their environment is not available."""
+        due = [
+            child
+            for child in self._children
+            if child.process is None and monotonic() >= child.restart_at
+        ]
+        if not due or self._stopping.is_set():
+            return
+        try:
+            environment = self._environment()
+            for child in due:
+                child.restarts += 1
+                self._spawn(child, environment)
+        except (DripError, OSError) as error:
+            self.report_problem("starting programs", str(error))
+            for child in due:
+                if child.process is None:
+                    child.restart_at = monotonic() + ENVIRONMENT_PAUSE_SECONDS
+        else:
+            self.report_problem("starting programs", None)
 
     def _raise_if_ended(self, child: _Child, deadline: float) -> None:
         name, process = child.program.name, child.process

@@ -5,7 +5,6 @@ machine. Each is a process of its own, and is restarted when it ends.
 from __future__ import annotations
 
 import json
-import signal
 import socket
 import sys
 import urllib.request
@@ -25,12 +24,14 @@ from drip_pipeline.cli.local.dagster_home import (
     dagster_home,
     write_workspace,
 )
+from drip_pipeline.cli.local.stop_signal import Stopped, StopSignal
 from drip_pipeline.cli.local.supervisor import Program, Supervisor, end_leftovers
-from drip_pipeline.errors import NotAllowed
+from drip_pipeline.errors import DripError, NotAllowed
 from drip_pipeline.settings import CHECKOUT, Settings
 
 START_SECONDS = 120.0
 SERVER_POLL_SECONDS = 5.0
+SERVER = "the embedded PostgreSQL"
 LOCAL = "127.0.0.1"
 RECEIVE_PORT = 8080
 
@@ -61,19 +62,26 @@ def up(
     Starts the embedded PostgreSQL, migrates, and runs the code server, the webserver, the daemon
     and the receiver. A service that ends is restarted. Logs are in DRIP_HOME/logs.
     """
-    settings = invocation.settings
-    with _single_instance(settings.home), _engine_url(settings) as url:
-        end_leftovers(settings.home / "logs", _say)
-        _check_port(port, "--port")
-        if code_port is not None:
-            # gRPC can share a port with another process, which then receives every second call.
-            _check_port(code_port, "--code-port")
-        if receive_port is not None:
-            _check_port(receive_port, "--receive-port")
-        settings.landing_folder().mkdir(parents=True, exist_ok=True)
-        _migrate(invocation)
-        ports = Ports(port, code_port or _free_port(), receive_port or _default_receive_port())
-        restarts = _supervise(settings, url, ports)
+    settings, stop = invocation.settings, StopSignal()
+    restarts: dict[str, int] = {}
+    # First, so that no signal ends this process while it has children.
+    with stop.handled(), _single_instance(settings.home), _engine_url(settings) as url:
+        try:
+            end_leftovers(settings.home / "logs", _say)
+            _check_port(port, "--port")
+            if code_port is not None:
+                # gRPC can share a port with another process, which then receives every second call.
+                _check_port(code_port, "--code-port")
+            if receive_port is not None:
+                _check_port(receive_port, "--receive-port")
+            settings.landing_folder().mkdir(parents=True, exist_ok=True)
+            _migrate(url(), stop)
+            ports = Ports(port, code_port or _free_port(), receive_port or _default_receive_port())
+            restarts = _supervise(settings, url, ports, stop)
+        except (Stopped, DripError):
+            # Ctrl-C reaches all programs of the terminal: what failed for it is no error.
+            if not stop.is_set:
+                raise
     return CommandResult({"restarts": restarts}, "stopped")
 
 
@@ -93,7 +101,9 @@ def _default_receive_port() -> int | None:
     return None
 
 
-def _supervise(settings: Settings, url: Callable[[], str], ports: Ports) -> dict[str, int]:
+def _supervise(
+    settings: Settings, url: Callable[[], str], ports: Ports, stop: StopSignal
+) -> dict[str, int]:
     workspace = write_workspace(dagster_home(settings), ports.code)
     supervisor = Supervisor(
         _programs(workspace, ports),
@@ -101,9 +111,8 @@ def _supervise(settings: Settings, url: Callable[[], str], ports: Ports) -> dict
         working_folder=CHECKOUT,
         environment=lambda: dagster_environment(settings, url()),
         say=_say,
+        stopping=stop.event,
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: supervisor.stop())
     try:
         if supervisor.start(timeout_seconds=START_SECONDS):
             if ports.receive is not None:
@@ -155,8 +164,16 @@ def _watch_server(url: Callable[[], str], supervisor: Supervisor) -> Callable[[]
         nonlocal last_url, checked_at
         if monotonic() - checked_at < SERVER_POLL_SECONDS:
             return
-        checked_at = monotonic()
-        if (current_url := url()) != last_url:
+        try:
+            current_url = url()
+        except (DripError, OSError) as error:
+            # It may take hours until somebody has made space on the disk.
+            supervisor.report_problem(SERVER, str(error))
+            return
+        finally:
+            checked_at = monotonic()
+        supervisor.report_problem(SERVER, None)
+        if current_url != last_url:
             last_url = current_url
             supervisor.restart_all("the port of PostgreSQL has changed")
 
@@ -184,13 +201,15 @@ def _engine_url(settings: Settings) -> Iterator[Callable[[], str]]:
             server.stop()
 
 
-def _migrate(invocation: Invocation) -> None:
+def _migrate(url: str, stop: StopSignal) -> None:
+    from drip_pipeline.db.connection import Database
     from drip_pipeline.db.migrate import migrate
 
-    applied = migrate(invocation.database).applied
+    # Another process that migrates, or a long transaction, may let this wait for a lock.
+    with stop.interruptible(), Database(url) as database:
+        applied = migrate(database).applied
     if applied:
         _say(f"applied {', '.join(applied)}")
-    invocation.database.close()
 
 
 @contextmanager

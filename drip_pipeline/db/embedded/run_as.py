@@ -56,6 +56,8 @@ class Identity:
                 user=self.uid,
                 group=self.gid,
                 extra_groups=None if self.uid is None else [],
+                # Ctrl-C in the terminal must not end a program that starts or stops the server.
+                start_new_session=True,
             )
 
     def give(self, path: Path) -> None:

@@ -34,6 +34,15 @@ class Recovered:
     retried: int = 0
     posts: int = 0
 
+    def __add__(self, other: Recovered) -> Recovered:
+        return Recovered(
+            self.unknown + other.unknown,
+            self.assumed_sent + other.assumed_sent,
+            self.resumed + other.resumed,
+            self.retried + other.retried,
+            self.posts + other.posts,
+        )
+
 
 def recover(
     database: Database, *, now: datetime, grace_seconds: float = GRACE_SECONDS

@@ -75,14 +75,15 @@ def drain_inbox(
     batch_rows: int = BATCH_ROWS,
     max_seconds: float | None = None,
     progress: Progress | None = None,
+    report: DrainReport | None = None,
 ) -> DrainReport:
     """Ingest all payloads that are due at `now`.
 
     After `max_seconds` of real time it stops between two batches; the other payloads stay due. Safe
-    to run concurrently.
+    to run concurrently. `report` continues an earlier call that an error ended.
     """
     deadline = Deadline.after(max_seconds)
-    report = DrainReport()
+    report = report if report is not None else DrainReport()
     while _drain_batch(database, report, now, batch_rows):
         if progress:
             progress(f"{report.rows:,} payloads read, {report.accepted:,} events accepted")

@@ -69,15 +69,17 @@ def tick(
     max_seconds: float | None = None,
     context: RunContext = NO_RUN,
     progress: Progress | None = None,
+    report: TickReport | None = None,
 ) -> TickReport:
     """Enroll by entry triggers, advance all due states and deliver all due messages, once.
 
     With `until_idle` this is repeated until nothing is due at `now`. After `max_seconds` of real
     time it stops between two batches, with a part of the time kept for delivering; the rest stays
-    due.
+    due. `report` continues an earlier tick that an error ended: its counts are added up.
     """
     deadline = Deadline.after(max_seconds)
-    report = TickReport(recovered=recover(engine.database, now=now))
+    report = report if report is not None else TickReport()
+    report.recovered += recover(engine.database, now=now)
     while True:
         # First, so that a tag set by an application or by the round before takes effect at once.
         enrolled = run_entry_triggers(
