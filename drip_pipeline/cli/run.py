@@ -113,9 +113,7 @@ def outlast_outages(work: Callable[[], None], invocation: Invocation) -> None:
             work()
             return
         except DatabaseUnavailable as error:
-            click.echo(
-                f"{error}; trying to connect again for {RECONNECT_SECONDS:g} s", err=True
-            )
+            click.echo(f"{error}; trying to connect again for {RECONNECT_SECONDS:g} s", err=True)
             _reconnect(invocation)
     work()
 
