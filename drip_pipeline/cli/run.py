@@ -123,7 +123,7 @@ def _reconnect(invocation: Invocation) -> None:
     while True:
         sleep(RECONNECT_PAUSE_SECONDS)
         try:
-            # Of the settings: an embedded server that has stopped is started, maybe on another port.
+            # An embedded server that has stopped is started, possibly on another port.
             invocation.reopen_database().check()
         except (DatabaseUnavailable, EmbeddedServerError):
             if monotonic() > deadline:

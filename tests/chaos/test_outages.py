@@ -38,6 +38,13 @@ def own_server() -> Iterator[tuple[Path, EmbeddedServer]]:
     shutil.rmtree(home)
 
 
+def lose_connection(database: Database, server: EmbeddedServer) -> None:
+    """Stop the server during a transaction."""
+    with database.transaction() as connection:
+        server.stop()
+        connection.execute("SELECT")
+
+
 def kill_server(home: Path) -> None:
     postmaster = (home / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
     os.kill(int(postmaster), signal.SIGKILL)
@@ -108,9 +115,8 @@ def test_a_run_goes_on_when_the_database_is_back(own_server, is_embedded):
 def test_during_an_outage_each_use_fails_at_once_with_the_reason(own_server):
     _, server = own_server
     with Database(server.ensure_running()) as database:
-        with pytest.raises(DatabaseUnavailable), database.transaction() as connection:
-            server.stop()
-            connection.execute("SELECT")
+        with pytest.raises(DatabaseUnavailable):
+            lose_connection(database, server)
         started_at = time.monotonic()
         for _ in range(3):
             with pytest.raises(DatabaseUnavailable, match="refused"):

@@ -1,4 +1,4 @@
-"""`drip up` while its database cannot start, and signals at every moment of starting and stopping."""
+"""`drip up` while its database cannot start, and signals while it starts and stops."""
 
 from __future__ import annotations
 
