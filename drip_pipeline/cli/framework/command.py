@@ -78,7 +78,7 @@ class Invocation:
         return self._database
 
     def reopen_database(self) -> Database:
-        """Close the database, and open it anew from the settings. Raises DatabaseUnavailable."""
+        """Close the database, and open it again from the settings. Raises DatabaseUnavailable."""
         self._resources.close()
         self._database = None
         return self.database
