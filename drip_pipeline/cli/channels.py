@@ -23,7 +23,7 @@ def _json_object(
 ) -> dict[str, object]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise click.BadParameter("is not JSON") from None
     if not isinstance(value, dict):
         raise click.BadParameter("must be a JSON object")

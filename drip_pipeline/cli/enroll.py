@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +19,18 @@ if TYPE_CHECKING:
     from drip_pipeline.engine.enrollment.audience import Selection
     from drip_pipeline.engine.enrollment.enroll import EnrollReport
 
+_SHOWN_LINES = 10
+
 
 @command()
 @click.argument("campaign")
 @click.option("--all", "is_everybody", is_flag=True, help="All contacts of the workspace.")
 @click.option(
     "--emails",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, allow_dash=True),
     metavar="FILE",
-    help="Contacts with these addresses: one per line, or the column `email` of a CSV file.",
+    help="Contacts with these addresses: one per line, or the column `email` of a CSV or Parquet"
+    " file; `-` is standard input. The exit code is 1 if none of them is enrolled.",
 )
 @click.option("--tag", metavar="T", help="Contacts with this tag.")
 @click.option(
@@ -59,7 +65,11 @@ def enroll(
     """
     if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
         raise click.UsageError("Specify exactly one of --all, --emails, --tag and --where.")
-    audience = _audience(emails, tag, where)
+    unreadable: Sequence[tuple[int, str]] = ()
+    if emails is not None:
+        audience, unreadable = _listed(emails)
+    else:
+        audience = _audience(tag, where)
     from drip_pipeline.engine.enrollment.enroll import EntryOptions
     from drip_pipeline.engine.enrollment.enroll import enroll as enroll_contacts
 
@@ -72,16 +82,26 @@ def enroll(
             options=EntryOptions(entry_key, spread),
             progress=progress,
         )
-    return CommandResult(report, _describe(report))
+    if unreadable:
+        reasons = Counter(reason for _, reason in unreadable)
+        report = replace(report, refused={**report.refused, **reasons})
+    lines = [f"  line {line}: {reason}" for line, reason in unreadable[:_SHOWN_LINES]]
+    has_failed = emails is not None and report.refused and not report.enrolled + report.already_in
+    return CommandResult(report, "\n".join([_describe(report), *lines]), int(bool(has_failed)))
 
 
-def _audience(emails: Path | None, tag: str | None, where: str | None) -> Selection:
-    from drip_pipeline.engine.enrollment.audience import Addresses, Everybody, Matching, Tagged
+def _listed(emails: Path) -> tuple[Selection, Sequence[tuple[int, str]]]:
+    """Return the contacts of a list of addresses, and the lines of it that cannot be read."""
+    from drip_pipeline.engine.contacts.address_lists import addresses_in
+    from drip_pipeline.engine.enrollment.audience import Addresses
 
-    if emails is not None:
-        from drip_pipeline.engine.contacts.address_lists import addresses_in
+    listed = addresses_in(emails)
+    return Addresses(listed.addresses), listed.rejected
 
-        return Addresses(addresses_in(emails))
+
+def _audience(tag: str | None, where: str | None) -> Selection:
+    from drip_pipeline.engine.enrollment.audience import Everybody, Matching, Tagged
+
     if tag is not None:
         return Tagged(tag)
     if where is None:
@@ -99,6 +119,8 @@ def _audience(emails: Path | None, tag: str | None, where: str | None) -> Select
     except ValidationError as error:
         problems = from_validation(error, node_id=None, where="--where", model=Condition)
         raise click.UsageError("; ".join(problem.message for problem in problems)) from None
+    except (ValueError, RecursionError):
+        raise click.UsageError("--where is nested too deep, or has too long a number") from None
     for reason in never_matching(condition):
         click.echo(f"warning: --where: {reason}", err=True)
     return Matching(condition)

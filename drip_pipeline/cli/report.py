@@ -23,7 +23,8 @@ from drip_pipeline.cli.framework.options import now_option
 @now_option
 def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> CommandResult:
     """Write a report of the A/B tests of CAMPAIGN (id or exact name): verdicts, charts, metrics."""
+    from drip_pipeline.engine.replace_file import replace_file
     from drip_pipeline.reports.write import campaign_page
 
-    out.write_text(campaign_page(invocation.database, campaign, now=now), encoding="utf-8")
+    replace_file(out, campaign_page(invocation.database, campaign, now=now))
     return CommandResult({"file": out}, f"report written to {out}")

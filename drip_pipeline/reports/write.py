@@ -14,6 +14,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.ab_tests.results import SplitResults, campaign_results, results_of_all
+from drip_pipeline.engine.replace_file import replace_file
 from drip_pipeline.reports.ab_test_history import history_of
 from drip_pipeline.reports.ab_test_page import SplitReport, page, split_report
 from drip_pipeline.reports.wording import STATES, remaining
@@ -64,10 +65,10 @@ def write_reports(
     pages = []
     for report in _reports(database, selected, now):
         path = folder / file_name(report.results)
-        _replace(path, page(report.title, [report.body], now))
+        replace_file(path, page(report.title, [report.body], now))
         pages.append((path, report))
     overview = folder / OVERVIEW
-    _replace(overview, overview_page(tests, now))
+    replace_file(overview, overview_page(tests, now))
     return WrittenReports(tests, overview, pages)
 
 
@@ -107,9 +108,3 @@ def _card(test: SplitResults) -> str:
 def _reports(database: Database, tests: Sequence[SplitResults], now: datetime) -> list[SplitReport]:
     with database.transaction(is_read_only=True) as connection:
         return [split_report(test, history_of(connection, test, now)) for test in tests]
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)

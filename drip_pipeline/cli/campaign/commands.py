@@ -54,7 +54,7 @@ for _command in (
 
 
 @command(campaign)
-@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path, allow_dash=True))
 @click.option("--workspace", metavar="NAME", help="The workspace; created if it does not exist.")
 @click.option("--description", metavar="TEXT", help="Description of the version in the history.")
 @publish_options
@@ -67,9 +67,9 @@ def publish(
 ) -> CommandResult:
     """Publish a campaign file, or a folder of them.
 
-    The file (JSON or YAML) is validated, compiled and stored as a version, and the campaign is
-    active. A folder is published if all of its files are valid. All problems are reported at once,
-    each with its node. Publishing a published file again changes nothing.
+    The file (JSON or YAML; `-` is standard input) is validated, compiled and stored as a version,
+    and the campaign is active. A folder is published if all of its files are valid. All problems
+    are reported at once, each with its node. Publishing a published file again changes nothing.
 
     --dry-run shows, for the chosen policy, how many contacts would move between which nodes, and
     how many have no target node.
@@ -184,12 +184,13 @@ def export(
     again, unchanged, changes nothing.
     """
     from drip_pipeline.engine.publishing.export import export_file
+    from drip_pipeline.engine.replace_file import replace_file
 
     exported = export_file(invocation.database, campaign, version)
     if out is None:
         return CommandResult(exported.file, _yaml(exported.file))
     text = json_text(exported.file) if out.suffix == ".json" else _yaml(exported.file)
-    out.write_text(text + "\n", encoding="utf-8")
+    replace_file(out, text + "\n")
     published = exported.published_version
     return CommandResult(
         {"file": out, "published_version": published},

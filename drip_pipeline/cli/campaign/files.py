@@ -26,13 +26,23 @@ _workspace_option = click.option(
 
 
 def text_of(path: Path) -> str:
-    """Return the text of a campaign file. Raises ImportFileError when it is not UTF-8."""
+    """Return the text of a campaign file, or of standard input (`-`).
+
+    Raises ImportFileError when it is not UTF-8 or too large, or OSError.
+    """
+    from drip_pipeline.domain.definition.text_formats import MAX_TEXT_BYTES
+    from drip_pipeline.engine.contacts.sources import Source
     from drip_pipeline.errors import ImportFileError
 
+    source = Source(path)
+    with source.read_errors(), source.open() as file:
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise ImportFileError(str(source.path), f"is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
     try:
-        return path.read_text(encoding="utf-8-sig")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise ImportFileError(str(path), "is not UTF-8") from None
+        raise ImportFileError(str(source.path), "is not UTF-8") from None
 
 
 @command()
@@ -61,6 +71,7 @@ def plan(
     """
     from drip_pipeline.engine.publishing.plan import plan as make_plan
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
+    from drip_pipeline.engine.replace_file import replace_file
 
     options = PublishOptions(
         now=datetime.now(UTC), settings=invocation.settings, workspace=workspace
@@ -68,7 +79,7 @@ def plan(
     planned = make_plan(invocation.database, path, options)
     data = planned.to_dict()
     if out is not None:
-        out.write_text(json_text(data) + "\n", encoding="utf-8")
+        replace_file(out, json_text(data) + "\n")
     exit_code = CHANGES_EXIT_CODE if detailed_exitcode and not planned.is_empty else 0
     text = "\n".join(_plan_lines(planned))
     return CommandResult(data, text, exit_code=exit_code if planned.is_valid else 1)
@@ -143,7 +154,7 @@ def _read_plan(path: Path) -> Mapping[str, object]:
 
     try:
         content = json.loads(text_of(path))
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or not isinstance(content.get("files"), list):
         raise ImportFileError(

@@ -32,6 +32,7 @@ def funnel(
     progress of the goal.
     """
     from drip_pipeline.engine.metrics.funnel import campaign_funnel
+    from drip_pipeline.engine.replace_file import replace_file
     from drip_pipeline.reports.funnel_diagram import funnel_diagram
     from drip_pipeline.reports.funnel_page import funnel_page, node_rows
 
@@ -55,7 +56,7 @@ def funnel(
     }
     if out is not None:
         svg = out.suffix.lower() == ".svg"
-        out.write_text(funnel_diagram(result) if svg else funnel_page(result), encoding="utf-8")
+        replace_file(out, funnel_diagram(result) if svg else funnel_page(result))
         return CommandResult(data | {"file": out}, f"written to {out}")
     summary = result.describe() if goal is None else f"{result.describe()}\n{goal.describe()}"
     return CommandResult(data, table(rows, _COLUMNS, title=summary))

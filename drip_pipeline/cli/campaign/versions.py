@@ -75,9 +75,10 @@ def diff(
     lines = [head, *diff_lines(comparison.diff)]
     data = comparison.to_dict()
     if out is not None:
+        from drip_pipeline.engine.replace_file import replace_file
         from drip_pipeline.reports.diff_page import diff_page
 
-        out.write_text(diff_page(comparison), encoding="utf-8")
+        replace_file(out, diff_page(comparison))
         data |= {"file": out}
         lines.append(f"written to {out}")
     return CommandResult(data, "\n".join(lines))

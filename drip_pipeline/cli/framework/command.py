@@ -5,9 +5,10 @@ errors with their exit codes. Commands themselves are defined in the other modul
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -152,14 +153,15 @@ def _execute(function: Callable[..., object], is_json: bool, params: dict[str, o
         result = function(invocation, **params)
         if not isinstance(result, CommandResult):
             result = CommandResult(result)
-        _print(result, is_json)
-        return result.exit_code
+        return _print_result(result, is_json)
     except DripError as error:
         return _print_error(error, is_json)
+    except BrokenPipeError:
+        raise  # the reader of the output has ended: click exits without a message
     except OSError as error:
-        if error.filename is None:
-            raise
-        return _print_error(DripError(f"{error.filename}: {error.strerror}"), is_json)
+        reason = error.strerror or str(error) or type(error).__name__
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return _print_error(DripError(f"{where}{reason}"), is_json)
     finally:
         invocation.close()
 
@@ -174,6 +176,34 @@ def _warn_of_unknown_settings() -> None:
         click.echo(
             f"{click.style('Warning', fg='yellow')}: {name} is not a known setting{hint}", err=True
         )
+
+
+def _print_result(result: CommandResult, is_json: bool) -> int:
+    """Print the result and return the exit code: 1 if standard output cannot be written."""
+    try:
+        _print(result, is_json)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return output_failed(error)
+    return result.exit_code
+
+
+def output_failed(error: OSError) -> int:
+    """Say on stderr that standard output cannot be written, and return the exit code.
+
+    What is still buffered is discarded: Python would fail again when it exits.
+    """
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+    reason = error.strerror or str(error)
+    label = click.style("Error", fg="red")
+    click.echo(f"{label}: the output cannot be written: {reason}.", err=True)
+    click.echo("What the command did is done; only its output is lost.", err=True)
+    return 1
 
 
 def _print(result: CommandResult, is_json: bool) -> None:
@@ -213,7 +243,12 @@ def _pairs(data: Mapping[str, object]) -> Table:
 def _print_error(error: DripError, is_json: bool) -> int:
     message, items = redact(error.message), error.items()
     if is_json:
-        click.echo(json_text({"error": message, "hint": error.hint, **error.details()}))
+        try:
+            click.echo(json_text({"error": message, "hint": error.hint, **error.details()}))
+        except BrokenPipeError:
+            raise
+        except OSError as failure:
+            output_failed(failure)
     stop = "" if message.endswith((".", "!", "?")) else ":" if items else "."
     click.echo(f"{click.style('Error', fg='red')}: {message}{stop}", err=True)
     for item in items:

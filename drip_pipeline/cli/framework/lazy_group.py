@@ -5,8 +5,10 @@ is called.
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import click
 
@@ -36,6 +38,16 @@ class LazyGroup(click.Group):
     def __init__(self, name: str, *, commands: Mapping[str, LazyCommand], help: str) -> None:
         super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
         self._lazy = dict(commands)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run a command line; a help text that cannot be written is a named error too."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            # Imported here: every other command line does without it until its command is known.
+            from drip_pipeline.cli.framework.command import output_failed
+
+            sys.exit(output_failed(error))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands in alphabetical order."""

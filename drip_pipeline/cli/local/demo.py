@@ -47,6 +47,7 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     from drip_pipeline.demo.summary import campaign_totals
     from drip_pipeline.engine.ab_tests.results import campaign_results
     from drip_pipeline.engine.ab_tests.results_json import as_json
+    from drip_pipeline.engine.replace_file import replace_file
     from drip_pipeline.reports.write import campaign_page
 
     settings, database = invocation.settings, invocation.database
@@ -79,9 +80,8 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     tests = campaign_results(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at)
     page = settings.home / "reports" / "demo.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(
-        campaign_page(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at),
-        encoding="utf-8",
+    replace_file(
+        page, campaign_page(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at)
     )
     seconds = round(monotonic() - started_at, 1)
     data = {

@@ -93,7 +93,7 @@ def _list_of(raw: Mapping[str, object] | None, key: str, problems: Problems) -> 
         # jsonb_build_object('edges', '[]') stores a text instead of a list.
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = value or None
     if value is None:
         return []

@@ -104,6 +104,6 @@ def _parsed(row: Mapping[str, object]) -> JsonObject:
         if isinstance(value, str):
             try:
                 parsed[key] = json.loads(value)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue  # cta may be a plain text
     return parsed

@@ -23,6 +23,7 @@ JsonObject = dict[str, Any]
 MAX_DEPTH: Final = 60
 MAX_VALUES: Final = 500_000
 MAX_TEXT_BYTES: Final = 20_000_000
+MAX_DIGITS: Final = 1_000
 
 
 class Unreadable(ValueError):
@@ -30,9 +31,50 @@ class Unreadable(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with JSON's types: no dates, no `yes`/`on` booleans, no 12:30 as a number of base 60."""
+    """YAML with JSON's types: no dates, no `yes`/`on` booleans, no 12:30 as a number of base 60.
+
+    Its nodes, and those that merge keys copy, have a budget: ten merges of ten merges of … are a
+    few hundred bytes and all of the memory.
+    """
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._budget = MAX_VALUES
+
+    def _spend(self, nodes: int, line: int) -> None:
+        self._budget -= nodes
+        if self._budget < 0:
+            raise Unreadable(f"line {line + 1}: the file contains more than {MAX_VALUES:,} values")
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        node = super().compose_node(parent, index)
+        if node is not None:
+            self._spend(1, node.start_mark.line)
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Replace merge keys by the pairs of the mappings they name, within the budget."""
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
+        own: list[tuple[yaml.Node, yaml.Node]] = []
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                own.append((key, value))
+                continue
+            sources = value.value[::-1] if isinstance(value, yaml.SequenceNode) else [value]
+            for source in sources:
+                if not isinstance(source, yaml.MappingNode):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, "<< must name mappings", value.start_mark
+                    )
+                self.flatten_mapping(source)
+                self._spend(len(source.value), value.start_mark.line)
+                merged += source.value
+        if merged:
+            # A later pair replaces an earlier one of the same key: what is written here counts.
+            node.value = merged + own
 
 
+_MERGE: Final = "tag:yaml.org,2002:merge"
 _Loader.yaml_implicit_resolvers = {}
 for _tag, _pattern, _first in (
     ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
@@ -49,7 +91,10 @@ for _tag, _pattern, _first in (
 
 
 def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))  # `010` is ten, not eight
+    try:
+        return _whole_number(str(loader.construct_scalar(node)))  # `010` is ten, not eight
+    except Unreadable as unreadable:
+        raise Unreadable(f"line {node.start_mark.line + 1}: {unreadable}") from None
 
 
 def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
@@ -86,7 +131,7 @@ def parse_text(text: str) -> Any:
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith(("{", "[")):
         try:
-            return json.loads(text, object_pairs_hook=_unique_keys)
+            return json.loads(text, object_pairs_hook=_unique_keys, parse_int=_whole_number)
         except json.JSONDecodeError as error:
             # No second attempt as YAML, although its flow style also begins with a brace: YAML
             # accepts `{"value": }`.
@@ -94,6 +139,12 @@ def parse_text(text: str) -> Any:
         except RecursionError:
             raise Unreadable("the file is nested too deep") from None
     return _parse_yaml(text)
+
+
+def _whole_number(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise Unreadable(f"a number has {len(digits):,} digits")
+    return int(digits)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> JsonObject:

@@ -5,7 +5,6 @@ is replaced atomically, and the same metrics give the same bytes.
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +15,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
 from drip_pipeline.db.metrics.daily_metrics import DayMetricsRow
 from drip_pipeline.engine.progress import Progress
+from drip_pipeline.engine.replace_file import replace_file
 from drip_pipeline.settings import Settings
 
 FILE_NAME: Final = "metrics.parquet"
@@ -85,13 +85,7 @@ def _placed(path: Path, day: date, rows: Sequence[DayMetricsRow]) -> ExportedDay
     if path.exists() and path.read_bytes() == content:
         return ExportedDay(day, path, len(rows), len(content), False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Readers of the folder ignore names that begin with a dot.
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    replace_file(path, content)
     return ExportedDay(day, path, len(rows), len(content), True)
 
 

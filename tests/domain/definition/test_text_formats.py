@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from decimal import Decimal
+from time import perf_counter
 from uuid import UUID
 
 import pytest
@@ -35,6 +36,10 @@ def test_yaml_anchors_and_merges_work() -> None:
         ("- " * 20_000, "nested too deep"),
         ("a: !!python/object:os.system x", "python/object"),
         ("? [a]\n: b", "unhashable"),
+        ("a:\n  b: " + "1" * 5_000, "line 2: a number has 5,000 digits"),
+        ('{"a": ' + "1" * 5_000 + "}", "a number has 5,000 digits"),
+        ("a: {<<: 1}", "<< must name mappings"),
+        ("a: &a {<<: *a, b: 1}", "nested too deep"),
     ],
 )
 def test_an_unreadable_text_is_reported_with_its_position(text: str, words: str) -> None:
@@ -50,6 +55,23 @@ def test_yaml_aliases_cannot_exceed_the_size_limit() -> None:
         as_json(bomb)
     with pytest.raises(Unreadable, match="deeper"):
         as_json(parse_text("&a [*a]"))
+
+
+def test_yaml_merges_cannot_exceed_the_size_limit() -> None:
+    """Ten merges of ten merges of … take all memory while the text is parsed."""
+    layers = "".join(
+        f"b{n}: &b{n} {{<<: [{','.join([f'*b{n - 1}'] * 10)}], k{n}: 1}}\n" for n in range(1, 12)
+    )
+    started_at = perf_counter()
+    with pytest.raises(Unreadable, match="more than 500,000 values"):
+        parse_text(f"b0: &b0 {{a: 1}}\n{layers}")
+    assert perf_counter() - started_at < 10
+
+
+def test_merged_keys_keep_yamls_order_of_precedence() -> None:
+    text = "x: &x {a: 1, b: 1}\ny: &y {b: 2, c: 2}\nz: {<<: [*x, *y], c: 3}\nw: {a: 4, <<: *x}"
+    assert parse_text(text)["z"] == {"a": 1, "b": 1, "c": 3}
+    assert parse_text(text)["w"] == {"a": 4, "b": 1}
 
 
 def test_values_of_a_database_become_plain_json() -> None:

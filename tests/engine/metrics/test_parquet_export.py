@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
@@ -108,7 +109,9 @@ def test_a_day_without_metrics_has_no_file(counted, tmp_path):
 def test_a_temporary_file_of_a_killed_process_is_ignored_and_replaced(counted, tmp_path):
     folder = tmp_path / f"day={TODAY}"
     folder.mkdir()
-    (folder / ".metrics.parquet.new").write_bytes(b"PAR1 half of a fi")
+    draft = folder / ".metrics.parquet.x1.new"
+    draft.write_bytes(b"PAR1 half of a fi")
+    os.utime(draft, (0, 0))
     assert read(tmp_path) == []
     export_days(counted, [TODAY], tmp_path)
     assert len(read(tmp_path)) == 1
