@@ -303,6 +303,18 @@ class TemplateError(DripError):
     """A template cannot be parsed or rendered."""
 
 
+class TemplateBudgetExceeded(TemplateError):
+    """Rendering a message takes more time or memory than one message may take."""
+
+
+class EmptyMessage(DripError):
+    """A message has no content for its recipient; `reason` is the reason for skipping it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the message is not sent: {reason}")
+        self.reason = reason
+
+
 class NotFound(DripError):
     """An object that the user named does not exist; `kind` and `name` identify it."""
 

@@ -27,9 +27,13 @@ from drip_pipeline.domain.graph.nodes import (
     WebhookAction,
 )
 from drip_pipeline.domain.templates.templates import parse
-from drip_pipeline.errors import TemplateError
+from drip_pipeline.errors import TemplateBudgetExceeded, TemplateError
 
 UNSUBSCRIBE: Final = "unsubscribe_url"
+_BUDGET: Final = "template_budget"
+_MOST_TRIALS_FAILED: Final = 3
+"""Further templates are not tried: each trial may take a quarter of a second."""
+_TRIAL: Final[dict[str, object]] = {}
 _CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
 
 
@@ -101,10 +105,22 @@ def _leaves(where: str, value: object) -> Iterator[TemplateText]:
 
 def _variables(node_id: str, template: TemplateText, problems: Problems) -> frozenset[str] | None:
     try:
-        return parse(template.text, html=template.html).variables
+        parsed = parse(template.text, html=template.html)
     except TemplateError as error:
         problems.add(node_id, "template_syntax", f"{template.where}: {error.message}")
         return None
+    if not parsed.is_plain and _budget_problems(problems) < _MOST_TRIALS_FAILED:
+        try:
+            parsed.render(_TRIAL)
+        except TemplateBudgetExceeded as error:
+            problems.add(node_id, _BUDGET, f"{template.where}: {error.message}")
+        except TemplateError:
+            pass  # depends on the contact's data, which a trial does not have
+    return parsed.variables
+
+
+def _budget_problems(problems: Problems) -> int:
+    return sum(problem.code == _BUDGET for problem in problems)
 
 
 def _unknown_variables(

@@ -1,41 +1,71 @@
 """The two Liquid environments, for text and for HTML, with their limits.
 
 No partials, because nothing can be loaded; no clock, because the context has `now`; limits on
-loops, memory and output. templates.py parses and renders.
+loops, memory, output and time. Values compare as in conditions. templates.py parses and renders.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, time
 from io import StringIO
 from typing import Any, Final, TextIO
 
-from liquid import BoundTemplate, Environment, RenderContext, Undefined
+from liquid import BoundTemplate, Environment, Markup, RenderContext, Undefined
 from liquid.ast import Node
 from liquid.builtin.expressions import FilteredExpression
 from liquid.builtin.expressions.primitive import StringLiteral
-from liquid.builtin.filters.misc import date as liquid_date
+from liquid.builtin.filters.array import uniq as liquid_uniq
 from liquid.exceptions import LiquidSyntaxError, LiquidTypeError, UnknownFilterError
 from liquid.expression import Expression
-from liquid.filter import with_context, with_environment
+from liquid.filter import sequence_filter, with_context, with_environment
 from liquid.output import LimitedStringIO
+from liquid.token import Token
+from liquid.undefined import is_undefined
 from liquid.utils import ReadOnlyChainMap
 
+from drip_pipeline.domain.conditions.comparisons import as_instant
 from drip_pipeline.domain.templates.json_values import to_json
+from drip_pipeline.domain.templates.liquid_comparisons import replace_comparison
+from drip_pipeline.domain.templates.render_budget import (
+    MAX_TEXT,
+    RenderBudget,
+    filter_within_limits,
+    unique,
+)
 
 MAX_LOOP_ITERATIONS: Final = 10_000
 MAX_LOCALS_BYTES: Final = 1_000_000
-MAX_OUTPUT_BYTES: Final = 2_000_000
+MAX_OUTPUT_BYTES: Final = MAX_TEXT
 _CURRENT_TIME_NAMES: Final = ("now", "today")
+_UNIX_DIGITS: Final = (9, 11)
 
 
-class _ClocklessContext(RenderContext):
-    """A context without Liquid's `now` and `today`, which read the machine's clock."""
+class _Context(RenderContext):
+    """A context with a budget, and without Liquid's `now` and `today`, which read the machine's
+    clock."""
+
+    budget: RenderBudget
 
     def __init__(self, template: BoundTemplate, **kwargs: Any) -> None:
         super().__init__(template, **kwargs)
         self.scope = ReadOnlyChainMap(self.locals, self.globals, self.counters)
+
+    @property
+    def disabled_tags(self) -> list[str]:
+        """Return nothing. Every node reads this first, so that the budget sees every node."""
+        self.budget.visit()
+        return []
+
+    @disabled_tags.setter
+    def disabled_tags(self, tags: list[str]) -> None:
+        """No tag is disabled: `render`, which disables some, is none of this dialect."""
+
+    def filter(self, name: str, token: Token | None) -> Callable[..., object]:
+        """Return a filter with the limits of the budget."""
+        self.budget.check()
+        return filter_within_limits(name, super().filter(name, token))
 
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:
         """Return a limited buffer that, unlike Liquid's, keeps carriage returns."""
@@ -44,10 +74,7 @@ class _ClocklessContext(RenderContext):
 
 
 class _Template(BoundTemplate):
-    context_class = _ClocklessContext
-
-    def _get_buffer(self) -> StringIO:
-        return LimitedStringIO(MAX_OUTPUT_BYTES, newline="")
+    context_class = _Context
 
     def make_partial_namespace(
         self, partial: bool, render_args: Mapping[str, object]
@@ -69,18 +96,86 @@ class _Environment(Environment):
             self.tags.pop(tag)
         self.add_filter("date", _date)
         self.add_filter("json", to_json)
+        self.add_filter("uniq", _uniq)
 
 
 @with_context
 @with_environment
-def _date(value: object, fmt: object, *, context: RenderContext, environment: Environment) -> str:
-    if value in _CURRENT_TIME_NAMES:
+def _date(value: object, pattern: object, *, context: _Context, environment: Environment) -> object:
+    """Print a date, an ISO text or a Unix time (UTC). Other values stay as they are, because
+    guessing would read the machine's clock for what is missing."""
+    if isinstance(value, str) and value in _CURRENT_TIME_NAMES:
         value = context.resolve("now", default=None)
-    return "" if value is None else str(liquid_date(value, fmt, environment=environment))
+    if value is None or is_undefined(value):
+        return ""
+    if pattern is None or is_undefined(pattern):
+        return str(value)
+    instant = _as_datetime(value)
+    try:
+        printed = None if instant is None else instant.strftime(str(pattern))
+    except (ValueError, UnicodeError):
+        printed = None
+    if printed is None:
+        context.budget.has_unreadable_dates = True
+        return value if isinstance(value, str) else str(value)
+    is_safe = environment.autoescape and isinstance(pattern, Markup)
+    return Markup(printed) if is_safe else printed
+
+
+def _as_datetime(value: object) -> datetime | None:
+    if isinstance(value, str):
+        instant: object = int(value) if _is_unix_time(value) else as_instant(value)
+    else:
+        instant = value
+    if isinstance(instant, datetime):
+        return instant
+    if isinstance(instant, date):
+        return datetime.combine(instant, time.min, UTC)
+    if isinstance(instant, (int, float)) and not isinstance(instant, bool):
+        try:
+            return datetime.fromtimestamp(instant, UTC)
+        except (OverflowError, ValueError, OSError):
+            return None
+    return None
+
+
+def _is_unix_time(text: str) -> bool:
+    # 20260128 is a date without hyphens rather than a day in 1970.
+    return text.isascii() and text.isdigit() and _UNIX_DIGITS[0] <= len(text) <= _UNIX_DIGITS[1]
+
+
+@sequence_filter
+def _uniq(values: Any, key: object = None) -> list[object]:
+    return unique(values) if key is None else liquid_uniq(values, key)
 
 
 TEXT_ENVIRONMENT: Final = _Environment(undefined=Undefined, autoescape=False)
 HTML_ENVIRONMENT: Final = _Environment(undefined=Undefined, autoescape=True)
+
+
+def context_within(
+    template: BoundTemplate, variables: Mapping[str, object], budget: RenderBudget
+) -> RenderContext:
+    """Return a context with these variables and this budget."""
+    context = _Context(template, globals=variables)
+    context.budget = budget
+    return context
+
+
+def render_within(
+    template: BoundTemplate, variables: Mapping[str, object], budget: RenderBudget
+) -> str:
+    """Render a template with what is left of the budget."""
+    context = context_within(template, variables, budget)
+    buffer = LimitedStringIO(MAX_OUTPUT_BYTES, newline="")
+    template.render_with_context(context, buffer)
+    return buffer.getvalue()
+
+
+def apply_rules(template: BoundTemplate) -> None:
+    """Make the comparisons of a parsed template follow the rules of conditions."""
+    for expression in _expressions(template):
+        replace_comparison(expression)
 
 
 def check_filters(template: BoundTemplate) -> None:
@@ -122,14 +217,20 @@ def _is_current_time(expression: FilteredExpression) -> bool:
 
 
 def _filtered(template: BoundTemplate) -> Iterator[FilteredExpression]:
+    for expression in _expressions(template):
+        if isinstance(expression, FilteredExpression):
+            yield expression
+
+
+def _expressions(template: BoundTemplate) -> Iterator[Expression]:
+    context = RenderContext(template)
     expressions: list[Expression] = []
-    for node in _nodes(template.nodes, RenderContext(template)):
+    for node in _nodes(template.nodes, context):
         expressions.extend(node.expressions())
     while expressions:
         expression = expressions.pop()
         expressions.extend(expression.children())
-        if isinstance(expression, FilteredExpression):
-            yield expression
+        yield expression
 
 
 def _nodes(nodes: Iterable[Node], context: RenderContext) -> Iterator[Node]:

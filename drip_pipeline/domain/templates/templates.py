@@ -6,13 +6,14 @@ Liquid dialect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 from liquid import BoundTemplate, Environment
 from liquid.builtin.output import OutputNode
-from liquid.exceptions import LiquidError
+from liquid.exceptions import LiquidError, ResourceLimitError
 
 from drip_pipeline.domain.templates.fast_path import Render, compile_segments
 from drip_pipeline.domain.templates.json_values import json_value
@@ -20,13 +21,31 @@ from drip_pipeline.domain.templates.liquid_environments import (
     HTML_ENVIRONMENT,
     MAX_OUTPUT_BYTES,
     TEXT_ENVIRONMENT,
+    apply_rules,
     check_filters,
+    context_within,
     global_variables,
+    render_within,
 )
-from drip_pipeline.errors import TemplateError
+from drip_pipeline.domain.templates.render_budget import RenderBudget
+from drip_pipeline.errors import TemplateBudgetExceeded, TemplateError
 
-Evaluate = Callable[[Mapping[str, object]], object]
+RenderWithin = Callable[[Mapping[str, object], RenderBudget], str]
+EvaluateWithin = Callable[[Mapping[str, object], RenderBudget], object]
+
 MAX_TEMPLATE_CHARACTERS: Final = 1_000_000
+_MOST_UNCLOSED: Final = 20
+_PAIRS: Final = tuple(
+    (re.compile(opening), re.compile(closing))
+    for opening, closing in (
+        (r"\{\{", r"\}\}"),
+        (r"\{%", r"%\}"),
+        *(
+            (rf"\{{%-?\s{{0,9}}{tag}\b", rf"\{{%-?\s{{0,9}}end{tag}\b")
+            for tag in ("raw", "comment", "doc")
+        ),
+    )
+)
 _MAX_LINES_TO_SEARCH: Final = 300
 _WIDEST_CHARACTER_BYTES: Final = 4
 
@@ -40,25 +59,33 @@ class CompiledTemplate:
     html: bool
     variables: frozenset[str]
     is_plain: bool
-    _render: Render = field(repr=False, compare=False)
-    _evaluate: Evaluate | None = field(repr=False, compare=False)
+    _plain: Render | None = field(repr=False, compare=False)
+    _render: RenderWithin = field(repr=False, compare=False)
+    _evaluate: EvaluateWithin | None = field(repr=False, compare=False)
 
-    def render(self, context: Mapping[str, object]) -> str:
+    def render(self, context: Mapping[str, object], budget: RenderBudget | None = None) -> str:
         """Render the template for one contact; variables missing in the context render empty.
 
-        Raises TemplateError with the line, but without values, if a filter does not accept a value
-        or a limit (loops, memory, output) is reached.
+        `budget` is shared by the texts of a message; without one the text has its own. Raises
+        TemplateError with the line, but without values, if a filter does not accept a value, and
+        TemplateBudgetExceeded if a limit (time, loops, memory, output) is reached.
         """
-        rendered = self._render(context)
+        rendered = (
+            self._render(context, budget or RenderBudget())
+            if self._plain is None
+            else self._plain(context)
+        )
         if len(rendered) * _WIDEST_CHARACTER_BYTES > MAX_OUTPUT_BYTES:
             _check_output(rendered)
         return rendered
 
-    def value(self, context: Mapping[str, object]) -> object:
+    def value(self, context: Mapping[str, object], budget: RenderBudget | None = None) -> object:
         """Return the value as JSON has it if the template is one output and nothing else, otherwise
         the rendered text. A missing variable is None. Raises TemplateError as `render` does.
         """
-        return self.render(context) if self._evaluate is None else self._evaluate(context)
+        if self._evaluate is None:
+            return self.render(context, budget)
+        return self._evaluate(context, budget or RenderBudget())
 
 
 def parse(text: str, *, html: bool) -> CompiledTemplate:
@@ -71,8 +98,10 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
     if len(text) > MAX_TEMPLATE_CHARACTERS:
         raise TemplateError(f"a template may have {MAX_TEMPLATE_CHARACTERS:,} characters at most")
     environment = HTML_ENVIRONMENT if html else TEXT_ENVIRONMENT
+    _refuse_unclosed(text)
     try:
         template = environment.from_string(text)
+        apply_rules(template)
         check_filters(template)
         variables = global_variables(template)
     except LiquidError as error:
@@ -87,32 +116,52 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
         html,
         variables,
         fast is not None,
-        fast or _interpreter(template, text),
+        fast,
+        _interpreter(template, text),
         _evaluator(template, text),
     )
 
 
-def _evaluator(template: BoundTemplate, text: str) -> Evaluate | None:
+def _evaluator(template: BoundTemplate, text: str) -> EvaluateWithin | None:
     """Return the function that evaluates a template of one output; None for another template."""
     if len(template.nodes) != 1 or not isinstance(template.nodes[0], OutputNode):
         return None
     expression = template.nodes[0].expression
 
-    def evaluate(context: Mapping[str, object]) -> object:
+    def evaluate(context: Mapping[str, object], budget: RenderBudget) -> object:
         try:
-            return json_value(
-                expression.evaluate(template.context_class(template, globals=context))
-            )
+            return json_value(expression.evaluate(context_within(template, context, budget)))
+        except TemplateBudgetExceeded:
+            raise
         except Exception as error:  # noqa: BLE001 – as in `_interpreter`
             raise TemplateError(_fault_without_values(error, text)) from None
 
     return evaluate
 
 
-def _interpreter(template: BoundTemplate, text: str) -> Render:
-    def render(context: Mapping[str, object]) -> str:
+def _refuse_unclosed(text: str) -> None:
+    """Raise TemplateError for many openings without an end: for each of them, Liquid would read to
+    the end of the text."""
+    for opening, closing in _PAIRS:
+        behind = max((match.end() for match in closing.finditer(text)), default=0)
+        unclosed = [match.start() for match in opening.finditer(text, behind)]
+        if len(unclosed) > _MOST_UNCLOSED:
+            line = text.count("\n", 0, unclosed[0]) + 1
+            sign = opening.search(text, behind)
+            assert sign is not None
+            raise TemplateError(
+                f"line {line}: {sign[0]!r} has no end, nor have {len(unclosed) - 1:,} others"
+            )
+
+
+def _interpreter(template: BoundTemplate, text: str) -> RenderWithin:
+    def render(context: Mapping[str, object], budget: RenderBudget) -> str:
         try:
-            return template.render(context)
+            return render_within(template, context, budget)
+        except TemplateBudgetExceeded:
+            raise
+        except (ResourceLimitError, RecursionError, MemoryError) as error:
+            raise TemplateBudgetExceeded(_fault_without_values(error, text)) from None
         except Exception as error:  # noqa: BLE001 – see below; nothing is swallowed
             # Filters also raise exceptions of other libraries. Their texts may quote a contact's
             # data, so the message has only the type of the error and the template's line.
@@ -131,7 +180,7 @@ def _fault_without_values(error: Exception, text: str) -> str:
 
 def _check_output(rendered: str) -> None:
     if len(rendered.encode("utf-8", "surrogatepass")) > MAX_OUTPUT_BYTES:
-        raise TemplateError(f"the rendered text exceeds {MAX_OUTPUT_BYTES:,} bytes")
+        raise TemplateBudgetExceeded(f"the rendered text exceeds {MAX_OUTPUT_BYTES:,} bytes")
 
 
 def _line_of(error: LiquidError) -> int | None:

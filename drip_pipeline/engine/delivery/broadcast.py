@@ -31,7 +31,7 @@ from drip_pipeline.engine.delivery.delivery_batch import (
 )
 from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
-from drip_pipeline.engine.delivery.render import render_post
+from drip_pipeline.engine.delivery.render import error_code, render_post
 from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, fail_deliveries, settle_accepted
 from drip_pipeline.engine.transports import flow_control as flow
@@ -129,7 +129,7 @@ class _BroadcastBatch:
             try:
                 post = self._post(connection, deliveries)
             except TemplateError as error:
-                failed += self._fail(connection, deliveries, "render_failed", str(error))
+                failed += self._fail(connection, deliveries, error_code(error), str(error))
                 continue
             posts[post.broadcast.id] = post
         rows = broadcasts_db.open_and_lock(

@@ -183,7 +183,8 @@ class _Dispatch:
                     if share
                 ]
                 counts = batch.lease(connection, quotas) if quotas else DeliveryCounts()
-                messages, failures = batch.render(connection)
+                messages, failures, skipped = batch.render(connection)
+                counts += skipped
                 if is_isolating:
                     messages, refused = batch.record_isolating(connection, messages)
                     failures += refused
@@ -231,7 +232,8 @@ class _Dispatch:
         quotas = queue.quotas(permits, self._planner.turn())
         counts = batch.lease(connection, quotas)
         queue.is_empty = len(batch.leased) < sum(quota.limit for quota in quotas)
-        messages, failures = batch.render(connection, transport)
+        messages, failures, skipped = batch.render(connection, transport)
+        counts += skipped
         if takes_permits and permits > len(messages):
             flow_db.give_back(connection, transport.key, permits - len(messages))
         if messages:

@@ -22,11 +22,15 @@ from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.phone_numbers import with_numbers
-from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, columns_read
+from drip_pipeline.engine.delivery.render import (
+    MessageSettings,
+    PreparedNode,
+    columns_read,
+    error_code,
+)
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
 from drip_pipeline.engine.delivery.settle import (
     NOT_RECORDED,
-    RENDER_FAILED,
     UNREADABLE_CONTACT,
     settle_results,
     settle_skipped,
@@ -43,6 +47,7 @@ from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
+    EmptyMessage,
     TemplateError,
     VersionNotFound,
 )
@@ -117,14 +122,16 @@ class DeliveryBatch:
 
     def render(
         self, connection: Connection, transport: Transport | None = None
-    ) -> tuple[list[OutgoingMessage], list[DeliveryResult]]:
-        """Return the messages, and the results of those that could not be rendered. The transport's
-        own sender and headers take precedence."""
+    ) -> tuple[list[OutgoingMessage], list[DeliveryResult], DeliveryCounts]:
+        """Return the messages, the results of those that could not be rendered, and the number of
+        those that have no content and are skipped. The transport's own sender and headers take
+        precedence."""
         settings = self._settings
         if transport is not None and transport.sender:
             settings = replace(settings, mail_from=transport.sender)
         messages: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
+        empty: dict[str, list[LeasedDelivery]] = {}
         nodes: dict[tuple[int, int, str], PreparedNode] = {}
         self.rendered = []
         eligible = self.eligible()
@@ -144,10 +151,13 @@ class DeliveryBatch:
                     version = version_cache.version(connection, delivery.campaign_id, key[1])
                     node = nodes[key] = PreparedNode(version, key[2], settings)
                 message = node.message(delivery, self.started_at)
+            except EmptyMessage as error:
+                empty.setdefault(error.reason, []).append(delivery)
+                continue
             except Exception as error:
                 if not is_of_the_data(error):
                     raise
-                failures.append(_failed(delivery.id, RENDER_FAILED, describe(error)))
+                failures.append(_failed(delivery.id, error_code(error), describe(error)))
                 continue
             if self._numbers:
                 message = message._replace(recipient=self._numbers[delivery.id])
@@ -155,7 +165,10 @@ class DeliveryBatch:
                 message = message._replace(headers={**message.headers, **transport.headers})
             messages.append(message)
             self.rendered.append(delivery)
-        return messages, failures
+        if empty:
+            settle_skipped(connection, empty, self.context)
+        skipped = {reason: len(group) for reason, group in empty.items()}
+        return messages, failures, DeliveryCounts(skipped=skipped)
 
     def record(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
         """Store the messages that `render` returned without sending them."""

@@ -3,6 +3,7 @@ for each contact."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,15 +21,22 @@ from drip_pipeline.domain.contact_fields import (
 )
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.domain.templates.liquid_environments import MAX_OUTPUT_BYTES
+from drip_pipeline.domain.templates.render_budget import RenderBudget
 from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
 from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
 from drip_pipeline.domain.templates.tracked_links import with_tracked_links, with_tracking_pixel
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
-from drip_pipeline.errors import TemplateError
+from drip_pipeline.engine.delivery.settle import RENDER_FAILED, TEMPLATE_BUDGET
+from drip_pipeline.errors import EmptyMessage, TemplateBudgetExceeded, TemplateError
 from drip_pipeline.settings import Secret
+
+log = logging.getLogger(__name__)
 
 Context = dict[str, Any]
 """Template variables by name."""
+_LONGEST_UNMEASURED: Final = MAX_OUTPUT_BYTES // 4
+"""Characters that fit into the limit in any encoding."""
 _ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 
 
@@ -92,17 +100,46 @@ class PreparedNode:
         self._campaign = _campaign_context(version)
         self._settings = settings
         self._links = MessageLinks(settings)
+        self._node_id = node_id
+        self._has_warned = False
 
     def message(self, delivery: LeasedDelivery, now: datetime) -> OutgoingMessage:
-        """Render the message of a leased delivery; `now` is its date. Raises TemplateError."""
+        """Render the message of a leased delivery; `now` is its date.
+
+        Raises TemplateError, TemplateBudgetExceeded if it takes too much time or memory, and
+        EmptyMessage if there is nothing to send.
+        """
+        if self._parts.is_plain:
+            return self._message(delivery, now, None)
+        budget = RenderBudget()
+        message = self._message(delivery, now, budget)
+        if budget.has_unreadable_dates and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "node %s of campaign %s: the filter date was given a value that is no ISO date;"
+                " it is printed as it is",
+                self._node_id,
+                self._campaign["campaign_id"],
+            )
+        return message
+
+    def _message(
+        self, delivery: LeasedDelivery, now: datetime, budget: RenderBudget | None
+    ) -> OutgoingMessage:
         delivery_id = delivery.id
         link = self._links.unsubscribe(delivery_id)
         context = self._context(delivery, link, now)
         parts = self._parts.templates
         config = self._config
         if isinstance(config, EmailConfig):
+            subject = " ".join(parts["subject"].render(context, budget).split())
+            if not subject:
+                raise EmptyMessage("empty_subject")
             preheader, html = parts.get("preheader"), parts.get("body_html")
-            html_text = None if html is None else html.render(context)
+            html_text = None if html is None else html.render(context, budget)
+            text = parts["body"].render(context, budget)
+            if len(text) + len(html_text or "") > _LONGEST_UNMEASURED:
+                _check_size(text, html_text or "")
             return OutgoingMessage(
                 delivery_id=delivery_id,
                 channel="email",
@@ -110,20 +147,23 @@ class PreparedNode:
                 recipient_name=delivery.name,
                 created_at=now,
                 sender=self._settings.mail_from,
-                subject=" ".join(parts["subject"].render(context).split()),
-                preheader=None if preheader is None else preheader.render(context),
-                text=parts["body"].render(context),
+                subject=subject,
+                preheader=None if preheader is None else preheader.render(context, budget),
+                text=text,
                 html=html_text and self._tracked(html_text, delivery_id, link),
                 unsubscribe_url=link,
             )
         body = parts.get("body")
+        text = "" if body is None else body.render(context, budget)
+        if body is not None and not text.strip():
+            raise EmptyMessage("empty_text")
         return OutgoingMessage(
             delivery_id=delivery_id,
             channel=config.type,
             recipient=_recipient(config, delivery),
             created_at=now,
-            text="" if body is None else body.render(context),
-            payload=_payload(config, context),
+            text=text,
+            payload=_payload(config, context, budget),
         )
 
     def _context(self, delivery: LeasedDelivery, unsubscribe_url: str, now: datetime) -> Context:
@@ -152,19 +192,25 @@ def render_post(
     """Render the post of a social step; only campaign variables are available. Raises
     TemplateError."""
     context = {**_campaign_context(version), "now": now}
+    budget = RenderBudget()
     return OutgoingMessage(
         delivery_id=post_id,
         channel="social",
         recipient=config.platform,
         created_at=now,
-        text=_parsed(config.content).render(context),
+        text=_parsed(config.content).render(context, budget),
         payload={
             "post_type": config.post_type,
-            "hashtags": render_leaves(config.hashtags, context),
-            "media_urls": render_leaves(config.media_urls, context),
+            "hashtags": render_leaves(config.hashtags, context, budget),
+            "media_urls": render_leaves(config.media_urls, context, budget),
             "schedule_time": config.schedule_time,
         },
     )
+
+
+def _check_size(*texts: str) -> None:
+    if sum(len(text.encode("utf-8", "surrogatepass")) for text in texts) > MAX_OUTPUT_BYTES:
+        raise TemplateBudgetExceeded(f"the message exceeds {MAX_OUTPUT_BYTES:,} bytes")
 
 
 def _recipient(config: object, delivery: LeasedDelivery) -> str:
@@ -173,36 +219,36 @@ def _recipient(config: object, delivery: LeasedDelivery) -> str:
     return config.url if isinstance(config, WebhookAction) else ""
 
 
-def _payload(config: object, context: Context) -> dict[str, object]:
+def _payload(config: object, context: Context, budget: RenderBudget | None) -> dict[str, object]:
     if isinstance(config, WebhookAction):
         return {
             "method": config.method,
-            "headers": render_leaves(config.headers, context),
-            "payload": render_values(config.payload, context),
+            "headers": render_leaves(config.headers, context, budget),
+            "payload": render_values(config.payload, context, budget),
         }
     return {}
 
 
-def render_leaves(value: object, context: Context) -> object:
+def render_leaves(value: object, context: Context, budget: RenderBudget | None = None) -> object:
     """Render the strings of a JSON value. The JSON text itself is never a template, so no contact
     attribute can change its structure."""
     if isinstance(value, str):
-        return _parsed(value).render(context)
+        return _parsed(value).render(context, budget)
     if isinstance(value, Mapping):
-        return {key: render_leaves(item, context) for key, item in value.items()}
+        return {key: render_leaves(item, context, budget) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [render_leaves(item, context) for item in value]
+        return [render_leaves(item, context, budget) for item in value]
     return value
 
 
-def render_values(value: object, context: Context) -> object:
+def render_values(value: object, context: Context, budget: RenderBudget | None) -> object:
     """Render the strings of a JSON value; one that is a single output becomes the value itself."""
     if isinstance(value, str):
-        return _parsed(value).value(context)
+        return _parsed(value).value(context, budget)
     if isinstance(value, Mapping):
-        return {key: render_values(item, context) for key, item in value.items()}
+        return {key: render_values(item, context, budget) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [render_values(item, context) for item in value]
+        return [render_values(item, context, budget) for item in value]
     return value
 
 
@@ -233,10 +279,11 @@ class _Texts:
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Parsed texts, the function that reads their variables from a contact, and the contact columns
-    that they and the address need."""
+    that they and the address need. `is_plain`: no text needs the Liquid interpreter."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
+    is_plain: bool
     read: Callable[[Mapping[str, object]], Context]
     columns: frozenset[str]
 
@@ -245,8 +292,9 @@ class _Parts:
 class _Verbatim:
     text: str
     variables: frozenset[str] = frozenset()
+    is_plain: bool = True
 
-    def render(self, _context: Context) -> str:
+    def render(self, _context: Context, _budget: RenderBudget | None = None) -> str:
         return self.text
 
 
@@ -258,11 +306,13 @@ def _parts(texts: _Texts) -> _Parts:
     }
     variables = frozenset().union(*(template.variables for template in templates.values()))
     if texts.reads_payload:  # its strings are parsed one by one
-        return _Parts(templates, True, contact_context, frozenset(CONTACT_COLUMNS))
+        return _Parts(templates, True, False, contact_context, frozenset(CONTACT_COLUMNS))
     columns, reads_custom_fields = contact_columns_for(variables)
     if reads_custom_fields:
         columns |= {CUSTOM_FIELDS}
-    return _Parts(templates, bool(variables), reader_of(variables), columns | _ADDRESS_COLUMNS)
+    is_plain = all(template.is_plain for template in templates.values())
+    read = reader_of(variables)
+    return _Parts(templates, bool(variables), is_plain, read, columns | _ADDRESS_COLUMNS)
 
 
 @lru_cache(maxsize=4096)
@@ -272,3 +322,9 @@ def _parsed(text: str) -> CompiledTemplate:
 
 def _campaign_context(version: PublishedVersion) -> Context:
     return {"campaign_id": str(version.campaign_id), "campaign_name": version.campaign_name}
+
+
+def error_code(error: Exception) -> str:
+    """Return the error code of a message that could not be rendered."""
+    is_budget = isinstance(error, TemplateBudgetExceeded)
+    return TEMPLATE_BUDGET if is_budget else RENDER_FAILED

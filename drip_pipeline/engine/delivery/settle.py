@@ -35,9 +35,10 @@ from drip_pipeline.engine.execution.transitions import SentMessage
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 
 RENDER_FAILED: Final = "render_failed"
+TEMPLATE_BUDGET: Final = "template_budget"
 UNREADABLE_CONTACT: Final = "contact_unreadable"
 NOT_RECORDED: Final = "not_recorded"
-DATA_FAULTS: Final = frozenset({RENDER_FAILED, UNREADABLE_CONTACT, NOT_RECORDED, "template_budget"})
+DATA_FAULTS: Final = frozenset({RENDER_FAILED, UNREADABLE_CONTACT, NOT_RECORDED, TEMPLATE_BUDGET})
 """Error codes of messages that fail because of the contact's own data or the template."""
 GRACE_SECONDS: Final = 15 * 60.0
 _THROTTLED_ATTEMPTS: Final = 5

@@ -131,6 +131,11 @@ NODES: list[tuple[File, str, str]] = [
         "template_syntax",
     ),
     (
+        changed(linear(), lambda f: email_of(f).update(body="{{ (1..99999999) | join: '' }}")),
+        HELLO,
+        "template_budget",
+    ),
+    (
         changed(linear(), lambda f: email_of(f).update(body_html="{% if %}")),
         HELLO,
         "template_syntax",
