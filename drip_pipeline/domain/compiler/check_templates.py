@@ -31,9 +31,9 @@ from drip_pipeline.errors import TemplateBudgetExceeded, TemplateError
 
 UNSUBSCRIBE: Final = "unsubscribe_url"
 _BUDGET: Final = "template_budget"
-_MOST_TRIALS_FAILED: Final = 3
-"""Further templates are not tried: each trial may take a quarter of a second."""
-_TRIAL: Final[dict[str, object]] = {}
+_MOST_OVER_BUDGET: Final = 3
+"""Further templates are not rendered: each may take a quarter of a second."""
+_NO_CONTACT: Final[dict[str, object]] = {}
 _CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
 
 
@@ -109,13 +109,13 @@ def _variables(node_id: str, template: TemplateText, problems: Problems) -> froz
     except TemplateError as error:
         problems.add(node_id, "template_syntax", f"{template.where}: {error.message}")
         return None
-    if not parsed.is_plain and _budget_problems(problems) < _MOST_TRIALS_FAILED:
+    if not parsed.is_plain and _budget_problems(problems) < _MOST_OVER_BUDGET:
         try:
-            parsed.render(_TRIAL)
+            parsed.render(_NO_CONTACT)
         except TemplateBudgetExceeded as error:
             problems.add(node_id, _BUDGET, f"{template.where}: {error.message}")
         except TemplateError:
-            pass  # depends on the contact's data, which a trial does not have
+            pass  # depends on the data of a contact, of which there is none here
     return parsed.variables
 
 
