@@ -1,4 +1,4 @@
-"""`drip contacts …`: import contacts from files."""
+"""`drip contacts …`: import contacts from files, and resubscribe contacts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def contacts() -> None:
-    """Import contacts from files."""
+    """Import contacts from files, and resubscribe contacts."""
 
 
 def _parse_types(
@@ -149,3 +149,36 @@ def _describe_lines(counts: LineCounts) -> str:
     if counts.inside_cells:
         parts.append(f"{counts.inside_cells:,} inside cells")
     return f"{counts.lines:,} lines: {', '.join(parts)}"
+
+
+@command(contacts)
+@click.argument("who", metavar="EMAIL|ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is logged with the contact.")
+@click.option(
+    "--channel", type=click.Choice(["email", "sms"]), help="Only this channel (default: all)."
+)
+@click.option("--workspace", metavar="NAME", help="Workspace; required if there are several.")
+@now_option
+def resubscribe(
+    invocation: Invocation,
+    who: str,
+    reason: str,
+    channel: str | None,
+    workspace: str | None,
+    now: datetime,
+) -> CommandResult:
+    """Lift the suppressions of a contact, so that it can enter campaigns again.
+
+    All suppressions of the contact and its addresses are removed: unsubscriptions, complaints,
+    bounces and manual entries. Its ended runs stay ended.
+    """
+    from drip_pipeline.engine.contacts import resubscribe as use_case
+
+    result = use_case.resubscribe(
+        invocation.database, who, reason=reason, now=now, channel=channel, workspace=workspace
+    )
+    return CommandResult(
+        result,
+        f"{result.lifted:,} suppressions lifted;"
+        f" {result.reopened:,} campaigns that the contact left can be entered again",
+    )

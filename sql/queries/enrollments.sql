@@ -51,7 +51,8 @@ GROUP BY x.contact_id, x.event_type;
 -- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
 -- enrolled.
 WITH candidates AS MATERIALIZED (
-    SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name
+    SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
+        k.created_at
     FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text [])) AS i (id, entry_key)
     JOIN contacts k ON k.id = i.id
 ),
@@ -62,7 +63,19 @@ earlier AS MATERIALIZED (
         c.entry_key,
         count(*) AS runs,
         bool_or(e.entry_key = c.entry_key) AS has_key,
-        bool_or(e.status IN ('unsubscribed', 'bounced')) AS has_left,
+        bool_or(
+            e.status = 'unsubscribed'
+            -- A bounce is about the address that the contact had then.
+            OR e.status = 'bounced' AND canonical_email(e.contact_email) IS NOT DISTINCT FROM canonical_email(c.email)
+        ) AS has_left,
+        -- Runs that were cut off, of contacts that may be written to again, do not count as runs.
+        bool_and(
+            CASE e.status
+                WHEN 'bounced' THEN true
+                WHEN 'completed' THEN coalesce(s.exit_reason IN ('unsubscribed', 'suppressed'), false)
+                ELSE false
+            END
+        ) AS was_cut_off,
         bool_or(
             CASE WHEN s.id IS NULL THEN e.status IN ('active', 'paused') ELSE s.completed_at IS NULL END
         ) AS is_in,
@@ -92,6 +105,33 @@ blocked AS MATERIALIZED (
     GROUP BY a.id
 ),
 
+-- Contacts of one address, written by an application in two spellings, are one recipient: the one that is enrolled, or
+-- the oldest. OFFSET 0 keeps it a lookup in the index per contact.
+same_address AS MATERIALIZED (
+    SELECT DISTINCT c.id, c.entry_key
+    FROM candidates c
+    CROSS JOIN LATERAL (
+        SELECT k.id, k.created_at
+        FROM contacts k
+        WHERE canonical_email(k.email) = canonical_email(c.email)
+          AND k.workspace_id = CAST(%(workspace_id)s AS uuid) AND k.id <> c.id
+        OFFSET 0
+    ) other
+    WHERE CAST(%(by_email)s AS boolean) AND c.email IS NOT NULL
+      AND (
+          EXISTS (
+              SELECT FROM campaign_enrollments e
+              WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid) AND e.contact_id = other.id
+                AND (CAST(%(re_entry)s AS text) <> 'per_key' OR e.entry_key = c.entry_key)
+          )
+          OR EXISTS (
+              SELECT FROM candidates d
+              WHERE d.id = other.id AND d.entry_key IS NOT DISTINCT FROM c.entry_key
+                AND (coalesce(d.created_at, '-infinity'), d.id) < (coalesce(c.created_at, '-infinity'), c.id)
+          )
+      )
+),
+
 decided AS MATERIALIZED (
     SELECT
         c.id, c.email, c.name,
@@ -102,7 +142,9 @@ decided AS MATERIALIZED (
         CASE
             WHEN c.workspace_id <> CAST(%(workspace_id)s AS uuid) THEN 'other_workspace'
             WHEN e.has_key THEN 'already_in'
-            WHEN e.contact_id IS NOT NULL AND CAST(%(re_entry)s AS text) = 'once' THEN 'already_in'
+            WHEN s.id IS NOT NULL THEN 'same_address'
+            WHEN e.contact_id IS NOT NULL AND CAST(%(re_entry)s AS text) = 'once'
+                AND (e.has_left OR NOT e.was_cut_off) THEN 'already_in'
             WHEN e.is_in AND CAST(%(re_entry)s AS text) <> 'per_key' THEN 'already_in'
             WHEN e.has_left OR b.by_all THEN 'suppressed'
             -- One of the campaign's channels with an address that is not suppressed suffices.
@@ -117,6 +159,8 @@ decided AS MATERIALIZED (
     FROM candidates c
     LEFT JOIN earlier e ON e.contact_id = c.id AND e.entry_key IS NOT DISTINCT FROM c.entry_key
     LEFT JOIN blocked b ON b.id = c.id
+    -- A contact that is enrolled itself is never taken for the other one.
+    LEFT JOIN same_address s ON e.contact_id IS NULL AND s.id = c.id AND s.entry_key IS NOT DISTINCT FROM c.entry_key
 ),
 
 admitted AS (

@@ -502,17 +502,91 @@ WHERE s.id = n.state_id
 
 -- name: contacts_to_suppress
 -- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there
--- are several.
+-- are several. Those that subscribed again have rows of their own with the reason `resubscribed`.
 SELECT
     a.contact_id,
-    CASE a.event_type WHEN 'sms_opted_out' THEN 'sms' ELSE 'email' END AS channel,
-    CASE min(CASE a.event_type WHEN 'email_complained' THEN 2 WHEN 'email_bounced' THEN 3 ELSE 1 END)
-        WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' ELSE 'bounced'
+    CASE WHEN a.event_type IN ('sms_opted_out', 'sms_opted_in') THEN 'sms' ELSE 'email' END AS channel,
+    CASE min(
+        CASE a.event_type
+            WHEN 'email_complained' THEN 2 WHEN 'email_bounced' THEN 3
+            WHEN 'email_resubscribed' THEN 4 WHEN 'sms_opted_in' THEN 4 ELSE 1
+        END
+    )
+        WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' WHEN 4 THEN 'resubscribed' ELSE 'bounced'
     END AS reason
 FROM arrived_events a
 WHERE a.event_type = ANY(CAST(%(suppressing_types)s AS text [])) OR a.is_permanent
-GROUP BY a.contact_id, channel
+GROUP BY a.contact_id, channel, a.event_type IN ('email_resubscribed', 'sms_opted_in')
 ORDER BY a.contact_id, channel;
+
+-- name: readmit_contacts
+-- Lifts what contacts asked for when they unsubscribed, if they subscribed again later: the event log decides, because
+-- events arrive in any order. An entry for all channels stays for the other one. Their runs that ended because of it no
+-- longer keep them from entering again.
+WITH latest AS MATERIALIZED (
+    SELECT
+        r.contact_id, r.channel,
+        max(x.happened_at) FILTER (WHERE x.event_type IN ('sms_opted_in', 'email_resubscribed')) AS again_at
+    FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(channels)s AS text [])) AS r (contact_id, channel)
+    CROSS JOIN LATERAL (
+        SELECT c.event_type, c.occurred_at AS happened_at
+        FROM contact_events c
+        WHERE c.contact_id = r.contact_id
+        UNION ALL
+        SELECT v.event_type, v.created_at
+        FROM campaign_enrollments n
+        JOIN campaign_events v ON v.enrollment_id = n.id
+        WHERE n.contact_id = r.contact_id
+    ) x
+    GROUP BY r.contact_id, r.channel
+    HAVING max(x.happened_at) FILTER (
+        WHERE x.event_type = CASE r.channel WHEN 'sms' THEN 'sms_opted_in' ELSE 'email_resubscribed' END
+    ) > coalesce(
+        max(x.happened_at) FILTER (
+            WHERE x.event_type = CASE r.channel WHEN 'sms' THEN 'sms_opted_out' ELSE 'email_unsubscribed' END
+        ),
+        '-infinity'
+    )
+),
+
+removed AS (
+    DELETE FROM campaign_suppressions s
+    USING latest r
+    JOIN contacts k ON k.id = r.contact_id
+    WHERE s.workspace_id = k.workspace_id
+      AND s.reason = 'unsubscribed'
+      AND (s.channel IS NULL OR s.channel = r.channel)
+      -- A list that was imported later may know of a later no.
+      AND (s.source <> 'import' OR s.created_at <= r.again_at)
+      AND (
+          s.contact_id = k.id
+          OR canonical_address(s.address)
+          = CASE r.channel WHEN 'sms' THEN canonical_phone(k.phone) ELSE canonical_email(k.email) END
+      )
+    RETURNING s.*, r.channel AS lifted_channel
+),
+
+kept AS (
+    INSERT INTO campaign_suppressions (
+        workspace_id, contact_id, address, channel, campaign_id, reason, note, source, created_at
+    )
+    SELECT
+        r.workspace_id, r.contact_id, r.address, CASE r.lifted_channel WHEN 'sms' THEN 'email' ELSE 'sms' END,
+        r.campaign_id, r.reason, r.note, r.source, r.created_at
+    FROM removed r
+    WHERE r.channel IS NULL
+    ON CONFLICT DO NOTHING
+),
+
+reopened AS (
+    UPDATE campaign_enrollments e
+    SET status = 'completed'
+    FROM latest r
+    WHERE e.contact_id = r.contact_id AND e.status = 'unsubscribed' AND r.channel = 'email'
+      AND EXISTS (SELECT FROM campaign_workflow_states w WHERE w.id = e.id AND w.completed_at IS NOT NULL)
+)
+
+SELECT count(*) AS lifted FROM removed;
 
 -- name: states_to_exit
 -- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is

@@ -80,6 +80,59 @@ WHERE canonical_address(s.address) = canonical_phone(CAST(%(phone)s AS text))
   AND s.workspace_id IN (SELECT w.id FROM workspaces w)  -- the first column of the index
   AND s.channel = 'sms' AND s.reason = 'unsubscribed';
 
+-- name: contact_to_resubscribe
+-- The contacts of a workspace with this id or address.
+SELECT k.id, k.email, k.phone
+FROM contacts k
+WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+  AND (k.id = CAST(%(contact_id)s AS uuid) OR canonical_email(k.email) = canonical_email(CAST(%(email)s AS text)));
+
+-- name: lift_suppressions
+-- Deletes the suppressions of these contacts and addresses, whatever their reason, for a channel or for all. One for all
+-- channels then stays for the other channel.
+WITH removed AS (
+    DELETE FROM campaign_suppressions s
+    WHERE s.workspace_id = CAST(%(workspace_id)s AS uuid)
+      AND (
+          s.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+          OR canonical_address(s.address) = ANY(
+              ARRAY(SELECT canonical_address(a.address) FROM unnest(CAST(%(addresses)s AS text [])) AS a (address))
+          )
+      )
+      AND (CAST(%(channel)s AS text) IS NULL OR s.channel IS NULL OR s.channel = CAST(%(channel)s AS text))
+    RETURNING s.*
+),
+
+kept AS (
+    INSERT INTO campaign_suppressions (
+        workspace_id, contact_id, address, channel, campaign_id, reason, note, source, created_at
+    )
+    SELECT
+        r.workspace_id, r.contact_id, r.address, CASE CAST(%(channel)s AS text) WHEN 'sms' THEN 'email' ELSE 'sms' END,
+        r.campaign_id, r.reason, r.note, r.source, r.created_at
+    FROM removed r
+    WHERE r.channel IS NULL AND CAST(%(channel)s AS text) IS NOT NULL
+    ON CONFLICT DO NOTHING
+)
+
+SELECT count(*) AS lifted FROM removed;
+
+-- name: reopen_enrollments
+-- Ended runs of contacts that are resubscribed no longer keep them from entering again.
+UPDATE campaign_enrollments e
+SET status = 'completed'
+WHERE e.contact_id = ANY(CAST(%(contact_ids)s AS uuid [])) AND e.status IN ('unsubscribed', 'bounced')
+  AND EXISTS (SELECT FROM campaign_workflow_states w WHERE w.id = e.id AND w.completed_at IS NOT NULL);
+
+-- name: log_resubscription
+-- Logs that an operator resubscribed contacts.
+INSERT INTO contact_events (workspace_id, contact_id, event_type, event_data, occurred_at, recorded_at)
+SELECT
+    CAST(%(workspace_id)s AS uuid), c.id, t.event_type, jsonb_build_object('reason', CAST(%(reason)s AS text)),
+    CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(contact_ids)s AS uuid [])) AS c (id)
+CROSS JOIN unnest(CAST(%(event_types)s AS text [])) AS t (event_type);
+
 -- name: suppressed_numbers
 -- The reasons why these phone numbers get no SMS, for deliveries whose contact has the number in another spelling than
 -- E.164. The reasons are those of lease_deliveries.

@@ -123,3 +123,71 @@ def suppressed_numbers(
         campaign_ids=[row.campaign_id for row in rows],
         numbers=[row.number for row in rows],
     )
+
+
+class ContactToResubscribe(NamedTuple):
+    """A contact with the addresses that its suppressions may have."""
+
+    id: UUID
+    email: str | None
+    phone: str | None
+
+
+def contacts_to_resubscribe(
+    connection: Connection, workspace_id: UUID, contact_id: UUID | None, email: str | None
+) -> list[ContactToResubscribe]:
+    """Return the contacts of a workspace with this id or address."""
+    return queries.records(
+        connection,
+        "contact_to_resubscribe",
+        ContactToResubscribe,
+        workspace_id=workspace_id,
+        contact_id=contact_id,
+        email=email,
+    )
+
+
+def lift(
+    connection: Connection,
+    workspace_id: UUID,
+    contact_ids: Sequence[UUID],
+    addresses: Sequence[str],
+    channel: str | None,
+) -> int:
+    """Delete the suppressions of contacts and addresses, for a channel or all. Return how many."""
+    return int(
+        queries.scalar(
+            connection,
+            "lift_suppressions",
+            workspace_id=workspace_id,
+            contact_ids=list(contact_ids),
+            addresses=list(addresses),
+            channel=channel,
+        )
+    )
+
+
+def reopen_enrollments(connection: Connection, contact_ids: Sequence[UUID]) -> int:
+    """Let contacts enter again the campaigns that they left. Return the number of runs."""
+    return queries.run(connection, "reopen_enrollments", contact_ids=list(contact_ids))
+
+
+def log_resubscription(
+    connection: Connection,
+    workspace_id: UUID,
+    contact_ids: Sequence[UUID],
+    event_types: Sequence[str],
+    *,
+    reason: str,
+    now: datetime,
+) -> int:
+    """Log that an operator resubscribed contacts. Return the number of events."""
+    return queries.run(
+        connection,
+        "log_resubscription",
+        workspace_id=workspace_id,
+        contact_ids=list(contact_ids),
+        event_types=list(event_types),
+        reason=reason,
+        now=now,
+    )

@@ -338,12 +338,29 @@ def resume_waiting_states(connection: Connection, now: datetime, tolerance: time
 def contacts_to_suppress(
     connection: Connection, suppressing_types: Sequence[str]
 ) -> list[ContactToSuppress]:
-    """Return the contacts that these event types, or permanent bounces, forbid to write to."""
+    """Return the contacts that these event types, or permanent bounces, forbid to write to, and
+    those that subscribed again.
+    """
     return queries.records(
         connection,
         "contacts_to_suppress",
         ContactToSuppress,
         suppressing_types=list(suppressing_types),
+    )
+
+
+def readmit_contacts(connection: Connection, contacts: Sequence[tuple[UUID, str]]) -> int:
+    """Lift the unsubscriptions of contacts, as (contact id, channel), that subscribed again later.
+
+    Return the number of suppressions.
+    """
+    return int(
+        queries.scalar(
+            connection,
+            "readmit_contacts",
+            contact_ids=[contact_id for contact_id, _ in contacts],
+            channels=[channel for _, channel in contacts],
+        )
     )
 
 

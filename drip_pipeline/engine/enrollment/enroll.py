@@ -36,7 +36,8 @@ class EnrollReport:
     """The numbers of enrolled and refused contacts.
 
     `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
-    suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace.
+    suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
+    same_address (another contact of the address, in another spelling, is enrolled).
     """
 
     campaign_id: UUID

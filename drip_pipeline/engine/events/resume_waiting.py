@@ -34,6 +34,11 @@ SUPPRESSING_EVENTS: Final = (*EXIT_EVENTS, "sms_opted_out")
 run; its SMS steps are skipped.
 """
 
+RESUBSCRIBING_EVENTS: Final = ("email_resubscribed", "sms_opted_in")
+"""Event types by which a person takes back an unsubscription; bounces, complaints and entries of an
+operator stay."""
+RESUBSCRIBED: Final = "resubscribed"
+
 
 @dataclass(frozen=True, slots=True)
 class EventEffects:
@@ -74,12 +79,21 @@ def apply_event_effects(
 
 def _suppress_contacts(connection: Connection, source: str, now: datetime) -> int:
     by_channel: dict[str, list[tuple[UUID, str]]] = {}
-    for contact in events_db.contacts_to_suppress(connection, SUPPRESSING_EVENTS):
-        by_channel.setdefault(contact.channel, []).append((contact.contact_id, contact.reason))
-    return sum(
+    again: list[tuple[UUID, str]] = []
+    for contact in events_db.contacts_to_suppress(
+        connection, (*SUPPRESSING_EVENTS, *RESUBSCRIBING_EVENTS)
+    ):
+        if contact.reason == RESUBSCRIBED:
+            again.append((contact.contact_id, contact.channel))
+        else:
+            by_channel.setdefault(contact.channel, []).append((contact.contact_id, contact.reason))
+    suppressed = sum(
         suppress_contacts(connection, contacts, channel=channel, source=source, now=now)
         for channel, contacts in by_channel.items()
     )
+    if again:
+        events_db.readmit_contacts(connection, again)
+    return suppressed
 
 
 def _exit_runs(connection: Connection, batch_id: UUID, now: datetime) -> int:

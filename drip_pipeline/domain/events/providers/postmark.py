@@ -93,6 +93,8 @@ def _bounce(event: JsonObject, received_at: datetime) -> EventLine | None:
 
 
 def _change(event: JsonObject, received_at: datetime) -> EventLine | None:
+    if event.get("SuppressSending") is False and event.get("Origin") == "Recipient":
+        return _line(event, "email_resubscribed", event.get("ChangedAt"), received_at)
     if event.get("SuppressSending") is not True:
         return None
     event_type, bounce_type = _CHANGES.get(

@@ -31,8 +31,9 @@ _TYPES: Final[Mapping[str, str]] = {
     "spamreport": "email_complained",
     "unsubscribe": "email_unsubscribed",
     "group_unsubscribe": "email_unsubscribed",
+    "group_resubscribe": "email_resubscribed",
 }
-_IGNORED: Final = frozenset({"processed", "group_resubscribe", "account_status_change"})
+_IGNORED: Final = frozenset({"processed", "account_status_change"})
 _ON_A_LIST: Final = (
     "bounced address",
     "unsubscribed address",

@@ -25,7 +25,7 @@ if not settings.configured:
 SAME_KIND: Mapping[str, set[str | None]] = {
     "sent": {None},
     "queued": {None},
-    "subscribed": {None},
+    "subscribed": {None, "email_resubscribed"},
     "autoresponded": {None},
     "delivered": {"email_delivered"},
     "bounced": {"email_bounced"},
