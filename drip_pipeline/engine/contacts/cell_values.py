@@ -71,6 +71,15 @@ def storable(text: str) -> str:
     return text
 
 
+def is_storable(text: str) -> bool:
+    """Return whether PostgreSQL can store the text."""
+    try:
+        storable(text)
+    except CellInvalid:
+        return False
+    return True
+
+
 def score(text: str) -> int:
     """Read a whole number from 0 to 100."""
     try:

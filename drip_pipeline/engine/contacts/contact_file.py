@@ -19,6 +19,18 @@ class UnreadableCell:
     reason: str
 
 
+class RaggedRow(str):
+    """The reason of a row with another number of cells than the header, with its cells."""
+
+    cells: Sequence[str]
+
+    def __new__(cls, cells: Sequence[str]) -> RaggedRow:
+        """Keep the cells: they may say that the contact must not get messages."""
+        row = super().__new__(cls, "wrong_number_of_cells")
+        row.cells = cells
+        return row
+
+
 @dataclass(frozen=True, slots=True)
 class LineCounts:
     """The lines of a CSV file: lines = before_rows + blank + inside_cells + rows.

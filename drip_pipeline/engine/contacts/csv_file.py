@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final, TextIO
 
-from drip_pipeline.engine.contacts.contact_file import Line, LineCounts
+from drip_pipeline.engine.contacts.contact_file import Line, LineCounts, RaggedRow
 from drip_pipeline.engine.contacts.csv_records import MAX_LINE, CsvRecords
 from drip_pipeline.engine.contacts.header_names import contact_field
 from drip_pipeline.engine.contacts.sources import Source
@@ -139,4 +139,4 @@ def _fitted(cells: list[str], width: int) -> list[str] | str:
     """Remove empty cells that programs add at the end of a line; otherwise return the reason."""
     if len(cells) > width and not any(cells[width:]):
         return cells[:width]
-    return "wrong_number_of_cells"
+    return RaggedRow(cells)

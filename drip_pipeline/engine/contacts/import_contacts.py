@@ -16,12 +16,14 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
+from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.contacts.contacts import MergeCounts, RejectedCell, StagedContact
+from drip_pipeline.db.contacts.suppressions import Suppression
 from drip_pipeline.engine.campaigns.workspaces import region_of, workspace_named
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, Renames, plan_columns
 from drip_pipeline.engine.contacts.column_types import kinds_of
-from drip_pipeline.engine.contacts.contact_file import ContactFile, LineCounts
+from drip_pipeline.engine.contacts.contact_file import ContactFile, LineCounts, RaggedRow
 from drip_pipeline.engine.contacts.file_formats import open_contact_file
 from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.engine.progress import Progress
@@ -116,6 +118,7 @@ def import_contacts(
         if repeated:
             rejected["repeated_email"] = repeated
         merged = _merge(connection, workspace_id, read.last_line, now, progress)
+        suppressed = _suppress(connection, workspace_id, reader.suppressions, now)
     return ImportReport(
         source=source,
         workspace_id=workspace_id,
@@ -124,13 +127,13 @@ def import_contacts(
         updated=merged.updated,
         unchanged=merged.unchanged,
         rejected=dict(rejected.most_common()),
-        unsubscribed=merged.unsubscribed,
+        unsubscribed=merged.unsubscribed + suppressed,
         fields=_fields(file, plan),
         custom_fields={
             name: plan.types.get(name, str(kinds.get(name, "as in the file")))
             for name in plan.custom
         },
-        warnings=plan.warnings,
+        warnings=(*plan.warnings, *_refusals_of_rejected(reader)),
         first_rejected=tuple(read.rejected[:_SHOWN_REJECTIONS]),
         refusals={
             file.columns[index]: reader.refusals.get(name, 0)
@@ -145,6 +148,27 @@ def import_contacts(
     )
 
 
+def _suppress(
+    connection: Connection, workspace_id: UUID, rows: Sequence[Suppression], now: datetime
+) -> int:
+    """Suppress the addresses of rejected rows. Return the number of new entries."""
+    added = 0
+    for first in range(0, len(rows), CHUNK_LINES):
+        chunk = rows[first : first + CHUNK_LINES]
+        with savepoint(connection):
+            added += suppressions_db.insert(connection, workspace_id, chunk, now=now)
+    return added
+
+
+def _refusals_of_rejected(reader: RowReader) -> Iterator[str]:
+    addresses = {row.address for row in reader.suppressions}
+    if addresses:
+        yield (
+            f"rejected rows refuse messages for {len(addresses):,} addresses, which are on the"
+            " suppression list now"
+        )
+
+
 def _counted(cells: Sequence[RejectedCell]) -> dict[str, int]:
     counts = Counter(f"{cell.column_name}: {cell.reason}" for cell in cells)
     return dict(counts.most_common())
@@ -155,6 +179,8 @@ def _staged(
 ) -> Iterator[StagedContact]:
     for row, (line, cells) in enumerate(file.lines(), start=1):
         contact = cells if isinstance(cells, str) else reader.read(line, row, cells)
+        if isinstance(cells, RaggedRow):
+            reader.keep_refusals(cells.cells, len(file.columns))
         if isinstance(contact, str):
             read.rejected.append((line, contact))
         else:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
+from drip_pipeline.db.contacts.suppressions import Suppression
 from drip_pipeline.domain.addresses import Unusable, parse_email, parse_phone
 from drip_pipeline.engine.contacts.cell_values import (
     CellInvalid,
     as_text,
     as_value,
     checked_json,
+    is_storable,
     json_object,
     json_text,
     parts_of,
@@ -28,7 +30,7 @@ from drip_pipeline.engine.contacts.cell_values import (
 )
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan
 from drip_pipeline.engine.contacts.column_types import Kind, chosen_reader, detected_reader
-from drip_pipeline.engine.contacts.consent import read_consent, read_refusal, status_reason
+from drip_pipeline.engine.contacts.consent import Said, read_consent, read_refusal, status_reason
 from drip_pipeline.engine.contacts.contact_file import UnreadableCell
 from drip_pipeline.engine.contacts.header_names import ConsentColumn
 
@@ -42,6 +44,8 @@ class Rejected(Exception):
 
 class RowReader:
     """Parser of the rows of one file.
+
+    `suppressions` are addresses of rejected rows that refuse messages.
 
     `set_aside` are the cells of accepted rows that could not be read, `refusals` the rows by column
     that say that the contact must not get messages.
@@ -58,6 +62,7 @@ class RowReader:
         """`region` is the country of phone numbers without a country code."""
         self.set_aside: list[RejectedCell] = []
         self.refusals: dict[str, int] = {}
+        self.suppressions: list[Suppression] = []
         self._plan = plan
         self._is_typed = is_typed
         self._region = region
@@ -94,9 +99,53 @@ class RowReader:
         try:
             contact = self._read(line, row, cells)
         except Rejected as rejected:
+            self._keep_refusal_of_number(cells)
             return str(rejected)
         self.set_aside += self._bad
         return contact
+
+    def keep_refusals(self, cells: Sequence[str], width: int) -> None:
+        """Suppress the address of a row with another number of cells than the header, if it refuses
+        messages.
+
+        Which cell is missing or was split is unknown. So cells are read as if counted from the left
+        and from the right, and a no in either place counts.
+        """
+        left = [*cells, *[""] * (width - len(cells))][:width]
+        right = [*[""] * (width - len(cells)), *cells][-width:]
+        said: dict[Suppression, None] = {}
+        for address in self._addresses_of_ragged(cells, left, right):
+            for index, column in self._plan.consents.items():
+                for text in (left[index], right[index]):
+                    reason = _sure_refusal(column, text.strip())
+                    if reason is not None:
+                        channel = column.channel if reason == "unsubscribed" else "email"
+                        said[Suppression(address, reason, channel, None)] = None
+        self.suppressions += said
+
+    def _addresses_of_ragged(
+        self, cells: Sequence[str], left: Sequence[str], right: Sequence[str]
+    ) -> list[str]:
+        if self._email is None or not self._plan.consents:
+            return []
+        likely = _parsed_addresses((left[self._email], right[self._email]))
+        return likely or _parsed_addresses(cells)
+
+    def _keep_refusal_of_number(self, cells: Sequence[Any]) -> None:
+        """Suppress the phone number of a row without a usable address that refuses SMS or all."""
+        if self._phone is None or not self._plan.consents:
+            return
+        try:
+            texts = self._texts(cells)
+        except Rejected:
+            return
+        number = parse_phone(_at(texts, self._phone) or "", self._region)
+        if isinstance(number, Unusable):
+            return
+        is_unsubscribed, _, refuses_sms = self._refused(cells, texts)
+        if is_unsubscribed or refuses_sms:
+            channel = None if is_unsubscribed else "sms"
+            self.suppressions.append(Suppression(number, "unsubscribed", channel, None))
 
     def _read(self, line: int, row: int, cells: Sequence[Any]) -> StagedContact:
         texts = self._texts(cells)
@@ -235,15 +284,12 @@ class RowReader:
         elif column.reading == "status":
             return status_reason(text)
         else:
-            said = read_refusal(text) if column.reading == "refusal" else read_consent(text)
+            said = _read(column, text)
         if said == "unreadable":
             if not any(bad.column_name == self._names[index] for bad in self._bad):
                 self._bad.append(self._rejected(index, COUNTED_AS_REFUSAL, cell))
             return column.reason
-        if said != "no":
-            return None
-        # A bounce is named in a column for refusals too.
-        return (status_reason(text) if text else None) or column.reason
+        return _sure_refusal(column, text or "")
 
     # --- custom fields ----------------------------------------------------------------------------
 
@@ -291,6 +337,25 @@ class RowReader:
                 else:
                     kept[name] = value
             return json_text(kept)
+
+
+def _read(column: ConsentColumn, text: str) -> Said:
+    return read_refusal(text) if column.reading == "refusal" else read_consent(text)
+
+
+def _sure_refusal(column: ConsentColumn, text: str) -> str | None:
+    """Return the reason if a text says that the contact must not get messages."""
+    if column.reading == "status":
+        return status_reason(text)
+    if _read(column, text) != "no":
+        return None
+    # A bounce is named in a column for refusals too.
+    return status_reason(text) or column.reason
+
+
+def _parsed_addresses(texts: Sequence[str]) -> list[str]:
+    parsed = (parse_email(text.strip()) for text in texts if "@" in text and is_storable(text))
+    return list(dict.fromkeys(email for email in parsed if not isinstance(email, Unusable)))
 
 
 def _is_blank(cell: Any) -> bool:

@@ -182,3 +182,40 @@ def test_a_no_survives_a_byte_that_is_not_utf8(database, tmp_path):
     path.write_bytes(b"email,name,unsubscribed\na@example.com,Zo\xeb,yes\nb@example.com,x,\xff\n")
     imported(database, path)
     assert [row[0] for row in suppressed(database)] == ["a@example.com", "b@example.com"]
+
+
+@pytest.mark.parametrize(
+    ("row", "entry"),
+    [
+        ("a@example.com,Acme, Inc,yes,no", ("a@example.com", None, "unsubscribed")),
+        ("a@example.com,Acme,yes", ("a@example.com", None, "unsubscribed")),
+        ("a@example.com,Acme,yes,no,x,y", ("a@example.com", None, "unsubscribed")),
+        ("Acme, Inc,a@example.com,2022-01-01,no", ("a@example.com", None, "unsubscribed")),
+        ("a@example.com,Acme, Inc,no,yes", ("a@example.com", "sms", "unsubscribed")),
+    ],
+)
+def test_a_no_in_a_row_with_a_wrong_number_of_cells_is_kept(database, tmp_path, row, entry):
+    path = written(tmp_path, f"email,company,unsubscribed,sms_opt_out\n{row}\n")
+    report = imported(database, path)
+    assert report.rejected == {"wrong_number_of_cells": 1}
+    assert entry in suppressed(database)
+    assert "rejected rows refuse messages for 1 addresses" in report.warnings[0]
+
+
+def test_a_row_with_a_wrong_number_of_cells_that_says_nothing_is_only_rejected(database, tmp_path):
+    path = written(tmp_path, "email,company,unsubscribed\na@example.com,Acme, Inc,no\n")
+    report = imported(database, path)
+    assert (suppressed(database), report.warnings) == ([], ())
+
+
+def test_a_number_without_an_address_keeps_its_no(database, tmp_path):
+    text = (
+        "email,phone,unsubscribed,sms_opt_out\n"
+        ",+491511234567,,yes\nbroken,+491511234568,x,\n,+491511234569,,no\n"
+    )
+    report = imported(database, written(tmp_path, text))
+    assert suppressed(database) == [
+        ("+491511234567", "sms", "unsubscribed"),
+        ("+491511234568", None, "unsubscribed"),
+    ]
+    assert report.is_all_rejected
