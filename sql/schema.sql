@@ -267,6 +267,15 @@ CREATE TABLE campaign_data_faults (
 );
 CREATE UNIQUE INDEX campaign_data_faults_subject ON public.campaign_data_faults USING btree (contact_id, COALESCE(enrollment_id, '00000000-0000-0000-0000-000000000000'::uuid));
 
+CREATE TABLE campaign_deleted_enrollments (
+    enrollment_id uuid NOT NULL,
+    campaign_id uuid NOT NULL,
+    campaign_version integer NOT NULL,
+    contact_id uuid NOT NULL,
+    deleted_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT campaign_deleted_enrollments_pkey PRIMARY KEY (enrollment_id)
+);
+
 CREATE TABLE campaign_deliveries (
     id uuid NOT NULL,
     workspace_id uuid NOT NULL,
@@ -637,6 +646,7 @@ CREATE INDEX idx_workflow_states_next_execution ON public.campaign_workflow_stat
 CREATE INDEX idx_workflow_states_stopped ON public.campaign_workflow_states USING btree (campaign_id, workflow_status) WHERE (workflow_status = ANY (ARRAY['paused'::text, 'failed'::text]));
 CREATE INDEX idx_workflow_states_waiting_contact ON public.campaign_workflow_states USING btree (contact_id) WHERE (wait_for_event IS NOT NULL);
 CREATE TRIGGER fill_workflow_state BEFORE INSERT ON public.campaign_workflow_states FOR EACH ROW WHEN (((new.id <> new.enrollment_id) OR (new.workspace_id IS NULL))) EXECUTE FUNCTION fill_workflow_state();
+CREATE TRIGGER record_deleted_enrollments AFTER DELETE ON public.campaign_workflow_states REFERENCING OLD TABLE AS deleted_rows FOR EACH STATEMENT EXECUTE FUNCTION record_deleted_enrollments();
 
 CREATE TABLE channel_flow (
     transport text NOT NULL,
@@ -948,6 +958,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- record_deleted_enrollments() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
 -- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- workspace_day_bounds(p_first date, p_last date) RETURNS TABLE(day_start timestamp with time zone, day_end timestamp with time zone) LANGUAGE sql STABLE

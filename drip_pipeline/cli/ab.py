@@ -108,7 +108,11 @@ def declare(
     split_node_id: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Declare the winner of a test of CAMPAIGN. A decision cannot be changed."""
+    """Declare the winner of a test of CAMPAIGN. A decision cannot be changed.
+
+    From then on, everybody who reaches the split gets the winner, also contacts who come again and
+    those that a contact field assigns. Holdouts stay held out.
+    """
     from drip_pipeline.engine.ab_tests.declare import declare as declare_winner
 
     decision = declare_winner(
@@ -123,7 +127,8 @@ def declare(
     return CommandResult(
         decision,
         f"{decision.winner_variant} is the winner at {decision.split_node_id} of"
-        f" {decision.campaign!r}; all contacts that reach the split from now on get it",
+        f" {decision.campaign!r}; from now on everybody who reaches the split gets it, also those"
+        " who come again or whom a contact field assigns; holdouts stay held out",
     )
 
 

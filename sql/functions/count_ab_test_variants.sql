@@ -2,7 +2,8 @@
 -- variant of the test's configuration, also for a variant without contacts.
 --
 -- The unit is the contact, once per variant, however many messages the variant has and however often the contact
--- entered. Contacts that a decision routed to the winner are not part of the comparison. A holdout is counted over the
+-- entered. Assignments by a decision, to the winner, are not part of the comparison: neither of newcomers nor of contacts
+-- who come again and were compared before. A holdout is counted over the
 -- assigned; it is sent nothing, but its contacts convert. p_window_hours 0: everything so far; otherwise only contacts
 -- sent (assigned) at least this long ago, with their events inside the window. Machine opens and scanner clicks have
 -- separate totals.
@@ -79,6 +80,7 @@ AS $$
             AND a.split_node_id = v.split_node_id
             AND a.ab_test_id = v.test_id
             AND a.variant_group = v.variant
+            AND a.is_randomized
             AND a.assigned_at <= p_until
         LEFT JOIN campaign_message_outcomes o
             ON o.enrollment_id = a.enrollment_id
@@ -89,7 +91,6 @@ AS $$
                 OR o.node_id = ANY(v.inner_nodes)
             )
         GROUP BY v.test_id, v.variant, v.held_out, v.metric, v.attribution, a.contact_id
-        HAVING bool_and(a.is_randomized)
     ),
 
     measured AS (

@@ -110,17 +110,20 @@ WHERE o.message_id = l.message_id
   AND (o.first_converted_at, o.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);
 
 -- name: recount_conversions_of_assignments
--- Recomputes the conversions of these enrollments' split assignments from the event log.
+-- Recomputes the conversions of these enrollments' split assignments from the event log, from the assignment on.
 UPDATE campaign_split_assignments s
 SET first_converted_at = l.converted_at, conversion_value = l.value
 FROM (
     SELECT
-        r.enrollment_id, min(x.created_at) AS converted_at,
+        r.enrollment_id, r.split_node_id, min(x.created_at) AS converted_at,
         coalesce(sum(CAST(x.event_data ->> 'value' AS numeric(14, 2))), 0) AS value
-    FROM unnest(CAST(%(enrollment_ids)s AS uuid [])) AS r (enrollment_id)
-    LEFT JOIN campaign_events x ON x.enrollment_id = r.enrollment_id AND x.event_type = 'converted'
-    GROUP BY r.enrollment_id
+    FROM campaign_split_assignments r
+    LEFT JOIN campaign_events x
+        ON x.enrollment_id = r.enrollment_id AND x.event_type = 'converted'
+        AND x.created_at >= date_trunc('second', r.assigned_at)
+    WHERE r.enrollment_id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+    GROUP BY r.enrollment_id, r.split_node_id
 ) l
-WHERE s.enrollment_id = l.enrollment_id
+WHERE s.enrollment_id = l.enrollment_id AND s.split_node_id = l.split_node_id
   AND s.assigned_at >= coalesce((SELECT h.kept_from FROM campaign_retention_watermarks h WHERE h.kind = 'log'), '-infinity')
   AND (s.first_converted_at, s.conversion_value) IS DISTINCT FROM (l.converted_at, l.value);

@@ -125,7 +125,8 @@ FOR UPDATE OF d;
 
 -- name: resolve_by_campaign
 -- Resolves events that name an address and a campaign: the contact's latest enrollment at that time, and its latest
--- message at that time, if any. Enrollments and messages that started later count only if there is no earlier one.
+-- message at that time, if any. Enrollments and messages that started later count only if there is no earlier one; a
+-- conversion is never attributed to a message that was sent after it.
 WITH candidates AS (
     SELECT
         n.campaign, c.id, c.workspace_id,
@@ -181,6 +182,7 @@ resolved AS MATERIALIZED (
         SELECT x.message_id, x.node_id, x.step_id, x.variant_group, x.campaign_version
         FROM campaign_message_outcomes x
         WHERE x.enrollment_id = e.id AND (t.channel NOT IN ('email', 'sms', 'social') OR x.channel = t.channel)
+          AND (s.event_type <> 'converted' OR date_trunc('second', x.sent_at) <= s.occurred_at)
         ORDER BY x.sent_at <= s.occurred_at + CAST(%(tolerance)s AS interval) DESC, x.sent_at DESC, x.message_id
         LIMIT 1
     ) o ON true
@@ -383,19 +385,22 @@ FROM changes n
 WHERE o.message_id = n.message_id;
 
 -- name: update_split_assignments
--- Applies conversions to split assignments, with or without a message.
+-- Applies conversions to split assignments, with or without a message. What happened before the assignment does not
+-- count, and does not hide what happens later; times of other applications have whole seconds.
 WITH changes AS (
-    SELECT a.enrollment_id, min(a.occurred_at) AS converted_at, coalesce(sum(a.value), 0) AS value
+    SELECT r.enrollment_id, r.split_node_id, min(a.occurred_at) AS converted_at, coalesce(sum(a.value), 0) AS value
     FROM arrived_events a
+    JOIN campaign_split_assignments r
+        ON r.enrollment_id = a.enrollment_id AND a.occurred_at >= date_trunc('second', r.assigned_at)
     WHERE a.event_type = 'converted' AND a.enrollment_id IS NOT NULL
-    GROUP BY a.enrollment_id
+    GROUP BY r.enrollment_id, r.split_node_id
 )
 
 UPDATE campaign_split_assignments s
 SET first_converted_at = least(s.first_converted_at, n.converted_at),
     conversion_value = s.conversion_value + n.value
 FROM changes n
-WHERE s.enrollment_id = n.enrollment_id;
+WHERE s.enrollment_id = n.enrollment_id AND s.split_node_id = n.split_node_id;
 
 -- name: lock_affected_states
 -- Locks the states that these events may resume or end, in the order of ids, and counts them. Waits for a transaction

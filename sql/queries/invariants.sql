@@ -99,28 +99,33 @@ ORDER BY m.metric_date, m.campaign_id, m.node_id, m.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_no_orphans
--- Rows whose enrollment or contact is missing. These tables have no foreign keys, for speed.
+-- Rows whose enrollment or contact is missing. These tables have no foreign keys, for speed. What is left of enrollments
+-- that were deleted with their contact is no orphan.
 SELECT o.kind, o.orphans, CAST(sum(o.orphans) OVER () AS bigint) AS violations
 FROM (
     SELECT 'events without their enrollment' AS kind, count(*) AS orphans
     FROM campaign_events e
     WHERE e.enrollment_id IS NOT NULL AND e.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = e.enrollment_id)
+      AND NOT EXISTS (SELECT FROM campaign_deleted_enrollments r WHERE r.enrollment_id = e.enrollment_id)
     UNION ALL
     SELECT 'events without their contact', count(*)
     FROM contact_events e
     WHERE e.occurred_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM contacts k WHERE k.id = e.contact_id)
+      AND NOT EXISTS (SELECT FROM campaign_deleted_enrollments r WHERE r.contact_id = e.contact_id)
     UNION ALL
     SELECT 'outcomes without their enrollment', count(*)
     FROM campaign_message_outcomes m
     WHERE m.sent_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = m.enrollment_id)
+      AND NOT EXISTS (SELECT FROM campaign_deleted_enrollments r WHERE r.enrollment_id = m.enrollment_id)
     UNION ALL
     SELECT 'deliveries without their enrollment', count(*)
     FROM campaign_deliveries d
     WHERE d.created_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM campaign_enrollments x WHERE x.id = d.enrollment_id)
+      AND NOT EXISTS (SELECT FROM campaign_deleted_enrollments r WHERE r.enrollment_id = d.enrollment_id)
     UNION ALL
     SELECT 'enrollments of a published campaign without a workflow state', count(*)
     FROM campaign_enrollments e

@@ -274,7 +274,8 @@ SELECT
 -- name: population_by_version
 -- Counts enrollments per campaign version, for the invariant entered = active + completed + exited + failed.
 -- `entered` is counted from the event log and the rest from the states, so that the invariant compares two sources. An
--- enrollment migrated to another version counts as entered there and no longer here: entered = started + moved_in - moved_out.
+-- enrollment migrated to another version counts as entered there and no longer here: entered = started + moved_in -
+-- moved_out - deleted, the last with their contacts.
 WITH current_states AS (
     SELECT
         s.campaign_id, s.campaign_version,
@@ -318,15 +319,26 @@ entered AS (
         WHERE CAST(%(campaign_id)s AS uuid) IS NULL OR a.campaign_id = CAST(%(campaign_id)s AS uuid)
     ) x
     GROUP BY x.campaign_id, x.campaign_version
+),
+
+deleted AS (
+    SELECT d.campaign_id, d.campaign_version, count(*) AS enrollments
+    FROM campaign_deleted_enrollments d
+    WHERE CAST(%(campaign_id)s AS uuid) IS NULL OR d.campaign_id = CAST(%(campaign_id)s AS uuid)
+    GROUP BY d.campaign_id, d.campaign_version
 )
 
 SELECT
     c.id AS campaign_id, c.name AS campaign_name, coalesce(n.campaign_version, x.campaign_version) AS campaign_version,
-    coalesce(x.started + x.moved_in - x.moved_out, 0) AS entered, coalesce(x.started, 0) AS started,
-    coalesce(x.moved_in, 0) AS moved_in, coalesce(x.moved_out, 0) AS moved_out, coalesce(n.active, 0) AS active,
+    coalesce(x.started + x.moved_in - x.moved_out, 0) - coalesce(d.enrollments, 0) AS entered,
+    coalesce(x.started, 0) AS started, coalesce(x.moved_in, 0) AS moved_in, coalesce(x.moved_out, 0) AS moved_out,
+    coalesce(d.enrollments, 0) AS deleted, coalesce(n.active, 0) AS active,
     coalesce(n.completed, 0) AS completed, coalesce(n.exited, 0) AS exited, coalesce(n.failed, 0) AS failed
 FROM current_states n
 FULL JOIN entered x ON x.campaign_id = n.campaign_id AND x.campaign_version = n.campaign_version
+LEFT JOIN deleted d
+    ON d.campaign_id = coalesce(n.campaign_id, x.campaign_id)
+    AND d.campaign_version = coalesce(n.campaign_version, x.campaign_version)
 JOIN drip_campaigns c ON c.id = coalesce(n.campaign_id, x.campaign_id)
 ORDER BY c.name, c.id, campaign_version;
 

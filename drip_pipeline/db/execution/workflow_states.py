@@ -50,8 +50,8 @@ class DueOverview(NamedTuple):
 class VersionPopulation(NamedTuple):
     """Enrollments of one campaign version by status.
 
-    `entered` = `started` + `moved_in` - `moved_out` comes from the event log, the other counts from
-    the states.
+    `entered` = `started` + `moved_in` - `moved_out` - `deleted` comes from the event log and the
+    enrollments that were deleted with their contacts, the other counts from the states.
     """
 
     campaign_id: UUID
@@ -61,6 +61,7 @@ class VersionPopulation(NamedTuple):
     started: int
     moved_in: int
     moved_out: int
+    deleted: int
     active: int
     completed: int
     exited: int

@@ -61,8 +61,11 @@ def _variant_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Prob
     competing = [variant.id for variant in experiment.competing()]
     if isinstance(split, SplitConfig):
         of_split = {variant.id: variant for variant in split.variants}
+        has_shares = any(variant.percentage > 0 for variant in split.variants)
+        left_out = {v.id for v in split.variants if has_shares and v.percentage == 0}
         if not experiment.variants:
             competing = [variant.id for variant in split.variants if not variant.holdout]
+        competing = [variant_id for variant_id in competing if variant_id not in left_out]
         problems += [
             Problem(
                 analysis.tested_split_id,
@@ -78,7 +81,8 @@ def _variant_problems(analysis: Analysis, experiment: ABTestConfig) -> list[Prob
             Problem(
                 None,
                 "ab_test_too_few",
-                "an A/B test needs at least two competing variants besides a holdout; this one has"
+                "an A/B test needs at least two competing variants with a share of the contacts,"
+                " besides a holdout; this one has"
                 f" {len(competing)}",
             )
         )

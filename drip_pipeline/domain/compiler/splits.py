@@ -7,6 +7,7 @@ be the same. The share of a holdout is added here.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -19,6 +20,10 @@ from drip_pipeline.domain.definition.ab_test import (
 from drip_pipeline.domain.definition.campaign_file import StepDefinition
 from drip_pipeline.domain.definition.problems import Problem, Problems, from_validation
 from drip_pipeline.domain.graph.nodes import WEIGHT_TOLERANCE, SplitConfig, Variant
+from drip_pipeline.domain.identity import BUCKETS
+
+SMALLEST_WEIGHT: Final = 100 / BUCKETS
+"""In percent: the share of one bucket of the assignment."""
 
 
 class _OwnVariant(ABTestVariant):
@@ -134,6 +139,7 @@ def _split(
                 f"holdout_percentage has no effect when {from_field} assigns the variants: set"
                 " holdout: true on the held-out variant",
             )
+    problems += _weight_problems(step, resolved, is_tested=experiment is not None)
     competing = [variant for variant in resolved if not variant.holdout]
     if len(resolved) < 2 or not competing:
         problems.add(step.node_id, "split_too_few", "a split needs at least two variants")
@@ -222,6 +228,34 @@ def _weights(
                 f"the variants' percentages sum to {total:g}, not to 100",
             )
     return [weight or 0.0 for weight in weights]
+
+
+def _weight_problems(
+    step: StepDefinition, variants: Sequence[Variant], *, is_tested: bool
+) -> list[Problem]:
+    """Return the problems of shares that no contact, or hardly any, can get."""
+    problems = [
+        Problem(
+            step.node_id,
+            "weight_too_small",
+            f"variant {variant.id} gets {variant.percentage:g} % of the contacts; the smallest"
+            f" share is {SMALLEST_WEIGHT:g} %",
+        )
+        for variant in variants
+        if 0 < variant.percentage < SMALLEST_WEIGHT
+    ]
+    if is_tested and any(variant.percentage > 0 for variant in variants):
+        problems += [
+            Problem(
+                step.node_id,
+                "weight_zero",
+                f"variant {variant.id} gets 0 % of the contacts: it is left out of the test",
+                "warning",
+            )
+            for variant in variants
+            if variant.percentage == 0
+        ]
+    return problems
 
 
 def _with_holdout(

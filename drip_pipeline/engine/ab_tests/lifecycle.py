@@ -10,6 +10,8 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
+from drip_pipeline.db.ab_tests import decisions as decisions_db
+from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing import versions as versions_db
@@ -17,6 +19,11 @@ from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import SplitConfig
+from drip_pipeline.engine.ab_tests.counts import (
+    read_experiments,
+    statistics_config,
+    store_inner_nodes,
+)
 
 
 def update_tests(
@@ -38,6 +45,7 @@ def update_tests(
             publish_db.continue_test(connection, test.id, version)
             del configs[test.split_node_id]
         else:
+            _keep_final_counts(connection, test.id, now)
             publish_db.supersede_test(connection, test.id, now)
     if configs:
         splits = ", ".join(configs)
@@ -56,11 +64,23 @@ def update_tests(
         )
 
 
+def _keep_final_counts(connection: Connection, test_id: UUID, now: datetime) -> None:
+    """Count a test that ends now; its results show these counts."""
+    row = decisions_db.lock_test(connection, test_id)
+    if row is None or row.status != "running":
+        return
+    experiments, _ = read_experiments([row])
+    store_inner_nodes(connection, experiments)
+    if experiments:
+        ab_tests_db.write_counts(connection, [e.count_request for e in experiments], now)
+
+
 def frozen_configs(
     definition: CampaignDefinition, graph: CampaignGraph
 ) -> dict[str, dict[str, Any]]:
     """Return the configuration to freeze for each tested split: the test's keys, and the split's
-    variants with their weights.
+    variants with their weights. A variant with a weight of 0 is not a part of the test. Raises
+    ConfigInvalid if the statistics cannot read the configuration.
     """
     analysis = analyze(definition)
     if (
@@ -72,10 +92,13 @@ def frozen_configs(
     split = graph.nodes[analysis.tested_split_id]
     assert isinstance(split.config, SplitConfig)
     keys = analysis.experiment.model_dump(mode="json", exclude={"variants", "assignment"})
+    statistics_config(keys)
+    has_shares = any(variant.percentage > 0 for variant in split.config.variants)
     variants = [
         variant.model_dump(mode="json")
         | {"first_step_id": _step_id(graph, split.node_id, variant.id)}
         for variant in split.config.variants
+        if variant.percentage > 0 or not has_shares
     ]
     return {split.node_id: keys | {"variants": variants, "from_field": split.config.from_field}}
 

@@ -125,7 +125,14 @@ class SplitResults:
         return "Nothing: the decision stands, and later events change totals only."
 
     def totals_note(self) -> str:
-        """Describe that totals changed after the decision; empty if they did not."""
+        """Describe what the totals are if they are not those of an evaluation: nothing was
+        evaluated yet, or they changed after the decision. Empty otherwise.
+        """
+        if self.is_running and self.evaluated_at is None:
+            return (
+                "This test has not been evaluated yet: the totals were counted just now, and the"
+                " first evaluation (`drip ab judge`, or the next run in Dagster) can differ."
+            )
         if self.decision is None or self.current.variants == self.test.variants:
             return ""
         now, then = (
@@ -220,11 +227,11 @@ def _results(
     if until is not None:
         experiments = [_as_of(e, evaluations[e.test_id], until) for e in experiments]
     superseded = [e for e in experiments if e.status == "superseded"]
-    countable = [e for e in experiments if e.status != "superseded"]
     count = ab_tests_db.count_variants_until if is_past else ab_tests_db.count_variants
-    totals = by_test(count(connection, [e.count_request for e in countable], now))
-    # A superseded test keeps its last counts.
-    totals |= by_test(ab_tests_db.counted_variants(connection, [e.test_id for e in superseded]))
+    totals = by_test(count(connection, [e.count_request for e in experiments], now))
+    # The counts at the end of a superseded test are kept when retention deletes what was counted.
+    kept = by_test(ab_tests_db.counted_variants(connection, [e.test_id for e in superseded]))
+    totals |= {id_: rows for id_, rows in kept.items() if _assigned(rows) > _assigned(totals[id_])}
     rows = by_test(ab_tests_db.results_of(connection, ids))
     current = [as_test(e, totals.get(e.test_id, {}), e.ended_at or now) for e in experiments]
     basis = [evaluations[experiment.test_id] for experiment in experiments]
@@ -253,6 +260,10 @@ def _results(
             experiments, basis, current, evaluated, verdicts, lifts, strict=True
         )
     ]
+
+
+def _assigned(rows: Mapping[str, VariantCountRow]) -> int:
+    return sum(row.total_assigned for row in rows.values())
 
 
 def _as_of(

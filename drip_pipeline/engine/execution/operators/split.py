@@ -1,8 +1,8 @@
 """The split node: assign a variant to each state; repeating the step assigns the same variant.
 
 In this order: the existing variant at this split; the contact field that carries an external
-randomization; the winner of a decided test (except for holdouts); a salted hash of the contact id
-into 10,000 buckets.
+randomization; a salted hash of the contact id into 10,000 buckets. Once the test has a winner,
+everybody who reaches the split gets the winner, also contacts who come again; holdouts stay.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
     node_id = visit.node.node_id
     existing_of = visit.context.existing_variants(node_id)
     test = visit.context.test_of(visit.states[0], node_id)
-    choose = _chooser(visit, config, test)
+    choose = _chooser(visit, config)
     variants = {variant.id: variant for variant in config.variants}
+    winner = test.winner_variant if test and test.winner_variant in variants else None
     chosen: dict[tuple[str, bool], list[DueState]] = {}
     for state in visit.states:
         existing = existing_of.get(state.id) or existing_of.get(state.contact_id)
@@ -44,6 +45,8 @@ def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
             key = (existing.variant_id, existing.is_randomized)
         else:
             key = choose(state)
+        if winner is not None and not (key[0] in variants and variants[key[0]].holdout):
+            key = (winner, False)
         chosen.setdefault(key, []).append(state)
     return [
         _outcome(visit, variants.get(variant_id), states, test, is_randomized, config)
@@ -51,9 +54,7 @@ def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
     ]
 
 
-def _chooser(
-    visit: NodeVisit, config: SplitConfig, test: SplitTest | None
-) -> Callable[[DueState], tuple[str, bool]]:
+def _chooser(visit: NodeVisit, config: SplitConfig) -> Callable[[DueState], tuple[str, bool]]:
     node_id = visit.node.node_id
     if config.from_field is not None:
         field = config.from_field
@@ -65,17 +66,12 @@ def _chooser(
 
         return from_field
     bounds, ids = _allocation(config)
-    winner = test.winner_variant if test else None
-    holdouts = {variant.id for variant in config.variants if variant.holdout}
     # The salt is the split's node id, so that a new test of the same split keeps contacts in their
     # variants as far as the weights allow.
 
     def by_hash(state: DueState) -> tuple[str, bool]:
         bucket = assignment_bucket(state.campaign_id, node_id, state.contact_id)
-        variant_id = ids[min(bisect_right(bounds, bucket), len(ids) - 1)]
-        if winner is not None and variant_id not in holdouts:
-            return winner, False
-        return variant_id, True
+        return ids[min(bisect_right(bounds, bucket), len(ids) - 1)], True
 
     return by_hash
 
