@@ -25,6 +25,7 @@ METRICS = (
     "assigned", "sent", "delivered", "opened", "clicked", "replied", "converted", "confidence",
     "significant", "winner",
 )  # fmt: skip
+_MOST_COLUMNS = 6
 _RATES = {
     "delivered": "delivery_rate",
     "opened": "open_rate",
@@ -128,7 +129,7 @@ def declare(
         decision,
         f"{decision.winner_variant} is the winner at {decision.split_node_id} of"
         f" {decision.campaign!r}; from now on everybody who reaches the split gets it, also those"
-        " who come again or whom a contact field assigns; holdouts stay held out",
+        " who come again or are assigned by a contact field; holdouts stay held out",
     )
 
 
@@ -210,12 +211,33 @@ def render_results(
                 f" — {test.state} ({test.reason})",
             ),
             Text(test.explanation()),
-            table(_metric_rows(test), ["metric", *(v.variant_group for v in experiment.variants)]),
+            _variants_table(test),
         ]
         parts += [Text(note)] if (note := test.totals_note()) else []
         parts += [Text(line) for line in _holdout_lines(test)]
         parts += [Text(f"Next step: {test.would_change()}"), Text()]
     return Group(*parts)
+
+
+def _variants_table(test: SplitResults) -> RenderableType:
+    """Return the table of a test. Few variants are columns; many are rows with a few
+    columns, so that they fit a terminal; `--json` has all.
+    """
+    names = [variant.variant_group for variant in test.experiment.variants]
+    rows = _metric_rows(test)
+    if len(names) <= _MOST_COLUMNS:
+        return table(rows, ["metric", *names])
+    metric = test.experiment.statistics.winner_metric.value
+    decided_by = next((name for name, rate in _RATES.items() if rate == metric), "converted")
+    shown = dict.fromkeys(["assigned", "sent", decided_by, "confidence", "winner"])
+    by_metric = {row["metric"]: row for row in rows}
+    return table(
+        [
+            {"variant": name} | {key: by_metric[key].get(name, "") for key in shown}
+            for name in names
+        ],
+        ["variant", *shown],
+    )
 
 
 def _metric_rows(test: SplitResults) -> list[dict[str, object]]:

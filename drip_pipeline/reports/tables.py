@@ -14,11 +14,13 @@ from drip_pipeline.reports.ab_test_history import leading_pair
 from drip_pipeline.reports.wording import METHODS, STATES, noun
 
 _NONE = "–"
+MOST_COLUMNS = 6
+"""A table with more variants has a row for each."""
 
 
 def variants_table(results: SplitResults, estimates: ReportEstimates) -> str:
-    """Return counts and evaluated columns, one column per variant, because few variants fit the
-    width of a phone.
+    """Return counts and evaluated columns: one column per variant, because few variants fit the
+    width of a phone; of many variants, one row each.
     """
     specs = results.experiment.variants
     columns = {spec.variant_group: results.counts_of(spec.variant_group) for spec in specs}
@@ -63,13 +65,21 @@ def variants_table(results: SplitResults, estimates: ReportEstimates) -> str:
         )
         for spec in specs
     ]
+    if len(specs) > MOST_COLUMNS:
+        by_variant = zip(heads, *(cells for _, cells in rows), strict=True)
+        return table(["", *(name for name, _ in rows)], [list(row) for row in by_variant])
     return table(["", *heads], [[name, *cells] for name, cells in rows])
 
 
 def pairs_table(results: SplitResults, estimates: ReportEstimates) -> str:
-    """Return the comparison of each pair of variants."""
+    """Return the comparison of each pair of variants; of many variants, those of the leader, or of
+    the variant with the best rate.
+    """
     rows = []
+    best = _best(results) if len(results.experiment.variants) > MOST_COLUMNS else None
     for pair, more in zip(results.verdict.pairs, estimates.pairs, strict=True):
+        if best is not None and best not in (pair.a, pair.b):
+            continue
         rows.append(
             [
                 f"{escape(pair.a)} against {escape(pair.b)}",
@@ -81,6 +91,13 @@ def pairs_table(results: SplitResults, estimates: ReportEstimates) -> str:
         )
     heads = ["", "Difference, points", "Deciding p", "p, one look", "p, Holm"]
     return table(heads, rows, shape="stack") if rows else ""
+
+
+def _best(results: SplitResults) -> str | None:
+    verdict = results.verdict
+    rated = [v for v in verdict.variants if not v.is_holdout and v.value_pct is not None]
+    best = max(rated, key=lambda variant: variant.value_pct or 0.0, default=None)
+    return verdict.leader or (best.variant_group if best else None)
 
 
 def methods_table(results: SplitResults) -> str:

@@ -2,11 +2,10 @@
 -- variant of the test's configuration, also for a variant without contacts.
 --
 -- The unit is the contact, once per variant, however many messages the variant has and however often the contact
--- entered. Assignments by a decision, to the winner, are not part of the comparison: neither of newcomers nor of contacts
--- who come again and were compared before. A holdout is counted over the
--- assigned; it is sent nothing, but its contacts convert. p_window_hours 0: everything so far; otherwise only contacts
--- sent (assigned) at least this long ago, with their events inside the window. Machine opens and scanner clicks have
--- separate totals.
+-- entered. Assignments by a decision, to the winner, are not part of the comparison; a contact who comes again and was
+-- compared before stays in it with the earlier assignment. A holdout is counted over the assigned; it is sent nothing, but
+-- its contacts convert. p_window_hours 0: everything so far; otherwise only contacts sent (assigned) at least this long
+-- ago, with their events inside the window. Machine opens and scanner clicks have separate totals.
 --
 -- Events after p_until do not count, by the time they happened: an open before p_until counts even if the provider
 -- reported it later; later assignments, messages and events do not. 'infinity': everything so far.

@@ -156,3 +156,33 @@ def test_a_report_is_one_file(drip: Drip, campaign: str, tmp_path: Path):
     refused = drip("report", "No such campaign", "--out", out)
     assert refused.exit_code == 1
     assert "No such campaign" in refused.stderr
+
+
+def test_many_variants_are_rows_that_fit_a_terminal(drip: Drip, database: Database):
+    weights = {f"variant_{number:03}": 1.0 for number in range(100)}
+    with database.transaction() as connection:
+        test = a_split_test(connection, weights, winner_metric="click_rate")
+        people(connection, test, "variant_007", 1_000, delivered=990, opened=400, clicked=40)
+    shown = drip("ab", "results", "Welcome", "--now", LATER).output
+    lines = shown.splitlines()
+    assert max(len(line) for line in lines if "variant_" in line) <= 80
+    (row,) = [line for line in lines if "variant_007" in line and "│" in line]
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "variant_007", "1,000", "1,000", "40 (4.00 %)", "0.00 %", "no",
+    ]  # fmt: skip
+    assert sum("│ variant_" in line for line in lines) == 100
+
+
+def test_results_before_the_first_evaluation_say_so(drip: Drip, campaign: str):
+    note = "This test has not been evaluated yet"
+    assert note in " ".join(drip("ab", "results", campaign, "--now", LATER).output.split())
+    drip("ab", "judge", campaign, "--now", LATER)
+    assert note not in " ".join(drip("ab", "results", campaign, "--now", LATER).output.split())
+
+
+def test_a_declared_winner_says_what_happens_to_whom(drip: Drip, campaign: str):
+    shown = drip(
+        "ab", "declare", campaign, "--variant", "b", "--reason", "x", "--now", LATER
+    ).output
+    assert "everybody who reaches the split gets it" in " ".join(shown.split())
+    assert "holdouts stay held out" in " ".join(shown.split())

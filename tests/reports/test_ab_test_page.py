@@ -307,6 +307,19 @@ def test_totals_that_changed_after_the_decision_are_noted(database, tmp_path):
     assert note in words(page)
 
 
+def test_a_page_of_many_variants_has_rows_and_the_pairs_of_the_best(database):
+    weights = {f"variant_{number:03}": 1.0 for number in range(100)}
+    with database.transaction() as connection:
+        test = a_split_test(connection, weights)
+        for name in list(weights)[:3]:
+            people(connection, test, name, 20, opened=10 if name == "variant_001" else 5)
+    page = campaign_page(database, test.campaign.campaign_id, now=LATER)
+    assert page.count("variant_001 against") + page.count("against variant_001") == 99
+    assert "variant_000 against variant_002" not in page
+    headers = re.findall(r"<thead>.*?</thead>", page)
+    assert all(header.count("<th") <= 17 for header in headers)
+
+
 def test_labels_of_a_time_axis_do_not_overlap(database, tmp_path):
     a_decided_test(database)
     ((_, report),) = write_reports(database, tmp_path, now=LATER).pages

@@ -46,6 +46,40 @@ def test_weights_come_from_the_test_or_from_the_split() -> None:
     assert split_of(file).variants[0].name == "Short"
 
 
+def weighted(**weights: float) -> File:
+    """Return a test whose split has variants of these weights; those of `a` and `b` have steps."""
+    file = ab_test()
+    for variant in variants_of(file):
+        del variant["percentage"]
+    step(file, "arms")["variants"] = [
+        {"id": name, "percentage": weight, "holdout": name.startswith("out")}
+        for name, weight in weights.items()
+    ]
+    return file
+
+
+@pytest.mark.parametrize(
+    ("weights", "problem"),
+    [
+        ({"a": 99.995, "b": 0.005}, {("arms", "weight_too_small")}),
+        ({"a": 99.99, "b": 0.01}, set()),
+        ({"a": 100, "b": 0}, {("arms", "weight_zero"), (None, "ab_test_too_few")}),
+        ({"a": 50, "b": 50, "out": 0}, {("arms", "weight_zero")}),
+        ({"a": 50, "b": 49.995, "out": 0.005}, {("arms", "weight_too_small")}),
+    ],
+)
+def test_shares_that_hardly_any_contact_gets_are_reported(
+    weights: dict[str, float], problem: set[tuple[str | None, str]]
+) -> None:
+    assert codes(weighted(**weights)) == problem
+
+
+def test_a_share_that_a_holdout_makes_too_small_is_reported() -> None:
+    file = weighted(a=99.98, b=0.02)
+    file["ab_test_config"]["holdout_percentage"] = 60
+    assert codes(file) == {("arms", "weight_too_small")}
+
+
 def test_different_weights_on_split_and_test_are_reported() -> None:
     file = ab_test()
     step(file, "arms")["variants"] = [{"id": "a", "percentage": 30}, {"id": "b", "percentage": 70}]

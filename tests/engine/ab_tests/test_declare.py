@@ -117,6 +117,64 @@ def test_later_contacts_are_routed_to_the_winner_and_the_holdout_stays(database)
     assert (totals["a"], totals["b"]) == (before["a"], before["b"])
 
 
+@pytest.mark.parametrize("comes_again", ["re-entry", "loop"])
+def test_after_a_decision_everybody_who_comes_again_gets_the_winner(database, comes_again):
+    with database.transaction() as connection:
+        test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
+        everybody = contacts(connection, test.campaign.workspace_id, 60)
+        first = enrolled(connection, test.campaign, everybody)
+    run_until_idle(database)
+    with database.transaction() as connection:
+        before = variants_of(connection, first)
+    by_hand(database, test, "b")
+    with database.transaction() as connection:
+        if comes_again == "re-entry":
+            enrolled(connection, test.campaign, everybody, at=LATER, entry_key="again")
+        else:
+            connection.execute(
+                "UPDATE campaign_workflow_states SET workflow_status = 'running',"
+                " current_node_id = 's', next_execution_at = %s, exit_reason = NULL,"
+                " completed_at = NULL",
+                [LATER],
+            )
+            connection.execute("UPDATE campaign_enrollments SET status = 'active'")
+    run_until_idle(database, LATER)
+    with database.transaction() as connection:
+        later = connection.execute(
+            "SELECT node_id, count(*) FROM campaign_message_outcomes"
+            " WHERE sent_at >= %s GROUP BY node_id",
+            [LATER],
+        ).fetchall()
+    assert later == [("mail_b", before["a"] + before["b"])]
+    # What was compared stays what it was.
+    results = as_json(campaign_results(database, test.campaign.campaign_id, now=LATER))
+    assert {v["variant_group"]: v["total_assigned"] for v in results["variants"]} == before
+
+
+def test_a_winner_also_gets_contacts_that_a_field_assigns(database):
+    with database.transaction() as connection:
+        test = a_split_test(connection, {"a": 40, "b": 40, "holdout": 20})
+        connection.execute(
+            "UPDATE campaign_versions SET compiled_graph = jsonb_set(compiled_graph,"
+            " (SELECT ARRAY['nodes', (n.place - 1)::text, 'config', 'from_field']"
+            "  FROM jsonb_array_elements(compiled_graph -> 'nodes')"
+            "  WITH ORDINALITY AS n (node, place)"
+            "  WHERE n.node ->> 'node_id' = 's'), '\"arm\"') WHERE compiled_graph IS NOT NULL"
+        )
+        everybody = contacts(connection, test.campaign.workspace_id, 4)
+        for contact, arm in zip(everybody, ("a", "b", "holdout", "none"), strict=True):
+            connection.execute(
+                "UPDATE contacts SET custom_fields = jsonb_build_object('arm', %s::text)"
+                " WHERE id = %s",
+                [arm, contact],
+            )
+        enrollments = enrolled(connection, test.campaign, everybody, at=LATER)
+    by_hand(database, test, "b")
+    run_until_idle(database, LATER)
+    with database.transaction() as connection:
+        assert variants_of(connection, enrollments) == {"b": 3, "holdout": 1}
+
+
 def test_the_first_decision_stands_and_the_second_is_refused_with_it(database):
     test = a_test_of_people(database)
     by_hand(database, test, "a")
