@@ -13,7 +13,11 @@ SELECT
     CASE WHEN 'custom_fields' = ANY(w.names) THEN k.custom_fields END AS custom_fields,
     CASE WHEN 'last_interaction' = ANY(w.names) THEN k.last_interaction END AS last_interaction,
     CASE WHEN 'created_at' = ANY(w.names) THEN k.created_at END AS created_at,
-    CASE WHEN 'updated_at' = ANY(w.names) THEN k.updated_at END AS updated_at
+    CASE WHEN 'updated_at' = ANY(w.names) THEN k.updated_at END AS updated_at,
+    CASE
+        WHEN 'workspace_time_zone' = ANY(w.names)
+            THEN (SELECT s.time_zone FROM workspaces s WHERE s.id = k.workspace_id)
+    END AS workspace_time_zone
 FROM contacts k
 CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));

@@ -29,6 +29,7 @@ ATTRIBUTE_COLUMNS: Final = (
     "created_at",
     "updated_at",
 )
+_COLUMNS: Final = (*ATTRIBUTE_COLUMNS, "workspace_time_zone")
 
 
 class ContactRows(NamedTuple):
@@ -93,11 +94,11 @@ class CompiledVersion(NamedTuple):
 def contact_attributes(
     connection: Connection,
     contact_ids: Sequence[UUID],
-    columns: Collection[str] = ATTRIBUTE_COLUMNS,
+    columns: Collection[str] = _COLUMNS,
 ) -> ContactRows:
     """Return the requested columns of each contact, with its `id`."""
-    requested = [name for name in ATTRIBUTE_COLUMNS if name in columns]
-    positions = [1 + ATTRIBUTE_COLUMNS.index(name) for name in requested]
+    requested = [name for name in _COLUMNS if name in columns]
+    positions = [1 + _COLUMNS.index(name) for name in requested]
     rows, has_unreadable = queries.readable(
         connection, "contact_attributes", contact_ids=uuids(contact_ids), columns=requested
     )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from zoneinfo import ZoneInfo
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
 from drip_pipeline.domain.conditions.never_matching import never_matching
+from drip_pipeline.domain.conditions.time_zones import find_zone
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.events.vocabulary import (
@@ -36,7 +36,7 @@ def reference_problems(
         KNOWN_VARIABLES
         | known_custom_fields
         | {"timezone"}
-        | {c.field for c in analysis.configs.values() if isinstance(c, FieldUpdateAction)}
+        | {c.target.name for c in analysis.configs.values() if isinstance(c, FieldUpdateAction)}
     )
     for node_id, config in analysis.configs.items():
         channel = channel_of(config)
@@ -91,7 +91,7 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
             f'unknown time zone "{zone}"; use an IANA name such as Europe/Berlin',
         )
         for node_id, zone in zones
-        if zone is not None and not _is_zone(zone)
+        if zone is not None and find_zone(zone) is None
     ]
     return problems
 
@@ -127,14 +127,6 @@ def _legacy_problems(analysis: Analysis) -> list[Problem]:
         for column, instead in advice.items()
         if getattr(step, column)
     ]
-
-
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        return False
-    return True
 
 
 def _event_problems(node_id: str, config: NodeConfig) -> list[Problem]:

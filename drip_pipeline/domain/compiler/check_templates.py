@@ -24,6 +24,7 @@ from drip_pipeline.domain.graph.nodes import (
     NodeConfig,
     SmsAction,
     SocialAction,
+    TagAction,
     WebhookAction,
 )
 from drip_pipeline.domain.templates.templates import parse
@@ -49,7 +50,7 @@ class TemplateText:
 def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -> list[Problem]:
     """Return the problems of all texts. Fields that the campaign writes count as existing."""
     written = {
-        config.field
+        config.target.name
         for config in analysis.configs.values()
         if isinstance(config, FieldUpdateAction)
     }
@@ -68,6 +69,35 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
                 problems += _unknown_variables(node_id, template, variables, existing_names)
         if isinstance(config, EmailConfig):
             problems += _email_problems(node_id, config, variables_of)
+        elif isinstance(config, FieldUpdateAction | TagAction):
+            problems += _values_not_rendered(node_id, config)
+    return problems
+
+
+def _values_not_rendered(node_id: str, config: FieldUpdateAction | TagAction) -> list[Problem]:
+    """Return problems of values that look like templates: they would be written as they are."""
+    if isinstance(config, TagAction):
+        texts = [*_leaves("add", config.add), *_leaves("remove", config.remove)]
+    else:
+        texts = list(_leaves("value", config.value))
+    problems = Problems(
+        Problem(
+            node_id,
+            "value_not_rendered",
+            f"{text.where}: the values of tags and fields are no templates and would be written as"
+            " they are; write a fixed value",
+        )
+        for text in texts
+        if "{{" in text.text or "{%" in text.text
+    )
+    if isinstance(config, FieldUpdateAction) and "." in config.target.name:
+        problems.add(
+            node_id,
+            "field_path",
+            f"field: {config.target.name} is written as one custom field with this name, and"
+            " templates cannot read it; use a name without dots",
+            "warning",
+        )
     return problems
 
 

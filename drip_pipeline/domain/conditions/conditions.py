@@ -183,7 +183,8 @@ class ContactAttributes(NamedTuple):
 
     `fields`: contact columns, custom fields and aliases by name (see `contact_context`). `events`:
     event type to the time of its latest occurrence. `now` and the times of events are aware.
-    `timezone` is an IANA name; an unknown name counts as UTC.
+    `timezone` is that of the contact or of its workspace, see `time_zones`; an unknown name
+    counts as UTC.
     """
 
     fields: Mapping[str, object]

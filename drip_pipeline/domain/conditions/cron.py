@@ -17,7 +17,7 @@ from typing import Final
 # instead of OR (`0 9 */2 * 1`), and ranges that wrap (`fri-mon`, `22-2`) and `?` are invalid.
 from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]
 
-from drip_pipeline.domain.conditions.local_time import zone_of
+from drip_pipeline.domain.conditions.time_zones import zone_of
 
 _HOUR_FIELD: Final = 1
 # No zone has ever changed its clock by more, for summer time or for a new standard time.

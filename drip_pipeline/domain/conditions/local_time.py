@@ -1,17 +1,16 @@
 """Time conditions: the hour, weekday, date or time of `now` in the contact's time zone.
 
-Time zones have IANA names; an unknown name counts as UTC. The caller passes `now`.
+An unknown time zone counts as UTC. The caller passes `now`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, date, datetime, tzinfo
-from functools import lru_cache
+from datetime import UTC, date, datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from drip_pipeline.domain.conditions.comparisons import Operator, Scalar, value_test
+from drip_pipeline.domain.conditions.time_zones import zone_of
 
 TIME_FIELDS: Final = ("hour", "weekday", "date", "datetime")
 WEEKDAYS: Final = (
@@ -55,19 +54,6 @@ def local_time_test(
         return lambda now, zone: test(now.astimezone(zone_of(zone)).weekday())
     test = value_test(operator, _whole_number(expected, _HOURS_A_DAY, "an hour is 0 to 23"))
     return lambda now, zone: test(now.astimezone(zone_of(zone)).hour)
-
-
-def zone_of(name: object) -> tzinfo:
-    """Return the time zone with this IANA name; UTC for None and for an unknown name."""
-    return _zone_named(name) if isinstance(name, str) and name else UTC
-
-
-@lru_cache(maxsize=1024)
-def _zone_named(name: str) -> tzinfo:
-    try:
-        return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):  # unknown, not a valid key, a folder of zones
-        return UTC
 
 
 def _datetime_test(operator: Operator, expected: str) -> TimeTest:

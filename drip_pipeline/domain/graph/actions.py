@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from drip_pipeline.domain.contact_fields import CUSTOM_FIELDS
 from drip_pipeline.domain.graph.fields import NO_BOOL, Name, Names, NodeModel
 
 
@@ -57,6 +58,7 @@ class ScoreAction(NodeModel):
 
 UPDATABLE_COLUMNS: Final = frozenset({"name", "company", "phone", "job_title", "status"})
 CONTACT_STATUSES: Final = ("prospect", "lead", "customer", "contact")
+_COLUMN_ALIASES: Final = {"company_name": "company"}
 _PROTECTED_COLUMNS: Final[Mapping[str, str]] = {
     "email": "an address is changed by importing contacts",
     "tags": "use a tag action",
@@ -71,23 +73,45 @@ _PROTECTED_COLUMNS: Final[Mapping[str, str]] = {
 }
 
 
+class WrittenField(NamedTuple):
+    """Where a field update writes: a column of the contact, or a custom field."""
+
+    kind: Literal["column", "custom_field"]
+    name: str
+
+
 class FieldUpdateAction(NodeModel):
     """Write `value` into a column of the contact, or into the custom field of that name."""
 
     type: Literal["field_update"] = Field(default="field_update", description="Kind of action.")
-    field: Name = Field(description="Column of the contact, or name of a custom field.")
+    field: Name = Field(
+        description="Column of the contact, or name of a custom field; contact. and"
+        " custom_fields. may precede it."
+    )
     value: Any = Field(default=None, description="New value.")
+
+    @property
+    def target(self) -> WrittenField:
+        """What is written: the field that a condition with this name reads."""
+        name = self.field.removeprefix("contact.")
+        custom = name.removeprefix(f"{CUSTOM_FIELDS}.")
+        if custom != name:
+            return WrittenField("custom_field", custom)
+        name = _COLUMN_ALIASES.get(name, name)
+        return WrittenField("column" if name in UPDATABLE_COLUMNS else "custom_field", name)
 
     @model_validator(mode="after")
     def _field_may_be_written(self) -> Self:
-        why = _PROTECTED_COLUMNS.get(self.field)
+        kind, name = self.target
+        is_custom = kind == "custom_field" and name != self.field.removeprefix("contact.")
+        why = None if is_custom else _PROTECTED_COLUMNS.get(name)
         if why is not None:
             raise PydanticCustomError(
                 "field_protected",
                 "{field} cannot be set by a field update: {why}",
                 {"field": self.field, "why": why},
             )
-        if self.field == "status" and self.value not in CONTACT_STATUSES:
+        if self.target == ("column", "status") and self.value not in CONTACT_STATUSES:
             raise PydanticCustomError(
                 "field_value",
                 "status must be one of {statuses}",

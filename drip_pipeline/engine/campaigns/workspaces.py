@@ -13,6 +13,7 @@ from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.domain.addresses import is_region
+from drip_pipeline.domain.conditions.time_zones import iana_name
 from drip_pipeline.errors import NotAllowed
 
 DEFAULT_WORKSPACE: Final = "default"
@@ -59,6 +60,7 @@ def set_time_zone(database: Database, name: str | None, time_zone: str) -> TimeZ
     """
     with database.transaction() as connection:
         zones = workspaces_db.time_zones(connection)
+        time_zone = iana_name(time_zone) or time_zone
         if time_zone not in zones:
             near = get_close_matches(time_zone, zones, n=3)
             hint = f"Did you mean {' or '.join(near)}?" if near else "As in Europe/Berlin."

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from drip_pipeline.domain.conditions.time_zones import find_zone, iana_name
 from drip_pipeline.domain.graph.nodes import CONTACT_STATUSES
 from drip_pipeline.engine.contacts.column_types import read_time
 from drip_pipeline.engine.contacts.consent import status_reason
@@ -214,3 +215,11 @@ def _no_constant(name: str) -> float:
 def parts_of(texts: Sequence[str | None], indices: Sequence[int]) -> str | None:
     """Join the cells of a name's parts."""
     return " ".join(texts[index] or "" for index in indices).strip() or None
+
+
+def time_zone(text: str) -> str:
+    """Return the name of a time zone: of Windows names and IANA names in any case, the IANA name;
+    an offset as it is. Raises CellInvalid for others."""
+    if find_zone(text) is None:
+        raise CellInvalid("unknown_timezone")
+    return iana_name(text) or text

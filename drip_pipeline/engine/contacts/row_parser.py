@@ -27,6 +27,7 @@ from drip_pipeline.engine.contacts.cell_values import (
     storable,
     tag_list,
     time,
+    time_zone,
 )
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan
 from drip_pipeline.engine.contacts.column_types import Kind, chosen_reader, detected_reader
@@ -90,6 +91,8 @@ class RowReader:
         self._line = 0
 
     def _reader(self, name: str, kinds: Mapping[str, Kind]) -> Callable[[str], Any] | None:
+        if name == "timezone":
+            return time_zone
         chosen = self._plan.types.get(name)
         return chosen_reader(chosen) if chosen else detected_reader(kinds.get(name, "text"))
 

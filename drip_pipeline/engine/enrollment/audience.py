@@ -24,6 +24,7 @@ from drip_pipeline.domain.conditions.conditions import (
     compile_condition,
     needs_of,
 )
+from drip_pipeline.domain.conditions.time_zones import effective_zone
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
     contact_columns_for,
@@ -180,13 +181,12 @@ def matching_contacts(
             continue
         try:
             context = contact_context(row)
-            zone = context.get("timezone")
             facts = ContactAttributes(
                 fields=context,
                 tags=frozenset(row["tags"] or ()),
                 events=events.get(row["id"], {}),
                 now=now,
-                timezone=zone if isinstance(zone, str) else None,
+                timezone=effective_zone(context),
             )
             if is_true_of(facts):
                 matching.append(row["id"])

@@ -17,7 +17,8 @@ from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
-from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
+from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective_zone
+from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.reachability import reachability
@@ -82,13 +83,12 @@ class BatchContext:
     def of(self, state: DueState) -> ContactAttributes:
         """Return the input of a condition for this state."""
         attributes = self._attributes.get(state.contact_id, _NO_FIELDS)
-        zone = attributes.get("timezone")
         return ContactAttributes(
             attributes,
             attributes.get("tags") or _NO_TAGS,
             self._events.get(state.id, _NO_EVENTS) if self._events else _NO_EVENTS,
             self._now,
-            zone if isinstance(zone, str) else None,
+            effective_zone(attributes),
         )
 
     def happened_since_message(self, states: Sequence[DueState], event_type: str) -> set[UUID]:
@@ -197,6 +197,7 @@ def _columns(needs: Needs) -> set[str]:
         set(columns)
         | ({"custom_fields"} if reads_custom_fields else set())
         | ({"tags"} if needs.tags else set())
+        | ({WORKSPACE_ZONE} if "timezone" in needs.fields else set())
     )
 
 
@@ -210,6 +211,8 @@ def _attributes(
     rows, unreadable = batch_context_db.contact_attributes(connection, list(contact_ids), columns)
     for row in rows:
         attributes = attributes_of[row["id"]] = read(row)
+        if WORKSPACE_ZONE in row:
+            attributes[WORKSPACE_ZONE] = row[WORKSPACE_ZONE]
         if "tags" in row:
             try:
                 attributes["tags"] = frozenset(row["tags"] or ())
@@ -291,6 +294,7 @@ def _apply(change: ContactChange, attributes: Attributes) -> None:
             if change.name == "company":
                 attributes["company_name"] = change.text()
         case "custom_field":
-            attributes[change.name] = change.value
+            if change.name not in CONTACT_COLUMNS:
+                attributes[change.name] = change.value
             custom = attributes.get("custom_fields", _NO_FIELDS)
             attributes["custom_fields"] = {**custom, change.name: change.value}

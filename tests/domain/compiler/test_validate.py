@@ -172,6 +172,21 @@ NODES: list[tuple[File, str, str]] = [
         "act",
         "field_protected",
     ),
+    *(
+        (act(action_config={"type": "field_update", "config": config}), "act", code)
+        for config, code in (
+            ({"field": "contact.email", "value": 1}, "field_protected"),
+            ({"field": "contact.status", "value": "great"}, "field_value"),
+            ({"field": "plan", "value": "{{ company }}"}, "value_not_rendered"),
+            ({"field": "plan", "value": {"a": ["{% if x %}"]}}, "value_not_rendered"),
+            ({"field": "custom_fields.a.b", "value": 1}, "field_path"),
+        )
+    ),
+    (
+        act(action_config={"type": "tag", "add": ["{{ company }}"]}),
+        "act",
+        "value_not_rendered",
+    ),
     (
         act(action_config={"type": "webhook", "webhook": {"url": "file:///etc/passwd"}}),
         "act",

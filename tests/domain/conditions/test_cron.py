@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drip_pipeline.domain.conditions.cron import has_occurrences, latest_occurrence
-from drip_pipeline.domain.conditions.local_time import zone_of
+from drip_pipeline.domain.conditions.time_zones import zone_of
 
 BERLIN = "Europe/Berlin"
 MINUTE = timedelta(minutes=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
 from drip_pipeline.domain.graph.nodes import (
-    UPDATABLE_COLUMNS,
     FieldUpdateAction,
     NodeConfig,
     ScoreAction,
@@ -12,7 +11,7 @@ from drip_pipeline.domain.graph.nodes import (
     channel_of,
 )
 from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit, Send
-from drip_pipeline.engine.execution.transitions import ChangeKind, ContactChange, EventNote
+from drip_pipeline.engine.execution.transitions import ContactChange, EventNote
 
 
 def act(visit: NodeVisit) -> list[NodeOutcome]:
@@ -40,7 +39,7 @@ def _change(visit: NodeVisit, config: NodeConfig) -> tuple[ContactChange, tuple[
             visit.note("score_updated", delta=config.delta),
         )
     assert isinstance(config, FieldUpdateAction)
-    kind: ChangeKind = "column" if config.field in UPDATABLE_COLUMNS else "custom_field"
-    change = ContactChange(kind, name=config.field, value=config.value)
+    kind, name = config.target
+    change = ContactChange(kind, name=name, value=config.value)
     # The value is not logged: it may be personal data.
     return change, (visit.note("field_updated", field=config.field),)
