@@ -32,7 +32,7 @@ coverage: $(DEV) ## run all tests and report the lines they do not reach
 	@$(PY) -m pytest -n 2 -q --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
 
 fuzz: $(DEV) ## run the fuzz targets for long: EXAMPLES cases each
-	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/fuzz --durations=20 $(ARGS)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/fuzz --timeout 0 --durations=20 $(ARGS)
 
 dev: $(RUNTIME) ## run the Dagster UI on localhost with the sensors on
 	@$(DRIP) up $(ARGS)

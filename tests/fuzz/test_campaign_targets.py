@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
+from random import Random
 from typing import Any
 
 import orjson
 import pytest
 import yaml
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -28,22 +30,26 @@ from drip_pipeline.errors import DefinitionInvalid, StatisticsInputError, Templa
 from drip_pipeline.experiments import evaluate_file
 from drip_pipeline.settings import CHECKOUT
 from tests.engine.factories import NOW
-from tests.fuzz.hostile import FUZZ, TEXTS, VALUES, as_json, damaged, replaced
+from tests.fuzz.hostile import FUZZ, as_json, cases, damaged, replaced, text, value
 from tests.strategies import ALL_CHANNELS, KNOWN_CUSTOM_FIELDS, valid_files
 
 EXAMPLES = [path.read_bytes() for path in sorted((CHECKOUT / "examples").glob("*.yaml"))]
 PARSED = [yaml.safe_load(text) for text in EXAMPLES]
 
 
+def file(random: Random) -> bytes:
+    """Return the bytes of a campaign file."""
+    match random.randrange(10):
+        case 0:
+            return as_json(value(random))
+        case n if n < 6:
+            return as_json(replaced(random, PARSED))
+        case _:
+            return damaged(random, EXAMPLES)
+
+
 @FUZZ
-@given(
-    st.one_of(
-        st.sampled_from(PARSED).flatmap(replaced).map(as_json),
-        valid_files().flatmap(replaced).map(as_json),
-        st.sampled_from(EXAMPLES).flatmap(damaged),
-        VALUES.map(as_json),
-    )
-)
+@given(raw=cases(file) | valid_files().map(as_json))
 def test_campaign_file(raw: bytes) -> None:
     try:
         definition = load_definition(raw.decode("utf-8", "replace"))
@@ -73,39 +79,52 @@ CONDITIONS: Any = [
         ],
     },
 ]
-EVENTS = st.dictionaries(
-    st.sampled_from(["email_opened", "purchase"]),
-    st.datetimes(timezones=st.timezones()),
-)
-CONTACTS = st.dictionaries(
-    st.sampled_from(["plan", "name", "last_interaction", "renewal", "ai_score", "timezone", "a"]),
-    VALUES | st.datetimes(timezones=st.timezones()),
-)
+FIELDS = ("plan", "name", "last_interaction", "renewal", "ai_score", "timezone", "a", "x")
+ZONES = (UTC, timezone(timedelta(hours=14)), timezone(-timedelta(hours=23)))
+
+
+def moment(random: Random) -> datetime:
+    """Return a time, often near the limits of the calendar."""
+    zone = random.choice(ZONES)
+    limits = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
+    return random.choice([*limits, NOW, NOW - timedelta(days=random.randrange(4_000))])
+
+
+def contact(random: Random) -> dict[str, Any]:
+    """Return what a contact has by name."""
+    return {
+        name: moment(random) if random.random() < 0.2 else value(random)
+        for name in random.sample(FIELDS, random.randrange(len(FIELDS)))
+    }
+
+
+def attributes(random: Random) -> ContactAttributes:
+    """Return what a condition reads of a contact."""
+    fields = contact(random)
+    zone = fields.get("timezone")
+    return ContactAttributes(
+        contact_context({"custom_fields": fields, **fields}),
+        frozenset(text(random) for _ in range(random.randrange(3))),
+        {event_type: moment(random) for event_type in ("email_opened", "purchase")},
+        NOW,
+        zone if isinstance(zone, str) else None,
+    )
 
 
 @FUZZ
-@given(st.sampled_from(CONDITIONS).flatmap(replaced), CONTACTS, EVENTS, st.data())
-def test_condition(given_condition: Any, fields: Any, events: Any, data: st.DataObject) -> None:
+@given(data=cases(lambda random: replaced(random, CONDITIONS)), read=cases(attributes))
+def test_condition(data: Any, read: ContactAttributes) -> None:
     try:
-        condition = Condition.model_validate(given_condition)
+        condition = Condition.model_validate(data)
     except ValidationError as error:
         from_validation(error, node_id=None, where="", model=Condition)
         return
     needs_of(condition)
     list(never_matching(condition))
-    zone = fields.get("timezone")
-    attributes = ContactAttributes(
-        contact_context({"custom_fields": fields, **fields}),
-        frozenset(data.draw(st.lists(TEXTS, max_size=2))),
-        events,
-        NOW,
-        zone if isinstance(zone, str) else None,
-    )
-    assert compile_condition(condition)(attributes) in (True, False)
+    assert compile_condition(condition)(read) in (True, False)
 
 
-PIECES = st.sampled_from(
-    [
+PIECES = (
         "{{ name }}", "{{ a | ", "{{ name | upcase }}", "{% if name %}", "{% endif %}", "{%", "%}",
         "{{", "}}", "{% for x in (1..3) %}", "{% endfor %}", "{{ x | date: '%Y' }}", "{{ 'a' |",
         "| default: 'b' }}", "{% raw %}", "{% endraw %}", "{% comment %}", "{% endcomment %}",
@@ -117,16 +136,22 @@ PIECES = st.sampled_from(
         "{{ plan | url_decode }}", "{{ plan | map: 'a' }}", "{{ plan | where: 'a', 1 }}",
         "{{ plan | ceil }}", "{{ plan | modulo: 0 }}", "{% unless a == empty %}", "{% endunless %}",
         "<p style='", "</p>", "\n", "\x00", "text",
-    ]
-)  # fmt: skip
+    )  # fmt: skip
+
+
+def template_text(random: Random) -> str:
+    """Return a template of fragments."""
+    return "".join(
+        text(random) if random.random() < 0.2 else random.choice(PIECES)
+        for _ in range(random.randrange(9))
+    )
 
 
 @FUZZ
-@given(st.lists(PIECES | TEXTS, max_size=8).map("".join), st.booleans(), CONTACTS)
-def test_template(text: str, html: bool, fields: Any) -> None:
-    assume(len(text) < 20_000)
+@given(source=cases(template_text), html=st.booleans(), fields=cases(contact))
+def test_template(source: str, html: bool, fields: dict[str, Any]) -> None:
     try:
-        template = parse(text, html=html)
+        template = parse(source, html=html)
         rendered = template.render({**fields, "now": NOW})
         template.value({**fields, "now": NOW})
     except TemplateError:
@@ -154,29 +179,28 @@ EVALUATION: Any = [
 ]
 
 
+def evaluation(random: Random) -> Any:
+    """Return the content of an evaluation file: damaged, or with counts of any size."""
+    if random.random() < 0.5:
+        return replaced(random, [[item] for item in EVALUATION])
+    variants = [
+        {
+            "variant_group": random.choice("abc"),
+            **{name: random.choice([0, 1, 2, 10**15, random.randrange(1_000)]) for name in COUNTS},
+        }
+        for _ in range(random.randrange(4))
+    ]
+    return [{**random.choice(EVALUATION), "variants": variants}]
+
+
 @FUZZ
-@given(
-    st.one_of(
-        st.sampled_from(EVALUATION).flatmap(lambda item: replaced([item])),
-        st.sampled_from(EVALUATION).flatmap(lambda item: _hostile_counts(item)),
-        VALUES,
-    )
-)
+@given(items=cases(evaluation))
 def test_evaluation_file(items: Any) -> None:
     try:
         evaluated = evaluate_file(items)
     except StatisticsInputError:
         return
     assert orjson.dumps(evaluated)
-
-
-def _hostile_counts(item: Any) -> st.SearchStrategy[Any]:
-    """Valid numbers of any size."""
-    counts = st.integers(0, 10**15) | st.sampled_from([0, 1, 2, 10**15])
-    variant = st.fixed_dictionaries(
-        {"variant_group": st.sampled_from("abc"), **dict.fromkeys(COUNTS, counts)}
-    )
-    return st.lists(variant, max_size=3).map(lambda variants: [{**item, "variants": variants}])
 
 
 @pytest.mark.parametrize("count", [1e308, 10**400, 2e15, float("inf")])

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.enrollment.enrollments import contacts_after
@@ -20,7 +21,7 @@ from drip_pipeline.engine.contacts.import_contacts import import_contacts
 from drip_pipeline.errors import DripError
 from tests.conftest import own_database
 from tests.engine.factories import NOW
-from tests.fuzz.hostile import FUZZ, NUMBERS, TEXTS, TIMES, damaged
+from tests.fuzz.hostile import FUZZ, cases, damaged, noise, number, text
 
 CASES_PER_WORKSPACE = 50
 CSV = (
@@ -30,27 +31,30 @@ CSV = (
     b'bob@example.com,"Bob ""B""\nSmith",,,vip,5,2026-03-01,yes,1.50,\n'
 )
 HEADERS = ("email", "name", "tags", "lead_score", "last_interaction", "plan", "custom_fields")
-CELLS = st.one_of(
-    TEXTS,
-    TIMES,
-    NUMBERS.map(str),
-    st.sampled_from(['{"x": 1e400}', '{"a":' * 1_500 + "1" + "}" * 1_500, '{"a": "\\u0000"}']),
+JSON_CELLS = (
+    '{"x": 1e400}',
+    '{"a":' * 1_500 + "1" + "}" * 1_500,
+    '{"a": "\\u0000"}',
 )
 
 
-@st.composite
-def tables(draw: st.DrawFn) -> bytes:
-    """A CSV file with hostile cells."""
+def cell(random: Random) -> str:
+    """Return a cell of a CSV file."""
+    return random.choice([text(random), str(number(random)), random.choice(JSON_CELLS)])
+
+
+def table(random: Random) -> bytes:
+    """Return a CSV file with hostile cells."""
     rows = [",".join(HEADERS)]
-    for number in range(draw(st.integers(1, 3))):
-        cells = [f"p{number}@example.com"] + [draw(CELLS) for _ in HEADERS[1:]]
-        rows.append(",".join('"' + cell.replace('"', '""') + '"' for cell in cells))
+    for row in range(random.randrange(1, 4)):
+        cells = [f"p{row}@example.com", *(cell(random) for _ in HEADERS[1:])]
+        rows.append(",".join('"' + content.replace('"', '""') + '"' for content in cells))
     return "\n".join(rows).encode("utf-8", "surrogatepass")
 
 
 def parquet() -> bytes:
     """A small Parquet file of contacts."""
-    table = pa.table(
+    contacts = pa.table(
         {
             "email": ["ada@example.com", None],
             "name": ["Ada", "Bob"],
@@ -62,7 +66,7 @@ def parquet() -> bytes:
         }
     )
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    pq.write_table(contacts, buffer)
     return buffer.getvalue()
 
 
@@ -78,16 +82,30 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("contacts")
 
 
-cases = iter(range(10**9))
+numbers = count()
+PARQUET = parquet()
+
+
+def file(random: Random) -> bytes:
+    """Return the bytes of a file."""
+    match random.randrange(10):
+        case 0:
+            return noise(random)
+        case n if n < 5:
+            return table(random)
+        case n if n < 8:
+            return damaged(random, [CSV])
+        case _:
+            return damaged(random, [PARQUET])
 
 
 @FUZZ
-@given(raw=st.one_of(tables(), damaged(CSV), damaged(parquet()), st.binary(max_size=100)))
+@given(raw=cases(file))
 def test_contacts_file(empty: Database, folder: Path, raw: bytes) -> None:
-    number = next(cases)
+    case = next(numbers)
     path = folder / "people.csv"
     path.write_bytes(raw)
-    workspace = f"workspace {number // CASES_PER_WORKSPACE}"
+    workspace = f"workspace {case // CASES_PER_WORKSPACE}"
     try:
         report = import_contacts(empty, path, now=NOW, workspace=workspace)
     except DripError as error:

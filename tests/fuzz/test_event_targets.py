@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
 from typing import Any
 
 import orjson
@@ -17,7 +18,7 @@ from drip_pipeline.engine.events.file_reader import SourceLine, parse_line
 from drip_pipeline.engine.events.payload_readers import inbound_sms, read
 from tests.domain.events.providers import samples
 from tests.engine.factories import NOW
-from tests.fuzz.hostile import FUZZ, VALUES, as_json, damaged, replaced
+from tests.fuzz.hostile import FUZZ, as_json, cases, damaged, noise, replaced, value
 
 LINE: dict[str, Any] = {
     "event_id": "e-1",
@@ -33,6 +34,7 @@ LINE: dict[str, Any] = {
     "data": {"value": "12.50", "currency": "EUR", "location": {"city": "Köln"}, "machine": False},
 }
 RECEIVED = NOW + timedelta(minutes=5)
+FORM = b"MessageSid=SM1&From=%2B15005550006&To=%2B15005550001&Body=STOP&MessageStatus=x"
 PROVIDERS = ("ses", "sendgrid", "postmark", "mailgun", "twilio", "generic", "link")
 DOCUMENTED = [
     value
@@ -41,52 +43,67 @@ DOCUMENTED = [
 ]
 
 
-def parse(line: SourceLine) -> None:
+def parse(source: SourceLine) -> None:
     """Parse a line as ingestion does, and return the text that is stored if it is rejected."""
-    line.text().encode()
-    if line.line is not None:
+    source.text().encode()
+    if source.line is not None:
         try:
-            event = EventParser("fuzz", NOW).parse(line.line_number, line.line)
+            event = EventParser("fuzz", NOW).parse(source.line_number, source.line)
         except InvalidLine:
             return
         event.copy_text.encode("utf-8", "surrogatepass")
 
 
+def line(random: Random) -> bytes:
+    """Return the bytes of a line."""
+    match random.randrange(10):
+        case 0:
+            return noise(random)
+        case n if n < 6:
+            return as_json(replaced(random, [LINE]))
+        case _:
+            return damaged(random, [orjson.dumps(LINE)])
+
+
+def payload(random: Random) -> bytes:
+    """Return the body of a call."""
+    match random.randrange(10):
+        case 0:
+            return noise(random)
+        case 1:
+            return as_json(value(random))
+        case n if n < 7:
+            return as_json(replaced(random, DOCUMENTED))
+        case _:
+            return damaged(random, [*(orjson.dumps(sample) for sample in DOCUMENTED), FORM])
+
+
 @FUZZ
-@given(replaced(LINE).map(as_json) | damaged(orjson.dumps(LINE)) | st.binary(max_size=200))
+@given(raw=cases(line))
 def test_event_line(raw: bytes) -> None:
     parse(parse_line(1, raw))
 
 
 @FUZZ
-@given(replaced(LINE) | st.dictionaries(st.sampled_from(sorted(LINE)), VALUES))
-def test_event_in_memory(line: Any) -> None:
-    if isinstance(line, dict):
-        parse(SourceLine(1, line))
+@given(event=cases(lambda random: replaced(random, [LINE])))
+def test_event_in_memory(event: Any) -> None:
+    if isinstance(event, dict):
+        parse(SourceLine(1, event))
 
 
 @FUZZ
-@given(
-    st.sampled_from(PROVIDERS),
-    st.one_of(
-        st.sampled_from(DOCUMENTED).flatmap(replaced).map(as_json),
-        st.sampled_from([orjson.dumps(sample) for sample in DOCUMENTED]).flatmap(damaged),
-        damaged(b"MessageSid=SM1&From=%2B15005550006&To=%2B15005550001&Body=STOP&MessageStatus=x"),
-        VALUES.map(as_json),
-        st.binary(max_size=200),
-    ),
-)
-def test_provider_payload(provider: str, payload: bytes) -> None:
+@given(provider=st.sampled_from(PROVIDERS), body=cases(payload))
+def test_provider_payload(provider: str, body: bytes) -> None:
     try:
-        sms = inbound_sms(provider, payload)
+        sms = inbound_sms(provider, body)
         if sms is not None:
             assert isinstance(sms, InboundSms)
             return
-        parsed = read(provider, payload, {"message_id": "x"}, RECEIVED)
+        parsed = read(provider, body, {"message_id": "x"}, RECEIVED)
     except PayloadInvalid:
         return
-    for number, line in enumerate(parsed.lines, start=1):
-        parse(SourceLine(number, line))
+    for number, event in enumerate(parsed.lines, start=1):
+        parse(SourceLine(number, event))
 
 
 @pytest.mark.parametrize("raw", [b"", b" ", b"{}", b"[]", b"null", b"\xff", b"[" * 100_000])
