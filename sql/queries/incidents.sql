@@ -2,7 +2,7 @@
 
 -- name: oldest_due_work
 -- For each kind of work, the campaign with the longest overdue workflow state or message, and its due time.
-SELECT o.work, o.campaign_id, o.campaign, o.workspace_id, o.due_at
+SELECT o.work, o.campaign_id, o.campaign, o.workspace_id, greatest(o.due_at, '0001-01-01 00:00:00+00') AS due_at
 FROM (
     SELECT DISTINCT ON (oldest.work) oldest.work, c.id AS campaign_id, c.name AS campaign, c.workspace_id, oldest.due_at
     FROM drip_campaigns c

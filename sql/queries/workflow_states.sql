@@ -1,8 +1,9 @@
 -- name: claim_states
--- Locks due states until the transaction ends; see the function for their choice and order.
+-- Locks due states until the transaction ends; see the function for their choice and order. A due time that an
+-- application set before the year 1, or to -infinity, is read as the year 1, because Python holds no earlier one.
 SELECT
     id, campaign_id, campaign_version, contact_id, current_node_id, resume_port, retry_count, max_retries, steps_taken,
-    enrollment_status, next_execution_at
+    enrollment_status, greatest(next_execution_at, '0001-01-01 00:00:00+00') AS next_execution_at
 FROM claim_due_states(
     CAST(%(batch_size)s AS integer), CAST(%(now)s AS timestamptz), CAST(%(shard)s AS integer),
     CAST(%(shards)s AS integer), CAST(%(from_watermarks)s AS boolean)
@@ -216,7 +217,7 @@ FROM locked l
 WHERE s.id = l.id;
 
 -- name: due_overview
--- Counts due states and due deliveries up to a limit, and returns the next due time of each.
+-- Counts due states and due deliveries up to a limit, and returns the next due time of each, within the years 1 to 9999.
 -- Only states that the claim would return are counted: otherwise a run with nothing to do would be started every minute.
 -- `due_states` counts the states of the shard; deliveries are counted for all shards.
 WITH active AS (
@@ -247,7 +248,7 @@ SELECT
         ) d
     ) AS due_deliveries,
     (
-        SELECT min(n.next_at)
+        SELECT min(least(greatest(n.next_at, '0001-01-01 00:00:00+00'), '9999-01-01 00:00:00+00'))
         FROM active a
         CROSS JOIN LATERAL (
             SELECT s.next_execution_at AS next_at
@@ -260,7 +261,7 @@ SELECT
         WHERE a.is_claimed
     ) AS next_state_at,
     (
-        SELECT min(n.next_at)
+        SELECT min(least(greatest(n.next_at, '0001-01-01 00:00:00+00'), '9999-01-01 00:00:00+00'))
         FROM active a
         CROSS JOIN LATERAL (
             SELECT d.due_at AS next_at

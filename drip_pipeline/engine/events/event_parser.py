@@ -40,6 +40,7 @@ FUTURE_TOLERANCE: Final = timedelta(days=1)
 LARGEST_VALUE: Final = Decimal(10) ** 9
 NOT_A_TIME: Final = "occurred_at is not an ISO time"
 HOLDS_NUL: Final = "the line holds a NUL character"
+LONE_SURROGATE: Final = "the line holds half of a character (a lone surrogate)"
 
 _TRANSIENT_BOUNCES: Final = frozenset(
     {"soft", "softbounce", "transient", "temporary", "undetermined", "block", "blocked"}
@@ -85,7 +86,10 @@ class EventParser:
         """Parse a line. Raises InvalidLine."""
         get = line.get
         event_type = self._event_type(get("event_type"))
-        key = event_key_text(self.provider, _event_id(get("event_id")))
+        try:
+            key = event_key_text(self.provider, _event_id(get("event_id")))
+        except UnicodeEncodeError:  # of an event in memory: JSON cannot hold it
+            raise InvalidLine(LONE_SURROGATE) from None
         occurred_at = self._occurred_at(get("occurred_at"))
         message_id, provider_ref = _message(get("message_id"))
         if not message_id and (named := get("provider_message_id")):
@@ -172,7 +176,9 @@ def _partition(message_id: str, name: str) -> int:
     # The last digit of our message ids is evenly distributed in any notation.
     if message_id:
         return int(message_id[-1], 16) % INGESTION_PARTITIONS
-    return crc32(name.replace("-", "").lower().encode()) % INGESTION_PARTITIONS
+    return (
+        crc32(name.replace("-", "").lower().encode(errors="surrogatepass")) % INGESTION_PARTITIONS
+    )
 
 
 def _is_plain(value: str) -> bool:

@@ -170,3 +170,12 @@ def test_a_value_that_exceeds_a_limit_of_postgresql_is_an_error_of_the_data(data
 
     with pytest.raises(DataRejected):
         rows(database, "SELECT (repeat('[', 100000) || repeat(']', 100000))::jsonb")
+
+
+@pytest.mark.parametrize("field", ["event_id", "user_agent", "campaign"])
+def test_half_a_character_costs_its_line(database: Database, field: str):
+    _, sent = mailed(database, 2)
+    events = [clicked(1, sent[0]), clicked(2, sent[1]) | {field: "a\ud800"}]
+    report = ingest(database, [*events, clicked(3, sent[1])])
+    assert (report.accepted, sum(report.rejected.values())) in [(2, 1), (3, 0)]
+    assert report.accepted == (3 if field == "campaign" else 2)  # not read beside a message

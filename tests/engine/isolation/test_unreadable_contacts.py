@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.execution.workflow_states import due_overview
 from drip_pipeline.domain.conditions.conditions import Condition
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import ConditionConfig, EmailConfig
 from drip_pipeline.engine.enrollment.audience import Matching
 from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.operations import incidents
 from tests.engine.events.incoming import rows, value
 from tests.engine.factories import (
@@ -185,3 +188,43 @@ def test_an_email_campaign_still_reads_good_contacts_with_the_fast_loader(
     people(database, graph(trigger("mail"), email("mail", default="end"), end()))
     run_until_idle(database)
     assert by_status(database) == {"completed": 6}
+
+
+@pytest.mark.parametrize("due_at", ["-infinity", "4000-01-01 BC"])
+def test_a_due_time_before_the_year_1_is_due(database: Database, due_at: str):
+    _, ids = people(database, mails("Dear {{ name }}"))
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_workflow_states SET next_execution_at = %s WHERE contact_id = %s",
+            [due_at, ids[2]],
+        )
+    kinds = [i.kind for i in incidents.current(database, now=NOW, backlog_minutes=10_000)]
+    assert kinds == ["backlog_stuck"]
+    run_until_idle(database)
+    assert by_status(database) == {"completed": 6}
+
+
+def test_a_message_due_at_minus_infinity_is_delivered(database: Database):
+    _, ids = people(database, mails("Dear {{ name }}"))
+    advance_batch(database, now=NOW, batch_size=100)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_deliveries SET due_at = '-infinity' WHERE contact_id = %s", [ids[2]]
+        )
+    run_until_idle(database)
+    assert by_status(database) == {"completed": 6}
+
+
+def test_a_due_time_of_infinity_halts_its_contact_alone(database: Database):
+    people(database, mails("Dear {{ name }}"))
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_workflow_states SET next_execution_at = 'infinity' "
+            "WHERE id = (SELECT min(id::text)::uuid FROM campaign_workflow_states)"
+        )
+    for _ in range(2):  # the second finds only the halted one
+        run_until_idle(database)
+        assert by_status(database) == {"completed": 5, "running": 1}
+    with database.transaction(is_read_only=True) as connection:
+        overview = due_overview(connection, now=NOW, count_limit=10)
+    assert overview.next_state_at == datetime(9999, 1, 1, tzinfo=UTC)
