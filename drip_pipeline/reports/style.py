@@ -31,6 +31,7 @@ ul{margin:0;padding-left:1.2em}li+li{margin-top:.4em}
 .charts{columns:3 300px;column-gap:16px;background:none;border:0;padding:0;margin:0}
 figure{margin:0 0 16px;background:var(--paper);border:1px solid var(--rule);border-radius:8px;
 padding:14px;break-inside:avoid}
+.charts figure{display:inline-block;width:100%;vertical-align:top}
 figure svg{display:block;width:100%;height:auto}
 figcaption{color:var(--faint);font-size:.85rem;margin-top:.4em}
 .card p{margin:.2em 0}.card h3{font-size:1.15rem;margin:.1em 0}
