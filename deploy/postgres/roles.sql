@@ -100,7 +100,7 @@ BEGIN
         FROM (
             VALUES
             ('SELECT', ARRAY[
-                'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
+                'workspaces', 'demo_workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
                 'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'receiver_counts', 'campaign_deliveries',
                 'campaign_message_outcomes', 'campaign_batches', 'channel_flow', 'stale_metric_days', 'campaign_incidents'
             ]),

@@ -14,6 +14,7 @@ from drip_pipeline.cli.framework.options import (
     format_counts,
     now_option,
     parse_mappings,
+    region_hint,
 )
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def _describe(report: ImportReport) -> str:
         lines += [
             f"  line {line}: {column}: {reason}" for line, column, reason in report.first_set_aside
         ]
+        lines += region_hint(report.set_aside)
     if report.custom_fields:
         lines.append(f"custom fields: {', '.join(report.custom_fields)}")
     by_kind: dict[str, list[str]] = {}

@@ -8,7 +8,12 @@ from pathlib import Path
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import format_counts, now_option, parse_mappings
+from drip_pipeline.cli.framework.options import (
+    format_counts,
+    now_option,
+    parse_mappings,
+    region_hint,
+)
 
 
 @click.group()
@@ -64,4 +69,5 @@ def import_(
     if report.rejected:
         lines.append(f"rejected: {format_counts(report.rejected)}")
         lines += [f"  line {line}: {reason}" for line, reason in report.first_rejected]
+        lines += region_hint(report.rejected)
     return CommandResult(report, "\n".join(lines), exit_code=1 if report.took_nothing else 0)

@@ -25,6 +25,7 @@ def test_a_file_of_which_no_row_can_be_taken_exits_with_1(drip: Drip, tmp_path: 
     path.write_text("phone\n0151 23456780\n4.9E+12\n", encoding="utf-8")
     result = drip("suppressions", "import", path, "--now", NOW, "--json")
     assert result.exit_code == 1
+    assert "drip workspace region" in drip("suppressions", "import", path).stdout
     assert json.loads(result.stdout)["rejected"] == {"phone_without_country": 1, "invalid_phone": 1}
     assert answered(drip("workspace", "region", "de", "--json")) == {"region": "DE"}
     assert answered(drip("suppressions", "import", path, "--now", NOW, "--json"))["added"] == 1

@@ -268,3 +268,29 @@ def test_without_a_secret_the_endpoint_is_not_found(database):
     a_campaign(database)
     with a_receiver(database) as receiver:
         assert called(receiver, {"email": "a@example.com"}).status == 404
+
+
+def test_one_address_in_several_spellings_is_one_contact(database, receiver):
+    a_campaign(database)
+    with database.transaction() as connection:
+        connection.execute("UPDATE workspaces SET default_region = 'DE'")
+        connection.execute(
+            "INSERT INTO contacts (workspace_id, email) "
+            "SELECT id, 'Ann@MÜLLER.example' FROM workspaces"
+        )
+    body = {
+        "people": [
+            {"email": "ann@xn--mller-kva.example", "fields": {"phone": "0151 23456780"}},
+            {"email": "ann@müller.example"},
+            {"email": "bob@straße.example"},
+        ]
+    }
+    answer = called(receiver, body).json()
+    assert (answer["enrolled"], answer["contacts_created"]) == (2, 1)
+    assert [each["reason"] for each in answer["not_read"]] == ["repeated_email"]
+    with database.transaction() as connection:
+        rows = connection.execute("SELECT email, phone FROM contacts ORDER BY email").fetchall()
+    assert sorted(rows) == [
+        ("Ann@MÜLLER.example", "+4915123456780"),
+        ("bob@straße.example", None),
+    ]

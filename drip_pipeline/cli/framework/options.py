@@ -5,7 +5,7 @@ stderr, and counts as text. The commands are defined in the other modules of `cl
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from time import monotonic
 from typing import TypeVar
@@ -63,6 +63,15 @@ def parse_mappings(
             raise click.BadParameter(f"{text!r} is not COLUMN=FIELD")
         renames.setdefault(column.strip(), []).append(field.strip())
     return renames
+
+
+def region_hint(reasons: Iterable[str]) -> list[str]:
+    """Return what to do about numbers that were refused because their country is unknown."""
+    if any(reason.endswith("phone_without_country") for reason in reasons):
+        return [
+            "hint: `drip workspace region CODE` sets the country of numbers without a country code"
+        ]
+    return []
 
 
 class ProgressLine:

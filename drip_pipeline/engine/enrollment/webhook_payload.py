@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
+from drip_pipeline.domain.addresses import canonical_email
 from drip_pipeline.engine.contacts.column_mapping import plan_columns
 from drip_pipeline.engine.contacts.contact_file import Line, LineCounts
 from drip_pipeline.engine.contacts.row_parser import RowReader
@@ -47,8 +48,11 @@ class WebhookContacts:
     set_aside: Sequence[RejectedCell] = ()
 
 
-def read_webhook_contacts(body: object) -> WebhookContacts:
-    """Parse the JSON of a call. Raises CallInvalid for errors of the call as a whole."""
+def read_webhook_contacts(body: object, region: str | None = None) -> WebhookContacts:
+    """Parse the JSON of a call. `region` is the country of phone numbers without a country code.
+
+    Raises CallInvalid for errors of the call as a whole.
+    """
     call, members = _members(body)
     if not members:
         raise CallInvalid("the call has no contacts")
@@ -70,7 +74,7 @@ def read_webhook_contacts(body: object) -> WebhookContacts:
         contacts[position] = fields
         if key is not None:
             keys[position + 1] = key
-    rows, set_aside = _rows(contacts, problems)
+    rows, set_aside = _rows(contacts, problems, region)
     return WebhookContacts(
         rows=rows,
         keys={row.line_number: keys[row.line_number] for row in rows if row.line_number in keys},
@@ -136,7 +140,7 @@ class _Table:
 
 
 def _rows(
-    contacts: Mapping[int, Mapping[str, object]], problems: dict[int, str]
+    contacts: Mapping[int, Mapping[str, object]], problems: dict[int, str], region: str | None
 ) -> tuple[list[StagedContact], list[RejectedCell]]:
     if not contacts:
         return [], []
@@ -145,17 +149,19 @@ def _rows(
         plan = plan_columns(_Table(columns), {})
     except ImportFileError as error:
         raise CallInvalid(str(error)) from None
-    reader = RowReader(plan, {}, is_typed=True)
+    reader = RowReader(plan, {}, is_typed=True, region=region)
     by_address: dict[str, StagedContact] = {}
     for position, fields in contacts.items():
         row = reader.read(position + 1, position + 1, [fields.get(name) for name in columns])
         if isinstance(row, str):
             problems[position] = row
-        elif row.email in by_address:
+            continue
+        address = canonical_email(row.email)
+        if address in by_address:
             problems[position] = "repeated_email"
-            by_address[row.email] = _with_refusals(by_address[row.email], row)
+            by_address[address] = _with_refusals(by_address[address], row)
         else:
-            by_address[row.email] = row
+            by_address[address] = row
     return list(by_address.values()), reader.set_aside
 
 

@@ -15,11 +15,13 @@ from uuid import UUID
 
 import orjson
 
+from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import TriggerCall
+from drip_pipeline.domain.addresses import canonical_email
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment.enroll import (
@@ -81,7 +83,11 @@ def enroll_by_webhook(
     Raises CallInvalid, CampaignNotFound, CampaignAmbiguous, NotAllowed (another trigger, not
     published, no entry key where one is needed, another call under the same key).
     """
-    contacts = read_webhook_contacts(_json(body))
+    content = _json(body)
+    with database.transaction(is_read_only=True) as connection:
+        workspace_id = find_campaign(connection, campaign).workspace_id
+        region = workspaces_db.regions(connection, [workspace_id])[workspace_id]
+    contacts = read_webhook_contacts(content, region)
     key = contacts.call_key or call_key
 
     def transaction() -> TriggerResult:
@@ -156,7 +162,7 @@ def _admit_all(
     contacts: WebhookContacts,
     now: datetime,
 ) -> dict[str, int]:
-    addresses = [row.email for row in contacts.rows]
+    addresses = [canonical_email(row.email) for row in contacts.rows]
     ids: dict[str, UUID] = {
         match.address: match.contact_id
         for match in enrollments_db.contacts_by_address(
