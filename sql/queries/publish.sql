@@ -84,7 +84,8 @@ SET step_number = NULL
 WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid);
 
 -- name: upsert_steps
--- Inserts or updates steps by node id; a step keeps its id in all versions, because applications refer to it.
+-- Inserts or updates steps by node id; a step keeps its id in all versions, because applications refer to it. A channel
+-- that is none of the workspace's is not written; the check of the channels has reported it.
 INSERT INTO campaign_steps (
     id, campaign_id, node_id, node_type, step_number, step_name, day_delay, subject_line, preheader_text, email_body,
     email_body_html, node_position, channel_id, channel_config, variant_group, variant_percentage,
@@ -93,15 +94,18 @@ INSERT INTO campaign_steps (
 SELECT
     coalesce(r.id, gen_random_uuid()), CAST(%(campaign_id)s AS uuid), r.node_id, r.node_type, r.step_number, r.step_name,
     coalesce(r.day_delay, 0), r.subject_line, r.preheader_text, r.email_body, r.email_body_html,
-    coalesce(r.node_position, '{"x": 0, "y": 0}'), r.channel_id, r.channel_config, r.variant_group,
+    coalesce(r.node_position, '{"x": 0, "y": 0}'), h.id, r.channel_config, r.variant_group,
     r.variant_percentage, r.conditional_branches, r.wait_config, r.action_config, r.node_config, r.cta,
     r.conditional_logic, CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
 FROM jsonb_to_recordset(CAST(%(steps)s AS jsonb)) AS r (
     id uuid, node_id text, node_type text, step_number integer, step_name text, day_delay integer, subject_line text,
-    preheader_text text, email_body text, email_body_html text, node_position jsonb, channel_id uuid,
+    preheader_text text, email_body text, email_body_html text, node_position jsonb, channel_id text,
     channel_config jsonb, variant_group text, variant_percentage numeric, conditional_branches jsonb, wait_config jsonb,
     action_config jsonb, node_config jsonb, cta jsonb, conditional_logic jsonb
 )
+LEFT JOIN campaign_channels h
+    ON h.id::text = lower(r.channel_id)
+    AND h.workspace_id = (SELECT c.workspace_id FROM drip_campaigns c WHERE c.id = CAST(%(campaign_id)s AS uuid))
 ON CONFLICT (campaign_id, node_id) DO UPDATE
 SET node_type = excluded.node_type,
     step_number = excluded.step_number,

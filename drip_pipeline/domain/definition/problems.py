@@ -31,6 +31,7 @@ _OWN_CODES: Final = frozenset(
         "trigger_foreign_key",
         "trigger_incomplete",
         "variant_duplicate",
+        "wait_limit_twice",
         "wait_too_long",
         "webhook_header",
         "webhook_url",

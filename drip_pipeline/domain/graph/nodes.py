@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     AliasChoices,
     BeforeValidator,
+    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
@@ -261,7 +262,12 @@ class DurationWait(NodeModel):
 
 
 class EventWait(NodeModel):
-    """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days)."""
+    """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days).
+
+    The specification writes `value` and `unit` instead of `max_wait`.
+    """
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: _add_value_and_unit(schema))
 
     type: Literal["until_event"] = Field(default="until_event", description="Kind of wait.")
     event_type: EventName = Field(description="Event to wait for.")
@@ -271,10 +277,33 @@ class EventWait(NodeModel):
         description="Longest wait (default 7 days); then the port timeout is taken.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _limit_in_value_and_unit(cls, fields: object) -> object:
+        if not isinstance(fields, Mapping) or "value" not in fields:
+            return fields
+        if "max_wait" in fields or "max_wait_duration" in fields:
+            raise PydanticCustomError(
+                "wait_limit_twice", "has both max_wait and value; remove one of them"
+            )
+        kept = {key: item for key, item in fields.items() if key not in ("value", "unit")}
+        limit = {key: fields[key] for key in ("value", "unit") if key in fields}
+        return {**kept, "max_wait": {"unit": "hours", **limit}}
+
     @property
     def max_wait_seconds(self) -> int:
         """The seconds after which the wait ends by the port `timeout`."""
         return self.max_wait.seconds
+
+
+def _add_value_and_unit(schema: dict[str, Any]) -> None:
+    duration = DurationWait.model_json_schema()["properties"]
+    for key in ("value", "unit"):
+        schema["properties"][key] = {
+            **duration[key],
+            "description": f"The {key} of max_wait, as the specification writes it.",
+        }
+        schema["properties"][key].pop("default", None)
 
 
 # --- branches and splits ----------------------------------------------------------------------

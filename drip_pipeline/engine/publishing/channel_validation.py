@@ -21,6 +21,7 @@ from drip_pipeline.channels.sms.segments import MAX_SEGMENTS, count_segments
 from drip_pipeline.channels.social.platforms import IMPLEMENTED, why_unsupported
 from drip_pipeline.channels.social.post_text import mastodon_characters, with_hashtags
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.delivery import channel_accounts as channels_db
 from drip_pipeline.db.delivery.channel_accounts import ChannelRow
 from drip_pipeline.domain.definition.problems import Problem, Severity
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
@@ -51,13 +52,17 @@ def channel_problems(
     """
     rows: dict[str, list[ChannelRow]] = {}
     problems = unprepared_emails(graph)
+    all_rows: list[ChannelRow] = []
+    if any(node.channel_id is not None for node in graph.nodes.values()):
+        all_rows = channels_db.rows(connection)
     for node in graph.nodes.values():
         category = channel_of(node.config)
         if category is None:
             continue
         if category not in rows:
             rows[category] = load_rows(connection, category, [workspace_id]).get(workspace_id, [])
-        problems += _StepCheck(node, category, rows[category], settings).problems()
+        check = _StepCheck(node, category, rows[category], settings)
+        problems += check.problems(_misnamed(node, category, all_rows, workspace_id))
     return problems
 
 
@@ -74,6 +79,36 @@ def unprepared_emails(graph: CampaignGraph) -> list[Problem]:
     return problems
 
 
+def _misnamed(
+    node: GraphNode, category: str, rows: Sequence[ChannelRow], workspace_id: UUID
+) -> str | None:
+    """Return why `channel_id` names no channel for the step, with the channel's name; else None."""
+    if node.channel_id is None:
+        return None
+    channel_id = str(node.channel_id)
+    own = [row for row in rows if row.workspace_id == workspace_id]
+    named = next((row for row in rows if str(row.channel_id) == channel_id.lower()), None)
+    if named is not None and named.workspace_id != workspace_id:
+        return (
+            f"channel_id {channel_id}: channel {named.channel_name!r} belongs to another workspace"
+        )
+    if named is not None and named.category != category:
+        return (
+            f"channel_id {channel_id}: channel {named.channel_name!r} sends {named.category}, and"
+            f" the step needs {category}"
+        )
+    if named is not None:
+        return None
+    by_slug = next((row for row in own if channel_id in (row.slug, row.channel_name)), None)
+    if by_slug is not None:
+        return (
+            f"channel_id {channel_id!r} is the name of a channel, not its id; write"
+            f" {by_slug.channel_id} ({by_slug.channel_name!r})"
+        )
+    names = ", ".join(f"{row.channel_name!r} ({row.channel_id})" for row in own[:5]) or "none"
+    return f"channel_id {channel_id!r} is no channel of this workspace; its channels: {names}"
+
+
 class _StepCheck:
     """The check of one step against its channel."""
 
@@ -86,12 +121,15 @@ class _StepCheck:
         self._settings = settings
         self._not_set_up: Severity = "warning" if settings.delivery == "record" else "error"
 
-    def problems(self) -> Iterator[Problem]:
-        """Yield the problems of the step with its channel."""
+    def problems(self, misnamed: str | None) -> Iterator[Problem]:
+        """Yield the problems of the step with its channel.
+
+        `misnamed`: why the channel that the step names cannot be used.
+        """
         row = chosen_row(self._rows, self._category, self._node)
         config: ChannelConfig | None = None
         if isinstance(row, str):
-            yield self._problem("channel_unclear", row, self._not_set_up)
+            yield self._problem("channel_unclear", misnamed or row, self._not_set_up)
         elif row is not None:
             try:
                 config = read_config(row.category, row.platform, row.specs, slug=row.slug)

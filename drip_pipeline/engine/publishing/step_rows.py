@@ -18,8 +18,10 @@ def step_rows(
     `kept_steps` (rows by node id) those steps keep their number and delay; other nodes have none.
     """
     positions = _positions(definition)
+    percentages = _percentages(definition)
     rows = [
         _row(step, number, positions.get(step.node_id or ""))
+        | {"variant_percentage": percentages.get(step.node_id or "")}
         for number, step in enumerate(definition.steps, start=1)
     ]
     if kept_steps is not None:
@@ -66,13 +68,40 @@ def _row(step: StepDefinition, number: int, position: object) -> dict[str, objec
         "channel_id": step.channel_id,
         "channel_config": step.channel_config,
         "variant_group": step.variant_group,
-        "variant_percentage": step.variant_percentage,
         "conditional_branches": step.conditional_branches,
         "wait_config": step.wait_config,
         "action_config": step.action_config,
         "node_config": _node_config(step),
         "cta": step.cta,
         "conditional_logic": step.conditional_logic,
+    }
+
+
+def _percentages(definition: CampaignDefinition) -> dict[str, object]:
+    """Return the percentage of the variant of each step inside a split, by node id.
+
+    The definition has them at the split or in ab_test_config; applications read the column.
+    """
+    splits = {step.node_id: step for step in definition.steps if step.node_type == "split"}
+    tested = _by_variant((definition.ab_test_config or {}).get("variants"))
+    only = next(iter(splits)) if len(splits) == 1 else None
+    percentages: dict[str, object] = {}
+    for step in definition.steps:
+        split = splits.get(step.parent_split_id or only)
+        if step.variant_group is None or split is None:
+            continue
+        own = _by_variant(split.variants).get(step.variant_group)
+        percentages[step.node_id or ""] = own if own is not None else tested.get(step.variant_group)
+    return percentages
+
+
+def _by_variant(variants: object) -> dict[str, object]:
+    if not isinstance(variants, list):
+        return {}
+    return {
+        str(entry.get("id")): entry.get("percentage")
+        for entry in variants
+        if isinstance(entry, Mapping)
     }
 
 
