@@ -10,6 +10,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from drip_pipeline.domain.templates.unclosed import (
+    HTML_PAIRS,
+    LIQUID_PAIRS,
+    refuse_unclosed,
+)
 from drip_pipeline.errors import TemplateError
 
 _LIQUID: Final = re.compile(
@@ -43,10 +48,12 @@ class LiquidPlaceholders:
 
     Each attribute that `merged` names gets one value: `{% if a %}style="x"{% endif %}` becomes
     `style="{% if a %}x;{% endif %}"`. A style with Liquid becomes one declaration, so that an
-    inliner adds rules before it and never inside a block.
+    inliner adds rules before it and never inside a block. Raises TemplateError for a text with many
+    openings that have no end.
     """
 
     def __init__(self, text: str, *, merged: tuple[str, ...] = ()) -> None:
+        refuse_unclosed(text, (*LIQUID_PAIRS, *HTML_PAIRS))
         self._mark = "liquid"
         while self._mark in text:
             self._mark += "x"

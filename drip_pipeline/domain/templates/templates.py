@@ -6,7 +6,6 @@ Liquid dialect.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -28,24 +27,15 @@ from drip_pipeline.domain.templates.liquid_environments import (
     render_within,
 )
 from drip_pipeline.domain.templates.render_budget import RenderBudget
+from drip_pipeline.domain.templates.unclosed import LIQUID_PAIRS, refuse_unclosed
 from drip_pipeline.errors import TemplateBudgetExceeded, TemplateError
 
 RenderWithin = Callable[[Mapping[str, object], RenderBudget], str]
 EvaluateWithin = Callable[[Mapping[str, object], RenderBudget], object]
 
 MAX_TEMPLATE_CHARACTERS: Final = 1_000_000
-_MOST_UNCLOSED: Final = 20
-_PAIRS: Final = tuple(
-    (re.compile(opening), re.compile(closing))
-    for opening, closing in (
-        (r"\{\{", r"\}\}"),
-        (r"\{%", r"%\}"),
-        *(
-            (rf"\{{%-?\s{{0,9}}{tag}\b", rf"\{{%-?\s{{0,9}}end{tag}\b")
-            for tag in ("raw", "comment", "doc")
-        ),
-    )
-)
+MAX_MARKS: Final = 10_000
+"""Outputs and tags of a template: Liquid needs 30 µs to parse one."""
 _MAX_LINES_TO_SEARCH: Final = 300
 _WIDEST_CHARACTER_BYTES: Final = 4
 
@@ -92,13 +82,16 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
     """Compile a template; with `html`, values are escaped on output.
 
     Raises TemplateError with the line and the fault: syntax, unknown tag or filter, a filter with
-    the wrong number of arguments, a computed variable name, a text beyond 1,000,000 characters.
+    the wrong number of arguments, a computed variable name, a text beyond 1,000,000 characters
+    or 10,000 outputs and tags.
     Unknown variables are no error: the caller compares `variables` with KNOWN_VARIABLES.
     """
     if len(text) > MAX_TEMPLATE_CHARACTERS:
         raise TemplateError(f"a template may have {MAX_TEMPLATE_CHARACTERS:,} characters at most")
     environment = HTML_ENVIRONMENT if html else TEXT_ENVIRONMENT
-    _refuse_unclosed(text)
+    refuse_unclosed(text, LIQUID_PAIRS)
+    if text.count("{{") + text.count("{%") > MAX_MARKS:
+        raise TemplateError(f"a template may have {MAX_MARKS:,} outputs and tags at most")
     try:
         template = environment.from_string(text)
         apply_rules(template)
@@ -137,21 +130,6 @@ def _evaluator(template: BoundTemplate, text: str) -> EvaluateWithin | None:
             raise TemplateError(_fault_without_values(error, text)) from None
 
     return evaluate
-
-
-def _refuse_unclosed(text: str) -> None:
-    """Raise TemplateError for many openings without an end: for each of them, Liquid would read to
-    the end of the text."""
-    for opening, closing in _PAIRS:
-        behind = max((match.end() for match in closing.finditer(text)), default=0)
-        unclosed = [match.start() for match in opening.finditer(text, behind)]
-        if len(unclosed) > _MOST_UNCLOSED:
-            line = text.count("\n", 0, unclosed[0]) + 1
-            sign = opening.search(text, behind)
-            assert sign is not None
-            raise TemplateError(
-                f"line {line}: {sign[0]!r} has no end, nor have {len(unclosed) - 1:,} others"
-            )
 
 
 def _interpreter(template: BoundTemplate, text: str) -> RenderWithin:
