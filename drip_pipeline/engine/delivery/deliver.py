@@ -32,7 +32,7 @@ from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, Transpo
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.fair_share import fair_quotas
 from drip_pipeline.engine.delivery.render import MessageSettings
-from drip_pipeline.engine.delivery.results import DeliveryCounts
+from drip_pipeline.engine.delivery.results import DeliveryCounts, storable
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.isolation import is_of_the_data
@@ -208,10 +208,30 @@ class _Dispatch:
                 return counts
             assert queue.transport.channel is not None
             results = queue.transport.channel.send(messages)
-            return counts + retry_with_backoff(lambda: self._settle(queue, batch, results, counts))
+            return counts + self._settled(queue, batch, results, counts)
         except Exception as error:
             batch.log_failure(error)
             raise
+
+    def _settled(
+        self,
+        queue: TransportQueue,
+        batch: DeliveryBatch,
+        results: Sequence[DeliveryResult],
+        leased: DeliveryCounts,
+    ) -> DeliveryCounts:
+        """Settle a batch that was sent.
+
+        If an answer holds what PostgreSQL cannot store, all are settled without such characters:
+        otherwise the outcome of the whole batch would be unknown.
+        """
+        try:
+            return retry_with_backoff(lambda: self._settle(queue, batch, results, leased))
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            cleaned = [storable(result) for result in results]
+            return retry_with_backoff(lambda: self._settle(queue, batch, cleaned, leased))
 
     def _leased(
         self, queue: TransportQueue, batch: DeliveryBatch

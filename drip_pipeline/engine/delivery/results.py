@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from drip_pipeline.channels.protocol import DeliveryResult
+
 
 class SettleContext(NamedTuple):
     """What all deliveries of one settlement have in common. `now` is the engine's logical time."""
@@ -66,3 +68,22 @@ class DeliveryCounts:
             "posts": self.posts,
         } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
         return {name: count for name, count in counts.items() if count}
+
+
+def storable(result: DeliveryResult) -> DeliveryResult:
+    """Return the result without characters that PostgreSQL cannot store: NUL and halves of
+    characters. An answer whose details are no JSON loses them."""
+    return result._replace(
+        provider_message_id=_storable_text(result.provider_message_id),
+        error_code=_storable_text(result.error_code),
+        error=_storable_text(result.error),
+        details={
+            str(name): _storable_text(value) if isinstance(value, str) else value
+            for name, value in result.details.items()
+            if isinstance(value, str | int | float | bool | None)
+        },
+    )
+
+
+def _storable_text(text: str | None) -> str | None:
+    return text and text.replace("\x00", "").encode("utf-8", "replace").decode()

@@ -315,3 +315,11 @@ def test_an_opted_out_number_is_suppressed_for_a_contact_that_writes_it_national
     sender.run()
     assert script.requests == []
     assert sender.events()["message_skipped/opted_out"] == 1
+
+
+def test_an_id_that_cannot_be_stored_leaves_no_outcome_unknown(texting: Callable[..., Any]):
+    sender, script = texting(in_turn(Reply(201, {"sid": "SM\x00", "status": "queued"}), ACCEPTED))
+    sender.enroll(one_step(TEXT), 20)
+    sender.run()
+    assert len(script.requests) == 20
+    assert sender.states() == {"completed": 20}

@@ -323,3 +323,15 @@ def test_no_endpoint_is_called_twice_with_many_workers(http: HttpServers, sendin
     sender.enroll(one_step(call(script.url)), 400)
     sender.run()
     assert len(answering(script)) == len(set(answering(script))) == 400
+
+
+@pytest.mark.parametrize(("status", "expected"), [(200, "completed"), (400, "failed")])
+def test_an_answer_that_cannot_be_stored_is_stored_without_what_cannot(
+    http: HttpServers, sending: Start, status: int, expected: str
+):
+    script = http.start(Reply(status, "a\x00b"))
+    sender = sending(allow=[script.host])
+    sender.enroll(one_step(call(script.url)), 3, name="Welcome")
+    sender.run()
+    assert len(script.requests) == 3
+    assert sender.states() == {expected: 3}
