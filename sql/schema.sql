@@ -484,6 +484,7 @@ CREATE TABLE campaign_message_outcomes (
     complained_at timestamp with time zone,
     bounced_at timestamp with time zone,
     failed_at timestamp with time zone,
+    soft_bounced_at timestamp with time zone,
     CONSTRAINT campaign_message_outcomes_pkey PRIMARY KEY (message_id),
     CONSTRAINT campaign_message_outcomes_certainty_check CHECK ((certainty = ANY (ARRAY['known'::text, 'unknown'::text])))
 ) WITH (fillfactor=80);
@@ -571,7 +572,7 @@ CREATE TABLE campaign_suppressions (
     created_at timestamp with time zone NOT NULL,
     note text,
     CONSTRAINT campaign_suppressions_pkey PRIMARY KEY (id),
-    CONSTRAINT campaign_suppressions_reason_check CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'manual'::text])))
+    CONSTRAINT campaign_suppressions_reason_check CHECK ((reason = ANY (ARRAY['unsubscribed'::text, 'bounced'::text, 'complained'::text, 'manual'::text, 'soft_bounced'::text])))
 );
 CREATE INDEX campaign_suppressions_contact ON public.campaign_suppressions USING btree (contact_id) WHERE (contact_id IS NOT NULL);
 CREATE UNIQUE INDEX campaign_suppressions_key ON public.campaign_suppressions USING btree (workspace_id, canonical_address(address), COALESCE(channel, ''::text), COALESCE(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid));
@@ -952,8 +953,8 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- mark_days_of_moved_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- mark_stale_metric_days() RETURNS trigger LANGUAGE plpgsql
 -- message_channel_of(p_event_type text) RETURNS text LANGUAGE sql IMMUTABLE
--- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
--- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone) LANGUAGE sql STABLE
+-- message_outcomes_in_log(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone, soft_bounced_at timestamp with time zone) LANGUAGE sql STABLE
+-- message_outcomes_that_differ(p_from timestamp with time zone, p_to timestamp with time zone) RETURNS TABLE(message_id uuid, delivered_at timestamp with time zone, first_opened_at timestamp with time zone, first_machine_opened_at timestamp with time zone, open_count bigint, first_clicked_at timestamp with time zone, first_machine_clicked_at timestamp with time zone, click_count bigint, first_replied_at timestamp with time zone, first_converted_at timestamp with time zone, conversion_value numeric, unsubscribed_at timestamp with time zone, complained_at timestamp with time zone, bounced_at timestamp with time zone, failed_at timestamp with time zone, soft_bounced_at timestamp with time zone) LANGUAGE sql STABLE
 -- people_in_flight(p_campaign_id uuid, p_versions integer[]) RETURNS TABLE(state_id uuid, contact_id uuid, version integer, node_id text, status text, enrollment_status text, situation text, delivery_id uuid, delivery_status text, delivery_attempts integer, came_at timestamp with time zone, looks_back_to timestamp with time zone) LANGUAGE sql STABLE
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp

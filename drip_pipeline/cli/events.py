@@ -60,6 +60,7 @@ def ingest(
             raise click.UsageError("--provider cannot be used with a folder: subfolders name it.")
         return _ingest_folder(invocation, file, workspace, now)
     from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
+    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     with ProgressLine() as progress:
         report = ingest_file(
@@ -69,6 +70,7 @@ def ingest(
             provider=provider or DEFAULT_PROVIDER,
             workspace=workspace,
             progress=progress,
+            soft_bounces=SoftBounceLimit.of(invocation.settings),
         )
     return CommandResult(report, _describe(report))
 
@@ -77,6 +79,7 @@ def _ingest_folder(
     invocation: Invocation, folder: Path, workspace: str | None, now: datetime
 ) -> CommandResult:
     from drip_pipeline.engine.events.landing_folder import load_files, look, not_loaded, steady
+    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     database = invocation.database
     candidates = {file.path: file.identity for file in not_loaded(database, look(folder))}
@@ -85,7 +88,15 @@ def _ingest_folder(
     complete = {file.path: file.identity for file in steady(look(folder), candidates)}
     with ProgressLine() as progress:
         loaded = list(
-            load_files(database, folder, complete, now=now, workspace=workspace, progress=progress)
+            load_files(
+                database,
+                folder,
+                complete,
+                now=now,
+                workspace=workspace,
+                progress=progress,
+                soft_bounces=SoftBounceLimit.of(invocation.settings),
+            )
         )
     text = _describe_files(loaded, incomplete=len(candidates) - len(loaded))
     has_failed = any(file.outcome != "loaded" for file in loaded)

@@ -45,10 +45,15 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> C
     `drip inbox status`. Safe to run beside Dagster.
     """
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
+    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     with ProgressLine() as progress:
         report = drain_inbox(
-            invocation.database, now=now, max_seconds=max_seconds, progress=progress
+            invocation.database,
+            now=now,
+            max_seconds=max_seconds,
+            progress=progress,
+            soft_bounces=SoftBounceLimit.of(invocation.settings),
         )
     return CommandResult(report, describe_drain(report))
 

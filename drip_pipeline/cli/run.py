@@ -56,6 +56,7 @@ def run(
     """
     from drip_pipeline.cli.inbox import describe_drain
     from drip_pipeline.engine.events.drain_inbox import DrainReport, drain_inbox
+    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
     from drip_pipeline.engine.runner.factory import close, engine_from
     from drip_pipeline.engine.runner.tick import TickReport, tick
 
@@ -72,7 +73,12 @@ def run(
             with ProgressLine() as progress:
                 # The inbox comes first, because its events unsubscribe contacts and resume waits.
                 drain_inbox(
-                    engine.database, now=now, max_seconds=left, progress=progress, report=drained
+                    engine.database,
+                    now=now,
+                    max_seconds=left,
+                    progress=progress,
+                    report=drained,
+                    soft_bounces=SoftBounceLimit.of(invocation.settings),
                 )
                 tick(
                     engine,

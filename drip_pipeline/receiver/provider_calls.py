@@ -6,8 +6,10 @@ count is stored.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import orjson
 import structlog
@@ -22,17 +24,23 @@ from drip_pipeline.channels.signatures.providers import (
 )
 from drip_pipeline.channels.signatures.sns import SnsUnreachable, SnsVerifier
 from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
-from drip_pipeline.channels.signatures.verification import VerificationError, VerifiedRequest
+from drip_pipeline.channels.signatures.verification import (
+    VerificationError,
+    VerifiedRequest,
+    check_any,
+)
 from drip_pipeline.channels.sms.twilio_callbacks import is_signed
 from drip_pipeline.db.events.inbox import Arrival
 from drip_pipeline.domain.events.providers.common import PayloadInvalid, our_message_id
 from drip_pipeline.engine.events.payload_readers import form_of
 from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
+from drip_pipeline.settings import AccountKey, Secret
 
 log = structlog.get_logger(__name__)
 
 Check = Callable[[Call], Awaitable[VerifiedRequest]]
+KeysT = TypeVar("KeysT")
 _TWIML: Final = b'<?xml version="1.0" encoding="UTF-8"?><Response/>'
 
 
@@ -42,7 +50,12 @@ class ProviderCalls:
     def __init__(self, services: Services) -> None:
         """Raises SettingsError for invalid keys."""
         self._services = services
-        self._sns = SnsVerifier(services.settings.sns_topics, services.fetch)
+        # Topic → workspace.
+        self._topics = {
+            topic.reveal(): workspace
+            for workspace, topic in map(AccountKey.of, services.settings.sns_topics)
+        }
+        self._sns = SnsVerifier(tuple(self._topics), services.fetch)
         self._checks = self._configured_checks()
 
     @property
@@ -76,40 +89,53 @@ class ProviderCalls:
     def _configured_checks(self) -> Mapping[str, Check]:
         settings = self._services.settings
         checks: dict[str, Check] = {}
-        if settings.sns_topics:
+        if self._topics:
             checks["ses"] = self._check_ses
         if settings.sendgrid_keys:
-            keys = [sendgrid_key(text) for text in settings.sendgrid_keys]
-            checks["sendgrid"] = _as_async(
-                lambda call: check_sendgrid(
+            sendgrid = {
+                workspace: [sendgrid_key(key.reveal()) for key in keys]
+                for workspace, keys in keys_by_workspace(settings.sendgrid_keys).items()
+            }
+            checks["sendgrid"] = _by_workspace(
+                sendgrid,
+                lambda keys, call: check_sendgrid(
                     keys, call.request.headers, call.body, self._services.now()
-                )
+                ),
             )
         if settings.postmark_logins:
-            checks["postmark"] = _as_async(
-                lambda call: check_login(settings.postmark_logins, call.request.headers)
+            checks["postmark"] = _by_workspace(
+                keys_by_workspace(settings.postmark_logins),
+                lambda logins, call: check_login(logins, call.request.headers),
             )
         if settings.mailgun_keys:
-            checks["mailgun"] = _as_async(
-                lambda call: check_mailgun(settings.mailgun_keys, call.body, self._services.now())
+            checks["mailgun"] = _by_workspace(
+                keys_by_workspace(settings.mailgun_keys),
+                lambda keys, call: check_mailgun(keys, call.body, self._services.now()),
             )
         if settings.twilio_tokens:
-            checks["twilio"] = _as_async(self._check_twilio)
+            checks["twilio"] = _by_workspace(
+                keys_by_workspace(settings.twilio_tokens), self._check_twilio
+            )
         if settings.events_secrets:
-            secrets = [signing_key("DRIP_EVENTS_SECRETS", each) for each in settings.events_secrets]
-            checks["generic"] = _as_async(
-                lambda call: check_signature(
-                    secrets, call.request.headers, call.body, self._services.now()
-                )
+            secrets = {
+                workspace: [signing_key("DRIP_EVENTS_SECRETS", key) for key in keys]
+                for workspace, keys in keys_by_workspace(settings.events_secrets).items()
+            }
+            checks["generic"] = _by_workspace(
+                secrets,
+                lambda keys, call: check_signature(
+                    keys, call.request.headers, call.body, self._services.now()
+                ),
             )
         return checks
 
     async def _check_ses(self, call: Call) -> VerifiedRequest:
         # In a thread, because the certificate may have to be fetched.
         message = _sns_message(call.body)
-        return await run_in_threadpool(self._sns.check, message, self._services.now())
+        verified = await run_in_threadpool(self._sns.check, message, self._services.now())
+        return replace(verified, workspace=self._topics.get(str(message.get("TopicArn"))))
 
-    def _check_twilio(self, call: Call) -> VerifiedRequest:
+    def _check_twilio(self, tokens: Sequence[Secret], call: Call) -> VerifiedRequest:
         settings, request = self._services.settings, call.request
         query = f"?{request.url.query}" if request.url.query else ""
         # The provider signs the public URL, which a proxy may have changed.
@@ -119,7 +145,7 @@ class ProviderCalls:
             form = form_of(call.body)
         except PayloadInvalid:
             raise VerificationError("forged") from None
-        if not any(is_signed(token, url, form, signature) for token in settings.twilio_tokens):
+        if not any(is_signed(token, url, form, signature) for token in tokens):
             raise VerificationError("forged")
         return VerifiedRequest()
 
@@ -139,9 +165,22 @@ class ProviderCalls:
         return EndpointResponse(Response(status_code=200), "confirmed")
 
 
-def _as_async(check: Callable[[Call], VerifiedRequest]) -> Check:
+def keys_by_workspace(entries: Sequence[Secret | str]) -> dict[str | None, list[Secret]]:
+    """Group keys by the workspaces of their accounts; those that all workspaces share come last."""
+    groups: dict[str | None, list[Secret]] = {}
+    for workspace, key in sorted(map(AccountKey.of, entries), key=lambda each: each[0] is None):
+        groups.setdefault(workspace, []).append(key)
+    return groups
+
+
+def _by_workspace(
+    keys: Mapping[str | None, KeysT], check: Callable[[KeysT, Call], VerifiedRequest]
+) -> Check:
     async def checked(call: Call) -> VerifiedRequest:
-        return check(call)
+        return check_any(
+            (workspace, partial(check, of_workspace, call))
+            for workspace, of_workspace in keys.items()
+        )
 
     return checked
 
@@ -156,6 +195,8 @@ def _refused(provider: str, error: VerificationError) -> EndpointResponse:
 def _context(call: Call, verified: VerifiedRequest) -> dict[str, object]:
     """Return what parsing needs in addition to the payload."""
     context: dict[str, object] = {}
+    if verified.workspace:
+        context["workspace"] = verified.workspace
     if verified.call_id:
         context["call_id"] = verified.call_id
     if message_id := our_message_id(call.request.query_params.get("message_id")):

@@ -5,6 +5,7 @@ bearer token; the result is returned as JSON.
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 import orjson
@@ -13,11 +14,16 @@ from starlette.responses import Response
 
 from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.standard_webhooks import check_signature, signing_key
-from drip_pipeline.channels.signatures.verification import VerificationError, VerifiedRequest
+from drip_pipeline.channels.signatures.verification import (
+    VerificationError,
+    VerifiedRequest,
+    check_any,
+)
 from drip_pipeline.engine.enrollment.webhook_payload import CallInvalid
 from drip_pipeline.engine.enrollment.webhook_trigger import enroll_by_webhook
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
 from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
+from drip_pipeline.receiver.provider_calls import keys_by_workspace
 from drip_pipeline.receiver.services import Services
 
 _LONGEST_KEY: Final = 200
@@ -30,10 +36,11 @@ class TriggerEndpoint:
         """Raises SettingsError for invalid secrets."""
         settings = services.settings
         self._services = services
-        self._tokens = settings.trigger_tokens
-        self._keys = [
-            signing_key("DRIP_TRIGGER_SECRETS", each) for each in settings.trigger_secrets
-        ]
+        self._tokens = keys_by_workspace(settings.trigger_tokens)
+        self._keys = {
+            workspace: [signing_key("DRIP_TRIGGER_SECRETS", each) for each in secrets]
+            for workspace, secrets in keys_by_workspace(settings.trigger_secrets).items()
+        }
 
     async def __call__(self, call: Call) -> EndpointResponse:
         """Enroll the contacts of a call, or return the reason of a refusal."""
@@ -56,6 +63,7 @@ class TriggerEndpoint:
                 call.body,
                 now=self._services.now(),
                 call_key=key,
+                workspace=verified.workspace,
             )
         except CallInvalid as invalid:
             return _problem(422, invalid)
@@ -72,8 +80,15 @@ class TriggerEndpoint:
         """Verify the token or signature. Raises VerificationError."""
         headers = call.request.headers
         if "webhook-signature" not in headers:
-            return check_token(self._tokens, headers)
-        verified = check_signature(self._keys, headers, call.body, self._services.now())
+            return check_any(
+                (workspace, partial(check_token, tokens, headers))
+                for workspace, tokens in self._tokens.items()
+            )
+        now = self._services.now()
+        verified = check_any(
+            (workspace, partial(check_signature, keys, headers, call.body, now))
+            for workspace, keys in self._keys.items()
+        )
         if f"trigger {verified.once}" in self._services.seen:
             raise VerificationError("replayed")
         return verified

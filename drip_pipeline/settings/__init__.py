@@ -20,6 +20,9 @@ from pydantic_settings import (
 )
 
 from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings.environment import environment_secret as environment_secret
+from drip_pipeline.settings.environment import hand_to_libraries as hand_to_libraries
+from drip_pipeline.settings.kinds import AccountKey as AccountKey
 from drip_pipeline.settings.kinds import (
     BaseUrl,
     Cron,
@@ -231,56 +234,67 @@ class Settings(BaseSettings):
     )
     sns_topics: Words = _setting(
         (),
-        "ARNs, separated by commas",
+        "ARNs (or WORKSPACE=ARN), separated by commas",
         "The SNS topics through which Amazon SES reports to /events/ses. Subscriptions to these "
         "topics are confirmed, others are not.",
         default_text="none: events of Amazon SES are refused",
     )
     sendgrid_keys: Words = _setting(
         (),
-        "public keys in base64, separated by commas",
+        "public keys in base64 (or WORKSPACE=key), separated by commas",
         "Verification keys of the signed event webhook that reports to /events/sendgrid.",
         default_text="none: events of SendGrid are refused",
     )
     postmark_logins: Secrets = _setting(
         (),
-        "user:password, separated by commas",
+        "user:password (or WORKSPACE=user:password), separated by commas",
         "The logins of Postmark's webhooks to /events/postmark. Put one into the webhook's URL, "
         "as in https://user:password@mail.example.com/events/postmark.",
         default_text="none: events of Postmark are refused",
     )
     mailgun_keys: Secrets = _setting(
         (),
-        "texts, separated by commas",
+        "texts (or WORKSPACE=text), separated by commas",
         "Signing keys of the webhooks that report to /events/mailgun.",
         default_text="none: events of Mailgun are refused",
     )
     twilio_tokens: Secrets = _setting(
         (),
-        "texts, separated by commas",
+        "texts (or WORKSPACE=text), separated by commas",
         "Auth tokens of the accounts that report to /events/twilio. Their signatures are verified "
         "against the URL under DRIP_PUBLIC_URL.",
         default_text="none: status reports and replies from Twilio are refused",
     )
     events_secrets: Secrets = _setting(
         (),
-        "texts, separated by commas",
+        "texts (or WORKSPACE=text), separated by commas",
         "Secrets (Standard Webhooks: whsec_ and base64) of shops and applications that send their "
         "own events to /events/generic.",
         default_text="none: events at /events/generic are refused",
     )
     trigger_secrets: Secrets = _setting(
         (),
-        "texts, separated by commas",
+        "texts (or WORKSPACE=text), separated by commas",
         "Secrets (Standard Webhooks: whsec_ and base64) of applications that enroll contacts by "
         "signed calls.",
         default_text="none: signed calls of /trigger are refused",
     )
     trigger_tokens: Secrets = _setting(
         (),
-        "texts, separated by commas",
+        "texts (or WORKSPACE=text), separated by commas",
         "Bearer tokens of applications that enroll contacts and cannot sign their calls.",
         default_text="none: calls of /trigger with a token are refused",
+    )
+    soft_bounces: Annotated[int, whole_number(0, 1_000)] = _setting(
+        5,
+        "bounces",
+        "After how many soft bounces (a full mailbox, a timeout) within DRIP_SOFT_BOUNCE_DAYS, "
+        "without a delivery between them, an address is suppressed. 0: never.",
+    )
+    soft_bounce_days: Annotated[int, whole_number(1, 365)] = _setting(
+        14,
+        "days",
+        "The time span in which DRIP_SOFT_BOUNCES counts.",
     )
     trusted_proxies: Words = _setting(
         (),
@@ -417,22 +431,3 @@ def environment_variables_unknown(environ: Mapping[str, str] | None = None) -> l
     variables = os.environ if environ is None else environ
     names = {setting.name for setting in SETTINGS}
     return sorted(name for name in variables if name.startswith(PREFIX) and name not in names)
-
-
-def hand_to_libraries(variables: Mapping[str, str]) -> None:
-    """Set variables in this process's environment, for a library without another way to receive
-    them (Dagster)."""
-    os.environ.update(variables)
-
-
-def environment_secret(name: str, environ: Mapping[str, str] | None = None) -> Secret:
-    """Return the secret in the variable that a channel's configuration names.
-
-    Raises SettingsError when the variable is not set.
-    """
-    value = (os.environ if environ is None else environ).get(name, "")
-    if not value:
-        raise SettingsError(
-            name, "is not set, but a channel's configuration needs it", hint=f"Set {name}."
-        )
-    return Secret(value)

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Final, get_args
+from typing import Annotated, Final, NamedTuple, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator
@@ -63,6 +63,28 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(("Secret", self._text))
+
+
+class AccountKey(NamedTuple):
+    """A key of a provider's or an application's account, and the name or id of the workspace that
+    the account belongs to; None: all workspaces share it.
+    """
+
+    workspace: str | None
+    key: Secret
+
+    @classmethod
+    def of(cls, entry: Secret | str) -> AccountKey:
+        """Read an entry: `KEY` or `WORKSPACE=KEY`.
+
+        What precedes the first `=` is a name unless it contains a colon (as in user:password) or
+        only `=` follow (the end of base64).
+        """
+        text = entry.reveal() if isinstance(entry, Secret) else entry
+        name, _, key = text.partition("=")
+        if name.strip() and ":" not in name and key.strip("= "):
+            return cls(name.strip(), Secret(key.strip()))
+        return cls(None, Secret(text))
 
 
 @dataclass(frozen=True, slots=True)

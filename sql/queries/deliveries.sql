@@ -130,7 +130,7 @@ CROSS JOIN LATERAL (
         min(
             CASE
                 WHEN x.channel IS NOT NULL AND x.channel <> 'email' THEN CASE x.reason
-                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
+                    WHEN 'bounced' THEN 'c:unreachable' WHEN 'soft_bounced' THEN 'c:unreachable' WHEN 'manual' THEN 'c:suppressed' ELSE 'c:opted_out'
                 END
                 WHEN x.reason = 'unsubscribed' THEN 'a:unsubscribed'
                 ELSE 'b:' || x.reason

@@ -28,7 +28,8 @@ CREATE TEMPORARY TABLE staged_events (
     email text,
     campaign text,
     is_machine boolean NOT NULL,
-    is_permanent boolean NOT NULL,
+    -- Why the event forbids to write to its recipient; null for most events.
+    suppression_reason text,
     value numeric(14, 2),
     currency text,
     user_agent text,
@@ -54,7 +55,8 @@ CREATE TEMPORARY TABLE arrived_events (
     event_type text NOT NULL,
     occurred_at timestamptz NOT NULL,
     is_machine boolean NOT NULL,
-    is_permanent boolean NOT NULL,
+    -- Why the event forbids to write to its recipient; null for most events.
+    suppression_reason text,
     value numeric(14, 2),
     currency text,
     user_agent text,
@@ -104,7 +106,7 @@ WITH resolved AS MATERIALIZED (
 taken AS (
     INSERT INTO arrived_events
     SELECT
-        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.suppression_reason, r.value, r.currency, r.user_agent,
         r.ip_address, r.device_type, r.location_data, r.event_data, r.workspace_id, r.campaign_id, r.campaign_version,
         r.enrollment_id, r.contact_id, r.node_id, r.step_id, r.known_message_id, r.variant_group
     FROM resolved r
@@ -192,7 +194,7 @@ resolved AS MATERIALIZED (
 taken AS (
     INSERT INTO arrived_events
     SELECT
-        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.suppression_reason, r.value, r.currency, r.user_agent,
         r.ip_address, r.device_type, r.location_data, r.event_data, r.workspace_id, r.campaign_id, r.campaign_version,
         r.enrollment_id, r.contact_id, r.node_id, r.step_id, r.known_message_id, r.variant_group
     FROM resolved r
@@ -220,22 +222,95 @@ WITH resolved AS MATERIALIZED (
         ORDER BY x.email = s.email DESC, x.created_at, x.id
         LIMIT 1
     ) p ON true
-    WHERE s.email IS NOT NULL AND s.campaign IS NULL
+    WHERE s.email IS NOT NULL AND s.campaign IS NULL AND s.message_id IS NULL AND s.provider_ref IS NULL
 ),
 
 taken AS (
     INSERT INTO arrived_events (
-        event_key, event_type, occurred_at, is_machine, is_permanent, value, currency, user_agent, ip_address,
+        event_key, event_type, occurred_at, is_machine, suppression_reason, value, currency, user_agent, ip_address,
         device_type, location_data, event_data, workspace_id, contact_id
     )
     SELECT
-        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.is_permanent, r.value, r.currency, r.user_agent,
+        r.event_key, r.event_type, r.occurred_at, r.is_machine, r.suppression_reason, r.value, r.currency, r.user_agent,
         r.ip_address, r.device_type, r.location_data, r.event_data, CAST(%(workspace_id)s AS uuid), r.contact_id
     FROM resolved r
     WHERE r.problem IS NULL
 )
 
 SELECT r.line_number, r.problem AS reason FROM resolved r WHERE r.problem IS NOT NULL;
+
+-- name: suppress_refused_addresses
+-- Suppresses the addresses of events that forbid to write to a recipient who is not known, in this workspace or, without
+-- one, in all.
+INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
+SELECT DISTINCT ON (w.id, canonical_email(s.email))
+    w.id, p.id, s.email, 'email', s.suppression_reason, CAST(%(source)s AS text), CAST(%(now)s AS timestamptz)
+FROM staged_events s
+CROSS JOIN workspaces w
+LEFT JOIN LATERAL (
+    SELECT x.id
+    FROM contacts x
+    WHERE x.workspace_id = w.id AND canonical_email(x.email) = canonical_email(s.email)
+    ORDER BY x.email = s.email DESC, x.created_at, x.id
+    LIMIT 1
+) p ON true
+WHERE s.line_number = ANY(CAST(%(lines)s AS bigint []))
+  AND s.suppression_reason IS NOT NULL AND s.event_type <> 'sms_opted_out' AND s.email LIKE '%%@%%'
+  AND (CAST(%(workspace_id)s AS uuid) IS NULL OR w.id = CAST(%(workspace_id)s AS uuid))
+ORDER BY w.id, canonical_email(s.email), s.line_number
+ON CONFLICT DO NOTHING;
+
+-- name: resolve_refusals
+-- Resolves the same events to the contacts with their addresses, if there are any, and stores the keys of the others.
+-- Returns the lines with the number of their contacts.
+WITH refused AS MATERIALIZED (
+    SELECT s.*
+    FROM staged_events s
+    WHERE s.line_number = ANY(CAST(%(lines)s AS bigint []))
+      AND s.suppression_reason IS NOT NULL AND s.event_type <> 'sms_opted_out' AND s.email LIKE '%%@%%'
+),
+
+resolved AS MATERIALIZED (
+    SELECT
+        r.*, c.workspace_id, c.id AS contact_id,
+        row_number() OVER (PARTITION BY r.event_key ORDER BY c.workspace_id) AS contact_number
+    FROM refused r
+    CROSS JOIN workspaces w
+    CROSS JOIN LATERAL (
+        SELECT x.workspace_id, x.id
+        FROM contacts x
+        WHERE x.workspace_id = w.id AND canonical_email(x.email) = canonical_email(r.email)
+        ORDER BY x.email = r.email DESC, x.created_at, x.id
+        LIMIT 1
+    ) c
+    WHERE CAST(%(workspace_id)s AS uuid) IS NULL OR w.id = CAST(%(workspace_id)s AS uuid)
+),
+
+taken AS (
+    INSERT INTO arrived_events (
+        event_key, event_type, occurred_at, is_machine, suppression_reason, value, currency, user_agent, ip_address,
+        device_type, location_data, event_data, workspace_id, contact_id
+    )
+    SELECT
+        -- One event about contacts of several workspaces is one event in each.
+        CASE
+            WHEN r.contact_number = 1 THEN r.event_key ELSE CAST(md5(r.event_key || '/' || r.workspace_id) AS uuid)
+        END,
+        r.event_type, r.occurred_at, r.is_machine, r.suppression_reason, r.value, r.currency, r.user_agent, r.ip_address,
+        r.device_type, r.location_data, r.event_data, r.workspace_id, r.contact_id
+    FROM resolved r
+),
+
+keyed AS (
+    INSERT INTO ingested_event_keys (event_key, recorded_at)
+    SELECT s.event_key, CAST(%(now)s AS timestamptz)
+    FROM refused s
+    WHERE NOT EXISTS (SELECT FROM resolved r WHERE r.event_key = s.event_key)
+    ORDER BY s.event_key
+)
+
+SELECT s.line_number, (SELECT count(*) FROM resolved r WHERE r.event_key = s.event_key) AS contacts
+FROM refused s;
 
 -- name: months_of_arrivals
 -- The months of the resolved events, and whether the log has a partition for each.
@@ -255,11 +330,11 @@ ORDER BY a.event_key;
 -- sent to the contact (or assigned it to a holdout) within the goal's time window. An event that names a campaign
 -- counts in that campaign only.
 INSERT INTO arrived_events (
-    event_key, event_type, occurred_at, is_machine, is_permanent, is_derived, value, currency, event_data, workspace_id,
+    event_key, event_type, occurred_at, is_machine, is_derived, value, currency, event_data, workspace_id,
     campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, message_id, variant_group
 )
 SELECT
-    conversion_id(t.campaign_id, a.event_key), 'converted', a.occurred_at, false, false, true, a.value, a.currency,
+    conversion_id(t.campaign_id, a.event_key), 'converted', a.occurred_at, false, true, a.value, a.currency,
     jsonb_strip_nulls(
         jsonb_build_object(
             'event_type', a.event_type, 'event_id', a.event_key, 'value', a.value, 'currency', a.currency
@@ -339,7 +414,8 @@ WHERE r.id = n.id;
 
 -- name: update_message_outcomes
 -- Applies new events to the outcomes of their messages: earliest times, and counts of new events only, so that neither
--- the order nor the chunks matter. Opens and clicks of machines are stored separately.
+-- the order nor the chunks matter. Opens and clicks of machines are stored separately. A bounce that is not permanent
+-- counts unless the message was delivered later; soft_bounced_at tells it from a permanent one.
 WITH changes AS (
     SELECT
         a.message_id,
@@ -357,7 +433,12 @@ WITH changes AS (
         coalesce(sum(a.value) FILTER (WHERE a.event_type = 'converted'), 0) AS conversion_value,
         min(a.occurred_at) FILTER (WHERE a.event_type IN ('email_unsubscribed', 'sms_opted_out')) AS unsubscribed_at,
         min(a.occurred_at) FILTER (WHERE a.event_type = 'email_complained') AS complained_at,
-        min(a.occurred_at) FILTER (WHERE a.event_type = 'email_bounced') AS bounced_at,
+        min(a.occurred_at) FILTER (
+            WHERE a.event_type = 'email_bounced' AND a.suppression_reason IS NOT NULL
+        ) AS bounced_at,
+        max(a.occurred_at) FILTER (
+            WHERE a.event_type = 'email_bounced' AND a.suppression_reason IS NULL
+        ) AS soft_bounced_at,
         min(a.occurred_at) FILTER (
             WHERE a.event_type IN ('email_failed', 'email_suppressed', 'sms_failed', 'social_failed')
         ) AS failed_at
@@ -379,7 +460,16 @@ SET delivered_at = least(o.delivered_at, n.delivered_at),
     conversion_value = o.conversion_value + n.conversion_value,
     unsubscribed_at = least(o.unsubscribed_at, n.unsubscribed_at),
     complained_at = least(o.complained_at, n.complained_at),
-    bounced_at = least(o.bounced_at, n.bounced_at),
+    bounced_at = CASE
+        WHEN n.bounced_at IS NOT NULL OR (o.bounced_at IS NOT NULL AND o.soft_bounced_at IS NULL)
+            THEN least(CASE WHEN o.soft_bounced_at IS NULL THEN o.bounced_at END, n.bounced_at)
+        WHEN greatest(o.soft_bounced_at, n.soft_bounced_at) <= least(o.delivered_at, n.delivered_at) THEN NULL
+        ELSE greatest(o.soft_bounced_at, n.soft_bounced_at)
+    END,
+    soft_bounced_at = CASE
+        WHEN n.bounced_at IS NULL AND (o.bounced_at IS NULL OR o.soft_bounced_at IS NOT NULL)
+            THEN greatest(o.soft_bounced_at, n.soft_bounced_at)
+    END,
     failed_at = least(o.failed_at, n.failed_at)
 FROM changes n
 WHERE o.message_id = n.message_id;
@@ -440,13 +530,13 @@ FROM (
             SELECT a.enrollment_id, false
             FROM arrived_events a
             WHERE a.enrollment_id IS NOT NULL
-              AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
+              AND a.suppression_reason IS NOT NULL AND a.event_type <> 'sms_opted_out'
             UNION ALL
             SELECT e.id, false
             FROM arrived_events a
             JOIN campaign_enrollments e ON e.contact_id = a.contact_id
             WHERE a.enrollment_id IS NULL
-              AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
+              AND a.suppression_reason IS NOT NULL AND a.event_type <> 'sms_opted_out'
             UNION ALL
             SELECT e.id, true
             FROM arrived_events a
@@ -507,20 +597,27 @@ WHERE s.id = n.state_id
 
 -- name: contacts_to_suppress
 -- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there
--- are several. Those that subscribed again have rows of their own with the reason `resubscribed`.
+-- are several. Contacts with a soft bounce have the reason `soft_bounced`: only repeated ones suppress. Those that
+-- subscribed again have rows of their own with the reason `resubscribed`.
 SELECT
     a.contact_id,
     CASE WHEN a.event_type IN ('sms_opted_out', 'sms_opted_in') THEN 'sms' ELSE 'email' END AS channel,
-    CASE min(
-        CASE a.event_type
-            WHEN 'email_complained' THEN 2 WHEN 'email_bounced' THEN 3
-            WHEN 'email_resubscribed' THEN 4 WHEN 'sms_opted_in' THEN 4 ELSE 1
-        END
-    )
-        WHEN 1 THEN 'unsubscribed' WHEN 2 THEN 'complained' WHEN 4 THEN 'resubscribed' ELSE 'bounced'
-    END AS reason
+    (ARRAY['unsubscribed', 'complained', 'bounced', 'manual', 'soft_bounced', 'resubscribed'])[
+        min(
+            CASE
+                WHEN a.event_type IN ('email_resubscribed', 'sms_opted_in') THEN 6
+                WHEN a.suppression_reason = 'unsubscribed' THEN 1
+                WHEN a.suppression_reason = 'complained' THEN 2
+                WHEN a.suppression_reason = 'bounced' THEN 3
+                WHEN a.suppression_reason = 'manual' THEN 4
+                ELSE 5
+            END
+        )
+    ] AS reason
 FROM arrived_events a
-WHERE a.event_type = ANY(CAST(%(suppressing_types)s AS text [])) OR a.is_permanent
+WHERE a.suppression_reason IS NOT NULL
+  OR a.event_type IN ('email_resubscribed', 'sms_opted_in')
+  OR (a.event_type = 'email_bounced' AND a.event_data ->> 'bounce_type' = 'soft')
 GROUP BY a.contact_id, channel, a.event_type IN ('email_resubscribed', 'sms_opted_in')
 ORDER BY a.contact_id, channel;
 
@@ -593,6 +690,70 @@ reopened AS (
 
 SELECT count(*) AS lifted FROM removed;
 
+-- name: repeatedly_soft_bounced
+-- Of these contacts with a new soft bounce: those whose address has bounced that often within the time span, without a
+-- delivery between the bounces or after them. A message counts as bounced if its bounce is later than its delivery; an
+-- open, a click or a reply of a person proves a delivery.
+WITH since AS MATERIALIZED (
+    SELECT a.contact_id, min(a.occurred_at) - CAST(%(time_span)s AS interval) AS since
+    FROM arrived_events a
+    WHERE a.contact_id = ANY(CAST(%(contact_ids)s AS uuid [])) AND a.event_type = 'email_bounced'
+    GROUP BY a.contact_id
+),
+
+events AS (
+    SELECT c.contact_id, coalesce(e.message_id, e.id) AS message_id, e.event_type, e.event_data, e.created_at AS at
+    FROM since c
+    JOIN campaign_enrollments n ON n.contact_id = c.contact_id
+    JOIN campaign_events e ON e.enrollment_id = n.id AND e.created_at >= c.since
+    UNION ALL
+    SELECT c.contact_id, e.id, e.event_type, e.event_data, e.occurred_at
+    FROM since c
+    JOIN contact_events e ON e.contact_id = c.contact_id AND e.occurred_at >= c.since
+),
+
+messages AS (
+    SELECT
+        e.contact_id, e.message_id,
+        max(e.at) FILTER (WHERE e.event_type = 'email_bounced') AS bounced_at,
+        min(e.at) FILTER (WHERE e.event_type <> 'email_bounced') AS delivered_at
+    FROM events e
+    WHERE (e.event_type = 'email_bounced' AND e.event_data ->> 'bounce_type' = 'soft')
+      OR (
+          e.event_type IN ('email_delivered', 'email_opened', 'email_clicked', 'email_replied')
+          AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
+      )
+    GROUP BY e.contact_id, e.message_id
+),
+
+ordered AS (
+    SELECT
+        m.contact_id, m.is_bounce, m.at,
+        -- The deliveries that follow: only bounces after the last delivery count.
+        count(*) FILTER (WHERE NOT m.is_bounce) OVER (
+            PARTITION BY m.contact_id ORDER BY m.at DESC, m.is_bounce DESC
+        ) AS later_deliveries
+    FROM (
+        SELECT
+            g.contact_id, coalesce(g.bounced_at > g.delivered_at, g.bounced_at IS NOT NULL) AS is_bounce,
+            greatest(g.bounced_at, g.delivered_at) AS at
+        FROM messages g
+    ) m
+)
+
+SELECT DISTINCT r.contact_id
+FROM (
+    SELECT
+        o.contact_id,
+        count(*) OVER (
+            PARTITION BY o.contact_id ORDER BY o.at
+            RANGE BETWEEN CAST(%(time_span)s AS interval) PRECEDING AND CURRENT ROW
+        ) AS bounces
+    FROM ordered o
+    WHERE o.is_bounce AND o.later_deliveries = 0
+) r
+WHERE r.bounces >= CAST(%(threshold)s AS integer);
+
 -- name: states_to_exit
 -- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is
 -- named. The first ten columns are those of a claimed state.
@@ -600,18 +761,19 @@ SELECT
     s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
     s.max_retries, s.steps_taken, e.status AS enrollment_status, n.cause
 FROM (
+    -- The last in the alphabet: an unsubscription takes precedence.
     SELECT x.state_id, max(x.cause) AS cause
     FROM (
-        SELECT a.enrollment_id AS state_id, a.event_type AS cause
+        SELECT a.enrollment_id AS state_id, a.suppression_reason AS cause
         FROM arrived_events a
         WHERE a.enrollment_id IS NOT NULL
-          AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
+          AND a.suppression_reason IS NOT NULL AND a.event_type <> 'sms_opted_out'
         UNION ALL
-        SELECT m.id, a.event_type
+        SELECT m.id, a.suppression_reason
         FROM arrived_events a
         JOIN campaign_enrollments m ON m.contact_id = a.contact_id
         WHERE a.enrollment_id IS NULL
-          AND (a.event_type = ANY(CAST(%(exit_types)s AS text [])) OR a.is_permanent)
+          AND a.suppression_reason IS NOT NULL AND a.event_type <> 'sms_opted_out'
     ) x
     GROUP BY x.state_id
 ) n

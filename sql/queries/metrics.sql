@@ -287,7 +287,8 @@ SET delivered_at = l.delivered_at,
     unsubscribed_at = l.unsubscribed_at,
     complained_at = l.complained_at,
     bounced_at = l.bounced_at,
-    failed_at = l.failed_at
+    failed_at = l.failed_at,
+    soft_bounced_at = l.soft_bounced_at
 FROM workspace_day_bounds(CAST(%(day)s AS date), CAST(%(day)s AS date)) b
 CROSS JOIN LATERAL message_outcomes_that_differ(b.day_start, b.day_end) l
 JOIN campaign_message_outcomes m ON m.message_id = l.message_id

@@ -48,8 +48,8 @@ FROM drip_campaigns c
 WHERE c.workspace_id = CAST(%(workspace_id)s AS uuid);
 
 -- name: latest_sms_to
--- The latest SMS to this phone number, one row per workspace. `national` are its spellings without a country code, which
--- count in workspaces whose country is the number's.
+-- The latest SMS to this phone number, one row per workspace, or of this workspace only. `national` are its spellings
+-- without a country code, which count in workspaces whose country is the number's.
 SELECT DISTINCT ON (k.workspace_id) k.workspace_id, o.message_id
 FROM contacts k
 JOIN workspaces w ON w.id = k.workspace_id
@@ -58,26 +58,33 @@ JOIN campaign_message_outcomes o ON o.enrollment_id = e.id AND o.channel = 'sms'
 WHERE canonical_phone(k.phone) = ANY(canonical_phone(CAST(%(phone)s AS text)) || CAST(%(national)s AS text []))
   AND k.phone IS NOT NULL
   AND (canonical_phone(k.phone) LIKE '+%%' OR w.default_region = ANY(CAST(%(regions)s AS text [])))
+  AND (CAST(%(workspace_id)s AS uuid) IS NULL OR k.workspace_id = CAST(%(workspace_id)s AS uuid))
 ORDER BY k.workspace_id, o.sent_at DESC;
 
 -- name: suppress_phone
--- Suppresses a number for SMS in all workspaces that have it.
+-- Suppresses a number for SMS in this workspace or, without one, in all, also if no contact has it yet.
 INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
 SELECT
-    k.workspace_id, k.id, CAST(%(phone)s AS text), 'sms', 'unsubscribed', CAST(%(source)s AS text),
-    CAST(%(now)s AS timestamptz)
-FROM contacts k
-JOIN workspaces w ON w.id = k.workspace_id
-WHERE canonical_phone(k.phone) = ANY(canonical_phone(CAST(%(phone)s AS text)) || CAST(%(national)s AS text []))
-  AND k.phone IS NOT NULL
-  AND (canonical_phone(k.phone) LIKE '+%%' OR w.default_region = ANY(CAST(%(regions)s AS text [])))
+    w.id, k.id, CAST(%(phone)s AS text), 'sms', 'unsubscribed', CAST(%(source)s AS text), CAST(%(now)s AS timestamptz)
+FROM workspaces w
+LEFT JOIN (
+    SELECT c.workspace_id, c.id, canonical_phone(c.phone) AS number
+    FROM contacts c
+    WHERE canonical_phone(c.phone) = ANY(canonical_phone(CAST(%(phone)s AS text)) || CAST(%(national)s AS text []))
+      AND c.phone IS NOT NULL
+) k
+    ON k.workspace_id = w.id AND (k.number LIKE '+%%' OR w.default_region = ANY(CAST(%(regions)s AS text [])))
+WHERE CAST(%(workspace_id)s AS uuid) IS NULL OR w.id = CAST(%(workspace_id)s AS uuid)
 ON CONFLICT DO NOTHING;
 
 -- name: readmit_phone
 -- Deletes the suppressions that the owner of a number requested; those for bounces or added manually stay.
 DELETE FROM campaign_suppressions s
 WHERE canonical_address(s.address) = canonical_phone(CAST(%(phone)s AS text))
-  AND s.workspace_id IN (SELECT w.id FROM workspaces w)  -- the first column of the index
+  AND s.workspace_id IN (  -- the first column of the index
+      SELECT w.id FROM workspaces w
+      WHERE CAST(%(workspace_id)s AS uuid) IS NULL OR w.id = CAST(%(workspace_id)s AS uuid)
+  )
   AND s.channel = 'sms' AND s.reason = 'unsubscribed';
 
 -- name: contact_to_resubscribe

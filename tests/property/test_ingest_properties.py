@@ -117,7 +117,8 @@ def forget_events(database: Database) -> None:
             "first_machine_opened_at = NULL, open_count = 0, first_clicked_at = NULL, "
             "first_machine_clicked_at = NULL, click_count = 0, first_replied_at = NULL, "
             "first_converted_at = NULL, conversion_value = 0, unsubscribed_at = NULL, "
-            "complained_at = NULL, bounced_at = NULL, failed_at = NULL"
+            "complained_at = NULL, bounced_at = NULL, failed_at = NULL, "
+            "soft_bounced_at = NULL"
         )
         connection.execute(
             "UPDATE campaign_split_assignments SET first_converted_at = NULL, conversion_value = 0"

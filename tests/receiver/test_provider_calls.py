@@ -219,3 +219,35 @@ def test_without_the_certificate_a_message_is_neither_accepted_nor_refused(datab
 )
 def test_similar_addresses_are_not_addresses_of_amazon(url):
     assert not is_sns_url(url)
+
+
+# --- workspaces of keys ---------------------------------------------------------------------------
+
+
+def of_workspace(name: str) -> dict[str, Any]:
+    """The settings with the name of a workspace before each key."""
+
+    def named(key: Any) -> Any:
+        return Secret(f"{name}={key.reveal()}") if isinstance(key, Secret) else f"{name}={key}"
+
+    return {field: tuple(map(named, keys)) for field, keys in SETTINGS.items()}
+
+
+@pytest.mark.parametrize("provider", SIGNED)
+def test_the_workspace_of_the_key_is_stored_with_the_payload(database, provider):
+    settings = of_workspace("Acme")
+    with a_receiver(database, fetch=lambda _: calls.sns_certificate(), **settings) as receiver:
+        assert receiver.post(f"/events/{provider}", *SIGNED[provider]()).status == 200
+        for attempt in forged(provider):
+            assert receiver.post(f"/events/{provider}", *attempt).status == 401
+    assert rows(database, "SELECT context ->> 'workspace' FROM event_inbox") == [("Acme",)]
+
+
+def test_a_call_is_assigned_to_the_key_that_signed_it(database):
+    keys = (Secret("Acme=another key"), Secret(f"Beta={calls.MAILGUN_KEY}"), Secret("shared"))
+    with a_receiver(database, mailgun_keys=keys) as receiver:
+        assert receiver.post("/events/mailgun", *SIGNED["mailgun"]()).status == 200
+        receiver.clock.now = LATER + timedelta(days=3)
+        assert receiver.post("/events/mailgun", *SIGNED["mailgun"]()).status == 401
+        assert counted(receiver, "mailgun") == {"accepted": 1, "stale": 1}
+    assert rows(database, "SELECT context ->> 'workspace' FROM event_inbox") == [("Beta",)]

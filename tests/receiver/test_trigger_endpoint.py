@@ -294,3 +294,21 @@ def test_one_address_in_several_spellings_is_one_contact(database, receiver):
         ("Ann@MÜLLER.example", "+4915123456780"),
         ("bob@straße.example", None),
     ]
+
+
+def test_a_secret_of_a_workspace_enrolls_in_its_campaigns_only(database):
+    a_campaign(database)
+    a_campaign(database, "Other")
+    tokens = (Secret("of Welcome=one token"), Secret("of Other=another token"))
+    secrets = (Secret(f"of Other={calls.SECRET}"),)
+    body = orjson.dumps({"email": "a@example.com"})
+    with a_receiver(database, trigger_tokens=tokens, trigger_secrets=secrets) as receiver:
+        statuses = [
+            receiver.post(f"/trigger/{campaign}", body, {"Authorization": f"Bearer {token}"}).status
+            for campaign in ("Welcome", "Other")
+            for token in ("one token", "another token", "of Welcome=one token")
+        ]
+        assert statuses == [200, 404, 401, 404, 200, 401]
+        signed = calls.by_standard(body)
+        assert receiver.post("/trigger/Welcome", *signed).status == 404
+        assert receiver.post("/trigger/Other", *calls.by_standard(body, call_id="2")).status == 200

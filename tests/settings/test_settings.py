@@ -12,6 +12,7 @@ from drip_pipeline.errors import SettingsError
 from drip_pipeline.settings import (
     CHECKOUT,
     SETTINGS,
+    AccountKey,
     Secret,
     Settings,
     environment_secret,
@@ -58,6 +59,7 @@ def test_nothing_but_settings_reads_the_environment():
     # starts inherit the environment unchanged.
     assert readers <= {
         "drip_pipeline/settings/__init__.py",
+        "drip_pipeline/settings/environment.py",
         "drip_pipeline/db/embedded/run_as.py",
         "drip_pipeline/cli/local/supervisor.py",
     }
@@ -190,3 +192,25 @@ def test_only_the_documented_spelling_of_a_variable_is_read():
 
 def test_home_is_made_absolute():
     assert Settings.from_env({"DRIP_HOME": "here"}).home == Path.cwd() / "here"
+
+
+@pytest.mark.parametrize(
+    ("entry", "workspace", "key"),
+    [
+        ("MFkwEwYHKoZI==", None, "MFkwEwYHKoZI=="),
+        ("Acme=MFkwEwYHKoZI==", "Acme", "MFkwEwYHKoZI=="),
+        ("whsec_MDEyMw=", None, "whsec_MDEyMw="),
+        ("Acme=whsec_MDEyMw=", "Acme", "whsec_MDEyMw="),
+        ("user:pass=word", None, "user:pass=word"),
+        ("Acme=user:pass=word", "Acme", "user:pass=word"),
+        ("arn:aws:sns:eu-central-1:1:t", None, "arn:aws:sns:eu-central-1:1:t"),
+        ("Acme=arn:aws:sns:eu-central-1:1:t", "Acme", "arn:aws:sns:eu-central-1:1:t"),
+        ("=odd", None, "=odd"),
+        ("plain", None, "plain"),
+    ],
+)
+def test_a_key_may_name_its_workspace(entry: str, workspace: str | None, key: str) -> None:
+    for form in (entry, Secret(entry)):
+        account = AccountKey.of(form)
+        assert (account.workspace, account.key.reveal()) == (workspace, key)
+        assert key not in repr(account) or (workspace is not None and key in workspace)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Final
 
 from drip_pipeline.channels.protocol import Outcome
+from drip_pipeline.domain.events.bounces import BounceClass, classify_bounce
 
 
 class Phase(StrEnum):
@@ -55,7 +56,6 @@ _TOO_BIG: Final = 552
 _THROTTLING: Final = frozenset({_CLOSING, 450, 452})
 _AUTH_REQUIRED: Final = "auth_required"
 _AUTHENTICATION: Final = frozenset({530, 534, 535, 538})
-_NO_SUCH_MAILBOX: Final = frozenset({550, 551, 553})
 
 _ENHANCED: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _RETRY_AFTER: Final = re.compile(
@@ -116,12 +116,12 @@ def _concerns_configuration(phase: Phase, code: int) -> bool:
 
 
 def _names_no_mailbox(phase: Phase, code: int, text: str) -> bool:
-    """Whether the mailbox does not exist: 5.1.x in any phase; a plain 550 at RCPT TO only, because
-    after the data it concerns the content."""
-    enhanced = _enhanced_code(text)
-    if enhanced:
-        return enhanced.startswith("5.1.") and phase in (Phase.RECIPIENT, Phase.END)
-    return phase is Phase.RECIPIENT and code in _NO_SUCH_MAILBOX
+    """Whether the address is invalid. Without an enhanced status code or a text that says so, the
+    code counts at RCPT TO only, because after the data it concerns the content."""
+    if phase not in (Phase.RECIPIENT, Phase.END):
+        return False
+    kind = classify_bounce(text=text, code=code if phase is Phase.RECIPIENT else None)
+    return kind is BounceClass.PERMANENT
 
 
 def _enhanced_code(text: str) -> str:

@@ -5,7 +5,8 @@ The signatures of each provider are in the provider's module.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
@@ -17,11 +18,13 @@ class VerifiedRequest:
     """A request with a valid signature.
 
     `call_id`: the sender's id of the call, the same when it is repeated. `once`: a value that no
-    genuine request has twice (replay protection); None if repeats are identical.
+    genuine request has twice (replay protection); None if repeats are identical. `workspace`: the
+    workspace of the key, None for a key of all workspaces.
     """
 
     call_id: str = ""
     once: str | None = None
+    workspace: str | None = None
 
 
 class VerificationError(Exception):
@@ -30,6 +33,23 @@ class VerificationError(Exception):
     def __init__(self, reason: VerificationFailure) -> None:
         super().__init__(reason)
         self.reason: VerificationFailure = reason
+
+
+def check_any(
+    checks: Iterable[tuple[str | None, Callable[[], VerifiedRequest]]],
+) -> VerifiedRequest:
+    """Verify a request by the keys of several workspaces: the first that it is signed with counts.
+
+    Raises VerificationError; that of a valid signature, which is only stale, if there is one.
+    """
+    failure = VerificationError("forged")
+    for workspace, check in checks:
+        try:
+            return replace(check(), workspace=workspace)
+        except VerificationError as error:
+            if error.reason != "forged":
+                failure = error
+    raise failure
 
 
 def check_time(

@@ -10,19 +10,16 @@ import base64
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from drip_pipeline.domain.addresses import Unusable, parse_phone
+from drip_pipeline.domain.events.sms_keywords import SmsKeyword, keyword_of
 from drip_pipeline.settings import Secret
 
-SmsKeyword = Literal["stop", "start", "help"]
-
-# Twilio's default keywords, REVOKE and OPTOUT of 2025 among them.
-_STOP: Final = frozenset(
-    {"stop", "stopall", "unsubscribe", "cancel", "end", "quit", "revoke", "optout"}
-)
-_START: Final = frozenset({"start", "yes", "unstop"})
-_HELP: Final = frozenset({"help", "info"})
+_OPT_OUT_TYPES: Final[Mapping[str, SmsKeyword]] = {"stop": "stop", "start": "start", "help": "help"}
+"""What Twilio has read itself, in the languages of the account."""
+_OPTED_OUT: Final = "21610"
+"""The error of a message to a number that has opted out."""
 _EVENT_OF_STATUS: Final[Mapping[str, str]] = {
     "delivered": "sms_delivered",
     "undelivered": "sms_failed",
@@ -58,6 +55,8 @@ def read_status(form: Mapping[str, str], message_id: str | None) -> dict[str, ob
     """
     status = (form.get("MessageStatus") or form.get("SmsStatus") or "").lower()
     event_type = _EVENT_OF_STATUS.get(status)
+    if event_type == "sms_failed" and form.get("ErrorCode") == _OPTED_OUT:
+        event_type = "sms_opted_out"
     sid = form.get("MessageSid") or form.get("SmsSid")
     if event_type is None or not sid:
         return None
@@ -85,10 +84,4 @@ def read_inbound(form: Mapping[str, str]) -> InboundSms | None:
 
 
 def _keyword(form: Mapping[str, str]) -> SmsKeyword | None:
-    opt_out_type = form.get("OptOutType", "").lower()
-    word = opt_out_type or form["Body"].strip().strip(".!\"'").replace(" ", "").lower()
-    if word in _STOP:
-        return "stop"
-    if word in _START:
-        return "start"
-    return "help" if word in _HELP else None
+    return _OPT_OUT_TYPES.get(form.get("OptOutType", "").lower()) or keyword_of(form["Body"])

@@ -9,11 +9,21 @@ from typing import Final
 from drip_pipeline.cli.doctor.check_channels import has_database
 from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.errors import SettingsError
-from drip_pipeline.settings import LOCAL_URL, Settings
+from drip_pipeline.errors import DripError, SettingsError
+from drip_pipeline.settings import LOCAL_URL, AccountKey, Settings
 
 _MAXIMUM_INBOX_AGE: Final = timedelta(minutes=10)
 _COUNT_LIMIT: Final = 10_000
+_KEYS: Final = (
+    "sns_topics",
+    "sendgrid_keys",
+    "postmark_logins",
+    "mailgun_keys",
+    "twilio_tokens",
+    "events_secrets",
+    "trigger_secrets",
+    "trigger_tokens",
+)
 
 
 def check_receiver(invocation: Invocation) -> Iterator[CheckResult]:
@@ -22,6 +32,7 @@ def check_receiver(invocation: Invocation) -> Iterator[CheckResult]:
     yield from _check_keys(settings)
     yield from _check_links(settings)
     if has_database(invocation):
+        yield from _check_workspaces(invocation)
         yield from _check_inbox(invocation)
 
 
@@ -31,14 +42,14 @@ def _check_keys(settings: Settings) -> Iterator[CheckResult]:
 
     try:
         for text in settings.sendgrid_keys:
-            sendgrid_key(text)
+            sendgrid_key(AccountKey.of(text).key.reveal())
         for secret in settings.events_secrets:
-            signing_key("DRIP_EVENTS_SECRETS", secret)
+            signing_key("DRIP_EVENTS_SECRETS", AccountKey.of(secret).key)
         for secret in settings.trigger_secrets:
-            signing_key("DRIP_TRIGGER_SECRETS", secret)
+            signing_key("DRIP_TRIGGER_SECRETS", AccountKey.of(secret).key)
     except SettingsError as error:
         yield CheckResult("receiver", "failure", str(error), error.hint)
-    if any(":" not in login.reveal() for login in settings.postmark_logins):
+    if any(":" not in AccountKey.of(each).key.reveal() for each in settings.postmark_logins):
         message = "DRIP_POSTMARK_LOGINS contains a login without a colon"
         yield CheckResult("receiver", "failure", message, "Use the form user:password.")
     providers = {
@@ -57,6 +68,22 @@ def _check_keys(settings: Settings) -> Iterator[CheckResult]:
         if configured
         else "no provider is configured to send events over HTTP",
     )
+
+
+def _check_workspaces(invocation: Invocation) -> Iterator[CheckResult]:
+    from drip_pipeline.engine.events.resolve_recipients import scope_of
+
+    for field in _KEYS:
+        for entry in getattr(invocation.settings, field):
+            workspace = AccountKey.of(entry).workspace
+            if workspace is None:
+                continue
+            try:
+                scope_of(invocation.database, workspace)
+            except DripError as error:
+                message = f"DRIP_{field.upper()} names a workspace for a key: {error}"
+                hint = "Name the workspace by its id, or omit it: KEY instead of NAME=KEY."
+                yield CheckResult("receiver", "failure", message, hint)
 
 
 def _check_links(settings: Settings) -> Iterator[CheckResult]:

@@ -78,8 +78,10 @@ class NumberOfDelivery(NamedTuple):
     number: str
 
 
-def latest_sms_to(connection: Connection, phone: PhoneSpellings) -> list[LatestSms]:
-    """Return the latest SMS to this number, per workspace."""
+def latest_sms_to(
+    connection: Connection, phone: PhoneSpellings, workspace_id: UUID | None
+) -> list[LatestSms]:
+    """Return the latest SMS to this number, of this workspace or per workspace."""
     return queries.records(
         connection,
         "latest_sms_to",
@@ -87,27 +89,36 @@ def latest_sms_to(connection: Connection, phone: PhoneSpellings) -> list[LatestS
         phone=phone.number,
         national=phone.national,
         regions=phone.regions,
+        workspace_id=workspace_id,
     )
 
 
 def suppress_phone(
-    connection: Connection, phone: PhoneSpellings, *, source: str, now: datetime
+    connection: Connection,
+    phone: PhoneSpellings,
+    workspace_id: UUID | None,
+    *,
+    source: str,
+    now: datetime,
 ) -> int:
-    """Suppress a number for SMS in all workspaces with it. Return the number of new entries."""
+    """Suppress a number for SMS in this workspace or in all. Return the number of new entries."""
     return queries.run(
         connection,
         "suppress_phone",
         phone=phone.number,
         national=phone.national,
         regions=phone.regions,
+        workspace_id=workspace_id,
         source=source,
         now=now,
     )
 
 
-def readmit_phone(connection: Connection, phone: str) -> int:
-    """Delete the suppressions of a number that its owner requested. Return their number."""
-    return queries.run(connection, "readmit_phone", phone=phone)
+def readmit_phone(connection: Connection, phone: str, workspace_id: UUID | None) -> int:
+    """Delete the suppressions of a number that its owner requested, in this workspace or in all.
+    Return their number.
+    """
+    return queries.run(connection, "readmit_phone", phone=phone, workspace_id=workspace_id)
 
 
 def suppressed_numbers(

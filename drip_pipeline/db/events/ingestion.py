@@ -101,9 +101,18 @@ class ContactToSuppress(NamedTuple):
     reason: str
 
 
+class ResolvedRefusal(NamedTuple):
+    """A line that forbids to write to its recipient, and the number of contacts with its address;
+    more than one if it concerns several workspaces.
+    """
+
+    line_number: int
+    contacts: int
+
+
 class StateToExit(NamedTuple):
     """An open workflow state that an event ends: the columns of a claimed state, and `cause`, the
-    event type.
+    reason of the suppression.
     """
 
     id: UUID
@@ -207,6 +216,43 @@ def resolve_by_address(connection: Connection, workspace_id: UUID | None) -> lis
     """Resolve events that name an address only. Return the unresolved ones."""
     return queries.records(
         connection, "resolve_by_address", RejectedLine, workspace_id=workspace_id
+    )
+
+
+def suppress_refused_addresses(
+    connection: Connection,
+    lines: Sequence[int],
+    workspace_id: UUID | None,
+    *,
+    source: str,
+    now: datetime,
+) -> int:
+    """Suppress the addresses of these lines that forbid to write to their recipients, in this
+    workspace or in all. Return the number of new entries.
+    """
+    return queries.run(
+        connection,
+        "suppress_refused_addresses",
+        lines=list(lines),
+        workspace_id=workspace_id,
+        source=source,
+        now=now,
+    )
+
+
+def resolve_refusals(
+    connection: Connection, lines: Sequence[int], workspace_id: UUID | None, *, now: datetime
+) -> list[ResolvedRefusal]:
+    """Resolve these lines by their addresses alone if they forbid to write to their recipients, in
+    this workspace or in all. Return the resolved ones.
+    """
+    return queries.records(
+        connection,
+        "resolve_refusals",
+        ResolvedRefusal,
+        lines=list(lines),
+        workspace_id=workspace_id,
+        now=now,
     )
 
 
@@ -322,12 +368,12 @@ def update_assignments(connection: Connection) -> None:
     queries.run(connection, "update_split_assignments")
 
 
-def lock_affected_states(connection: Connection, exit_types: Sequence[str]) -> int:
+def lock_affected_states(connection: Connection) -> int:
     """Lock the states that the events may resume or end, in the order of their ids.
 
     Waits for transactions that move them. Returns the number of states.
     """
-    return int(queries.scalar(connection, "lock_affected_states", exit_types=list(exit_types)))
+    return int(queries.scalar(connection, "lock_affected_states"))
 
 
 def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
@@ -335,17 +381,25 @@ def resume_waiting_states(connection: Connection, now: datetime, tolerance: time
     return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
 
 
-def contacts_to_suppress(
-    connection: Connection, suppressing_types: Sequence[str]
-) -> list[ContactToSuppress]:
-    """Return the contacts that these event types, or permanent bounces, forbid to write to, and
-    those that subscribed again.
+def contacts_to_suppress(connection: Connection) -> list[ContactToSuppress]:
+    """Return the contacts that the resolved events forbid to write to, those with a soft
+    bounce, and those that subscribed again.
     """
-    return queries.records(
+    return queries.records(connection, "contacts_to_suppress", ContactToSuppress)
+
+
+def repeatedly_soft_bounced(
+    connection: Connection, contact_ids: Sequence[UUID], *, threshold: int, time_span: timedelta
+) -> list[UUID]:
+    """Return those of these contacts with `threshold` soft bounces within the time span, without a
+    delivery between them or after them.
+    """
+    return queries.column(
         connection,
-        "contacts_to_suppress",
-        ContactToSuppress,
-        suppressing_types=list(suppressing_types),
+        "repeatedly_soft_bounced",
+        contact_ids=list(contact_ids),
+        threshold=threshold,
+        time_span=time_span,
     )
 
 
@@ -364,6 +418,6 @@ def readmit_contacts(connection: Connection, contacts: Sequence[tuple[UUID, str]
     )
 
 
-def states_to_exit(connection: Connection, exit_types: Sequence[str]) -> list[StateToExit]:
-    """Return the open states that these event types, or permanent bounces, end."""
-    return queries.records(connection, "states_to_exit", StateToExit, exit_types=list(exit_types))
+def states_to_exit(connection: Connection) -> list[StateToExit]:
+    """Return the open states that the resolved events end. An SMS opt-out ends none."""
+    return queries.records(connection, "states_to_exit", StateToExit)

@@ -1,4 +1,5 @@
-"""The event vocabulary, user agents, and the parsers of provider payloads.
+"""The event vocabulary, bounce classes, SMS keywords, user agents, and the parsers of provider
+payloads.
 
 Storing events belongs to engine/events.
 """

@@ -43,14 +43,20 @@ class Campaign:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def find_campaign(connection: Connection, name_or_id: str | UUID) -> Campaign:
+def find_campaign(
+    connection: Connection, name_or_id: str | UUID, *, workspace: str | None = None
+) -> Campaign:
     """Return the campaign with this id or exact name; one of the demo, and then an archived one,
     only if no other matches.
+
+    With a `workspace`, a name or id, campaigns of other workspaces do not exist.
 
     Raises CampaignNotFound, or CampaignAmbiguous if several campaigns have the name.
     """
     name = str(name_or_id)
     rows = campaigns_db.find(connection, campaign_id=_as_uuid(name), name=name)
+    if workspace is not None:
+        rows = [row for row in rows if workspace in (row.workspace, str(row.workspace_id))]
     if not rows:
         raise CampaignNotFound(name)
     own = [row for row in rows if not row.is_demo] or rows

@@ -61,6 +61,7 @@ FAILED_EVENT: Final[Mapping[str, str]] = {
 _EXITS: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
+    "soft_bounced": ("suppressed", "bounced"),
     "complained": ("suppressed", "unsubscribed"),
     "manual": ("suppressed", "completed"),
     "removed": ("removed", "completed"),

@@ -74,11 +74,18 @@ class TriggerResult:
 
 
 def enroll_by_webhook(
-    database: Database, campaign: str, body: bytes, *, now: datetime, call_key: str | None = None
+    database: Database,
+    campaign: str,
+    body: bytes,
+    *,
+    now: datetime,
+    call_key: str | None = None,
+    workspace: str | None = None,
 ) -> TriggerResult:
     """Enroll the contacts of a JSON body.
 
-    `call_key` is the idempotency key, unless the body has one.
+    `call_key` is the idempotency key, unless the body has one. With a `workspace`, a name or id,
+    only its campaigns are found.
 
     Raises CallInvalid, CampaignNotFound, CampaignAmbiguous, NotAllowed (another trigger, not
     published, no entry key where one is needed, another call under the same key).
@@ -95,20 +102,20 @@ def enroll_by_webhook(
         with database.autocommit() as connection:
             contacts_db.stage(connection, contacts.rows)
             with savepoint(connection):
-                return _enter(connection, campaign, contacts, key, body, now)
+                target = find_campaign(connection, campaign, workspace=workspace)
+                return _enter(connection, target, contacts, key, body, now)
 
     return retry_on_conflict(transaction)
 
 
 def _enter(
     connection: Connection,
-    name: str,
+    campaign: Campaign,
     contacts: WebhookContacts,
     key: str | None,
     body: bytes,
     now: datetime,
 ) -> TriggerResult:
-    campaign = find_campaign(connection, name)
     terms = _webhook_terms(connection, campaign)
     body_hash = sha256(body).hexdigest()
     if key is not None:

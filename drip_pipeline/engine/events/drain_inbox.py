@@ -2,16 +2,18 @@
 
 Payloads stay locked while their events are ingested. After a crash they are still due, and events
 that were ingested before are duplicates by their ids. A payload that cannot be parsed, or with
-events that cannot be ingested, is stored as rejected with the reason.
+events that cannot be ingested, is stored as rejected with the reason. The events of a provider's
+key that belongs to a workspace are ingested for this workspace only.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
@@ -25,10 +27,13 @@ from drip_pipeline.domain.events.providers.common import (
 from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.events.file_reader import lines_of
 from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
-from drip_pipeline.engine.events.ingest import IngestOptions, ingest_lines
+from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, IngestOptions, ingest_lines
 from drip_pipeline.engine.events.payload_readers import inbound_sms, read
+from drip_pipeline.engine.events.resolve_recipients import scope_of
+from drip_pipeline.engine.events.resume_waiting import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.isolation import is_of_the_data
 from drip_pipeline.engine.progress import Progress
+from drip_pipeline.errors import NotAllowed, NotFound
 
 BATCH_ROWS: Final = 1_000
 BATCH_BYTES: Final = 32 * 1024 * 1024
@@ -37,6 +42,7 @@ RETRY_AFTER: Final = (timedelta(minutes=1), timedelta(minutes=10))
 are retried twice."""
 _SHOWN_REASONS: Final = 5
 _UNPARSABLE: Final = "the payload is not as the provider documents it"
+_NO_WORKSPACE: Final = "the workspace that the settings name for the provider's key does not exist"
 
 
 @dataclass
@@ -67,6 +73,17 @@ class _ClaimedPayload:
     row: InboxRow
     problems: Counter[str] = field(default_factory=Counter)
 
+    @property
+    def workspace(self) -> str | None:
+        """The workspace of the key that the payload was signed with; None: of all workspaces."""
+        name = self.row.context.get("workspace")
+        return name if isinstance(name, str) else None
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether events of unknown messages are due again after this attempt."""
+        return self.row.attempts < len(RETRY_AFTER)
+
 
 def drain_inbox(
     database: Database,
@@ -76,6 +93,7 @@ def drain_inbox(
     max_seconds: float | None = None,
     progress: Progress | None = None,
     report: DrainReport | None = None,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> DrainReport:
     """Ingest all payloads that are due at `now`.
 
@@ -84,7 +102,7 @@ def drain_inbox(
     """
     deadline = Deadline.after(max_seconds)
     report = report if report is not None else DrainReport()
-    while _drain_batch(database, report, now, batch_rows):
+    while _drain_batch(database, report, now, batch_rows, soft_bounces):
         if progress:
             progress(f"{report.rows:,} payloads read, {report.accepted:,} events accepted")
         if deadline.is_over():
@@ -92,17 +110,36 @@ def drain_inbox(
     return report
 
 
-def _drain_batch(database: Database, report: DrainReport, now: datetime, batch_rows: int) -> bool:
+def _drain_batch(
+    database: Database,
+    report: DrainReport,
+    now: datetime,
+    batch_rows: int,
+    soft_bounces: SoftBounceLimit,
+) -> bool:
     with database.transaction() as claim:
         rows = inbox_db.claim(claim, now=now, batch_size=batch_rows, most_bytes=BATCH_BYTES)
         if not rows:
             return False
-        by_provider: dict[str, list[_ClaimedPayload]] = {}
+        groups: dict[tuple[str, str | None, bool], list[_ClaimedPayload]] = {}
         for row in rows:
-            by_provider.setdefault(row.provider, []).append(_ClaimedPayload(row))
+            payload = _ClaimedPayload(row)
+            key = (row.provider, payload.workspace, payload.is_retried)
+            groups.setdefault(key, []).append(payload)
         results: list[InboxResult] = []
-        for provider, payloads in by_provider.items():
-            _ingest(database, provider, payloads, report, now)
+        for (provider, workspace, is_retried), payloads in groups.items():
+            options = IngestOptions(
+                source=f"inbox {provider}",
+                now=now,
+                # Applications number their events themselves: those of two workspaces may collide.
+                provider=f"{provider}/{workspace}"
+                if workspace and provider == DEFAULT_PROVIDER
+                else provider,
+                workspace=workspace,
+                soft_bounces=soft_bounces,
+                is_retried=is_retried,
+            )
+            _ingest(database, payloads, report, options)
             results += [_result(payload, now) for payload in payloads]
         inbox_db.settle(claim, results, now=now)
     report.rows += len(results)
@@ -120,15 +157,20 @@ def _drain_batch(database: Database, report: DrainReport, now: datetime, batch_r
 
 def _ingest(
     database: Database,
-    provider: str,
     payloads: Sequence[_ClaimedPayload],
     report: DrainReport,
-    now: datetime,
+    options: IngestOptions,
 ) -> None:
+    try:
+        workspace_id = scope_of(database, options.workspace).only
+    except (NotFound, NotAllowed):
+        for payload in payloads:
+            payload.problems[_NO_WORKSPACE] += 1
+        return
     lines: list[EventLine] = []
     payload_of_line: list[_ClaimedPayload] = []
     for payload in payloads:
-        parsed = _parse(database, payload.row, report, now)
+        parsed = _parse(database, payload.row, report, options.now, workspace_id)
         report.ignored += parsed.ignored
         payload.problems.update(parsed.problems)
         lines += parsed.lines
@@ -141,10 +183,7 @@ def _ingest(
             if reason != DUPLICATE:
                 payload_of_line[number - 1].problems[reason] += 1
 
-    options = IngestOptions(
-        source=f"inbox {provider}", now=now, provider=provider, on_rejected=add_problems
-    )
-    ingested = ingest_lines(database, lines_of(lines), options)
+    ingested = ingest_lines(database, lines_of(lines), replace(options, on_rejected=add_problems))
     report.accepted += ingested.accepted
     report.duplicates += ingested.duplicates
     report.resumed += ingested.resumed
@@ -153,10 +192,16 @@ def _ingest(
     report.settled += ingested.settled
 
 
-def _parse(database: Database, row: InboxRow, report: DrainReport, now: datetime) -> ParsedPayload:
+def _parse(
+    database: Database,
+    row: InboxRow,
+    report: DrainReport,
+    now: datetime,
+    workspace_id: UUID | None,
+) -> ParsedPayload:
     try:
         if (sms := inbound_sms(row.provider, row.payload)) is not None:
-            inbound = take_inbound_sms(database, sms, now=now)
+            inbound = take_inbound_sms(database, sms, now=now, workspace_id=workspace_id)
             report.accepted += inbound.events
             report.suppressed += inbound.suppressed
             return ParsedPayload()
@@ -179,6 +224,6 @@ def _result(payload: _ClaimedPayload, now: datetime) -> InboxResult:
         f"{count:,} × {problem}" if count > 1 else problem
         for problem, count in problems.most_common(_SHOWN_REASONS)
     )
-    if set(problems) == {NO_SUCH_MESSAGE} and row.attempts < len(RETRY_AFTER):
+    if set(problems) == {NO_SUCH_MESSAGE} and payload.is_retried:
         return InboxResult(row.id, "pending", reason, now + RETRY_AFTER[row.attempts])
     return InboxResult(row.id, "rejected", reason)

@@ -25,6 +25,7 @@ from drip_pipeline.db.events.ingestion import (
     StagedEvent,
     copy_line,
 )
+from drip_pipeline.domain.events.bounces import BounceClass, classify_bounce
 from drip_pipeline.domain.events.user_agents import device_type, is_machine_open, is_scanner
 from drip_pipeline.domain.events.vocabulary import (
     CONTACT_EVENT_TYPES,
@@ -42,9 +43,12 @@ NOT_A_TIME: Final = "occurred_at is not an ISO time"
 HOLDS_NUL: Final = "the line holds a NUL character"
 LONE_SURROGATE: Final = "the line holds half of a character (a lone surrogate)"
 
-_TRANSIENT_BOUNCES: Final = frozenset(
-    {"soft", "softbounce", "transient", "temporary", "undetermined", "block", "blocked"}
-)
+SUPPRESSION_REASONS: Final = ("unsubscribed", "complained", "bounced", "manual")
+_SUPPRESSION_REASON: Final[Mapping[str, str]] = {
+    "email_unsubscribed": "unsubscribed",
+    "email_complained": "complained",
+    "sms_opted_out": "unsubscribed",
+}
 # One of our message ids, bare or as in a Message-ID header: <id@domain>.
 _MESSAGE_ID: Final = re.compile(
     r"<?([0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12})(?:@[^>]*)?>?",
@@ -104,6 +108,10 @@ class EventParser:
                 raise InvalidLine("neither message_id nor email is given")
             identified_by = "campaign" if campaign else "address"
         data = _data(get("data"))
+        suppression_reason = _suppression_reason(event_type, data)
+        if suppression_reason and not email:
+            # It counts also if the message is unknown.
+            email = _text(get("email"), "email")
         user_agent = _text(get("user_agent"), "user_agent")
         is_machine = _is_machine(event_type, user_agent, data)
         if is_machine:
@@ -125,7 +133,7 @@ class EventParser:
                 email,
                 campaign,
                 "t" if is_machine else "f",
-                "t" if _is_permanent(event_type, data) else "f",
+                suppression_reason,
                 value,
                 currency,
                 user_agent,
@@ -267,12 +275,34 @@ def _is_machine(event_type: str, user_agent: str, data: Mapping[str, Any]) -> bo
     return event_type == "email_clicked" and is_scanner(user_agent)
 
 
-def _is_permanent(event_type: str, data: Mapping[str, Any]) -> bool:
-    """Return whether the address is invalid: a bounce that is not reported as transient."""
-    if event_type != "email_bounced":
-        return False
-    kind = str(data.get("bounce_type", "")).lower().replace("_", "").replace("-", "")
-    return kind not in _TRANSIENT_BOUNCES
+def _suppression_reason(event_type: str, data: dict[str, Any]) -> str:
+    """Return why the event forbids to write to its recipient; empty for most events.
+
+    Sets `data["bounce_type"]` of a bounce to its class, so that the log can be counted.
+    """
+    if event_type == "email_bounced":
+        return "bounced" if _bounce_class(data) is BounceClass.PERMANENT else ""
+    if event_type == "email_suppressed":
+        # The provider has the address on its list.
+        reason = data.get("suppression_reason")
+        return reason if reason in SUPPRESSION_REASONS else ""
+    return _SUPPRESSION_REASON.get(event_type, "")
+
+
+def _bounce_class(data: dict[str, Any]) -> BounceClass:
+    reported = data.get("bounce_type")
+    kind = classify_bounce(
+        words=(reported, data.get("bounce_subtype")),
+        status=data.get("status"),
+        code=data.get("code"),
+        text=data.get("reason") or data.get("response") or data.get("diagnostic_code"),
+    )
+    # A bounce of which nothing else is known is one of the address.
+    kind = kind or BounceClass.PERMANENT
+    if reported and str(reported).lower() != kind:
+        data.setdefault("bounce_subtype", reported)
+    data["bounce_type"] = kind.value
+    return kind
 
 
 def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:

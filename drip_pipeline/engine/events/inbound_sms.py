@@ -1,5 +1,5 @@
-"""Inbound SMS: STOP suppresses the number in all workspaces, START lifts that; all others are
-replies to the latest SMS sent to the number.
+"""Inbound SMS: STOP suppresses the number in the workspace of the provider's key (in all if the key
+names none), START lifts that; all others are replies to the latest SMS sent to the number.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID
 
 from drip_pipeline.channels.sms.twilio_callbacks import InboundSms
 from drip_pipeline.db.connection import Database
@@ -26,17 +27,21 @@ class InboundReport:
     readmitted: int = 0
 
 
-def take_inbound_sms(database: Database, sms: InboundSms, *, now: datetime) -> InboundReport:
+def take_inbound_sms(
+    database: Database, sms: InboundSms, *, now: datetime, workspace_id: UUID | None = None
+) -> InboundReport:
     """Ingest an inbound SMS; a repetition counts once. The content is not stored."""
     suppressed = readmitted = 0
     phone = spellings_of_phone(sms.sender)
     with database.transaction() as connection:
-        messages = suppressions_db.latest_sms_to(connection, phone)
+        messages = suppressions_db.latest_sms_to(connection, phone, workspace_id)
         if sms.keyword == "stop":
             # In a transaction of its own, so that STOP holds even if the ingestion fails.
-            suppressed = suppressions_db.suppress_phone(connection, phone, source=PROVIDER, now=now)
+            suppressed = suppressions_db.suppress_phone(
+                connection, phone, workspace_id, source=PROVIDER, now=now
+            )
         elif sms.keyword == "start":
-            readmitted = suppressions_db.readmit_phone(connection, sms.sender)
+            readmitted = suppressions_db.readmit_phone(connection, sms.sender, workspace_id)
     report = ingest_events(
         database,
         [

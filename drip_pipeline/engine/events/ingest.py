@@ -30,9 +30,15 @@ from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
-from drip_pipeline.engine.events.resolve_recipients import resolve_recipients, scope_of
+from drip_pipeline.engine.events.resolve_recipients import (
+    resolve_recipients,
+    scope_of,
+    take_refusals,
+)
 from drip_pipeline.engine.events.resume_waiting import (
+    DEFAULT_SOFT_BOUNCES,
     EventEffects,
+    SoftBounceLimit,
     apply_event_effects,
     lock_affected_states,
 )
@@ -56,6 +62,7 @@ class IngestOptions:
     `source` names the source in reports and in `rejected_events`, `provider` the issuer of the
     event ids. `workspace`, a name or id, restricts the events to a workspace; without one, events
     of all are ingested, and an address without a campaign needs that there is only one.
+    `is_retried`: lines of unknown messages will be ingested again.
     """
 
     source: str
@@ -65,6 +72,8 @@ class IngestOptions:
     chunk_size: int = CHUNK_LINES
     progress: Progress | None = None
     on_rejected: OnRejected | None = None
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES
+    is_retried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +141,19 @@ def ingest_file(
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
     progress: Progress | None = None,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> IngestReport:
     """Ingest an event file: NDJSON (plain or gzip) or Parquet. For the options see IngestOptions.
 
     Raises ImportFileError for an unreadable file, NotFound for an unknown workspace.
     """
     options = IngestOptions(
-        source=path.name, now=now, provider=provider, workspace=workspace, progress=progress
+        source=path.name,
+        now=now,
+        provider=provider,
+        workspace=workspace,
+        progress=progress,
+        soft_bounces=soft_bounces,
     )
     return ingest_lines(database, read_lines(path), options)
 
@@ -152,10 +167,16 @@ def ingest_events(
     provider: str = DEFAULT_PROVIDER,
     workspace: str | None = None,
     chunk_size: int = CHUNK_LINES,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> IngestReport:
     """Ingest events in memory, each with the keys of a line of an events file."""
     options = IngestOptions(
-        source=source, now=now, provider=provider, workspace=workspace, chunk_size=chunk_size
+        source=source,
+        now=now,
+        provider=provider,
+        workspace=workspace,
+        chunk_size=chunk_size,
+        soft_bounces=soft_bounces,
     )
     return ingest_lines(database, lines_of(events), options)
 
@@ -267,25 +288,40 @@ class _SourceIngestion:
         unresolved, settled = resolve_recipients(
             connection, part.identified_by, self._scope, batch_id=batch_id, now=self._now
         )
-        rejected = (*part.rejected, *unresolved)
+        refusals = take_refusals(
+            connection,
+            unresolved,
+            self._scope,
+            source=self._options.provider,
+            now=self._now,
+            is_retried=self._options.is_retried,
+        )
+        rejected = (*part.rejected, *refusals.rejected)
         if part.months - self._months_ready:
             # Only months of resolved events: a rejected line may claim any time.
             months = events_db.months_of_arrivals(connection)
             if not all(months.values()):
                 raise _MonthsMissing(months)
             self._months_ready.update(months)
-        accepted = events_db.insert_keys(connection, self._now)
-        if not accepted:
-            return PartResult(rejected=rejected, settled=settled)
+        stored = events_db.insert_keys(connection, self._now)
+        accepted = stored + refusals.without_contact - refusals.extra_events
+        suppressed = EventEffects(suppressed=refusals.suppressed)
+        if not stored:
+            return PartResult(accepted, rejected, suppressed, settled)
         locked = lock_affected_states(connection)
         conversions = events_db.add_conversions(connection) if part.may_convert else 0
         events_db.log(connection, self._now)
         events_db.update_outcomes(connection)
         events_db.update_assignments(connection)
         effects = apply_event_effects(
-            connection, locked, batch_id=batch_id, source=self._options.provider, now=self._now
+            connection,
+            locked,
+            batch_id=batch_id,
+            source=self._options.provider,
+            now=self._now,
+            soft_bounces=self._options.soft_bounces,
         )
-        return PartResult(accepted, rejected, effects, settled, conversions)
+        return PartResult(accepted, rejected, effects + suppressed, settled, conversions)
 
     def _store_rejected(
         self,

@@ -28,6 +28,7 @@ from drip_pipeline.engine.events.ingest import (
     ingest_lines,
 )
 from drip_pipeline.engine.events.resolve_recipients import scope_of
+from drip_pipeline.engine.events.resume_waiting import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import (
     ConstraintViolated,
@@ -122,6 +123,7 @@ def load_files(
     run_id: str | None = None,
     workspace: str | None = None,
     progress: Progress | None = None,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> Iterator[LandedFile]:
     """Load the files of {path: identity} that are unchanged and not loaded meanwhile.
 
@@ -139,6 +141,7 @@ def load_files(
                 provider=file.provider,
                 workspace=workspace,
                 progress=_prefixed(progress, file.path) if progress else None,
+                soft_bounces=soft_bounces,
             )
             yield _load(database, folder, file, options, run_id)
 

@@ -1,5 +1,6 @@
 """Resolve the recipients of staged events: by message id, by address and campaign, or by address
-alone. Unresolved lines are returned with the reason.
+alone. Unresolved lines are returned with the reason, except refusals (unsubscriptions, complaints,
+permanent bounces): their addresses are suppressed, whatever message or contact they name.
 """
 
 from __future__ import annotations
@@ -7,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
 from drip_pipeline.db.events import ingestion as events_db
-from drip_pipeline.db.events.ingestion import NO_SUCH_MESSAGE, IdentifiedBy, RejectedLine
+from drip_pipeline.db.events.ingestion import (
+    DUPLICATE,
+    NO_SUCH_MESSAGE,
+    IdentifiedBy,
+    RejectedLine,
+)
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted
@@ -49,6 +55,54 @@ def scope_of(database: Database, workspace: str | None) -> WorkspaceScope:
             f"several workspaces are named {workspace!r}", hint="Give its id instead of its name."
         )
     return WorkspaceScope(ids[0], ids[0])
+
+
+class Refusals(NamedTuple):
+    """The lines that are not resolved, and what was done for the refusals among the others.
+
+    `without_contact` counts resolved lines that are no event of any contact, `extra_events` the
+    events beyond one for a line, `suppressed` new entries of suppression lists.
+    """
+
+    rejected: list[RejectedLine]
+    without_contact: int = 0
+    extra_events: int = 0
+    suppressed: int = 0
+
+
+def take_refusals(
+    connection: Connection,
+    rejected: list[RejectedLine],
+    scope: WorkspaceScope,
+    *,
+    source: str,
+    now: datetime,
+    is_retried: bool,
+) -> Refusals:
+    """Suppress the addresses of refusals among the unresolved lines, in the scope's workspace or,
+    if there are several and none is named, in all of them.
+
+    With `is_retried`, the caller ingests lines of unknown messages again: their addresses are
+    suppressed at once where the workspace is certain, and the lines stay unresolved.
+    """
+    lines = [line for line, reason in rejected if reason != DUPLICATE]
+    if not lines:
+        return Refusals(rejected)
+    waiting = {line for line, reason in rejected if is_retried and reason == NO_SUCH_MESSAGE}
+    at_once = lines if scope.default else [line for line in lines if line not in waiting]
+    suppressed = events_db.suppress_refused_addresses(
+        connection, at_once, scope.default, source=source, now=now
+    )
+    resolved = events_db.resolve_refusals(
+        connection, [line for line in lines if line not in waiting], scope.default, now=now
+    )
+    done = {line for line, _ in resolved}
+    return Refusals(
+        [line for line in rejected if line.line_number not in done],
+        without_contact=sum(not contacts for _, contacts in resolved),
+        extra_events=sum(max(contacts - 1, 0) for _, contacts in resolved),
+        suppressed=suppressed,
+    )
 
 
 def resolve_recipients(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -20,24 +20,39 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.execution.exits import end_runs
+from drip_pipeline.settings import Settings
 
-# Event type → exit reason and enrollment status.
+# Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
+# run; its SMS steps are skipped.
 _EXITS: Final[Mapping[str, tuple[str, str]]] = {
-    "email_unsubscribed": ("unsubscribed", "unsubscribed"),
-    "email_complained": ("suppressed", "unsubscribed"),
-    "email_bounced": ("suppressed", "bounced"),
+    "unsubscribed": ("unsubscribed", "unsubscribed"),
+    "complained": ("suppressed", "unsubscribed"),
+    "bounced": ("suppressed", "bounced"),
+    "manual": ("suppressed", "completed"),
 }
-EXIT_EVENTS: Final = ("email_unsubscribed", "email_complained")
-"""Event types that end a run; a permanent bounce ends it as well."""
-SUPPRESSING_EVENTS: Final = (*EXIT_EVENTS, "sms_opted_out")
-"""Event types after which nothing more is sent on their channel. An SMS opt-out does not end the
-run; its SMS steps are skipped.
-"""
 
-RESUBSCRIBING_EVENTS: Final = ("email_resubscribed", "sms_opted_in")
-"""Event types by which a person takes back an unsubscription; bounces, complaints and entries of an
-operator stay."""
+
+@dataclass(frozen=True, slots=True)
+class SoftBounceLimit:
+    """After `bounces` soft bounces within `days`, without a delivery between, an address is
+    suppressed; 0 bounces: never.
+    """
+
+    bounces: int = 5
+    days: int = 14
+
+    @classmethod
+    def of(cls, settings: Settings) -> SoftBounceLimit:
+        """Return the limit of the settings."""
+        return cls(settings.soft_bounces, settings.soft_bounce_days)
+
+
+DEFAULT_SOFT_BOUNCES: Final = SoftBounceLimit()
+_SOFT_BOUNCED: Final = "soft_bounced"
+
 RESUBSCRIBED: Final = "resubscribed"
+"""Events by which a person takes back an unsubscription: email_resubscribed, sms_opted_in. Bounces,
+complaints and entries of an operator stay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +73,24 @@ class EventEffects:
 
 def lock_affected_states(connection: Connection) -> int:
     """Lock the states that this transaction's events may move. Return their number."""
-    return events_db.lock_affected_states(connection, EXIT_EVENTS)
+    return events_db.lock_affected_states(connection)
 
 
 def apply_event_effects(
-    connection: Connection, locked: int, *, batch_id: UUID, source: str, now: datetime
+    connection: Connection,
+    locked: int,
+    *,
+    batch_id: UUID,
+    source: str,
+    now: datetime,
+    soft_bounces: SoftBounceLimit,
 ) -> EventEffects:
     """Suppress contacts, exit runs and resume waits as this transaction's events require.
 
     Call it after the events are logged. `locked` is the result of `lock_affected_states`; `source`
     is stored with new suppression list entries.
     """
-    suppressed = _suppress_contacts(connection, source, now)
+    suppressed = _suppress_contacts(connection, source, now, soft_bounces)
     if not locked:
         return EventEffects(suppressed=suppressed)
     ended = _exit_runs(connection, batch_id, now)
@@ -77,16 +98,24 @@ def apply_event_effects(
     return EventEffects(resumed, suppressed, ended)
 
 
-def _suppress_contacts(connection: Connection, source: str, now: datetime) -> int:
+def _suppress_contacts(
+    connection: Connection, source: str, now: datetime, limit: SoftBounceLimit
+) -> int:
     by_channel: dict[str, list[tuple[UUID, str]]] = {}
     again: list[tuple[UUID, str]] = []
-    for contact in events_db.contacts_to_suppress(
-        connection, (*SUPPRESSING_EVENTS, *RESUBSCRIBING_EVENTS)
-    ):
+    soft: list[UUID] = []
+    for contact in events_db.contacts_to_suppress(connection):
         if contact.reason == RESUBSCRIBED:
             again.append((contact.contact_id, contact.channel))
+        elif contact.reason == _SOFT_BOUNCED:
+            soft.append(contact.contact_id)
         else:
             by_channel.setdefault(contact.channel, []).append((contact.contact_id, contact.reason))
+    if soft and limit.bounces:
+        repeatedly = events_db.repeatedly_soft_bounced(
+            connection, soft, threshold=limit.bounces, time_span=timedelta(days=limit.days)
+        )
+        by_channel.setdefault("email", []).extend((each, _SOFT_BOUNCED) for each in repeatedly)
     suppressed = sum(
         suppress_contacts(connection, contacts, channel=channel, source=source, now=now)
         for channel, contacts in by_channel.items()
@@ -98,7 +127,7 @@ def _suppress_contacts(connection: Connection, source: str, now: datetime) -> in
 
 def _exit_runs(connection: Connection, batch_id: UUID, now: datetime) -> int:
     by_cause: dict[str, list[DueState]] = {}
-    rows = events_db.states_to_exit(connection, EXIT_EVENTS)
+    rows = events_db.states_to_exit(connection)
     for *state, cause in rows:
         by_cause.setdefault(cause, []).append(DueState._make(state))
     for cause, states in by_cause.items():

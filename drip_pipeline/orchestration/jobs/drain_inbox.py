@@ -8,9 +8,11 @@ from typing import Final
 import dagster as dg
 
 from drip_pipeline.engine.events.drain_inbox import drain_inbox as drain
+from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.settings import Settings
 
 INGESTION_KIND: Final = "inbox"
 INGESTION_POOL: Final = "ingestion"
@@ -21,7 +23,12 @@ _MAX_REASONS: Final = 10
 def import_inbox(context: dg.OpExecutionContext, engine: EngineResource, clock: RunClock) -> None:
     """Import the events of the due payloads. Rejected events are stored with the reason."""
     with translate_errors("draining the inbox"):
-        report = drain(engine.database, now=clock.current(), max_seconds=clock.budget_seconds)
+        report = drain(
+            engine.database,
+            now=clock.current(),
+            max_seconds=clock.budget_seconds,
+            soft_bounces=SoftBounceLimit.of(Settings.from_env()),
+        )
     reasons = list(report.reasons.items())[:_MAX_REASONS]
     context.add_output_metadata(
         {

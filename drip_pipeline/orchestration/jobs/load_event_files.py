@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import Field
 
 from drip_pipeline.engine.events.landing_folder import load_files
+from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.landing import report_loaded
@@ -44,14 +45,16 @@ def load_landed_files(
     the reason. Files that cannot be read are named in a failure at the end.
     """
     loaded = []
+    settings = Settings.from_env()
     with translate_errors("loading event files"):
         for file in load_files(
             engine.database,
-            Settings.from_env().landing_folder(),
+            settings.landing_folder(),
             config.files,
             now=clock.current(),
             run_id=context.run_id,
             progress=context.log.debug,
+            soft_bounces=SoftBounceLimit.of(settings),
         ):
             context.log.info("%s: %d lines, %d new events", file.path, file.lines, file.accepted)
             loaded.append(file)

@@ -298,7 +298,11 @@ def test_a_national_number_of_another_country_is_not_the_senders(texting: Callab
     sender.enroll(one_step(TEXT), 1, phone="0151 23456780")
     sender.rows("UPDATE workspaces SET default_region = 'AT' RETURNING id")
     stop = InboundSms("SM9", "+4915123456780", "+15550100999", "stop")
-    assert take_inbound_sms(sender.database, stop, now=NOW).suppressed == 0
+    take_inbound_sms(sender.database, stop, now=NOW)
+    # The sender's own number is suppressed, also without a contact.
+    assert sender.rows("SELECT address, contact_id FROM campaign_suppressions") == [
+        ("+4915123456780", None)
+    ]
 
 
 def test_an_opted_out_number_is_suppressed_for_a_contact_that_writes_it_nationally(

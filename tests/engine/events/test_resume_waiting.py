@@ -133,10 +133,10 @@ def test_a_wait_written_before_the_events_are_visible_is_resumed(
     events = arrival(database)
     lock_affected_states = events_db.lock_affected_states
 
-    def parked_just_before(connection: Any, exit_types: Any) -> int:
+    def parked_just_before(connection: Any) -> int:
         # The events are written, not committed; the engine cannot see them, and parks.
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"waiting": 1}
-        return lock_affected_states(connection, exit_types)
+        return lock_affected_states(connection)
 
     monkeypatch.setattr(events_db, "lock_affected_states", parked_just_before)
     assert ingest(database, events, now=NOW + HOUR).resumed == 1

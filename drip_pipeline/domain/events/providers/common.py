@@ -119,7 +119,11 @@ def our_message_id(*candidates: object) -> str | None:
 
 
 def derived_id(*parts: object) -> str:
-    """Derive an event id from the facts of an event, for providers that give it none."""
+    """Derive an event id from the facts of an event, for providers that give it none.
+
+    The parts must distinguish two recipients in one second: kind, address, our message id, the
+    provider's message id, time.
+    """
     joined = "\x1f".join("" if part is None else str(part) for part in parts)
     return sha256(joined.encode()).hexdigest()[:40]
 

@@ -32,6 +32,15 @@ _TYPES: Final[Mapping[str, str]] = {
     "unsubscribed": "email_unsubscribed",
 }
 _IGNORED: Final = frozenset({"accepted", "stored", "list_member_uploaded", "list_uploaded"})
+_ON_A_LIST: Final[Mapping[object, str]] = {
+    # The code or reason of a failure → why the address is on Mailgun's list.
+    605: "bounced",
+    606: "unsubscribed",
+    607: "complained",
+    "suppress-bounce": "bounced",
+    "suppress-unsubscribe": "unsubscribed",
+    "suppress-complaint": "complained",
+}
 # Gmail's proxy is not included: it loads an image only when the recipient opens the email.
 _MACHINES: Final = frozenset({"apple", "generic"})
 
@@ -53,39 +62,62 @@ def _line(kind: str, event: JsonObject, received_at: datetime) -> EventLine:
     client = mapping(event.get("client-info"))
     status = mapping(event.get("delivery-status"))
     occurred_at = from_epoch(event.get("timestamp"))
-    event_type = _type(kind, event)
+    suppression = _suppression(kind, event, status)
+    event_type = _type(kind, event, suppression)
     own_id = text(event.get("id"))
+    message_id = our_message_id(mapping(event.get("user-variables")).get(TRACE_KEY), provider_id)
+    is_bounce = event_type == "email_bounced"
     return ReportedEvent(
         # Mailgun guarantees that its id is unique within a day.
         event_id=f"{own_id}:{(occurred_at or '')[:10]}"
         if own_id
-        else derived_id(kind, provider_id, event.get("timestamp"), event.get("url")),
+        else derived_id(
+            kind,
+            event.get("recipient"),
+            message_id,
+            provider_id,
+            event.get("timestamp"),
+            event.get("url"),
+        ),
         event_type=event_type,
         occurred_at=occurred_at,
         received_at=received_at,
-        message_id=our_message_id(mapping(event.get("user-variables")).get(TRACE_KEY), provider_id),
+        message_id=message_id,
         provider_message_id=provider_id,
         email=text(event.get("recipient")),
         user_agent=client.get("user-agent"),
         ip_address=event.get("ip"),
         url=event.get("url"),
         data={
-            "bounce_type": "permanent" if event_type == "email_bounced" else None,
+            # Mailgun has given up, which it calls permanent, too, if the message became too old.
+            "bounce_type": (text(event.get("reason")) or "permanent") if is_bounce else None,
+            "bounce_subtype": text(status.get("bounce-type")) if is_bounce else None,
+            "suppression_reason": suppression,
             "reason": reason(
                 status.get("message")
                 or status.get("description")
                 or mapping(event.get("reject")).get("reason")
             ),
-            "status": str(status["code"]) if isinstance(status.get("code"), int) else None,
+            "status": text(status.get("enhanced-code")) if is_bounce else None,
+            "code": status["code"] if isinstance(status.get("code"), int) else None,
             "machine": True if client.get("bot") in _MACHINES else None,
             "location": dict(mapping(event.get("geolocation"))) or None,
         },
     ).line()
 
 
-def _type(kind: str, event: JsonObject) -> str:
+def _suppression(kind: str, event: JsonObject, status: JsonObject) -> str | None:
+    """Return the reason for which Mailgun did not try to deliver; None if it tried."""
+    if kind != "failed":
+        return None
+    code, why = status.get("code"), event.get("reason")
+    by_code = _ON_A_LIST.get(code) if isinstance(code, int) else None
+    return by_code or (_ON_A_LIST.get(why) if isinstance(why, str) else None)
+
+
+def _type(kind: str, event: JsonObject, suppression: str | None) -> str:
+    if suppression or (kind == "failed" and str(event.get("reason", "")).startswith("suppress-")):
+        return "email_suppressed"
     if kind == "failed" and event.get("severity") == "temporary":
         return "email_deferred"
-    if kind == "failed" and str(event.get("reason", "")).startswith("suppress-"):
-        return "email_suppressed"
     return _TYPES[kind]

@@ -115,17 +115,24 @@ def _line(
     number = event.get("ID")
     provider_id = text(event.get("MessageID"))
     recipient = text(event.get("Email")) or text(event.get("Recipient"))
+    message_id = our_message_id(mapping(event.get("Metadata")).get(METADATA_KEY))
     has_reason = bounce_type is not None or event_type in ("email_deferred", "email_failed")
     return ReportedEvent(
         event_id=str(number)
         if isinstance(number, int)
         else derived_id(
-            event.get("RecordType"), provider_id, at, recipient, event.get("OriginalLink")
+            event.get("RecordType"),
+            recipient,
+            message_id,
+            provider_id,
+            at,
+            event.get("OriginalLink"),
+            event.get("SuppressionReason"),
         ),
         event_type=event_type,
         occurred_at=text(at),
         received_at=received_at,
-        message_id=our_message_id(mapping(event.get("Metadata")).get(METADATA_KEY)),
+        message_id=message_id,
         provider_message_id=provider_id,
         email=recipient,
         user_agent=event.get("UserAgent"),

@@ -34,12 +34,15 @@ _TYPES: Final[Mapping[str, str]] = {
     "group_resubscribe": "email_resubscribed",
 }
 _IGNORED: Final = frozenset({"processed", "account_status_change"})
-_ON_A_LIST: Final = (
-    "bounced address",
-    "unsubscribed address",
-    "spam reporting address",
-    "invalid",
-)
+_ON_A_LIST: Final[Mapping[str, str]] = {
+    # The start of the reason of a drop, in lower case → why the address is on SendGrid's list.
+    "bounced address": "bounced",
+    "unsubscribed address": "unsubscribed",
+    "spam reporting address": "complained",
+    "invalid": "bounced",
+}
+# The type of a bounce → a word of the classifier. Other types are such words already.
+_BOUNCE_TYPES: Final[Mapping[str, str]] = {"bounce": "permanent"}
 
 
 def read(payload: bytes, received_at: datetime) -> ParsedPayload:
@@ -63,13 +66,23 @@ def read(payload: bytes, received_at: datetime) -> ParsedPayload:
 def _line(event: JsonObject, received_at: datetime) -> EventLine:
     kind = str(event["event"])
     provider_id = text(event.get("sg_message_id"))
+    message_id = our_message_id(event.get(TRACE_KEY), event.get("smtp-id"))
+    suppression = _suppression(kind, event)
     return ReportedEvent(
         event_id=text(event.get("sg_event_id"))
-        or derived_id(kind, provider_id, event.get("timestamp"), event.get("url")),
-        event_type=_type(kind, event),
+        or derived_id(
+            kind,
+            event.get("email"),
+            message_id,
+            provider_id,
+            event.get("timestamp"),
+            event.get("url"),
+            event.get("asm_group_id"),
+        ),
+        event_type="email_suppressed" if suppression else _TYPES[kind],
         occurred_at=from_epoch(event.get("timestamp")),
         received_at=received_at,
-        message_id=our_message_id(event.get(TRACE_KEY), event.get("smtp-id")),
+        message_id=message_id,
         # The id that the SMTP relay returned, without the suffix of the sending server.
         provider_message_id=provider_id.partition(".")[0] if provider_id else None,
         email=text(event.get("email")),
@@ -79,6 +92,7 @@ def _line(event: JsonObject, received_at: datetime) -> EventLine:
         url=event.get("url"),
         data={
             "bounce_type": _bounce_type(event) if kind == "bounce" else None,
+            "suppression_reason": suppression,
             "reason": reason(event.get("reason")),
             "response": reason(event.get("response")),
             "status": text(event.get("status")),
@@ -88,13 +102,14 @@ def _line(event: JsonObject, received_at: datetime) -> EventLine:
     ).line()
 
 
-def _type(kind: str, event: JsonObject) -> str:
+def _suppression(kind: str, event: JsonObject) -> str | None:
+    """Return the reason for which SendGrid dropped a message; None if it has another cause."""
+    if kind != "dropped":
+        return None
     why = str(event.get("reason", "")).lower()
-    if kind == "dropped" and why.startswith(_ON_A_LIST):
-        return "email_suppressed"
-    return _TYPES[kind]
+    return next((reason for start, reason in _ON_A_LIST.items() if why.startswith(start)), None)
 
 
 def _bounce_type(event: JsonObject) -> str:
-    """Return `blocked` for rejections because of the content or the sender, else `permanent`."""
-    return "blocked" if event.get("type") in ("blocked", "expired") else "permanent"
+    kind = text(event.get("type")) or "bounce"
+    return _BOUNCE_TYPES.get(kind, kind)

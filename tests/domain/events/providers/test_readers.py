@@ -76,10 +76,10 @@ def test_locations_are_stored_as_reported():
     ],
 )  # fmt: skip
 def test_only_bounces_of_bad_addresses_are_permanent(line, is_permanent):
-    from drip_pipeline.engine.events.event_parser import _is_permanent
+    from drip_pipeline.engine.events.event_parser import _suppression_reason
 
     assert line["event_type"] == "email_bounced"
-    assert _is_permanent("email_bounced", line["data"]) is is_permanent
+    assert (_suppression_reason("email_bounced", line["data"]) == "bounced") is is_permanent
 
 
 def test_transient_failures_are_deferrals():
@@ -270,3 +270,78 @@ def test_generic_events_may_be_single_in_a_list_or_in_an_envelope():
 )
 def test_our_id_is_recognized_in_every_notation(text):
     assert our_message_id(None, 7, "x", text) == OURS
+
+
+@pytest.mark.parametrize("kind", ["unsubscribe", "group_unsubscribe", "open", "bounce"])
+def test_events_without_an_id_of_two_people_in_one_second_differ(kind: str):
+    event = {"event": kind, "timestamp": 1772442300, "sg_message_id": "shared.filter"}
+    both = [event | {"email": "a@example.com"}, event | {"email": "b@example.com"}]
+    lines = sendgrid.read(orjson.dumps(both), RECEIVED).lines
+    assert len({line["event_id"] for line in lines}) == 2
+    # A repeated call has the same ids.
+    again = sendgrid.read(orjson.dumps(both), RECEIVED).lines
+    assert [line["event_id"] for line in again] == [line["event_id"] for line in lines]
+
+
+def test_mailgun_events_without_an_id_of_two_people_in_one_second_differ():
+    ids = set()
+    for recipient in ("a@example.com", "b@example.com"):
+        event = {"event": "unsubscribed", "timestamp": 1772442300, "recipient": recipient}
+        ids.add(only(mailgun.read(orjson.dumps({"event-data": event}), RECEIVED))["event_id"])
+    assert len(ids) == 2
+
+
+def test_postmark_events_without_an_id_of_two_people_in_one_second_differ():
+    ids = set()
+    for recipient in ("a@example.com", "b@example.com"):
+        event = {"RecordType": "SubscriptionChange", "SuppressSending": True,
+                 "SuppressionReason": "ManualSuppression", "Recipient": recipient,
+                 "ChangedAt": NINE_FIVE}  # fmt: skip
+        ids.add(only(postmark.read(orjson.dumps(event), RECEIVED))["event_id"])
+    assert len(ids) == 2
+
+
+def of_failure(**changes: Any) -> tuple[str, str]:
+    """The event type of a failure that Mailgun reports, and why it forbids to write."""
+    from drip_pipeline.engine.events.event_parser import _suppression_reason
+
+    status = {key: changes.pop(key) for key in ("code", "enhanced-code", "message", "bounce-type")
+              if key in changes}  # fmt: skip
+    event = {"event": "failed", "severity": "permanent", "timestamp": 1772442300,
+             "recipient": "a@example.com", "delivery-status": status} | changes  # fmt: skip
+    line = only(mailgun.read(orjson.dumps({"event-data": event}), RECEIVED))
+    return line["event_type"], _suppression_reason(line["event_type"], line["data"])
+
+
+@pytest.mark.parametrize(
+    ("failure", "event_type", "reason"),
+    [
+        ({"reason": "bounce", "code": 550, "message": "5.1.1 no such user"}, "email_bounced",
+         "bounced"),
+        ({"reason": "generic", "code": 550, "message": "no"}, "email_bounced", "bounced"),
+        ({"reason": "old", "code": 602, "message": "Too old"}, "email_bounced", ""),
+        ({"reason": "espblock", "code": 550, "message": "5.7.1 blocked"}, "email_bounced", ""),
+        ({"reason": "bounce", "code": 552, "enhanced-code": "5.2.2"}, "email_bounced", ""),
+        ({"reason": "bounce", "code": 550, "bounce-type": "soft"}, "email_bounced", ""),
+        ({"code": 605}, "email_suppressed", "bounced"),
+        ({"code": 606}, "email_suppressed", "unsubscribed"),
+        ({"code": 607}, "email_suppressed", "complained"),
+        ({"reason": "suppress-complaint"}, "email_suppressed", "complained"),
+        ({"severity": "temporary", "code": 452}, "email_deferred", ""),
+    ],
+)  # fmt: skip
+def test_only_permanent_failures_at_mailgun_suppress(failure, event_type, reason):
+    assert of_failure(**failure) == (event_type, reason)
+
+
+@pytest.mark.parametrize(
+    ("why", "reason"),
+    [("Bounced Address", "bounced"), ("Unsubscribed Address", "unsubscribed"),
+     ("Spam Reporting Address", "complained"), ("Invalid SMTPAPI header", "bounced"),
+     ("Spam Content", None)],
+)  # fmt: skip
+def test_a_drop_at_sendgrid_tells_why_the_address_is_on_its_list(why, reason):
+    event = {"event": "dropped", "reason": why, "email": "a@example.com", "timestamp": 1772442300}
+    line = only(sendgrid.read(orjson.dumps([event]), RECEIVED))
+    assert line["data"].get("suppression_reason") == reason
+    assert line["event_type"] == ("email_suppressed" if reason else "email_failed")
