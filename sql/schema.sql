@@ -959,6 +959,8 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_recipient(p_delivery_id uuid) RETURNS TABLE(contact_id uuid, channel text, is_unsubscribed boolean, phone text, region text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_unsubscribe(p_delivery_id uuid, p_number text, p_source text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
 -- record_deleted_enrollments() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
 -- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp

@@ -3,9 +3,10 @@
 --
 --   drip_owner   owns tables and functions; `drip db migrate` runs as it, and nothing else does
 --   drip_engine  Dagster and `drip run` connect as it: reads and writes rows, no DDL
---   drip_ingest  `drip receive` connects as it: stores provider events, unsubscribes contacts, enrolls contacts that a
---                trigger webhook names
---   drip_read    dashboards connect as it: reads
+--   drip_ingest  `drip receive` connects as it: stores provider events, unsubscribes the recipient of a message; cannot
+--                read contacts
+--   drip_trigger `drip receive` connects as it if it serves trigger webhooks: also creates, changes and enrolls contacts
+--   drip_read    dashboards connect as it: reads, except message bodies and payloads as received
 --
 -- These roles cannot log in and have no passwords. Create users in them:
 --   CREATE ROLE drip_app LOGIN PASSWORD '…' IN ROLE drip_engine;
@@ -19,7 +20,7 @@ DO $$
 DECLARE
     role_name text;
 BEGIN
-    FOREACH role_name IN ARRAY ARRAY['drip_owner', 'drip_engine', 'drip_ingest', 'drip_read'] LOOP
+    FOREACH role_name IN ARRAY ARRAY['drip_owner', 'drip_engine', 'drip_ingest', 'drip_trigger', 'drip_read'] LOOP
         BEGIN
             IF to_regrole(role_name) IS NULL THEN
                 EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -66,13 +67,14 @@ DO $$
 BEGIN
     EXECUTE format('REVOKE CREATE ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
-        'GRANT CONNECT, TEMPORARY ON DATABASE %I TO drip_owner, drip_engine, drip_ingest', current_database()
+        'GRANT CONNECT, TEMPORARY ON DATABASE %I TO drip_owner, drip_engine, drip_trigger', current_database()
     );
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO drip_read', current_database());
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM drip_ingest', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO drip_ingest, drip_read', current_database());
 END
 $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO drip_owner, drip_engine, drip_ingest, drip_read;
+GRANT USAGE ON SCHEMA public TO drip_owner, drip_engine, drip_ingest, drip_trigger, drip_read;
 
 -- drip_engine: rows of every table; read-only on the table of applied migrations.
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO drip_engine;
@@ -89,40 +91,75 @@ BEGIN
 END
 $$;
 
--- drip_ingest: stores payloads but cannot read them again, suppresses addresses, creates and enrolls contacts that a
--- trigger webhook names, and reads the metrics of /metrics.
+-- drip_ingest: stores payloads but cannot read them again, and counts requests. It reads and suppresses the recipient of a
+-- message through functions (sql/functions/receiver.sql), and for /metrics reads columns that contain no personal data.
+-- drip_trigger: the same, and the tables of enrollment. Privileges of earlier versions of this script are revoked.
+REVOKE ALL ON ALL TABLES IN SCHEMA public FROM drip_ingest, drip_trigger;
+GRANT drip_ingest TO drip_trigger;
 DO $$
 DECLARE
     wanted record;
 BEGIN
     FOR wanted IN
-        SELECT g.rights, t.name
+        SELECT g.role_name, g.rights, t.name
         FROM (
             VALUES
-            ('SELECT', ARRAY[
-                'workspaces', 'demo_workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
-                'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'receiver_counts', 'campaign_deliveries',
-                'campaign_message_outcomes', 'campaign_batches', 'channel_flow', 'stale_metric_days', 'campaign_incidents'
+            ('drip_ingest', 'INSERT (provider, payload, context, received_at, due_at)', ARRAY['event_inbox']),
+            ('drip_ingest', 'SELECT (id, status, due_at, received_at)', ARRAY['event_inbox']),
+            ('drip_ingest', 'SELECT, INSERT, UPDATE', ARRAY['receiver_counts']),
+            ('drip_ingest', 'SELECT', ARRAY['campaign_batches', 'channel_flow', 'stale_metric_days']),
+            ('drip_ingest', 'SELECT (id, workspace_id, name, status, published_version)', ARRAY['drip_campaigns']),
+            (
+                'drip_ingest', 'SELECT (id, campaign_id, campaign_version, workflow_status, next_execution_at)',
+                ARRAY['campaign_workflow_states']
+            ),
+            ('drip_ingest', 'SELECT (status, due_at, channel, campaign_id, transport)', ARRAY['campaign_deliveries']),
+            ('drip_ingest', 'SELECT (kind, opened_at, resolved_at)', ARRAY['campaign_incidents']),
+            ('drip_trigger', 'SELECT', ARRAY[
+                'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
+                'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'demo_workspaces'
             ]),
-            ('SELECT (id, status, due_at, received_at)', ARRAY['event_inbox']),
-            ('INSERT', ARRAY[
-                'event_inbox', 'receiver_counts', 'trigger_calls', 'contacts', 'campaign_enrollments',
-                'campaign_suppressions', 'rejected_contacts'
+            ('drip_trigger', 'INSERT', ARRAY[
+                'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts'
             ]),
-            ('UPDATE', ARRAY['receiver_counts', 'contacts']),
+            ('drip_trigger', 'UPDATE', ARRAY['contacts']),
             -- Locking a campaign's row, so that it is not archived meanwhile, requires an UPDATE privilege on a column.
-            ('UPDATE (updated_at)', ARRAY['drip_campaigns'])
-        ) AS g (rights, names)
+            ('drip_trigger', 'UPDATE (updated_at)', ARRAY['drip_campaigns'])
+        ) AS g (role_name, rights, names)
         CROSS JOIN unnest(g.names) AS t (name)
         WHERE to_regclass(t.name) IS NOT NULL
     LOOP
-        EXECUTE format('GRANT %s ON %I TO drip_ingest', wanted.rights, wanted.name);
+        EXECUTE format('GRANT %s ON %I TO %I', wanted.rights, wanted.name, wanted.role_name);
     END LOOP;
 END
 $$;
 
--- drip_read: SELECT on everything.
+-- drip_read: SELECT on everything but message bodies, which contain working links for unsubscribing, and payloads as they
+-- were received. The views recorded_message_headers, event_inbox_status and rejected_event_reasons have the other columns.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO drip_read;
+DO $$
+DECLARE
+    hidden record;
+    shown text;
+BEGIN
+    FOR hidden IN
+        SELECT * FROM (
+            VALUES
+            ('recorded_messages', ARRAY['preheader', 'body', 'body_html', 'payload']),
+            ('event_inbox', ARRAY['payload', 'context']),
+            ('rejected_events', ARRAY['raw'])
+        ) AS h (name, columns)
+        WHERE to_regclass(h.name) IS NOT NULL
+    LOOP
+        SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO shown
+        FROM pg_attribute a
+        WHERE a.attrelid = to_regclass(hidden.name) AND a.attnum > 0 AND NOT a.attisdropped
+            AND a.attname <> ALL (hidden.columns);
+        EXECUTE format('REVOKE ALL ON %I FROM drip_read', hidden.name);
+        EXECUTE format('GRANT SELECT (%s) ON %I TO drip_read', shown, hidden.name);
+    END LOOP;
+END
+$$;
 
 -- Objects of later migrations get the same privileges.
 DO $$
@@ -140,8 +177,8 @@ BEGIN
 END
 $$;
 
--- Functions that create or drop partitions of the event log run with the privileges of their owner: this is the only DDL
--- that drip_engine can run. No other role calls them.
+-- Functions that run with the privileges of their owner: those that create or drop partitions of the event log, which is
+-- the only DDL that drip_engine can run, and those of the receiver.
 DO $$
 DECLARE
     made record;
@@ -150,10 +187,16 @@ BEGIN
         SELECT p.oid::regprocedure AS name
         FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
-            AND p.proname IN ('ensure_event_partitions', 'detach_event_month', 'drop_archived_month')
+            AND p.proname IN (
+                'ensure_event_partitions', 'detach_event_month', 'drop_archived_month', 'receiver_recipient',
+                'receiver_unsubscribe'
+            )
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_engine', made.name);
+        IF CAST(made.name AS text) LIKE 'receiver%' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_ingest', made.name);
+        END IF;
     END LOOP;
 END
 $$;
@@ -170,7 +213,7 @@ BEGIN
         FROM pg_class c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relrowsecurity
     LOOP
-        FOREACH role_name IN ARRAY ARRAY['drip_engine', 'drip_ingest', 'drip_read'] LOOP
+        FOREACH role_name IN ARRAY ARRAY['drip_engine', 'drip_ingest', 'drip_trigger', 'drip_read'] LOOP
             IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = secured.oid AND p.polname = role_name || '_all') THEN
                 EXECUTE format(
                     'CREATE POLICY %I ON %s TO %I USING (true) WITH CHECK (true)',

@@ -18,6 +18,8 @@ BEGIN
             ('ensure_event_partitions', ARRAY['drip_engine']),
             ('detach_event_month', ARRAY['drip_engine']),
             ('drop_archived_month', ARRAY['drip_engine']),
+            ('receiver_recipient', ARRAY['drip_engine', 'drip_ingest']),
+            ('receiver_unsubscribe', ARRAY['drip_engine', 'drip_ingest']),
             ('create_workflow_state_on_enrollment', CAST('{}' AS text [])),
             ('fill_enrollment_workspace', '{}'),
             ('fill_workflow_state', '{}'),

@@ -112,18 +112,14 @@ ORDER BY c.endpoint, c.outcome;
 
 -- name: recipient_of_delivery
 -- The contact and channel of a message, and whether the contact is on the suppression list of the channel.
-SELECT
-    m.contact_id, m.channel,
-    EXISTS (
-        SELECT FROM campaign_suppressions x
-        WHERE x.workspace_id = m.workspace_id AND x.contact_id = m.contact_id AND x.campaign_id IS NULL
-          AND (x.channel IS NULL OR x.channel = m.channel)
-    ) AS is_unsubscribed
-FROM (
-    SELECT d.contact_id, d.workspace_id, CASE d.channel WHEN 'sms' THEN 'sms' ELSE 'email' END AS channel
-    FROM campaign_deliveries d
-    WHERE d.id = CAST(%(id)s AS uuid)
-) m;
+SELECT r.contact_id, r.channel, r.is_unsubscribed, r.phone, r.region
+FROM receiver_recipient(CAST(%(id)s AS uuid)) r;
+
+-- name: unsubscribe_recipient
+-- Suppresses the recipient of a message on the message's channel.
+SELECT receiver_unsubscribe(
+    CAST(%(id)s AS uuid), CAST(%(number)s AS text), CAST(%(source)s AS text), CAST(%(now)s AS timestamptz)
+);
 
 -- name: trigger_call
 -- The answer to an earlier call of a trigger webhook.

@@ -38,6 +38,7 @@ from tests.engine.graphs import email, end, graph, node
 from tests.receiver.running import KEY, a_receiver
 
 SCRIPT = CHECKOUT / "deploy" / "postgres" / "roles.sql"
+ROLES = ("drip_owner", "drip_engine", "drip_ingest", "drip_trigger", "drip_read")
 """Roles belong to the whole server: tests that make them come one after the other."""
 
 
@@ -53,7 +54,7 @@ def guarded(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             run_script(database)
         yield database
         with psycopg.connect(database.url) as connection:
-            for role in ("drip_owner", "drip_engine", "drip_ingest", "drip_read"):
+            for role in ROLES:
                 name = sql.Identifier(role)
                 connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(name))
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
@@ -132,12 +133,40 @@ def test_the_engine_role_cannot_create_or_drop(guarded, statement):
         "UPDATE contacts SET name = 'x'",
         "DELETE FROM campaign_events",
         "SELECT ensure_event_partitions(now())",
+        "SELECT receiver_unsubscribe(gen_random_uuid(), NULL, 'x', now())",
+        # Bodies have working links for unsubscribing; payloads are as the provider sent them.
+        "SELECT body FROM recorded_messages",
+        "SELECT body_html FROM recorded_messages",
+        "SELECT preheader, payload FROM recorded_messages",
+        "SELECT * FROM recorded_messages",
+        "SELECT payload FROM event_inbox",
+        "SELECT context FROM event_inbox",
+        "SELECT raw FROM rejected_events",
+        "COPY (SELECT m FROM recorded_messages m) TO STDOUT",
     ],
 )
 def test_the_read_role_reads_and_cannot_write(guarded, statement):
     with as_role(guarded, "drip_read") as reader:
         assert rows(reader, "SELECT count(*) FROM contacts JOIN campaign_events ON true")
     refused(guarded, "drip_read", statement)
+
+
+@pytest.mark.parametrize(
+    ("view", "column"),
+    [
+        ("recorded_message_headers", "subject"),
+        ("event_inbox_status", "reason"),
+        ("rejected_event_reasons", "reason"),
+    ],
+)
+def test_the_read_role_reads_views_without_content(guarded, view, column):
+    with as_role(guarded, "drip_read") as reader:
+        rows(reader, f"SELECT * FROM {view}")
+        rows(reader, f"SELECT {column} FROM {view}")
+    columns = rows(
+        guarded, f"SELECT attname FROM pg_attribute WHERE attrelid = '{view}'::regclass"
+    )
+    assert not {name for (name,) in columns} & {"body", "body_html", "payload", "context", "raw"}
 
 
 def test_the_roles_can_use_tables_of_later_migrations(guarded):
@@ -150,7 +179,9 @@ def test_the_roles_can_use_tables_of_later_migrations(guarded):
         assert rows(reader, "SELECT x FROM later") == [("a",)]
 
 
-def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
+@pytest.fixture(scope="module")
+def message(guarded: Database) -> Any:
+    """The id of a sent message, of a campaign with a webhook trigger."""
     door = TriggerConfig.model_validate({"trigger": "webhook"})
     with guarded.transaction() as connection:
         workspace = a_workspace(connection, "Doors")
@@ -162,16 +193,23 @@ def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
         )
         enrolled(connection, made, contacts(connection, workspace, 1, prefix="door"))
     run_until_idle(guarded, now=NOW)
-    ((message,),) = rows(
+    ((sent,),) = rows(
         guarded,
         "SELECT o.message_id FROM campaign_message_outcomes o"
         " JOIN drip_campaigns c ON c.id = o.campaign_id WHERE c.name = 'Doors'",
     )
-    settings = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("metrics")}
-    token = {"Authorization": "Bearer a token"}
+    return sent
+
+
+SETTINGS = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("metrics")}
+TOKEN = {"Authorization": "Bearer a token"}
+BODY = b'{"email": "new@example.com", "fields": {"company": "Example"}}'
+
+
+def test_the_ingest_role_receives_and_unsubscribes(guarded, message):
     with (
         as_role(guarded, "drip_ingest") as ingest,
-        a_receiver(ingest, **settings) as receiver,
+        a_receiver(ingest, **SETTINGS) as receiver,
     ):
         assert receiver.get("/healthz").status == 200
         opened = sign(KEY, Purpose.OPEN, SignedLink(message))
@@ -179,35 +217,79 @@ def test_the_ingest_role_receives_unsubscribes_and_enrolls(guarded):
         left = sign(KEY, Purpose.UNSUBSCRIBE, SignedLink(message))
         assert receiver.get(f"/u/{left}").status == 200
         assert receiver.post(f"/u/{left}").status == 200
-        body = b'{"email": "new@example.com", "fields": {"company": "Example"}}'
-        call = {**token, "Idempotency-Key": "1"}
-        assert receiver.post("/trigger/Doors", body, call).json()["enrolled"] == 1
-        assert receiver.post("/trigger/Doors", body, call).json()["is_repeat"]
+        assert receiver.post("/trigger/Doors", BODY, TOKEN).status == 503
         assert receiver.get("/metrics").status == 401
         metrics = receiver.get("/metrics", Authorization="Bearer metrics")
         assert "drip_event_lag_seconds" in metrics.text
-        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in metrics.text
     assert rows(guarded, "SELECT count(*) FROM event_inbox") == [(2,)]
-    assert rows(guarded, "SELECT reason FROM campaign_suppressions") == [("unsubscribed",)]
+    assert rows(guarded, "SELECT reason, address FROM campaign_suppressions") == [
+        ("unsubscribed", "door1@example.com")
+    ]
     assert rows(guarded, "SELECT count(*) FROM receiver_counts") != [(0,)]
+
+
+def test_the_trigger_role_also_enrolls(guarded, message):
+    with (
+        as_role(guarded, "drip_trigger") as trigger,
+        a_receiver(trigger, **SETTINGS) as receiver,
+    ):
+        call = {**TOKEN, "Idempotency-Key": "1"}
+        assert receiver.post("/trigger/Doors", BODY, call).json()["enrolled"] == 1
+        assert receiver.post("/trigger/Doors", BODY, call).json()["is_repeat"]
+        left = sign(KEY, Purpose.UNSUBSCRIBE, SignedLink(message))
+        assert receiver.post(f"/u/{left}").status == 200
+        metrics = receiver.get("/metrics", Authorization="Bearer metrics")
+        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in metrics.text
+
+
+FORBIDDEN = [
+    "DELETE FROM contacts",
+    "DELETE FROM event_inbox",
+    "UPDATE event_inbox SET status = 'done'",
+    "DELETE FROM campaign_suppressions",
+    "INSERT INTO campaign_events (event_type) VALUES ('email_opened')",
+    "UPDATE drip_campaigns SET status = 'archived'",
+    "SELECT body FROM recorded_messages",
+    "SELECT payload FROM event_inbox",
+    "SELECT context FROM event_inbox",
+    "SELECT raw FROM rejected_events",
+    "SELECT FROM campaign_events",
+    "SELECT FROM contact_events",
+    "CREATE TABLE mine (x integer)",
+    "DROP TABLE event_inbox",
+    "SELECT ensure_event_partitions(now())",
+    "SELECT detach_event_month('2026-03-01', now())",
+]
+
+
+@pytest.mark.parametrize("role", ["drip_ingest", "drip_trigger"])
+@pytest.mark.parametrize("statement", FORBIDDEN)
+def test_the_receivers_roles_can_do_no_more(guarded, role, statement):
+    refused(guarded, role, statement)
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "DELETE FROM contacts",
-        "DELETE FROM event_inbox",
-        "UPDATE event_inbox SET status = 'done'",
-        "DELETE FROM campaign_suppressions",
-        "INSERT INTO campaign_events (event_type) VALUES ('email_opened')",
-        "UPDATE drip_campaigns SET status = 'archived'",
-        "SELECT body FROM recorded_messages",
-        "SELECT payload FROM event_inbox",
-        "CREATE TABLE mine (x integer)",
-        "DROP TABLE event_inbox",
+        "SELECT email FROM contacts",
+        "SELECT id FROM contacts",
+        "INSERT INTO contacts (workspace_id, email) SELECT id, 'x' FROM workspaces",
+        "UPDATE contacts SET name = 'x'",
+        "SELECT address FROM campaign_suppressions",
+        "INSERT INTO campaign_suppressions (address, reason, created_at) VALUES ('x', 'manual', now())",
+        "SELECT FROM campaign_enrollments",
+        "SELECT FROM workspaces",
+        "SELECT description FROM drip_campaigns",
+        "SELECT definition FROM campaign_versions",
+        "SELECT contact_id FROM campaign_deliveries",
+        "SELECT contact_id FROM campaign_workflow_states",
+        "SELECT sentence FROM campaign_incidents",
+        "SELECT FROM campaign_message_outcomes",
+        "INSERT INTO event_inbox (provider, payload, received_at, status, settled_at)"
+        " VALUES ('x', '', now(), 'done', now())",
     ],
-)
-def test_the_ingest_role_can_do_no_more(guarded, statement):
+)  # fmt: skip
+def test_the_ingest_role_has_no_access_to_contacts(guarded, statement):
     refused(guarded, "drip_ingest", statement)
 
 

@@ -81,11 +81,17 @@ class RequestCount(NamedTuple):
 
 
 class MessageRecipient(NamedTuple):
-    """The contact that received a message. `channel` is email or sms."""
+    """The contact that received a message. `channel` is email or sms.
+
+    `phone` as written and its `region`, the country of numbers without a country code, are those of
+    an SMS.
+    """
 
     contact_id: UUID
     channel: str
     is_unsubscribed: bool
+    phone: str | None
+    region: str | None
 
 
 class TriggerCall(NamedTuple):
@@ -197,6 +203,25 @@ def request_counts_since(connection: Connection, since: date) -> list[RequestCou
 def recipient_of(connection: Connection, delivery_id: UUID) -> MessageRecipient | None:
     """Return the recipient of a message, None if there is no such message."""
     return queries.record(connection, "recipient_of_delivery", MessageRecipient, id=delivery_id)
+
+
+def unsubscribe(
+    connection: Connection, delivery_id: UUID, *, number: str | None, source: str, now: datetime
+) -> int:
+    """Suppress the recipient of a message on its channel. Return the number of new entries.
+
+    `number` is the phone number in E.164 form, for an SMS.
+    """
+    return int(
+        queries.scalar(
+            connection,
+            "unsubscribe_recipient",
+            id=delivery_id,
+            number=number,
+            source=source,
+            now=now,
+        )
+    )
 
 
 def earlier_call(connection: Connection, campaign_id: UUID, call_key: str) -> TriggerCall | None:

@@ -15,7 +15,7 @@ import orjson
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import Arrival, MessageRecipient
-from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
+from drip_pipeline.domain.addresses import parse_phone
 from drip_pipeline.engine.events.payload_readers import LINKS
 
 _EVENT_OF: Final = {"email": "email_unsubscribed", "sms": "sms_opted_out"}
@@ -33,10 +33,12 @@ def unsubscribe(database: Database, delivery_id: UUID, *, now: datetime) -> bool
         recipient = inbox_db.recipient_of(connection, delivery_id)
         if recipient is None:
             return False
-        suppress_contacts(
+        number = parse_phone(recipient.phone, recipient.region) if recipient.phone else None
+        inbox_db.unsubscribe(
             connection,
-            [(recipient.contact_id, "unsubscribed")],
-            channel=recipient.channel,
+            delivery_id,
+            # A number that cannot be read is stored as written, so that it stays on the list.
+            number=number if isinstance(number, str) else None,
             source=LINKS,
             now=now,
         )

@@ -13,6 +13,8 @@ from typing import Final
 from drip_pipeline.db.connection import dump_json
 from drip_pipeline.errors import DripError
 
+FOLDER_MODE: Final = 0o700
+FILE_MODE: Final = 0o600
 _STRING: Final = "string"
 CAMPAIGN_EVENTS: Final = {
     "id": _STRING, "campaign_id": _STRING, "enrollment_id": _STRING, "contact_id": _STRING,
@@ -35,7 +37,8 @@ def write_archive(
 ) -> int:
     """Write the rows to `path`, read the file back, and return the number of rows.
 
-    An existing file is replaced as a whole. Raises DripError if the file does not have all rows.
+    An existing file is replaced as a whole. Only the owner may read the file (mode 0600) and its
+    folder (0700), because events contain personal data. Raises DripError if the file does not have all rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -47,9 +50,11 @@ def write_archive(
     }
     schema = pa.schema([(name, types[kind]) for name, kind in columns.items()])
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.chmod(FOLDER_MODE)
     draft = path.with_name(f".{path.name}.new")
     written = 0
-    with draft.open("wb") as file:
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as file:
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for chunk in chunks:
                 rows = [

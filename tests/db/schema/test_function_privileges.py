@@ -17,7 +17,8 @@ from tests.db.schema import existing_databases as found
 from tests.db.schema.schema_rows import NOW
 
 LIST = Path(__file__).parent / "function_privileges.txt"
-ROLES = (*found.PLATFORM_ROLES, "drip_engine", "drip_ingest", "drip_read")
+ENGINE_ROLES = ("drip_engine", "drip_ingest", "drip_trigger", "drip_read")
+ROLES = (*found.PLATFORM_ROLES, *ENGINE_ROLES)
 # Its own table with the engine's trigger would queue contacts of any workspace.
 OWN_TABLE_WITH_TRIGGER = """
 CREATE TEMPORARY TABLE mine (LIKE contact_events);
@@ -44,7 +45,7 @@ def hosted(platform_url: str) -> Iterator[Database]:
             connection.execute("SELECT ensure_event_partitions(%s)", [NOW])
         yield database
         with database.transaction() as connection:
-            for role in ("drip_owner", "drip_engine", "drip_ingest", "drip_read"):
+            for role in ("drip_owner", *ENGINE_ROLES):
                 name = sql.Identifier(role)
                 connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(name))
                 connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
@@ -103,7 +104,7 @@ def test_the_privileges_do_not_depend_on_the_order_of_roles_and_migrations(
             assert executable(database) == listed()
         finally:
             with database.transaction() as connection:
-                for role in ("drip_owner", "drip_engine", "drip_ingest", "drip_read"):
+                for role in ("drip_owner", *ENGINE_ROLES):
                     connection.execute(
                         sql.SQL("REASSIGN OWNED BY {0} TO CURRENT_USER; DROP OWNED BY {0}").format(
                             sql.Identifier(role)

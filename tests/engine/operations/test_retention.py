@@ -5,6 +5,7 @@ loses nothing.
 from __future__ import annotations
 
 import os
+import stat
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_old_months_go_into_files_that_were_read_back_and_the_figures_stay(datab
     assert broken_laws(database) == []
     again = apply(database, archive)
     assert (again.archived, again.months) == ({}, [])
+
+
+def test_only_the_owner_can_read_archives_whatever_the_umask(tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir(mode=0o755)
+    (folder / ".file.parquet.new").touch(0o644)  # of an interrupted run
+    earlier = os.umask(0)
+    try:
+        write_archive(folder / "file.parquet", {"id": "string"}, [[{"id": "1"}]])
+    finally:
+        os.umask(earlier)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((folder / "file.parquet").stat().st_mode) == 0o600
 
 
 def test_by_default_no_event_goes(database, archive):
