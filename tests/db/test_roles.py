@@ -163,9 +163,7 @@ def test_the_read_role_reads_views_without_content(guarded, view, column):
     with as_role(guarded, "drip_read") as reader:
         rows(reader, f"SELECT * FROM {view}")
         rows(reader, f"SELECT {column} FROM {view}")
-    columns = rows(
-        guarded, f"SELECT attname FROM pg_attribute WHERE attrelid = '{view}'::regclass"
-    )
+    columns = rows(guarded, f"SELECT attname FROM pg_attribute WHERE attrelid = '{view}'::regclass")
     assert not {name for (name,) in columns} & {"body", "body_html", "payload", "context", "raw"}
 
 
