@@ -38,7 +38,8 @@ def write_archive(
     """Write the rows to `path`, read the file back, and return the number of rows.
 
     An existing file is replaced as a whole. Only the owner may read the file (mode 0600) and its
-    folder (0700), because events contain personal data. Raises DripError if the file does not have all rows.
+    folder (0700), because events contain personal data. Raises DripError if the file does not have
+    all rows.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
