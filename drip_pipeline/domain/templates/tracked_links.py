@@ -15,7 +15,7 @@ LONGEST_URL: Final = 2_000
 
 # A start tag of an anchor, attribute values in quotes or not.
 _ANCHOR: Final = re.compile(r"<a(?=\s)(?:[^<>\"']|\"[^\"]*\"|'[^']*')*>", re.IGNORECASE)
-_HREF: Final = re.compile(r"(\shref\s*=\s*)(?:\"([^\"]*)\"|'([^']*)')", re.IGNORECASE)
+_HREF: Final = re.compile(r"(\shref\s*=\s*)(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'>]+))", re.IGNORECASE)
 _BODY_END: Final = re.compile(r"</body\s*>", re.IGNORECASE)
 
 
@@ -28,7 +28,7 @@ def with_tracked_links(
     """
 
     def link(match: re.Match[str]) -> str:
-        href = match[2] if match[2] is not None else match[3]
+        href = next(value for value in match.groups()[1:] if value is not None)
         url = html_escapes.unescape(href).strip()
         is_web = url.lower().startswith(("https://", "http://"))
         if not is_web or url in excluded or len(url) > LONGEST_URL or not url.isprintable():

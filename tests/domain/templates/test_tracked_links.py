@@ -47,6 +47,24 @@ def test_web_links_are_replaced_and_the_rest_of_the_html_stays():
 
 
 @pytest.mark.parametrize(
+    ("html", "url"),
+    [
+        ('<a href="HTTPS://EXAMPLE.com/A">x</a>', "HTTPS://EXAMPLE.com/A"),
+        ("<A HREF='Http://example.com'>x</A>", "Http://example.com"),
+        (
+            "<a class=b href=https://example.com/a?b=1&amp;c=2>x</a>",
+            "https://example.com/a?b=1&c=2",
+        ),
+        ('<a href=" https://example.com/ ">x</a>', "https://example.com/"),
+    ],
+)
+def test_links_in_capitals_and_without_quotes_are_tracked(html: str, url: str) -> None:
+    result, urls = tracked(html)
+    assert urls == [url]
+    assert Links(result).anchors == ["https://t.example.com/c/1"]
+
+
+@pytest.mark.parametrize(
     "html",
     [
         '<a href="mailto:ada@example.com">x</a>',
