@@ -95,13 +95,21 @@ addresses AS (
 blocked AS MATERIALIZED (
     SELECT
         a.id,
-        bool_or(a.channel = 'email' AND (x.channel IS NULL OR x.channel = 'email')) AS by_email,
-        bool_or(a.channel = 'sms' AND (x.channel IS NULL OR x.channel = 'sms')) AS by_sms,
-        bool_or(x.channel IS NULL) AS by_all
-    FROM addresses a
-    JOIN campaign_suppressions x
-        ON x.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_address(x.address) = a.address
-    WHERE x.campaign_id IS NULL OR x.campaign_id = CAST(%(campaign_id)s AS uuid)
+        bool_or(a.channel = 'email' AND (a.blocked IS NULL OR a.blocked = 'email')) AS by_email,
+        bool_or(a.channel = 'sms' AND (a.blocked IS NULL OR a.blocked = 'sms')) AS by_sms,
+        bool_or(a.blocked IS NULL) AS by_all
+    FROM (
+        SELECT a.id, a.channel, x.channel AS blocked, x.campaign_id
+        FROM addresses a
+        JOIN campaign_suppressions x
+            ON x.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_address(x.address) = a.address
+        UNION ALL
+        -- A person's own no also applies to an address that they get later.
+        SELECT a.id, a.channel, x.channel, x.campaign_id
+        FROM addresses a
+        JOIN campaign_suppressions x ON x.contact_id = a.id AND x.reason IN ('unsubscribed', 'complained')
+    ) a
+    WHERE a.campaign_id IS NULL OR a.campaign_id = CAST(%(campaign_id)s AS uuid)
     GROUP BY a.id
 ),
 

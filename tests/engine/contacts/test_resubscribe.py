@@ -144,6 +144,16 @@ def test_a_contact_whose_address_bounced_enters_again_under_a_corrected_one(data
     assert entered(database, campaign) == 1
 
 
+@pytest.mark.parametrize(("reason", "enrolled"), [("bounced", 1), ("unsubscribed", 0)])
+def test_a_no_of_a_person_stays_when_the_address_changes_and_a_bounce_does_not(
+    database, campaign, reason: str, enrolled: int
+):
+    suppress(database, "email", reason)
+    with database.transaction() as connection:
+        connection.execute("UPDATE contacts SET email = 'other@example.com'")
+    assert entered(database, campaign) == enrolled
+
+
 def test_contacts_of_one_address_are_one_recipient(database, campaign):
     with database.transaction() as connection:
         connection.execute(
