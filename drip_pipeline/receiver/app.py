@@ -62,9 +62,12 @@ def build_app(services: Services) -> Starlette:
             await services.appender.stop()
             await _flush_counts(services)
 
-    return Starlette(
+    app = Starlette(
         routes=routes(services), middleware=[Middleware(SafeHeaders)], lifespan=lifespan
     )
+    # A redirect to the path without its slash would repeat the client's Host header.
+    app.router.redirect_slashes = False
+    return app
 
 
 def routes(services: Services) -> Sequence[Route]:

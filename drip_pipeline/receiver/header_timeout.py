@@ -23,6 +23,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         super().__init__(*args, **options)
         self._head_timer: asyncio.TimerHandle | None = None
         self._head_bytes = 0
+        self._field_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of a new connection."""
@@ -49,9 +50,26 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Start the timer of a request."""
+        self._field_bytes = 0
         super().on_message_begin()
         if self._head_timer is None:
             self._begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        """Count the bytes of the path."""
+        self._count_field(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Count the bytes of a header."""
+        self._count_field(name, value)
+        super().on_header(name, value)
+
+    def _count_field(self, *parts: bytes) -> None:
+        # A head that arrives in one piece, or after another request, is counted here only.
+        self._field_bytes += sum(map(len, parts))
+        if self._field_bytes > self.most_head_bytes:
+            raise ValueError("the head is too large")  # the parser answers with 400
 
     def on_headers_complete(self) -> None:
         """Stop the timer: the head is complete."""

@@ -74,6 +74,8 @@ class ProviderCalls:
                 raise VerificationError("replayed")
         except VerificationError as error:
             return _refused(provider, error)
+        except PayloadInvalid:
+            return plain_response(400, "Malformed.", "malformed")
         except SnsUnreachable:
             return plain_response(503, "Temporarily unavailable.", "unavailable", retry_seconds=30)
         if provider == "ses" and (answer := await self._confirm_subscription(call)) is not None:
@@ -211,4 +213,6 @@ def _sns_message(body: bytes) -> Mapping[str, Any]:
         raise VerificationError("forged") from None
     if not isinstance(message, dict):
         raise VerificationError("forged")
+    if not all(isinstance(message.get(name, ""), str) for name in ("Type", "TopicArn")):
+        raise PayloadInvalid("a field of the message is not a text")
     return message

@@ -52,6 +52,9 @@ class TriggerEndpoint:
             answer = plain_response(401, "Not authorized.", error.reason)
             answer.response.headers["www-authenticate"] = "Bearer"
             return answer
+        if "\x00" in call.param("campaign"):
+            # PostgreSQL stores no text with NUL.
+            return plain_response(400, "Malformed.", "malformed")
         key = call.request.headers.get("idempotency-key", "").strip() or verified.call_id or None
         if key is not None and len(key) > _LONGEST_KEY:
             return _problem(422, CallInvalid("the key of the call is too long"))

@@ -179,6 +179,11 @@ def test_both_signature_versions_are_accepted_and_the_certificate_is_cached(rece
         {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com@evil.example.com/cert.pem"},
         {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com:8443/cert.pem"},
         {"SigningCertURL": "https://evil.s3.amazonaws.com/sns.pem"},
+        {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com/?Action=Get&x=.pem"},
+        {"SigningCertURL": f"{calls.CERTIFICATE_URL}?x=.pem"},
+        {"SigningCertURL": f"{calls.CERTIFICATE_URL}#.pem"},
+        {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com/bucket/x.pem"},
+        {"SigningCertURL": "https://sns.eu-central-1.amazonaws.com/SimpleNotificationService-.pem"},
         {"TopicArn": "arn:aws:sns:eu-central-1:999999999999:ses-events"},
         {"SignatureVersion": "3"},
         {"Type": "Whatever"},
@@ -251,3 +256,43 @@ def test_a_call_is_assigned_to_the_key_that_signed_it(database):
         assert receiver.post("/events/mailgun", *SIGNED["mailgun"]()).status == 401
         assert counted(receiver, "mailgun") == {"accepted": 1, "stale": 1}
     assert rows(database, "SELECT context ->> 'workspace' FROM event_inbox") == [("Beta",)]
+
+
+@pytest.mark.parametrize("field", ["TopicArn", "Type"])
+@pytest.mark.parametrize("wrong", [["a"], {"a": 1}, 7, None])
+def test_a_field_of_another_type_is_malformed(database, receiver, field, wrong):
+    body, headers = SIGNED["ses"]()
+    changed = orjson.dumps({**orjson.loads(body), field: wrong})
+    assert receiver.post("/events/ses", changed, headers).status == 400
+    assert counted(receiver, "ses") == {"malformed": 1}
+
+
+@pytest.mark.parametrize("path", ["/trigger/a%00b", "/u/%00", "/o/%00x", "/c/%00"])
+def test_a_nul_in_a_path_is_malformed(database, path):
+    with a_receiver(database, trigger_tokens=(Secret("t"),)) as receiver:
+        method = "POST" if path.startswith("/trigger") else "GET"
+        headers = {"Authorization": "Bearer t"}
+        assert receiver.ask(method, path, b"", headers).status == 400
+
+
+def test_no_redirect_repeats_the_host(receiver):
+    answer = receiver.ask("GET", "/healthz/", headers={"Host": "evil.example.com"})
+    assert (answer.status, "location" in answer.headers) == (404, False)
+
+
+@pytest.mark.parametrize("pieces", [1, 7])
+def test_a_large_head_is_refused_however_it_arrives(receiver, pieces):
+    import socket
+
+    head = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Large: " + b"a" * 40_000 + b"\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", receiver.port), timeout=10) as client:
+        step = len(head) // pieces + 1
+        answer = b""
+        try:
+            for start in range(0, len(head), step):
+                client.sendall(head[start : start + step])
+            answer = client.recv(1_000)
+        except ConnectionError:
+            pass
+    assert b" 200 " not in answer
+    assert receiver.counted("healthz") == {}

@@ -34,6 +34,12 @@ RETRIES: Final = timedelta(hours=25)
 Repeats are recognized by their message ids."""
 _FUTURE: Final = timedelta(minutes=15)
 _HOST: Final = re.compile(r"sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?")
+_CERTIFICATE: Final = re.compile(
+    r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?"
+    r"/SimpleNotificationService-[0-9a-f]{1,64}\.pem",
+    re.ASCII,
+)
+_CERTIFICATE_NAME: Final = re.compile(r"sns(?:\.[a-z0-9-]{3,40})?\.amazonaws\.com(?:\.cn)?")
 _MOST_CERTIFICATES: Final = 16
 _SIGNED: Final[Mapping[str, tuple[str, ...]]] = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -67,6 +73,13 @@ def is_sns_url(url: str) -> bool:
     )
 
 
+def is_certificate_url(url: str) -> bool:
+    """Whether this is the address of a signing certificate of SNS: nothing but its path, because
+    answers of SNS itself and files of others may hold any certificate.
+    """
+    return _CERTIFICATE.fullmatch(url) is not None
+
+
 def fetch_by(client: HttpClient) -> Fetch:
     """Return a function that fetches through the guarded client."""
 
@@ -96,7 +109,7 @@ class SnsVerifier:
         if (
             fields is None
             or message.get("TopicArn") not in self._topics
-            or not (isinstance(url, str) and is_sns_url(url) and url.endswith(".pem"))
+            or not (isinstance(url, str) and is_certificate_url(url))
         ):
             raise VerificationError("forged")
         self._check_signature(message, fields, self._certificate(url, now))
@@ -156,6 +169,8 @@ class SnsVerifier:
                 certificate = load_pem_x509_certificate(self._fetch(url))
             except ValueError:
                 raise SnsUnreachable("Amazon SNS returned an invalid certificate") from None
+            if not _is_named_sns(certificate):
+                raise VerificationError("forged")
             with self._lock:
                 if len(self._certificates) >= _MOST_CERTIFICATES:
                     self._certificates.clear()
@@ -165,3 +180,10 @@ class SnsVerifier:
                 self._certificates.pop(url, None)
             raise VerificationError("stale")
         return certificate
+
+
+def _is_named_sns(certificate: Certificate) -> bool:
+    from cryptography.x509.oid import NameOID
+
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return any(_CERTIFICATE_NAME.fullmatch(str(name.value)) for name in names)
