@@ -124,3 +124,31 @@ SET custom_fields = coalesce(k.custom_fields, '{}')
         || jsonb_build_object(CAST(%(field)s AS text), CAST(%(value)s AS jsonb)),
     updated_at = CAST(%(now)s AS timestamptz)
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
+-- name: limit_lock_wait
+-- Limits how long the statements of this transaction wait for a lock, in milliseconds.
+SELECT set_config('lock_timeout', CAST(%(milliseconds)s AS text), true);
+
+-- name: reset_lock_wait
+-- Returns to the session's own limit.
+SELECT set_config('lock_timeout', s.reset_val, true) FROM pg_settings s WHERE s.name = 'lock_timeout';
+
+-- name: lock_contacts
+-- Locks the contacts that are about to be changed. Sorted: two processes that change the same contacts must not deadlock.
+SELECT k.id
+FROM contacts k
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []))
+ORDER BY k.id
+FOR NO KEY UPDATE;
+
+-- name: lock_free_contacts
+-- Locks the contacts among these that nobody else has locked.
+SELECT k.id
+FROM contacts k
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []))
+ORDER BY k.id
+FOR NO KEY UPDATE SKIP LOCKED;
+
+-- name: existing_contacts
+-- The contacts among these that exist.
+SELECT k.id FROM contacts k WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));

@@ -9,8 +9,9 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import uuids
-from drip_pipeline.db.connection import Connection, dump_json
+from drip_pipeline.db.connection import Connection, dump_json, savepoint
 from drip_pipeline.db.unreadable import Unreadable
+from drip_pipeline.errors import Conflict
 
 ContactColumns: TypeAlias = dict[str, Any]
 """Columns of a contact by name: `id` and those that were requested."""
@@ -177,6 +178,25 @@ def compiled_version(
     return queries.record(
         connection, "compiled_graph", CompiledVersion, campaign_id=campaign_id, version=version
     )
+
+
+def lock_contacts(
+    connection: Connection, contact_ids: Sequence[UUID], *, wait_milliseconds: int
+) -> set[UUID]:
+    """Lock contacts before they are changed; return those that somebody else keeps locked.
+
+    Waits for other transactions only for `wait_milliseconds`.
+    """
+    try:
+        with savepoint(connection):
+            queries.run(connection, "limit_lock_wait", milliseconds=wait_milliseconds)
+            queries.run(connection, "lock_contacts", contact_ids=contact_ids)
+            queries.run(connection, "reset_lock_wait")
+        return set()
+    except Conflict:
+        free = set(queries.column(connection, "lock_free_contacts", contact_ids=contact_ids))
+    left = [contact_id for contact_id in contact_ids if contact_id not in free]
+    return set(queries.column(connection, "existing_contacts", contact_ids=left))
 
 
 def change_tags(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, dump_json, savepoint
@@ -29,6 +29,11 @@ from drip_pipeline.engine.execution.transitions import (
     Transition,
 )
 from drip_pipeline.engine.isolation import describe, is_of_the_data
+
+LOCK_WAIT_MILLISECONDS: Final = 500
+"""How long a batch waits for contacts that somebody else has locked."""
+LOCKED_DELAY: Final = timedelta(minutes=1)
+"""After which a state is due again whose contact stayed locked."""
 
 Columns: TypeAlias = dict[str, object]
 """Parameters of the statement: arrays by column, and scalars."""
@@ -84,6 +89,7 @@ def _write(
     transitions = list(transitions)
     try:
         with savepoint(connection):
+            transitions = _without_locked_contacts(connection, transitions, now)
             _write_together(connection, transitions, batch_id, now, message)
         return transitions
     except Exception as error:
@@ -101,6 +107,49 @@ def _write(
         kept = [part for t in transitions if (part := t.only(state_ids)) is not None]
         written += _write(connection, kept, batch_id, now, message)
     return written
+
+
+def _without_locked_contacts(
+    connection: Connection, transitions: list[Transition], now: datetime
+) -> list[Transition]:
+    """Lock the contacts that the transitions change.
+
+    A state whose contact somebody else keeps locked stays where it is and is due again later, so
+    that the batch does not wait for one contact.
+    """
+    changing = [transition for transition in transitions if transition.changes]
+    if not changing:
+        return transitions
+    contact_ids = sorted({state.contact_id for t in changing for state in t.states})
+    locked = batch_context_db.lock_contacts(
+        connection, contact_ids, wait_milliseconds=LOCK_WAIT_MILLISECONDS
+    )
+    if not locked:
+        return transitions
+    kept: list[Transition] = []
+    for transition in transitions:
+        held = (
+            [state for state in transition.states if state.contact_id in locked]
+            if transition.changes
+            else []
+        )
+        free = {state.id for state in transition.states} - {state.id for state in held}
+        rest = transition.only(free) if held else transition
+        kept += [] if rest is None else [rest]
+        kept += [_postponed(transition, state, now) for state in held]
+    return kept
+
+
+def _postponed(transition: Transition, state: DueState, now: datetime) -> Transition:
+    return Transition(
+        states=[state],
+        node_id=state.current_node_id,
+        step_id=transition.step_id if transition.node_id == state.current_node_id else None,
+        status="running",
+        due_at=now + LOCKED_DELAY,
+        resume_port=state.resume_port,
+        retry_count=state.retry_count,
+    )
 
 
 def _failure(transition: Transition, state: DueState, error: str, now: datetime) -> Transition:
