@@ -179,3 +179,11 @@ def test_half_a_character_costs_its_line(database: Database, field: str):
     report = ingest(database, [*events, clicked(3, sent[1])])
     assert (report.accepted, sum(report.rejected.values())) in [(2, 1), (3, 0)]
     assert report.accepted == (3 if field == "campaign" else 2)  # not read beside a message
+
+
+def test_a_text_message_that_the_database_refuses_does_not_stop_the_inbox(database: Database):
+    _, (sent,) = mailed(database)
+    came_in(database, b"MessageSid=SM1&From=%2B1%00&To=%2B1&Body=STOP", provider="twilio")
+    came_in(database, clicked(1, sent))
+    report = drained(database)
+    assert (report.rows, report.accepted) == (2, 1)
