@@ -267,7 +267,7 @@ def test_a_field_of_another_type_is_malformed(database, receiver, field, wrong):
     assert counted(receiver, "ses") == {"malformed": 1}
 
 
-@pytest.mark.parametrize("path", ["/trigger/a%00b", "/u/%00", "/o/%00x", "/c/%00"])
+@pytest.mark.parametrize("path", ["/trigger/a%00b", "/u/%00", "/c/%00"])
 def test_a_nul_in_a_path_is_malformed(database, path):
     with a_receiver(database, trigger_tokens=(Secret("t"),)) as receiver:
         method = "POST" if path.startswith("/trigger") else "GET"
