@@ -36,16 +36,15 @@ class StopSignal:
     def handled(self) -> Iterator[None]:
         """Handle the signals in the body, and restore the earlier handlers after it.
 
-        After a signal the handlers stay, because the process is about to end: a second signal must
+        After a signal they are ignored, because the process is about to end: a second signal must
         not turn that into a failure.
         """
         earlier = {number: signal.signal(number, self._handle) for number in SIGNALS}
         try:
             yield
         finally:
-            if not self.is_set:
-                for number, handler in earlier.items():
-                    signal.signal(number, handler)
+            for number, handler in earlier.items():
+                signal.signal(number, signal.SIG_IGN if self.is_set else handler)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
