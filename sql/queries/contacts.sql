@@ -64,81 +64,127 @@ SELECT
 FROM repeated r
 ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
 
+-- name: lock_contacts_of_workspace
+-- Keeps other imports of the workspace waiting until the end of the transaction: the key of an application's table may
+-- not cover all spellings of an address, or there may be none.
+SELECT pg_advisory_xact_lock(hashtextextended('drip_pipeline.contacts ' || CAST(%(workspace_id)s AS text), 0));
+
 -- name: insert_imported_contacts
--- Inserts the contacts of these lines that the workspace does not have in any spelling of the address.
-INSERT INTO contacts (
-    workspace_id, email, name, company, phone, job_title, ai_score, status, tags, custom_fields, last_interaction,
-    created_at, updated_at
+-- Inserts the contacts of these lines that the workspace does not have in any spelling of the address. Returns the
+-- number of rows written, and the lines of those that a unique key or a trigger of the table kept out. No key is named:
+-- the one of an application's table may be on an expression, or there may be none.
+WITH missing AS MATERIALIZED (
+    SELECT i.*
+    FROM imported_contacts i
+    WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
+      AND NOT EXISTS (
+          SELECT FROM contacts k
+          WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+            AND canonical_email(k.email) = canonical_email(i.email)
+      )
+),
+
+written AS (
+    INSERT INTO contacts (
+        workspace_id, email, name, company, phone, job_title, ai_score, status, tags, custom_fields, last_interaction,
+        created_at, updated_at
+    )
+    SELECT
+        CAST(%(workspace_id)s AS uuid), i.email, i.name, i.company, i.phone, i.job_title, coalesce(i.ai_score, 0),
+        coalesce(i.status, 'prospect'), coalesce(i.tags, '{}'), i.custom_fields, i.last_interaction,
+        CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+    FROM missing i
+    ON CONFLICT DO NOTHING
+    RETURNING email
+),
+
+counts AS (
+    SELECT (SELECT count(*) FROM written) AS written, (SELECT count(*) FROM missing) AS missing
 )
+
 SELECT
-    CAST(%(workspace_id)s AS uuid), i.email, i.name, i.company, i.phone, i.job_title, coalesce(i.ai_score, 0),
-    coalesce(i.status, 'prospect'), coalesce(i.tags, '{}'), i.custom_fields, i.last_interaction,
-    CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
-FROM imported_contacts i
-WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
-  AND NOT EXISTS (
-      SELECT FROM contacts k
-      WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
-        AND canonical_email(k.email) = canonical_email(i.email)
-  )
-ON CONFLICT (workspace_id, email) DO NOTHING;
+    c.written,
+    CASE
+        WHEN c.written = c.missing THEN '{}'
+        ELSE ARRAY(
+            SELECT i.line_number FROM missing i
+            WHERE canonical_email(i.email) NOT IN (SELECT canonical_email(w.email) FROM written w)
+        )
+    END AS refused
+FROM counts c;
 
 -- name: update_imported_contacts
 -- Updates the contacts of these lines that the workspace has. An empty cell changes nothing, tags are added, custom
--- fields are merged. Unchanged contacts are not written.
+-- fields are merged. Unchanged contacts are not written. Returns the number of rows written, and the lines of those that
+-- a trigger of the table did not let through.
 WITH existing AS MATERIALIZED (
-    SELECT DISTINCT ON (i.line_number) k.id AS contact_id, i.*
+    SELECT DISTINCT ON (i.line_number)
+        k.id AS contact_id, i.*,
+        (
+            coalesce(i.name, k.name), coalesce(i.company, k.company), coalesce(i.phone, k.phone),
+            coalesce(i.job_title, k.job_title), coalesce(i.ai_score, k.ai_score), coalesce(i.status, k.status),
+            coalesce(k.custom_fields, '{}') || i.custom_fields, coalesce(i.last_interaction, k.last_interaction)
+        ) IS DISTINCT FROM (
+            k.name, k.company, k.phone, k.job_title, k.ai_score, k.status, coalesce(k.custom_fields, '{}'),
+            k.last_interaction
+        )
+        OR NOT coalesce(k.tags, '{}') @> coalesce(i.tags, '{}') AS is_changed
     FROM imported_contacts i
     JOIN contacts k
         ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(k.email) = canonical_email(i.email)
     WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint)
     ORDER BY i.line_number, k.email = i.email DESC, k.created_at, k.id
+),
+
+written AS (
+    UPDATE contacts k
+    SET name = coalesce(i.name, k.name),
+        company = coalesce(i.company, k.company),
+        phone = coalesce(i.phone, k.phone),
+        job_title = coalesce(i.job_title, k.job_title),
+        ai_score = coalesce(i.ai_score, k.ai_score),
+        status = coalesce(i.status, k.status),
+        tags = CASE
+            WHEN i.tags IS NULL OR k.tags @> i.tags THEN k.tags
+            ELSE
+                coalesce(k.tags, '{}')
+                || ARRAY(SELECT t FROM unnest(i.tags) AS t WHERE t <> ALL(coalesce(k.tags, '{}')))
+        END,
+        custom_fields = coalesce(k.custom_fields, '{}') || i.custom_fields,
+        last_interaction = coalesce(i.last_interaction, k.last_interaction),
+        updated_at = CAST(%(now)s AS timestamptz)
+    FROM existing i
+    WHERE k.id = i.contact_id AND i.is_changed
+    RETURNING i.line_number
 )
 
-UPDATE contacts k
-SET name = coalesce(i.name, k.name),
-    company = coalesce(i.company, k.company),
-    phone = coalesce(i.phone, k.phone),
-    job_title = coalesce(i.job_title, k.job_title),
-    ai_score = coalesce(i.ai_score, k.ai_score),
-    status = coalesce(i.status, k.status),
-    tags = CASE
-        WHEN i.tags IS NULL OR k.tags @> i.tags THEN k.tags
-        ELSE coalesce(k.tags, '{}') || ARRAY(SELECT t FROM unnest(i.tags) AS t WHERE t <> ALL(coalesce(k.tags, '{}')))
-    END,
-    custom_fields = coalesce(k.custom_fields, '{}') || i.custom_fields,
-    last_interaction = coalesce(i.last_interaction, k.last_interaction),
-    updated_at = CAST(%(now)s AS timestamptz)
-FROM existing i
-WHERE k.id = i.contact_id
-  AND (
-      (
-          coalesce(i.name, k.name), coalesce(i.company, k.company), coalesce(i.phone, k.phone),
-          coalesce(i.job_title, k.job_title), coalesce(i.ai_score, k.ai_score), coalesce(i.status, k.status),
-          coalesce(k.custom_fields, '{}') || i.custom_fields, coalesce(i.last_interaction, k.last_interaction)
-      ) IS DISTINCT FROM (
-          k.name, k.company, k.phone, k.job_title, k.ai_score, k.status, coalesce(k.custom_fields, '{}'),
-          k.last_interaction
-      )
-      OR NOT coalesce(k.tags, '{}') @> coalesce(i.tags, '{}')
-  );
+SELECT
+    (SELECT count(*) FROM written) AS written,
+    ARRAY(
+        SELECT i.line_number FROM existing i
+        WHERE i.is_changed AND i.line_number NOT IN (SELECT w.line_number FROM written w)
+    ) AS refused;
 
 -- name: suppress_imported_contacts
 -- Suppresses the contacts of these lines that refuse messages: on all channels, for email, or for SMS.
 INSERT INTO campaign_suppressions (workspace_id, contact_id, address, channel, reason, source, created_at)
-SELECT k.workspace_id, k.id, s.address, s.channel, s.reason, 'import', CAST(%(now)s AS timestamptz)
+SELECT
+    CAST(%(workspace_id)s AS uuid), k.id, s.address, s.channel, s.reason, 'import', CAST(%(now)s AS timestamptz)
 FROM imported_contacts i
-JOIN contacts k
+-- A line that the table did not take has no contact; its refusal counts all the same.
+LEFT JOIN contacts k
         ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(k.email) = canonical_email(i.email)
 CROSS JOIN LATERAL (
-    SELECT k.email AS address, CAST(NULL AS text) AS channel, 'unsubscribed' AS reason
+    SELECT coalesce(k.email, i.email) AS address, CAST(NULL AS text) AS channel, 'unsubscribed' AS reason
     WHERE i.is_unsubscribed
     UNION ALL
-    SELECT k.email, 'email', i.email_refusal
+    SELECT coalesce(k.email, i.email), 'email', i.email_refusal
     WHERE i.email_refusal IS NOT NULL
     UNION ALL
-    SELECT CASE WHEN canonical_phone(p.phone) IS NULL THEN k.email ELSE p.phone END, 'sms', 'unsubscribed'
-    FROM unnest(coalesce(nullif(i.sms_refusals, '{}'), ARRAY[k.phone])) AS p (phone)
+    SELECT
+        CASE WHEN canonical_phone(p.phone) IS NULL THEN coalesce(k.email, i.email) ELSE p.phone END, 'sms',
+        'unsubscribed'
+    FROM unnest(coalesce(nullif(i.sms_refusals, '{}'), ARRAY[coalesce(k.phone, i.phone)])) AS p (phone)
     WHERE i.sms_refusals IS NOT NULL
 ) s
 WHERE (i.is_unsubscribed OR i.email_refusal IS NOT NULL OR i.sms_refusals IS NOT NULL)

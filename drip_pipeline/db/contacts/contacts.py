@@ -4,7 +4,7 @@ chunks of lines. Changes that campaigns make to contacts belong to db/execution.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -49,12 +49,16 @@ class RejectedCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MergeCounts:
-    """The numbers of new, changed, unchanged, and newly unsubscribed contacts."""
+    """The numbers of new, changed, unchanged, and newly unsubscribed contacts.
+
+    `refused` are the lines that a unique key or a trigger of the table kept out.
+    """
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
     unsubscribed: int = 0
+    refused: tuple[int, ...] = ()
 
     def __add__(self, other: MergeCounts) -> MergeCounts:
         return MergeCounts(
@@ -62,7 +66,16 @@ class MergeCounts:
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             self.unsubscribed + other.unsubscribed,
+            self.refused + other.refused,
         )
+
+
+class ContactsWritten(NamedTuple):
+    """The number of contacts that a statement wrote; `refused` are the lines that it should have
+    written, too."""
+
+    written: int
+    refused: list[int]
 
 
 def stage(connection: Connection, rows: Iterable[StagedContact]) -> int:
@@ -100,16 +113,46 @@ def merge(
 ) -> MergeCounts:
     """Merge the staged rows of these lines into the workspace's contacts."""
     lines = {"workspace_id": workspace_id, "first_line": first_line, "last_line": last_line}
+    queries.run(connection, "lock_contacts_of_workspace", workspace_id=workspace_id)
     # Insert first: a contact that a concurrent transaction inserts in between is then updated.
-    inserted = queries.run(connection, "insert_imported_contacts", **lines, now=now)
-    updated = queries.run(connection, "update_imported_contacts", **lines, now=now)
+    inserted, absent = _until_settled(lambda: _insert(connection, lines, now))
+    updated, kept = _until_settled(lambda: _update(connection, lines, now))
     unsubscribed = queries.run(connection, "suppress_imported_contacts", **lines, now=now)
     rows = int(
         queries.scalar(
             connection, "imported_contacts_between", first_line=first_line, last_line=last_line
         )
     )
-    return MergeCounts(inserted, updated, rows - inserted - updated, unsubscribed)
+    refused = (*absent, *kept)
+    unchanged = rows - inserted - updated - len(refused)
+    return MergeCounts(inserted, updated, unchanged, unsubscribed, refused)
+
+
+def _insert(connection: Connection, lines: Mapping[str, object], now: datetime) -> ContactsWritten:
+    return _only(
+        queries.records(connection, "insert_imported_contacts", ContactsWritten, **lines, now=now)
+    )
+
+
+def _update(connection: Connection, lines: Mapping[str, object], now: datetime) -> ContactsWritten:
+    return _only(
+        queries.records(connection, "update_imported_contacts", ContactsWritten, **lines, now=now)
+    )
+
+
+def _only(rows: Sequence[ContactsWritten]) -> ContactsWritten:
+    (row,) = rows
+    return row
+
+
+def _until_settled(write: Callable[[], ContactsWritten]) -> ContactsWritten:
+    """Write once more if lines are left over: a concurrent transaction may have written their
+    contacts, which only a later statement sees. What is left then, the table refuses."""
+    first = write()
+    if not first.refused:
+        return first
+    second = write()
+    return ContactsWritten(first.written + second.written, second.refused)
 
 
 def delete_rejected(connection: Connection, workspace_id: UUID, source: str) -> int:

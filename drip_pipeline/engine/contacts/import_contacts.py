@@ -32,6 +32,8 @@ CHUNK_LINES: Final = 20_000
 """Lines merged in one transaction."""
 _REPORTED_EVERY: Final = 20_000
 _SHOWN_REJECTIONS: Final = 10
+_REFUSED_BY_TABLE: Final = "refused_by_database"
+"""A unique key or a trigger of the application's table did not take the row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,11 @@ def import_contacts(
             repeated = contacts_db.reject_repeated(connection, workspace_id, source=source, now=now)
         if repeated:
             rejected["repeated_email"] = repeated
-        merged = _merge(connection, workspace_id, read.last_line, now, progress)
+        merged = _merge(connection, workspace_id, source, read.last_line, now, progress)
         suppressed = _suppress(connection, workspace_id, reader.suppressions, now)
+    if merged.refused:
+        rejected[_REFUSED_BY_TABLE] = len(merged.refused)
+        read.rejected += [(line, _REFUSED_BY_TABLE) for line in merged.refused]
     return ImportReport(
         source=source,
         workspace_id=workspace_id,
@@ -193,13 +198,14 @@ def _staged(
 def _merge(
     connection: Connection,
     workspace_id: UUID,
+    source: str,
     last_line: int,
     now: datetime,
     progress: Progress | None,
 ) -> MergeCounts:
     merged = MergeCounts()
     for first in range(1, last_line + 1, CHUNK_LINES):
-        merged += _merge_chunk(connection, workspace_id, first, now)
+        merged += _merge_chunk(connection, workspace_id, source, first, now)
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
             progress(f"{done:,} contacts written")
@@ -207,19 +213,23 @@ def _merge(
 
 
 def _merge_chunk(
-    connection: Connection, workspace_id: UUID, first: int, now: datetime
+    connection: Connection, workspace_id: UUID, source: str, first: int, now: datetime
 ) -> MergeCounts:
     """Merge one chunk in one transaction; retry on a conflict with a concurrent writer."""
 
     def transaction() -> MergeCounts:
         with savepoint(connection):
-            return contacts_db.merge(
+            merged = contacts_db.merge(
                 connection,
                 workspace_id,
                 first_line=first,
                 last_line=first + CHUNK_LINES - 1,
                 now=now,
             )
+            if merged.refused:
+                rows = [(line, _REFUSED_BY_TABLE) for line in merged.refused]
+                contacts_db.store_rejected(connection, workspace_id, rows, source=source, now=now)
+            return merged
 
     return retry_on_conflict(transaction)
 
