@@ -135,6 +135,7 @@ def _row(number: int) -> LeasedDelivery:
         attempts=0,
         due_at=NOW,
         blocked_reason=None,
+        personalization_data=None,
         name=f"Person {number}",
         email=f"person{number}@example.com",
         company=f"Company {number}",

@@ -104,6 +104,10 @@ SELECT
             THEN 'no_consent'
     END AS blocked_reason,
     -- Columns that no message reads are not sent to the client.
+    CASE
+        WHEN 'personalization_data' = ANY(n.names) AND jsonb_typeof(e.personalization_data) = 'object'
+            THEN nullif(e.personalization_data, '{}')
+    END AS personalization_data,
     CASE WHEN 'name' = ANY(n.names) THEN k.name END AS name,
     CASE WHEN 'email' = ANY(n.names) THEN k.email END AS email,
     CASE WHEN 'company' = ANY(n.names) THEN k.company END AS company,

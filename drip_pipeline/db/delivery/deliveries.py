@@ -45,8 +45,9 @@ class Quota(NamedTuple):
 class LeasedDelivery(NamedTuple):
     """A locked due delivery with the contact's columns; the type from lease to settlement.
 
-    `blocked_reason` says why it must not be sent, None when it may. Contact columns that no
-    message of the batch reads are None. A tuple because a batch has thousands.
+    `blocked_reason` says why it must not be sent, None when it may. `personalization_data` (of the
+    enrollment; None if empty) and contact columns are None if no message of the batch reads them.
+    A tuple because a batch has thousands.
     """
 
     id: UUID
@@ -60,6 +61,7 @@ class LeasedDelivery(NamedTuple):
     attempts: int
     due_at: datetime
     blocked_reason: str | None
+    personalization_data: JsonObject | None
     name: str | None
     email: str | None
     company: str | None
@@ -215,7 +217,7 @@ def lease(
 ) -> LeasedRows:
     """Lock due deliveries up to these quotas and check their eligibility.
 
-    `columns` are the contact's columns to read; the others are None.
+    `columns` are the contact's columns to read, and `personalization_data`; the others are None.
     """
     rows, has_unreadable = queries.readable_records(
         connection,

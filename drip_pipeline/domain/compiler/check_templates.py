@@ -15,6 +15,7 @@ from drip_pipeline.domain.contact_fields import (
     ALIASES,
     CONTACT_COLUMNS,
     CUSTOM_FIELDS,
+    ENTRY,
     KNOWN_VARIABLES,
 )
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
@@ -66,7 +67,9 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
             if isinstance(config, SocialAction):
                 problems += _contact_variables(node_id, template, variables, existing_names)
             else:
-                problems += _unknown_variables(node_id, template, variables, existing_names)
+                problems += _unknown_variables(
+                    node_id, template, variables - {ENTRY}, existing_names
+                )
         if isinstance(config, EmailConfig):
             problems += _email_problems(node_id, config, variables_of)
         elif isinstance(config, FieldUpdateAction | TagAction):
@@ -167,7 +170,7 @@ def _unknown_variables(
             + (
                 did_you_mean(name, existing_names)
                 or "; it is neither a contact column nor a custom field of a contact in the"
-                " workspace"
+                f" workspace (data of the enrollment is read as {ENTRY}.{name})"
             ),
         )
         for name in sorted(variables)

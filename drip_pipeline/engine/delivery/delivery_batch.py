@@ -18,6 +18,7 @@ from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
 from drip_pipeline.db.unreadable import Unreadable
+from drip_pipeline.domain.contact_fields import PERSONALIZATION_DATA
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
@@ -56,6 +57,7 @@ LEASE_SECONDS: Final = 300.0
 PAUSED_SECONDS: Final = 300.0
 """How long a delivery of a paused enrollment is postponed."""
 _PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
+_ALL_COLUMNS: Final = (*CONTACT_COLUMNS, PERSONALIZATION_DATA)
 
 Result = TypeVar("Result")
 
@@ -241,7 +243,7 @@ def _columns_read(connection: Connection, quotas: Sequence[Quota]) -> Collection
             version = version_cache.version(connection, group.campaign_id, group.campaign_version)
             columns |= columns_read(version, group.node_id)
         except (TemplateError, VersionNotFound):
-            return CONTACT_COLUMNS  # rendering reports the error
+            return _ALL_COLUMNS  # rendering reports the error
     return columns
 
 
@@ -285,7 +287,7 @@ def _unreadable_deliveries(
     reasons: dict[UUID, str] = {}
     for delivery in leased:
         for value in unreadable.get(delivery.id, ()):
-            columns: Collection[str] = CONTACT_COLUMNS
+            columns: Collection[str] = _ALL_COLUMNS
             with suppress(TemplateError, VersionNotFound):  # reported when it is rendered
                 version = version_cache.version(
                     connection, delivery.campaign_id, delivery.campaign_version

@@ -15,6 +15,8 @@ from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
+    ENTRY,
+    PERSONALIZATION_DATA,
     contact_columns_for,
     contact_context,
     reader_of,
@@ -53,7 +55,8 @@ class MessageSettings:
 
 
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
-    """Return the contact columns that messages of a node read. Raises TemplateError."""
+    """Return the contact columns that messages of a node read, and `personalization_data` if they
+    read the entry data. Raises TemplateError."""
     return _parts(_Texts.of(_node(version, node_id))).columns
 
 
@@ -170,6 +173,8 @@ class PreparedNode:
         if not self._parts.has_variables:
             return {}
         context = self._parts.read(delivery.contact())
+        if delivery.personalization_data is not None:
+            context[ENTRY] = delivery.personalization_data
         context.update(self._campaign)
         context["unsubscribe_url"] = unsubscribe_url
         context["now"] = now
@@ -278,8 +283,8 @@ class _Texts:
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """Parsed texts, the function that reads their variables from a contact, and the contact columns
-    that they and the address need. `is_plain`: no text needs the Liquid interpreter."""
+    """Parsed texts, the function that reads their variables from a contact, and the columns that
+    they and the address need. `is_plain`: no text needs the Liquid interpreter."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
@@ -306,10 +311,13 @@ def _parts(texts: _Texts) -> _Parts:
     }
     variables = frozenset().union(*(template.variables for template in templates.values()))
     if texts.reads_payload:  # its strings are parsed one by one
-        return _Parts(templates, True, False, contact_context, frozenset(CONTACT_COLUMNS))
+        every_column = frozenset({*CONTACT_COLUMNS, PERSONALIZATION_DATA})
+        return _Parts(templates, True, False, contact_context, every_column)
     columns, reads_custom_fields = contact_columns_for(variables)
     if reads_custom_fields:
         columns |= {CUSTOM_FIELDS}
+    if ENTRY in variables:
+        columns |= {PERSONALIZATION_DATA}
     is_plain = all(template.is_plain for template in templates.values())
     read = reader_of(variables)
     return _Parts(templates, bool(variables), is_plain, read, columns | _ADDRESS_COLUMNS)

@@ -42,6 +42,7 @@ def version(campaign: CampaignGraph) -> PublishedVersion:
         ("{{ plan }}{{ lead_score }}", {"custom_fields", "ai_score"}),
         ("{% if custom_fields.a %}{{ updated_at }}{% endif %}", {"custom_fields", "updated_at"}),
         ("{{ id }}", {"id"}),
+        ("{{ entry.order_id }}", {"custom_fields", "personalization_data"}),
     ],
 )  # fmt: skip
 def test_an_email_reads_the_columns_it_names(body: str, columns: set[str]) -> None:
@@ -56,7 +57,7 @@ def test_an_email_without_personalization_reads_only_the_address() -> None:
 def test_the_leaves_of_a_payload_may_read_anything() -> None:
     hook = WebhookAction(type="webhook", url="https://example.com/hook")
     campaign = graph(trigger("hook"), node("hook", "action", hook, default="end"), end())
-    assert columns_read(version(campaign), "hook") == set(ATTRIBUTE_COLUMNS)
+    assert columns_read(version(campaign), "hook") == {*ATTRIBUTE_COLUMNS, "personalization_data"}
 
 
 def test_a_missing_node_is_named() -> None:
