@@ -112,7 +112,12 @@ class Conflict(DatabaseError):
 
 
 class StatementCancelled(DatabaseError):
-    """A statement exceeded a time limit or was canceled; its transaction was rolled back."""
+    """A statement or transaction exceeded a time limit or was canceled, and was rolled back."""
+
+    default_hint = (
+        "If nobody canceled it, a time limit of the database role did: `drip doctor` names those "
+        "that are too short, with the statement that changes them."
+    )
 
 
 class PermissionMissing(DatabaseError):
@@ -152,7 +157,7 @@ class MigrationError(DripError):
 
 
 class DatabaseUnsuitable(MigrationError):
-    """The engine cannot run in this database: version, encoding, schema or foreign tables."""
+    """The engine cannot run in this database: version, encoding, schema, foreign tables …"""
 
 
 class MigrationEdited(MigrationError):

@@ -21,6 +21,8 @@ _RETRYABLE = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 # Class 54: a value is too large or too deeply nested. psycopg counts it as operational, but the
 # same value fails again.
 _LIMIT_EXCEEDED = "54"
+_TIME_LIMITS = (pg.QueryCanceled, pg.IdleInTransactionSessionTimeout)
+_TRANSACTION_TIMEOUT = "25P04"  # of PostgreSQL 17; psycopg has no class for it in all versions
 _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject)
 
 
@@ -66,7 +68,7 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
         )
     if isinstance(error, _RETRYABLE):
         return errors.Conflict(text, sqlstate=state)
-    if isinstance(error, pg.QueryCanceled):
+    if isinstance(error, _TIME_LIMITS) or state == _TRANSACTION_TIMEOUT:
         return errors.StatementCancelled(text, sqlstate=state)
     if isinstance(error, _SCHEMA):
         return errors.SchemaMismatch(f"schema mismatch: {text}", sqlstate=state)

@@ -17,6 +17,7 @@ from pathlib import Path
 import psycopg
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.database_role import check_rights_to_migrate, check_rows_are_visible
 from drip_pipeline.db.error_translation import safe_text
 from drip_pipeline.db.queries import SQL_FOLDER
 from drip_pipeline.db.requirements import check_requirements
@@ -35,7 +36,11 @@ log = logging.getLogger(__name__)
 LOCK_KEY = 0x800A_916A
 # Migrations whose files were merged into the baseline 0001 to 0008; only older databases have them.
 BEFORE_BASELINE = frozenset({"0005_create_versions_and_tests", "0006_create_outbox_and_ledger"})
+_CREATED_TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)", re.MULTILINE)
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
+
+# A limit of the role is for its everyday statements; an index of a large table takes longer.
+_WITHOUT_TIME_LIMIT = "SET LOCAL statement_timeout = 0"
 
 _BOOKKEEPING = """
 CREATE TABLE IF NOT EXISTS drip_schema_migrations (
@@ -111,14 +116,17 @@ class MigrationStatus:
 def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
     """Apply pending migrations; can be repeated and run by several processes at once.
 
-    Raises DatabaseUnsuitable, SchemaBeforeBaseline, MigrationEdited, MigrationUnknown or
-    MigrationFailed; migrations applied before the failing file stay.
+    Raises DatabaseUnsuitable, PermissionMissing, SchemaBeforeBaseline, MigrationEdited,
+    MigrationUnknown or MigrationFailed; migrations applied before the failing file stay.
     """
     started = time.perf_counter()
     migrations = migration_files(folder)
     functions = function_files(folder)
     with database.autocommit() as connection:
         check_requirements(connection)
+        before = _compared(connection, migrations, functions)
+        if before.pending or before.functions:
+            check_rights_to_migrate(connection, table_names(folder))
         _lock(connection)
         if not _has_bookkeeping(connection):
             with connection.transaction():
@@ -164,6 +172,11 @@ def migration_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
     return files
 
 
+def table_names(folder: Path = SQL_FOLDER) -> list[str]:
+    """Return the names of the tables that the migrations create, without partitions of months."""
+    return sorted({n for f in migration_files(folder) for n in _CREATED_TABLE.findall(f.text)})
+
+
 def function_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
     """Return the files of functions, ordered by name."""
     return [_sql_file(path, 0) for path in sorted((folder / "functions").glob("*.sql"))]
@@ -201,6 +214,8 @@ def _compared(
             " FROM drip_schema_migrations ORDER BY version"
         )
         applied = tuple(AppliedMigration(*row) for row in rows)
+        if not applied:
+            check_rows_are_visible(connection, "drip_schema_migrations")
         function_rows = connection.execute("SELECT name, checksum FROM drip_schema_functions")
         applied_functions = {str(name): str(checksum) for name, checksum in function_rows}
     by_version = {row.version: row for row in applied}
@@ -249,6 +264,7 @@ def _refuse(state: MigrationStatus) -> None:
 def _apply_migration(connection: Connection, file: SqlFile) -> None:
     started = time.perf_counter()
     with connection.transaction():
+        connection.execute(_WITHOUT_TIME_LIMIT)
         _execute(connection, file, "migration")
         connection.execute(
             "INSERT INTO drip_schema_migrations (version, name, checksum, duration_ms)"
@@ -262,6 +278,7 @@ def _apply_functions(connection: Connection, files: list[SqlFile]) -> None:
     if not files:
         return
     with connection.transaction():
+        connection.execute(_WITHOUT_TIME_LIMIT)
         for file in files:
             _execute(connection, file, "functions")
             connection.execute(

@@ -1,7 +1,7 @@
 """Refuse, before the first migration, a database in which the engine cannot run.
 
-Server version, encoding, schema, and tables of an application that merely have the names of the
-specification's tables.
+Server version, encoding, locale, schema, and tables of an application that merely have the names of
+the specification's tables, or keys, partitions or collations that the migrations cannot work with.
 """
 
 from __future__ import annotations
@@ -72,6 +72,18 @@ class MigrationTarget(NamedTuple):
     search_path: str
     schema_name: str | None
     is_plain: bool | None
+    role_name: str
+    is_standby: bool
+    is_read_only: bool
+    has_plpgsql: bool
+
+
+class LetterCases(NamedTuple):
+    """How the database's locale changes letters to lower case."""
+
+    locale: str
+    is_plain: bool
+    is_unicode: bool
 
 
 class ExistingTable(NamedTuple):
@@ -84,6 +96,9 @@ class ExistingTable(NamedTuple):
     schema_name: str
     kind: str
     columns: dict[str, str]
+    has_id_key: bool
+    deferred_keys: list[str]
+    unsuited_collations: list[str]
 
 
 def check_requirements(connection: Connection) -> None:
@@ -91,9 +106,18 @@ def check_requirements(connection: Connection) -> None:
     target = queries.record(connection, "migration_target", MigrationTarget)
     assert target is not None
     _check_server(target)
+    cases = queries.record(connection, "letter_cases", LetterCases)
+    assert cases is not None
+    _check_locale(cases)
     names = [*TABLES, "drip_schema_migrations"]
-    for table in queries.records(connection, "existing_tables", ExistingTable, names=names):
+    tables = queries.records(connection, "existing_tables", ExistingTable, names=names)
+    for table in tables:
         _check_table(table, target)
+    # The foreign keys between tables that exist are the application's matter.
+    has_enrollments = any(table.name == "campaign_enrollments" for table in tables)
+    for table in tables:
+        if table.name in TABLES:
+            _check_form(table, has_to_be_referenced=table.name != "contacts" or not has_enrollments)
 
 
 def _check_server(target: MigrationTarget) -> None:
@@ -118,6 +142,61 @@ def _check_server(target: MigrationTarget) -> None:
         raise DatabaseUnsuitable(
             f"the schema {target.schema_name!r} needs quotation marks in SQL",
             hint="Use a name of lower-case letters, digits and underscores.",
+        )
+
+    if not target.has_plpgsql:
+        raise DatabaseUnsuitable(
+            f"the language plpgsql is missing, or the role {target.role_name} may not use it",
+            hint="CREATE EXTENSION plpgsql;"
+            f" GRANT USAGE ON LANGUAGE plpgsql TO {target.role_name};",
+        )
+    if target.is_standby:
+        raise DatabaseUnsuitable(
+            "the server is a standby, and a standby is read-only",
+            hint="Put the primary into DRIP_DATABASE_URL.",
+        )
+    if target.is_read_only:
+        raise DatabaseUnsuitable(
+            f"the role {target.role_name} is read-only here: default_transaction_read_only is on",
+            hint=f"ALTER ROLE {target.role_name} SET default_transaction_read_only = off; and take"
+            " it out of DRIP_DATABASE_URL if it is there.",
+        )
+
+
+def _check_locale(cases: LetterCases) -> None:
+    if not (cases.is_plain and cases.is_unicode):
+        what = "I to ı" if not cases.is_plain else "no letters beyond ASCII"
+        raise DatabaseUnsuitable(
+            f"the database's locale {cases.locale} changes {what} in lower case: addresses that are"
+            " the same would be different ones",
+            hint="CREATE DATABASE name TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C.UTF-8';",
+        )
+
+
+def _check_form(table: ExistingTable, *, has_to_be_referenced: bool) -> None:
+    name = f"{table.schema_name}.{table.name}"
+    if table.name == "campaign_enrollments" and table.kind == "p":
+        raise DatabaseUnsuitable(f"the table {name} is partitioned", hint=_OWN_SCHEMA)
+    if has_to_be_referenced and not table.has_id_key:
+        raise DatabaseUnsuitable(
+            f"the table {name} has no unique key on id alone, to which foreign keys could refer",
+            hint=f"ALTER TABLE {name} ADD PRIMARY KEY (id); or UNIQUE (id), not deferrable; a"
+            " partitioned table can have it if it is partitioned by id. Nothing was changed.",
+        )
+    if table.deferred_keys:
+        key = table.deferred_keys[0]
+        raise DatabaseUnsuitable(
+            f"the unique key {key} of {name} is deferrable, and imports cannot work with that",
+            hint=f"ALTER TABLE {name} DROP CONSTRAINT {key}; and add it again without DEFERRABLE."
+            " Nothing was changed.",
+        )
+    if table.unsuited_collations:
+        column = table.unsuited_collations[0]
+        raise DatabaseUnsuitable(
+            f"the collation of {name}.{column} cannot compare addresses: it is nondeterministic, or"
+            " knows letters of ASCII only",
+            hint=f'ALTER TABLE {name} ALTER COLUMN {column} TYPE text COLLATE "default";'
+            " Nothing was changed.",
         )
 
 

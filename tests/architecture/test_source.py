@@ -113,9 +113,11 @@ def test_a_clock_call_is_noticed(source):
 
 @pytest.mark.parametrize("path", sorted(CHECKOUT.glob("sql/queries/*.sql")), ids=named)
 def test_no_query_reads_the_database_clock(path):
+    # One compares it with this machine's.
     lines = path.read_text(encoding="utf-8").splitlines()
     code = "\n".join(line.partition("--")[0] for line in lines)
-    assert SQL_CLOCKS.findall(code) == []
+    allowed = ["clock_timestamp"] if path.name == "server.sql" else []
+    assert SQL_CLOCKS.findall(code) == allowed
 
 
 @pytest.mark.parametrize("path", MODULES, ids=named)

@@ -13,7 +13,7 @@ from filelock import FileLock
 from psycopg import sql
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.migrate import migrate
+from drip_pipeline.db.migrate import migrate, status
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.enrollment.audience import Everybody
@@ -87,6 +87,7 @@ def test_the_engine_role_runs_campaigns_from_publishing_to_metrics(guarded):
         workspace = the_workspace(connection)
         contacts(connection, workspace, 20)
     with as_role(guarded, "drip_engine") as engine:
+        assert status(engine).is_current
         publish(
             engine,
             (CHECKOUT / "examples" / "onboarding.yaml").read_text(encoding="utf-8"),
