@@ -193,8 +193,8 @@ def _check_form(table: ExistingTable, *, has_to_be_referenced: bool) -> None:
     if table.unsuited_collations:
         column = table.unsuited_collations[0]
         raise DatabaseUnsuitable(
-            f"the collation of {name}.{column} cannot compare addresses: it is nondeterministic, or"
-            " knows letters of ASCII only",
+            f"the collation of {name}.{column} cannot compare addresses: it is nondeterministic,"
+            " knows letters of ASCII only, or has another lower case of I",
             hint=f'ALTER TABLE {name} ALTER COLUMN {column} TYPE text COLLATE "default";'
             " Nothing was changed.",
         )

@@ -197,6 +197,12 @@ SELECT count(*) AS rows
 FROM imported_contacts i
 WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint);
 
+-- name: first_imported_contact
+-- The first of these lines that has a staged row.
+SELECT min(i.line_number) AS line_number
+FROM imported_contacts i
+WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint);
+
 -- name: delete_rejected_contacts
 -- Deletes the rejected lines of an earlier import of the same file: the file may have been corrected since.
 DELETE FROM rejected_contacts r

@@ -25,7 +25,8 @@ SELECT
 -- name: letter_cases
 -- How the database's locale changes letters to lower case; addresses are compared so. Only for the encoding UTF8.
 SELECT
-    d.datctype::text AS locale, lower('I') = 'i' AS is_plain, lower(U&'\00C9') = U&'\00E9' AS is_unicode
+    -- The name of an ICU locale is in a column that newer servers call otherwise.
+    coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale', d.datctype) AS locale, lower('I') = 'i' AS is_plain, lower(U&'\00C9') = U&'\00E9' AS is_unicode
 FROM pg_database d WHERE d.datname = current_database();
 
 -- name: existing_tables
@@ -51,7 +52,11 @@ SELECT
         FROM pg_attribute k
         JOIN pg_collation l ON l.oid = k.attcollation
         WHERE k.attrelid = c.oid AND k.attname IN ('email', 'phone', 'contact_email') AND NOT k.attisdropped
-          AND (NOT l.collisdeterministic OR l.collname IN ('C', 'POSIX', 'ucs_basic'))
+          AND (
+              NOT l.collisdeterministic
+              OR coalesce(to_jsonb(l) ->> 'colllocale', to_jsonb(l) ->> 'colliculocale', l.collctype)
+              ~* '^(C|POSIX|(tr|az)([-_.@].*)?)$'
+          )
         ORDER BY 1
     ) AS unsuited_collations
 FROM unnest(CAST(%(names)s AS text [])) AS n (name)

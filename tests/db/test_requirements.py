@@ -194,6 +194,14 @@ def contacts_table(**parts: str) -> str:
             'COLLATE "default"',
         ),
         (
+            [
+                "CREATE COLLATION plain (provider = libc, locale = 'POSIX')",
+                contacts_table(id="PRIMARY KEY", email="COLLATE plain"),
+            ],
+            r"collation of public\.contacts\.email",
+            'COLLATE "default"',
+        ),
+        (
             ["CREATE TABLE workspaces (id uuid, name text)"],
             "workspaces has no unique key on id alone",
             "ALTER TABLE public.workspaces ADD PRIMARY KEY",

@@ -13,7 +13,8 @@ from filelock import FileLock
 from psycopg import sql
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.migrate import migrate, status
+from drip_pipeline.db.database_role import short_time_limits, written_tables
+from drip_pipeline.db.migrate import migrate, status, table_names
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.enrollment.audience import Everybody
@@ -88,6 +89,10 @@ def test_the_engine_role_runs_campaigns_from_publishing_to_metrics(guarded):
         contacts(connection, workspace, 20)
     with as_role(guarded, "drip_engine") as engine:
         assert status(engine).is_current
+        with engine.transaction() as connection:
+            tables = written_tables(connection, table_names())
+            assert [table.name for table in tables if not table.is_writable] == []
+            assert short_time_limits(connection) == []
         publish(
             engine,
             (CHECKOUT / "examples" / "onboarding.yaml").read_text(encoding="utf-8"),

@@ -117,15 +117,51 @@ def merge(
     # Insert first: a contact that a concurrent transaction inserts in between is then updated.
     inserted, absent = _until_settled(lambda: _insert(connection, lines, now))
     updated, kept = _until_settled(lambda: _update(connection, lines, now))
-    unsubscribed = queries.run(connection, "suppress_imported_contacts", **lines, now=now)
-    rows = int(
+    unsubscribed = suppress_staged(
+        connection, workspace_id, first_line=first_line, last_line=last_line, now=now
+    )
+    rows = count_staged(connection, first_line=first_line, last_line=last_line)
+    refused = (*absent, *kept)
+    unchanged = rows - inserted - updated - len(refused)
+    return MergeCounts(inserted, updated, unchanged, unsubscribed, refused)
+
+
+def suppress_staged(
+    connection: Connection,
+    workspace_id: UUID,
+    *,
+    first_line: int,
+    last_line: int,
+    now: datetime,
+) -> int:
+    """Suppress the addresses of the staged rows of these lines that refuse messages, whether the
+    rows became contacts or not. Return the number of new entries."""
+    return queries.run(
+        connection,
+        "suppress_imported_contacts",
+        workspace_id=workspace_id,
+        first_line=first_line,
+        last_line=last_line,
+        now=now,
+    )
+
+
+def count_staged(connection: Connection, *, first_line: int, last_line: int) -> int:
+    """Return the number of staged rows of these lines."""
+    return int(
         queries.scalar(
             connection, "imported_contacts_between", first_line=first_line, last_line=last_line
         )
     )
-    refused = (*absent, *kept)
-    unchanged = rows - inserted - updated - len(refused)
-    return MergeCounts(inserted, updated, unchanged, unsubscribed, refused)
+
+
+def first_staged(connection: Connection, *, first_line: int, last_line: int) -> int:
+    """Return the first of these lines that has a staged row. There must be one."""
+    return int(
+        queries.scalar(
+            connection, "first_imported_contact", first_line=first_line, last_line=last_line
+        )
+    )
 
 
 def _insert(connection: Connection, lines: Mapping[str, object], now: datetime) -> ContactsWritten:

@@ -27,13 +27,16 @@ from drip_pipeline.engine.contacts.contact_file import ContactFile, LineCounts, 
 from drip_pipeline.engine.contacts.file_formats import open_contact_file
 from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.engine.progress import Progress
+from drip_pipeline.errors import ConstraintViolated, DatabaseError, DataRejected
 
 CHUNK_LINES: Final = 20_000
 """Lines merged in one transaction."""
 _REPORTED_EVERY: Final = 20_000
 _SHOWN_REJECTIONS: Final = 10
 _REFUSED_BY_TABLE: Final = "refused_by_database"
-"""A unique key or a trigger of the application's table did not take the row."""
+"""A key, a check or a trigger of the application's table did not take the row."""
+_MOST_FAILED_ROWS: Final = 100
+"""Rows of a file that may fail with an error; each costs some fifteen transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,34 +207,71 @@ def _merge(
     progress: Progress | None,
 ) -> MergeCounts:
     merged = MergeCounts()
+    failed: list[int] = []
     for first in range(1, last_line + 1, CHUNK_LINES):
-        merged += _merge_chunk(connection, workspace_id, source, first, now)
+        last = first + CHUNK_LINES - 1
+        merged += _merge_lines(connection, workspace_id, source, (first, last), now, failed)
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
             progress(f"{done:,} contacts written")
     return merged
 
 
-def _merge_chunk(
-    connection: Connection, workspace_id: UUID, source: str, first: int, now: datetime
+def _merge_lines(
+    connection: Connection,
+    workspace_id: UUID,
+    source: str,
+    lines: tuple[int, int],
+    now: datetime,
+    failed: list[int],
 ) -> MergeCounts:
-    """Merge one chunk in one transaction; retry on a conflict with a concurrent writer."""
+    """Merge these lines in one transaction; retry on a conflict with a concurrent writer.
+
+    If a check or a trigger of the table refuses a row with an error, the lines are halved until
+    that row is alone; it is rejected, and the others are imported. Raises the error if there are
+    many such rows in the file: then it is no matter of single rows.
+    """
+    first, last = lines
 
     def transaction() -> MergeCounts:
         with savepoint(connection):
             merged = contacts_db.merge(
-                connection,
-                workspace_id,
-                first_line=first,
-                last_line=first + CHUNK_LINES - 1,
-                now=now,
+                connection, workspace_id, first_line=first, last_line=last, now=now
             )
-            if merged.refused:
-                rows = [(line, _REFUSED_BY_TABLE) for line in merged.refused]
-                contacts_db.store_rejected(connection, workspace_id, rows, source=source, now=now)
+            _store_refused(connection, workspace_id, merged.refused, source, now)
             return merged
 
-    return retry_on_conflict(transaction)
+    try:
+        return retry_on_conflict(transaction)
+    except DatabaseError as error:
+        # DatabaseError itself is what a trigger raises.
+        if type(error) not in (DatabaseError, ConstraintViolated, DataRejected):
+            raise
+        if len(failed) >= _MOST_FAILED_ROWS:
+            raise
+    staged = contacts_db.count_staged(connection, first_line=first, last_line=last)
+    if staged > 1:
+        middle = (first + last) // 2
+        merged = MergeCounts()
+        for half in ((first, middle), (middle + 1, last)):
+            merged += _merge_lines(connection, workspace_id, source, half, now, failed)
+        return merged
+    line = contacts_db.first_staged(connection, first_line=first, last_line=last)
+    failed.append(line)
+    with savepoint(connection):
+        _store_refused(connection, workspace_id, (line,), source, now)
+        suppressed = contacts_db.suppress_staged(
+            connection, workspace_id, first_line=line, last_line=line, now=now
+        )
+    return MergeCounts(unsubscribed=suppressed, refused=(line,))
+
+
+def _store_refused(
+    connection: Connection, workspace_id: UUID, lines: Sequence[int], source: str, now: datetime
+) -> None:
+    if lines:
+        rows = [(line, _REFUSED_BY_TABLE) for line in lines]
+        contacts_db.store_rejected(connection, workspace_id, rows, source=source, now=now)
 
 
 def _fields(file: ContactFile, plan: ColumnPlan) -> dict[str, str]:

@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from drip_pipeline.engine.contacts import import_contacts as module
+from drip_pipeline.errors import ConstraintViolated
 from tests.engine.contacts.import_files import contacts as stored
 from tests.engine.contacts.import_files import imported, rejected_lines, suppressed
 from tests.engine.contacts.import_files import written as csv
@@ -98,3 +100,36 @@ def test_the_refusal_of_a_dropped_row_counts(database, tmp_path):
     report = imported(database, csv(tmp_path, "email,unsubscribed\nspam@example.com,yes\n"))
     assert report.unsubscribed == 1
     assert len(suppressed(database)) == 1
+
+
+RAISING = """
+CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql
+    AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
+CREATE TRIGGER refusing BEFORE INSERT OR UPDATE ON contacts
+    FOR EACH ROW WHEN (NEW.email LIKE 'spam%') EXECUTE FUNCTION refuse_row()
+"""
+CHECKING = "ALTER TABLE contacts ADD CHECK (email NOT LIKE 'spam%')"
+
+
+@pytest.mark.parametrize("rule", [RAISING, CHECKING])
+def test_rows_that_the_table_refuses_with_an_error_are_rejected_alone(database, tmp_path, rule):
+    changed(database, rule)
+    people = [f"p{n}@example.com,no" for n in range(50)]
+    people[7] = "spam1@example.com,yes"
+    people[31] = "spam2@example.com,no"
+    report = imported(database, csv(tmp_path, "email,unsubscribed\n" + "\n".join(people)))
+    assert (report.rows, report.inserted) == (50, 48)
+    assert report.rejected == {"refused_by_database": 2}
+    assert rejected_lines(database) == [(n, "refused_by_database") for n in (9, 33)]
+    assert report.unsubscribed == len(suppressed(database)) == 1
+
+
+def test_a_rule_that_refuses_every_row_stops_the_import_with_its_error(
+    database, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(module, "_MOST_FAILED_ROWS", 3)
+    changed(database, "ALTER TABLE contacts ADD COLUMN account integer NOT NULL")
+    path = csv(tmp_path, "email\n" + "".join(f"p{n}@example.com\n" for n in range(20)))
+    with pytest.raises(ConstraintViolated, match="account"):
+        imported(database, path)
+    assert stored(database) == []
