@@ -49,7 +49,7 @@ GROUP BY x.contact_id, x.event_type;
 -- name: enroll_contacts
 -- Enrolls a chunk of contacts and counts them by result: enrolled, already_in, or the reason of the refusal. The
 -- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
--- enrolled.
+-- enrolled. `locked` contacts would be admitted, but another transaction has locked them: the foreign key would wait for them.
 WITH candidates AS MATERIALIZED (
     SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
         k.created_at
@@ -171,6 +171,18 @@ decided AS MATERIALIZED (
     LEFT JOIN same_address s ON e.contact_id IS NULL AND s.id = c.id AND s.entry_key IS NOT DISTINCT FROM c.entry_key
 ),
 
+-- The lock that the foreign key takes, taken first and without waiting. LATERAL keeps it a lookup in the index.
+held AS MATERIALIZED (
+    SELECT r.*, k.id IS NOT NULL AS is_held
+    FROM decided r
+    LEFT JOIN LATERAL (
+        SELECT c.id
+        FROM contacts c
+        WHERE c.id = r.id AND r.refusal IS NULL AND r.is_too_soon IS NOT TRUE
+        FOR KEY SHARE SKIP LOCKED
+    ) k ON true
+),
+
 admitted AS (
     INSERT INTO campaign_enrollments (
         campaign_id, contact_id, contact_email, contact_name, entry_key, workspace_id, status, started_at, created_at,
@@ -179,8 +191,8 @@ admitted AS (
     SELECT
         CAST(%(campaign_id)s AS uuid), r.id, r.email, r.name, r.entry_key, CAST(%(workspace_id)s AS uuid), 'active',
         CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
-    FROM decided r
-    WHERE r.refusal IS NULL AND r.is_too_soon IS NOT TRUE
+    FROM held r
+    WHERE r.is_held
     -- Sorted, because concurrent enrollments of the same contacts would deadlock otherwise.
     ORDER BY r.id, r.entry_key
     ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
@@ -192,12 +204,24 @@ SELECT
         WHEN a.id IS NOT NULL THEN 'enrolled'
         WHEN r.refusal IS NOT NULL THEN r.refusal
         WHEN r.is_too_soon THEN 'too_soon'
+        WHEN NOT r.is_held THEN 'locked'
         ELSE 'already_in'
     END AS result,
-    count(*) AS contacts
-FROM decided r
+    count(*) AS contacts,
+    coalesce(
+        array_agg(r.id) FILTER (WHERE r.refusal IS NULL AND r.is_too_soon IS NOT TRUE AND NOT r.is_held), '{}'
+    ) AS locked_ids
+FROM held r
 LEFT JOIN admitted a ON a.contact_id = r.id AND a.entry_key = r.entry_key
 GROUP BY 1;
+
+-- name: await_contacts
+-- Takes the lock of the foreign key on these contacts; waits for transactions that have locked them.
+SELECT k.id
+FROM contacts k
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []))
+ORDER BY k.id
+FOR KEY SHARE;
 
 -- name: spread_new_states
 -- Spreads the due times of states that were enrolled at `now` evenly over a time range, by a hash of the id.

@@ -27,6 +27,12 @@ USING taken t
 WHERE n.trigger_id = CAST(%(trigger_id)s AS bigint) AND n.id = t.id
 RETURNING n.id, n.contact_id, n.event_id;
 
+-- name: queue_contacts_again
+-- Returns entries whose contact is locked to the end of the queue, where they delay no others.
+INSERT INTO campaign_entry_queue (workspace_id, trigger_id, contact_id, event_id)
+SELECT CAST(%(workspace_id)s AS uuid), CAST(%(trigger_id)s AS bigint), q.contact_id, q.event_id
+FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(event_ids)s AS uuid [])) AS q (contact_id, event_id);
+
 -- name: contacts_with_tag_or_score
 -- The contacts among these that have the tag, or at least the score, now.
 SELECT k.id

@@ -41,6 +41,17 @@ class EntryRules(NamedTuple):
     by_sms: bool
 
 
+class EntryResult(NamedTuple):
+    """How many contacts have a result: enrolled, already_in, or a reason of the refusal.
+
+    `locked_ids`: the contacts that another transaction has locked, of the result `locked`.
+    """
+
+    result: str
+    contacts: int
+    locked_ids: Sequence[UUID]
+
+
 def contacts_after(
     connection: Connection,
     workspace_id: UUID,
@@ -95,24 +106,28 @@ def enroll(
     entry_keys: Sequence[str | None],
     rules: EntryRules,
     now: datetime,
-) -> dict[str, int]:
+) -> list[EntryResult]:
     """Enroll the contacts that the rules admit, and count all by result.
 
     `entry_keys` has one entry per contact; None stands for the number of the contact's next run.
-    Results are enrolled, already_in, or a reason for the refusal.
+    Waits for no contact that another transaction has locked.
     """
-    return dict(
-        queries.tuples(
-            connection,
-            "enroll_contacts",
-            campaign_id=campaign_id,
-            workspace_id=workspace_id,
-            contact_ids=contact_ids,
-            entry_keys=list(entry_keys),
-            now=now,
-            **rules._asdict(),
-        )
+    return queries.records(
+        connection,
+        "enroll_contacts",
+        EntryResult,
+        campaign_id=campaign_id,
+        workspace_id=workspace_id,
+        contact_ids=contact_ids,
+        entry_keys=list(entry_keys),
+        now=now,
+        **rules._asdict(),
     )
+
+
+def await_contacts(connection: Connection, contact_ids: Sequence[UUID]) -> None:
+    """Lock contacts for enrolling them; wait for transactions that have locked them."""
+    queries.run(connection, "await_contacts", contact_ids=contact_ids)
 
 
 def spread(

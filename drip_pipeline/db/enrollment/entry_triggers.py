@@ -75,6 +75,23 @@ def take_queued(connection: Connection, trigger_id: int, chunk_size: int) -> lis
     )
 
 
+def queue_again(
+    connection: Connection,
+    trigger_id: int,
+    workspace_id: UUID,
+    entries: Sequence[tuple[UUID, UUID | None]],
+) -> None:
+    """Append entries, each a contact and the event that queued it, to a trigger's queue."""
+    queries.run(
+        connection,
+        "queue_contacts_again",
+        workspace_id=workspace_id,
+        trigger_id=trigger_id,
+        contact_ids=[contact_id for contact_id, _ in entries],
+        event_ids=[event_id for _, event_id in entries],
+    )
+
+
 def matching(
     connection: Connection,
     contact_ids: Sequence[UUID],

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
@@ -37,7 +37,8 @@ class EnrollReport:
 
     `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
     suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
-    same_address (another contact of the address, in another spelling, is enrolled).
+    same_address (another contact of the address, in another spelling, is enrolled), locked
+    (another transaction has locked the contact; a repetition enrolls it).
     """
 
     campaign_id: UUID
@@ -162,7 +163,7 @@ def _enroll_chunk(
     def transaction() -> tuple[EntryTerms, dict[str, int]]:
         with database.transaction() as connection:
             terms = lock_entry_terms(connection, campaign)
-            return terms, admit(
+            admission = admit(
                 connection,
                 campaign,
                 terms,
@@ -170,8 +171,17 @@ def _enroll_chunk(
                 spread_minutes=options.spread_minutes,
                 now=now,
             )
+            return terms, admission.counts
 
     return retry_on_conflict(transaction)
+
+
+class Admission(NamedTuple):
+    """The numbers of contacts by result: enrolled, already_in, or the reason of the refusal; and
+    the contacts refused as `locked`."""
+
+    counts: dict[str, int]
+    locked: frozenset[UUID]
 
 
 def admit(
@@ -182,10 +192,10 @@ def admit(
     *,
     spread_minutes: float,
     now: datetime,
-) -> dict[str, int]:
+) -> Admission:
     """Enroll the contacts that the terms admit, each given with its entry key.
 
-    Returns the numbers of contacts by result: enrolled, already_in, or the reason of the refusal.
+    Contacts that another transaction has locked are not awaited: they are refused as `locked`.
     """
     contact_ids = [contact_id for contact_id, _ in keyed]
     if isinstance(terms.re_entry, AfterDays):
@@ -200,7 +210,7 @@ def admit(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
-    counts = enrollments_db.enroll(
+    results = enrollments_db.enroll(
         connection,
         campaign.campaign_id,
         campaign.workspace_id,
@@ -209,6 +219,7 @@ def admit(
         rules,
         now,
     )
+    counts = {row.result: row.contacts for row in results}
     if spread_minutes > 0 and counts.get("enrolled"):
         enrollments_db.spread(
             connection,
@@ -217,4 +228,4 @@ def admit(
             spread_seconds=spread_minutes * SECONDS_A_MINUTE,
             now=now,
         )
-    return counts
+    return Admission(counts, frozenset().union(*(row.locked_ids for row in results)))

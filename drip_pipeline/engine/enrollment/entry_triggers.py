@@ -4,8 +4,9 @@ schedule. Set-based, one chunk per transaction; safe to repeat, interrupt and ru
 The database queues contacts when their tags, scores or events change (sql/functions/
 entry_triggers.sql); a chunk of the queue is deleted in the transaction that enrolls its contacts.
 Schedules, and contacts that matched before (`backfill`), need a scan of the workspace; its position
-is stored with each chunk. While a campaign is paused, its queue waits; after resuming, contacts
-that still match are enrolled, and a schedule runs once, not once per missed occurrence.
+is stored with each chunk. Contacts that another transaction has locked are queued (again). While a
+campaign is paused, its queue waits; after resuming, contacts that still match are enrolled, and a
+schedule runs once, not once per missed occurrence.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.enrollment.audience import matching_contacts, store_unchecked
 from drip_pipeline.engine.enrollment.enroll import (
     CHUNK_CONTACTS,
+    Admission,
     EntryTerms,
     admit,
     lock_entry_terms,
@@ -167,8 +169,12 @@ def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
         keyed[entry.contact_id, key if needs_key else None] = None
     contact_ids = list(dict.fromkeys(contact_id for contact_id, _ in keyed))
     matching = _still_matching(locked.connection, contact_ids, trigger)
-    results = _admit(locked, [pair for pair in keyed if pair[0] in matching])
-    return {**results, NO_LONGER: len(contact_ids) - len(matching)}
+    admission = _admit(locked, [pair for pair in keyed if pair[0] in matching])
+    again = [entry for entry in queued if entry.contact_id in admission.locked]
+    _queue_again(locked, [(entry.contact_id, entry.event_id) for entry in again])
+    if len(again) == len(queued):
+        return None
+    return {**admission.counts, NO_LONGER: len(contact_ids) - len(matching)}
 
 
 def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
@@ -196,9 +202,10 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
         # Contacts that started to match since then are queued, and may have completed already.
         matching -= triggers_db.enrolled(connection, locked.campaign.campaign_id, sorted(matching))
     key = pass_for.isoformat() if locked.terms.re_entry == "per_key" else None
-    results = _admit(
+    admission = _admit(
         locked, [(contact_id, key) for contact_id in contact_ids if contact_id in matching]
     )
+    _queue_again(locked, [(contact_id, None) for contact_id in sorted(admission.locked)])
     triggers_db.save_position(
         connection,
         locked.trigger.id,
@@ -206,7 +213,7 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
         pass_reached=contact_ids[-1] if contact_ids else None,
         is_done=len(contact_ids) < locked.chunk_size,
     )
-    return results
+    return admission.counts
 
 
 def _scan_due(
@@ -248,10 +255,18 @@ def _matching(
     return _still_matching(connection, contact_ids, trigger)
 
 
-def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> dict[str, int]:
+def _queue_again(locked: _LockedTrigger, entries: Sequence[tuple[UUID, UUID | None]]) -> None:
+    if entries:
+        triggers_db.queue_again(
+            locked.connection, locked.trigger.id, locked.campaign.workspace_id, entries
+        )
+
+
+def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> Admission:
+    """Enroll contacts; those that are locked are in `locked` only, as they are not refused."""
     if not keyed:
-        return {}
-    return admit(
+        return Admission({}, frozenset())
+    admission = admit(
         locked.connection,
         locked.campaign,
         locked.terms,
@@ -259,3 +274,5 @@ def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> 
         spread_minutes=locked.terms.trigger.spread_minutes,
         now=locked.now,
     )
+    admission.counts.pop("locked", None)
+    return admission

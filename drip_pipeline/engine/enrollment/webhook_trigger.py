@@ -181,7 +181,9 @@ def _admit_all(
     for key in keys:
         check_key(campaign, terms, key)
     keyed = [(ids[address], key) for address, key in zip(addresses, keys, strict=True)]
-    return admit(connection, campaign, terms, keyed, spread_minutes=0, now=now)
+    # Nobody repeats a call: unlike the triggers, it waits for locked contacts.
+    enrollments_db.await_contacts(connection, list(ids.values()))
+    return admit(connection, campaign, terms, keyed, spread_minutes=0, now=now).counts
 
 
 def _webhook_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
