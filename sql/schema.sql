@@ -269,6 +269,7 @@ CREATE UNIQUE INDEX campaign_data_faults_subject ON public.campaign_data_faults 
 
 CREATE TABLE campaign_deleted_enrollments (
     enrollment_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
     campaign_id uuid NOT NULL,
     campaign_version integer NOT NULL,
     contact_id uuid NOT NULL,

@@ -4,11 +4,12 @@ CREATE OR REPLACE FUNCTION record_deleted_enrollments()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
-SET search_path = public, pg_temp
 AS $$
 BEGIN
-    INSERT INTO campaign_deleted_enrollments (enrollment_id, campaign_id, campaign_version, contact_id)
-    SELECT d.id, d.campaign_id, d.campaign_version, d.contact_id
+    INSERT INTO campaign_deleted_enrollments (
+        enrollment_id, workspace_id, campaign_id, campaign_version, contact_id
+    )
+    SELECT d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.contact_id
     FROM deleted_rows d
     WHERE d.campaign_version IS NOT NULL
       AND NOT EXISTS (SELECT FROM campaign_enrollments e WHERE e.id = d.id)

@@ -118,10 +118,14 @@ CONTACT_EVENT_TYPES: Final = frozenset(kind.name for kind in _VOCABULARY if kind
 MESSAGE_EVENT_CHANNELS: Final[Mapping[str, str]] = {
     kind.name: kind.channel
     for kind in _VOCABULARY
-    if kind.provider and not kind.engine and kind.channel in ("email", "sms")
+    if kind.provider
+    and not kind.engine
+    and kind.channel in ("email", "sms")
+    and kind.name not in ("email_resubscribed", "sms_opted_in")
 }
-"""Event types that belong to one sent message, with its channel. Waits and conditions compare them
-by message and not by time; `message_channel_of` in the database has the same list.
+"""Event types that belong to one sent message, with its channel; subscribing again does not. Waits
+and conditions compare them by message and not by time; `message_channel_of` in the database has the
+same list.
 """
 GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
 """Event types that can be the goal of a campaign: a contact with such an event within the goal's
