@@ -108,7 +108,7 @@ SELECT
         WHEN c.written = c.missing THEN '{}'
         ELSE ARRAY(
             SELECT i.line_number FROM missing i
-            WHERE canonical_email(i.email) NOT IN (SELECT canonical_email(w.email) FROM written w)
+            WHERE NOT EXISTS (SELECT FROM written w WHERE canonical_email(w.email) = canonical_email(i.email))
         )
     END AS refused
 FROM counts c;
@@ -162,7 +162,7 @@ SELECT
     (SELECT count(*) FROM written) AS written,
     ARRAY(
         SELECT i.line_number FROM existing i
-        WHERE i.is_changed AND i.line_number NOT IN (SELECT w.line_number FROM written w)
+        WHERE i.is_changed AND NOT EXISTS (SELECT FROM written w WHERE w.line_number = i.line_number)
     ) AS refused;
 
 -- name: suppress_imported_contacts
