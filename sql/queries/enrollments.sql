@@ -49,7 +49,7 @@ GROUP BY x.contact_id, x.event_type;
 -- name: enroll_contacts
 -- Enrolls a chunk of contacts and counts them by result: enrolled, already_in, or the reason of the refusal. The
 -- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
--- enrolled. `locked` contacts would be admitted, but another transaction has locked them: the foreign key would wait for them.
+-- enrolled. Contacts that another transaction has locked, and the foreign key would wait for, are `locked`.
 WITH candidates AS MATERIALIZED (
     SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
         k.created_at
