@@ -40,7 +40,11 @@ _CREATED_TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)", re.MU
 _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
 
 # A limit of the role is for its everyday statements; an index of a large table takes longer.
-_WITHOUT_TIME_LIMIT = "SET LOCAL statement_timeout = 0"
+# Servers before PostgreSQL 17 have no transaction_timeout.
+_WITHOUT_TIME_LIMIT = """
+SELECT set_config(s.name, '0', true) FROM pg_settings s
+WHERE s.name IN ('statement_timeout', 'transaction_timeout')
+"""
 
 _BOOKKEEPING = """
 CREATE TABLE IF NOT EXISTS drip_schema_migrations (
@@ -306,8 +310,19 @@ def _execute(connection: Connection, file: SqlFile, kind: str) -> None:
         raise MigrationFailed(
             f"{kind} {file.name}{where}: {safe_text(error)}",
             version=file.version or None,
-            hint="Nothing of this file was applied. Correct it and run `drip db migrate` again.",
+            hint=f"Nothing of this file was applied. {_next_step(error)}",
         ) from None
+
+
+def _next_step(error: psycopg.Error) -> str:
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return (
+            "Another transaction held a table for longer than lock_timeout: run `drip db migrate`"
+            " again when it has ended."
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return "Run `drip db migrate` as the owner of the tables, views and functions."
+    return "Correct it and run `drip db migrate` again."
 
 
 def _elapsed_ms(started: float) -> int:

@@ -14,7 +14,7 @@ import pytest
 from drip_pipeline.cli.doctor import check_role
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.migrate import migrate
-from drip_pipeline.errors import PermissionMissing, StatementCancelled
+from drip_pipeline.errors import MigrationFailed, PermissionMissing, StatementCancelled
 from tests.cli.conftest import Drip
 
 
@@ -163,12 +163,34 @@ def test_a_transaction_that_a_time_limit_ends_is_named(database):
         idle()
 
 
-def test_migrations_have_no_time_limit(empty_database, tmp_path: Path):
-    folder = tmp_path / "migrations"
-    folder.mkdir()
-    (folder / "0001_wait_long.sql").write_text("SELECT pg_sleep(2.5)")
-    with Database(with_options(empty_database, "-c statement_timeout=2000")) as limited:
-        assert migrate(limited, folder=tmp_path).applied == ("0001_wait_long",)
+@pytest.mark.parametrize("limit", ["statement_timeout", "transaction_timeout"])
+def test_migrations_have_no_time_limit(empty_database, tmp_path: Path, limit):
+    with empty_database.transaction() as connection:
+        if connection.info.server_version < 170_000:
+            limit = "statement_timeout"  # the only one of the two that an older server has
+    only(tmp_path, "SELECT pg_sleep(2.5)")
+    name = empty_database.url.rpartition("/")[2]
+    changed(empty_database, f"ALTER DATABASE {name} SET {limit} = '2s'")
+    assert migrate(empty_database, folder=tmp_path).applied == ("0001_do_it",)
+
+
+def only(folder: Path, text: str) -> None:
+    """Make the statement the only migration of the folder."""
+    (folder / "migrations").mkdir()
+    (folder / "migrations" / "0001_do_it.sql").write_text(text)
+
+
+def test_a_migration_that_waits_longer_than_lock_timeout_says_so(database, tmp_path: Path):
+    changed(database, "DELETE FROM drip_schema_migrations")
+    only(tmp_path, "ALTER TABLE contacts ADD COLUMN x text")
+    with (
+        database.transaction() as other,
+        Database(with_options(database, "-c lock_timeout=200")) as limited,
+    ):
+        other.execute("LOCK TABLE contacts IN ACCESS SHARE MODE")
+        with pytest.raises(MigrationFailed, match="lock timeout") as caught:
+            migrate(limited, folder=tmp_path)
+    assert "when it has ended" in caught.value.hint
 
 
 def test_migrating_is_refused_without_rights_and_changes_nothing(empty_database, role):
