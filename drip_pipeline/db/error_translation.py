@@ -16,6 +16,7 @@ from psycopg import errors as pg
 
 from drip_pipeline import errors
 from drip_pipeline.db.urls import hide_passwords
+from drip_pipeline.redaction import redact
 
 _RETRYABLE = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 # Class 54: a value is too large or too deeply nested. psycopg counts it as operational, but the
@@ -90,6 +91,6 @@ def safe_text(error: psycopg.Error) -> str:
         return f"a value was rejected ({kind}{f', column {where}' if where else ''})"
     primary = error.diag.message_primary
     if primary:
-        return primary
+        return redact(primary)  # triggers of an application quote what they refuse
     lines = str(error).strip().splitlines()
     return lines[0].strip() if lines else type(error).__name__

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from drip_pipeline.engine.contacts import import_contacts as module
-from drip_pipeline.errors import ConstraintViolated
+from drip_pipeline.errors import ConstraintViolated, DatabaseError
 from tests.engine.contacts.import_files import contacts as stored
 from tests.engine.contacts.import_files import imported, rejected_lines, suppressed
 from tests.engine.contacts.import_files import written as csv
@@ -104,7 +104,7 @@ def test_the_refusal_of_a_dropped_row_counts(database, tmp_path):
 
 RAISING = """
 CREATE FUNCTION refuse_row() RETURNS trigger LANGUAGE plpgsql
-    AS $$BEGIN RAISE EXCEPTION 'not this one'; END$$;
+    AS $$BEGIN RAISE EXCEPTION 'not %', NEW.email; END$$;
 CREATE TRIGGER refusing BEFORE INSERT OR UPDATE ON contacts
     FOR EACH ROW WHEN (NEW.email LIKE 'spam%') EXECUTE FUNCTION refuse_row()
 """
@@ -133,3 +133,11 @@ def test_a_rule_that_refuses_every_row_stops_the_import_with_its_error(
     with pytest.raises(ConstraintViolated, match="account"):
         imported(database, path)
     assert stored(database) == []
+
+
+def test_the_error_of_a_trigger_does_not_name_the_person(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_FAILED_ROWS", 0)
+    changed(database, RAISING)
+    with pytest.raises(DatabaseError) as caught:
+        imported(database, csv(tmp_path, TWO))
+    assert str(caught.value) == "not <address>"
