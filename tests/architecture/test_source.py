@@ -158,3 +158,12 @@ def test_nothing_names_a_path_of_one_machine():
 def test_only_the_engine_is_installed():
     text = (CHECKOUT / "pyproject.toml").read_text(encoding="utf-8")
     assert 'include = ["drip_pipeline*"]' in text
+
+
+def test_no_two_classes_share_a_name():
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(named(path))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}

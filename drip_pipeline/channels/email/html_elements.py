@@ -118,7 +118,7 @@ def ended_by(name: str, open_names: list[str]) -> int:
 
 
 @dataclass(slots=True)
-class _Table:
+class _ElementTable:
     is_layout: bool
     has_header: bool = False
     has_blocks: bool = False
@@ -129,8 +129,8 @@ def table_kinds(tokens: Iterable[Token]) -> list[str]:
     """Return for each table of a page, in the order of their start tags: `header` for data with
     header cells, `data`, or `layout` if cells only place blocks.
     """
-    tables: list[_Table] = []
-    open_tables: list[_Table] = []
+    tables: list[_ElementTable] = []
+    open_tables: list[_ElementTable] = []
     for token in tokens:
         if token.kind == "end" and token.name == "table" and open_tables:
             open_tables.pop()
@@ -141,7 +141,7 @@ def table_kinds(tokens: Iterable[Token]) -> list[str]:
             open_tables[-1].has_blocks |= token.name in _NOT_IN_CELLS
         if token.name == "table":
             role = (token.attributes.get("role") or "").strip().lower()
-            table = _Table(role in ("presentation", "none"))
+            table = _ElementTable(role in ("presentation", "none"))
             tables.append(table)
             open_tables.append(table)
     return [

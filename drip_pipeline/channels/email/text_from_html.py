@@ -63,7 +63,7 @@ class _Prefix:
 
 
 @dataclass(slots=True)
-class _Table:
+class _TextTable:
     kind: str
     row_has_text: bool = False
     separators: int = 0
@@ -75,7 +75,7 @@ class _Element:
     name: str
     is_hidden: bool = False
     prefix: _Prefix | None = None
-    table: _Table | None = None
+    table: _TextTable | None = None
     link: tuple[int, str] | None = None
     """Of an anchor: the place of its text, and its target."""
     kind: str | None = None
@@ -162,7 +162,7 @@ class _Writer:
             case "li":
                 element.prefix = self._marker(whole_number(attributes.get("value")))
             case "table":
-                element.table = _Table(kind)
+                element.table = _TextTable(kind)
             case "tr" | "td" | "th":
                 self._start_in_table(name)
 
@@ -240,7 +240,7 @@ class _Writer:
     def _is_hidden(self) -> bool:
         return bool(self._open) and self._open[-1].is_hidden
 
-    def _table(self) -> _Table | None:
+    def _table(self) -> _TextTable | None:
         return next((e.table for e in reversed(self._open) if e.table is not None), None)
 
     def _is_inline(self) -> bool:

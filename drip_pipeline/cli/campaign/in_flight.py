@@ -104,11 +104,11 @@ def _node_map(pairs: tuple[str, ...], map_file: Path | None) -> dict[str, str]:
 
 
 def _from_file(path: Path) -> dict[str, str]:
-    from drip_pipeline.domain.definition.text_formats import Unreadable, parse_text
+    from drip_pipeline.domain.definition.text_formats import UnreadableText, parse_text
 
     try:
         content = parse_text(path.read_text(encoding="utf-8-sig"))
-    except (Unreadable, UnicodeDecodeError):
+    except (UnreadableText, UnicodeDecodeError):
         content = None
     if not isinstance(content, dict):
         raise click.BadParameter(f"{path} has no object of OLD: NEW", param_hint="--map-file")

@@ -32,7 +32,12 @@ from drip_pipeline.domain.definition.problems import (
     from_validation,
     shorten,
 )
-from drip_pipeline.domain.definition.text_formats import JsonObject, Unreadable, as_json, parse_text
+from drip_pipeline.domain.definition.text_formats import (
+    JsonObject,
+    UnreadableText,
+    as_json,
+    parse_text,
+)
 from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Name, Number
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
@@ -252,7 +257,7 @@ def load_definition(source: str | Mapping[str, object]) -> CampaignDefinition:
     try:
         parsed = parse_text(source) if isinstance(source, str) else source
         data, faults = as_json(parsed)
-    except Unreadable as error:
+    except UnreadableText as error:
         raise DefinitionInvalid([Problem(None, "file_unreadable", str(error))]) from None
     if not isinstance(data, dict):
         what = "empty" if data is None else f"a {type(data).__name__}"

@@ -28,7 +28,7 @@ MAX_TEXT_BYTES: Final = 20_000_000
 MAX_DIGITS: Final = 1_000
 
 
-class Unreadable(ValueError):
+class UnreadableText(ValueError):
     """The text is neither JSON nor YAML, or too large. The message says where."""
 
 
@@ -46,7 +46,7 @@ class _Loader(yaml.SafeLoader):
     def _spend(self, nodes: int, line: int) -> None:
         self._budget -= nodes
         if self._budget < 0:
-            raise Unreadable(
+            raise UnreadableText(
                 f"line {line + 1}: the file contains more than {MAX_YAML_VALUES:,} values, which"
                 " only a JSON file can"
             )
@@ -98,8 +98,8 @@ for _tag, _pattern, _first in (
 def _int(loader: _Loader, node: yaml.ScalarNode) -> int:
     try:
         return _whole_number(str(loader.construct_scalar(node)))  # `010` is ten, not eight
-    except Unreadable as unreadable:
-        raise Unreadable(f"line {node.start_mark.line + 1}: {unreadable}") from None
+    except UnreadableText as unreadable:
+        raise UnreadableText(f"line {node.start_mark.line + 1}: {unreadable}") from None
 
 
 def _float(loader: _Loader, node: yaml.ScalarNode) -> float:
@@ -111,7 +111,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Hashable, Any]:
     for key_node, _ in node.value:
         if isinstance(key_node, yaml.ScalarNode):
             if key_node.value in seen:
-                raise Unreadable(
+                raise UnreadableText(
                     f"duplicate key {key_node.value!r} in one object"
                     f" (line {key_node.start_mark.line + 1})"
                 )
@@ -130,9 +130,9 @@ _Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
 
 
 def parse_text(text: str) -> Any:
-    """Parse a JSON or YAML text. Raises Unreadable with the line and the fault."""
+    """Parse a JSON or YAML text. Raises UnreadableText with the line and the fault."""
     if len(text) > MAX_TEXT_BYTES:
-        raise Unreadable(f"the file is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
+        raise UnreadableText(f"the file is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
     text = text.removeprefix("\ufeff")
     if text.lstrip().startswith(("{", "[")):
         try:
@@ -140,15 +140,17 @@ def parse_text(text: str) -> Any:
         except json.JSONDecodeError as error:
             # No second attempt as YAML, although its flow style also begins with a brace: YAML
             # accepts `{"value": }`.
-            raise Unreadable(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
+            raise UnreadableText(
+                f"line {error.lineno}, column {error.colno}: {error.msg}"
+            ) from None
         except RecursionError:
-            raise Unreadable("the file is nested too deep") from None
+            raise UnreadableText("the file is nested too deep") from None
     return _parse_yaml(text)
 
 
 def _whole_number(digits: str) -> int:
     if len(digits) > MAX_DIGITS:
-        raise Unreadable(f"a number has {len(digits):,} digits")
+        raise UnreadableText(f"a number has {len(digits):,} digits")
     return int(digits)
 
 
@@ -156,7 +158,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> JsonObject:
     unique: JsonObject = {}
     for key, value in pairs:
         if key in unique:
-            raise Unreadable(f"duplicate key {key!r} in one object")
+            raise UnreadableText(f"duplicate key {key!r} in one object")
         unique[key] = value
     return unique
 
@@ -168,11 +170,11 @@ def _parse_yaml(text: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise Unreadable(f"{where}{what}") from None
+        raise UnreadableText(f"{where}{what}") from None
     except RecursionError:
-        raise Unreadable("the file is nested too deep") from None
+        raise UnreadableText("the file is nested too deep") from None
     except (ValueError, TypeError) as error:
-        raise Unreadable(str(error)) from None
+        raise UnreadableText(str(error)) from None
 
 
 def as_json(value: object) -> tuple[Any, list[str]]:
@@ -180,8 +182,8 @@ def as_json(value: object) -> tuple[Any, list[str]]:
 
     Dates, UUIDs, decimals and enums (of database rows) become text and numbers without a fault.
     Values that PostgreSQL's jsonb cannot store (NUL, lone surrogates, NaN) are removed and reported
-    with their path. Raises Unreadable if the value is nested too deep or, through YAML's aliases,
-    too large.
+    with their path. Raises UnreadableText if the value is nested too deep, or too large through
+    YAML's aliases.
     """
     faults: list[str] = []
     budget = [MAX_VALUES]
@@ -191,9 +193,9 @@ def as_json(value: object) -> tuple[Any, list[str]]:
 def _plain(value: object, path: str, depth: int, faults: list[str], budget: list[int]) -> Any:
     budget[0] -= 1
     if depth > MAX_DEPTH:
-        raise Unreadable(f"{path[:80]} … is nested deeper than {MAX_DEPTH} levels")
+        raise UnreadableText(f"{path[:80]} … is nested deeper than {MAX_DEPTH} levels")
     if budget[0] < 0:
-        raise Unreadable(f"the file contains more than {MAX_VALUES:,} values")
+        raise UnreadableText(f"the file contains more than {MAX_VALUES:,} values")
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

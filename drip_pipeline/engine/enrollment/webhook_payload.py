@@ -125,7 +125,7 @@ def _key(value: object, name: str) -> str | None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
+class _PayloadTable:
     """The contacts as a file with a column for each field."""
 
     columns: Sequence[str]
@@ -146,7 +146,7 @@ def _rows(
         return [], []
     columns = list(dict.fromkeys(name for fields in contacts.values() for name in fields))
     try:
-        plan = plan_columns(_Table(columns), {})
+        plan = plan_columns(_PayloadTable(columns), {})
     except ImportFileError as error:
         raise CallInvalid(str(error)) from None
     reader = RowReader(plan, {}, is_typed=True, region=region)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from drip_pipeline.domain.definition.text_formats import Unreadable, as_json, parse_text
+from drip_pipeline.domain.definition.text_formats import UnreadableText, as_json, parse_text
 
 
 def test_yaml_is_read_like_the_equivalent_json() -> None:
@@ -43,7 +43,7 @@ def test_yaml_anchors_and_merges_work() -> None:
     ],
 )
 def test_an_unreadable_text_is_reported_with_its_position(text: str, words: str) -> None:
-    with pytest.raises(Unreadable, match=r".") as error_info:
+    with pytest.raises(UnreadableText, match=r".") as error_info:
         parse_text(text)
     assert words in str(error_info.value)
 
@@ -51,9 +51,9 @@ def test_an_unreadable_text_is_reported_with_its_position(text: str, words: str)
 def test_yaml_aliases_cannot_exceed_the_size_limit() -> None:
     layers = "".join(f"b{n}: &b{n} [{','.join([f'*b{n - 1}'] * 9)}]\n" for n in range(1, 8))
     bomb = parse_text(f"b0: &b0 [{','.join('x' * 9)}]\n{layers}")
-    with pytest.raises(Unreadable, match="values"):
+    with pytest.raises(UnreadableText, match="values"):
         as_json(bomb)
-    with pytest.raises(Unreadable, match="deeper"):
+    with pytest.raises(UnreadableText, match="deeper"):
         as_json(parse_text("&a [*a]"))
 
 
@@ -63,7 +63,7 @@ def test_yaml_merges_cannot_exceed_the_size_limit() -> None:
         f"b{n}: &b{n} {{<<: [{','.join([f'*b{n - 1}'] * 10)}], k{n}: 1}}\n" for n in range(1, 12)
     )
     started_at = perf_counter()
-    with pytest.raises(Unreadable, match="more than 100,000 values"):
+    with pytest.raises(UnreadableText, match="more than 100,000 values"):
         parse_text(f"b0: &b0 {{a: 1}}\n{layers}")
     assert perf_counter() - started_at < 10
 
