@@ -136,6 +136,7 @@ def problems(file: File, **options: frozenset[str]) -> list[Problem]:
         load_definition(file),
         known_custom_fields=options.get("known_custom_fields", CUSTOM_FIELDS),
         available_channels=options.get("available_channels", CHANNELS),
+        own_event_names=options.get("own_event_names", frozenset()),
     )
     assert file == before  # loading and validating change nothing
     return reported

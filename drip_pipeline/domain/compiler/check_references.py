@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
@@ -11,8 +11,8 @@ from drip_pipeline.domain.conditions.time_zones import find_zone
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.events.vocabulary import (
+    EVENT_TYPES,
     GOAL_EVENT_TYPES,
-    is_known_event_type,
     suggest_event_type,
 )
 from drip_pipeline.domain.graph.fields import GoalEvent
@@ -28,10 +28,16 @@ from drip_pipeline.domain.graph.nodes import (
 
 
 def reference_problems(
-    analysis: Analysis, *, known_custom_fields: frozenset[str], available_channels: frozenset[str]
+    analysis: Analysis,
+    *,
+    known_custom_fields: frozenset[str],
+    available_channels: frozenset[str],
+    own_event_names: frozenset[str],
 ) -> list[Problem]:
     """Return problems of references to channels, events, contact fields and time zones."""
-    problems = Problems([*_campaign_problems(analysis), *_legacy_problems(analysis)])
+    problems = Problems(
+        [*_campaign_problems(analysis, own_event_names), *_legacy_problems(analysis)]
+    )
     known_fields = (
         KNOWN_VARIABLES
         | known_custom_fields
@@ -46,7 +52,7 @@ def reference_problems(
                 "channel_missing",
                 f"no {channel} channel is configured, and the step needs one",
             )
-        problems += _event_problems(node_id, config)
+        problems += _unseen(node_id, _event_types(config), own_event_names)
         for condition in _conditions(config):
             for reason in dict.fromkeys(never_matching(condition)):
                 problems.add(node_id, "condition_never_matches", reason, "warning")
@@ -62,7 +68,7 @@ def reference_problems(
     return problems
 
 
-def _campaign_problems(analysis: Analysis) -> list[Problem]:
+def _campaign_problems(analysis: Analysis, own_event_names: frozenset[str]) -> list[Problem]:
     definition = analysis.definition
     problems = Problems()
     if not definition.name:
@@ -78,6 +84,7 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
         )
     if definition.goal_event is not None:
         problems += _goal_problems(definition.goal_event)
+        problems += _unseen(None, [definition.goal_event.event_type], own_event_names)
     zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
     zones += [
         (node_id, config.timezone)
@@ -98,7 +105,7 @@ def _campaign_problems(analysis: Analysis) -> list[Problem]:
 
 def _goal_problems(goal: GoalEvent) -> list[Problem]:
     problems = Problems()
-    if goal.event_type not in GOAL_EVENT_TYPES:
+    if goal.event_type in EVENT_TYPES and goal.event_type not in GOAL_EVENT_TYPES:
         problems.add(
             None,
             "goal_event_unknown",
@@ -129,18 +136,30 @@ def _legacy_problems(analysis: Analysis) -> list[Problem]:
     ]
 
 
-def _event_problems(node_id: str, config: NodeConfig) -> list[Problem]:
+def _event_types(config: NodeConfig) -> list[str]:
     names: list[str] = []
     if isinstance(config, EventWait | TriggerConfig) and config.event_type is not None:
         names.append(config.event_type)
     for condition in _conditions(config):
         names += sorted(needs_of(condition).event_types)
+    return names
+
+
+def _unseen(
+    node_id: str | None, event_types: Iterable[str], own_event_names: frozenset[str]
+) -> list[Problem]:
+    """Return a warning for each event name that no event has had yet: it may be sent later."""
     problems = Problems()
-    for name in dict.fromkeys(names):
-        if not is_known_event_type(name):
-            near = suggest_event_type(name)
+    for name in dict.fromkeys(event_types):
+        if name not in EVENT_TYPES and name not in own_event_names:
+            near = suggest_event_type(name, own_event_names)
             hint = f'; did you mean "{near}"?' if near else ""
-            problems.add(node_id, "event_type_unknown", f'unknown event type "{name}"{hint}')
+            problems.add(
+                node_id,
+                "event_type_unknown",
+                f'no event "{name}" has arrived in this workspace yet{hint}',
+                "warning",
+            )
     return problems
 
 

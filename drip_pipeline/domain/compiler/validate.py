@@ -15,11 +15,13 @@ def validate(
     *,
     known_custom_fields: frozenset[str],
     available_channels: frozenset[str],
+    own_event_names: frozenset[str] = frozenset(),
 ) -> list[Problem]:
     """Return every problem of a definition: errors prevent publishing, warnings do not.
 
     `known_custom_fields`: names of the custom fields of the workspace's contacts.
-    `available_channels`: categories with a configured channel (email, sms, social, webhook). The
+    `available_channels`: categories with a configured channel (email, sms, social, webhook).
+    `own_event_names`: event names outside the vocabulary that events of the workspace had. The
     campaign's own problems come first, then those of the nodes in the order of the file. Never
     raises.
     """
@@ -32,6 +34,7 @@ def validate(
                 analysis,
                 known_custom_fields=known_custom_fields,
                 available_channels=available_channels,
+                own_event_names=own_event_names,
             ),
             *template_problems(analysis, known_custom_fields),
         ]

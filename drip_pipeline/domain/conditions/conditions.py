@@ -23,7 +23,7 @@ from drip_pipeline.domain.conditions.comparisons import (
 )
 from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
-from drip_pipeline.domain.events.vocabulary import normalize_event_type
+from drip_pipeline.domain.events.vocabulary import event_type_named
 
 MAX_DEPTH: Final = 10
 MAX_CONDITIONS: Final = 500
@@ -116,8 +116,8 @@ class Condition(BaseModel):
 
     @field_validator("event_type")
     @classmethod
-    def _in_the_vocabulary(cls, event_type: str | None) -> str | None:
-        return normalize_event_type(event_type) if event_type else event_type
+    def _is_an_event_name(cls, event_type: str | None) -> str | None:
+        return event_type_named(event_type) if event_type else event_type
 
     @field_validator("logic", mode="before")
     @classmethod

@@ -18,6 +18,7 @@ _OWN_CODES: Final = frozenset(
     {
         "body_missing",
         "branch_duplicate",
+        "event_type_invalid",
         "exit_reason",
         "field_protected",
         "field_value",

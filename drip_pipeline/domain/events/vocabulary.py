@@ -1,4 +1,5 @@
-"""The event vocabulary: all event types with source, channel and short names.
+"""The event vocabulary: all event types with source, channel and short names; and the rule of names
+that an organization gives to its own events.
 
 One list for validation, ingestion and the `campaign_event_types` table. Storing events and applying
 their effects belong to db/ and engine/.
@@ -8,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -189,13 +190,15 @@ EVENT_ALIASES: Final[Mapping[str, str]] = _aliases()
 def normalize_event_type(name: str) -> str:
     """Return the event type for a name: `email_open`, `Open` and `opened` are all `email_opened`.
 
-    A name that is not in the vocabulary is returned trimmed and in snake case; use
-    `is_known_event_type` to distinguish. Idempotent.
+    A name that is not in the vocabulary is returned trimmed, in lower case and with `_` for blanks
+    and dashes; dots are part of such a name. Use `is_known_event_type` and `is_own_event_name` to
+    distinguish. Idempotent.
     """
-    cleaned = re.sub(r"[\s\-.]+", "_", name.strip().lower())
-    if cleaned in EVENT_TYPES:
-        return cleaned
-    return EVENT_ALIASES.get(cleaned, cleaned)
+    cleaned = re.sub(r"[\s\-]+", "_", name.strip().lower())
+    of_the_vocabulary = re.sub(r"[_.]*\.[_.]*", "_", cleaned)
+    if of_the_vocabulary in EVENT_TYPES:
+        return of_the_vocabulary
+    return EVENT_ALIASES.get(of_the_vocabulary, cleaned)
 
 
 def is_known_event_type(name: str) -> bool:
@@ -203,10 +206,39 @@ def is_known_event_type(name: str) -> bool:
     return normalize_event_type(name) in EVENT_TYPES
 
 
-def suggest_event_type(name: str) -> str | None:
-    """Return the event type that is most similar to `name`, or None if none is similar."""
+_OWN_NAME: Final = re.compile(r"[a-z][a-z0-9_.]{0,63}")
+OWN_NAME_RULE: Final = (
+    "lower-case letters, digits, _ and ., beginning with a letter, at most 64 characters"
+)
+
+
+def is_own_event_name(name: str) -> bool:
+    """Return whether `name` can be the name of an organization's own event: well-formed, and
+    neither in the vocabulary nor a short name there.
+    """
+    normalized = normalize_event_type(name)
+    return normalized not in EVENT_TYPES and _OWN_NAME.fullmatch(normalized) is not None
+
+
+def event_type_named(name: str) -> str:
+    """Return the event type that a campaign file names: one of the vocabulary, or an own name.
+
+    Raises ValueError if it can be neither.
+    """
+    normalized = normalize_event_type(name)
+    if normalized in EVENT_TYPES or is_own_event_name(normalized):
+        return normalized
+    raise ValueError(f"an event name has {OWN_NAME_RULE}")
+
+
+def suggest_event_type(name: str, own_names: Iterable[str] = ()) -> str | None:
+    """Return the event type that is most similar to `name`, or None if none is similar.
+
+    `own_names`: names of own events that are known besides the vocabulary.
+    """
     cleaned = normalize_event_type(name)
-    near = difflib.get_close_matches(cleaned, [*EVENT_TYPES, *EVENT_ALIASES], n=1, cutoff=0.6)
+    known = [*own_names, *EVENT_TYPES, *EVENT_ALIASES]
+    near = difflib.get_close_matches(cleaned, known, n=1, cutoff=0.6)
     return normalize_event_type(near[0]) if near else None
 
 

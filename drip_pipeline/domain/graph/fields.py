@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from drip_pipeline.domain.events.vocabulary import normalize_event_type
+from drip_pipeline.domain.events.vocabulary import OWN_NAME_RULE, event_type_named
 
 UNIT_SECONDS: Final[Mapping[str, int]] = {
     "seconds": 1,
@@ -56,7 +56,14 @@ def _texts(value: object) -> object:
 
 
 def _event_type(value: object) -> object:
-    return normalize_event_type(value) if isinstance(value, str) else value
+    if not isinstance(value, str) or not value.strip():
+        return value
+    try:
+        return event_type_named(value)
+    except ValueError:
+        raise PydanticCustomError(
+            "event_type_invalid", "is not an event name; it has {rule}", {"rule": OWN_NAME_RULE}
+        ) from None
 
 
 NO_BOOL = BeforeValidator(no_bool)
@@ -67,6 +74,7 @@ Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], Before
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 EventName = Annotated[Name, BeforeValidator(_event_type)]
+"""An event type of the vocabulary, also by a short name, or a name of an organization's own event."""
 DEFAULT_GOAL_DAYS: Final = 7
 
 

@@ -71,7 +71,8 @@ CAMPAIGN = [
     (lambda f: f.update(timezone="Europe/Atlantis"), "timezone_unknown"),
     (lambda f: f.update(goal_event={"event_type": "email_opened"}), "goal_event_unknown"),
     (lambda f: f.update(goal_event={"event_type": "converted"}), "goal_event_unknown"),
-    (lambda f: f.update(goal_event={"event_type": "purchas"}), "goal_event_unknown"),
+    (lambda f: f.update(goal_event={"event_type": "purchas"}), "event_type_unknown"),
+    (lambda f: f.update(goal_event={"event_type": "9 lives"}), "event_type_invalid"),
     (lambda f: f.update(goal_event="purchase"), "config_invalid"),
     (lambda f: f.update(goal_event={}), "config_missing"),
     (
@@ -160,6 +161,8 @@ NODES: list[tuple[File, str, str]] = [
     (wait({"type": "duration", "unit": "days"}), "w", "config_missing"),
     (wait({"type": "until_event"}), "w", "config_missing"),
     (wait({"type": "until_event", "event_type": "email_openned"}), "w", "event_type_unknown"),
+    (wait({"type": "until_event", "event_type": "größe"}), "w", "event_type_invalid"),
+    (wait({"type": "until_event", "event_type": "x" * 65}), "w", "event_type_invalid"),
     (act(), "act", "config_missing"),
     (act(action_config={"config": {"add": ["x"]}}), "act", "config_missing"),
     (act(action_config={"type": "tagg", "config": {}}), "act", "action_unknown"),
@@ -370,6 +373,31 @@ def test_all_problems_are_reported_at_once_in_the_order_of_the_canvas() -> None:
 )
 def test_a_misspelled_name_gets_a_suggestion(file: File, words: str) -> None:
     assert any(words in problem.message for problem in problems(file))
+
+
+def test_an_own_event_that_nobody_has_sent_yet_is_a_warning_everywhere() -> None:
+    condition = {"type": "event", "event_type": "report.creatd"}
+    trigger = {"trigger": "event", "event_type": "report.creatd"}
+    files = [
+        wait({"type": "until_event", "event_type": "report.creatd"}),
+        changed(branching(), lambda f: branches(f)[0].update(condition=condition)),
+        changed(linear(), lambda f: f.update(goal_event={"event_type": "report.creatd"})),
+        linear(
+            {"node_id": "t", "node_type": "trigger", "trigger_config": trigger},
+            {"node_id": "m", **email_step()},
+        ),
+    ]
+    known = frozenset({"report.created"})
+    for file in files:
+        assert [(p.code, p.severity, p.message) for p in problems(file, own_event_names=known)] == [
+            (
+                "event_type_unknown",
+                "warning",
+                'no event "report.creatd" has arrived in this workspace yet;'
+                ' did you mean "report.created"?',
+            )
+        ]
+        assert problems(file, own_event_names=frozenset({"report.creatd"})) == []
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from drip_pipeline.domain.events.vocabulary import (
     CONTACT_EVENT_TYPES,
@@ -9,7 +11,9 @@ from drip_pipeline.domain.events.vocabulary import (
     EVENT_SOURCES,
     EVENT_TYPES,
     PROVIDER_EVENT_TYPES,
+    event_type_named,
     is_known_event_type,
+    is_own_event_name,
     normalize_event_type,
     suggest_event_type,
 )
@@ -94,8 +98,45 @@ def test_normalizing_is_idempotent_and_aliases_are_in_the_vocabulary() -> None:
 def test_an_unknown_name_is_returned_and_distinguished() -> None:
     assert normalize_event_type("Moon Rise") == "moon_rise"
     assert not is_known_event_type("Moon Rise")
+    assert suggest_event_type("moonrise", {"moon_rise"}) == "moon_rise"
     assert suggest_event_type("email_clickked") == "email_clicked"
     assert suggest_event_type("zzzzzz") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("report_created", "report_created"),
+        ("order.shipped", "order.shipped"),
+        ("Order.Shipped ", "order.shipped"),
+        ("plan-b 2", "plan_b_2"),
+        ("x" * 64, "x" * 64),
+    ],
+)
+def test_an_organization_names_its_own_events(name: str, own: str) -> None:
+    assert event_type_named(name) == own
+    assert is_own_event_name(name)
+    assert not is_known_event_type(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "9lives", "_a", ".a", "größe", "a/b", "a\x00", "x" * 65, "a:b", "İx", "a\u00b2"]
+)
+def test_a_name_that_is_not_well_formed_is_refused(name: str) -> None:
+    assert not is_own_event_name(name)
+    with pytest.raises(ValueError, match="an event name has lower-case letters"):
+        event_type_named(name)
+
+
+@pytest.mark.parametrize("name", ["email.opened", "order", "Order", "purchase", "email_sent"])
+def test_names_of_the_vocabulary_keep_their_meaning(name: str) -> None:
+    assert event_type_named(name) in EVENT_TYPES
+    assert not is_own_event_name(name)
+
+
+@given(st.text(st.sampled_from("ab._- E9"), max_size=12))
+def test_normalizing_any_name_is_idempotent(name: str) -> None:
+    assert normalize_event_type(normalize_event_type(name)) == normalize_event_type(name)
 
 
 def test_only_contact_level_events_need_no_enrollment() -> None:
