@@ -74,7 +74,7 @@ Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], Before
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 EventName = Annotated[Name, BeforeValidator(_event_type)]
-"""An event type of the vocabulary, also by a short name, or a name of an organization's own event."""
+"""An event type of the vocabulary, also by a short name, or the name of an own event."""
 DEFAULT_GOAL_DAYS: Final = 7
 
 

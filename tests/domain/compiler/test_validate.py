@@ -375,31 +375,6 @@ def test_a_misspelled_name_gets_a_suggestion(file: File, words: str) -> None:
     assert any(words in problem.message for problem in problems(file))
 
 
-def test_an_own_event_that_nobody_has_sent_yet_is_a_warning_everywhere() -> None:
-    condition = {"type": "event", "event_type": "report.creatd"}
-    trigger = {"trigger": "event", "event_type": "report.creatd"}
-    files = [
-        wait({"type": "until_event", "event_type": "report.creatd"}),
-        changed(branching(), lambda f: branches(f)[0].update(condition=condition)),
-        changed(linear(), lambda f: f.update(goal_event={"event_type": "report.creatd"})),
-        linear(
-            {"node_id": "t", "node_type": "trigger", "trigger_config": trigger},
-            {"node_id": "m", **email_step()},
-        ),
-    ]
-    known = frozenset({"report.created"})
-    for file in files:
-        assert [(p.code, p.severity, p.message) for p in problems(file, own_event_names=known)] == [
-            (
-                "event_type_unknown",
-                "warning",
-                'no event "report.creatd" has arrived in this workspace yet;'
-                ' did you mean "report.created"?',
-            )
-        ]
-        assert problems(file, own_event_names=frozenset({"report.creatd"})) == []
-
-
 @pytest.mark.parametrize(
     ("config", "channel"),
     [
