@@ -237,8 +237,8 @@ def suggest_event_type(name: str, own_names: Iterable[str] = ()) -> str | None:
     `own_names`: names of own events that are known besides the vocabulary.
     """
     cleaned = normalize_event_type(name)
-    known = [*own_names, *EVENT_TYPES, *EVENT_ALIASES]
-    near = difflib.get_close_matches(cleaned, known, n=1, cutoff=0.6)
+    names = [*own_names, *EVENT_TYPES, *EVENT_ALIASES]
+    near = difflib.get_close_matches(cleaned, names, n=1, cutoff=0.6)
     return normalize_event_type(near[0]) if near else None
 
 

@@ -94,7 +94,8 @@ def test_a_variant_without_a_share_is_left_out_of_the_test(database):
     assert set(assigned(results)) == {"a", "b"}
     assert results.verdict.srm.reason is None
     # People are assigned by their random ids. By Ville's inequality an even assignment gives a
-    # value below 1e-6 at most once in a million runs; a variant without a share that was counted gives 0.
+    # value below 1e-6 at most once in a million runs; a variant without a share that was counted
+    # gives 0.
     assert results.verdict.srm.sequential_p is not None
     assert results.verdict.srm.sequential_p > 1e-6
     assert (results.state, results.verdict.leader) == ("collecting", None)
