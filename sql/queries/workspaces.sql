@@ -32,3 +32,11 @@ SELECT w.id, w.default_region FROM workspaces w WHERE w.id = ANY(CAST(%(workspac
 UPDATE workspaces w
 SET default_region = CAST(%(region)s AS text)
 WHERE w.id = CAST(%(workspace_id)s AS uuid);
+
+-- name: offsets_of_zones
+-- The offsets from UTC that the server computes for these time zones at these instants. `drip doctor` compares them with
+-- the engine's, because the days of metrics are computed in SQL.
+SELECT z.name AS zone, i.at, (i.at AT TIME ZONE z.name) - (i.at AT TIME ZONE 'UTC') AS utc_offset
+FROM unnest(CAST(%(zones)s AS text [])) AS z (name)
+CROSS JOIN unnest(CAST(%(instants)s AS timestamptz [])) AS i (at)
+ORDER BY z.name, i.at;

@@ -167,3 +167,15 @@ def test_no_two_classes_share_a_name():
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name, []).append(named(path))
     assert {name: files for name, files in places.items() if len(files) > 1} == {}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=named)
+def test_time_zones_have_one_source(path):
+    imported = {
+        name.name if isinstance(node, ast.Import) else node.module
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in node.names
+    }
+    uses_zones = bool(imported & {"zoneinfo", "pytz", "dateutil", "dateutil.tz"})
+    assert uses_zones == named(path).endswith("conditions/time_zones.py")

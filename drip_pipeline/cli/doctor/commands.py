@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 CHECKS: tuple[str, ...] = (
     "drip_pipeline.cli.doctor.check_system:check_settings",
     "drip_pipeline.cli.doctor.check_system:check_database",
+    "drip_pipeline.cli.doctor.check_zones:check_zones",
     "drip_pipeline.cli.doctor.check_role:check_role",
     "drip_pipeline.cli.doctor.check_channels:check_channels",
     "drip_pipeline.cli.doctor.check_channels:check_sender",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -61,3 +62,23 @@ def set_time_zone(connection: Connection, workspace_id: UUID, time_zone: str) ->
 def count_stale_days(connection: Connection, workspace_id: UUID) -> int:
     """Return how many of a workspace's metric days are stale."""
     return int(queries.scalar(connection, "stale_days_of_workspace", workspace_id=workspace_id))
+
+
+class ZoneOffset(NamedTuple):
+    """The offset from UTC that the server computes for a time zone at an instant."""
+
+    zone: str
+    at: datetime
+    utc_offset: timedelta
+
+
+def offsets(
+    connection: Connection, zones: Collection[str], instants: Collection[datetime]
+) -> list[ZoneOffset]:
+    """Return the server's offsets of these time zones at these instants, by zone and time.
+
+    Raises DatabaseError for a name that the server does not know.
+    """
+    return queries.records(
+        connection, "offsets_of_zones", ZoneOffset, zones=list(zones), instants=list(instants)
+    )

@@ -1,13 +1,20 @@
-"""Time zones as people and programs write them: IANA names in any case, Windows names, offsets."""
+"""Time zones as people and programs write them: IANA names in any case, Windows names, offsets.
+
+The only source of their rules is the package `tzdata`, which is pinned. The operating system and
+PostgreSQL have rules of their own, of other dates, which differ in a dozen zones; `drip doctor`
+names those of the database. Therefore no other module imports `zoneinfo`, and times of contacts are
+not computed in SQL.
+"""
 
 from __future__ import annotations
 
 import re
+import zoneinfo
 from collections.abc import Mapping
 from datetime import UTC, timedelta, timezone, tzinfo
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 WORKSPACE_ZONE: Final = "workspace_time_zone"
 """The attribute of a contact with the time zone of its workspace."""
@@ -16,20 +23,32 @@ _OFFSET: Final = re.compile(
 )
 _FURTHEST: Final = timedelta(hours=14)
 
+# Without a path, zoneinfo reads the package tzdata instead of the files of the operating system.
+# Another library may have read a zone before.
+zoneinfo.reset_tzpath([])
+ZoneInfo.clear_cache()
+
 
 def find_zone(name: object) -> tzinfo | None:
     """Return the time zone of a name or offset; None if it is neither."""
     return _zone_named(name) if isinstance(name, str) and name else None
 
 
+def zone_name(of_contact: object, of_workspace: str | None) -> str | None:
+    """Return the time zone of a contact, or that of its workspace if it has none or an unknown
+    one."""
+    if isinstance(of_contact, str) and find_zone(of_contact) is not None:
+        return of_contact
+    return of_workspace
+
+
 def effective_zone(attributes: Mapping[str, object]) -> str | None:
     """Return the time zone of a contact, or that of its workspace if it has none or an unknown
     one."""
-    zone = attributes.get("timezone")
-    if isinstance(zone, str) and find_zone(zone) is not None:
-        return zone
     of_workspace = attributes.get(WORKSPACE_ZONE)
-    return of_workspace if isinstance(of_workspace, str) else None
+    return zone_name(
+        attributes.get("timezone"), of_workspace if isinstance(of_workspace, str) else None
+    )
 
 
 def zone_of(name: object) -> tzinfo:
@@ -61,7 +80,7 @@ def _zone_named(name: str) -> tzinfo | None:
 
 @lru_cache(maxsize=1)
 def _iana_names() -> dict[str, str]:
-    return {name.casefold(): name for name in available_timezones()}
+    return {name.casefold(): name for name in zoneinfo.available_timezones()}
 
 
 @lru_cache(maxsize=1)
