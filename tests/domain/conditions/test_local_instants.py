@@ -95,9 +95,7 @@ def test_a_repeated_hour_counts_once() -> None:
     berlin = zone_of("Europe/Berlin")
     first = next_time_of_day(datetime(2026, 10, 24, 12, tzinfo=UTC), time(2, 30), berlin)
     assert first == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
-    assert next_time_of_day(first, time(2, 30), berlin) == datetime(
-        2026, 10, 26, 1, 30, tzinfo=UTC
-    )
+    assert next_time_of_day(first, time(2, 30), berlin) == datetime(2026, 10, 26, 1, 30, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
