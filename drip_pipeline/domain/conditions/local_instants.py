@@ -1,4 +1,4 @@
-"""Local wishes as instants: the first instant at which a clock in a time zone shows a time or later.
+"""Local times as instants: the first instant at which a clock in a time zone shows a time or later.
 
 One rule covers every change of a clock: a time that the clock skips is the first valid instant
 after the gap, and a time that it shows twice is the first of both. Python's `fold` alone does not
