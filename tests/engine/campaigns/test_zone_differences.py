@@ -62,8 +62,7 @@ def test_a_differing_zone_is_named_with_its_days(
                 [zone, a_workspace(connection, name)],
             )
         differences = zone_differences(connection, NOW)
-    assert [each.describe() for each in differences] == [
-        "time zone <+03>-3 is unknown to drip, which uses UTC instead",
-        "time zone Asia/Tokyo: the database's clock differs from drip's between 2026-11-01 and"
-        " 2028-01-28",
-    ]
+    unknown, differing = (each.describe() for each in differences)
+    assert unknown == "time zone <+03>-3 is unknown to drip, which uses UTC instead"
+    assert differing.startswith("time zone Asia/Tokyo: the database's clock differs from drip's")
+    assert differing.endswith("between 2026-11-01 and 2028-01-28")
