@@ -16,9 +16,9 @@ def check_zones(invocation: Invocation) -> Iterator[CheckResult]:
     from drip_pipeline.engine.campaigns.zone_differences import zone_differences
 
     settings = invocation.settings
-    if settings.database_url is None:
-        if not EmbeddedServer.from_settings(settings).status().is_running:
-            return
+    server = EmbeddedServer.from_settings(settings) if settings.database_url is None else None
+    if server is not None and not server.status().is_running:
+        return
     if status(invocation.database).pending:
         return  # reported by the check of the schema
     with invocation.database.transaction(is_read_only=True) as connection:
