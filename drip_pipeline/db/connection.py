@@ -20,31 +20,52 @@ from psycopg_pool import ConnectionPool
 
 from drip_pipeline.db.binary_arrays import DUMPERS
 from drip_pipeline.db.error_translation import translated_errors
+from drip_pipeline.db.pooler import CONNECT_TIMEOUT_SECONDS as CONNECT_TIMEOUT_SECONDS
+from drip_pipeline.db.pooler import (
+    DIRECT,
+    Access,
+    has_other_process_id,
+    is_refusal_of_options,
+    through_pooler,
+)
 from drip_pipeline.db.urls import libpq_url, without_password
 from drip_pipeline.errors import DatabaseUnavailable
-from drip_pipeline.settings import Settings
+from drip_pipeline.settings import Pooler, Settings
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
-CONNECT_TIMEOUT_SECONDS = 10
 POOL_SIZE = 8
-# JIT compiles for longer than any of the engine's statements run.
-_SESSION_SETTINGS = "SET TIME ZONE 'UTC'; SET jit = off; SET client_encoding = 'UTF8'"
 
 
 class Database:
     """One PostgreSQL database with a connection pool, opened at first use. Thread-safe."""
 
-    __slots__ = ("_application_name", "_lock", "_pool", "_pool_size", "_url")
+    __slots__ = (
+        "_access",
+        "_application_name",
+        "_lock",
+        "_pool",
+        "_pool_size",
+        "_pooler",
+        "_url",
+    )
 
     def __init__(
-        self, url: str, *, application_name: str = "drip", pool_size: int = POOL_SIZE
+        self,
+        url: str,
+        *,
+        application_name: str = "drip",
+        pool_size: int = POOL_SIZE,
+        pooler: Pooler = "auto",
     ) -> None:
-        """`pool_size`: maximum number of connections; a thread waits up to 30 s for one."""
+        """`pool_size`: maximum number of connections; a thread waits up to 30 s for one. `pooler`
+        as in DRIP_DATABASE_POOLER."""
         self._url = libpq_url(url)
+        self._pooler: Pooler = pooler
+        self._access: Access | None = None
         self._pool_size = pool_size
         self._application_name = application_name
-        self._pool: ConnectionPool[Connection] | None = None
+        self._pool: tuple[ConnectionPool[Connection], Access] | None = None
         self._lock = Lock()
 
     @classmethod
@@ -55,7 +76,12 @@ class Database:
         not running."""
         if settings.database_url is not None:
             url = settings.database_url.reveal()
-            return cls(url, application_name=application_name, pool_size=pool_size)
+            return cls(
+                url,
+                application_name=application_name,
+                pool_size=pool_size,
+                pooler=settings.database_pooler,
+            )
         from drip_pipeline.db.embedded.server import EmbeddedServer
 
         url = EmbeddedServer.from_settings(settings).ensure_running()
@@ -77,9 +103,10 @@ class Database:
         errors are raised as DripErrors.
         """
         try:
-            with translated_errors(self._url), self._opened().connection() as connection:
+            with translated_errors(self._url), self._session() as (access, connection):
                 if is_read_only:
                     connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                access.begin_transaction(connection)
                 yield connection
         except DatabaseUnavailable as error:
             if error.sqlstate is None or error.sqlstate.startswith("57P"):  # a shutdown
@@ -88,10 +115,17 @@ class Database:
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
-        """Yield a new connection without a transaction (for VACUUM, CREATE DATABASE …)."""
-        with translated_errors(self._url), self._connected() as connection:
-            connection.autocommit = True
-            yield connection
+        """Yield a new connection without a transaction (for VACUUM, CREATE DATABASE …).
+
+        Behind a pooler each statement may run in another server session. Raises DatabaseUnsuitable
+        there if the URL sets something, as search_path, that the statements would not have.
+        """
+        with translated_errors(self._url):
+            access, connection = self._connected()
+            with connection:
+                access.check_autocommit()
+                connection.autocommit = True
+                yield connection
 
     def check(self) -> None:
         """Raise DatabaseUnavailable, with the reason, if the database does not answer."""
@@ -101,9 +135,10 @@ class Database:
     def close(self) -> None:
         """Close all connections; the next use opens new ones."""
         with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+            opened, self._pool = self._pool, None
+            self._access = None
+        if opened is not None:
+            opened[0].close()
 
     def __enter__(self) -> Database:
         return self
@@ -120,41 +155,83 @@ class Database:
         """Close the pool if the server is gone: the next use then fails at once and with the
         reason, and does not wait for a connection of the pool."""
         try:
-            self._connected().close()
+            self._connected()[1].close()
         except psycopg.Error:
             self.close()
 
-    def _connected(self) -> Connection:
-        connection: Connection = psycopg.connect(
-            self._url,
-            application_name=self._application_name,
-            connect_timeout=CONNECT_TIMEOUT_SECONDS,
-        )
-        _configure(connection)
-        return connection
+    @property
+    def is_pooled(self) -> bool:
+        """Return whether sessions last only as long as a transaction. Connects to notice it."""
+        with translated_errors(self._url):
+            return self._opened()[1].is_transactional
 
-    def _opened(self) -> ConnectionPool[Connection]:
+    @contextmanager
+    def _session(self) -> Iterator[tuple[Access, Connection]]:
+        pool, access = self._opened()
+        with pool.connection() as connection:
+            yield access, connection
+
+    def _connected(self) -> tuple[Access, Connection]:
+        if self._access is not None:
+            access, connection = self._access, self._connect(self._access)
+        elif self._pooler == "auto":
+            access, connection = self._noticed()
+        else:
+            access = through_pooler(self._url, is_transactional=self._pooler == "transaction")
+            connection = self._connect(access)
+        self._access = access
+        _configure(connection)
+        access.begin_session(connection)
+        return access, connection
+
+    def _noticed(self) -> tuple[Access, Connection]:
+        """Connect, and notice whether there is a pooler. Its mode cannot be known, so it is treated
+        as one in transaction mode."""
+        try:
+            connection = self._connect(DIRECT)
+        except psycopg.OperationalError as error:
+            if not is_refusal_of_options(error):
+                raise
+            access = through_pooler(self._url, is_transactional=True)
+            return access, self._connect(access)
+        try:
+            if not has_other_process_id(connection):
+                return DIRECT, connection
+            connection.prepare_threshold = None
+            return through_pooler(self._url, is_transactional=True), connection
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connect(self, access: Access) -> Connection:
+        return psycopg.connect(self._url, **access.arguments(self._application_name))
+
+    def _opened(self) -> tuple[ConnectionPool[Connection], Access]:
         with self._lock:
             if self._pool is None:
                 # The pool reports an unreachable server only as a timeout, after retrying in the
                 # background. This connection fails at once, with the reason.
-                self._connected().close()
-                self._pool = ConnectionPool(
+                access, probe = self._connected()
+                probe.close()
+
+                def configure(connection: Connection) -> None:
+                    _configure(connection)
+                    access.begin_session(connection)
+
+                pool: ConnectionPool[Connection] = ConnectionPool(
                     self._url,
-                    kwargs={
-                        "application_name": self._application_name,
-                        "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                    },
+                    kwargs=access.arguments(self._application_name),
                     min_size=0,
                     max_size=self._pool_size,
                     max_idle=60,
                     timeout=30,
                     reconnect_timeout=CONNECT_TIMEOUT_SECONDS,
-                    configure=_configure,
+                    configure=configure,
                     check=ConnectionPool.check_connection,
                     name="drip",
                     open=True,
                 )
+                self._pool = pool, access
             return self._pool
 
 
@@ -191,5 +268,3 @@ def _configure(connection: Connection) -> None:
     connection.adapters.register_dumper(dict, _DictDumper)
     for column, dumper in DUMPERS:
         connection.adapters.register_dumper(column, dumper)
-    connection.execute(_SESSION_SETTINGS)
-    connection.commit()

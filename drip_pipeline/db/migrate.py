@@ -1,7 +1,8 @@
 """Apply the migrations sql/migrations/NNNN_action_object.sql, then sql/functions/*.sql.
 
-Migrations run forward only, one transaction each, under an advisory lock. All functions are applied
-if one of their files changed. The files are plain SQL, so Supabase's tools can apply them, too.
+Migrations run forward only, one transaction each, under an advisory lock that another transaction
+holds. All functions are applied if one of their files changed. The files are plain SQL, so
+Supabase's tools can apply them, too.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ import hashlib
 import logging
 import re
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 
+from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.database_role import check_rights_to_migrate, check_rows_are_visible
 from drip_pipeline.db.error_translation import safe_text
@@ -34,6 +39,8 @@ log = logging.getLogger(__name__)
 # Any constant does, as long as nobody else in the database uses it: the first bytes of
 # sha256('drip_pipeline.migrate').
 LOCK_KEY = 0x800A_916A
+LONGEST_WAIT_SECONDS = 600.0
+_SECONDS_BETWEEN_TRIES = 0.2
 # Migrations whose files were merged into the baseline 0001 to 0008; only older databases have them.
 BEFORE_BASELINE = frozenset({"0005_create_versions_and_tests", "0006_create_outbox_and_ledger"})
 _CREATED_TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)", re.MULTILINE)
@@ -43,7 +50,7 @@ _FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
 # Servers before PostgreSQL 17 have no transaction_timeout.
 _WITHOUT_TIME_LIMIT = """
 SELECT set_config(s.name, '0', true) FROM pg_settings s
-WHERE s.name IN ('statement_timeout', 'transaction_timeout')
+WHERE s.name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')
 """
 
 _BOOKKEEPING = """
@@ -72,6 +79,13 @@ class SqlFile:
     name: str
     text: str
     checksum: str
+
+
+class LockHolder(NamedTuple):
+    """The server process that holds the lock of all migrations, and its application."""
+
+    process_id: int
+    application_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,35 +131,39 @@ class MigrationStatus:
         return not (self.pending or self.edited or self.unknown or self.functions)
 
 
-def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport:
+def migrate(
+    database: Database, *, folder: Path = SQL_FOLDER, wait_seconds: float = LONGEST_WAIT_SECONDS
+) -> MigrationReport:
     """Apply pending migrations; can be repeated and run by several processes at once.
 
     Raises DatabaseUnsuitable, PermissionMissing, SchemaBeforeBaseline, MigrationEdited,
-    MigrationUnknown or MigrationFailed; migrations applied before the failing file stay.
+    MigrationUnknown or MigrationFailed; migrations applied before the failing file stay. Raises
+    MigrationError if another process is migrating for longer than `wait_seconds`.
     """
     started = time.perf_counter()
     migrations = migration_files(folder)
     functions = function_files(folder)
-    with database.autocommit() as connection:
+    with database.transaction() as connection:
         check_requirements(connection)
         before = _compared(connection, migrations, functions)
         if before.pending or before.functions:
             check_rights_to_migrate(connection, table_names(folder))
-        _lock(connection)
-        if not _has_bookkeeping(connection):
-            with connection.transaction():
+    with _locked(database, wait_seconds):
+        with database.transaction() as connection:
+            if not _has_bookkeeping(connection):
                 connection.execute(_BOOKKEEPING)
-        state = _compared(connection, migrations, functions)
-        _refuse(state)
+            state = _compared(connection, migrations, functions)
+            _refuse(state)
         pending = [file for file in migrations if file.name in state.pending]
         for position, file in enumerate(pending, start=1):
             log.info("migration %s (%d of %d)", file.name, position, len(pending))
-            _apply_migration(connection, file)
+            _apply_migration(database, file)
         # New tables may be what a function was written for, so a migration brings all functions
         # along.
         changed = functions if pending or state.functions else []
-        _apply_functions(connection, changed)
-        _forget_removed(connection, functions)
+        with database.transaction() as connection:
+            _apply_functions(connection, changed)
+            _forget_removed(connection, functions)
     return MigrationReport(
         applied=tuple(file.name for file in pending),
         functions=tuple(file.name for file in changed),
@@ -156,7 +174,7 @@ def migrate(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationReport
 
 def status(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationStatus:
     """Compare the database with the files, changing nothing."""
-    with database.autocommit() as connection:
+    with database.transaction() as connection:
         return _compared(connection, migration_files(folder), function_files(folder))
 
 
@@ -191,12 +209,33 @@ def _sql_file(path: Path, version: int) -> SqlFile:
     return SqlFile(version, path.stem, text, hashlib.sha256(text.encode()).hexdigest())
 
 
-def _lock(connection: Connection) -> None:
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone()
-    if not (row and row[0]):
-        log.info("another process is migrating; waiting for it")
-        connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
-    # Released when the connection closes.
+@contextmanager
+def _locked(database: Database, wait_seconds: float) -> Iterator[None]:
+    """Hold the lock of all migrations in a transaction of its own, which does nothing else.
+
+    A lock of the session would stay with the server's session behind a pooler. A transaction that
+    waits for the lock would be waited for by CREATE INDEX CONCURRENTLY, so this one tries again.
+    """
+    until = time.monotonic() + wait_seconds
+    is_logged = False
+    while True:
+        with database.transaction() as guard:
+            if queries.scalar(guard, "try_migration_lock", lock_key=LOCK_KEY):
+                guard.execute(_WITHOUT_TIME_LIMIT)
+                yield
+                return
+            holder = queries.record(guard, "migration_lock_holder", LockHolder, lock_key=LOCK_KEY)
+        if holder is not None and not is_logged:
+            log.info("process %d (%s) is migrating; waiting for it", *holder)
+            is_logged = True
+        if holder is not None and time.monotonic() > until:
+            raise MigrationError(
+                f"another process has been migrating for {wait_seconds:,.0f} s: server process"
+                f" {holder.process_id} ({holder.application_name or 'without a name'})",
+                hint="Run `drip db migrate` again when it has ended. If it is none that you know,"
+                f" end it: SELECT pg_terminate_backend({holder.process_id});",
+            )
+        time.sleep(_SECONDS_BETWEEN_TRIES)
 
 
 def _has_bookkeeping(connection: Connection) -> bool:
@@ -265,9 +304,9 @@ def _refuse(state: MigrationStatus) -> None:
         )
 
 
-def _apply_migration(connection: Connection, file: SqlFile) -> None:
+def _apply_migration(database: Database, file: SqlFile) -> None:
     started = time.perf_counter()
-    with connection.transaction():
+    with database.transaction() as connection:
         connection.execute(_WITHOUT_TIME_LIMIT)
         _execute(connection, file, "migration")
         connection.execute(
@@ -281,16 +320,15 @@ def _apply_migration(connection: Connection, file: SqlFile) -> None:
 def _apply_functions(connection: Connection, files: list[SqlFile]) -> None:
     if not files:
         return
-    with connection.transaction():
-        connection.execute(_WITHOUT_TIME_LIMIT)
-        for file in files:
-            _execute(connection, file, "functions")
-            connection.execute(
-                "INSERT INTO drip_schema_functions (name, checksum) VALUES (%s, %s)"
-                " ON CONFLICT (name) DO UPDATE"
-                " SET checksum = EXCLUDED.checksum, applied_at = now()",
-                [file.name, file.checksum],
-            )
+    connection.execute(_WITHOUT_TIME_LIMIT)
+    for file in files:
+        _execute(connection, file, "functions")
+        connection.execute(
+            "INSERT INTO drip_schema_functions (name, checksum) VALUES (%s, %s)"
+            " ON CONFLICT (name) DO UPDATE"
+            " SET checksum = EXCLUDED.checksum, applied_at = now()",
+            [file.name, file.checksum],
+        )
     log.info("%d files of functions applied", len(files))
 
 

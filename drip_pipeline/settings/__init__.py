@@ -46,6 +46,7 @@ DAILY: Final = "0 6 * * *"
 LOCAL_URL: Final = "http://localhost:8080"
 
 Delivery = Literal["record", "send"]
+Pooler = Literal["auto", "session", "transaction"]
 Executor = Literal["in_process", "multiprocess", "celery", "k8s"]
 CanvasEdits = Literal["report", "publish"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -102,6 +103,14 @@ class Settings(BaseSettings):
         "The engine's database. Set it (postgresql://user:password@host:port/name) to use a server "
         "of your own; the embedded server is then neither started nor needed.",
         default_text="the embedded server under DRIP_HOME",
+    )
+    database_pooler: Annotated[Pooler, one_of(Pooler)] = _setting(
+        "auto",
+        "auto, session or transaction",
+        "How the server of DRIP_DATABASE_URL shares its sessions. `transaction`: behind PgBouncer, "
+        "Supavisor or another pooler in transaction mode; no prepared statements are used. "
+        "`session`: directly, or behind a pooler in session mode. `auto`: a pooler is noticed, and "
+        "treated as one in transaction mode.",
     )
     dagster_database_url: PostgresUrl | None = _setting(
         None,

@@ -65,3 +65,17 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 JOIN pg_type t ON t.oid = a.atttypid
 GROUP BY c.oid, c.relname, c.relnamespace, c.relkind
 ORDER BY c.relname;
+
+-- name: try_migration_lock
+-- Takes the lock of all migrations until the end of the transaction, if nobody has it.
+SELECT pg_try_advisory_xact_lock(CAST(%(lock_key)s AS bigint));
+
+-- name: migration_lock_holder
+-- The server process that holds the lock of all migrations, and the name of its application.
+SELECT l.pid AS process_id, coalesce(a.application_name, '') AS application_name
+FROM pg_locks l
+LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+  AND (CAST(l.classid AS bigint) << 32) + CAST(l.objid AS bigint) = CAST(%(lock_key)s AS bigint)
+LIMIT 1;

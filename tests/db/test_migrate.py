@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.migrate import migrate, migration_files, status
+from drip_pipeline.db.migrate import LOCK_KEY, migrate, migration_files, status
 from drip_pipeline.errors import (
     MigrationEdited,
     MigrationError,
@@ -142,6 +142,19 @@ def test_several_processes_may_migrate_at_once(empty_database, folder):
     with ThreadPoolExecutor(4) as pool:
         reports = list(pool.map(lambda database: migrate(database, folder=folder), databases))
     assert sorted(len(report.applied) for report in reports) == [0, 0, 0, 2]
+
+
+def test_a_lock_that_another_process_keeps_is_named_and_nothing_is_left_behind(
+    empty_database, folder
+):
+    with empty_database.autocommit() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        with pytest.raises(MigrationError, match=rf"server process {other.info.backend_pid}"):
+            migrate(empty_database, folder=folder, wait_seconds=0)
+    migrate(empty_database, folder=folder, wait_seconds=0)
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND database ="
+    held += " (SELECT oid FROM pg_database WHERE datname = current_database())"
+    assert value(empty_database, held) == 0
 
 
 def test_a_removed_function_file_is_forgotten(empty_database, folder):
