@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from drip_pipeline.domain.graph.fields import Duration, GoalEvent
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
+from drip_pipeline.domain.conditions.fields import Duration
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge, GraphNode, NodeType
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,

@@ -12,7 +12,7 @@ from uuid import UUID
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.domain.compiler.api import CampaignDefinition
-from drip_pipeline.domain.graph.fields import GoalEvent
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 
 
 class WorkspaceName(NamedTuple):
@@ -269,7 +269,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         graph_hash=compiled.graph_hash,
         waits_for=list(compiled.waits_for),
         goal_event_type=goal.event_type if goal else None,
-        goal_within=timedelta(seconds=goal.within.seconds) if goal else None,
+        goal_within=timedelta(seconds=goal.seconds) if goal else None,
     )
     return number
 

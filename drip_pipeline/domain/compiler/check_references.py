@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 from drip_pipeline.domain.conditions.never_matching import never_matching
 from drip_pipeline.domain.conditions.time_zones import find_zone
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
@@ -15,7 +16,6 @@ from drip_pipeline.domain.events.vocabulary import (
     GOAL_EVENT_TYPES,
     suggest_event_type,
 )
-from drip_pipeline.domain.graph.fields import GoalEvent
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,
@@ -112,7 +112,7 @@ def _goal_problems(goal: GoalEvent) -> list[Problem]:
             f"goal_event {goal.event_type} is not an event that a contact causes, such as"
             f" purchase{did_you_mean(goal.event_type, GOAL_EVENT_TYPES)}",
         )
-    if not goal.within.seconds:
+    if not goal.seconds:
         problems.add(None, "goal_event_within", "goal_event.within must be longer than 0")
     return problems
 
@@ -141,7 +141,7 @@ def _event_types(config: NodeConfig) -> list[str]:
     if isinstance(config, EventWait | TriggerConfig) and config.event_type is not None:
         names.append(config.event_type)
     for condition in _conditions(config):
-        names += sorted(needs_of(condition).event_types)
+        names += sorted(needs_of(condition).named_events)
     return names
 
 

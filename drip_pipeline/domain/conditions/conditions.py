@@ -7,13 +7,14 @@ chooses the branch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from drip_pipeline.domain.conditions.comparisons import (
     COMPARISONS,
@@ -22,6 +23,12 @@ from drip_pipeline.domain.conditions.comparisons import (
     value_test,
 )
 from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
+from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, event_test
+from drip_pipeline.domain.conditions.occurrences import (
+    Occurrence,
+    RunPosition,
+    is_about_a_message,
+)
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
 from drip_pipeline.domain.events.vocabulary import event_type_named
 
@@ -56,15 +63,13 @@ _OPERATORS: Final[Mapping[ConditionType, frozenset[Operator | None]]] = {
 }
 
 
-class Condition(BaseModel):
+class Condition(MatcherKeys):
     """The specification's `Condition`; a combination of keys without a meaning is invalid.
 
-    `time_window` is in hours and belongs to events. `logic` and `sub_conditions` belong to
-    composites; the operator of a composite is ignored. A tag without an operator means "has the
-    tag", an event without one "has happened".
+    `time_window` is in hours and belongs to events, as do the keys of a matcher (`where` …).
+    `logic` and `sub_conditions` belong to composites; the operator of a composite is ignored. A tag
+    without an operator means "has the tag", an event without one "has happened".
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     type: ConditionType = Field(description="What the condition tests.")
     operator: Operator | None = Field(
@@ -142,6 +147,12 @@ class Condition(BaseModel):
                 raise ValueError("a composite condition needs sub_conditions")
         elif self.sub_conditions is not None or self.logic is not None:
             raise ValueError(f"sub_conditions and logic belong to composite, not to {kind}")
+        if self.type is not ConditionType.EVENT:
+            keys = sorted(self.matcher_keys())
+            if keys:
+                raise ValueError(f"{', '.join(keys)} belong to event conditions, not to {kind}")
+        elif self.time_window is not None and self.within is not None:
+            raise ValueError("time_window and within say the same; remove one of them")
         if self.type is ConditionType.EVENT and not self.event_type:
             raise ValueError("an event condition needs event_type")
         if self.type in (ConditionType.FIELD, ConditionType.TIME) and not self.field:
@@ -171,11 +182,20 @@ def check_size(data: object) -> None:
             raise ValueError(f"a condition may have {MAX_CONDITIONS} parts at most")
         below: list[object] = []
         for item in level:
-            children = item.get("sub_conditions") if isinstance(item, Mapping) else None
+            if not isinstance(item, Mapping):
+                continue
+            children = item.get("sub_conditions")
             if isinstance(children, (list, tuple)):
                 # One more than allowed is enough to exceed the limit at the next level.
                 below.extend(children[: MAX_CONDITIONS + 1 - len(below)])
+            if isinstance(item.get("where"), Mapping):
+                below.append(item["where"])
         level = below
+
+
+_NAMES: Final = {"Condition": Condition}
+MatcherKeys.model_rebuild(_types_namespace=_NAMES)
+Condition.model_rebuild(_types_namespace=_NAMES)
 
 
 class ContactAttributes(NamedTuple):
@@ -184,7 +204,8 @@ class ContactAttributes(NamedTuple):
     `fields`: contact columns, custom fields and aliases by name (see `contact_context`). `events`:
     event type to the time of its latest occurrence. `now` and the times of events are aware.
     `timezone` is that of the contact or of its workspace, see `time_zones`; an unknown name
-    counts as UTC.
+    counts as UTC. `occurrences`: the events, by type, of types whose properties are read. `run`:
+    the run that asks, None where contacts are selected.
     """
 
     fields: Mapping[str, object]
@@ -192,21 +213,42 @@ class ContactAttributes(NamedTuple):
     events: Mapping[str, datetime]
     now: datetime
     timezone: str | None = None
+    occurrences: Mapping[str, Sequence[Occurrence]] = MappingProxyType({})
+    run: RunPosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """The data that must be loaded before a condition can be evaluated."""
+    """The data that must be loaded before a condition can be evaluated.
+
+    `event_types`: types of which the latest time suffices. `occurrences`: types whose events are
+    read with their properties; `any_occurrences`: those of them whose events count also from
+    before the run and from other runs. `run`: the position of the run is read; `entry`: paths of
+    its entry data that are compared with.
+    """
 
     fields: frozenset[str] = frozenset()
     tags: bool = False
     event_types: frozenset[str] = frozenset()
+    occurrences: frozenset[str] = frozenset()
+    any_occurrences: frozenset[str] = frozenset()
+    run: bool = False
+    entry: frozenset[str] = frozenset()
+
+    @property
+    def named_events(self) -> frozenset[str]:
+        """All event types that the condition names."""
+        return self.event_types | self.occurrences
 
     def __or__(self, other: Needs) -> Needs:
         return Needs(
             self.fields | other.fields,
             self.tags or other.tags,
             self.event_types | other.event_types,
+            self.occurrences | other.occurrences,
+            self.any_occurrences | other.any_occurrences,
+            self.run or other.run,
+            self.entry | other.entry,
         )
 
 
@@ -227,7 +269,7 @@ def needs_of(condition: Condition) -> Needs:
         case ConditionType.TAG:
             return Needs(tags=True)
         case ConditionType.EVENT:
-            return Needs(event_types=frozenset({condition.event_type or ""}))
+            return _needs_of_event(condition)
         case ConditionType.TIME:
             return Needs(fields=frozenset({"timezone"}))
         case ConditionType.SCORE:
@@ -304,15 +346,56 @@ def _compile_event(condition: Condition) -> Predicate:
         raise ValueError("an event condition has no value; event_type is the event")
     expected = (condition.operator is not Operator.NE) is (condition.value is not False)
     event_type = condition.event_type or ""
-    if condition.time_window is None:
+    if condition.matcher_keys():
+        condition.check_event_type(event_type)
+        test = event_test(condition, event_type, time_window=condition.time_window)
+
+        def matches(contact: ContactAttributes) -> bool:
+            events = contact.occurrences.get(event_type, ())
+            return test.holds(events, contact.run, contact.now, contact.timezone) is expected
+
+        return matches
+    if condition.time_window is not None:
+        window = timedelta(hours=condition.time_window)
+
+        def happened_recently(contact: ContactAttributes) -> bool:
+            latest = contact.events.get(event_type)
+            return (latest is not None and contact.now - latest <= window) is expected
+
+        return happened_recently
+    if not _counts_since_the_run_began(condition):
         return lambda contact: (event_type in contact.events) is expected
-    window = timedelta(hours=condition.time_window)
 
-    def happened_recently(contact: ContactAttributes) -> bool:
+    def happened_in_run(contact: ContactAttributes) -> bool:
         latest = contact.events.get(event_type)
-        return (latest is not None and contact.now - latest <= window) is expected
+        began = None if contact.run is None else contact.run.started_at
+        return (latest is not None and (began is None or latest >= began)) is expected
 
-    return happened_recently
+    return happened_in_run
+
+
+def _counts_since_the_run_began(condition: Condition) -> bool:
+    """Return whether an event condition without the keys of a matcher needs the run's beginning."""
+    return condition.time_window is None and not is_about_a_message(condition.event_type or "")
+
+
+def _needs_of_event(condition: Condition) -> Needs:
+    event_type = condition.event_type or ""
+    if condition.matcher_keys():
+        return needs_of_matcher(condition, event_type)
+    return Needs(event_types=frozenset({event_type}), run=_counts_since_the_run_began(condition))
+
+
+def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
+    """Return what the evaluation of a matcher reads."""
+    only = frozenset({event_type})
+    return Needs(
+        fields=frozenset({"timezone"}) if keys.where is not None else frozenset(),
+        occurrences=only,
+        any_occurrences=only if keys.of == "any" else frozenset(),
+        run=True,
+        entry=frozenset(name.removeprefix("entry.") for _, name in keys.match or ()),
+    )
 
 
 def _compile_time(condition: Condition) -> Predicate:

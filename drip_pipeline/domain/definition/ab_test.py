@@ -27,8 +27,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from drip_pipeline.domain.conditions.fields import NO_BOOL, Name, Names, Number
 from drip_pipeline.domain.definition.problems import Problem, did_you_mean, from_validation
-from drip_pipeline.domain.graph.fields import NO_BOOL, Name, Names, Number
 
 HOLDOUT_VARIANT_ID: Final = "holdout"
 

@@ -14,6 +14,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, S
 from pydantic import ValidationError as PydanticValidationError
 from pydantic.json_schema import SkipJsonSchema
 
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
+from drip_pipeline.domain.conditions.fields import NO_BOOL, Name, Number
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, Assignment
 from drip_pipeline.domain.definition.file_parts import (
     ChannelContent,
@@ -38,7 +40,6 @@ from drip_pipeline.domain.definition.text_formats import (
     as_json,
     parse_text,
 )
-from drip_pipeline.domain.graph.fields import NO_BOOL, GoalEvent, Name, Number
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
     EventWait,

@@ -23,6 +23,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from drip_pipeline.domain.conditions.conditions import Condition
+from drip_pipeline.domain.conditions.fields import Duration, Name
 from drip_pipeline.domain.definition.ab_test import ABTestVariant
 from drip_pipeline.domain.graph.actions import (
     FieldUpdateAction,
@@ -32,7 +33,6 @@ from drip_pipeline.domain.graph.actions import (
     TagAction,
     WebhookAction,
 )
-from drip_pipeline.domain.graph.fields import Duration, Name
 from drip_pipeline.domain.graph.nodes import EmailConfig
 
 NodeTypeName = Literal["trigger", "email", "wait", "condition", "split", "action", "exit"]

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from drip_pipeline.domain.conditions.fields import NO_BOOL, Name, Names, NodeModel
 from drip_pipeline.domain.contact_fields import CUSTOM_FIELDS
-from drip_pipeline.domain.graph.fields import NO_BOOL, Name, Names, NodeModel
 
 
 class TagAction(NodeModel):

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
-from drip_pipeline.domain.graph.fields import GoalEvent
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,

@@ -21,6 +21,18 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.conditions.conditions import Condition
+from drip_pipeline.domain.conditions.fields import (
+    MAX_WAIT_SECONDS,
+    NO_BOOL,
+    UNIT_SECONDS,
+    Duration,
+    EventName,
+    Name,
+    Names,
+    NodeModel,
+    Number,
+    Unit,
+)
 from drip_pipeline.domain.graph.actions import (
     CONTACT_STATUSES,
     INSTANT_ACTIONS,
@@ -32,18 +44,6 @@ from drip_pipeline.domain.graph.actions import (
     SocialAction,
     TagAction,
     WebhookAction,
-)
-from drip_pipeline.domain.graph.fields import (
-    MAX_WAIT_SECONDS,
-    NO_BOOL,
-    UNIT_SECONDS,
-    Duration,
-    EventName,
-    Name,
-    Names,
-    NodeModel,
-    Number,
-    Unit,
 )
 
 __all__ = [

@@ -75,7 +75,6 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 EventName = Annotated[Name, BeforeValidator(_event_type)]
 """An event type of the vocabulary, also by a short name, or the name of an own event."""
-DEFAULT_GOAL_DAYS: Final = 7
 
 
 class Duration(NodeModel):
@@ -94,15 +93,3 @@ class Duration(NodeModel):
         if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
             raise PydanticCustomError("wait_too_long", "is longer than ten years")
         return self
-
-
-class GoalEvent(NodeModel):
-    """The goal of a campaign: an event of the contact (such as a purchase) that happens within a
-    time after the last message.
-    """
-
-    event_type: EventName = Field(description="Event that counts as a conversion.")
-    within: Duration = Field(
-        default=Duration(value=DEFAULT_GOAL_DAYS, unit="days"),
-        description="Longest time between the message and the event.",
-    )

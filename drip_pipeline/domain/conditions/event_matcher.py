@@ -1,0 +1,109 @@
+"""The matcher of an event, as event triggers, waits and goals name it: a type and the keys that
+narrow it.
+
+A condition of type event has the same keys.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Final, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from drip_pipeline.domain.conditions.conditions import Condition, Needs, needs_of_matcher
+from drip_pipeline.domain.conditions.fields import Duration, EventName
+from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, event_test
+from drip_pipeline.domain.conditions.occurrences import EventTest, Occurrence, RunPosition
+
+__all__ = ["Condition", "EventMatcher", "GoalEvent"]
+
+DEFAULT_GOAL_DAYS: Final = 7
+
+
+class EventMatcher(MatcherKeys):
+    """An event: its type, and what else must be true of it."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    event_type: EventName = Field(description="Type of the event.")
+
+    @model_validator(mode="after")
+    def _has_keys_of_its_type(self) -> Self:
+        self.check_event_type(self.event_type)
+        return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the type is all that the matcher asks for."""
+        return not self.matcher_keys()
+
+    def needs(self) -> Needs:
+        """Return what the evaluation of the matcher reads."""
+        return needs_of_matcher(self, self.event_type)
+
+    def test(self) -> EventTest:
+        """Return the compiled form."""
+        return _compiled(self)
+
+    def accepts(
+        self,
+        event: Occurrence,
+        run: RunPosition | None,
+        now: datetime,
+        timezone: str | None = None,
+    ) -> bool:
+        """Return whether the event is of the kind that the matcher asks for; `count` is ignored."""
+        return _compiled(self).accepts(event, run, now, timezone)
+
+
+@lru_cache(maxsize=4096)
+def _compiled(matcher: EventMatcher) -> EventTest:
+    return event_test(matcher, matcher.event_type)
+
+
+class GoalEvent(EventMatcher):
+    """The goal of a campaign: an event of the contact (such as a purchase) that happens within a
+    time after the last message.
+    """
+
+    event_type: EventName = Field(description="Event that counts as a conversion.")
+    within: Duration | None = Field(
+        default=Duration(value=DEFAULT_GOAL_DAYS, unit="days"),
+        description="Longest time between the message and the event (default 7 days).",
+    )
+
+    @model_validator(mode="after")
+    def _is_one_event_of_the_contact(self) -> Self:
+        for key in ("count", "of", "url"):
+            if getattr(self, key):
+                raise PydanticCustomError(
+                    "goal_event_key",
+                    "goal_event has no {key}: each event of the contact is judged alone",
+                    {"key": key},
+                )
+        if self.within is None:
+            raise PydanticCustomError("goal_event_key", "goal_event needs within")
+        return self
+
+    @property
+    def seconds(self) -> int:
+        """The longest time between the message and the event, in seconds."""
+        return 0 if self.within is None else self.within.seconds
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether events of the type are judged one by one."""
+        return self.where is not None or self.match is not None or self.machines
+
+    def judges(self, event: Occurrence, run: RunPosition | None, now: datetime) -> bool:
+        """Return whether the event counts, apart from its time."""
+        return _judging(self).accepts(event, run, now)
+
+
+@lru_cache(maxsize=4096)
+def _judging(goal: GoalEvent) -> EventTest:
+    anytime = goal.model_copy(update={"within": None, "of": "any"})
+    return event_test(anytime, goal.event_type)
