@@ -43,7 +43,7 @@ MATCHER_KEYS: Final = ("where", "count", "within", "of", "match", "url", "machin
 ENTRY_PREFIX: Final = "entry."
 
 
-class EventCount(NodeModel):
+class RequiredCount(NodeModel):
     """How many events are needed, such as `>=` 2."""
 
     operator: Literal["==", "!=", ">", "<", ">=", "<="] = Field(
@@ -103,7 +103,7 @@ class MatcherKeys(BaseModel):
         default=None,
         description="Condition on the event's properties: `field` is the path of a property.",
     )
-    count: EventCount | None = Field(
+    count: RequiredCount | None = Field(
         default=None, description="How many such events are needed; one if absent."
     )
     within: Duration | None = Field(
