@@ -136,6 +136,7 @@ def _row(number: int) -> LeasedDelivery:
         due_at=NOW,
         blocked_reason=None,
         personalization_data=None,
+        workflow_variables=None,
         name=f"Person {number}",
         email=f"person{number}@example.com",
         company=f"Company {number}",

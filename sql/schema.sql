@@ -598,6 +598,7 @@ CREATE TABLE campaign_versions (
     goal_event_type text,
     goal_within interval,
     content_hash text,
+    reads_event boolean NOT NULL DEFAULT false,
     CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_versions_change_type_check CHECK ((change_type = ANY (ARRAY['draft'::text, 'published'::text, 'archived'::text, 'ab_test_started'::text, 'ab_test_completed'::text, 'rollback'::text]))),

@@ -40,12 +40,6 @@ _NAME_PARTS: Final = ("first_name", "last_name")
 ALIASES: Final = frozenset(_ALIASES)
 CAMPAIGN_VARIABLES: Final = frozenset({"campaign_id", "campaign_name", "unsubscribe_url", "now"})
 """Names that the renderer adds to the context. `now` is the time of rendering, with a zone."""
-ENTRY: Final = "entry"
-"""The object given at enrollment, in templates only. Where an enrollment has none, the name stands
-for a custom field, as any other name does."""
-PERSONALIZATION_DATA: Final = "personalization_data"
-"""The column of an enrollment that has the entry data."""
-
 KNOWN_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | CAMPAIGN_VARIABLES | {CUSTOM_FIELDS}
 
 

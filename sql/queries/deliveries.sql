@@ -108,6 +108,14 @@ SELECT
         WHEN 'personalization_data' = ANY(n.names) AND jsonb_typeof(e.personalization_data) = 'object'
             THEN nullif(e.personalization_data, '{}')
     END AS personalization_data,
+    CASE
+        WHEN 'workflow_variables' = ANY(n.names)
+            THEN (
+                SELECT nullif(s.workflow_variables, '{}')
+                FROM campaign_workflow_states s
+                WHERE s.id = p.enrollment_id AND jsonb_typeof(s.workflow_variables) = 'object'
+            )
+    END AS workflow_variables,
     CASE WHEN 'name' = ANY(n.names) THEN k.name END AS name,
     CASE WHEN 'email' = ANY(n.names) THEN k.email END AS email,
     CASE WHEN 'company' = ANY(n.names) THEN k.company END AS company,

@@ -51,9 +51,11 @@ GROUP BY x.contact_id, x.event_type;
 -- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
 -- enrolled. Contacts that another transaction has locked, and the foreign key would wait for, are `locked`.
 WITH candidates AS MATERIALIZED (
-    SELECT i.entry_key, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
+    SELECT i.entry_key, i.entry_data, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
         k.created_at
-    FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text [])) AS i (id, entry_key)
+    FROM unnest(
+        CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text []), CAST(%(entry_data)s AS text [])
+    ) AS i (id, entry_key, entry_data)
     JOIN contacts k ON k.id = i.id
 ),
 
@@ -142,7 +144,7 @@ same_address AS MATERIALIZED (
 
 decided AS MATERIALIZED (
     SELECT
-        c.id, c.email, c.name,
+        c.id, c.email, c.name, c.entry_data,
         coalesce(
             c.entry_key,
             CASE WHEN e.contact_id IS NULL THEN '' ELSE 'run-' || (e.runs + 1) END
@@ -185,11 +187,12 @@ held AS MATERIALIZED (
 
 admitted AS (
     INSERT INTO campaign_enrollments (
-        campaign_id, contact_id, contact_email, contact_name, entry_key, workspace_id, status, started_at, created_at,
-        updated_at
+        campaign_id, contact_id, contact_email, contact_name, entry_key, personalization_data, workspace_id, status,
+        started_at, created_at, updated_at
     )
     SELECT
-        CAST(%(campaign_id)s AS uuid), r.id, r.email, r.name, r.entry_key, CAST(%(workspace_id)s AS uuid), 'active',
+        CAST(%(campaign_id)s AS uuid), r.id, r.email, r.name, r.entry_key, coalesce(CAST(r.entry_data AS jsonb), '{}'),
+        CAST(%(workspace_id)s AS uuid), 'active',
         CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
     FROM held r
     WHERE r.is_held

@@ -493,3 +493,29 @@ waiting AS (
 )
 
 SELECT count(*) FROM back;
+
+-- name: run_variables
+-- Returns what stores the variables of runs: entry data, and the object with `event` and `vars`. Columns that are not
+-- requested are null and are not sent.
+SELECT
+    s.id,
+    CASE
+        WHEN 'personalization_data' = ANY(w.names) AND jsonb_typeof(e.personalization_data) = 'object'
+            THEN nullif(e.personalization_data, '{}')
+    END AS personalization_data,
+    CASE
+        WHEN 'workflow_variables' = ANY(w.names) AND jsonb_typeof(s.workflow_variables) = 'object'
+            THEN nullif(s.workflow_variables, '{}')
+    END AS workflow_variables
+FROM campaign_workflow_states s
+JOIN campaign_enrollments e ON e.id = s.id
+CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
+WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
+
+-- name: write_run_variables
+-- Sets variables of runs; keys that are not named stay.
+UPDATE campaign_workflow_states s
+SET workflow_variables = CASE jsonb_typeof(s.workflow_variables) WHEN 'object' THEN s.workflow_variables ELSE '{}' END
+        || CAST(n.variables AS jsonb)
+FROM unnest(CAST(%(state_ids)s AS uuid []), CAST(%(variables)s AS text [])) AS n (id, variables)
+WHERE s.id = n.id;

@@ -120,6 +120,7 @@ def a_published_campaign(
             graph_hash="",
             waits_for=sorted(compiled.waits_for()),
             goal_event=compiled.goal_event,
+            reads_event=compiled.reads_event(),
         ),
     )
     return Published(campaign, workspace, name, version, compiled)

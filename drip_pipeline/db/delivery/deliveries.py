@@ -46,7 +46,8 @@ class LeasedDelivery(NamedTuple):
     """A locked due delivery with the contact's columns; the type from lease to settlement.
 
     `blocked_reason` says why it must not be sent, None when it may. `personalization_data` (of the
-    enrollment; None if empty) and contact columns are None if no message of the batch reads them.
+    enrollment; None if empty), `workflow_variables` (of its state; None if empty) and contact
+    columns are None if no message of the batch reads them.
     A tuple because a batch has thousands.
     """
 
@@ -62,6 +63,7 @@ class LeasedDelivery(NamedTuple):
     due_at: datetime
     blocked_reason: str | None
     personalization_data: JsonObject | None
+    workflow_variables: JsonObject | None
     name: str | None
     email: str | None
     company: str | None
@@ -217,7 +219,8 @@ def lease(
 ) -> LeasedRows:
     """Lock due deliveries up to these quotas and check their eligibility.
 
-    `columns` are the contact's columns to read, and `personalization_data`; the others are None.
+    `columns` are the contact's columns to read, `personalization_data` and `workflow_variables`;
+    the others are None.
     """
     rows, has_unreadable = queries.readable_records(
         connection,

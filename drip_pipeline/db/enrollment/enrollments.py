@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
-from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.connection import Connection, dump_json
 from drip_pipeline.db.unreadable import Unreadable
 
 
@@ -106,10 +106,12 @@ def enroll(
     entry_keys: Sequence[str | None],
     rules: EntryRules,
     now: datetime,
+    entry_data: Sequence[Mapping[str, object] | None] = (),
 ) -> list[EntryResult]:
     """Enroll the contacts that the rules admit, and count all by result.
 
     `entry_keys` has one entry per contact; None stands for the number of the contact's next run.
+    `entry_data` has one object per contact, or is empty: its runs have none.
     Waits for no contact that another transaction has locked.
     """
     return queries.records(
@@ -120,6 +122,7 @@ def enroll(
         workspace_id=workspace_id,
         contact_ids=contact_ids,
         entry_keys=list(entry_keys),
+        entry_data=[None if data is None else dump_json(data).decode() for data in entry_data],
         now=now,
         **rules._asdict(),
     )

@@ -108,6 +108,7 @@ class NewVersion:
     graph_hash: str
     waits_for: Sequence[str]
     goal_event: GoalEvent | None
+    reads_event: bool = False
 
 
 def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
@@ -268,6 +269,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         definition_hash=compiled.definition_hash,
         graph_hash=compiled.graph_hash,
         waits_for=list(compiled.waits_for),
+        reads_event=compiled.reads_event,
         goal_event_type=goal.event_type if goal else None,
         goal_within=timedelta(seconds=goal.seconds) if goal else None,
     )

@@ -25,6 +25,7 @@ from drip_pipeline.domain.graph.nodes import (
     TriggerConfig,
     channel_of,
 )
+from drip_pipeline.domain.run_variables import variable_of
 
 
 def reference_problems(
@@ -57,7 +58,7 @@ def reference_problems(
             for reason in dict.fromkeys(never_matching(condition)):
                 problems.add(node_id, "condition_never_matches", reason, "warning")
         for name in sorted(_fields(config)):
-            if name.split(".")[0] not in known_fields:
+            if variable_of(name) is None and name.split(".")[0] not in known_fields:
                 problems.add(
                     node_id,
                     "field_unknown",

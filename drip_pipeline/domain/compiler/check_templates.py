@@ -6,8 +6,7 @@ message is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
@@ -15,19 +14,17 @@ from drip_pipeline.domain.contact_fields import (
     ALIASES,
     CONTACT_COLUMNS,
     CUSTOM_FIELDS,
-    ENTRY,
     KNOWN_VARIABLES,
 )
 from drip_pipeline.domain.definition.problems import Problem, Problems, did_you_mean
 from drip_pipeline.domain.graph.nodes import (
     EmailConfig,
     FieldUpdateAction,
-    NodeConfig,
-    SmsAction,
     SocialAction,
     TagAction,
-    WebhookAction,
 )
+from drip_pipeline.domain.graph.template_texts import TemplateText, template_texts, text_leaves
+from drip_pipeline.domain.run_variables import ENTRY, RUN_VARIABLES
 from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateBudgetExceeded, TemplateError
 
@@ -37,15 +34,6 @@ _MOST_OVER_BUDGET: Final = 3
 """Further templates are not rendered: each may take a quarter of a second."""
 _NO_CONTACT: Final[dict[str, object]] = {}
 _CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
-
-
-@dataclass(frozen=True, slots=True)
-class TemplateText:
-    """A rendered text of a node. `where` is its key, for example `payload.user.name`."""
-
-    where: str
-    text: str
-    html: bool = False
 
 
 def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -> list[Problem]:
@@ -68,7 +56,7 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
                 problems += _contact_variables(node_id, template, variables, existing_names)
             else:
                 problems += _unknown_variables(
-                    node_id, template, variables - {ENTRY}, existing_names
+                    node_id, template, variables - RUN_VARIABLES, existing_names
                 )
         if isinstance(config, EmailConfig):
             problems += _email_problems(node_id, config, variables_of)
@@ -80,9 +68,9 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
 def _values_not_rendered(node_id: str, config: FieldUpdateAction | TagAction) -> list[Problem]:
     """Return problems of values that look like templates: they would be written as they are."""
     if isinstance(config, TagAction):
-        texts = [*_leaves("add", config.add), *_leaves("remove", config.remove)]
+        texts = [*text_leaves("add", config.add), *text_leaves("remove", config.remove)]
     else:
-        texts = list(_leaves("value", config.value))
+        texts = list(text_leaves("value", config.value))
     problems = Problems(
         Problem(
             node_id,
@@ -102,38 +90,6 @@ def _values_not_rendered(node_id: str, config: FieldUpdateAction | TagAction) ->
             "warning",
         )
     return problems
-
-
-def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
-    """Yield the texts of a node that are templates."""
-    if isinstance(config, EmailConfig) and config.personalization_enabled:
-        yield TemplateText("subject", config.subject)
-        if config.preheader:
-            yield TemplateText("preheader", config.preheader)
-        yield TemplateText("body", config.body)
-        if config.body_html:
-            yield TemplateText("body_html", config.body_html, html=True)
-    elif isinstance(config, SmsAction):
-        yield TemplateText("body", config.body)
-    elif isinstance(config, WebhookAction):
-        yield from _leaves("payload", config.payload)
-    elif isinstance(config, SocialAction):
-        yield TemplateText("content", config.content)
-        for index, tag in enumerate(config.hashtags):
-            yield TemplateText(f"hashtags[{index}]", tag)
-        for index, url in enumerate(config.media_urls):
-            yield TemplateText(f"media_urls[{index}]", url)
-
-
-def _leaves(where: str, value: object) -> Iterator[TemplateText]:
-    if isinstance(value, str):
-        yield TemplateText(where, value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from _leaves(f"{where}.{key}", item)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _leaves(f"{where}[{index}]", item)
 
 
 def _variables(node_id: str, template: TemplateText, problems: Problems) -> frozenset[str] | None:

@@ -7,7 +7,7 @@ chooses the branch.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -31,6 +31,7 @@ from drip_pipeline.domain.conditions.occurrences import (
 )
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
 from drip_pipeline.domain.events.vocabulary import event_type_named
+from drip_pipeline.domain.run_variables import value_at, variable_of
 
 MAX_DEPTH: Final = 10
 MAX_CONDITIONS: Final = 500
@@ -201,7 +202,8 @@ Condition.model_rebuild(_types_namespace=_NAMES)
 class ContactAttributes(NamedTuple):
     """The data of one contact that conditions are evaluated on.
 
-    `fields`: contact columns, custom fields and aliases by name (see `contact_context`). `events`:
+    `fields`: contact columns, custom fields and aliases by name (see `contact_context`), and the
+    variables of the run (see `RunVariables.by_name`). `events`:
     event type to the time of its latest occurrence. `now` and the times of events are aware.
     `timezone` is that of the contact or of its workspace, see `time_zones`; an unknown name
     counts as UTC. `occurrences`: the events, by type, of types whose properties are read. `run`:
@@ -224,7 +226,7 @@ class Needs:
     `event_types`: types of which the latest time suffices. `occurrences`: types whose events are
     read with their properties; `any_occurrences`: those of them whose events count also from
     before the run and from other runs. `run`: the position of the run is read; `entry`: paths of
-    its entry data that are compared with.
+    its entry data that are compared with. `variables` of the run: entry, event, vars.
     """
 
     fields: frozenset[str] = frozenset()
@@ -234,6 +236,7 @@ class Needs:
     any_occurrences: frozenset[str] = frozenset()
     run: bool = False
     entry: frozenset[str] = frozenset()
+    variables: frozenset[str] = frozenset()
 
     @property
     def named_events(self) -> frozenset[str]:
@@ -249,6 +252,7 @@ class Needs:
             self.any_occurrences | other.any_occurrences,
             self.run or other.run,
             self.entry | other.entry,
+            self.variables | other.variables,
         )
 
 
@@ -276,20 +280,28 @@ def needs_of(condition: Condition) -> Needs:
             return Needs(fields=frozenset({"ai_score"}))
         case ConditionType.FIELD:
             name = field_name(condition.field or "")
-            return Needs(tags=True) if name == "tags" else Needs(fields=frozenset({name}))
+            return Needs(tags=True) if name == "tags" else needs_of_names((name,))
+
+
+def needs_of_names(names: Iterable[str]) -> Needs:
+    """Return what reading these names needs. The name of a variable of the run is that of a custom
+    field, too, where the run does not have the variable."""
+    fields = frozenset(names)
+    variables = frozenset(v for name in fields if (v := variable_of(name)) is not None)
+    return Needs(fields=fields, variables=variables)
 
 
 def field_name(name: str) -> str:
     """Return the key of `ContactAttributes.fields` for a field name of a condition.
 
     `contact.company` and `custom_fields.plan` are `company` and `plan`; a custom field with the
-    name of a column keeps its prefix.
+    name of a column or of a variable of the run keeps its prefix.
     """
     name = name.strip()
     if name.startswith("contact."):
         return name.removeprefix("contact.")
     bare = name.removeprefix(f"{CUSTOM_FIELDS}.")
-    return name if bare in CONTACT_COLUMNS else bare
+    return name if bare in CONTACT_COLUMNS or variable_of(bare) else bare
 
 
 def _compile_field(condition: Condition) -> Predicate:
@@ -298,22 +310,22 @@ def _compile_field(condition: Condition) -> Predicate:
     name = field_name(condition.field or "")
     if name == "tags":
         return lambda contact: test(contact.tags)
-    if "." not in name:
-        return lambda contact: test(contact.fields.get(name))
-    return lambda contact: test(_look_up(contact.fields, name))
+    return lambda contact: test(read_field(contact.fields, name))
 
 
-def _look_up(fields: Mapping[str, object], path: str) -> object:
-    """Return the field of this name, else the member that the dotted path leads to."""
-    value: object = fields.get(path)
-    if value is not None:
-        return value
-    value = fields
-    for part in path.split("."):
-        if not isinstance(value, Mapping):
-            return None
-        value = value.get(part)
-    return value
+def read_field(fields: Mapping[str, object], name: str) -> object:
+    """Return the value of a field name or dotted path.
+
+    A variable of the run comes first, then the field that has the whole path as its name, then the
+    member of a field that the path leads to.
+    """
+    root, _, path = name.partition(".")
+    if not path:
+        return fields.get(name)
+    if variable_of(root) and isinstance(variable := fields.get(root), Mapping):
+        return value_at(variable, path)
+    value = fields.get(name)
+    return value_at(fields, name) if value is None else value
 
 
 def _compile_score(condition: Condition) -> Predicate:

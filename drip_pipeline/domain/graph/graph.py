@@ -20,6 +20,8 @@ from drip_pipeline.domain.graph.nodes import (
     SplitConfig,
     TriggerConfig,
 )
+from drip_pipeline.domain.graph.template_texts import variables_read
+from drip_pipeline.domain.run_variables import EVENT
 
 PORT_DEFAULT: Final = "default"
 PORT_EVENT: Final = "event"
@@ -130,6 +132,7 @@ class CampaignGraph:
     variant_of_node: Mapping[str, tuple[str, str]]
     goal_event: GoalEvent | None = None
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
+    _reads_event: bool | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Read in every batch, therefore computed once; the class is frozen, hence __setattr__.
@@ -148,6 +151,23 @@ class CampaignGraph:
         if not isinstance(config, TriggerConfig):
             raise TypeError(f"entry node {self.entry_node_id} is a {config.type}, not a trigger")
         return config
+
+    def reads_event(self) -> bool:
+        """Return whether any node reads `event`: the event that ended the latest wait."""
+        if self._reads_event is None:  # parses every template: only once, and only if it is needed
+            reads = any(EVENT in variables_read(node.config) for node in self.nodes.values())
+            object.__setattr__(self, "_reads_event", reads)
+        return bool(self._reads_event)
+
+    @property
+    def is_entered_by_event(self) -> bool:
+        """Whether an event trigger enrolls contacts; its event's properties are the entry data."""
+        entry = self.nodes.get(self.entry_node_id)
+        return (
+            entry is not None
+            and isinstance(entry.config, TriggerConfig)
+            and entry.config.kind == "event"
+        )
 
     def first_node_of_variant(self, split_node_id: str, variant_id: str) -> str | None:
         """Return the node that a variant's port leads to, or None."""

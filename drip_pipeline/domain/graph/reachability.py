@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from drip_pipeline.domain.conditions.conditions import Needs, needs_of
+from drip_pipeline.domain.conditions.conditions import Needs, needs_of, needs_of_names
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
@@ -72,7 +72,7 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
         if isinstance(config, SplitConfig):
             has_split = True
             if config.from_field:
-                needs |= Needs(fields=frozenset({config.from_field}))
+                needs |= needs_of_names((config.from_field,))
         elif isinstance(config, ConditionConfig):
             for branch in config.branches:
                 if branch.condition is not None:

@@ -18,7 +18,7 @@ from drip_pipeline.db.connection import Connection, Database, savepoint
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
 from drip_pipeline.db.unreadable import Unreadable
-from drip_pipeline.domain.contact_fields import PERSONALIZATION_DATA
+from drip_pipeline.domain.run_variables import PERSONALIZATION_DATA, WORKFLOW_VARIABLES
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
@@ -57,7 +57,7 @@ LEASE_SECONDS: Final = 300.0
 PAUSED_SECONDS: Final = 300.0
 """How long a delivery of a paused enrollment is postponed."""
 _PAUSES_SECONDS: Final = (0.1, 0.2, 0.4, 0.8, 1.6)
-_ALL_COLUMNS: Final = (*CONTACT_COLUMNS, PERSONALIZATION_DATA)
+_ALL_COLUMNS: Final = (*CONTACT_COLUMNS, PERSONALIZATION_DATA, WORKFLOW_VARIABLES)
 
 Result = TypeVar("Result")
 

@@ -15,14 +15,14 @@ from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
-    ENTRY,
-    PERSONALIZATION_DATA,
     contact_columns_for,
     contact_context,
     reader_of,
 )
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.domain.graph.template_texts import variables_read
+from drip_pipeline.domain.run_variables import RUN_VARIABLES, columns_of, stored_variables
 from drip_pipeline.domain.templates.liquid_environments import MAX_OUTPUT_BYTES
 from drip_pipeline.domain.templates.render_budget import RenderBudget
 from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
@@ -55,9 +55,13 @@ class MessageSettings:
 
 
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
-    """Return the contact columns that messages of a node read, and `personalization_data` if they
-    read the entry data. Raises TemplateError."""
-    return _parts(_Texts.of(_node(version, node_id))).columns
+    """Return the contact columns that messages of a node read, and the columns of the variables of
+    the run that they read. Raises TemplateError."""
+    parts = _parts(_Texts.of(_node(version, node_id)))
+    if not parts.run_variables:
+        return parts.columns
+    by_event = version.graph.is_entered_by_event
+    return parts.columns | columns_of(parts.run_variables, is_entered_by_event=by_event)
 
 
 def _node(version: PublishedVersion, node_id: str) -> GraphNode:
@@ -101,6 +105,7 @@ class PreparedNode:
         self._config = node.config
         self._parts = _parts(_Texts.of(node))
         self._campaign = _campaign_context(version)
+        self._is_entered_by_event = version.graph.is_entered_by_event
         self._settings = settings
         self._links = MessageLinks(settings)
         self._node_id = node_id
@@ -173,8 +178,13 @@ class PreparedNode:
         if not self._parts.has_variables:
             return {}
         context = self._parts.read(delivery.contact())
-        if delivery.personalization_data is not None:
-            context[ENTRY] = delivery.personalization_data
+        if self._parts.run_variables:
+            variables = stored_variables(
+                delivery.personalization_data,
+                delivery.workflow_variables,
+                is_entered_by_event=self._is_entered_by_event,
+            )
+            context.update(variables.by_name())
         context.update(self._campaign)
         context["unsubscribe_url"] = unsubscribe_url
         context["now"] = now
@@ -265,6 +275,7 @@ class _Texts:
     texts: tuple[tuple[str, str, bool], ...]
     is_personal: bool = True
     reads_payload: bool = False
+    payload_variables: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, node: GraphNode) -> _Texts:
@@ -278,19 +289,23 @@ class _Texts:
             return cls(tuple(texts), config.personalization_enabled)
         if isinstance(config, SmsAction):
             return cls((("body", config.body, False),))
-        return cls((), reads_payload=isinstance(config, WebhookAction))
+        if isinstance(config, WebhookAction):
+            return cls((), reads_payload=True, payload_variables=variables_read(config))
+        return cls(())
 
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
     """Parsed texts, the function that reads their variables from a contact, and the columns that
-    they and the address need. `is_plain`: no text needs the Liquid interpreter."""
+    they and the address need. `is_plain`: no text needs the Liquid interpreter. `run_variables`:
+    those of entry, event and vars that the texts read."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
     is_plain: bool
     read: Callable[[Mapping[str, object]], Context]
     columns: frozenset[str]
+    run_variables: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,16 +326,22 @@ def _parts(texts: _Texts) -> _Parts:
     }
     variables = frozenset().union(*(template.variables for template in templates.values()))
     if texts.reads_payload:  # its strings are parsed one by one
-        every_column = frozenset({*CONTACT_COLUMNS, PERSONALIZATION_DATA})
-        return _Parts(templates, True, False, contact_context, every_column)
+        every_column = frozenset(CONTACT_COLUMNS)
+        read_by_payload = texts.payload_variables
+        return _Parts(templates, True, False, contact_context, every_column, read_by_payload)
     columns, reads_custom_fields = contact_columns_for(variables)
     if reads_custom_fields:
         columns |= {CUSTOM_FIELDS}
-    if ENTRY in variables:
-        columns |= {PERSONALIZATION_DATA}
     is_plain = all(template.is_plain for template in templates.values())
     read = reader_of(variables)
-    return _Parts(templates, bool(variables), is_plain, read, columns | _ADDRESS_COLUMNS)
+    return _Parts(
+        templates,
+        bool(variables),
+        is_plain,
+        read,
+        columns | _ADDRESS_COLUMNS,
+        variables & RUN_VARIABLES,
+    )
 
 
 @lru_cache(maxsize=4096)

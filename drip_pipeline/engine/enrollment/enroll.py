@@ -20,6 +20,7 @@ from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment.enrollments import EntryRules
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
+from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
@@ -192,9 +193,11 @@ def admit(
     *,
     spread_minutes: float,
     now: datetime,
+    entry_data: Sequence[JsonObject | None] = (),
 ) -> Admission:
     """Enroll the contacts that the terms admit, each given with its entry key.
 
+    `entry_data` has one object per contact (the variable `entry` of its run), or is empty.
     Contacts that another transaction has locked are not awaited: they are refused as `locked`.
     """
     contact_ids = [contact_id for contact_id, _ in keyed]
@@ -218,6 +221,7 @@ def admit(
         [key for _, key in keyed],
         rules,
         now,
+        entry_data,
     )
     counts = {row.result: row.contacts for row in results}
     if spread_minutes > 0 and counts.get("enrolled"):

@@ -6,7 +6,7 @@ kept in memory, in step with the changes that the batch itself makes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -21,7 +21,9 @@ from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.reachability import reachability
+from drip_pipeline.domain.graph.reachability import Reachability, reachability
+from drip_pipeline.domain.run_variables import NO_VARIABLES, JsonObject, RunVariables
+from drip_pipeline.engine.execution import run_variables
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     ContactChange,
@@ -67,24 +69,35 @@ class BatchContext:
         since: Mapping[UUID, datetime] | None = None,
         tests: Mapping[tuple[UUID, int, str], SplitTest] | None = None,
         variants: Mapping[str, Mapping[UUID, ExistingVariant]] | None = None,
+        variables: Mapping[UUID, RunVariables] | None = None,
+        stores_event: Collection[tuple[UUID, int]] = (),
         unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
-        """`attributes` by contact, `events` and `since` by state, `tests` by campaign, version and
-        split, `variants` by split and then by state or contact, `unreadable` by state."""
+        """`attributes` by contact, `events`, `since` and `variables` by state, `tests` by campaign,
+        version and split, `variants` by split and then by state or contact, `unreadable` by state.
+        `stores_event`: the campaign versions that read the event which ended a wait.
+        """
         self._now = now
         self._attributes = attributes or {}
         self._events = events or {}
         self._since = since or {}
         self._tests = tests or {}
         self._variants = variants or {}
+        self._variables = dict(variables or {})
+        self._stores_event = stores_event
+        self.changed_variables: dict[UUID, RunVariables] = {}
+        """The variables of states that this batch changed; `entry` never changes."""
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
 
     def of(self, state: DueState) -> ContactAttributes:
         """Return the input of a condition for this state."""
         attributes = self._attributes.get(state.contact_id, _NO_FIELDS)
+        fields = attributes
+        if self._variables and (variables := self._variables.get(state.id)):
+            fields = {**attributes, **variables.by_name()}
         return ContactAttributes(
-            attributes,
+            fields,
             attributes.get("tags") or _NO_TAGS,
             self._events.get(state.id, _NO_EVENTS) if self._events else _NO_EVENTS,
             self._now,
@@ -104,6 +117,23 @@ class BatchContext:
             if latest is not None and since is not None and latest >= since - EVENT_CLOCK_TOLERANCE:
                 ids.add(state.id)
         return ids
+
+    def variables_of(self, state: DueState) -> RunVariables:
+        """Return the variables of the state's run; empty if its graph reads none from here on."""
+        return self._variables.get(state.id, NO_VARIABLES)
+
+    def set_event(self, state: DueState, properties: JsonObject) -> None:
+        """Store the properties of the event that ended a wait of this state, if its campaign
+        version reads them anywhere."""
+        if (state.campaign_id, state.campaign_version) in self._stores_event:
+            self._change_variables(state, self.variables_of(state)._replace(event=properties))
+
+    def set_vars(self, state: DueState, values: JsonObject) -> None:
+        """Replace the variables that actions have set."""
+        self._change_variables(state, self.variables_of(state)._replace(vars=values))
+
+    def _change_variables(self, state: DueState, variables: RunVariables) -> None:
+        self._variables[state.id] = self.changed_variables[state.id] = variables
 
     def test_of(self, state: DueState, split_node_id: str) -> SplitTest | None:
         """Return the test of this split in the state's campaign version."""
@@ -140,9 +170,15 @@ def load(
     waiting: list[DueState] = []
     splitting: list[DueState] = []
     event_types: set[str] = set()
+    reading_variables: list[tuple[Reachability, CampaignGraph, Sequence[DueState]]] = []
+    stores_event: set[tuple[UUID, int]] = set()
     for position, states in groups.items():
         graph = graphs[(position.campaign_id, position.campaign_version)]
         ahead = reachability(graph, position.node_id, position.resume_port)
+        if ahead.needs.variables:
+            reading_variables.append((ahead, graph, states))
+        if ahead.waits_for and graph.reads_event():
+            stores_event.add((position.campaign_id, position.campaign_version))
         needed = _columns(ahead.needs)
         if needed:
             columns |= needed
@@ -160,6 +196,10 @@ def load(
         _attributes(connection, contact_ids, columns, fields) if contact_ids else (None, {})
     )
     events, unreadable = _events(connection, asking, event_types) if asking else (None, {})
+    variables = None
+    if reading_variables:
+        variables, unreadable_variables = run_variables.load(connection, reading_variables)
+        unreadable |= unreadable_variables
     if of_contacts:
         unreadable |= _unreadable_states(groups, graphs, of_contacts)
     return BatchContext(
@@ -169,6 +209,8 @@ def load(
         since=_since(connection, waiting, message) if waiting else None,
         tests=tests,
         variants=_variants(connection, splitting, tests) if splitting else None,
+        variables=variables,
+        stores_event=stores_event,
         unreadable=unreadable,
     )
 

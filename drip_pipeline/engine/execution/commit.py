@@ -19,6 +19,7 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.operations import data_faults as data_faults_db
 from drip_pipeline.db.operations.data_faults import DataFault
 from drip_pipeline.domain.retry import retry_delay_seconds
+from drip_pipeline.engine.execution import run_variables
 from drip_pipeline.engine.execution.conversion_attribution import attribute_late
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
@@ -189,6 +190,7 @@ def _write_together(
     columns |= {"now": now, "batch_id": batch_id}
     columns |= {"message_at": message.sent_at, "emailed_at": message.emailed_at}
     states_db.write_transitions(connection, columns)
+    run_variables.write(connection, transitions)
     assigned = [state.id for t in transitions if t.assignments for state in t.states]
     attribute_late(connection, assigned, now)
 

@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.run_variables import RunVariables
 
 
 class NodePosition(NamedTuple):
@@ -114,7 +115,7 @@ class Transition:
 
     `path`: the nodes entered on the way. `due_at` is None when the state ends or waits for its
     delivery. `enrollment_status` is the enrollment's new status, None if unchanged. With
-    `delivery`, `delivery_ids` has one id per state.
+    `delivery`, `delivery_ids` has one id per state. `variables`, by state, are those that changed.
     """
 
     states: Sequence[DueState]
@@ -135,6 +136,7 @@ class Transition:
     error: str | None = None
     exit_reason: str | None = None
     enrollment_status: str | None = None
+    variables: Mapping[UUID, RunVariables] | None = None
 
     def only(self, state_ids: set[UUID]) -> Transition | None:
         """Return the transition restricted to these states, None if it has none of them."""

@@ -242,6 +242,7 @@ def _new_version(
         graph_hash=graph_hash(definition),
         waits_for=sorted(graph.waits_for()),
         goal_event=graph.goal_event,
+        reads_event=graph.reads_event(),
     )
     version = publish_db.publish_version(connection, version_id, compiled)
     update_tests(connection, campaign_id, definition, graph, version=version, now=options.now)

@@ -12,7 +12,7 @@ def with_subject(subject: str) -> File:
     return file
 
 
-def test_entry_data_exists_in_texts_to_a_contact_and_not_in_conditions_or_posts() -> None:
+def test_entry_data_exists_in_texts_to_a_contact_and_in_conditions_and_not_in_posts() -> None:
     file = with_subject("{{ entry.order_id }}")
     assert codes(file) == set()
     file = with_subject("{{ sku }}")
@@ -22,7 +22,7 @@ def test_entry_data_exists_in_texts_to_a_contact_and_not_in_conditions_or_posts(
     file = branching()
     branch = next(s for s in file["steps"] if "conditional_branches" in s)
     branch["conditional_branches"][0]["condition"] = total
-    assert {code for _, code in codes(file)} == {"field_unknown"}
+    assert codes(file) == set()
     post = {"type": "social", "config": {"platform": "twitter", "content": "{{ entry.order_id }}"}}
     assert ("act", "social_personal") in codes(
         linear({"node_id": "act", "node_type": "action", "action_config": post})

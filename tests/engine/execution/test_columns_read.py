@@ -57,7 +57,26 @@ def test_an_email_without_personalization_reads_only_the_address() -> None:
 def test_the_leaves_of_a_payload_may_read_anything() -> None:
     hook = WebhookAction(type="webhook", url="https://example.com/hook")
     campaign = graph(trigger("hook"), node("hook", "action", hook, default="end"), end())
-    assert columns_read(version(campaign), "hook") == {*ATTRIBUTE_COLUMNS, "personalization_data"}
+    assert columns_read(version(campaign), "hook") == {*ATTRIBUTE_COLUMNS}
+
+
+@pytest.mark.parametrize(
+    ("payload", "columns"),
+    [
+        ({"n": ["{{ entry.order_id }}"]}, {"personalization_data"}),
+        ({"n": "{{ event.amount }} {{ vars.x }}"}, {"workflow_variables"}),
+        (
+            [{"a": {"b": "{% if vars.x %}1{% endif %}{{ entry }}"}}],
+            {"personalization_data", "workflow_variables"},
+        ),
+    ],
+)
+def test_a_payload_reads_the_variables_of_the_run_that_it_names(
+    payload: Any, columns: set[str]
+) -> None:
+    hook = WebhookAction(url="https://example.com/hook", payload=payload)
+    campaign = graph(trigger("hook"), node("hook", "action", hook, default="end"), end())
+    assert columns_read(version(campaign), "hook") == {*ATTRIBUTE_COLUMNS} | columns
 
 
 def test_a_missing_node_is_named() -> None:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.conditions.conditions import read_field
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
 from drip_pipeline.engine.execution.batch_context import SplitTest
@@ -61,7 +62,7 @@ def _chooser(visit: NodeVisit, config: SplitConfig) -> Callable[[DueState], tupl
         by_value = config.variant_by_value()
 
         def from_field(state: DueState) -> tuple[str, bool]:
-            value = visit.context.of(state).fields.get(field)
+            value = read_field(visit.context.of(state).fields, field)
             return by_value.get("" if value is None else str(value).strip().casefold(), ""), True
 
         return from_field

@@ -1,0 +1,90 @@
+"""The texts of a node that are templates, and the variables of the run that a node reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from drip_pipeline.domain.conditions.conditions import needs_of
+from drip_pipeline.domain.graph.nodes import (
+    ConditionConfig,
+    EmailConfig,
+    NodeConfig,
+    SmsAction,
+    SocialAction,
+    SplitConfig,
+    WebhookAction,
+)
+from drip_pipeline.domain.run_variables import RUN_VARIABLES, variable_of
+from drip_pipeline.domain.templates.templates import parse
+from drip_pipeline.errors import TemplateError
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateText:
+    """A rendered text of a node. `where` is its key, for example `payload.user.name`."""
+
+    where: str
+    text: str
+    html: bool = False
+
+
+def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
+    """Yield the texts of a node that are templates."""
+    if isinstance(config, EmailConfig) and config.personalization_enabled:
+        yield TemplateText("subject", config.subject)
+        if config.preheader:
+            yield TemplateText("preheader", config.preheader)
+        yield TemplateText("body", config.body)
+        if config.body_html:
+            yield TemplateText("body_html", config.body_html, html=True)
+    elif isinstance(config, SmsAction):
+        yield TemplateText("body", config.body)
+    elif isinstance(config, WebhookAction):
+        yield from text_leaves("headers", config.headers)
+        yield from text_leaves("payload", config.payload)
+    elif isinstance(config, SocialAction):
+        yield TemplateText("content", config.content)
+        for index, tag in enumerate(config.hashtags):
+            yield TemplateText(f"hashtags[{index}]", tag)
+        for index, url in enumerate(config.media_urls):
+            yield TemplateText(f"media_urls[{index}]", url)
+
+
+def text_leaves(where: str, value: object) -> Iterator[TemplateText]:
+    """Yield the texts of a JSON value, each with its path."""
+    if isinstance(value, str):
+        yield TemplateText(where, value)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from text_leaves(f"{where}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from text_leaves(f"{where}[{index}]", item)
+
+
+def variables_read(config: NodeConfig) -> frozenset[str]:
+    """Return the variables of the run (entry, event, vars) that a node reads."""
+    names: set[str] = set()
+    for text in template_texts(config):
+        names |= RUN_VARIABLES & roots_read(text.text, html=text.html)
+    if isinstance(config, ConditionConfig):
+        for branch in config.branches:
+            if branch.condition is not None:
+                names |= needs_of(branch.condition).variables
+    elif isinstance(config, SplitConfig) and config.from_field is not None:
+        variable = variable_of(config.from_field)
+        names |= set() if variable is None else {variable}
+    return frozenset(names)
+
+
+@lru_cache(maxsize=4096)
+def roots_read(text: str, *, html: bool = False) -> frozenset[str]:
+    """Return the root names that a template reads; none of a template that cannot be parsed."""
+    if "{" not in text:
+        return frozenset()
+    try:
+        return parse(text, html=html).variables
+    except TemplateError:  # rendering reports it
+        return frozenset()
