@@ -797,6 +797,17 @@ CREATE TABLE event_inbox (
 CREATE INDEX event_inbox_due ON public.event_inbox USING btree (due_at, id) WHERE (status = 'pending'::text);
 CREATE INDEX event_inbox_rejected ON public.event_inbox USING btree (provider, id) WHERE (status = 'rejected'::text);
 
+CREATE TABLE event_names (
+    workspace_id uuid NOT NULL,
+    event_type text NOT NULL,
+    first_seen_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    events bigint NOT NULL,
+    properties jsonb NOT NULL DEFAULT '{}'::jsonb,
+    CONSTRAINT event_names_pkey PRIMARY KEY (workspace_id, event_type),
+    CONSTRAINT event_names_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
 CREATE TABLE ingested_event_keys (
     event_key uuid NOT NULL,
     recorded_at timestamp with time zone NOT NULL DEFAULT now(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import (
     ProgressLine,
     format_counts,
@@ -130,6 +130,29 @@ def files(invocation: Invocation, limit: int) -> CommandResult:
 
     rows = [file._asdict() for file in recent_files(invocation.database, limit)]
     return CommandResult(rows)
+
+
+@command(events)
+@click.option("--workspace", metavar="NAME", help="Only names of this workspace.")
+def types(invocation: Invocation, workspace: str | None) -> CommandResult:
+    """List the event names that are not in the vocabulary, as events had them.
+
+    A name is registered with its first event: how many events had it, when the first and the latest
+    happened, and the names and JSON types of their properties. Values are not registered.
+    """
+    from drip_pipeline.db.events import event_names as event_names_db
+    from drip_pipeline.engine.campaigns.workspaces import existing_workspace
+
+    with invocation.database.transaction() as connection:
+        chosen = None if workspace is None else existing_workspace(connection, workspace)
+        names = event_names_db.listed(connection, chosen)
+    rows = [name._asdict() for name in names]
+    shown = [
+        name._asdict()
+        | {"properties": ", ".join(f"{key} {kind}" for key, kind in name.properties.items())}
+        for name in names
+    ]
+    return CommandResult(rows, table(shown) if shown else "no event with an own name has arrived")
 
 
 @command(events)

@@ -183,7 +183,9 @@ resolved AS MATERIALIZED (
     LEFT JOIN LATERAL (
         SELECT x.message_id, x.node_id, x.step_id, x.variant_group, x.campaign_version
         FROM campaign_message_outcomes x
-        WHERE x.enrollment_id = e.id AND (t.channel NOT IN ('email', 'sms', 'social') OR x.channel = t.channel)
+        WHERE x.enrollment_id = e.id
+          -- An own event has no channel, and belongs to any message.
+          AND (coalesce(t.channel, 'contact') NOT IN ('email', 'sms', 'social') OR x.channel = t.channel)
           AND (s.event_type <> 'converted' OR date_trunc('second', x.sent_at) <= s.occurred_at)
         ORDER BY x.sent_at <= s.occurred_at + CAST(%(tolerance)s AS interval) DESC, x.sent_at DESC, x.message_id
         LIMIT 1

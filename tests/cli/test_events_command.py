@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from drip_pipeline.engine.events.event_parser import NO_EVENT_NAME
 from drip_pipeline.settings import CHECKOUT
 from tests.cli.conftest import Drip, answered
 
@@ -35,7 +36,7 @@ def events_file(drip: Drip, tmp_path: Path) -> Path:
     answered(drip("enroll", "Onboarding", "--all", "--now", NOW, "--json"))
     answered(drip("run", "--until-idle", "--now", NOW, "--json"))
     path = tmp_path / "events.ndjson"
-    lines = [event(1), event(1), event(2, event_type="email_danced")]
+    lines = [event(1), event(1), event(2, event_type="email danced!")]
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
@@ -52,6 +53,20 @@ def test_events_are_imported_once_and_rejected_lines_are_reported(drip, events_f
             "SELECT count(*) FROM campaign_message_outcomes WHERE first_clicked_at IS NOT NULL"
         ).fetchone()
     assert row == (1,)
+
+
+def test_names_of_own_events_are_listed_with_their_properties(drip, events_file):
+    assert "no event with an own name" in drip("events", "types").stdout
+    line = {"occurred_at": NOW, "email": "ann@example.com", "event_type": "report.created"}
+    lines = [line | {"event_id": n, "data": {"pages": n, "title": "Q1"}} for n in (1, 2)]
+    events_file.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    assert answered(drip("events", "ingest", events_file, "--json"))["accepted"] == 2
+    (row,) = answered(drip("events", "types", "--workspace", "default", "--json"))
+    assert (row["event_type"], row["events"]) == ("report.created", 2)
+    assert row["properties"] == {"pages": "number", "title": "string"}
+    assert "report.created" in drip("events", "types").stdout
+    assert "Q1" not in drip("events", "types", "--json").stdout
+    assert drip("events", "types", "--workspace", "Nowhere").exit_code == 1
 
 
 def test_event_ids_are_unique_per_provider_only(drip, events_file):
@@ -105,7 +120,7 @@ def test_rejected_lines_are_counted_by_file_and_reason(drip, events_file):
 def test_rejected_lines_are_imported_again(drip: Drip, events_file: Path):
     answered(drip("events", "ingest", events_file, "--now", NOW, "--json"))
     (row,) = answered(drip("events", "rejected", "--json"))
-    assert (row["reason"], row["lines"]) == ("event_type is not in the vocabulary", 1)
+    assert (row["reason"], row["lines"]) == (NO_EVENT_NAME, 1)
     report = answered(drip("events", "rejected", "--retry", "--now", NOW, "--json"))
     assert (report["lines"], report["accepted"], report["rejected"]) == (1, 0, {row["reason"]: 1})
     assert "kept in rejected_events" in drip("events", "rejected", "--retry", "--now", NOW).stdout

@@ -32,7 +32,8 @@ class ChunkPart:
 
     `partitions` are the ingestion partitions of the events, `identified_by` all ways in which they
     name their recipients, `months` all months of events parsed so far. `may_convert` says whether
-    any event type can be the goal of a campaign.
+    any event type can be the goal of a campaign, `has_own_names` whether any is outside the
+    vocabulary.
     """
 
     events: Sequence[StagedEvent]
@@ -42,6 +43,7 @@ class ChunkPart:
     identified_by: frozenset[IdentifiedBy] = frozenset()
     months: frozenset[str] = frozenset()
     may_convert: bool = False
+    has_own_names: bool = False
 
     def halves(self) -> tuple[ChunkPart, ChunkPart]:
         """Return two parts with half of the events each, without the rejected lines."""
@@ -85,7 +87,7 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
     rejected: list[RejectedLine] = []
     identified_by: set[IdentifiedBy] = set()
     keys: set[str] = set()
-    may_convert = False
+    may_convert = parser.has_own_names = False
     for number, line, _, problem in source_lines:
         if line is None:
             rejected.append(RejectedLine(number, problem or "unreadable"))
@@ -112,6 +114,7 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
         identified_by=frozenset(identified_by),
         months=frozenset(parser.months),
         may_convert=may_convert,
+        has_own_names=parser.has_own_names,
     )
     return EventChunk(_parts(whole, by_partition), len(source_lines))
 

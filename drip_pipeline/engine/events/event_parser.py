@@ -31,7 +31,9 @@ from drip_pipeline.domain.events.vocabulary import (
     CONTACT_EVENT_TYPES,
     EVENT_TYPES,
     GOAL_EVENT_TYPES,
+    OWN_NAME_RULE,
     PROVIDER_EVENT_TYPES,
+    is_own_event_name,
     normalize_event_type,
 )
 
@@ -42,6 +44,15 @@ LARGEST_VALUE: Final = Decimal(10) ** 9
 NOT_A_TIME: Final = "occurred_at is not an ISO time"
 HOLDS_NUL: Final = "the line holds a NUL character"
 LONE_SURROGATE: Final = "the line holds half of a character (a lone surrogate)"
+NO_EVENT_NAME: Final = f"event_type is not an event name: {OWN_NAME_RULE}"
+OF_NO_MESSAGE: Final = (
+    "event_type is not in the vocabulary; an event with an own name names an address and no message"
+)
+MOST_DATA_BYTES: Final = 32 * 1024
+DATA_TOO_LONG: Final = "data is longer than 32 kB"
+MOST_DEPTH: Final = 8
+DATA_TOO_DEEP: Final = f"data is nested more than {MOST_DEPTH} deep"
+_MOST_NAMES: Final = 10_000
 
 SUPPRESSION_REASONS: Final = ("unsubscribed", "complained", "bounced", "manual")
 _SUPPRESSION_REASON: Final[Mapping[str, str]] = {
@@ -80,6 +91,8 @@ class EventParser:
     now: datetime
     months: set[str] = field(default_factory=set)
     """The months, as 2026-03, of all parsed events; the log needs a partition for each."""
+    has_own_names: bool = False
+    """Whether events with own names were parsed; the caller resets it."""
     _types: dict[str, str | None] = field(default_factory=dict)
     _latest: datetime = field(init=False)
 
@@ -90,6 +103,7 @@ class EventParser:
         """Parse a line. Raises InvalidLine."""
         get = line.get
         event_type = self._event_type(get("event_type"))
+        is_own_name = event_type not in PROVIDER_EVENT_TYPES
         try:
             key = event_key_text(self.provider, _event_id(get("event_id")))
         except UnicodeEncodeError:  # of an event in memory: JSON cannot hold it
@@ -107,6 +121,8 @@ class EventParser:
             if not email:
                 raise InvalidLine("neither message_id nor email is given")
             identified_by = "campaign" if campaign else "address"
+        elif is_own_name:
+            raise InvalidLine(OF_NO_MESSAGE)
         data = _data(get("data"))
         suppression_reason = _suppression_reason(event_type, data)
         if suppression_reason and not email:
@@ -118,7 +134,7 @@ class EventParser:
             data["machine"] = True
         if url := _text(get("url"), "url", _LONGEST_URL):
             data["url"] = url
-        value, currency = _value(event_type, data)
+        value, currency = _value(event_type, data, is_own_name=is_own_name)
         address = _ip_address(get("ip_address"), data)
         location = data.pop("location") if isinstance(data.get("location"), dict) else None
         # In the column order of the staging table.
@@ -146,7 +162,9 @@ class EventParser:
         if "\x00" in copy_text:
             raise InvalidLine(HOLDS_NUL)
         partition = _partition(message_id, provider_ref or email)
-        may_convert = event_type in GOAL_EVENT_TYPES
+        may_convert = event_type in GOAL_EVENT_TYPES or is_own_name
+        if is_own_name:
+            self.has_own_names = True
         # Not StagedEvent(…): its constructor, written in Python, takes 2 % of the time of parsing.
         return tuple.__new__(
             StagedEvent, (line_number, key, identified_by, partition, copy_text, may_convert)
@@ -158,12 +176,15 @@ class EventParser:
         try:
             event_type = self._types[value]
         except KeyError:
-            name = normalize_event_type(value)
-            event_type = self._types[value] = name if name in EVENT_TYPES else None
-        if event_type is None:
-            raise InvalidLine("event_type is not in the vocabulary")
-        if event_type not in PROVIDER_EVENT_TYPES:
-            raise InvalidLine("event_type is one that only the engine itself writes")
+            if len(self._types) >= _MOST_NAMES:
+                self._types.clear()
+            event_type = self._types[value] = _accepted_type(value)
+        if not event_type:
+            raise InvalidLine(
+                NO_EVENT_NAME
+                if event_type is None
+                else "event_type is one that only the engine itself writes"
+            )
         return event_type
 
     def _occurred_at(self, value: object) -> str:
@@ -178,6 +199,14 @@ class EventParser:
             text = occurred_at.astimezone(UTC).isoformat()
         self.months.add(text[:7])
         return text
+
+
+def _accepted_type(name: str) -> str | None:
+    """Return the event type of events from outside; "" for one of the engine, None for none."""
+    event_type = normalize_event_type(name)
+    if event_type in EVENT_TYPES:
+        return event_type if event_type in PROVIDER_EVENT_TYPES else ""
+    return event_type if is_own_event_name(event_type) else None
 
 
 def _partition(message_id: str, name: str) -> int:
@@ -257,12 +286,37 @@ def _data(value: object) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     try:
-        text = dump_json(value).decode()
+        encoded = dump_json(value)
     except (TypeError, ValueError):
-        raise InvalidLine("data holds something that JSON cannot") from None
+        is_deep = _is_too_deep(value)
+        raise InvalidLine(
+            DATA_TOO_DEEP if is_deep else "data holds something that JSON cannot"
+        ) from None
+    if len(encoded) > MOST_DATA_BYTES:
+        raise InvalidLine(DATA_TOO_LONG)
+    # Most data is flat: the brackets are counted before the levels are.
+    if encoded.count(b"{") + encoded.count(b"[") > MOST_DEPTH and _is_too_deep(value):
+        raise InvalidLine(DATA_TOO_DEEP)
+    text = encoded.decode()
     if "\\u0000" in text and _ESCAPED_NUL.search(text):
         raise InvalidLine(HOLDS_NUL)
     return text
+
+
+def _is_too_deep(value: object) -> bool:
+    """Return whether objects and lists are nested more than MOST_DEPTH levels deep."""
+    level = [value]
+    for _ in range(MOST_DEPTH):
+        below: list[object] = []
+        for item in level:
+            if isinstance(item, dict):
+                below += item.values()
+            elif isinstance(item, (list, tuple)):
+                below += item
+        level = [item for item in below if isinstance(item, (dict, list, tuple))]
+        if not level:
+            return False
+    return True
 
 
 def _is_machine(event_type: str, user_agent: str, data: Mapping[str, Any]) -> bool:
@@ -305,25 +359,36 @@ def _bounce_class(data: dict[str, Any]) -> BounceClass:
     return kind
 
 
-def _value(event_type: str, data: dict[str, Any]) -> tuple[str, str]:
+def _value(event_type: str, data: dict[str, Any], *, is_own_name: bool) -> tuple[str, str]:
     """Return the amount and currency of an event; normalizes `data["value"]`, so that the log can
-    be summed.
+    be summed. Of an event with an own name it stays as it is, and need not be an amount.
     """
-    if event_type not in CONTACT_EVENT_TYPES or "value" not in data:
+    if not (is_own_name or event_type in CONTACT_EVENT_TYPES) or "value" not in data:
         return "", ""
-    amount = data["value"]
-    try:
-        value = Decimal(str(amount)) if not isinstance(amount, bool) else Decimal("NaN")
-        # Not abs(value), which rounds to the context's precision and overflows for 1e1000000000.
-        if not value.is_finite() or not -LARGEST_VALUE <= value <= LARGEST_VALUE:
-            raise InvalidLine("data.value is not an amount")
-        rounded = f"{value:.2f}"
-    except (ArithmeticError, ValueError):  # InvalidLine is a ValueError, and stays the same
-        raise InvalidLine("data.value is not an amount") from None
-    data["value"] = float(rounded)
+    rounded = _amount(data["value"])
+    if rounded is None:
+        if is_own_name:
+            return "", ""
+        raise InvalidLine("data.value is not an amount")
+    if not is_own_name:
+        data["value"] = float(rounded)
     currency = data.get("currency")
     is_code = isinstance(currency, str) and _CURRENCY.fullmatch(currency.strip().upper())
     return rounded, currency.strip().upper() if isinstance(currency, str) and is_code else ""
+
+
+def _amount(value: object) -> str | None:
+    """Return an amount with two decimals, None if the value is no amount."""
+    if isinstance(value, bool):
+        return None
+    try:
+        amount = Decimal(str(value))
+        # Not abs(amount), which rounds to the context's precision and overflows for 1e1000000000.
+        if not amount.is_finite() or not -LARGEST_VALUE <= amount <= LARGEST_VALUE:
+            return None
+        return f"{amount:.2f}"
+    except (ArithmeticError, ValueError):
+        return None
 
 
 def _ip_address(value: object, data: dict[str, Any]) -> str:

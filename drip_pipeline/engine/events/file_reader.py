@@ -15,7 +15,7 @@ import orjson
 from drip_pipeline.db.connection import dump_json
 from drip_pipeline.errors import ImportFileError
 
-LONGEST_LINE_BYTES: Final = 1_000_000
+LONGEST_LINE_BYTES: Final = 32 * 1024
 STORED_CHARACTERS: Final = 64_000
 """Characters of a rejected line that are stored."""
 _CHUNK_BYTES: Final = 4 * 1024 * 1024
@@ -94,7 +94,7 @@ def read_lines(path: Path) -> Iterator[SourceLine]:
 def _ndjson(file: IO[bytes]) -> Iterator[SourceLine]:
     for number, raw in enumerate(_split(file), start=1):
         if len(raw) > LONGEST_LINE_BYTES:
-            yield SourceLine(number, None, raw, "the line is longer than a megabyte")
+            yield SourceLine(number, None, raw, "the line is longer than 32 kB")
             continue
         if raw.strip():
             yield parse_line(number, raw)

@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from uuid import uuid4
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.events import event_names as event_names_db
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import (
     DUPLICATE,
@@ -310,6 +311,8 @@ class _SourceIngestion:
             return PartResult(accepted, rejected, suppressed, settled)
         locked = lock_affected_states(connection)
         conversions = events_db.add_conversions(connection) if part.may_convert else 0
+        if part.has_own_names:
+            event_names_db.register(connection)
         events_db.log(connection, self._now)
         events_db.update_outcomes(connection)
         events_db.update_assignments(connection)

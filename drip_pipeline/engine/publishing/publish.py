@@ -13,6 +13,7 @@ from typing import Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.events import event_names as event_names_db
 from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing.publish import NewVersion, PublishedHash, StoredStep
@@ -92,6 +93,7 @@ def problems_of(
         definition,
         known_custom_fields=publish_db.custom_field_names(connection, workspace_id),
         available_channels=options.channels,
+        own_event_names=event_names_db.of_workspace(connection, workspace_id),
     )
     try:
         graph = compile_graph(definition, {})

@@ -49,3 +49,11 @@ def rejects(database: Database) -> list[tuple[Any, ...]]:
 def minutes(after: float) -> str:
     """So many minutes after NOW, as an events file writes it."""
     return (NOW + timedelta(minutes=after)).isoformat()
+
+
+def nested(depth: int) -> Any:
+    """Objects in objects, so many deep."""
+    inner: Any = 1
+    for _ in range(depth):
+        inner = {"a": inner}
+    return inner

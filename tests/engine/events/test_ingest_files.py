@@ -79,7 +79,7 @@ def test_a_line_without_end_does_not_fill_the_memory(database, tmp_path):
     path = tmp_path / "huge.ndjson"
     path.write_bytes(good + b"\n" + b"x" * 10_000_000 + b"\n" + good.replace(b"e-1", b"e-2"))
     report = ingest_file(database, path, now=LATER)
-    assert (report.accepted, report.rejected) == (2, {"the line is longer than a megabyte": 1})
+    assert (report.accepted, report.rejected) == (2, {"the line is longer than 32 kB": 1})
     [(_, number, _, raw)] = rejects(database)
     assert number == 2
     assert len(raw) <= 64_000

@@ -7,7 +7,13 @@ from uuid import UUID, uuid4
 import orjson
 import pytest
 
-from tests.engine.events.incoming import ONE_MAIL, ingest, mailed, minutes, rejects, value
+from drip_pipeline.engine.events.event_parser import (
+    DATA_TOO_DEEP,
+    DATA_TOO_LONG,
+    NO_EVENT_NAME,
+    OF_NO_MESSAGE,
+)
+from tests.engine.events.incoming import ONE_MAIL, ingest, mailed, minutes, nested, rejects, value
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
@@ -27,7 +33,11 @@ GOOD = {"event_id": "x", "event_type": "email_opened", "occurred_at": NOW.isofor
         ({"event_id": " "}, "event_id is missing"),
         ({"event_id": True}, "event_id is missing"),
         ({"event_type": None}, "event_type is missing"),
-        ({"event_type": "email_teleported"}, "event_type is not in the vocabulary"),
+        ({"event_type": "email teleported!"}, NO_EVENT_NAME),
+        ({"event_type": "2nd_visit"}, NO_EVENT_NAME),
+        ({"event_type": "v" * 65}, NO_EVENT_NAME),
+        ({"event_type": "email_teleported", "message_id": str(UUID(int=1))}, OF_NO_MESSAGE),
+        ({"event_type": "email_teleported", "provider_message_id": "relay-1"}, OF_NO_MESSAGE),
         ({"event_type": "email_sent"}, "event_type is one that only the engine itself writes"),
         ({"occurred_at": None}, "occurred_at is missing"),
         ({"occurred_at": "yesterday"}, "occurred_at is not an ISO time"),
@@ -40,6 +50,9 @@ GOOD = {"event_id": "x", "event_type": "email_opened", "occurred_at": NOW.isofor
         ({"data": "{"}, "data is not a JSON object"),
         ({"data": [1]}, "data is not a JSON object"),
         ({"data": {"text": "a\x00b"}}, "the line holds a NUL character"),
+        ({"data": {"text": "é" * 17_000}}, DATA_TOO_LONG),
+        ({"data": nested(9)}, DATA_TOO_DEEP),
+        ({"data": {"location": nested(9)}}, DATA_TOO_DEEP),
         ({"user_agent": "a\x00b"}, "the line holds a NUL character"),
         ({"event_type": "purchase", "data": {"value": "much"}}, "data.value is not an amount"),
         ({"event_type": "purchase", "data": {"value": 1e12}}, "data.value is not an amount"),

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.events.event_parser import EventParser
+from drip_pipeline.engine.events.event_parser import OF_NO_MESSAGE, EventParser
 from drip_pipeline.engine.events.ingest import ingest_file
 from drip_pipeline.engine.events.landing_folder import load_files, look
 from drip_pipeline.engine.events.retry_rejected import retry_rejected
@@ -132,8 +132,8 @@ def test_rejected_lines_are_retried_from_their_stored_text(database: Database):
         connection.execute("UPDATE campaign_deliveries SET provider_message_id = 'unknown-yet'")
     report = retry_rejected(database, now=LATER)
     assert (report.lines, report.accepted) == (2, 1)
-    assert report.rejected == {"event_type is not in the vocabulary": 1}
-    assert [row[2] for row in rejects(database)] == ["event_type is not in the vocabulary"]
+    assert report.rejected == {OF_NO_MESSAGE: 1}
+    assert [row[2] for row in rejects(database)] == [OF_NO_MESSAGE]
     # The provider was kept: the same event from the same provider is a duplicate.
     assert ingest(database, [good], provider="relay").duplicates == 1
 
