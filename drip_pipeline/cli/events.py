@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
 from drip_pipeline.cli.framework.options import (
     ProgressLine,
     format_counts,
@@ -19,6 +19,7 @@ from drip_pipeline.cli.framework.options import (
 )
 
 if TYPE_CHECKING:
+    from drip_pipeline.db.events.event_names import EventName
     from drip_pipeline.db.events.landed_files import LandedFile
     from drip_pipeline.engine.events.ingest import IngestReport
     from drip_pipeline.engine.events.retry_rejected import RetryReport
@@ -146,13 +147,17 @@ def types(invocation: Invocation, workspace: str | None) -> CommandResult:
     with invocation.database.transaction() as connection:
         chosen = None if workspace is None else existing_workspace(connection, workspace)
         names = event_names_db.listed(connection, chosen)
-    rows = [name._asdict() for name in names]
-    shown = [
-        name._asdict()
-        | {"properties": ", ".join(f"{key} {kind}" for key, kind in name.properties.items())}
-        for name in names
-    ]
-    return CommandResult(rows, table(shown) if shown else "no event with an own name has arrived")
+    text = "\n".join(map(_describe_name, names)) or "no event with an own name has arrived"
+    return CommandResult([name._asdict() for name in names], text)
+
+
+def _describe_name(name: EventName) -> str:
+    first, last = (at.isoformat(" ", "minutes") for at in (name.first_seen_at, name.last_seen_at))
+    properties = ", ".join(f"{key} {kind}" for key, kind in name.properties.items())
+    return (
+        f"{name.event_type} ({name.workspace}): {name.events:,} events, {first} to {last}"
+        f"\n    {properties or 'no properties'}"
+    )
 
 
 @command(events)

@@ -64,7 +64,9 @@ def test_names_of_own_events_are_listed_with_their_properties(drip, events_file)
     (row,) = answered(drip("events", "types", "--workspace", "default", "--json"))
     assert (row["event_type"], row["events"]) == ("report.created", 2)
     assert row["properties"] == {"pages": "number", "title": "string"}
-    assert "report.created" in drip("events", "types").stdout
+    text = drip("events", "types").stdout
+    assert "report.created (default): 2 events, 2026-03-02 09:00+00:00" in text
+    assert "pages number, title string" in text
     assert "Q1" not in drip("events", "types", "--json").stdout
     assert drip("events", "types", "--workspace", "Nowhere").exit_code == 1
 
