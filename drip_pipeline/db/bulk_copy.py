@@ -38,3 +38,22 @@ def copy_rows(
             copy.write_row(row)
             count += 1
     return count
+
+
+def copy_between(
+    source: Connection, target: Connection, table: str, *, where: sql.Composable
+) -> None:
+    """Copy the rows that `where` selects from one connection to a table of the same name and
+    columns of another one."""
+    name = sql.Identifier(*table.split("."))
+    read = sql.SQL("COPY (SELECT * FROM {} WHERE {}) TO STDOUT (FORMAT BINARY)").format(name, where)
+    write = sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(name)
+    with (
+        translated_errors(),
+        source.cursor() as reader,
+        target.cursor() as writer,
+        reader.copy(read) as rows,
+        writer.copy(write) as copy,
+    ):
+        for row in rows:
+            copy.write(row)

@@ -1,5 +1,5 @@
 -- name: create_imported_contacts
--- The table for the rows of an imported file until they are merged into contacts; dropped with the connection.
+-- The table for the rows of an imported file until they are merged into contacts; dropped with the transaction.
 CREATE TEMPORARY TABLE imported_contacts (
     line_number bigint PRIMARY KEY,
     email text NOT NULL,
@@ -15,7 +15,12 @@ CREATE TEMPORARY TABLE imported_contacts (
     is_unsubscribed boolean NOT NULL,
     email_refusal text,
     sms_refusals text []
-);
+) ON COMMIT DROP;
+
+-- name: lift_time_limits_of_staging
+-- The transaction of the staged rows waits while the chunks are merged. Older servers have no transaction_timeout.
+SELECT set_config(s.name, '0', true) FROM pg_settings s
+WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout');
 
 -- name: analyze_imported_contacts
 -- Without statistics the planner assumes a small table and joins it row by row.
@@ -43,26 +48,17 @@ FROM (
 ) n
 WHERE n.address = canonical_email(i.email);
 
--- name: reject_repeated_contacts
--- Rejects the rows of an address that the file repeats later: the last line counts.
-WITH repeated AS (
-    DELETE FROM imported_contacts i
-    USING (
-        SELECT
-            r.line_number,
-            row_number() OVER (PARTITION BY canonical_email(r.email) ORDER BY r.line_number DESC) AS position
-        FROM imported_contacts r
-    ) n
-    WHERE n.line_number = i.line_number AND n.position > 1
-    RETURNING i.line_number
-)
-
-INSERT INTO rejected_contacts (workspace_id, source, line_number, reason, rejected_at)
-SELECT
-    CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, 'repeated_email',
-    CAST(%(now)s AS timestamptz)
-FROM repeated r
-ON CONFLICT (workspace_id, source, line_number) DO NOTHING;
+-- name: take_out_repeated_contacts
+-- Takes out the rows of an address that the file repeats later, because the last line counts. Returns their lines.
+DELETE FROM imported_contacts i
+USING (
+    SELECT
+        r.line_number,
+        row_number() OVER (PARTITION BY canonical_email(r.email) ORDER BY r.line_number DESC) AS position
+    FROM imported_contacts r
+) n
+WHERE n.line_number = i.line_number AND n.position > 1
+RETURNING i.line_number;
 
 -- name: lock_contacts_of_workspace
 -- Keeps other imports of the workspace waiting until the end of the transaction: the key of an application's table may

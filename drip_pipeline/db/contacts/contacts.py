@@ -10,8 +10,10 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
+from psycopg import sql
+
 from drip_pipeline.db import queries
-from drip_pipeline.db.bulk_copy import copy_rows
+from drip_pipeline.db.bulk_copy import copy_between, copy_rows
 from drip_pipeline.db.connection import Connection
 
 
@@ -79,28 +81,39 @@ class ContactsWritten(NamedTuple):
 
 
 def stage(connection: Connection, rows: Iterable[StagedContact]) -> int:
-    """Load rows into a temporary table of this connection. Return their number."""
+    """Load rows into a temporary table of this transaction. Return their number."""
     queries.run(connection, "create_imported_contacts")
     count = copy_rows(connection, "imported_contacts", StagedContact._fields, rows)
     queries.run(connection, "analyze_imported_contacts")
     return count
 
 
-def reject_repeated(
-    connection: Connection, workspace_id: UUID, *, source: str, now: datetime
-) -> int:
-    """Keep the last staged row of each address and reject the others. Return their number.
+def stage_again(
+    staging: Connection, connection: Connection, *, first_line: int, last_line: int
+) -> None:
+    """Copy the staged rows of these lines from one transaction to another."""
+    queries.run(connection, "create_imported_contacts")
+    copy_between(
+        staging,
+        connection,
+        "imported_contacts",
+        where=sql.SQL("line_number BETWEEN {} AND {}").format(first_line, last_line),
+    )
+    queries.run(connection, "analyze_imported_contacts")
+
+
+def lift_time_limits(staging: Connection) -> None:
+    """Let the transaction of the staged rows wait for the transactions beside it."""
+    queries.run(staging, "lift_time_limits_of_staging")
+
+
+def take_out_repeated(connection: Connection) -> list[int]:
+    """Take out all staged rows of an address but the last. Return their lines.
 
     The kept row refuses messages if one of them does.
     """
     queries.run(connection, "merge_repeated_refusals")
-    return queries.run(
-        connection,
-        "reject_repeated_contacts",
-        workspace_id=workspace_id,
-        source=source,
-        now=now,
-    )
+    return queries.column(connection, "take_out_repeated_contacts")
 
 
 def merge(

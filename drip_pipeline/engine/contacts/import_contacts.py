@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from drip_pipeline.db.connection import Connection, Database, savepoint
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.contacts.contacts import MergeCounts, RejectedCell, StagedContact
@@ -35,6 +36,7 @@ _REPORTED_EVERY: Final = 20_000
 _SHOWN_REJECTIONS: Final = 10
 _REFUSED_BY_TABLE: Final = "refused_by_database"
 """A key, a check or a trigger of the application's table did not take the row."""
+_REPEATED: Final = "repeated_email"
 _MOST_FAILED_ROWS: Final = 100
 """Rows of a file that may fail with an error; each costs some fifteen transactions."""
 
@@ -81,6 +83,30 @@ class _ReadProgress:
     rejected: list[tuple[int, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The workspace into which the file `source` is imported."""
+
+    database: Database
+    workspace_id: UUID
+    source: str
+    now: datetime
+
+    @contextmanager
+    def transaction(self, staging: Connection, lines: tuple[int, int]) -> Iterator[Connection]:
+        """Yield a transaction that has the staged rows of these lines."""
+        first, last = lines
+        with self.database.transaction() as connection:
+            contacts_db.stage_again(staging, connection, first_line=first, last_line=last)
+            yield connection
+
+    def store_refused(self, connection: Connection, lines: Sequence[int]) -> None:
+        """Store lines that the table refused."""
+        _store_rejected(
+            connection, self.workspace_id, lines, _REFUSED_BY_TABLE, self.source, self.now
+        )
+
+
 def import_contacts(
     database: Database,
     path: Path,
@@ -106,11 +132,13 @@ def import_contacts(
     reader = RowReader(plan, kinds, is_typed=file.is_typed, region=region)
     read = _ReadProgress()
     source = file.path.name
-    # A connection of its own: the staged rows live as long as it does.
-    with database.autocommit() as connection:
-        contacts_db.stage(connection, _staged(file, reader, read, progress))
+    # The transaction of the staged rows writes nothing else; the chunks are transactions beside it.
+    with database.transaction() as staging:
+        contacts_db.lift_time_limits(staging)
+        contacts_db.stage(staging, _staged(file, reader, read, progress))
         rejected = Counter(reason for _, reason in read.rejected)
-        with savepoint(connection):
+        repeated = contacts_db.take_out_repeated(staging)
+        with database.transaction() as connection:
             workspace_id = workspace_named(connection, workspace)
             contacts_db.delete_rejected(connection, workspace_id, source)
             contacts_db.store_rejected(
@@ -119,11 +147,12 @@ def import_contacts(
             contacts_db.store_rejected_cells(
                 connection, workspace_id, reader.set_aside, source=source, now=now
             )
-            repeated = contacts_db.reject_repeated(connection, workspace_id, source=source, now=now)
+            _store_rejected(connection, workspace_id, repeated, _REPEATED, source, now)
         if repeated:
-            rejected["repeated_email"] = repeated
-        merged = _merge(connection, workspace_id, source, read.last_line, now, progress)
-        suppressed = _suppress(connection, workspace_id, reader.suppressions, now)
+            rejected[_REPEATED] = len(repeated)
+        target = _Target(database, workspace_id, source, now)
+        merged = _merge(target, staging, read.last_line, progress)
+        suppressed = _suppress(target, reader.suppressions)
     if merged.refused:
         rejected[_REFUSED_BY_TABLE] = len(merged.refused)
         read.rejected += [(line, _REFUSED_BY_TABLE) for line in merged.refused]
@@ -156,15 +185,13 @@ def import_contacts(
     )
 
 
-def _suppress(
-    connection: Connection, workspace_id: UUID, rows: Sequence[Suppression], now: datetime
-) -> int:
+def _suppress(target: _Target, rows: Sequence[Suppression]) -> int:
     """Suppress the addresses of rejected rows. Return the number of new entries."""
     added = 0
     for first in range(0, len(rows), CHUNK_LINES):
         chunk = rows[first : first + CHUNK_LINES]
-        with savepoint(connection):
-            added += suppressions_db.insert(connection, workspace_id, chunk, now=now)
+        with target.database.transaction() as connection:
+            added += suppressions_db.insert(connection, target.workspace_id, chunk, now=target.now)
     return added
 
 
@@ -199,18 +226,13 @@ def _staged(
 
 
 def _merge(
-    connection: Connection,
-    workspace_id: UUID,
-    source: str,
-    last_line: int,
-    now: datetime,
-    progress: Progress | None,
+    target: _Target, staging: Connection, last_line: int, progress: Progress | None
 ) -> MergeCounts:
     merged = MergeCounts()
     failed: list[int] = []
     for first in range(1, last_line + 1, CHUNK_LINES):
         last = first + CHUNK_LINES - 1
-        merged += _merge_lines(connection, workspace_id, source, (first, last), now, failed)
+        merged += _merge_lines(target, staging, (first, last), failed)
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
             progress(f"{done:,} contacts written")
@@ -218,12 +240,7 @@ def _merge(
 
 
 def _merge_lines(
-    connection: Connection,
-    workspace_id: UUID,
-    source: str,
-    lines: tuple[int, int],
-    now: datetime,
-    failed: list[int],
+    target: _Target, staging: Connection, lines: tuple[int, int], failed: list[int]
 ) -> MergeCounts:
     """Merge these lines in one transaction; retry on a conflict with a concurrent writer.
 
@@ -234,11 +251,11 @@ def _merge_lines(
     first, last = lines
 
     def transaction() -> MergeCounts:
-        with savepoint(connection):
+        with target.transaction(staging, lines) as connection:
             merged = contacts_db.merge(
-                connection, workspace_id, first_line=first, last_line=last, now=now
+                connection, target.workspace_id, first_line=first, last_line=last, now=target.now
             )
-            _store_refused(connection, workspace_id, merged.refused, source, now)
+            target.store_refused(connection, merged.refused)
             return merged
 
     try:
@@ -249,28 +266,33 @@ def _merge_lines(
             raise
         if len(failed) >= _MOST_FAILED_ROWS:
             raise
-    staged = contacts_db.count_staged(connection, first_line=first, last_line=last)
+    staged = contacts_db.count_staged(staging, first_line=first, last_line=last)
     if staged > 1:
         middle = (first + last) // 2
         merged = MergeCounts()
         for half in ((first, middle), (middle + 1, last)):
-            merged += _merge_lines(connection, workspace_id, source, half, now, failed)
+            merged += _merge_lines(target, staging, half, failed)
         return merged
-    line = contacts_db.first_staged(connection, first_line=first, last_line=last)
+    line = contacts_db.first_staged(staging, first_line=first, last_line=last)
     failed.append(line)
-    with savepoint(connection):
-        _store_refused(connection, workspace_id, (line,), source, now)
+    with target.transaction(staging, (line, line)) as connection:
+        target.store_refused(connection, (line,))
         suppressed = contacts_db.suppress_staged(
-            connection, workspace_id, first_line=line, last_line=line, now=now
+            connection, target.workspace_id, first_line=line, last_line=line, now=target.now
         )
     return MergeCounts(unsubscribed=suppressed, refused=(line,))
 
 
-def _store_refused(
-    connection: Connection, workspace_id: UUID, lines: Sequence[int], source: str, now: datetime
+def _store_rejected(
+    connection: Connection,
+    workspace_id: UUID,
+    lines: Sequence[int],
+    reason: str,
+    source: str,
+    now: datetime,
 ) -> None:
     if lines:
-        rows = [(line, _REFUSED_BY_TABLE) for line in lines]
+        rows = [(line, reason) for line in lines]
         contacts_db.store_rejected(connection, workspace_id, rows, source=source, now=now)
 
 

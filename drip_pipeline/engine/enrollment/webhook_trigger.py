@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from drip_pipeline.db.campaigns import workspaces as workspaces_db
-from drip_pipeline.db.connection import Connection, Database, savepoint
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.events import inbox as inbox_db
@@ -98,12 +98,10 @@ def enroll_by_webhook(
     key = contacts.call_key or call_key
 
     def transaction() -> TriggerResult:
-        # A connection of its own: the staged contacts live as long as it does.
-        with database.autocommit() as connection:
+        with database.transaction() as connection:
             contacts_db.stage(connection, contacts.rows)
-            with savepoint(connection):
-                target = find_campaign(connection, campaign, workspace=workspace)
-                return _enter(connection, target, contacts, key, body, now)
+            target = find_campaign(connection, campaign, workspace=workspace)
+            return _enter(connection, target, contacts, key, body, now)
 
     return retry_on_conflict(transaction)
 
