@@ -22,6 +22,13 @@ FROM contacts k
 CROSS JOIN (SELECT CAST(%(columns)s AS text []) AS names) w
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
+-- name: contact_zones
+-- Returns the time zone of each contact, as written, and that of its workspace.
+SELECT k.id, k.custom_fields ->> 'timezone' AS of_contact, w.time_zone AS of_workspace
+FROM contacts k
+JOIN workspaces w ON w.id = k.workspace_id
+WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
+
 -- name: latest_events
 -- Returns the latest time of each event type, in the enrollment or at contact level. Of the types that belong to a message,
 -- events of the latest message count, and those that name no message and are later than that.

@@ -37,6 +37,20 @@ FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS intege
 GROUP BY p.version, p.node_id, p.status, p.situation, is_enrolled
 ORDER BY p.version, p.node_id, p.situation, p.status, is_enrolled DESC;
 
+-- name: arrivals_in_flight
+-- States at these nodes in these situations, with the time of their arrival and the time zones that it is read in.
+SELECT
+    p.state_id, p.version, p.node_id, p.situation, p.came_at, k.custom_fields ->> 'timezone' AS of_contact,
+    w.time_zone AS of_workspace
+FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
+JOIN unnest(
+    CAST(%(from_version)s AS integer []), CAST(%(from_node)s AS text []), CAST(%(situation)s AS text [])
+) AS m (from_version, from_node, situation)
+    ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.situation
+JOIN drip_campaigns c ON c.id = CAST(%(campaign_id)s AS uuid)
+JOIN workspaces w ON w.id = c.workspace_id
+LEFT JOIN contacts k ON k.id = p.contact_id;
+
 -- name: ended_waits_in_flight
 -- Of states whose wait restarts: how many waits end at once, because the event has happened or the time has passed.
 SELECT
@@ -44,7 +58,7 @@ SELECT
     count(*) FILTER (WHERE h.has_happened) AS by_event,
     count(*) FILTER (
         WHERE NOT h.has_happened
-          AND p.came_at + make_interval(secs => m.wait_seconds) <= CAST(%(now)s AS timestamptz)
+          AND coalesce(u.until, p.came_at + make_interval(secs => m.wait_seconds)) <= CAST(%(now)s AS timestamptz)
     ) AS by_time
 FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
 JOIN unnest(
@@ -52,6 +66,8 @@ JOIN unnest(
     CAST(%(wait_seconds)s AS double precision []), CAST(%(wait_for_event)s AS text [])
 ) AS m (from_version, from_node, situation, wait_seconds, wait_for_event)
     ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.situation
+LEFT JOIN unnest(CAST(%(end_state_ids)s AS uuid []), CAST(%(ends)s AS timestamptz [])) AS u (state_id, until)
+    ON u.state_id = p.state_id
 CROSS JOIN LATERAL (
     SELECT m.wait_for_event IS NOT NULL AND has_happened_since(
         p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
@@ -106,13 +122,15 @@ moving AS MATERIALIZED (
     SELECT
         p.state_id, p.status, p.delivery_id, m.*,
         CASE m.step
-            WHEN 'wait' THEN p.came_at + make_interval(secs => m.wait_seconds)
+            WHEN 'wait' THEN coalesce(u.until, p.came_at + make_interval(secs => m.wait_seconds))
         END AS until,
         m.step = 'wait' AND m.wait_for_event IS NOT NULL AND has_happened_since(
             p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
         ) AS has_happened
     FROM in_flight p
     JOIN moves m ON m.from_version = p.version AND m.from_node = p.node_id AND m.situation = p.present_situation
+    LEFT JOIN unnest(CAST(%(end_state_ids)s AS uuid []), CAST(%(ends)s AS timestamptz [])) AS u (state_id, until)
+        ON u.state_id = p.state_id
 ),
 
 moved AS (

@@ -110,6 +110,19 @@ def contact_attributes(
     return ContactRows(contacts, _set_aside(contacts) if has_unreadable else {})
 
 
+class ContactZone(NamedTuple):
+    """The time zone of a contact, as it is written in its custom fields, and its workspace's."""
+
+    of_contact: object
+    of_workspace: str | None
+
+
+def contact_zones(connection: Connection, contact_ids: Collection[UUID]) -> dict[UUID, ContactZone]:
+    """Return the time zones of contacts, by contact."""
+    rows = queries.many(connection, "contact_zones", contact_ids=uuids(list(contact_ids)))
+    return {row[0]: ContactZone(row[1], row[2]) for row in rows}
+
+
 def _set_aside(contacts: Sequence[ContactColumns]) -> dict[UUID, list[Unreadable]]:
     """Set unreadable values to None, and return them by contact."""
     unreadable: dict[UUID, list[Unreadable]] = {}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
+from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -52,6 +53,28 @@ class MigratedCount(NamedTuple):
     moved: int
     renewed: int
     withdrawn: int
+
+
+class Arrival(NamedTuple):
+    """A state in flight with the time of its arrival at the node, and its time zones as written."""
+
+    state_id: UUID
+    version: int
+    node_id: str
+    situation: str
+    came_at: datetime
+    of_contact: str | None
+    of_workspace: str | None
+
+
+class WaitEnds(NamedTuple):
+    """The ends of restarted waits that depend on a time zone, by state."""
+
+    state_ids: Sequence[UUID]
+    ends: Sequence[datetime]
+
+
+NO_ENDS: Final = WaitEnds((), ())
 
 
 class ExitedCount(NamedTuple):
@@ -103,11 +126,31 @@ def counts(
     )
 
 
+def arrivals(
+    connection: Connection,
+    campaign_id: UUID,
+    versions: Sequence[int],
+    places: Sequence[tuple[int, str, str]],
+) -> list[Arrival]:
+    """Return the states at these places: version, node and situation."""
+    return queries.records(
+        connection,
+        "arrivals_in_flight",
+        Arrival,
+        campaign_id=campaign_id,
+        versions=list(versions),
+        from_version=[version for version, _, _ in places],
+        from_node=[node_id for _, node_id, _ in places],
+        situation=[situation for _, _, situation in places],
+    )
+
+
 def ended_waits(
     connection: Connection,
     campaign_id: UUID,
     versions: Sequence[int],
     moves: Sequence[Move],
+    ends: WaitEnds,
     *,
     now: datetime,
 ) -> list[EndedWaitCount]:
@@ -126,6 +169,8 @@ def ended_waits(
         situation=[move.situation.value for move in restarted],
         wait_seconds=[move.wait_seconds for move in restarted],
         wait_for_event=[move.wait_for_event for move in restarted],
+        end_state_ids=uuids(ends.state_ids),
+        ends=list(ends.ends),
         tolerance=EVENT_CLOCK_TOLERANCE,
         now=now,
     )
@@ -137,6 +182,7 @@ def migrate(
     versions: Sequence[int],
     moves: Sequence[Move],
     graph: CampaignGraph,
+    ends: WaitEnds,
     *,
     to_version: int,
     now: datetime,
@@ -162,6 +208,8 @@ def migrate(
         message=[move.message.value for move in moves],
         wait_seconds=[move.wait_seconds for move in moves],
         wait_for_event=[move.wait_for_event for move in moves],
+        end_state_ids=uuids(ends.state_ids),
+        ends=list(ends.ends),
         resume_port=[move.resume_port for move in moves],
         split_node_id=[split for split, _ in variants],
         variant=[variant for _, variant in variants],

@@ -16,6 +16,7 @@ from drip_pipeline.domain.graph.nodes import (
     EventWait,
     NodeConfig,
     SplitConfig,
+    TimeWait,
 )
 from drip_pipeline.domain.graph.traversal import cycles, reachable, reversed_edges
 
@@ -169,6 +170,8 @@ def _cycles_without_wait(analysis: Analysis) -> list[Problem]:
 def _takes_time(config: NodeConfig) -> bool:
     if isinstance(config, DurationWait):
         return config.seconds > 0
+    if isinstance(config, TimeWait):
+        return True
     return isinstance(config, EventWait) and config.max_wait_seconds > 0
 
 

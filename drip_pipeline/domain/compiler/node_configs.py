@@ -34,6 +34,7 @@ from drip_pipeline.domain.graph.nodes import (
     SmsAction,
     SocialAction,
     TagAction,
+    TimeWait,
     TriggerConfig,
     WebhookAction,
 )
@@ -137,14 +138,16 @@ def _wait(step: StepDefinition, problems: Problems) -> NodeConfig | None:
         problems.add(
             step.node_id,
             "config_missing",
-            'a wait node needs wait_config: {"type": "duration", "value", "unit"} or'
+            'a wait node needs wait_config: {"type": "duration", "value", "unit"},'
+            ' {"type": "until_time", "time", "days"} or'
             ' {"type": "until_event", "event_type", "max_wait"}',
         )
         return None
     fields = dict(step.wait_config)
     kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
-    models: dict[str, type[DurationWait | EventWait]] = {
+    models: dict[str, type[DurationWait | TimeWait | EventWait]] = {
         "duration": DurationWait,
+        "until_time": TimeWait,
         "until_event": EventWait,
     }
     if not isinstance(kind, str) or kind not in models:

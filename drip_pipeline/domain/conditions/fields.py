@@ -44,7 +44,8 @@ def no_bool(value: object) -> object:
     return value
 
 
-def _unit(value: object) -> object:
+def plural_unit(value: object) -> object:
+    """Return a unit in lower case and in the plural."""
     if isinstance(value, str):
         cleaned = value.strip().lower()
         return cleaned if cleaned.endswith("s") else f"{cleaned}s"
@@ -70,7 +71,9 @@ NO_BOOL = BeforeValidator(no_bool)
 """Must be the last part of a number's annotation, because limits after it would not get their names
 in the JSON Schema."""
 Number = Annotated[float, Field(allow_inf_nan=False)]
-Unit = Annotated[Literal["seconds", "minutes", "hours", "days", "weeks"], BeforeValidator(_unit)]
+Unit = Annotated[
+    Literal["seconds", "minutes", "hours", "days", "weeks"], BeforeValidator(plural_unit)
+]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Names = Annotated[tuple[Name, ...], BeforeValidator(_texts)]
 EventName = Annotated[Name, BeforeValidator(_event_type)]

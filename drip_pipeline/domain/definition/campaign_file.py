@@ -45,6 +45,7 @@ from drip_pipeline.domain.graph.nodes import (
     EventWait,
     ExitConfig,
     ReEntry,
+    TimeWait,
     TriggerConfig,
 )
 from drip_pipeline.errors import DefinitionInvalid
@@ -103,8 +104,8 @@ class StepDefinition(BaseModel):
     channel_config: Annotated[Json, SchemaOf(ChannelContent | None)] = Field(
         default=None, description="Message of an email node, or of an action node that sends one."
     )
-    wait_config: Annotated[Json, SchemaOf(DurationWait | EventWait | None)] = Field(
-        default=None, description="Duration or event of a wait node."
+    wait_config: Annotated[Json, SchemaOf(DurationWait | TimeWait | EventWait | None)] = Field(
+        default=None, description="Duration, time of day or event of a wait node."
     )
     conditional_branches: Annotated[JsonList, SchemaOf(list[FileBranch] | None)] = Field(
         default=None, description="Branches of a condition node, evaluated in order."

@@ -34,15 +34,19 @@ _OWN_CODES: Final = frozenset(
         "subject_missing",
         "tag_contradiction",
         "tag_empty",
+        "time_of_day",
         "trigger_cron",
         "trigger_foreign_key",
         "trigger_incomplete",
         "variant_duplicate",
         "wait_limit_twice",
+        "wait_months",
         "wait_too_long",
         "webhook_header",
         "webhook_url",
         "webhook_url_template",
+        "weekday",
+        "zone_unknown",
     }
 )
 # Messages for users instead of pydantic's messages for programmers.

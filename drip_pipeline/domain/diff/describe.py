@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drip_pipeline.domain.conditions.conditions import Condition, ConditionType
+from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, DAYS
 from drip_pipeline.domain.graph.nodes import (
     AfterDays,
     ConditionConfig,
@@ -28,6 +29,7 @@ from drip_pipeline.domain.graph.nodes import (
     SocialAction,
     SplitConfig,
     TagAction,
+    TimeWait,
     TriggerConfig,
     WebhookAction,
 )
@@ -126,10 +128,20 @@ def _condition(parsed: Condition, *, is_inner: bool = False) -> str:
     return f"{subject} {_OPERATORS[operator or '==']} {value(parsed.value)}"
 
 
+def time_of_day(time: object, days: object, timezone: object) -> str:
+    """Return `until 09:00 on mon, tue (Europe/Berlin)`, without what is the default."""
+    names = days if isinstance(days, list | tuple) and len(days) < len(DAYS) else ()
+    on = f" on {', '.join(map(str, names))}" if names else ""
+    where = "" if timezone in (None, CONTACT_ZONE) else f" ({timezone})"
+    return f"until {time}{on}{where}"
+
+
 def wait(raw: object) -> str:
     """Return a wait_config as text."""
     if not isinstance(raw, Mapping):
         return value(raw)
+    if raw.get("type") == "until_time":
+        return time_of_day(raw.get("time"), raw.get("days"), raw.get("timezone"))
     if raw.get("event_type") is None:
         return duration(raw.get("value"), raw.get("unit"))
     longest = raw.get("max_wait")
@@ -160,6 +172,8 @@ def detail(config: NodeConfig | None) -> str:
     match config:
         case DurationWait():
             return duration(config.value, config.unit)
+        case TimeWait():
+            return time_of_day(config.time, config.days, config.timezone)
         case EventWait():
             longest = duration(config.max_wait.value, config.max_wait.unit)
             return f"until {config.event_type}, {longest} at most"

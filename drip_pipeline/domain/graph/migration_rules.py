@@ -21,7 +21,13 @@ from drip_pipeline.domain.graph.graph import (
     NodeType,
     ports_of,
 )
-from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, channel_of
+from drip_pipeline.domain.graph.nodes import (
+    DurationWait,
+    EventWait,
+    TimedWait,
+    TimeWait,
+    channel_of,
+)
 
 EXIT_REASON: Final = "campaign_changed"
 
@@ -83,11 +89,17 @@ class Move:
 
     @property
     def wait_seconds(self) -> int | None:
-        """How long the target waits, in seconds; None if it is not a wait."""
+        """How long the target waits, in seconds; None if it is not a wait, or a zoned one."""
         config = self.target.config
         if isinstance(config, DurationWait):
-            return config.seconds
+            return None if config.timezone else config.seconds
         return config.max_wait_seconds if isinstance(config, EventWait) else None
+
+    @property
+    def zoned_wait(self) -> TimedWait | None:
+        """The wait of the target if its end depends on a time zone, else None."""
+        config = self.target.config
+        return config if isinstance(config, DurationWait | TimeWait) and config.timezone else None
 
     @property
     def wait_for_event(self) -> str | None:

@@ -31,7 +31,6 @@ from drip_pipeline.domain.conditions.fields import (
     Names,
     NodeModel,
     Number,
-    Unit,
 )
 from drip_pipeline.domain.graph.actions import (
     CONTACT_STATUSES,
@@ -45,6 +44,7 @@ from drip_pipeline.domain.graph.actions import (
     TagAction,
     WebhookAction,
 )
+from drip_pipeline.domain.graph.waits import DurationWait, TimedWait, TimeWait
 
 __all__ = [
     "CONTACT_STATUSES",
@@ -71,6 +71,8 @@ __all__ = [
     "SocialAction",
     "SplitConfig",
     "TagAction",
+    "TimeWait",
+    "TimedWait",
     "TriggerConfig",
     "TriggerKind",
     "Variant",
@@ -242,25 +244,6 @@ class EmailConfig(NodeModel):
         return self
 
 
-class DurationWait(NodeModel):
-    """Wait for a length of time."""
-
-    type: Literal["duration"] = Field(default="duration", description="Kind of wait.")
-    value: Annotated[Number, Field(ge=0), NO_BOOL] = Field(description="Number of units to wait.")
-    unit: Unit = Field(default="hours", description="Unit of value.")
-
-    @property
-    def seconds(self) -> int:
-        """The wait in whole seconds, rounded."""
-        return Duration(value=self.value, unit=self.unit).seconds
-
-    @model_validator(mode="after")
-    def _within_reason(self) -> Self:
-        if self.value * UNIT_SECONDS[self.unit] > MAX_WAIT_SECONDS:
-            raise PydanticCustomError("wait_too_long", "is longer than ten years")
-        return self
-
-
 class EventWait(NodeModel):
     """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days).
 
@@ -297,7 +280,7 @@ class EventWait(NodeModel):
 
 
 def _add_value_and_unit(schema: dict[str, Any]) -> None:
-    duration = DurationWait.model_json_schema()["properties"]
+    duration = Duration.model_json_schema()["properties"]
     for key in ("value", "unit"):
         schema["properties"][key] = {
             **duration[key],
@@ -414,6 +397,7 @@ NodeConfig = Annotated[
     TriggerConfig
     | EmailConfig
     | DurationWait
+    | TimeWait
     | EventWait
     | ConditionConfig
     | SplitConfig

@@ -10,23 +10,29 @@ from dataclasses import dataclass
 
 from drip_pipeline.domain.conditions.conditions import Needs, needs_of, needs_of_names
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
+from drip_pipeline.domain.graph.local_times import depends_on_contact
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     DurationWait,
     EventWait,
     SplitConfig,
+    TimeWait,
     channel_of,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """The reachable nodes, and the data that their conditions, splits and waits read."""
+    """The reachable nodes, and the data that their conditions, splits and waits read.
+
+    `reads_zones`: a wait ends at a time in the contact's time zone.
+    """
 
     nodes: frozenset[str]
     needs: Needs
     waits_for: frozenset[str]
     has_split: bool
+    reads_zones: bool
 
 
 def reachability(graph: CampaignGraph, node_id: str, resume_port: str | None) -> Reachability:
@@ -60,13 +66,13 @@ def _ends_batch(node: GraphNode) -> bool:
     # A wait for an event does not end the batch, because the event may have happened already.
     if isinstance(node.config, DurationWait):
         return node.config.seconds > 0
-    return channel_of(node.config) is not None
+    return isinstance(node.config, TimeWait) or channel_of(node.config) is not None
 
 
 def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
     needs = Needs()
     waits_for: set[str] = set()
-    has_split = False
+    has_split = reads_zones = False
     for node_id in nodes:
         config = graph.nodes[node_id].config
         if isinstance(config, SplitConfig):
@@ -79,4 +85,6 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
                     needs |= needs_of(branch.condition)
         elif isinstance(config, EventWait):
             waits_for.add(config.event_type)
-    return Reachability(nodes, needs, frozenset(waits_for), has_split)
+        elif isinstance(config, DurationWait | TimeWait):
+            reads_zones |= depends_on_contact(config.timezone)
+    return Reachability(nodes, needs, frozenset(waits_for), has_split, reads_zones)

@@ -14,13 +14,15 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as batch_context_db
+from drip_pipeline.db.execution.batch_context import ContactZone
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
-from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective_zone
+from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective_zone, zone_name
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, WORKSPACE_ZONE_NAME
 from drip_pipeline.domain.graph.reachability import Reachability, reachability
 from drip_pipeline.domain.run_variables import NO_VARIABLES, JsonObject, RunVariables
 from drip_pipeline.engine.execution import run_variables
@@ -37,6 +39,7 @@ Attributes: TypeAlias = dict[str, Any]
 _NO_FIELDS: Mapping[str, Any] = {}
 _NO_EVENTS: Mapping[str, datetime] = {}
 _NO_TAGS: frozenset[str] = frozenset()
+_NO_ZONES = ContactZone(None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +74,12 @@ class BatchContext:
         variants: Mapping[str, Mapping[UUID, ExistingVariant]] | None = None,
         variables: Mapping[UUID, RunVariables] | None = None,
         stores_event: Collection[tuple[UUID, int]] = (),
+        zones: dict[UUID, ContactZone] | None = None,
         unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
         """`attributes` by contact, `events`, `since` and `variables` by state, `tests` by campaign,
-        version and split, `variants` by split and then by state or contact, `unreadable` by state.
+        version and split, `variants` by split and then by state or contact, `zones` by contact,
+        `unreadable` by state.
         `stores_event`: the campaign versions that read the event which ended a wait.
         """
         self._now = now
@@ -87,6 +92,7 @@ class BatchContext:
         self._stores_event = stores_event
         self.changed_variables: dict[UUID, RunVariables] = {}
         """The variables of states that this batch changed; `entry` never changes."""
+        self._zones = zones or {}
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
 
@@ -135,6 +141,26 @@ class BatchContext:
     def _change_variables(self, state: DueState, variables: RunVariables) -> None:
         self._variables[state.id] = self.changed_variables[state.id] = variables
 
+    def by_zone(
+        self, states: Sequence[DueState], choice: str | None
+    ) -> dict[str | None, Sequence[DueState]]:
+        """Group states by the time zone that a choice (see `ZoneChoice`) means for them. A graph
+        has few zones, so times are computed per group and not per state."""
+        if choice not in (CONTACT_ZONE, WORKSPACE_ZONE_NAME):
+            return {choice: states}
+        groups: dict[str | None, list[DueState]] = {}
+        for state in states:
+            zones = self._zones.get(state.contact_id, _NO_ZONES)
+            name = zones.of_workspace
+            if choice == CONTACT_ZONE:
+                name = zone_name(zones.of_contact, name)
+            group = groups.get(name)
+            if group is None:
+                groups[name] = [state]
+            else:
+                group.append(state)
+        return dict(groups)
+
     def test_of(self, state: DueState, split_node_id: str) -> SplitTest | None:
         """Return the test of this split in the state's campaign version."""
         return self._tests.get((state.campaign_id, state.campaign_version, split_node_id))
@@ -149,6 +175,9 @@ class BatchContext:
             attributes = self._attributes.get(state.contact_id)
             if attributes is not None:
                 _apply(change, attributes)
+            if change.kind == "custom_field" and change.name == "timezone" and self._zones:
+                zones = self._zones.get(state.contact_id, _NO_ZONES)
+                self._zones[state.contact_id] = zones._replace(of_contact=change.value)
 
 
 def load(
@@ -169,6 +198,7 @@ def load(
     asking: list[DueState] = []
     waiting: list[DueState] = []
     splitting: list[DueState] = []
+    zoned: set[UUID] = set()
     event_types: set[str] = set()
     reading_variables: list[tuple[Reachability, CampaignGraph, Sequence[DueState]]] = []
     stores_event: set[tuple[UUID, int]] = set()
@@ -191,6 +221,8 @@ def load(
             waiting += states
         if ahead.has_split:
             splitting += states
+        if ahead.reads_zones:
+            zoned.update(state.contact_id for state in states)
     tests = _tests(connection, splitting) if splitting else {}
     attributes, of_contacts = (
         _attributes(connection, contact_ids, columns, fields) if contact_ids else (None, {})
@@ -211,6 +243,7 @@ def load(
         variants=_variants(connection, splitting, tests) if splitting else None,
         variables=variables,
         stores_event=stores_event,
+        zones=batch_context_db.contact_zones(connection, zoned) if zoned else None,
         unreadable=unreadable,
     )
 

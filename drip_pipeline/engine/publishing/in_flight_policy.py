@@ -20,6 +20,7 @@ from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import ALL_PARTITIONS
 from drip_pipeline.db.publishing import in_flight as in_flight_db
+from drip_pipeline.db.publishing.in_flight import NO_ENDS, WaitEnds
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.migration_rules import (
     EXIT_REASON,
@@ -32,6 +33,7 @@ from drip_pipeline.domain.graph.migration_rules import (
 )
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PolicyName
+from drip_pipeline.engine.publishing.restarted_waits import ends_of_waits
 from drip_pipeline.errors import EnrollmentsStranded, NotAllowed, VersionNotFound
 
 
@@ -146,6 +148,7 @@ class _PolicyPlan:
     report: InFlightReport
     versions: Sequence[int]
     moves: Mapping[_MoveKey, Move]
+    ends: WaitEnds
 
 
 def lock_event_ingestion(
@@ -192,6 +195,7 @@ def apply(connection: Connection, change: VersionChange) -> InFlightReport:
             versions,
             list(plan.moves.values()),
             change.graph,
+            plan.ends,
             to_version=change.to_version,
             now=change.now,
         )
@@ -231,12 +235,13 @@ def _plan(connection: Connection, change: VersionChange) -> _PolicyPlan:
         for r in (in_flight_db.counts(connection, change.campaign_id, versions) if versions else ())
     ]
     if change.policy.policy != "migrate":
-        return _PolicyPlan(_report(connection, change, {}, counts), versions, {})
+        return _PolicyPlan(_report(connection, change, {}, counts), versions, {}, NO_ENDS)
     moves, stranded = _moves(connection, change, counts)
+    ends = ends_of_waits(connection, change.campaign_id, versions, moves.values())
     ended = {
         (row.version, row.node_id, row.status, row.situation): row
         for row in in_flight_db.ended_waits(
-            connection, change.campaign_id, versions, list(moves.values()), now=change.now
+            connection, change.campaign_id, versions, list(moves.values()), ends, now=change.now
         )
     }
     counts = [
@@ -245,7 +250,7 @@ def _plan(connection: Connection, change: VersionChange) -> _PolicyPlan:
         else count
         for count in _merged(counts)
     ]
-    return _PolicyPlan(_report(connection, change, moves, counts, stranded), versions, moves)
+    return _PolicyPlan(_report(connection, change, moves, counts, stranded), versions, moves, ends)
 
 
 def _moves(

@@ -1,4 +1,4 @@
-"""The wait node: for a duration, or for an event with a timeout.
+"""The wait node: for a duration, until a time of day, or for an event with a timeout.
 
 An event about the latest message counts, even if it arrived before the wait began; so does an event
 of the contact, such as a purchase, since that message.
@@ -6,11 +6,18 @@ of the contact, such as a purchase, since that message.
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_EVENT, PORT_TIMEOUT
-from drip_pipeline.domain.graph.nodes import DurationWait, EventWait
-from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit, Park
+from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimedWait, TimeWait
+from drip_pipeline.engine.execution.operators.protocol import (
+    Leave,
+    NodeOutcome,
+    NodeVisit,
+    Park,
+    States,
+)
 
 
 def wait(visit: NodeVisit) -> list[NodeOutcome]:
@@ -18,13 +25,27 @@ def wait(visit: NodeVisit) -> list[NodeOutcome]:
     config = visit.node.config
     if isinstance(config, EventWait):
         return _wait_for_event(visit, config)
-    assert isinstance(config, DurationWait)
-    if config.seconds == 0:
+    assert isinstance(config, DurationWait | TimeWait)
+    if isinstance(config, DurationWait) and config.seconds == 0:
         passed = visit.note("wait_completed", port=PORT_DEFAULT)
         return [NodeOutcome(visit.states, Leave(PORT_DEFAULT), (passed,))]
-    until = visit.now + timedelta(seconds=config.seconds)
+    return [_until(visit, until, states) for until, states in _by_end(visit, config).items()]
+
+
+def _by_end(visit: NodeVisit, config: TimedWait) -> dict[datetime, States]:
+    """Group the states by the end of their wait: it is computed once per time zone."""
+    ends: dict[datetime, list[States]] = {}
+    for zone, states in visit.context.by_zone(visit.states, config.timezone).items():
+        ends.setdefault(config.until(visit.now, zone_of(zone)), []).append(states)
+    return {
+        until: groups[0] if len(groups) == 1 else [state for group in groups for state in group]
+        for until, groups in ends.items()
+    }
+
+
+def _until(visit: NodeVisit, until: datetime, states: States) -> NodeOutcome:
     started = visit.note("wait_started", until=until.isoformat())
-    return [NodeOutcome(visit.states, Park(until, PORT_DEFAULT), (started,))]
+    return NodeOutcome(states, Park(until, PORT_DEFAULT), (started,))
 
 
 def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
