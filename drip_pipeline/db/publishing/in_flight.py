@@ -55,7 +55,7 @@ class MigratedCount(NamedTuple):
     withdrawn: int
 
 
-class Arrival(NamedTuple):
+class NodeArrival(NamedTuple):
     """A state in flight with the time of its arrival at the node, and its time zones as written."""
 
     state_id: UUID
@@ -131,12 +131,12 @@ def arrivals(
     campaign_id: UUID,
     versions: Sequence[int],
     places: Sequence[tuple[int, str, str]],
-) -> list[Arrival]:
+) -> list[NodeArrival]:
     """Return the states at these places: version, node and situation."""
     return queries.records(
         connection,
         "arrivals_in_flight",
-        Arrival,
+        NodeArrival,
         campaign_id=campaign_id,
         versions=list(versions),
         from_version=[version for version, _, _ in places],
