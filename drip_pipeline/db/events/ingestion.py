@@ -38,8 +38,7 @@ class StagedEvent(NamedTuple):
     """A valid event line, from the parser to the COPY.
 
     `event_key` is unique per provider and event id, `partition` the ingestion partition,
-    `copy_text` the row of `staged_events` in COPY's text format. `may_convert` says whether the
-    event type can be the goal of a campaign.
+    `copy_text` the row of `staged_events` in COPY's text format.
     """
 
     line_number: int
@@ -47,7 +46,6 @@ class StagedEvent(NamedTuple):
     identified_by: IdentifiedBy
     partition: int
     copy_text: str
-    may_convert: bool
 
 
 class RejectedLine(NamedTuple):

@@ -18,6 +18,7 @@ from drip_pipeline.db.events.ingestion import (
     RejectedLine,
     StagedEvent,
 )
+from drip_pipeline.domain.events.vocabulary import GOAL_EVENT_TYPES, PROVIDER_EVENT_TYPES
 from drip_pipeline.engine.events.event_parser import EventParser, InvalidLine
 from drip_pipeline.engine.events.file_reader import SourceLine
 from drip_pipeline.engine.gc_pause import no_collection
@@ -87,7 +88,7 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
     rejected: list[RejectedLine] = []
     identified_by: set[IdentifiedBy] = set()
     keys: set[str] = set()
-    may_convert = parser.has_own_names = False
+    parser.event_types.clear()
     for number, line, _, problem in source_lines:
         if line is None:
             rejected.append(RejectedLine(number, problem or "unreadable"))
@@ -106,15 +107,15 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
             keys.add(event.event_key)
             by_partition[event.partition].append(event)
             identified_by.add(event.identified_by)
-            may_convert |= event.may_convert
+    has_own_names = not parser.event_types <= PROVIDER_EVENT_TYPES
     whole = ChunkPart(
         (),
         rejected,
         {line.line_number: line for line in source_lines},
         identified_by=frozenset(identified_by),
         months=frozenset(parser.months),
-        may_convert=may_convert,
-        has_own_names=parser.has_own_names,
+        may_convert=has_own_names or not GOAL_EVENT_TYPES.isdisjoint(parser.event_types),
+        has_own_names=has_own_names,
     )
     return EventChunk(_parts(whole, by_partition), len(source_lines))
 

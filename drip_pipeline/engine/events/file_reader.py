@@ -158,7 +158,9 @@ def _parquet(path: Path) -> Iterator[SourceLine]:
                     continue
                 for values in zip(*columns, strict=True):
                     number += 1
-                    yield SourceLine(number, dict(zip(names, values, strict=True)))
+                    line = dict(zip(names, values, strict=True))
+                    # Not SourceLine(…): its constructor takes a fifth of the time of reading.
+                    yield tuple.__new__(SourceLine, (number, line, None, None))
     except pa.ArrowException as error:
         kind = type(error).__name__
         raise ImportFileError(str(path), f"is not readable as Parquet ({kind})") from None
