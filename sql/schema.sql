@@ -777,6 +777,13 @@ CREATE TABLE drip_schema_migrations (
 );
 ALTER TABLE drip_schema_migrations ENABLE ROW LEVEL SECURITY;
 
+CREATE TABLE drip_schema_objects (
+    kind text NOT NULL,
+    name text NOT NULL,
+    CONSTRAINT drip_schema_objects_pkey PRIMARY KEY (kind, name),
+    CONSTRAINT drip_schema_objects_kind_check CHECK ((kind = ANY (ARRAY['table'::text, 'view'::text, 'function'::text])))
+);
+
 CREATE TABLE event_inbox (
     id bigint NOT NULL DEFAULT IDENTITY,
     provider text NOT NULL,
@@ -953,6 +960,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- drip_protect_table(p_table regclass) RETURNS void LANGUAGE plpgsql
 -- drip_restore_dependents() RETURNS void LANGUAGE plpgsql
 -- drip_save_dependents(p_replaced boolean, VARIADIC p_tables regclass[]) RETURNS void LANGUAGE plpgsql
+-- drip_set_privileges() RETURNS TABLE(open_table text) LANGUAGE plpgsql
 -- drip_strip_table(p_table regclass, VARIADIC p_columns text[]) RETURNS void LANGUAGE plpgsql
 -- drop_archived_month(p_archive_id bigint, p_file text, p_rows bigint, p_now timestamp with time zone) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout=1s SET search_path=public, pg_temp

@@ -224,3 +224,12 @@ BEGIN
     END LOOP;
 END
 $$;
+
+-- On a platform with public roles, functions are not for everybody: the engine's roles get theirs.
+DO $$
+BEGIN
+    IF to_regprocedure('drip_set_privileges()') IS NOT NULL THEN
+        PERFORM drip_set_privileges();
+    END IF;
+END
+$$;

@@ -38,6 +38,11 @@ def migrate(invocation: Invocation) -> CommandResult:
         f"could not take over {name!r}: {'; '.join(reasons)}"
         for name, reasons in legacy.refused.items()
     ]
+    if report.open_tables:
+        lines.append(
+            "row-level security is off, and anon or authenticated can read or write: "
+            f"{', '.join(report.open_tables)}; enable it, or revoke their privileges"
+        )
     data = {
         **asdict(report),
         "adopted": [asdict(one) for one in legacy.adopted],

@@ -7,9 +7,7 @@ Supabase's tools can apply them, too.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +22,13 @@ from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.database_role import check_rights_to_migrate, check_rows_are_visible
 from drip_pipeline.db.error_translation import safe_text
+from drip_pipeline.db.migration_files import (
+    SqlFile,
+    function_files,
+    migration_files,
+    schema_objects,
+    table_names,
+)
 from drip_pipeline.db.queries import SQL_FOLDER
 from drip_pipeline.db.requirements import check_requirements
 from drip_pipeline.errors import (
@@ -43,8 +48,6 @@ LONGEST_WAIT_SECONDS = 600.0
 _SECONDS_BETWEEN_TRIES = 0.2
 # Migrations whose files were merged into the baseline 0001 to 0008; only older databases have them.
 BEFORE_BASELINE = frozenset({"0005_create_versions_and_tests", "0006_create_outbox_and_ledger"})
-_CREATED_TABLE = re.compile(r"^CREATE TABLE (?:IF NOT EXISTS )?([a-z_]+)", re.MULTILINE)
-_FILE_NAME = re.compile(r"(?P<version>\d{4})_[a-z][a-z0-9_]*")
 
 # A limit of the role is for its everyday statements; an index of a large table takes longer.
 # Servers before PostgreSQL 17 have no transaction_timeout.
@@ -71,14 +74,11 @@ ALTER TABLE drip_schema_functions ENABLE ROW LEVEL SECURITY;
 """
 
 
-@dataclass(frozen=True, slots=True)
-class SqlFile:
-    """A migration with its number, or a file of functions (version 0)."""
+class OpenTable(NamedTuple):
+    """A table of an application that a platform's public roles can reach without row-level
+    security."""
 
-    version: int
     name: str
-    text: str
-    checksum: str
 
 
 class LockHolder(NamedTuple):
@@ -90,12 +90,14 @@ class LockHolder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class MigrationReport:
-    """Result of one run: the migrations and function files applied, and the version reached."""
+    """Result of one run: the migrations and function files applied, the version reached, and the
+    application's tables that a platform's public roles can reach without row-level security."""
 
     applied: tuple[str, ...]
     functions: tuple[str, ...]
     version: int
     duration_ms: int
+    open_tables: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,11 +166,13 @@ def migrate(
         with database.transaction() as connection:
             _apply_functions(connection, changed)
             _forget_removed(connection, functions)
+            open_tables = _set_privileges(connection, folder)
     return MigrationReport(
         applied=tuple(file.name for file in pending),
         functions=tuple(file.name for file in changed),
         version=max((file.version for file in migrations), default=0),
         duration_ms=_elapsed_ms(started),
+        open_tables=open_tables,
     )
 
 
@@ -176,37 +180,6 @@ def status(database: Database, *, folder: Path = SQL_FOLDER) -> MigrationStatus:
     """Compare the database with the files, changing nothing."""
     with database.transaction() as connection:
         return _compared(connection, migration_files(folder), function_files(folder))
-
-
-def migration_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
-    """Return the migrations in order. Raises MigrationError for a bad name or duplicate number."""
-    files: list[SqlFile] = []
-    for path in sorted((folder / "migrations").glob("*.sql")):
-        match = _FILE_NAME.fullmatch(path.stem)
-        if not match:
-            raise MigrationError(f"{path.name} is not named NNNN_action_object.sql")
-        version = int(match["version"])
-        if files and files[-1].version == version:
-            raise MigrationError(
-                f"{files[-1].name} and {path.stem} carry the same number", version=version
-            )
-        files.append(_sql_file(path, version))
-    return files
-
-
-def table_names(folder: Path = SQL_FOLDER) -> list[str]:
-    """Return the names of the tables that the migrations create, without partitions of months."""
-    return sorted({n for f in migration_files(folder) for n in _CREATED_TABLE.findall(f.text)})
-
-
-def function_files(folder: Path = SQL_FOLDER) -> list[SqlFile]:
-    """Return the files of functions, ordered by name."""
-    return [_sql_file(path, 0) for path in sorted((folder / "functions").glob("*.sql"))]
-
-
-def _sql_file(path: Path, version: int) -> SqlFile:
-    text = path.read_text(encoding="utf-8").replace("\r\n", "\n")
-    return SqlFile(version, path.stem, text, hashlib.sha256(text.encode()).hexdigest())
 
 
 @contextmanager
@@ -336,6 +309,24 @@ def _forget_removed(connection: Connection, files: list[SqlFile]) -> None:
     connection.execute(
         "DELETE FROM drip_schema_functions WHERE NOT name = ANY(%s)", [[f.name for f in files]]
     )
+
+
+def _set_privileges(connection: Connection, folder: Path) -> tuple[str, ...]:
+    """Revoke what a platform's default privileges grant its public roles on the engine's objects,
+    and return the application's tables that are open to them.
+
+    At each run: the roles, or the privileges, may be younger than the schema.
+    """
+    if not queries.scalar(connection, "has_privileges_to_set"):
+        return ()
+    objects = schema_objects(folder)
+    queries.run(
+        connection,
+        "store_schema_objects",
+        kinds=[kind for kind, _ in objects],
+        names=[name for _, name in objects],
+    )
+    return tuple(table.name for table in queries.records(connection, "set_privileges", OpenTable))
 
 
 def _execute(connection: Connection, file: SqlFile, kind: str) -> None:

@@ -74,6 +74,7 @@ CREATE FUNCTION auth.role() RETURNS text LANGUAGE sql STABLE AS $$
 $$;
 
 GRANT USAGE ON SCHEMA auth, extensions, public TO anon, authenticated, service_role;
+GRANT ALL ON SCHEMA auth TO supabase_auth_admin;
 
 -- The API's server reloads its description of the schema after each change.
 CREATE FUNCTION extensions.pgrst_ddl_watch() RETURNS event_trigger LANGUAGE plpgsql AS $$

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.migrate import LOCK_KEY, migrate, migration_files, status
+from drip_pipeline.db.migrate import LOCK_KEY, migrate, status
+from drip_pipeline.db.migration_files import migration_files
 from drip_pipeline.errors import (
     MigrationEdited,
     MigrationError,

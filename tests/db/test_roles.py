@@ -14,7 +14,8 @@ from psycopg import sql
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.database_role import short_time_limits, written_tables
-from drip_pipeline.db.migrate import migrate, status, table_names
+from drip_pipeline.db.migrate import migrate, status
+from drip_pipeline.db.migration_files import table_names
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.enrollment.audience import Everybody

@@ -44,7 +44,7 @@ def _now() -> datetime:
 
 def _check_rights(connection: Connection, role: DatabaseRole) -> Iterator[CheckResult]:
     from drip_pipeline.db.database_role import written_tables
-    from drip_pipeline.db.migrate import table_names
+    from drip_pipeline.db.migration_files import table_names
 
     tables = written_tables(connection, table_names())
     missing = [table.name for table in tables if not table.is_writable]
