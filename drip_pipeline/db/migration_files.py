@@ -56,7 +56,9 @@ def schema_objects(folder: Path = SQL_FOLDER) -> list[tuple[str, str]]:
     """
     texts = [file.text for file in (*migration_files(folder), *function_files(folder))]
     kinds = (("table", _CREATED_TABLE), ("view", _CREATED_VIEW), ("function", _CREATED_FUNCTION))
-    objects = {(kind, name) for kind, rule in kinds for text in texts for name in rule.findall(text)}
+    objects = {
+        (kind, name) for kind, rule in kinds for text in texts for name in rule.findall(text)
+    }
     return sorted(objects | {("table", name) for name in BOOKKEEPING_TABLES})
 
 

@@ -31,7 +31,8 @@ HELD = """
 SELECT c.relname::text, r.name, array_agg(p.name ORDER BY p.name) FILTER (
     WHERE CASE
         WHEN c.relkind = 'S' THEN
-            p.name IN ('SELECT', 'UPDATE', 'USAGE') AND has_sequence_privilege(r.name, c.oid, p.name)
+            p.name IN ('SELECT', 'UPDATE', 'USAGE')
+            AND has_sequence_privilege(r.name, c.oid, p.name)
         WHEN p.name = 'USAGE' THEN false
         WHEN p.name IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') THEN
             has_any_column_privilege(r.name, c.oid, p.name)
@@ -96,7 +97,7 @@ def held(database: Database) -> str:
     """The privileges of the public roles, as relation_privileges.txt has them."""
     with database.transaction() as connection:
         rows = connection.execute(HELD.encode()).fetchall()
-    lines = {}
+    lines: dict[str, list[str]] = {}
     for relation, role, privileges in rows:
         if privileges:
             lines.setdefault(relation, []).append(f"{role} {' '.join(privileges)}")
@@ -253,7 +254,8 @@ def test_a_member_sees_and_edits_the_own_workspace_and_no_other(project, members
         mine = request.execute("UPDATE contacts SET name = 'x', tags = '{a}' RETURNING id")
         assert mine.fetchall() == [(own["contact"],)]
         request.execute(
-            "INSERT INTO contacts (workspace_id, email, phone) VALUES (%s, 'É@exämple.com', '0151')",
+            "INSERT INTO contacts (workspace_id, email, phone)"
+            " VALUES (%s, 'É@exämple.com', '0151')",
             [own["workspace"]],
         )
         request.execute(
@@ -281,12 +283,18 @@ def test_a_member_sees_and_edits_the_own_workspace_and_no_other(project, members
     "statement",
     [
         "INSERT INTO contacts (workspace_id, email) VALUES (%(workspace)s, 'x@example.com')",
-        "INSERT INTO campaign_enrollments (campaign_id, contact_id)"
-        " VALUES (%(campaign)s, %(contact)s)",
-        "INSERT INTO campaign_enrollments (campaign_id, contact_id)"
-        " VALUES (%(own_campaign)s, %(contact)s)",
-        "INSERT INTO campaign_enrollments (campaign_id, contact_id, workspace_id)"
-        " VALUES (%(own_campaign)s, %(own_contact)s, %(workspace)s)",
+        (
+            "INSERT INTO campaign_enrollments (campaign_id, contact_id)"
+            " VALUES (%(campaign)s, %(contact)s)"
+        ),
+        (
+            "INSERT INTO campaign_enrollments (campaign_id, contact_id)"
+            " VALUES (%(own_campaign)s, %(contact)s)"
+        ),
+        (
+            "INSERT INTO campaign_enrollments (campaign_id, contact_id, workspace_id)"
+            " VALUES (%(own_campaign)s, %(own_contact)s, %(workspace)s)"
+        ),
         "UPDATE contacts SET workspace_id = %(workspace)s",
         "UPDATE drip_campaigns SET workspace_id = %(workspace)s",
         "INSERT INTO workspace_members VALUES (%(workspace)s, auth.uid())",
@@ -294,8 +302,10 @@ def test_a_member_sees_and_edits_the_own_workspace_and_no_other(project, members
         "UPDATE campaign_channels SET specs = '{}'",
         "DELETE FROM campaign_events",
         "UPDATE campaign_workflow_states SET retry_count = 0",
-        "INSERT INTO campaign_suppressions (workspace_id, address, reason, created_at)"
-        " VALUES (%(own_workspace)s, 'x', 'manual', now())",
+        (
+            "INSERT INTO campaign_suppressions (workspace_id, address, reason, created_at)"
+            " VALUES (%(own_workspace)s, 'x', 'manual', now())"
+        ),
         "SELECT FROM event_inbox_status",
         "SELECT FROM drip_schema_migrations",
     ],

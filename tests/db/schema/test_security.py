@@ -238,8 +238,10 @@ def test_signed_in_people_can_enrol_and_write_nothing_else(hosted):
         assert states == [("running",), ("running",)]
     for statement in (
         "UPDATE campaign_workflow_states SET retry_count = 9",
-        "INSERT INTO campaign_suppressions (workspace_id, address, reason, created_at) "
-        f"VALUES ('{found.NORTH}', 'y@example.com', 'manual', now())",
+        (
+            "INSERT INTO campaign_suppressions (workspace_id, address, reason, created_at) "
+            f"VALUES ('{found.NORTH}', 'y@example.com', 'manual', now())"
+        ),
     ):
         with (
             pytest.raises(PermissionMissing),
