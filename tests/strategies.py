@@ -133,8 +133,9 @@ def conditions(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
 
 @st.composite
 def action_steps(draw: st.DrawFn) -> dict[str, Any]:
-    """Generate the configuration keys of an action step: any of the six actions."""
-    kind = draw(st.sampled_from(["tag", "score", "field_update", "webhook", "sms", "social"]))
+    """Generate the configuration keys of an action step: any of the seven actions."""
+    kinds = ["tag", "score", "field_update", "variable", "webhook", "sms", "social"]
+    kind = draw(st.sampled_from(kinds))
     match kind:
         case "tag":
             config: Any = {"add": [draw(_NAMES)]}
@@ -144,6 +145,9 @@ def action_steps(draw: st.DrawFn) -> dict[str, Any]:
         case "field_update":
             value = draw(st.text("xyz", max_size=4) | st.integers(0, 9))
             config = {"field": draw(st.sampled_from(["plan", "city", "company"])), "value": value}
+        case "variable":
+            values: list[Any] = ["{{ email }}", "{{ vars.x | plus: 1 }}", 7, None, [1]]
+            config = {"set": {draw(st.sampled_from("xyz")): draw(st.sampled_from(values))}}
         case "webhook":
             return {
                 "action_config": {

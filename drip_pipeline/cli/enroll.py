@@ -18,6 +18,7 @@ from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now
 if TYPE_CHECKING:
     from drip_pipeline.engine.enrollment.audience import Selection
     from drip_pipeline.engine.enrollment.enroll import EnrollReport
+    from drip_pipeline.engine.enrollment.entry_list import EntryData
 
 _SHOWN_LINES = 10
 
@@ -38,6 +39,13 @@ _SHOWN_LINES = 10
     metavar="JSON",
     help="Contacts that match a condition, written as in a campaign file.",
 )
+@click.option(
+    "--data",
+    metavar="JSON|FILE",
+    help="Entry data, read as `entry` in the campaign: one JSON object for all contacts, or a file"
+    " (NDJSON, CSV, Parquet) with the column `email`, which then selects the contacts: each line is"
+    " a run with the other columns as its data.",
+)
 @click.option("--entry-key", metavar="K", help="Idempotency key for campaigns that allow re-entry.")
 @click.option(
     "--spread",
@@ -54,19 +62,30 @@ def enroll(
     emails: Path | None,
     tag: str | None,
     where: str | None,
+    data: str | None,
     entry_key: str | None,
     spread: float,
     now: datetime,
 ) -> CommandResult:
     """Enroll contacts in CAMPAIGN (id or exact name).
 
-    Select the contacts with exactly one of --all, --emails, --tag and --where. Contacts that are
-    already enrolled are skipped, so the command can be repeated safely.
+    Select the contacts with exactly one of --all, --emails, --tag and --where, or with a file of
+    entry data (--data). Contacts that are already enrolled are skipped, so the command can be
+    repeated safely.
     """
-    if [is_everybody, emails is not None, tag is not None, where is not None].count(True) != 1:
+    entry_data = _entry_data(data)
+    options = [is_everybody, emails is not None, tag is not None, where is not None]
+    if entry_data.entries is not None and any(options):
+        raise click.UsageError(
+            "The file of --data names its contacts: leave out --all, --emails, --tag and --where."
+        )
+    if entry_data.entries is None and options.count(True) != 1:
         raise click.UsageError("Specify exactly one of --all, --emails, --tag and --where.")
-    unreadable: Sequence[tuple[int, str]] = ()
-    if emails is not None:
+    unreadable: Sequence[tuple[int, str]] = entry_data.rejected
+    audience: Selection
+    if entry_data.entries is not None:
+        audience = entry_data.entries
+    elif emails is not None:
         audience, unreadable = _listed(emails)
     else:
         audience = _audience(tag, where)
@@ -79,15 +98,22 @@ def enroll(
             campaign,
             audience,
             now=now,
-            options=EntryOptions(entry_key, spread),
+            options=EntryOptions(entry_key, spread, entry_data.common),
             progress=progress,
         )
     if unreadable:
         reasons = Counter(reason for _, reason in unreadable)
         report = replace(report, refused={**report.refused, **reasons})
     lines = [f"  line {line}: {reason}" for line, reason in unreadable[:_SHOWN_LINES]]
-    has_failed = emails is not None and report.refused and not report.enrolled + report.already_in
+    is_listed = emails is not None or entry_data.entries is not None
+    has_failed = is_listed and report.refused and not report.enrolled + report.already_in
     return CommandResult(report, "\n".join([_describe(report), *lines]), int(bool(has_failed)))
+
+
+def _entry_data(data: str | None) -> EntryData:
+    from drip_pipeline.engine.enrollment.entry_list import EntryData, read_data
+
+    return EntryData() if data is None else read_data(data)
 
 
 def _listed(emails: Path) -> tuple[Selection, Sequence[tuple[int, str]]]:

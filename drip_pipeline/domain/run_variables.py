@@ -34,6 +34,7 @@ MAX_DEPTH: Final = 8
 
 _PARTS: Final = re.compile(r"[.\[\]]+")
 _LONGEST_INDEX: Final = 6
+_LARGEST_INTEGER: Final = 2**63 - 1
 
 
 class RunVariables(NamedTuple):
@@ -113,22 +114,42 @@ def _parts(path: str) -> tuple[str, ...]:
     return tuple(part for part in _PARTS.split(path) if part)
 
 
-def bounds_problem(value: object) -> str | None:
-    """Return why an object is too large for a run (in bytes of JSON, or in depth), or None."""
+def data_problem(value: object) -> str | None:
+    """Return why a JSON value cannot be stored with a run, or None.
+
+    Bounded are its size, depth and integers; PostgreSQL stores neither NUL nor half characters.
+    """
     level: list[object] = [value]
     for _ in range(MAX_DEPTH + 1):
+        problem = next((p for item in level if (p := _scalar_problem(item)) is not None), None)
+        if problem is not None:
+            return problem
         level = [member for item in level for member in _members(item)]
         if not level:
             break
     else:
         return f"it is nested deeper than {MAX_DEPTH} levels"
-    size = len(json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace"))
+    size = len(json.dumps(value, ensure_ascii=False, default=str).encode())
     if size > MAX_BYTES:
         return f"it has {size:,} bytes as JSON; at most {MAX_BYTES:,} are allowed"
     return None
 
 
+def _scalar_problem(value: object) -> str | None:
+    if isinstance(value, str):
+        if "\0" in value:
+            return "a text has the character NUL"
+        if not value.isascii():
+            try:
+                value.encode()
+            except UnicodeEncodeError:
+                return "a text is not Unicode"
+    elif isinstance(value, int) and abs(value) > _LARGEST_INTEGER:
+        return "a whole number has more than 64 bits"
+    return None
+
+
 def _members(value: object) -> Sequence[object]:
     if isinstance(value, Mapping):
-        return list(value.values())
+        return [*value.keys(), *value.values()]
     return value if isinstance(value, (list, tuple)) else ()

@@ -132,6 +132,26 @@ SET custom_fields = coalesce(k.custom_fields, '{}')
     updated_at = CAST(%(now)s AS timestamptz)
 WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
+-- name: set_column
+-- Sets one of the updatable columns of each contact to its own value.
+UPDATE contacts k
+SET name = CASE CAST(%(column)s AS text) WHEN 'name' THEN n.value ELSE k.name END,
+    company = CASE CAST(%(column)s AS text) WHEN 'company' THEN n.value ELSE k.company END,
+    phone = CASE CAST(%(column)s AS text) WHEN 'phone' THEN n.value ELSE k.phone END,
+    job_title = CASE CAST(%(column)s AS text) WHEN 'job_title' THEN n.value ELSE k.job_title END,
+    updated_at = CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(values)s AS text [])) AS n (id, value)
+WHERE k.id = n.id;
+
+-- name: set_custom_field
+-- Sets one custom field of each contact to its own value.
+UPDATE contacts k
+SET custom_fields = coalesce(k.custom_fields, '{}')
+        || jsonb_build_object(CAST(%(field)s AS text), CAST(n.value AS jsonb)),
+    updated_at = CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(values)s AS text [])) AS n (id, value)
+WHERE k.id = n.id;
+
 -- name: limit_lock_wait
 -- Limits how long the statements of this transaction wait for a lock, in milliseconds.
 SELECT set_config('lock_timeout', CAST(%(milliseconds)s AS text), true);

@@ -267,3 +267,31 @@ def change_custom_field(
         value=dump_json(value).decode(),
         now=now,
     )
+
+
+def set_column(
+    connection: Connection, column: str, values: Mapping[UUID, str | None], now: datetime
+) -> None:
+    """Set one of the updatable columns of each contact to its own value."""
+    queries.run(
+        connection,
+        "set_column",
+        contact_ids=uuids(list(values)),
+        column=column,
+        values=list(values.values()),
+        now=now,
+    )
+
+
+def set_custom_field(
+    connection: Connection, field: str, values: Mapping[UUID, object], now: datetime
+) -> None:
+    """Set one custom field of each contact to its own JSON value."""
+    queries.run(
+        connection,
+        "set_custom_field",
+        contact_ids=uuids(list(values)),
+        field=field,
+        values=[dump_json(value).decode() for value in values.values()],
+        now=now,
+    )

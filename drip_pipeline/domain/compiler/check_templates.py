@@ -6,7 +6,7 @@ message is sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
@@ -22,6 +22,7 @@ from drip_pipeline.domain.graph.nodes import (
     FieldUpdateAction,
     SocialAction,
     TagAction,
+    VariableAction,
 )
 from drip_pipeline.domain.graph.template_texts import TemplateText, template_texts, text_leaves
 from drip_pipeline.domain.run_variables import ENTRY, RUN_VARIABLES
@@ -33,6 +34,7 @@ _BUDGET: Final = "template_budget"
 _MOST_OVER_BUDGET: Final = 3
 """Further templates are not rendered: each may take a quarter of a second."""
 _NO_CONTACT: Final[dict[str, object]] = {}
+_MESSAGE_VARIABLES: Final = frozenset({"campaign_name", UNSUBSCRIBE, "workspace_id"})
 _CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
 
 
@@ -60,36 +62,49 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
                 )
         if isinstance(config, EmailConfig):
             problems += _email_problems(node_id, config, variables_of)
-        elif isinstance(config, FieldUpdateAction | TagAction):
-            problems += _values_not_rendered(node_id, config)
+        elif isinstance(config, FieldUpdateAction | VariableAction):
+            problems += _unavailable_variables(node_id, variables_of)
+        if isinstance(config, TagAction):
+            problems += _tags_not_rendered(node_id, config)
+        elif isinstance(config, FieldUpdateAction) and "." in config.target.name:
+            problems.add(
+                node_id,
+                "field_path",
+                f"field: {config.target.name} is written as one custom field with this name, and"
+                " templates cannot read it; use a name without dots",
+                "warning",
+            )
     return problems
 
 
-def _values_not_rendered(node_id: str, config: FieldUpdateAction | TagAction) -> list[Problem]:
-    """Return problems of values that look like templates: they would be written as they are."""
-    if isinstance(config, TagAction):
-        texts = [*text_leaves("add", config.add), *text_leaves("remove", config.remove)]
-    else:
-        texts = list(text_leaves("value", config.value))
-    problems = Problems(
+def _tags_not_rendered(node_id: str, config: TagAction) -> list[Problem]:
+    """Return problems of tags that look like templates: they would be written as they are."""
+    texts = [*text_leaves("add", config.add), *text_leaves("remove", config.remove)]
+    return [
         Problem(
             node_id,
             "value_not_rendered",
-            f"{text.where}: the values of tags and fields are no templates and would be written as"
-            " they are; write a fixed value",
+            f"{text.where}: tags are no templates and would be written as they are; write a fixed"
+            " value",
         )
         for text in texts
         if "{{" in text.text or "{%" in text.text
-    )
-    if isinstance(config, FieldUpdateAction) and "." in config.target.name:
-        problems.add(
+    ]
+
+
+def _unavailable_variables(
+    node_id: str, variables_of: Mapping[str, frozenset[str]]
+) -> list[Problem]:
+    """Return problems of variables that only messages have."""
+    return [
+        Problem(
             node_id,
-            "field_path",
-            f"field: {config.target.name} is written as one custom field with this name, and"
-            " templates cannot read it; use a name without dots",
-            "warning",
+            "variable_unavailable",
+            f"{where}: {name} is available in messages only, not in values of actions",
         )
-    return problems
+        for where, variables in variables_of.items()
+        for name in sorted(variables & _MESSAGE_VARIABLES)
+    ]
 
 
 def _variables(node_id: str, template: TemplateText, problems: Problems) -> frozenset[str] | None:

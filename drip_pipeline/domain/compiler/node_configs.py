@@ -36,6 +36,7 @@ from drip_pipeline.domain.graph.nodes import (
     TagAction,
     TimeWait,
     TriggerConfig,
+    VariableAction,
     WebhookAction,
 )
 
@@ -45,6 +46,7 @@ ACTIONS: Final[Mapping[str, type[ActionConfig]]] = {
     "tag": TagAction,
     "score": ScoreAction,
     "field_update": FieldUpdateAction,
+    "variable": VariableAction,
     "webhook": WebhookAction,
     "sms": SmsAction,
     "social": SocialAction,

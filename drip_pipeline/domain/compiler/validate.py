@@ -6,6 +6,7 @@ from drip_pipeline.domain.compiler.analysis import analyze
 from drip_pipeline.domain.compiler.check_references import reference_problems
 from drip_pipeline.domain.compiler.check_structure import structure_problems
 from drip_pipeline.domain.compiler.check_templates import template_problems
+from drip_pipeline.domain.compiler.check_variables import variable_problems
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
 from drip_pipeline.domain.definition.problems import Problem, without_repeats
 
@@ -37,6 +38,7 @@ def validate(
                 own_event_names=own_event_names,
             ),
             *template_problems(analysis, known_custom_fields),
+            *variable_problems(analysis),
         ]
     )
     places = {node_id: place for place, node_id in enumerate(analysis.steps, 1)}

@@ -334,8 +334,8 @@ def _valid_part(
             problems.add(
                 None,
                 "re_entry_invalid",
-                "re_entry must be once, after_exit, per_key or {after_days: N}, not "
-                + shorten(fields["re_entry"]),
+                "re_entry must be once, after_exit, per_key, {per_key: PATH} or {after_days: N},"
+                " not " + shorten(fields["re_entry"]),
             )
             rest = {key: value for key, value in fields.items() if key != "re_entry"}
             return _valid_part(model, rest, node_id, where, problems)

@@ -31,6 +31,7 @@ from drip_pipeline.domain.graph.actions import (
     SmsAction,
     SocialAction,
     TagAction,
+    VariableAction,
     WebhookAction,
 )
 from drip_pipeline.domain.graph.nodes import EmailConfig
@@ -114,6 +115,13 @@ class FieldUpdateStep(_Strict):
     config: FieldUpdateAction = Field(description="Field and value to write.")
 
 
+class VariableStep(_Strict):
+    """Set variables of the run."""
+
+    type: Literal["variable"] = Field(description="Kind of action.")
+    config: VariableAction = Field(description="Variables to set.")
+
+
 class WebhookStep(_Strict):
     """Call a URL."""
 
@@ -187,4 +195,4 @@ class FileCanvas(_Open):
     )
 
 
-FileAction = TagStep | ScoreStep | FieldUpdateStep | WebhookStep | MessageStep
+FileAction = TagStep | ScoreStep | FieldUpdateStep | VariableStep | WebhookStep | MessageStep

@@ -36,6 +36,7 @@ _OWN_CODES: Final = frozenset(
         "tag_empty",
         "time_of_day",
         "trigger_cron",
+        "variable_bounds",
         "trigger_foreign_key",
         "trigger_incomplete",
         "variant_duplicate",

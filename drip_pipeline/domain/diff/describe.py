@@ -24,6 +24,7 @@ from drip_pipeline.domain.graph.nodes import (
     ExitConfig,
     FieldUpdateAction,
     NodeConfig,
+    PerKey,
     ScoreAction,
     SmsAction,
     SocialAction,
@@ -31,6 +32,7 @@ from drip_pipeline.domain.graph.nodes import (
     TagAction,
     TimeWait,
     TriggerConfig,
+    VariableAction,
     WebhookAction,
 )
 
@@ -154,8 +156,11 @@ def wait(raw: object) -> str:
 def re_entry(raw: object) -> str:
     """Return the re-entry rule as text."""
     days = raw.after_days if isinstance(raw, AfterDays) else None
+    path = raw.per_key if isinstance(raw, PerKey) else None
     if isinstance(raw, Mapping):
-        days = raw.get("after_days")
+        days, path = raw.get("after_days"), raw.get("per_key")
+    if path is not None:
+        return f"once per {path} of the entry data"
     if days is not None:
         return f"again {duration(days, 'days')} after the end"
     names = {
@@ -217,6 +222,8 @@ def _action(config: object) -> str:
             return f"score {config.delta:+d}" if config.set is None else f"score = {config.set}"
         case FieldUpdateAction():
             return f"{config.field} = {value(config.value)}"
+        case VariableAction():
+            return ", ".join(f"{name} = {value(raw)}" for name, raw in config.set.items())
         case WebhookAction():
             url = urlsplit(config.url)  # user, password and query may contain a secret
             return f"{config.method} {url.scheme}://{url.hostname}{url.path}"

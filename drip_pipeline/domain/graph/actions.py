@@ -1,4 +1,5 @@
-"""Configurations of action nodes: change the contact, call a URL, send an SMS, publish a post.
+"""Configurations of action nodes: change the contact or the variables of its run, call a URL, send
+an SMS, publish a post.
 
 Executing them belongs to engine/ and channels/.
 """
@@ -15,6 +16,7 @@ from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.conditions.fields import NO_BOOL, Name, Names, NodeModel
 from drip_pipeline.domain.contact_fields import CUSTOM_FIELDS
+from drip_pipeline.domain.run_variables import data_problem
 
 
 class TagAction(NodeModel):
@@ -81,14 +83,21 @@ class WrittenField(NamedTuple):
 
 
 class FieldUpdateAction(NodeModel):
-    """Write `value` into a column of the contact, or into the custom field of that name."""
+    """Write `value` into a column of the contact, or into the custom field of that name.
+
+    The texts of the value are Liquid templates; one that is a single output keeps the type of its
+    value.
+    """
 
     type: Literal["field_update"] = Field(default="field_update", description="Kind of action.")
     field: Name = Field(
         description="Column of the contact, or name of a custom field; contact. and"
         " custom_fields. may precede it."
     )
-    value: Any = Field(default=None, description="New value.")
+    value: Any = Field(
+        default=None,
+        description="New value; its texts are templates, and `{{ x }}` alone is the value.",
+    )
 
     @property
     def target(self) -> WrittenField:
@@ -118,6 +127,37 @@ class FieldUpdateAction(NodeModel):
                 {"statuses": ", ".join(CONTACT_STATUSES)},
             )
         return self
+
+
+MAX_VARIABLES: Final = 50
+VariableName = Annotated[
+    str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")
+]
+
+
+class VariableAction(NodeModel):
+    """Set variables of the run, which conditions, texts, payloads and field updates read as `vars`.
+
+    The texts of the values are Liquid templates; one that is a single output, as `{{ entry.total
+    }}`, keeps the type of its value. All values are computed before any is set. null removes the
+    variable.
+    """
+
+    type: Literal["variable"] = Field(default="variable", description="Kind of action.")
+    set: Annotated[dict[VariableName, Any], Field(min_length=1, max_length=MAX_VARIABLES)] = Field(
+        description="Values by variable name; their texts are templates, and `{{ x }}` alone is"
+        " the value."
+    )
+
+    @field_validator("set")
+    @classmethod
+    def _values_are_bounded(cls, value: dict[str, Any]) -> dict[str, Any]:
+        problem = data_problem(value)
+        if problem is not None:
+            raise PydanticCustomError(
+                "variable_bounds", "the values are too large: {problem}", {"problem": problem}
+            )
+        return value
 
 
 class WebhookAction(NodeModel):
@@ -225,8 +265,14 @@ class SocialAction(NodeModel):
 
 
 ActionConfig = (
-    TagAction | ScoreAction | FieldUpdateAction | WebhookAction | SmsAction | SocialAction
+    TagAction
+    | ScoreAction
+    | FieldUpdateAction
+    | VariableAction
+    | WebhookAction
+    | SmsAction
+    | SocialAction
 )
 
-INSTANT_ACTIONS: Final = (TagAction, ScoreAction, FieldUpdateAction)
-"""Actions that only change the contact; all others become deliveries."""
+INSTANT_ACTIONS: Final = (TagAction, ScoreAction, FieldUpdateAction, VariableAction)
+"""Actions that only change the contact or the run; all others become deliveries."""

@@ -42,8 +42,10 @@ from drip_pipeline.domain.graph.actions import (
     SmsAction,
     SocialAction,
     TagAction,
+    VariableAction,
     WebhookAction,
 )
+from drip_pipeline.domain.graph.re_entry import AfterDays, PerKey, ReEntry
 from drip_pipeline.domain.graph.waits import DurationWait, TimedWait, TimeWait
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "FieldUpdateAction",
     "NodeConfig",
     "NodeModel",
+    "PerKey",
     "ReEntry",
     "ScoreAction",
     "SmsAction",
@@ -75,6 +78,7 @@ __all__ = [
     "TimedWait",
     "TriggerConfig",
     "TriggerKind",
+    "VariableAction",
     "Variant",
     "WebhookAction",
     "channel_of",
@@ -86,16 +90,6 @@ WEIGHT_TOLERANCE: Final = 0.01
 
 # --- entry ------------------------------------------------------------------------------------
 
-
-class AfterDays(NodeModel):
-    """Re-entry is open this many days after the last run ended."""
-
-    after_days: Annotated[Number, Field(ge=0, le=36_500), NO_BOOL] = Field(
-        description="Days after the end of the last run."
-    )
-
-
-ReEntry = Literal["once", "after_exit", "per_key"] | AfterDays
 
 TriggerKind = Literal["manual", "tag", "score", "webhook", "schedule", "event"]
 
@@ -144,8 +138,8 @@ class TriggerConfig(NodeModel):
     )
     re_entry: ReEntry = Field(
         default="once",
-        description="When a contact may enter again: once (never), after_exit, per_key or "
-        "{after_days: N}.",
+        description="When a contact may enter again: once (never), after_exit, per_key, "
+        "{per_key: PATH} of the entry data, or {after_days: N}.",
     )
 
     @property
@@ -404,6 +398,7 @@ NodeConfig = Annotated[
     | TagAction
     | ScoreAction
     | FieldUpdateAction
+    | VariableAction
     | WebhookAction
     | SmsAction
     | SocialAction

@@ -19,6 +19,7 @@ from drip_pipeline.domain.graph.nodes import (
     TimeWait,
     channel_of,
 )
+from drip_pipeline.domain.graph.template_texts import values_need
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,4 +88,6 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
             waits_for.add(config.event_type)
         elif isinstance(config, DurationWait | TimeWait):
             reads_zones |= depends_on_contact(config.timezone)
+        else:
+            needs |= values_need(config)
     return Reachability(nodes, needs, frozenset(waits_for), has_split, reads_zones)

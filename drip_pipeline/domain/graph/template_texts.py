@@ -6,17 +6,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from drip_pipeline.domain.conditions.conditions import needs_of
+from drip_pipeline.domain.conditions.conditions import Needs, needs_of, needs_of_names
+from drip_pipeline.domain.contact_fields import CAMPAIGN_VARIABLES
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EmailConfig,
+    FieldUpdateAction,
     NodeConfig,
     SmsAction,
     SocialAction,
     SplitConfig,
+    VariableAction,
     WebhookAction,
 )
-from drip_pipeline.domain.run_variables import RUN_VARIABLES, variable_of
+from drip_pipeline.domain.run_variables import RUN_VARIABLES, VARS, variable_of
 from drip_pipeline.domain.templates.templates import parse
 from drip_pipeline.errors import TemplateError
 
@@ -44,6 +47,10 @@ def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
     elif isinstance(config, WebhookAction):
         yield from text_leaves("headers", config.headers)
         yield from text_leaves("payload", config.payload)
+    elif isinstance(config, VariableAction):
+        yield from text_leaves("set", config.set)
+    elif isinstance(config, FieldUpdateAction):
+        yield from text_leaves("value", config.value)
     elif isinstance(config, SocialAction):
         yield TemplateText("content", config.content)
         for index, tag in enumerate(config.hashtags):
@@ -79,12 +86,33 @@ def variables_read(config: NodeConfig) -> frozenset[str]:
     return frozenset(names)
 
 
+def values_need(config: NodeConfig) -> Needs:
+    """Return what an action needs whose values are rendered in the batch: a variable, or a field
+    update with templates."""
+    if isinstance(config, VariableAction):
+        needs = Needs(variables=frozenset({VARS}))  # the variables that it does not set stay
+    elif isinstance(config, FieldUpdateAction):
+        needs = Needs()
+    else:
+        return Needs()
+    names: set[str] = set()
+    for text in template_texts(config):
+        names |= roots_read(text.text)
+    names -= CAMPAIGN_VARIABLES
+    return needs | needs_of_names(names - {"tags"}) | Needs(tags="tags" in names)
+
+
 @lru_cache(maxsize=4096)
-def roots_read(text: str, *, html: bool = False) -> frozenset[str]:
-    """Return the root names that a template reads; none of a template that cannot be parsed."""
+def paths_read(text: str, *, html: bool = False) -> frozenset[str]:
+    """Return the paths that a template reads; none of a template that cannot be parsed."""
     if "{" not in text:
         return frozenset()
     try:
-        return parse(text, html=html).variables
+        return parse(text, html=html).paths
     except TemplateError:  # rendering reports it
         return frozenset()
+
+
+def roots_read(text: str, *, html: bool = False) -> frozenset[str]:
+    """Return the root names that a template reads; none of a template that cannot be parsed."""
+    return frozenset(path.partition(".")[0] for path in paths_read(text, html=html))

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from io import StringIO
+from itertools import takewhile
 from typing import Any, Final, TextIO
 
 from liquid import BoundTemplate, Environment, Markup, RenderContext, Undefined
@@ -197,18 +198,20 @@ def check_filters(template: BoundTemplate) -> None:
                 raise LiquidTypeError(f"{filter_.name}: {error}", token=filter_.token) from error
 
 
-def global_variables(template: BoundTemplate) -> frozenset[str]:
-    """Return the root names that the template reads; `"now" | date` reads `now`."""
-    names: set[str] = set()
+def global_paths(template: BoundTemplate) -> frozenset[str]:
+    """Return the paths that the template reads, such as `entry.order_id`, as far as they are
+    written out; `"now" | date` reads `now`."""
+    paths: set[str] = set()
     for variables in template.analyze(include_partials=False).globals.values():
         for variable in variables:
-            root = variable.segments[0]
-            if not isinstance(root, str):
+            segments = variable.segments
+            if not isinstance(segments[0], str):
                 raise LiquidSyntaxError("the name of a variable cannot be computed", token=None)
-            names.add(root)
+            written = takewhile(lambda segment: isinstance(segment, (str, int)), segments)
+            paths.add(".".join(map(str, written)))
     if any(_is_current_time(expression) for expression in _filtered(template)):
-        names.add("now")
-    return frozenset(names)
+        paths.add("now")
+    return frozenset(paths)
 
 
 def _is_current_time(expression: FilteredExpression) -> bool:

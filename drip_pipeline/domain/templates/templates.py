@@ -23,7 +23,7 @@ from drip_pipeline.domain.templates.liquid_environments import (
     apply_rules,
     check_filters,
     context_within,
-    global_variables,
+    global_paths,
     render_within,
 )
 from drip_pipeline.domain.templates.render_budget import RenderBudget
@@ -42,12 +42,14 @@ _WIDEST_CHARACTER_BYTES: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class CompiledTemplate:
-    """A parsed template. `variables` are the root names it reads; `is_plain`: it consists of text
-    and plain outputs and renders without the Liquid interpreter."""
+    """A parsed template. `variables` are the root names it reads, `paths` the complete ones;
+    `is_plain`: it consists of text and plain outputs and renders without the Liquid interpreter.
+    """
 
     text: str
     html: bool
     variables: frozenset[str]
+    paths: frozenset[str]
     is_plain: bool
     _plain: Render | None = field(repr=False, compare=False)
     _render: RenderWithin = field(repr=False, compare=False)
@@ -96,7 +98,7 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
         template = environment.from_string(text)
         apply_rules(template)
         check_filters(template)
-        variables = global_variables(template)
+        paths = global_paths(template)
     except LiquidError as error:
         line = _line_of(error) or _line_by_search(text, error, environment)
         where = f"line {line}: " if line else ""
@@ -107,7 +109,8 @@ def parse(text: str, *, html: bool) -> CompiledTemplate:
     return CompiledTemplate(
         text,
         html,
-        variables,
+        frozenset(path.partition(".")[0] for path in paths),
+        paths,
         fast is not None,
         fast,
         _interpreter(template, text),

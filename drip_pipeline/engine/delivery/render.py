@@ -28,6 +28,7 @@ from drip_pipeline.domain.templates.render_budget import RenderBudget
 from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
 from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
 from drip_pipeline.domain.templates.tracked_links import with_tracked_links, with_tracking_pixel
+from drip_pipeline.domain.templates.value_templates import render_leaves, render_values
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.delivery.settle import RENDER_FAILED, TEMPLATE_BUDGET
 from drip_pipeline.errors import EmptyMessage, TemplateBudgetExceeded, TemplateError
@@ -213,7 +214,7 @@ def render_post(
         channel="social",
         recipient=config.platform,
         created_at=now,
-        text=_parsed(config.content).render(context, budget),
+        text=str(render_leaves(config.content, context, budget)),
         payload={
             "post_type": config.post_type,
             "hashtags": render_leaves(config.hashtags, context, budget),
@@ -242,29 +243,6 @@ def _payload(config: object, context: Context, budget: RenderBudget | None) -> d
             "payload": render_values(config.payload, context, budget),
         }
     return {}
-
-
-def render_leaves(value: object, context: Context, budget: RenderBudget | None = None) -> object:
-    """Render the strings of a JSON value. The JSON text itself is never a template, so no contact
-    attribute can change its structure."""
-    if isinstance(value, str):
-        return _parsed(value).render(context, budget)
-    if isinstance(value, Mapping):
-        return {key: render_leaves(item, context, budget) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [render_leaves(item, context, budget) for item in value]
-    return value
-
-
-def render_values(value: object, context: Context, budget: RenderBudget | None) -> object:
-    """Render the strings of a JSON value; one that is a single output becomes the value itself."""
-    if isinstance(value, str):
-        return _parsed(value).value(context, budget)
-    if isinstance(value, Mapping):
-        return {key: render_values(item, context, budget) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [render_values(item, context, budget) for item in value]
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,11 +320,6 @@ def _parts(texts: _Texts) -> _Parts:
         columns | _ADDRESS_COLUMNS,
         variables & RUN_VARIABLES,
     )
-
-
-@lru_cache(maxsize=4096)
-def _parsed(text: str) -> CompiledTemplate:
-    return parse(text, html=False)
 
 
 def _campaign_context(version: PublishedVersion) -> Context:

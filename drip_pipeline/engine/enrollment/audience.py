@@ -30,6 +30,7 @@ from drip_pipeline.domain.contact_fields import (
     contact_columns_for,
     contact_context,
 )
+from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.isolation import describe, is_of_the_data
 
 
@@ -66,7 +67,14 @@ class Contacts:
     contact_ids: Sequence[UUID]
 
 
-Selection = Everybody | Tagged | Matching | Addresses | Contacts
+@dataclass(frozen=True, slots=True)
+class EntryList:
+    """Contacts by email address, each with entry data; an address may occur several times."""
+
+    entries: Sequence[tuple[str, JsonObject]]
+
+
+Selection = Everybody | Tagged | Matching | Addresses | Contacts | EntryList
 
 
 @dataclass
@@ -83,6 +91,13 @@ class AudienceCursor:
     now: datetime
     chunk_size: int
     missed: Counter[str] = field(default_factory=Counter)
+    _data: dict[str, list[JsonObject]] = field(default_factory=dict)
+    _address_of: dict[UUID, str] = field(default_factory=dict)
+
+    def data_of(self, contact_id: UUID) -> Sequence[JsonObject | None]:
+        """Return the entry data of a contact of the last chunk, one object per run; None without
+        data of its own."""
+        return self._data[self._address_of[contact_id]] if self._data else (None,)
 
     def chunks(self) -> Iterator[Sequence[UUID]]:
         """Yield non-empty chunks, each read in a transaction of its own."""
@@ -95,6 +110,10 @@ class AudienceCursor:
                 yield from self._matching(condition)
             case Addresses(addresses):
                 yield from self._of_addresses(addresses)
+            case EntryList(entries):
+                for address, data in entries:
+                    self._data.setdefault(canonical_email(address), []).append(data)
+                yield from self._of_addresses(list(self._data))
             case Contacts(contact_ids):
                 distinct = list(dict.fromkeys(contact_ids))
                 for first in range(0, len(distinct), self.chunk_size):
@@ -135,9 +154,11 @@ class AudienceCursor:
                     connection, self.workspace_id, distinct[first : first + self.chunk_size]
                 )
             contact_ids = []
-            for _, contact_id, is_elsewhere in rows:
+            for address, contact_id, is_elsewhere in rows:
                 if contact_id is not None:
                     contact_ids.append(contact_id)
+                    if self._data:
+                        self._address_of[contact_id] = address
                 else:
                     self.missed["other_workspace" if is_elsewhere else "not_found"] += 1
             if contact_ids:

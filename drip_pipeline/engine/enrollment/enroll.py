@@ -8,7 +8,7 @@ entry_triggers.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -19,12 +19,13 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment.enrollments import EntryRules
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.nodes import AfterDays, ReEntry, TriggerConfig, channel_of
+from drip_pipeline.domain.graph.nodes import AfterDays, PerKey, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
-from drip_pipeline.engine.enrollment.audience import AudienceCursor, Selection
+from drip_pipeline.engine.enrollment.audience import AudienceCursor, EntryList, Selection
+from drip_pipeline.engine.enrollment.entry_keys import NO_ENTRY_KEY, RunEntry, with_keys
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
 
@@ -39,7 +40,8 @@ class EnrollReport:
     `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
     suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
     same_address (another contact of the address, in another spelling, is enrolled), locked
-    (another transaction has locked the contact; a repetition enrolls it).
+    (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
+    data has no key).
     """
 
     campaign_id: UUID
@@ -56,12 +58,14 @@ class EntryOptions:
     """How an audience is enrolled.
 
     `entry_key` identifies the run (for example an order number): required by the re-entry policy
-    `per_key`; otherwise the first run has the key '' and later ones are numbered. `spread_minutes`
-    spreads the start of the runs.
+    `per_key`, unless that takes it from the entry data; otherwise the first run has the key '' and
+    later ones are numbered. `spread_minutes` spreads the start of the runs. `data` is the entry
+    data of all runs, where the audience has none of its own.
     """
 
     entry_key: str | None = None
     spread_minutes: float = 0
+    data: JsonObject | None = None
 
 
 DEFAULT_ENTRY: Final = EntryOptions()
@@ -84,11 +88,17 @@ def enroll(
     with database.transaction() as connection:
         target = find_campaign(connection, campaign)
         terms = lock_entry_terms(connection, target)
-        check_key(target, terms, options.entry_key)
+        has_data = options.data is not None or isinstance(audience, EntryList)
+        check_key(target, terms, options.entry_key, has_data=has_data)
     cursor = AudienceCursor(database, target.workspace_id, audience, now, chunk_size)
     counts: Counter[str] = Counter()
     for contact_ids in cursor.chunks():
-        terms, results = _enroll_chunk(database, target, contact_ids, options, now)
+        entries = [
+            RunEntry(contact_id, options.entry_key, options.data if data is None else data)
+            for contact_id in contact_ids
+            for data in cursor.data_of(contact_id)
+        ]
+        terms, results = _enroll_chunk(database, target, entries, options, now)
         counts.update(results)
         if progress:
             progress(f"{counts['enrolled']:,} enrolled of {counts.total():,} contacts checked")
@@ -118,6 +128,11 @@ class EntryTerms:
         """The re-entry policy."""
         return self.trigger.re_entry
 
+    @property
+    def key_path(self) -> str | None:
+        """The path of the entry key in the entry data, None if it is not taken from there."""
+        return self.re_entry.per_key if isinstance(self.re_entry, PerKey) else None
+
 
 def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
     """Lock and return a campaign's entry terms until the transaction ends.
@@ -142,8 +157,20 @@ def _channels(graph: CampaignGraph) -> frozenset[str]:
     )
 
 
-def check_key(campaign: Campaign, terms: EntryTerms, entry_key: str | None) -> None:
-    """Raise NotAllowed if the campaign is entered once per key and the key is missing."""
+def check_key(
+    campaign: Campaign, terms: EntryTerms, entry_key: str | None, *, has_data: bool = True
+) -> None:
+    """Raise NotAllowed if the campaign is entered once per key and the key is missing.
+
+    A key that is taken from entry data is missing if there is no such data; otherwise contacts
+    without a key are refused one by one.
+    """
+    if terms.key_path is not None and not entry_key and not has_data:
+        raise NotAllowed(
+            f"campaign {campaign.name!r} is entered once per {terms.key_path} of the entry data,"
+            " and there is no entry data",
+            hint="Give the data with --data, or a key with --entry-key.",
+        )
     if terms.re_entry == "per_key" and not entry_key:
         raise NotAllowed(
             f"campaign {campaign.name!r} is entered once per key, and the key is missing",
@@ -154,12 +181,11 @@ def check_key(campaign: Campaign, terms: EntryTerms, entry_key: str | None) -> N
 def _enroll_chunk(
     database: Database,
     campaign: Campaign,
-    contact_ids: Sequence[UUID],
+    entries: Sequence[RunEntry],
     options: EntryOptions,
     now: datetime,
 ) -> tuple[EntryTerms, dict[str, int]]:
     """Enroll one chunk in one transaction; retry on a conflict with a concurrent writer."""
-    keyed = [(contact_id, options.entry_key) for contact_id in contact_ids]
 
     def transaction() -> tuple[EntryTerms, dict[str, int]]:
         with database.transaction() as connection:
@@ -168,7 +194,7 @@ def _enroll_chunk(
                 connection,
                 campaign,
                 terms,
-                keyed,
+                entries,
                 spread_minutes=options.spread_minutes,
                 now=now,
             )
@@ -189,23 +215,26 @@ def admit(
     connection: Connection,
     campaign: Campaign,
     terms: EntryTerms,
-    keyed: Sequence[tuple[UUID, str | None]],
+    entries: Iterable[RunEntry],
     *,
     spread_minutes: float,
     now: datetime,
-    entry_data: Sequence[JsonObject | None] = (),
 ) -> Admission:
-    """Enroll the contacts that the terms admit, each given with its entry key.
+    """Enroll the contacts that the terms admit, each with the key and the data of its run.
 
-    `entry_data` has one object per contact (the variable `entry` of its run), or is empty.
     Contacts that another transaction has locked are not awaited: they are refused as `locked`.
     """
-    contact_ids = [contact_id for contact_id, _ in keyed]
-    if isinstance(terms.re_entry, AfterDays):
-        re_entry = "after_days"
-        ended_before = now - timedelta(days=terms.re_entry.after_days)
-    else:
-        re_entry, ended_before = terms.re_entry, None
+    keyed = with_keys(entries, terms.key_path)
+    counts = Counter({NO_ENTRY_KEY: keyed.without_key, "already_in": keyed.repeated})
+    ended_before = None
+    match terms.re_entry:
+        case AfterDays(after_days=days):
+            re_entry = "after_days"
+            ended_before = now - timedelta(days=days)
+        case PerKey():
+            re_entry = "per_key"
+        case policy:
+            re_entry = policy
     rules = EntryRules(
         re_entry=re_entry,
         ended_before=ended_before,
@@ -213,18 +242,20 @@ def admit(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
+    contact_ids = [entry.contact_id for entry in keyed.entries]
+    has_data = any(entry.data for entry in keyed.entries)
     results = enrollments_db.enroll(
         connection,
         campaign.campaign_id,
         campaign.workspace_id,
         contact_ids,
-        [key for _, key in keyed],
+        [entry.entry_key for entry in keyed.entries],
         rules,
         now,
-        entry_data,
+        [entry.data for entry in keyed.entries] if has_data else (),
     )
-    counts = {row.result: row.contacts for row in results}
-    if spread_minutes > 0 and counts.get("enrolled"):
+    counts.update({row.result: row.contacts for row in results})
+    if spread_minutes > 0 and counts["enrolled"]:
         enrollments_db.spread(
             connection,
             campaign.campaign_id,
@@ -232,4 +263,5 @@ def admit(
             spread_seconds=spread_minutes * SECONDS_A_MINUTE,
             now=now,
         )
-    return Admission(counts, frozenset().union(*(row.locked_ids for row in results)))
+    locked = frozenset().union(*(row.locked_ids for row in results))
+    return Admission({result: n for result, n in counts.items() if n}, locked)

@@ -34,6 +34,7 @@ from drip_pipeline.engine.enrollment.enroll import (
     admit,
     lock_entry_terms,
 )
+from drip_pipeline.engine.enrollment.entry_keys import RunEntry
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 
@@ -270,7 +271,7 @@ def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> 
         locked.connection,
         locked.campaign,
         locked.terms,
-        keyed,
+        [RunEntry(contact_id, key) for contact_id, key in keyed],
         spread_minutes=locked.terms.trigger.spread_minutes,
         now=locked.now,
     )

@@ -12,14 +12,15 @@ from typing import Final
 
 from drip_pipeline.db.contacts.contacts import RejectedCell, StagedContact
 from drip_pipeline.domain.addresses import canonical_email
+from drip_pipeline.domain.run_variables import JsonObject, data_problem
 from drip_pipeline.engine.contacts.column_mapping import plan_columns
 from drip_pipeline.engine.contacts.contact_file import Line, LineCounts
 from drip_pipeline.engine.contacts.row_parser import RowReader
 from drip_pipeline.errors import ImportFileError, NotAllowed
 
 MOST_CONTACTS: Final = 1_000
-_CALL_KEYS: Final = frozenset({"people", "entry_key", "idempotency_key"})
-_CONTACT_KEYS: Final = frozenset({"email", "fields", "entry_key"})
+_CALL_KEYS: Final = frozenset({"people", "entry_key", "idempotency_key", "data"})
+_CONTACT_KEYS: Final = frozenset({"email", "fields", "entry_key", "data"})
 _LONGEST_KEY: Final = 200
 _MOST_FIELDS: Final = 200
 
@@ -28,7 +29,8 @@ class CallInvalid(NotAllowed):
     """The body of the call is invalid."""
 
     default_hint = (
-        'Send {"email": …, "fields": {…}, "entry_key": …}, or {"people": [such objects]}.'
+        'Send {"email": …, "fields": {…}, "data": {…}, "entry_key": …}, or {"people": [such'
+        " objects]}."
     )
 
 
@@ -37,8 +39,9 @@ class WebhookContacts:
     """The contacts of a call. Each address occurs once.
 
     `rows` are numbered by their position in the call (from 1), `keys` maps these numbers to entry
-    keys, `problems` are rejected contacts as (position from 0, reason). `set_aside` are fields of
-    accepted contacts that cannot be read. `call_key` is the idempotency key.
+    keys and `data` to entry data, `problems` are rejected contacts as (position from 0, reason).
+    `set_aside` are fields of accepted contacts that cannot be read. `call_key` is the idempotency
+    key.
     """
 
     rows: Sequence[StagedContact]
@@ -46,6 +49,7 @@ class WebhookContacts:
     problems: Sequence[tuple[int, str]]
     call_key: str | None
     set_aside: Sequence[RejectedCell] = ()
+    data: Mapping[int, JsonObject] = field(default_factory=dict)
 
 
 def read_webhook_contacts(body: object, region: str | None = None) -> WebhookContacts:
@@ -63,11 +67,14 @@ def read_webhook_contacts(body: object, region: str | None = None) -> WebhookCon
     problems: dict[int, str] = {}
     contacts: dict[int, dict[str, object]] = {}
     keys: dict[int, str] = {}
+    data: dict[int, JsonObject] = {}
     common_key = _key(call.get("entry_key"), "entry_key")
+    common_data = _data(call.get("data"))
     for position, member in enumerate(members):
         try:
             fields, own_key = _fields(member)
             key = own_key or common_key
+            data[position + 1] = _entry_data(member, common_data)
         except CallInvalid as invalid:
             problems[position] = str(invalid)
             continue
@@ -81,6 +88,7 @@ def read_webhook_contacts(body: object, region: str | None = None) -> WebhookCon
         problems=sorted(problems.items()),
         call_key=_key(call.get("idempotency_key"), "idempotency_key"),
         set_aside=set_aside,
+        data=data,
     )
 
 
@@ -113,6 +121,29 @@ def _fields(member: object) -> tuple[dict[str, object], str | None]:
         raise CallInvalid("`fields` is not a JSON object, or too large")
     entry_key = _key(member.get("entry_key"), "entry_key")
     return {**fields, "email": member.get("email")}, entry_key
+
+
+def _entry_data(member: object, common: JsonObject | None) -> JsonObject:
+    """Return the entry data of a contact: `data` of the call and its own, or its fields if there is
+    none and they are not too large. Raises CallInvalid.
+    """
+    assert isinstance(member, dict)
+    own = _data(member.get("data"))
+    if own is None and common is None:
+        fields = member.get("fields") or {}
+        return {} if data_problem(fields) else fields
+    return _data({**(common or {}), **(own or {})}) or {}
+
+
+def _data(value: object) -> JsonObject | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise CallInvalid("`data` is not a JSON object")
+    problem = data_problem(value)
+    if problem is not None:
+        raise CallInvalid(f"`data` cannot be entry data: {problem}")
+    return value
 
 
 def _key(value: object, name: str) -> str | None:

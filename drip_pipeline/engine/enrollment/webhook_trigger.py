@@ -30,6 +30,7 @@ from drip_pipeline.engine.enrollment.enroll import (
     check_key,
     lock_entry_terms,
 )
+from drip_pipeline.engine.enrollment.entry_keys import RunEntry
 from drip_pipeline.engine.enrollment.webhook_payload import (
     CallInvalid,
     WebhookContacts,
@@ -178,10 +179,13 @@ def _admit_all(
     keys = [contacts.keys.get(row.line_number) for row in contacts.rows]
     for key in keys:
         check_key(campaign, terms, key)
-    keyed = [(ids[address], key) for address, key in zip(addresses, keys, strict=True)]
+    entries = [
+        RunEntry(ids[address], key, contacts.data.get(row.line_number))
+        for address, key, row in zip(addresses, keys, contacts.rows, strict=True)
+    ]
     # Nobody repeats a call: unlike the triggers, it waits for locked contacts.
     enrollments_db.await_contacts(connection, list(ids.values()))
-    return admit(connection, campaign, terms, keyed, spread_minutes=0, now=now).counts
+    return admit(connection, campaign, terms, entries, spread_minutes=0, now=now).counts
 
 
 def _webhook_terms(connection: Connection, campaign: Campaign) -> EntryTerms:

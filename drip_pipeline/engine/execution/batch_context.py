@@ -24,7 +24,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAG
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, WORKSPACE_ZONE_NAME
 from drip_pipeline.domain.graph.reachability import Reachability, reachability
-from drip_pipeline.domain.run_variables import NO_VARIABLES, JsonObject, RunVariables
+from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
 from drip_pipeline.engine.execution import run_variables
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
@@ -90,9 +90,9 @@ class BatchContext:
         self._variants = variants or {}
         self._variables = dict(variables or {})
         self._stores_event = stores_event
-        self.changed_variables: dict[UUID, RunVariables] = {}
-        """The variables of states that this batch changed; `entry` never changes."""
         self._zones = zones or {}
+        self.changed_variables: dict[UUID, dict[str, JsonObject]] = {}
+        """Of states of which this batch changed `event` or `vars`: these, by name."""
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
 
@@ -132,14 +132,22 @@ class BatchContext:
         """Store the properties of the event that ended a wait of this state, if its campaign
         version reads them anywhere."""
         if (state.campaign_id, state.campaign_version) in self._stores_event:
-            self._change_variables(state, self.variables_of(state)._replace(event=properties))
+            self._variables[state.id] = self.variables_of(state)._replace(event=properties)
+            self.changed_variables.setdefault(state.id, {})[EVENT] = properties
 
     def set_vars(self, state: DueState, values: JsonObject) -> None:
         """Replace the variables that actions have set."""
-        self._change_variables(state, self.variables_of(state)._replace(vars=values))
+        self._variables[state.id] = self.variables_of(state)._replace(vars=values)
+        self.changed_variables.setdefault(state.id, {})[VARS] = values
 
-    def _change_variables(self, state: DueState, variables: RunVariables) -> None:
-        self._variables[state.id] = self.changed_variables[state.id] = variables
+    def template_context(self, state: DueState) -> dict[str, object]:
+        """Return what the templates of an action read: of the contact, of the run, and of the
+        batch (`now`, `campaign_id`)."""
+        contact = self.of(state)
+        fields = {**contact.fields}
+        if "tags" in fields:
+            fields["tags"] = sorted(contact.tags)
+        return {**fields, "now": self._now, "campaign_id": str(state.campaign_id)}
 
     def by_zone(
         self, states: Sequence[DueState], choice: str | None
@@ -174,10 +182,11 @@ class BatchContext:
         for state in states:
             attributes = self._attributes.get(state.contact_id)
             if attributes is not None:
-                _apply(change, attributes)
+                _apply(change.of(state.id), attributes)
             if change.kind == "custom_field" and change.name == "timezone" and self._zones:
                 zones = self._zones.get(state.contact_id, _NO_ZONES)
-                self._zones[state.contact_id] = zones._replace(of_contact=change.value)
+                zone = change.of(state.id).value
+                self._zones[state.contact_id] = zones._replace(of_contact=zone)
 
 
 def load(

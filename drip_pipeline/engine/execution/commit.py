@@ -6,7 +6,7 @@ failing row is isolated. That enrollment is scheduled for a retry or fails; the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
@@ -201,7 +201,12 @@ def _change_contacts(connection: Connection, transition: Transition, now: dateti
     # In the order of ids: two processes that change the same contacts must not deadlock.
     contact_ids = sorted({state.contact_id for state in transition.states})
     for change in transition.changes:
-        _change(connection, contact_ids, change, now)
+        if change.values is None:
+            _change(connection, contact_ids, change, now)
+            continue
+        # Of several runs of one contact the last one decides.
+        values = {state.contact_id: change.of(state.id) for state in transition.states}
+        _change_each(connection, {key: values[key] for key in sorted(values)}, now)
 
 
 def _change(
@@ -219,6 +224,19 @@ def _change(
             db.change_column(connection, contact_ids, change.name, change.text(), now)
         case "custom_field":
             db.change_custom_field(connection, contact_ids, change.name, change.value, now)
+
+
+def _change_each(
+    connection: Connection, changes: Mapping[UUID, ContactChange], now: datetime
+) -> None:
+    """Write one field of contacts, each with its own value."""
+    (kind, name), *_ = {(change.kind, change.name) for change in changes.values()}
+    if kind == "column":
+        texts = {contact_id: change.text() for contact_id, change in changes.items()}
+        batch_context_db.set_column(connection, name, texts, now)
+    else:
+        values = {contact_id: change.value for contact_id, change in changes.items()}
+        batch_context_db.set_custom_field(connection, name, values, now)
 
 
 _GROUP_COLUMNS: dict[str, Callable[[Transition], object]] = {

@@ -17,7 +17,7 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, CampaignGraph, GraphNode, NodeType
 from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.domain.retry import retry_delay_seconds
-from drip_pipeline.domain.run_variables import RunVariables
+from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import (
@@ -94,7 +94,9 @@ def execute(
     return Batch(tuple(transitions), tuple(paused))
 
 
-def _with_variables(transition: Transition, changed: Mapping[UUID, RunVariables]) -> Transition:
+def _with_variables(
+    transition: Transition, changed: Mapping[UUID, Mapping[str, JsonObject]]
+) -> Transition:
     variables = {state.id: changed[state.id] for state in transition.states if state.id in changed}
     return replace(transition, variables=variables) if variables else transition
 

@@ -12,13 +12,7 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.reachability import Reachability
-from drip_pipeline.domain.run_variables import (
-    EVENT,
-    VARS,
-    RunVariables,
-    columns_of,
-    stored_variables,
-)
+from drip_pipeline.domain.run_variables import RunVariables, columns_of, stored_variables
 from drip_pipeline.engine.execution.transitions import Transition
 
 ReadingStates: TypeAlias = tuple[Reachability, CampaignGraph, Sequence[DueState]]
@@ -59,14 +53,4 @@ def write(connection: Connection, transitions: Iterable[Transition]) -> None:
         if state.id in transition.variables
     }
     if changed:
-        run_variables_db.write(
-            connection,
-            {
-                state_id: {
-                    name: value
-                    for name, value in ((EVENT, variables.event), (VARS, variables.vars))
-                    if value is not None
-                }
-                for state_id, variables in changed.items()
-            },
-        )
+        run_variables_db.write(connection, changed)

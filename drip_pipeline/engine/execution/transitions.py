@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db.execution.workflow_states import DueState
-from drip_pipeline.domain.run_variables import RunVariables
+from drip_pipeline.domain.run_variables import JsonObject
 
 
 class NodePosition(NamedTuple):
@@ -86,13 +86,21 @@ ChangeKind = Literal["tags", "score_delta", "score_set", "column", "custom_field
 @dataclass(frozen=True, slots=True)
 class ContactChange:
     """A change of contacts: `tags` uses `add` and `remove`; the others use `value`, and `name` for
-    a column or custom field."""
+    a column or custom field. `values`, by state, replace `value` where it differs between states.
+    """
 
     kind: ChangeKind
     name: str = ""
     value: object = None
     add: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    values: Mapping[UUID, object] | None = None
+
+    def of(self, state_id: UUID) -> ContactChange:
+        """Return the change of one state's contact."""
+        if self.values is None:
+            return self
+        return replace(self, value=self.values[state_id], values=None)
 
     def score(self) -> int:
         """Return the value of a change of the score."""
@@ -115,7 +123,8 @@ class Transition:
 
     `path`: the nodes entered on the way. `due_at` is None when the state ends or waits for its
     delivery. `enrollment_status` is the enrollment's new status, None if unchanged. With
-    `delivery`, `delivery_ids` has one id per state. `variables`, by state, are those that changed.
+    `delivery`, `delivery_ids` has one id per state. `variables`, by state and name, are those that
+    changed.
     """
 
     states: Sequence[DueState]
@@ -136,7 +145,7 @@ class Transition:
     error: str | None = None
     exit_reason: str | None = None
     enrollment_status: str | None = None
-    variables: Mapping[UUID, RunVariables] | None = None
+    variables: Mapping[UUID, Mapping[str, JsonObject]] | None = None
 
     def only(self, state_ids: set[UUID]) -> Transition | None:
         """Return the transition restricted to these states, None if it has none of them."""

@@ -180,8 +180,9 @@ NODES: list[tuple[File, str, str]] = [
         for config, code in (
             ({"field": "contact.email", "value": 1}, "field_protected"),
             ({"field": "contact.status", "value": "great"}, "field_value"),
-            ({"field": "plan", "value": "{{ company }}"}, "value_not_rendered"),
-            ({"field": "plan", "value": {"a": ["{% if x %}"]}}, "value_not_rendered"),
+            ({"field": "plan", "value": "{{ campaign_name }}"}, "variable_unavailable"),
+            ({"field": "plan", "value": "{{ nothing }}"}, "variable_unknown"),
+            ({"field": "plan", "value": {"a": ["{% if x %}"]}}, "template_syntax"),
             ({"field": "custom_fields.a.b", "value": 1}, "field_path"),
         )
     ),

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.nodes import Branch, ConditionConfig, SplitConfig, Variant
+from drip_pipeline.domain.graph.nodes import (
+    Branch,
+    ConditionConfig,
+    EmailConfig,
+    FieldUpdateAction,
+    SplitConfig,
+    VariableAction,
+    Variant,
+)
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.enrollment.enroll import admit, lock_entry_terms
+from drip_pipeline.engine.enrollment.entry_keys import RunEntry
 from tests.engine.events.incoming import rows
 from tests.engine.factories import NOW, a_published_campaign, contacts, run_until_idle
-from tests.engine.graphs import add_tag, end, graph, node, trigger
+from tests.engine.graphs import add_tag, end, graph, node, trigger, wait_hours
 
 ORDER: dict[str, Any] = {"order_id": "A-7", "total": "120.50", "items": [{"sku": "tea"}]}
 
@@ -45,8 +56,8 @@ def enter(database: Database, flow: CampaignGraph, *data: Any, fields: str = "{}
         connection.execute("UPDATE contacts SET custom_fields = %s::jsonb", [fields])
         target = find_campaign(connection, campaign.campaign_id)
         terms = lock_entry_terms(connection, target)
-        keyed: list[tuple[Any, str | None]] = [(contact_id, None) for contact_id in ids]
-        admit(connection, target, terms, keyed, spread_minutes=0, now=NOW, entry_data=data)
+        entries = [RunEntry(key, None, each) for key, each in zip(ids, data, strict=True)]
+        admit(connection, target, terms, entries, spread_minutes=0, now=NOW)
     run_until_idle(database)
     tags = dict(rows(database, "SELECT id, tags FROM contacts"))
     return [tags[contact_id] or [] for contact_id in ids]
@@ -123,3 +134,173 @@ def test_entry_data_that_cannot_be_read_stops_its_own_run_only(database: Databas
     )
     assert [status for status, _ in states] == ["completed", "failed"]
     assert "personalization_data" in states[1][1]
+
+
+def sets(node_id: str, to: str, **values: Any) -> Any:
+    """Return an action that sets variables."""
+    return node(node_id, "action", VariableAction(set=values), default=to)
+
+
+def updates(node_id: str, field_name: str, value: Any, to: str) -> Any:
+    """Return an action that writes a field."""
+    action = FieldUpdateAction(field=field_name, value=value)
+    return node(node_id, "action", action, default=to)
+
+
+def stored(database: Database) -> list[Any]:
+    """Return the stored variables of runs, those of the first contact first."""
+    return [
+        variables
+        for (variables,) in rows(
+            database,
+            "SELECT s.workflow_variables FROM campaign_workflow_states s"
+            " JOIN contacts k ON k.id = s.contact_id ORDER BY k.email",
+        )
+    ]
+
+
+def test_variables_are_read_in_the_same_tick_and_after_a_message(database: Database) -> None:
+    branch = {"id": "yes", "condition": field("vars.total", ">", 200)}
+    branches = (Branch.model_validate(branch), Branch.model_validate({"id": "else"}))
+    mail = EmailConfig(subject="{{ vars.total }} {{ entry.order_id }}", body="{{ vars.note }}")
+    flow = graph(
+        trigger("a"),
+        sets(
+            "a",
+            "b",
+            total="{{ entry.total | plus: 100 }}",
+            note="from {{ name }}",
+            items="{{ entry.items }}",
+        ),
+        sets("b", "c", note=None, first="{{ vars.items[0].sku }}{{ vars.note }}"),
+        node("c", "condition", ConditionConfig(branches=branches), yes="t", else_="m"),
+        add_tag("t", "yes", default="m"),
+        node("m", "email", mail, default="d"),
+        sets("d", "end", total="{{ vars.total | plus: 1 }}"),
+        end(),
+    )
+    assert enter(database, flow, ORDER, {"total": 1, "order_id": "B"}) == [["yes"], []]
+    assert sorted(rows(database, "SELECT subject, body FROM recorded_messages")) == [
+        ("101 B", None),
+        ("220.5 A-7", None),
+    ]
+    assert stored(database) == [
+        {"vars": {"total": 221.5, "items": [{"sku": "tea"}], "first": "teafrom Person 1"}},
+        {"vars": {"total": 102, "first": "from Person 2"}},
+    ]
+
+
+def test_keys_of_applications_stay_in_the_variables_of_a_state(database: Database) -> None:
+    flow = graph(
+        trigger("a"),
+        sets("a", "w", x=1),
+        wait_hours("w", 1, default="b"),
+        sets("b", "end", y=2),
+        end(),
+    )
+    enter(database, flow, {})
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_workflow_states SET workflow_variables ="
+            " workflow_variables || '{\"email_opened\": true}'"
+        )
+    run_until_idle(database, NOW + timedelta(hours=1))
+    assert stored(database) == [{"vars": {"x": 1, "y": 2}, "email_opened": True}]
+
+
+def test_a_run_whose_values_cannot_be_set_fails_alone_with_the_cause(database: Database) -> None:
+    flow = graph(
+        trigger("a"),
+        sets("a", "t", copy="{{ entry.text }}", n="{{ entry.n | divided_by: entry.d }}"),
+        add_tag("t", "yes", default="end"),
+        end(),
+    )
+    data = [
+        {"text": "a" * size, "n": 1, "d": divisor}
+        for size, divisor in ((9, 1), (32_700, 1), (9, 0))
+    ]
+    data[1] = {"text": "é" * 16_384, "n": 1, "d": 1}
+    assert enter(database, flow, *data) == [["yes"], [], []]
+    states = rows(
+        database,
+        "SELECT workflow_status, last_error, workflow_variables FROM campaign_workflow_states s"
+        " JOIN contacts k ON k.id = s.contact_id ORDER BY k.email",
+    )
+    assert [status for status, _, _ in states] == ["completed", "running", "running"]
+    assert (
+        "action node 'a': the run's variables (vars) would become too large: it has 32,"
+        in states[1][1]
+    )
+    assert "action node 'a': line 1: rendering failed with" in states[2][1]
+    assert [variables for _, _, variables in states[1:]] == [{}, {}]
+
+
+def test_field_updates_write_the_data_of_each_run(database: Database) -> None:
+    branch = {"id": "yes", "condition": field("order.id", "==", "A-7")}
+    branches = (Branch.model_validate(branch), Branch.model_validate({"id": "else"}))
+    flow = graph(
+        trigger("a"),
+        updates("a", "company", "{{ entry.order_id | downcase }}", "b"),
+        updates(
+            "b", "order", {"id": "{{ entry.order_id }}", "total": "{{ entry.total }}", "n": 1}, "c"
+        ),
+        node("c", "condition", ConditionConfig(branches=branches), yes="t", else_="end"),
+        add_tag("t", "yes", default="end"),
+        end(),
+    )
+    assert enter(database, flow, ORDER, {"order_id": "B", "total": 7}, {}) == [["yes"], [], []]
+    assert rows(
+        database, "SELECT company, custom_fields -> 'order' FROM contacts ORDER BY email"
+    ) == [
+        ("a-7", {"id": "A-7", "total": "120.50", "n": 1}),
+        ("b", {"id": "B", "total": 7, "n": 1}),
+        ("", {"id": None, "total": None, "n": 1}),
+    ]
+
+
+def statements(
+    database: Database, flow: CampaignGraph, monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
+    """Return the names of the queries that advancing two runs of a graph executes."""
+    names: list[str] = []
+    text_of = queries.sql
+
+    def counted(name: str) -> str:
+        names.append(name)
+        return text_of(name)
+
+    monkeypatch.setattr(queries, "sql", counted)
+    enter(database, flow, ORDER, ORDER)
+    return [name for name in names if "variables" in name]
+
+
+def test_only_graphs_that_read_variables_have_statements_for_them(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = graph(
+        trigger("m"),
+        node("m", "email", EmailConfig(subject="{{ entry.order_id }}", body="x"), default="t"),
+        add_tag("t", "yes", default="end"),
+        end(),
+    )
+    assert statements(database, plain, monkeypatch) == []
+
+
+def test_reading_and_writing_variables_take_a_statement_per_batch(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = graph(trigger("a"), sets("a", "b", x=1), sets("b", "end", y="{{ vars.x }}"), end())
+    assert statements(database, flow, monkeypatch) == ["run_variables", "write_run_variables"]
+
+
+def test_a_run_that_cannot_be_written_keeps_its_variables_as_they_were(database: Database) -> None:
+    flow = graph(
+        trigger("a"),
+        sets("a", "b", x="{{ entry.x }}"),
+        updates("b", "company", "{{ entry.x }}", "end"),
+        end(),
+    )
+    with database.transaction() as connection:
+        connection.execute("ALTER TABLE contacts ADD CONSTRAINT short CHECK (length(company) < 20)")
+    enter(database, flow, {"x": "long " * 10}, {"x": "short"})
+    assert stored(database) == [{}, {"vars": {"x": "short"}}]

@@ -1,4 +1,4 @@
-"""The action node: change tags, score and fields at once; queue webhooks, SMS and posts."""
+"""The action node: change tags, score, fields and variables; queue webhooks, SMS and posts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from drip_pipeline.domain.graph.nodes import (
     NodeConfig,
     ScoreAction,
     TagAction,
+    VariableAction,
     channel_of,
 )
+from drip_pipeline.domain.templates.value_templates import has_templates
 from drip_pipeline.engine.execution.operators.protocol import Leave, NodeOutcome, NodeVisit, Send
+from drip_pipeline.engine.execution.operators.rendered_values import set_variables, update_field
 from drip_pipeline.engine.execution.transitions import ContactChange, EventNote
 
 
@@ -20,6 +23,10 @@ def act(visit: NodeVisit) -> list[NodeOutcome]:
     channel = channel_of(config)
     if channel is not None:
         return [NodeOutcome(visit.states, Send(channel))]
+    if isinstance(config, VariableAction):
+        return set_variables(visit, config)
+    if isinstance(config, FieldUpdateAction) and has_templates(config.value):
+        return update_field(visit, config)
     change, events = _change(visit, config)
     visit.context.apply(change, visit.states)
     return [NodeOutcome(visit.states, Leave(PORT_DEFAULT), events, changes=(change,))]
