@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator as operators
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
@@ -76,14 +76,17 @@ def operand(value: object) -> Operand:
     return Operand(value, is_text, as_number(value), as_boolean(value), instant)
 
 
-def value_test(operator: Operator, expected: Scalar | Sequence[Scalar] | None) -> Test:
+def value_test(
+    operator: Operator, expected: Scalar | date | Sequence[Scalar] | None, zone: tzinfo = UTC
+) -> Test:
     """Return the predicate `actual <operator> expected` of a contact's value.
 
     A text is a number where the other side is one; two texts are compared as numbers only for
     order, so that the codes `1.1` and `1.10` differ. ISO texts and the database's times are
-    instants; without a time of day they mean the whole day, in UTC. The texts true, yes and on and
-    the number 1 are true, in any case. In lists `==`, `contains` and `in` look for a member, and
-    `!=` says that there is none. A text of white space is as empty as a missing value.
+    instants; without a time of day they mean the whole day, in `zone`. The texts true, yes and on
+    and the number 1 are true, in any case. In lists `==`, `contains` and `in` look for a member,
+    and `!=` says that there is none; with a list as `expected`, `==` and `!=` compare all members
+    in their order. A text of white space is as empty as a missing value.
 
     `in` needs a list as `expected`; the operators of emptiness ignore it. Raises ValueError if
     `expected` does not suit the operator.
@@ -93,38 +96,56 @@ def value_test(operator: Operator, expected: Scalar | Sequence[Scalar] | None) -
     if operator is Operator.IS_NOT_EMPTY:
         return lambda actual: not is_empty(actual)
     if operator is Operator.IN:
-        return _is_in(_as_list(expected))
+        return _is_in(_as_list(expected), zone)
     if isinstance(expected, (list, tuple)):
-        raise ValueError(f"operator {operator.value!r} compares with one value, not with a list")
+        if operator not in (Operator.EQ, Operator.NE):
+            raise ValueError(f"operator {operator.value!r} compares with one value, not a list")
+        members = [operand(member) for member in expected]
+        is_equal = operator is Operator.EQ
+        return lambda actual: _equals_list(actual, members, zone) is is_equal
     right = operand(expected)
     if operator is Operator.EQ:
-        return lambda actual: equal(actual, right) is True
+        return lambda actual: equal(actual, right, zone) is True
     if operator is Operator.NE:
-        return lambda actual: equal(actual, right) is False
+        return lambda actual: equal(actual, right, zone) is False
     if operator is Operator.CONTAINS:
-        return lambda actual: contains(actual, right)
+        return lambda actual: contains(actual, right, zone)
     compare = ORDER[operator]
-    return lambda actual: ordered(compare, actual, right)
+    return lambda actual: ordered(compare, actual, right, zone)
 
 
-def equal(actual: object, right: Operand) -> bool | None:
-    """Return whether the values are equal, None if they cannot be compared."""
+def equal(actual: object, right: Operand, zone: tzinfo = UTC) -> bool | None:
+    """Return whether the values are equal, None if they cannot be compared; days are those of
+    `zone`."""
     if isinstance(actual, str):
-        return _text_equals(actual, right)
+        return _text_equals(actual, right, zone)
     if actual is None or isinstance(actual, Mapping):
         return None
     if _is_collection(actual):
-        return any(not _is_collection(m) and equal(m, right) is True for m in actual)
+        return any(not _is_collection(m) and equal(m, right, zone) is True for m in actual)
     if type(actual) is bool or type(right.value) is bool:
         boolean = as_boolean(actual)
         return boolean is not None and boolean is right.boolean
     if isinstance(actual, date):
-        return None if right.instant is None else _same_kind(operators.eq, actual, right.instant)
+        return (
+            None if right.instant is None else _same_kind(operators.eq, actual, right.instant, zone)
+        )
     number = as_number(actual)
     return number is not None and number == right.number
 
 
-def _text_equals(actual: str, right: Operand) -> bool | None:
+def _equals_list(actual: object, members: Sequence[Operand], zone: tzinfo) -> bool | None:
+    """Return whether a list has these members in this order (a set: in any), None for no list."""
+    if not _is_collection(actual):
+        return None
+    if len(actual) != len(members):
+        return False
+    if isinstance(actual, (set, frozenset)):
+        return all(any(equal(own, m, zone) is True for own in actual) for m in members)
+    return all(equal(own, m, zone) is True for own, m in zip(actual, members, strict=True))
+
+
+def _text_equals(actual: str, right: Operand, zone: tzinfo) -> bool | None:
     if not actual or actual.isspace():
         return None
     if right.is_text:
@@ -133,17 +154,20 @@ def _text_equals(actual: str, right: Operand) -> bool | None:
         if right.instant is None:
             return False
         instant = as_instant(actual)
-        return instant is not None and _same_kind(operators.eq, instant, right.instant)
+        return instant is not None and _same_kind(operators.eq, instant, right.instant, zone)
     if type(right.value) is bool:
         return as_boolean(actual) is right.value
     if right.instant is not None:
         instant = as_instant(actual)
-        return None if instant is None else _same_kind(operators.eq, instant, right.instant)
+        return None if instant is None else _same_kind(operators.eq, instant, right.instant, zone)
     return right.number is not None and as_number(actual) == right.number
 
 
-def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand) -> bool:
-    """Return `compare(actual, right)` of two numbers, two instants or two texts, else False."""
+def ordered(
+    compare: Callable[[Any, Any], bool], actual: object, right: Operand, zone: tzinfo = UTC
+) -> bool:
+    """Return `compare(actual, right)` of two numbers, two instants or two texts, else False; days
+    are those of `zone`."""
     if actual is None or type(actual) is bool or type(right.value) is bool:
         return False
     if right.number is not None:
@@ -151,7 +175,7 @@ def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand)
         return number is not None and compare(number, right.number)
     if right.instant is not None:
         instant = as_instant(actual) if isinstance(actual, str) else actual
-        return isinstance(instant, date) and _same_kind(compare, instant, right.instant)
+        return isinstance(instant, date) and _same_kind(compare, instant, right.instant, zone)
     return (
         right.is_text
         and isinstance(actual, str)
@@ -161,11 +185,11 @@ def ordered(compare: Callable[[Any, Any], bool], actual: object, right: Operand)
     )
 
 
-def contains(actual: object, right: Operand) -> bool:
+def contains(actual: object, right: Operand, zone: tzinfo = UTC) -> bool:
     """Return whether a text contains the other one, or a list has an equal member."""
     if isinstance(actual, str):
         return str(right.value) in actual
-    return _is_collection(actual) and equal(actual, right) is True
+    return _is_collection(actual) and equal(actual, right, zone) is True
 
 
 def is_empty(actual: object) -> bool:
@@ -223,22 +247,23 @@ def _as_instant(text: str) -> datetime | date | None:
     return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
-def _same_kind(compare: Callable[[Any, Any], bool], left: date, right: date) -> bool:
-    """Compare two dates or two times; as days (UTC) if one of them is a date."""
+def _same_kind(compare: Callable[[Any, Any], bool], left: date, right: date, zone: tzinfo) -> bool:
+    """Compare two dates or two times; as days in `zone` if one of them is a date."""
     if isinstance(left, datetime) and isinstance(right, datetime):
         return compare(_aware(left), _aware(right))
-    return compare(_day(left), _day(right))
+    return compare(day_of(left, zone), day_of(right, zone))
 
 
 def _aware(value: datetime) -> datetime:
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
-def _day(value: date) -> date:
+def day_of(value: date, zone: tzinfo) -> date:
+    """Return the day of an instant in a time zone."""
     if not isinstance(value, datetime):
         return value
     try:
-        return _aware(value).astimezone(UTC).date()
+        return _aware(value).astimezone(zone).date()
     except OverflowError:  # the first or last day that a date can have
         return value.date()
 
@@ -253,7 +278,7 @@ def _is_collection(actual: object) -> TypeGuard[Collection[object]]:
     return isinstance(actual, (list, tuple, set, frozenset))
 
 
-def _is_in(expected: list[Scalar]) -> Test:
+def _is_in(expected: list[Scalar], zone: tzinfo) -> Test:
     # Plain texts are looked up in a set: a list of a thousand email domains is common.
     texts = frozenset(value for value in expected if type(value) is str)
     members = [operand(value) for value in expected]
@@ -263,9 +288,9 @@ def _is_in(expected: list[Scalar]) -> Test:
         if type(actual) is str:
             if actual in texts:
                 return not actual.isspace() and actual != ""
-            return any(equal(actual, member) is True for member in others)
+            return any(equal(actual, member, zone) is True for member in others)
         if _is_collection(actual):
             return any(is_in(member) for member in actual if not _is_collection(member))
-        return any(equal(actual, member) is True for member in members)
+        return any(equal(actual, member, zone) is True for member in members)
 
     return is_in

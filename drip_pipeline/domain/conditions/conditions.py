@@ -22,6 +22,7 @@ from drip_pipeline.domain.conditions.comparisons import (
     as_number,
     value_test,
 )
+from drip_pipeline.domain.conditions.field_names import field_name, read_field
 from drip_pipeline.domain.conditions.local_time import TIME_FIELDS, local_time_test
 from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, event_test
 from drip_pipeline.domain.conditions.occurrences import (
@@ -29,9 +30,15 @@ from drip_pipeline.domain.conditions.occurrences import (
     RunPosition,
     is_about_a_message,
 )
-from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, CUSTOM_FIELDS
+from drip_pipeline.domain.conditions.relative_days import (
+    DaysAgo,
+    DaysAhead,
+    RelativeDay,
+    depends_on_day,
+    zoned_test,
+)
 from drip_pipeline.domain.events.vocabulary import event_type_named
-from drip_pipeline.domain.run_variables import value_at, variable_of
+from drip_pipeline.domain.run_variables import variable_of
 
 MAX_DEPTH: Final = 10
 MAX_CONDITIONS: Final = 500
@@ -41,6 +48,9 @@ MAX_TIME_WINDOW_HOURS: Final = 24 * 366 * 10
 
 Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT_LENGTH)]
 Value = bool | int | float | str
+
+
+_RELATIVE_KEYS: Final = frozenset({"days_ago", "days_ahead"})
 
 
 class ConditionType(StrEnum):
@@ -79,8 +89,10 @@ class Condition(MatcherKeys):
     field: Text | None = Field(
         default=None, description="Contact field that is compared (types field and time)."
     )
-    value: Value | tuple[Value, ...] | None = Field(
-        default=None, description="Value, or list of values, that is compared with."
+    value: Value | tuple[Value, ...] | DaysAgo | DaysAhead | None = Field(
+        default=None,
+        description="Value, or list of values, that is compared with; of a date also today,"
+        " {days_ago: N} and {days_ahead: N}, days in the contact's time zone.",
     )
     event_type: Text | None = Field(default=None, description="Event that must have happened.")
     time_window: float | None = Field(
@@ -105,6 +117,8 @@ class Condition(MatcherKeys):
     @field_validator("value", mode="before")
     @classmethod
     def _dates_as_text(cls, value: object) -> object:
+        if isinstance(value, Mapping) and (len(value) != 1 or not value.keys() & _RELATIVE_KEYS):
+            raise ValueError("a value that is an object is {days_ago: N} or {days_ahead: N}")
         # YAML reads an unquoted 2026-01-28 as a date.
         if isinstance(value, list):
             return [item.isoformat() if isinstance(item, date) else item for item in value]
@@ -137,6 +151,8 @@ class Condition(MatcherKeys):
             allowed = " or ".join(op.value for op in Operator if op in _OPERATORS[self.type])
             actual = "no operator" if self.operator is None else repr(self.operator.value)
             raise ValueError(f"the operator of type {self.type.value} is {allowed}; not {actual}")
+        if isinstance(self.value, RelativeDay) and self.type is not ConditionType.FIELD:
+            raise ValueError("{days_ago: N} and {days_ahead: N} belong to conditions on fields")
         if self.type is not ConditionType.COMPOSITE:
             compile_condition(self)  # raises ValueError for a value that cannot be compared
         return self
@@ -280,7 +296,10 @@ def needs_of(condition: Condition) -> Needs:
             return Needs(fields=frozenset({"ai_score"}))
         case ConditionType.FIELD:
             name = field_name(condition.field or "")
-            return Needs(tags=True) if name == "tags" else needs_of_names((name,))
+            zone = {"timezone"} if depends_on_day(condition.value) else set()
+            if name == "tags":
+                return Needs(fields=frozenset(zone), tags=True)
+            return needs_of_names({name, *zone})
 
 
 def needs_of_names(names: Iterable[str]) -> Needs:
@@ -291,41 +310,21 @@ def needs_of_names(names: Iterable[str]) -> Needs:
     return Needs(fields=fields, variables=variables)
 
 
-def field_name(name: str) -> str:
-    """Return the key of `ContactAttributes.fields` for a field name of a condition.
-
-    `contact.company` and `custom_fields.plan` are `company` and `plan`; a custom field with the
-    name of a column or of a variable of the run keeps its prefix.
-    """
-    name = name.strip()
-    if name.startswith("contact."):
-        return name.removeprefix("contact.")
-    bare = name.removeprefix(f"{CUSTOM_FIELDS}.")
-    return name if bare in CONTACT_COLUMNS or variable_of(bare) else bare
-
-
 def _compile_field(condition: Condition) -> Predicate:
     assert condition.operator is not None
-    test = value_test(condition.operator, condition.value)
     name = field_name(condition.field or "")
+    if depends_on_day(condition.value):
+        zoned = zoned_test(condition.operator, condition.value)
+        return lambda contact: zoned(
+            contact.tags if name == "tags" else read_field(contact.fields, name),
+            contact.now,
+            contact.timezone,
+        )
+    assert not isinstance(condition.value, RelativeDay)
+    test = value_test(condition.operator, condition.value)
     if name == "tags":
         return lambda contact: test(contact.tags)
     return lambda contact: test(read_field(contact.fields, name))
-
-
-def read_field(fields: Mapping[str, object], name: str) -> object:
-    """Return the value of a field name or dotted path.
-
-    A variable of the run comes first, then the field that has the whole path as its name, then the
-    member of a field that the path leads to.
-    """
-    root, _, path = name.partition(".")
-    if not path:
-        return fields.get(name)
-    if variable_of(root) and isinstance(variable := fields.get(root), Mapping):
-        return value_at(variable, path)
-    value = fields.get(name)
-    return value_at(fields, name) if value is None else value
 
 
 def _compile_score(condition: Condition) -> Predicate:
@@ -334,6 +333,7 @@ def _compile_score(condition: Condition) -> Predicate:
         raise ValueError("a score is compared with numbers")
     assert condition.operator is not None
     assert condition.value is not None
+    assert not isinstance(condition.value, RelativeDay)
     test = value_test(condition.operator, condition.value)
     return lambda contact: test(contact.fields.get("ai_score"))
 
@@ -402,7 +402,7 @@ def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
     """Return what the evaluation of a matcher reads."""
     only = frozenset({event_type})
     return Needs(
-        fields=frozenset({"timezone"}) if keys.where is not None else frozenset(),
+        fields=frozenset({"timezone"}) if _reads_zone(keys.where) else frozenset(),
         occurrences=only,
         any_occurrences=only if keys.of == "any" else frozenset(),
         run=True,
@@ -410,11 +410,20 @@ def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
     )
 
 
+def _reads_zone(condition: Condition | None) -> bool:
+    """Return whether a condition on properties compares days, which are the contact's."""
+    if condition is None:
+        return False
+    parts = condition.sub_conditions or ()
+    return depends_on_day(condition.value) or any(_reads_zone(part) for part in parts)
+
+
 def _compile_time(condition: Condition) -> Predicate:
     if condition.field not in TIME_FIELDS:
         raise ValueError(f"a time condition has field {', '.join(TIME_FIELDS)}")
     assert condition.operator is not None
     assert condition.value is not None
+    assert not isinstance(condition.value, RelativeDay)
     test = local_time_test(condition.field, condition.operator, condition.value)
     return lambda contact: test(contact.now, contact.timezone)
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from drip_pipeline.domain.conditions.comparisons import ORDER, Operator, value_test
+from drip_pipeline.domain.conditions.comparisons import ORDER, Operator
 from drip_pipeline.domain.conditions.fields import NO_BOOL, Duration, Name, NodeModel
 from drip_pipeline.domain.conditions.occurrences import (
     EventTest,
@@ -32,6 +32,7 @@ from drip_pipeline.domain.conditions.occurrences import (
     is_about_a_message,
     property_at,
 )
+from drip_pipeline.domain.conditions.relative_days import zoned_test
 from drip_pipeline.domain.events.vocabulary import MESSAGE_EVENT_CHANNELS
 
 if TYPE_CHECKING:
@@ -203,9 +204,9 @@ def compile_where(condition: Condition) -> WhereTest:
             return lambda properties, now, zone: any(p(properties, now, zone) for p in parts)
         return lambda properties, now, zone: all(p(properties, now, zone) for p in parts)
     assert condition.operator is not None
-    test = value_test(condition.operator, condition.value)
+    test = zoned_test(condition.operator, condition.value)
     path = (condition.field or "").strip()
-    return lambda properties, now, zone: test(property_at(properties, path))
+    return lambda properties, now, zone: test(property_at(properties, path), now, zone)
 
 
 def _check_where(condition: Condition) -> None:

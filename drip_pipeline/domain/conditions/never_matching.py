@@ -9,8 +9,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from drip_pipeline.domain.conditions.comparisons import ORDER, Operator, as_instant, as_number
-from drip_pipeline.domain.conditions.conditions import Condition, ConditionType, field_name
+from drip_pipeline.domain.conditions.comparisons import ORDER, Operator, Scalar, as_number
+from drip_pipeline.domain.conditions.conditions import Condition, ConditionType
+from drip_pipeline.domain.conditions.field_names import field_name
+from drip_pipeline.domain.conditions.relative_days import RelativeDay, depends_on_day
 
 _TIMES: Final = frozenset({"created_at", "updated_at", "last_interaction"})
 _NUMBERS: Final = frozenset({"ai_score", "lead_score"})
@@ -23,7 +25,10 @@ _RELATIVE: Final = re.compile(
 _LIKE_A_DATE: Final = re.compile(
     r"\s*(\d{4}[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./]\d{4})\b.*"
 )
-_ISO: Final = "write an ISO date such as 2026-01-28 or a time such as 2026-01-28T09:00:00Z"
+_ISO: Final = (
+    "write an ISO date such as 2026-01-28, a time such as 2026-01-28T09:00:00Z, today,"
+    " {days_ago: 7} or {days_ahead: 3}"
+)
 
 
 def never_matching(condition: Condition) -> Iterator[str]:
@@ -50,7 +55,7 @@ def never_matching(condition: Condition) -> Iterator[str]:
         yield f"{what} {condition.operator.value} {shown} can never match{reason}"
 
 
-def _field(name: str, operator: Operator, value: object) -> str | None:
+def _field(name: str, operator: Operator, value: Scalar | RelativeDay) -> str | None:
     is_text = isinstance(value, str)
     if isinstance(value, str):
         if not value.strip():
@@ -60,7 +65,7 @@ def _field(name: str, operator: Operator, value: object) -> str | None:
     if name in _TIMES:
         if operator is Operator.CONTAINS:
             return ": a time contains nothing; compare it with <, > or =="
-        if not (isinstance(value, str) and as_instant(value) is not None):
+        if not depends_on_day(value):
             return f": {name} is a time, and the value is none; {_ISO}"
         return None
     if name in _NUMBERS:
@@ -79,7 +84,7 @@ def _field(name: str, operator: Operator, value: object) -> str | None:
 
 def _is_no_date(text: str) -> bool:
     """Return whether a text is meant as a date and is compared as a text."""
-    if as_instant(text) is not None or as_number(text) is not None:
+    if depends_on_day(text) or as_number(text) is not None:
         return False
     return bool(_RELATIVE.fullmatch(text) or _LIKE_A_DATE.fullmatch(text))
 

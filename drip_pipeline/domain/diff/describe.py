@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drip_pipeline.domain.conditions.conditions import Condition, ConditionType
+from drip_pipeline.domain.conditions.relative_days import DaysAgo, DaysAhead
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, DAYS
 from drip_pipeline.domain.graph.nodes import (
     AfterDays,
@@ -60,6 +61,10 @@ def value(raw: object) -> str:
     match raw:
         case None:
             return "nothing"
+        case DaysAgo(days_ago=days) | {"days_ago": days}:
+            return f"{duration(days, 'days')} ago"
+        case DaysAhead(days_ahead=days) | {"days_ahead": days}:
+            return f"{duration(days, 'days')} ahead"
         case bool():
             return "on" if raw else "off"
         case int() | float():

@@ -304,3 +304,24 @@ def test_a_run_that_cannot_be_written_keeps_its_variables_as_they_were(database:
         connection.execute("ALTER TABLE contacts ADD CONSTRAINT short CHECK (length(company) < 20)")
     enter(database, flow, {"x": "long " * 10}, {"x": "short"})
     assert stored(database) == [{}, {"vars": {"x": "short"}}]
+
+
+@pytest.mark.parametrize(("zone", "expected"), [("America/New_York", []), ("Asia/Tokyo", ["yes"])])
+def test_a_day_is_that_of_the_contact(database: Database, zone: str, expected: list[str]) -> None:
+    # At 23:00 UTC it is the next day in Tokyo, and not in New York.
+    tomorrow = NOW.date() + timedelta(days=1)
+    flow = asks(field("entry.due", "<=", "today"))
+    late = NOW.replace(hour=23)
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, flow)
+        (contact_id,) = contacts(connection, campaign.workspace_id, 1)
+        connection.execute(
+            "UPDATE contacts SET custom_fields = %s::jsonb", [f'{{"timezone": "{zone}"}}']
+        )
+        connection.execute(
+            "INSERT INTO campaign_enrollments (campaign_id, contact_id, started_at,"
+            " personalization_data) VALUES (%s, %s, %s, %s::jsonb)",
+            [campaign.campaign_id, contact_id, late, f'{{"due": "{tomorrow}"}}'],
+        )
+    run_until_idle(database, late)
+    assert [tags or [] for (tags,) in rows(database, "SELECT tags FROM contacts")] == [expected]

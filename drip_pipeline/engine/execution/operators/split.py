@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import accumulate
 
 from drip_pipeline.db.execution.workflow_states import DueState
-from drip_pipeline.domain.conditions.conditions import read_field
+from drip_pipeline.domain.conditions.field_names import read_field
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
 from drip_pipeline.engine.execution.batch_context import SplitTest
