@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.domain.graph.graph import GraphNode
+from drip_pipeline.domain.graph.nodes import VariableAction
 from tests.chaos.killed_process import kill_repeatedly
 from tests.engine.factories import (
     NOW,
@@ -12,7 +14,7 @@ from tests.engine.factories import (
     enrolled,
     run_until_idle,
 )
-from tests.engine.graphs import add_tag, email, end, graph, split, trigger, wait_hours
+from tests.engine.graphs import add_tag, email, end, graph, node, split, trigger, wait_hours
 
 PEOPLE = 4_000
 KILLS = 5
@@ -32,13 +34,20 @@ print("done", flush=True)
 """
 
 
+def count(node_id: str, to: str) -> GraphNode:
+    """Return an action that counts in a variable of the run."""
+    return node(node_id, "action", VariableAction(set={"n": "{{ vars.n | plus: 1 }}"}), default=to)
+
+
 def test_an_engine_killed_five_times_loses_and_repeats_no_state(database: Database) -> None:
     g = graph(
-        trigger("s"),
+        trigger("v1"),
+        count("v1", "s"),
         split("s", {"a": 50, "b": 50}, a="first", b="t"),
         add_tag("t", "b", default="first"),
         email("first", default="w"),
-        wait_hours("w", 0, default="second"),
+        wait_hours("w", 0, default="v2"),
+        count("v2", "second"),
         email("second", default="end"),
         end(),
     )
@@ -69,6 +78,10 @@ def test_an_engine_killed_five_times_loses_and_repeats_no_state(database: Databa
                 "SELECT event_type, count(*) FROM campaign_events GROUP BY 1"
             ).fetchall()
         )
+        variables = connection.execute(
+            "SELECT workflow_variables, count(*) FROM campaign_workflow_states GROUP BY 1"
+        ).fetchall()
+    assert variables == [({"vars": {"n": 2}}, PEOPLE)]
     assert [(row.entered, row.completed) for row in population] == [(PEOPLE, PEOPLE)]
     assert recorded == (2 * PEOPLE, 2 * PEOPLE)
     assert per_node == [("first", PEOPLE, PEOPLE), ("second", PEOPLE, PEOPLE)]
