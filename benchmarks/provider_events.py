@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.events.event_parser import OF_NO_MESSAGE
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
@@ -27,7 +28,7 @@ AGENTS: Final = (
 )
 _SPOILT: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("event_id is missing", {"event_id": None}),
-    ("event_type is not in the vocabulary", {"event_type": "email_danced"}),
+    (OF_NO_MESSAGE, {"event_type": "email_danced"}),
     ("occurred_at is not an ISO time", {"occurred_at": "yesterday"}),
     ("neither message_id nor email is given", {"message_id": None}),
     ("data is not a JSON object", {"data": "{oops"}),

@@ -132,6 +132,18 @@ GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
 """Event types that can be the goal of a campaign: a contact with such an event within the goal's
 time window has converted.
 """
+SUPPRESSING_EVENT_TYPES: Final = frozenset(
+    {
+        "email_unsubscribed",
+        "email_complained",
+        "email_bounced",
+        "email_suppressed",
+        "sms_opted_out",
+        "email_resubscribed",
+        "sms_opted_in",
+    }
+)
+"""Event types that can put a recipient on a suppression list or take one off it."""
 
 _SHORT_NAMES: Final = {
     "sent": ("send",),

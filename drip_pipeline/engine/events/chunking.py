@@ -18,7 +18,11 @@ from drip_pipeline.db.events.ingestion import (
     RejectedLine,
     StagedEvent,
 )
-from drip_pipeline.domain.events.vocabulary import GOAL_EVENT_TYPES, PROVIDER_EVENT_TYPES
+from drip_pipeline.domain.events.vocabulary import (
+    GOAL_EVENT_TYPES,
+    PROVIDER_EVENT_TYPES,
+    SUPPRESSING_EVENT_TYPES,
+)
 from drip_pipeline.engine.events.event_parser import EventParser, InvalidLine
 from drip_pipeline.engine.events.file_reader import SourceLine
 from drip_pipeline.engine.gc_pause import no_collection
@@ -34,7 +38,8 @@ class ChunkPart:
     `partitions` are the ingestion partitions of the events, `identified_by` all ways in which they
     name their recipients, `months` all months of events parsed so far. `may_convert` says whether
     any event type can be the goal of a campaign, `has_own_names` whether any is outside the
-    vocabulary.
+    vocabulary, `may_suppress` whether any can put a recipient on a suppression list or take one off
+    it.
     """
 
     events: Sequence[StagedEvent]
@@ -45,6 +50,7 @@ class ChunkPart:
     months: frozenset[str] = frozenset()
     may_convert: bool = False
     has_own_names: bool = False
+    may_suppress: bool = False
 
     def halves(self) -> tuple[ChunkPart, ChunkPart]:
         """Return two parts with half of the events each, without the rejected lines."""
@@ -116,6 +122,7 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
         months=frozenset(parser.months),
         may_convert=has_own_names or not GOAL_EVENT_TYPES.isdisjoint(parser.event_types),
         has_own_names=has_own_names,
+        may_suppress=not SUPPRESSING_EVENT_TYPES.isdisjoint(parser.event_types),
     )
     return EventChunk(_parts(whole, by_partition), len(source_lines))
 

@@ -32,6 +32,7 @@ from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chu
 from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
 from drip_pipeline.engine.events.resolve_recipients import (
+    Refusals,
     resolve_recipients,
     scope_of,
     take_refusals,
@@ -289,14 +290,16 @@ class _SourceIngestion:
         unresolved, settled = resolve_recipients(
             connection, part.identified_by, self._scope, batch_id=batch_id, now=self._now
         )
-        refusals = take_refusals(
-            connection,
-            unresolved,
-            self._scope,
-            source=self._options.provider,
-            now=self._now,
-            is_retried=self._options.is_retried,
-        )
+        refusals = Refusals(unresolved)
+        if part.may_suppress:
+            refusals = take_refusals(
+                connection,
+                unresolved,
+                self._scope,
+                source=self._options.provider,
+                now=self._now,
+                is_retried=self._options.is_retried,
+            )
         rejected = (*part.rejected, *refusals.rejected)
         if part.months - self._months_ready:
             # Only months of resolved events: a rejected line may claim any time.
@@ -323,6 +326,7 @@ class _SourceIngestion:
             source=self._options.provider,
             now=self._now,
             soft_bounces=self._options.soft_bounces,
+            may_suppress=part.may_suppress,
         )
         return PartResult(accepted, rejected, effects + suppressed, settled, conversions)
 

@@ -84,16 +84,20 @@ def apply_event_effects(
     source: str,
     now: datetime,
     soft_bounces: SoftBounceLimit,
+    may_suppress: bool = True,
 ) -> EventEffects:
     """Suppress contacts, exit runs and resume waits as this transaction's events require.
 
     Call it after the events are logged. `locked` is the result of `lock_affected_states`; `source`
-    is stored with new suppression list entries.
+    is stored with new suppression list entries. Without `may_suppress` none of the events can
+    suppress a contact or end a run.
     """
-    suppressed = _suppress_contacts(connection, source, now, soft_bounces)
+    suppressed = (
+        _suppress_contacts(connection, source, now, soft_bounces) if may_suppress else 0
+    )
     if not locked:
         return EventEffects(suppressed=suppressed)
-    ended = _exit_runs(connection, batch_id, now)
+    ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     return EventEffects(resumed, suppressed, ended)
 
