@@ -92,9 +92,7 @@ def apply_event_effects(
     is stored with new suppression list entries. Without `may_suppress` none of the events can
     suppress a contact or end a run.
     """
-    suppressed = (
-        _suppress_contacts(connection, source, now, soft_bounces) if may_suppress else 0
-    )
+    suppressed = _suppress_contacts(connection, source, now, soft_bounces) if may_suppress else 0
     if not locked:
         return EventEffects(suppressed=suppressed)
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
