@@ -81,3 +81,32 @@ WHERE t.id = CAST(%(trigger_id)s AS bigint);
 -- Queue entries of a deleted trigger, written by transactions that still saw it.
 DELETE FROM campaign_entry_queue n
 WHERE NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.id = n.trigger_id);
+
+-- name: events_by_id
+-- The properties of these contact-level events.
+SELECT e.id, e.contact_id, e.occurred_at, e.event_data
+FROM contact_events e
+WHERE e.id = ANY(CAST(%(event_ids)s AS uuid []));
+
+-- name: campaign_events_by_id
+-- The properties of these events of campaigns. Looks into every partition of the log: an event does not carry its time.
+SELECT e.id, e.contact_id, e.created_at AS occurred_at, e.event_data
+FROM campaign_events e
+WHERE e.id = ANY(CAST(%(event_ids)s AS uuid []));
+
+-- name: events_of_contacts
+-- The events of this type that these contacts have had, at contact level and in any campaign but this one; none caused
+-- by machines.
+SELECT c.id, c.contact_id, c.occurred_at, c.event_data
+FROM contact_events c
+WHERE c.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+  AND c.event_type = CAST(%(event_type)s AS text)
+  AND c.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
+UNION ALL
+SELECT e.id, n.contact_id, e.created_at, e.event_data
+FROM campaign_enrollments n
+JOIN campaign_events e ON e.enrollment_id = n.id
+WHERE n.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+  AND n.campaign_id <> CAST(%(campaign_id)s AS uuid)
+  AND e.event_type = CAST(%(event_type)s AS text)
+  AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;

@@ -4,13 +4,15 @@ of a scan through a workspace.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db import queries
+from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.unreadable import Unreadable
 
 TriggerKind: TypeAlias = Literal["tag", "score", "event", "schedule"]
 
@@ -44,6 +46,15 @@ class QueuedContact(NamedTuple):
     event_id: UUID | None
 
 
+class TriggeringEvent(NamedTuple):
+    """An event that may enroll its contact, with its properties."""
+
+    id: UUID
+    contact_id: UUID
+    occurred_at: datetime | Unreadable
+    event_data: Mapping[str, Any] | Unreadable
+
+
 class ScanPosition(NamedTuple):
     """The locked state of a trigger: see EntryTrigger; `pass_reached` is the last contact scanned.
 
@@ -73,6 +84,35 @@ def take_queued(connection: Connection, trigger_id: int, chunk_size: int) -> lis
         trigger_id=trigger_id,
         chunk_size=chunk_size,
     )
+
+
+def events_by_id(connection: Connection, event_ids: Sequence[UUID]) -> list[TriggeringEvent]:
+    """Return these events; those that were deleted meanwhile are missing."""
+    events, _ = queries.readable_records(
+        connection, "events_by_id", TriggeringEvent, event_ids=uuids(event_ids)
+    )
+    left = list({*event_ids} - {event.id for event in events})
+    if left:
+        more, _ = queries.readable_records(
+            connection, "campaign_events_by_id", TriggeringEvent, event_ids=uuids(left)
+        )
+        events += more
+    return events
+
+
+def events_of_contacts(
+    connection: Connection, campaign_id: UUID, contact_ids: Sequence[UUID], event_type: str
+) -> list[TriggeringEvent]:
+    """Return the events of this type of these contacts, but for those of the campaign."""
+    events, _ = queries.readable_records(
+        connection,
+        "events_of_contacts",
+        TriggeringEvent,
+        campaign_id=campaign_id,
+        contact_ids=uuids(contact_ids),
+        event_type=event_type,
+    )
+    return events
 
 
 def queue_again(

@@ -169,7 +169,11 @@ def _conditions(config: NodeConfig) -> Iterator[Condition]:
         for branch in config.branches:
             if branch.condition is not None:
                 yield branch.condition
-    elif isinstance(config, TriggerConfig) and config.where is not None:
+    elif (
+        isinstance(config, TriggerConfig)
+        and config.where is not None
+        and config.kind != "event"  # compares properties of the event
+    ):
         yield config.where
 
 

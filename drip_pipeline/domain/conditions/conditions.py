@@ -402,7 +402,7 @@ def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
     """Return what the evaluation of a matcher reads."""
     only = frozenset({event_type})
     return Needs(
-        fields=frozenset({"timezone"}) if _reads_zone(keys.where) else frozenset(),
+        fields=frozenset({"timezone"}) if reads_zone(keys.where) else frozenset(),
         occurrences=only,
         any_occurrences=only if keys.of == "any" else frozenset(),
         run=True,
@@ -410,12 +410,12 @@ def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
     )
 
 
-def _reads_zone(condition: Condition | None) -> bool:
+def reads_zone(condition: Condition | None) -> bool:
     """Return whether a condition on properties compares days, which are the contact's."""
     if condition is None:
         return False
     parts = condition.sub_conditions or ()
-    return depends_on_day(condition.value) or any(_reads_zone(part) for part in parts)
+    return depends_on_day(condition.value) or any(reads_zone(part) for part in parts)
 
 
 def _compile_time(condition: Condition) -> Predicate:

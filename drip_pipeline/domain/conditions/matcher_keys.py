@@ -138,7 +138,7 @@ class MatcherKeys(BaseModel):
     @classmethod
     def _compares_properties(cls, where: Condition | None) -> Condition | None:
         if where is not None:
-            _check_where(where)
+            check_where(where)
         return where
 
     @field_validator("match")
@@ -209,10 +209,11 @@ def compile_where(condition: Condition) -> WhereTest:
     return lambda properties, now, zone: test(property_at(properties, path), now, zone)
 
 
-def _check_where(condition: Condition) -> None:
+def check_where(condition: Condition) -> None:
+    """Raise PydanticCustomError for a condition that compares no properties of an event."""
     if condition.type == COMPOSITE:
         for part in condition.sub_conditions or ():
-            _check_where(part)
+            check_where(part)
     elif condition.type != FIELD:
         raise PydanticCustomError(
             "matcher_where",

@@ -214,7 +214,8 @@ def _trigger(config: TriggerConfig) -> str:
         case "schedule":
             return f"schedule {config.cron}"
         case "event":
-            return f"event {config.event_type}"
+            where = f" where {condition(config.where)}" if config.where is not None else ""
+            return f"event {config.event_type}{where}"
     return "" if config.trigger == "manual" else config.trigger
 
 

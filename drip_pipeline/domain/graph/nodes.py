@@ -32,6 +32,7 @@ from drip_pipeline.domain.conditions.fields import (
     NodeModel,
     Number,
 )
+from drip_pipeline.domain.conditions.matcher_keys import check_where
 from drip_pipeline.domain.graph.actions import (
     CONTACT_STATUSES,
     INSTANT_ACTIONS,
@@ -103,9 +104,9 @@ class TriggerConfig(NodeModel):
 
     `tag` needs a tag, `score` a threshold (`at_least`, above 0, up to 100), `schedule` a cron
     expression of five fields (`where` selects the contacts, `timezone` is that of the expression,
-    UTC by default), `event` an event type. `backfill`: contacts that match at publication enter too
-    (a schedule runs once at once). `spread_minutes` spreads the starts of contacts that enter
-    together.
+    UTC by default), `event` an event type (`where` compares its properties). `backfill`: contacts
+    that match at publication enter too (a schedule runs once at once). `spread_minutes` spreads the
+    starts of contacts that enter together.
     """
 
     type: Literal["trigger"] = Field(default="trigger", description="Type of the node.")
@@ -120,7 +121,9 @@ class TriggerConfig(NodeModel):
         default=None, description="Cron expression of five fields (trigger schedule)."
     )
     where: Condition | None = Field(
-        default=None, description="Condition on the contacts that a schedule enrolls."
+        default=None,
+        description="Condition on the contacts that a schedule enrolls, or on the properties of the"
+        " event that enrolls its contact (`field` is the path of a property).",
     )
     timezone: Name | None = Field(
         default=None, description="IANA time zone of the cron expression, UTC by default."
@@ -153,9 +156,11 @@ class TriggerConfig(NodeModel):
             "tag": ("tag",),
             "score": ("at_least",),
             "schedule": ("cron", "where", "timezone"),
-            "event": ("event_type",),
+            "event": ("event_type", "where"),
         }
         own = fields_of_kind.get(self.trigger, ())
+        if self.trigger == "event" and self.where is not None:
+            check_where(self.where)
         if own and getattr(self, own[0]) is None:
             raise PydanticCustomError(
                 "trigger_incomplete",

@@ -23,6 +23,7 @@ from drip_pipeline.db.enrollment import entry_triggers as triggers_db
 from drip_pipeline.db.enrollment.entry_triggers import EntryTrigger, ScanPosition
 from drip_pipeline.domain.conditions.cron import latest_occurrence
 from drip_pipeline.domain.graph.nodes import TriggerConfig
+from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
@@ -35,6 +36,7 @@ from drip_pipeline.engine.enrollment.enroll import (
     lock_entry_terms,
 )
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.enrollment.event_entries import earlier_data, queued_data
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 
@@ -164,13 +166,21 @@ def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
         return None
     trigger = locked.terms.trigger
     needs_key = locked.terms.re_entry == "per_key"
-    keyed: dict[tuple[UUID, str | None], None] = {}
+    event_ids = [entry.event_id for entry in queued if entry.event_id is not None]
+    data: Mapping[UUID, JsonObject | None] = {}
+    if trigger.kind == "event":
+        data = queued_data(locked.connection, trigger, event_ids, locked.now)
+    entries: list[RunEntry] = []
     for entry in queued:
         key = str(entry.event_id) if entry.event_id is not None else f"{trigger.kind}-{entry.id}"
-        keyed[entry.contact_id, key if needs_key else None] = None
-    contact_ids = list(dict.fromkeys(contact_id for contact_id, _ in keyed))
+        if entry.event_id is None:
+            entries.append(RunEntry(entry.contact_id, key if needs_key else None))
+        elif entry.event_id in data:
+            properties = data[entry.event_id]
+            entries.append(RunEntry(entry.contact_id, key if needs_key else None, properties))
+    contact_ids = list(dict.fromkeys(entry.contact_id for entry in entries))
     matching = _still_matching(locked.connection, contact_ids, trigger)
-    admission = _admit(locked, [pair for pair in keyed if pair[0] in matching])
+    admission = _admit(locked, [entry for entry in entries if entry.contact_id in matching])
     again = [entry for entry in queued if entry.contact_id in admission.locked]
     _queue_again(locked, [(entry.contact_id, entry.event_id) for entry in again])
     if len(again) == len(queued):
@@ -198,14 +208,26 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
         chunk_size=locked.chunk_size,
         tag=trigger.tag,
     )
-    matching = _matching(connection, contact_ids, trigger, locked.now)
+    data: dict[UUID, list[JsonObject]] = {}
+    if trigger.kind == "event":
+        campaign_id = locked.campaign.campaign_id
+        data = earlier_data(connection, campaign_id, trigger, contact_ids, locked.now)
+        matching = set(data)
+    else:
+        matching = _matching(connection, contact_ids, trigger, locked.now)
     if pass_for == position.since and trigger.kind != "schedule":
         # Contacts that started to match since then are queued, and may have completed already.
         matching -= triggers_db.enrolled(connection, locked.campaign.campaign_id, sorted(matching))
     key = pass_for.isoformat() if locked.terms.re_entry == "per_key" else None
-    admission = _admit(
-        locked, [(contact_id, key) for contact_id in contact_ids if contact_id in matching]
-    )
+    # Each event has a run of its own if its data has the key; otherwise the latest one counts.
+    latest = None if locked.terms.key_path is not None else 1
+    entries = [
+        RunEntry(contact_id, key, properties)
+        for contact_id in contact_ids
+        if contact_id in matching
+        for properties in data.get(contact_id, [None])[:latest]
+    ]
+    admission = _admit(locked, entries)
     _queue_again(locked, [(contact_id, None) for contact_id in sorted(admission.locked)])
     triggers_db.save_position(
         connection,
@@ -245,9 +267,6 @@ def _still_matching(
 def _matching(
     connection: Connection, contact_ids: Sequence[UUID], trigger: TriggerConfig, now: datetime
 ) -> set[UUID]:
-    if trigger.kind == "event" and trigger.event_type is not None:
-        events = enrollments_db.latest_events(connection, contact_ids, [trigger.event_type])
-        return {event.contact_id for event in events}
     if trigger.where is not None:
         unchecked: dict[UUID, str] = {}
         matching = matching_contacts(connection, contact_ids, trigger.where, now, unchecked)
@@ -263,15 +282,15 @@ def _queue_again(locked: _LockedTrigger, entries: Sequence[tuple[UUID, UUID | No
         )
 
 
-def _admit(locked: _LockedTrigger, keyed: Sequence[tuple[UUID, str | None]]) -> Admission:
+def _admit(locked: _LockedTrigger, entries: Sequence[RunEntry]) -> Admission:
     """Enroll contacts; those that are locked are in `locked` only, as they are not refused."""
-    if not keyed:
+    if not entries:
         return Admission({}, frozenset())
     admission = admit(
         locked.connection,
         locked.campaign,
         locked.terms,
-        [RunEntry(contact_id, key) for contact_id, key in keyed],
+        entries,
         spread_minutes=locked.terms.trigger.spread_minutes,
         now=locked.now,
     )
