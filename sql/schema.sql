@@ -302,6 +302,8 @@ CREATE TABLE campaign_deliveries (
     created_at timestamp with time zone NOT NULL,
     settled_at timestamp with time zone,
     transport text,
+    held_by text,
+    held_until timestamp with time zone,
     CONSTRAINT campaign_deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_deliveries_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
     CONSTRAINT campaign_deliveries_check1 CHECK (((status = 'sending'::text) = ((leased_until IS NOT NULL) AND (lease_token IS NOT NULL)))),
@@ -925,6 +927,16 @@ CREATE TABLE trigger_calls (
     answer jsonb NOT NULL,
     called_at timestamp with time zone NOT NULL,
     CONSTRAINT trigger_calls_pkey PRIMARY KEY (campaign_id, call_key)
+);
+
+CREATE TABLE workspace_rules (
+    workspace_id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    config jsonb NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT workspace_rules_pkey PRIMARY KEY (workspace_id, kind, name),
+    CONSTRAINT workspace_rules_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 
 CREATE TABLE workspaces (

@@ -175,7 +175,9 @@ moved AS (
 renewed AS (
     UPDATE campaign_deliveries d
     SET campaign_version = CAST(%(to_version)s AS integer), node_id = m.to_node, step_id = m.to_step_id,
-        split_node_id = m.split_node_id, variant_group = m.variant
+        split_node_id = m.split_node_id, variant_group = m.variant,
+        -- The new version may have another window: a held message is checked again.
+        due_at = CASE WHEN d.due_at = d.held_until THEN CAST(%(now)s AS timestamptz) ELSE d.due_at END
     FROM moving m
     WHERE d.id = m.delivery_id AND m.message = 'renewed' AND d.status IN ('pending', 'failed')
     RETURNING d.id

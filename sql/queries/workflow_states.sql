@@ -154,17 +154,20 @@ assigned AS (
 queued AS (
     INSERT INTO campaign_deliveries (
         id, workspace_id, campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, channel,
-        split_node_id, variant_group, due_at, created_at
+        split_node_id, variant_group, due_at, created_at, held_by, held_until
     )
     SELECT
         v.delivery_id, v.workspace_id, v.campaign_id, v.campaign_version, v.id, v.contact_id, d.node_id, d.step_id,
-        d.channel, d.split_node_id, d.variant_group, CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
+        d.channel, d.split_node_id, d.variant_group, coalesce(d.due_at, CAST(%(now)s AS timestamptz)),
+        CAST(%(now)s AS timestamptz), d.held_by, d.due_at
     FROM moved v
     JOIN unnest(
         CAST(%(delivery_group)s AS integer []), CAST(%(delivery_node_id)s AS text []),
         CAST(%(delivery_step_id)s AS uuid []), CAST(%(delivery_channel)s AS text []),
-        CAST(%(delivery_split)s AS text []), CAST(%(delivery_variant)s AS text [])
-    ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group) ON d.group_no = v.group_no
+        CAST(%(delivery_split)s AS text []), CAST(%(delivery_variant)s AS text []),
+        CAST(%(delivery_due_at)s AS timestamptz []), CAST(%(delivery_held_by)s AS text [])
+    ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group, due_at, held_by)
+        ON d.group_no = v.group_no
 ),
 
 followed AS (

@@ -113,7 +113,7 @@ def contact_attributes(
 class ContactZone(NamedTuple):
     """The time zone of a contact, as it is written in its custom fields, and its workspace's."""
 
-    of_contact: object
+    of_contact: str | None
     of_workspace: str | None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from drip_pipeline.domain.compiler.node_configs import read_config
 from drip_pipeline.domain.compiler.ports import assign_ports, targets_of
+from drip_pipeline.domain.compiler.sending_rules import MessageSettings, read_message_settings
 from drip_pipeline.domain.compiler.splits import read_splits, tested_split
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
@@ -37,6 +38,7 @@ class Analysis:
     successors: Mapping[str, tuple[str, ...]]
     experiment: ABTestConfig | None
     tested_split_id: str | None
+    message_settings: Mapping[str, MessageSettings]
     problems: tuple[Problem, ...]
 
     def of_type(self, node_type: NodeType) -> list[str]:
@@ -68,6 +70,7 @@ def analyze(definition: CampaignDefinition) -> Analysis:
         for node_id, step in steps.items()
     }
     ports = assign_ports(canvas, configs, targets, problems)
+    message_settings = read_message_settings(completed, steps, configs, problems)
     return Analysis(
         definition=completed,
         canvas=canvas,
@@ -77,6 +80,7 @@ def analyze(definition: CampaignDefinition) -> Analysis:
         successors=_successors(canvas, steps, ports),
         experiment=experiment,
         tested_split_id=tested.node_id if tested is not None else None,
+        message_settings=message_settings,
         problems=without_repeats(problems),
     )
 

@@ -48,6 +48,7 @@ from drip_pipeline.domain.graph.nodes import (
     TimeWait,
     TriggerConfig,
 )
+from drip_pipeline.domain.graph.windows import MessageKind, SendWindow
 from drip_pipeline.errors import DefinitionInvalid
 
 SCHEMA_DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -129,6 +130,15 @@ class StepDefinition(BaseModel):
     )
     assignment: Annotated[Json, SchemaOf(Assignment | None)] = Field(
         default=None, description="Contact field that assigns the variants of a split node."
+    )
+    kind: MessageKind | None = Field(
+        default=None,
+        description="Kind of the step's email or SMS; by default the campaign's. Transactional"
+        " messages ignore quiet hours, but no suppression.",
+    )
+    send_window: Annotated[Json, SchemaOf(SendWindow | None)] = Field(
+        default=None,
+        description="Times at which the step's email or SMS is sent, instead of the campaign's.",
     )
     variant_group: Id = Field(
         default=None, description="Variant of the A/B test that the step belongs to."
@@ -214,6 +224,16 @@ class CampaignDefinition(BaseModel):
     timezone: Id = Field(
         default=None,
         description="Time zone of the campaign's schedules and time conditions (IANA name).",
+    )
+    kind: MessageKind | None = Field(
+        default=None,
+        description="Kind of the campaign's messages: marketing (the default) or transactional."
+        " Transactional messages ignore the workspace's quiet hours, but no suppression.",
+    )
+    send_window: Annotated[Json, SchemaOf(SendWindow | None)] = Field(
+        default=None,
+        description="Times at which the campaign's emails and SMS are sent; a step may have its"
+        " own. By default at any time.",
     )
     resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = Field(
         default=None,

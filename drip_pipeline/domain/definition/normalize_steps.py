@@ -23,6 +23,8 @@ CONFIG_KEYS: Final = (
     "variants",
     "assignment",
 )
+MESSAGE_KEYS: Final = ("kind", "send_window")
+"""Keys of a step that sends a message; a database row has them in `node_config`."""
 ELSE_BRANCH_ID: Final = "else"
 
 _INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
@@ -106,8 +108,9 @@ def _without_catch_alls(step: StepDefinition) -> StepDefinition:
         if step.node_type in ("trigger", "exit"):
             key = f"{step.node_type}_config"
             update[key] = getattr(step, key) if getattr(step, key) is not None else extra
-        elif step.node_type == "split":
-            for key in ("variants", "assignment"):
+        else:
+            keys = ("variants", "assignment") if step.node_type == "split" else MESSAGE_KEYS
+            for key in keys:
                 current = getattr(step, key)
                 update[key] = current if current is not None else extra.get(key)
     if not isinstance(update.get("variants"), list | None):

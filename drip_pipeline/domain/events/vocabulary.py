@@ -88,6 +88,11 @@ _VOCABULARY: Final = (
     _engine("condition_evaluated", "workflow", "a condition chose a branch"),
     _engine("wait_started", "workflow", "a wait began"),
     _engine("wait_completed", "workflow", "a wait ended"),
+    _engine(
+        "message_held",
+        "workflow",
+        "a message waits because of a rule; the rule and the time are in its data",
+    ),
     _engine("message_skipped", "workflow", "a message was not sent; the reason is in its data"),
     _engine("retry_scheduled", "workflow", "a step failed temporarily and will be retried"),
     _engine("variant_assigned", "ab_test", "a split assigned a variant"),

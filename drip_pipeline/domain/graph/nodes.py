@@ -83,6 +83,7 @@ __all__ = [
     "Variant",
     "WebhookAction",
     "channel_of",
+    "sends_to_person",
 ]
 
 DEFAULT_MAX_WAIT_DAYS: Final = 7
@@ -417,3 +418,8 @@ def channel_of(config: NodeConfig) -> str | None:
     if isinstance(config, EmailConfig | SmsAction | SocialAction | WebhookAction):
         return config.type
     return None
+
+
+def sends_to_person(config: NodeConfig) -> bool:
+    """Whether a node sends its contact a message: an email or an SMS."""
+    return isinstance(config, EmailConfig | SmsAction)

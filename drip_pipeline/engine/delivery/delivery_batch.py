@@ -30,6 +30,7 @@ from drip_pipeline.engine.delivery.render import (
     error_code,
 )
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
+from drip_pipeline.engine.delivery.send_rules import HELD, apply_rules
 from drip_pipeline.engine.delivery.settle import (
     NOT_RECORDED,
     UNREADABLE_CONTACT,
@@ -109,10 +110,13 @@ class DeliveryBatch:
             self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
         if self.channel == "sms":
             self.leased, self._numbers = with_numbers(connection, self.leased)
+        checked = apply_rules(connection, self.leased, now=self.now, at=self.started_at)
+        self.leased = checked.deliveries
         blocked: dict[str, list[LeasedDelivery]] = {}
         for delivery in self.leased:
             if delivery.blocked_reason is not None:
                 blocked.setdefault(delivery.blocked_reason, []).append(delivery)
+        blocked.pop(HELD, None)
         paused = blocked.pop("paused", [])
         if paused:
             due_at = self.now + timedelta(seconds=PAUSED_SECONDS)
@@ -120,7 +124,7 @@ class DeliveryBatch:
         if blocked:
             settle_skipped(connection, blocked, self.context)
         skipped = {reason: len(group) for reason, group in blocked.items()}
-        return DeliveryCounts(skipped=skipped, held=len(paused))
+        return DeliveryCounts(skipped=skipped, held=len(paused), held_by=checked.held)
 
     def render(
         self, connection: Connection, transport: Transport | None = None

@@ -23,7 +23,8 @@ class SettleContext(NamedTuple):
 class DeliveryCounts:
     """How many deliveries ended in which way.
 
-    `skipped` counts by reason. `held` are deliveries of paused enrollments, postponed. `posts` are
+    `skipped` counts by reason. `held` are deliveries of paused enrollments, postponed; `held_by`
+    those that wait for an opening, by rule. `posts` are
     shared posts that were sent; the enrollments that pass them count as sent. `faults` are the
     errors of failing transports, by transport.
     """
@@ -36,25 +37,24 @@ class DeliveryCounts:
     held: int = 0
     posts: int = 0
     faults: Mapping[str, str] = field(default_factory=dict)
+    held_by: Mapping[str, int] = field(default_factory=dict)
 
     def total(self) -> int:
         """Return the number of all deliveries that were leased."""
         settled = self.sent + self.failed + self.retried + self.unknown + self.held
-        return settled + sum(self.skipped.values())
+        return settled + sum(self.skipped.values()) + sum(self.held_by.values())
 
     def __add__(self, other: DeliveryCounts) -> DeliveryCounts:
-        reasons = {**self.skipped}
-        for reason, count in other.skipped.items():
-            reasons[reason] = reasons.get(reason, 0) + count
         return DeliveryCounts(
             self.sent + other.sent,
-            reasons,
+            _sum(self.skipped, other.skipped),
             self.failed + other.failed,
             self.retried + other.retried,
             self.unknown + other.unknown,
             self.held + other.held,
             self.posts + other.posts,
             {**self.faults, **other.faults},
+            _sum(self.held_by, other.held_by),
         )
 
     def sizes(self) -> dict[str, int]:
@@ -66,8 +66,14 @@ class DeliveryCounts:
             "unknown": self.unknown,
             "held": self.held,
             "posts": self.posts,
-        } | {f"skipped_{reason}": count for reason, count in self.skipped.items()}
+        }
+        counts |= {f"held_{rule}": count for rule, count in self.held_by.items()}
+        counts |= {f"skipped_{reason}": count for reason, count in self.skipped.items()}
         return {name: count for name, count in counts.items() if count}
+
+
+def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+    return {name: first.get(name, 0) + second.get(name, 0) for name in {**first, **second}}
 
 
 def storable(result: DeliveryResult) -> DeliveryResult:

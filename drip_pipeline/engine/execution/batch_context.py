@@ -24,6 +24,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAG
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, WORKSPACE_ZONE_NAME
 from drip_pipeline.domain.graph.reachability import Reachability, reachability
+from drip_pipeline.domain.graph.windows import QuietHours, Zones
 from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
 from drip_pipeline.engine.execution import run_variables
 from drip_pipeline.engine.execution.transitions import (
@@ -75,6 +76,7 @@ class BatchContext:
         variables: Mapping[UUID, RunVariables] | None = None,
         stores_event: Collection[tuple[UUID, int]] = (),
         zones: dict[UUID, ContactZone] | None = None,
+        quiet_hours: Mapping[UUID, QuietHours] | None = None,
         unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
         """`attributes` by contact, `events`, `since` and `variables` by state, `tests` by campaign,
@@ -93,6 +95,8 @@ class BatchContext:
         self._zones = zones or {}
         self.changed_variables: dict[UUID, dict[str, JsonObject]] = {}
         """Of states of which this batch changed `event` or `vars`: these, by name."""
+        self.quiet_hours = quiet_hours or {}
+        """The quiet hours of workspaces that have some, by campaign."""
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
 
@@ -157,17 +161,25 @@ class BatchContext:
         if choice not in (CONTACT_ZONE, WORKSPACE_ZONE_NAME):
             return {choice: states}
         groups: dict[str | None, list[DueState]] = {}
+        for zones, members in self.by_zones(states).items():
+            groups.setdefault(zones.named(choice), []).extend(members)
+        return dict(groups)
+
+    def by_zones(self, states: Sequence[DueState]) -> dict[Zones, Sequence[DueState]]:
+        """Group states by the time zones of their contacts and of their workspaces."""
+        groups: dict[ContactZone, list[DueState]] = {}
         for state in states:
             zones = self._zones.get(state.contact_id, _NO_ZONES)
-            name = zones.of_workspace
-            if choice == CONTACT_ZONE:
-                name = zone_name(zones.of_contact, name)
-            group = groups.get(name)
+            group = groups.get(zones)
             if group is None:
-                groups[name] = [state]
+                groups[zones] = [state]
             else:
                 group.append(state)
-        return dict(groups)
+        by_zones: dict[Zones, list[DueState]] = {}
+        for (of_contact, of_workspace), members in groups.items():
+            key = Zones(zone_name(of_contact, of_workspace), of_workspace)
+            by_zones.setdefault(key, []).extend(members)
+        return dict(by_zones)
 
     def test_of(self, state: DueState, split_node_id: str) -> SplitTest | None:
         """Return the test of this split in the state's campaign version."""
@@ -187,6 +199,7 @@ class BatchContext:
                 zones = self._zones.get(state.contact_id, _NO_ZONES)
                 zone = change.of(state.id).value
                 self._zones[state.contact_id] = zones._replace(of_contact=zone)
+                self._zones[state.contact_id] = zones._replace(of_contact=change.text())
 
 
 def load(
@@ -195,11 +208,13 @@ def load(
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
+    quiet_hours: Mapping[UUID, QuietHours] | None = None,
 ) -> BatchContext:
     """Read what the nodes that these states can reach in this batch refer to.
 
     `message` was just sent to all of these states, and is written to them with their transitions.
-    The number of queries does not depend on the number of states.
+    `quiet_hours` are those of the campaigns' workspaces. The number of queries does not depend on
+    the number of states.
     """
     contact_ids: set[UUID] = set()
     columns: set[str] = set()
@@ -230,7 +245,8 @@ def load(
             waiting += states
         if ahead.has_split:
             splitting += states
-        if ahead.reads_zones:
+        hours = (quiet_hours or {}).get(position.campaign_id)
+        if ahead.reads_zones or _message_reads_zones(graph, ahead, hours):
             zoned.update(state.contact_id for state in states)
     tests = _tests(connection, splitting) if splitting else {}
     attributes, of_contacts = (
@@ -253,7 +269,16 @@ def load(
         variables=variables,
         stores_event=stores_event,
         zones=batch_context_db.contact_zones(connection, zoned) if zoned else None,
+        quiet_hours=quiet_hours,
         unreadable=unreadable,
+    )
+
+
+def _message_reads_zones(
+    graph: CampaignGraph, ahead: Reachability, quiet_hours: QuietHours | None
+) -> bool:
+    return graph.has_messages() and any(
+        graph.nodes[node_id].rules(quiet_hours).read_zones() for node_id in ahead.nodes
     )
 
 

@@ -328,6 +328,8 @@ def _other_rows(transitions: list[Transition]) -> Columns:
         "delivery_channel": [d.channel for _, d in sending],
         "delivery_split": [d.split_node_id for _, d in sending],
         "delivery_variant": [d.variant_group for _, d in sending],
+        "delivery_due_at": [d.due_at for _, d in sending],
+        "delivery_held_by": [d.held_by for _, d in sending],
     }
 
 

@@ -19,6 +19,7 @@ from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.execution.batch_context import BatchContext
+from drip_pipeline.engine.execution.message_holds import HoldOfMessage, by_hold
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import (
     End,
@@ -205,13 +206,31 @@ class _Walker:
         self._done.append(replace(transition, enrollment_status="completed"))
 
     def _stop_sending(self, walk: _Walk, node: GraphNode, channel: str) -> None:
+        rules = node.rules(self._context.quiet_hours.get(walk.states[0].campaign_id))
+        if not rules.has_any():
+            self._queue_message(walk, node, channel, None)
+            return
+        for hold, states in by_hold(rules, walk.states, self._context, self._now):
+            group = replace(walk, states=states)
+            if hold is not None:
+                data = {"rule": hold.rule, "until": hold.until.isoformat(), "channel": channel}
+                note = EventNote("message_held", node.node_id, node.step_id, data)
+                group = _with_event(group, note)
+            self._queue_message(group, node, channel, hold)
+
+    def _queue_message(
+        self, walk: _Walk, node: GraphNode, channel: str, hold: HoldOfMessage | None
+    ) -> None:
         split, variant = self._graph.variant_of_node.get(node.node_id, (None, None))
         passed = len(walk.path) - 1
         transition = _transition(walk, node, "waiting", PORT_DEFAULT)
+        note = DeliveryNote(channel, node.node_id, node.step_id, split, variant)
+        if hold is not None:
+            note = replace(note, due_at=hold.until, held_by=hold.rule)
         self._done.append(
             replace(
                 transition,
-                delivery=DeliveryNote(channel, node.node_id, node.step_id, split, variant),
+                delivery=note,
                 delivery_ids=[
                     delivery_id(state.id, node.node_id, state.steps_taken + passed)
                     for state in walk.states

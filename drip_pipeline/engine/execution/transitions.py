@@ -71,13 +71,18 @@ class AssignmentNote:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryNote:
-    """A message to be put into the outbox. Its id is computed per state."""
+    """A message to be put into the outbox. Its id is computed per state.
+
+    `due_at` is None for a message that is due at once; otherwise the rule `held_by` holds it.
+    """
 
     channel: str
     node_id: str
     step_id: str | None
     split_node_id: str | None
     variant_group: str | None
+    due_at: datetime | None = None
+    held_by: str | None = None
 
 
 ChangeKind = Literal["tags", "score_delta", "score_set", "column", "custom_field"]

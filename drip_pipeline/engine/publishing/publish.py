@@ -253,5 +253,8 @@ def _new_version(
 
 def _settings_without_column(definition: CampaignDefinition) -> dict[str, object]:
     file = definition.to_dict()
-    keys = ("re_entry", "timezone", "resume_spread_minutes", "goal_event", "workspace")
+    keys = (
+        "re_entry", "timezone", "kind", "send_window", "resume_spread_minutes", "goal_event",
+        "workspace",
+    )  # fmt: skip
     return {key: file[key] for key in keys if key in file}

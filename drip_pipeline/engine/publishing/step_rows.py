@@ -110,10 +110,9 @@ def _node_config(step: StepDefinition) -> dict[str, object] | None:
         return step.trigger_config
     if step.node_type == "exit":
         return step.exit_config
-    if step.node_type == "split":
-        split = {"variants": step.variants, "assignment": step.assignment}
-        return {key: value for key, value in split.items() if value is not None} or None
-    return None
+    keys = ("variants", "assignment") if step.node_type == "split" else ("kind", "send_window")
+    own = {key: getattr(step, key) for key in keys}
+    return {key: value for key, value in own.items() if value is not None} or None
 
 
 def _positions(definition: CampaignDefinition) -> dict[str, object]:
