@@ -197,9 +197,8 @@ class BatchContext:
                 _apply(change.of(state.id), attributes)
             if change.kind == "custom_field" and change.name == "timezone" and self._zones:
                 zones = self._zones.get(state.contact_id, _NO_ZONES)
-                zone = change.of(state.id).value
+                zone = change.of(state.id).text()
                 self._zones[state.contact_id] = zones._replace(of_contact=zone)
-                self._zones[state.contact_id] = zones._replace(of_contact=change.text())
 
 
 def load(
