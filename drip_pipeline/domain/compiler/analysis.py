@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from drip_pipeline.domain.compiler.node_configs import read_config
 from drip_pipeline.domain.compiler.ports import assign_ports, targets_of
-from drip_pipeline.domain.compiler.sending_rules import MessageSettings, read_message_settings
+from drip_pipeline.domain.compiler.sending_rules import SendSettings, read_message_settings
 from drip_pipeline.domain.compiler.splits import read_splits, tested_split
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
@@ -38,7 +38,7 @@ class Analysis:
     successors: Mapping[str, tuple[str, ...]]
     experiment: ABTestConfig | None
     tested_split_id: str | None
-    message_settings: Mapping[str, MessageSettings]
+    message_settings: Mapping[str, SendSettings]
     problems: tuple[Problem, ...]
 
     def of_type(self, node_type: NodeType) -> list[str]:

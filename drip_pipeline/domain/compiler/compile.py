@@ -11,7 +11,7 @@ from hashlib import sha256
 
 from drip_pipeline.domain.compiler.analysis import Analysis, analyze
 from drip_pipeline.domain.compiler.check_structure import structure_problems
-from drip_pipeline.domain.compiler.sending_rules import MessageSettings
+from drip_pipeline.domain.compiler.sending_rules import SendSettings
 from drip_pipeline.domain.compiler.variant_regions import variant_of_node
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
 from drip_pipeline.domain.definition.complete import complete
@@ -70,7 +70,7 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
             config=analysis.configs[node_id],
             ports=dict(analysis.ports[node_id]),
             channel_id=step.channel_id,
-            **analysis.message_settings.get(node_id, MessageSettings())._asdict(),
+            **analysis.message_settings.get(node_id, SendSettings())._asdict(),
         )
         for node_id, step in analysis.steps.items()
     }

@@ -14,7 +14,7 @@ from drip_pipeline.domain.graph.nodes import NodeConfig, sends_to_person
 from drip_pipeline.domain.graph.windows import KINDS, MessageKind, SendWindow
 
 
-class MessageSettings(NamedTuple):
+class SendSettings(NamedTuple):
     """Kind and send window of a node's messages."""
 
     kind: MessageKind = "marketing"
@@ -26,9 +26,9 @@ def read_message_settings(
     steps: Mapping[str, StepDefinition],
     configs: Mapping[str, NodeConfig],
     problems: Problems,
-) -> dict[str, MessageSettings]:
+) -> dict[str, SendSettings]:
     """Return the settings of all nodes that send a message to a person, by node id."""
-    of_campaign = MessageSettings(
+    of_campaign = SendSettings(
         definition.kind or "marketing", _window(definition.send_window, None, problems)
     )
     settings = {}
@@ -42,7 +42,7 @@ def read_message_settings(
             kinds = " or ".join(KINDS)
             problems.add(node_id, "kind_invalid", f"kind must be {kinds}, not {step.kind!r}")
         window = _window(step.send_window, node_id, problems)
-        settings[node_id] = MessageSettings(
+        settings[node_id] = SendSettings(
             step.kind or of_campaign.kind,
             of_campaign.send_window if step.send_window is None else window,
         )
