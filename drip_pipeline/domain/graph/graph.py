@@ -21,9 +21,10 @@ from drip_pipeline.domain.graph.nodes import (
     TriggerConfig,
     sends_to_person,
 )
+from drip_pipeline.domain.graph.re_entry import PerKey
 from drip_pipeline.domain.graph.template_texts import variables_read
 from drip_pipeline.domain.graph.windows import MessageKind, QuietHours, SendRules, SendWindow
-from drip_pipeline.domain.run_variables import EVENT
+from drip_pipeline.domain.run_variables import ENTRY, EVENT
 
 PORT_DEFAULT: Final = "default"
 PORT_EVENT: Final = "event"
@@ -158,7 +159,7 @@ class CampaignGraph:
     goal_event: GoalEvent | None = None
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
-    _reads_event: bool | None = field(default=None, init=False, repr=False, compare=False)
+    _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Read in every batch, therefore computed once; the class is frozen, hence __setattr__.
@@ -186,10 +187,23 @@ class CampaignGraph:
 
     def reads_event(self) -> bool:
         """Return whether any node reads `event`: the event that ended the latest wait."""
-        if self._reads_event is None:  # parses every template: only once, and only if it is needed
-            reads = any(EVENT in variables_read(node.config) for node in self.nodes.values())
-            object.__setattr__(self, "_reads_event", reads)
-        return bool(self._reads_event)
+        return EVENT in self._variables_read()
+
+    def reads_entry(self) -> bool:
+        """Return whether entry data is read: by a node, by the goal, or for the key of a run."""
+        variables = self._variables_read()
+        return (
+            ENTRY in variables
+            or (EVENT in variables and self.is_entered_by_event)
+            or bool(self.goal_event and self.goal_event.match)
+            or isinstance(self.trigger.re_entry, PerKey)
+        )
+
+    def _variables_read(self) -> frozenset[str]:
+        if self._variables is None:  # parses every template: only once, and only if it is needed
+            read = (variables_read(node.config) for node in self.nodes.values())
+            object.__setattr__(self, "_variables", frozenset().union(*read))
+        return self._variables or frozenset()
 
     @property
     def is_entered_by_event(self) -> bool:

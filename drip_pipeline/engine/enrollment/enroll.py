@@ -122,6 +122,7 @@ class EntryTerms:
     version: int
     trigger: TriggerConfig
     channels: frozenset[str]
+    reads_entry: bool
 
     @property
     def re_entry(self) -> ReEntry:
@@ -148,7 +149,7 @@ def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
             hint="`drip campaign publish FILE` opens a campaign.",
         )
     graph = graphs.version(connection, campaign.campaign_id, version).graph
-    return EntryTerms(status, version, graph.trigger, _channels(graph))
+    return EntryTerms(status, version, graph.trigger, _channels(graph), graph.reads_entry())
 
 
 def _channels(graph: CampaignGraph) -> frozenset[str]:

@@ -169,14 +169,19 @@ def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
     event_ids = [entry.event_id for entry in queued if entry.event_id is not None]
     data: Mapping[UUID, JsonObject | None] = {}
     if trigger.kind == "event":
-        data = queued_data(locked.connection, trigger, event_ids, locked.now)
+        # Without a reader, 100,000 events would take twice the time for nothing.
+        reads_events = trigger.where is not None or locked.terms.reads_entry
+        data = dict.fromkeys(event_ids)
+        if reads_events:
+            data = queued_data(locked.connection, trigger, event_ids, locked.now)
+    is_stored = locked.terms.reads_entry
     entries: list[RunEntry] = []
     for entry in queued:
         key = str(entry.event_id) if entry.event_id is not None else f"{trigger.kind}-{entry.id}"
         if entry.event_id is None:
             entries.append(RunEntry(entry.contact_id, key if needs_key else None))
         elif entry.event_id in data:
-            properties = data[entry.event_id]
+            properties = data[entry.event_id] if is_stored else None
             entries.append(RunEntry(entry.contact_id, key if needs_key else None, properties))
     contact_ids = list(dict.fromkeys(entry.contact_id for entry in entries))
     matching = _still_matching(locked.connection, contact_ids, trigger)

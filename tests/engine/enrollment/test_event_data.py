@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -126,3 +127,22 @@ def test_a_day_in_where_is_that_of_the_contact(database: Database) -> None:
     ingest(database, [order(n, n, order_id=f"P{n}", due=tomorrow) for n in (1, 2)], now=late)
     run_until_idle(database, late)
     assert rows(database, "SELECT subject FROM recorded_messages") == [("P1",)]
+
+
+@pytest.mark.parametrize(
+    ("subject", "stored"),
+    [
+        ("Hello", {}),
+        ("{{ entry.order_id }}", {"order_id": "A", "total": 5}),
+        ("{{ event.total }}", {"order_id": "A", "total": 5}),
+    ],
+)
+def test_the_data_is_stored_for_campaigns_that_read_it(
+    database: Database, subject: str, stored: dict[str, Any]
+) -> None:
+    plain = flow()
+    mail = node("m", "email", EmailConfig(subject=subject, body="x"), default="end")
+    set_up(database, replace(plain, nodes={**plain.nodes, "m": mail}), 1)
+    ingest(database, [order(1, order_id="A", total=5)])
+    run_until_idle(database, LATER)
+    assert value(database, "SELECT personalization_data FROM campaign_enrollments") == stored
