@@ -547,7 +547,8 @@ FROM changes n
 WHERE s.enrollment_id = n.enrollment_id AND s.split_node_id = n.split_node_id;
 
 -- name: lock_affected_states
--- Locks the states that these events may resume or end, in the order of ids, and counts them. Waits for a transaction
+-- Locks the states that these events may resume or end, in the order of ids, and counts them and those whose wait
+-- judges events one by one. Waits for a transaction
 -- that is suspending such a state: the statements after this one see the suspended state. The event types that are
 -- waited for are read here and not earlier, so that a version published meanwhile is included. States of campaigns with
 -- these events as their goal are locked even if completed: one of their messages may be in the process of being sent.
@@ -564,22 +565,35 @@ waited AS MATERIALIZED (
     WHERE v.compiled_graph IS NOT NULL
 )
 
-SELECT count(*)
+SELECT
+    count(*) AS states,
+    count(*) FILTER (WHERE locked.wait_for_event LIKE 'match:%%') AS matched_waits
 FROM (
-    SELECT s.id
+    SELECT s.id, s.wait_for_event
     FROM (
         SELECT u.id, bool_or(u.is_goal) AS is_goal
         FROM (
             SELECT a.enrollment_id AS id, false AS is_goal
             FROM arrived_events a
-            JOIN waited w ON w.campaign_id = a.campaign_id AND w.event_type = a.event_type
-            WHERE a.enrollment_id IS NOT NULL AND NOT a.is_machine
+            JOIN waited w
+                ON w.campaign_id = a.campaign_id
+                AND w.event_type = CASE WHEN a.is_machine THEN 'machine:' || a.event_type ELSE a.event_type END
+            WHERE a.enrollment_id IS NOT NULL
             UNION ALL
             SELECT e.id, false
             FROM arrived_events a
             JOIN campaign_enrollments e ON e.contact_id = a.contact_id
-            JOIN waited w ON w.campaign_id = e.campaign_id AND w.event_type = a.event_type
-            WHERE a.enrollment_id IS NULL AND NOT a.is_machine
+            JOIN waited w
+                ON w.campaign_id = e.campaign_id
+                AND w.event_type = CASE WHEN a.is_machine THEN 'machine:' || a.event_type ELSE a.event_type END
+            WHERE a.enrollment_id IS NULL
+            UNION ALL
+            SELECT e.id, false
+            FROM waited w
+            JOIN arrived_events a
+                ON w.event_type = 'any:' || CASE WHEN a.is_machine THEN 'machine:' ELSE '' END || a.event_type
+            JOIN campaign_enrollments e ON e.campaign_id = w.campaign_id AND e.contact_id = a.contact_id
+            WHERE a.enrollment_id IS NOT NULL
             UNION ALL
             SELECT a.enrollment_id, false
             FROM arrived_events a
@@ -648,6 +662,35 @@ WHERE s.id = n.state_id
           THEN n.message_id = (SELECT m.message_id FROM latest_message(s.id, message_channel_of(n.event_type)) m)
       ELSE n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at)
   END;
+
+-- name: states_of_matched_waits
+-- Returns the waiting states whose wait judges events one by one, and that wait for this transaction's events. The
+-- caller has locked them. What a state waits for lists event types; `machine:` precedes those that count from machines,
+-- too, and `any:` those that count from other runs of the contact.
+WITH arrived AS MATERIALIZED (
+    SELECT
+        a.enrollment_id, a.contact_id,
+        CASE WHEN a.is_machine THEN 'machine:' ELSE '' END || a.event_type AS event_name
+    FROM arrived_events a
+)
+
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+    s.max_retries, s.steps_taken, 'active' AS enrollment_status
+FROM (
+    SELECT a.enrollment_id AS state_id, a.event_name
+    FROM arrived a
+    WHERE a.enrollment_id IS NOT NULL
+    UNION
+    SELECT w.id, CASE WHEN a.enrollment_id IS NULL THEN '' ELSE 'any:' END || a.event_name
+    FROM arrived a
+    JOIN campaign_workflow_states w ON w.contact_id = a.contact_id AND w.wait_for_event IS NOT NULL
+) n
+JOIN campaign_workflow_states s ON s.id = n.state_id
+WHERE s.wait_for_event LIKE 'match:%%'
+  AND n.event_name = ANY(string_to_array(substr(s.wait_for_event, 7), ','))
+  AND s.workflow_status IN ('waiting', 'paused')
+GROUP BY s.id;
 
 -- name: contacts_to_suppress
 -- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there

@@ -16,6 +16,7 @@ from psycopg import sql
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.error_translation import translated_errors
+from drip_pipeline.db.execution.workflow_states import DueState
 
 # The first class key of the advisory locks: the first bytes of sha256('drip_pipeline.ingest').
 LOCK_KEY: Final = 0x5B4D_F414
@@ -106,6 +107,13 @@ class ResolvedRefusal(NamedTuple):
 
     line_number: int
     contacts: int
+
+
+class AffectedStates(NamedTuple):
+    """The numbers of locked states, and of those among them whose wait judges events one by one."""
+
+    states: int
+    matched_waits: int
 
 
 class StateToExit(NamedTuple):
@@ -366,17 +374,24 @@ def update_assignments(connection: Connection) -> None:
     queries.run(connection, "update_split_assignments")
 
 
-def lock_affected_states(connection: Connection) -> int:
+def lock_affected_states(connection: Connection) -> AffectedStates:
     """Lock the states that the events may resume or end, in the order of their ids.
 
-    Waits for transactions that move them. Returns the number of states.
+    Waits for transactions that move them.
     """
-    return int(queries.scalar(connection, "lock_affected_states"))
+    locked = queries.record(connection, "lock_affected_states", AffectedStates)
+    assert locked is not None
+    return locked
 
 
 def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
     """Resume the states that wait for the resolved events. Return their number."""
     return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
+
+
+def states_of_matched_waits(connection: Connection) -> list[DueState]:
+    """Return the states whose wait judges the resolved events one by one; they are locked."""
+    return queries.records(connection, "states_of_matched_waits", DueState)
 
 
 def contacts_to_suppress(connection: Connection) -> list[ContactToSuppress]:

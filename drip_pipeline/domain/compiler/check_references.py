@@ -139,7 +139,9 @@ def _legacy_problems(analysis: Analysis) -> list[Problem]:
 
 def _event_types(config: NodeConfig) -> list[str]:
     names: list[str] = []
-    if isinstance(config, EventWait | TriggerConfig) and config.event_type is not None:
+    if isinstance(config, EventWait):
+        names += config.event_types
+    elif isinstance(config, TriggerConfig) and config.event_type is not None:
         names.append(config.event_type)
     for condition in _conditions(config):
         names += sorted(needs_of(condition).named_events)

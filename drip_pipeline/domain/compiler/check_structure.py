@@ -110,12 +110,12 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 for port in open_ports
                 if port not in named and port not in held_out
             ]
-        elif isinstance(config, EventWait) and len(open_ports) == 1:
+        elif isinstance(config, EventWait) and len(open_ports) < len(ports_of(config)):
             problems.add(
                 node_id,
                 "port_open",
-                f"nothing follows {_describe_port(open_ports[0])}: these contacts complete the"
-                " campaign here",
+                f"nothing follows {' and '.join(map(_describe_port, open_ports))}: these contacts"
+                " complete the campaign here",
                 "warning",
             )
         else:
@@ -129,7 +129,7 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
 
 
 def _describe_port(port: str) -> str:
-    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the timeout"}[port]
+    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the timeout"}.get(port, f"the event {port}")
 
 
 def _unreachable(analysis: Analysis) -> list[Problem]:

@@ -146,7 +146,8 @@ def _wait(step: StepDefinition, problems: Problems) -> NodeConfig | None:
         )
         return None
     fields = dict(step.wait_config)
-    kind = fields.setdefault("type", "until_event" if "event_type" in fields else "duration")
+    is_for_event = "event_type" in fields or "events" in fields
+    kind = fields.setdefault("type", "until_event" if is_for_event else "duration")
     models: dict[str, type[DurationWait | TimeWait | EventWait]] = {
         "duration": DurationWait,
         "until_time": TimeWait,

@@ -129,9 +129,9 @@ def _ports(
         for edge in edges:
             _choose(node_id, PORT_DEFAULT, edge, chosen, problems)
     elif isinstance(config, EventWait) and len(edges) == 1 and _is_plain(edges[0].handle):
-        # The single edge of a wait is taken whether the wait ends by the event or by the timeout.
+        # The single edge of a wait is taken whether the wait ends by an event or by the timeout.
         port_of_type = _typed_event_port(edges[0])
-        for port in (port_of_type,) if port_of_type else (PORT_EVENT, PORT_TIMEOUT):
+        for port in (port_of_type,) if port_of_type in ports else ports:
             chosen[port] = edges[0]
     else:
         _assign(node_id, config, ports, edges, targets, chosen, problems)

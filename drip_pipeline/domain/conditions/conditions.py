@@ -38,7 +38,7 @@ from drip_pipeline.domain.conditions.relative_days import (
     zoned_test,
 )
 from drip_pipeline.domain.events.vocabulary import event_type_named
-from drip_pipeline.domain.run_variables import variable_of
+from drip_pipeline.domain.run_variables import ENTRY, variable_of
 
 MAX_DEPTH: Final = 10
 MAX_CONDITIONS: Final = 500
@@ -241,8 +241,8 @@ class Needs:
 
     `event_types`: types of which the latest time suffices. `occurrences`: types whose events are
     read with their properties; `any_occurrences`: those of them whose events count also from
-    before the run and from other runs. `run`: the position of the run is read; `entry`: paths of
-    its entry data that are compared with. `variables` of the run: entry, event, vars.
+    before the run and from other runs. `run`: the position of the run is read. `variables` of the
+    run: entry, event, vars.
     """
 
     fields: frozenset[str] = frozenset()
@@ -251,7 +251,6 @@ class Needs:
     occurrences: frozenset[str] = frozenset()
     any_occurrences: frozenset[str] = frozenset()
     run: bool = False
-    entry: frozenset[str] = frozenset()
     variables: frozenset[str] = frozenset()
 
     @property
@@ -267,7 +266,6 @@ class Needs:
             self.occurrences | other.occurrences,
             self.any_occurrences | other.any_occurrences,
             self.run or other.run,
-            self.entry | other.entry,
             self.variables | other.variables,
         )
 
@@ -406,7 +404,7 @@ def needs_of_matcher(keys: MatcherKeys, event_type: str) -> Needs:
         occurrences=only,
         any_occurrences=only if keys.of == "any" else frozenset(),
         run=True,
-        entry=frozenset(name.removeprefix("entry.") for _, name in keys.match or ()),
+        variables=frozenset({ENTRY}) if keys.match else frozenset(),
     )
 
 

@@ -30,10 +30,10 @@ from drip_pipeline.domain.conditions.occurrences import (
     EventTest,
     WhereTest,
     is_about_a_message,
-    property_at,
 )
 from drip_pipeline.domain.conditions.relative_days import zoned_test
 from drip_pipeline.domain.events.vocabulary import MESSAGE_EVENT_CHANNELS
+from drip_pipeline.domain.run_variables import ENTRY, value_at
 
 if TYPE_CHECKING:
     from drip_pipeline.domain.conditions.conditions import Condition
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 COMPOSITE: Final = "composite"
 FIELD: Final = "field"
 MATCHER_KEYS: Final = ("where", "count", "within", "of", "match", "url", "machines")
-ENTRY_PREFIX: Final = "entry."
+ENTRY_PREFIX: Final = f"{ENTRY}."
 
 
 class RequiredCount(NodeModel):
@@ -206,7 +206,7 @@ def compile_where(condition: Condition) -> WhereTest:
     assert condition.operator is not None
     test = zoned_test(condition.operator, condition.value)
     path = (condition.field or "").strip()
-    return lambda properties, now, zone: test(property_at(properties, path), now, zone)
+    return lambda properties, now, zone: test(value_at(properties, path), now, zone)
 
 
 def check_where(condition: Condition) -> None:

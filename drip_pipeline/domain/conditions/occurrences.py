@@ -16,6 +16,7 @@ from uuid import UUID
 
 from drip_pipeline.domain.conditions.comparisons import equal, operand
 from drip_pipeline.domain.events.vocabulary import EVENT_TYPES, MESSAGE_EVENT_CHANNELS
+from drip_pipeline.domain.run_variables import value_at
 
 Properties = Mapping[str, Any]
 WhereTest = Callable[[Properties, datetime, str | None], bool]
@@ -26,7 +27,8 @@ class Occurrence(NamedTuple):
     """One event of a contact.
 
     `message_id` and `node_id` are those of the message that it is about. `is_of_run`: it is logged
-    for the run that asks; otherwise it is one of the contact, or of another run.
+    for the run that asks; `is_of_another_run`: for another run of the contact; neither: for the
+    contact alone.
     """
 
     event_type: str
@@ -37,6 +39,7 @@ class Occurrence(NamedTuple):
     message_id: UUID | None = None
     node_id: str | None = None
     is_of_run: bool = False
+    is_of_another_run: bool = False
 
 
 class LatestMessage(NamedTuple):
@@ -65,22 +68,6 @@ def is_about_a_message(event_type: str) -> bool:
     return event_type in MESSAGE_EVENT_CHANNELS or (
         kind is not None and kind.engine and kind.channel in ("email", "sms")
     )
-
-
-def property_at(properties: Properties, path: str) -> object:
-    """Return the property with this name, else the member that the dotted path leads to."""
-    value: object = properties.get(path)
-    if value is not None or "." not in path:
-        return value
-    value = properties
-    for part in path.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, (list, tuple)) and part.isascii() and part.isdigit():
-            value = value[int(part)] if len(part) < 7 and int(part) < len(value) else None
-        else:
-            return None
-    return value
 
 
 def is_link(actual: object, url: str) -> bool:
@@ -138,8 +125,8 @@ class EventTest:
         )
 
     def _reaches(self, event: Occurrence, run: RunPosition, since: datetime) -> bool:
-        if self.reach == "any":
-            return True
+        if self.reach == "any" or event.is_of_another_run:
+            return self.reach == "any"
         if not is_about_a_message(self.event_type):
             return event.occurred_at >= since
         if self.reach == "node":
@@ -161,10 +148,10 @@ class EventTest:
         if run is None:
             return False
         for path, name in self.match:
-            expected = property_at(run.entry, name)
+            expected = value_at(run.entry, name)
             if expected is None or isinstance(expected, (Mapping, list, tuple)):
                 return False
-            if equal(property_at(event.properties, path), operand(expected)) is not True:
+            if equal(value_at(event.properties, path), operand(expected)) is not True:
                 return False
         return True
 

@@ -178,7 +178,9 @@ class FileEdge(_Open):
     target: str = Field(description="Node that the edge leads to.")
     id: str | None = Field(default=None, description="Identifier of the edge.")
     sourceHandle: str | None = Field(  # noqa: N815 - React Flow's spelling
-        None, description="Outgoing port: id of a branch or variant, `event` or `timeout`."
+        None,
+        description="Outgoing port: id of a branch, variant or event of a wait; `event` or"
+        " `timeout`.",
     )
     type: str | None = Field(default=None, description="Kind of drawing of the visual builder.")
     label: str | None = Field(default=None, description="Name that the canvas shows.")

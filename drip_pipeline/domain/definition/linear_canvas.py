@@ -149,11 +149,21 @@ def _edges(steps: Sequence[StepDefinition]) -> list[JsonObject]:
     for step, after in itertools.pairwise(steps):
         base = {"source": step.node_id, "target": after.node_id, "type": "default"}
         config = step.wait_config or {}
-        if step.node_type == "wait" and (config.get("event_type") is not None):
+        ports = _wait_ports(config) if step.node_type == "wait" else []
+        if ports:
             edges += [
                 {"id": f"edge_{step.node_id}_{port}", **base, "sourceHandle": port}
-                for port in ("event", "timeout")
+                for port in ports
             ]
         else:
             edges.append({"id": f"edge_{step.node_id}", **base})
     return edges
+
+
+def _wait_ports(config: Mapping[str, object]) -> list[str]:
+    """Return the ports of a wait for events; none for other waits."""
+    events = config.get("events")
+    if isinstance(events, list):
+        ids = [event.get("id") for event in events if isinstance(event, Mapping)]
+        return [*(str(name).strip() for name in ids if name), "timeout"]
+    return ["event", "timeout"] if config.get("event_type") is not None else []

@@ -13,6 +13,7 @@ from typing import Any, Final, Self
 from pydantic import TypeAdapter
 
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
+from drip_pipeline.domain.graph.event_waits import PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,
@@ -26,9 +27,19 @@ from drip_pipeline.domain.graph.template_texts import variables_read
 from drip_pipeline.domain.graph.windows import MessageKind, QuietHours, SendRules, SendWindow
 from drip_pipeline.domain.run_variables import ENTRY, EVENT
 
+__all__ = [
+    "GRAPH_FORMAT",
+    "PORT_DEFAULT",
+    "PORT_EVENT",
+    "PORT_TIMEOUT",
+    "CampaignGraph",
+    "Edge",
+    "GraphNode",
+    "NodeType",
+    "ports_of",
+]
+
 PORT_DEFAULT: Final = "default"
-PORT_EVENT: Final = "event"
-PORT_TIMEOUT: Final = "timeout"
 
 NO_SEND_RULES: Final = SendRules()
 GRAPH_FORMAT: Final = 1
@@ -138,7 +149,7 @@ def ports_of(config: NodeConfig) -> tuple[str, ...]:
     if isinstance(config, SplitConfig):
         return tuple(variant.id for variant in config.variants)
     if isinstance(config, EventWait):
-        return (PORT_EVENT, PORT_TIMEOUT)
+        return config.ports()
     if config.type == "exit":
         return ()
     return (PORT_DEFAULT,)
@@ -164,13 +175,14 @@ class CampaignGraph:
     def __post_init__(self) -> None:
         # Read in every batch, therefore computed once; the class is frozen, hence __setattr__.
         configs = [node.config for node in self.nodes.values()]
-        waits_for = frozenset(c.event_type for c in configs if isinstance(c, EventWait))
+        waits = [config for config in configs if isinstance(config, EventWait)]
+        waits_for = frozenset(name for config in waits for name in config.waited_names())
         object.__setattr__(self, "_waits_for", waits_for)
         has_messages = any(sends_to_person(c) for c in configs)
         object.__setattr__(self, "_has_messages", has_messages)
 
     def waits_for(self) -> frozenset[str]:
-        """Return the event types that any wait of this graph waits for."""
+        """Return the events that any wait of this graph waits for, as `waited_names`."""
         return self._waits_for
 
     def has_messages(self) -> bool:

@@ -103,9 +103,9 @@ class Move:
 
     @property
     def wait_for_event(self) -> str | None:
-        """The event type that the target waits for, or None."""
+        """What the state of the target waits for, or None."""
         config = self.target.config
-        return config.event_type if isinstance(config, EventWait) else None
+        return config.waited_for if isinstance(config, EventWait) else None
 
     @property
     def resume_port(self) -> str:

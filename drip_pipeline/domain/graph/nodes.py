@@ -10,9 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
-    AliasChoices,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
     field_validator,
@@ -46,6 +44,7 @@ from drip_pipeline.domain.graph.actions import (
     VariableAction,
     WebhookAction,
 )
+from drip_pipeline.domain.graph.event_waits import EventWait
 from drip_pipeline.domain.graph.re_entry import AfterDays, PerKey, ReEntry
 from drip_pipeline.domain.graph.waits import DurationWait, TimedWait, TimeWait
 
@@ -86,7 +85,6 @@ __all__ = [
     "sends_to_person",
 ]
 
-DEFAULT_MAX_WAIT_DAYS: Final = 7
 WEIGHT_TOLERANCE: Final = 0.01
 
 
@@ -242,51 +240,6 @@ class EmailConfig(NodeModel):
         if not self.body.strip() and not (self.body_html or "").strip():
             raise PydanticCustomError("body_missing", "the email needs `body` or `body_html`")
         return self
-
-
-class EventWait(NodeModel):
-    """Wait until an event of the vocabulary happens, at most `max_wait` (default 7 days).
-
-    The specification writes `value` and `unit` instead of `max_wait`.
-    """
-
-    model_config = ConfigDict(json_schema_extra=lambda schema: _add_value_and_unit(schema))
-
-    type: Literal["until_event"] = Field(default="until_event", description="Kind of wait.")
-    event_type: EventName = Field(description="Event to wait for.")
-    max_wait: Duration = Field(
-        default=Duration(value=DEFAULT_MAX_WAIT_DAYS, unit="days"),
-        validation_alias=AliasChoices("max_wait", "max_wait_duration"),
-        description="Longest wait (default 7 days); then the port timeout is taken.",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _limit_in_value_and_unit(cls, fields: object) -> object:
-        if not isinstance(fields, Mapping) or "value" not in fields:
-            return fields
-        if "max_wait" in fields or "max_wait_duration" in fields:
-            raise PydanticCustomError(
-                "wait_limit_twice", "has both max_wait and value; remove one of them"
-            )
-        kept = {key: item for key, item in fields.items() if key not in ("value", "unit")}
-        limit = {key: fields[key] for key in ("value", "unit") if key in fields}
-        return {**kept, "max_wait": {"unit": "hours", **limit}}
-
-    @property
-    def max_wait_seconds(self) -> int:
-        """The seconds after which the wait ends by the port `timeout`."""
-        return self.max_wait.seconds
-
-
-def _add_value_and_unit(schema: dict[str, Any]) -> None:
-    duration = Duration.model_json_schema()["properties"]
-    for key in ("value", "unit"):
-        schema["properties"][key] = {
-            **duration[key],
-            "description": f"The {key} of max_wait, as the specification writes it.",
-        }
-        schema["properties"][key].pop("default", None)
 
 
 # --- branches and splits ----------------------------------------------------------------------

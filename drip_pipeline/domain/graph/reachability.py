@@ -27,6 +27,7 @@ class Reachability:
     """The reachable nodes, and the data that their conditions, splits and waits read.
 
     `reads_zones`: a wait ends at a time in the contact's time zone.
+    `waits_for`: event types of waits that ask for nothing else; `needs` has those of the others.
     """
 
     nodes: frozenset[str]
@@ -85,7 +86,11 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
                 if branch.condition is not None:
                     needs |= needs_of(branch.condition)
         elif isinstance(config, EventWait):
-            waits_for.add(config.event_type)
+            if config.is_plain:
+                waits_for |= set(config.event_types)
+            else:
+                for _, matcher in config.matchers():
+                    needs |= matcher.needs()
         elif isinstance(config, DurationWait | TimeWait):
             reads_zones |= depends_on_contact(config.timezone)
         else:

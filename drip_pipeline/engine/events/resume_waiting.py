@@ -16,10 +16,12 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.events import ingestion as events_db
+from drip_pipeline.db.events.ingestion import AffectedStates
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.execution.exits import end_runs
+from drip_pipeline.engine.execution.matched_waits import resume_matched_waits
 from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
@@ -71,14 +73,14 @@ class EventEffects:
         )
 
 
-def lock_affected_states(connection: Connection) -> int:
-    """Lock the states that this transaction's events may move. Return their number."""
+def lock_affected_states(connection: Connection) -> AffectedStates:
+    """Lock the states that this transaction's events may move, and count them."""
     return events_db.lock_affected_states(connection)
 
 
 def apply_event_effects(
     connection: Connection,
-    locked: int,
+    locked: AffectedStates,
     *,
     batch_id: UUID,
     source: str,
@@ -93,10 +95,13 @@ def apply_event_effects(
     suppress a contact or end a run.
     """
     suppressed = _suppress_contacts(connection, source, now, soft_bounces) if may_suppress else 0
-    if not locked:
+    if not locked.states:
         return EventEffects(suppressed=suppressed)
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
+    if locked.matched_waits:
+        waiting = events_db.states_of_matched_waits(connection)
+        resumed += resume_matched_waits(connection, waiting, now)
     return EventEffects(resumed, suppressed, ended)
 
 

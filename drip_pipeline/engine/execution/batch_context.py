@@ -18,15 +18,23 @@ from drip_pipeline.db.execution.batch_context import ContactZone
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
+from drip_pipeline.domain.conditions.occurrences import Occurrence, RunPosition
 from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective_zone, zone_name
 from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, WORKSPACE_ZONE_NAME
+from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.domain.graph.reachability import Reachability, reachability
 from drip_pipeline.domain.graph.windows import QuietHours, Zones
 from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
 from drip_pipeline.engine.execution import run_variables
+from drip_pipeline.engine.execution.matched_events import (
+    NO_MATCHED_EVENTS,
+    MatchedEvents,
+    first_matching,
+    load_matched,
+)
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     ContactChange,
@@ -77,12 +85,14 @@ class BatchContext:
         stores_event: Collection[tuple[UUID, int]] = (),
         zones: dict[UUID, ContactZone] | None = None,
         quiet_hours: Mapping[UUID, QuietHours] | None = None,
+        matched: MatchedEvents = NO_MATCHED_EVENTS,
         unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
         """`attributes` by contact, `events`, `since` and `variables` by state, `tests` by campaign,
         version and split, `variants` by split and then by state or contact, `zones` by contact,
         `unreadable` by state.
-        `stores_event`: the campaign versions that read the event which ended a wait.
+        `stores_event`: the campaign versions that read the event which ended a wait. `matched`: the
+        events that matchers read.
         """
         self._now = now
         self._attributes = attributes or {}
@@ -92,6 +102,7 @@ class BatchContext:
         self._variants = variants or {}
         self._variables = dict(variables or {})
         self._stores_event = stores_event
+        self._matched = matched
         self._zones = zones or {}
         self.changed_variables: dict[UUID, dict[str, JsonObject]] = {}
         """Of states of which this batch changed `event` or `vars`: these, by name."""
@@ -112,7 +123,25 @@ class BatchContext:
             self._events.get(state.id, _NO_EVENTS) if self._events else _NO_EVENTS,
             self._now,
             effective_zone(attributes),
+            self._matched.events_of(state),
+            self._run_of(state),
         )
+
+    def _run_of(self, state: DueState) -> RunPosition | None:
+        position = self._matched.position_of(state)
+        if position is None or state.id not in self._variables:
+            return position
+        return position._replace(entry=self._variables[state.id].entry or {})
+
+    def first_matching(self, state: DueState, config: EventWait) -> tuple[str, Occurrence] | None:
+        """Return the event that ends a wait, and the port by which it is left; None if none has
+        happened."""
+        position = self._run_of(state)
+        if position is None:
+            return None
+        zone = effective_zone(self._attributes.get(state.contact_id, _NO_FIELDS))
+        events = self._matched.events_of(state)
+        return first_matching(config, events, position, self._now, zone)
 
     def happened_since_message(self, states: Sequence[DueState], event_type: str) -> set[UUID]:
         """Return the ids of states with this event since their latest message, or since they
@@ -225,12 +254,15 @@ def load(
     event_types: set[str] = set()
     reading_variables: list[tuple[Reachability, CampaignGraph, Sequence[DueState]]] = []
     stores_event: set[tuple[UUID, int]] = set()
+    matching: list[tuple[Needs, Sequence[DueState]]] = []
     for position, states in groups.items():
         graph = graphs[(position.campaign_id, position.campaign_version)]
         ahead = reachability(graph, position.node_id, position.resume_port)
         if ahead.needs.variables:
             reading_variables.append((ahead, graph, states))
-        if ahead.waits_for and graph.reads_event():
+        if ahead.needs.run:
+            matching.append((ahead.needs, states))
+        if (ahead.waits_for or ahead.needs.occurrences) and graph.reads_event():
             stores_event.add((position.campaign_id, position.campaign_version))
         needed = _columns(ahead.needs)
         if needed:
@@ -256,6 +288,10 @@ def load(
     if reading_variables:
         variables, unreadable_variables = run_variables.load(connection, reading_variables)
         unreadable |= unreadable_variables
+    matched = NO_MATCHED_EVENTS
+    if matching:
+        matched, unreadable_events = load_matched(connection, matching, message)
+        unreadable |= unreadable_events
     if of_contacts:
         unreadable |= _unreadable_states(groups, graphs, of_contacts)
     return BatchContext(
@@ -269,6 +305,7 @@ def load(
         stores_event=stores_event,
         zones=batch_context_db.contact_zones(connection, zoned) if zoned else None,
         quiet_hours=quiet_hours,
+        matched=matched,
         unreadable=unreadable,
     )
 

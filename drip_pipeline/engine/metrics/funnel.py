@@ -258,7 +258,9 @@ def _port_names(config: object) -> dict[str, str]:
     if isinstance(config, SplitConfig):
         return {variant.id: variant.name for variant in config.variants}
     if isinstance(config, EventWait):
-        return {PORT_EVENT: config.event_type.replace("_", " ")}
+        if config.events is None:
+            return {PORT_EVENT: (config.event_type or "").replace("_", " ")}
+        return {event.id: event.id.replace("_", " ") for event in config.events}
     return {}
 
 

@@ -95,7 +95,7 @@ def test_match_ties_a_property_to_the_entry_data(properties: Any, expected: bool
     assert tied.accepts(an_occurrence(properties=properties), RUN, NOW) is expected
     assert not tied.accepts(an_occurrence(properties=properties), RUN._replace(entry={}), NOW)
     assert not tied.accepts(an_occurrence(properties=properties), None, NOW)
-    assert tied.needs().entry == {"order_id"}
+    assert tied.needs().variables == {"entry"}
 
 
 def test_match_reads_nested_entry_data() -> None:

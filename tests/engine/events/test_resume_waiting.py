@@ -15,6 +15,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import ingestion as events_db
+from drip_pipeline.db.events.ingestion import AffectedStates
 from drip_pipeline.engine.events.ingest import IngestReport
 from drip_pipeline.engine.execution.advance import advance_batch, advance_states
 from drip_pipeline.engine.execution.claim import claim_due
@@ -133,7 +134,7 @@ def test_a_wait_written_before_the_events_are_visible_is_resumed(
     events = arrival(database)
     lock_affected_states = events_db.lock_affected_states
 
-    def parked_just_before(connection: Any) -> int:
+    def parked_just_before(connection: Any) -> AffectedStates:
         # The events are written, not committed; the engine cannot see them, and parks.
         assert advance_batch(database, now=NOW + HOUR, batch_size=9).sizes == {"waiting": 1}
         return lock_affected_states(connection)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimedWait, TimeWait
@@ -49,6 +50,8 @@ def _until(visit: NodeVisit, until: datetime, states: States) -> NodeOutcome:
 
 
 def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
+    if not config.is_plain or config.event_type is None:
+        return _wait_for_matching_event(visit, config)
     happened = visit.context.happened_since_message(visit.states, config.event_type)
     already = [state for state in visit.states if state.id in happened]
     outcomes = []
@@ -63,4 +66,33 @@ def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
         until = visit.now + timedelta(seconds=config.max_wait_seconds)
         started = visit.note("wait_started", event_type=config.event_type, until=until.isoformat())
         outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.event_type), (started,)))
+    return outcomes
+
+
+def _wait_for_matching_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
+    """Look back like `_wait_for_event`, and judge the events one by one."""
+    by_end: dict[tuple[str, str], list[DueState]] = {}
+    rest: list[DueState] = []
+    for state in visit.states:
+        ended = visit.context.first_matching(state, config)
+        if ended is None:
+            rest.append(state)
+            continue
+        port, event = ended
+        visit.context.set_event(state, event.properties)
+        by_end.setdefault((port, event.event_type), []).append(state)
+    outcomes = [
+        NodeOutcome(
+            states, Leave(port), (visit.note("wait_completed", port=port, event_type=event_type),)
+        )
+        for (port, event_type), states in by_end.items()
+    ]
+    names = ", ".join(config.event_types)
+    if rest and config.max_wait_seconds == 0:
+        passed = visit.note("wait_completed", port=PORT_TIMEOUT, event_type=names)
+        outcomes.append(NodeOutcome(rest, Leave(PORT_TIMEOUT), (passed,)))
+    elif rest:
+        until = visit.now + timedelta(seconds=config.max_wait_seconds)
+        started = visit.note("wait_started", event_type=names, until=until.isoformat())
+        outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.waited_for), (started,)))
     return outcomes

@@ -1,0 +1,87 @@
+"""Resume waits that judge events one by one, after new events or a new version.
+
+The wait node itself looks back in the same way (operators/wait.py), so the order of arrival changes
+nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from uuid import UUID
+
+from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.execution import batch_context as batch_context_db
+from drip_pipeline.db.execution import matched_events as matched_events_db
+from drip_pipeline.db.execution import run_variables as run_variables_db
+from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.conditions.conditions import Needs
+from drip_pipeline.domain.conditions.time_zones import zone_name
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import EventWait
+from drip_pipeline.domain.run_variables import ENTRY, EVENT, PERSONALIZATION_DATA
+from drip_pipeline.engine.campaigns import version_cache
+from drip_pipeline.engine.execution.matched_events import first_matching, load_matched
+
+
+def resume_matched_waits(connection: Connection, states: Sequence[DueState], now: datetime) -> int:
+    """Resume those of these waiting states for which an event of their wait has happened; return
+    their number. The caller has locked them. The number of statements does not depend on theirs.
+    """
+    waiting: list[tuple[DueState, CampaignGraph, EventWait]] = []
+    versions = version_cache.versions(
+        connection, {(state.campaign_id, state.campaign_version) for state in states}
+    )
+    for state in states:
+        graph = versions[(state.campaign_id, state.campaign_version)].graph
+        node = graph.nodes.get(state.current_node_id)
+        if node is not None and isinstance(node.config, EventWait) and not node.config.is_plain:
+            waiting.append((state, graph, node.config))
+    needs = Needs()
+    for config in {config for _, _, config in waiting}:
+        for _, matcher in config.matchers():
+            needs |= matcher.needs()
+    if not waiting:
+        return 0
+    # An event that cannot be read satisfies nothing; the batch that leaves the wait reports it.
+    matched, _ = load_matched(connection, [(needs, [state for state, _, _ in waiting])])
+    entries = (
+        _entry_data(connection, [state.id for state, _, _ in waiting])
+        if ENTRY in needs.variables
+        else {}
+    )
+    zones = (
+        batch_context_db.contact_zones(connection, {state.contact_id for state, _, _ in waiting})
+        if "timezone" in needs.fields
+        else {}
+    )
+    ports: dict[UUID, str] = {}
+    variables: dict[UUID, Mapping[str, object]] = {}
+    for state, graph, config in waiting:
+        position = matched.position_of(state)
+        if position is None:
+            continue
+        if state.id in entries:
+            position = position._replace(entry=entries[state.id])
+        zone = zones.get(state.contact_id)
+        timezone = None if zone is None else zone_name(zone.of_contact, zone.of_workspace)
+        ended = first_matching(config, matched.events_of(state), position, now, timezone)
+        if ended is not None:
+            ports[state.id] = ended[0]
+            if graph.reads_event():
+                variables[state.id] = {EVENT: ended[1].properties}
+    if not ports:
+        return 0
+    if variables:
+        run_variables_db.write(connection, variables)
+    return matched_events_db.resume(connection, list(ports), list(ports.values()), now)
+
+
+def _entry_data(
+    connection: Connection, state_ids: Sequence[UUID]
+) -> dict[UUID, Mapping[str, object]]:
+    return {
+        row.id: row.personalization_data
+        for row in run_variables_db.read(connection, state_ids, {PERSONALIZATION_DATA})
+        if isinstance(row.personalization_data, Mapping)
+    }
