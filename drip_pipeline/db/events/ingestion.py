@@ -16,7 +16,6 @@ from psycopg import sql
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.error_translation import translated_errors
-from drip_pipeline.db.execution.workflow_states import DueState
 
 # The first class key of the advisory locks: the first bytes of sha256('drip_pipeline.ingest').
 LOCK_KEY: Final = 0x5B4D_F414
@@ -114,6 +113,21 @@ class AffectedStates(NamedTuple):
 
     states: int
     matched_waits: int
+
+
+class MatchedWait(NamedTuple):
+    """A state whose wait judges events one by one: the columns of a claimed state."""
+
+    id: UUID
+    campaign_id: UUID
+    campaign_version: int
+    contact_id: UUID
+    current_node_id: str
+    resume_port: str | None
+    retry_count: int
+    max_retries: int
+    steps_taken: int
+    enrollment_status: str
 
 
 class StateToExit(NamedTuple):
@@ -379,9 +393,7 @@ def lock_affected_states(connection: Connection) -> AffectedStates:
 
     Waits for transactions that move them.
     """
-    locked = queries.record(connection, "lock_affected_states", AffectedStates)
-    assert locked is not None
-    return locked
+    return queries.records(connection, "lock_affected_states", AffectedStates)[0]
 
 
 def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
@@ -389,9 +401,9 @@ def resume_waiting_states(connection: Connection, now: datetime, tolerance: time
     return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
 
 
-def states_of_matched_waits(connection: Connection) -> list[DueState]:
+def states_of_matched_waits(connection: Connection) -> list[MatchedWait]:
     """Return the states whose wait judges the resolved events one by one; they are locked."""
-    return queries.records(connection, "states_of_matched_waits", DueState)
+    return queries.records(connection, "states_of_matched_waits", MatchedWait)
 
 
 def contacts_to_suppress(connection: Connection) -> list[ContactToSuppress]:

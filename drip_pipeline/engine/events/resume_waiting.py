@@ -100,7 +100,7 @@ def apply_event_effects(
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     if locked.matched_waits:
-        waiting = events_db.states_of_matched_waits(connection)
+        waiting = [DueState(*row) for row in events_db.states_of_matched_waits(connection)]
         resumed += resume_matched_waits(connection, waiting, now)
     return EventEffects(resumed, suppressed, ended)
 
