@@ -1,13 +1,16 @@
 """Apply the migrations sql/migrations/NNNN_action_object.sql, then sql/functions/*.sql.
 
-Migrations run forward only, one transaction each, under an advisory lock that another transaction
-holds. All functions are applied if one of their files changed. The files are plain SQL, so
-Supabase's tools can apply them, too.
+Migrations run forward only, under an advisory lock that another transaction holds. Each is one
+transaction, or is applied statement by statement (online_changes.py): neither makes an
+application's writers wait for more than 200 ms. All functions are applied if one of their files
+changed, triggers only if they changed themselves. The files are plain SQL.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +26,23 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.database_role import check_rights_to_migrate, check_rows_are_visible
 from drip_pipeline.db.error_translation import safe_text
 from drip_pipeline.db.migration_files import (
+    REWRITTEN,
     SqlFile,
+    Statement,
     function_files,
     migration_files,
     schema_objects,
+    statements,
     table_names,
 )
+from drip_pipeline.db.online_changes import (
+    LOCK_ERRORS,
+    LONGEST_WAIT_SECONDS,
+    WITHOUT_TIME_LIMIT,
+    in_transaction,
+    run_steps,
+)
+from drip_pipeline.db.online_changes import LOCK_KEY as LOCK_KEY
 from drip_pipeline.db.queries import SQL_FOLDER
 from drip_pipeline.db.requirements import check_requirements
 from drip_pipeline.errors import (
@@ -41,20 +55,13 @@ from drip_pipeline.errors import (
 
 log = logging.getLogger(__name__)
 
-# Any constant does, as long as nobody else in the database uses it: the first bytes of
-# sha256('drip_pipeline.migrate').
-LOCK_KEY = 0x800A_916A
-LONGEST_WAIT_SECONDS = 600.0
 _SECONDS_BETWEEN_TRIES = 0.2
 # Migrations whose files were merged into the baseline 0001 to 0008; only older databases have them.
 BEFORE_BASELINE = frozenset({"0005_create_versions_and_tests", "0006_create_outbox_and_ledger"})
 
-# A limit of the role is for its everyday statements; an index of a large table takes longer.
-# Servers before PostgreSQL 17 have no transaction_timeout.
-_WITHOUT_TIME_LIMIT = """
-SELECT set_config(s.name, '0', true) FROM pg_settings s
-WHERE s.name IN ('statement_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout')
-"""
+_TRIGGER = re.compile(
+    r"CREATE OR REPLACE TRIGGER (?P<name>[a-z_]+)\s.*?\sON (?P<table>[a-z_]+)\s", re.DOTALL
+)
 
 _BOOKKEEPING = """
 CREATE TABLE IF NOT EXISTS drip_schema_migrations (
@@ -152,21 +159,31 @@ def migrate(
             check_rights_to_migrate(connection, table_names(folder))
     with _locked(database, wait_seconds):
         with database.transaction() as connection:
-            if not _has_bookkeeping(connection):
-                connection.execute(_BOOKKEEPING)
+            is_new = not _has_bookkeeping(connection)
+        if is_new:
+            in_transaction(
+                database,
+                lambda connection: connection.execute(_BOOKKEEPING),
+                what="the table of migrations",
+                wait_seconds=wait_seconds,
+            )
+        with database.transaction() as connection:
             state = _compared(connection, migrations, functions)
             _refuse(state)
         pending = [file for file in migrations if file.name in state.pending]
         for position, file in enumerate(pending, start=1):
             log.info("migration %s (%d of %d)", file.name, position, len(pending))
-            _apply_migration(database, file)
+            _apply_migration(database, file, wait_seconds)
         # New tables may be what a function was written for, so a migration brings all functions
         # along.
         changed = functions if pending or state.functions else []
-        with database.transaction() as connection:
-            _apply_functions(connection, changed)
-            _forget_removed(connection, functions)
-            open_tables = _set_privileges(connection, folder)
+        _apply_functions(database, changed, wait_seconds)
+        open_tables = in_transaction(
+            database,
+            lambda connection: _finish(connection, functions, folder),
+            what="the privileges",
+            wait_seconds=wait_seconds,
+        )
     return MigrationReport(
         applied=tuple(file.name for file in pending),
         functions=tuple(file.name for file in changed),
@@ -194,7 +211,9 @@ def _locked(database: Database, wait_seconds: float) -> Iterator[None]:
     while True:
         with database.transaction() as guard:
             if queries.scalar(guard, "try_migration_lock", lock_key=LOCK_KEY):
-                guard.execute(_WITHOUT_TIME_LIMIT)
+                # The last statement must not be a prepared one: that keeps its snapshot, for whose
+                # end CREATE INDEX CONCURRENTLY would wait.
+                guard.execute(WITHOUT_TIME_LIMIT, prepare=False)
                 yield
                 return
             holder = queries.record(guard, "migration_lock_holder", LockHolder, lock_key=LOCK_KEY)
@@ -242,7 +261,9 @@ def _compared(
         edited=tuple(
             file.name
             for file in migrations
-            if file.version in by_version and by_version[file.version].checksum != file.checksum
+            if file.version in by_version
+            and by_version[file.version].checksum
+            not in {file.checksum, REWRITTEN.get(file.name, file.checksum)}
         ),
         unknown=tuple(row.name for row in applied if row.version not in versions),
         functions=tuple(
@@ -277,38 +298,97 @@ def _refuse(state: MigrationStatus) -> None:
         )
 
 
-def _apply_migration(database: Database, file: SqlFile) -> None:
+def _apply_migration(database: Database, file: SqlFile, wait_seconds: float) -> None:
     started = time.perf_counter()
-    with database.transaction() as connection:
-        connection.execute(_WITHOUT_TIME_LIMIT)
-        _execute(connection, file, "migration")
+    run_steps(database, file, file.before, wait_seconds=wait_seconds)
+    if file.is_stepwise:
+        run_steps(database, file, file.text, wait_seconds=wait_seconds)
+
+    def apply(connection: Connection) -> None:
+        if not file.is_stepwise:
+            _execute(connection, file, file.text, "migration")
         connection.execute(
             "INSERT INTO drip_schema_migrations (version, name, checksum, duration_ms)"
             " VALUES (%s, %s, %s, %s)",
             [file.version, file.name, file.checksum, _elapsed_ms(started)],
         )
+
+    in_transaction(database, apply, what=f"migration {file.name}", wait_seconds=wait_seconds)
     log.info("migration %s applied in %d ms", file.name, _elapsed_ms(started))
 
 
-def _apply_functions(connection: Connection, files: list[SqlFile]) -> None:
-    if not files:
-        return
-    connection.execute(_WITHOUT_TIME_LIMIT)
-    for file in files:
-        _execute(connection, file, "functions")
-        connection.execute(
-            "INSERT INTO drip_schema_functions (name, checksum) VALUES (%s, %s)"
-            " ON CONFLICT (name) DO UPDATE"
-            " SET checksum = EXCLUDED.checksum, applied_at = now()",
-            [file.name, file.checksum],
+def _apply_functions(database: Database, files: list[SqlFile], wait_seconds: float) -> None:
+    """Create the functions in one transaction, which locks no table; then each trigger that is new
+    or changed in one of its own; then run the files' queries, which need the triggers."""
+    parts = [
+        (file, part, _TRIGGER.match(part.code)) for file in files for part in statements(file.text)
+    ]
+    bodies = [(f, p) for f, p, trigger in parts if not trigger and not _is_query(p.code)]
+    calls = [(f, p) for f, p, _ in parts if _is_query(p.code)]
+
+    def run(connection: Connection, chosen: list[tuple[SqlFile, Statement]]) -> None:
+        for file, part in chosen:
+            _execute(connection, file, part.code, "functions", line=part.line)
+
+    if files:
+        in_transaction(
+            database, lambda c: run(c, bodies), what="functions", wait_seconds=wait_seconds
         )
-    log.info("%d files of functions applied", len(files))
+    for file, part, trigger in parts:
+        if trigger:
+            _apply_trigger(database, file, part, trigger, wait_seconds)
+
+    def finish(connection: Connection) -> None:
+        run(connection, calls)
+        for file in files:
+            _store_checksum(connection, file.name, file.checksum)
+
+    if files:
+        in_transaction(database, finish, what="functions", wait_seconds=wait_seconds)
+        log.info("%d files of functions applied", len(files))
 
 
-def _forget_removed(connection: Connection, files: list[SqlFile]) -> None:
+def _apply_trigger(
+    database: Database, file: SqlFile, part: Statement, trigger: re.Match[str], seconds: float
+) -> None:
+    """Create a trigger, unless it exists as it is: replacing it would lock its table."""
+    table, name = trigger["table"], trigger["name"]
+    checksum = hashlib.sha256(part.code.encode()).hexdigest()
+    key = f"{table}.{name}"
+    with database.transaction() as connection:
+        stored = queries.scalar(connection, "trigger_checksum", table=table, name=name, key=key)
+    if stored == checksum:
+        return
+
+    def create(connection: Connection) -> None:
+        _execute(connection, file, part.code, "functions", line=part.line)
+        _store_checksum(connection, key, checksum)
+
+    in_transaction(database, create, what=f"the trigger {name} on {table}", wait_seconds=seconds)
+
+
+def _is_query(code: str) -> bool:
+    return code.startswith("SELECT ")
+
+
+def _store_checksum(connection: Connection, name: str, checksum: str) -> None:
     connection.execute(
-        "DELETE FROM drip_schema_functions WHERE NOT name = ANY(%s)", [[f.name for f in files]]
+        "INSERT INTO drip_schema_functions (name, checksum) VALUES (%s, %s)"
+        " ON CONFLICT (name) DO UPDATE"
+        " SET checksum = EXCLUDED.checksum, applied_at = now()",
+        [name, checksum],
     )
+
+
+def _finish(connection: Connection, files: list[SqlFile], folder: Path) -> tuple[str, ...]:
+    """Remove what is stored of removed files, and set the privileges."""
+    parts = (part for file in files for part in statements(file.text))
+    triggers = [f"{t['table']}.{t['name']}" for p in parts if (t := _TRIGGER.match(p.code))]
+    connection.execute(
+        "DELETE FROM drip_schema_functions WHERE NOT name = ANY(%s)",
+        [[*(file.name for file in files), *triggers]],
+    )
+    return _set_privileges(connection, folder)
 
 
 def _set_privileges(connection: Connection, folder: Path) -> tuple[str, ...]:
@@ -329,13 +409,16 @@ def _set_privileges(connection: Connection, folder: Path) -> tuple[str, ...]:
     return tuple(table.name for table in queries.records(connection, "set_privileges", OpenTable))
 
 
-def _execute(connection: Connection, file: SqlFile, kind: str) -> None:
+def _execute(connection: Connection, file: SqlFile, text: str, kind: str, *, line: int = 1) -> None:
+    """Run a text that begins in this line of the file. Errors of locks are raised as they are."""
     try:
-        connection.execute(file.text, prepare=False)
+        connection.execute(text.encode(), prepare=False)
+    except LOCK_ERRORS:
+        raise
     except psycopg.Error as error:
         position = error.diag.statement_position
-        line = file.text.count("\n", 0, int(position)) + 1 if position else None
-        where = f", line {line}" if line else ""
+        number = line + text.count("\n", 0, int(position)) if position else None
+        where = f", line {number}" if number else ""
         raise MigrationFailed(
             f"{kind} {file.name}{where}: {safe_text(error)}",
             version=file.version or None,
@@ -344,11 +427,6 @@ def _execute(connection: Connection, file: SqlFile, kind: str) -> None:
 
 
 def _next_step(error: psycopg.Error) -> str:
-    if isinstance(error, psycopg.errors.LockNotAvailable):
-        return (
-            "Another transaction held a table for longer than lock_timeout: run `drip db migrate`"
-            " again when it has ended."
-        )
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return "Run `drip db migrate` as the owner of the tables, views and functions."
     return "Correct it and run `drip db migrate` again."

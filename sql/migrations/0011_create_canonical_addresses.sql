@@ -1,3 +1,4 @@
+-- migrate: statement by statement
 -- Addresses are compared in their canonical form. Applications write contacts and suppressions by plain SQL, in any
 -- spelling; so the form is computed by functions, and the indexes hold it.
 
@@ -158,11 +159,19 @@ RETURN CASE
 END;
 
 -- Serves finding a contact by address, however it is spelled: imports, enrolling from a list, events by address.
-DROP INDEX IF EXISTS contacts_address;
-CREATE INDEX contacts_address ON contacts (canonical_email(email), workspace_id);
+CREATE INDEX CONCURRENTLY IF NOT EXISTS contacts_canonical_address
+    ON contacts (canonical_email(email), workspace_id);
+DROP INDEX CONCURRENTLY IF EXISTS contacts_address;
+-- squawk-ignore renaming-object
+ALTER INDEX IF EXISTS contacts_canonical_address RENAME TO contacts_address;
 -- Serves finding the contacts of a telephone number: inbound SMS, suppression lists.
-DROP INDEX IF EXISTS contacts_phone;
-CREATE INDEX contacts_phone ON contacts (canonical_phone(phone)) WHERE phone IS NOT NULL;
+CREATE INDEX CONCURRENTLY IF NOT EXISTS contacts_canonical_phone
+    ON contacts (canonical_phone(phone)) WHERE phone IS NOT NULL;
+DROP INDEX CONCURRENTLY IF EXISTS contacts_phone;
+-- squawk-ignore renaming-object
+ALTER INDEX IF EXISTS contacts_canonical_phone RENAME TO contacts_phone;
+-- Of the statements before the migration 0002 (sql/online/).
+DROP INDEX CONCURRENTLY IF EXISTS campaign_enrollments_without_workspace;
 
 -- Of entries that are the same in canonical form the one that a person asked for stays, otherwise the earliest.
 DELETE FROM campaign_suppressions s
@@ -177,20 +186,25 @@ USING (
 ) repeated
 WHERE repeated.id = s.id AND repeated.position > 1;
 
-DROP INDEX campaign_suppressions_key;
-CREATE UNIQUE INDEX campaign_suppressions_key ON campaign_suppressions (
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS campaign_suppressions_canonical_key ON campaign_suppressions (
     workspace_id, canonical_address(address), coalesce(channel, ''),
     coalesce(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid)
 );
+DROP INDEX CONCURRENTLY IF EXISTS campaign_suppressions_key;
+-- squawk-ignore renaming-object
+ALTER INDEX IF EXISTS campaign_suppressions_canonical_key RENAME TO campaign_suppressions_key;
 
 -- canonical_phone replaces it.
 -- squawk-ignore ban-drop-function
-DROP FUNCTION suppressed_phone(text);
+DROP FUNCTION IF EXISTS suppressed_phone(text);
 
 -- What an imported list says about an entry, where it is more than one of the reasons.
 ALTER TABLE campaign_suppressions ADD COLUMN IF NOT EXISTS note text;
 
 -- The country of phone numbers without a country code, ISO 3166; null: such numbers are refused.
 ALTER TABLE workspaces ADD COLUMN IF NOT EXISTS default_region text;
+-- squawk-ignore ban-drop-constraint
+ALTER TABLE workspaces DROP CONSTRAINT IF EXISTS workspaces_default_region_check;
 ALTER TABLE workspaces
-    ADD CONSTRAINT workspaces_default_region_check CHECK (default_region ~ '^[A-Z]{2}$');
+    ADD CONSTRAINT workspaces_default_region_check CHECK (default_region ~ '^[A-Z]{2}$') NOT VALID;
+ALTER TABLE workspaces VALIDATE CONSTRAINT workspaces_default_region_check;

@@ -1,5 +1,6 @@
+-- migrate: statement by statement
 -- Workspaces that `drip demo` created. Only these does a later demo replace, and no command chooses one by default.
-CREATE TABLE demo_workspaces (
+CREATE TABLE IF NOT EXISTS demo_workspaces (
     workspace_id uuid PRIMARY KEY REFERENCES workspaces (id) ON DELETE CASCADE
 );
 
@@ -18,4 +19,5 @@ WHERE w.name = 'Drip demo'
   AND NOT EXISTS (
       SELECT FROM drip_campaigns c
       WHERE c.workspace_id = w.id AND c.name NOT IN ('Onboarding', 'Win-back', 'Newsletter subjects')
-  );
+  )
+ON CONFLICT DO NOTHING;

@@ -189,7 +189,8 @@ def test_a_migration_that_waits_longer_than_lock_timeout_says_so(database, tmp_p
     ):
         other.execute("LOCK TABLE contacts IN ACCESS SHARE MODE")
         with pytest.raises(MigrationFailed, match="lock timeout") as caught:
-            migrate(limited, folder=tmp_path)
+            migrate(limited, folder=tmp_path, wait_seconds=0.3)
+    assert "the oldest transaction: server process" in str(caught.value)
     assert "when it has ended" in caught.value.hint
 
 
