@@ -18,6 +18,7 @@ from assets.event_log import campaign_events
 from assets.invariants import checks
 from assets.landed_files import landed_files
 from assets.message_outcomes import message_outcomes
+from assets.operator_actions import operator_actions
 from assets.winner_decisions import winner_decisions
 from drip_pipeline.orchestration.executors import chosen_executor
 from drip_pipeline.orchestration.jobs.apply_retention import apply_retention
@@ -67,6 +68,7 @@ def build_definitions() -> dg.Definitions:
             landed_files,
             campaign_events,
             batch_log,
+            operator_actions,
             message_outcomes,
             daily_campaign_metrics,
             daily_metrics_files,

@@ -847,6 +847,24 @@ CREATE TABLE landed_files (
 );
 CREATE UNIQUE INDEX landed_files_identity ON public.landed_files USING btree (path, size_bytes, modified_ns);
 
+CREATE TABLE operator_actions (
+    id uuid NOT NULL,
+    workspace_id uuid,
+    actor text NOT NULL,
+    source text NOT NULL,
+    action text NOT NULL,
+    object_kind text NOT NULL,
+    object_id uuid,
+    object_name text,
+    reason text,
+    details jsonb NOT NULL DEFAULT '{}'::jsonb,
+    occurred_at timestamp with time zone NOT NULL,
+    CONSTRAINT operator_actions_pkey PRIMARY KEY (id),
+    CONSTRAINT operator_actions_source_check CHECK ((source = ANY (ARRAY['cli'::text, 'dagster'::text, 'receiver'::text, 'studio'::text, 'library'::text, 'engine'::text])))
+);
+CREATE INDEX operator_actions_object ON public.operator_actions USING btree (object_id, occurred_at) WHERE (object_id IS NOT NULL);
+CREATE INDEX operator_actions_occurred_at ON public.operator_actions USING btree (occurred_at, id);
+
 CREATE TABLE receiver_counts (
     counted_on date NOT NULL,
     endpoint text NOT NULL,

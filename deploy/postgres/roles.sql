@@ -120,7 +120,8 @@ BEGIN
                 'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'demo_workspaces'
             ]),
             ('drip_trigger', 'INSERT', ARRAY[
-                'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts'
+                'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts',
+                'operator_actions'
             ]),
             ('drip_trigger', 'UPDATE', ARRAY['contacts']),
             -- Locking a campaign's row, so that it is not archived meanwhile, requires an UPDATE privilege on a column.

@@ -17,6 +17,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.alerts:alerts",
         "Incidents: list, check now, send a test notification.",
     ),
+    "audit": LazyCommand(
+        "drip_pipeline.cli.audit:audit", "Audit trail: who changed what, when and why."
+    ),
     "campaign": LazyCommand(
         "drip_pipeline.cli.campaign.commands:campaign",
         "Campaigns: publish, show, pause, archive, compare versions, export.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -33,7 +32,10 @@ _RATES = {
     "replied": "reply_rate",
 }
 by_option = click.option(
-    "--by", "decided_by", metavar="NAME", help="Author of the decision. Default: your login name."
+    "--by",
+    "decided_by",
+    metavar="NAME",
+    help="Author of the decision. Default: the name of `drip --as`, else the login name.",
 )
 split_option = click.option(
     "--split", "split_node_id", metavar="NODE", help="Split node; required if there are several."
@@ -121,9 +123,10 @@ def declare(
         campaign,
         variant=variant,
         reason=reason,
-        decided_by=decided_by or getpass.getuser(),
+        decided_by=decided_by or invocation.actor.name,
         now=now,
         split_node_id=split_node_id,
+        actor=invocation.actor,
     )
     return CommandResult(
         decision,
@@ -158,9 +161,10 @@ def clear(
         invocation.database,
         campaign,
         reason=reason,
-        cleared_by=decided_by or getpass.getuser(),
+        cleared_by=decided_by or invocation.actor.name,
         now=now,
         split_node_id=split_node_id,
+        actor=invocation.actor,
     )
     data = {"test_id": cleared.test_id, "split_node_id": cleared.split_node_id, "cleared_at": now}
     return CommandResult(data, f"the test at {cleared.split_node_id} is unblocked")

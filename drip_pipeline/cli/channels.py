@@ -8,7 +8,7 @@ from datetime import datetime
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
-from drip_pipeline.cli.framework.options import now_option
+from drip_pipeline.cli.framework.options import now_option, reason_option
 
 _COLUMNS = ("transport", "state", "sending", "unknown", "last_error", "last_error_at")
 
@@ -48,6 +48,7 @@ def _json_object(
 )
 @click.option("--workspace", metavar="NAME", help="Workspace of the channel.")
 @click.option("--off", is_flag=True, help="Disable the channel; its messages wait.")
+@reason_option
 @now_option
 def set_(
     invocation: Invocation,
@@ -57,6 +58,7 @@ def set_(
     config: dict[str, object],
     workspace: str | None,
     off: bool,
+    reason: str | None,
     now: datetime,
 ) -> CommandResult:
     """Create or change the channel SLUG.
@@ -68,7 +70,14 @@ def set_(
     from drip_pipeline.engine.transports.accounts import set_channel
 
     channel = ChannelDefinition(slug, category, platform, config, is_active=not off)
-    report = set_channel(invocation.database, channel, now=now, workspace=workspace)
+    report = set_channel(
+        invocation.database,
+        channel,
+        now=now,
+        workspace=workspace,
+        actor=invocation.actor,
+        reason=reason,
+    )
     text = f"channel {slug} ({category}) is {'off' if off else 'on'}"
     if report.unread:
         text += f"; ignored unknown keys: {', '.join(report.unread)}"
@@ -90,13 +99,16 @@ def list_(invocation: Invocation, now: datetime) -> CommandResult:
 
 @command(channels)
 @click.argument("transport")
+@reason_option
 @now_option
-def reset(invocation: Invocation, transport: str, now: datetime) -> CommandResult:
+def reset(
+    invocation: Invocation, transport: str, reason: str | None, now: datetime
+) -> CommandResult:
     """Re-enable TRANSPORT.
 
     Closes its circuit breaker, and enables an endpoint that was disabled by 410 Gone.
     """
     from drip_pipeline.engine.transports.accounts import reset_transport
 
-    reset_transport(invocation.database, transport, now=now)
+    reset_transport(invocation.database, transport, now=now, actor=invocation.actor, reason=reason)
     return CommandResult({"transport": transport}, f"{transport} is enabled")

@@ -177,7 +177,13 @@ def resubscribe(
     from drip_pipeline.engine.contacts import resubscribe as use_case
 
     result = use_case.resubscribe(
-        invocation.database, who, reason=reason, now=now, channel=channel, workspace=workspace
+        invocation.database,
+        who,
+        reason=reason,
+        now=now,
+        channel=channel,
+        workspace=workspace,
+        actor=invocation.actor,
     )
     return CommandResult(
         result,

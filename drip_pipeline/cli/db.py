@@ -29,7 +29,9 @@ def migrate(invocation: Invocation) -> CommandResult:
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
     report = migrate_database(invocation.database)
-    options = PublishOptions(now=datetime.now(UTC), settings=invocation.settings)
+    options = PublishOptions(
+        now=datetime.now(UTC), settings=invocation.settings, actor=invocation.actor
+    )
     legacy = adopt_legacy(invocation.database, options)
     applied = f"applied {', '.join(report.applied)}" if report.applied else "nothing to apply"
     lines = [f"{applied}; the schema is at version {report.version}"]

@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import now_option
+from drip_pipeline.cli.framework.options import now_option, reason_option
 
 STATUSES = ("unknown", "failed", "pending", "sending", "sent", "skipped")
 CHANNELS = ("email", "sms", "social", "webhook")
@@ -63,6 +63,7 @@ def list_(
 )
 @click.option("--campaign", metavar="C", help="All unknown deliveries of this campaign.")
 @click.option("--channel", type=click.Choice(CHANNELS), help="All unknown deliveries of a channel.")
+@reason_option
 @now_option
 def settle(
     invocation: Invocation,
@@ -70,6 +71,7 @@ def settle(
     outcome: str,
     campaign: str | None,
     channel: str | None,
+    reason: str | None,
     now: datetime,
 ) -> CommandResult:
     """Set the outcome of deliveries whose status is unknown.
@@ -88,6 +90,8 @@ def settle(
         ids=ids or None,
         campaign=campaign,
         channel=channel,
+        actor=invocation.actor,
+        reason=reason,
     )
     posts = f" and {report.posts:,} posts" if report.posts else ""
     return CommandResult(

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import ProgressLine, format_counts, now_option
+from drip_pipeline.cli.framework.options import (
+    ProgressLine,
+    format_counts,
+    now_option,
+    reason_option,
+)
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.enrollment.audience import Selection
@@ -54,6 +59,7 @@ _SHOWN_LINES = 10
     metavar="MINUTES",
     help="Spread the start of the enrollments evenly over this time.",
 )
+@reason_option
 @now_option
 def enroll(
     invocation: Invocation,
@@ -65,6 +71,7 @@ def enroll(
     data: str | None,
     entry_key: str | None,
     spread: float,
+    reason: str | None,
     now: datetime,
 ) -> CommandResult:
     """Enroll contacts in CAMPAIGN (id or exact name).
@@ -98,7 +105,9 @@ def enroll(
             campaign,
             audience,
             now=now,
-            options=EntryOptions(entry_key, spread, entry_data.common),
+            options=EntryOptions(
+                entry_key, spread, entry_data.common, actor=invocation.actor, reason=reason
+            ),
             progress=progress,
         )
     if unreadable:

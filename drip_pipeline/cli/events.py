@@ -164,9 +164,17 @@ def _describe_name(name: EventName) -> str:
 @click.option("--source", metavar="FILE", help="Only lines of this file.")
 @click.option("--reason", metavar="TEXT", help="Only lines rejected for this reason.")
 @click.option("--retry", "is_retry", is_flag=True, help="Import the lines again.")
+@click.option(
+    "--why", metavar="TEXT", help="With --retry: why; `drip audit` shows it. Addresses are masked."
+)
 @now_option
 def rejected(
-    invocation: Invocation, source: str | None, reason: str | None, is_retry: bool, now: datetime
+    invocation: Invocation,
+    source: str | None,
+    reason: str | None,
+    is_retry: bool,
+    why: str | None,
+    now: datetime,
 ) -> CommandResult:
     """Count rejected lines by file and reason, or import them again.
 
@@ -180,7 +188,13 @@ def rejected(
 
         with ProgressLine() as progress:
             report = retry_rejected(
-                invocation.database, now=now, source=source, reason=reason, progress=progress
+                invocation.database,
+                now=now,
+                source=source,
+                reason=reason,
+                progress=progress,
+                actor=invocation.actor,
+                why=why,
             )
         return CommandResult(report, _describe_retry(report))
     with invocation.database.transaction(is_read_only=True) as connection:

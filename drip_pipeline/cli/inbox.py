@@ -12,6 +12,7 @@ from drip_pipeline.cli.framework.options import (
     ProgressLine,
     format_counts,
     now_option,
+    reason_option,
     without_zeros,
 )
 
@@ -91,43 +92,50 @@ def status(
 @command(inbox)
 @click.argument("ids", type=int, nargs=-1)
 @click.option("--provider", metavar="NAME", help="Only payloads of this provider.")
+@reason_option
 @now_option
 def retry(
-    invocation: Invocation, ids: tuple[int, ...], provider: str | None, now: datetime
+    invocation: Invocation,
+    ids: tuple[int, ...],
+    provider: str | None,
+    reason: str | None,
+    now: datetime,
 ) -> CommandResult:
     """Make rejected payloads pending again: those with IDS, or all.
 
     Events that were imported before are not counted twice.
     """
-    from drip_pipeline.db.events import inbox as inbox_db
+    from drip_pipeline.engine.events.inbox_payloads import retry_payloads
 
-    with invocation.database.transaction() as connection:
-        rows = inbox_db.retry(connection, ids=ids or None, provider=provider, now=now)
+    rows = retry_payloads(
+        invocation.database,
+        now=now,
+        ids=ids or None,
+        provider=provider,
+        actor=invocation.actor,
+        reason=reason,
+    )
     return CommandResult({"rows": rows}, f"{rows:,} payloads are pending again")
 
 
 @command(inbox)
 @click.argument("ids", type=int, nargs=-1, required=True)
+@reason_option
 @now_option
-def discard(invocation: Invocation, ids: tuple[int, ...], now: datetime) -> CommandResult:
+def discard(
+    invocation: Invocation, ids: tuple[int, ...], reason: str | None, now: datetime
+) -> CommandResult:
     """Give up payloads by their IDS, pending or rejected.
 
     Their events are not imported. The payloads stay in the table, with the reason, until they are
     pruned.
     """
-    from drip_pipeline.db.events import inbox as inbox_db
-    from drip_pipeline.errors import NotFound
+    from drip_pipeline.engine.events.inbox_payloads import discard_payloads
 
-    with invocation.database.transaction() as connection:
-        discarded = inbox_db.discard(connection, ids, now=now)
-    missing = sorted(set(ids) - set(discarded))
-    if missing:
-        raise NotFound(
-            "pending or rejected payload",
-            ", ".join(map(str, missing)),
-            hint=f"{len(discarded):,} others were discarded. `drip inbox status` lists them.",
-        )
-    return CommandResult({"rows": len(discarded)}, f"{len(discarded):,} payloads discarded")
+    rows = discard_payloads(
+        invocation.database, ids, now=now, actor=invocation.actor, reason=reason
+    )
+    return CommandResult({"rows": rows}, f"{rows:,} payloads discarded")
 
 
 @command(inbox)

@@ -8,7 +8,7 @@ from uuid import UUID
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command
-from drip_pipeline.cli.framework.options import now_option, parse_time
+from drip_pipeline.cli.framework.options import now_option, parse_time, reason_option
 
 
 @command()
@@ -21,6 +21,7 @@ from drip_pipeline.cli.framework.options import now_option, parse_time
     callback=parse_time,
     help="Only failures at or after this time. Without --batch and --campaign: in all campaigns.",
 )
+@reason_option
 @now_option
 def requeue(
     invocation: Invocation,
@@ -28,6 +29,7 @@ def requeue(
     campaign: str | None,
     node: str | None,
     since: datetime | None,
+    reason: str | None,
     now: datetime,
 ) -> CommandResult:
     """Make failed enrollments and deliveries due again, with all their retries.
@@ -48,6 +50,8 @@ def requeue(
         batch_id=batch,
         node_id=node,
         since=since,
+        actor=invocation.actor,
+        reason=reason,
     )
     text = f"{report.states:,} enrollments and {report.deliveries:,} deliveries are due again"
     return CommandResult(report, f"{text}; {report.note}" if report.note else text)

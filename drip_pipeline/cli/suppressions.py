@@ -12,6 +12,7 @@ from drip_pipeline.cli.framework.options import (
     format_counts,
     now_option,
     parse_mappings,
+    reason_option,
     region_hint,
 )
 
@@ -35,12 +36,14 @@ def suppressions() -> None:
     help="Read a column as this field (address, email, phone, reason, channel, campaign or note);"
     " `COLUMN=` skips the column. Can be repeated.",
 )
+@reason_option
 @now_option
 def import_(
     invocation: Invocation,
     file: Path,
     workspace: str | None,
     renames: dict[str, list[str]],
+    reason: str | None,
     now: datetime,
 ) -> CommandResult:
     """Add addresses from FILE to the suppression list.
@@ -59,6 +62,8 @@ def import_(
         now=now,
         workspace=workspace,
         renames={column: fields[-1] for column, fields in renames.items()},
+        actor=invocation.actor,
+        why=reason,
     )
     changes = f"{report.added:,} addresses added, {report.already:,} already on the list"
     lines = [f"{report.rows:,} rows of {report.source}: {changes}"]

@@ -4,9 +4,12 @@ phone numbers.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
+from drip_pipeline.cli.framework.options import now_option, reason_option
 
 
 @click.group()
@@ -33,7 +36,11 @@ def list_(invocation: Invocation) -> CommandResult:
 @click.option(
     "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
 )
-def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandResult:
+@reason_option
+@now_option
+def zone(
+    invocation: Invocation, time_zone: str, name: str | None, reason: str | None, now: datetime
+) -> CommandResult:
     """Set the time zone of a workspace to ZONE.
 
     It defines the days of the daily metrics; an example is Europe/Berlin.
@@ -41,7 +48,9 @@ def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandRes
     """
     from drip_pipeline.engine.campaigns.workspaces import set_time_zone
 
-    change = set_time_zone(invocation.database, name, time_zone)
+    change = set_time_zone(
+        invocation.database, name, time_zone, now=now, actor=invocation.actor, reason=reason
+    )
     if change.before == change.time_zone:
         return CommandResult(change, f"{change.workspace!r} already uses {change.time_zone}")
     return CommandResult(
@@ -56,7 +65,11 @@ def zone(invocation: Invocation, time_zone: str, name: str | None) -> CommandRes
 @click.option(
     "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
 )
-def region(invocation: Invocation, code: str, name: str | None) -> CommandResult:
+@reason_option
+@now_option
+def region(
+    invocation: Invocation, code: str, name: str | None, reason: str | None, now: datetime
+) -> CommandResult:
     """Set the country of a workspace's phone numbers to CODE (ISO 3166, for example DE).
 
     Numbers without a country code belong to it, in files and in contacts that applications write.
@@ -64,5 +77,7 @@ def region(invocation: Invocation, code: str, name: str | None) -> CommandResult
     """
     from drip_pipeline.engine.campaigns.workspaces import set_region
 
-    country = set_region(invocation.database, name, code)
+    country = set_region(
+        invocation.database, name, code, now=now, actor=invocation.actor, reason=reason
+    )
     return CommandResult({"region": country}, f"phone numbers without a country code: {country}")

@@ -29,8 +29,9 @@ from drip_pipeline.demo.scenario import (
     Entry,
     entries,
 )
+from drip_pipeline.engine.audit import Actor
 from drip_pipeline.engine.contacts.import_contacts import import_contacts
-from drip_pipeline.engine.enrollment.enroll import enroll
+from drip_pipeline.engine.enrollment.enroll import EntryOptions, enroll
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.engine.publishing.publish import publish
@@ -39,6 +40,7 @@ from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import Settings
 
 WORKSPACE: Final = "Drip demo"
+DEMO: Final = Actor("drip demo", "cli")
 
 
 @dataclass
@@ -81,7 +83,7 @@ def run_demo(
         report = publish(
             database,
             (EXAMPLES / file).read_text(encoding="utf-8"),
-            PublishOptions(now=began_at, settings=settings, workspace=workspace),
+            PublishOptions(now=began_at, settings=settings, workspace=workspace, actor=DEMO),
         )
         assert report.campaign_id is not None
         demo.campaigns[report.name] = report.campaign_id
@@ -136,7 +138,13 @@ class _Simulation:
         while self._entries and self._entries[0].after <= elapsed:
             entry = self._entries.pop(0)
             campaign_id = self._demo.campaigns[entry.campaign]
-            report = enroll(self._database, campaign_id, entry.audience, now=now)
+            report = enroll(
+                self._database,
+                campaign_id,
+                entry.audience,
+                now=now,
+                options=EntryOptions(actor=DEMO),
+            )
             self._progress(
                 f"{now:%d %b}: {report.enrolled:,} {entry.label} enter {entry.campaign!r}"
             )

@@ -19,6 +19,7 @@ from drip_pipeline.channels.signatures.verification import (
     VerifiedRequest,
     check_any,
 )
+from drip_pipeline.engine.audit import Actor
 from drip_pipeline.engine.enrollment.webhook_payload import CallInvalid
 from drip_pipeline.engine.enrollment.webhook_trigger import enroll_by_webhook
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, DripError, NotAllowed
@@ -27,6 +28,7 @@ from drip_pipeline.receiver.provider_calls import keys_by_workspace
 from drip_pipeline.receiver.services import Services
 
 _LONGEST_KEY: Final = 200
+_ACTOR: Final = Actor("receiver:trigger", "receiver")
 
 
 class TriggerEndpoint:
@@ -67,6 +69,7 @@ class TriggerEndpoint:
                 now=self._services.now(),
                 call_key=key,
                 workspace=verified.workspace,
+                actor=_ACTOR,
             )
         except CallInvalid as invalid:
             return _problem(422, invalid)

@@ -348,6 +348,13 @@ class Settings(BaseSettings):
         "batch log and rejected lines; Dagster's runs. Kinds that are not named keep their "
         "default.",
     )
+    actor: str = _setting(
+        "",
+        "text",
+        "Who gives the commands of this environment, for the audit trail (`drip audit`). `drip "
+        "--as NAME` and the tag drip/actor of a Dagster run override it.",
+        default_text="the login name",
+    )
     log_level: Annotated[LogLevel, one_of(LogLevel)] = _setting(
         "info", "debug, info, warning or error", "The lowest level that is logged to stderr."
     )

@@ -93,7 +93,8 @@ class Retention:
 
     `log`: events of enrollments and of contacts. `deliveries`: settled messages of the outbox,
     recorded messages, and the keys by which duplicate events are recognized. `traces`: diagnostic
-    data (batch log, rejected lines). `runs`, `failed_runs`: Dagster's runs and ticks.
+    data (batch log, rejected lines). `runs`, `failed_runs`: Dagster's runs and ticks. `audit`: the
+    audit trail.
     """
 
     log: int = 0
@@ -101,6 +102,7 @@ class Retention:
     traces: int = 90
     runs: int = 7
     failed_runs: int = 30
+    audit: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{kind}={days}" for kind, days in asdict(self).items())

@@ -52,7 +52,18 @@ AS $$
         ) a
         WHERE d.id = p_delivery_id AND a.address <> ''
         ON CONFLICT DO NOTHING
-        RETURNING 1
+        RETURNING workspace_id, contact_id, channel
+    ),
+
+    recorded AS (
+        INSERT INTO operator_actions (
+            id, workspace_id, actor, source, action, object_kind, object_id, reason, details, occurred_at
+        )
+        SELECT
+            gen_random_uuid(), s.workspace_id, 'receiver:unsubscribe', 'receiver', 'suppress', 'contact', s.contact_id,
+            'unsubscribed by the link in a message', jsonb_build_object('channel', s.channel), p_now
+        FROM suppressed s
     )
+
     SELECT count(*) FROM suppressed
 $$;

@@ -49,6 +49,10 @@ deleted_days AS (
     DELETE FROM stale_metric_days x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)
 ),
 
+deleted_actions AS (
+    DELETE FROM operator_actions x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)
+),
+
 deleted_rejects AS (
     DELETE FROM rejected_contacts x WHERE x.workspace_id = CAST(%(workspace_id)s AS uuid)
 ),

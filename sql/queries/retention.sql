@@ -194,4 +194,7 @@ SELECT
     ) AS rejected_cells,
     (
         SELECT count(*) FROM campaign_batches x WHERE x.started_at < CAST(%(diagnostics_before)s AS timestamptz)
-    ) AS campaign_batches;
+    ) AS campaign_batches,
+    (
+        SELECT count(*) FROM operator_actions x WHERE x.occurred_at < CAST(%(audit_before)s AS timestamptz)
+    ) AS operator_actions;

@@ -3,7 +3,7 @@
 SELECT
     v.version, v.change_type, v.change_description, v.created_at, v.created_by,
     v.compiled_graph IS NOT NULL AS is_published, v.version IS NOT DISTINCT FROM c.published_version AS is_current,
-    coalesce(f.in_flight, 0) AS in_flight
+    coalesce(f.in_flight, 0) AS in_flight, a.actor
 FROM campaign_versions v
 JOIN drip_campaigns c ON c.id = v.campaign_id
 LEFT JOIN (
@@ -12,6 +12,12 @@ LEFT JOIN (
     WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.workflow_status IN ('running', 'waiting', 'paused')
     GROUP BY s.campaign_version
 ) f ON f.campaign_version = v.version
+LEFT JOIN (
+    SELECT DISTINCT ON (o.details ->> 'version') o.details ->> 'version' AS version, o.actor
+    FROM operator_actions o
+    WHERE o.object_id = CAST(%(campaign_id)s AS uuid) AND o.details ? 'version'
+    ORDER BY o.details ->> 'version', o.occurred_at
+) a ON a.version = CAST(v.version AS text)
 WHERE v.campaign_id = CAST(%(campaign_id)s AS uuid)
 ORDER BY v.version DESC;
 

@@ -23,7 +23,7 @@ from drip_pipeline.cli.campaign.in_flight import (
 )
 from drip_pipeline.cli.campaign.publish_output import has_stranded, report_json, report_text
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, json_text, table
-from drip_pipeline.cli.framework.options import now_option
+from drip_pipeline.cli.framework.options import now_option, reason_option
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -127,15 +127,21 @@ def show(invocation: Invocation, campaign: str) -> CommandResult:
 
 @command(campaign)
 @click.argument("campaign")
+@reason_option
 @now_option
-def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
+def pause(
+    invocation: Invocation, campaign: str, reason: str | None, now: datetime
+) -> CommandResult:
     """Pause CAMPAIGN.
 
     No step is executed and no message is sent until it is resumed.
     """
     from drip_pipeline.engine.campaigns.campaign import pause as pause_campaign
 
-    return _changed(pause_campaign(invocation.database, campaign, now=now), "paused")
+    change = pause_campaign(
+        invocation.database, campaign, now=now, actor=invocation.actor, reason=reason
+    )
+    return _changed(change, "paused")
 
 
 @command(campaign)
@@ -147,25 +153,43 @@ def pause(invocation: Invocation, campaign: str, now: datetime) -> CommandResult
     help="Spread overdue work over this time. Default: the campaign's resume_spread_minutes, or"
     " all at once.",
 )
+@reason_option
 @now_option
 def resume(
-    invocation: Invocation, campaign: str, spread: float | None, now: datetime
+    invocation: Invocation,
+    campaign: str,
+    spread: float | None,
+    reason: str | None,
+    now: datetime,
 ) -> CommandResult:
     """Resume CAMPAIGN: overdue steps and messages run."""
     from drip_pipeline.engine.campaigns.campaign import resume as resume_campaign
 
-    change = resume_campaign(invocation.database, campaign, now=now, spread_minutes=spread)
+    change = resume_campaign(
+        invocation.database,
+        campaign,
+        now=now,
+        spread_minutes=spread,
+        actor=invocation.actor,
+        reason=reason,
+    )
     return _changed(change, "resumed")
 
 
 @command(campaign)
 @click.argument("campaign")
+@reason_option
 @now_option
-def archive(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
+def archive(
+    invocation: Invocation, campaign: str, reason: str | None, now: datetime
+) -> CommandResult:
     """Archive CAMPAIGN: exit its enrollments and send nothing more. This cannot be undone."""
     from drip_pipeline.engine.campaigns.campaign import archive as archive_campaign
 
-    return _changed(archive_campaign(invocation.database, campaign, now=now), "exited")
+    change = archive_campaign(
+        invocation.database, campaign, now=now, actor=invocation.actor, reason=reason
+    )
+    return _changed(change, "exited")
 
 
 @command(campaign)

@@ -55,7 +55,9 @@ def drafts(
     if publish:
         if campaign is None:
             raise click.UsageError("--publish needs the argument CAMPAIGN.")
-        options = replace(options, in_flight=InFlightPolicy(policy, node_map))
+        options = replace(
+            options, in_flight=InFlightPolicy(policy, node_map), actor=invocation.actor
+        )
         report = publish_draft(invocation.database, campaign, options)
         text = f"published {report.name!r} as version {report.version}: {report.changes}"
         return CommandResult(report, text)

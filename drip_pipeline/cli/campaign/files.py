@@ -115,7 +115,11 @@ def apply(
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
     options = PublishOptions(
-        now=now, settings=invocation.settings, workspace=workspace, description=description
+        now=now,
+        settings=invocation.settings,
+        workspace=workspace,
+        description=description,
+        actor=invocation.actor,
     )
     based_on = planned_versions(_read_plan(plan_file)) if plan_file is not None else None
     planned = make_plan(invocation.database, path, options)

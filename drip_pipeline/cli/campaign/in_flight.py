@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
-from drip_pipeline.cli.framework.options import now_option
+from drip_pipeline.cli.framework.options import now_option, reason_option
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -55,6 +55,7 @@ def publish_options(function: Callable[..., CommandResult]) -> Callable[..., Com
         policy: PolicyName,
         node_map: Mapping[str, str],
         overwrite_canvas: bool,
+        reason: str | None,
         **arguments: Any,
     ) -> CommandResult:
         from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
@@ -66,12 +67,14 @@ def publish_options(function: Callable[..., CommandResult]) -> Callable[..., Com
             dry_run=arguments.pop("dry_run"),
             in_flight=InFlightPolicy(policy, node_map),
             overwrites_draft=overwrite_canvas,
+            actor=invocation.actor,
+            reason=reason,
         )
         return function(invocation, options=options, **arguments)
 
     decorated: Callable[..., CommandResult] = click.option(
         "--dry-run", is_flag=True, help="Report what would happen; change nothing."
-    )(now_option(with_options))
+    )(reason_option(now_option(with_options)))
     decorated = click.option(
         "--overwrite-canvas",
         is_flag=True,
@@ -182,6 +185,7 @@ def register(group: click.Group) -> None:
     )
     @map_options
     @click.option("--dry-run", is_flag=True, help="Report the moves; change nothing.")
+    @reason_option
     @now_option
     def migrate(
         invocation: Invocation,
@@ -190,6 +194,7 @@ def register(group: click.Group) -> None:
         to_version: int | None,
         node_map: dict[str, str],
         dry_run: bool,
+        reason: str | None,
         now: datetime,
     ) -> CommandResult:
         """Move active enrollments of CAMPAIGN to another version.
@@ -207,6 +212,8 @@ def register(group: click.Group) -> None:
             to_version=to_version,
             node_map=node_map,
             dry_run=dry_run,
+            actor=invocation.actor,
+            reason=reason,
         )
         report = moved.in_flight
         data = {"campaign_id": moved.campaign_id, "name": moved.name, "dry_run": dry_run}

@@ -94,7 +94,13 @@ def snapshot(
     """Store a snapshot of CAMPAIGN in its history. The published version does not change."""
     from drip_pipeline.engine.publishing.history import snapshot as take_snapshot
 
-    stored = take_snapshot(invocation.database, campaign, now=now, description=description)
+    stored = take_snapshot(
+        invocation.database,
+        campaign,
+        now=now,
+        description=description,
+        actor=invocation.actor,
+    )
     return CommandResult(stored, f"stored {stored.name!r} as version {stored.version}")
 
 
@@ -143,7 +149,7 @@ def clone(
     from drip_pipeline.engine.publishing.clone import clone as clone_campaign
     from drip_pipeline.engine.publishing.publish_options import PublishOptions
 
-    options = PublishOptions(now=now, settings=invocation.settings)
+    options = PublishOptions(now=now, settings=invocation.settings, actor=invocation.actor)
     cloned = clone_campaign(
         invocation.database, campaign, name, options, version=version, is_published=is_published
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from drip_pipeline.db.connection import Database
+    from drip_pipeline.engine.audit import Actor
     from drip_pipeline.settings import Settings
 
 
@@ -52,6 +53,7 @@ class Invocation:
     """
 
     is_json: bool
+    acting_as: str | None = None
     _settings: Settings | None = None
     _database: Database | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
@@ -77,6 +79,13 @@ class Invocation:
 
             self._database = self._resources.enter_context(Database.from_settings(self.settings))
         return self._database
+
+    @property
+    def actor(self) -> Actor:
+        """Return who gives the command: `--as`, else DRIP_ACTOR, else the login name."""
+        from drip_pipeline.engine.audit import Actor
+
+        return Actor.of("cli", self.acting_as, self.settings.actor)
 
     def reopen_database(self) -> Database:
         """Close the database, and open it again from the settings. Raises DatabaseUnavailable."""
@@ -146,7 +155,8 @@ def json_text(data: object) -> str:
 
 def _execute(function: Callable[..., object], is_json: bool, params: dict[str, object]) -> int:
     configure_logging()
-    invocation = Invocation(is_json)
+    root = click.get_current_context().find_root()
+    invocation = Invocation(is_json, root.params.get("acting_as"))
     try:
         configure_logging(invocation.settings.log_level)
         _warn_of_unknown_settings()

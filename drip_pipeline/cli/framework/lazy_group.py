@@ -36,7 +36,18 @@ class LazyGroup(click.Group):
     """The root group of the command line."""
 
     def __init__(self, name: str, *, commands: Mapping[str, LazyCommand], help: str) -> None:
-        super().__init__(name, help=help, context_settings={"help_option_names": ["-h", "--help"]})
+        acting_as = click.Option(
+            ["--as", "acting_as"],
+            metavar="NAME",
+            help="Who gives the command, for `drip audit`. Default: DRIP_ACTOR, else the login"
+            " name.",
+        )
+        super().__init__(
+            name,
+            help=help,
+            params=[acting_as],
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )
         self._lazy = dict(commands)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:

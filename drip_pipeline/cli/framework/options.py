@@ -50,6 +50,13 @@ def now_option(function: Decorated) -> Decorated:
     )(function)
 
 
+def reason_option(function: Decorated) -> Decorated:
+    """Add `--reason TEXT`, which `drip audit` shows."""
+    return click.option(
+        "--reason", metavar="TEXT", help="Why; `drip audit` shows it. Addresses are masked."
+    )(function)
+
+
 def parse_mappings(
     _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
 ) -> dict[str, list[str]]:

@@ -25,6 +25,7 @@ DELETED_BY_AGE: Final = {
     "rejected_contacts": "drop_old_rejected_contacts",
     "rejected_cells": "drop_old_rejected_cells",
     "campaign_batches": "drop_old_batches",
+    "operator_actions": "drop_old_operator_actions",
 }
 """Tables whose rows are deleted by age alone, and the query of each."""
 
@@ -76,6 +77,7 @@ class OldRows(NamedTuple):
     rejected_contacts: int
     rejected_cells: int
     campaign_batches: int
+    operator_actions: int
 
 
 def needed_from(connection: Connection) -> datetime | None:
@@ -206,6 +208,7 @@ def old_rows(
     log_before: datetime,
     deliveries_before: datetime,
     diagnostics_before: datetime,
+    audit_before: datetime,
 ) -> OldRows:
     """Count the rows that are old enough to delete."""
     rows = queries.record(
@@ -215,6 +218,7 @@ def old_rows(
         log_before=log_before,
         deliveries_before=deliveries_before,
         diagnostics_before=diagnostics_before,
+        audit_before=audit_before,
     )
     assert rows is not None
     return rows

@@ -12,7 +12,10 @@ from drip_pipeline.db.connection import Connection
 
 
 class VersionEntry(NamedTuple):
-    """One version of a campaign; `in_flight` counts its running, waiting and paused states."""
+    """One version of a campaign; `in_flight` counts its running, waiting and paused states.
+
+    `created_by` is the platform's signed-in user, `actor` who created it through the engine.
+    """
 
     version: int
     change_type: str
@@ -22,6 +25,7 @@ class VersionEntry(NamedTuple):
     is_published: bool
     is_current: bool
     in_flight: int
+    actor: str | None
 
 
 class StoredVersion(NamedTuple):

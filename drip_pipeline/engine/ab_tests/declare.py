@@ -13,9 +13,11 @@ from drip_pipeline.db.ab_tests import evaluations as ab_tests_db
 from drip_pipeline.db.ab_tests.decisions import NewDecision
 from drip_pipeline.db.ab_tests.evaluations import ABTestRow
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.engine import audit
 from drip_pipeline.engine.ab_tests.counts import Experiment, read_experiment
 from drip_pipeline.engine.ab_tests.decide import Decision, record_decision
 from drip_pipeline.engine.ab_tests.judge import evaluate
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.errors import NotAllowed
 
@@ -30,6 +32,7 @@ def declare(
     now: datetime,
     split_node_id: str | None = None,
     run_id: str | None = None,
+    actor: Actor = LIBRARY,
 ) -> Decision:
     """Declare a variant (id or name) the winner of a campaign's running test, independent of its
     evaluation. `split_node_id` is needed only if several tests have that variant.
@@ -65,6 +68,21 @@ def declare(
         decision = record_decision(connection, locked, test, declared, now=now)
         if decision is None:
             raise _decided_before(connection, owner.name, chosen.test_id)
+        audit.record(
+            connection,
+            actor,
+            "declare_winner",
+            owner.subject,
+            now=now,
+            reason=reason,
+            details={
+                "winner": decision.winner_variant,
+                "split": decision.split_node_id,
+                "decided_by": decided_by,
+                "decision_id": decision.decision_id,
+                "version": find_campaign(connection, owner.campaign_id).version,
+            },
+        )
         return decision
 
 
@@ -76,6 +94,7 @@ def clear_sample_ratio(
     cleared_by: str,
     now: datetime,
     split_node_id: str | None = None,
+    actor: Actor = LIBRARY,
 ) -> Experiment:
     """Unblock a test with a sample-ratio mismatch; the next evaluation includes it again. Raises
     NotAllowed if no running test is blocked.
@@ -94,6 +113,15 @@ def clear_sample_ratio(
         for test in blocked:
             decisions_db.clear_sample_ratio(
                 connection, test.test_id, cleared_by=cleared_by, reason=reason.strip(), now=now
+            )
+            audit.record(
+                connection,
+                actor,
+                "clear_sample_ratio",
+                owner.subject,
+                now=now,
+                reason=reason,
+                details={"split": test.split_node_id, "cleared_by": cleared_by},
             )
             return test
     raise NotAllowed(

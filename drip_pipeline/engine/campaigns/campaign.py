@@ -21,6 +21,8 @@ from drip_pipeline.db.publishing import versions as versions_db
 from drip_pipeline.db.publishing.external_drafts import RecordedDraft
 from drip_pipeline.db.publishing.versions import RelatedCampaign, VersionEntry
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.errors import CampaignAmbiguous, CampaignNotFound, NotAllowed
 
@@ -41,6 +43,11 @@ class Campaign:
     version: int
     published_version: int | None
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def subject(self) -> audit.Subject:
+        """The campaign as the object of an operation."""
+        return audit.Subject("campaign", self.workspace_id, self.campaign_id, self.name)
 
 
 def find_campaign(
@@ -201,12 +208,29 @@ class StatusChange:
     spread_minutes: float = 0
 
 
-def pause(database: Database, name_or_id: str | UUID, *, now: datetime) -> StatusChange:
+def pause(
+    database: Database,
+    name_or_id: str | UUID,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
+) -> StatusChange:
     """Stop executing and sending a campaign; all states keep their position."""
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
         has_changed = _move(connection, campaign, "paused", ("active",), now)
         enrollments = _count_open(connection, campaign.campaign_id)
+        if has_changed:
+            audit.record(
+                connection,
+                actor,
+                "pause",
+                campaign.subject,
+                now=now,
+                reason=reason,
+                details={"enrollments": enrollments},
+            )
         return StatusChange(campaign.campaign_id, campaign.name, "paused", has_changed, enrollments)
 
 
@@ -216,6 +240,8 @@ def resume(
     *,
     now: datetime,
     spread_minutes: float | None = None,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> StatusChange:
     """Resume a campaign; overdue work runs at once or is spread over `spread_minutes`.
 
@@ -235,6 +261,19 @@ def resume(
                 now=now,
             )
         enrollments = _count_open(connection, campaign.campaign_id)
+        if has_changed:
+            audit.record(
+                connection,
+                actor,
+                "resume",
+                campaign.subject,
+                now=now,
+                reason=reason,
+                details={
+                    "enrollments": enrollments,
+                    "spread_minutes": spread_minutes if overdue else 0,
+                },
+            )
         return StatusChange(
             campaign.campaign_id,
             campaign.name,
@@ -246,7 +285,14 @@ def resume(
         )
 
 
-def archive(database: Database, name_or_id: str | UUID, *, now: datetime) -> StatusChange:
+def archive(
+    database: Database,
+    name_or_id: str | UUID,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
+) -> StatusChange:
     """Archive a campaign; this cannot be undone.
 
     Open enrollments exit with the reason `campaign_archived`, pending messages are skipped, and the
@@ -260,6 +306,16 @@ def archive(database: Database, name_or_id: str | UUID, *, now: datetime) -> Sta
         if has_changed:
             enrollments = states_db.archive_open(connection, campaign.campaign_id, now)
             campaigns_db.snapshot_archived(connection, campaign.campaign_id, now)
+            version = find_campaign(connection, campaign.campaign_id).version
+            audit.record(
+                connection,
+                actor,
+                "archive",
+                campaign.subject,
+                now=now,
+                reason=reason,
+                details={"enrollments": enrollments, "version": version},
+            )
         return StatusChange(
             campaign.campaign_id, campaign.name, "archived", has_changed, enrollments
         )

@@ -5,15 +5,19 @@ its phone numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.campaigns import workspaces as workspaces_db
+from drip_pipeline.db.campaigns.workspaces import ListedWorkspace
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.domain.addresses import is_region
 from drip_pipeline.domain.conditions.time_zones import iana_name
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.errors import NotAllowed
 
 DEFAULT_WORKSPACE: Final = "default"
@@ -53,7 +57,15 @@ class TimeZoneChange:
     stale_days: int
 
 
-def set_time_zone(database: Database, name: str | None, time_zone: str) -> TimeZoneChange:
+def set_time_zone(
+    database: Database,
+    name: str | None,
+    time_zone: str,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
+) -> TimeZoneChange:
     """Set the time zone of a workspace (without a name: the only one); its metrics become stale.
 
     Raises NotAllowed for an unknown time zone or workspace.
@@ -66,12 +78,24 @@ def set_time_zone(database: Database, name: str | None, time_zone: str) -> TimeZ
             hint = f"Did you mean {' or '.join(near)}?" if near else "As in Europe/Berlin."
             raise NotAllowed(f"unknown time zone {time_zone!r}", hint=hint)
         workspace_id = existing_workspace(connection, name)
-        before = next(
-            row for row in workspaces_db.listed(connection) if row.workspace_id == workspace_id
-        )
+        before = _listed(connection, workspace_id)
         workspaces_db.set_time_zone(connection, workspace_id, time_zone)
+        if before.time_zone != time_zone:
+            audit.record(
+                connection,
+                actor,
+                "set_time_zone",
+                audit.Subject("workspace", workspace_id, workspace_id, before.workspace),
+                now=now,
+                reason=reason,
+                details={"before": before.time_zone, "after": time_zone},
+            )
         days = workspaces_db.count_stale_days(connection, workspace_id)
         return TimeZoneChange(before.workspace, time_zone, before.time_zone, days)
+
+
+def _listed(connection: Connection, workspace_id: UUID) -> ListedWorkspace:
+    return next(row for row in workspaces_db.listed(connection) if row.workspace_id == workspace_id)
 
 
 def existing_workspace(connection: Connection, name: str | None) -> UUID:
@@ -92,7 +116,15 @@ def region_of(connection: Connection, name: str | None) -> str | None:
     return workspaces_db.regions(connection, [workspaces[0].id])[workspaces[0].id]
 
 
-def set_region(database: Database, name: str | None, region: str) -> str:
+def set_region(
+    database: Database,
+    name: str | None,
+    region: str,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
+) -> str:
     """Set the country of a workspace's phone numbers without a country code, as an ISO 3166 code.
 
     Return the code in capitals. Raises NotAllowed for an unknown country or workspace.
@@ -101,5 +133,17 @@ def set_region(database: Database, name: str | None, region: str) -> str:
     if not is_region(code):
         raise NotAllowed(f"unknown country {region!r}", hint="Give an ISO 3166 code such as DE.")
     with database.transaction() as connection:
-        workspaces_db.set_region(connection, existing_workspace(connection, name), code)
+        workspace_id = existing_workspace(connection, name)
+        before = _listed(connection, workspace_id)
+        workspaces_db.set_region(connection, workspace_id, code)
+        if before.region != code:
+            audit.record(
+                connection,
+                actor,
+                "set_region",
+                audit.Subject("workspace", workspace_id, workspace_id, before.workspace),
+                now=now,
+                reason=reason,
+                details={"before": before.region, "after": code},
+            )
     return code

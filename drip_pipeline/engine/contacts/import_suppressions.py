@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.contacts.suppressions import Suppression, WorkspaceCampaign
 from drip_pipeline.domain.addresses import INVALID_EMAIL, Unusable, clean, parse_email, parse_phone
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.contacts.file_formats import open_contact_file
 from drip_pipeline.engine.contacts.suppression_columns import (
@@ -64,13 +66,16 @@ def import_suppressions(
     now: datetime,
     workspace: str | None = None,
     renames: Mapping[str, str] | None = None,
+    actor: Actor = LIBRARY,
+    why: str | None = None,
 ) -> SuppressionReport:
     """Add the addresses of a CSV or Parquet file to a workspace's suppression list.
 
     Columns are read by their meaning (suppression_columns.py); `renames` maps columns to fields. A
     row without a reason has the one that the columns or the name of the file tell, or `manual`; an
     unknown reason becomes `manual`, with its text as the note. Without a channel (email or sms) an
-    address is suppressed on all channels, without a campaign (name or id) for all campaigns. Raises
+    address is suppressed on all channels, without a campaign (name or id) for all campaigns. `why`:
+    the reason of the import, for the audit trail. Raises
     ImportFileError for a file without addresses, NotAllowed for an ambiguous workspace.
     """
     file = open_contact_file(path)
@@ -93,10 +98,22 @@ def import_suppressions(
             suppressions += row
             taken[row[0].reason] += 1
     added = 0
+    action_id = uuid4()
     for first in range(0, len(suppressions), CHUNK_ROWS):
         with database.transaction() as connection:
             chunk = suppressions[first : first + CHUNK_ROWS]
             added += suppressions_db.insert(connection, workspace_id, chunk, now=now)
+            if added:
+                audit.record(
+                    connection,
+                    actor,
+                    "import_suppressions",
+                    audit.Subject("workspace", workspace_id, workspace_id, workspace),
+                    now=now,
+                    reason=why,
+                    details={"file": redact(path.name), "added": added},
+                    action_id=action_id,
+                )
     return SuppressionReport(
         source=path.name,
         workspace_id=workspace_id,

@@ -11,6 +11,8 @@ from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.domain.addresses import Unusable, clean, parse_phone
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import existing_workspace
 from drip_pipeline.errors import NotAllowed
 
@@ -36,6 +38,7 @@ def resubscribe(
     now: datetime,
     channel: str | None = None,
     workspace: str | None = None,
+    actor: Actor = LIBRARY,
 ) -> Resubscription:
     """Lift all suppressions of a contact, given by id or address, on a channel or on all of them.
 
@@ -73,6 +76,21 @@ def resubscribe(
             reason=reason,
             now=now,
         )
+        if lifted or reopened:
+            audit.record(
+                connection,
+                actor,
+                "resubscribe",
+                audit.Subject("contact", workspace_id, ids[0] if ids else None),
+                now=now,
+                reason=reason,
+                details={
+                    "channel": channel,
+                    "contacts": len(ids),
+                    "lifted": lifted,
+                    "reopened": reopened,
+                },
+            )
     return Resubscription(len(contacts), lifted, reopened)
 
 

@@ -18,6 +18,8 @@ from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
 from drip_pipeline.db.delivery.deliveries import Retry
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted, settle_skipped
@@ -26,6 +28,7 @@ from drip_pipeline.errors import NotAllowed
 Resolution = Literal["sent", "not-sent", "skip"]
 NOT_SENT_REASON: Final = "not_sent"
 _BATCH_SIZE: Final = 5_000
+_SHOWN_IDS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ def resolve_unknown(
     ids: Sequence[UUID] | None = None,
     campaign: str | UUID | None = None,
     channel: str | None = None,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> ResolutionReport:
     """Settle deliveries of unknown outcome: by id, of a campaign, or of a channel.
 
@@ -56,13 +61,41 @@ def resolve_unknown(
         raise NotAllowed(
             "no messages are selected", hint="Name delivery ids, a campaign or a channel."
         )
+    action_id = uuid4()
+    subject = audit.Subject("deliveries", None)
+
+    def note(connection: Connection, deliveries: int) -> None:
+        if not deliveries + posts:
+            return
+        details = {
+            "resolution": resolution,
+            "deliveries": deliveries,
+            "posts": posts,
+            "channel": channel,
+            "ids": None if ids is None else list(ids)[:_SHOWN_IDS],
+        }
+        audit.record(
+            connection,
+            actor,
+            "settle_deliveries",
+            subject,
+            now=now,
+            reason=reason,
+            details=details,
+            action_id=action_id,
+        )
+
     with database.transaction() as connection:
-        campaign_id = None if campaign is None else find_campaign(connection, campaign).campaign_id
+        campaign_id = None
+        if campaign is not None:
+            owner = find_campaign(connection, campaign)
+            campaign_id, subject = owner.campaign_id, owner.subject
         posts = 0
         if channel in (None, "social") and resolution != "skip":
             posts = broadcasts_db.settle_unknown(
                 connection, is_sent=resolution == "sent", ids=ids, campaign_id=campaign_id, now=now
             )
+        note(connection, 0)
     total = 0
     while True:
         with database.transaction() as connection:
@@ -75,7 +108,9 @@ def resolve_unknown(
             )
             for each, group in by_channel(unknown).items():
                 _settle(connection, group, resolution, SettleContext(each, uuid4(), now))
-        total += len(unknown)
+            total += len(unknown)
+            if unknown:
+                note(connection, total)
         if len(unknown) < _BATCH_SIZE:
             return ResolutionReport(resolution, total, posts)
 

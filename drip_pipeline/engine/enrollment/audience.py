@@ -77,6 +77,25 @@ class EntryList:
 Selection = Everybody | Tagged | Matching | Addresses | Contacts | EntryList
 
 
+def summary(selection: Selection) -> str:
+    """Return what a selection selects, without addresses and without the values of conditions."""
+    match selection:
+        case Everybody():
+            return "all contacts"
+        case Tagged(tag):
+            return f"tag {tag}"
+        case Matching(condition):
+            needs = needs_of(condition)
+            read = sorted(needs.fields | needs.event_types | ({"tags"} if needs.tags else set()))
+            return f"a condition on {', '.join(read)}" if read else "a condition"
+        case Addresses(addresses):
+            return f"{len(addresses):,} addresses"
+        case Contacts(contact_ids):
+            return f"{len(contact_ids):,} contacts"
+        case EntryList(entries):
+            return f"{len(entries):,} addresses with entry data"
+
+
 @dataclass
 class AudienceCursor:
     """Reads the contact ids of a selection in chunks.

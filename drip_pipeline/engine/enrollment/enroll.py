@@ -8,11 +8,11 @@ entry_triggers.py.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
@@ -21,10 +21,17 @@ from drip_pipeline.db.enrollment.enrollments import EntryRules
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, PerKey, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.domain.run_variables import JsonObject
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
-from drip_pipeline.engine.enrollment.audience import AudienceCursor, EntryList, Selection
+from drip_pipeline.engine.enrollment.audience import (
+    AudienceCursor,
+    EntryList,
+    Selection,
+    summary,
+)
 from drip_pipeline.engine.enrollment.entry_keys import NO_ENTRY_KEY, RunEntry, with_keys
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
@@ -60,12 +67,15 @@ class EntryOptions:
     `entry_key` identifies the run (for example an order number): required by the re-entry policy
     `per_key`, unless that takes it from the entry data; otherwise the first run has the key '' and
     later ones are numbered. `spread_minutes` spreads the start of the runs. `data` is the entry
-    data of all runs, where the audience has none of its own.
+    data of all runs, where the audience has none of its own. `actor` and `reason` are recorded in
+    the audit trail.
     """
 
     entry_key: str | None = None
     spread_minutes: float = 0
     data: JsonObject | None = None
+    actor: Actor = LIBRARY
+    reason: str | None = None
 
 
 DEFAULT_ENTRY: Final = EntryOptions()
@@ -92,13 +102,34 @@ def enroll(
         check_key(target, terms, options.entry_key, has_data=has_data)
     cursor = AudienceCursor(database, target.workspace_id, audience, now, chunk_size)
     counts: Counter[str] = Counter()
+    action_id = uuid4()
+
+    def note(connection: Connection, version: int, results: Mapping[str, int]) -> None:
+        if not results.get("enrolled"):
+            return
+        audit.record(
+            connection,
+            options.actor,
+            "enroll",
+            target.subject,
+            now=now,
+            reason=options.reason,
+            details={
+                "enrolled": counts["enrolled"] + results["enrolled"],
+                "into_version": version,
+                "audience": summary(audience),
+                "spread_minutes": options.spread_minutes,
+            },
+            action_id=action_id,
+        )
+
     for contact_ids in cursor.chunks():
         entries = [
             RunEntry(contact_id, options.entry_key, options.data if data is None else data)
             for contact_id in contact_ids
             for data in cursor.data_of(contact_id)
         ]
-        terms, results = _enroll_chunk(database, target, entries, options, now)
+        terms, results = _enroll_chunk(database, target, entries, options, now, note)
         counts.update(results)
         if progress:
             progress(f"{counts['enrolled']:,} enrolled of {counts.total():,} contacts checked")
@@ -185,6 +216,7 @@ def _enroll_chunk(
     entries: Sequence[RunEntry],
     options: EntryOptions,
     now: datetime,
+    note: Callable[[Connection, int, Mapping[str, int]], None],
 ) -> tuple[EntryTerms, dict[str, int]]:
     """Enroll one chunk in one transaction; retry on a conflict with a concurrent writer."""
 
@@ -199,6 +231,7 @@ def _enroll_chunk(
                 spread_minutes=options.spread_minutes,
                 now=now,
             )
+            note(connection, terms.version, admission.counts)
             return terms, admission.counts
 
     return retry_on_conflict(transaction)

@@ -22,6 +22,8 @@ from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import TriggerCall
 from drip_pipeline.domain.addresses import canonical_email
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment.enroll import (
@@ -82,6 +84,7 @@ def enroll_by_webhook(
     now: datetime,
     call_key: str | None = None,
     workspace: str | None = None,
+    actor: Actor = LIBRARY,
 ) -> TriggerResult:
     """Enroll the contacts of a JSON body.
 
@@ -102,7 +105,17 @@ def enroll_by_webhook(
         with database.transaction() as connection:
             contacts_db.stage(connection, contacts.rows)
             target = find_campaign(connection, campaign, workspace=workspace)
-            return _enter(connection, target, contacts, key, body, now)
+            result = _enter(connection, target, contacts, key, body, now)
+            if result.enrolled and not result.is_repeat:
+                audit.record(
+                    connection,
+                    actor,
+                    "enroll",
+                    target.subject,
+                    now=now,
+                    details={"enrolled": result.enrolled, "created": result.contacts_created},
+                )
+            return result
 
     return retry_on_conflict(transaction)
 

@@ -7,16 +7,18 @@ are duplicates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from typing import Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from drip_pipeline.db.connection import Database
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import DUPLICATE, RejectedLine, StoredLine
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.events.file_reader import STORED_CHARACTERS, SourceLine, parse_line
 from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, IngestOptions, ingest_lines
 from drip_pipeline.engine.progress import Progress
@@ -45,9 +47,35 @@ def retry_rejected(
     source: str | None = None,
     reason: str | None = None,
     progress: Progress | None = None,
+    actor: Actor = LIBRARY,
+    why: str | None = None,
 ) -> RetryReport:
-    """Ingest all lines of `rejected_events` again, or those of one source or reason."""
+    """Ingest all lines of `rejected_events` again, or those of one source or reason.
+
+    `why`: the reason of the retry, for the audit trail.
+    """
     report = RetryReport()
+    action_id = uuid4()
+
+    def note(connection: Connection) -> None:
+        if report.accepted or report.duplicates:
+            audit.record(
+                connection,
+                actor,
+                "retry_rejected_events",
+                audit.Subject("payload", None),
+                now=now,
+                reason=why,
+                details={
+                    "source": source,
+                    "rejected_for": reason,
+                    "lines": report.lines,
+                    "accepted": report.accepted,
+                    "duplicates": report.duplicates,
+                },
+                action_id=action_id,
+            )
+
     after = 0
     with database.transaction(is_read_only=True) as connection:
         last_id = events_db.last_rejected(connection)
@@ -64,7 +92,7 @@ def retry_rejected(
         if not lines:
             return report
         for (provider, workspace_id), group in groupby(sorted(lines, key=_issuer_key), key=_issuer):
-            _retry(database, list(group), provider, workspace_id, report, now)
+            _retry(database, list(group), provider, workspace_id, report, now, note)
         after = lines[-1].id
         if progress:
             progress(f"{report.lines:,} lines retried, {report.accepted:,} events accepted")
@@ -86,6 +114,7 @@ def _retry(
     workspace_id: UUID | None,
     report: RetryReport,
     now: datetime,
+    record: Callable[[Connection], None],
 ) -> None:
     rejected: dict[int, str] = {}
 
@@ -114,6 +143,7 @@ def _retry(
             rejected=rejected,
             now=now,
         )
+        record(connection)
 
 
 def _source_lines(lines: Sequence[StoredLine]) -> Iterator[SourceLine]:

@@ -12,6 +12,8 @@ from uuid import UUID
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.errors import NotAllowed, NotFound
 
@@ -36,6 +38,8 @@ def requeue(
     batch_id: UUID | None = None,
     node_id: str | None = None,
     since: datetime | None = None,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> RequeueReport:
     """Requeue what failed: in a campaign, in one batch, or in all campaigns `since` a time.
 
@@ -49,19 +53,21 @@ def requeue(
         )
     with database.transaction() as connection:
         campaign_id, note = None, ""
+        subject = audit.Subject("deliveries", None)
         if campaign is not None:
             row = find_campaign(connection, campaign)
             if row.status == "archived":
                 raise NotAllowed(f"campaign {row.name!r} is archived; this cannot be undone")
             if row.status == "paused":
                 note = "the campaign is paused: they run when it is resumed"
-            campaign_id = row.campaign_id
+            campaign_id, subject = row.campaign_id, row.subject
         if batch_id is not None:
             batch = campaigns_db.batch(connection, batch_id)
             if batch is None:
                 raise NotFound(
                     "batch", str(batch_id), hint="The table campaign_batches lists all batches."
                 )
+            subject = audit.Subject("batch", None, batch_id)
             if batch.outcome == "failed":
                 note = "the batch was rolled back as a whole: its enrollments are still due"
         states, deliveries = states_db.requeue_failed(
@@ -72,4 +78,19 @@ def requeue(
             since=since,
             now=now,
         )
+        if states or deliveries:
+            audit.record(
+                connection,
+                actor,
+                "requeue",
+                subject,
+                now=now,
+                reason=reason,
+                details={
+                    "enrollments": states,
+                    "deliveries": deliveries,
+                    "node": node_id,
+                    "since": since,
+                },
+            )
     return RequeueReport(states, deliveries, note)

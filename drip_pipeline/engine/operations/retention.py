@@ -30,6 +30,7 @@ CHUNK_ROWS: Final = 50_000
 LOCK_MILLISECONDS: Final = 3_000
 """How long detaching a month may block other transactions; then the next run tries again."""
 _DIAGNOSTICS: Final = ("rejected_events", "rejected_contacts", "rejected_cells", "campaign_batches")
+_AUDIT: Final = ("operator_actions",)
 _WITH_DELIVERIES: Final = ("recorded_messages", "ingested_event_keys")
 
 
@@ -67,15 +68,20 @@ def apply_retention(
     run = _Run(database, archive, now, chunk_size, progress or (lambda _: None), dry_run)
     run.find_old_months(cutoff(now, retention.log))
     diagnostics, deliveries = cutoff(now, retention.traces), cutoff(now, retention.deliveries)
+    audit = cutoff(now, retention.audit)
     if dry_run:
-        run.count_old_rows(deliveries, diagnostics)
+        run.count_old_rows(deliveries, diagnostics, audit)
         return run.report
     run.finish_archives()
     run.archive_months()
     run.archive_contact_events()
     if deliveries is not None:
         run.drop_deliveries(deliveries)
-    for tables, before in ((_WITH_DELIVERIES, deliveries), (_DIAGNOSTICS, diagnostics)):
+    for tables, before in (
+        (_WITH_DELIVERIES, deliveries),
+        (_DIAGNOSTICS, diagnostics),
+        (_AUDIT, audit),
+    ):
         if before is not None:
             for table in tables:
                 run.drop(table, before)
@@ -114,7 +120,9 @@ class _Run:
         self.report.months = [month for month in old if _end_of(month) <= before]
         self.report.months_waiting = [month for month in old if _end_of(month) > before]
 
-    def count_old_rows(self, deliveries: datetime | None, diagnostics: datetime | None) -> None:
+    def count_old_rows(
+        self, deliveries: datetime | None, diagnostics: datetime | None, audit: datetime | None
+    ) -> None:
         """Count the rows that are old enough to delete."""
         never = datetime(1, 1, 2, tzinfo=UTC)
         with self.database.transaction(is_read_only=True) as connection:
@@ -123,6 +131,7 @@ class _Run:
                 log_before=self.report.log_before or never,
                 deliveries_before=deliveries or never,
                 diagnostics_before=diagnostics or never,
+                audit_before=audit or never,
             )
         self.report.deleted = rows._asdict()
         if deliveries is not None:

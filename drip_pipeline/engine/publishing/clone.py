@@ -10,6 +10,7 @@ from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing import versions as versions_db
 from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.definition.problems import errors_in
+from drip_pipeline.engine import audit
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.publishing.history import definition_of_version
 from drip_pipeline.engine.publishing.publish import problems_of, publish_valid, write_definition
@@ -82,12 +83,25 @@ def clone(
             ).version
         else:
             write_definition(connection, clone_id, definition, options)
-            publish_db.snapshot(
+            snapshot_id = publish_db.snapshot(
                 connection,
                 clone_id,
                 description=description,
                 change_type="draft",
                 now=options.now,
+            )
+            audit.record(
+                connection,
+                options.actor,
+                "clone",
+                audit.Subject("campaign", parent.workspace_id, clone_id, name),
+                now=options.now,
+                reason=options.reason or description,
+                details={
+                    "parent_campaign_id": parent.campaign_id,
+                    "parent": parent.name,
+                    "version": versions_db.version_number(connection, snapshot_id),
+                },
             )
         status = "active" if is_published else "draft"
         return ClonedCampaign(

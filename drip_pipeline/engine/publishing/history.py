@@ -20,6 +20,8 @@ from drip_pipeline.domain.definition.export import definition_of_rows
 from drip_pipeline.domain.definition.problems import errors_in
 from drip_pipeline.domain.diff.changes import DefinitionDiff
 from drip_pipeline.domain.diff.definition_diff import compare_definitions
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.publishing.publish import PublishReport, problems_of, publish_valid
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
@@ -29,8 +31,8 @@ TOLERATED: Final = frozenset({"variable_unknown"})
 """A custom field that no contact has any more was known when the version was published; it renders
 empty, which must not prevent a rollback."""
 HISTORY_COLUMNS: Final = (
-    "version", "change_type", "change_description", "created_at", "is_published", "is_current",
-    "in_flight",
+    "version", "change_type", "change_description", "created_at", "actor", "is_published",
+    "is_current", "in_flight",
 )  # fmt: skip
 """The columns of a table of versions, in this order."""
 
@@ -124,7 +126,12 @@ def compare_versions(
 
 
 def snapshot(
-    database: Database, name_or_id: str | UUID, *, now: datetime, description: str | None = None
+    database: Database,
+    name_or_id: str | UUID,
+    *,
+    now: datetime,
+    description: str | None = None,
+    actor: Actor = LIBRARY,
 ) -> CampaignSnapshot:
     """Store campaign, steps and canvas under the next version number.
 
@@ -136,6 +143,15 @@ def snapshot(
             connection, campaign.campaign_id, description=description, change_type="draft", now=now
         )
         version = versions_db.version_number(connection, version_id)
+        audit.record(
+            connection,
+            actor,
+            "snapshot",
+            campaign.subject,
+            now=now,
+            reason=description,
+            details={"version": version},
+        )
         return CampaignSnapshot(campaign.campaign_id, campaign.name, version)
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Database
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.publishing import in_flight_policy
@@ -36,6 +38,8 @@ def migrate_states(
     to_version: int | None = None,
     node_map: Mapping[str, str] | None = None,
     dry_run: bool = False,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> StateMigrationReport:
     """Move all states inside `from_versions` (default: all others) to `to_version` (published).
 
@@ -62,4 +66,14 @@ def migrate_states(
             in_flight_policy.lock_event_ingestion(connection, policy, graph)
             campaigns_db.lock(connection, campaign.campaign_id)
             report = in_flight_policy.apply(connection, change)
+            if report.states:
+                audit.record(
+                    connection,
+                    actor,
+                    "migrate_enrollments",
+                    campaign.subject,
+                    now=now,
+                    reason=reason,
+                    details={"to_version": target, "enrollments": report.states},
+                )
     return StateMigrationReport(campaign.campaign_id, campaign.name, dry_run, report)

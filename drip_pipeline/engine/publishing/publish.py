@@ -22,6 +22,7 @@ from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash
 from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.engine import audit
 from drip_pipeline.engine.ab_tests.lifecycle import update_tests
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing import in_flight_policy
@@ -161,6 +162,21 @@ def publish_valid(
     entered = (
         publish_db.admit_waiting_enrollments(connection, campaign_id) if admits_enrollments else 0
     )
+    if not options.dry_run:
+        audit.record(
+            connection,
+            options.actor,
+            "rollback" if options.change_type == "rollback" else "publish",
+            audit.Subject("campaign", workspace_id, campaign_id, definition.name),
+            now=now,
+            reason=options.reason or options.description,
+            details={
+                "version": version,
+                "policy": options.in_flight.policy,
+                "in_flight": in_flight.states,
+                "entered": entered,
+            },
+        )
     return PublishReport(
         campaign_id, definition.name, version, "published", tuple(warnings), entered, in_flight
     )

@@ -9,6 +9,7 @@ from typing import Literal
 from uuid import UUID
 
 from drip_pipeline.db.delivery.channel_accounts import MESSAGE_CATEGORIES
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import Settings
 
@@ -62,3 +63,7 @@ class PublishOptions:
     """The version that was edited (0: none); another published version raises VersionOutdated."""
     overwrites_draft: bool = False
     """Overwrite an external draft, which would otherwise raise UnpublishedEdit."""
+    actor: Actor = LIBRARY
+    """Who publishes; recorded in the audit trail."""
+    reason: str | None = None
+    """Why; recorded in the audit trail. Default: the description of the version."""

@@ -12,6 +12,8 @@ from drip_pipeline.db.delivery import channel_accounts as channels_db
 from drip_pipeline.db.delivery import flow_control as flow_db
 from drip_pipeline.db.delivery.channel_accounts import ChannelDefinition
 from drip_pipeline.db.delivery.flow_control import TransportState
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.errors import NotFound
 
@@ -28,7 +30,13 @@ class ChannelReport:
 
 
 def set_channel(
-    database: Database, channel: ChannelDefinition, *, now: datetime, workspace: str | None = None
+    database: Database,
+    channel: ChannelDefinition,
+    *,
+    now: datetime,
+    workspace: str | None = None,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> ChannelReport:
     """Create a workspace's channel, or change the one of this slug.
 
@@ -36,8 +44,16 @@ def set_channel(
     """
     config = read_config(channel.category, channel.platform, channel.specs, slug=channel.slug)
     with database.transaction() as connection:
-        channel_id = channels_db.upsert(
-            connection, workspace_named(connection, workspace), channel, now
+        workspace_id = workspace_named(connection, workspace)
+        channel_id = channels_db.upsert(connection, workspace_id, channel, now)
+        audit.record(
+            connection,
+            actor,
+            "set_channel",
+            audit.Subject("channel", workspace_id, channel_id, channel.slug),
+            now=now,
+            reason=reason,
+            details={"category": channel.category, "is_active": channel.is_active},
         )
     return ChannelReport(
         channel_id, channel.slug, channel.category, channel.is_active, config.unread_keys()
@@ -50,9 +66,24 @@ def list_transports(database: Database, *, now: datetime) -> list[TransportState
         return flow_db.all_transports(connection, now)
 
 
-def reset_transport(database: Database, transport: str, *, now: datetime) -> None:
+def reset_transport(
+    database: Database,
+    transport: str,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
+) -> None:
     """Close the breaker of a transport and re-enable an endpoint that answered 410 Gone. Raises
     NotFound."""
     with database.transaction() as connection:
         if not flow_db.reset(connection, transport, now):
             raise NotFound("transport", transport, hint="`drip channels list` lists them.")
+        audit.record(
+            connection,
+            actor,
+            "reset_transport",
+            audit.Subject("channel", None, name=transport),
+            now=now,
+            reason=reason,
+        )

@@ -14,6 +14,7 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.engine.publishing.external_drafts import DraftReport, check_drafts
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
+from drip_pipeline.orchestration.actors import actor_of_run
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.common import Metadata, table
@@ -46,7 +47,10 @@ def check_edited_campaigns(
     """
     with translate_errors("checking external edits"):
         edits = check_drafts(
-            engine.database, PublishOptions(now=clock.current(), settings=Settings.from_env())
+            engine.database,
+            PublishOptions(
+                now=clock.current(), settings=Settings.from_env(), actor=actor_of_run(context)
+            ),
         )
     context.add_output_metadata(edits_metadata(edits))
 

@@ -13,6 +13,7 @@ from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
 from drip_pipeline.iso_times import read_time
+from drip_pipeline.orchestration.actors import actor_of_run
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -27,6 +28,8 @@ class RequeueConfig(dg.Config):
     since: str | None = Field(
         default=None, description="Only what failed at this ISO 8601 time or later."
     )
+
+    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
 
     def batch_id(self) -> UUID | None:
         """Return the batch's id, or None without one."""
@@ -54,6 +57,8 @@ def requeue_failed_work(
             batch_id=config.batch_id(),
             node_id=config.node,
             since=config.failed_since(),
+            actor=actor_of_run(context),
+            reason=config.reason,
         )
     context.add_output_metadata(
         {"enrollments": report.states, "messages": report.deliveries, "note": report.note or "-"}
@@ -98,6 +103,7 @@ def record_winner(
             now=clock.current(),
             split_node_id=config.split,
             run_id=context.run_id,
+            actor=actor_of_run(context),
         )
     context.add_output_metadata(
         {"winner": decision.winner_variant or "-", "split": decision.split_node_id}
@@ -127,6 +133,7 @@ class MigrateConfig(dg.Config):
         default={}, description="Old node: new node, where the ids differ."
     )
     dry_run: bool = Field(default=False, description="Report the moves; change nothing.")
+    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
@@ -143,6 +150,8 @@ def migrate_open_enrollments(
             to_version=config.to_version,
             node_map=config.node_map,
             dry_run=config.dry_run,
+            actor=actor_of_run(context),
+            reason=config.reason,
         )
     context.add_output_metadata(migrated_metadata(migration.in_flight, is_dry_run=config.dry_run))
 

@@ -18,6 +18,7 @@ from drip_pipeline.engine.publishing.history import (
     snapshot,
 )
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
+from drip_pipeline.orchestration.actors import actor_of_run
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.common import Metadata, table
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
@@ -95,7 +96,11 @@ def save_snapshot(
     """Save the current state of a campaign in its history; the published version stays."""
     with translate_errors("saving a snapshot"):
         saved = snapshot(
-            engine.database, config.campaign, now=clock.current(), description=config.description
+            engine.database,
+            config.campaign,
+            now=clock.current(),
+            description=config.description,
+            actor=actor_of_run(context),
         )
     context.add_output_metadata({"campaign": saved.name, "version": saved.version})
 
@@ -126,6 +131,7 @@ class RollbackConfig(dg.Config):
         default=None, description="Refuse if another version than this is published meanwhile."
     )
     dry_run: bool = Field(default=False, description="Report what would happen; change nothing.")
+    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
@@ -144,6 +150,8 @@ def publish_earlier_version(
                 based_on=config.based_on,
                 dry_run=config.dry_run,
                 in_flight=InFlightPolicy(config.policy, config.node_map),
+                actor=actor_of_run(context),
+                reason=config.reason,
             ),
         )
     moved = report.in_flight

@@ -52,7 +52,7 @@ def a_campaign_in(database: Database, time_zone: str) -> Published:
         campaign = a_published_campaign(
             connection, ONE_MAIL, workspace_id=workspace_id, name=f"Welcome to {time_zone}"
         )
-    set_time_zone(database, f"People of {time_zone}", time_zone)
+    set_time_zone(database, f"People of {time_zone}", time_zone, now=NOW)
     return campaign
 
 
@@ -201,7 +201,7 @@ def test_changing_the_zone_marks_all_days_and_counting_them_gives_what_a_backfil
     campaign = a_campaign_in(database, "UTC")
     sent_at(database, campaign, late)
     refresh_stale_days(database, now=NOW + 10 * DAY)
-    moved = set_time_zone(database, "People of UTC", "Asia/Tokyo")
+    moved = set_time_zone(database, "People of UTC", "Asia/Tokyo", now=NOW)
     assert (moved.before, moved.time_zone, moved.stale_days) == ("UTC", "Asia/Tokyo", 7)
     refresh_stale_days(database, now=NOW + 10 * DAY)
     incremental = figures(database)
@@ -216,7 +216,7 @@ def test_changing_the_zone_marks_all_days_and_counting_them_gives_what_a_backfil
 def test_the_same_zone_again_changes_nothing(database):
     mailed(database, 3)
     refresh_stale_days(database, now=NOW)
-    moved = set_time_zone(database, None, "UTC")
+    moved = set_time_zone(database, None, "UTC", now=NOW)
     assert (moved.before, moved.stale_days) == ("UTC", 0)
 
 
@@ -233,7 +233,7 @@ def test_messages_sent_while_the_zone_changes_are_counted_on_the_new_day(databas
                 "VALUES (%s, %s, %s, 1, %s, %s, 'mail', 'email', %s)",
                 [state, campaign.workspace_id, campaign.campaign_id, state, people[0], late],
             )
-            moving = pool.submit(set_time_zone, database, "People of UTC", "Asia/Tokyo")
+            moving = pool.submit(set_time_zone, database, "People of UTC", "Asia/Tokyo", now=NOW)
             with pytest.raises(TimeoutError):
                 moving.result(timeout=0.3)
         moving.result(timeout=10)
@@ -263,7 +263,7 @@ def test_an_application_may_change_the_column_and_no_one_may_write_nonsense(data
 def test_a_zone_or_a_workspace_that_is_not_there_is_named(database, name, zone, told):
     mailed(database, 1)
     with pytest.raises(NotAllowed, match=told) as raised:
-        set_time_zone(database, name, zone)
+        set_time_zone(database, name, zone, now=NOW)
     assert raised.value.hint
     if zone == "Europe/Berln":
         assert "Europe/Berlin" in raised.value.hint
