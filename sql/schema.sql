@@ -600,6 +600,7 @@ CREATE TABLE campaign_versions (
     goal_event_type text,
     goal_within interval,
     content_hash text,
+    goal_is_narrowed boolean NOT NULL DEFAULT false,
     reads_event boolean NOT NULL DEFAULT false,
     CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
@@ -978,7 +979,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- canonical_written_phone(p_phone text) RETURNS text LANGUAGE plpgsql IMMUTABLE
 -- claim_due_states(p_batch_size integer, p_now timestamp with time zone, p_shard integer DEFAULT 0, p_shards integer DEFAULT 1, p_from_watermarks boolean DEFAULT false) RETURNS TABLE(id uuid, campaign_id uuid, campaign_version integer, contact_id uuid, current_node_id text, resume_port text, retry_count integer, max_retries integer, steps_taken integer, enrollment_status text, next_execution_at timestamp with time zone) LANGUAGE sql
 -- conversion_id(p_campaign_id uuid, p_event_id uuid) RETURNS uuid LANGUAGE sql IMMUTABLE
--- conversion_touches(p_contact_id uuid, p_event_type text, p_occurred_at timestamp with time zone, p_campaign_id uuid) RETURNS TABLE(workspace_id uuid, campaign_id uuid, campaign_version integer, enrollment_id uuid, node_id text, step_id uuid, message_id uuid, variant_group text) LANGUAGE sql STABLE
+-- conversion_touches(p_contact_id uuid, p_event_type text, p_occurred_at timestamp with time zone, p_campaign_id uuid, p_refused text[]) RETURNS TABLE(workspace_id uuid, campaign_id uuid, campaign_version integer, enrollment_id uuid, node_id text, step_id uuid, message_id uuid, variant_group text) LANGUAGE sql STABLE
 -- count_ab_test_variants(p_test_ids uuid[], p_metrics text[], p_window_hours double precision[], p_now timestamp with time zone) RETURNS TABLE(ab_test_id uuid, variant_group text, is_holdout boolean, first_assigned_at timestamp with time zone, total_assigned bigint, total_sent bigint, total_delivered bigint, total_opened bigint, total_clicked bigint, total_replied bigint, total_converted bigint, total_unsubscribed bigint, total_bounced bigint, total_complained bigint, total_machine_opened bigint, total_machine_clicked bigint, cohort_contacts bigint, cohort_successes bigint, cohort_score_sum numeric, cohort_score_sum_squares numeric) LANGUAGE sql STABLE
 -- count_ab_test_variants_until(p_test_ids uuid[], p_metrics text[], p_window_hours double precision[], p_now timestamp with time zone, p_until timestamp with time zone) RETURNS TABLE(ab_test_id uuid, variant_group text, is_holdout boolean, first_assigned_at timestamp with time zone, total_assigned bigint, total_sent bigint, total_delivered bigint, total_opened bigint, total_clicked bigint, total_replied bigint, total_converted bigint, total_unsubscribed bigint, total_bounced bigint, total_complained bigint, total_machine_opened bigint, total_machine_clicked bigint, cohort_contacts bigint, cohort_successes bigint, cohort_score_sum numeric, cohort_score_sum_squares numeric) LANGUAGE sql STABLE
 -- create_campaign_version_snapshot(p_campaign_id uuid, p_description text DEFAULT NULL::text, p_change_type text DEFAULT 'draft'::text, p_now timestamp with time zone DEFAULT now(), p_created_by uuid DEFAULT NULL::uuid) RETURNS uuid LANGUAGE plpgsql

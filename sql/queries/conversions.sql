@@ -1,6 +1,31 @@
 -- name: is_any_goal
--- Returns whether any campaign has an event as its goal.
-SELECT EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL) AS is_any;
+-- Returns whether any campaign has an event as its goal, and whether any goal judges events one by one.
+SELECT
+    EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL) AS is_any,
+    EXISTS (SELECT FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL AND v.goal_is_narrowed) AS is_any_narrowed;
+
+-- name: late_goal_candidates
+-- Returns the events of these enrollments' contacts that are of the type of a goal which asks for more, with the
+-- versions of that goal.
+WITH goals AS MATERIALIZED (
+    SELECT DISTINCT e.campaign_id, e.contact_id, v.goal_event_type, v.version
+    FROM campaign_enrollments e
+    JOIN campaign_versions v ON v.campaign_id = e.campaign_id AND v.goal_is_narrowed AND v.compiled_graph IS NOT NULL
+    WHERE e.id = ANY(CAST(%(enrollment_ids)s AS uuid []))
+)
+
+SELECT x.id AS event_id, x.event_type, x.occurred_at, x.event_data, p.campaign_id, p.version
+FROM goals p
+JOIN contact_events x
+    ON x.contact_id = p.contact_id AND x.event_type = p.goal_event_type
+    AND x.occurred_at >= CAST(%(since)s AS timestamptz)
+UNION ALL
+SELECT x.id, x.event_type, x.created_at, x.event_data, p.campaign_id, p.version
+FROM goals p
+JOIN campaign_enrollments e ON e.campaign_id = p.campaign_id AND e.contact_id = p.contact_id
+JOIN campaign_events x
+    ON x.enrollment_id = e.id AND x.event_type = p.goal_event_type AND x.event_source <> 'system'
+    AND x.created_at >= CAST(%(since)s AS timestamptz);
 
 -- name: lock_states_of_goals
 -- Locks the states of these enrollments in campaigns with an event goal, and counts them. Event ingestion locks the same
@@ -54,7 +79,12 @@ attributed AS MATERIALIZED (
             jsonb_build_object('event_type', h.event_type, 'event_id', h.id, 'value', h.value, 'currency', h.currency)
         ) AS event_data
     FROM happened h
-    CROSS JOIN LATERAL conversion_touches(h.contact_id, h.event_type, h.occurred_at, h.campaign_id) t
+    LEFT JOIN (
+        SELECT u.event_id, array_agg(u.version) AS versions
+        FROM unnest(CAST(%(refused_events)s AS uuid []), CAST(%(refused_versions)s AS text [])) AS u (event_id, version)
+        GROUP BY u.event_id
+    ) r ON r.event_id = h.id
+    CROSS JOIN LATERAL conversion_touches(h.contact_id, h.event_type, h.occurred_at, h.campaign_id, r.versions) t
 ),
 
 changed AS MATERIALIZED (

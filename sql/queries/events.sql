@@ -327,6 +327,15 @@ SELECT a.event_key, CAST(%(now)s AS timestamptz)
 FROM arrived_events a
 ORDER BY a.event_key;
 
+-- name: goal_candidates
+-- Returns the events of the chunk that are of the type of a goal which asks for more, with the versions of that goal.
+SELECT DISTINCT a.event_key AS event_id, a.event_type, a.occurred_at, a.event_data, v.campaign_id, v.version
+FROM arrived_events a
+JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+JOIN campaign_versions v
+    ON v.campaign_id = e.campaign_id AND v.goal_event_type = a.event_type AND v.goal_is_narrowed
+WHERE NOT a.is_machine AND v.compiled_graph IS NOT NULL;
+
 -- name: add_conversions
 -- Adds the conversions that follow from the events of the chunk: one per campaign with such an event as its goal that
 -- sent to the contact (or assigned it to a holdout) within the goal's time window. An event that names a campaign
@@ -345,7 +354,12 @@ SELECT
     t.workspace_id, t.campaign_id, t.campaign_version, t.enrollment_id, a.contact_id, t.node_id, t.step_id,
     t.message_id, t.variant_group
 FROM arrived_events a
-CROSS JOIN LATERAL conversion_touches(a.contact_id, a.event_type, a.occurred_at, a.campaign_id) t
+LEFT JOIN (
+    SELECT u.event_key, array_agg(u.version) AS versions
+    FROM unnest(CAST(%(refused_events)s AS uuid []), CAST(%(refused_versions)s AS text [])) AS u (event_key, version)
+    GROUP BY u.event_key
+) r ON r.event_key = a.event_key
+CROSS JOIN LATERAL conversion_touches(a.contact_id, a.event_type, a.occurred_at, a.campaign_id, r.versions) t
 WHERE NOT a.is_machine
   AND a.event_type IN (SELECT v.goal_event_type FROM campaign_versions v WHERE v.goal_event_type IS NOT NULL);
 
@@ -548,12 +562,12 @@ WHERE s.enrollment_id = n.enrollment_id AND s.split_node_id = n.split_node_id;
 
 -- name: lock_affected_states
 -- Locks the states that these events may resume or end, in the order of ids, and counts them and those whose wait
--- judges events one by one. Waits for a transaction
+-- judges events one by one. Returns also whether any goal judges events one by one. Waits for a transaction
 -- that is suspending such a state: the statements after this one see the suspended state. The event types that are
 -- waited for are read here and not earlier, so that a version published meanwhile is included. States of campaigns with
 -- these events as their goal are locked even if completed: one of their messages may be in the process of being sent.
 WITH goals AS MATERIALIZED (
-    SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type
+    SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type, v.goal_is_narrowed
     FROM campaign_versions v
     WHERE v.goal_event_type IS NOT NULL
 ),
@@ -567,7 +581,8 @@ waited AS MATERIALIZED (
 
 SELECT
     count(*) AS states,
-    count(*) FILTER (WHERE locked.wait_for_event LIKE 'match:%%') AS matched_waits
+    count(*) FILTER (WHERE locked.wait_for_event LIKE 'match:%%') AS matched_waits,
+    EXISTS (SELECT FROM goals g WHERE g.goal_is_narrowed) AS has_narrowed_goals
 FROM (
     SELECT s.id, s.wait_for_event
     FROM (

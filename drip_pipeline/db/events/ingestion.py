@@ -109,10 +109,12 @@ class ResolvedRefusal(NamedTuple):
 
 
 class AffectedStates(NamedTuple):
-    """The numbers of locked states, and of those among them whose wait judges events one by one."""
+    """The numbers of locked states, and of those among them whose wait judges events one by one;
+    and whether any goal does."""
 
     states: int
     matched_waits: int
+    has_narrowed_goals: bool
 
 
 class MatchedWait(NamedTuple):
@@ -289,11 +291,6 @@ def insert_keys(connection: Connection, now: datetime) -> int:
     number.
     """
     return queries.run(connection, "insert_event_keys", now=now)
-
-
-def add_conversions(connection: Connection) -> int:
-    """Add the conversions that follow from the resolved events to them. Return their number."""
-    return queries.run(connection, "add_conversions")
 
 
 def log(connection: Connection, now: datetime) -> None:

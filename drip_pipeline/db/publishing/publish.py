@@ -271,6 +271,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         waits_for=list(compiled.waits_for),
         reads_event=compiled.reads_event,
         goal_event_type=goal.event_type if goal else None,
+        goal_is_narrowed=goal is not None and goal.is_narrowed,
         goal_within=timedelta(seconds=goal.seconds) if goal else None,
     )
     return number

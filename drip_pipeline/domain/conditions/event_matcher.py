@@ -77,7 +77,7 @@ class GoalEvent(EventMatcher):
 
     @model_validator(mode="after")
     def _is_one_event_of_the_contact(self) -> Self:
-        for key in ("count", "of", "url"):
+        for key in ("count", "of", "match", "url", "machines"):
             if getattr(self, key):
                 raise PydanticCustomError(
                     "goal_event_key",
@@ -96,14 +96,14 @@ class GoalEvent(EventMatcher):
     @property
     def is_narrowed(self) -> bool:
         """Whether events of the type are judged one by one."""
-        return self.where is not None or self.match is not None or self.machines
+        return self.where is not None
 
-    def judges(self, event: Occurrence, run: RunPosition | None, now: datetime) -> bool:
+    def judges(self, event: Occurrence, now: datetime) -> bool:
         """Return whether the event counts, apart from its time."""
-        return _judging(self).accepts(event, run, now)
+        return _judging(self).accepts(event, None, now)
 
 
 @lru_cache(maxsize=4096)
 def _judging(goal: GoalEvent) -> EventTest:
-    anytime = goal.model_copy(update={"within": None, "of": "any"})
+    anytime = goal.model_copy(update={"within": None})
     return event_test(anytime, goal.event_type)

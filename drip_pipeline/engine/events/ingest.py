@@ -19,14 +19,17 @@ from uuid import uuid4
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import event_names as event_names_db
+from drip_pipeline.db.events import goals as goals_db
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import (
     DUPLICATE,
     INGESTION_PARTITIONS,
     KEYS_TABLE,
+    AffectedStates,
     RejectedLine,
 )
 from drip_pipeline.db.execution import batch_log as batch_log_db
+from drip_pipeline.engine.campaigns.goals import refused_by_goals
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
@@ -313,7 +316,9 @@ class _SourceIngestion:
         if not stored:
             return PartResult(accepted, rejected, suppressed, settled)
         locked = lock_affected_states(connection)
-        conversions = events_db.add_conversions(connection) if part.may_convert else 0
+        conversions = 0
+        if part.may_convert:
+            conversions = self._add_conversions(connection, locked)
         if part.has_own_names:
             event_names_db.register(connection)
         events_db.log(connection, self._now)
@@ -329,6 +334,13 @@ class _SourceIngestion:
             may_suppress=part.may_suppress,
         )
         return PartResult(accepted, rejected, effects + suppressed, settled, conversions)
+
+    def _add_conversions(self, connection: Connection, locked: AffectedStates) -> int:
+        if not locked.has_narrowed_goals:
+            return goals_db.add_conversions(connection)
+        candidates = goals_db.candidates(connection)
+        refused = refused_by_goals(connection, candidates, self._now)
+        return goals_db.add_conversions(connection, refused)
 
     def _store_rejected(
         self,

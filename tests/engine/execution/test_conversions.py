@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.events import ingestion as events_db
+from drip_pipeline.db.events import goals as goals_db
+from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 from drip_pipeline.engine.delivery import settle
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
@@ -261,7 +262,7 @@ def test_a_message_and_a_purchase_written_concurrently_are_attributed(database, 
     sending = partial(run_until_idle, database)
     # The first has looked and found nothing, and has not committed when the second comes.
     module, name = (
-        (settle, "attribute_late") if first == "message" else (events_db, "add_conversions")
+        (settle, "attribute_late") if first == "message" else (goals_db, "add_conversions")
     )
     look = getattr(module, name)
     begin, second = (sending, buying) if first == "message" else (buying, sending)
@@ -360,3 +361,30 @@ def test_a_version_keeps_its_goal(database, at: datetime):
     bought = purchase(2, (at - NOW).total_seconds() / 60)
     report = ingest(database, [viewed, bought], now=NOW + timedelta(days=3))
     assert report.conversions == (1 if at > NOW else 0)
+
+
+LARGE = GoalEvent.model_validate(
+    {
+        "event_type": "purchase",
+        "where": {"type": "field", "field": "value", "operator": ">=", "value": 50},
+    }
+)
+
+
+@pytest.mark.parametrize("first", ["message", "purchase"])
+def test_only_events_that_match_the_goal_convert(database, first):
+    flow = graph(trigger("mail"), email("mail", default="end"), end(), goal=LARGE)
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, flow)
+        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, 1))
+    small, large = purchase(1, 1, 49), purchase(2, 2, 50)
+    if first == "message":
+        run_until_idle(database)
+        assert ingest(database, [small, large]).conversions == 1
+    else:
+        at_once = [purchase(1, 0, 49), purchase(2, 0, 50)]
+        advance_batch(database, now=NOW, batch_size=10)
+        assert ingest(database, at_once).conversions == 0
+        run_until_idle(database)
+    at = NOW + timedelta(minutes=2 if first == "message" else 0)
+    assert converted(database) == [("person1@example.com", "mail", at, Decimal(50))]

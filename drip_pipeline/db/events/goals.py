@@ -1,0 +1,40 @@
+"""Queries of goals that ask for more than the type of an event, for the events of a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from drip_pipeline.db import queries
+from drip_pipeline.db.connection import Connection
+
+
+class GoalCandidate(NamedTuple):
+    """An event of the type of a version's goal, whose properties the goal judges."""
+
+    event_id: UUID
+    event_type: str
+    occurred_at: datetime
+    event_data: Mapping[str, Any]
+    campaign_id: UUID
+    version: int
+
+
+def candidates(connection: Connection) -> list[GoalCandidate]:
+    """Return the resolved events that goals judge, each with the versions."""
+    return queries.records(connection, "goal_candidates", GoalCandidate)
+
+
+def add_conversions(connection: Connection, refused: Sequence[tuple[UUID, str]] = ()) -> int:
+    """Add the conversions that follow from the resolved events to them; return their number.
+
+    `refused`: ids of events, each with `campaign/version` whose goal it does not reach.
+    """
+    return queries.run(
+        connection,
+        "add_conversions",
+        refused_events=[event_id for event_id, _ in refused],
+        refused_versions=[version for _, version in refused],
+    )
