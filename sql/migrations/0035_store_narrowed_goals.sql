@@ -3,4 +3,5 @@
 ALTER TABLE campaign_versions ADD COLUMN goal_is_narrowed boolean NOT NULL DEFAULT false;
 
 -- It got another parameter: the versions whose goal the event does not reach.
-DROP FUNCTION IF EXISTS conversion_touches (uuid, text, timestamptz, uuid);
+-- squawk-ignore ban-drop-function
+DROP FUNCTION IF EXISTS conversion_touches(uuid, text, timestamptz, uuid);
