@@ -1,5 +1,5 @@
-"""`drip workspace …`: list workspaces, set the time zone of their days and the country of their
-phone numbers.
+"""`drip workspace …`: list workspaces, set the time zone of their days, the country of their phone
+numbers, and their quiet hours.
 """
 
 from __future__ import annotations
@@ -11,10 +11,14 @@ import click
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option, reason_option
 
+workspace_option = click.option(
+    "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
+)
+
 
 @click.group()
 def workspace() -> None:
-    """List workspaces, and set their time zone and country."""
+    """List workspaces, and set their time zone, country and quiet hours."""
 
 
 @command(workspace, name="list")
@@ -33,9 +37,7 @@ def list_(invocation: Invocation) -> CommandResult:
 
 @command(workspace)
 @click.argument("time_zone", metavar="ZONE")
-@click.option(
-    "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
-)
+@workspace_option
 @reason_option
 @now_option
 def zone(
@@ -62,9 +64,7 @@ def zone(
 
 @command(workspace)
 @click.argument("code", metavar="CODE")
-@click.option(
-    "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
-)
+@workspace_option
 @reason_option
 @now_option
 def region(
@@ -81,3 +81,105 @@ def region(
         invocation.database, name, code, now=now, actor=invocation.actor, reason=reason
     )
     return CommandResult({"region": country}, f"phone numbers without a country code: {country}")
+
+
+@workspace.group(name="quiet-hours")
+def quiet_hours() -> None:
+    """Show, set and clear the hours without marketing messages."""
+
+
+@command(quiet_hours, name="show")
+@workspace_option
+def show_quiet_hours(invocation: Invocation, name: str | None) -> CommandResult:
+    """Show the quiet hours of a workspace."""
+    from drip_pipeline.domain.diff.describe import local_range
+    from drip_pipeline.engine.campaigns.workspace_rules import quiet_hours
+
+    stored = quiet_hours(invocation.database, name)
+    if stored.quiet_hours is None:
+        return CommandResult(stored, "no quiet hours")
+    return CommandResult(stored, f"quiet hours: {local_range(stored.quiet_hours)}")
+
+
+@command(quiet_hours, name="set")
+@click.option("--from", "start", required=True, metavar="HH:MM", help="Start, as 21:00.")
+@click.option("--to", "end", required=True, metavar="HH:MM", help="End, as 08:00 or 24:00.")
+@click.option("--days", metavar="DAYS", help="Days on which they start, as mon,tue. Default: all.")
+@click.option(
+    "--timezone",
+    default="contact",
+    metavar="ZONE",
+    help="contact (default), workspace, or an IANA name.",
+)
+@click.option(
+    "--otherwise",
+    type=click.Choice(["wait", "skip"]),
+    default="wait",
+    help="Messages wait for the end (default), or are skipped.",
+)
+@click.option(
+    "--max-delay-hours",
+    type=click.FloatRange(min=0),
+    metavar="H",
+    help="Skip a message that would wait longer than this since it was queued.",
+)
+@workspace_option
+@reason_option
+@now_option
+def set_hours(
+    invocation: Invocation,
+    start: str,
+    end: str,
+    days: str | None,
+    timezone: str,
+    otherwise: str,
+    max_delay_hours: float | None,
+    name: str | None,
+    reason: str | None,
+    now: datetime,
+) -> CommandResult:
+    """Set the hours in which a workspace sends no marketing message.
+
+    Emails and SMS of the kind marketing wait until they end, by the clock of each contact (its
+    field timezone, else the workspace's). Transactional messages are sent at any time. They hold
+    for messages in the outbox too; engines that run notice the change within half a minute.
+    """
+    from drip_pipeline.domain.diff.describe import local_range
+    from drip_pipeline.engine.campaigns.workspace_rules import set_quiet_hours
+
+    config: dict[str, object] = {
+        "from": start,
+        "to": end,
+        "timezone": timezone,
+        "otherwise": otherwise,
+    }
+    if days is not None:
+        config["days"] = [day for day in days.replace(",", " ").split() if day]
+    if max_delay_hours is not None:
+        config["max_delay"] = {"value": max_delay_hours, "unit": "hours"}
+    change = set_quiet_hours(
+        invocation.database, name, config, now=now, actor=invocation.actor, reason=reason
+    )
+    assert change.quiet_hours is not None
+    text = f"quiet hours: {local_range(change.quiet_hours)}"
+    if not change.is_changed:
+        return CommandResult(change, f"{text}; unchanged")
+    return CommandResult(change, f"{text}; {change.rechecked:,} held messages are checked again")
+
+
+@command(quiet_hours, name="clear")
+@workspace_option
+@reason_option
+@now_option
+def clear_hours(
+    invocation: Invocation, name: str | None, reason: str | None, now: datetime
+) -> CommandResult:
+    """Remove the quiet hours of a workspace; the messages that they hold become due."""
+    from drip_pipeline.engine.campaigns.workspace_rules import clear_quiet_hours
+
+    change = clear_quiet_hours(
+        invocation.database, name, now=now, actor=invocation.actor, reason=reason
+    )
+    if not change.is_changed:
+        return CommandResult(change, "no quiet hours")
+    return CommandResult(change, f"quiet hours removed; {change.rechecked:,} messages are due")

@@ -42,6 +42,8 @@ def node_rows(funnel: Funnel) -> list[dict[str, object]]:
             "ended": node.ended,
             "lost": node.lost_total,
             "lost_by_reason": dict(node.lost),
+            "held_by_rule": dict(node.held),
+            "held_until": node.held_until,
         }
         for node in _by_reach(funnel)
     ]
@@ -55,7 +57,7 @@ def _by_reach(funnel: Funnel) -> list[FunnelNode]:
 
 
 def _table(funnel: Funnel) -> str:
-    heads = "".join(f"<th scope=col>{name}" for name in ("", *_COLUMNS, "Lost because"))
+    heads = "".join(f"<th scope=col>{name}" for name in ("", *_COLUMNS, "Lost or held because"))
     lines = []
     for node in _by_reach(funnel):
         counts = (node.reached, node.now, node.passed, node.ended, node.lost_total)
@@ -64,9 +66,11 @@ def _table(funnel: Funnel) -> str:
             for name, count in zip(_COLUMNS, counts, strict=True)
         )
         reasons = ", ".join(f"{why.replace('_', ' ')} {n:,}" for why, n in node.lost.items())
+        if node.held:
+            reasons = "; ".join(filter(None, (reasons, f"held: {node.describe_held()}")))
         lines.append(
             f"<tr><th scope=row>{escape(node.label)} <small>{node.node_type.value}</small>{cells}"
-            f'<td data-label="Lost because">{escape(reasons)}'
+            f'<td data-label="Lost or held because">{escape(reasons)}'
         )
     return f"<table class=stack><thead><tr>{heads}</thead><tbody>{''.join(lines)}</tbody></table>"
 

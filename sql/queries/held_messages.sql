@@ -31,12 +31,14 @@ SELECT
 FROM held h;
 
 -- name: held_messages
--- Counts the messages of a campaign that rules hold, by version, node and rule.
+-- Counts the messages of a campaign that rules hold, by version, node and rule; those whose hold has ended by `now` are
+-- left out.
 SELECT
     d.campaign_version, d.node_id, d.held_by AS rule, count(*) AS messages, min(d.due_at) AS first_until,
     max(d.due_at) AS last_until
 FROM campaign_deliveries d
 WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid) AND d.status = 'pending' AND d.held_by IS NOT NULL
-  AND d.due_at = d.held_until AND d.due_at > CAST(%(now)s AS timestamptz)
+  AND d.due_at = d.held_until
+  AND (CAST(%(now)s AS timestamptz) IS NULL OR d.due_at > CAST(%(now)s AS timestamptz))
 GROUP BY d.campaign_version, d.node_id, d.held_by
 ORDER BY d.campaign_version, d.node_id, d.held_by;

@@ -19,7 +19,7 @@ PAGES = sorted(
 )
 CODE = re.compile(r"```[a-z]*\n(.*?)```|`([^`]+)`", re.DOTALL)
 CALL = re.compile(
-    r"(?:^|[\s(])drip ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*)?)((?:[^\n`#]|\\\n)*)", re.MULTILINE
+    r"(?:^|[\s(])drip ((?:[a-z][a-z-]*)(?: [a-z][a-z-]*){0,2})((?:[^\n`#]|\\\n)*)", re.MULTILINE
 )
 
 # Files that a guide tells the reader to create.

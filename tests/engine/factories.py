@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing.publish import NewVersion
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -160,6 +161,18 @@ def run_until_idle(
     if email is not None:
         channels["email"] = email
     return tick(Engine(database, channels, MESSAGES), now=now, until_idle=True)
+
+
+def run_until_done(database: Database, now: datetime) -> None:
+    """Run the engine at `now`, and then at each time at which something is due."""
+    while True:
+        run_until_idle(database, now)
+        with database.transaction() as connection:
+            due = states_db.due_overview(connection, now=now, count_limit=1)
+        following = [at for at in (due.next_state_at, due.next_delivery_at) if at is not None]
+        if not following:
+            return
+        now = min(following)
 
 
 def people_inside(

@@ -117,11 +117,12 @@ def list_(invocation: Invocation, workspace: str | None) -> CommandResult:
 
 @command(campaign)
 @click.argument("campaign")
-def show(invocation: Invocation, campaign: str) -> CommandResult:
-    """Show enrollments per node, exits and versions of CAMPAIGN."""
+@now_option
+def show(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
+    """Show enrollments per node, held messages, exits and versions of CAMPAIGN."""
     from drip_pipeline.engine.campaigns.campaign import show_campaign
 
-    detail = show_campaign(invocation.database, campaign)
+    detail = show_campaign(invocation.database, campaign, now=now)
     return CommandResult(detail, _detail(detail))
 
 
@@ -253,6 +254,7 @@ def _detail(detail: CampaignDetail) -> Group:
     from rich.console import Group
     from rich.text import Text
 
+    from drip_pipeline.domain.diff.describe import local_range
     from drip_pipeline.engine.publishing.history import HISTORY_COLUMNS
 
     campaign = detail.campaign
@@ -276,10 +278,14 @@ def _detail(detail: CampaignDetail) -> Group:
         ("Enrollments", detail.population, _POPULATION_COLUMNS),
         ("Exits", detail.exits, ("campaign_version", "exit_reason", "enrollments")),
         ("Nodes", nodes, None),
+        ("Held messages", detail.held, None),
         ("Versions", detail.versions, HISTORY_COLUMNS),
     )
     tables = [table(rows, columns, title=title) for title, rows, columns in parts if rows]
     lines = [Text(line) for line in versions.lineage_lines(detail.lineage)]
+    window = campaign.settings.get("send_window")
+    if isinstance(window, dict):
+        lines.append(Text(f"Send window: {local_range(window)}"))
     if detail.edit is not None:
         draft = detail.edit
         lines += [

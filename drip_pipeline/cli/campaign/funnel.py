@@ -49,6 +49,7 @@ def funnel(
         "inside": result.total("now"),
         "ended": result.total("ended"),
         "lost": result.total("lost_total"),
+        "held": result.total("held_total"),
         "inside_other_versions": result.elsewhere,
         "goal": goal and {"summary": goal.describe(), "is_reached": goal.is_reached, "goal": goal},
         "nodes": rows,
@@ -58,5 +59,7 @@ def funnel(
         svg = out.suffix.lower() == ".svg"
         replace_file(out, funnel_diagram(result) if svg else funnel_page(result))
         return CommandResult(data | {"file": out}, f"written to {out}")
-    summary = result.describe() if goal is None else f"{result.describe()}\n{goal.describe()}"
+    lines = [result.describe(), *([] if goal is None else [goal.describe()])]
+    held = [(node.label, node.describe_held()) for node in result.nodes.values() if node.held]
+    summary = "\n".join([*lines, *(f"Held at {label}: {text}" for label, text in held)])
     return CommandResult(data, table(rows, _COLUMNS, title=summary))

@@ -58,6 +58,9 @@ def hold(connection: Connection, rows: Sequence[HeldMessage], now: datetime) -> 
     )
 
 
-def held(connection: Connection, campaign_id: UUID, now: datetime) -> list[HeldCount]:
-    """Count the messages of a campaign that rules hold now, by version, node and rule."""
+def held(connection: Connection, campaign_id: UUID, now: datetime | None) -> list[HeldCount]:
+    """Count the messages of a campaign that rules hold at `now`, by version, node and rule.
+
+    Without a time, those are counted too whose hold has ended and that are due.
+    """
     return queries.records(connection, "held_messages", HeldCount, campaign_id=campaign_id, now=now)

@@ -32,6 +32,7 @@ from drip_pipeline.domain.diff.step_diff import (
     step_changes,
     text_change,
     weight_change,
+    window_change,
 )
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT
 
@@ -225,7 +226,9 @@ class _Comparison:
             "ab_test_config",
             "description",
             "re_entry",
+            "send_window",
         }
+        yield from window_change(old.get("send_window"), new.get("send_window"))
         yield from text_change(
             old.get("description"), new.get("description"), "description", "description"
         )

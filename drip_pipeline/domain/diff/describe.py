@@ -143,6 +143,23 @@ def time_of_day(time: object, days: object, timezone: object) -> str:
     return f"until {time}{on}{where}"
 
 
+def local_range(raw: Mapping[str, object]) -> str:
+    """Return a send window or quiet hours as text: `09:00 to 20:00 on mon, tue, else skip`."""
+    days = raw.get("days")
+    names = days if isinstance(days, list | tuple) and len(days) < len(DAYS) else ()
+    text = f"{raw.get('from')} to {raw.get('to')}"
+    if names:
+        text += f" on {', '.join(map(str, names))}"
+    if raw.get("timezone") not in (None, CONTACT_ZONE):
+        text += f" ({raw['timezone']})"
+    if raw.get("otherwise") == "skip":
+        return f"{text}, else skip"
+    limit = raw.get("max_delay")
+    if isinstance(limit, Mapping):
+        text += f", skip after {duration(limit.get('value'), limit.get('unit'))}"
+    return text
+
+
 def wait(raw: object) -> str:
     """Return a wait_config as text."""
     if not isinstance(raw, Mapping):

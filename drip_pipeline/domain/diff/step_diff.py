@@ -75,6 +75,8 @@ def step_changes(
             yield from entry_changes(
                 before.get(key), after.get(key), noun, key, changes_of, rewired
             )
+    compared.add("send_window")
+    yield from window_change(before.get("send_window"), after.get("send_window"))
     compared.add("wait_config")
     if before.get("wait_config") != after.get("wait_config"):
         yield _wait_change(before.get("wait_config"), after.get("wait_config"))
@@ -142,6 +144,20 @@ def _wait_change(before: object, after: object) -> Change:
     if old == new:
         sentence = f"wait {old}: written differently, {before} → {after}"
     return Change("delay", sentence, key="wait_config", before=before, after=after)
+
+
+def window_change(before: object, after: object) -> Iterator[Change]:
+    """Yield the change of a send window."""
+    if before == after:
+        return
+    old, new = (
+        describe.local_range(raw) if isinstance(raw, Mapping) else "any time"
+        for raw in (before, after)
+    )
+    sentence = f"send window: {old} → {new}"
+    if old == new:
+        sentence = f"send window: {old}: written differently, {before} → {after}"
+    yield Change("setting", sentence, key="send_window", before=before, after=after)
 
 
 # --- branches and variants ------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from uuid import UUID
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.campaigns.campaigns import ListedCampaign
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.delivery import held_messages as held_db
+from drip_pipeline.db.delivery.held_messages import HeldCount
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.execution.workflow_states import ExitCount, VersionPopulation
 from drip_pipeline.db.publishing import external_drafts as drafts_db
@@ -111,7 +113,7 @@ class CampaignDetail:
     """A campaign with its versions, enrollments by version, and nodes in breadth-first order.
 
     `lineage`: the campaign it was cloned from and its clones. `edit`: unpublished external changes,
-    as last detected.
+    as last detected. `held`: messages that wait because of a rule, by version, node and rule.
     """
 
     campaign: Campaign
@@ -121,6 +123,7 @@ class CampaignDetail:
     nodes: list[NodeCount]
     lineage: list[RelatedCampaign]
     edit: RecordedDraft | None = None
+    held: list[HeldCount] = field(default_factory=list)
 
 
 def list_campaigns(database: Database, *, workspace: str | None = None) -> list[ListedCampaign]:
@@ -129,8 +132,13 @@ def list_campaigns(database: Database, *, workspace: str | None = None) -> list[
         return campaigns_db.listed(connection, workspace)
 
 
-def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
-    """Return the details of one campaign, read in one snapshot."""
+def show_campaign(
+    database: Database, name_or_id: str | UUID, *, now: datetime | None = None
+) -> CampaignDetail:
+    """Return the details of one campaign, read in one snapshot.
+
+    With `now`, messages whose hold has ended do not count as held.
+    """
     with database.transaction(is_read_only=True) as connection:
         campaign = find_campaign(connection, name_or_id)
         graph = None
@@ -145,6 +153,7 @@ def show_campaign(database: Database, name_or_id: str | UUID) -> CampaignDetail:
             population=states_db.population(connection, campaign.campaign_id),
             exits=states_db.exits_by_reason(connection, campaign.campaign_id),
             nodes=_node_counts(connection, campaign.campaign_id, graph),
+            held=held_db.held(connection, campaign.campaign_id, now),
             edit=drafts_db.recorded_draft(connection, campaign.campaign_id),
         )
 

@@ -21,6 +21,8 @@ from drip_pipeline.db.campaigns import workspace_rules as rules_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.definition.problems import from_validation
 from drip_pipeline.domain.graph.windows import QUIET_HOURS, QuietHours
+from drip_pipeline.engine import audit
+from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import existing_workspace
 from drip_pipeline.errors import NotAllowed
 
@@ -83,7 +85,13 @@ def quiet_hours(database: Database, workspace: str | None) -> QuietHoursChange:
 
 
 def set_quiet_hours(
-    database: Database, workspace: str | None, config: Mapping[str, object], *, now: datetime
+    database: Database,
+    workspace: str | None,
+    config: Mapping[str, object],
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> QuietHoursChange:
     """Set the quiet hours of a workspace; messages that the former ones hold are checked again.
 
@@ -97,21 +105,46 @@ def set_quiet_hours(
         changed = rules_db.store(
             connection, workspace_id, kind=QUIET_HOURS, name=QUIET_HOURS, config=stored, now=now
         )
-        rechecked = (
-            rules_db.recheck_held(connection, workspace_id, QUIET_HOURS, now) if changed else 0
-        )
+        rechecked = 0
+        if changed:
+            rechecked = rules_db.recheck_held(connection, workspace_id, QUIET_HOURS, now)
+            subject = audit.Subject("workspace", workspace_id, workspace_id, workspace)
+            audit.record(
+                connection,
+                actor,
+                "set_quiet_hours",
+                subject,
+                now=now,
+                reason=reason,
+                details={"quiet_hours": stored, "rechecked": rechecked},
+            )
     forget(workspace_id)
     return QuietHoursChange(workspace_id, stored, changed, rechecked)
 
 
 def clear_quiet_hours(
-    database: Database, workspace: str | None, *, now: datetime
+    database: Database,
+    workspace: str | None,
+    *,
+    now: datetime,
+    actor: Actor = LIBRARY,
+    reason: str | None = None,
 ) -> QuietHoursChange:
     """Remove the quiet hours of a workspace; messages that they hold are checked again."""
     with database.transaction() as connection:
         workspace_id = existing_workspace(connection, workspace)
         changed = rules_db.delete(connection, workspace_id, kind=QUIET_HOURS, name=QUIET_HOURS)
         rechecked = rules_db.recheck_held(connection, workspace_id, QUIET_HOURS, now)
+        if changed:
+            audit.record(
+                connection,
+                actor,
+                "clear_quiet_hours",
+                audit.Subject("workspace", workspace_id, workspace_id, workspace),
+                now=now,
+                reason=reason,
+                details={"rechecked": rechecked},
+            )
     forget(workspace_id)
     return QuietHoursChange(workspace_id, None, changed, rechecked)
 

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final, Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.delivery import held_messages as held_db
+from drip_pipeline.db.delivery.held_messages import HeldCount
 from drip_pipeline.db.metrics import funnels as funnels_db
 from drip_pipeline.db.metrics.funnels import PathRow
 from drip_pipeline.domain.definition.canvas import read_canvas
@@ -33,7 +35,9 @@ _FAR_OUT: Final = 1e7
 @dataclass(frozen=True, slots=True)
 class FunnelNode:
     """A node and its enrollments, each counted once: `now` at the node, `passed` it, `ended` at it
-    regularly (including the holdout), and `lost` at it by reason (unsubscribed, failed, …).
+    regularly (including the holdout), and `lost` at it by reason (unsubscribed, failed, …). Of
+    those `now` at it, `held` have a message that waits because of a rule, by rule, at the longest
+    until `held_until`.
     """
 
     node_id: str
@@ -43,6 +47,20 @@ class FunnelNode:
     passed: int = 0
     ended: int = 0
     lost: Mapping[str, int] = field(default_factory=dict)
+    held: Mapping[str, int] = field(default_factory=dict)
+    held_until: datetime | None = None
+
+    @property
+    def held_total(self) -> int:
+        """The number of enrollments whose message a rule holds."""
+        return sum(self.held.values())
+
+    def describe_held(self) -> str:
+        """Return which rules hold how many messages, and until when; empty without any."""
+        if not self.held or self.held_until is None:
+            return ""
+        rules = ", ".join(f"{rule.replace('_', ' ')} {n:,}" for rule, n in self.held.items())
+        return f"{rules}, until {self.held_until:%Y-%m-%d %H:%M} UTC"
 
     @property
     def lost_total(self) -> int:
@@ -134,7 +152,7 @@ class Funnel:
         """The number of enrollments that entered this version."""
         return self.nodes[self.entry_node_id].reached
 
-    def total(self, count: Literal["now", "ended", "lost_total"]) -> int:
+    def total(self, count: Literal["now", "ended", "lost_total", "held_total"]) -> int:
         """Sum a count over the nodes."""
         return sum(getattr(node, count) for node in self.nodes.values())
 
@@ -143,9 +161,12 @@ class Funnel:
         elsewhere = (
             f" {self.elsewhere:,} more are still inside other versions." if self.elsewhere else ""
         )
+        held = self.total("held_total")
+        waiting = f" {held:,} messages wait because of a rule." if held else ""
         return (
             f"{self.entered:,} entered: {self.total('now'):,} are inside,"
-            f" {self.total('ended'):,} ended, {self.total('lost_total'):,} were lost.{elsewhere}"
+            f" {self.total('ended'):,} ended, {self.total('lost_total'):,} were lost."
+            f"{waiting}{elsewhere}"
         )
 
 
@@ -173,7 +194,9 @@ def campaign_funnel(
             campaign=owner.name,
             version=number,
             entry_node_id=graph.entry_node_id,
-            nodes=_nodes(graph, own),
+            nodes=_with_held(
+                _nodes(graph, own), held_db.held(connection, owner.campaign_id, now), number
+            ),
             edges=_edges(graph, own),
             positions=_positions(funnels_db.canvas(connection, owner.campaign_id, number), graph),
             goal=_goal(connection, owner.campaign_id),
@@ -231,6 +254,18 @@ def _nodes(graph: CampaignGraph, rows: Iterable[PathRow]) -> dict[str, FunnelNod
         )
         for node_id, node in graph.nodes.items()
     }
+
+
+def _with_held(
+    nodes: dict[str, FunnelNode], counts: Iterable[HeldCount], version: int
+) -> dict[str, FunnelNode]:
+    for count in counts:
+        node = nodes.get(count.node_id)
+        if node is not None and count.campaign_version == version:
+            until = max(count.last_until, node.held_until or count.last_until)
+            held = {**node.held, count.rule: count.messages}
+            nodes[count.node_id] = replace(node, held=held, held_until=until)
+    return nodes
 
 
 def _edges(graph: CampaignGraph, rows: Iterable[PathRow]) -> tuple[FunnelEdge, ...]:

@@ -30,6 +30,7 @@ def funnels_metadata(funnels: Sequence[Funnel], *, published: int) -> Metadata:
                 "active": funnel.total("now"),
                 "ended": funnel.total("ended"),
                 "lost": funnel.total("lost_total"),
+                "held": funnel.total("held_total"),
                 "goal": funnel.goal.summary() if funnel.goal else None,
             }
             for funnel in funnels

@@ -129,11 +129,16 @@ def test_json_raises_for_unknown_types():
         json_text({"x": object()})
 
 
+def commands_in(loaded):
+    """A command, or all commands of a group and of its groups."""
+    if not isinstance(loaded, click.Group):
+        return [loaded]
+    return [each for inner in loaded.commands.values() for each in commands_in(inner)]
+
+
 @pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_in_the_table_exists_and_takes_json(name):
-    loaded = COMMANDS[name].load()
-    commands = loaded.commands.values() if isinstance(loaded, click.Group) else [loaded]
-    for each in commands:
+    for each in commands_in(COMMANDS[name].load()):
         assert "--json" in {option for parameter in each.params for option in parameter.opts}
         assert each.help
 

@@ -18,7 +18,6 @@ import pytest
 from drip_pipeline.db.campaigns import workspace_rules as rules_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import held_messages as held_db
-from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.local_times import DAYS
@@ -31,6 +30,7 @@ from tests.engine.factories import (
     a_published_campaign,
     contacts,
     enrolled,
+    run_until_done,
     run_until_idle,
     the_workspace,
 )
@@ -69,18 +69,6 @@ def people(
         campaign = a_published_campaign(connection, flow, workspace_id=workspace, now=at)
         enrollments = enrolled(connection, campaign, ids, at=at)
     return dict(zip(enrollments, zones, strict=True))
-
-
-def run_until_done(database: Database, now: datetime) -> None:
-    """Run the engine at `now`, and whenever something is due after it."""
-    while True:
-        run_until_idle(database, now)
-        with database.transaction() as connection:
-            due = states_db.due_overview(connection, now=now, count_limit=1)
-        following = [at for at in (due.next_state_at, due.next_delivery_at) if at is not None]
-        if not following:
-            return
-        now = min(following)
 
 
 def rows(database: Database, statement: str, *params: Any) -> list[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +20,7 @@ from drip_pipeline.engine.publishing.export import export_file
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import CHECKOUT, Secret, Settings
-from tests.engine.factories import NOW, a_workspace, contacts, run_until_idle
+from tests.engine.factories import NOW, a_workspace, contacts, run_until_done, run_until_idle
 
 SETTINGS = Settings(smtp_url=Secret("smtp://127.0.0.1:25"))
 EXAMPLES = CHECKOUT / "examples"
@@ -93,11 +93,42 @@ def test_an_example_ends_every_enrollment(database, path):
         database, path.read_text(encoding="utf-8"), PublishOptions(now=NOW, settings=SETTINGS)
     )
     assert enroll(database, report.name, Everybody(), now=NOW).enrolled == 60
-    for day in range(12):
-        run_until_idle(database, NOW + timedelta(days=day))
+    run_until_done(database, NOW)
     ended = states(database)
     assert sum(ended.values()) == 60
     assert {status for status, _ in ended} <= {"completed", "exited"}
+
+
+def test_the_renewal_is_sent_by_the_clock_of_each_contact(database):
+    file = (EXAMPLES / "office_hours.yaml").read_text(encoding="utf-8")
+    zones = ["Asia/Kathmandu", "America/New_York", None]
+    with database.transaction() as connection:
+        people = contacts(connection, a_workspace(connection), 3)
+        for person, zone in zip(people, zones, strict=True):
+            connection.execute(
+                "UPDATE contacts SET custom_fields = jsonb_build_object('timezone', %s::text)"
+                " WHERE id = %s",
+                [zone, person],
+            )
+    friday = datetime(2026, 2, 27, 23, tzinfo=UTC)
+    report = publish(database, file, PublishOptions(now=friday, settings=SETTINGS))
+    enroll(database, report.name, Everybody(), now=friday)
+    run_until_done(database, friday)
+    with database.transaction() as connection:
+        sent = connection.execute(
+            "SELECT node_id, contact_id, to_char(sent_at AT TIME ZONE 'UTC', 'MM-DD HH24:MI')"
+            " FROM campaign_message_outcomes"
+        ).fetchall()
+    times = {
+        node: [at for person in people for n, who, at in sent if (n, who) == (node, person)]
+        for node in ("receipt", "reminder", "night_owls")
+    }
+    assert times == {
+        "receipt": ["02-27 23:00"] * 3,
+        # Tuesday, 10:00; one month later it is Friday, and summer time in New York; then Saturday.
+        "reminder": ["03-03 04:15", "03-03 15:00", "03-03 10:00"],
+        "night_owls": ["04-04 16:15", "04-05 02:00", "04-04 22:00"],
+    }
 
 
 def test_the_win_back_offer_goes_only_to_high_scores(database):
