@@ -138,8 +138,11 @@ class EventWait(MatcherKeys):
     @property
     def waited_for(self) -> str:
         """What the state of a waiting enrollment says it waits for."""
-        if self.is_plain:
-            return self.event_type or ""
+        return (self.event_type or "") if self.is_plain else self.judged_for
+
+    @property
+    def judged_for(self) -> str:
+        """What it says where the events are judged one by one, although the type may suffice."""
         return MATCHED + ",".join(sorted(self.waited_names()))
 
     def waited_names(self) -> frozenset[str]:

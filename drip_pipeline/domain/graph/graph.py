@@ -201,6 +201,11 @@ class CampaignGraph:
         """Return whether any node reads `event`: the event that ended the latest wait."""
         return EVENT in self._variables_read()
 
+    def judges_events(self, wait: EventWait) -> bool:
+        """Return whether the events of a wait are read with their properties, one by one: because
+        it asks for them, or because the event that ends it is read later."""
+        return not wait.is_plain or self.reads_event()
+
     def reads_entry(self) -> bool:
         """Return whether entry data is read: by a node, by the goal, or for the key of a run."""
         variables = self._variables_read()

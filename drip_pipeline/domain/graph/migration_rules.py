@@ -86,6 +86,8 @@ class Move:
     target: GraphNode
     action: MoveAction
     message: MessageEffect = MessageEffect.NONE
+    judges_events: bool = False
+    """The target is a wait whose events are judged one by one, see `CampaignGraph`."""
 
     @property
     def wait_seconds(self) -> int | None:
@@ -105,7 +107,9 @@ class Move:
     def wait_for_event(self) -> str | None:
         """What the state of the target waits for, or None."""
         config = self.target.config
-        return config.waited_for if isinstance(config, EventWait) else None
+        if not isinstance(config, EventWait):
+            return None
+        return config.judged_for if self.judges_events else config.waited_for
 
     @property
     def resume_port(self) -> str:
@@ -140,13 +144,15 @@ def moves_of(
     node_id: str,
     node: GraphNode | None,
     target: GraphNode,
+    *,
+    judges_events: bool = False,
 ) -> list[Move]:
     """Return the moves of a node for each situation.
 
     `node` is the node in the earlier version, None if that version does not have it.
     """
     return [
-        Move(version, node_id, situation, target, *_rule(situation, node, target))
+        Move(version, node_id, situation, target, *_rule(situation, node, target), judges_events)
         for situation in Situation
     ]
 

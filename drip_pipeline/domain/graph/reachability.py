@@ -86,11 +86,11 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
                 if branch.condition is not None:
                     needs |= needs_of(branch.condition)
         elif isinstance(config, EventWait):
-            if config.is_plain:
-                waits_for |= set(config.event_types)
-            else:
+            if graph.judges_events(config):
                 for _, matcher in config.matchers():
                     needs |= matcher.needs()
+            else:
+                waits_for |= set(config.event_types)
         elif isinstance(config, DurationWait | TimeWait):
             reads_zones |= depends_on_contact(config.timezone)
         else:

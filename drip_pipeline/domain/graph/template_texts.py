@@ -11,6 +11,7 @@ from drip_pipeline.domain.contact_fields import CAMPAIGN_VARIABLES
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EmailConfig,
+    EventWait,
     FieldUpdateAction,
     NodeConfig,
     SmsAction,
@@ -80,6 +81,9 @@ def variables_read(config: NodeConfig) -> frozenset[str]:
         for branch in config.branches:
             if branch.condition is not None:
                 names |= needs_of(branch.condition).variables
+    elif isinstance(config, EventWait):
+        for _, matcher in config.matchers():
+            names |= matcher.needs().variables
     elif isinstance(config, SplitConfig) and config.from_field is not None:
         variable = variable_of(config.from_field)
         names |= set() if variable is None else {variable}

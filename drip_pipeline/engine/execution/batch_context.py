@@ -20,7 +20,7 @@ from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 from drip_pipeline.domain.conditions.conditions import ContactAttributes, Needs
 from drip_pipeline.domain.conditions.occurrences import Occurrence, RunPosition
 from drip_pipeline.domain.conditions.time_zones import WORKSPACE_ZONE, effective_zone, zone_name
-from drip_pipeline.domain.contact_fields import CONTACT_COLUMNS, contact_columns_for, reader_of
+from drip_pipeline.domain.contact_fields import contact_columns_for, reader_of
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE, MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, WORKSPACE_ZONE_NAME
@@ -29,6 +29,7 @@ from drip_pipeline.domain.graph.reachability import Reachability, reachability
 from drip_pipeline.domain.graph.windows import QuietHours, Zones
 from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
 from drip_pipeline.engine.execution import run_variables
+from drip_pipeline.engine.execution.contact_changes import apply_change
 from drip_pipeline.engine.execution.matched_events import (
     NO_MATCHED_EVENTS,
     MatchedEvents,
@@ -161,10 +162,14 @@ class BatchContext:
         """Return the variables of the state's run; empty if its graph reads none from here on."""
         return self._variables.get(state.id, NO_VARIABLES)
 
+    def keeps_event(self, state: DueState) -> bool:
+        """Return whether the state's campaign version reads the event that ended a wait."""
+        return (state.campaign_id, state.campaign_version) in self._stores_event
+
     def set_event(self, state: DueState, properties: JsonObject) -> None:
         """Store the properties of the event that ended a wait of this state, if its campaign
         version reads them anywhere."""
-        if (state.campaign_id, state.campaign_version) in self._stores_event:
+        if self.keeps_event(state):
             self._variables[state.id] = self.variables_of(state)._replace(event=properties)
             self.changed_variables.setdefault(state.id, {})[EVENT] = properties
 
@@ -223,7 +228,7 @@ class BatchContext:
         for state in states:
             attributes = self._attributes.get(state.contact_id)
             if attributes is not None:
-                _apply(change.of(state.id), attributes)
+                apply_change(change.of(state.id), attributes)
             if change.kind == "custom_field" and change.name == "timezone" and self._zones:
                 zones = self._zones.get(state.contact_id, _NO_ZONES)
                 zone = change.of(state.id).text()
@@ -422,24 +427,3 @@ def _variants(
                 earlier.variant_group, earlier.is_randomized
             )
     return variants
-
-
-def _apply(change: ContactChange, attributes: Attributes) -> None:
-    match change.kind:
-        case "tags":
-            tags = attributes.get("tags", _NO_TAGS)
-            attributes["tags"] = (tags | frozenset(change.add)) - frozenset(change.remove)
-        case "score_delta":
-            score = min(100, max(0, (attributes.get("ai_score") or 0) + change.score()))
-            attributes["ai_score"] = attributes["lead_score"] = score
-        case "score_set":
-            attributes["ai_score"] = attributes["lead_score"] = change.value
-        case "column":
-            attributes[change.name] = change.text()
-            if change.name == "company":
-                attributes["company_name"] = change.text()
-        case "custom_field":
-            if change.name not in CONTACT_COLUMNS:
-                attributes[change.name] = change.value
-            custom = attributes.get("custom_fields", _NO_FIELDS)
-            attributes["custom_fields"] = {**custom, change.name: change.value}

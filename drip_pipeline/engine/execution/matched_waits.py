@@ -35,8 +35,9 @@ def resume_matched_waits(connection: Connection, states: Sequence[DueState], now
     for state in states:
         graph = versions[(state.campaign_id, state.campaign_version)].graph
         node = graph.nodes.get(state.current_node_id)
-        if node is not None and isinstance(node.config, EventWait) and not node.config.is_plain:
-            waiting.append((state, graph, node.config))
+        config = None if node is None else node.config
+        if isinstance(config, EventWait) and graph.judges_events(config):
+            waiting.append((state, graph, config))
     needs = Needs()
     for config in {config for _, _, config in waiting}:
         for _, matcher in config.matchers():

@@ -31,6 +31,7 @@ from drip_pipeline.domain.graph.migration_rules import (
     moves_of,
     target_of,
 )
+from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PolicyName
 from drip_pipeline.engine.publishing.restarted_waits import ends_of_waits
@@ -272,7 +273,9 @@ def _moves(
             )
             stranded.append(StrandedGroup(version, node_id, label, number, reason))
             continue
-        for move in moves_of(version, node_id, node, target):
+        wait = target.config if isinstance(target.config, EventWait) else None
+        judges_events = wait is not None and change.graph.judges_events(wait)
+        for move in moves_of(version, node_id, node, target, judges_events=judges_events):
             moves[(version, node_id, move.situation)] = move
     return moves, stranded
 

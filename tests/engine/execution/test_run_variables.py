@@ -22,9 +22,16 @@ from drip_pipeline.domain.graph.nodes import (
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.enrollment.enroll import admit, lock_entry_terms
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
-from tests.engine.events.incoming import rows
-from tests.engine.factories import NOW, a_published_campaign, contacts, run_until_idle
-from tests.engine.graphs import add_tag, end, graph, node, trigger, wait_hours
+from tests.engine.events.incoming import ingest, rows
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    an_event,
+    contacts,
+    people_inside,
+    run_until_idle,
+)
+from tests.engine.graphs import add_tag, end, graph, node, trigger, wait_for, wait_hours
 
 ORDER: dict[str, Any] = {"order_id": "A-7", "total": "120.50", "items": [{"sku": "tea"}]}
 
@@ -325,3 +332,60 @@ def test_a_day_is_that_of_the_contact(database: Database, zone: str, expected: l
         )
     run_until_idle(database, late)
     assert [tags or [] for (tags,) in rows(database, "SELECT tags FROM contacts")] == [expected]
+
+
+@pytest.mark.parametrize("is_early", [False, True])
+def test_the_event_that_ends_a_wait_is_read_in_conditions_and_messages(
+    database: Database, is_early: bool
+) -> None:
+    branch = {"id": "yes", "condition": field("event.amount", ">", 50)}
+    branches = (Branch.model_validate(branch), Branch.model_validate({"id": "else"}))
+    flow = graph(
+        trigger("p") if is_early else trigger("w"),
+        wait_hours("p", 1, default="w"),
+        wait_for("w", "purchase", event="c", timeout="end"),
+        node("c", "condition", ConditionConfig(branches=branches), yes="t", else_="m"),
+        add_tag("t", "large", default="m"),
+        node("m", "email", EmailConfig(subject="{{ event.amount }}", body="x"), default="w2"),
+        wait_for("w2", "purchase", event="m2", timeout="end"),
+        node("m2", "email", EmailConfig(subject="{{ event.amount }}!", body="x"), default="end"),
+        end(),
+    )
+    people_inside(database, flow, 2)
+    for minute, amounts in ((20, {1: 99.5, 2: 7}), (200, {1: 3})):
+        at = NOW + timedelta(minutes=minute)
+        lines = [
+            an_event(
+                f"{minute}-{person}",
+                "purchase",
+                email=f"person{person}@example.com",
+                occurred_at=at.isoformat(),
+                data={"amount": amount},
+            )
+            for person, amount in amounts.items()
+        ]
+        assert dict(ingest(database, lines, now=at).rejected) == {}
+        run_until_idle(database, at + timedelta(hours=1))
+    tags = rows(database, "SELECT coalesce(tags, '{}') FROM contacts ORDER BY email")
+    assert tags == [(["large"],), ([],)]
+    sent = rows(database, "SELECT recipient, subject FROM recorded_messages ORDER BY 1, 2")
+    assert sent == [
+        ("person1@example.com", "3!"),
+        ("person1@example.com", "99.5"),
+        ("person2@example.com", "7"),
+    ]
+    assert stored(database)[0]["event"]["amount"] == 3
+
+
+def test_a_wait_of_a_graph_that_reads_no_event_stores_none(database: Database) -> None:
+    flow = graph(
+        trigger("w"),
+        wait_for("w", "purchase", event="t", timeout="end"),
+        add_tag("t", "yes", default="end"),
+        end(),
+    )
+    people_inside(database, flow, 1)
+    line = an_event(1, "purchase", email="person1@example.com", data={"amount": 7})
+    assert ingest(database, [line]).resumed == 1
+    run_until_idle(database, NOW + timedelta(hours=2))
+    assert stored(database) == [{}]

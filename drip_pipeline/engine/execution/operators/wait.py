@@ -50,7 +50,8 @@ def _until(visit: NodeVisit, until: datetime, states: States) -> NodeOutcome:
 
 
 def _wait_for_event(visit: NodeVisit, config: EventWait) -> list[NodeOutcome]:
-    if not config.is_plain or config.event_type is None:
+    keeps_event = visit.context.keeps_event(visit.states[0])
+    if keeps_event or not config.is_plain or config.event_type is None:
         return _wait_for_matching_event(visit, config)
     happened = visit.context.happened_since_message(visit.states, config.event_type)
     already = [state for state in visit.states if state.id in happened]
@@ -94,5 +95,5 @@ def _wait_for_matching_event(visit: NodeVisit, config: EventWait) -> list[NodeOu
     elif rest:
         until = visit.now + timedelta(seconds=config.max_wait_seconds)
         started = visit.note("wait_started", event_type=names, until=until.isoformat())
-        outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.waited_for), (started,)))
+        outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.judged_for), (started,)))
     return outcomes
