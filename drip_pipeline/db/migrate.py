@@ -305,15 +305,21 @@ def _apply_migration(database: Database, file: SqlFile, wait_seconds: float) -> 
         run_steps(database, file, file.text, wait_seconds=wait_seconds)
 
     def apply(connection: Connection) -> None:
-        if not file.is_stepwise:
-            _execute(connection, file, file.text, "migration")
+        # The file's statements come last, because its locks are held until the commit.
         connection.execute(
             "INSERT INTO drip_schema_migrations (version, name, checksum, duration_ms)"
-            " VALUES (%s, %s, %s, %s)",
-            [file.version, file.name, file.checksum, _elapsed_ms(started)],
+            " VALUES (%s, %s, %s, 0)",
+            [file.version, file.name, file.checksum],
         )
+        if not file.is_stepwise:
+            _execute(connection, file, file.text, "migration")
 
     in_transaction(database, apply, what=f"migration {file.name}", wait_seconds=wait_seconds)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE drip_schema_migrations SET duration_ms = %s WHERE version = %s",
+            [_elapsed_ms(started), file.version],
+        )
     log.info("migration %s applied in %d ms", file.name, _elapsed_ms(started))
 
 
@@ -361,8 +367,8 @@ def _apply_trigger(
         return
 
     def create(connection: Connection) -> None:
-        _execute(connection, file, part.code, "functions", line=part.line)
         _store_checksum(connection, key, checksum)
+        _execute(connection, file, part.code, "functions", line=part.line)
 
     in_transaction(database, create, what=f"the trigger {name} on {table}", wait_seconds=seconds)
 

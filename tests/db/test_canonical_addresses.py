@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from drip_pipeline.db.migration_files import migration_files, statements
 from drip_pipeline.domain.addresses import Unusable, canonical_email, parse_email, parse_phone
 
 LETTERS = "abzAZ09-" + "äöüÄÖÜßéèñçøåœ" + "абвяАЯё" + "αβωΑΩς" + "日本語ドメイン한국"
@@ -113,11 +114,13 @@ def test_equal_suppressions_of_an_earlier_version_become_one(database):
                 "SELECT w.id, %s, %s, now() FROM workspaces w",
                 [address, reason],
             )
-        from drip_pipeline.settings import CHECKOUT
-
-        migration = (CHECKOUT / "sql/migrations/0011_create_canonical_addresses.sql").read_text()
-        start = migration.index("DELETE FROM campaign_suppressions")
-        connection.execute(migration[start : migration.index("DROP INDEX campaign_suppr")].encode())
+        (migration,) = [file for file in migration_files() if file.version == 11]
+        (deletion,) = [
+            part.code
+            for part in statements(migration.text)
+            if part.code.startswith("DELETE FROM campaign_suppressions")
+        ]
+        connection.execute(deletion.encode())
         rows = connection.execute(
             "SELECT reason FROM campaign_suppressions ORDER BY reason"
         ).fetchall()
