@@ -41,7 +41,8 @@ END
 $$;
 
 -- Queue contacts of matching events, at contact level or in a campaign. Events of the trigger's own campaign do not
--- match, because they would enroll the same contacts repeatedly. Events caused by machines do not match either.
+-- match, because they would enroll the same contacts repeatedly. Events caused by machines do not match either, unless the
+-- trigger asks for them.
 CREATE OR REPLACE FUNCTION queue_contact_events()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -57,7 +58,7 @@ BEGIN
     JOIN campaign_entry_triggers t
         ON t.kind = 'event' AND t.event_type = n.event_type AND t.workspace_id = n.workspace_id
     WHERE (n.occurred_at >= t.since OR t.has_backfill)
-      AND n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;
+      AND (n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb OR t.listens_to -> 'machines' = 'true'::jsonb);
     RETURN NULL;
 END
 $$;
@@ -80,7 +81,7 @@ BEGIN
     WHERE n.contact_id IS NOT NULL
       AND n.campaign_id IS DISTINCT FROM t.campaign_id
       AND (n.created_at >= t.since OR t.has_backfill)
-      AND n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;
+      AND (n.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb OR t.listens_to -> 'machines' = 'true'::jsonb);
     RETURN NULL;
 END
 $$;
@@ -116,6 +117,10 @@ BEGIN
         'trigger', config -> 'trigger', 'tag', config -> 'tag', 'at_least', config -> 'at_least',
         'event_type', config -> 'event_type', 'cron', config -> 'cron', 'timezone', config -> 'timezone'
     );
+    -- Only if it is set, so that the triggers of earlier releases stay as they are.
+    IF config -> 'machines' = 'true'::jsonb THEN
+        requested := requested || jsonb_build_object('machines', true);
+    END IF;
     IF existing.listens_to = requested THEN
         UPDATE campaign_entry_triggers t
         SET has_backfill = backfill, is_backfill_due = t.is_backfill_due AND backfill OR backfill AND NOT t.has_backfill

@@ -96,12 +96,12 @@ WHERE e.id = ANY(CAST(%(event_ids)s AS uuid []));
 
 -- name: events_of_contacts
 -- The events of this type that these contacts have had, at contact level and in any campaign but this one; none caused
--- by machines.
+-- by machines, unless they are accepted.
 SELECT c.id, c.contact_id, c.occurred_at, c.event_data
 FROM contact_events c
 WHERE c.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
   AND c.event_type = CAST(%(event_type)s AS text)
-  AND c.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
+  AND (CAST(%(accepts_machines)s AS boolean) OR c.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb)
 UNION ALL
 SELECT e.id, n.contact_id, e.created_at, e.event_data
 FROM campaign_enrollments n
@@ -109,4 +109,4 @@ JOIN campaign_events e ON e.enrollment_id = n.id
 WHERE n.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
   AND n.campaign_id <> CAST(%(campaign_id)s AS uuid)
   AND e.event_type = CAST(%(event_type)s AS text)
-  AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb;
+  AND (CAST(%(accepts_machines)s AS boolean) OR e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb);

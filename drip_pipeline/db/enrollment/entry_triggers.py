@@ -101,9 +101,16 @@ def events_by_id(connection: Connection, event_ids: Sequence[UUID]) -> list[Trig
 
 
 def events_of_contacts(
-    connection: Connection, campaign_id: UUID, contact_ids: Sequence[UUID], event_type: str
+    connection: Connection,
+    campaign_id: UUID,
+    contact_ids: Sequence[UUID],
+    event_type: str,
+    *,
+    accepts_machines: bool,
 ) -> list[TriggeringEvent]:
-    """Return the events of this type of these contacts, but for those of the campaign."""
+    """Return the events of this type of these contacts, but for those of the campaign, and for
+    those caused by machines unless they are accepted.
+    """
     events, _ = queries.readable_records(
         connection,
         "events_of_contacts",
@@ -111,6 +118,7 @@ def events_of_contacts(
         campaign_id=campaign_id,
         contact_ids=uuids(contact_ids),
         event_type=event_type,
+        accepts_machines=accepts_machines,
     )
     return events
 

@@ -6,14 +6,19 @@ A condition of type event has the same keys.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from drip_pipeline.domain.conditions.conditions import Condition, Needs, needs_of_matcher
+from drip_pipeline.domain.conditions.conditions import (
+    Condition,
+    ConditionType,
+    Needs,
+    needs_of_matcher,
+)
 from drip_pipeline.domain.conditions.fields import Duration, EventName
 from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, event_test
 from drip_pipeline.domain.conditions.occurrences import EventTest, Occurrence, RunPosition
@@ -62,6 +67,21 @@ class EventMatcher(MatcherKeys):
 @lru_cache(maxsize=4096)
 def _compiled(matcher: EventMatcher) -> EventTest:
     return event_test(matcher, matcher.event_type)
+
+
+def longest_within(condition: Condition) -> timedelta | None:
+    """Return the greatest age of events whose properties the condition reads, None if any age."""
+    parts = [condition]
+    ages = [timedelta()]
+    while parts:
+        part = parts.pop()
+        parts += part.sub_conditions or ()
+        if part.type is ConditionType.EVENT and part.matcher_keys():
+            within = event_test(part, part.event_type or "", time_window=part.time_window).within
+            if within is None:
+                return None
+            ages.append(within)
+    return max(ages)
 
 
 class GoalEvent(EventMatcher):

@@ -232,7 +232,13 @@ def _trigger(config: TriggerConfig) -> str:
             return f"schedule {config.cron}"
         case "event":
             where = f" where {condition(config.where)}" if config.where is not None else ""
-            return f"event {config.event_type}{where}"
+            count = f" {config.count.operator} {config.count.value} times" if config.count else ""
+            within = (
+                f" within {duration(config.within.value, config.within.unit)}"
+                if config.within
+                else ""
+            )
+            return f"event {config.event_type}{where}{count}{within}"
     return "" if config.trigger == "manual" else config.trigger
 
 

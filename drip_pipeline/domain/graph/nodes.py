@@ -12,13 +12,16 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import (
     BeforeValidator,
     Field,
+    SerializerFunctionWrapHandler,
     StringConstraints,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.conditions.conditions import Condition
+from drip_pipeline.domain.conditions.event_matcher import EventMatcher
 from drip_pipeline.domain.conditions.fields import (
     MAX_WAIT_SECONDS,
     NO_BOOL,
@@ -30,7 +33,7 @@ from drip_pipeline.domain.conditions.fields import (
     NodeModel,
     Number,
 )
-from drip_pipeline.domain.conditions.matcher_keys import check_where
+from drip_pipeline.domain.conditions.matcher_keys import RequiredCount, check_where
 from drip_pipeline.domain.graph.actions import (
     CONTACT_STATUSES,
     INSTANT_ACTIONS,
@@ -91,6 +94,9 @@ WEIGHT_TOLERANCE: Final = 0.01
 # --- entry ------------------------------------------------------------------------------------
 
 
+_MATCHER_KEYS: Final = ("where", "count", "within", "url", "machines")
+"""The keys of a trigger that narrow its event."""
+
 TriggerKind = Literal["manual", "tag", "score", "webhook", "schedule", "event"]
 
 
@@ -103,7 +109,8 @@ class TriggerConfig(NodeModel):
 
     `tag` needs a tag, `score` a threshold (`at_least`, above 0, up to 100), `schedule` a cron
     expression of five fields (`where` selects the contacts, `timezone` is that of the expression,
-    UTC by default), `event` an event type (`where` compares its properties). `backfill`: contacts
+    UTC by default), `event` an event type (`where` compares its properties,
+    `count`, `within`, `url` and `machines` narrow it as in a condition). `backfill`: contacts
     that match at publication enter too (a schedule runs once at once). `spread_minutes` spreads the
     starts of contacts that enter together.
     """
@@ -130,6 +137,21 @@ class TriggerConfig(NodeModel):
     event_type: EventName | None = Field(
         default=None, description="Event that enrolls its contact (trigger event)."
     )
+    count: RequiredCount | None = Field(
+        default=None,
+        description="How many such events are needed; one if absent (trigger event).",
+    )
+    within: Duration | None = Field(
+        default=None, description="Only events of this last length of time count (trigger event)."
+    )
+    url: Annotated[str, Field(min_length=1, max_length=2_000)] | None = Field(
+        default=None,
+        description="Link that must have been clicked (trigger event, only for email_clicked).",
+    )
+    machines: Literal[True] | None = Field(
+        default=None,
+        description="Count events of privacy proxies and link scanners, too (trigger event).",
+    )
     backfill: bool = Field(
         default=False,
         description="Also enroll contacts that match at publication; a schedule then runs once.",
@@ -155,11 +177,9 @@ class TriggerConfig(NodeModel):
             "tag": ("tag",),
             "score": ("at_least",),
             "schedule": ("cron", "where", "timezone"),
-            "event": ("event_type", "where"),
+            "event": ("event_type", *_MATCHER_KEYS),
         }
         own = fields_of_kind.get(self.trigger, ())
-        if self.trigger == "event" and self.where is not None:
-            check_where(self.where)
         if own and getattr(self, own[0]) is None:
             raise PydanticCustomError(
                 "trigger_incomplete",
@@ -174,7 +194,36 @@ class TriggerConfig(NodeModel):
                         "`{field}` does not belong to a {kind} trigger",
                         {"kind": self.trigger, "field": field},
                     )
+        if self.trigger == "event" and self.where is not None:
+            check_where(self.where)
+        if self.url is not None and self.event_type != "email_clicked":
+            raise PydanticCustomError(
+                "matcher_url",
+                "url belongs to email_clicked; {name} has no link",
+                {"name": self.event_type},
+            )
         return self
+
+    @property
+    def matcher(self) -> EventMatcher | None:
+        """What an event trigger asks of events; None for another trigger."""
+        if self.trigger != "event" or self.event_type is None:
+            return None
+        return EventMatcher(
+            event_type=self.event_type,
+            where=self.where,
+            count=self.count,
+            within=self.within,
+            url=self.url,
+            machines=self.machines is True,
+        )
+
+    @model_serializer(mode="wrap")
+    def _without_absent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that campaigns of earlier releases keep their hash.
+        data: dict[str, Any] = handler(self)
+        absent = {key for key in _MATCHER_KEYS if key != "where" and data.get(key) is None}
+        return {key: value for key, value in data.items() if key not in absent}
 
     @field_validator("cron")
     @classmethod

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
@@ -24,6 +25,8 @@ from drip_pipeline.domain.conditions.conditions import (
     compile_condition,
     needs_of,
 )
+from drip_pipeline.domain.conditions.event_matcher import longest_within
+from drip_pipeline.domain.conditions.occurrences import Occurrence
 from drip_pipeline.domain.conditions.time_zones import effective_zone
 from drip_pipeline.domain.contact_fields import (
     CUSTOM_FIELDS,
@@ -31,7 +34,13 @@ from drip_pipeline.domain.contact_fields import (
     contact_context,
 )
 from drip_pipeline.domain.run_variables import JsonObject
+from drip_pipeline.engine.enrollment import contact_occurrences
+from drip_pipeline.engine.enrollment.contact_occurrences import OccurrencesByContact
 from drip_pipeline.engine.isolation import describe, is_of_the_data
+
+MATCHED_CONTACTS: Final = 2_000
+"""Contacts whose events are in memory at once."""
+NO_OCCURRENCES: Final[Mapping[str, Sequence[Occurrence]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +206,20 @@ def matching_contacts(
     condition reads, or the condition fails on it, does not match; its reason is added to
     `unchecked`.
     """
-    is_true_of = compile_condition(condition)
     needs = needs_of(condition)
+    if needs.occurrences and len(contact_ids) > MATCHED_CONTACTS:
+        return [
+            contact_id
+            for first in range(0, len(contact_ids), MATCHED_CONTACTS)
+            for contact_id in matching_contacts(
+                connection,
+                contact_ids[first : first + MATCHED_CONTACTS],
+                condition,
+                now,
+                unchecked,
+            )
+        ]
+    is_true_of = compile_condition(condition)
     event_types = needs.event_types
     events: dict[UUID, dict[str, datetime]] = {}
     reasons: dict[UUID, str] = {}
@@ -212,6 +233,16 @@ def matching_contacts(
                 )
             else:
                 events.setdefault(contact_id, {})[event_type] = latest_at
+    occurrences: OccurrencesByContact = {}
+    if needs.occurrences:
+        longest = longest_within(condition)
+        occurrences, unreadable_events = contact_occurrences.load(
+            connection,
+            contact_ids,
+            needs.occurrences,
+            earliest=None if longest is None else now - longest,
+        )
+        reasons |= unreadable_events
     matching = []
     contacts, unreadable = facts_db.contact_attributes(connection, contact_ids)
     if unreadable:
@@ -227,6 +258,7 @@ def matching_contacts(
                 events=events.get(row["id"], {}),
                 now=now,
                 timezone=effective_zone(context),
+                occurrences=occurrences.get(row["id"], NO_OCCURRENCES),
             )
             if is_true_of(facts):
                 matching.append(row["id"])

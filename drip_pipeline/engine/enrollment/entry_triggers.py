@@ -36,7 +36,7 @@ from drip_pipeline.engine.enrollment.enroll import (
     lock_entry_terms,
 )
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
-from drip_pipeline.engine.enrollment.event_entries import earlier_data, queued_data
+from drip_pipeline.engine.enrollment.event_entries import earlier_data, is_plain, queued_data
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import CampaignNotFound, NotAllowed
 
@@ -170,10 +170,11 @@ def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
     data: Mapping[UUID, JsonObject | None] = {}
     if trigger.kind == "event":
         # Without a reader, 100,000 events would take twice the time for nothing.
-        reads_events = trigger.where is not None or locked.terms.reads_entry
         data = dict.fromkeys(event_ids)
-        if reads_events:
-            data = queued_data(locked.connection, trigger, event_ids, locked.now)
+        if locked.terms.reads_entry or not is_plain(trigger):
+            data = queued_data(
+                locked.connection, locked.campaign.campaign_id, trigger, event_ids, locked.now
+            )
     is_stored = locked.terms.reads_entry
     entries: list[RunEntry] = []
     for entry in queued:
