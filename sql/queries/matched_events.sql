@@ -43,3 +43,14 @@ SET resume_port = n.port,
     workflow_status = CASE s.workflow_status WHEN 'paused' THEN 'paused' ELSE 'running' END
 FROM unnest(CAST(%(state_ids)s AS uuid []), CAST(%(ports)s AS text [])) AS n (state_id, port)
 WHERE s.id = n.state_id AND s.workflow_status IN ('waiting', 'paused');
+
+-- name: matched_waits_of_version
+-- Returns the waiting states of a version whose wait judges events one by one.
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
+    s.max_retries, s.steps_taken, 'active' AS enrollment_status
+FROM campaign_workflow_states s
+WHERE s.campaign_id = CAST(%(campaign_id)s AS uuid) AND s.campaign_version = CAST(%(version)s AS integer)
+  AND s.wait_for_event LIKE 'match:%%' AND s.workflow_status IN ('waiting', 'paused')
+ORDER BY s.id
+FOR UPDATE OF s;

@@ -10,6 +10,7 @@ from uuid import UUID
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 
@@ -75,6 +76,13 @@ def occurrences(
         tolerance=EVENT_CLOCK_TOLERANCE,
     )
     return rows
+
+
+def waits_of_version(connection: Connection, campaign_id: UUID, version: int) -> list[DueState]:
+    """Lock and return the waiting states of a version whose wait judges events one by one."""
+    return queries.records(
+        connection, "matched_waits_of_version", DueState, campaign_id=campaign_id, version=version
+    )
 
 
 def resume(

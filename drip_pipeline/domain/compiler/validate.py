@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drip_pipeline.domain.compiler.analysis import analyze
+from drip_pipeline.domain.compiler.check_matchers import matcher_problems
 from drip_pipeline.domain.compiler.check_references import reference_problems
 from drip_pipeline.domain.compiler.check_structure import structure_problems
 from drip_pipeline.domain.compiler.check_templates import template_problems
@@ -37,6 +38,7 @@ def validate(
                 available_channels=available_channels,
                 own_event_names=own_event_names,
             ),
+            *matcher_problems(analysis),
             *template_problems(analysis, known_custom_fields),
             *variable_problems(analysis),
         ]

@@ -31,11 +31,12 @@ _ISO: Final = (
 )
 
 
-def never_matching(condition: Condition) -> Iterator[str]:
-    """Yield a sentence for each part of the condition that no contact can match."""
+def never_matching(condition: Condition, *, of_properties: bool = False) -> Iterator[str]:
+    """Yield a sentence for each part of the condition that no contact can match, or no event if
+    the condition is one of properties."""
     if condition.type is ConditionType.COMPOSITE:
         for part in condition.sub_conditions or ():
-            yield from never_matching(part)
+            yield from never_matching(part, of_properties=of_properties)
         return
     if condition.operator is None or condition.value is None:
         return
@@ -44,9 +45,9 @@ def never_matching(condition: Condition) -> Iterator[str]:
         reasons = [_score(condition.operator, value) for value in values]
         what = "score"
     elif condition.type is ConditionType.FIELD:
-        name = field_name(condition.field or "")
+        what = condition.field or "" if of_properties else field_name(condition.field or "")
+        name = "" if of_properties else what  # a property may have the name of a contact's column
         reasons = [_field(name, condition.operator, value) for value in values]
-        what = name
     else:
         return
     reason = next((reason for reason in reasons if reason), None)

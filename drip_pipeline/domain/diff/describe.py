@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from drip_pipeline.domain.conditions.conditions import Condition, ConditionType
+from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, NodeReach
 from drip_pipeline.domain.conditions.relative_days import DaysAgo, DaysAhead
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, DAYS
 from drip_pipeline.domain.graph.nodes import (
@@ -46,6 +47,20 @@ _OPERATORS: Final[Mapping[str, str]] = {
     "<=": "is at most",
     "contains": "contains",
     "in": "is one of",
+}
+
+_REACHES: Final[Mapping[str, str]] = {
+    "run": " of this run",
+    "last_message": " of the last message",
+    "any": " at any time",
+}
+_TIMES: Final[Mapping[str, str]] = {
+    "==": "",
+    "!=": "not ",
+    ">": "more than ",
+    "<": "fewer than ",
+    ">=": "at least ",
+    "<=": "at most ",
 }
 
 
@@ -126,7 +141,7 @@ def _condition(parsed: Condition, *, is_inner: bool = False) -> str:
                 f" within {duration(parsed.time_window, 'hours')}" if parsed.time_window else ""
             )
             no = "no " if operator == "!=" else ""
-            return f"{no}{parsed.event_type}{within}"
+            return f"{no}{narrowed_event(parsed.event_type, parsed)}{within}"
         case ConditionType.SCORE:
             return f"score {_OPERATORS[operator or '==']} {value(parsed.value)}"
     subject = f"the {parsed.field}" if parsed.type is ConditionType.TIME else str(parsed.field)
@@ -166,13 +181,43 @@ def wait(raw: object) -> str:
         return value(raw)
     if raw.get("type") == "until_time":
         return time_of_day(raw.get("time"), raw.get("days"), raw.get("timezone"))
-    if raw.get("event_type") is None:
+    if raw.get("event_type") is None and raw.get("events") is None:
         return duration(raw.get("value"), raw.get("unit"))
+    try:
+        awaited = _awaited(EventWait.model_validate({"type": "until_event", **raw}))
+    except ValidationError:
+        return value(raw)
     longest = raw.get("max_wait")
     if not isinstance(longest, Mapping):
-        return f"until {raw['event_type']}"
+        return f"until {awaited}"
     limit = duration(longest.get("value"), longest.get("unit"))
-    return f"until {raw['event_type']}, {limit} at most"
+    return f"until {awaited}, {limit} at most"
+
+
+def _awaited(config: EventWait) -> str:
+    return " or ".join(narrowed_event(event.event_type, event) for _, event in config.matchers())
+
+
+def narrowed_event(event_type: str | None, keys: MatcherKeys) -> str:
+    """Return an event with what narrows it: `purchase where value is more than 100`."""
+    parts = []
+    if keys.where is not None:
+        parts.append(f" where {_condition(keys.where)}")
+    if keys.match:
+        parts.append(f" with {' and '.join(f'{path} as {name}' for path, name in keys.match)}")
+    if keys.url is not None:
+        parts.append(f" on {keys.url}")
+    if isinstance(keys.of, NodeReach):
+        parts.append(f" of {keys.of.node}")
+    elif keys.of is not None:
+        parts.append(_REACHES[keys.of])
+    if keys.count is not None:
+        parts.append(f", {_TIMES[keys.count.operator]}{keys.count.value} times")
+    if keys.within is not None:
+        parts.append(f" within {duration(keys.within.value, keys.within.unit)}")
+    if keys.machines:
+        parts.append(", also by machines")
+    return f"{event_type}{''.join(parts)}"
 
 
 def re_entry(raw: object) -> str:
@@ -203,7 +248,7 @@ def detail(config: NodeConfig | None) -> str:
             return time_of_day(config.time, config.days, config.timezone)
         case EventWait():
             longest = duration(config.max_wait.value, config.max_wait.unit)
-            return f"until {config.event_type}, {longest} at most"
+            return f"until {_awaited(config)}, {longest} at most"
         case EmailConfig():
             return config.subject
         case SmsAction():

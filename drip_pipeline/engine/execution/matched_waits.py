@@ -24,16 +24,24 @@ from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.execution.matched_events import first_matching, load_matched
 
 
-def resume_matched_waits(connection: Connection, states: Sequence[DueState], now: datetime) -> int:
+def resume_matched_waits(
+    connection: Connection,
+    states: Sequence[DueState],
+    now: datetime,
+    graphs: Mapping[tuple[UUID, int], CampaignGraph] | None = None,
+) -> int:
     """Resume those of these waiting states for which an event of their wait has happened; return
     their number. The caller has locked them. The number of statements does not depend on theirs.
+
+    `graphs` by campaign and version, if they are not published yet.
     """
     waiting: list[tuple[DueState, CampaignGraph, EventWait]] = []
-    versions = version_cache.versions(
-        connection, {(state.campaign_id, state.campaign_version) for state in states}
-    )
+    if graphs is None:
+        keys = {(state.campaign_id, state.campaign_version) for state in states}
+        published = version_cache.versions(connection, keys)
+        graphs = {key: version.graph for key, version in published.items()}
     for state in states:
-        graph = versions[(state.campaign_id, state.campaign_version)].graph
+        graph = graphs[(state.campaign_id, state.campaign_version)]
         node = graph.nodes.get(state.current_node_id)
         config = None if node is None else node.config
         if isinstance(config, EventWait) and graph.judges_events(config):

@@ -19,8 +19,10 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import ALL_PARTITIONS
+from drip_pipeline.db.execution import matched_events as matched_events_db
 from drip_pipeline.db.publishing import in_flight as in_flight_db
 from drip_pipeline.db.publishing.in_flight import NO_ENDS, WaitEnds
+from drip_pipeline.domain.graph.event_waits import MATCHED
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.migration_rules import (
     EXIT_REASON,
@@ -33,6 +35,7 @@ from drip_pipeline.domain.graph.migration_rules import (
 )
 from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.engine.campaigns import version_cache
+from drip_pipeline.engine.execution.matched_waits import resume_matched_waits
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PolicyName
 from drip_pipeline.engine.publishing.restarted_waits import ends_of_waits
 from drip_pipeline.errors import EnrollmentsStranded, NotAllowed, VersionNotFound
@@ -201,6 +204,7 @@ def apply(connection: Connection, change: VersionChange) -> InFlightReport:
             now=change.now,
         )
         moved = migrated[0].moved if migrated else 0
+        _resume_matched_waits(connection, change)
         counts = [
             _StateCount(
                 r.version, r.node_id, r.status, r.situation, r.states,
@@ -212,6 +216,20 @@ def apply(connection: Connection, change: VersionChange) -> InFlightReport:
     if not report.states == moved == plan.report.states:
         raise AssertionError(f"{plan.report.states} states were to move, {moved} did")
     return report
+
+
+def _resume_matched_waits(connection: Connection, change: VersionChange) -> None:
+    """Resume restarted waits that judge events one by one and whose event has happened."""
+    if any(name.startswith(MATCHED) for name in map(_waited_for, change.graph.nodes.values())):
+        waiting = matched_events_db.waits_of_version(
+            connection, change.campaign_id, change.to_version
+        )
+        graphs = {(change.campaign_id, change.to_version): change.graph}
+        resume_matched_waits(connection, waiting, change.now, graphs)
+
+
+def _waited_for(node: GraphNode) -> str:
+    return node.config.waited_for if isinstance(node.config, EventWait) else ""
 
 
 def _affected_versions(connection: Connection, change: VersionChange) -> list[int]:

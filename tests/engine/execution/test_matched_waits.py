@@ -15,11 +15,15 @@ from drip_pipeline.domain.graph.nodes import ConditionConfig, EventWait, Trigger
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.enrollment.enroll import admit, lock_entry_terms
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
+from drip_pipeline.settings import Settings
 from tests.conftest import own_database
 from tests.engine.events.incoming import ingest, minutes, rows, value
 from tests.engine.factories import (
     NOW,
     a_published_campaign,
+    a_workspace,
     an_event,
     contacts,
     people_inside,
@@ -381,3 +385,44 @@ def test_an_open_of_the_first_mail_never_counts_for_the_second(server_url, templ
         is_opened = [any(name == "m2" for name, _, _ in opens) for opens in opens_of]
         expected = [("yes" if opened else "no", "completed") for opened in is_opened]
         assert places(database) == expected
+
+
+def test_a_restarted_wait_looks_back_with_the_new_matcher(database):
+    def version(amount: float) -> dict[str, Any]:
+        where = {"type": "field", "field": "value", "operator": ">", "value": amount}
+        mail = {"email": {"subject": "Hello", "body": "Hi {{ unsubscribe_url }}"}}
+        return {
+            "name": "Orders",
+            "workspace": "Acme",
+            "steps": [
+                {"node_id": "m1", "node_type": "email", "channel_config": mail},
+                {
+                    "node_id": "w",
+                    "node_type": "wait",
+                    "wait_config": {
+                        "type": "until_event",
+                        "event_type": "purchase",
+                        "where": where,
+                        "max_wait": {"value": 9, "unit": "days"},
+                    },
+                },
+                {"node_id": "m2", "node_type": "email", "channel_config": mail},
+            ],
+        }
+
+    with database.transaction() as connection:
+        workspace = a_workspace(connection)
+        people = contacts(connection, workspace, 2)
+    publish(database, version(500), PublishOptions(NOW, Settings()))
+    with database.transaction() as connection:
+        campaign = find_campaign(connection, "Orders")
+        terms = lock_entry_terms(connection, campaign)
+        admit(connection, campaign, terms, [RunEntry(p) for p in people], spread_minutes=0, now=NOW)
+    run_until_idle(database)
+    assert ingest(database, [purchase(1, 100), purchase(2, 99, person=2)]).resumed == 0
+    policy = InFlightPolicy("migrate")
+    publish(database, version(99), PublishOptions(NOW + DAY, Settings(), in_flight=policy))
+    run_until_idle(database, NOW + DAY)
+    sent = "SELECT count(*) FROM campaign_message_outcomes WHERE node_id = 'm2'"
+    assert value(database, sent) == 1
+    assert ingest(database, [purchase(3, 99.5, person=2)], now=NOW + DAY).resumed == 1
