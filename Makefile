@@ -15,7 +15,7 @@ ARGS ?=
 EXAMPLES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test coverage fuzz dev bench lint typecheck imports sqllint schema format quick clean
+.PHONY: help venv demo test coverage fuzz dev bench matrix lint typecheck imports sqllint schema format quick clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ dev: $(RUNTIME) ## run the Dagster UI on localhost with the sensors on
 
 bench: $(DEV) ## run the benchmarks; prints ratios
 	@$(PY) -m benchmarks $(ARGS)
+
+matrix: $(DEV) ## run a campaign on each PostgreSQL, pooler, schema and role of this machine
+	@$(PY) -m tests.poolers.matrix
 
 lint: $(DEV) ## check style, import rules and SQL
 	@$(PY) -m ruff check --quiet $(SOURCES)

@@ -88,6 +88,7 @@ def simulation(options: Options) -> list[Figure]:
 
 SECTIONS: Final = {
     "engine": "benchmarks.engine_against_sql:section",
+    "poolers": "benchmarks.poolers:section",
     "peers": "benchmarks.peers.section:section",
     "pgboss": "benchmarks.peers.pgboss:section",
     "scaling": "benchmarks.scaling:section",

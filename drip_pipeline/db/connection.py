@@ -127,6 +127,11 @@ class Database:
                 connection.autocommit = True
                 yield connection
 
+    def check_autocommit(self) -> None:
+        """Raise DatabaseUnsuitable if `autocommit` would."""
+        with translated_errors(self._url):
+            self._opened()[1].check_autocommit()
+
     def check(self) -> None:
         """Raise DatabaseUnavailable, with the reason, if the database does not answer."""
         with self.transaction() as connection:

@@ -24,6 +24,15 @@ _RETRYABLE = (pg.SerializationFailure, pg.DeadlockDetected, pg.LockNotAvailable)
 _LIMIT_EXCEEDED = "54"
 _TIME_LIMITS = (pg.QueryCanceled, pg.IdleInTransactionSessionTimeout)
 _TRANSACTION_TIMEOUT = "25P04"  # of PostgreSQL 17; psycopg has no class for it in all versions
+# A prepared statement of another client, or none where this client had one.
+_SHARED_SESSION = frozenset({"42P05", "26000"})
+_SHARED_SESSION_HINT = (
+    "Another client used the same session of the server: set DRIP_DATABASE_POOLER=transaction."
+)
+_STATEMENT_MODE = "statement pooling mode"
+_STATEMENT_MODE_HINT = (
+    "The engine works in transactions: set the pooler's pool_mode to transaction or session."
+)
 _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject)
 
 
@@ -75,6 +84,10 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
         return errors.SchemaMismatch(f"schema mismatch: {text}", sqlstate=state)
     if isinstance(error, pg.InsufficientPrivilege):
         return errors.PermissionMissing(text, sqlstate=state)
+    if state in _SHARED_SESSION:
+        return errors.DatabaseError(text, sqlstate=state, hint=_SHARED_SESSION_HINT)
+    if _STATEMENT_MODE in text:
+        return errors.DatabaseError(text, sqlstate=state, hint=_STATEMENT_MODE_HINT)
     if isinstance(error, psycopg.DataError) or (state or "").startswith(_LIMIT_EXCEEDED):
         return errors.DataRejected(text, sqlstate=state)
     if isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):

@@ -157,6 +157,8 @@ def migrate(
         before = _compared(connection, migrations, functions)
         if before.pending or before.functions:
             check_rights_to_migrate(connection, table_names(folder))
+    if before.pending:
+        database.check_autocommit()
     with _locked(database, wait_seconds):
         with database.transaction() as connection:
             is_new = not _has_bookkeeping(connection)

@@ -79,7 +79,7 @@ def _check_time_limits(connection: Connection, role: DatabaseRole) -> Iterator[C
         )
         hint = (
             f"Take {limit.name} out of DRIP_DATABASE_URL."
-            if limit.source == "client"
+            if limit.source in ("client", "session")
             else f"ALTER ROLE {role.role_name} SET {limit.name} = {needed};"
         )
         yield CheckResult("role", "failure", message, hint)

@@ -53,7 +53,8 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
             )
             return
     version = server_version(invocation.database)
-    yield CheckResult("database", "ok", f"PostgreSQL {version} responds")
+    pooled = ", through a pooler in transaction mode" if invocation.database.is_pooled else ""
+    yield CheckResult("database", "ok", f"PostgreSQL {version} responds{pooled}")
     try:
         with invocation.database.transaction() as connection:
             check_requirements(connection)

@@ -27,7 +27,7 @@ from drip_pipeline.cli.local.dagster_home import (
 from drip_pipeline.cli.local.stop_signal import Stopped, StopSignal
 from drip_pipeline.cli.local.supervisor import Program, Supervisor, end_leftovers
 from drip_pipeline.errors import DripError, NotAllowed
-from drip_pipeline.settings import CHECKOUT, Settings
+from drip_pipeline.settings import CHECKOUT, Pooler, Settings
 
 START_SECONDS = 120.0
 SERVER_POLL_SECONDS = 5.0
@@ -75,7 +75,7 @@ def up(
             if receive_port is not None:
                 _check_port(receive_port, "--receive-port")
             settings.landing_folder().mkdir(parents=True, exist_ok=True)
-            _migrate(url(), stop)
+            _migrate(url(), settings.database_pooler, stop)
             ports = Ports(port, code_port or _free_port(), receive_port or _default_receive_port())
             restarts = _supervise(settings, url, ports, stop)
         except (Stopped, DripError):
@@ -201,12 +201,12 @@ def _engine_url(settings: Settings) -> Iterator[Callable[[], str]]:
             server.stop()
 
 
-def _migrate(url: str, stop: StopSignal) -> None:
+def _migrate(url: str, pooler: Pooler, stop: StopSignal) -> None:
     from drip_pipeline.db.connection import Database
     from drip_pipeline.db.migrate import migrate
 
     # Another process that migrates, or a long transaction, may let this wait for a lock.
-    with stop.interruptible(), Database(url) as database:
+    with stop.interruptible(), Database(url, pooler=pooler) as database:
         applied = migrate(database).applied
     if applied:
         _say(f"applied {', '.join(applied)}")

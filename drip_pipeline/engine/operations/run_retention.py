@@ -54,6 +54,8 @@ def run_retention(
     pruned = PrunedRuns()
     url = existing_storage_url(settings, database.url)
     if url is not None:
-        with Database(url, application_name="drip-retention") as storage:
+        with Database(
+            url, application_name="drip-retention", pooler=settings.database_pooler
+        ) as storage:
             pruned = prune_dagster(storage, settings.retention, now=now, dry_run=dry_run)
     return RetentionRun(report, pruned)
