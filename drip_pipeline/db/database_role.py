@@ -55,6 +55,14 @@ class WrittenTable(NamedTuple):
     is_writable: bool
 
 
+class OpenToPublicRoles(NamedTuple):
+    """A table that a platform's public roles reach without row-level security, or may truncate."""
+
+    name: str
+    has_open_rows: bool
+    may_truncate: bool
+
+
 def database_role(connection: Connection) -> DatabaseRole:
     """Return the role of the connection."""
     role = queries.record(connection, "database_role", DatabaseRole)
@@ -71,6 +79,16 @@ def short_time_limits(connection: Connection) -> list[TimeLimit]:
 def written_tables(connection: Connection, names: Sequence[str]) -> list[WrittenTable]:
     """Return those of the tables that exist."""
     return queries.records(connection, "written_tables", WrittenTable, names=list(names))
+
+
+def tables_open_to_public_roles(
+    connection: Connection, names: Sequence[str]
+) -> list[OpenToPublicRoles]:
+    """Return those of the tables that `anon` or `authenticated` reach without row-level security,
+    or may truncate; none where these roles do not exist."""
+    return queries.records(
+        connection, "tables_open_to_public_roles", OpenToPublicRoles, names=list(names)
+    )
 
 
 def check_rights_to_migrate(connection: Connection, names: Sequence[str]) -> None:

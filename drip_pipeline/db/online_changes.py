@@ -240,7 +240,7 @@ def _build(
         log.info("the index %s is not complete: dropped and built again", name)
         drop_index(database, name, wait_seconds=wait_seconds)
     started = time.perf_counter()
-    log.info("building the index %s", name)
+    log.info("building the index %s%s", name, _oldest_transaction(database))
     _outside_transaction(database, f"{create} {name} ON {table} {rest}")
     log.info("index %s built in %.1f s", name, time.perf_counter() - started)
 

@@ -34,3 +34,21 @@ ORDER BY c.relname;
 -- name: is_row_security_active
 -- Whether row-level security applies to the role in this table.
 SELECT row_security_active(CAST(%(table)s AS text)) AS is_active;
+
+-- name: tables_open_to_public_roles
+-- Those of the tables that a platform's public roles can reach without row-level security, or truncate. No rows where
+-- these roles do not exist.
+SELECT c.relname::text AS name, NOT c.relrowsecurity AND bool_or(r.has_rows) AS has_open_rows, bool_or(r.may_truncate) AS may_truncate
+FROM unnest(CAST(%(names)s AS text [])) AS n (name)
+JOIN pg_class c ON c.oid = to_regclass(quote_ident(n.name)) AND c.relkind IN ('r', 'p')
+CROSS JOIN LATERAL (
+    SELECT
+        has_any_column_privilege(p.oid, c.oid, 'SELECT, INSERT, UPDATE')
+        OR has_table_privilege(p.oid, c.oid, 'DELETE') AS has_rows,
+        has_table_privilege(p.oid, c.oid, 'TRUNCATE') AS may_truncate
+    FROM pg_roles p
+    WHERE p.rolname IN ('anon', 'authenticated')
+) r
+GROUP BY c.relname, c.relrowsecurity
+HAVING NOT c.relrowsecurity AND bool_or(r.has_rows) OR bool_or(r.may_truncate)
+ORDER BY c.relname;

@@ -387,7 +387,17 @@ def test_a_campaign_runs_as_the_documented_role(platform_url, tmp_path, monkeypa
             drip(app, "metrics", "check")
             shown = drip(app, "metrics", "show", "Welcome", "--json")
             assert '"opened":2' in shown.replace(" ", "")
-            drip(app, "doctor")
+            assert "public roles" not in drip(app, "doctor")
+            with project.owner.transaction() as connection:
+                connection.execute(
+                    "ALTER TABLE contacts DISABLE ROW LEVEL SECURITY;"
+                    "GRANT SELECT (name) ON contacts TO anon;"
+                    "GRANT TRUNCATE ON workspaces TO anon"
+                )
+            found = " ".join(drip(app, "doctor").split())
+            assert "can reach without row-level security: contacts" in found
+            assert "can truncate: workspaces" in found
+            assert "REVOKE TRUNCATE, REFERENCES, TRIGGER ON workspaces" in found
         finally:
             drop_engine_roles(project)
 

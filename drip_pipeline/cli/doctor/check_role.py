@@ -31,7 +31,9 @@ def check_role(invocation: Invocation) -> Iterator[CheckResult]:
         after = _now()
         role = database_role(connection)
         results = [*_check_rights(connection, role), *_check_time_limits(connection, role)]
+        open_tables = [*_check_public_roles(connection)]
     yield from results
+    yield from open_tables
     yield from _check_clock(server_time, before, after)
     if not results:
         message = f"{role.role_name} has the rights and the time that the engine needs"
@@ -66,6 +68,30 @@ def _check_rights(connection: Connection, role: DatabaseRole) -> Iterator[CheckR
         message = f"the role {role.role_name} may not create temporary tables, as imports do"
         hint = f"GRANT TEMPORARY ON DATABASE {role.database_name} TO {role.role_name};"
         yield CheckResult("role", "failure", message, hint)
+
+
+def _check_public_roles(connection: Connection) -> Iterator[CheckResult]:
+    from drip_pipeline.db.database_role import tables_open_to_public_roles
+    from drip_pipeline.db.migration_files import table_names
+
+    tables = tables_open_to_public_roles(connection, table_names())
+    for names, what, statement in (
+        (
+            [table.name for table in tables if table.has_open_rows],
+            "reach without row-level security",
+            "ALTER TABLE … ENABLE ROW LEVEL SECURITY; for each, and policies (docs/supabase.md).",
+        ),
+        (
+            [table.name for table in tables if table.may_truncate],
+            "truncate",
+            "REVOKE TRUNCATE, REFERENCES, TRIGGER ON {} FROM anon, authenticated;",
+        ),
+    ):
+        if names:
+            message = f"anon or authenticated can {what}: {', '.join(names)}"
+            yield CheckResult(
+                "public roles", "warning", message, statement.format(", ".join(names))
+            )
 
 
 def _check_time_limits(connection: Connection, role: DatabaseRole) -> Iterator[CheckResult]:
