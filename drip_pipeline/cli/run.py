@@ -154,6 +154,7 @@ def _describe(report: TickReport, seconds: float) -> str:
             "to be retried": done.retried,
             "unknown": done.unknown,
             "held back": done.held,
+            **{f"held ({rule})": count for rule, count in done.held_by.items()},
         }
         lines.append(f"{channel}: {format_counts(without_zeros(counts))}")
     recovered = without_zeros(asdict(report.recovered))
