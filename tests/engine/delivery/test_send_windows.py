@@ -22,10 +22,18 @@ from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.local_times import DAYS
 from drip_pipeline.domain.graph.windows import SendWindow
+from drip_pipeline.engine.campaigns.campaign import show_campaign
 from drip_pipeline.engine.campaigns.workspace_rules import clear_quiet_hours, set_quiet_hours
+from drip_pipeline.engine.enrollment.audience import Everybody
+from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.execution.advance import advance_batch
+from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
+from drip_pipeline.engine.metrics.funnel import campaign_funnel
 from drip_pipeline.engine.operations.invariants import check_invariants
+from drip_pipeline.engine.publishing.publish import publish
+from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.errors import NotAllowed
+from drip_pipeline.settings import Settings
 from tests.engine.factories import (
     a_published_campaign,
     contacts,
@@ -148,6 +156,9 @@ def test_a_closed_window_may_skip_instead_of_waiting(database: Database) -> None
     run_until_idle(database, at)
     skipped = events(database, "message_skipped")
     assert [data["reason"] for _, data in skipped] == ["send_window"] * len(zones)
+    aggregate_days(database, [at.date()])
+    counted = rows(database, "SELECT skipped FROM campaign_daily_metrics WHERE skipped <> '{}'")
+    assert counted == [({"send_window": len(zones)},)]
     done = rows(database, "SELECT count(*) FROM campaign_enrollments WHERE status = 'completed'")
     assert done == [(len(zones),)]
 
@@ -212,8 +223,39 @@ def test_the_window_is_checked_again_when_a_message_is_late(database: Database) 
     run_until_idle(database, late)
     assert sent_times(database) == {}
     assert held_by_rule(database, late) == [("mail", "send_window", len(ZONES))]
+    funnel = campaign_funnel(database, "Welcome", now=late)
+    assert funnel.nodes["mail"].describe_held() == "send window 5, until 2026-03-03 14:00 UTC"
+    assert "5 messages wait because of a rule" in funnel.describe()
+    (count,) = show_campaign(database, "Welcome", now=late).held
+    assert (count.node_id, count.rule, count.messages) == ("mail", "send_window", 5)
+    assert show_campaign(database, "Welcome", now=late + timedelta(days=1)).held == []
     run_until_done(database, late)
     assert set(sent_times(database).values()) == {datetime(2026, 3, 3, 14, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize("window", [None, {"from": "16:00", "to": "18:00", "timezone": "UTC"}])
+def test_a_held_message_follows_the_window_of_a_new_version(
+    database: Database, window: dict[str, Any] | None
+) -> None:
+    at = datetime(2026, 3, 2, 12, tzinfo=UTC)
+    options = PublishOptions(now=at, settings=Settings(), in_flight=InFlightPolicy("migrate"))
+
+    def publish_with(window: dict[str, Any] | None) -> None:
+        text = {"subject": "Hello", "body": "A text. {{ unsubscribe_url }}"}
+        step = {"node_id": "mail", "node_type": "email", "channel_config": {"email": text}}
+        file = {"name": "Welcome", "steps": [step], "send_window": window}
+        publish(database, file, options)
+
+    with database.transaction() as connection:
+        contacts(connection, the_workspace(connection), 3)
+    publish_with({"from": "20:00", "to": "21:00", "timezone": "UTC"})
+    enroll(database, "Welcome", Everybody(), now=at)
+    run_until_idle(database, at)
+    assert held_by_rule(database, at) == [("mail", "send_window", 3)]
+    publish_with(window)
+    run_until_done(database, at)
+    sent_at = at if window is None else datetime(2026, 3, 2, 16, tzinfo=UTC)
+    assert list(sent_times(database).values()) == [sent_at] * 3
 
 
 def test_rules_that_appear_later_hold_what_is_in_the_outbox(database: Database) -> None:
