@@ -115,7 +115,9 @@ def _prepared(server_url: str, port: int, schema: str, roles: str) -> Iterator[P
                 # docs/deployment.md says so for another schema.
                 text = _script("roles.sql")
                 if schema != "public":
-                    text = text.replace(b"SCHEMA public", b"SCHEMA own")
+                    text = text.replace(b"SCHEMA public", b"SCHEMA own").replace(
+                        b"'public'", b"'own'"
+                    )
                 connection.execute(text)
             with psycopg.connect(admin.url, autocommit=True) as connection:
                 make_role(connection, APPLICATION)
