@@ -16,6 +16,7 @@ from drip_pipeline.domain.events.vocabulary import (
     GOAL_EVENT_TYPES,
     suggest_event_type,
 )
+from drip_pipeline.domain.graph.actions import WrittenField
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,
@@ -91,6 +92,14 @@ def _campaign_problems(analysis: Analysis, own_event_names: frozenset[str]) -> l
         (node_id, config.timezone)
         for node_id, config in analysis.configs.items()
         if isinstance(config, TriggerConfig) and config.timezone != definition.timezone
+    ]
+    zones += [
+        (node_id, config.value)
+        for node_id, config in analysis.configs.items()
+        if isinstance(config, FieldUpdateAction)
+        and config.target == WrittenField("custom_field", "timezone")
+        and isinstance(config.value, str)
+        and "{" not in config.value  # a template
     ]
     problems += [
         Problem(

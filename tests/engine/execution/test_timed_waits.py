@@ -11,7 +11,7 @@ import pytest
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.compiler.api import load_definition, validate
-from drip_pipeline.domain.graph.nodes import DurationWait, TimeWait
+from drip_pipeline.domain.graph.nodes import DurationWait, FieldUpdateAction, TimeWait
 from drip_pipeline.domain.graph.waits import TimedWait
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
 from drip_pipeline.engine.publishing.publish import publish
@@ -108,6 +108,38 @@ def test_a_month_ends_on_the_last_day_of_a_shorter_month(database: Database) -> 
     assert set(untils(database, enrollments)) == {"02-28 20:00"}
     zones = dict(zip(ZONES, untils(database, enrollments), strict=True))
     assert zones["asia/kathmandu"] == zones["Tokyo Standard Time"] == "02-28 20:00"
+
+
+def test_a_time_zone_that_an_action_sets_counts_at_once(database: Database) -> None:
+    flow = graph(
+        trigger("move"),
+        node(
+            "move", "action", FieldUpdateAction(field="timezone", value="Asia/Tokyo"), default="w"
+        ),
+        node("w", "wait", TimeWait(time="09:00"), default="end"),
+        end(),
+    )
+    with database.transaction() as connection:
+        workspace = the_workspace(connection)
+        ids = zoned_contacts(connection, workspace, ZONES)
+        campaign = a_published_campaign(connection, flow, workspace_id=workspace, now=AT)
+        enrollments = enrolled(connection, campaign, ids, at=AT)
+    run_until_idle(database, AT)
+    assert set(untils(database, enrollments)) == {"02-01 00:00"}
+
+
+@pytest.mark.parametrize(
+    ("value", "codes"),
+    [("Middle-earth", ["timezone_unknown"]), ("asia/tokyo", []), ("{{ entry.zone }}", [])],
+)
+def test_an_action_sets_a_known_time_zone(value: str, codes: list[str]) -> None:
+    action = {"type": "field_update", "config": {"field": "timezone", "value": value}}
+    file = a_file({"value": 1, "unit": "days"})
+    file["steps"].insert(0, {"node_id": "set", "node_type": "action", "action_config": action})
+    problems = validate(
+        load_definition(file), known_custom_fields=frozenset(), available_channels=frozenset()
+    )
+    assert [each.code for each in problems if each.severity == "error"] == codes
 
 
 def a_file(wait: dict[str, Any]) -> dict[str, Any]:
