@@ -68,11 +68,11 @@ def results(
     from drip_pipeline.engine.ab_tests.results_json import as_json
 
     if as_of is None:
-        current = campaign_results(invocation.database, campaign, now=now)
+        current = campaign_results(invocation.read_database, campaign, now=now)
         return CommandResult(as_json(current), render_results(current))
     if as_of > now:
         raise click.UsageError(f"--as-of {as_of.isoformat()} is in the future.")
-    past = results_as_of(invocation.database, campaign, as_of=as_of)
+    past = results_as_of(invocation.read_database, campaign, as_of=as_of)
     return CommandResult(as_json(past) | {"as_of": as_of}, render_results(past, as_of=as_of))
 
 

@@ -46,7 +46,7 @@ def audit(
     from drip_pipeline.engine.operations.audit_trail import audit_trail
 
     rows = audit_trail(
-        invocation.database,
+        invocation.read_database,
         campaign=campaign,
         contact=contact,
         actor=actor,

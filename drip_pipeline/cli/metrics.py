@@ -75,10 +75,10 @@ def show(
 
     campaign_id = None
     if campaign is not None:
-        with invocation.database.transaction(is_read_only=True) as connection:
+        with invocation.read_database.transaction(is_read_only=True) as connection:
             campaign_id = find_campaign(connection, campaign).campaign_id
     rows = campaign_summary(
-        invocation.database,
+        invocation.read_database,
         campaign_id=campaign_id,
         by=by,  # type: ignore[arg-type]  # click has checked it
         first_day=first_day,
@@ -195,7 +195,7 @@ def live(invocation: Invocation, prometheus: bool) -> CommandResult:
     from drip_pipeline.engine.metrics.prometheus import prometheus_text, read_metrics
 
     # There is no --now, because the batch log that the rates are read from uses the real time.
-    samples = read_metrics(invocation.database, now=datetime.now(UTC))
+    samples = read_metrics(invocation.read_database, now=datetime.now(UTC))
     if prometheus:
         return CommandResult(samples, prometheus_text(samples).rstrip())
     rows = [

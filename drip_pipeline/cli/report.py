@@ -26,5 +26,5 @@ def report(invocation: Invocation, campaign: str, out: Path, now: datetime) -> C
     from drip_pipeline.engine.replace_file import replace_file
     from drip_pipeline.reports.write import campaign_page
 
-    replace_file(out, campaign_page(invocation.database, campaign, now=now))
+    replace_file(out, campaign_page(invocation.read_database, campaign, now=now))
     return CommandResult({"file": out}, f"report written to {out}")

@@ -55,6 +55,7 @@ def run(
     before they are due.
     """
     from drip_pipeline.cli.inbox import describe_drain
+    from drip_pipeline.db.standby import check_writable
     from drip_pipeline.engine.events.drain_inbox import DrainReport, drain_inbox
     from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
     from drip_pipeline.engine.runner.factory import close, engine_from
@@ -91,7 +92,8 @@ def run(
         finally:
             close(engine)
 
-    invocation.database.check()  # a wrong URL is reported at once
+    with invocation.database.transaction() as connection:  # a wrong URL is reported at once
+        check_writable(connection)
     outlast_outages(work, invocation)
     seconds = round(monotonic() - started_at, 3)
     data = {**asdict(report), "inbox": drained, "now": now, "seconds": seconds}

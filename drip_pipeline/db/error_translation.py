@@ -33,6 +33,9 @@ _STATEMENT_MODE = "statement pooling mode"
 _STATEMENT_MODE_HINT = (
     "The engine works in transactions: set the pooler's pool_mode to transaction or session."
 )
+_WRITABLE = (
+    "Name the primary in DRIP_DATABASE_URL, or all hosts with ?target_session_attrs=read-write."
+)
 _SCHEMA = (pg.UndefinedTable, pg.UndefinedColumn, pg.UndefinedFunction, pg.UndefinedObject)
 
 
@@ -82,6 +85,10 @@ def translate(error: psycopg.Error) -> errors.DatabaseError:
         return errors.StatementCancelled(text, sqlstate=state)
     if isinstance(error, _SCHEMA):
         return errors.SchemaMismatch(f"schema mismatch: {text}", sqlstate=state)
+    if isinstance(error, pg.ReadOnlySqlTransaction):
+        return errors.PermissionMissing(
+            f"the server or the role is read-only: {text}", hint=_WRITABLE, sqlstate=state
+        )
     if isinstance(error, pg.InsufficientPrivilege):
         return errors.PermissionMissing(text, sqlstate=state)
     if state in _SHARED_SESSION:

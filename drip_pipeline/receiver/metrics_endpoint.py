@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from drip_pipeline.channels.signatures.providers import check_token
 from drip_pipeline.channels.signatures.verification import VerificationError
+from drip_pipeline.db.standby import read_database
 from drip_pipeline.engine.metrics.prometheus import MetricSample, prometheus_text, read_metrics
 from drip_pipeline.receiver.endpoint_guard import Call, EndpointResponse, plain_response
 from drip_pipeline.receiver.services import Services
@@ -23,6 +24,7 @@ class MetricsEndpoint:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._database = read_database(services.settings) or services.database
         self._token = services.settings.metrics_token
 
     async def __call__(self, call: Call) -> EndpointResponse:
@@ -33,9 +35,7 @@ class MetricsEndpoint:
             check_token([self._token], call.request.headers)
         except VerificationError as error:
             return plain_response(401, "Not authorized.", error.reason)
-        samples = await run_in_threadpool(
-            read_metrics, self._services.database, now=self._services.now()
-        )
+        samples = await run_in_threadpool(read_metrics, self._database, now=self._services.now())
         text = prometheus_text([*samples, *self._requests()])
         return EndpointResponse(Response(text, media_type=_TYPE), "ok")
 

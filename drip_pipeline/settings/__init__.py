@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, TypedDict
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +20,9 @@ from pydantic_settings import (
 )
 
 from drip_pipeline.errors import SettingsError
+from drip_pipeline.settings.declaration import Setting as Setting
+from drip_pipeline.settings.declaration import SettingRow as SettingRow
+from drip_pipeline.settings.declaration import setting as _setting
 from drip_pipeline.settings.environment import environment_secret as environment_secret
 from drip_pipeline.settings.environment import hand_to_libraries as hand_to_libraries
 from drip_pipeline.settings.kinds import AccountKey as AccountKey
@@ -54,37 +57,6 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 PostgresUrl = Annotated[Secret, postgres_url()]
 
 
-class SettingRow(TypedDict):
-    """One setting as `drip doctor` shows it. `value` is empty when the variable is not set."""
-
-    name: str
-    value: str
-    default: str
-    unit: str
-    consequence: str
-
-
-class Setting(NamedTuple):
-    """What is declared of one environment variable. `default` is the text for users."""
-
-    name: str
-    field: str
-    default: str
-    unit: str
-    consequence: str
-
-
-def _setting(default: object, unit: str, consequence: str, *, default_text: str = "") -> Any:
-    """Declare a setting. `default_text` describes a default that is computed or absent."""
-    if not default_text:
-        default_text = ", ".join(default) if isinstance(default, tuple) else str(default)
-    return Field(
-        default,
-        description=consequence,
-        json_schema_extra={"unit": unit, "default_text": default_text},
-    )
-
-
 class Settings(BaseSettings):
     """The settings of one process. `from_env` reads the environment; the constructor does not."""
 
@@ -111,6 +83,18 @@ class Settings(BaseSettings):
         "Supavisor or another pooler in transaction mode; no prepared statements are used. "
         "`session`: directly, or behind a pooler in session mode. `auto`: a pooler is noticed, and "
         "treated as one in transaction mode.",
+    )
+    read_database_url: PostgresUrl | None = _setting(
+        None,
+        "URL",
+        "A standby of DRIP_DATABASE_URL, from which reports, metrics and results are read. A "
+        "standby that is too far behind is refused, not read.",
+        default_text="none: everything is read from DRIP_DATABASE_URL",
+    )
+    read_max_lag: Annotated[int, whole_number(0, 604_800)] = _setting(
+        300,
+        "seconds",
+        "How far behind the primary DRIP_READ_DATABASE_URL may be. 0: any lag is accepted.",
     )
     dagster_database_url: PostgresUrl | None = _setting(
         None,

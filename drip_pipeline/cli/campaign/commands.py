@@ -122,7 +122,7 @@ def show(invocation: Invocation, campaign: str, now: datetime) -> CommandResult:
     """Show enrollments per node, held messages, exits and versions of CAMPAIGN."""
     from drip_pipeline.engine.campaigns.campaign import show_campaign
 
-    detail = show_campaign(invocation.database, campaign, now=now)
+    detail = show_campaign(invocation.read_database, campaign, now=now)
     return CommandResult(detail, _detail(detail))
 
 

@@ -38,7 +38,7 @@ def funnel(
 
     if out is not None and out.suffix.lower() not in {".svg", ".html", ".htm"}:
         raise click.UsageError(f"{out} must end in .svg or .html.")
-    result = campaign_funnel(invocation.database, campaign, now=now, version=version)
+    result = campaign_funnel(invocation.read_database, campaign, now=now, version=version)
     rows = node_rows(result)
     goal = result.goal
     data = {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from drip_pipeline.cli.doctor.check_result import CheckResult
 from drip_pipeline.cli.framework.command import Invocation
-from drip_pipeline.errors import DatabaseUnsuitable
+from drip_pipeline.errors import DatabaseUnsuitable, DripError
 from drip_pipeline.settings import environment_variables_unknown
 
 
@@ -40,6 +40,7 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
     from drip_pipeline.db.migrate import status
     from drip_pipeline.db.requirements import check_requirements
     from drip_pipeline.db.server_info import server_version
+    from drip_pipeline.db.standby import check_writable
 
     if invocation.settings.database_url is None:
         server = EmbeddedServer.from_settings(invocation.settings).status()
@@ -57,10 +58,12 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
     yield CheckResult("database", "ok", f"PostgreSQL {version} responds{pooled}")
     try:
         with invocation.database.transaction() as connection:
+            check_writable(connection)
             check_requirements(connection)
     except DatabaseUnsuitable as error:
         yield CheckResult("database", "failure", error.message, error.hint or "")
         return
+    yield from _check_standby(invocation)
     schema = status(invocation.database)
     if schema.is_current:
         yield CheckResult("schema", "ok", f"at version {schema.version}, nothing to apply")
@@ -75,3 +78,20 @@ def check_database(invocation: Invocation) -> Iterator[CheckResult]:
         yield CheckResult(
             "schema", "failure", f"not applied: {', '.join(missing)}", "Run `drip db migrate`."
         )
+
+
+def _check_standby(invocation: Invocation) -> Iterator[CheckResult]:
+    """Check that the database of DRIP_READ_DATABASE_URL can be read, and is not too old."""
+    from drip_pipeline.db.standby import read_database
+
+    reads = read_database(invocation.settings)
+    if reads is None:
+        return
+    try:
+        with reads, reads.transaction():
+            pass
+    except DripError as error:
+        yield CheckResult("standby", "failure", error.message, error.hint or "")
+        return
+    behind = "at an unknown time" if reads.lag_seconds is None else f"{reads.lag_seconds:.1f} s"
+    yield CheckResult("standby", "ok", f"DRIP_READ_DATABASE_URL answers, {behind} behind")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from drip_pipeline.db.connection import Database
+    from drip_pipeline.db.standby import ReadDatabase
     from drip_pipeline.engine.audit import Actor
     from drip_pipeline.settings import Settings
 
@@ -56,6 +57,7 @@ class Invocation:
     acting_as: str | None = None
     _settings: Settings | None = None
     _database: Database | None = None
+    _reads: ReadDatabase | None = None
     _resources: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -86,6 +88,27 @@ class Invocation:
         from drip_pipeline.engine.audit import Actor
 
         return Actor.of("cli", self.acting_as, self.settings.actor)
+
+    @property
+    def read_database(self) -> Database:
+        """Return the standby of DRIP_READ_DATABASE_URL, or else the engine's database.
+
+        For commands that only read, and whose answer may be as old as DRIP_READ_MAX_LAG allows.
+        """
+        if self._reads is None and self.settings.read_database_url is not None:
+            from drip_pipeline.db.standby import read_database
+
+            self._reads = read_database(self.settings)
+            if self._reads is not None:
+                self._resources.enter_context(self._reads)
+        return self._reads or self.database
+
+    def note_lag(self) -> None:
+        """Say on stderr that the command read from a standby, and how far behind that was."""
+        if self._reads is not None:
+            lag = self._reads.lag_seconds
+            behind = "an unknown time" if lag is None else f"{lag:.1f} s"
+            click.echo(f"read from DRIP_READ_DATABASE_URL, {behind} behind the primary", err=True)
 
     def reopen_database(self) -> Database:
         """Close the database, and open it again from the settings. Raises DatabaseUnavailable."""
@@ -161,6 +184,7 @@ def _execute(function: Callable[..., object], is_json: bool, params: dict[str, o
         configure_logging(invocation.settings.log_level)
         _warn_of_unknown_settings()
         result = function(invocation, **params)
+        invocation.note_lag()
         if not isinstance(result, CommandResult):
             result = CommandResult(result)
         return _print_result(result, is_json)
