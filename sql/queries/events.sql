@@ -678,34 +678,32 @@ WHERE s.id = n.state_id
       ELSE n.latest_at >= coalesce(s.last_message_at, s.node_entered_at, s.started_at)
   END;
 
--- name: states_of_matched_waits
--- Returns the waiting states whose wait judges events one by one, and that wait for this transaction's events. The
--- caller has locked them. What a state waits for lists event types; `machine:` precedes those that count from machines,
--- too, and `any:` those that count from other runs of the contact.
-WITH arrived AS MATERIALIZED (
-    SELECT
-        a.enrollment_id, a.contact_id,
-        CASE WHEN a.is_machine THEN 'machine:' ELSE '' END || a.event_type AS event_name
-    FROM arrived_events a
-)
-
+-- name: arrivals_of_matched_waits
+-- Returns this transaction's events for the waiting states whose wait judges events one by one, with what the wait reads
+-- of the state. The caller has locked the states. What a state waits for lists event types; `machine:` precedes those
+-- that count from machines, too, and `any:` those that count from other runs of the contact.
 SELECT
-    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count,
-    s.max_retries, s.steps_taken, 'active' AS enrollment_status
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.started_at,
+    coalesce(s.last_message_at, s.node_entered_at, s.started_at) AS since,
+    n.event_key AS event_id, n.event_type, n.occurred_at, n.event_data, n.is_machine, n.message_id, n.node_id,
+    n.belongs_to
 FROM (
-    SELECT a.enrollment_id AS state_id, a.event_name
-    FROM arrived a
+    SELECT a.enrollment_id AS state_id, '' AS prefix, 'run' AS belongs_to, a.*
+    FROM arrived_events a
     WHERE a.enrollment_id IS NOT NULL
-    UNION
-    SELECT w.id, CASE WHEN a.enrollment_id IS NULL THEN '' ELSE 'any:' END || a.event_name
-    FROM arrived a
+    UNION ALL
+    SELECT
+        w.id, CASE WHEN a.enrollment_id IS NULL THEN '' ELSE 'any:' END,
+        CASE WHEN a.enrollment_id IS NULL THEN 'contact' ELSE 'other run' END, a.*
+    FROM arrived_events a
     JOIN campaign_workflow_states w ON w.contact_id = a.contact_id AND w.wait_for_event IS NOT NULL
+    WHERE a.enrollment_id IS DISTINCT FROM w.id
 ) n
 JOIN campaign_workflow_states s ON s.id = n.state_id
 WHERE s.wait_for_event LIKE 'match:%%'
-  AND n.event_name = ANY(string_to_array(substr(s.wait_for_event, 7), ','))
-  AND s.workflow_status IN ('waiting', 'paused')
-GROUP BY s.id;
+  AND n.prefix || CASE WHEN n.is_machine THEN 'machine:' ELSE '' END || n.event_type
+  = ANY(string_to_array(substr(s.wait_for_event, 7), ','))
+  AND s.workflow_status IN ('waiting', 'paused');
 
 -- name: contacts_to_suppress
 -- The contacts that these events forbid to write to, with the channel and the reason; the most severe reason if there

@@ -117,21 +117,6 @@ class AffectedStates(NamedTuple):
     has_narrowed_goals: bool
 
 
-class MatchedWait(NamedTuple):
-    """A state whose wait judges events one by one: the columns of a claimed state."""
-
-    id: UUID
-    campaign_id: UUID
-    campaign_version: int
-    contact_id: UUID
-    current_node_id: str
-    resume_port: str | None
-    retry_count: int
-    max_retries: int
-    steps_taken: int
-    enrollment_status: str
-
-
 class StateToExit(NamedTuple):
     """An open workflow state that an event ends: the columns of a claimed state, and `cause`, the
     reason of the suppression.
@@ -396,11 +381,6 @@ def lock_affected_states(connection: Connection) -> AffectedStates:
 def resume_waiting_states(connection: Connection, now: datetime, tolerance: timedelta) -> int:
     """Resume the states that wait for the resolved events. Return their number."""
     return queries.run(connection, "resume_waiting_states", now=now, tolerance=tolerance)
-
-
-def states_of_matched_waits(connection: Connection) -> list[MatchedWait]:
-    """Return the states whose wait judges the resolved events one by one; they are locked."""
-    return queries.records(connection, "states_of_matched_waits", MatchedWait)
 
 
 def contacts_to_suppress(connection: Connection) -> list[ContactToSuppress]:

@@ -20,8 +20,8 @@ from drip_pipeline.db.events.ingestion import AffectedStates
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
+from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
 from drip_pipeline.engine.execution.exits import end_runs
-from drip_pipeline.engine.execution.matched_waits import resume_matched_waits
 from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
@@ -100,8 +100,7 @@ def apply_event_effects(
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     if locked.matched_waits:
-        waiting = [DueState(*row) for row in events_db.states_of_matched_waits(connection)]
-        resumed += resume_matched_waits(connection, waiting, now)
+        resumed += resume_by_arrivals(connection, now)
     return EventEffects(resumed, suppressed, ended)
 
 

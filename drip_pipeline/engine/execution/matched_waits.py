@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
@@ -21,7 +22,14 @@ from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.domain.run_variables import ENTRY, EVENT, PERSONALIZATION_DATA
 from drip_pipeline.engine.campaigns import version_cache
-from drip_pipeline.engine.execution.matched_events import first_matching, load_matched
+from drip_pipeline.engine.execution.matched_events import (
+    MatchedEvents,
+    first_matching,
+    load_matched,
+)
+
+Waiting: TypeAlias = tuple[DueState, CampaignGraph, EventWait]
+"""A waiting state, its graph, and the configuration of its wait."""
 
 
 def resume_matched_waits(
@@ -35,7 +43,7 @@ def resume_matched_waits(
 
     `graphs` by campaign and version, if they are not published yet.
     """
-    waiting: list[tuple[DueState, CampaignGraph, EventWait]] = []
+    waiting: list[Waiting] = []
     if graphs is None:
         keys = {(state.campaign_id, state.campaign_version) for state in states}
         published = version_cache.versions(connection, keys)
@@ -46,14 +54,28 @@ def resume_matched_waits(
         config = None if node is None else node.config
         if isinstance(config, EventWait) and graph.judges_events(config):
             waiting.append((state, graph, config))
-    needs = Needs()
-    for config in {config for _, _, config in waiting}:
-        for _, matcher in config.matchers():
-            needs |= matcher.needs()
     if not waiting:
         return 0
     # An event that cannot be read satisfies nothing; the batch that leaves the wait reports it.
+    needs = _needs(waiting)
     matched, _ = load_matched(connection, [(needs, [state for state, _, _ in waiting])])
+    return resume_judged(connection, waiting, matched, now)
+
+
+def _needs(waiting: Sequence[Waiting]) -> Needs:
+    needs = Needs()
+    for config in {id(config): config for _, _, config in waiting}.values():
+        for _, matcher in config.matchers():
+            needs |= matcher.needs()
+    return needs
+
+
+def resume_judged(
+    connection: Connection, waiting: Sequence[Waiting], matched: MatchedEvents, now: datetime
+) -> int:
+    """Resume those of these waiting states whose wait one of the events ends; return their
+    number."""
+    needs = _needs(waiting)
     entries = (
         _entry_data(connection, [state.id for state, _, _ in waiting])
         if ENTRY in needs.variables
