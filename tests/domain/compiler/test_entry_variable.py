@@ -31,12 +31,12 @@ def test_entry_data_exists_in_texts_to_a_contact_and_in_conditions_and_not_in_po
     )
 
 
-SETS_X = {
+SETS_X: File = {
     "node_id": "set",
     "node_type": "action",
     "action_config": {"type": "variable", "config": {"set": {"x": "{{ entry.total }}"}}},
 }
-WAITS = {
+WAITS: File = {
     "node_id": "w",
     "node_type": "wait",
     "wait_config": {"type": "until_event", "event_type": "purchase", "max_wait": {"value": 1}},
@@ -120,3 +120,18 @@ def test_values_that_an_action_cannot_set_are_errors(values: File, code: str) ->
     action = {"type": "variable", "config": {"set": values}}
     file = linear({"node_id": "act", "node_type": "action", "action_config": action})
     assert ("act", code) in codes(file)
+
+
+def test_conditions_on_properties_that_can_never_match_are_named() -> None:
+    never = {"type": "field", "field": "due", "operator": ">", "value": "yesterday"}
+    fine = {"type": "field", "field": "created_at", "operator": "contains", "value": "2026"}
+    wait = {**WAITS, "wait_config": {**WAITS["wait_config"], "where": never}}
+    placed = {"trigger": "event", "event_type": "order.placed"}
+    for file, nodes in (
+        (flow(wait, SETS_X), {"w"}),
+        (flow(WAITS, SETS_X, trigger={**placed, "where": never}), {"start"}),
+        (flow(WAITS, SETS_X, trigger={**placed, "where": fine}), set()),
+    ):
+        named = [p for p in problems(file) if p.code == "condition_never_matches"]
+        assert {problem.node_id for problem in named} == nodes
+        assert all("{days_ago: 7}" in problem.message for problem in named)

@@ -102,6 +102,19 @@ _VALIDATORS: dict[str, Any] = {
         for key in (v if isinstance(v, dict) else ())
         for fault in faults(key, rule, root, path)
     ],
+    "patternProperties": lambda v, rule, root, path, _: [
+        fault
+        for pattern, schema in rule.items()
+        for key, item in (v.items() if isinstance(v, dict) else ())
+        if re.search(pattern, key)
+        for fault in faults(item, schema, root, f"{path}.{key}")
+    ],
+    "minProperties": lambda v, rule, _r, path, _: (
+        [f"{path} has too few keys"] if isinstance(v, dict) and len(v) < rule else []
+    ),
+    "maxProperties": lambda v, rule, _r, path, _: (
+        [f"{path} has too many keys"] if isinstance(v, dict) and len(v) > rule else []
+    ),
     "required": lambda v, rule, _r, path, _: [
         f"{path}.{key} is missing" for key in rule if isinstance(v, dict) and key not in v
     ],

@@ -32,8 +32,9 @@ def test_examples_match_the_schema_and_are_valid(path: Path) -> None:
     result = validate(
         definition, known_custom_fields=HILLSTROM_FIELDS, available_channels=frozenset({"email"})
     )
-    assert result == []
-    assert compile_graph(definition, {}).trigger.kind == "manual"
+    # No event of the examples' own names has arrived.
+    assert [problem for problem in result if problem.code != "event_type_unknown"] == []
+    assert compile_graph(definition, {}).trigger.kind in ("manual", "event")
 
 
 def test_there_are_examples() -> None:
