@@ -221,7 +221,7 @@ def test_failed_enrollments_are_requeued_from_the_launchpad(engine_database, ins
     offered = build_definitions().resolve_job_def("requeue_failed").run_config
     assert offered is not None
     (fields,) = [op["config"] for op in offered["ops"].values()]
-    assert list(fields) == ["campaign", "batch", "node", "since"]
+    assert list(fields) == ["campaign", "batch", "node", "since", "reason"]
     nothing = run(instance, "requeue_failed", ops={"requeue_failed_work": fields})
     assert not nothing.success
     named = {"campaign": "Welcome", "since": NOW.isoformat()}
