@@ -35,6 +35,8 @@ def resume_by_arrivals(connection: Connection, now: datetime) -> int:
     )
     graphs = {key: version.graph for key, version in versions.items()}
     configs: dict[tuple[UUID, int, str], EventWait | None] = {}
+    counting: set[tuple[UUID, int, str]] = set()
+    of_message: set[tuple[UUID, int, str]] = set()
     by_event: dict[UUID, DueState] = {}
     by_count: dict[UUID, DueState] = {}
     of_messages: list[DueState] = []
@@ -43,7 +45,9 @@ def resume_by_arrivals(connection: Connection, now: datetime) -> int:
     for row in arrivals:
         key = (row.campaign_id, row.campaign_version, row.current_node_id)
         if key not in configs:
-            configs[key] = _wait_at(graphs[key[:2]], row.current_node_id)
+            configs[key] = wait = _wait_at(graphs[key[:2]], row.current_node_id)
+            counting |= {key} if wait is not None and _counts(wait) else set()
+            of_message |= {key} if wait is not None and _is_of_messages(wait) else set()
         config = configs[key]
         if config is None:
             continue
@@ -51,13 +55,13 @@ def resume_by_arrivals(connection: Connection, now: datetime) -> int:
             events[row.id].setdefault(row.event_type, []).append(_occurrence(row))
         elif row.id not in by_count:
             state = _state(row)
-            if _counts(config):
+            if key in counting:
                 by_count[row.id] = state
                 continue
             by_event[row.id] = state
             events[row.id] = {row.event_type: [_occurrence(row)]}
             positions[row.id] = RunPosition(row.started_at, row.since - EVENT_CLOCK_TOLERANCE)
-            if _is_of_messages(config):
+            if key in of_message:
                 of_messages.append(state)
     if of_messages:
         types = {name for config in configs.values() if config for name in config.event_types}

@@ -142,7 +142,7 @@ class BatchContext:
             return None
         zone = effective_zone(self._attributes.get(state.contact_id, _NO_FIELDS))
         events = self._matched.events_of(state)
-        return first_matching(config, events, position, self._now, zone)
+        return first_matching(config.tests(), events, position, self._now, zone)
 
     def happened_since_message(self, states: Sequence[DueState], event_type: str) -> set[UUID]:
         """Return the ids of states with this event since their latest message, or since they

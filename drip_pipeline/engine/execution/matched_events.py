@@ -15,6 +15,7 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.conditions.conditions import Needs
 from drip_pipeline.domain.conditions.occurrences import (
+    EventTest,
     LatestMessage,
     Occurrence,
     RunPosition,
@@ -22,7 +23,6 @@ from drip_pipeline.domain.conditions.occurrences import (
     is_about_a_message,
 )
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
-from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.engine.execution.transitions import NO_SENT_MESSAGE, SentMessage
 
 Occurrences: TypeAlias = Mapping[str, Sequence[Occurrence]]
@@ -124,7 +124,7 @@ NO_MATCHED_EVENTS: Final = MatchedEvents()
 
 
 def first_matching(
-    config: EventWait,
+    tests: Sequence[tuple[str, EventTest]],
     events: Occurrences,
     position: RunPosition,
     now: datetime,
@@ -135,7 +135,7 @@ def first_matching(
     Of several, the one that happened first; of several ports for one event, the first.
     """
     best: tuple[str, Occurrence] | None = None
-    for port, test in config.tests():
+    for port, test in tests:
         of_type = events.get(test.event_type)
         if not of_type:
             continue

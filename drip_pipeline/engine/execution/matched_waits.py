@@ -62,9 +62,13 @@ def resume_matched_waits(
     return resume_judged(connection, waiting, matched, now)
 
 
+def _distinct(waiting: Sequence[Waiting]) -> list[EventWait]:
+    return list({id(config): config for _, _, config in waiting}.values())
+
+
 def _needs(waiting: Sequence[Waiting]) -> Needs:
     needs = Needs()
-    for config in {id(config): config for _, _, config in waiting}.values():
+    for config in _distinct(waiting):
         for _, matcher in config.matchers():
             needs |= matcher.needs()
     return needs
@@ -86,6 +90,8 @@ def resume_judged(
         if "timezone" in needs.fields
         else {}
     )
+    # Once per node: a lookup in the cache hashes the configuration.
+    tests_of = {id(config): config.tests() for config in _distinct(waiting)}
     ports: dict[UUID, str] = {}
     variables: dict[UUID, Mapping[str, object]] = {}
     for state, graph, config in waiting:
@@ -96,7 +102,9 @@ def resume_judged(
             position = position._replace(entry=entries[state.id])
         zone = zones.get(state.contact_id)
         timezone = None if zone is None else zone_name(zone.of_contact, zone.of_workspace)
-        ended = first_matching(config, matched.events_of(state), position, now, timezone)
+        ended = first_matching(
+            tests_of[id(config)], matched.events_of(state), position, now, timezone
+        )
         if ended is not None:
             ports[state.id] = ended[0]
             if graph.reads_event():
