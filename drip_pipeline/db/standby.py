@@ -84,9 +84,14 @@ def check_writable(connection: Connection) -> None:
     """Raise DatabaseUnsuitable if the transaction cannot write."""
     if not queries.scalar(connection, "is_read_only"):
         return
-    what = "a standby" if standby_state(connection).is_standby else "read-only"
+    if not standby_state(connection).is_standby:
+        raise DatabaseUnsuitable(
+            "default_transaction_read_only is on, and the engine must write",
+            hint="Reset it for the role, the database or the server of DRIP_DATABASE_URL, or in its"
+            " options: ALTER ROLE … RESET default_transaction_read_only;",
+        )
     raise DatabaseUnsuitable(
-        f"the server of DRIP_DATABASE_URL is {what}, and the engine must write",
+        "the server of DRIP_DATABASE_URL is a standby, and the engine must write",
         hint="Name the primary; or all hosts, with target_session_attrs, which finds the primary:"
         " postgresql://user:password@host1:5432,host2:5432/name?target_session_attrs=read-write",
     )

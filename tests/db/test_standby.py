@@ -42,6 +42,7 @@ REPLICATION = {
     "shared_buffers": "64MB",
     "wal_level": "replica",
     "max_wal_senders": "4",
+    "synchronous_commit": "on",  # otherwise a commit is written, and sent, only later
     "wal_retrieve_retry_interval": "200ms",
 }
 

@@ -31,10 +31,10 @@ TOLERATED: Final = frozenset({"variable_unknown"})
 """A custom field that no contact has any more was known when the version was published; it renders
 empty, which must not prevent a rollback."""
 HISTORY_COLUMNS: Final = (
-    "version", "change_type", "change_description", "created_at", "actor", "is_published",
-    "is_current", "in_flight",
+    "version", "change_type", "change_description", "created_at", "actor", "is_current",
+    "in_flight",
 )  # fmt: skip
-"""The columns of a table of versions, in this order."""
+"""The columns of a table of versions, in this order; more do not fit on a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
