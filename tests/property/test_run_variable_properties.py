@@ -11,7 +11,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
@@ -36,8 +36,8 @@ def empty(server_url: str, template: str) -> Iterator[Database]:
         yield database
 
 
-class Interrupted(Exception):
-    """The process ends here."""
+class Interrupted(BaseException):
+    """The process ends here: unlike an error, it is not isolated to one state."""
 
 
 def flow(kinds: list[str]) -> CampaignGraph:
@@ -64,6 +64,7 @@ def histories(draw: st.DrawFn) -> tuple[list[str], int, list[bool]]:
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example((['wait'], 0, [True, True]))
 @given(histories())
 def test_variables_are_set_once_whatever_interrupts_the_run(
     empty: Database, history: tuple[list[str], int, list[bool]]

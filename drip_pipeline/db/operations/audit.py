@@ -90,4 +90,4 @@ def contacts_of_address(connection: Connection, address: str) -> list[UUID]:
 
 
 def _json(details: Mapping[str, object]) -> str:
-    return orjson.dumps(details, option=orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(dict(details), option=orjson.OPT_NON_STR_KEYS).decode()

@@ -6,7 +6,9 @@ liquid_environments.py applies these limits to every node, expression and filter
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterable, Mapping
+from threading import local
 from time import thread_time
 from typing import Any, Final
 
@@ -24,6 +26,31 @@ _MAX_DIRECTIVES: Final = 100
 _NODES_PER_CHECK: Final = 16
 
 
+class _CollectionTime(local):
+    """The seconds that the garbage collector took of this thread."""
+
+    seconds = 0.0
+    started = 0.0
+
+
+_collections: Final = _CollectionTime()
+
+
+def _measure_collection(phase: str, _info: object) -> None:
+    if phase == "start":
+        _collections.started = thread_time()
+    else:
+        _collections.seconds += thread_time() - _collections.started
+
+
+# A full collection of a large process takes longer than the budget, and runs in any thread.
+gc.callbacks.append(_measure_collection)
+
+
+def _rendering_time() -> float:
+    return thread_time() - _collections.seconds
+
+
 class RenderBudget:
     """What is left for the texts of one message. `has_unreadable_dates`: a value of the filter
     `date` was no date and stayed as it is."""
@@ -31,8 +58,9 @@ class RenderBudget:
     __slots__ = ("_deadline", "_until_check", "has_unreadable_dates")
 
     def __init__(self, seconds: float = RENDER_SECONDS) -> None:
-        """The time is that of the thread's processor: a busy machine takes none of it."""
-        self._deadline = thread_time() + seconds
+        """The time is that of the thread's processor, without the garbage collector's: neither a
+        busy machine nor a large process takes any of it."""
+        self._deadline = _rendering_time() + seconds
         self._until_check = _NODES_PER_CHECK
         self.has_unreadable_dates = False
 
@@ -45,7 +73,7 @@ class RenderBudget:
     def check(self) -> None:
         """Raise TemplateBudgetExceeded when the time is used up."""
         self._until_check = _NODES_PER_CHECK
-        if thread_time() > self._deadline:
+        if _rendering_time() > self._deadline:
             raise TemplateBudgetExceeded("rendering takes too much time")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from datetime import UTC, date, datetime
-from time import perf_counter
+from time import perf_counter, thread_time
 from typing import Any
 
 import pytest
@@ -180,3 +181,16 @@ def test_texts_of_a_message_share_its_time() -> None:
     with pytest.raises(TemplateBudgetExceeded, match="time"):
         template.render({}, budget)
     assert template.render({}) == "".join(str(n) for n in range(1, 101))
+
+
+def test_garbage_collections_take_nothing_of_the_budget() -> None:
+    cycles: list[object] = []
+    for _ in range(200_000):
+        cycle: list[object] = []
+        cycle.append(cycle)
+        cycles.append(cycle)
+    budget = RenderBudget(seconds=0.02)
+    started = thread_time()
+    while thread_time() - started < 0.1:
+        gc.collect()
+    budget.check()
