@@ -64,7 +64,7 @@ def histories(draw: st.DrawFn) -> tuple[list[str], int, list[bool]]:
 
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@example((['wait'], 0, [True, True]))
+@example((["wait"], 0, [True, True]))
 @given(histories())
 def test_variables_are_set_once_whatever_interrupts_the_run(
     empty: Database, history: tuple[list[str], int, list[bool]]
