@@ -602,6 +602,7 @@ CREATE TABLE campaign_versions (
     content_hash text,
     goal_is_narrowed boolean NOT NULL DEFAULT false,
     reads_event boolean NOT NULL DEFAULT false,
+    topic text,
     CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_versions_change_type_check CHECK ((change_type = ANY (ARRAY['draft'::text, 'published'::text, 'archived'::text, 'ab_test_started'::text, 'ab_test_completed'::text, 'rollback'::text]))),
@@ -938,6 +939,21 @@ CREATE TABLE stale_metric_days (
     CONSTRAINT stale_metric_days_pkey PRIMARY KEY (id)
 );
 
+CREATE TABLE topic_consents (
+    workspace_id uuid NOT NULL,
+    topic text NOT NULL,
+    address text NOT NULL,
+    contact_id uuid,
+    status text NOT NULL,
+    decided_by text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT topic_consents_pkey PRIMARY KEY (workspace_id, topic, address),
+    CONSTRAINT topic_consents_decided_by_check CHECK ((decided_by = ANY (ARRAY['person'::text, 'operator'::text]))),
+    CONSTRAINT topic_consents_status_check CHECK ((status = ANY (ARRAY['subscribed'::text, 'pending'::text, 'unsubscribed'::text]))),
+    CONSTRAINT topic_consents_workspace_id_topic_fkey FOREIGN KEY (workspace_id, topic) REFERENCES workspace_topics(workspace_id, name) ON DELETE CASCADE
+);
+CREATE INDEX topic_consents_contact ON public.topic_consents USING btree (contact_id) WHERE (contact_id IS NOT NULL);
+
 CREATE TABLE trigger_calls (
     campaign_id uuid NOT NULL,
     call_key text NOT NULL,
@@ -956,6 +972,20 @@ CREATE TABLE workspace_rules (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT workspace_rules_pkey PRIMARY KEY (workspace_id, kind, name),
     CONSTRAINT workspace_rules_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
+CREATE TABLE workspace_topics (
+    workspace_id uuid NOT NULL,
+    name text NOT NULL,
+    title text NOT NULL,
+    description text,
+    double_opt_in boolean NOT NULL DEFAULT false,
+    archived_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT workspace_topics_pkey PRIMARY KEY (workspace_id, name),
+    CONSTRAINT workspace_topics_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9_-]{0,62}$'::text)),
+    CONSTRAINT workspace_topics_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 
 CREATE TABLE workspaces (
@@ -1011,9 +1041,16 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_confirm(p_delivery_id uuid, p_now timestamp with time zone) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_confirmation(p_delivery_id uuid) RETURNS TABLE(topic text, title text, status text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_recipient(p_delivery_id uuid) RETURNS TABLE(contact_id uuid, channel text, is_unsubscribed boolean, phone text, region text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_resubscribe(p_delivery_id uuid, p_number text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_set_topics(p_delivery_id uuid, p_number text, p_topics text[], p_statuses text[], p_now timestamp with time zone) RETURNS TABLE(topic text, status text) LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_topics(p_delivery_id uuid) RETURNS TABLE(topic text, title text, description text, is_of_message boolean, status text, is_locked boolean) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_unsubscribe(p_delivery_id uuid, p_number text, p_source text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
 -- record_deleted_enrollments() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- set_topic_consent(p_workspace_id uuid, p_topic text, p_contact_id uuid, p_addresses text[], p_status text, p_decided_by text, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
 -- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- topic_consent_of(p_workspace_id uuid, p_topic text, p_contact_id uuid, p_email text, p_phone text) RETURNS TABLE(has_left boolean, has_joined boolean, is_pending boolean, is_locked boolean) LANGUAGE sql STABLE
 -- workspace_day_bounds(p_first date, p_last date) RETURNS TABLE(day_start timestamp with time zone, day_end timestamp with time zone) LANGUAGE sql STABLE

@@ -75,6 +75,9 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.suppressions:suppressions",
         "Addresses excluded from sending: import a list.",
     ),
+    "topics": LazyCommand(
+        "drip_pipeline.cli.topics:topics", "Topics that people can leave: list, add, archive."
+    ),
     "workspace": LazyCommand(
         "drip_pipeline.cli.workspace:workspace", "Workspaces: list, set the time zone."
     ),

@@ -1,4 +1,4 @@
-"""`drip contacts …`: import contacts from files, and resubscribe contacts."""
+"""`drip contacts …`: import contacts from files, suppress and resubscribe contacts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def contacts() -> None:
-    """Import contacts from files, and resubscribe contacts."""
+    """Import contacts from files, suppress and resubscribe contacts."""
 
 
 def _parse_types(
@@ -153,29 +153,95 @@ def _describe_lines(counts: LineCounts) -> str:
     return f"{counts.lines:,} lines: {', '.join(parts)}"
 
 
-@command(contacts)
-@click.argument("who", metavar="EMAIL|ID")
-@click.option("--reason", required=True, metavar="TEXT", help="Why; it is logged with the contact.")
-@click.option(
+_who = click.argument("who", metavar="EMAIL|ID")
+_reason = click.option(
+    "--reason", required=True, metavar="TEXT", help="Why; it is logged with the contact."
+)
+_channel = click.option(
     "--channel", type=click.Choice(["email", "sms"]), help="Only this channel (default: all)."
 )
-@click.option("--workspace", metavar="NAME", help="Workspace; required if there are several.")
+_topic = click.option("--topic", metavar="NAME", help="Only this topic, on all channels.")
+_workspace = click.option(
+    "--workspace", metavar="NAME", help="Workspace; required if there are several."
+)
+
+
+@command(contacts)
+@_who
+@_reason
+@_channel
+@_topic
+@_workspace
+@now_option
+def suppress(
+    invocation: Invocation,
+    who: str,
+    reason: str,
+    channel: str | None,
+    topic: str | None,
+    workspace: str | None,
+    now: datetime,
+) -> CommandResult:
+    """Send a contact or an address nothing more, or nothing of a channel or a topic.
+
+    Its runs end, except for --channel sms. The entry belongs to the address: another address that
+    the contact gets is free. The contact itself cannot lift it.
+    """
+    from drip_pipeline.engine.operations import operator_consents as use_case
+
+    result = use_case.suppress(
+        invocation.database,
+        who,
+        reason=reason,
+        now=now,
+        channel=channel,
+        topic=topic,
+        workspace=workspace,
+        actor=invocation.actor,
+    )
+    return CommandResult(
+        result, f"{result.suppressed:,} addresses suppressed; {result.ended:,} runs ended"
+    )
+
+
+@command(contacts)
+@_who
+@_reason
+@_channel
+@_topic
+@_workspace
 @now_option
 def resubscribe(
     invocation: Invocation,
     who: str,
     reason: str,
     channel: str | None,
+    topic: str | None,
     workspace: str | None,
     now: datetime,
 ) -> CommandResult:
     """Lift the suppressions of a contact, so that it can enter campaigns again.
 
     All suppressions of the contact and its addresses are removed: unsubscriptions, complaints,
-    bounces and manual entries. Its ended runs stay ended.
+    bounces and manual entries. Its ended runs stay ended. With --topic, only its no to that topic
+    is lifted; if the topic asks for a confirmation, the contact gets it.
     """
     from drip_pipeline.engine.contacts import resubscribe as use_case
+    from drip_pipeline.engine.operations import operator_consents
 
+    if topic is not None:
+        joined = operator_consents.rejoin(
+            invocation.database,
+            who,
+            topic,
+            reason=reason,
+            now=now,
+            channel=channel,
+            workspace=workspace,
+            actor=invocation.actor,
+        )
+        state = "are asked to confirm" if joined.needs_confirmation else "get messages of"
+        return CommandResult(joined, f"{joined.lifted:,} addresses {state} topic {topic!r}")
     result = use_case.resubscribe(
         invocation.database,
         who,

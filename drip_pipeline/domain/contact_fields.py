@@ -38,7 +38,10 @@ _ALIASES: Final[Mapping[str, str]] = {
 _NAME_PARTS: Final = ("first_name", "last_name")
 
 ALIASES: Final = frozenset(_ALIASES)
-CAMPAIGN_VARIABLES: Final = frozenset({"campaign_id", "campaign_name", "unsubscribe_url", "now"})
+CONFIRM: Final = "confirm_url"
+CAMPAIGN_VARIABLES: Final = frozenset(
+    {"campaign_id", "campaign_name", "unsubscribe_url", CONFIRM, "now"}
+)
 """Names that the renderer adds to the context. `now` is the time of rendering, with a zone."""
 KNOWN_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | CAMPAIGN_VARIABLES | {CUSTOM_FIELDS}
 

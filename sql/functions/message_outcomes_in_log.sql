@@ -65,7 +65,7 @@ AS $$
                 sum((e.event_data ->> 'value')::numeric(14, 2)) FILTER (WHERE e.event_type = 'converted'), 0
             ) AS conversion_value,
             min(e.created_at) FILTER (
-                WHERE e.event_type IN ('email_unsubscribed', 'sms_opted_out')
+                WHERE e.event_type IN ('email_unsubscribed', 'sms_opted_out', 'topic_unsubscribed')
             ) AS unsubscribed_at,
             min(e.created_at) FILTER (WHERE e.event_type = 'email_complained') AS complained_at,
             min(e.created_at) FILTER (

@@ -499,7 +499,9 @@ WITH changes AS (
         ) AS replied_at,
         min(a.occurred_at) FILTER (WHERE a.event_type = 'converted') AS converted_at,
         coalesce(sum(a.value) FILTER (WHERE a.event_type = 'converted'), 0) AS conversion_value,
-        min(a.occurred_at) FILTER (WHERE a.event_type IN ('email_unsubscribed', 'sms_opted_out')) AS unsubscribed_at,
+        min(a.occurred_at) FILTER (
+            WHERE a.event_type IN ('email_unsubscribed', 'sms_opted_out', 'topic_unsubscribed')
+        ) AS unsubscribed_at,
         min(a.occurred_at) FILTER (WHERE a.event_type = 'email_complained') AS complained_at,
         min(a.occurred_at) FILTER (
             WHERE a.event_type = 'email_bounced' AND a.suppression_reason IS NOT NULL

@@ -175,6 +175,7 @@ WITH published AS (
     SET compiled_graph = CAST(%(graph)s AS jsonb), definition = CAST(%(definition)s AS jsonb),
         definition_hash = CAST(%(definition_hash)s AS text), graph_hash = CAST(%(graph_hash)s AS text),
         waits_for = CAST(%(waits_for)s AS text []), reads_event = CAST(%(reads_event)s AS boolean),
+        topic = CAST(%(topic)s AS text),
         goal_event_type = CAST(%(goal_event_type)s AS text), goal_is_narrowed = CAST(%(goal_is_narrowed)s AS boolean),
         goal_within = CAST(%(goal_within)s AS interval), content_hash = campaign_content_hash(v.campaign_id)
     WHERE v.id = CAST(%(version_id)s AS uuid)

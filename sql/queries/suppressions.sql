@@ -124,6 +124,18 @@ kept AS (
 
 SELECT count(*) AS lifted FROM removed;
 
+-- name: suppress_addresses
+-- Suppresses addresses as an operator decided, for a channel or for all, with the reason as a note; an existing entry
+-- stays.
+INSERT INTO campaign_suppressions (
+    workspace_id, contact_id, address, channel, reason, note, source, created_at
+)
+SELECT
+    CAST(%(workspace_id)s AS uuid), p.contact_id, p.address, CAST(%(channel)s AS text), 'manual',
+    CAST(%(note)s AS text), 'operator', CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(contact_ids)s AS uuid []), CAST(%(addresses)s AS text [])) AS p (contact_id, address)
+ON CONFLICT DO NOTHING;
+
 -- name: reopen_enrollments
 -- Ended runs of contacts that are resubscribed no longer keep them from entering again.
 UPDATE campaign_enrollments e

@@ -286,6 +286,8 @@ def _detail(detail: CampaignDetail) -> Group:
     window = campaign.settings.get("send_window")
     if isinstance(window, dict):
         lines.append(Text(f"Send window: {local_range(window)}"))
+    if campaign.settings.get("topic"):
+        lines.append(Text(f"Topic: {campaign.settings['topic']}"))
     if detail.edit is not None:
         draft = detail.edit
         lines += [

@@ -136,6 +136,29 @@ def suppressed_numbers(
     )
 
 
+def suppress_addresses(
+    connection: Connection,
+    workspace_id: UUID,
+    addresses: Sequence[tuple[UUID | None, str]],
+    channel: str | None,
+    *,
+    note: str,
+    now: datetime,
+) -> int:
+    """Suppress addresses as an operator decided, each with its contact, if there is one. Return
+    the number of new entries."""
+    return queries.run(
+        connection,
+        "suppress_addresses",
+        workspace_id=workspace_id,
+        contact_ids=[contact_id for contact_id, _ in addresses],
+        addresses=[address for _, address in addresses],
+        channel=channel,
+        note=note,
+        now=now,
+    )
+
+
 class ContactToResubscribe(NamedTuple):
     """A contact with the addresses that its suppressions may have."""
 

@@ -109,6 +109,7 @@ class NewVersion:
     waits_for: Sequence[str]
     goal_event: GoalEvent | None
     reads_event: bool = False
+    topic: str | None = None
 
 
 def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
@@ -270,6 +271,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         graph_hash=compiled.graph_hash,
         waits_for=list(compiled.waits_for),
         reads_event=compiled.reads_event,
+        topic=compiled.topic,
         goal_event_type=goal.event_type if goal else None,
         goal_is_narrowed=goal is not None and goal.is_narrowed,
         goal_within=timedelta(seconds=goal.seconds) if goal else None,

@@ -12,6 +12,7 @@ from typing import Final
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.contact_fields import (
     ALIASES,
+    CONFIRM,
     CONTACT_COLUMNS,
     CUSTOM_FIELDS,
     KNOWN_VARIABLES,
@@ -34,8 +35,8 @@ _BUDGET: Final = "template_budget"
 _MOST_OVER_BUDGET: Final = 3
 """Further templates are not rendered: each may take a quarter of a second."""
 _NO_CONTACT: Final[dict[str, object]] = {}
-_MESSAGE_VARIABLES: Final = frozenset({"campaign_name", UNSUBSCRIBE, "workspace_id"})
-_CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE}
+_MESSAGE_VARIABLES: Final = frozenset({"campaign_name", UNSUBSCRIBE, CONFIRM, "workspace_id"})
+_CONTACT_VARIABLES: Final = CONTACT_COLUMNS | ALIASES | {CUSTOM_FIELDS, UNSUBSCRIBE, CONFIRM}
 
 
 def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -> list[Problem]:

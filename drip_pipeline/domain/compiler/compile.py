@@ -74,8 +74,10 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         )
         for node_id, step in analysis.steps.items()
     }
-    goal = analysis.definition.goal_event
-    return CampaignGraph(entry, nodes, variant_of_node(entry, analysis), goal)
+    file = analysis.definition
+    return CampaignGraph(
+        entry, nodes, variant_of_node(entry, analysis), file.goal_event, topic=file.topic
+    )
 
 
 def _hash(value: object) -> str:

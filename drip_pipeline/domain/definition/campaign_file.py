@@ -76,6 +76,7 @@ def _id(value: object) -> object:
 
 
 # The limit belongs to the inner text: on the outside it would be applied to the None of a blank id.
+TOPIC_NAME: Final = "^[a-z0-9][a-z0-9_-]{0,62}$"
 Id = Annotated[Annotated[str, Field(max_length=200)] | None, BeforeValidator(_id)]
 Title = Annotated[Annotated[str, Field(max_length=500)] | None, BeforeValidator(_id)]
 Text = Annotated[str, BeforeValidator(_stripped)]
@@ -234,6 +235,11 @@ class CampaignDefinition(BaseModel):
         default=None,
         description="Times at which the campaign's emails and SMS are sent; a step may have its"
         " own. By default at any time.",
+    )
+    topic: Annotated[str, Field(pattern=TOPIC_NAME)] | None = Field(
+        default=None,
+        description="Name of the workspace's topic that the messages belong to (`drip topics`)."
+        " People leave a topic by itself; without one, unsubscribing leaves everything.",
     )
     resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = Field(
         default=None,

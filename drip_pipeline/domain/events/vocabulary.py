@@ -114,6 +114,20 @@ _VOCABULARY: Final = (
     _contact("subscription_cancelled", "the contact ended a plan"),
     _contact("cart_abandoned", "the contact left a cart behind"),
     _contact("meeting_booked", "the contact booked a meeting"),
+    EventType(
+        "topic_requested",
+        "contact",
+        "system",
+        "the contact is asked to confirm a topic; the topic is in its data",
+        engine=True,
+        contact_level=True,
+    ),
+    _contact(
+        "topic_subscribed",
+        "the contact joined a topic, which is in its data",
+        engine=True,
+    ),
+    _contact("topic_unsubscribed", "the contact left a topic, which is in its data", engine=True),
     _contact("custom_event", "anything else; its name is in the event's data"),
 )
 
@@ -133,10 +147,12 @@ MESSAGE_EVENT_CHANNELS: Final[Mapping[str, str]] = {
 and conditions compare them by message and not by time; `message_channel_of` in the database has the
 same list.
 """
-GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
+GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted", "topic_requested"}
 """Event types that can be the goal of a campaign: a contact with such an event within the goal's
 time window has converted.
 """
+TOPIC_EVENT_TYPES: Final = frozenset({"topic_subscribed", "topic_unsubscribed"})
+"""Events by which a contact joins or leaves a topic of its workspace."""
 SUPPRESSING_EVENT_TYPES: Final = frozenset(
     {
         "email_unsubscribed",

@@ -161,13 +161,14 @@ class CampaignGraph:
 
     `variant_of_node` maps a node to (split node id, variant id) if every path to it leads through
     this variant; of several splits, the innermost one. `goal_event` is the event that counts as a
-    conversion, None without one.
+    conversion, None without one. `topic` is the workspace's topic that the messages belong to.
     """
 
     entry_node_id: str
     nodes: Mapping[str, GraphNode]
     variant_of_node: Mapping[str, tuple[str, str]]
     goal_event: GoalEvent | None = None
+    topic: str | None = None
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -239,17 +240,22 @@ class CampaignGraph:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as JSON, nodes by id; `from_dict` restores an equal graph."""
-        # Left out without a goal, so that graphs of earlier releases keep their hash.
+        # Left out without a goal or a topic, so that graphs of earlier releases keep their hash.
         goal = {"goal_event": self.goal_event.model_dump(mode="json")} if self.goal_event else {}
-        return goal | {
-            "format": GRAPH_FORMAT,
-            "entry_node_id": self.entry_node_id,
-            "nodes": [self.nodes[node_id].to_dict() for node_id in sorted(self.nodes)],
-            "variant_of_node": {
-                node_id: list(self.variant_of_node[node_id])
-                for node_id in sorted(self.variant_of_node)
-            },
-        }
+        topic = {"topic": self.topic} if self.topic else {}
+        return (
+            goal
+            | topic
+            | {
+                "format": GRAPH_FORMAT,
+                "entry_node_id": self.entry_node_id,
+                "nodes": [self.nodes[node_id].to_dict() for node_id in sorted(self.nodes)],
+                "variant_of_node": {
+                    node_id: list(self.variant_of_node[node_id])
+                    for node_id in sorted(self.variant_of_node)
+                },
+            }
+        )
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -265,4 +271,5 @@ class CampaignGraph:
                 node_id: (pair[0], pair[1]) for node_id, pair in data["variant_of_node"].items()
             },
             goal_event=GoalEvent.model_validate(goal) if goal else None,
+            topic=data.get("topic"),
         )

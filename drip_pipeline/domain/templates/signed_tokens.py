@@ -1,4 +1,4 @@
-"""Signed tokens for the links in messages: unsubscribe, open, click.
+"""Signed tokens for the links in messages: unsubscribe, open, click, confirm.
 
 A token contains a delivery and, for clicks, a target URL. Without the key tokens cannot be created
 or changed, and a token is valid for one purpose only. engine/ builds links and handles requests.
@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     OPEN = "open"
     CLICK = "click"
+    CONFIRM = "confirm"
 
 
 # Only the payload, the last part, can contain the separator: the text is unambiguous.

@@ -37,6 +37,7 @@ from drip_pipeline.engine.delivery.settle import (
     settle_results,
     settle_skipped,
 )
+from drip_pipeline.engine.delivery.topic_check import apply_topics
 from drip_pipeline.engine.execution.batch_log import (
     BatchLogEntry,
     NodeCounts,
@@ -110,6 +111,7 @@ class DeliveryBatch:
             self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
         if self.channel == "sms":
             self.leased, self._numbers = with_numbers(connection, self.leased)
+        self.leased, unconfirmed = apply_topics(connection, quotas, self.leased, now=self.now)
         checked = apply_rules(connection, self.leased, now=self.now, at=self.started_at)
         self.leased = checked.deliveries
         blocked: dict[str, list[LeasedDelivery]] = {}
@@ -124,7 +126,9 @@ class DeliveryBatch:
         if blocked:
             settle_skipped(connection, blocked, self.context)
         skipped = {reason: len(group) for reason, group in blocked.items()}
-        return DeliveryCounts(skipped=skipped, held=len(paused), held_by=checked.held)
+        return DeliveryCounts(
+            skipped=skipped, held=len(paused), held_by={**unconfirmed, **checked.held}
+        )
 
     def render(
         self, connection: Connection, transport: Transport | None = None

@@ -14,6 +14,7 @@ from uuid import UUID
 from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
+    CONFIRM,
     CUSTOM_FIELDS,
     contact_columns_for,
     contact_context,
@@ -82,6 +83,7 @@ class MessageLinks:
         self._unsubscribe = signer(key, Purpose.UNSUBSCRIBE)
         self._click = signer(key, Purpose.CLICK)
         self._open = signer(key, Purpose.OPEN)
+        self._confirm = signer(key, Purpose.CONFIRM)
 
     def unsubscribe(self, delivery_id: UUID) -> str:
         """Return the URL that unsubscribes the recipient."""
@@ -90,6 +92,10 @@ class MessageLinks:
     def click(self, delivery_id: UUID, url: str) -> str:
         """Return the URL that counts a click and redirects to `url`."""
         return f"{self._public_url}/c/{self._click(delivery_id, url)}"
+
+    def confirm(self, delivery_id: UUID) -> str:
+        """Return the URL that confirms the topic that the message asks about."""
+        return f"{self._public_url}/t/{self._confirm(delivery_id, None)}"
 
     def opened(self, delivery_id: UUID) -> str:
         """Return the URL of the tracking pixel that counts an open."""
@@ -189,13 +195,18 @@ class PreparedNode:
         context.update(self._campaign)
         context["unsubscribe_url"] = unsubscribe_url
         context["now"] = now
+        if self._parts.has_confirmation:
+            context[CONFIRM] = self._links.confirm(delivery.id)
         return context
 
     def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
         if self._settings.tracks_clicks:
-            # The unsubscribe link is not tracked.
+            # The links that unsubscribe and confirm are not tracked.
+            excluded = [unsubscribe_url]
+            if self._parts.has_confirmation:
+                excluded.append(self._links.confirm(delivery_id))
             html = with_tracked_links(
-                html, lambda url: self._links.click(delivery_id, url), excluded=(unsubscribe_url,)
+                html, lambda url: self._links.click(delivery_id, url), excluded=excluded
             )
         if self._settings.tracks_opens:
             html = with_tracking_pixel(html, self._links.opened(delivery_id))
@@ -276,7 +287,8 @@ class _Texts:
 class _Parts:
     """Parsed texts, the function that reads their variables from a contact, and the columns that
     they and the address need. `is_plain`: no text needs the Liquid interpreter. `run_variables`:
-    those of entry, event and vars that the texts read."""
+    those of entry, event and vars that the texts read. `has_confirmation`: they have the link that
+    confirms a topic."""
 
     templates: dict[str, CompiledTemplate | _Verbatim]
     has_variables: bool
@@ -284,6 +296,7 @@ class _Parts:
     read: Callable[[Mapping[str, object]], Context]
     columns: frozenset[str]
     run_variables: frozenset[str]
+    has_confirmation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,6 +332,7 @@ def _parts(texts: _Texts) -> _Parts:
         read,
         columns | _ADDRESS_COLUMNS,
         variables & RUN_VARIABLES,
+        CONFIRM in variables,
     )
 
 

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.contacts import topics as topics_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment.enrollments import EntryRules
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -45,7 +46,7 @@ class EnrollReport:
     """The numbers of enrolled and refused contacts.
 
     `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
-    suppressed, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
+    suppressed, left_topic, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
     same_address (another contact of the address, in another spelling, is enrolled), locked
     (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
     data has no key).
@@ -154,6 +155,7 @@ class EntryTerms:
     trigger: TriggerConfig
     channels: frozenset[str]
     reads_entry: bool
+    topic: str | None = None
 
     @property
     def re_entry(self) -> ReEntry:
@@ -180,7 +182,9 @@ def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
             hint="`drip campaign publish FILE` opens a campaign.",
         )
     graph = graphs.version(connection, campaign.campaign_id, version).graph
-    return EntryTerms(status, version, graph.trigger, _channels(graph), graph.reads_entry())
+    return EntryTerms(
+        status, version, graph.trigger, _channels(graph), graph.reads_entry(), graph.topic
+    )
 
 
 def _channels(graph: CampaignGraph) -> frozenset[str]:
@@ -276,17 +280,24 @@ def admit(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
-    contact_ids = [entry.contact_id for entry in keyed.entries]
-    has_data = any(entry.data for entry in keyed.entries)
+    joining = keyed.entries
+    if terms.topic is not None:
+        left = topics_db.left_by(
+            connection, campaign.workspace_id, terms.topic, [e.contact_id for e in keyed.entries]
+        )
+        joining = [entry for entry in keyed.entries if entry.contact_id not in left]
+        counts["left_topic"] = len(keyed.entries) - len(joining)
+    contact_ids = [entry.contact_id for entry in joining]
+    has_data = any(entry.data for entry in joining)
     results = enrollments_db.enroll(
         connection,
         campaign.campaign_id,
         campaign.workspace_id,
         contact_ids,
-        [entry.entry_key for entry in keyed.entries],
+        [entry.entry_key for entry in joining],
         rules,
         now,
-        [entry.data for entry in keyed.entries] if has_data else (),
+        [entry.data for entry in joining] if has_data else (),
     )
     counts.update({row.result: row.contacts for row in results})
     if spread_minutes > 0 and counts["enrolled"]:

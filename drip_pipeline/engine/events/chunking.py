@@ -22,6 +22,7 @@ from drip_pipeline.domain.events.vocabulary import (
     GOAL_EVENT_TYPES,
     PROVIDER_EVENT_TYPES,
     SUPPRESSING_EVENT_TYPES,
+    TOPIC_EVENT_TYPES,
 )
 from drip_pipeline.engine.events.event_parser import EventParser, InvalidLine
 from drip_pipeline.engine.events.file_reader import SourceLine
@@ -39,7 +40,7 @@ class ChunkPart:
     name their recipients, `months` all months of events parsed so far. `may_convert` says whether
     any event type can be the goal of a campaign, `has_own_names` whether any is outside the
     vocabulary, `may_suppress` whether any can put a recipient on a suppression list or take one off
-    it.
+    it, `has_topics` whether any joins or leaves a topic.
     """
 
     events: Sequence[StagedEvent]
@@ -51,6 +52,7 @@ class ChunkPart:
     may_convert: bool = False
     has_own_names: bool = False
     may_suppress: bool = False
+    has_topics: bool = False
 
     def halves(self) -> tuple[ChunkPart, ChunkPart]:
         """Return two parts with half of the events each, without the rejected lines."""
@@ -123,6 +125,7 @@ def _parse(source_lines: Sequence[SourceLine], parser: EventParser) -> EventChun
         may_convert=has_own_names or not GOAL_EVENT_TYPES.isdisjoint(parser.event_types),
         has_own_names=has_own_names,
         may_suppress=not SUPPRESSING_EVENT_TYPES.isdisjoint(parser.event_types),
+        has_topics=not TOPIC_EVENT_TYPES.isdisjoint(parser.event_types),
     )
     return EventChunk(_parts(whole, by_partition), len(source_lines))
 

@@ -45,6 +45,7 @@ from drip_pipeline.engine.events.resume_waiting import (
     EventEffects,
     SoftBounceLimit,
     apply_event_effects,
+    apply_topic_events,
     lock_affected_states,
 )
 from drip_pipeline.engine.isolation import is_of_the_data
@@ -333,6 +334,8 @@ class _SourceIngestion:
             soft_bounces=self._options.soft_bounces,
             may_suppress=part.may_suppress,
         )
+        if part.has_topics:
+            effects += apply_topic_events(connection, batch_id=batch_id, now=self._now)
         return PartResult(accepted, rejected, effects + suppressed, settled, conversions)
 
     def _add_conversions(self, connection: Connection, locked: AffectedStates) -> int:

@@ -15,13 +15,16 @@ from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.contacts import topics as topics_db
 from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import AffectedStates
+from drip_pipeline.db.execution import topic_states as topic_states_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
 from drip_pipeline.engine.execution.exits import end_runs
+from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
 from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
@@ -102,6 +105,17 @@ def apply_event_effects(
     if locked.matched_waits:
         resumed += resume_by_arrivals(connection, now)
     return EventEffects(resumed, suppressed, ended)
+
+
+def apply_topic_events(connection: Connection, *, batch_id: UUID, now: datetime) -> EventEffects:
+    """Set the consents of this transaction's events about topics, and exit the runs of contacts in
+    campaigns of a topic that they left.
+    """
+    changed = topics_db.apply_events(connection)
+    left = topic_states_db.leaving(connection)
+    return EventEffects(
+        suppressed=changed, ended=end_runs_of_topics(connection, left, batch_id=batch_id, now=now)
+    )
 
 
 def _suppress_contacts(

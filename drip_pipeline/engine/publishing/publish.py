@@ -24,6 +24,7 @@ from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.ab_tests.lifecycle import update_tests
+from drip_pipeline.engine.campaigns.topics import topic_problems
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing import in_flight_policy
 from drip_pipeline.engine.publishing.channel_validation import channel_problems, prepared_graph
@@ -102,6 +103,7 @@ def problems_of(
         return list(problems)  # a definition without a graph: `validate` reports why
     return [
         *problems,
+        *topic_problems(connection, definition.topic, workspace_id),
         *channel_problems(connection, graph, settings=options.settings, workspace_id=workspace_id),
     ]
 
@@ -261,6 +263,7 @@ def _new_version(
         waits_for=sorted(graph.waits_for()),
         goal_event=graph.goal_event,
         reads_event=graph.reads_event(),
+        topic=graph.topic,
     )
     version = publish_db.publish_version(connection, version_id, compiled)
     update_tests(connection, campaign_id, definition, graph, version=version, now=options.now)
@@ -270,7 +273,7 @@ def _new_version(
 def _settings_without_column(definition: CampaignDefinition) -> dict[str, object]:
     file = definition.to_dict()
     keys = (
-        "re_entry", "timezone", "kind", "send_window", "resume_spread_minutes", "goal_event",
-        "workspace",
+        "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
+        "goal_event", "workspace",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}
