@@ -117,7 +117,8 @@ BEGIN
             ('drip_ingest', 'SELECT (kind, opened_at, resolved_at)', ARRAY['campaign_incidents']),
             ('drip_trigger', 'SELECT', ARRAY[
                 'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
-                'campaign_workflow_states', 'campaign_suppressions', 'trigger_calls', 'demo_workspaces'
+                'campaign_workflow_states', 'campaign_suppressions', 'topic_consents', 'trigger_calls',
+                'demo_workspaces'
             ]),
             ('drip_trigger', 'INSERT', ARRAY[
                 'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts',
@@ -190,7 +191,8 @@ BEGIN
         WHERE p.pronamespace = 'public'::regnamespace AND p.prosecdef
             AND p.proname IN (
                 'ensure_event_partitions', 'detach_event_month', 'drop_archived_month', 'receiver_recipient',
-                'receiver_unsubscribe'
+                'receiver_unsubscribe', 'receiver_topics', 'receiver_set_topics', 'receiver_resubscribe',
+                'receiver_confirmation', 'receiver_confirm'
             )
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);

@@ -132,7 +132,7 @@ SECURITY DEFINER
 AS $$
 DECLARE
     recipient record;
-    wish record;
+    choice record;
 BEGIN
     SELECT
         k.workspace_id, k.id AS contact_id, CASE d.channel WHEN 'sms' THEN coalesce(p_number, k.phone) ELSE k.email END
@@ -141,7 +141,7 @@ BEGIN
     FROM campaign_deliveries d
     JOIN contacts k ON k.id = d.contact_id
     WHERE d.id = p_delivery_id;
-    FOR wish IN
+    FOR choice IN
         SELECT r.topic, w.status
         FROM unnest(p_topics, p_statuses) AS w (topic, status)
         JOIN receiver_topics(p_delivery_id) r ON r.topic = w.topic
@@ -149,24 +149,24 @@ BEGIN
         ORDER BY r.topic
     LOOP
         IF set_topic_consent(
-            recipient.workspace_id, wish.topic, recipient.contact_id,
+            recipient.workspace_id, choice.topic, recipient.contact_id,
             -- A yes holds for all addresses that were left by a no.
-            CASE wish.status
+            CASE choice.status
                 WHEN 'subscribed' THEN ARRAY[recipient.address, recipient.email, recipient.phone]
                 ELSE ARRAY[recipient.address]
             END,
-            wish.status, 'person', p_now
+            choice.status, 'person', p_now
         ) > 0 THEN
             INSERT INTO operator_actions (
                 id, workspace_id, actor, source, action, object_kind, object_id, reason, details, occurred_at
             )
             VALUES (
                 gen_random_uuid(), recipient.workspace_id, 'receiver:preferences', 'receiver',
-                CASE wish.status WHEN 'subscribed' THEN 'resubscribe' ELSE 'suppress' END, 'contact',
-                recipient.contact_id, 'chosen by the link in a message', jsonb_build_object('topic', wish.topic), p_now
+                CASE choice.status WHEN 'subscribed' THEN 'resubscribe' ELSE 'suppress' END, 'contact',
+                recipient.contact_id, 'chosen by the link in a message', jsonb_build_object('topic', choice.topic), p_now
             );
-            topic := wish.topic;
-            status := wish.status;
+            topic := choice.topic;
+            status := choice.status;
             RETURN NEXT;
         END IF;
     END LOOP;

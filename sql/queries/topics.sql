@@ -116,38 +116,6 @@ JOIN topic_consents c
     ON c.workspace_id = d.workspace_id AND c.topic = d.topic AND c.address = canonical_email(k.email)
 FOR SHARE OF c;
 
--- name: contacts_leaving_topics
--- The contacts of this transaction's events that left a topic, and have not joined it again.
-SELECT DISTINCT a.contact_id, c.topic
-FROM arrived_events a
-JOIN topic_consents c
-    ON c.contact_id = a.contact_id AND c.topic = a.event_data ->> 'topic' AND c.status = 'unsubscribed'
-WHERE a.event_type = 'topic_unsubscribed';
-
--- name: apply_topic_events
--- Sets the consents of this transaction's events about topics, in the order of their times. What was decided later, or
--- has been set by the sender of the event already, stays.
-SELECT sum(
-    set_topic_consent(
-        e.workspace_id, e.topic, e.contact_id, e.addresses,
-        CASE e.event_type WHEN 'topic_subscribed' THEN 'subscribed' ELSE 'unsubscribed' END, 'person', e.occurred_at
-    )
-) AS changed
-FROM (
-    SELECT a.workspace_id, t.name AS topic, a.contact_id, ARRAY[k.email, k.phone] AS addresses, a.event_type, a.occurred_at
-    FROM arrived_events a
-    JOIN workspace_topics t ON t.workspace_id = a.workspace_id AND t.name = a.event_data ->> 'topic'
-    JOIN contacts k ON k.id = a.contact_id
-    WHERE a.event_type IN ('topic_subscribed', 'topic_unsubscribed')
-      AND NOT EXISTS (
-          SELECT FROM topic_consents c
-          WHERE c.workspace_id = t.workspace_id AND c.topic = t.name AND c.changed_at >= a.occurred_at
-            AND (c.contact_id = k.id OR c.address IN (canonical_email(k.email), canonical_phone(k.phone)))
-      )
-    ORDER BY a.occurred_at
-    OFFSET 0
-) e;
-
 -- name: states_of_topics
 -- Locks the open runs of contacts in campaigns of a topic, or in all campaigns without one. The first ten columns are
 -- those of a claimed state.

@@ -246,7 +246,7 @@ def of_recipient(connection: Connection, delivery_id: UUID) -> list[RecipientTop
 def set_of_recipient(
     connection: Connection,
     delivery_id: UUID,
-    wishes: Sequence[TopicChange],
+    choices: Sequence[TopicChange],
     *,
     number: str | None,
     now: datetime,
@@ -258,8 +258,8 @@ def set_of_recipient(
         TopicChange,
         id=delivery_id,
         number=number,
-        topics=[wish.topic for wish in wishes],
-        statuses=[wish.status for wish in wishes],
+        topics=[choice.topic for choice in choices],
+        statuses=[choice.status for choice in choices],
         now=now,
     )
 

@@ -114,13 +114,10 @@ _VOCABULARY: Final = (
     _contact("subscription_cancelled", "the contact ended a plan"),
     _contact("cart_abandoned", "the contact left a cart behind"),
     _contact("meeting_booked", "the contact booked a meeting"),
-    EventType(
+    _engine(
         "topic_requested",
         "contact",
-        "system",
         "the contact is asked to confirm a topic; the topic is in its data",
-        engine=True,
-        contact_level=True,
     ),
     _contact(
         "topic_subscribed",
@@ -147,7 +144,7 @@ MESSAGE_EVENT_CHANNELS: Final[Mapping[str, str]] = {
 and conditions compare them by message and not by time; `message_channel_of` in the database has the
 same list.
 """
-GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted", "topic_requested"}
+GOAL_EVENT_TYPES: Final = CONTACT_EVENT_TYPES - {"converted"}
 """Event types that can be the goal of a campaign: a contact with such an event within the goal's
 time window has converted.
 """
