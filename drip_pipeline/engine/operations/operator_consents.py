@@ -204,18 +204,18 @@ def _person(connection: Connection, workspace_id: UUID, who: str) -> _Person:
     contacts = suppressions_db.contacts_to_resubscribe(
         connection, workspace_id, contact_id, address
     )
-    found: dict[str, UUID | None] = {}
+    contact_of: dict[str, UUID | None] = {}
     for contact in contacts:
         for text in (contact.email, contact.phone):
             if text:
-                found.setdefault(_stored(text, region), contact.id)
+                contact_of.setdefault(_stored(text, region), contact.id)
     if address:
-        found.setdefault(_stored(address, region), None)
-    if not found:
+        contact_of.setdefault(_stored(address, region), None)
+    if not contact_of:
         raise NotAllowed("no contact of this workspace has this id")
     return _Person(
         [contact.id for contact in contacts],
-        [(each, text) for text, each in found.items()],
+        [(each, text) for text, each in contact_of.items()],
     )
 
 
