@@ -129,8 +129,9 @@ def rejoin(
     workspace: str | None = None,
     actor: Actor = LIBRARY,
 ) -> Rejoined:
-    """Lift the no of a contact, given by id or address, to a topic, its own or an operator's. Idempotent.
+    """Lift the no of a contact, given by id or address, to a topic, also an operator's.
 
+    Idempotent.
     If the topic asks for a confirmation, the contact is asked once. Raises NotAllowed for an
     unknown contact, workspace or topic, and with a channel.
     """
