@@ -1,9 +1,11 @@
-"""Tell errors that the data of one row causes, which isolating the row confines, from others."""
+"""Tell errors that the data of one row causes from others, and confine them to that row."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
+from drip_pipeline.db.connection import Connection, savepoint
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -14,6 +16,8 @@ from drip_pipeline.errors import (
     SettingsError,
     StatementCancelled,
 )
+
+Item = TypeVar("Item")
 
 _OF_THE_SURROUNDINGS: Final = (
     Conflict,
@@ -38,3 +42,30 @@ def describe(error: Exception) -> str:
     """Return the reason to store: the message of a DripError, otherwise only the class name,
     because foreign messages may quote personal data."""
     return str(error) if isinstance(error, DripError) else type(error).__name__
+
+
+def apply_isolating(
+    connection: Connection,
+    items: Sequence[Item],
+    apply: Callable[[Sequence[Item]], None],
+    refuse: Callable[[Item, Exception], None],
+) -> None:
+    """Call `apply` with parts of the items, each under a savepoint of the caller's transaction.
+
+    A part that fails because of its data is bisected, until the items that fail by themselves are
+    alone: `refuse` gets each of them with its error. Raises any other error.
+    """
+    parts = [items]
+    while parts:
+        part = parts.pop()
+        try:
+            with savepoint(connection):
+                apply(part)
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            if len(part) == 1:
+                refuse(part[0], error)
+                continue
+            middle = len(part) // 2
+            parts += [part[middle:], part[:middle]]

@@ -32,7 +32,7 @@ from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, Transpo
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.fair_share import fair_quotas
 from drip_pipeline.engine.delivery.render import MessageSettings
-from drip_pipeline.engine.delivery.results import DeliveryCounts, storable
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.isolation import is_of_the_data
@@ -190,8 +190,11 @@ class _Dispatch:
                     failures += refused
                 else:
                     batch.record(connection, messages)
-                results = self._channel.send(messages)
-                counts += batch.settle(connection, [*results, *failures])
+                results = [*self._channel.send(messages), *failures]
+                if is_isolating:
+                    counts += batch.settle_isolating(connection, results, is_recorded=True)
+                else:
+                    counts += batch.settle(connection, results)
                 batch.log(connection, counts)
             return counts
         except Exception as error:
@@ -222,16 +225,18 @@ class _Dispatch:
     ) -> DeliveryCounts:
         """Settle a batch that was sent.
 
-        If an answer holds what PostgreSQL cannot store, all are settled without such characters:
-        otherwise the outcome of the whole batch would be unknown.
+        If an outcome cannot be stored, each is settled without characters that PostgreSQL cannot
+        store, and those that are still refused are isolated: otherwise the outcome of the whole
+        batch would be unknown.
         """
         try:
             return retry_with_backoff(lambda: self._settle(queue, batch, results, leased))
         except Exception as error:
             if not is_of_the_data(error):
                 raise
-            cleaned = [storable(result) for result in results]
-            return retry_with_backoff(lambda: self._settle(queue, batch, cleaned, leased))
+            return retry_with_backoff(
+                lambda: self._settle(queue, batch, results, leased, is_isolating=True)
+            )
 
     def _leased(
         self, queue: TransportQueue, batch: DeliveryBatch
@@ -288,10 +293,13 @@ class _Dispatch:
         batch: DeliveryBatch,
         results: Sequence[DeliveryResult],
         leased: DeliveryCounts,
+        *,
+        is_isolating: bool = False,
     ) -> DeliveryCounts:
         transport = queue.transport
         with self._database.transaction() as connection:
-            counts = batch.settle(connection, results, transport.policy)
+            settle = batch.settle_isolating if is_isolating else batch.settle
+            counts = settle(connection, results, transport.policy)
             now = self._clock.now()
             is_watched = queue.is_watched or queue.is_open
             news = flow.note(connection, transport, results, now=now, is_watched=is_watched)

@@ -5,6 +5,7 @@ Used by every kind of delivery: recorded, sent, and shared posts.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +15,10 @@ from typing import Final, TypeVar
 from uuid import UUID, uuid4
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
-from drip_pipeline.db.connection import Connection, Database, savepoint
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
+from drip_pipeline.db.delivery.unknown_outcomes import UnknownOutcome, mark_unknown
 from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.run_variables import PERSONALIZATION_DATA, WORKFLOW_VARIABLES
 from drip_pipeline.engine.campaigns import version_cache
@@ -29,10 +31,11 @@ from drip_pipeline.engine.delivery.render import (
     columns_read,
     error_code,
 )
-from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
+from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext, storable
 from drip_pipeline.engine.delivery.send_rules import HELD, apply_rules
 from drip_pipeline.engine.delivery.settle import (
     NOT_RECORDED,
+    NOT_SETTLED,
     UNREADABLE_CONTACT,
     settle_results,
     settle_skipped,
@@ -44,7 +47,7 @@ from drip_pipeline.engine.execution.batch_log import (
     RunContext,
     count_per_node,
 )
-from drip_pipeline.engine.isolation import describe, is_of_the_data
+from drip_pipeline.engine.isolation import apply_isolating, describe, is_of_the_data
 from drip_pipeline.engine.transports.settle_policy import SettlePolicy
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import (
@@ -54,6 +57,8 @@ from drip_pipeline.errors import (
     TemplateError,
     VersionNotFound,
 )
+
+log = logging.getLogger(__name__)
 
 LEASE_SECONDS: Final = 300.0
 PAUSED_SECONDS: Final = 300.0
@@ -194,22 +199,16 @@ class DeliveryBatch:
         leased = {delivery.id: delivery for delivery in self.rendered}
         stored: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
-        parts = [list(messages)]
-        while parts:
-            part = parts.pop()
+
+        def store(part: Sequence[OutgoingMessage]) -> None:
             rows = [recorded(leased[each.delivery_id], each) for each in part]
-            try:
-                with savepoint(connection):
-                    deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
-                stored += part
-            except Exception as error:
-                if not is_of_the_data(error):
-                    raise
-                if len(part) == 1:
-                    failures.append(_failed(part[0].delivery_id, NOT_RECORDED, describe(error)))
-                    continue
-                middle = len(part) // 2
-                parts += [part[middle:], part[:middle]]
+            deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
+            stored.extend(part)
+
+        def refuse(message: OutgoingMessage, error: Exception) -> None:
+            failures.append(_failed(message.delivery_id, NOT_RECORDED, describe(error)))
+
+        apply_isolating(connection, messages, store, refuse)
         return stored, failures
 
     def settle(
@@ -227,6 +226,44 @@ class DeliveryBatch:
             answered_at=self._clock.now(),
             policy=policy or SettlePolicy(),
         )
+
+    def settle_isolating(
+        self,
+        connection: Connection,
+        results: Sequence[DeliveryResult],
+        policy: SettlePolicy | None = None,
+        *,
+        is_recorded: bool = False,
+    ) -> DeliveryCounts:
+        """Store results as `settle` does, after it failed, and isolate each that cannot be stored,
+        for example because a trigger of an application refuses it.
+
+        A message that was sent has an unknown outcome then, until an operator decides; one that was
+        only recorded (`is_recorded`) has failed.
+        """
+        settled: list[DeliveryCounts] = []
+
+        def settle(part: Sequence[DeliveryResult]) -> None:
+            settled.append(self.settle(connection, part, policy))
+
+        def fail(result: DeliveryResult, error: Exception) -> None:
+            failed = _failed(result.delivery_id, NOT_SETTLED, describe(error))
+            apply_isolating(connection, [failed], settle, leave)
+
+        def hold(result: DeliveryResult, error: Exception) -> None:
+            row = UnknownOutcome(result.delivery_id, NOT_SETTLED, describe(error))
+            apply_isolating(connection, [row], mark, leave)
+
+        def mark(rows: Sequence[UnknownOutcome]) -> None:
+            settled.append(DeliveryCounts(unknown=mark_unknown(connection, rows, None)))
+
+        def leave(_row: object, error: Exception) -> None:
+            # Refused, too: the delivery stays due, or its lease ends.
+            log.error("a delivery could not be settled: %s", describe(error))
+
+        cleaned = [storable(result) for result in results]
+        apply_isolating(connection, cleaned, settle, fail if is_recorded else hold)
+        return sum(settled, DeliveryCounts())
 
     def log(self, connection: Connection, counts: DeliveryCounts) -> None:
         """Log the batch as committed, in the settling transaction."""

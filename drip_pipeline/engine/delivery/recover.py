@@ -3,18 +3,29 @@ resume states of enrollments that are active again, and create partitions of the
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import uuid4
 
-from drip_pipeline.db.connection import Database
+from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
+from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
 from drip_pipeline.db.execution import batch_log as batch_log_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.engine.delivery.results import SettleContext
-from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, by_channel, settle_accepted
+from drip_pipeline.engine.delivery.settle import (
+    GRACE_SECONDS,
+    NOT_SETTLED,
+    by_channel,
+    settle_accepted,
+)
+from drip_pipeline.engine.isolation import apply_isolating, describe
+
+log = logging.getLogger(__name__)
 
 _BATCH_SIZE: Final = 5_000
 
@@ -64,14 +75,42 @@ def recover(
 
 def _assume_sent(database: Database, now: datetime) -> int:
     """Settle deliveries past the grace time as sent with certainty `unknown`, so that no state
-    waits forever."""
+    waits forever. One that cannot be settled stays unknown until an operator decides."""
     total = 0
     while True:
         with database.transaction() as connection:
             expired = unknown_db.past_grace(connection, batch_size=_BATCH_SIZE, now=now)
-            for channel, group in by_channel(expired).items():
-                context = SettleContext(channel, uuid4(), now)
-                settle_accepted(connection, group, context, certainty="unknown")
-        total += len(expired)
-        if len(expired) < _BATCH_SIZE:
+            settled = sum(
+                _settle_as_sent(connection, channel, group, now)
+                for channel, group in by_channel(expired).items()
+            )
+        total += settled
+        if len(expired) < _BATCH_SIZE or not settled:
             return total
+
+
+def _settle_as_sent(
+    connection: Connection, channel: str, deliveries: Sequence[UnknownDelivery], now: datetime
+) -> int:
+    """Settle deliveries of a channel, and return how many could be settled."""
+    context = SettleContext(channel, uuid4(), now)
+    settled = 0
+
+    def settle(part: Sequence[UnknownDelivery]) -> None:
+        nonlocal settled
+        settle_accepted(connection, part, context, certainty="unknown")
+        settled += len(part)
+
+    def hold(delivery: UnknownDelivery, error: Exception) -> None:
+        held = UnknownOutcome(delivery.id, NOT_SETTLED, describe(error))
+        apply_isolating(connection, [held], mark, leave)
+
+    def mark(rows: Sequence[UnknownOutcome]) -> None:
+        unknown_db.mark_unknown(connection, rows, None)
+
+    def leave(_row: UnknownOutcome, error: Exception) -> None:
+        # Refused, too: the next tick tries again.
+        log.error("a delivery of unknown outcome could not be settled: %s", describe(error))
+
+    apply_isolating(connection, deliveries, settle, hold)
+    return settled

@@ -38,7 +38,10 @@ RENDER_FAILED: Final = "render_failed"
 TEMPLATE_BUDGET: Final = "template_budget"
 UNREADABLE_CONTACT: Final = "contact_unreadable"
 NOT_RECORDED: Final = "not_recorded"
-DATA_FAULTS: Final = frozenset({RENDER_FAILED, UNREADABLE_CONTACT, NOT_RECORDED, TEMPLATE_BUDGET})
+NOT_SETTLED: Final = "not_settled"
+DATA_FAULTS: Final = frozenset(
+    {RENDER_FAILED, UNREADABLE_CONTACT, NOT_RECORDED, NOT_SETTLED, TEMPLATE_BUDGET}
+)
 """Error codes of messages that fail because of the contact's own data or the template."""
 GRACE_SECONDS: Final = 15 * 60.0
 _THROTTLED_ATTEMPTS: Final = 5
