@@ -429,6 +429,26 @@ CREATE TABLE campaign_events_default PARTITION OF campaign_events DEFAULT;
 CREATE INDEX campaign_events_default_created_at_idx ON public.campaign_events_default USING brin (created_at);
 CREATE INDEX campaign_events_default_enrollment_id_idx ON public.campaign_events_default USING btree (enrollment_id);
 
+CREATE TABLE campaign_guards (
+    campaign_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    entry_day date,
+    entries bigint,
+    trigger_entries bigint NOT NULL DEFAULT 0,
+    entries_confirmed bigint,
+    waits_until timestamp with time zone,
+    waits_for text,
+    waits_version integer,
+    waiting bigint,
+    agreed bigint,
+    paused_by jsonb,
+    paused_at timestamp with time zone,
+    counted_from timestamp with time zone,
+    CONSTRAINT campaign_guards_pkey PRIMARY KEY (campaign_id),
+    CONSTRAINT campaign_guards_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_guards_waits_for_check CHECK ((waits_for = ANY (ARRAY['per_day'::text, 'confirm_above'::text])))
+);
+
 CREATE TABLE campaign_incident_notices (
     incident_id uuid NOT NULL,
     route text NOT NULL,

@@ -59,6 +59,19 @@ _SHOWN_LINES = 10
     metavar="MINUTES",
     help="Spread the start of the enrollments evenly over this time.",
 )
+@click.option(
+    "--confirm",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Confirm that up to N contacts are enrolled; required above the workspace's agreed size"
+    " (10,000 by default, see `drip workspace guard`).",
+)
+@click.option(
+    "--dry-run",
+    "is_dry_run",
+    is_flag=True,
+    help="Show how many would be enrolled and refused, by reason; enroll nobody.",
+)
 @reason_option
 @now_option
 def enroll(
@@ -71,6 +84,8 @@ def enroll(
     data: str | None,
     entry_key: str | None,
     spread: float,
+    confirm: int | None,
+    is_dry_run: bool,
     reason: str | None,
     now: datetime,
 ) -> CommandResult:
@@ -78,7 +93,8 @@ def enroll(
 
     Select the contacts with exactly one of --all, --emails, --tag and --where, or with a file of
     entry data (--data). Contacts that are already enrolled are skipped, so the command can be
-    repeated safely.
+    repeated safely. An audience above the workspace's agreed size enrolls nobody until its size is
+    named with --confirm.
     """
     entry_data = _entry_data(data)
     options = [is_everybody, emails is not None, tag is not None, where is not None]
@@ -106,7 +122,14 @@ def enroll(
             audience,
             now=now,
             options=EntryOptions(
-                entry_key, spread, entry_data.common, actor=invocation.actor, reason=reason
+                entry_key,
+                spread,
+                entry_data.common,
+                actor=invocation.actor,
+                reason=reason,
+                is_guarded=True,
+                confirm=confirm,
+                is_dry_run=is_dry_run,
             ),
             progress=progress,
         )
@@ -163,9 +186,14 @@ def _audience(tag: str | None, where: str | None) -> Selection:
 
 def _describe(report: EnrollReport) -> str:
     campaign = f"{report.campaign!r} (version {report.version})"
-    lines = [f"{report.enrolled:,} enrolled in {campaign}, {report.already_in:,} already enrolled"]
+    would = "would be enrolled" if report.is_dry_run else "enrolled"
+    lines = [f"{report.enrolled:,} {would} in {campaign}, {report.already_in:,} already enrolled"]
     if report.refused:
         lines.append(f"refused: {format_counts(report.refused)}")
+    if report.is_dry_run and report.agreed is not None and report.enrolled > report.agreed:
+        lines.append(f"more than {report.agreed:,}: add --confirm {report.enrolled}")
+    if "over_per_day" in report.refused:
+        lines.append("over_per_day: the campaign's limit of a day; repeat it tomorrow")
     if report.status == "paused":
         lines.append("the campaign is paused: enrollments wait until `drip campaign resume`")
     return "\n".join(lines)

@@ -1,5 +1,5 @@
 """`drip workspace …`: list workspaces, set the time zone of their days, the country of their phone
-numbers, and their quiet hours.
+numbers, their quiet hours and their guard.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ workspace_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    """List workspaces, and set their time zone, country and quiet hours."""
+    """List workspaces, and set their time zone, country, quiet hours and guard."""
 
 
 @command(workspace, name="list")
@@ -183,3 +183,59 @@ def clear_hours(
     if not change.is_changed:
         return CommandResult(change, "no quiet hours")
     return CommandResult(change, f"quiet hours removed; {change.rechecked:,} messages are due")
+
+
+@workspace.group()
+def guard() -> None:
+    """Show and set the size above which enrollments have to be confirmed."""
+
+
+@command(guard, name="show")
+@workspace_option
+def show_guard(invocation: Invocation, name: str | None) -> CommandResult:
+    """Show the agreed size of a workspace."""
+    from drip_pipeline.engine.campaigns.volume_guards import workspace_guard
+
+    stored = workspace_guard(invocation.database, name)
+    return CommandResult(stored, _agreed_text(stored.confirm_above))
+
+
+@command(guard, name="set")
+@click.option(
+    "--confirm-above",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="More enrollments than this at once, or by one trigger a day, have to be confirmed.",
+)
+@click.option("--off", "is_off", is_flag=True, help="Ask for no confirmation.")
+@workspace_option
+@reason_option
+@now_option
+def set_guard(
+    invocation: Invocation,
+    confirm_above: int | None,
+    is_off: bool,
+    name: str | None,
+    reason: str | None,
+    now: datetime,
+) -> CommandResult:
+    """Set the agreed size of a workspace (10,000 by default).
+
+    `drip enroll` of more contacts enrolls nobody without --confirm; an entry trigger that would
+    enroll more on a day stops until `drip campaign confirm-entry`.
+    """
+    from drip_pipeline.engine.campaigns.volume_guards import set_workspace_guard
+
+    if is_off == (confirm_above is not None):
+        raise click.UsageError("Specify exactly one of --confirm-above and --off.")
+    change = set_workspace_guard(
+        invocation.database, name, confirm_above, now=now, actor=invocation.actor, reason=reason
+    )
+    text = _agreed_text(change.confirm_above)
+    return CommandResult(change, text if change.is_changed else f"{text}; unchanged")
+
+
+def _agreed_text(size: int | None) -> str:
+    if size is None:
+        return "enrollments are not confirmed, whatever their number"
+    return f"more than {size:,} enrollments have to be confirmed"

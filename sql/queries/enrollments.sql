@@ -50,12 +50,14 @@ GROUP BY x.contact_id, x.event_type;
 -- Enrolls a chunk of contacts and counts them by result: enrolled, already_in, or the reason of the refusal. The
 -- trigger on the table creates the states and events, once for the whole statement. A repetition finds all contacts
 -- enrolled. Contacts that another transaction has locked, and the foreign key would wait for, are `locked`.
+-- With `contacts_left` or `runs_left`, at most so many new contacts, or runs, are admitted, in the order of the arguments; the
+-- others are `over_max_people` or `over_runs`. With `is_dry_run` the results are counted, and nothing is written.
 WITH candidates AS MATERIALIZED (
-    SELECT i.entry_key, i.entry_data, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
+    SELECT i.place, i.entry_key, i.entry_data, k.id, k.workspace_id, nullif(k.email, '') AS email, nullif(k.phone, '') AS phone, k.name,
         k.created_at
     FROM unnest(
         CAST(%(contact_ids)s AS uuid []), CAST(%(entry_keys)s AS text []), CAST(%(entry_data)s AS text [])
-    ) AS i (id, entry_key, entry_data)
+    ) WITH ORDINALITY AS i (id, entry_key, entry_data, place)
     JOIN contacts k ON k.id = i.id
 ),
 
@@ -144,7 +146,7 @@ same_address AS MATERIALIZED (
 
 decided AS MATERIALIZED (
     SELECT
-        c.id, c.email, c.name, c.entry_data,
+        c.place, c.id, c.email, c.name, c.entry_data, e.contact_id IS NULL AS is_new,
         coalesce(
             c.entry_key,
             CASE WHEN e.contact_id IS NULL THEN '' ELSE 'run-' || (e.runs + 1) END
@@ -175,14 +177,44 @@ decided AS MATERIALIZED (
 
 -- The lock that the foreign key takes, taken first and without waiting. LATERAL keeps it a lookup in the index.
 held AS MATERIALIZED (
-    SELECT r.*, k.id IS NOT NULL AS is_held
+    SELECT
+        r.*,
+        k.id IS NOT NULL
+        OR (CAST(%(is_dry_run)s AS boolean) AND r.refusal IS NULL AND r.is_too_soon IS NOT TRUE) AS is_held
     FROM decided r
     LEFT JOIN LATERAL (
         SELECT c.id
         FROM contacts c
         WHERE c.id = r.id AND r.refusal IS NULL AND r.is_too_soon IS NOT TRUE
+          AND NOT CAST(%(is_dry_run)s AS boolean)
         FOR KEY SHARE SKIP LOCKED
     ) k ON true
+),
+
+-- A campaign without limits reads the first part only.
+limited AS MATERIALIZED (
+    SELECT h.*, NULL::text AS refused_by
+    FROM held h
+    WHERE CAST(%(contacts_left)s AS bigint) IS NULL AND CAST(%(runs_left)s AS bigint) IS NULL
+    UNION ALL
+    SELECT
+        n.place, n.id, n.email, n.name, n.entry_data, n.is_new, n.entry_key, n.refusal, n.is_too_soon, n.is_held,
+        CASE
+            WHEN n.is_over_people THEN 'over_max_people'
+            WHEN count(*) FILTER (WHERE n.is_held AND NOT n.is_over_people) OVER (ORDER BY n.place)
+                > CAST(%(runs_left)s AS bigint) THEN 'over_runs'
+        END AS refused_by
+    FROM (
+        SELECT
+            f.*,
+            coalesce(
+                f.is_held AND f.is_new
+                AND dense_rank() OVER (PARTITION BY f.is_held AND f.is_new ORDER BY f.first_place)
+                > CAST(%(contacts_left)s AS bigint), false
+            ) AS is_over_people
+        FROM (SELECT h.*, min(h.place) OVER (PARTITION BY h.id, h.is_held) AS first_place FROM held h) f
+    ) n
+    WHERE CAST(%(contacts_left)s AS bigint) IS NOT NULL OR CAST(%(runs_left)s AS bigint) IS NOT NULL
 ),
 
 admitted AS (
@@ -194,8 +226,8 @@ admitted AS (
         CAST(%(campaign_id)s AS uuid), r.id, r.email, r.name, r.entry_key, coalesce(CAST(r.entry_data AS jsonb), '{}'),
         CAST(%(workspace_id)s AS uuid), 'active',
         CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz), CAST(%(now)s AS timestamptz)
-    FROM held r
-    WHERE r.is_held
+    FROM limited r
+    WHERE r.is_held AND r.refused_by IS NULL AND NOT CAST(%(is_dry_run)s AS boolean)
     -- Sorted, because concurrent enrollments of the same contacts would deadlock otherwise.
     ORDER BY r.id, r.entry_key
     ON CONFLICT (campaign_id, contact_id, entry_key) DO NOTHING
@@ -204,17 +236,19 @@ admitted AS (
 
 SELECT
     CASE
-        WHEN a.id IS NOT NULL THEN 'enrolled'
+        WHEN a.id IS NOT NULL OR (CAST(%(is_dry_run)s AS boolean) AND r.is_held AND r.refused_by IS NULL) THEN 'enrolled'
         WHEN r.refusal IS NOT NULL THEN r.refusal
         WHEN r.is_too_soon THEN 'too_soon'
         WHEN NOT r.is_held THEN 'locked'
+        WHEN r.refused_by IS NOT NULL THEN r.refused_by
         ELSE 'already_in'
     END AS result,
     count(*) AS contacts,
     coalesce(
         array_agg(r.id) FILTER (WHERE r.refusal IS NULL AND r.is_too_soon IS NOT TRUE AND NOT r.is_held), '{}'
-    ) AS locked_ids
-FROM held r
+    ) AS locked_ids,
+    count(DISTINCT r.id) FILTER (WHERE CAST(%(is_dry_run)s AS boolean) AND r.is_new) AS new_contacts
+FROM limited r
 LEFT JOIN admitted a ON a.contact_id = r.id AND a.entry_key = r.entry_key
 GROUP BY 1;
 

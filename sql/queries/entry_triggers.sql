@@ -4,9 +4,11 @@
 SELECT
     t.id, t.campaign_id, c.name AS campaign, t.kind, t.listens_to ->> 'cron' AS cron,
     t.listens_to ->> 'timezone' AS timezone, t.since, t.completed_through, t.pass_for, t.is_backfill_due,
-    EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_queue
+    EXISTS (SELECT FROM campaign_entry_queue n WHERE n.trigger_id = t.id) AS has_queue,
+    CASE WHEN g.waits_version = c.published_version THEN g.waits_until END AS waits_until
 FROM campaign_entry_triggers t
 JOIN drip_campaigns c ON c.id = t.campaign_id
+LEFT JOIN campaign_guards g ON g.campaign_id = c.id
 WHERE c.status = 'active' AND c.published_version IS NOT NULL
 ORDER BY t.id;
 

@@ -107,7 +107,7 @@ def a_published_campaign(
         node_id: replace(node, step_id=str(step_ids[node_id]))
         for node_id, node in graph.nodes.items()
     }
-    compiled = CampaignGraph(graph.entry_node_id, nodes, graph.variant_of_node, graph.goal_event)
+    compiled = replace(graph, nodes=nodes)
     version_id = publish_db.snapshot(
         connection, campaign, description=None, change_type="published", now=now
     )

@@ -16,6 +16,7 @@ from drip_pipeline.cli.campaign import drafts as drafts_commands
 from drip_pipeline.cli.campaign import files as campaign_files
 from drip_pipeline.cli.campaign import funnel as funnels
 from drip_pipeline.cli.campaign import versions
+from drip_pipeline.cli.campaign.guard_lines import guard_lines
 from drip_pipeline.cli.campaign.in_flight import (
     publish_options,
     register,
@@ -163,7 +164,10 @@ def resume(
     reason: str | None,
     now: datetime,
 ) -> CommandResult:
-    """Resume CAMPAIGN: overdue steps and messages run."""
+    """Resume CAMPAIGN: overdue steps and messages run.
+
+    A campaign that its guard has paused needs a reason.
+    """
     from drip_pipeline.engine.campaigns.campaign import resume as resume_campaign
 
     change = resume_campaign(
@@ -175,6 +179,34 @@ def resume(
         reason=reason,
     )
     return _changed(change, "resumed")
+
+
+@command(campaign, name="confirm-entry")
+@click.argument("campaign")
+@click.option(
+    "--size",
+    required=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Contacts a day that the entry trigger may enroll.",
+)
+@reason_option
+@now_option
+def confirm_entry(
+    invocation: Invocation, campaign: str, size: int, reason: str | None, now: datetime
+) -> CommandResult:
+    """Let the entry trigger of CAMPAIGN enroll up to N contacts a day.
+
+    A trigger that would enroll more than the workspace's agreed size on a day stops, and `drip
+    alerts list` shows how many contacts wait. With this it continues at the next tick.
+    """
+    from drip_pipeline.engine.campaigns.volume_guards import confirm_entries
+
+    change = confirm_entries(
+        invocation.database, campaign, size, now=now, actor=invocation.actor, reason=reason
+    )
+    text = f"{change.campaign!r}: its trigger may enroll {change.size:,} contacts a day"
+    return CommandResult(change, text if change.is_changed else f"{text}; unchanged")
 
 
 @command(campaign)
@@ -288,6 +320,7 @@ def _detail(detail: CampaignDetail) -> Group:
         lines.append(Text(f"Send window: {local_range(window)}"))
     if campaign.settings.get("topic"):
         lines.append(Text(f"Topic: {campaign.settings['topic']}"))
+    lines += [Text(line) for line in guard_lines(campaign.settings, detail.guard)]
     if detail.edit is not None:
         draft = detail.edit
         lines += [

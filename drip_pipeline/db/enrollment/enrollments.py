@@ -41,15 +41,24 @@ class EntryRules(NamedTuple):
     by_sms: bool
 
 
+class Remaining(NamedTuple):
+    """How many new contacts and how many runs may enter a campaign; None is without limit."""
+
+    contacts: int | None = None
+    runs: int | None = None
+
+
 class EntryResult(NamedTuple):
     """How many contacts have a result: enrolled, already_in, or a reason of the refusal.
 
     `locked_ids`: the contacts that another transaction has locked, of the result `locked`.
+    `new_contacts`: in a dry run, the contacts that were never in the campaign.
     """
 
     result: str
     contacts: int
     locked_ids: Sequence[UUID]
+    new_contacts: int
 
 
 def contacts_after(
@@ -107,12 +116,16 @@ def enroll(
     rules: EntryRules,
     now: datetime,
     entry_data: Sequence[Mapping[str, object] | None] = (),
+    *,
+    remaining: Remaining = Remaining(),  # noqa: B008
+    is_dry_run: bool = False,
 ) -> list[EntryResult]:
     """Enroll the contacts that the rules admit, and count all by result.
 
     `entry_keys` has one entry per contact; None stands for the number of the contact's next run.
     `entry_data` has one object per contact, or is empty: its runs have none.
-    Waits for no contact that another transaction has locked.
+    Waits for no contact that another transaction has locked. The first `remaining` ones enter;
+    the others are `over_max_people` or `over_runs`. A dry run only counts.
     """
     return queries.records(
         connection,
@@ -124,6 +137,9 @@ def enroll(
         entry_keys=list(entry_keys),
         entry_data=[None if data is None else dump_json(data).decode() for data in entry_data],
         now=now,
+        contacts_left=remaining.contacts,
+        runs_left=remaining.runs,
+        is_dry_run=is_dry_run,
         **rules._asdict(),
     )
 

@@ -22,7 +22,8 @@ class EntryTrigger(NamedTuple):
 
     `since` is when it was published, `completed_through` the last completed occurrence of a
     schedule,
-    `pass_for` the occurrence or backfill that a scan in progress is for.
+    `pass_for` the occurrence or backfill that a scan in progress is for. Nobody is enrolled before
+    `waits_until`.
     """
 
     id: int
@@ -36,6 +37,7 @@ class EntryTrigger(NamedTuple):
     pass_for: datetime | None
     is_backfill_due: bool
     has_queue: bool
+    waits_until: datetime | None
 
 
 class QueuedContact(NamedTuple):

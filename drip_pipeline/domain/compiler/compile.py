@@ -17,6 +17,7 @@ from drip_pipeline.domain.definition.campaign_file import CampaignDefinition
 from drip_pipeline.domain.definition.complete import complete
 from drip_pipeline.domain.definition.problems import errors_in
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode, NodeType
+from drip_pipeline.domain.graph.volume import DEFAULT_PAUSE, VolumeGuards
 from drip_pipeline.errors import DefinitionInvalid
 
 
@@ -75,8 +76,13 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         for node_id, step in analysis.steps.items()
     }
     file = analysis.definition
+    guards = VolumeGuards(
+        file.per_day,
+        file.max_people,
+        DEFAULT_PAUSE if file.pause_when is None else file.pause_when,
+    )
     return CampaignGraph(
-        entry, nodes, variant_of_node(entry, analysis), file.goal_event, topic=file.topic
+        entry, nodes, variant_of_node(entry, analysis), file.goal_event, file.topic, guards
     )
 
 

@@ -48,6 +48,7 @@ from drip_pipeline.domain.graph.nodes import (
     TimeWait,
     TriggerConfig,
 )
+from drip_pipeline.domain.graph.volume import Count, PauseChoice, PauseWhen
 from drip_pipeline.domain.graph.windows import MessageKind, SendWindow
 from drip_pipeline.errors import DefinitionInvalid
 
@@ -241,6 +242,20 @@ class CampaignDefinition(BaseModel):
         description="Name of the workspace's topic that the messages belong to (`drip topics`)."
         " People leave a topic by itself; without one, unsubscribing leaves everything.",
     )
+    per_day: Count | None = Field(
+        default=None,
+        description="Enrollments on one day of the workspace, at most; further contacts of an entry"
+        " trigger wait for the next day.",
+    )
+    max_people: Count | None = Field(
+        default=None,
+        description="Contacts that may ever enter the campaign, at most; further ones are refused.",
+    )
+    pause_when: PauseChoice | None = Field(
+        default=None,
+        description="Rates above which the campaign is paused: complaints (default 0.3 %),"
+        " permanent_bounces (8 %) and failures (25 %); false switches them off.",
+    )
     resume_spread_minutes: Annotated[Number, Field(ge=0, le=10_080), NO_BOOL] | None = Field(
         default=None,
         description="Minutes over which overdue work is spread after a pause; by default the "
@@ -356,6 +371,10 @@ def _valid_part(
         return model.model_validate(fields)
     except PydanticValidationError as error:
         bad = {item["loc"][0] for item in error.errors(include_url=False)}
+        if "pause_when" in bad:  # a union, as re_entry
+            problems += _pause_problems(fields["pause_when"])
+            rest = {key: value for key, value in fields.items() if key != "pause_when"}
+            return _valid_part(model, rest, node_id, where, problems)
         if "re_entry" in bad:  # a union: pydantic reports an error per member
             problems.add(
                 None,
@@ -367,3 +386,13 @@ def _valid_part(
             return _valid_part(model, rest, node_id, where, problems)
         problems += from_validation(error, node_id=node_id, where=where, model=model)
         return model.model_validate({k: v for k, v in fields.items() if k not in bad})
+
+
+def _pause_problems(value: object) -> list[Problem]:
+    if isinstance(value, dict):
+        try:
+            PauseWhen.model_validate(value)
+        except PydanticValidationError as error:
+            return list(from_validation(error, node_id=None, where="pause_when", model=PauseWhen))
+    message = "pause_when must be false, or an object such as {complaints: 0.3}, not "
+    return [Problem(None, "pause_when_invalid", message + shorten(value))]

@@ -41,6 +41,8 @@ _CAMPAIGN_KINDS: Final[Mapping[str, ChangeKind]] = {
     "goal_metric": "goal",
     "goal_target": "goal",
     "re_entry": "entry",
+    "per_day": "entry",
+    "max_people": "entry",
 }
 _TEST_NAMES: Final[Mapping[str, str]] = {
     "auto_select_winner": "automatic selection of the winner",

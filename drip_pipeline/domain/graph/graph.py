@@ -24,6 +24,7 @@ from drip_pipeline.domain.graph.nodes import (
 )
 from drip_pipeline.domain.graph.re_entry import PerKey
 from drip_pipeline.domain.graph.template_texts import variables_read
+from drip_pipeline.domain.graph.volume import NO_GUARDS, VolumeGuards
 from drip_pipeline.domain.graph.windows import MessageKind, QuietHours, SendRules, SendWindow
 from drip_pipeline.domain.run_variables import ENTRY, EVENT
 
@@ -161,7 +162,8 @@ class CampaignGraph:
 
     `variant_of_node` maps a node to (split node id, variant id) if every path to it leads through
     this variant; of several splits, the innermost one. `goal_event` is the event that counts as a
-    conversion, None without one. `topic` is the workspace's topic that the messages belong to.
+    conversion, None without one. `topic` is the workspace's topic that the messages belong to,
+    `guards` limit their volume.
     """
 
     entry_node_id: str
@@ -169,6 +171,7 @@ class CampaignGraph:
     variant_of_node: Mapping[str, tuple[str, str]]
     goal_event: GoalEvent | None = None
     topic: str | None = None
+    guards: VolumeGuards = NO_GUARDS
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -243,9 +246,11 @@ class CampaignGraph:
         # Left out without a goal or a topic, so that graphs of earlier releases keep their hash.
         goal = {"goal_event": self.goal_event.model_dump(mode="json")} if self.goal_event else {}
         topic = {"topic": self.topic} if self.topic else {}
+        guards = self.guards.to_dict()
         return (
             goal
             | topic
+            | ({"guards": guards} if guards else {})
             | {
                 "format": GRAPH_FORMAT,
                 "entry_node_id": self.entry_node_id,
@@ -272,4 +277,5 @@ class CampaignGraph:
             },
             goal_event=GoalEvent.model_validate(goal) if goal else None,
             topic=data.get("topic"),
+            guards=VolumeGuards.from_dict(data.get("guards", {})),
         )

@@ -16,6 +16,8 @@ from drip_pipeline.db.campaigns.campaigns import ListedCampaign
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import held_messages as held_db
 from drip_pipeline.db.delivery.held_messages import HeldCount
+from drip_pipeline.db.enrollment import guards as guards_db
+from drip_pipeline.db.enrollment.guards import GuardState
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.execution.workflow_states import ExitCount, VersionPopulation
 from drip_pipeline.db.publishing import external_drafts as drafts_db
@@ -114,6 +116,7 @@ class CampaignDetail:
 
     `lineage`: the campaign it was cloned from and its clones. `edit`: unpublished external changes,
     as last detected. `held`: messages that wait because of a rule, by version, node and rule.
+    `guard`: what a guard of volume has stopped.
     """
 
     campaign: Campaign
@@ -124,6 +127,7 @@ class CampaignDetail:
     lineage: list[RelatedCampaign]
     edit: RecordedDraft | None = None
     held: list[HeldCount] = field(default_factory=list)
+    guard: GuardState | None = None
 
 
 def list_campaigns(database: Database, *, workspace: str | None = None) -> list[ListedCampaign]:
@@ -155,6 +159,7 @@ def show_campaign(
             nodes=_node_counts(connection, campaign.campaign_id, graph),
             held=held_db.held(connection, campaign.campaign_id, now),
             edit=drafts_db.recorded_draft(connection, campaign.campaign_id),
+            guard=guards_db.state(connection, campaign.campaign_id, now),
         )
 
 
@@ -255,12 +260,15 @@ def resume(
     """Resume a campaign; overdue work runs at once or is spread over `spread_minutes`.
 
     The default of `spread_minutes` is the campaign's setting `resume_spread_minutes`, or 0.
+    Raises NotAllowed if the campaign's guard has paused it and no reason is given.
     """
     with database.transaction() as connection:
         campaign = find_campaign(connection, name_or_id)
         if spread_minutes is None:
             spread_minutes = float(campaign.settings.get("resume_spread_minutes") or 0)
         has_changed = _move(connection, campaign, "active", ("paused",), now)
+        if has_changed and guards_db.end_pause(connection, campaign.campaign_id, now):
+            _require_reason(campaign, reason)
         overdue = 0
         if has_changed and spread_minutes > 0:
             overdue = states_db.spread_overdue(
@@ -292,6 +300,22 @@ def resume(
             overdue,
             spread_minutes if overdue else 0,
         )
+
+
+def _require_reason(campaign: Campaign, reason: str | None) -> None:
+    if not (reason or "").strip():
+        raise NotAllowed(
+            f"campaign {campaign.name!r} was paused by its guard; resuming it needs a reason",
+            hint="`drip alerts list` says why it was paused. Once the cause is known, repeat it"
+            " with --reason TEXT.",
+        )
+
+
+def pause_for_guard(connection: Connection, campaign_id: UUID, now: datetime) -> bool:
+    """Pause an active campaign, and return whether it was active. The caller records it."""
+    return campaigns_db.set_status(
+        connection, campaign_id, "paused", from_statuses=("active",), now=now
+    )
 
 
 def archive(

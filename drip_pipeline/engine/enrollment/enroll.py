@@ -18,22 +18,32 @@ from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.contacts import topics as topics_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
-from drip_pipeline.db.enrollment.enrollments import EntryRules
+from drip_pipeline.db.enrollment import guards as guards_db
+from drip_pipeline.db.enrollment.enrollments import EntryResult, EntryRules, Remaining
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import AfterDays, PerKey, ReEntry, TriggerConfig, channel_of
+from drip_pipeline.domain.graph.volume import NO_GUARDS, VolumeGuards
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns import version_cache as graphs
 from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
+from drip_pipeline.engine.enrollment import entry_guards
 from drip_pipeline.engine.enrollment.audience import (
     AudienceCursor,
     EntryList,
     Selection,
     summary,
 )
-from drip_pipeline.engine.enrollment.entry_keys import NO_ENTRY_KEY, RunEntry, with_keys
+from drip_pipeline.engine.enrollment.confirmation import within_agreed
+from drip_pipeline.engine.enrollment.entry_guards import Entries
+from drip_pipeline.engine.enrollment.entry_keys import (
+    NO_ENTRY_KEY,
+    KeyedEntries,
+    RunEntry,
+    with_keys,
+)
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
 
@@ -49,7 +59,9 @@ class EnrollReport:
     suppressed, left_topic, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
     same_address (another contact of the address, in another spelling, is enrolled), locked
     (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
-    data has no key).
+    data has no key), over_max_people and over_per_day (limits of the campaign), over_confirmed
+    (contacts that were added while the audience was enrolled). A dry run has enrolled nobody; its
+    numbers are what would happen. `agreed`: more than this would have to be confirmed.
     """
 
     campaign_id: UUID
@@ -59,6 +71,8 @@ class EnrollReport:
     enrolled: int
     already_in: int
     refused: Mapping[str, int]
+    is_dry_run: bool = False
+    agreed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +84,10 @@ class EntryOptions:
     later ones are numbered. `spread_minutes` spreads the start of the runs. `data` is the entry
     data of all runs, where the audience has none of its own. `actor` and `reason` are recorded in
     the audit trail.
+
+    `is_guarded`: an audience that would enroll more contacts than the workspace's agreed size, or
+    than `confirm`, is refused as a whole. Callers that have shown the number to a person set it;
+    the library trusts its caller. `is_dry_run`: count what would happen, and enroll nobody.
     """
 
     entry_key: str | None = None
@@ -77,6 +95,9 @@ class EntryOptions:
     data: JsonObject | None = None
     actor: Actor = LIBRARY
     reason: str | None = None
+    is_guarded: bool = False
+    confirm: int | None = None
+    is_dry_run: bool = False
 
 
 DEFAULT_ENTRY: Final = EntryOptions()
@@ -94,13 +115,15 @@ def enroll(
 ) -> EnrollReport:
     """Enroll an audience in the published version of a campaign, given by id or name.
 
-    Raises CampaignNotFound, CampaignAmbiguous, NotAllowed.
+    Raises CampaignNotFound, CampaignAmbiguous, NotAllowed; also if the audience is guarded and
+    above the agreed size.
     """
     with database.transaction() as connection:
         target = find_campaign(connection, campaign)
         terms = lock_entry_terms(connection, target)
         has_data = options.data is not None or isinstance(audience, EntryList)
         check_key(target, terms, options.entry_key, has_data=has_data)
+        agreed = _agreed(connection, target, options)
     cursor = AudienceCursor(database, target.workspace_id, audience, now, chunk_size)
     counts: Counter[str] = Counter()
     action_id = uuid4()
@@ -124,16 +147,35 @@ def enroll(
             action_id=action_id,
         )
 
-    for contact_ids in cursor.chunks():
-        entries = [
+    def entries_in(contact_ids: Sequence[UUID]) -> list[RunEntry]:
+        return [
             RunEntry(contact_id, options.entry_key, options.data if data is None else data)
             for contact_id in contact_ids
             for data in cursor.data_of(contact_id)
         ]
-        terms, results = _enroll_chunk(database, target, entries, options, now, note)
-        counts.update(results)
-        if progress:
-            progress(f"{counts['enrolled']:,} enrolled of {counts.total():,} contacts checked")
+
+    def would_enroll(chunks: Iterable[Sequence[UUID]]) -> Counter[str]:
+        return _count_chunks(database, target, map(entries_in, chunks), options, now, progress)
+
+    chunks: Iterable[Sequence[UUID]] = cursor.chunks()
+    if options.is_dry_run:
+        counts = would_enroll(chunks)
+    else:
+        if agreed is not None:
+            chunks = within_agreed(
+                cursor.chunks(),
+                agreed,
+                lambda chunk: len(entries_in(chunk)),
+                lambda read: would_enroll(read)["enrolled"],
+                is_confirmed=options.confirm is not None,
+            )
+        for contact_ids in chunks:
+            left = None if agreed is None else max(0, agreed - counts["enrolled"])
+            entries = entries_in(contact_ids)
+            terms, results = _enroll_chunk(database, target, entries, options, now, note, left)
+            counts.update(results)
+            if progress:
+                progress(f"{counts['enrolled']:,} enrolled of {counts.total():,} contacts checked")
     counts.update(cursor.missed)
     return EnrollReport(
         campaign_id=target.campaign_id,
@@ -143,7 +185,16 @@ def enroll(
         enrolled=counts.pop("enrolled", 0),
         already_in=counts.pop("already_in", 0),
         refused=dict(counts.most_common()),
+        is_dry_run=options.is_dry_run,
+        agreed=agreed,
     )
+
+
+def _agreed(connection: Connection, campaign: Campaign, options: EntryOptions) -> int | None:
+    if not options.is_guarded or options.confirm is not None:
+        return options.confirm
+    stored = guards_db.entry_guard(connection, campaign.campaign_id)
+    return entry_guards.agreed_size(stored.rule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +207,7 @@ class EntryTerms:
     channels: frozenset[str]
     reads_entry: bool
     topic: str | None = None
+    guards: VolumeGuards = NO_GUARDS
 
     @property
     def re_entry(self) -> ReEntry:
@@ -183,7 +235,13 @@ def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
         )
     graph = graphs.version(connection, campaign.campaign_id, version).graph
     return EntryTerms(
-        status, version, graph.trigger, _channels(graph), graph.reads_entry(), graph.topic
+        status,
+        version,
+        graph.trigger,
+        _channels(graph),
+        graph.reads_entry(),
+        graph.topic,
+        graph.guards,
     )
 
 
@@ -221,6 +279,7 @@ def _enroll_chunk(
     options: EntryOptions,
     now: datetime,
     note: Callable[[Connection, int, Mapping[str, int]], None],
+    left: int | None,
 ) -> tuple[EntryTerms, dict[str, int]]:
     """Enroll one chunk in one transaction; retry on a conflict with a concurrent writer."""
 
@@ -234,11 +293,52 @@ def _enroll_chunk(
                 entries,
                 spread_minutes=options.spread_minutes,
                 now=now,
+                agreed=left,
             )
             note(connection, terms.version, admission.counts)
             return terms, admission.counts
 
     return retry_on_conflict(transaction)
+
+
+def _count_chunks(
+    database: Database,
+    campaign: Campaign,
+    chunks: Iterable[Sequence[RunEntry]],
+    options: EntryOptions,
+    now: datetime,
+    progress: Progress | None,
+) -> Counter[str]:
+    """Return what enrolling these chunks would result in; write nothing."""
+    counts: Counter[str] = Counter()
+    remaining: Remaining | None = None
+    for entries in chunks:
+        with database.transaction() as connection:
+            terms = lock_entry_terms(connection, campaign)
+            if remaining is None:
+                remaining = Remaining()
+                if terms.guards.limits_entries:
+                    remaining = entry_guards.entries_of(
+                        connection, campaign, terms.guards, now
+                    ).remaining
+            keyed, results = _decide(
+                connection, campaign, terms, entries, now, remaining, is_dry_run=True
+            )
+        for row in results:
+            counts[_REASONS.get(row.result, row.result)] += row.contacts
+            if row.result == "enrolled":
+                remaining = Remaining(
+                    None if remaining.contacts is None else remaining.contacts - row.new_contacts,
+                    None if remaining.runs is None else remaining.runs - row.contacts,
+                )
+        counts[NO_ENTRY_KEY] += keyed.without_key
+        counts["already_in"] += keyed.repeated
+        if progress:
+            progress(f"{counts.total():,} contacts checked")
+    return +counts
+
+
+_REASONS: Final[Mapping[str, str]] = {"over_runs": entry_guards.OVER_PER_DAY}
 
 
 class Admission(NamedTuple):
@@ -257,13 +357,54 @@ def admit(
     *,
     spread_minutes: float,
     now: datetime,
+    guard: Entries | None = None,
+    agreed: int | None = None,
 ) -> Admission:
     """Enroll the contacts that the terms admit, each with the key and the data of its run.
 
     Contacts that another transaction has locked are not awaited: they are refused as `locked`.
+    `guard` is what the guards of the campaign allow, if the caller has read it (by an entry
+    trigger). `agreed` runs are enrolled at most.
     """
-    keyed = with_keys(entries, terms.key_path)
+    is_by_trigger = guard is not None
+    if guard is None and terms.guards.limits_entries:
+        guard = entry_guards.entries_of(connection, campaign, terms.guards, now)
+    remaining = Remaining() if guard is None else guard.remaining
+    runs_reason = entry_guards.OVER_PER_DAY
+    if agreed is not None and (remaining.runs is None or agreed < remaining.runs):
+        remaining, runs_reason = remaining._replace(runs=agreed), entry_guards.OVER_CONFIRMED
+    keyed, results = _decide(connection, campaign, terms, entries, now, remaining)
     counts = Counter({NO_ENTRY_KEY: keyed.without_key, "already_in": keyed.repeated})
+    for row in results:
+        counts[runs_reason if row.result == "over_runs" else row.result] += row.contacts
+    if guard is not None:
+        entry_guards.count(
+            connection, campaign, guard, counts["enrolled"], is_by_trigger=is_by_trigger
+        )
+    if spread_minutes > 0 and counts["enrolled"]:
+        enrollments_db.spread(
+            connection,
+            campaign.campaign_id,
+            [entry.contact_id for entry in keyed.entries],
+            spread_seconds=spread_minutes * SECONDS_A_MINUTE,
+            now=now,
+        )
+    locked = frozenset().union(*(row.locked_ids for row in results))
+    return Admission({result: n for result, n in counts.items() if n}, locked)
+
+
+def _decide(
+    connection: Connection,
+    campaign: Campaign,
+    terms: EntryTerms,
+    entries: Iterable[RunEntry],
+    now: datetime,
+    remaining: Remaining,
+    *,
+    is_dry_run: bool = False,
+) -> tuple[KeyedEntries, Sequence[EntryResult]]:
+    """Enroll entries, or count what would happen to them."""
+    keyed = with_keys(entries, terms.key_path)
     ended_before = None
     match terms.re_entry:
         case AfterDays(after_days=days):
@@ -280,33 +421,26 @@ def admit(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
-    joining = keyed.entries
+    refused: list[EntryResult] = []
     if terms.topic is not None:
         left = topics_db.left_by(
             connection, campaign.workspace_id, terms.topic, [e.contact_id for e in keyed.entries]
         )
         joining = [entry for entry in keyed.entries if entry.contact_id not in left]
-        counts["left_topic"] = len(keyed.entries) - len(joining)
-    contact_ids = [entry.contact_id for entry in joining]
-    has_data = any(entry.data for entry in joining)
+        if len(joining) < len(keyed.entries):
+            refused.append(EntryResult("left_topic", len(keyed.entries) - len(joining), (), 0))
+        keyed = keyed._replace(entries=joining)
+    has_data = any(entry.data for entry in keyed.entries)
     results = enrollments_db.enroll(
         connection,
         campaign.campaign_id,
         campaign.workspace_id,
-        contact_ids,
-        [entry.entry_key for entry in joining],
+        [entry.contact_id for entry in keyed.entries],
+        [entry.entry_key for entry in keyed.entries],
         rules,
         now,
-        [entry.data for entry in joining] if has_data else (),
+        [entry.data for entry in keyed.entries] if has_data else (),
+        remaining=remaining,
+        is_dry_run=is_dry_run,
     )
-    counts.update({row.result: row.contacts for row in results})
-    if spread_minutes > 0 and counts["enrolled"]:
-        enrollments_db.spread(
-            connection,
-            campaign.campaign_id,
-            contact_ids,
-            spread_seconds=spread_minutes * SECONDS_A_MINUTE,
-            now=now,
-        )
-    locked = frozenset().union(*(row.locked_ids for row in results))
-    return Admission({result: n for result, n in counts.items() if n}, locked)
+    return keyed, [*results, *refused]

@@ -6,7 +6,7 @@ entry_triggers.sql); a chunk of the queue is deleted in the transaction that enr
 Schedules, and contacts that matched before (`backfill`), need a scan of the workspace; its position
 is stored with each chunk. Contacts that another transaction has locked are queued (again). While a
 campaign is paused, its queue waits; after resuming, contacts that still match are enrolled, and a
-schedule runs once, not once per missed occurrence.
+schedule runs once, not once per missed occurrence. Guards of volume: entry_guards.py.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment import entry_triggers as triggers_db
+from drip_pipeline.db.enrollment import guards as guards_db
 from drip_pipeline.db.enrollment.entry_triggers import EntryTrigger, ScanPosition
+from drip_pipeline.db.enrollment.guards import WaitsFor
 from drip_pipeline.domain.conditions.cron import latest_occurrence
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
+from drip_pipeline.engine.enrollment import entry_guards
 from drip_pipeline.engine.enrollment.audience import matching_contacts, store_unchecked
 from drip_pipeline.engine.enrollment.enroll import (
     CHUNK_CONTACTS,
@@ -35,6 +38,7 @@ from drip_pipeline.engine.enrollment.enroll import (
     admit,
     lock_entry_terms,
 )
+from drip_pipeline.engine.enrollment.entry_guards import Entries
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
 from drip_pipeline.engine.enrollment.event_entries import earlier_data, is_plain, queued_data
 from drip_pipeline.engine.progress import Progress
@@ -87,7 +91,8 @@ def pending_entries(database: Database, now: datetime) -> PendingEntries:
     due = [
         trigger.campaign
         for trigger in triggers
-        if trigger.has_queue or _scan_due(trigger, trigger, now) is not None
+        if not _waits(trigger, now)
+        and (trigger.has_queue or _scan_due(trigger, trigger, now) is not None)
     ]
     return PendingEntries(len(triggers), due)
 
@@ -108,6 +113,8 @@ def run_entry_triggers(
         triggers = triggers_db.active(connection)
     reports = []
     for trigger in triggers:
+        if _waits(trigger, now):
+            continue
         report = NewEnrollments(trigger.campaign_id, trigger.campaign, trigger.kind)
         steps: list[_Step] = [_enroll_queued] if trigger.has_queue else []
         if _scan_due(trigger, trigger, now) is not None:
@@ -125,6 +132,10 @@ def run_entry_triggers(
     return reports
 
 
+def _waits(trigger: EntryTrigger, now: datetime) -> bool:
+    return trigger.waits_until is not None and trigger.waits_until > now
+
+
 @dataclass(frozen=True, slots=True)
 class _LockedTrigger:
     """A trigger with its campaign, locked in the transaction of one chunk."""
@@ -135,6 +146,23 @@ class _LockedTrigger:
     trigger: EntryTrigger
     chunk_size: int
     now: datetime
+    entries: Entries
+
+    def size(self) -> int:
+        """Return the size of the next chunk: not more than `per_day` still allows."""
+        runs = self.entries.remaining.runs
+        return self.chunk_size if runs is None else min(self.chunk_size, runs)
+
+    def stop(self, waits_for: WaitsFor, waiting: int | None = None) -> None:
+        """Let the trigger wait; nothing is taken from its queue."""
+        entry_guards.stop(
+            self.connection,
+            self.campaign,
+            self.terms.version,
+            self.entries,
+            waits_for,
+            waiting=waiting,
+        )
 
 
 _Step: TypeAlias = Callable[[_LockedTrigger], dict[str, int] | None]
@@ -155,13 +183,22 @@ def _run_step(
                 return None
             if terms.status != "active" or terms.trigger.kind != trigger.kind:
                 return None
-            return step(_LockedTrigger(connection, campaign, terms, trigger, chunk_size, now))
+            entries = entry_guards.entries_of(connection, campaign, terms.guards, now)
+            locked = _LockedTrigger(connection, campaign, terms, trigger, chunk_size, now, entries)
+            return step(locked)
 
     return retry_on_conflict(transaction)
 
 
 def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
-    queued = triggers_db.take_queued(locked.connection, locked.trigger.id, locked.chunk_size)
+    size = locked.size()
+    if not size:
+        if guards_db.has_queued_more_than(locked.connection, locked.trigger.id, 0):
+            locked.stop("per_day")
+        return None
+    if _is_above_agreed(locked):
+        return None
+    queued = triggers_db.take_queued(locked.connection, locked.trigger.id, size)
     if not queued:
         return None
     trigger = locked.terms.trigger
@@ -194,6 +231,26 @@ def _enroll_queued(locked: _LockedTrigger) -> dict[str, int] | None:
     return {**admission.counts, NO_LONGER: len(contact_ids) - len(matching)}
 
 
+def _is_above_agreed(locked: _LockedTrigger) -> bool:
+    """Return whether the queue has more contacts than may enter unconfirmed; then it waits."""
+    remaining = locked.entries.trigger_remaining
+    connection, trigger_id = locked.connection, locked.trigger.id
+    if remaining is None or not guards_db.has_queued_more_than(connection, trigger_id, remaining):
+        return False
+    waiting = guards_db.queued_contacts(
+        connection,
+        trigger_id,
+        locked.campaign.campaign_id,
+        once=locked.terms.re_entry == "once",
+    )
+    # Enrollments that `per_day` leaves for later days do not count.
+    today = waiting if locked.entries.remaining.runs is None else min(waiting, locked.size())
+    if today <= remaining:
+        return False
+    locked.stop("confirm_above", waiting)
+    return True
+
+
 def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
     connection, trigger = locked.connection, locked.terms.trigger
     position = triggers_db.lock(connection, locked.trigger.id, locked.now)
@@ -207,6 +264,10 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
             return None
         triggers_db.begin_to_open(connection, locked.trigger.id)
         return {}
+    runs = locked.entries.remaining.runs
+    if runs == 0:
+        locked.stop("per_day")
+        return None
     contact_ids = enrollments_db.contacts_after(
         connection,
         locked.campaign.workspace_id,
@@ -233,6 +294,17 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
         if contact_id in matching
         for properties in data.get(contact_id, [None])[:latest]
     ]
+    is_cut = runs is not None and len(entries) > runs
+    if is_cut and runs is not None:
+        # The scan goes on with the next contact when the day is over.
+        last = entries[runs].contact_id
+        whole = [entry for entry in entries[:runs] if entry.contact_id != last]
+        entries = whole or entries[:runs]
+        contact_ids = contact_ids[: contact_ids.index(entries[-1].contact_id) + 1]
+    remaining = locked.entries.trigger_remaining
+    if remaining is not None and len(entries) > remaining:
+        locked.stop("confirm_above", len(entries))
+        return None
     admission = _admit(locked, entries)
     _queue_again(locked, [(contact_id, None) for contact_id in sorted(admission.locked)])
     triggers_db.save_position(
@@ -240,7 +312,7 @@ def _enroll_scanned(locked: _LockedTrigger) -> dict[str, int] | None:
         locked.trigger.id,
         pass_for=pass_for,
         pass_reached=contact_ids[-1] if contact_ids else None,
-        is_done=len(contact_ids) < locked.chunk_size,
+        is_done=len(contact_ids) < locked.chunk_size and not is_cut,
     )
     return admission.counts
 
@@ -299,6 +371,7 @@ def _admit(locked: _LockedTrigger, entries: Sequence[RunEntry]) -> Admission:
         entries,
         spread_minutes=locked.terms.trigger.spread_minutes,
         now=locked.now,
+        guard=locked.entries,
     )
     admission.counts.pop("locked", None)
     return admission

@@ -12,8 +12,9 @@ from typing import Final
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import NewIncident
-from drip_pipeline.engine.operations import data_incidents
+from drip_pipeline.engine.operations import data_incidents, pause_guard
 from drip_pipeline.engine.operations.data_incidents import DATA_FAULTS, REJECTED_EVENTS
+from drip_pipeline.engine.operations.pause_guard import ENTRIES_STOPPED, PAUSED_BY_GUARD
 from drip_pipeline.redaction import redact
 
 BACKLOG: Final = "backlog_stuck"
@@ -34,6 +35,8 @@ LASTING: Final = (
     NOT_PUBLISHED,
     DATA_FAULTS,
     REJECTED_EVENTS,
+    PAUSED_BY_GUARD,
+    ENTRIES_STOPPED,
 )
 """Kinds that are resolved when they are no longer detected. A failed run is resolved when its job
 succeeds. A decision is resolved from the start."""
@@ -60,6 +63,7 @@ def current(database: Database, *, now: datetime, backlog_minutes: int) -> list[
             *_decisions(connection, now),
             *data_incidents.stopped_by_data(connection, now),
             *data_incidents.rejected_events(connection, now),
+            *pause_guard.incidents(connection, now),
         ]
 
 

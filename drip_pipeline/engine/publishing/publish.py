@@ -274,6 +274,6 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     file = definition.to_dict()
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
-        "goal_event", "workspace",
+        "goal_event", "workspace", "per_day", "max_people", "pause_when",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}

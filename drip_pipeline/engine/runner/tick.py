@@ -21,6 +21,7 @@ from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
+from drip_pipeline.engine.operations.pause_guard import pause_by_guard
 from drip_pipeline.engine.progress import Progress
 
 DELIVERY_SHARE: Final = 0.4
@@ -50,6 +51,7 @@ class TickReport:
 
     `new_enrollments`: one entry per round and campaign. `batches`: committed batches. `advanced`:
     their states, and `moved`: the same by new status. `is_idle`: nothing was due at the end.
+    `paused_by_guard`: campaigns that their guard has paused.
     """
 
     recovered: Recovered = field(default_factory=Recovered)
@@ -59,6 +61,7 @@ class TickReport:
     moved: dict[str, int] = field(default_factory=dict)
     delivered: dict[str, DeliveryCounts] = field(default_factory=dict)
     is_idle: bool = False
+    paused_by_guard: list[str] = field(default_factory=list)
 
 
 def tick(
@@ -80,6 +83,7 @@ def tick(
     deadline = Deadline.after(max_seconds)
     report = report if report is not None else TickReport()
     report.recovered += recover(engine.database, now=now)
+    report.paused_by_guard += pause_by_guard(engine.database, now=now)
     while True:
         # First, so that a tag set by an application or by the round before takes effect at once.
         enrolled = run_entry_triggers(

@@ -18,6 +18,7 @@ from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.delivery.recover import Recovered, recover
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
+from drip_pipeline.engine.operations.pause_guard import pause_by_guard
 from drip_pipeline.engine.runner.tick import Engine
 
 
@@ -78,6 +79,7 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
     Each unit has about one batch, or more if there are more states than `most` batches.
     """
     recovered = recover(engine.database, now=now)
+    pause_by_guard(engine.database, now=now)
     with engine.database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(
             connection,

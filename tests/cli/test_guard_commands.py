@@ -1,0 +1,57 @@
+"""The commands of volume guards: `drip workspace guard`, `drip enroll`, `drip campaign`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.cli.conftest import Drip, answered
+
+NOW = "2026-03-02T09:00:00+00:00"
+FILE = {
+    "name": "Welcome",
+    "per_day": 500,
+    "pause_when": {"complaints": 0.5},
+    "steps": [{"node_id": "hello", "node_type": "email", "subject_line": "Hi", "email_body": "Hi"}],
+}
+
+
+def prepared(drip: Drip, tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("email\n" + "".join(f"p{n}@example.com\n" for n in range(6)), "utf-8")
+    answered(drip("contacts", "import", people, "--now", NOW, "--json"))
+    file = tmp_path / "welcome.json"
+    file.write_text(json.dumps(FILE), "utf-8")
+    answered(drip("campaign", "publish", file, "--now", NOW, "--json"))
+
+
+def test_a_wrong_audience_enrolls_nobody_until_its_size_is_named(drip: Drip, tmp_path: Path):
+    prepared(drip, tmp_path)
+    assert "10,000" in drip("workspace", "guard", "show").stdout
+    changed = answered(drip("workspace", "guard", "set", "--confirm-above", "4", "--json"))
+    assert (changed["confirm_above"], changed["is_changed"]) == (4, True)
+    assert "unchanged" in drip("workspace", "guard", "set", "--confirm-above", "4").stdout
+    refused = drip("enroll", "Welcome", "--all", "--now", NOW)
+    assert refused.exit_code == 1
+    assert "would enroll 6 contacts" in refused.stderr
+    assert "--confirm 6" in refused.stderr
+    planned = drip("enroll", "Welcome", "--all", "--now", NOW, "--dry-run")
+    assert "6 would be enrolled" in planned.stdout
+    assert "add --confirm 6" in planned.stdout
+    report = answered(drip("enroll", "Welcome", "--all", "--now", NOW, "--confirm", "6", "--json"))
+    assert (report["enrolled"], report["is_dry_run"]) == (6, False)
+
+
+def test_the_guard_is_switched_off_and_limits_are_shown(drip: Drip, tmp_path: Path):
+    prepared(drip, tmp_path)
+    assert drip("workspace", "guard", "set").exit_code == 2
+    assert drip("workspace", "guard", "set", "--off", "--confirm-above", "3").exit_code == 2
+    assert answered(drip("workspace", "guard", "set", "--off", "--json"))["confirm_above"] is None
+    done = answered(
+        drip("campaign", "confirm-entry", "Welcome", "--size", "70000", "--now", NOW, "--json")
+    )
+    assert (done["size"], done["is_changed"]) == (70_000, True)
+    shown = drip("campaign", "show", "Welcome", "--now", NOW).stdout
+    assert "at most 500 enrollments a day" in shown
+    assert "complaints 0.5" in shown
+    assert "Confirmed: 70,000 enrollments a day" in shown
