@@ -24,6 +24,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
 from drip_pipeline.engine.execution.exits import end_runs
+from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
 from drip_pipeline.settings import Settings
 
@@ -103,7 +104,9 @@ def apply_event_effects(
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     if locked.matched_waits:
-        resumed += resume_by_arrivals(connection, now)
+        # Around the call, so that its objects are freed before the collector runs.
+        with no_collection():
+            resumed += resume_by_arrivals(connection, now)
     return EventEffects(resumed, suppressed, ended)
 
 
