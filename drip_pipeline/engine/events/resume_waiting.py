@@ -24,8 +24,8 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
 from drip_pipeline.engine.execution.exits import end_runs
-from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
+from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
