@@ -1,5 +1,5 @@
 """`drip workspace …`: list workspaces, set the time zone of their days, the country of their phone
-numbers, their quiet hours and their guard.
+numbers, their quiet hours, guard and holdout.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option, reason_option
+from drip_pipeline.cli.workspace_holdout import holdout
 
 workspace_option = click.option(
     "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
@@ -18,7 +19,10 @@ workspace_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    """List workspaces, and set their time zone, country, quiet hours and guard."""
+    """List workspaces, and set their time zone, country, quiet hours, guard and holdout."""
+
+
+workspace.add_command(holdout)
 
 
 @command(workspace, name="list")

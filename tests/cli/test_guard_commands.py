@@ -55,3 +55,23 @@ def test_the_guard_is_switched_off_and_limits_are_shown(drip: Drip, tmp_path: Pa
     assert "at most 500 enrollments a day" in shown
     assert "complaints 0.5" in shown
     assert "Confirmed: 70,000 enrollments a day" in shown
+
+
+def test_a_holdout_is_set_shown_reported_and_cleared(drip: Drip, tmp_path: Path):
+    prepared(drip, tmp_path)
+    assert "no holdout" in drip("workspace", "holdout", "show").stdout
+    assert drip("workspace", "holdout", "report", "--event", "purchase").exit_code == 1
+    arguments = ("workspace", "holdout", "set", "--percent", "5", "--now", NOW)
+    change = answered(drip(*arguments, "--salt", "spring", "--json"))
+    assert (change["percent"], change["salt"], change["is_changed"]) == (5, "spring", True)
+    assert "unchanged" in drip(*arguments).stdout
+    assert drip("workspace", "holdout", "set", "--percent", "80").exit_code == 1
+    later = "2026-04-10T09:00:00+00:00"
+    report = answered(
+        drip("workspace", "holdout", "report", "--event", "purchase", "--now", later, "--json")
+    )
+    assert [month["month"] for month in report["months"]] == ["2026-03-01", "2026-04-01"]
+    assert sum(report["months"][0][group] for group in ("held_out", "others")) == 6
+    shown = drip("workspace", "holdout", "report", "--event", "purchase", "--now", later)
+    assert "2026-03" in shown.stdout
+    assert "ended" in drip("workspace", "holdout", "clear", "--now", later).stdout

@@ -193,6 +193,13 @@ class CampaignGraph:
         """Return whether any node sends a message to a person, which rules may hold."""
         return self._has_messages
 
+    def has_marketing(self) -> bool:
+        """Return whether any node sends a person a marketing message."""
+        return any(
+            node.kind == "marketing" and sends_to_person(node.config)
+            for node in self.nodes.values()
+        )
+
     @property
     def trigger(self) -> TriggerConfig:
         """The configuration of the entry node. Raises TypeError if that is not a trigger."""

@@ -9,7 +9,7 @@ delivery/send_rules.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Final
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from drip_pipeline.db.campaigns import workspace_rules as rules_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.definition.problems import from_validation
+from drip_pipeline.domain.graph.holdout import HOLDOUT, Holdout, current
 from drip_pipeline.domain.graph.windows import QUIET_HOURS, QuietHours
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
@@ -35,6 +36,7 @@ class WorkspaceRules:
     """The rules of a workspace that has any."""
 
     quiet_hours: QuietHours | None = None
+    holdout: Holdout | None = None
 
 
 _cache: dict[UUID, tuple[datetime, WorkspaceRules | None]] = {}
@@ -56,8 +58,12 @@ def rules_of(
     if missing:
         loaded: dict[UUID, WorkspaceRules | None] = dict.fromkeys(missing)
         for row in rules_db.rules(connection, missing):
+            so_far = loaded[row.workspace_id] or WorkspaceRules()
             if row.kind == QUIET_HOURS:
-                loaded[row.workspace_id] = WorkspaceRules(QuietHours.model_validate(row.config))
+                hours = QuietHours.model_validate(row.config)
+                loaded[row.workspace_id] = replace(so_far, quiet_hours=hours)
+            elif row.kind == HOLDOUT and (holdout := current(row.config)) is not None:
+                loaded[row.workspace_id] = replace(so_far, holdout=holdout)
         cached |= loaded
         with _lock:
             _cache.update({each: (now, rules) for each, rules in loaded.items()})

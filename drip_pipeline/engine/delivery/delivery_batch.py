@@ -24,6 +24,7 @@ from drip_pipeline.domain.run_variables import PERSONALIZATION_DATA, WORKFLOW_VA
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
+from drip_pipeline.engine.delivery.holdout_check import apply_holdout
 from drip_pipeline.engine.delivery.phone_numbers import with_numbers
 from drip_pipeline.engine.delivery.render import (
     MessageSettings,
@@ -116,6 +117,7 @@ class DeliveryBatch:
             self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
         if self.channel == "sms":
             self.leased, self._numbers = with_numbers(connection, self.leased)
+        self.leased = apply_holdout(connection, quotas, self.leased, self.now)
         self.leased, unconfirmed = apply_topics(connection, quotas, self.leased, now=self.now)
         checked = apply_rules(connection, self.leased, now=self.now, at=self.started_at)
         self.leased = checked.deliveries

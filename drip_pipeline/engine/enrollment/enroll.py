@@ -16,7 +16,6 @@ from uuid import UUID, uuid4
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.contacts import topics as topics_db
 from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment import guards as guards_db
 from drip_pipeline.db.enrollment.enrollments import EntryResult, EntryRules, Remaining
@@ -44,6 +43,7 @@ from drip_pipeline.engine.enrollment.entry_keys import (
     RunEntry,
     with_keys,
 )
+from drip_pipeline.engine.enrollment.refusals import without_refused
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed
 
@@ -56,7 +56,7 @@ class EnrollReport:
     """The numbers of enrolled and refused contacts.
 
     `already_in`: the re-entry policy does not admit them again. `refused` counts by reason:
-    suppressed, left_topic, no_email, no_phone, too_soon (after_days), not_found, other_workspace,
+    suppressed, left_topic, holdout, no_email, no_phone, too_soon, not_found, other_workspace,
     same_address (another contact of the address, in another spelling, is enrolled), locked
     (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
     data has no key), over_max_people and over_per_day (limits of the campaign), over_confirmed
@@ -208,6 +208,7 @@ class EntryTerms:
     reads_entry: bool
     topic: str | None = None
     guards: VolumeGuards = NO_GUARDS
+    is_marketing: bool = True
 
     @property
     def re_entry(self) -> ReEntry:
@@ -242,6 +243,7 @@ def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
         graph.reads_entry(),
         graph.topic,
         graph.guards,
+        graph.has_marketing(),
     )
 
 
@@ -421,15 +423,14 @@ def _decide(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
-    refused: list[EntryResult] = []
-    if terms.topic is not None:
-        left = topics_db.left_by(
-            connection, campaign.workspace_id, terms.topic, [e.contact_id for e in keyed.entries]
-        )
-        joining = [entry for entry in keyed.entries if entry.contact_id not in left]
-        if len(joining) < len(keyed.entries):
-            refused.append(EntryResult("left_topic", len(keyed.entries) - len(joining), (), 0))
-        keyed = keyed._replace(entries=joining)
+    keyed, refused = without_refused(
+        connection,
+        campaign.workspace_id,
+        keyed,
+        topic=terms.topic,
+        is_marketing=terms.is_marketing,
+        now=now,
+    )
     has_data = any(entry.data for entry in keyed.entries)
     results = enrollments_db.enroll(
         connection,
