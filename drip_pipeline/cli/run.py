@@ -145,6 +145,10 @@ def _describe(report: TickReport, seconds: float) -> str:
     lines = [f"advanced {report.advanced:,} enrollments in {report.batches:,} batches"]
     if report.moved:
         lines[0] += f" ({format_counts(report.moved)})"
+    lines += [
+        f"{name!r} was paused by its guard; `drip alerts list` says why"
+        for name in report.paused_by_guard
+    ]
     for new in report.new_enrollments:
         counts = {"enrolled": new.enrolled, "already enrolled": new.already_in, **new.refused}
         lines.append(f"{new.campaign}, {new.kind} trigger: {format_counts(without_zeros(counts))}")

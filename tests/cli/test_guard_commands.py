@@ -75,3 +75,32 @@ def test_a_holdout_is_set_shown_reported_and_cleared(drip: Drip, tmp_path: Path)
     shown = drip("workspace", "holdout", "report", "--event", "purchase", "--now", later)
     assert "2026-03" in shown.stdout
     assert "ended" in drip("workspace", "holdout", "clear", "--now", later).stdout
+
+
+def test_a_tick_names_the_campaigns_that_their_guard_paused(drip: Drip, tmp_path: Path):
+    prepared(drip, tmp_path)
+    limits = {"messages": 5, "complaints": 10}
+    file = tmp_path / "welcome.json"
+    file.write_text(json.dumps(FILE | {"pause_when": limits}), "utf-8")
+    answered(drip("campaign", "publish", file, "--now", NOW, "--json"))
+    answered(drip("enroll", "Welcome", "--all", "--now", NOW, "--json"))
+    answered(drip("run", "--now", NOW, "--json"))
+    events = tmp_path / "events.ndjson"
+    complaint = {
+        "event_id": "1",
+        "event_type": "email_complained",
+        "email": "p1@example.com",
+        "campaign": "Welcome",
+        "occurred_at": NOW,
+    }
+    events.write_text(json.dumps(complaint) + "\n", "utf-8")
+    later = "2026-03-02T10:00:00+00:00"
+    answered(drip("events", "ingest", events, "--now", later, "--json"))
+    assert "'Welcome' was paused by its guard" in drip("run", "--now", later).stdout
+    assert drip("alerts", "check").exit_code == 0
+    assert "complaints: 1 of 6" in drip("alerts", "list", "--json").stdout
+    refused = drip("campaign", "resume", "Welcome", "--now", later)
+    assert refused.exit_code == 1
+    assert "--reason" in refused.stderr
+    answered(drip("campaign", "resume", "Welcome", "--reason", "known", "--now", later, "--json"))
+    assert "paused by its guard" not in drip("run", "--now", later).stdout

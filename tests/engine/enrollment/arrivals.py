@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import TriggerConfig
+from drip_pipeline.domain.graph.volume import CONFIRM_ABOVE
 from drip_pipeline.engine.enrollment.entry_triggers import run_entry_triggers
 from tests.engine.factories import (
     NOW,
@@ -47,6 +48,11 @@ def set_up(
         workspace = a_workspace(connection)
         contact_ids = contacts(connection, workspace, count)
         connection.execute("UPDATE contacts SET tags = %s", [tags])
+        if count > CONFIRM_ABOVE:
+            connection.execute(
+                "INSERT INTO workspace_rules VALUES (%s, 'guard', 'guard', %s, %s)",
+                [workspace, Jsonb({"confirm_above": None}), NOW],
+            )
         return a_published_campaign(connection, flow, workspace_id=workspace), contact_ids
 
 
