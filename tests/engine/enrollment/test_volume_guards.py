@@ -13,8 +13,10 @@ import pytest
 from drip_pipeline.domain.definition.campaign_file import load_definition
 from drip_pipeline.domain.diff.definition_diff import compare_definitions
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.holdout import Holdout, threshold
 from drip_pipeline.domain.graph.volume import VolumeGuards
 from drip_pipeline.engine.campaigns.campaign import show_campaign
+from drip_pipeline.engine.campaigns.holdout import set_holdout
 from drip_pipeline.engine.campaigns.volume_guards import (
     confirm_entries,
     set_workspace_guard,
@@ -286,3 +288,25 @@ def test_more_contacts_of_other_workspaces_count_for_nothing(database):
     with database.transaction() as connection:
         contacts(connection, campaign.workspace_id, 1, prefix="other")
     assert enroll(database, "Welcome", Contacts(people), now=NOW).enrolled == 2
+
+
+def test_a_schedule_stops_at_the_agreed_size_and_goes_on_where_it_stopped(database):
+    flow = entered_by(LETTER, trigger="schedule", cron="0 12 1 * *", timezone="UTC")
+    campaign, people = set_up(database, flow, 12)
+    set_workspace_guard(database, None, 8, now=NOW)
+    noon = (NOW + timedelta(days=32)).replace(day=1, hour=12, minute=0, second=0, microsecond=0)
+    assert look(database, noon, chunk_size=5) == {"enrolled": 5}
+    assert len(open_incidents(database, noon)) == 1
+    assert pending_entries(database, noon).campaigns == []
+    confirm_entries(database, "Welcome", 12, now=noon)
+    assert look(database, noon, chunk_size=5) == {"enrolled": 7}
+    assert inside(database, campaign) == sorted(people)
+
+
+def test_a_trigger_leaves_out_the_holdout(database):
+    campaign, people = set_up(database, BY_TAG, 60)
+    set_holdout(database, None, 50, now=NOW)
+    tag(database, people)
+    out = [each for each in people if Holdout("holdout", threshold(50)).has(each)]
+    assert look(database) == {"enrolled": 60 - len(out), "holdout": len(out)}
+    assert inside(database, campaign) == sorted(set(people) - set(out))
