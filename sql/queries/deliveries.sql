@@ -89,7 +89,9 @@ SELECT
         WHEN k.id IS NULL OR e.id IS NULL THEN 'removed'
         WHEN e.status = 'unsubscribed' THEN 'unsubscribed'
         WHEN e.status = 'bounced' THEN 'bounced'
-        WHEN e.status = 'completed' THEN 'removed'
+        WHEN e.status = 'completed' THEN coalesce(
+            (SELECT s.exit_reason FROM campaign_workflow_states s WHERE s.id = e.id AND s.exit_reason = 'goal'), 'removed'
+        )
         WHEN e.status = 'paused' THEN 'paused'
         WHEN b.reason IS NOT NULL THEN substr(b.reason, 3)
         WHEN p.blocked_reason IS NOT NULL THEN p.blocked_reason

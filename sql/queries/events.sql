@@ -564,12 +564,12 @@ WHERE s.enrollment_id = n.enrollment_id AND s.split_node_id = n.split_node_id;
 
 -- name: lock_affected_states
 -- Locks the states that these events may resume or end, in the order of ids, and counts them and those whose wait
--- judges events one by one. Returns also whether any goal judges events one by one. Waits for a transaction
+-- judges events one by one. Returns also whether any goal judges events one by one, and whether any ends runs. Waits for a transaction
 -- that is suspending such a state: the statements after this one see the suspended state. The event types that are
 -- waited for are read here and not earlier, so that a version published meanwhile is included. States of campaigns with
 -- these events as their goal are locked even if completed: one of their messages may be in the process of being sent.
 WITH goals AS MATERIALIZED (
-    SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type, v.goal_is_narrowed
+    SELECT DISTINCT v.campaign_id, v.goal_event_type AS event_type, v.goal_is_narrowed, v.goal_ends_runs
     FROM campaign_versions v
     WHERE v.goal_event_type IS NOT NULL
 ),
@@ -584,7 +584,8 @@ waited AS MATERIALIZED (
 SELECT
     count(*) AS states,
     count(*) FILTER (WHERE locked.wait_for_event LIKE 'match:%%') AS matched_waits,
-    EXISTS (SELECT FROM goals g WHERE g.goal_is_narrowed) AS has_narrowed_goals
+    EXISTS (SELECT FROM goals g WHERE g.goal_is_narrowed) AS has_narrowed_goals,
+    EXISTS (SELECT FROM goals g WHERE g.goal_ends_runs) AS has_goals_that_exit
 FROM (
     SELECT s.id, s.wait_for_event
     FROM (
@@ -865,6 +866,29 @@ FROM (
     WHERE o.is_bounce AND o.later_deliveries = 0
 ) r
 WHERE r.bounces >= CAST(%(threshold)s AS integer);
+
+-- name: states_at_goal
+-- The open states whose run reached its goal by these events, each with the first one since it began. `refused_events`
+-- do not reach the goals of `refused_versions` (campaign/version). The first ten columns are those of a claimed state.
+SELECT DISTINCT ON (s.id)
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count, s.max_retries,
+    s.steps_taken, e.status AS enrollment_status, a.event_type
+FROM arrived_events a
+JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+JOIN campaign_workflow_states s ON s.id = e.id
+JOIN campaign_versions v
+    ON v.campaign_id = s.campaign_id AND v.version = s.campaign_version AND v.goal_ends_runs
+    AND v.goal_event_type = a.event_type
+WHERE NOT a.is_machine AND NOT a.is_derived
+  AND (a.campaign_id IS NULL OR a.campaign_id = s.campaign_id)
+  AND a.occurred_at >= s.started_at
+  AND s.workflow_status IN ('running', 'waiting', 'paused')
+  AND NOT EXISTS (
+      SELECT
+      FROM unnest(CAST(%(refused_events)s AS uuid []), CAST(%(refused_versions)s AS text [])) AS r (event_id, version)
+      WHERE r.event_id = a.event_key AND r.version = s.campaign_id || '/' || s.campaign_version
+  )
+ORDER BY s.id, a.occurred_at, a.event_key;
 
 -- name: states_to_exit
 -- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is

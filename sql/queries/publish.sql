@@ -53,8 +53,8 @@ CROSS JOIN LATERAL jsonb_object_keys(
 ) AS f (name);
 
 -- name: published_hash
--- The published version of a campaign, with the hash of its definition.
-SELECT v.definition_hash, v.version
+-- The published version of a campaign, with the hash of its definition, and whether its goal ends runs.
+SELECT v.definition_hash, v.version, v.goal_ends_runs
 FROM drip_campaigns c
 JOIN campaign_versions v ON v.campaign_id = c.id AND v.version = c.published_version
 WHERE c.id = CAST(%(campaign_id)s AS uuid);
@@ -177,7 +177,8 @@ WITH published AS (
         waits_for = CAST(%(waits_for)s AS text []), reads_event = CAST(%(reads_event)s AS boolean),
         topic = CAST(%(topic)s AS text),
         goal_event_type = CAST(%(goal_event_type)s AS text), goal_is_narrowed = CAST(%(goal_is_narrowed)s AS boolean),
-        goal_within = CAST(%(goal_within)s AS interval), content_hash = campaign_content_hash(v.campaign_id)
+        goal_within = CAST(%(goal_within)s AS interval), goal_ends_runs = CAST(%(goal_ends_runs)s AS boolean),
+        content_hash = campaign_content_hash(v.campaign_id)
     WHERE v.id = CAST(%(version_id)s AS uuid)
     RETURNING v.campaign_id, v.version
 )

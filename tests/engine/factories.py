@@ -121,6 +121,7 @@ def a_published_campaign(
             graph_hash="",
             waits_for=sorted(compiled.waits_for()),
             goal_event=compiled.goal_event,
+            goal_ends_runs=compiled.exits_at_goal,
             reads_event=compiled.reads_event(),
         ),
     )

@@ -22,6 +22,23 @@ class GoalCandidate(NamedTuple):
     version: int
 
 
+class StateAtGoal(NamedTuple):
+    """An open workflow state that reached its goal: the columns of a claimed state, and the type of
+    the event."""
+
+    id: UUID
+    campaign_id: UUID
+    campaign_version: int
+    contact_id: UUID
+    current_node_id: str
+    resume_port: str | None
+    retry_count: int
+    max_retries: int
+    steps_taken: int
+    enrollment_status: str
+    event_type: str
+
+
 def candidates(connection: Connection) -> list[GoalCandidate]:
     """Return the resolved events that goals judge, each with the versions."""
     return queries.records(connection, "goal_candidates", GoalCandidate)
@@ -35,6 +52,22 @@ def add_conversions(connection: Connection, refused: Sequence[tuple[UUID, str]] 
     return queries.run(
         connection,
         "add_conversions",
+        refused_events=[event_id for event_id, _ in refused],
+        refused_versions=[version for _, version in refused],
+    )
+
+
+def states_at_goal(
+    connection: Connection, refused: Sequence[tuple[UUID, str]] = ()
+) -> list[StateAtGoal]:
+    """Return the open states that reached their goal by the resolved events, if the goal ends runs.
+
+    The caller has locked the states. `refused` as for `add_conversions`.
+    """
+    return queries.records(
+        connection,
+        "states_at_goal",
+        StateAtGoal,
         refused_events=[event_id for event_id, _ in refused],
         refused_versions=[version for _, version in refused],
     )

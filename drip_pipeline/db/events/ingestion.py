@@ -110,11 +110,12 @@ class ResolvedRefusal(NamedTuple):
 
 class AffectedStates(NamedTuple):
     """The numbers of locked states, and of those among them whose wait judges events one by one;
-    and whether any goal does."""
+    and whether any goal does, and whether any ends runs."""
 
     states: int
     matched_waits: int
     has_narrowed_goals: bool
+    has_goals_that_exit: bool
 
 
 class StateToExit(NamedTuple):

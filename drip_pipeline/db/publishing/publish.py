@@ -30,10 +30,12 @@ class LockedForPublishing(NamedTuple):
 
 
 class PublishedHash(NamedTuple):
-    """The published version of a campaign and the hash of its definition."""
+    """The published version of a campaign, the hash of its definition, and whether its goal ends
+    runs: in versions of earlier releases it does not."""
 
     definition_hash: str | None
     version: int
+    goal_ends_runs: bool
 
 
 class StoredCampaign(NamedTuple):
@@ -108,6 +110,7 @@ class NewVersion:
     graph_hash: str
     waits_for: Sequence[str]
     goal_event: GoalEvent | None
+    goal_ends_runs: bool = False
     reads_event: bool = False
     topic: str | None = None
 
@@ -275,6 +278,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         goal_event_type=goal.event_type if goal else None,
         goal_is_narrowed=goal is not None and goal.is_narrowed,
         goal_within=timedelta(seconds=goal.seconds) if goal else None,
+        goal_ends_runs=compiled.goal_ends_runs,
     )
     return number
 

@@ -87,6 +87,12 @@ def _campaign_problems(analysis: Analysis, own_event_names: frozenset[str]) -> l
     if definition.goal_event is not None:
         problems += _goal_problems(definition.goal_event)
         problems += _unseen(None, [definition.goal_event.event_type], own_event_names)
+    elif definition.exit_on_goal is not None:
+        problems.add(
+            None,
+            "exit_on_goal_without_goal",
+            "exit_on_goal has no effect without goal_event, which names the event that ends a run",
+        )
     zones: list[tuple[str | None, str | None]] = [(None, definition.timezone)]
     zones += [
         (node_id, config.timezone)

@@ -82,8 +82,19 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         DEFAULT_PAUSE if file.pause_when is None else file.pause_when,
     )
     return CampaignGraph(
-        entry, nodes, variant_of_node(entry, analysis), file.goal_event, file.topic, guards
+        entry,
+        nodes,
+        variant_of_node(entry, analysis),
+        file.goal_event,
+        file.topic,
+        guards,
+        exits_at_goal=ends_at_goal(file),
     )
+
+
+def ends_at_goal(definition: CampaignDefinition) -> bool:
+    """Return whether the goal of a campaign ends runs: the default where a goal is given."""
+    return definition.goal_event is not None and definition.exit_on_goal is not False
 
 
 def _hash(value: object) -> str:

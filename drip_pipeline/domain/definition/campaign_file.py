@@ -213,7 +213,12 @@ class CampaignDefinition(BaseModel):
     goal_event: GoalEvent | None = Field(
         default=None,
         description="Event of the contact that counts as a conversion of the last message before "
-        "it, if it happens within this time (default 7 days).",
+        "it, if it happens within this time (default 7 days). It ends the run, with the "
+        "reason goal.",
+    )
+    exit_on_goal: bool | None = Field(
+        default=None,
+        description="Whether goal_event ends the run (the default); false counts conversions only.",
     )
     tags: Annotated[tuple[Tag, ...], SchemaOf(list[str] | None)] = Field(
         default=(), description="Tags of the campaign."

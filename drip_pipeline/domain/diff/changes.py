@@ -5,7 +5,7 @@ The comparison itself is in definition_diff.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -64,6 +64,16 @@ class Change:
         if self.pieces:
             data["words"] = [{"kind": piece.kind, "text": piece.text} for piece in self.pieces]
         return data
+
+
+ENDS_AT_GOAL: Final = "ends runs at the goal"
+
+
+def exit_at_goal_change(before: object, after: object) -> Iterator[Change]:
+    """Yield the change of `exit_on_goal`, which is true if absent."""
+    if (before is not False) != (after is not False):
+        sentence = f"no longer {ENDS_AT_GOAL}" if after is False else ENDS_AT_GOAL
+        yield Change("goal", sentence, key="exit_on_goal", before=before, after=after)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,12 @@ from drip_pipeline.domain.compiler.analysis import Analysis, analyze
 from drip_pipeline.domain.compiler.compile import definition_hash
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, load_definition
 from drip_pipeline.domain.diff import describe
-from drip_pipeline.domain.diff.changes import Change, ChangeKind, DefinitionDiff
+from drip_pipeline.domain.diff.changes import (
+    Change,
+    ChangeKind,
+    DefinitionDiff,
+    exit_at_goal_change,
+)
 from drip_pipeline.domain.diff.flow_diff import (
     FlowDiff,
     Route,
@@ -229,7 +234,9 @@ class _Comparison:
             "description",
             "re_entry",
             "send_window",
+            "exit_on_goal",
         }
+        yield from exit_at_goal_change(old.get("exit_on_goal"), new.get("exit_on_goal"))
         yield from window_change(old.get("send_window"), new.get("send_window"))
         yield from text_change(
             old.get("description"), new.get("description"), "description", "description"

@@ -162,8 +162,8 @@ class CampaignGraph:
 
     `variant_of_node` maps a node to (split node id, variant id) if every path to it leads through
     this variant; of several splits, the innermost one. `goal_event` is the event that counts as a
-    conversion, None without one. `topic` is the workspace's topic that the messages belong to,
-    `guards` limit their volume.
+    conversion, None without one; `exits_at_goal` says whether it ends the run, too. `topic` is the
+    workspace's topic that the messages belong to, `guards` limit their volume.
     """
 
     entry_node_id: str
@@ -172,6 +172,7 @@ class CampaignGraph:
     goal_event: GoalEvent | None = None
     topic: str | None = None
     guards: VolumeGuards = NO_GUARDS
+    exits_at_goal: bool = False
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -251,7 +252,11 @@ class CampaignGraph:
     def to_dict(self) -> dict[str, Any]:
         """Return the graph as JSON, nodes by id; `from_dict` restores an equal graph."""
         # Left out without a goal or a topic, so that graphs of earlier releases keep their hash.
-        goal = {"goal_event": self.goal_event.model_dump(mode="json")} if self.goal_event else {}
+        goal: dict[str, Any] = {}
+        if self.goal_event:
+            goal["goal_event"] = self.goal_event.model_dump(mode="json")
+        if self.exits_at_goal:
+            goal["exits_at_goal"] = True
         topic = {"topic": self.topic} if self.topic else {}
         guards = self.guards.to_dict()
         return (
@@ -285,4 +290,5 @@ class CampaignGraph:
             goal_event=GoalEvent.model_validate(goal) if goal else None,
             topic=data.get("topic"),
             guards=VolumeGuards.from_dict(data.get("guards", {})),
+            exits_at_goal=bool(data.get("exits_at_goal")),
         )

@@ -68,6 +68,7 @@ _EXITS: Final[Mapping[str, tuple[str, str]]] = {
     "complained": ("suppressed", "unsubscribed"),
     "manual": ("suppressed", "completed"),
     "removed": ("removed", "completed"),
+    "goal": ("goal", "completed"),
 }
 _DEFAULT_POLICY: Final = SettlePolicy()
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeAlias
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import event_names as event_names_db
@@ -25,7 +25,6 @@ from drip_pipeline.db.events.ingestion import (
     DUPLICATE,
     INGESTION_PARTITIONS,
     KEYS_TABLE,
-    AffectedStates,
     RejectedLine,
 )
 from drip_pipeline.db.execution import batch_log as batch_log_db
@@ -34,6 +33,7 @@ from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
+from drip_pipeline.engine.events.goal_exits import end_runs_at_goal
 from drip_pipeline.engine.events.resolve_recipients import (
     Refusals,
     resolve_recipients,
@@ -317,15 +317,20 @@ class _SourceIngestion:
         if not stored:
             return PartResult(accepted, rejected, suppressed, settled)
         locked = lock_affected_states(connection)
-        conversions = 0
+        conversions = ended = 0
+        refused: list[tuple[UUID, str]] = []
         if part.may_convert:
-            conversions = self._add_conversions(connection, locked)
+            if locked.has_narrowed_goals:
+                refused = refused_by_goals(connection, goals_db.candidates(connection), self._now)
+            conversions = goals_db.add_conversions(connection, refused)
         if part.has_own_names:
             event_names_db.register(connection)
         events_db.log(connection, self._now)
         events_db.update_outcomes(connection)
         events_db.update_assignments(connection)
-        effects = apply_event_effects(
+        if part.may_convert and locked.has_goals_that_exit:
+            ended = end_runs_at_goal(connection, refused, batch_id=batch_id, now=self._now)
+        effects = EventEffects(ended=ended) + apply_event_effects(
             connection,
             locked,
             batch_id=batch_id,
@@ -337,13 +342,6 @@ class _SourceIngestion:
         if part.has_topics:
             effects += apply_topic_events(connection, batch_id=batch_id, now=self._now)
         return PartResult(accepted, rejected, effects + suppressed, settled, conversions)
-
-    def _add_conversions(self, connection: Connection, locked: AffectedStates) -> int:
-        if not locked.has_narrowed_goals:
-            return goals_db.add_conversions(connection)
-        candidates = goals_db.candidates(connection)
-        refused = refused_by_goals(connection, candidates, self._now)
-        return goals_db.add_conversions(connection, refused)
 
     def _store_rejected(
         self,

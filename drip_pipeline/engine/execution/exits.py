@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
@@ -24,11 +25,13 @@ def end_runs(
     enrollment_status: str,
     batch_id: UUID,
     now: datetime,
+    note: EventNote | None = None,
 ) -> None:
     """Exit states that the caller's transaction holds locked.
 
-    `enrollment_status` is stored on the enrollment, where applications read it. Pending messages
-    are skipped by the eligibility check at send time.
+    `enrollment_status` is stored on the enrollment, where applications read it. `note` is an event
+    that is logged for each state before its exit. Pending messages are skipped by the eligibility
+    check at send time.
     """
     by_node: dict[str, list[DueState]] = {}
     for state in states:
@@ -39,7 +42,10 @@ def end_runs(
             node_id=node_id,
             step_id=None,
             status="exited",
-            events=(EventNote("enrollment_exited", node_id, None, {"reason": exit_reason}),),
+            events=(
+                *(() if note is None else (replace(note, node_id=node_id),)),
+                EventNote("enrollment_exited", node_id, None, {"reason": exit_reason}),
+            ),
             exit_reason=exit_reason,
             enrollment_status=enrollment_status,
         )

@@ -13,11 +13,13 @@ from typing import Literal
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing import versions as versions_db
 from drip_pipeline.db.publishing.versions import PublishedCampaign
 from drip_pipeline.domain.compiler.api import CampaignDefinition
+from drip_pipeline.domain.compiler.compile import ends_at_goal
 from drip_pipeline.domain.definition.problems import Problem, errors_in
-from drip_pipeline.domain.diff.changes import DefinitionDiff
+from drip_pipeline.domain.diff.changes import DefinitionDiff, exit_at_goal_change
 from drip_pipeline.domain.diff.definition_diff import compare_definitions
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
@@ -246,4 +248,9 @@ def _compared(
     campaign = find_campaign(connection, campaigns[0].id)
     version = campaigns[0].published_version
     before = definition_of_version(connection, campaign, version)
-    return campaign.campaign_id, version, compare_definitions(before, definition)
+    diff = compare_definitions(before, definition)
+    published = publish_db.published_hash(connection, campaign.campaign_id)
+    if published is not None and ends_at_goal(before) and not published.goal_ends_runs:
+        # In versions of earlier releases the goal does not end runs.
+        diff = replace(diff, changes=(*exit_at_goal_change(False, None), *diff.changes))
+    return campaign.campaign_id, version, diff

@@ -18,7 +18,12 @@ from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing.publish import NewVersion, PublishedHash, StoredStep
 from drip_pipeline.domain.compiler.api import CampaignDefinition, complete, load_definition
-from drip_pipeline.domain.compiler.compile import compile_graph, definition_hash, graph_hash
+from drip_pipeline.domain.compiler.compile import (
+    compile_graph,
+    definition_hash,
+    ends_at_goal,
+    graph_hash,
+)
 from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.definition.problems import Problem, errors_in
 from drip_pipeline.domain.graph.graph import CampaignGraph
@@ -141,7 +146,13 @@ def publish_valid(
             now=now,
         )
     current = publish_db.published_hash(connection, campaign_id)
-    if current is not None and current.definition_hash == new_hash:
+    is_same = (
+        current is not None
+        and current.definition_hash == new_hash
+        # A version of an earlier release, in which the goal does not end runs, is replaced.
+        and current.goal_ends_runs == ends_at_goal(definition)
+    )
+    if current is not None and is_same:
         if draft is not None and options.overwrites_draft:
             write_definition(connection, campaign_id, definition, options, kept_steps=kept_steps)
             drafts_db.save_layout(connection, campaign_id, definition.to_dict(), new_hash)
@@ -262,6 +273,7 @@ def _new_version(
         graph_hash=graph_hash(definition),
         waits_for=sorted(graph.waits_for()),
         goal_event=graph.goal_event,
+        goal_ends_runs=graph.exits_at_goal,
         reads_event=graph.reads_event(),
         topic=graph.topic,
     )
@@ -274,6 +286,6 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     file = definition.to_dict()
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
-        "goal_event", "workspace", "per_day", "max_people", "pause_when",
+        "goal_event", "exit_on_goal", "workspace", "per_day", "max_people", "pause_when",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}
