@@ -152,19 +152,22 @@ def table(
 ) -> Table:
     """Return a rich table of mappings, named tuples or dataclasses.
 
-    `columns` selects and orders the columns; the default is all columns of the first row.
+    `columns` selects and orders the columns; the default is all columns of the first row that have
+    a value in any row.
     """
     from rich.table import Table
     from rich.text import Text
 
     records = [_record(row) for row in rows]
-    names = list(columns) if columns is not None else list(records[0]) if records else []
+    if columns is None:
+        names = list(records[0]) if records else []
+        columns = [name for name in names if any(each.get(name) is not None for each in records)]
     created = Table(title=title or None, title_justify="left", header_style="bold")
-    for column in names:
+    for column in columns:
         created.add_column(column.replace("_", " "), overflow="fold")
     for record in records:
         # Text, not str: rich would read `[…]` in it as markup.
-        created.add_row(*(Text(_format(record.get(column))) for column in names))
+        created.add_row(*(Text(_format(record.get(column))) for column in columns))
     return created
 
 
