@@ -1064,6 +1064,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_confirm(p_delivery_id uuid, p_now timestamp with time zone) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_confirmation(p_delivery_id uuid) RETURNS TABLE(topic text, title text, status text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
+-- receiver_left_at(p_delivery_id uuid) RETURNS timestamp with time zone LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_recipient(p_delivery_id uuid) RETURNS TABLE(contact_id uuid, channel text, is_unsubscribed boolean, phone text, region text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_resubscribe(p_delivery_id uuid, p_number text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_set_topics(p_delivery_id uuid, p_number text, p_topics text[], p_statuses text[], p_now timestamp with time zone) RETURNS TABLE(topic text, status text) LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp

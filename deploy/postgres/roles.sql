@@ -192,7 +192,7 @@ BEGIN
             AND p.proname IN (
                 'ensure_event_partitions', 'detach_event_month', 'drop_archived_month', 'receiver_recipient',
                 'receiver_unsubscribe', 'receiver_topics', 'receiver_set_topics', 'receiver_resubscribe',
-                'receiver_confirmation', 'receiver_confirm'
+                'receiver_confirmation', 'receiver_confirm', 'receiver_left_at'
             )
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);

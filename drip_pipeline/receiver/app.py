@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from drip_pipeline.errors import DripError
+from drip_pipeline.receiver.confirm_endpoint import ConfirmEndpoint
 from drip_pipeline.receiver.endpoint_guard import (
     Call,
     Endpoint,
@@ -74,6 +75,7 @@ def routes(services: Services) -> Sequence[Route]:
     """Return all endpoints."""
     links, providers = LinkEndpoints(services), ProviderCalls(services)
     unsubscribing, triggering = UnsubscribeEndpoint(services), TriggerEndpoint(services)
+    confirming = ConfirmEndpoint(services)
 
     def guarded(
         name: str, endpoint: Endpoint, rate: Rate, most_bytes: int = MOST_LINK_BYTES
@@ -96,6 +98,7 @@ def routes(services: Services) -> Sequence[Route]:
         Route("/o/{token}", guarded("open", links.opened, LINKS), methods=["GET"]),
         Route("/c/{token}", guarded("click", links.clicked, LINKS), methods=["GET"]),
         Route("/u/{token}", guarded("unsubscribe", unsubscribing, LINKS), methods=["GET", "POST"]),
+        Route("/t/{token}", guarded("confirm", confirming, LINKS), methods=["GET", "POST"]),
         Route(
             "/trigger/{campaign}",
             guarded("trigger", triggering, TRIGGERS, MOST_TRIGGER_BYTES),

@@ -1,10 +1,9 @@
-"""HTML pages of the unsubscribe link: self-contained, without external content or scripts."""
+"""HTML pages of links in messages: self-contained, without external content or scripts."""
 
 from __future__ import annotations
 
 import base64
 from hashlib import sha256
-from html import escape
 from typing import Final
 
 from starlette.responses import HTMLResponse
@@ -38,6 +37,25 @@ button { width: 100%; padding: 14px 20px; border: 0; border-radius: 10px; backgr
   color: var(--on-act); font: inherit; font-weight: 600; cursor: pointer; }
 button:hover { filter: brightness(1.07); }
 button:focus-visible { outline: 3px solid var(--act); outline-offset: 3px; }
+form + form { margin-top: -6px; }
+form:last-child { margin-bottom: 0; }
+.quiet { background: transparent; color: var(--act); border: 1px solid var(--line); }
+.status { padding: 12px 16px; border-radius: 10px; border: 1px solid var(--line);
+  border-left: 4px solid var(--good); }
+fieldset { margin: 0 0 24px; padding: 0; border: 0; min-width: 0; }
+legend { padding: 0; margin: 0 0 12px; overflow-wrap: anywhere; }
+.topics { list-style: none; margin: 0; padding: 0; border-top: 1px solid var(--line); }
+.topics li { position: relative; display: flex; gap: 14px; padding: 14px 0;
+  border-bottom: 1px solid var(--line); }
+.topics div { flex: 1; min-width: 0; overflow-wrap: anywhere; }
+.topics input { flex: none; width: 22px; height: 22px; margin: 2px 0 0; accent-color: var(--act);
+  cursor: pointer; }
+.topics input:focus-visible { outline: 3px solid var(--act); outline-offset: 2px; }
+.topics label { display: block; font-weight: 600; cursor: pointer; }
+.topics label::after { content: ""; position: absolute; inset: 0; }
+.topics input:disabled, .topics input:disabled + div label { cursor: not-allowed;
+  color: var(--soft); }
+.note { display: block; color: var(--soft); font-size: 15px; }
 @media (max-width: 480px) { body { padding: 12px; } main { padding: 30px 24px; }
   h1 { font-size: 23px; } }
 """
@@ -63,30 +81,9 @@ def sender_name(mail_from: str) -> str:
     return name or address.rpartition("@")[2] or "us"
 
 
-def ask(sender: str) -> HTMLResponse:
-    """Return the page that asks for confirmation."""
-    return _page(
-        "ask",
-        "Unsubscribe?",
-        f"<p>You will get no more email from <strong>{escape(sender)}</strong>.</p>"
-        '<form method="post"><button type="submit">Unsubscribe</button></form>'
-        '<p class="soft">Changed your mind? Just close this page.</p>',
-    )
-
-
-def unsubscribed(sender: str) -> HTMLResponse:
-    """Return the page that confirms the unsubscription."""
-    return _page(
-        "done",
-        "You are unsubscribed",
-        f"<p>You will get no more email from <strong>{escape(sender)}</strong>.</p>"
-        '<p class="soft">It takes effect immediately. You can close this page.</p>',
-    )
-
-
 def unknown_link(status: int) -> HTMLResponse:
     """Return the page for an invalid or unknown link."""
-    return _page(
+    return page(
         "sorry",
         "This link does not work",
         "<p>It may have been cut off when it was copied, or the message it came from is no longer "
@@ -96,12 +93,13 @@ def unknown_link(status: int) -> HTMLResponse:
     )
 
 
-def _page(mark: str, title: str, content: str, status: int = 200) -> HTMLResponse:
-    page = (
+def page(mark: str, title: str, content: str, status: int = 200) -> HTMLResponse:
+    """Return a page: its mark is ask, done or sorry; the content is HTML."""
+    text = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main>"
         f'<div class="mark {mark}" aria-hidden="true"><svg viewBox="0 0 24 24" {_STROKE}>'
         f"{_ICONS[mark]}</svg></div><h1>{title}</h1>{content}</main></body></html>"
     )
-    return HTMLResponse(page, status, {"content-security-policy": _POLICY})
+    return HTMLResponse(text, status, {"content-security-policy": _POLICY})

@@ -67,3 +67,17 @@ AS $$
 
     SELECT count(*) FROM suppressed
 $$;
+
+-- Since when the recipient of a message is on the suppression list of the message's channel; null if it is not.
+CREATE OR REPLACE FUNCTION receiver_left_at(p_delivery_id uuid)
+RETURNS timestamptz
+LANGUAGE sql
+STABLE
+SECURITY DEFINER
+AS $$
+    SELECT max(x.created_at)
+    FROM campaign_deliveries d
+    JOIN campaign_suppressions x ON x.contact_id = d.contact_id
+    WHERE d.id = p_delivery_id AND x.workspace_id = d.workspace_id AND x.campaign_id IS NULL
+      AND (x.channel IS NULL OR x.channel = CASE d.channel WHEN 'sms' THEN 'sms' ELSE 'email' END)
+$$;

@@ -20,6 +20,7 @@ BEGIN
             ('drop_archived_month', ARRAY['drip_engine']),
             ('receiver_recipient', ARRAY['drip_engine', 'drip_ingest']),
             ('receiver_unsubscribe', ARRAY['drip_engine', 'drip_ingest']),
+            ('receiver_left_at', ARRAY['drip_engine', 'drip_ingest']),
             ('receiver_topics', ARRAY['drip_engine', 'drip_ingest']),
             ('receiver_set_topics', ARRAY['drip_engine', 'drip_ingest']),
             ('receiver_resubscribe', ARRAY['drip_engine', 'drip_ingest']),

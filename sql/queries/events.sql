@@ -771,8 +771,8 @@ removed AS (
     WHERE s.workspace_id = k.workspace_id
       AND s.reason = 'unsubscribed'
       AND (s.channel IS NULL OR s.channel = r.channel)
-      -- A list that was imported later may know of a later no.
-      AND (s.source <> 'import' OR s.created_at <= r.again_at)
+      -- A list that was imported later may know of a later no, and so does a link that was followed later.
+      AND (s.source NOT IN ('import', 'receiver') OR s.created_at <= r.again_at)
       AND (
           s.contact_id = k.id
           OR canonical_address(s.address)

@@ -115,6 +115,10 @@ ORDER BY c.endpoint, c.outcome;
 SELECT r.contact_id, r.channel, r.is_unsubscribed, r.phone, r.region
 FROM receiver_recipient(CAST(%(id)s AS uuid)) r;
 
+-- name: recipient_left_at
+-- Since when the recipient of a message is on the suppression list of its channel.
+SELECT CAST(receiver_left_at(CAST(%(id)s AS uuid)) AS text) AS left_at;
+
 -- name: unsubscribe_recipient
 -- Suppresses the recipient of a message on the message's channel.
 SELECT receiver_unsubscribe(

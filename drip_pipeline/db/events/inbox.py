@@ -224,6 +224,13 @@ def unsubscribe(
     )
 
 
+def left_at(connection: Connection, delivery_id: UUID) -> str:
+    """Return since when the recipient of a message is on the suppression list of its channel, as
+    text; empty if it is not."""
+    text: str | None = queries.scalar(connection, "recipient_left_at", id=delivery_id)
+    return text or ""
+
+
 def earlier_call(connection: Connection, campaign_id: UUID, call_key: str) -> TriggerCall | None:
     """Return the earlier call with this key; wait for one that is still in progress."""
     queries.run(connection, "lock_trigger_call", campaign_id=str(campaign_id), call_key=call_key)

@@ -131,9 +131,8 @@ def rejoin(
 ) -> Rejoined:
     """Lift the no of a contact, given by id or address, to a topic, also an operator's.
 
-    Idempotent.
-    If the topic asks for a confirmation, the contact is asked once. Raises NotAllowed for an
-    unknown contact, workspace or topic, and with a channel.
+    Idempotent. If the topic asks for a confirmation, the contact is asked once. Raises NotAllowed
+    for an unknown contact, workspace or topic, and with a channel.
     """
     if channel:
         raise NotAllowed(_TOPIC_OR_CHANNEL)

@@ -7,7 +7,6 @@ from uuid import UUID, uuid4
 import pytest
 
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.engine.events.payload_readers import LINKS
 from drip_pipeline.engine.events.unsubscribe import recipient_of, unsubscribe
 from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
 from tests.engine.graphs import email, end, graph, trigger
@@ -59,7 +58,7 @@ def test_the_recipient_is_suppressed_once_under_the_address_of_the_channel(
         listed = connection.execute(
             "SELECT address, channel, reason, source FROM campaign_suppressions"
         ).fetchall()
-    assert listed == [(address, channel, "unsubscribed", LINKS)]
+    assert listed == [(address, channel, "unsubscribed", "receiver")]
 
 
 def test_an_unknown_message_changes_nothing(database: Database):
