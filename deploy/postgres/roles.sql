@@ -118,8 +118,10 @@ BEGIN
             ('drip_trigger', 'SELECT', ARRAY[
                 'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
                 'campaign_workflow_states', 'campaign_suppressions', 'topic_consents', 'trigger_calls',
-                'demo_workspaces'
+                'demo_workspaces', 'workspace_rules'
             ]),
+            -- What limits of campaigns have counted.
+            ('drip_trigger', 'SELECT, INSERT, UPDATE', ARRAY['campaign_guards']),
             ('drip_trigger', 'INSERT', ARRAY[
                 'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts',
                 'operator_actions'

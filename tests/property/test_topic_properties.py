@@ -1,5 +1,5 @@
-"""Whatever people and operators decide, in whatever order, and whenever messages are sent and events
-arrive: a message goes only to those whose latest decisions allow it.
+"""Whatever people and operators decide, in whatever order, and whenever messages are sent and
+events arrive: a message goes only to those whose latest decisions allow it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ def test_nobody_who_said_no_gets_a_message(database: Database, steps: list[str])
     for topic in TOPICS:
         a_topic(database, topic)
     names = {"tips": "Tips", "billing": "Billing", None: "All"}
-    published(database, *(a_file(name, topic, re_entry={"after_days": 0}) for topic, name in names.items()))
+    published(
+        database,
+        *(a_file(name, topic, re_entry={"after_days": 0}) for topic, name in names.items()),
+    )
     people(database)
     email = str(value(database, "SELECT email FROM contacts"))
     entered(database, *names.values())
