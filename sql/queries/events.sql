@@ -881,7 +881,8 @@ JOIN campaign_versions v
     AND v.goal_event_type = a.event_type
 WHERE NOT a.is_machine AND NOT a.is_derived
   AND (a.campaign_id IS NULL OR a.campaign_id = s.campaign_id)
-  AND a.occurred_at >= s.started_at
+  -- Times of other applications often have whole seconds.
+  AND a.occurred_at >= date_trunc('second', s.started_at)
   AND s.workflow_status IN ('running', 'waiting', 'paused')
   AND NOT EXISTS (
       SELECT

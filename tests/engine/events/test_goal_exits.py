@@ -168,6 +168,14 @@ def test_events_from_before_the_run_machines_and_other_campaigns_do_not_end_it(
     assert ingest(database, events).ended == 0
 
 
+def test_a_purchase_in_the_second_in_which_the_run_began_ends_it(database: Database) -> None:
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, two_mails())
+        people = contacts(connection, campaign.workspace_id, 1)
+        enrolled(connection, campaign, people, at=NOW + timedelta(milliseconds=700))
+    assert ingest(database, [purchase(1, 1, 0)]).ended == 1
+
+
 def test_a_paused_run_ends_too(database: Database) -> None:
     _, enrollments = people_inside(database, two_mails(), 1)
     run_until_idle(database)
@@ -246,6 +254,22 @@ def test_a_goal_of_a_file_ends_runs_unless_it_says_otherwise(
     run_until_idle(database, NOW + 3 * DAY)
     subjects = rows(database, "SELECT subject FROM recorded_messages ORDER BY recorded_at")
     assert subjects == [("Buy",)] if exits is not False else [("Buy",), ("Still not bought?",)]
+
+
+def test_a_version_of_an_earlier_release_keeps_its_runs_until_it_is_published_again(
+    database: Database,
+) -> None:
+    with database.transaction() as connection:
+        contacts(connection, a_workspace(connection), 1)
+    options = PublishOptions(now=NOW, settings=Settings())
+    assert publish(database, FILE, options).version == 1
+    with database.transaction() as connection:
+        connection.execute("UPDATE campaign_versions SET goal_ends_runs = false")
+    enroll(database, "Goal", Everybody(), now=NOW)
+    run_until_idle(database)
+    assert ingest(database, [purchase(1, 1, 60)]).ended == 0
+    assert publish(database, FILE, options).version == 2
+    assert publish(database, FILE, options).version == 2
 
 
 PURCHASES = st.lists(
