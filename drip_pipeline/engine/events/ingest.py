@@ -33,7 +33,6 @@ from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
-from drip_pipeline.engine.events.goal_exits import end_runs_at_goal
 from drip_pipeline.engine.events.resolve_recipients import (
     Refusals,
     resolve_recipients,
@@ -317,7 +316,7 @@ class _SourceIngestion:
         if not stored:
             return PartResult(accepted, rejected, suppressed, settled)
         locked = lock_affected_states(connection)
-        conversions = ended = 0
+        conversions = 0
         refused: list[tuple[UUID, str]] = []
         if part.may_convert:
             if locked.has_narrowed_goals:
@@ -328,9 +327,7 @@ class _SourceIngestion:
         events_db.log(connection, self._now)
         events_db.update_outcomes(connection)
         events_db.update_assignments(connection)
-        if part.may_convert and locked.has_goals_that_exit:
-            ended = end_runs_at_goal(connection, refused, batch_id=batch_id, now=self._now)
-        effects = EventEffects(ended=ended) + apply_event_effects(
+        effects = apply_event_effects(
             connection,
             locked,
             batch_id=batch_id,
@@ -338,6 +335,7 @@ class _SourceIngestion:
             now=self._now,
             soft_bounces=self._options.soft_bounces,
             may_suppress=part.may_suppress,
+            refused_goals=refused if part.may_convert and locked.has_goals_that_exit else None,
         )
         if part.has_topics:
             effects += apply_topic_events(connection, batch_id=batch_id, now=self._now)

@@ -8,7 +8,7 @@ interleaving moves a state exactly once.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -22,6 +22,7 @@ from drip_pipeline.db.execution import topic_states as topic_states_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
+from drip_pipeline.engine.events.goal_exits import end_runs_at_goal
 from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
 from drip_pipeline.engine.execution.exits import end_runs
 from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
@@ -91,17 +92,21 @@ def apply_event_effects(
     now: datetime,
     soft_bounces: SoftBounceLimit,
     may_suppress: bool = True,
+    refused_goals: Sequence[tuple[UUID, str]] | None = None,
 ) -> EventEffects:
     """Suppress contacts, exit runs and resume waits as this transaction's events require.
 
     Call it after the events are logged. `locked` is the result of `lock_affected_states`; `source`
     is stored with new suppression list entries. Without `may_suppress` none of the events can
-    suppress a contact or end a run.
+    suppress a contact or end a run. `refused_goals`: ids of events, each with `campaign/version`
+    whose goal it does not reach; None if no goal ends runs. A contact's own no takes precedence.
     """
     suppressed = _suppress_contacts(connection, source, now, soft_bounces) if may_suppress else 0
     if not locked.states:
         return EventEffects(suppressed=suppressed)
     ended = _exit_runs(connection, batch_id, now) if may_suppress else 0
+    if refused_goals is not None:
+        ended += end_runs_at_goal(connection, refused_goals, batch_id=batch_id, now=now)
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     if locked.matched_waits:
         # Around the call, so that its objects are freed before the collector runs.

@@ -176,6 +176,14 @@ def test_a_purchase_in_the_second_in_which_the_run_began_ends_it(database: Datab
     assert ingest(database, [purchase(1, 1, 0)]).ended == 1
 
 
+def test_a_no_takes_precedence_over_the_goal(database: Database) -> None:
+    people_inside(database, two_mails(), 1)
+    leaves = an_event(2, "email_unsubscribed", email="person1@example.com", occurred_at=minutes(61))
+    assert ingest(database, [purchase(1, 1, 60), leaves]).ended == 1
+    ((_, status, reason, enrollment, reached, _),) = runs(database)
+    assert (status, reason, enrollment, reached) == ("exited", "unsubscribed", "unsubscribed", 0)
+
+
 def test_a_paused_run_ends_too(database: Database) -> None:
     _, enrollments = people_inside(database, two_mails(), 1)
     run_until_idle(database)
