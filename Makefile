@@ -15,7 +15,7 @@ ARGS ?=
 EXAMPLES ?= 100000
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test coverage fuzz dev bench matrix lint typecheck imports sqllint schema format quick clean
+.PHONY: help venv demo test coverage explore fuzz dev bench matrix lint typecheck imports sqllint schema format quick clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: lint typecheck ## lint, types and all tests, on a PostgreSQL that the test
 
 coverage: $(DEV) ## run all tests and report the lines they do not reach
 	@$(PY) -m pytest -n 2 -q --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)
+
+explore: $(DEV) ## run the property tests on new cases; what fails is simplified
+	@$(PY) -m pytest -n 2 -q -m hypothesis --hypothesis-profile explore --timeout 0 $(ARGS)
 
 fuzz: $(DEV) ## run the fuzz targets for long: EXAMPLES cases each
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(PY) -m pytest -q tests/fuzz --timeout 0 --durations=20 $(ARGS)

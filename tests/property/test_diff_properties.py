@@ -4,6 +4,7 @@ import copy
 import json
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -110,3 +111,15 @@ def test_the_words_of_a_comparison_make_both_texts(before: str, after: str) -> N
     assert "".join(p.text for p in pieces if p.kind != "removed") == after
     assert all(piece.text for piece in pieces)
     assert (before == after) == all(piece.kind == "same" for piece in pieces)
+
+
+@pytest.mark.parametrize("handle", [["yes"], {"id": "yes"}, 1, 1.5, True])
+def test_an_edge_whose_handle_is_no_text_is_compared(handle: object) -> None:
+    nodes = [{"id": "start", "type": "trigger"}, {"id": "end", "type": "exit"}]
+    edge = {"id": "e", "source": "start", "target": "end"}
+
+    def canvas(**more: object) -> dict[str, Any]:
+        return {"name": "C", "canvas_data": {"nodes": nodes, "edges": [{**edge, **more}]}}
+
+    assert not compared(canvas(), canvas(sourceHandle=handle)).is_empty
+    assert compared(canvas(sourceHandle=handle), canvas(sourceHandle=handle)).is_empty

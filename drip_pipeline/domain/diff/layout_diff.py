@@ -14,7 +14,7 @@ from drip_pipeline.domain.diff.changes import Change
 from drip_pipeline.domain.diff.step_diff import leaf_changes
 
 Canvas = Mapping[str, Any]
-_EdgeKey = tuple[str, str, object, int]
+_EdgeKey = tuple[str, str, str | None, int]
 """Source, target, port, and a number for edges that have all three in common."""
 
 
@@ -137,7 +137,10 @@ def _edges(canvas: Canvas) -> dict[_EdgeKey, Mapping[str, object]]:
     edges: dict[_EdgeKey, Mapping[str, object]] = {}
     for edge in canvas.get("edges") or ():
         if isinstance(edge, Mapping):
-            ends = str(edge.get("source")), str(edge.get("target")), edge.get("sourceHandle")
+            handle = edge.get("sourceHandle")
+            # A file may hold any JSON value here, and a list is no key.
+            handle = handle if handle is None else str(handle)
+            ends = str(edge.get("source")), str(edge.get("target")), handle
             count = 0
             while (*ends, count) in edges:
                 count += 1
