@@ -90,7 +90,7 @@ SELECT
         WHEN e.status = 'unsubscribed' THEN 'unsubscribed'
         WHEN e.status = 'bounced' THEN 'bounced'
         WHEN e.status = 'completed' THEN coalesce(
-            (SELECT s.exit_reason FROM campaign_workflow_states s WHERE s.id = e.id AND s.exit_reason = 'goal'), 'removed'
+            (SELECT s.exit_reason FROM campaign_workflow_states s WHERE s.id = e.id), 'removed'
         )
         WHEN e.status = 'paused' THEN 'paused'
         WHEN b.reason IS NOT NULL THEN substr(b.reason, 3)
@@ -169,8 +169,9 @@ CROSS JOIN LATERAL (
 ) b;
 
 -- name: mark_sending
--- Marks deliveries as being sent, in small groups just before they are handed over: if the process dies from here on,
--- their outcome is unknown. Webhook calls get an event per attempt.
+-- Marks deliveries as being sent, in small groups just before they are handed over, and returns their ids: if the process
+-- dies from here on, their outcome is unknown. A run that ended since the lease, for example at its goal, no longer waits
+-- for its message: it is left out. Webhook calls get an event per attempt.
 -- Here and below, where deliveries or states are looked up by id, `|| ''` keeps the planner off the partial indexes by
 -- status: with statistics from before a campaign began it takes those for empty, and reads everything due for each
 -- dozen that is sent (20,000 mails: 13 ms instead of 1 ms for each dozen, and more with more).
@@ -179,7 +180,10 @@ WITH marked AS (
     SET status = 'sending', due_at = NULL, leased_until = CAST(%(leased_until)s AS timestamptz),
         lease_token = CAST(%(lease_token)s AS uuid), attempts = d.attempts + 1, transport = CAST(%(transport)s AS text),
         channel_id = CAST(%(channel_id)s AS uuid)
+    FROM campaign_workflow_states s
     WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' = 'pending'
+      AND s.id = d.enrollment_id AND s.pending_delivery_id = d.id
+      AND s.workflow_status || '' IN ('running', 'waiting', 'paused')
     RETURNING
         d.id, d.workspace_id, d.campaign_id, d.campaign_version, d.enrollment_id, d.contact_id, d.node_id, d.step_id,
         d.channel, d.variant_group, d.attempts
@@ -198,7 +202,16 @@ logged AS (
     WHERE m.channel = 'webhook'
 )
 
-SELECT count(*) FROM marked;
+SELECT id FROM marked;
+
+-- name: reasons_left_out
+-- Why leased deliveries were not marked: the reasons for which their runs ended.
+SELECT
+    d.id,
+    CASE WHEN s.workflow_status IN ('running', 'waiting', 'paused') THEN 'superseded' ELSE coalesce(s.exit_reason, 'removed') END AS reason
+FROM campaign_deliveries d
+LEFT JOIN campaign_workflow_states s ON s.id = d.enrollment_id
+WHERE d.id = ANY(CAST(%(ids)s AS uuid []));
 
 -- name: postpone_deliveries
 -- Postpones pending deliveries of paused enrollments, so that they do not block the head of the queue.

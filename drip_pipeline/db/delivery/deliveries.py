@@ -250,33 +250,6 @@ def lease(
     )
 
 
-def mark_sending(
-    connection: Connection,
-    ids: Sequence[UUID],
-    *,
-    transport: str,
-    channel_id: UUID | None,
-    lease_token: UUID,
-    leased_until: datetime,
-    now: datetime,
-) -> int:
-    """Mark leased deliveries as being sent and return how many were marked.
-
-    If the process dies before they are settled, their outcome is unknown.
-    """
-    marked: int = queries.scalar(
-        connection,
-        "mark_sending",
-        ids=ids,
-        transport=transport,
-        channel_id=channel_id,
-        lease_token=lease_token,
-        leased_until=leased_until,
-        now=now,
-    )
-    return marked
-
-
 def postpone(connection: Connection, ids: Sequence[UUID], due_at: datetime) -> int:
     """Postpone these pending deliveries to `due_at`."""
     return queries.run(connection, "postpone_deliveries", ids=ids, due_at=due_at)

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from time import sleep
 from typing import Final
-from uuid import uuid4
 
 from drip_pipeline.channels.protocol import Channel, DeliveryResult, OutgoingMessage
 from drip_pipeline.db.connection import Connection, Database
@@ -24,7 +23,6 @@ from drip_pipeline.db.delivery.deliveries import Quota
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.delivery.broadcast import deliver_broadcasts
 from drip_pipeline.engine.delivery.delivery_batch import (
-    LEASE_SECONDS,
     DeliveryBatch,
     retry_with_backoff,
 )
@@ -259,18 +257,11 @@ class _Dispatch:
         queue.is_empty = len(batch.leased) < sum(quota.limit for quota in quotas)
         messages, failures, skipped = batch.render(connection, transport)
         counts += skipped
+        if messages:
+            messages, left_out = batch.mark_sending(connection, messages, transport)
+            counts += left_out
         if takes_permits and permits > len(messages):
             flow_db.give_back(connection, transport.key, permits - len(messages))
-        if messages:
-            deliveries_db.mark_sending(
-                connection,
-                [message.delivery_id for message in messages],
-                transport=transport.key,
-                channel_id=transport.channel_id,
-                lease_token=uuid4(),
-                leased_until=batch.started_at + timedelta(seconds=LEASE_SECONDS),
-                now=batch.now,
-            )
         if failures:
             counts += batch.settle(connection, failures)
         if not messages:

@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import handing_over as handing_over_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownOutcome, mark_unknown
 from drip_pipeline.db.unreadable import Unreadable
@@ -186,6 +187,36 @@ class DeliveryBatch:
             settle_skipped(connection, empty, self.context)
         skipped = {reason: len(group) for reason, group in empty.items()}
         return messages, failures, DeliveryCounts(skipped=skipped)
+
+    def mark_sending(
+        self, connection: Connection, messages: list[OutgoingMessage], transport: Transport
+    ) -> tuple[list[OutgoingMessage], DeliveryCounts]:
+        """Mark the messages as being sent, and return those that may be handed over.
+
+        A message whose run ended since the lease, for example at its goal, is left out and skipped
+        for the reason of the exit, as what the eligibility check blocks. So what ends a run before
+        this call stops its message.
+        """
+        marked = handing_over_db.mark_sending(
+            connection,
+            [message.delivery_id for message in messages],
+            transport=transport.key,
+            channel_id=transport.channel_id,
+            lease_token=uuid4(),
+            leased_until=self.started_at + timedelta(seconds=LEASE_SECONDS),
+            now=self.now,
+        )
+        if len(marked) == len(messages):
+            return messages, DeliveryCounts()
+        sending = set(marked)
+        leased = {each.id: each for each in self.rendered if each.id not in sending}
+        left_out: dict[str, list[LeasedDelivery]] = {}
+        for row in handing_over_db.reasons_left_out(connection, list(leased)):
+            left_out.setdefault(row.reason, []).append(leased[row.id])
+        settle_skipped(connection, left_out, self.context)
+        skipped = {reason: len(group) for reason, group in left_out.items()}
+        messages = [message for message in messages if message.delivery_id in sending]
+        return messages, DeliveryCounts(skipped=skipped)
 
     def record(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
         """Store the messages that `render` returned without sending them."""
