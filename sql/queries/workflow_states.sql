@@ -96,14 +96,15 @@ moved AS (
         -- In the order of the written indexes, so that each of their pages is read once.
         SELECT *
         FROM unnest(
-            CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid [])
-        ) WITH ORDINALITY AS u (state_id, group_no, delivery_id, place)
+            CAST(%(state_id)s AS uuid []), CAST(%(member_group)s AS integer []), CAST(%(delivery_id)s AS uuid []),
+            CAST(%(compared)s AS text [])
+        ) WITH ORDINALITY AS u (state_id, group_no, delivery_id, compared, place)
         ORDER BY u.state_id
     ) m
     JOIN groups g ON g.group_no = m.group_no
     WHERE s.id = m.state_id
     RETURNING
-        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id,
+        s.id, s.campaign_id, s.contact_id, s.workspace_id, s.campaign_version, m.group_no, m.delivery_id, m.compared,
         -- The random ids of a state's events follow each other in the parameter event_ids.
         CAST(g.event_offset + m.place * g.event_count AS integer) AS first_event
 ),
@@ -111,14 +112,14 @@ moved AS (
 notes AS MATERIALIZED (
     SELECT
         e.group_no, e.ordinal, e.event_type, e.step_id, e.node_id, CAST(e.event_data AS jsonb) AS event_data,
-        e.variant_group,
+        e.variant_group, e.compared_at,
         -- One microsecond apart, so that the log keeps the order in which a state passed the nodes.
         CAST(%(now)s AS timestamptz) + e.ordinal * interval '1 microsecond' AS created_at
     FROM unnest(
         CAST(%(event_group)s AS integer []), CAST(%(event_ordinal)s AS integer []), CAST(%(event_type)s AS text []),
         CAST(%(event_step_id)s AS uuid []), CAST(%(event_node_id)s AS text []), CAST(%(event_data)s AS text []),
-        CAST(%(event_variant)s AS text [])
-    ) AS e (group_no, ordinal, event_type, step_id, node_id, event_data, variant_group)
+        CAST(%(event_variant)s AS text []), CAST(%(event_compared)s AS integer [])
+    ) AS e (group_no, ordinal, event_type, step_id, node_id, event_data, variant_group, compared_at)
 ),
 
 logged AS (
@@ -128,8 +129,12 @@ logged AS (
     )
     SELECT
         (CAST(%(event_ids)s AS uuid []))[v.first_event + e.ordinal],
-        v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id, e.event_data, e.created_at,
-        v.workspace_id, v.campaign_version, e.variant_group
+        v.campaign_id, v.id, v.contact_id, e.event_type, 'system', e.step_id, e.node_id,
+        CASE
+            WHEN e.compared_at IS NULL THEN e.event_data
+            ELSE e.event_data || jsonb_build_object('compared', CAST(v.compared AS jsonb) -> e.compared_at)
+        END,
+        e.created_at, v.workspace_id, v.campaign_version, e.variant_group
     FROM moved v
     JOIN notes e ON e.group_no = v.group_no
 ),

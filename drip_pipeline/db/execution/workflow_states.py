@@ -126,6 +126,7 @@ def write_transitions(connection: Connection, columns: Mapping[str, Any]) -> int
         "state_id": uuids(columns["state_id"]),
         "member_group": integers(columns["member_group"]),
         "delivery_id": uuids(unless_empty(columns["delivery_id"])),
+        "compared": list(unless_empty(columns["compared"])),
         "event_ids": random_uuids(columns["event_total"]),
     }
     others = {name: values for name, values in columns.items() if name != "event_total"}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import count
 from typing import Final, TypeAlias
 from uuid import UUID
 
@@ -269,12 +270,30 @@ def _members(transitions: list[Transition]) -> Columns:
     state_ids: list[UUID] = []
     groups: list[int] = []
     delivery_ids: list[UUID | None] = []
+    compared: list[str | None] = []
     for number, transition in enumerate(transitions):
         size = len(transition.states)
         state_ids.extend(state.id for state in transition.states)
         groups.extend([number] * size)
         delivery_ids.extend(transition.delivery_ids or [None] * size)
-    return {"state_id": state_ids, "member_group": groups, "delivery_id": delivery_ids}
+        compared.extend(_compared(transition) or [None] * size)
+    return {
+        "state_id": state_ids,
+        "member_group": groups,
+        "delivery_id": delivery_ids,
+        "compared": compared,
+    }
+
+
+def _compared(transition: Transition) -> list[str] | None:
+    """Return, per state, a JSON list with the compared values of each event that has some."""
+    of_events = [note.compared for note in transition.events if note.compared is not None]
+    if not of_events:
+        return None
+    if len(of_events) == 1:
+        values = of_events[0]
+        return [f"[{values[state.id]}]" for state in transition.states]
+    return [f"[{','.join([of[state.id] for of in of_events])}]" for state in transition.states]
 
 
 def _event_positions(transitions: list[Transition]) -> Columns:
@@ -301,6 +320,10 @@ def _events(transitions: list[Transition]) -> Columns:
         for number, transition in enumerate(transitions)
         for ordinal, note in enumerate(transition.events)
     ]
+    positions: list[int | None] = []
+    for transition in transitions:
+        place = count()
+        positions += [None if note.compared is None else next(place) for note in transition.events]
     return {
         "event_group": [number for number, _, _ in rows],
         "event_ordinal": [ordinal for _, ordinal, _ in rows],
@@ -309,6 +332,7 @@ def _events(transitions: list[Transition]) -> Columns:
         "event_node_id": [note.node_id for _, _, note in rows],
         "event_data": [_json(note.data) for _, _, note in rows],
         "event_variant": [note.variant_group for _, _, note in rows],
+        "event_compared": positions,
     }
 
 

@@ -49,13 +49,22 @@ def group_by_position(states: Sequence[DueState]) -> dict[NodePosition, list[Due
 
 @dataclass(frozen=True, slots=True)
 class EventNote:
-    """An event that is logged for every state of the transition."""
+    """An event that is logged for every state of the transition.
+
+    `compared`, by state, are the values that decided, as a JSON object; they are logged in the data
+    under the key `compared`.
+    """
 
     event_type: str
     node_id: str | None
     step_id: str | None
     data: Mapping[str, object] = field(default_factory=dict)
     variant_group: str | None = None
+    compared: Mapping[UUID, str] | None = None
+
+    def with_compared(self, compared: Mapping[UUID, str]) -> EventNote:
+        """Return the event with these values; without any it stays as it is."""
+        return replace(self, compared=compared) if compared else self
 
 
 @dataclass(frozen=True, slots=True)

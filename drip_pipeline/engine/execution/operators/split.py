@@ -8,11 +8,13 @@ everybody who reaches the split gets the winner, also contacts who come again; h
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import accumulate
+from uuid import UUID
 
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.conditions.compared_values import Reader, reader_of_field
 from drip_pipeline.domain.conditions.field_names import read_field
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
@@ -40,6 +42,7 @@ def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
     variants = {variant.id: variant for variant in config.variants}
     winner = test.winner_variant if test and test.winner_variant in variants else None
     chosen: dict[tuple[str, bool], list[DueState]] = {}
+    compared = _compared(visit, config)
     for state in visit.states:
         existing = existing_of.get(state.id) or existing_of.get(state.contact_id)
         if existing is not None and existing.variant_id in variants:
@@ -50,9 +53,22 @@ def assign_variant(visit: NodeVisit) -> list[NodeOutcome]:
             key = (winner, False)
         chosen.setdefault(key, []).append(state)
     return [
-        _outcome(visit, variants.get(variant_id), states, test, is_randomized, config)
+        _outcome(visit, variants.get(variant_id), states, test, is_randomized, config, compared)
         for (variant_id, is_randomized), states in chosen.items()
     ]
+
+
+def _compared(visit: NodeVisit, config: SplitConfig) -> dict[UUID, str]:
+    """Return the values of the field that carries an external randomization, by state."""
+    values_of = None if config.from_field is None else _reader(config.from_field)
+    if values_of is None:
+        return {}
+    return {state.id: values_of(visit.context.of(state)) for state in visit.states}
+
+
+@lru_cache(maxsize=1024)
+def _reader(field: str) -> Reader | None:
+    return reader_of_field(field)
 
 
 def _chooser(visit: NodeVisit, config: SplitConfig) -> Callable[[DueState], tuple[str, bool]]:
@@ -84,6 +100,7 @@ def _outcome(
     test: SplitTest | None,
     is_randomized: bool,
     config: SplitConfig,
+    compared: Mapping[UUID, str],
 ) -> NodeOutcome:
     node_id = visit.node.node_id
     if variant is None:
@@ -103,7 +120,7 @@ def _outcome(
         variant_group=variant.id,
         split_node_id=node_id,
         is_holdout=variant.holdout,
-    )
+    ).with_compared(compared)
     leads_nowhere = variant.id not in visit.node.ports
     then = End("exited", "holdout") if variant.holdout and leads_nowhere else Leave(variant.id)
     return NodeOutcome(states, then, (assigned,), assignment)

@@ -7,8 +7,11 @@ of the contact, such as a purchase, since that message.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import lru_cache
+from uuid import UUID
 
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.conditions.compared_values import event_text, where_paths
 from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimedWait, TimeWait
@@ -74,6 +77,8 @@ def _wait_for_matching_event(visit: NodeVisit, config: EventWait) -> list[NodeOu
     """Look back like `_wait_for_event`, and judge the events one by one."""
     by_end: dict[tuple[str, str], list[DueState]] = {}
     rest: list[DueState] = []
+    compared: dict[UUID, str] = {}
+    paths = _compared_properties(config)
     for state in visit.states:
         ended = visit.context.first_matching(state, config)
         if ended is None:
@@ -82,9 +87,16 @@ def _wait_for_matching_event(visit: NodeVisit, config: EventWait) -> list[NodeOu
         port, event = ended
         visit.context.set_event(state, event.properties)
         by_end.setdefault((port, event.event_type), []).append(state)
+        compared[state.id] = event_text(event, paths)
     outcomes = [
         NodeOutcome(
-            states, Leave(port), (visit.note("wait_completed", port=port, event_type=event_type),)
+            states,
+            Leave(port),
+            (
+                visit.note("wait_completed", port=port, event_type=event_type).with_compared(
+                    compared
+                ),
+            ),
         )
         for (port, event_type), states in by_end.items()
     ]
@@ -97,3 +109,9 @@ def _wait_for_matching_event(visit: NodeVisit, config: EventWait) -> list[NodeOu
         started = visit.note("wait_started", event_type=names, until=until.isoformat())
         outcomes.append(NodeOutcome(rest, Park(until, PORT_TIMEOUT, config.judged_for), (started,)))
     return outcomes
+
+
+@lru_cache(maxsize=1024)
+def _compared_properties(config: EventWait) -> tuple[str, ...]:
+    paths = (path for _, matcher in config.matchers() for path in where_paths(matcher.where))
+    return tuple(dict.fromkeys(paths))
