@@ -80,7 +80,8 @@ def test_names_addresses_and_numbers_are_not_recorded(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["plan_name", "product", "company", "emails_opened_count"])
 def test_other_fields_are_recorded(name: str) -> None:
-    assert values(field(name, "x"), **{name: "y"}) == {name: "y"}
+    fields: dict[str, Any] = {name: "y"}
+    assert values(field(name, "x"), **fields) == fields
 
 
 def test_addresses_inside_of_other_texts_are_masked_and_long_texts_cut() -> None:
