@@ -28,7 +28,14 @@ from drip_pipeline.orchestration.jobs.asset_jobs import (
     evaluate_ab_tests,
 )
 from drip_pipeline.orchestration.jobs.audit_ab_tests import audit_ab_tests
+from drip_pipeline.orchestration.jobs.campaign_jobs import (
+    archive_campaign,
+    enroll_contacts,
+    pause_campaign,
+    resume_campaign,
+)
 from drip_pipeline.orchestration.jobs.check_external_edits import check_external_edits
+from drip_pipeline.orchestration.jobs.delivery_jobs import reset_channel, settle_unknown_messages
 from drip_pipeline.orchestration.jobs.drain_inbox import drain_inbox
 from drip_pipeline.orchestration.jobs.enroll_by_triggers import enroll_by_triggers
 from drip_pipeline.orchestration.jobs.load_event_files import load_event_files
@@ -89,7 +96,13 @@ def build_definitions() -> dg.Definitions:
             compute_daily_metrics,
             check_invariants,
             write_ab_reports,
+            pause_campaign,
+            resume_campaign,
+            archive_campaign,
+            enroll_contacts,
             requeue_failed,
+            settle_unknown_messages,
+            reset_channel,
             declare_winner,
             migrate_enrollments,
             list_campaign_versions,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -158,30 +157,22 @@ def _listed(emails: Path) -> tuple[Selection, Sequence[tuple[int, str]]]:
 
 
 def _audience(tag: str | None, where: str | None) -> Selection:
-    from drip_pipeline.engine.enrollment.audience import Everybody, Matching, Tagged
+    from drip_pipeline.engine.enrollment.audience import Everybody, Tagged
 
     if tag is not None:
         return Tagged(tag)
     if where is None:
         return Everybody()
-    from pydantic import ValidationError
-
-    from drip_pipeline.domain.conditions.conditions import Condition
     from drip_pipeline.domain.conditions.never_matching import never_matching
-    from drip_pipeline.domain.definition.problems import from_validation
+    from drip_pipeline.engine.enrollment.condition_text import matching
 
     try:
-        condition = Condition.model_validate(json.loads(where))
-    except json.JSONDecodeError as error:
-        raise click.UsageError(f"--where is not JSON: {error.msg} (at {error.pos})") from None
-    except ValidationError as error:
-        problems = from_validation(error, node_id=None, where="--where", model=Condition)
-        raise click.UsageError("; ".join(problem.message for problem in problems)) from None
-    except (ValueError, RecursionError):
-        raise click.UsageError("--where is nested too deep, or has too long a number") from None
-    for reason in never_matching(condition):
+        selection = matching(where, "--where")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    for reason in never_matching(selection.condition):
         click.echo(f"warning: --where: {reason}", err=True)
-    return Matching(condition)
+    return selection
 
 
 def _describe(report: EnrollReport) -> str:

@@ -52,11 +52,14 @@ def translate_batch_errors(
 
 @contextmanager
 def translate_errors(what: str) -> Iterator[None]:
-    """Raise a `Failure` with message and hint for a DripError; `what` failed."""
+    """Raise a `Failure` with message and hint for a DripError; `what` failed.
+
+    Without the error's own trace: the sentence says what is wrong, and a page of frames hides it.
+    """
     try:
         yield
     except DripError as error:
-        raise failure(what, error) from error
+        raise failure(what, error) from None
 
 
 def failure(what: str, error: Exception, nodes: Sequence[FailedBatchNode] = ()) -> dg.Failure:

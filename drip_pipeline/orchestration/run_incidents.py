@@ -11,6 +11,8 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import NewIncident
 from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run
+from drip_pipeline.orchestration.jobs.job_form import OPERATOR_KIND
+from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 
 _MAX_LENGTH: Final = 300
 
@@ -30,6 +32,16 @@ def incident_of(context: dg.RunFailureSensorContext) -> NewIncident:
             break
     shown = cause if len(cause) <= _MAX_LENGTH else f"{cause[: _MAX_LENGTH - 1]}…"
     return failed_run(run.job_name, run.run_id, shown)
+
+
+def is_refusal(context: dg.RunFailureSensorContext) -> bool:
+    """Return whether a person started the job and it failed with a sentence for that person."""
+    if context.dagster_run.tags.get(KIND_TAG) != OPERATOR_KIND:
+        return False
+    failures = [
+        event.step_failure_data.user_failure_data for event in context.get_step_failure_events()
+    ]
+    return bool(failures) and all(failures)
 
 
 def resolve_recovered(instance: dg.DagsterInstance, database: Database, now: datetime) -> int:

@@ -12,6 +12,7 @@ import dagster as dg
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.orchestration.jobs.job_form import JobForm
 from drip_pipeline.orchestration.run_config import minute_config
 from tests.engine.factories import (
     NOW,
@@ -52,6 +53,11 @@ def executed_again(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.Job
     job = dg.reconstructable(minute_job)
     with dg.execute_job(job, instance=instance, reexecution_options=options) as result:
         yield result
+
+
+def filled_in(form: JobForm, now: datetime = NOW) -> dict[str, Any]:
+    """Return the run configuration of a job whose form is filled in like this."""
+    return {**form.model_dump(exclude_unset=True), "now": now.isoformat()}
 
 
 def due_enrollments(

@@ -6,11 +6,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from drip_pipeline.definitions import build_definitions
+from drip_pipeline.orchestration.jobs.campaign_jobs import PauseForm
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_incidents import resolve_recovered
 from sensors.alerts import alerts, failed_runs
 from tests.http_servers import HttpScript, http_servers
-from tests.orchestration.running import value
+from tests.orchestration.running import filled_in, value
 
 
 @pytest.fixture
@@ -73,6 +75,19 @@ def test_a_job_that_keeps_failing_is_notified_once_with_its_cause(engine_databas
     assert "ada@" not in text
     leads_to = value(engine_database, "SELECT what_to_do FROM campaign_incidents")
     assert leads_to.startswith(f"Open run {last.run_id[:8]} in Dagster")
+
+
+def test_a_job_that_refuses_the_input_of_its_operator_alerts_nobody(
+    engine_database, instance, chat
+):
+    job = build_definitions().resolve_job_def("pause_campaign")
+    refused = job.execute_in_process(
+        run_config=filled_in(PauseForm(campaign="No such")), instance=instance, raise_on_error=False
+    )
+    assert not refused.success
+    report_failure(instance, refused)
+    assert chat.requests == []
+    assert value(engine_database, "SELECT count(*) FROM campaign_incidents") == 0
 
 
 def test_an_incident_is_resolved_when_the_job_succeeds_and_opened_again_later(

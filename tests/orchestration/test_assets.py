@@ -12,11 +12,13 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.engine.operations.invariants import INVARIANTS
+from drip_pipeline.orchestration.jobs.job_form import JobForm
+from drip_pipeline.orchestration.jobs.operator_jobs import DeclareForm, RequeueForm
 from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of, run_until_idle
-from tests.orchestration.running import WELCOME, due_enrollments, value
+from tests.orchestration.running import WELCOME, due_enrollments, filled_in, value
 
 LATER = NOW + timedelta(hours=1)
 DAY = NOW.date()
@@ -27,10 +29,15 @@ def run(
     name: str,
     *,
     ops: dict[str, Any] | None = None,
+    form: JobForm | None = None,
     tags: dict[str, str] | None = None,
 ) -> dg.ExecuteInProcessResult:
     """Run a job of the code location with its clock an hour after NOW."""
     job = build_definitions().resolve_job_def(name)
+    if form is not None:
+        return job.execute_in_process(
+            run_config=filled_in(form, LATER), instance=instance, raise_on_error=False
+        )
     config = dg.RunConfig(
         ops={key: {"config": given} for key, given in (ops or {}).items()},
         resources={"clock": clock(LATER)},
@@ -203,9 +210,10 @@ def test_an_unknown_campaign_fails_with_one_sentence(engine_database, instance):
 
 def test_a_winner_is_declared_from_the_launchpad_with_a_reason(engine_database, instance):
     a_clear_difference(engine_database, auto_select_winner=False)
-    given = {"campaign": "Subjects", "variant": "a", "reason": "the brand", "decided_by": "Ann"}
-    assert run(instance, "declare_winner", ops={"record_winner": given}).success
-    second = run(instance, "declare_winner", ops={"record_winner": {**given, "variant": "b"}})
+    form = DeclareForm(campaign="Subjects", variant="a", reason="the brand", decided_by="Ann")
+    assert run(instance, "declare_winner", form=form).success
+    other = DeclareForm(campaign="Subjects", variant="b", reason="the brand", decided_by="Ann")
+    second = run(instance, "declare_winner", form=other)
     assert not second.success
     assert value(engine_database, "SELECT decided_by FROM campaign_ab_decisions") == "Ann"
 
@@ -218,14 +226,8 @@ def test_failed_enrollments_are_requeued_from_the_launchpad(engine_database, ins
             " next_execution_at = NULL",
             [NOW],
         )
-    offered = build_definitions().resolve_job_def("requeue_failed").run_config
-    assert offered is not None
-    (fields,) = [op["config"] for op in offered["ops"].values()]
-    assert list(fields) == ["campaign", "batch", "node", "since", "reason"]
-    nothing = run(instance, "requeue_failed", ops={"requeue_failed_work": fields})
-    assert not nothing.success
-    named = {"campaign": "Welcome", "since": NOW.isoformat()}
-    assert run(instance, "requeue_failed", ops={"requeue_failed_work": named}).success
+    form = RequeueForm(campaign="Welcome", since=NOW.isoformat())
+    assert run(instance, "requeue_failed", form=form).success
     running = "SELECT count(*) FROM campaign_workflow_states WHERE workflow_status = 'running'"
     assert value(engine_database, running) == 7
 

@@ -10,19 +10,20 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.engine.audit import login_name
-from drip_pipeline.orchestration.jobs.operator_jobs import DeclareConfig, RequeueConfig
-from drip_pipeline.orchestration.jobs.version_jobs import SnapshotConfig
-from drip_pipeline.orchestration.run_config import clock
+from drip_pipeline.orchestration.jobs.job_form import JobForm
+from drip_pipeline.orchestration.jobs.operator_jobs import DeclareForm, RequeueForm
+from drip_pipeline.orchestration.jobs.version_jobs import SnapshotForm
 from tests.engine.ab_tests.split_contacts import a_split_test, people
 from tests.engine.factories import NOW, a_published_campaign, contacts, enrolled
 from tests.engine.graphs import email, end, graph, trigger
+from tests.orchestration.running import filled_in
 
 
-def run(instance: dg.DagsterInstance, job: str, op: str, config: dg.Config, **tags: str) -> None:
+def run(instance: dg.DagsterInstance, job: str, form: JobForm, **tags: str) -> None:
     definition = build_definitions().resolve_job_def(job)
     done = definition.execute_in_process(
         instance=instance,
-        run_config=dg.RunConfig(ops={op: config}, resources={"clock": clock(NOW)}),
+        run_config=filled_in(form, NOW),
         tags={name.replace("__", "/"): value for name, value in tags.items()},
     )
     assert done.success
@@ -54,17 +55,17 @@ def campaign(engine_database: Database) -> Database:
 
 def test_a_job_records_the_actor_of_its_run(campaign, instance, monkeypatch):
     run(
-        instance, "requeue_failed", "requeue_failed_work",
-        RequeueConfig(campaign="Other", reason="the relay is back"), drip__actor="Jane",
+        instance, "requeue_failed",
+        RequeueForm(campaign="Other", reason="the relay is back"), drip__actor="Jane",
     )  # fmt: skip
     run(
-        instance, "declare_winner", "record_winner",
-        DeclareConfig(campaign="Welcome", variant="b", reason="by contract", decided_by="Joe"),
+        instance, "declare_winner",
+        DeclareForm(campaign="Welcome", variant="b", reason="by contract", decided_by="Joe"),
         user="joe",
     )  # fmt: skip
-    run(instance, "snapshot_campaign", "save_snapshot", SnapshotConfig(campaign="Welcome"))
+    run(instance, "snapshot_campaign", SnapshotForm(campaign="Welcome"))
     monkeypatch.setenv("DRIP_ACTOR", "production")
-    run(instance, "snapshot_campaign", "save_snapshot", SnapshotConfig(campaign="Welcome"))
+    run(instance, "snapshot_campaign", SnapshotForm(campaign="Welcome"))
     names = sorted([login_name(), "production"])
     assert recorded(campaign) == [
         ("declare_winner", "joe", "dagster", "Welcome", "by contract", NOW),

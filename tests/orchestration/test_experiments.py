@@ -13,20 +13,25 @@ from assets.ab_test_reports import ReportConfig
 from assets.ab_test_results import EvaluationConfig
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.jobs.audit_ab_tests import AuditConfig
-from drip_pipeline.orchestration.jobs.operator_jobs import DeclareConfig
+from drip_pipeline.orchestration.jobs.audit_ab_tests import AuditForm
+from drip_pipeline.orchestration.jobs.job_form import JobForm
+from drip_pipeline.orchestration.jobs.operator_jobs import DeclareForm
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of
-from tests.orchestration.running import value
+from tests.orchestration.running import filled_in, value
 
 LATER = NOW + timedelta(hours=1)
 
 
-def run(name: str, instance: dg.DagsterInstance, **configs: dg.Config) -> dg.ExecuteInProcessResult:
+def run(
+    name: str, instance: dg.DagsterInstance, form: JobForm | None = None, **configs: dg.Config
+) -> dg.ExecuteInProcessResult:
     """A job of the code location at LATER."""
     job = build_definitions().resolve_job_def(name)
-    config = dg.RunConfig(ops=dict(configs), resources={"clock": clock(LATER)})
+    config: Any = dg.RunConfig(ops=dict(configs), resources={"clock": clock(LATER)})
+    if form is not None:
+        config = filled_in(form, LATER)
     return job.execute_in_process(instance=instance, run_config=config, raise_on_error=False)
 
 
@@ -116,10 +121,10 @@ def test_outcomes_that_differ_from_the_log_decide_nothing(engine_database, insta
 
 def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance):
     a_test(engine_database, better=205)
-    declared = DeclareConfig(campaign="Welcome", variant="a", reason="taste", decided_by="Ada")
-    assert run("declare_winner", instance, record_winner=declared).success
-    second = DeclareConfig(campaign="Welcome", variant="b", reason="no", decided_by="Bob")
-    again = run("declare_winner", instance, record_winner=second)
+    declared = DeclareForm(campaign="Welcome", variant="a", reason="taste", decided_by="Ada")
+    assert run("declare_winner", instance, declared).success
+    second = DeclareForm(campaign="Welcome", variant="b", reason="no", decided_by="Bob")
+    again = run("declare_winner", instance, second)
     assert not again.success
     (failed,) = [e for e in again.all_events if e.event_type_value == "STEP_FAILURE"]
     assert "was decided before: a won, decided by Ada" in str(failed.event_specific_data)
@@ -130,8 +135,8 @@ def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance)
 def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_time(engine_database, instance):
     a_test(engine_database)
     run("evaluate_ab_tests", instance)
-    before = AuditConfig(campaign="Welcome", as_of=(NOW + timedelta(minutes=1)).isoformat())
-    result = run("audit_ab_tests", instance, evaluate_as_of=before)
+    before = AuditForm(campaign="Welcome", as_of=(NOW + timedelta(minutes=1)).isoformat())
+    result = run("audit_ab_tests", instance, before)
     assert result.success
     (output,) = [e for e in result.all_events if e.event_type_value == "STEP_OUTPUT"]
     shown: dict[str, Any] = {
@@ -140,8 +145,8 @@ def test_a_campaign_is_audited_from_the_launchpad_as_of_a_past_time(engine_datab
     assert "| s | 1 | collecting |" in shown["verdicts"]
     assert "| s | b | 1,000 | 1,000 | 0 |" in shown["variants"]
     assert shown["results"][0]["variants"][0]["total_opened"] == 0
-    too_early = AuditConfig(campaign="Welcome", as_of="2020-01-01")
-    assert not run("audit_ab_tests", instance, evaluate_as_of=too_early).success
+    too_early = AuditForm(campaign="Welcome", as_of="2020-01-01")
+    assert not run("audit_ab_tests", instance, too_early).success
 
 
 def test_reports_are_written_with_their_diagrams_in_the_catalog(

@@ -5,8 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from drip_pipeline.definitions import build_definitions
-from drip_pipeline.orchestration.jobs.operator_jobs import MigrateConfig
-from drip_pipeline.orchestration.run_config import clock
+from drip_pipeline.orchestration.jobs.operator_jobs import MigrateForm
 from tests.engine.factories import NOW
 from tests.engine.publishing.in_flight_states import (
     COHORTS,
@@ -16,7 +15,7 @@ from tests.engine.publishing.in_flight_states import (
     published,
     version_2,
 )
-from tests.orchestration.running import value
+from tests.orchestration.running import filled_in, value
 
 _INSIDE_VERSION_1 = (
     "SELECT count(*) FROM campaign_workflow_states"
@@ -26,10 +25,8 @@ _INSIDE_VERSION_1 = (
 
 def move(instance: dg.DagsterInstance, **config: object) -> dg.ExecuteInProcessResult:
     job = build_definitions().resolve_job_def("migrate_enrollments")
-    run_config = dg.RunConfig(
-        ops={"migrate_open_enrollments": MigrateConfig(campaign=NAME, **config)},  # type: ignore[arg-type]
-        resources={"clock": clock(NOW)},
-    )
+    form = MigrateForm(campaign=NAME, **{"dry_run": False, **config})  # type: ignore[arg-type]
+    run_config = filled_in(form, NOW)
     return job.execute_in_process(instance=instance, run_config=run_config, raise_on_error=False)
 
 

@@ -10,15 +10,16 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.engine.publishing.history import history
+from drip_pipeline.orchestration.jobs.job_form import JobForm
 from drip_pipeline.orchestration.jobs.version_jobs import (
-    CompareConfig,
-    HistoryConfig,
-    RollbackConfig,
-    SnapshotConfig,
+    CompareForm,
+    HistoryForm,
+    RollbackForm,
+    SnapshotForm,
 )
-from drip_pipeline.orchestration.run_config import clock
-from tests.engine.factories import NOW, a_workspace
+from tests.engine.factories import a_workspace
 from tests.engine.publishing.test_history import example, kinds, published, with_subject
+from tests.orchestration.running import filled_in
 
 NAME = "Win-back"
 
@@ -33,10 +34,8 @@ def two_versions(engine_database: Database) -> Database:
     return engine_database
 
 
-def run(
-    instance: dg.DagsterInstance, job: str, op: str, config: dg.Config, *, at: bool = False
-) -> dg.ExecuteInProcessResult:
-    run_config = dg.RunConfig(ops={op: config}, resources={"clock": clock(NOW)} if at else {})
+def run(instance: dg.DagsterInstance, job: str, form: JobForm) -> dg.ExecuteInProcessResult:
+    run_config = filled_in(form)
     definition = build_definitions().resolve_job_def(job)
     return definition.execute_in_process(
         instance=instance, run_config=run_config, raise_on_error=False
@@ -52,8 +51,8 @@ def metadata(result: dg.ExecuteInProcessResult, op: str) -> dict[str, Any]:
 
 def test_versions_are_compared_as_text_and_diagrams(two_versions, instance):
     done = run(
-        instance, "compare_campaign_versions", "diff_versions",
-        CompareConfig(campaign=NAME, before=1, after=2),
+        instance, "compare_campaign_versions",
+        CompareForm(campaign=NAME, before=1, after=2),
     )  # fmt: skip
     shown = metadata(done, "diff_versions")
     assert shown["summary"] == "1 text changed"
@@ -64,26 +63,26 @@ def test_versions_are_compared_as_text_and_diagrams(two_versions, instance):
 
 
 def test_rollback_snapshot_and_list(two_versions, instance):
-    back = RollbackConfig(campaign=NAME, version=1)
+    back = RollbackForm(campaign=NAME, version=1, dry_run=False)
     done = metadata(
-        run(instance, "roll_back_campaign", "publish_earlier_version", back, at=True),
+        run(instance, "roll_back_campaign", back),
         "publish_earlier_version",
     )
     assert (done["status"], done["version"]) == ("published", 3)
-    kept = SnapshotConfig(campaign=NAME, description="so far")
-    made = run(instance, "snapshot_campaign", "save_snapshot", kept, at=True)
+    kept = SnapshotForm(campaign=NAME, description="so far")
+    made = run(instance, "snapshot_campaign", kept)
     assert metadata(made, "save_snapshot")["version"] == 4
     assert [kind for _, kind in kinds(two_versions, NAME)] == [
         "published", "published", "rollback", "draft",
     ]  # fmt: skip
-    shown = run(instance, "list_campaign_versions", "list_versions", HistoryConfig(campaign=NAME))
+    shown = run(instance, "list_campaign_versions", HistoryForm(campaign=NAME))
     assert "so far" in metadata(shown, "list_versions")["versions"]
 
 
 def test_an_unknown_version_fails_with_a_sentence(two_versions, instance):
     done = run(
-        instance, "roll_back_campaign", "publish_earlier_version",
-        RollbackConfig(campaign=NAME, version=9), at=True,
+        instance, "roll_back_campaign",
+        RollbackForm(campaign=NAME, version=9, dry_run=False),
     )  # fmt: skip
     (failed,) = [e for e in done.all_events if e.event_type_value == "STEP_FAILURE"]
     assert "no version '9 of campaign Win-back'" in str(failed.event_specific_data)

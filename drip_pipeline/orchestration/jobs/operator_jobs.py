@@ -3,48 +3,53 @@
 They call the use cases of `drip requeue`, `drip ab declare` and `drip campaign migrate`.
 """
 
-from datetime import datetime
-from uuid import UUID
+from typing import Self
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
-from drip_pipeline.iso_times import read_time
 from drip_pipeline.orchestration.actors import actor_of_run
 from drip_pipeline.orchestration.failures import translate_errors
+from drip_pipeline.orchestration.jobs.job_form import (
+    OPERATOR_TAGS,
+    CampaignChangeForm,
+    CampaignForm,
+    ChangeForm,
+    Filled,
+    OptionalId,
+    OptionalTime,
+    WithoutAddress,
+    form_of,
+    optional_id,
+    optional_time,
+)
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
-class RequeueConfig(dg.Config):
-    """What to requeue. Give a campaign, a batch or a time."""
+class RequeueForm(ChangeForm):
+    """What to requeue: a campaign, a batch or a time."""
 
-    campaign: str | None = Field(default=None, description="A campaign's id or exact name.")
-    batch: str | None = Field(default=None, description="The id of a batch in the batch log.")
-    node: str | None = Field(default=None, description="Only what failed at this node.")
-    since: str | None = Field(
-        default=None, description="Only what failed at this ISO 8601 time or later."
+    campaign: WithoutAddress = Field(default="", description="A campaign's id or exact name.")
+    batch: OptionalId = Field(default="", description="The id of a batch in the batch log.")
+    node: str = Field(default="", description="Only what failed at this node.")
+    since: OptionalTime = Field(
+        default="", description="Only what failed at this ISO 8601 time or later."
     )
 
-    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
-
-    def batch_id(self) -> UUID | None:
-        """Return the batch's id, or None without one."""
-        return UUID(self.batch) if self.batch else None
-
-    def failed_since(self) -> datetime | None:
-        """Return the time (UTC without a time zone), or None without one."""
-        if not self.since:
-            return None
-        return read_time(self.since)
+    @model_validator(mode="after")
+    def _some_work(self) -> Self:
+        if not (self.campaign or self.batch or self.since):
+            raise ValueError("give `campaign`, `batch` or `since`")
+        return self
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def requeue_failed_work(
-    context: dg.OpExecutionContext, config: RequeueConfig, engine: EngineResource, clock: RunClock
+    context: dg.OpExecutionContext, config: RequeueForm, engine: EngineResource, clock: RunClock
 ) -> None:
     """Make failed enrollments and deliveries due again, with fresh retries. A delivery keeps its
     id, so a provider that accepted it recognizes the repeat.
@@ -53,12 +58,12 @@ def requeue_failed_work(
         report = requeue(
             engine.database,
             now=clock.current(),
-            campaign=config.campaign,
-            batch_id=config.batch_id(),
-            node_id=config.node,
-            since=config.failed_since(),
+            campaign=config.campaign or None,
+            batch_id=optional_id(config.batch),
+            node_id=config.node or None,
+            since=optional_time(config.since),
             actor=actor_of_run(context),
-            reason=config.reason,
+            reason=config.reason or None,
         )
     context.add_output_metadata(
         {"enrollments": report.states, "messages": report.deliveries, "note": report.note or "-"}
@@ -68,29 +73,34 @@ def requeue_failed_work(
 @dg.job(
     description="Make failed enrollments and messages due again: of a campaign, of one batch, at "
     "one node, or since a time. The next run of `run_due_workflows` processes them.",
-    # The launchpad's initial text; it would not show optional fields.
-    config={"ops": {"requeue_failed_work": {"config": dict.fromkeys(RequeueConfig.model_fields)}}},
+    tags=OPERATOR_TAGS,
+    config=form_of(RequeueForm, requeue_failed_work.name),
 )
 def requeue_failed() -> None:
     """Run the only op."""
     requeue_failed_work()
 
 
-class DeclareConfig(dg.Config):
+class DeclareForm(CampaignForm):
     """The winner, and the person who declares it."""
 
-    campaign: str = Field(description="The campaign's id or exact name.")
-    variant: str = Field(description="The winning variant: its id or name.")
-    reason: str = Field(description="The reason; stored with the decision.")
-    decided_by: str = Field(description="The person who decides; stored with the decision.")
-    split: str | None = Field(
-        default=None, description="The split node, if the campaign has several."
+    variant: Filled = Field(
+        default="", validate_default=True, description="The winning variant: its id or name."
     )
+    reason: Filled = Field(
+        default="", validate_default=True, description="The reason; stored with the decision."
+    )
+    decided_by: Filled = Field(
+        default="",
+        validate_default=True,
+        description="The person who decides; stored with the decision.",
+    )
+    split: str = Field(default="", description="The split node, if the campaign has several.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def record_winner(
-    context: dg.OpExecutionContext, config: DeclareConfig, engine: EngineResource, clock: RunClock
+    context: dg.OpExecutionContext, config: DeclareForm, engine: EngineResource, clock: RunClock
 ) -> None:
     """Declare a variant the winner, whatever the results are. The first decision is final."""
     with translate_errors("declaring a winner"):
@@ -101,7 +111,7 @@ def record_winner(
             reason=config.reason,
             decided_by=config.decided_by,
             now=clock.current(),
-            split_node_id=config.split,
+            split_node_id=config.split or None,
             run_id=context.run_id,
             actor=actor_of_run(context),
         )
@@ -113,32 +123,32 @@ def record_winner(
 @dg.job(
     description="Declare the winner of an A/B test manually, with a reason. From then on all "
     "contacts that reach the split are assigned to it.",
+    tags=OPERATOR_TAGS,
+    config=form_of(DeclareForm, record_winner.name),
 )
 def declare_winner() -> None:
     """Run the only op."""
     record_winner()
 
 
-class MigrateConfig(dg.Config):
+class MigrateForm(CampaignChangeForm):
     """The enrollments to move, and their target version."""
 
-    campaign: str = Field(description="The campaign's id or exact name.")
     from_versions: list[int] = Field(
         default=[], description="Only enrollments of these versions. Empty: all others."
     )
-    to_version: int | None = Field(
-        default=None, description="The target version. Default: the published version."
+    to_version: int = Field(
+        default=0, ge=0, description="The target version. 0: the published version."
     )
     node_map: dict[str, str] = Field(
         default={}, description="Old node: new node, where the ids differ."
     )
-    dry_run: bool = Field(default=False, description="Report the moves; change nothing.")
-    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
+    dry_run: bool = Field(default=True, description="Report the moves; change nothing.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def migrate_open_enrollments(
-    context: dg.OpExecutionContext, config: MigrateConfig, engine: EngineResource, clock: RunClock
+    context: dg.OpExecutionContext, config: MigrateForm, engine: EngineResource, clock: RunClock
 ) -> None:
     """Move the open enrollments of earlier versions: all or none. Nothing is sent twice."""
     with translate_errors("migrating enrollments"):
@@ -147,19 +157,21 @@ def migrate_open_enrollments(
             config.campaign,
             now=clock.current(),
             from_versions=config.from_versions or None,
-            to_version=config.to_version,
+            to_version=config.to_version or None,
             node_map=config.node_map,
             dry_run=config.dry_run,
             actor=actor_of_run(context),
-            reason=config.reason,
+            reason=config.reason or None,
         )
     context.add_output_metadata(migrated_metadata(migration.in_flight, is_dry_run=config.dry_run))
 
 
 @dg.job(
     description="Move the enrollments of earlier versions of a campaign to another version, by "
-    "node id or by a map. With `dry_run`, only report the moves and the enrollments without a "
-    "target.",
+    "node id or by a map. Starts as a dry run that reports the moves and the enrollments without a "
+    "target; set `dry_run: false` to move them.",
+    tags=OPERATOR_TAGS,
+    config=form_of(MigrateForm, migrate_open_enrollments.name),
 )
 def migrate_enrollments() -> None:
     """Run the only op."""

@@ -20,6 +20,13 @@ from drip_pipeline.engine.publishing.history import (
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.orchestration.actors import actor_of_run
 from drip_pipeline.orchestration.failures import translate_errors
+from drip_pipeline.orchestration.jobs.job_form import (
+    OPERATOR_TAGS,
+    CampaignChangeForm,
+    CampaignForm,
+    WithoutAddress,
+    form_of,
+)
 from drip_pipeline.orchestration.metadata.common import Metadata, table
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
@@ -33,15 +40,13 @@ MAX_DIAGRAM_BYTES: Final = 60_000
 """The event log stores metadata permanently. `drip campaign diff --out` draws larger diagrams."""
 
 
-class HistoryConfig(dg.Config):
+class HistoryForm(CampaignForm):
     """The campaign."""
-
-    campaign: str = Field(description="The campaign's id or exact name.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def list_versions(
-    context: dg.OpExecutionContext, config: HistoryConfig, engine: EngineResource
+    context: dg.OpExecutionContext, config: HistoryForm, engine: EngineResource
 ) -> None:
     """List the versions of a campaign, their origin, and their open enrollments."""
     with translate_errors("listing versions"):
@@ -49,23 +54,30 @@ def list_versions(
     context.add_output_metadata(_history_metadata(versions))
 
 
-@dg.job(description="List the versions of a campaign: their origin, and their open enrollments.")
+@dg.job(
+    description="List the versions of a campaign: their origin, and their open enrollments.",
+    tags=OPERATOR_TAGS,
+    config=form_of(HistoryForm, list_versions.name),
+)
 def list_campaign_versions() -> None:
     """Run the only op."""
     list_versions()
 
 
-class CompareConfig(dg.Config):
+class CompareForm(CampaignForm):
     """The two versions."""
 
-    campaign: str = Field(description="The campaign's id or exact name.")
-    before: int = Field(description="The earlier version.")
-    after: int = Field(description="The later version.")
+    before: int = Field(
+        default=0, ge=1, validate_default=True, description="The earlier version's number."
+    )
+    after: int = Field(
+        default=0, ge=1, validate_default=True, description="The later version's number."
+    )
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def diff_versions(
-    context: dg.OpExecutionContext, config: CompareConfig, engine: EngineResource
+    context: dg.OpExecutionContext, config: CompareForm, engine: EngineResource
 ) -> None:
     """Describe the differences between two versions, and draw both flows."""
     with translate_errors("comparing versions"):
@@ -76,22 +88,23 @@ def diff_versions(
 @dg.job(
     description="Compare two versions of a campaign: steps, texts word by word, delays, weights, "
     "branches, test and goal. Both flows are drawn in the run's metadata.",
+    tags=OPERATOR_TAGS,
+    config=form_of(CompareForm, diff_versions.name),
 )
 def compare_campaign_versions() -> None:
     """Run the only op."""
     diff_versions()
 
 
-class SnapshotConfig(dg.Config):
+class SnapshotForm(CampaignForm):
     """The campaign, and a description of the snapshot."""
 
-    campaign: str = Field(description="The campaign's id or exact name.")
-    description: str | None = Field(default=None, description="A note for the history.")
+    description: WithoutAddress = Field(default="", description="A note for the history.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def save_snapshot(
-    context: dg.OpExecutionContext, config: SnapshotConfig, engine: EngineResource, clock: RunClock
+    context: dg.OpExecutionContext, config: SnapshotForm, engine: EngineResource, clock: RunClock
 ) -> None:
     """Save the current state of a campaign in its history; the published version stays."""
     with translate_errors("saving a snapshot"):
@@ -99,7 +112,7 @@ def save_snapshot(
             engine.database,
             config.campaign,
             now=clock.current(),
-            description=config.description,
+            description=config.description or None,
             actor=actor_of_run(context),
         )
     context.add_output_metadata({"campaign": saved.name, "version": saved.version})
@@ -108,17 +121,23 @@ def save_snapshot(
 @dg.job(
     description="Save a campaign with its steps and its canvas under the next version number. The "
     "published version does not change.",
+    tags=OPERATOR_TAGS,
+    config=form_of(SnapshotForm, save_snapshot.name),
 )
 def snapshot_campaign() -> None:
     """Run the only op."""
     save_snapshot()
 
 
-class RollbackConfig(dg.Config):
+class RollbackForm(CampaignChangeForm):
     """The version to publish again, and what happens to open enrollments."""
 
-    campaign: str = Field(description="The campaign's id or exact name.")
-    version: int = Field(description="The version to publish again.")
+    version: int = Field(
+        default=0,
+        ge=1,
+        validate_default=True,
+        description="The number of the version to publish again.",
+    )
     policy: Literal["pin", "migrate", "exit"] = Field(
         default="pin",
         description="Open enrollments of other versions: finish there, move to the new version, or "
@@ -127,16 +146,17 @@ class RollbackConfig(dg.Config):
     node_map: dict[str, str] = Field(
         default={}, description="With `migrate`: old node: new node, where the ids differ."
     )
-    based_on: int | None = Field(
-        default=None, description="Refuse if another version than this is published meanwhile."
+    based_on: int = Field(
+        default=0,
+        ge=0,
+        description="Refuse if another version than this is published meanwhile. 0: do not check.",
     )
-    dry_run: bool = Field(default=False, description="Report what would happen; change nothing.")
-    reason: str | None = Field(default=None, description="Why; stored in the audit trail.")
+    dry_run: bool = Field(default=True, description="Report what would happen; change nothing.")
 
 
 @dg.op(out=dg.Out(dg.Nothing), tags={"dagster/kind": "postgres"})
 def publish_earlier_version(
-    context: dg.OpExecutionContext, config: RollbackConfig, engine: EngineResource, clock: RunClock
+    context: dg.OpExecutionContext, config: RollbackForm, engine: EngineResource, clock: RunClock
 ) -> None:
     """Publish a copy of an earlier version as the newest. History and test results stay."""
     with translate_errors("rolling back"):
@@ -147,11 +167,11 @@ def publish_earlier_version(
             PublishOptions(
                 now=clock.current(),
                 settings=Settings.from_env(),
-                based_on=config.based_on,
+                based_on=config.based_on or None,
                 dry_run=config.dry_run,
                 in_flight=InFlightPolicy(config.policy, config.node_map),
                 actor=actor_of_run(context),
-                reason=config.reason,
+                reason=config.reason or None,
             ),
         )
     moved = report.in_flight
@@ -161,7 +181,10 @@ def publish_earlier_version(
 
 @dg.job(
     description="Roll back to an earlier version of a campaign: a copy of it becomes the newest "
-    "version. History and test results stay; `policy` decides about open enrollments.",
+    "version. History and test results stay; `policy` decides about open enrollments. Starts as a "
+    "dry run; set `dry_run: false` to publish.",
+    tags=OPERATOR_TAGS,
+    config=form_of(RollbackForm, publish_earlier_version.name),
 )
 def roll_back_campaign() -> None:
     """Run the only op."""
