@@ -10,7 +10,8 @@ $$;
 -- What a contact's event is attributed to, in each campaign (or in one) with this goal: the contact's last message sent
 -- before it, at most the goal's time ago. Without such a message, the last assignment at a split within that time,
 -- because a holdout is sent no message and can convert. The goal is that of the version of the message or assignment.
--- `p_refused` lists versions, as campaign/version, whose goal the event does not reach; null for none.
+-- `p_refused` lists versions, as campaign/version, whose goal the event does not reach, and runs, as
+-- campaign/version/enrollment; null for none.
 CREATE OR REPLACE FUNCTION conversion_touches(
     p_contact_id uuid, p_event_type text, p_occurred_at timestamptz, p_campaign_id uuid, p_refused text []
 )
@@ -40,7 +41,10 @@ AS $$
         JOIN campaign_versions v ON v.campaign_id = o.campaign_id AND v.version = o.campaign_version
         WHERE o.enrollment_id = e.id AND o.channel IN ('email', 'sms') AND v.goal_event_type = p_event_type
           AND o.sent_at <= p_occurred_at AND o.sent_at >= p_occurred_at - v.goal_within
-          AND (p_refused IS NULL OR v.campaign_id || '/' || v.version <> ALL(p_refused))
+          AND (
+              p_refused IS NULL
+              OR NOT ARRAY[v.campaign_id || '/' || v.version, v.campaign_id || '/' || v.version || '/' || e.id] && p_refused
+          )
         UNION ALL
         SELECT
             s.workspace_id, s.campaign_id, s.campaign_version, s.enrollment_id, s.split_node_id, NULL, NULL,
@@ -49,7 +53,10 @@ AS $$
         JOIN campaign_versions v ON v.campaign_id = s.campaign_id AND v.version = s.campaign_version
         WHERE s.enrollment_id = e.id AND v.goal_event_type = p_event_type
           AND s.assigned_at <= p_occurred_at AND s.assigned_at >= p_occurred_at - v.goal_within
-          AND (p_refused IS NULL OR v.campaign_id || '/' || v.version <> ALL(p_refused))
+          AND (
+              p_refused IS NULL
+              OR NOT ARRAY[v.campaign_id || '/' || v.version, v.campaign_id || '/' || v.version || '/' || e.id] && p_refused
+          )
     ) t
     WHERE e.contact_id = p_contact_id AND (p_campaign_id IS NULL OR e.campaign_id = p_campaign_id)
     ORDER BY

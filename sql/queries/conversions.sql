@@ -6,21 +6,25 @@ SELECT
 
 -- name: late_goal_candidates
 -- Returns the events of these enrollments' contacts that are of the type of a goal which asks for more, with the
--- versions of that goal.
+-- versions of that goal; for a goal that is tied to the entry data of a run, with the runs of the contact.
 WITH goals AS MATERIALIZED (
-    SELECT DISTINCT e.campaign_id, e.contact_id, v.goal_event_type, v.version
+    SELECT DISTINCT
+        e.campaign_id, e.contact_id, v.goal_event_type, v.version, r.id AS enrollment_id, r.personalization_data AS entry
     FROM campaign_enrollments e
     JOIN campaign_versions v ON v.campaign_id = e.campaign_id AND v.goal_is_narrowed AND v.compiled_graph IS NOT NULL
+    LEFT JOIN campaign_enrollments r
+        ON v.goal_is_per_run AND r.campaign_id = e.campaign_id AND r.contact_id = e.contact_id
     WHERE e.id = ANY(CAST(%(enrollment_ids)s AS uuid []))
 )
 
-SELECT x.id AS event_id, x.event_type, x.occurred_at, x.event_data, p.campaign_id, p.version
+SELECT
+    x.id AS event_id, x.event_type, x.occurred_at, x.event_data, p.campaign_id, p.version, p.enrollment_id, p.entry
 FROM goals p
 JOIN contact_events x
     ON x.contact_id = p.contact_id AND x.event_type = p.goal_event_type
     AND x.occurred_at >= CAST(%(since)s AS timestamptz)
 UNION ALL
-SELECT x.id, x.event_type, x.created_at, x.event_data, p.campaign_id, p.version
+SELECT x.id, x.event_type, x.created_at, x.event_data, p.campaign_id, p.version, p.enrollment_id, p.entry
 FROM goals p
 JOIN campaign_enrollments e ON e.campaign_id = p.campaign_id AND e.contact_id = p.contact_id
 JOIN campaign_events x

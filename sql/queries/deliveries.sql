@@ -213,6 +213,16 @@ FROM campaign_deliveries d
 LEFT JOIN campaign_workflow_states s ON s.id = d.enrollment_id
 WHERE d.id = ANY(CAST(%(ids)s AS uuid []));
 
+-- name: lock_unsent_messages
+-- Locks the unsent messages that these runs wait for. Those that another transaction has locked are left out: it may be
+-- about to settle them, and wait for the states that the caller has locked.
+SELECT d.id, d.channel
+FROM campaign_workflow_states s
+JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
+WHERE s.id = ANY(CAST(%(enrollment_ids)s AS uuid [])) AND d.status || '' = 'pending'
+ORDER BY d.id
+FOR UPDATE OF d SKIP LOCKED;
+
 -- name: postpone_deliveries
 -- Postpones pending deliveries of paused enrollments, so that they do not block the head of the queue.
 UPDATE campaign_deliveries d

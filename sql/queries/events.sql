@@ -328,8 +328,12 @@ FROM arrived_events a
 ORDER BY a.event_key;
 
 -- name: goal_candidates
--- Returns the events of the chunk that are of the type of a goal which asks for more, with the versions of that goal.
-SELECT DISTINCT a.event_key AS event_id, a.event_type, a.occurred_at, a.event_data, v.campaign_id, v.version
+-- Returns the events of the chunk that are of the type of a goal which asks for more, with the versions of that goal; for
+-- a goal that is tied to the entry data of a run, with the runs.
+SELECT DISTINCT
+    a.event_key AS event_id, a.event_type, a.occurred_at, a.event_data, v.campaign_id, v.version,
+    CASE WHEN v.goal_is_per_run THEN e.id END AS enrollment_id,
+    CASE WHEN v.goal_is_per_run THEN e.personalization_data END AS entry
 FROM arrived_events a
 JOIN campaign_enrollments e ON e.contact_id = a.contact_id
 JOIN campaign_versions v
@@ -868,11 +872,12 @@ FROM (
 WHERE r.bounces >= CAST(%(threshold)s AS integer);
 
 -- name: states_at_goal
--- The open states whose run reached its goal by these events, each with the first one since it began. `refused_events`
--- do not reach the goals of `refused_versions` (campaign/version). The first ten columns are those of a claimed state.
+-- The states whose run reached its goal by these events, each with the first one since it began; failed ones, too, because
+-- requeueing would continue them. `refused_events` do not reach the goals of `refused_versions` (campaign/version, or
+-- campaign/version/enrollment). The first ten columns are those of a claimed state.
 SELECT DISTINCT ON (s.id)
     s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count, s.max_retries,
-    s.steps_taken, e.status AS enrollment_status, a.event_type
+    s.steps_taken, e.status AS enrollment_status, a.event_type, s.assigned_variant
 FROM arrived_events a
 JOIN campaign_enrollments e ON e.contact_id = a.contact_id
 JOIN campaign_workflow_states s ON s.id = e.id
@@ -883,11 +888,14 @@ WHERE NOT a.is_machine AND NOT a.is_derived
   AND (a.campaign_id IS NULL OR a.campaign_id = s.campaign_id)
   -- Times of other applications often have whole seconds.
   AND a.occurred_at >= date_trunc('second', s.started_at)
-  AND s.workflow_status IN ('running', 'waiting', 'paused')
+  AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
   AND NOT EXISTS (
       SELECT
       FROM unnest(CAST(%(refused_events)s AS uuid []), CAST(%(refused_versions)s AS text [])) AS r (event_id, version)
-      WHERE r.event_id = a.event_key AND r.version = s.campaign_id || '/' || s.campaign_version
+      WHERE r.event_id = a.event_key
+        AND r.version IN (
+            s.campaign_id || '/' || s.campaign_version, s.campaign_id || '/' || s.campaign_version || '/' || s.id
+        )
   )
 ORDER BY s.id, a.occurred_at, a.event_key;
 

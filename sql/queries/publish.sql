@@ -177,6 +177,7 @@ WITH published AS (
         waits_for = CAST(%(waits_for)s AS text []), reads_event = CAST(%(reads_event)s AS boolean),
         topic = CAST(%(topic)s AS text),
         goal_event_type = CAST(%(goal_event_type)s AS text), goal_is_narrowed = CAST(%(goal_is_narrowed)s AS boolean),
+        goal_is_per_run = CAST(%(goal_is_per_run)s AS boolean),
         goal_within = CAST(%(goal_within)s AS interval), goal_ends_runs = CAST(%(goal_ends_runs)s AS boolean),
         content_hash = campaign_content_hash(v.campaign_id)
     WHERE v.id = CAST(%(version_id)s AS uuid)

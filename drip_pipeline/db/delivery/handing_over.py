@@ -1,4 +1,5 @@
-"""Queries that mark leased deliveries as being sent, just before they are handed over."""
+"""Queries that mark leased deliveries as being sent, just before they are handed over, and those
+that withdraw unsent ones."""
 
 from __future__ import annotations
 
@@ -16,6 +17,13 @@ class LeftOut(NamedTuple):
 
     id: UUID
     reason: str
+
+
+class UnsentMessage(NamedTuple):
+    """A locked delivery that is due or held."""
+
+    id: UUID
+    channel: str
 
 
 def mark_sending(
@@ -48,3 +56,11 @@ def mark_sending(
 def reasons_left_out(connection: Connection, ids: Sequence[UUID]) -> list[LeftOut]:
     """Return why each of these deliveries is not sent: the reason for which its run ended."""
     return queries.records(connection, "reasons_left_out", LeftOut, ids=ids)
+
+
+def lock_unsent(connection: Connection, enrollment_ids: Sequence[UUID]) -> list[UnsentMessage]:
+    """Lock and return the unsent messages that these runs wait for; those that another transaction
+    has locked are left out."""
+    return queries.records(
+        connection, "lock_unsent_messages", UnsentMessage, enrollment_ids=enrollment_ids
+    )

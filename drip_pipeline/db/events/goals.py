@@ -12,7 +12,10 @@ from drip_pipeline.db.connection import Connection
 
 
 class GoalCandidate(NamedTuple):
-    """An event of the type of a version's goal, whose properties the goal judges."""
+    """An event of the type of a version's goal, whose properties the goal judges.
+
+    A goal that is tied to the entry data of a run judges it for the run `enrollment_id`.
+    """
 
     event_id: UUID
     event_type: str
@@ -20,11 +23,13 @@ class GoalCandidate(NamedTuple):
     event_data: Mapping[str, Any]
     campaign_id: UUID
     version: int
+    enrollment_id: UUID | None
+    entry: object
 
 
 class StateAtGoal(NamedTuple):
-    """An open workflow state that reached its goal: the columns of a claimed state, and the type of
-    the event."""
+    """An open or failed workflow state that reached its goal: the columns of a claimed state, the
+    type of the event, and the variant of the run."""
 
     id: UUID
     campaign_id: UUID
@@ -37,6 +42,7 @@ class StateAtGoal(NamedTuple):
     steps_taken: int
     enrollment_status: str
     event_type: str
+    assigned_variant: str | None
 
 
 def candidates(connection: Connection) -> list[GoalCandidate]:
@@ -47,7 +53,8 @@ def candidates(connection: Connection) -> list[GoalCandidate]:
 def add_conversions(connection: Connection, refused: Sequence[tuple[UUID, str]] = ()) -> int:
     """Add the conversions that follow from the resolved events to them; return their number.
 
-    `refused`: ids of events, each with `campaign/version` whose goal it does not reach.
+    `refused`: ids of events, each with `campaign/version` whose goal it does not reach, or
+    `campaign/version/enrollment`.
     """
     return queries.run(
         connection,
@@ -60,7 +67,8 @@ def add_conversions(connection: Connection, refused: Sequence[tuple[UUID, str]] 
 def states_at_goal(
     connection: Connection, refused: Sequence[tuple[UUID, str]] = ()
 ) -> list[StateAtGoal]:
-    """Return the open states that reached their goal by the resolved events, if the goal ends runs.
+    """Return the open and failed states that reached their goal by the resolved events, if the goal
+    ends runs.
 
     The caller has locked the states. `refused` as for `add_conversions`.
     """

@@ -23,7 +23,10 @@ class Goals(NamedTuple):
 
 
 class LateGoalCandidate(NamedTuple):
-    """An event of the type of a version's goal, whose properties the goal judges."""
+    """An event of the type of a version's goal, whose properties the goal judges.
+
+    A goal that is tied to the entry data of a run judges it for the run `enrollment_id`.
+    """
 
     event_id: UUID
     event_type: str
@@ -31,6 +34,8 @@ class LateGoalCandidate(NamedTuple):
     event_data: Mapping[str, Any]
     campaign_id: UUID
     version: int
+    enrollment_id: UUID | None
+    entry: object
 
 
 def goals(connection: Connection) -> Goals:
@@ -64,7 +69,8 @@ def attribute_late(
 ) -> list[UUID]:
     """Insert or move the conversions by events since `since`; return the changed enrollments.
 
-    `refused`: ids of events, each with `campaign/version` whose goal it does not reach.
+    `refused`: ids of events, each with `campaign/version` whose goal it does not reach, or
+    `campaign/version/enrollment`.
     """
     return queries.column(
         connection,

@@ -277,6 +277,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         topic=compiled.topic,
         goal_event_type=goal.event_type if goal else None,
         goal_is_narrowed=goal is not None and goal.is_narrowed,
+        goal_is_per_run=goal is not None and goal.is_per_run,
         goal_within=timedelta(seconds=goal.seconds) if goal else None,
         goal_ends_runs=compiled.goal_ends_runs,
     )

@@ -35,6 +35,11 @@ def matcher_problems(analysis: Analysis) -> list[Problem]:
         if (channel := channel_of(config)) in _MESSAGES
     }
     triggers = [analysis.configs.get(node_id) for node_id in analysis.of_type(NodeType.TRIGGER)]
+    has_no_entry = all(
+        isinstance(t, TriggerConfig) and t.kind in ("tag", "score") for t in triggers
+    )
+    if goal is not None and goal.match and has_no_entry:
+        problems += _no_entry(None, goal.event_type)
     for node_id, config in analysis.configs.items():
         if isinstance(config, TriggerConfig) and config.kind == "event" and config.where:
             problems += _never(node_id, config.where)
@@ -43,17 +48,14 @@ def matcher_problems(analysis: Analysis) -> list[Problem]:
                 problems += _never(node_id, keys.where)
             if isinstance(keys.of, NodeReach):
                 problems += _node(node_id, event_type, keys.of.node, senders)
-            if keys.match and all(
-                isinstance(t, TriggerConfig) and t.kind in ("tag", "score") for t in triggers
-            ):
-                problems.add(
-                    node_id,
-                    "matcher_match",
-                    f"{event_type} can never match: runs that a tag or a score starts have no entry"
-                    " data",
-                    "warning",
-                )
+            if keys.match and has_no_entry:
+                problems += _no_entry(node_id, event_type)
     return problems
+
+
+def _no_entry(node_id: str | None, event_type: str) -> list[Problem]:
+    reason = "runs that a tag or a score starts have no entry data"
+    return [Problem(node_id, "matcher_match", f"{event_type} can never match: {reason}", "warning")]
 
 
 def _never(node_id: str | None, where: Condition) -> list[Problem]:

@@ -21,11 +21,23 @@ from drip_pipeline.domain.conditions.conditions import (
 )
 from drip_pipeline.domain.conditions.fields import Duration, EventName
 from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, event_test
-from drip_pipeline.domain.conditions.occurrences import EventTest, Occurrence, RunPosition
+from drip_pipeline.domain.conditions.occurrences import (
+    NO_PROPERTIES,
+    EventTest,
+    Occurrence,
+    Properties,
+    RunPosition,
+)
 
 __all__ = ["Condition", "EventMatcher", "GoalEvent"]
 
 DEFAULT_GOAL_DAYS: Final = 7
+_NO_KEYS_OF_GOALS: Final = {
+    "count": "each event of the contact is a conversion with its value",
+    "of": "the goal is an event of the contact, whatever message it followed",
+    "url": "a goal is no click of a message",
+    "machines": "a machine does not convert",
+}
 
 
 class EventMatcher(MatcherKeys):
@@ -97,12 +109,12 @@ class GoalEvent(EventMatcher):
 
     @model_validator(mode="after")
     def _is_one_event_of_the_contact(self) -> Self:
-        for key in ("count", "of", "match", "url", "machines"):
+        for key, reason in _NO_KEYS_OF_GOALS.items():
             if getattr(self, key):
                 raise PydanticCustomError(
                     "goal_event_key",
-                    "goal_event has no {key}: each event of the contact is judged alone",
-                    {"key": key},
+                    "goal_event has no {key}: {reason}",
+                    {"key": key, "reason": reason},
                 )
         if self.within is None:
             raise PydanticCustomError("goal_event_key", "goal_event needs within")
@@ -116,14 +128,20 @@ class GoalEvent(EventMatcher):
     @property
     def is_narrowed(self) -> bool:
         """Whether events of the type are judged one by one."""
-        return self.where is not None
+        return self.where is not None or self.is_per_run
 
-    def judges(self, event: Occurrence, now: datetime) -> bool:
-        """Return whether the event counts, apart from its time."""
-        return _judging(self).accepts(event, None, now)
+    @property
+    def is_per_run(self) -> bool:
+        """Whether an event counts only for runs with its entry data."""
+        return self.match is not None
+
+    def judges(self, event: Occurrence, now: datetime, entry: Properties = NO_PROPERTIES) -> bool:
+        """Return whether the event counts for a run with this entry data, apart from its time."""
+        run = RunPosition(event.occurred_at, event.occurred_at, entry=entry)
+        return _judging(self).accepts(event, run, now)
 
 
 @lru_cache(maxsize=4096)
 def _judging(goal: GoalEvent) -> EventTest:
-    anytime = goal.model_copy(update={"within": None})
+    anytime = goal.model_copy(update={"within": None, "of": "any"})
     return event_test(anytime, goal.event_type)

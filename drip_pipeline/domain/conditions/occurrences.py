@@ -19,6 +19,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_TYPES, MESSAGE_EVENT_CH
 from drip_pipeline.domain.run_variables import value_at
 
 Properties = Mapping[str, Any]
+NO_PROPERTIES: Final[Properties] = MappingProxyType({})
 WhereTest = Callable[[Properties, datetime, str | None], bool]
 """A condition on properties, at a time, for a contact in a time zone."""
 

@@ -16,6 +16,7 @@ from drip_pipeline.db.events import goals as goals_db
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.engine.execution.exits import end_runs
 from drip_pipeline.engine.execution.transitions import EventNote
+from drip_pipeline.engine.execution.withdraw import withdraw_messages
 
 GOAL: Final = "goal"
 """The reason of an exit by the campaign's goal."""
@@ -28,16 +29,21 @@ def end_runs_at_goal(
     batch_id: UUID,
     now: datetime,
 ) -> int:
-    """Exit the locked open states that reached their goal by this transaction's events; return
-    their number.
+    """Exit the locked states that reached their goal by this transaction's events, and withdraw
+    their unsent messages; return their number.
 
-    `refused`: ids of events, each with `campaign/version` whose goal it does not reach.
+    `refused`: ids of events, each with `campaign/version` whose goal it does not reach, or
+    `campaign/version/enrollment`.
     """
-    by_type: dict[str, list[DueState]] = {}
     rows = goals_db.states_at_goal(connection, refused)
-    for *state, event_type in rows:
-        by_type.setdefault(event_type, []).append(DueState._make(state))
-    for event_type, states in by_type.items():
+    if not rows:
+        return 0
+    ids = [row.id for row in rows]
+    withdraw_messages(connection, ids, reason=GOAL, batch_id=batch_id, now=now)
+    groups: dict[tuple[str, str | None], list[DueState]] = {}
+    for *state, event_type, variant in rows:
+        groups.setdefault((event_type, variant), []).append(DueState._make(state))
+    for (event_type, variant), states in groups.items():
         end_runs(
             connection,
             states,
@@ -45,6 +51,6 @@ def end_runs_at_goal(
             enrollment_status="completed",
             batch_id=batch_id,
             now=now,
-            note=EventNote("goal_reached", None, None, {"event_type": event_type}),
+            note=EventNote("goal_reached", None, None, {"event_type": event_type}, variant),
         )
     return len(rows)

@@ -73,13 +73,13 @@ def test_entry_data_that_no_run_has_is_a_warning() -> None:
     assert ("matcher_match", "warning") in codes(waiting(config, trigger="tag"))
 
 
-def test_a_goal_has_a_condition_on_properties_and_no_other_keys() -> None:
+def test_a_goal_has_a_condition_on_properties_and_entry_data_and_no_other_keys() -> None:
     config = {"event_type": "purchase"}
     goal: dict[str, Any] = {"event_type": "purchase", "where": WHERE}
     assert codes(waiting(config, goal_event=goal)) == []
-    assert codes(waiting(config, goal_event={**goal, "count": {"value": 2}})) == [
-        ("goal_event_key", "error")
-    ]
+    assert codes(waiting(config, goal_event={**goal, "match": {"id": "entry.id"}})) == []
+    for refused in ({"count": {"value": 2}}, {"of": "any"}, {"machines": True}):
+        assert codes(waiting(config, goal_event=goal | refused)) == [("goal_event_key", "error")]
 
 
 SEVERAL: dict[str, Any] = {

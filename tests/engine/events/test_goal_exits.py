@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,15 +12,26 @@ from hypothesis import strategies as st
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
-from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import EmailConfig
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.execution.advance import advance_batch
-from drip_pipeline.engine.operations.invariants import check_invariants
+from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.settings import Settings
 from tests.conftest import own_database
+from tests.engine.events.goals import (
+    DAY,
+    FILE,
+    at_goal,
+    completed,
+    holds,
+    inside,
+    purchase,
+    runs,
+    two_mails,
+)
 from tests.engine.events.incoming import ingest, minutes, rows, value
 from tests.engine.factories import (
     NOW,
@@ -33,62 +44,6 @@ from tests.engine.factories import (
     run_until_idle,
 )
 from tests.engine.graphs import email, end, goal, graph, split, trigger, wait_hours
-
-DAY = timedelta(days=1)
-
-
-def two_mails(purchase: GoalEvent | None = None) -> CampaignGraph:
-    return replace(
-        graph(
-            trigger("first"),
-            email("first", default="pause"),
-            wait_hours("pause", 24, default="second"),
-            email("second", default="end"),
-            end(),
-            goal=purchase or goal("purchase", 48),
-        ),
-        exits_at_goal=True,
-    )
-
-
-def purchase(number: int, person: int, after_minutes: float, **data: Any) -> dict[str, Any]:
-    owner = {"email": f"person{person}@example.com"}
-    return an_event(
-        number, "purchase", occurred_at=minutes(after_minutes), data={"value": 10} | data, **owner
-    )
-
-
-def runs(database: Database) -> list[tuple[Any, ...]]:
-    """Address, status, exit reason and enrollment status of each run, with the events of its goal
-    and the messages that it got."""
-    return rows(
-        database,
-        "SELECT k.email, s.workflow_status, s.exit_reason, e.status,"
-        " (SELECT count(*) FROM campaign_events v"
-        "  WHERE v.enrollment_id = e.id AND v.event_type = 'goal_reached'),"
-        " (SELECT count(*) FROM campaign_message_outcomes o WHERE o.enrollment_id = e.id)"
-        " FROM campaign_workflow_states s JOIN campaign_enrollments e ON e.id = s.id"
-        " JOIN contacts k ON k.id = e.contact_id ORDER BY 1",
-    )
-
-
-def holds(database: Database, now: datetime) -> None:
-    assert [r.name for r in check_invariants(database, now=now) if not r.holds] == []
-
-
-def inside(database: Database, count: int) -> None:
-    """Enroll contacts in a campaign of two mails, and send nothing yet."""
-    with database.transaction() as connection:
-        campaign = a_published_campaign(connection, two_mails())
-        enrolled(connection, campaign, contacts(connection, campaign.workspace_id, count))
-
-
-def at_goal(person: int, messages: int) -> tuple[Any, ...]:
-    return (f"person{person}@example.com", "exited", "goal", "completed", 1, messages)
-
-
-def completed(person: int) -> tuple[Any, ...]:
-    return (f"person{person}@example.com", "completed", None, "completed", 0, 2)
 
 
 def test_a_purchase_between_two_mails_ends_the_run_once(database: Database) -> None:
@@ -234,20 +189,6 @@ def test_a_test_counts_contacts_who_left_by_the_goal(database: Database) -> None
     assert sum(reached.values()) == 5
 
 
-FILE: dict[str, Any] = {
-    "name": "Goal",
-    "goal_event": {"event_type": "purchase", "within": {"value": 7, "unit": "days"}},
-    "steps": [
-        {"node_type": "email", "node_id": "first", "channel_config": {"email": {
-            "subject": "Buy", "body": "x {{ unsubscribe_url }}"}}},
-        {"node_type": "wait", "node_id": "pause", "wait_config": {
-            "type": "duration", "value": 2, "unit": "days"}},
-        {"node_type": "email", "node_id": "second", "channel_config": {"email": {
-            "subject": "Still not bought?", "body": "x {{ unsubscribe_url }}"}}},
-    ],
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("exits", [None, True, False])
 def test_a_goal_of_a_file_ends_runs_unless_it_says_otherwise(
     database: Database, exits: bool | None
@@ -278,6 +219,53 @@ def test_a_version_of_an_earlier_release_keeps_its_runs_until_it_is_published_ag
     assert ingest(database, [purchase(1, 1, 60)]).ended == 0
     assert publish(database, FILE, options).version == 2
     assert publish(database, FILE, options).version == 2
+
+
+def test_a_held_message_is_withdrawn_at_once(database: Database) -> None:
+    people_inside(database, two_mails(), 2)
+    run_until_idle(database)
+    advance_batch(database, now=NOW + DAY, batch_size=10)
+    rows(
+        database,
+        "UPDATE campaign_deliveries SET due_at = due_at + interval '9 hours', held_by = 'window',"
+        " held_until = due_at + interval '9 hours' WHERE status = 'pending' RETURNING id",
+    )
+    assert ingest(database, [purchase(1, 1, 24 * 60 + 1)], now=NOW + DAY).ended == 1
+    assert rows(
+        database,
+        "SELECT d.status, d.error_code, e.event_data ->> 'reason' FROM campaign_deliveries d"
+        " JOIN campaign_events e ON e.message_id = d.id AND e.event_type = 'message_skipped'",
+    ) == [("skipped", "goal", "goal")]
+    assert value(database, "SELECT count(*) FROM campaign_deliveries WHERE status = 'pending'") == 1
+    holds(database, NOW + DAY)
+
+
+def test_a_message_that_a_sender_holds_locked_is_not_awaited(database: Database) -> None:
+    people_inside(database, two_mails(), 1)
+    run_until_idle(database)
+    advance_batch(database, now=NOW + DAY, batch_size=10)
+    with database.transaction() as sender:
+        sender.execute("SELECT FROM campaign_deliveries WHERE status = 'pending' FOR UPDATE")
+        assert ingest(database, [purchase(1, 1, 24 * 60 + 1)], now=NOW + DAY).ended == 1
+    run_until_idle(database, NOW + DAY)
+    assert runs(database) == [at_goal(1, 1)]
+    holds(database, NOW + DAY)
+
+
+def test_a_failed_run_ends_at_the_goal_and_is_not_requeued(database: Database) -> None:
+    flow = two_mails()
+    refused = replace(
+        flow.nodes["second"], config=EmailConfig(subject="{{ name | split: 1, 2, 3 }}", body="x")
+    )
+    people_inside(database, replace(flow, nodes={**flow.nodes, "second": refused}), 2)
+    run_until_idle(database, NOW + DAY)
+    failed = "SELECT count(*) FROM campaign_workflow_states WHERE workflow_status = 'failed'"
+    assert value(database, failed) == 2
+    assert ingest(database, [purchase(1, 1, 24 * 60 + 1)], now=NOW + DAY).ended == 1
+    assert value(database, failed) == 1
+    assert runs(database)[0] == at_goal(1, 1)
+    assert requeue(database, now=NOW + DAY, campaign="Welcome").deliveries == 1
+    holds(database, NOW + DAY)
 
 
 PURCHASES = st.lists(
