@@ -10,6 +10,8 @@ from typing import Final
 from uuid import UUID
 
 DELIVERY_NAMESPACE: Final = UUID("6f1ed002-ab5b-5d2c-9a4e-d51c0a6d6c11")
+_TEST_PREFIX: Final = b"d-test"
+_TEST_VERSION: Final = 8
 BUCKETS: Final = 10_000
 """Resolution of the assignment hash: a hundredth of a percent."""
 
@@ -26,6 +28,24 @@ def delivery_id(state_id: UUID, node_id: str, visit: int) -> UUID:
     digest[6] = (digest[6] & 0x0F) | 0x50
     digest[8] = (digest[8] & 0x3F) | 0x80
     return UUID(bytes=bytes(digest))
+
+
+def id_of_test_message(source: UUID) -> UUID:
+    """Return the id of a message that is no delivery: of a preview or a test send.
+
+    A UUID of version 8 (RFC 9562 §5.8), which deliveries never have, so that its links can be
+    recognized without a query. The other bits are those of `source`.
+    """
+    content = bytearray(_TEST_PREFIX + source.bytes[len(_TEST_PREFIX) :])
+    content[6] = (content[6] & 0x0F) | 0x80
+    content[8] = (content[8] & 0x3F) | 0x80
+    return UUID(bytes=bytes(content))
+
+
+def is_test_message(message_id: UUID) -> bool:
+    """Return whether `id_of_test_message` made this id."""
+    content = message_id.bytes
+    return content.startswith(_TEST_PREFIX) and content[6] >> 4 == _TEST_VERSION
 
 
 def event_key(provider: str, event_id: str) -> UUID:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Final
 
-from drip_pipeline.channels.email.message import EmailWriter
+from drip_pipeline.channels.email.message import EmailWriter, WrittenEmail
 from drip_pipeline.channels.email.relay_headers import Relay, relay_of_host
 from drip_pipeline.channels.email.smtp_replies import Phase, SmtpReplyClass
 from drip_pipeline.channels.email.smtp_session import SessionFailed, SmtpSession
@@ -92,6 +92,10 @@ class SmtpChannel:
             assert failure is not None
             results[place] = self._result(message, failure)
         return [results[place] for place in range(len(messages))]
+
+    def written(self, message: OutgoingMessage) -> WrittenEmail:
+        """Return a message as it is handed to the relay. Raises DeliveryError."""
+        return self._writer(message.sender or self._sender).write(message)
 
     def check(self) -> list[Finding]:
         """Connect, secure and authenticate as for sending, then send NOOP."""

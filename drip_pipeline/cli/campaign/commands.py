@@ -15,6 +15,7 @@ import click
 from drip_pipeline.cli.campaign import drafts as drafts_commands
 from drip_pipeline.cli.campaign import files as campaign_files
 from drip_pipeline.cli.campaign import funnel as funnels
+from drip_pipeline.cli.campaign import preview as previews
 from drip_pipeline.cli.campaign import versions
 from drip_pipeline.cli.campaign.guard_lines import guard_lines
 from drip_pipeline.cli.campaign.in_flight import (
@@ -49,6 +50,7 @@ for _command in (
     campaign_files.apply,
     campaign_files.schema,
     funnels.funnel,
+    previews.preview,
     drafts_commands.drafts,
 ):
     campaign.add_command(_command)

@@ -138,6 +138,10 @@ class PreparedNode:
             )
         return message
 
+    def context(self, delivery: LeasedDelivery, now: datetime) -> Context:
+        """Return the variables of a delivery's texts, as `message` uses them."""
+        return self._context(delivery, self._links.unsubscribe(delivery.id), now)
+
     def _message(
         self, delivery: LeasedDelivery, now: datetime, budget: RenderBudget | None
     ) -> OutgoingMessage:

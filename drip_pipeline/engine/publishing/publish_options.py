@@ -13,6 +13,7 @@ from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.errors import NotAllowed
 from drip_pipeline.settings import Settings
 
+ALL_CHANNELS = frozenset(MESSAGE_CATEGORIES)
 PolicyName = Literal["pin", "migrate", "exit"]
 
 
@@ -45,7 +46,7 @@ class PublishOptions:
     now: datetime
     settings: Settings
     """Settings of the channels, against which the steps are checked."""
-    channels: frozenset[str] = frozenset(MESSAGE_CATEGORIES)
+    channels: frozenset[str] = ALL_CHANNELS
     """Channel categories that messages can be sent over."""
     workspace: str | None = None
     """Name of the workspace of files that name none; created if it does not exist."""

@@ -1,0 +1,1 @@
+"""Previews and test messages: what contacts would get, without states, events or metrics."""
