@@ -11,9 +11,11 @@ from drip_pipeline.engine.operations.ab_test_invariants import (
     AB_TEST_INVARIANTS,
     check_ab_test_invariants,
 )
+from drip_pipeline.engine.operations.invariant_incidents import record_result
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.invariants import invariant_result
-from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.orchestration.resources import EngineResource, RunClock
+from drip_pipeline.settings import Settings
 
 ASSET_OF_INVARIANT = {
     "ab_counts": ab_test_results,
@@ -34,9 +36,10 @@ def ab_test_check(name: str, asset: dg.AssetsDefinition) -> dg.AssetChecksDefini
         blocking=name in BLOCKING,
         description=f"{AB_TEST_INVARIANTS[name].capitalize()}.",
     )
-    def check(engine: EngineResource) -> dg.AssetCheckResult:
+    def check(engine: EngineResource, clock: RunClock) -> dg.AssetCheckResult:
         with translate_errors(f"checking {name}"):
             (result,) = check_ab_test_invariants(engine.database, names=(name,))
+            record_result(engine.database, Settings.from_env(), result, now=clock.real())
         return invariant_result(result)
 
     return check

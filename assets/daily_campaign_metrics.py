@@ -13,7 +13,7 @@ from drip_pipeline.orchestration.automation import DAILY
 from drip_pipeline.orchestration.catalog import METRICS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.metadata.common import seconds
-from drip_pipeline.orchestration.metadata.daily_metrics import computed_metadata
+from drip_pipeline.orchestration.metadata.daily_metrics import computed_metadata, describe_computed
 from drip_pipeline.orchestration.partitions import ONE_RUN, days, days_of
 from drip_pipeline.orchestration.resources import EngineResource
 
@@ -45,6 +45,8 @@ def daily_campaign_metrics(
     began = perf_counter()
     with translate_errors("computing daily metrics"):
         computed = aggregate_days(engine.database, days_of(context))
-        metadata = computed_metadata(engine.database, computed)
-    metadata["duration_seconds"] = seconds(perf_counter() - began)
-    return dg.MaterializeResult(metadata=metadata)
+        by_day = computed_metadata(engine.database, computed)
+    for day, metadata in by_day.items():
+        context.add_asset_metadata(metadata, partition_key=day.isoformat())
+    context.log.info(describe_computed(computed))
+    return dg.MaterializeResult(metadata={"run_seconds": seconds(perf_counter() - began)})

@@ -43,6 +43,6 @@ def daily_metrics_files(
     folder = metrics_folder(Settings.from_env())
     with translate_errors("writing daily metrics"):
         written = export_days(engine.database, days_of(context), folder)
-    metadata = exported_metadata(folder, written)
-    metadata["duration_seconds"] = seconds(perf_counter() - began)
-    return dg.MaterializeResult(metadata=metadata)
+    for day, metadata in exported_metadata(folder, written).items():
+        context.add_asset_metadata(metadata, partition_key=day.isoformat())
+    return dg.MaterializeResult(metadata={"run_seconds": seconds(perf_counter() - began)})

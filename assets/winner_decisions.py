@@ -12,12 +12,13 @@ from drip_pipeline.engine.ab_tests.decide import decide
 from drip_pipeline.orchestration.campaign_selection import campaign_ids
 from drip_pipeline.orchestration.catalog import EXPERIMENTS, OWNERS, stored_in, written_by
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
-from drip_pipeline.orchestration.metadata.ab_tests import decided_metadata
+from drip_pipeline.orchestration.metadata.ab_tests import WINNER_DECISIONS, decided_metadata
 from drip_pipeline.orchestration.metadata.common import seconds
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
 @dg.asset(
+    key=WINNER_DECISIONS,
     deps=[ab_test_results],
     group_name=EXPERIMENTS,
     description="One row for each decided test: winner, reason, decided by, and the evaluation "

@@ -15,7 +15,7 @@ from assets.campaign_funnels import campaign_funnels
 from assets.daily_campaign_metrics import daily_campaign_metrics
 from assets.daily_metrics_files import daily_metrics_files
 from assets.event_log import campaign_events
-from assets.invariants import checks
+from assets.invariants import checks, stored_data
 from assets.landed_files import landed_files
 from assets.message_outcomes import message_outcomes
 from assets.operator_actions import operator_actions
@@ -75,6 +75,7 @@ def build_definitions() -> dg.Definitions:
             landed_files,
             campaign_events,
             batch_log,
+            stored_data,
             operator_actions,
             message_outcomes,
             daily_campaign_metrics,

@@ -11,7 +11,12 @@ import dagster as dg
 from drip_pipeline.engine.operations.alerts import raise_incident, watch
 from drip_pipeline.orchestration.metadata.common import sentence
 from drip_pipeline.orchestration.resources import EngineResource
-from drip_pipeline.orchestration.run_incidents import incident_of, is_refusal, resolve_recovered
+from drip_pipeline.orchestration.run_incidents import (
+    incident_of,
+    is_refusal,
+    report_written_tables,
+    resolve_recovered,
+)
 from drip_pipeline.settings import Settings
 
 
@@ -45,10 +50,12 @@ def alerts(context: dg.SensorEvaluationContext, engine: EngineResource) -> dg.Sk
     name="failed_runs",
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Reports a failed run, also if its worker was killed. A job that keeps failing is "
-    "reported once. A job that a person started and that refused its input is not reported.",
+    "reported once. A job that a person started and that refused its input is not reported. The "
+    "tables that a failed minute job wrote to are reported as materialized here.",
 )
 def failed_runs(context: dg.RunFailureSensorContext, engine: EngineResource) -> None:
     """Store the incident of the failed job and send its notice."""
+    report_written_tables(context, engine)
     if is_refusal(context):
         return
     incident = incident_of(context)

@@ -1,18 +1,25 @@
-"""Failed runs as incidents: build their sentence, and resolve them when the job succeeds."""
+"""Failed runs: their incidents, which are resolved when the job succeeds, and the tables that they
+wrote to.
+"""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 import dagster as dg
+from dagster._core.execution.stats import StepEventStatus
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import NewIncident
 from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run
+from drip_pipeline.engine.runner.run_summary import summarize_run
 from drip_pipeline.orchestration.jobs.job_form import OPERATOR_KIND
-from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
+from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG, run_due_workflows
+from drip_pipeline.orchestration.jobs.run_due_workflows_ops import reconcile
+from drip_pipeline.orchestration.metadata.run import materializations
+from drip_pipeline.orchestration.resources import EngineResource
 
 _MAX_LENGTH: Final = 300
 
@@ -42,6 +49,29 @@ def is_refusal(context: dg.RunFailureSensorContext) -> bool:
         event.step_failure_data.user_failure_data for event in context.get_step_failure_events()
     ]
     return bool(failures) and all(failures)
+
+
+def report_written_tables(context: dg.RunFailureSensorContext, engine: EngineResource) -> None:
+    """Report the tables that a failed run of the minute job wrote to as materialized.
+
+    Its last step does that, and is skipped when one channel fails: the batches and messages of the
+    others are committed nevertheless.
+    """
+    run = context.dagster_run
+    if run.job_name != run_due_workflows.name or _has_reconciled(context):
+        return
+    record = context.instance.get_run_record_by_id(run.run_id)
+    if record is None or record.start_time is None:
+        return
+    began_at = datetime.fromtimestamp(record.start_time, UTC)
+    summary = summarize_run(engine.engine, run.run_id, began_at=began_at, now=datetime.now(UTC))
+    for materialization in materializations(summary):
+        context.instance.report_runless_asset_event(materialization)
+
+
+def _has_reconciled(context: dg.RunFailureSensorContext) -> bool:
+    steps = context.instance.get_run_step_stats(context.dagster_run.run_id, [reconcile.name])
+    return any(step.status is StepEventStatus.SUCCESS for step in steps)
 
 
 def resolve_recovered(instance: dg.DagsterInstance, database: Database, now: datetime) -> int:

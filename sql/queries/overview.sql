@@ -91,11 +91,13 @@ GROUP BY d.channel
 ORDER BY d.channel;
 
 -- name: messages_waiting
--- Nodes with pending messages on these channels, due now or later, most messages first.
+-- Nodes with pending messages on these channels, due now or later, most messages first. Messages that a rule holds do not
+-- wait for their transport.
 SELECT c.name AS campaign, d.campaign_version AS version, d.node_id AS node, count(*) AS messages
 FROM drip_campaigns c
 JOIN campaign_deliveries d ON d.campaign_id = c.id
-WHERE c.status = 'active' AND d.status = 'pending' AND d.channel = ANY(CAST(%(channels)s AS text []))
+WHERE c.status = 'active' AND d.status = 'pending' AND d.held_by IS NULL
+    AND d.channel = ANY(CAST(%(channels)s AS text []))
 GROUP BY c.name, d.campaign_version, d.node_id
 ORDER BY messages DESC, c.name, d.node_id, d.campaign_version;
 

@@ -13,7 +13,9 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.definitions import build_definitions
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.orchestration.jobs.job_form import JobForm
+from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_config import minute_config
+from sensors.alerts import failed_runs
 from tests.engine.factories import (
     NOW,
     Published,
@@ -58,6 +60,19 @@ def executed_again(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.Job
 def filled_in(form: JobForm, now: datetime = NOW) -> dict[str, Any]:
     """Return the run configuration of a job whose form is filled in like this."""
     return {**form.model_dump(exclude_unset=True), "now": now.isoformat()}
+
+
+def report_failure(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
+    """Let the sensor see a failed run."""
+    (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
+    with dg.build_run_status_sensor_context(
+        sensor_name="failed_runs",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=failure,
+        resources={"engine": EngineResource()},
+    ) as context:
+        failed_runs(context.for_run_failure())
 
 
 def due_enrollments(

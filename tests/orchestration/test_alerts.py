@@ -10,9 +10,9 @@ from drip_pipeline.definitions import build_definitions
 from drip_pipeline.orchestration.jobs.campaign_jobs import PauseForm
 from drip_pipeline.orchestration.resources import EngineResource
 from drip_pipeline.orchestration.run_incidents import resolve_recovered
-from sensors.alerts import alerts, failed_runs
+from sensors.alerts import alerts
 from tests.http_servers import HttpScript, http_servers
-from tests.orchestration.running import filled_in, value
+from tests.orchestration.running import filled_in, report_failure, value
 
 
 @pytest.fixture
@@ -47,18 +47,6 @@ def ran(instance: dg.DagsterInstance, *, breaks: bool) -> dg.ExecuteInProcessRes
         instance=instance,
         raise_on_error=False,
     )
-
-
-def report_failure(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> None:
-    (failure,) = [e for e in result.all_events if e.event_type_value == "PIPELINE_FAILURE"]
-    with dg.build_run_status_sensor_context(
-        sensor_name="failed_runs",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=failure,
-        resources={"engine": EngineResource()},
-    ) as context:
-        failed_runs(context.for_run_failure())
 
 
 def texts(chat: HttpScript) -> list[str]:

@@ -18,7 +18,7 @@ from drip_pipeline.orchestration.partitions import range_tags
 from drip_pipeline.orchestration.run_config import clock
 from tests.engine.ab_tests.split_contacts import SplitTest, a_split_test, people
 from tests.engine.factories import NOW, rows_of, run_until_idle
-from tests.orchestration.running import WELCOME, due_enrollments, filled_in, value
+from tests.orchestration.running import WELCOME, due_enrollments, filled_in, run_minute, value
 
 LATER = NOW + timedelta(hours=1)
 DAY = NOW.date()
@@ -58,6 +58,16 @@ def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
     return {key: entry.value for key, entry in entries.items()}
 
 
+def by_partition(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, dict[str, Any]]:
+    """Return the metadata of the asset's materialization of each partition."""
+    return {
+        str(made.partition): {key: entry.value for key, entry in made.metadata.items()}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(asset)
+        for made in [event.step_materialization_data.materialization]
+    }
+
+
 def checks(result: dg.ExecuteInProcessResult) -> dict[str, dg.AssetCheckEvaluation]:
     return {check.check_name: check for check in result.get_asset_check_evaluations()}
 
@@ -86,17 +96,22 @@ def test_any_range_of_days_is_computed_in_one_run(two_days_of_mail, instance):
     tags = range_tags(DAY - timedelta(days=5), DAY + timedelta(days=2))
     result = run(instance, "compute_daily_metrics", tags=tags)
     assert result.success
-    shown = metadata(result, "daily_campaign_metrics")
-    assert shown["days"] == 8
-    assert shown["messages_sent"] == 80
-    assert "| Welcome | 80 |" in shown["preview"]
+    shown = by_partition(result, "daily_campaign_metrics")
+    assert {day: entries["messages_sent"] for day, entries in shown.items()} == {
+        (DAY + timedelta(days=offset)).isoformat(): 40 if offset in (0, 1) else 0
+        for offset in range(-5, 3)
+    }
+    assert "| Welcome | 40 |" in shown[DAY.isoformat()]["preview"]
+    assert shown[(DAY - timedelta(days=1)).isoformat()]["preview"] == "*none*"
+    assert shown[(DAY - timedelta(days=1)).isoformat()]["dagster/partition_row_count"] == 0
     sent = value(two_days_of_mail, "SELECT sum(sent) FROM campaign_daily_metrics")
     assert sent == 80
     for asset in ("daily_campaign_metrics", "daily_metrics_files"):
         assert len(instance.get_materialized_partitions(dg.AssetKey(asset))) == 8
-    files = metadata(result, "daily_metrics_files")
-    assert (files["days"], files["files_changed"]) == (8, 2)
-    written = sorted(path.parent.name for path in Path(files["folder"]).glob("*/metrics.parquet"))
+    files = by_partition(result, "daily_metrics_files")
+    assert sum(entries["changed"] == "yes" for entries in files.values()) == 2
+    folder = files[DAY.isoformat()]["folder"]
+    written = sorted(path.parent.name for path in Path(folder).glob("*/metrics.parquet"))
     assert written == [f"day={DAY}", f"day={DAY + timedelta(days=1)}"]
 
 
@@ -271,3 +286,31 @@ def test_funnels_are_drawn_for_the_catalog(two_days_of_mail, instance):
     (diagram,) = [text for text in shown.values() if str(text).startswith("![Funnel of Welcome]")]
     assert "(data:image/svg+xml;base64," in diagram
     assert len(diagram) < 20_000
+
+
+def test_a_broken_invariant_is_one_incident_until_it_holds_again(two_days_of_mail, instance):
+    with two_days_of_mail.transaction() as connection:
+        connection.execute("UPDATE campaign_message_outcomes SET delivered_at = sent_at")
+    for _ in range(2):
+        broken = checks(run(instance, "check_invariants"))["outcomes_match_log"]
+        assert not broken.passed
+    assert broken.asset_key == dg.AssetKey("stored_data")
+    incidents = "SELECT sentence FROM campaign_incidents WHERE resolved_at IS NULL"
+    assert value(two_days_of_mail, incidents) == (
+        "Invariant broken: 80 rows violate `outcomes_match_log` (message outcomes agree with the"
+        " event log)."
+    )
+    advice = value(two_days_of_mail, "SELECT what_to_do FROM campaign_incidents")
+    assert "drip metrics rebuild" in advice
+    with two_days_of_mail.transaction() as connection:
+        connection.execute("UPDATE campaign_message_outcomes SET delivered_at = NULL")
+    assert checks(run(instance, "check_invariants"))["outcomes_match_log"].passed
+    open_ones = "SELECT count(*) FROM campaign_incidents WHERE resolved_at IS NULL"
+    assert value(two_days_of_mail, open_ones) == 0
+
+
+def test_the_result_of_a_check_survives_the_minute_job(two_days_of_mail, instance):
+    run(instance, "check_invariants")
+    run_minute(instance, NOW + timedelta(days=2))
+    materialized = instance.get_latest_materialization_event(dg.AssetKey("stored_data"))
+    assert materialized is None

@@ -123,6 +123,14 @@ def test_a_winner_is_declared_from_the_launchpad_once(engine_database, instance)
     a_test(engine_database, better=205)
     declared = DeclareForm(campaign="Welcome", variant="a", reason="taste", decided_by="Ada")
     assert run("declare_winner", instance, declared).success
+    event = instance.get_latest_materialization_event(dg.AssetKey("winner_decisions"))
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["dagster/row_count"].value == 1
+    check = dg.AssetCheckKey(dg.AssetKey("winner_decisions"), "ab_decisions")
+    (latest,) = instance.event_log_storage.get_latest_asset_check_execution_by_key([check]).values()
+    assert latest.evaluation is not None
+    assert latest.evaluation.passed
     second = DeclareForm(campaign="Welcome", variant="b", reason="no", decided_by="Bob")
     again = run("declare_winner", instance, second)
     assert not again.success

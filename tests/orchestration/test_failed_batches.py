@@ -4,7 +4,9 @@ failure repeats just those and ends where an undisturbed run would have.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,11 +14,13 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.execution import batch_context as facts
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.transitions import (
     NodePosition,
 )
+from drip_pipeline.engine.runner.tick import deliver_channel
 from drip_pipeline.engine.runner.work_units import WorkUnit
 from drip_pipeline.errors import (
     Conflict,
@@ -27,11 +31,14 @@ from drip_pipeline.errors import (
     StatementCancelled,
 )
 from drip_pipeline.orchestration.failures import RETRY_POLICY, failure
+from drip_pipeline.orchestration.jobs import run_due_workflows_ops
+from drip_pipeline.orchestration.metadata.run import BATCH_LOG, EVENT_LOG
 from tests.engine.factories import NOW
 from tests.orchestration.running import (
     due_enrollments,
     executed_again,
     failures,
+    report_failure,
     run_minute,
     states_by_status,
     steps,
@@ -187,6 +194,40 @@ def test_a_failing_transport_is_named_and_its_messages_are_sent_later(
         assert again.success
         assert steps(again, "STEP_START") == ["deliver_email", "reconcile"]
     assert sent_and_distinct(engine_database) == (12, 12)
+
+
+def test_a_transport_that_recovered_within_the_run_is_a_warning(
+    engine_database, instance, monkeypatch
+):
+    due_enrollments(engine_database, 12)
+
+    def recovered(*args: Any, **more: Any) -> DeliveryCounts:
+        return replace(deliver_channel(*args, **more), faults={"email": "421 try again later"})
+
+    monkeypatch.setattr(run_due_workflows_ops, "deliver_channel", recovered)
+    done = run_minute(instance)
+    assert done.success
+    warned = [
+        entry.user_message
+        for entry in instance.all_logs(done.run_id)
+        if entry.level == logging.WARNING
+    ]
+    assert warned == ["email failed and recovered, all its messages are sent: 421 try again later"]
+    assert sent_and_distinct(engine_database) == (12, 12)
+
+
+def test_the_tables_that_a_failed_run_wrote_to_are_reported(engine_database, instance, monkeypatch):
+    due_enrollments(engine_database, 12)
+    with monkeypatch.context() as patch:
+        patch.setenv("DRIP_DELIVERY", "send")  # and no mail relay is named
+        failed = run_minute(instance)
+    assert instance.get_latest_materialization_event(EVENT_LOG) is None
+    report_failure(instance, failed)
+    for table in (EVENT_LOG, BATCH_LOG):
+        event = instance.get_latest_materialization_event(table)
+        assert event is not None
+        assert event.asset_materialization is not None
+    assert event.asset_materialization.metadata["batches"].value == 1
 
 
 def test_a_failing_transport_and_a_failing_batch_are_both_named_and_repeated(

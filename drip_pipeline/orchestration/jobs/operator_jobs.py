@@ -9,6 +9,7 @@ import dagster as dg
 from pydantic import Field, model_validator
 
 from drip_pipeline.engine.ab_tests.declare import declare
+from drip_pipeline.engine.operations.ab_test_invariants import check_ab_test_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.migrate_states import migrate_states
 from drip_pipeline.orchestration.actors import actor_of_run
@@ -26,7 +27,9 @@ from drip_pipeline.orchestration.jobs.job_form import (
     optional_id,
     optional_time,
 )
+from drip_pipeline.orchestration.metadata.ab_tests import WINNER_DECISIONS, declared_metadata
 from drip_pipeline.orchestration.metadata.in_flight import migrated_metadata
+from drip_pipeline.orchestration.metadata.invariants import check_evaluation
 from drip_pipeline.orchestration.resources import EngineResource, RunClock
 
 
@@ -115,9 +118,16 @@ def record_winner(
             run_id=context.run_id,
             actor=actor_of_run(context),
         )
+        reported = declared_metadata(engine.database)
+        (check,) = check_ab_test_invariants(engine.database, names=("ab_decisions",))
     context.add_output_metadata(
         {"winner": decision.winner_variant or "-", "split": decision.split_node_id}
     )
+    # The asset's own run finds nothing to decide; without this the catalog would not show it.
+    context.log_event(
+        dg.AssetMaterialization(WINNER_DECISIONS, description="Declared.", metadata=reported)
+    )
+    context.instance.report_runless_asset_event(check_evaluation(WINNER_DECISIONS, check))
 
 
 @dg.job(

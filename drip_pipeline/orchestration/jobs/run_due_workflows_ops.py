@@ -25,8 +25,8 @@ from drip_pipeline.engine.runner.work_units import (
 from drip_pipeline.orchestration.failures import RETRY_POLICY, run_context, translate_batch_errors
 from drip_pipeline.orchestration.metadata.run import (
     describe_plan,
-    log_materializations,
     log_warnings,
+    materializations,
     report_delivered,
     summary_metadata,
     work_unit_metadata,
@@ -176,7 +176,8 @@ def reconcile(context: dg.OpExecutionContext, engine: EngineResource, clock: Run
     summary = summarize_run(
         engine.engine, context.run_id, began_at=clock.began_at(), now=clock.current()
     )
-    log_materializations(context, summary)
+    for materialization in materializations(summary):
+        context.log_event(materialization)
     log_warnings(context, summary)
     context.add_output_metadata(summary_metadata(summary))
     if summary.unaccounted_states:

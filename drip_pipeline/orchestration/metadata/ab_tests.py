@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ from drip_pipeline.engine.ab_tests.results_json import test_json
 from drip_pipeline.experiments import explain
 from drip_pipeline.orchestration.metadata.common import MAX_ROWS, Metadata, table
 
+WINNER_DECISIONS: Final = dg.AssetKey("winner_decisions")
 _VARIANT_COLUMNS = (
     "total_assigned", "total_sent", "total_opened", "total_clicked", "total_replied",
     "total_converted", "p_value", "confidence_level", "is_statistically_significant",
@@ -54,12 +56,20 @@ def evaluated_metadata(database: Database, report: EvaluationReport) -> Metadata
 
 def decided_metadata(database: Database, decisions: Sequence[Decision]) -> Metadata:
     """Return the number of decisions made by this run, and the latest decisions of all."""
+    return {"decisions_made": len(decisions), **_latest_decisions(database)}
+
+
+def declared_metadata(database: Database) -> Metadata:
+    """Return the latest decisions, after one was declared."""
+    return {"decisions_made": 1, **_latest_decisions(database)}
+
+
+def _latest_decisions(database: Database) -> Metadata:
     with database.transaction(is_read_only=True) as connection:
         latest = overview_db.decisions_preview(connection, limit=MAX_ROWS)
         row_counts = overview_db.ab_test_row_counts(connection)
     return {
         "dagster/row_count": row_counts.decisions,
-        "decisions_made": len(decisions),
         "tests_running": row_counts.running,
         "preview": table(latest),
     }

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import overview as overview_db
-from drip_pipeline.engine.metrics.daily_metrics import CountedDay, campaign_summary
+from drip_pipeline.engine.metrics.daily_metrics import BreakdownName, CountedDay, campaign_summary
 from drip_pipeline.engine.metrics.parquet_export import ExportedDay
 from drip_pipeline.errors import DripError
 from drip_pipeline.orchestration.metadata.common import Metadata, table
@@ -20,31 +21,52 @@ _CAMPAIGN: Final = (
     "campaign", "sent", "delivered", "opened", "clicked", "converted", "unsubscribed", "open_rate",
     "click_rate",
 )  # fmt: skip
-_DAY: Final = ("day", "rows", "sent", "duration_ms")
 
 
-def computed_metadata(database: Database, days: Sequence[CountedDay]) -> Metadata:
-    """Return rows written, messages sent, the campaigns of these days, and the days with rows."""
-    summary = campaign_summary(database, first_day=days[0].day, last_day=days[-1].day)
+_BY_DAY: Final[tuple[BreakdownName, ...]] = ("day",)
+
+
+def computed_metadata(database: Database, days: Sequence[CountedDay]) -> dict[date, Metadata]:
+    """Return rows written, messages sent and the campaigns of each day.
+
+    By day, because Dagster stores the metadata of a run's result with every partition of the run: a
+    day without messages would have the sums of the range.
+    """
+    campaigns: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    first, last = min(day.day for day in days), max(day.day for day in days)
+    for row in campaign_summary(database, by=_BY_DAY, first_day=first, last_day=last):
+        campaigns[row["metric_date"]].append(row)
     return {
-        "dagster/partition_row_count": sum(day.rows for day in days),
-        "days": len(days),
-        "messages_sent": sum(day.sent for day in days),
-        "preview": table(summary, _CAMPAIGN),
-        "by_day": table(
-            [{name: getattr(day, name) for name in _DAY} for day in days if day.rows], _DAY
-        ),
+        day.day: {
+            "dagster/partition_row_count": day.rows,
+            "messages_sent": day.sent,
+            "preview": table(campaigns[day.day], _CAMPAIGN),
+            "duration_seconds": day.duration_ms / 1000,
+        }
+        for day in days
     }
 
 
-def exported_metadata(folder: Path, days: Sequence[ExportedDay]) -> Metadata:
-    """Return the folder, and the rows, changed files and bytes."""
+def describe_computed(days: Sequence[CountedDay]) -> str:
+    """Describe the computed days in one line, for the run's log."""
+    with_rows = sum(bool(day.rows) for day in days)
+    return (
+        f"{len(days):,} days computed, {with_rows:,} of them with messages:"
+        f" {sum(day.rows for day in days):,} rows, {sum(day.sent for day in days):,} messages sent"
+    )
+
+
+def exported_metadata(folder: Path, days: Sequence[ExportedDay]) -> dict[date, Metadata]:
+    """Return the rows, the bytes and the file of each day, and whether it was changed."""
     return {
-        "folder": dg.MetadataValue.path(str(folder)),
-        "dagster/partition_row_count": sum(day.rows for day in days),
-        "days": len(days),
-        "files_changed": sum(day.is_new for day in days),
-        "bytes": sum(day.size_bytes for day in days),
+        day.day: {
+            "dagster/partition_row_count": day.rows,
+            "bytes": day.size_bytes,
+            "file": dg.MetadataValue.path(str(day.path)) if day.rows else "none: no metrics",
+            "changed": "yes" if day.is_new else "no",
+            "folder": dg.MetadataValue.path(str(folder)),
+        }
+        for day in days
     }
 
 

@@ -39,3 +39,16 @@ def invariant_result(result: InvariantResult) -> dg.AssetCheckResult:
         description=f"{result.meaning}: {state}",
         metadata=metadata,
     )
+
+
+def check_evaluation(asset: dg.AssetKey, result: InvariantResult) -> dg.AssetCheckEvaluation:
+    """Return the result of an invariant for a check that was not run by a run of its own."""
+    checked = invariant_result(result)
+    return dg.AssetCheckEvaluation(
+        asset_key=asset,
+        check_name=result.name,
+        passed=checked.passed,
+        severity=checked.severity,
+        description=checked.description,
+        metadata=checked.metadata,
+    )

@@ -53,7 +53,8 @@ def report_delivered(
 ) -> None:
     """Report the messages of a delivery step, on the step and on the asset.
 
-    Raises Failure if a transport failed. Its messages stay due; other transports are not affected.
+    Raises Failure if a transport failed and its messages wait; they stay due, and other transports
+    are not affected. A transport that recovered within the step is a warning.
     """
     total = sum(by_channel.values(), DeliveryCounts())
     metadata: Metadata = {
@@ -76,27 +77,32 @@ def report_delivered(
         )
     if total.faults:
         failing = [channel for channel, part in by_channel.items() if part.faults]
-        raise _transport_failure(total.faults, messages_waiting(engine, failing), metadata)
+        waiting = messages_waiting(engine, failing)
+        if waiting:
+            raise _transport_failure(total.faults, waiting, metadata)
+        for transport, error in total.faults.items():
+            context.log.warning(
+                "%s failed and recovered, all its messages are sent: %s", transport, redact(error)
+            )
 
 
 def _transport_failure(
     errors: Mapping[str, str], waiting: Sequence[WaitingMessages], step_metadata: Metadata
 ) -> dg.Failure:
     detail = "; ".join(f"{transport}: {redact(error)}" for transport, error in errors.items())
-    metadata: Metadata = {"what_to_do": "Run `drip doctor`: it tests each transport."}
-    if waiting:
-        total, most = sum(node.messages for node in waiting), waiting[0]
-        detail += (
-            f". {total:,} messages wait, {most.messages:,} of them at node {most.node!r}"
-            f" of {most.campaign!r} (version {most.version})"
-        )
-        metadata |= {
-            "campaign": most.campaign,
-            "node": most.node,
-            "messages_waiting": total,
-            "where": table(waiting),
-            "state_of_messages": "They are sent by the first run that finds the transport working.",
-        }
+    total, most = sum(node.messages for node in waiting), waiting[0]
+    detail += (
+        f". {total:,} messages wait, {most.messages:,} of them at node {most.node!r}"
+        f" of {most.campaign!r} (version {most.version})"
+    )
+    metadata: Metadata = {
+        "what_to_do": "Run `drip doctor`: it tests each transport.",
+        "campaign": most.campaign,
+        "node": most.node,
+        "messages_waiting": total,
+        "where": table(waiting),
+        "state_of_messages": "They are sent by the first run that finds the transport working.",
+    }
     count = len(errors)
     return dg.Failure(
         f"{'a transport failed' if count == 1 else f'{count} transports failed'}: {detail}",
@@ -127,14 +133,14 @@ def log_warnings(context: dg.OpExecutionContext, summary: RunSummary) -> None:
         )
 
 
-def log_materializations(context: dg.OpExecutionContext, summary: RunSummary) -> None:
-    """Report the materialization of the tables that the run wrote to.
+def materializations(summary: RunSummary) -> list[dg.AssetMaterialization]:
+    """Return the materializations of the tables that the run wrote to.
 
     The batches keep these tables up to date, not a step of their own; a report costs no run.
     """
     if not summary.batches:
-        return
-    context.log_event(
+        return []
+    return [
         dg.AssetMaterialization(
             EVENT_LOG,
             description="Events logged at the logical times of this run.",
@@ -142,9 +148,7 @@ def log_materializations(context: dg.OpExecutionContext, summary: RunSummary) ->
                 "events": sum(summary.events.values()),
                 "by_type": counts(summary.events, "event_type", "events"),
             },
-        )
-    )
-    context.log_event(
+        ),
         dg.AssetMaterialization(
             BATCH_LOG,
             description="Batches of this run.",
@@ -157,8 +161,8 @@ def log_materializations(context: dg.OpExecutionContext, summary: RunSummary) ->
                 "duration_seconds": sum(batch.duration_ms for batch in summary.batches) / 1000,
                 "preview": table(summary.batches, _BATCH_COLUMNS),
             },
-        )
-    )
+        ),
+    ]
 
 
 _BATCH_COLUMNS: Final = ("kind", "outcome", "step_key", "size", "duration_ms", "error")
