@@ -1,5 +1,5 @@
 """`drip workspace …`: list workspaces, set the time zone of their days, the country of their phone
-numbers, their quiet hours, guard and holdout.
+numbers, their quiet hours, guard, holdout and seed lists.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import click
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option, reason_option
 from drip_pipeline.cli.workspace_holdout import holdout
+from drip_pipeline.cli.workspace_seeds import seeds
 
 workspace_option = click.option(
     "--workspace", "name", metavar="NAME", help="Workspace; required if there are several."
@@ -19,10 +20,11 @@ workspace_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    """List workspaces, and set their time zone, country, quiet hours, guard and holdout."""
+    """List workspaces, and set their time zone, country, quiet hours, guard, holdout and seeds."""
 
 
 workspace.add_command(holdout)
+workspace.add_command(seeds)
 
 
 @command(workspace, name="list")

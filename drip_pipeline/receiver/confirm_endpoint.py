@@ -8,6 +8,7 @@ from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 
+from drip_pipeline.domain.identity import is_test_message
 from drip_pipeline.domain.templates.signed_tokens import Purpose, verify
 from drip_pipeline.engine.events.preferences import confirm, confirmation
 from drip_pipeline.receiver import pages, preference_pages
@@ -28,6 +29,8 @@ class ConfirmEndpoint:
         link = verify(self._key, Purpose.CONFIRM, call.param("token"))
         if link is None:
             return EndpointResponse(pages.unknown_link(400), "unknown")
+        if is_test_message(link.delivery_id):
+            return EndpointResponse(pages.test_link(), "test")
         is_post = call.request.method == "POST"
         return await run_in_threadpool(self._answer, link.delivery_id, is_post)
 

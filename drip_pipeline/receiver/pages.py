@@ -93,6 +93,15 @@ def unknown_link(status: int) -> HTMLResponse:
     )
 
 
+def test_link() -> HTMLResponse:
+    """Return the page for the unsubscribe and confirmation links of previews and test messages."""
+    return page(
+        "ask",
+        "This was a test message",
+        "<p>Here the recipient unsubscribes or confirms. The link of a test changes nothing.</p>",
+    )
+
+
 def page(mark: str, title: str, content: str, status: int = 200) -> HTMLResponse:
     """Return a page: its mark is ask, done or sorry; the content is HTML."""
     text = (

@@ -12,6 +12,7 @@ from uuid import UUID
 from starlette.concurrency import run_in_threadpool
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.domain.identity import is_test_message
 from drip_pipeline.domain.templates.signed_tokens import Purpose, verify
 from drip_pipeline.engine.events.preferences import (
     choose_topics,
@@ -41,6 +42,8 @@ class UnsubscribeEndpoint:
         link = verify(self._key, Purpose.UNSUBSCRIBE, call.param("token"))
         if link is None:
             return EndpointResponse(pages.unknown_link(400), "unknown")
+        if is_test_message(link.delivery_id):
+            return EndpointResponse(pages.test_link(), "test")
         if call.request.method == "POST":
             return await run_in_threadpool(self._decide, link.delivery_id, _fields(call.body))
         return await run_in_threadpool(self._show, link.delivery_id)

@@ -59,3 +59,24 @@ def test_the_page_is_written_and_wrong_options_are_refused(drip: Drip, file: Pat
     assert Path(written["file"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert drip("campaign", "preview", file, "--data", "[1]").exit_code == 2
     assert drip("campaign", "preview", tmp_path / "none.yaml").exit_code == 1
+
+
+def test_testers_get_messages_by_seed_lists(drip: Drip, file: Path, tmp_path: Path):
+    people = tmp_path / "people.csv"
+    people.write_text("email,name\nann@acme.io,Ann Archer\n", encoding="utf-8")
+    answered(drip("contacts", "import", people, "--json"))
+    answered(drip("workspace", "seeds", "set", "team", "me@acme.io", "+14155550199", "--json"))
+    listed = answered(drip("workspace", "seeds", "list", "--json"))
+    assert listed == [{"name": "team", "addresses": ["me@acme.io", "+14155550199"]}]
+    sent = drip("campaign", "test-send", file, "--seeds", "team", "--as", "ann@acme.io")
+    assert sent.exit_code == 0, sent.stderr
+    assert "mail (email) to me@acme.io: recorded" in sent.stdout
+    assert "nothing was sent, because DRIP_DELIVERY is `record`" in sent.stdout
+    assert drip("campaign", "test-send", file).exit_code == 2
+    assert answered(drip("workspace", "seeds", "remove", "team", "--json"))["is_changed"]
+    gone = drip("campaign", "test-send", file, "--seeds", "team")
+    assert gone.exit_code == 1
+    assert "no seed list 'team'" in gone.stderr
+    actions = answered(drip("audit", "--json"))
+    names = {row["action"] for row in actions}
+    assert {"set_seeds", "test_send", "remove_seeds"} <= names

@@ -11,6 +11,7 @@ import pytest
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.graph.nodes import EmailConfig
+from drip_pipeline.domain.identity import id_of_test_message
 from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.events.drain_inbox import drain_inbox
 from drip_pipeline.engine.runner.factory import message_settings
@@ -251,3 +252,25 @@ def test_pages_cannot_be_framed_cached_or_load_external_content(receiver, sent):
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["cache-control"] == "no-store"
     assert "server" not in headers
+
+
+def test_links_of_test_messages_work_and_change_nothing(database, receiver, sent):
+    message = id_of_test_message(uuid4())
+    before = rows(database, "SELECT * FROM campaign_message_outcomes")
+    url = "https://acme.io/tea"
+    for purpose, letter in zip(Purpose, "uoct", strict=True):
+        target = url if purpose is Purpose.CLICK else None
+        path = f"/{letter}/{sign(KEY, purpose, SignedLink(message, target))}"
+        answer, posted = receiver.get(path), receiver.post(path, b"action=all")
+        if purpose in (Purpose.UNSUBSCRIBE, Purpose.CONFIRM):
+            assert (answer.status, posted.status) == (200, 200)
+            assert "This was a test message" in answer.text
+            assert "This was a test message" in posted.text
+        elif purpose is Purpose.CLICK:
+            assert (answer.status, answer.headers["location"]) == (302, url)
+        else:
+            assert answer.body.startswith(b"GIF89a")
+    assert inbox(database) == 0
+    assert rows(database, "SELECT * FROM campaign_message_outcomes") == before
+    assert value(database, "SELECT count(*) FROM campaign_suppressions") == 0
+    assert receiver.counted("unsubscribe") == {"test": 2}
