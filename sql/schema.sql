@@ -456,8 +456,11 @@ CREATE TABLE campaign_incident_notices (
     next_attempt_at timestamp with time zone NOT NULL,
     notified_at timestamp with time zone,
     last_error text,
+    reports text NOT NULL DEFAULT 'opened'::text,
+    number integer NOT NULL DEFAULT 1,
     CONSTRAINT campaign_incident_notices_pkey PRIMARY KEY (incident_id, route),
     CONSTRAINT campaign_incident_notices_incident_id_fkey FOREIGN KEY (incident_id) REFERENCES campaign_incidents(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_incident_notices_reports_check CHECK ((reports = ANY (ARRAY['opened'::text, 'resolved'::text]))),
     CONSTRAINT campaign_incident_notices_route_check CHECK ((route = ANY (ARRAY['mail'::text, 'webhook'::text])))
 );
 CREATE INDEX campaign_incident_notices_due ON public.campaign_incident_notices USING btree (next_attempt_at) WHERE (notified_at IS NULL);

@@ -13,13 +13,14 @@ from dagster._core.execution.stats import StepEventStatus
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.operations import incidents as incidents_db
 from drip_pipeline.db.operations.incidents import NewIncident
-from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run
+from drip_pipeline.engine.operations.incidents import RUN_FAILED, failed_run, job_of
 from drip_pipeline.engine.runner.run_summary import summarize_run
 from drip_pipeline.orchestration.jobs.job_form import OPERATOR_KIND
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG, run_due_workflows
 from drip_pipeline.orchestration.jobs.run_due_workflows_ops import reconcile
 from drip_pipeline.orchestration.metadata.run import materializations
 from drip_pipeline.orchestration.resources import EngineResource
+from drip_pipeline.settings import Settings
 
 _MAX_LENGTH: Final = 300
 
@@ -38,7 +39,8 @@ def incident_of(context: dg.RunFailureSensorContext) -> NewIncident:
             cause = f"step {event.step_key}: {failure.description}"
             break
     shown = cause if len(cause) <= _MAX_LENGTH else f"{cause[: _MAX_LENGTH - 1]}…"
-    return failed_run(run.job_name, run.run_id, shown)
+    url = Settings.from_env().dagster_url
+    return failed_run(run.job_name, run.run_id, shown, dagster_url=url)
 
 
 def is_refusal(context: dg.RunFailureSensorContext) -> bool:
@@ -80,7 +82,7 @@ def resolve_recovered(instance: dg.DagsterInstance, database: Database, now: dat
         recovered = [
             incident.incident_key
             for incident in incidents_db.open_of_kind(connection, RUN_FAILED)
-            if _has_succeeded(instance, incident.incident_key.partition("/")[2], incident.seen_at)
+            if _has_succeeded(instance, job_of(incident.incident_key), incident.seen_at)
         ]
         return sum(incidents_db.resolve(connection, key, now=now) for key in recovered)
 

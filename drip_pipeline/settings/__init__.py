@@ -213,6 +213,12 @@ class Settings(BaseSettings):
         "minutes",
         "How long due states and messages may wait before the backlog counts as stuck.",
     )
+    dagster_url: BaseUrl | None = _setting(
+        None,
+        "URL",
+        "The address of Dagster's pages, for links in alerts: https://dagster.example.com.",
+        default_text="none: alerts name the run without a link",
+    )
     metrics_token: SecretText | None = _setting(
         None,
         "text",

@@ -122,7 +122,8 @@ FROM unnest(
 WHERE i.incident_key = n.incident_key AND i.resolved_at IS NULL;
 
 -- name: reopen_incidents
--- Reopen incidents that recur soon after they were resolved. No second notice is sent.
+-- Reopen incidents that recur soon after they were resolved. A second notice is sent only if the first resolution was
+-- reported (see reopen_notices).
 UPDATE campaign_incidents i
 SET resolved_at = NULL, seen_at = greatest(i.seen_at, CAST(%(now)s AS timestamptz))
 WHERE i.id IN (
@@ -135,6 +136,17 @@ WHERE i.id IN (
         )
     ORDER BY p.incident_key, p.opened_at DESC
 );
+
+-- name: reopen_notices
+-- Notices of a resolution whose incident is open again: one that was sent is followed by a notice of the incident, one that
+-- was not is dropped, because the incident was reported already.
+UPDATE campaign_incident_notices n
+SET reports = 'opened', number = n.number + 1, attempts = 0, last_error = NULL,
+    notified_at = CASE WHEN n.notified_at IS NULL THEN CAST(%(now)s AS timestamptz) END,
+    next_attempt_at = CAST(%(now)s AS timestamptz)
+FROM campaign_incidents i
+WHERE i.id = n.incident_id AND i.incident_key = ANY(CAST(%(keys)s AS text [])) AND i.resolved_at IS NULL
+    AND n.reports = 'resolved';
 
 -- name: open_incidents
 -- Insert incidents whose key has no open incident; a condition that happens once must have no incident at all. Insert a
@@ -181,6 +193,17 @@ UPDATE campaign_incidents i
 SET resolved_at = CAST(%(now)s AS timestamptz)
 WHERE i.resolved_at IS NULL AND i.incident_key = CAST(%(incident_key)s AS text);
 
+-- name: report_resolutions
+-- Turn the sent notices of incidents that are over into notices of their resolution, due after a delay in which an incident
+-- may recur. Incidents that happened once, and those resolved before a timestamp, are not reported as resolved.
+UPDATE campaign_incident_notices n
+SET reports = 'resolved', number = n.number + 1, attempts = 0, last_error = NULL, notified_at = NULL,
+    next_attempt_at = i.resolved_at + CAST(%(delay)s AS interval)
+FROM campaign_incidents i
+WHERE i.id = n.incident_id AND i.resolved_at > i.opened_at
+    AND i.resolved_at > CAST(%(since)s AS timestamptz)
+    AND n.reports = 'opened' AND n.notified_at IS NOT NULL;
+
 -- name: take_notices
 -- Notices that are due, postponed to their next attempt before this one is made: a process that crashes loses none, and no
 -- other process takes it in the meantime. After the last attempt a notice stays unsent, with its error.
@@ -198,7 +221,8 @@ WHERE i.id = n.incident_id
         LIMIT CAST(%(row_limit)s AS integer)
         FOR UPDATE SKIP LOCKED
     )
-RETURNING i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.opened_at;
+RETURNING
+    i.id AS incident_id, n.route, i.kind, i.sentence, i.what_to_do, i.opened_at, i.resolved_at, n.reports, n.number;
 
 -- name: record_notice_result
 -- Store the result of an attempt to send a notice.
@@ -215,7 +239,7 @@ SELECT
         (
             SELECT jsonb_agg(
                 jsonb_build_object(
-                    'route', n.route, 'notified_at', n.notified_at, 'attempts', n.attempts, 'last_error', n.last_error
+                    'route', n.route, 'reports', n.reports, 'notified_at', n.notified_at, 'attempts', n.attempts, 'last_error', n.last_error
                 ) ORDER BY n.route
             )
             FROM campaign_incident_notices n

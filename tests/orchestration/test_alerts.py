@@ -28,12 +28,13 @@ class Switch(dg.Config):
     """Whether the job breaks."""
 
     breaks: bool
+    cause: str = "batch 2 of 10 failed: the relay refused ada@example.com"
 
 
 @dg.op
 def work(config: Switch) -> None:
     if config.breaks:
-        raise dg.Failure("batch 2 of 10 failed: the relay refused ada@example.com")
+        raise dg.Failure(config.cause)
 
 
 @dg.job
@@ -41,9 +42,9 @@ def sometimes() -> None:
     work()
 
 
-def ran(instance: dg.DagsterInstance, *, breaks: bool) -> dg.ExecuteInProcessResult:
+def ran(instance: dg.DagsterInstance, *, breaks: bool, **cause: str) -> dg.ExecuteInProcessResult:
     return sometimes.execute_in_process(
-        run_config={"ops": {"work": {"config": {"breaks": breaks}}}},
+        run_config={"ops": {"work": {"config": {"breaks": breaks, **cause}}}},
         instance=instance,
         raise_on_error=False,
     )
@@ -62,7 +63,23 @@ def test_a_job_that_keeps_failing_is_notified_once_with_its_cause(engine_databas
     assert "re-execute from failure" in text
     assert "ada@" not in text
     leads_to = value(engine_database, "SELECT what_to_do FROM campaign_incidents")
-    assert leads_to.startswith(f"Open run {last.run_id[:8]} in Dagster")
+    assert leads_to.startswith(f"Open run {last.run_id} in Dagster")
+
+
+def test_another_cause_in_the_same_job_is_another_incident_with_a_link(
+    engine_database, instance, chat, monkeypatch
+):
+    monkeypatch.setenv("DRIP_DAGSTER_URL", "https://dagster.example.com/")
+    for cause in ("batch 2 of 10 failed: no relay", "batch 7 of 12 failed: no relay", "disk full"):
+        last = ran(instance, breaks=True, cause=cause)
+        report_failure(instance, last)
+    first, second = texts(chat)
+    assert "batch 2 of 10 failed: no relay" in first
+    assert "disk full" in second
+    assert f"https://dagster.example.com/runs/{last.run_id}" in second
+    now = datetime.now(UTC)
+    ran(instance, breaks=False)
+    assert resolve_recovered(instance, engine_database, now) == 2
 
 
 def test_a_job_that_refuses_the_input_of_its_operator_alerts_nobody(

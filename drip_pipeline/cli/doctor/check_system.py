@@ -30,6 +30,13 @@ def check_settings(invocation: Invocation) -> Iterator[CheckResult]:
             "DRIP_PUBLIC_URL is an address of this machine: recipients cannot open the links",
             "Set it to an address that recipients can reach.",
         )
+    if settings.delivery == "send" and settings.alert_to and settings.alert_webhook is None:
+        yield CheckResult(
+            "settings",
+            "warning",
+            "alerts are only mailed: an alert about the mail relay goes through the mail relay",
+            "Set DRIP_ALERT_WEBHOOK as a second route.",
+        )
     if not unknown:
         yield CheckResult("settings", "ok", "all DRIP_ variables are known")
 

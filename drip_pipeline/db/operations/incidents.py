@@ -6,7 +6,7 @@ The texts of incidents are written in engine/operations.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypedDict
 from uuid import UUID
 
@@ -98,7 +98,8 @@ class Rejections(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """A notice to send by one route."""
+    """A notice to send by one route. `reports` is `opened` or `resolved`; `number` counts the
+    notices of the incident by this route."""
 
     incident_id: UUID
     route: str
@@ -106,12 +107,16 @@ class Notice(NamedTuple):
     sentence: str
     what_to_do: str
     opened_at: datetime
+    resolved_at: datetime | None
+    reports: str
+    number: int
 
 
 class NoticeState(TypedDict):
     """A notice of a listed incident; `notified_at` is an ISO 8601 time."""
 
     route: str
+    reports: str
     notified_at: str | None
     attempts: int
     last_error: str | None
@@ -187,13 +192,15 @@ def store(
 ) -> int:
     """Store incidents that are seen now, with a notice for each route. Return how many are new.
 
-    An incident that was resolved after `reopen_since` is reopened and gets no new notice.
+    An incident that was resolved after `reopen_since` is reopened. It gets a new notice only if its
+    resolution was reported.
     Serializes concurrent callers.
     """
     queries.run(connection, "lock_incidents")
     lasting = [row for row in incidents if not row.is_over]
     keys = [row.incident_key for row in lasting]
-    queries.run(connection, "reopen_incidents", keys=keys, since=reopen_since, now=now)
+    if queries.run(connection, "reopen_incidents", keys=keys, since=reopen_since, now=now):
+        queries.run(connection, "reopen_notices", keys=keys, now=now)
     queries.run(
         connection,
         "refresh_incidents",
@@ -251,6 +258,11 @@ def take_notices(
         row_limit=limit,
         now=now,
     )
+
+
+def report_resolutions(connection: Connection, *, since: datetime, delay: timedelta) -> int:
+    """Make notices of incidents resolved after `since`, due `delay` after that. Return how many."""
+    return queries.run(connection, "report_resolutions", since=since, delay=delay)
 
 
 def record_notice_result(

@@ -1,7 +1,7 @@
 """Notify operators of incidents by email and by Slack-compatible webhook.
 
-Each incident is sent once per route, with retries. `incidents.py` defines what is an incident. With
-DRIP_DELIVERY=record nothing is sent, but incidents are stored.
+Each incident is sent once per route, with retries, and so is its resolution. `incidents.py` defines
+what is an incident. With DRIP_DELIVERY=record nothing is sent, but incidents are stored.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import NAMESPACE_URL, uuid5
@@ -28,8 +28,13 @@ from drip_pipeline.settings import Settings
 
 MAIL: Final = "mail"
 WEBHOOK: Final = "webhook"
+OPENED: Final = "opened"
+RESOLVED: Final = "resolved"
 MAX_ATTEMPTS: Final = 12
 _NOTICES_PER_CALL: Final = 20
+# Conditions come and go within a minute or two: a breaker that probes, a job that recovers.
+_RESOLVED_AFTER: Final = timedelta(minutes=3)
+_RESOLUTIONS_WITHIN: Final = timedelta(days=1)
 # The sensor that sends notices has a minute.
 _TIMEOUT_SECONDS: Final = 10.0
 _HTTPS_PORT: Final = 443
@@ -92,6 +97,9 @@ def send_notices(database: Database, settings: Settings, *, now: datetime) -> Wa
     if not routes:
         return WatchReport()
     with database.transaction() as connection:
+        incidents_db.report_resolutions(
+            connection, since=now - _RESOLUTIONS_WITHIN, delay=_RESOLVED_AFTER
+        )
         notices = incidents_db.take_notices(
             connection, routes, max_attempts=MAX_ATTEMPTS, limit=_NOTICES_PER_CALL, now=now
         )
@@ -120,17 +128,22 @@ def send_test_notifications(settings: Settings, *, now: datetime) -> dict[str, s
 
 
 def mail_of(notice: Notice, sender: str, to: str) -> OutgoingMessage:
-    """Build the email for one address. Its id identifies the incident, so repeats are detected."""
-    identity = f"drip:incident:{notice.incident_id}:{to}"
+    """Build the email for one address. Its id identifies the notice, so repeats are detected."""
+    identity = f"drip:incident:{notice.incident_id}:{notice.number}:{to}"
+    times = f"First seen at {_time(notice.opened_at)}."
+    if notice.reports == RESOLVED:
+        text = f"Resolved at {_time(notice.resolved_at)}: {notice.sentence}\n\n{times}"
+    else:
+        text = f"{notice.sentence}\n\nWhat to do: {notice.what_to_do}\n\n{times}"
     return OutgoingMessage(
         delivery_id=uuid5(NAMESPACE_URL, identity),
         channel="email",
         recipient=to,
         created_at=notice.opened_at,
         sender=sender,
-        subject=f"[drip] {_subject(notice.sentence)}",
-        text=f"{notice.sentence}\n\nWhat to do: {notice.what_to_do}\n\n"
-        f"First seen at {notice.opened_at:%Y-%m-%d %H:%M %Z}. Each incident is sent once;"
+        subject=f"[drip] {'Resolved: ' if notice.reports == RESOLVED else ''}"
+        f"{_subject(notice.sentence)}",
+        text=f"{text} Each incident is sent once, and once more when it is over;"
         " `drip alerts list` shows what is open.\n",
         headers={"Auto-Submitted": "auto-generated"},
     )
@@ -139,11 +152,18 @@ def mail_of(notice: Notice, sender: str, to: str) -> OutgoingMessage:
 def slack_body(notice: Notice) -> bytes:
     """Build the webhook's JSON body, in the format of Slack's incoming webhooks."""
     kind = notice.kind.replace("_", " ")
-    text = f"*{kind}*: {notice.sentence}\n_What to do:_ {notice.what_to_do}"
+    if notice.reports == RESOLVED:
+        text = f"*Resolved, {kind}*: {notice.sentence}"
+    else:
+        text = f"*{kind}*: {notice.sentence}\n_What to do:_ {notice.what_to_do}"
     # Slack reads these three characters as markup.
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(plain, escaped)
     return orjson.dumps({"text": text})
+
+
+def _time(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M %Z}"
 
 
 def _test_notice(route: str, now: datetime) -> Notice:
@@ -154,6 +174,9 @@ def _test_notice(route: str, now: datetime) -> Notice:
         sentence="This is a test notification from the drip engine.",
         what_to_do="Nothing.",
         opened_at=now,
+        resolved_at=None,
+        reports=OPENED,
+        number=1,
     )
 
 

@@ -5,8 +5,10 @@ Each condition has a key, so it is one incident while it lasts. Notices are sent
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Final
 
 from drip_pipeline.db.connection import Connection, Database
@@ -45,6 +47,8 @@ REOPENS_WITHIN: Final = timedelta(minutes=30)
 """An incident that recurs within this time is reopened instead of opened again."""
 _DECISIONS_WITHIN: Final = timedelta(days=1)
 _MINUTE: Final = 60
+_NUMBERS_AND_IDS: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+(?:[.,:][0-9]+)*")
+_DIGEST_DIGITS: Final = 12
 
 
 def current(database: Database, *, now: datetime, backlog_minutes: int) -> list[NewIncident]:
@@ -87,18 +91,30 @@ def update(
         return opened, incidents_db.resolve_unseen(connection, LASTING, seen, now=now)
 
 
-def failed_run(job: str, run_id: str, cause: str) -> NewIncident:
-    """Build the incident of a failed run. A job that keeps failing has one incident."""
+def failed_run(job: str, run_id: str, cause: str, *, dagster_url: str | None = None) -> NewIncident:
+    """Build the incident of a failed run.
+
+    A job that keeps failing for one cause has one incident; another cause is another incident. The
+    cause is compared without numbers and ids, because batches and counts differ from run to run.
+    """
+    cause = redact(cause)
+    digest = sha256(_NUMBERS_AND_IDS.sub("#", cause).encode()).hexdigest()[:_DIGEST_DIGITS]
+    link = f" ({dagster_url.rstrip('/')}/runs/{run_id})" if dagster_url else ""
     return NewIncident(
-        f"{RUN_FAILED}/{job}",
+        f"{RUN_FAILED}/{job}/{digest}",
         RUN_FAILED,
         None,
-        f"A run of {job} failed: {redact(cause)}",
-        f"Open run {run_id[:8]} in Dagster: the failed step shows the cause and the enrollments."
+        f"A run of {job} failed: {cause}",
+        f"Open run {run_id} in Dagster{link}: the failed step shows the cause and the enrollments."
         " Uncommitted work is still due; re-execute from failure, or leave it to the next run.",
         {"job": job, "run_id": run_id},
         is_over=False,
     )
+
+
+def job_of(incident_key: str) -> str:
+    """Return the job of the incident of a failed run."""
+    return incident_key.split("/")[1]
 
 
 def _backlog(connection: Connection, now: datetime, limit: timedelta) -> Iterator[NewIncident]:

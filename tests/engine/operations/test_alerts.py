@@ -6,15 +6,18 @@ import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.operations.incidents import Notice
 from drip_pipeline.engine.ab_tests.declare import declare
 from drip_pipeline.engine.operations import incidents
 from drip_pipeline.engine.operations.alerts import (
     MAX_ATTEMPTS,
     WatchReport,
+    mail_of,
     send_test_notifications,
     watch,
 )
@@ -112,7 +115,40 @@ def test_an_incident_is_resolved_and_opened_again_only_after_a_while(database, c
     watch(database, settings, now=LATE + timedelta(minutes=3))
     run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
     assert watch(database, settings, now=LATE + timedelta(hours=2)).opened == 1
-    assert len(chat.requests) == 2
+    first, *later = texts(chat)
+    assert first.startswith("*backlog stuck*: Due enrollments")
+    assert sorted(text.partition(": ")[0] for text in later) == [
+        "*Resolved, backlog stuck*", "*backlog stuck*",
+    ]  # fmt: skip
+
+
+def test_the_end_of_an_incident_is_sent_once_by_the_routes_that_reported_it(database, mail, chat):
+    due_enrollment(database)
+    settings = sending(mail=mail, chat=chat)
+    watch(database, settings, now=LATE)
+    postpone_all_states(database)
+    for minutes in (1, 2, 5, 6):
+        watch(database, settings, now=LATE + timedelta(minutes=minutes))
+    assert len(texts(chat)) == 2
+    assert len(mail.received) == 4
+    assert len({message.message_id for message in mail.received}) == 4
+    # It recurs after its end was sent: who read that has to know.
+    run(database, "UPDATE campaign_workflow_states SET next_execution_at = %s", NOW)
+    for minutes in (7, 8):
+        watch(database, settings, now=LATE + timedelta(minutes=minutes))
+    assert [text.startswith("*Resolved") for text in texts(chat)] == [False, True, False]
+
+
+def test_an_end_before_the_first_notice_was_sent_is_sent_after_it(database, chat):
+    due_enrollment(database)
+    settings = sending(chat=chat)
+    chat.answer = in_turn(Reply(500), Reply(200))
+    watch(database, settings, now=LATE)
+    postpone_all_states(database)
+    watch(database, settings, now=LATE + timedelta(minutes=1))
+    for minutes in (2, 3, 10, 11):
+        watch(database, settings, now=LATE + timedelta(minutes=minutes))
+    assert [text.startswith("*Resolved") for text in texts(chat)] == [False, False, True]
 
 
 def test_paused_and_unpublished_campaigns_are_no_backlog(database, chat):
@@ -197,6 +233,21 @@ def test_a_route_that_never_works_is_given_up_with_its_error(database, chat):
         database, "SELECT notified_at, last_error FROM campaign_incident_notices"
     )
     assert (notified_at, error) == (None, "answered with 403")
+
+
+def test_the_mail_of_a_resolution_says_so_and_when():
+    notice = Notice(
+        uuid4(), "mail", "breaker_open", "The breaker of email is open: no relay", "Wait.", NOW,
+        NOW + timedelta(minutes=4), "resolved", 2,
+    )  # fmt: skip
+    mail = mail_of(notice, "drip@example.com", "ops@example.com")
+    assert mail.subject == "[drip] Resolved: The breaker of email is open"
+    assert mail.text.startswith("Resolved at 2026-03-02 09:04 UTC: The breaker of email is open")
+    opened = mail_of(
+        notice._replace(reports="opened", number=1), "drip@example.com", "o@example.com"
+    )
+    assert opened.delivery_id != mail.delivery_id
+    assert "What to do: Wait." in opened.text
 
 
 def test_concurrent_watchers_send_once(database, chat):
