@@ -44,6 +44,7 @@ from drip_pipeline.orchestration.jobs.operator_jobs import (
     migrate_enrollments,
     requeue_failed,
 )
+from drip_pipeline.orchestration.jobs.person_jobs import explain_contact
 from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.orchestration.jobs.version_jobs import (
     compare_campaign_versions,
@@ -106,6 +107,7 @@ def build_definitions() -> dg.Definitions:
             reset_channel,
             declare_winner,
             migrate_enrollments,
+            explain_contact,
             list_campaign_versions,
             compare_campaign_versions,
             snapshot_campaign,

@@ -28,7 +28,10 @@ COMMANDS: dict[str, LazyCommand] = {
         "drip_pipeline.cli.channels:channels",
         "Channels: configure, show status, re-enable.",
     ),
-    "contacts": LazyCommand("drip_pipeline.cli.contacts:contacts", "Contacts: import from a file."),
+    "contacts": LazyCommand(
+        "drip_pipeline.cli.contacts:contacts",
+        "Contacts: import from files; explain, change, suppress one.",
+    ),
     "db": LazyCommand(
         "drip_pipeline.cli.db:db", "Database: migrate, show status and URL, start, stop."
     ),

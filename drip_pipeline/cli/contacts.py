@@ -1,4 +1,6 @@
-"""`drip contacts …`: import contacts from files, suppress and resubscribe contacts."""
+"""`drip contacts …`: import contacts from files, suppress and resubscribe contacts; one contact
+(`show`, `set`) is in person/.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +18,7 @@ from drip_pipeline.cli.framework.options import (
     parse_mappings,
     region_hint,
 )
+from drip_pipeline.cli.person.commands import register
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.contacts.contact_file import LineCounts
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def contacts() -> None:
-    """Import contacts from files, suppress and resubscribe contacts."""
+    """Import contacts from files; show, change, suppress and resubscribe one contact."""
 
 
 def _parse_types(
@@ -256,3 +259,6 @@ def resubscribe(
         f"{result.lifted:,} suppressions lifted;"
         f" {result.reopened:,} campaigns that the contact left can be entered again",
     )
+
+
+register(contacts)

@@ -18,6 +18,7 @@ from drip_pipeline.orchestration.jobs.campaign_jobs import (
 )
 from drip_pipeline.orchestration.jobs.delivery_jobs import ResetForm, SettleForm
 from drip_pipeline.orchestration.jobs.job_form import InvalidForm, JobForm
+from drip_pipeline.orchestration.jobs.person_jobs import ExplainForm
 from tests.engine.factories import NOW, a_published_campaign, contacts
 from tests.engine.graphs import email, end, graph, trigger
 from tests.orchestration.running import due_enrollments, failures, filled_in, run_minute, value
@@ -55,9 +56,9 @@ def actions(database: Database) -> list[tuple[Any, ...]]:
 def test_the_jobs_of_an_operator_have_forms():
     assert FORMS == [
         "archive_campaign", "audit_ab_tests", "compare_campaign_versions", "declare_winner",
-        "enroll_contacts", "list_campaign_versions", "migrate_enrollments", "pause_campaign",
-        "requeue_failed", "reset_channel", "resume_campaign", "roll_back_campaign",
-        "settle_unknown_messages", "snapshot_campaign",
+        "enroll_contacts", "explain_contact", "list_campaign_versions", "migrate_enrollments",
+        "pause_campaign", "requeue_failed", "reset_channel", "resume_campaign",
+        "roll_back_campaign", "settle_unknown_messages", "snapshot_campaign",
     ]  # fmt: skip
 
 
@@ -97,6 +98,7 @@ def test_an_empty_form_starts_no_run(name, instance):
         ("enroll_contacts", {"campaign": "A", "tag": "a@example.com"}, "has an email address"),
         ("roll_back_campaign", {"campaign": "A"}, "`version` must be greater than or equal to 1"),
         ("settle_unknown_messages", {}, "give `campaign`, `channel` or both"),
+        ("explain_contact", {"contact": "ann@example.com"}, "is not a contact's id"),
         ("pause_campaign", {"campaign": "A", "now": "x"}, "`now` is not an ISO 8601 time"),
     ],
 )
@@ -180,3 +182,33 @@ def test_a_transport_is_reset_by_name(engine_database, instance):
     assert actions(engine_database) == [
         ("reset_transport", "dagster", "email:smtp", "the relay is back")
     ]
+
+
+def test_a_contact_is_explained_without_its_personal_data(engine_database, instance):
+    due_enrollments(engine_database, 2)
+    canary = {"plan": "canary-in-a-custom-field"}
+    contact_id = value(engine_database, "SELECT min(id::text) FROM contacts")
+    email = value(engine_database, f"SELECT email FROM contacts WHERE id = '{contact_id}'")
+    with engine_database.transaction() as connection:
+        connection.execute(
+            "UPDATE contacts SET custom_fields = %s, name = 'Zenobia' WHERE id = %s",
+            [canary, contact_id],
+        )
+        connection.execute(
+            "INSERT INTO campaign_suppressions (workspace_id, contact_id, address, reason,"
+            " created_at) SELECT workspace_id, id, email, 'bounced', %s FROM contacts"
+            " WHERE id = %s",
+            [NOW, contact_id],
+        )
+    result = launch(instance, "explain_contact", ExplainForm(contact=contact_id.upper()))
+    metadata = shown(result)
+    assert metadata["answer"].startswith("Is due in 'Welcome' at 'start' since ")
+    assert metadata["contact"] == contact_id
+    assert "plan (masked)" in metadata["fields"]
+    logged = " ".join(
+        str(entry.event_log_entry.to_json()) if hasattr(entry, "event_log_entry") else str(entry)
+        for entry in instance.all_logs(result.run_id)
+    )
+    assert contact_id in logged
+    for secret in (email, "Zenobia", "canary-in-a-custom-field"):
+        assert secret not in logged

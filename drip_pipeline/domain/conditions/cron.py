@@ -52,6 +52,27 @@ def latest_occurrence(
     return latest
 
 
+def next_occurrence(cron: str, timezone: str | None, *, after: datetime) -> datetime | None:
+    """Return the first occurrence after `after`, in UTC; None without one."""
+    zone = zone_of(timezone)
+    local = after.astimezone(zone).replace(tzinfo=None)
+    earliest: datetime | None = None
+    found_at = local
+    times = croniter(cron, local - _LONGEST_JUMP)
+    try:
+        while earliest is None or found_at - local < _LONGEST_JUMP:
+            time = times.get_next(datetime)
+            # Around a change of the clock a later local time may be an earlier instant.
+            if earliest is not None and time - found_at > _NEAR:
+                break
+            for instant in _instants(cron, time, zone):
+                if instant > after and (earliest is None or instant < earliest):
+                    earliest, found_at = instant, time
+    except CroniterBadDateError:
+        pass
+    return earliest
+
+
 def has_occurrences(cron: str) -> bool:
     """Return whether the expression ever occurs; the 30th of February does not."""
     return next(_local_times_before(cron, _ANY_DAY), None) is not None

@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drip_pipeline.domain.conditions.cron import has_occurrences, latest_occurrence
+from drip_pipeline.domain.conditions.cron import (
+    has_occurrences,
+    latest_occurrence,
+    next_occurrence,
+)
 from drip_pipeline.domain.conditions.time_zones import zone_of
 
 BERLIN = "Europe/Berlin"
@@ -98,3 +102,23 @@ def test_a_daily_time_occurs_once_on_every_local_day(hour, minute, zone, day):
 def test_without_a_zone_it_is_utc(zone):
     nine = utc("2026-03-02T09:00")
     assert latest_occurrence("0 9 * * *", zone, after=nine - MINUTE, until=nine) == nine
+
+
+@given(
+    st.sampled_from(["30 2 * * *", "*/20 * * * *", "0 9 * * mon", "0 3 1 * *", "15 2-3 * * sun"]),
+    st.sampled_from([BERLIN, "America/New_York", "Australia/Lord_Howe", "UTC"]),
+    # Around the changes of the clock of 2026, and on other days.
+    st.sampled_from(["2026-03-08", "2026-03-29", "2026-04-05", "2026-10-25", "2026-11-01"]),
+    st.integers(min_value=-3 * 24 * 60, max_value=3 * 24 * 60),
+)
+def test_the_next_occurrence_is_the_first_that_follows(cron, zone, day, minutes):
+    after = utc(day) + minutes * MINUTE
+    upcoming = next_occurrence(cron, zone, after=after)
+    assert upcoming is not None
+    assert latest_occurrence(cron, zone, after=after, until=upcoming) == upcoming
+    before = upcoming - timedelta(microseconds=1)
+    assert latest_occurrence(cron, zone, after=after, until=before) is None
+
+
+def test_what_never_occurs_has_no_next_occurrence():
+    assert next_occurrence("0 0 30 2 *", BERLIN, after=utc("2026-03-01")) is None
