@@ -86,6 +86,7 @@ TEXTS = sorted(
 # Contracts (event types), names of Python, HTML and SVG, an old migration, values of a data set.
 EXEMPT = re.compile(
     r"subscription_cancelled|cancellederror|trial_started|started a trial|<circle|\bslice\("
+    r"|trial_activation"
     r"|prometheus_client import gauge|</?figure|figure ?[{,]|section,figure|figure svg"
     r'|"figure",'
     r"|0006_create_outbox_and_ledger|(mens|no) e-mail"

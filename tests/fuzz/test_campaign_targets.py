@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 from random import Random
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from drip_pipeline.domain.compiler.api import complete
 from drip_pipeline.domain.compiler.compile import compile_graph
 from drip_pipeline.domain.compiler.validate import validate
 from drip_pipeline.domain.conditions.conditions import (
@@ -25,7 +27,12 @@ from drip_pipeline.domain.conditions.never_matching import never_matching
 from drip_pipeline.domain.contact_fields import contact_context
 from drip_pipeline.domain.definition.campaign_file import load_definition
 from drip_pipeline.domain.definition.problems import from_validation
+from drip_pipeline.domain.definition.text_formats import parse_text
+from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.scenarios.scenario_checks import check_scenarios
+from drip_pipeline.domain.scenarios.scenario_file import read_scenarios
 from drip_pipeline.domain.templates.templates import parse
+from drip_pipeline.engine.scenarios.contact_values import ContactInvalid, contact_row
 from drip_pipeline.errors import DefinitionInvalid, StatisticsInputError, TemplateError
 from drip_pipeline.experiments import evaluate_file
 from drip_pipeline.settings import CHECKOUT
@@ -33,7 +40,9 @@ from tests.engine.factories import NOW
 from tests.fuzz.hostile import FUZZ, as_json, cases, damaged, replaced, text, value
 from tests.strategies import ALL_CHANNELS, KNOWN_CUSTOM_FIELDS, valid_files
 
-EXAMPLES = [path.read_bytes() for path in sorted((CHECKOUT / "examples").glob("*.yaml"))]
+FILES = sorted((CHECKOUT / "examples").glob("*.yaml"))
+EXAMPLES = [path.read_bytes() for path in FILES if ".scenarios" not in path.name]
+SCENARIOS = [path.read_bytes() for path in FILES if ".scenarios" in path.name]
 PARSED = [yaml.safe_load(text) for text in EXAMPLES]
 
 
@@ -60,6 +69,33 @@ def test_campaign_file(raw: bytes) -> None:
     )
     if all(problem.severity != "error" for problem in problems):
         compile_graph(definition, {})
+
+
+PARSED_SCENARIOS = [parse_text(scenarios.decode()) for scenarios in SCENARIOS]
+GRAPHS = [compile_graph(complete(load_definition(example.decode())), {}) for example in EXAMPLES]
+
+
+def scenario_file(random: Random) -> bytes:
+    """Return the bytes of a scenario file."""
+    match random.randrange(10):
+        case 0:
+            return as_json(value(random))
+        case n if n < 6:
+            return as_json(replaced(random, PARSED_SCENARIOS))
+        case _:
+            return damaged(random, SCENARIOS)
+
+
+@FUZZ
+@given(raw=cases(scenario_file), graph=st.sampled_from(GRAPHS))
+def test_scenario_file(raw: bytes, graph: CampaignGraph) -> None:
+    read = read_scenarios(raw.decode("utf-8", "replace"))
+    assert (read.file is None) is bool(read.problems)
+    for problem in [*read.problems, *check_scenarios(read, graph)]:
+        assert problem.text()
+    for person in read.file.persons if read.file else ():
+        with suppress(ContactInvalid):
+            contact_row(person.contact, created_at=NOW)
 
 
 CONDITIONS: Any = [

@@ -16,6 +16,7 @@ from drip_pipeline.cli.campaign import drafts as drafts_commands
 from drip_pipeline.cli.campaign import files as campaign_files
 from drip_pipeline.cli.campaign import funnel as funnels
 from drip_pipeline.cli.campaign import preview as previews
+from drip_pipeline.cli.campaign import scenarios as scenario_commands
 from drip_pipeline.cli.campaign import send_test as test_sends
 from drip_pipeline.cli.campaign import versions
 from drip_pipeline.cli.campaign.guard_lines import guard_lines
@@ -54,6 +55,7 @@ for _command in (
     previews.preview,
     test_sends.test_send,
     drafts_commands.drafts,
+    scenario_commands.scenario_tests,
 ):
     campaign.add_command(_command)
 

@@ -142,14 +142,16 @@ def publish_folder(invocation: Invocation, path: Path, options: PublishOptions) 
 
 
 @command()
-def schema(_invocation: Invocation) -> CommandResult:
+@click.option("--scenarios", is_flag=True, help="The schema of scenario files instead.")
+def schema(_invocation: Invocation, scenarios: bool) -> CommandResult:
     """Print the JSON Schema of campaign files.
 
     Editors and front ends can validate campaign files with it.
     """
     from drip_pipeline.domain.definition.campaign_file import json_schema
+    from drip_pipeline.domain.scenarios.scenario_file import json_schema as scenario_schema
 
-    document = json_schema()
+    document = scenario_schema() if scenarios else json_schema()
     return CommandResult(document, json_text(document))
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -146,6 +147,40 @@ def parse_text(text: str) -> Any:
         except RecursionError:
             raise UnreadableText("the file is nested too deep") from None
     return _parse_yaml(text)
+
+
+def line_at(text: str, path: Sequence[str | int]) -> int | None:
+    """Return the line of the value at a path of keys and positions, or of its nearest parent.
+
+    None if the text is not YAML or JSON.
+    """
+    node = _composed(text)
+    if node is None:
+        return None
+    line: int = node.start_mark.line
+    for part in path:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.value == str(part):
+                    child, line = value, key.start_mark.line
+        elif isinstance(node, yaml.SequenceNode) and part in range(len(node.value)):
+            child = node.value[int(part)]
+            line = child.start_mark.line
+        if child is None:
+            break
+        node = child
+    return line + 1
+
+
+@lru_cache(maxsize=1)
+def _composed(text: str) -> yaml.Node | None:
+    """Return the nodes of a text, which know their lines; kept for the next fault of a file."""
+    try:
+        node: yaml.Node | None = yaml.compose(text.removeprefix("\ufeff"), Loader=_Loader)
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError):
+        return None
+    return node
 
 
 def _whole_number(digits: str) -> int:

@@ -59,6 +59,12 @@ def reachability(graph: CampaignGraph, node_id: str, resume_port: str | None) ->
     return _with_needs(graph, frozenset(visited))
 
 
+def needs_of_graph(graph: CampaignGraph) -> Needs:
+    """Return what the nodes of a graph read, all of them together."""
+    reach = _with_needs(graph, frozenset(graph.nodes))
+    return reach.needs | Needs(event_types=reach.waits_for)
+
+
 def _targets(node: GraphNode, ports: Iterable[str]) -> list[str]:
     edges = [node.ports[port] for port in ports if port in node.ports]
     return [edge.target for edge in edges if not edge.delay_seconds]

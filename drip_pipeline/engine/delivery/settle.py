@@ -61,7 +61,7 @@ FAILED_EVENT: Final[Mapping[str, str]] = {
 }
 # Skip reason → exit (reason, enrollment status). Reasons not listed only skip the message, and the
 # state continues.
-_EXITS: Final[Mapping[str, tuple[str, str]]] = {
+EXIT_OF_SKIPPED: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
     "soft_bounced": ("suppressed", "bounced"),
@@ -189,8 +189,8 @@ def settle_skipped(
         now=context.now,
     )
     for reason, group in by_reason.items():
-        if reason in _EXITS:
-            exit_reason, status = _EXITS[reason]
+        if reason in EXIT_OF_SKIPPED:
+            exit_reason, status = EXIT_OF_SKIPPED[reason]
             exit_states(connection, group, exit_reason, status, context)
         else:
             continue_states(connection, group, context)

@@ -154,7 +154,7 @@ class EventParser:
         data = _data(raw) if (raw := get("data")) else {}
         suppression_reason = ""
         if event_type in _REFUSALS:
-            suppression_reason = _suppression_reason(event_type, data)
+            suppression_reason = suppression_reason_of(event_type, data)
             if suppression_reason and not email:
                 # It counts also if the message is unknown.
                 email = _text(get("email"), "email")
@@ -350,7 +350,7 @@ def _traits(user_agent: str) -> tuple[str, bool, bool]:
     return device_type(user_agent) or "", is_machine_open(user_agent), is_scanner(user_agent)
 
 
-def _suppression_reason(event_type: str, data: dict[str, Any]) -> str:
+def suppression_reason_of(event_type: str, data: dict[str, Any]) -> str:
     """Return why the event forbids to write to its recipient; empty for types not in `_REFUSALS`.
 
     Sets `data["bounce_type"]` of a bounce to its class, so that the log can be counted.

@@ -31,7 +31,7 @@ from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
 # run; its SMS steps are skipped.
-_EXITS: Final[Mapping[str, tuple[str, str]]] = {
+EXIT_OF_SUPPRESSION: Final[Mapping[str, tuple[str, str]]] = {
     "unsubscribed": ("unsubscribed", "unsubscribed"),
     "complained": ("suppressed", "unsubscribed"),
     "bounced": ("suppressed", "bounced"),
@@ -159,7 +159,7 @@ def _exit_runs(connection: Connection, batch_id: UUID, now: datetime) -> int:
     for *state, cause in rows:
         by_cause.setdefault(cause, []).append(DueState._make(state))
     for cause, states in by_cause.items():
-        exit_reason, enrollment_status = _EXITS[cause]
+        exit_reason, enrollment_status = EXIT_OF_SUPPRESSION[cause]
         end_runs(
             connection,
             states,

@@ -27,6 +27,7 @@ from drip_pipeline.engine.execution.operators.protocol import (
     Leave,
     NodeOutcome,
     NodeVisit,
+    Operator,
     Park,
     Send,
 )
@@ -67,8 +68,12 @@ def execute(
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     context: BatchContext,
     now: datetime,
+    operators: Mapping[NodeType, Operator] = OPERATORS,
 ) -> Batch:
-    """Compute the transitions of these states; each is in exactly one transition, or paused."""
+    """Compute the transitions of these states; each is in exactly one transition, or paused.
+
+    `operators`: the function of each node type, where a caller observes them.
+    """
     paused: list[DueState] = []
     transitions: list[Transition] = []
     for position, group in groups.items():
@@ -88,7 +93,7 @@ def execute(
             transitions += _stopped_unreadable(graph, node_id, group, context.unreadable)
             group = [state for state in group if state.id not in context.unreadable]
         if group:
-            walker = _Walker(graph, context, now)
+            walker = _Walker(graph, context, now, operators)
             transitions.extend(walker.walk(group, node_id, position.resume_port))
     if context.changed_variables:
         transitions = [_with_variables(t, context.changed_variables) for t in transitions]
@@ -105,10 +110,17 @@ def _with_variables(
 class _Walker:
     """Move groups of states of one campaign version through its graph."""
 
-    def __init__(self, graph: CampaignGraph, context: BatchContext, now: datetime) -> None:
+    def __init__(
+        self,
+        graph: CampaignGraph,
+        context: BatchContext,
+        now: datetime,
+        operators: Mapping[NodeType, Operator],
+    ) -> None:
         self._graph = graph
         self._context = context
         self._now = now
+        self._operators = operators
         self._done: list[Transition] = []
         self._open: list[_Walk] = []
 
@@ -143,7 +155,7 @@ class _Walker:
             self._follow(walk, node, outcome)
 
     def _outcomes(self, node: GraphNode, states: Sequence[DueState]) -> list[NodeOutcome]:
-        operator = OPERATORS[node.node_type]
+        operator = self._operators[node.node_type]
         try:
             return operator(NodeVisit(node, states, self._context, self._now))
         except Exception as error:  # noqa: BLE001 - see below

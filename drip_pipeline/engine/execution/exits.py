@@ -33,10 +33,25 @@ def end_runs(
     that is logged for each state before its exit. Pending messages are skipped by the eligibility
     check at send time.
     """
+    transitions = exit_transitions(
+        states, exit_reason=exit_reason, enrollment_status=enrollment_status, note=note
+    )
+    if transitions:
+        commit(connection, Batch(transitions), batch_id=batch_id, now=now)
+
+
+def exit_transitions(
+    states: Sequence[DueState],
+    *,
+    exit_reason: str,
+    enrollment_status: str,
+    note: EventNote | None = None,
+) -> tuple[Transition, ...]:
+    """Return the transitions by which these states exit at the nodes where they are."""
     by_node: dict[str, list[DueState]] = {}
     for state in states:
         by_node.setdefault(state.current_node_id, []).append(state)
-    transitions = tuple(
+    return tuple(
         Transition(
             states=group,
             node_id=node_id,
@@ -51,5 +66,3 @@ def end_runs(
         )
         for node_id, group in by_node.items()
     )
-    if transitions:
-        commit(connection, Batch(transitions), batch_id=batch_id, now=now)

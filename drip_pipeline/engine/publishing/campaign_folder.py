@@ -1,10 +1,11 @@
 """Load campaign files from a folder and its subfolders, with all problems of all files.
 
-Files and folders with a leading dot in their name are ignored.
+Files and folders with a leading dot in their name are ignored, and so are scenario files.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,9 +13,16 @@ from typing import Final
 
 from drip_pipeline.domain.compiler.api import CampaignDefinition, complete, load_definition
 from drip_pipeline.domain.definition.problems import Problem
+from drip_pipeline.domain.definition.text_formats import (
+    MAX_TEXT_BYTES,
+    UnreadableText,
+    parse_text,
+)
+from drip_pipeline.domain.scenarios.scenario_file import is_scenario_file
 from drip_pipeline.errors import DefinitionInvalid, FilesInvalid, ImportFileError
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_NAMES_PEOPLE: Final = re.compile(r"^\s*\W{0,2}people\W{0,2}\s*:", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,7 @@ def load_campaign_files(path: Path) -> list[LoadedFile]:
         if file.suffix.lower() in SUFFIXES
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(path).parts)
+        and not _holds_scenarios(file)
     )
     if not files:
         raise ImportFileError(str(path), f"has no campaign file ({', '.join(SUFFIXES)})")
@@ -52,6 +61,30 @@ def refuse_invalid(problems: Mapping[str, Sequence[Problem]]) -> None:
     invalid = {label: tuple(of_file) for label, of_file in problems.items() if of_file}
     if invalid:
         raise FilesInvalid(invalid, len(problems))
+
+
+def text_of_file(path: Path) -> str:
+    """Return the text of a campaign or scenario file.
+
+    Raises ImportFileError when it is not UTF-8 or too large, or OSError.
+    """
+    with path.open("rb") as file:
+        content = file.read(MAX_TEXT_BYTES + 1)
+    if len(content) > MAX_TEXT_BYTES:
+        raise ImportFileError(str(path), f"is larger than {MAX_TEXT_BYTES // 1_000_000} MB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ImportFileError(str(path), "is not UTF-8") from None
+
+
+def _holds_scenarios(path: Path) -> bool:
+    """Return whether a file holds scenarios; only what may be one is parsed."""
+    try:
+        text = text_of_file(path)
+        return bool(_NAMES_PEOPLE.search(text)) and is_scenario_file(parse_text(text))
+    except (ImportFileError, OSError, UnreadableText):
+        return False
 
 
 def _load(path: Path, label: str) -> LoadedFile:

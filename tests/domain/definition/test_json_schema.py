@@ -14,7 +14,8 @@ from drip_pipeline.domain.definition.text_formats import parse_text
 from tests.domain.campaign_files import File, ab_test, branching, edge, linear, step
 from tests.domain.definition.json_schema_check import faults
 
-EXAMPLES = sorted((Path(__file__).parents[3] / "examples").rglob("*.yaml"))
+FOLDER = Path(__file__).parents[3] / "examples"
+EXAMPLES = sorted(p for p in FOLDER.rglob("*.yaml") if "scenarios" not in p.name)
 HILLSTROM_FIELDS = frozenset({"recency", "channel", "segment"})
 
 

@@ -76,10 +76,10 @@ def test_locations_are_stored_as_reported():
     ],
 )  # fmt: skip
 def test_only_bounces_of_bad_addresses_are_permanent(line, is_permanent):
-    from drip_pipeline.engine.events.event_parser import _suppression_reason
+    from drip_pipeline.engine.events.event_parser import suppression_reason_of
 
     assert line["event_type"] == "email_bounced"
-    assert (_suppression_reason("email_bounced", line["data"]) == "bounced") is is_permanent
+    assert (suppression_reason_of("email_bounced", line["data"]) == "bounced") is is_permanent
 
 
 def test_transient_failures_are_deferrals():
@@ -303,14 +303,14 @@ def test_postmark_events_without_an_id_of_two_people_in_one_second_differ():
 
 def of_failure(**changes: Any) -> tuple[str, str]:
     """The event type of a failure that Mailgun reports, and why it forbids to write."""
-    from drip_pipeline.engine.events.event_parser import _suppression_reason
+    from drip_pipeline.engine.events.event_parser import suppression_reason_of
 
     status = {key: changes.pop(key) for key in ("code", "enhanced-code", "message", "bounce-type")
               if key in changes}  # fmt: skip
     event = {"event": "failed", "severity": "permanent", "timestamp": 1772442300,
              "recipient": "a@example.com", "delivery-status": status} | changes  # fmt: skip
     line = only(mailgun.read(orjson.dumps({"event-data": event}), RECEIVED))
-    return line["event_type"], _suppression_reason(line["event_type"], line["data"])
+    return line["event_type"], suppression_reason_of(line["event_type"], line["data"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,258 @@
+"""The engine on a store in memory: enroll, take events, advance what is due, deliver.
+
+`execute`, the operators, the compiled graph and the matchers are those of the real engine. Nothing
+is written outside of the store.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.domain.conditions.occurrences import LatestMessage
+from drip_pipeline.domain.graph.graph import NodeType
+from drip_pipeline.domain.run_variables import JsonObject
+from drip_pipeline.engine.delivery.settle import EXIT_OF_SKIPPED
+from drip_pipeline.engine.execution.execute import execute
+from drip_pipeline.engine.execution.exits import exit_transitions
+from drip_pipeline.engine.execution.operators import OPERATORS
+from drip_pipeline.engine.execution.operators.protocol import Operator
+from drip_pipeline.engine.execution.transitions import (
+    EventNote,
+    Transition,
+    group_by_position,
+)
+from drip_pipeline.engine.in_memory.arrivals import Arrivals, MemoryArrival
+from drip_pipeline.engine.in_memory.context import context_of
+from drip_pipeline.engine.in_memory.observer import Observer, SettledMessage
+from drip_pipeline.engine.in_memory.outbox import EligibilityCheck
+from drip_pipeline.engine.in_memory.schedule import Schedule
+from drip_pipeline.engine.in_memory.store import MemoryMessage, MemoryRun, MemoryStore
+from drip_pipeline.engine.in_memory.transitions import apply_transitions
+from drip_pipeline.engine.isolation import describe
+from drip_pipeline.errors import EmptyMessage
+
+Render = Callable[[MemoryMessage, datetime], OutgoingMessage]
+"""Renders a message. Raises EmptyMessage if there is nothing to send, or any error of the data."""
+
+_PERSONAL_CHANNELS: Final = ("email", "sms")
+
+
+class MemoryEngine:
+    """Runs of one campaign version on a virtual clock."""
+
+    def __init__(
+        self,
+        store: MemoryStore,
+        observer: Observer,
+        *,
+        operators: Mapping[NodeType, Operator] = OPERATORS,
+        render: Render | None = None,
+        rates: Mapping[str, float] | None = None,
+    ) -> None:
+        """`render`: without it messages are sent unseen. `rates`: messages a second by channel; the
+        rest of the outbox waits."""
+        self.store = store
+        self.schedule = Schedule()
+        self._observer = observer
+        self._operators = operators
+        self._render = render
+        self._rates = rates or {}
+        self._graphs = {(store.version.campaign_id, store.version.version): store.graph}
+        self._arrivals = Arrivals(store, self._apply, self._resume, self._withdraw)
+        self._waiting: dict[str, list[MemoryMessage]] = {}
+        self._permits = dict.fromkeys(self._rates, 0.0)
+
+    def enroll(
+        self,
+        run_id: UUID,
+        contact_id: UUID,
+        now: datetime,
+        *,
+        entry: JsonObject | None = None,
+        due_at: datetime | None = None,
+    ) -> MemoryRun | None:
+        """Begin a run, whose first step is due at `due_at`.
+
+        Return None if the holdout refuses the contact.
+        """
+        holdout = self.store.rules.holdout
+        if holdout is not None and self.store.graph.has_marketing() and holdout.has(contact_id):
+            return None
+        contact = self.store.contacts[contact_id]
+        run = MemoryRun(run_id, contact, now, self.store.graph.entry_node_id)
+        run.entry = entry or None
+        run.due_at = due_at or now
+        contact.runs.append(run)
+        self.store.runs[run_id] = run
+        self.schedule.add_runs(run.due_at, [run])
+        self._observer.entered([run], now)
+        return run
+
+    def receive(self, arrivals: Sequence[MemoryArrival], now: datetime) -> None:
+        """Log events, and apply them to suppressions, runs and waits, like one ingested chunk."""
+        self._arrivals.receive(arrivals, now)
+
+    def run_due(self, now: datetime) -> None:
+        """Advance what is due and deliver, until nothing is due or the rates allow no more."""
+        while True:
+            runs = self.schedule.due_runs(now)
+            if runs:
+                self._advance(runs, now)
+            sent = 0
+            for channel in self.schedule.channels():
+                sent += self._deliver(channel, now)
+            if not runs and not sent and not self.schedule.has_due(now):
+                return
+
+    def queue_length(self, channel: str) -> int:
+        """Return the number of messages that wait for the rate of their channel."""
+        return len(self._waiting.get(channel, ()))
+
+    def has_queue(self) -> bool:
+        """Return whether messages wait for a rate."""
+        return any(self._waiting.values())
+
+    # --- advance ---------------------------------------------------------------------------------
+
+    def _advance(self, runs: Sequence[MemoryRun], now: datetime) -> None:
+        states = self.store.due_states(runs)
+        context = context_of(self.store, states, now)
+        groups = group_by_position(states)
+        batch = execute(groups, self._graphs, context, now, self._operators)
+        self._apply(batch.transitions, now)
+
+    def _apply(self, transitions: Sequence[Transition], now: datetime) -> None:
+        for transition in transitions:
+            self._observer.moved(transition, now)
+        apply_transitions(self.store, self.schedule, transitions, now)
+
+    def _resume(self, run: MemoryRun, port: str, now: datetime) -> None:
+        run.resume_port = port
+        run.wait_for_event = None
+        run.status = "running"
+        run.due_at = now
+        self.schedule.add_runs(now, [run])
+
+    def _withdraw(self, runs: Sequence[MemoryRun], reason: str, now: datetime) -> None:
+        """Skip the messages that runs wait for, before the runs end."""
+        messages = [run.pending for run in runs if run.pending is not None]
+        if messages:
+            self._observer.settled([SettledMessage(each, reason) for each in messages], now)
+        for message in messages:
+            message.run.withdrawn = message.id
+
+    # --- deliver ---------------------------------------------------------------------------------
+
+    def _deliver(self, channel: str, now: datetime) -> int:
+        due = self.schedule.due_messages(channel, now)
+        waiting = self._waiting.pop(channel, [])
+        if waiting:
+            due = waiting + due
+        if not due:
+            return 0
+        check = EligibilityCheck(self.store, now)
+        permits = math.floor(self._permits[channel]) if channel in self._rates else None
+        sent: list[SettledMessage] = []
+        skipped: dict[str, list[MemoryMessage]] = {}
+        held: dict[tuple[str, datetime], list[MemoryMessage]] = {}
+        failed: list[tuple[MemoryMessage, str]] = []
+        for number, message in enumerate(due):
+            if permits is not None and len(sent) >= permits:
+                self._waiting[channel] = due[number:]
+                break
+            if message.run.withdrawn == message.id:
+                continue
+            reason = check.blocked_reason(message)
+            if reason is None and (hold := check.hold(message)) is not None:
+                reason = hold.skips(message.queued_at)
+                if reason is None:
+                    held.setdefault((hold.rule, hold.until), []).append(message)
+                    continue
+            if reason is None:
+                rendered, reason, error = self._rendered(message, now)
+                if error is not None:
+                    failed.append((message, error))
+                    continue
+            if reason is not None:
+                skipped.setdefault(reason, []).append(message)
+            else:
+                sent.append(SettledMessage(message, None, rendered))
+        if permits is not None:
+            self._permits[channel] -= len(sent)
+        for (rule, until), messages in held.items():
+            self.schedule.add_messages(channel, until, messages)
+            self._observer.held(messages, rule, now)
+        for reason, messages in skipped.items():
+            self._skip(messages, reason, now)
+        if failed:
+            self._fail(failed, now)
+        if sent:
+            self._settle_sent(sent, channel, now)
+        return len(sent) + sum(map(len, skipped.values())) + len(failed)
+
+    def grant(self, seconds: float) -> None:
+        """Let messages of limited channels be sent for this time; unused permits of earlier times
+        are lost."""
+        for channel, rate in self._rates.items():
+            left = self._permits[channel] % 1.0
+            self._permits[channel] = left + rate * seconds
+
+    def _rendered(
+        self, message: MemoryMessage, now: datetime
+    ) -> tuple[OutgoingMessage | None, str | None, str | None]:
+        """Return the message, the reason why it is skipped, and the error of one that fails."""
+        if self._render is None:
+            return None, None, None
+        try:
+            return self._render(message, now), None, None
+        except EmptyMessage as error:
+            return None, error.reason, None
+        except Exception as error:  # noqa: BLE001 - an error of the data fails this run only
+            return None, None, describe(error)
+
+    def _settle_sent(self, sent: Sequence[SettledMessage], channel: str, now: datetime) -> None:
+        self._observer.settled(sent, now)
+        continuing = []
+        for each in sent:
+            message = each.message
+            run = message.run
+            if channel in _PERSONAL_CHANNELS:
+                run.messages = {**run.messages, channel: LatestMessage(message.id, now)}
+            if run.pending is message and run.is_open:
+                run.last_message_at = now
+                continuing.append(run)
+        self._continue(continuing, now)
+
+    def _continue(self, runs: Sequence[MemoryRun], now: datetime) -> None:
+        if runs:
+            self._advance(runs, now)
+
+    def _skip(self, messages: Sequence[MemoryMessage], reason: str, now: datetime) -> None:
+        self._observer.settled([SettledMessage(message, reason) for message in messages], now)
+        runs = [m.run for m in messages if m.run.pending is m and m.run.is_open]
+        if reason in EXIT_OF_SKIPPED:
+            exit_reason, status = EXIT_OF_SKIPPED[reason]
+            states = self.store.due_states(runs)
+            self._apply(
+                exit_transitions(states, exit_reason=exit_reason, enrollment_status=status), now
+            )
+        else:
+            self._continue(runs, now)
+
+    def _fail(self, failed: Sequence[tuple[MemoryMessage, str]], now: datetime) -> None:
+        transitions = []
+        for message, error in failed:
+            run = message.run
+            if run.pending is message and run.is_open:
+                node_id = run.node_id
+                note = EventNote("enrollment_failed", node_id, None, {"error": error})
+                states = self.store.due_states([run])
+                failure = Transition(states, node_id, None, "failed", events=(note,), error=error)
+                transitions.append(replace(failure, resume_port=run.resume_port))
+        self._apply(transitions, now)

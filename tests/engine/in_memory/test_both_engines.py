@@ -1,0 +1,167 @@
+"""The engine in memory and the real one give the same people the same paths, event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+import pytest
+
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.in_memory.store import MemoryMessage
+from drip_pipeline.settings import CHECKOUT
+from tests.engine.factories import NOW
+from tests.engine.in_memory.both_engines import BothEngines, Happening, React, some_people
+
+ABOUT_MESSAGES: Sequence[tuple[str, Mapping[str, Any]]] = (
+    ("email_opened", {}),
+    ("email_opened", {"machine": True}),
+    ("email_clicked", {"url": "https://www.example.com/whats-new"}),
+    ("email_clicked", {"machine": True}),
+    ("email_bounced", {"bounce_type": "permanent"}),
+    ("email_bounced", {"bounce_type": "soft"}),
+    ("email_unsubscribed", {}),
+    ("email_complained", {}),
+)
+OWN: Mapping[str, Sequence[tuple[str, Mapping[str, Any]]]] = {
+    "winback": (("purchase", {"value": 5.0}), ("page_view", {})),
+    "trial_activation": (
+        ("report_created", {"is_sample": False, "pages": 4}),
+        ("report_created", {"is_sample": True}),
+        ("subscription_started", {}),
+    ),
+    "order_followup": (
+        ("order.shipped", {"order_id": "A-1", "carrier": "Post"}),
+        ("order.shipped", {"order_id": "A-2"}),
+    ),
+}
+WAITS = """
+name: Waits of many kinds
+goal_event: {event_type: purchase, where: {type: field, field: value, operator: ">", value: 100}}
+steps:
+  - {node_id: hello, node_type: email, step_name: Hello,
+     channel_config: {email: {subject: Hello, body: "{{ unsubscribe_url }}"}}}
+  - node_id: several
+    node_type: wait
+    step_name: Several events
+    wait_config:
+      type: until_event
+      max_wait: {value: 2, unit: days}
+      events:
+        - {id: clicked, event_type: email_clicked}
+        - {id: viewed, event_type: page_view, count: {operator: ">=", value: 2}}
+        - {id: small, event_type: purchase, machines: true}
+  - {node_id: again, node_type: email, step_name: Again,
+     channel_config: {email: {subject: Again, body: "{{ unsubscribe_url }}"}}}
+  - {node_id: plain, node_type: wait, step_name: Plain,
+     wait_config: {type: until_event, event_type: page_view, max_wait: {value: 1, unit: days}}}
+  - {node_id: opened, node_type: wait, step_name: Opened,
+     wait_config: {type: until_event, event_type: email_opened, of: {node: hello},
+                   max_wait: {value: 1, unit: days}}}
+  - {node_id: bye, node_type: email, step_name: Bye,
+     channel_config: {email: {subject: Bye, body: "{{ unsubscribe_url }}"}}}
+"""
+
+
+NIGHTS = """
+name: Nights
+send_window: {from: "07:00", to: "22:00"}
+steps:
+  - {node_id: first, node_type: email, step_name: First,
+     channel_config: {email: {subject: First, body: "{{ unsubscribe_url }}"}}}
+  - {node_id: hours, node_type: wait, step_name: Hours,
+     wait_config: {type: duration, value: 11, unit: hours}}
+  - {node_id: second, node_type: email, step_name: Second,
+     channel_config: {email: {subject: Second, body: "{{ unsubscribe_url }}"}}}
+  - {node_id: evening, node_type: wait, step_name: Evening,
+     wait_config: {type: until_time, time: "23:00"}}
+  - {node_id: third, node_type: email, step_name: Third,
+     send_window: {days: [sat], from: "10:00", to: "12:00", otherwise: skip},
+     channel_config: {email: {subject: Third, body: "{{ unsubscribe_url }}"}}}
+"""
+
+
+def example(name: str) -> str:
+    return (CHECKOUT / "examples" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def reactions(seed: int, own: Sequence[tuple[str, Mapping[str, Any]]]) -> React:
+    """Up to three events after each message, which depend on the person and the node only."""
+
+    def react(email: str, message: MemoryMessage, now: datetime) -> list[Happening]:
+        random = Random(f"{seed}/{email}/{message.note.node_id}")
+        happenings = []
+        for _ in range(random.randrange(4)):
+            at = now + timedelta(seconds=random.choice([1, 30, 600, 7_200, 86_400, 200_000]))
+            at += timedelta(seconds=random.randrange(50))
+            if own and random.random() < 0.5:
+                happenings.append(Happening(at, email, *random.choice(own)))
+            else:
+                event_type, data = random.choices(ABOUT_MESSAGES, [6, 2, 6, 2, 1, 1, 1, 1])[0]
+                node_id = message.note.node_id
+                happenings.append(Happening(at, email, event_type, data, message.id, node_id))
+        return happenings
+
+    return react
+
+
+def assert_equal(both: BothEngines) -> None:
+    real, simulated = both.real(), both.simulated()
+    for email in real.events:
+        assert simulated.events[email] == real.events[email], email
+        assert simulated.states[email] == real.states[email], email
+        assert simulated.contacts[email] == real.contacts[email], email
+
+
+@pytest.mark.parametrize("name", ["winback", "trial_activation", "subject_test"])
+def test_an_example_takes_the_same_paths(database: Database, name: str) -> None:
+    both = BothEngines.begin(database, example(name), some_people(40, seed=1))
+    both.run(reactions(2, OWN.get(name, ())))
+    assert_equal(both)
+    assert len({tuple(state[4]) for state in both.real().states.values()}) > 1
+
+
+def test_waits_of_many_kinds_end_in_the_same_way(database: Database) -> None:
+    own: Sequence[tuple[str, Mapping[str, Any]]] = (
+        ("page_view", {}),
+        ("purchase", {"value": 20.0}),
+        ("purchase", {"value": 200.0}),
+        ("purchase", {"value": 20.0, "machine": True}),
+    )
+    both = BothEngines.begin(database, WAITS, some_people(60, seed=3))
+    early = [
+        Happening(NOW - timedelta(seconds=30), f"person{n}@example.com", "page_view", {})
+        for n in range(0, 60, 7)
+    ]
+    both.run(reactions(4, own), early)
+    assert_equal(both)
+    ends = {event[1:] for log in both.real().events.values() for event in log}
+    assert ("goal_reached", "several") in ends
+    assert ("enrollment_completed", "exit") in ends
+
+
+def test_entry_data_and_variables_lead_to_the_same_values(database: Database) -> None:
+    people = some_people(20, seed=5)
+    entries = {
+        person["email"]: {"order_id": f"A-{n % 3}", "total": 60 + 4 * n}
+        for n, person in enumerate(people)
+    }
+    both = BothEngines.begin(database, example("order_followup"), people, entries=entries)
+    both.run(reactions(6, OWN["order_followup"]))
+    assert_equal(both)
+
+
+def test_windows_and_quiet_hours_hold_and_skip_the_same_messages(database: Database) -> None:
+    both = BothEngines.begin(
+        database,
+        NIGHTS,
+        some_people(30, seed=7),
+        quiet_hours={"from": "20:00", "to": "08:00", "max_delay": {"value": 11, "unit": "hours"}},
+        zone="Europe/Berlin",
+    )
+    both.run(reactions(8, ()), days=12)
+    assert_equal(both)
+    kinds = {e[1] for log in both.real().events.values() for e in log}
+    assert {"message_held", "message_skipped", "enrollment_completed"} <= kinds
