@@ -13,7 +13,7 @@ from pydantic import Field
 from drip_pipeline.engine.metrics.daily_metrics import days_waiting
 from drip_pipeline.engine.operations.invariant_incidents import record_result
 from drip_pipeline.engine.operations.invariants import INVARIANTS, check_invariants
-from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, stored_in, written_by
+from drip_pipeline.orchestration.catalog import DELIVERY, OWNERS, written_by
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.metadata.invariants import freshness_result, invariant_result
 from drip_pipeline.orchestration.metadata.run import EVENT_LOG, MESSAGE_OUTCOMES
@@ -43,7 +43,7 @@ stored_data = dg.AssetSpec(
     owners=OWNERS,
     kinds={"postgres"},
     metadata={
-        **stored_in("campaign_enrollments, campaign_deliveries, campaign_events"),
+        "dagster/table_name": "campaign_enrollments, campaign_deliveries, campaign_events",
         **written_by(invariants="drip_pipeline/engine/operations/invariants.py"),
     },
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import dagster as dg
 
+from drip_pipeline.db.table_columns import columns_of
 from drip_pipeline.orchestration.metadata.common import Metadata
 
 OWNERS: Final = ["team:lifecycle"]
@@ -26,6 +27,15 @@ def written_by(**files: str) -> Metadata:
     return {"written_by": dg.MetadataValue.md(lines)}
 
 
-def stored_in(table: str) -> Metadata:
-    """Return metadata that names the table of an asset."""
-    return {"dagster/table_name": table}
+def stored_in(table: str) -> dict[str, Any]:
+    """Return metadata that names the table of an asset, with its columns and their types."""
+    columns = [
+        dg.TableColumn(
+            column.name, column.type, constraints=dg.TableColumnConstraints(column.is_nullable)
+        )
+        for column in columns_of(table)
+    ]
+    return {
+        "dagster/table_name": table,
+        "dagster/column_schema": dg.TableSchema(columns),
+    }

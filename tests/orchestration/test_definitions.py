@@ -116,6 +116,8 @@ def test_every_asset_says_what_it_is_whose_it_is_and_where_it_comes_from():
         assert node.kinds, key
         assert node.group_name in ROOMS_ON_THE_GRAPH, key
         assert "postgres" not in node.kinds or node.metadata["dagster/table_name"], key
+        if "postgres" in node.kinds and key.to_user_string() != "stored_data":
+            assert len(node.metadata["dagster/column_schema"].columns) > 3, key
         text = str(node.metadata["written_by"].value)
         named = [part for part in text.split("`") if part.startswith(("sql/", "drip_pipeline/"))]
         assert named, key
