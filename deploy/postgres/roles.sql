@@ -5,7 +5,8 @@
 --   drip_engine  Dagster and `drip run` connect as it: reads and writes rows, no DDL
 --   drip_ingest  `drip receive` connects as it: stores provider events, unsubscribes the recipient of a message; cannot
 --                read contacts
---   drip_trigger `drip receive` connects as it if it serves trigger webhooks: also creates, changes and enrolls contacts
+--   drip_trigger `drip receive` connects as it if it serves trigger webhooks: also creates, changes and enrolls contacts of
+--                campaigns with a webhook trigger, by functions; cannot read contacts
 --   drip_read    dashboards connect as it: reads, except message bodies and payloads as received
 --
 -- These roles cannot log in and have no passwords. Create users in them:
@@ -67,10 +68,10 @@ DO $$
 BEGIN
     EXECUTE format('REVOKE CREATE ON DATABASE %I FROM PUBLIC', current_database());
     EXECUTE format(
-        'GRANT CONNECT, TEMPORARY ON DATABASE %I TO drip_owner, drip_engine, drip_trigger', current_database()
+        'GRANT CONNECT, TEMPORARY ON DATABASE %I TO drip_owner, drip_engine', current_database()
     );
-    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM drip_ingest', current_database());
-    EXECUTE format('GRANT CONNECT ON DATABASE %I TO drip_ingest, drip_read', current_database());
+    EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM drip_ingest, drip_trigger', current_database());
+    EXECUTE format('GRANT CONNECT ON DATABASE %I TO drip_ingest, drip_trigger, drip_read', current_database());
 END
 $$;
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
@@ -93,7 +94,9 @@ $$;
 
 -- drip_ingest: stores payloads but cannot read them again, and counts requests. It reads and suppresses the recipient of a
 -- message through functions (sql/functions/receiver.sql), and for /metrics reads columns that contain no personal data.
--- drip_trigger: the same, and the tables of enrollment. Privileges of earlier versions of this script are revoked.
+-- drip_trigger: the same, and merges and enrolls the contacts of a call through functions
+-- (sql/functions/receiver_triggers.sql); it reads campaigns, rules and limits, which contain no personal data. Privileges
+-- of earlier versions of this script are revoked.
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM drip_ingest, drip_trigger;
 GRANT drip_ingest TO drip_trigger;
 DO $$
@@ -115,18 +118,13 @@ BEGIN
             ),
             ('drip_ingest', 'SELECT (status, due_at, channel, campaign_id, transport)', ARRAY['campaign_deliveries']),
             ('drip_ingest', 'SELECT (kind, opened_at, resolved_at)', ARRAY['campaign_incidents']),
-            ('drip_trigger', 'SELECT', ARRAY[
-                'workspaces', 'contacts', 'drip_campaigns', 'campaign_versions', 'campaign_enrollments',
-                'campaign_workflow_states', 'campaign_suppressions', 'topic_consents', 'trigger_calls',
-                'demo_workspaces', 'workspace_rules'
-            ]),
+            ('drip_trigger', 'SELECT (id, name, time_zone, default_region)', ARRAY['workspaces']),
+            ('drip_trigger', 'SELECT (campaign_type, version, drip_settings, created_at)', ARRAY['drip_campaigns']),
+            ('drip_trigger', 'SELECT (campaign_id, version, compiled_graph)', ARRAY['campaign_versions']),
+            ('drip_trigger', 'SELECT', ARRAY['demo_workspaces', 'workspace_rules']),
             -- What limits of campaigns have counted.
             ('drip_trigger', 'SELECT, INSERT, UPDATE', ARRAY['campaign_guards']),
-            ('drip_trigger', 'INSERT', ARRAY[
-                'trigger_calls', 'contacts', 'campaign_enrollments', 'campaign_suppressions', 'rejected_contacts',
-                'operator_actions'
-            ]),
-            ('drip_trigger', 'UPDATE', ARRAY['contacts']),
+            ('drip_trigger', 'INSERT', ARRAY['trigger_calls', 'operator_actions']),
             -- Locking a campaign's row, so that it is not archived meanwhile, requires an UPDATE privilege on a column.
             ('drip_trigger', 'UPDATE (updated_at)', ARRAY['drip_campaigns'])
         ) AS g (role_name, rights, names)
@@ -194,13 +192,17 @@ BEGIN
             AND p.proname IN (
                 'ensure_event_partitions', 'detach_event_month', 'drop_archived_month', 'receiver_recipient',
                 'receiver_unsubscribe', 'receiver_topics', 'receiver_set_topics', 'receiver_resubscribe',
-                'receiver_confirmation', 'receiver_confirm', 'receiver_left_at'
+                'receiver_confirmation', 'receiver_confirm', 'receiver_left_at', 'trigger_merge_contacts',
+                'trigger_contacts', 'trigger_enroll_contacts', 'trigger_earlier_call', 'count_entries_since',
+                'count_contacts_entered', 'contacts_outside_topic'
             )
     LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', made.name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_engine', made.name);
         IF CAST(made.name AS text) LIKE 'receiver%' THEN
             EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_ingest', made.name);
+        ELSIF CAST(made.name AS text) ~ '^(trigger|count|contacts)_' THEN
+            EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO drip_trigger', made.name);
         END IF;
     END LOOP;
 END

@@ -247,6 +247,15 @@ def savepoint(connection: Connection) -> Iterator[Connection]:
         yield connection
 
 
+def check_deferred(connection: Connection) -> None:
+    """Check deferred constraints now, not at the commit; later statements are checked at once.
+
+    A constraint trigger of an application may refuse a row only then, and the whole batch with it.
+    """
+    with translated_errors():
+        connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
 def dump_json(value: object) -> bytes:
     """Return JSON for the database; datetimes, UUIDs and dataclasses are supported, NaN is null."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_NON_STR_KEYS)

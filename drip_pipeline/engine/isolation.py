@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from drip_pipeline.db.connection import Connection, savepoint
+from drip_pipeline.db.connection import Connection, check_deferred, savepoint
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -18,6 +18,7 @@ from drip_pipeline.errors import (
 )
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _OF_THE_SURROUNDINGS: Final = (
     Conflict,
@@ -47,20 +48,27 @@ def describe(error: Exception) -> str:
 def apply_isolating(
     connection: Connection,
     items: Sequence[Item],
-    apply: Callable[[Sequence[Item]], None],
+    apply: Callable[[Sequence[Item]], Result],
     refuse: Callable[[Item, Exception], None],
-) -> None:
+    *,
+    done: list[Result] | None = None,
+) -> list[Result]:
     """Call `apply` with parts of the items, each under a savepoint of the caller's transaction.
 
     A part that fails because of its data is bisected, until the items that fail by themselves are
-    alone: `refuse` gets each of them with its error. Raises any other error.
+    alone: `refuse` gets each of them with its error. Deferred constraints are checked with each
+    part. Returns the results of the parts that were applied, appended to `done`, which `apply` may
+    read; it must change nothing itself, because its part may be rolled back afterwards. Raises any
+    other error.
     """
+    results = [] if done is None else done
     parts = [items]
     while parts:
         part = parts.pop()
         try:
             with savepoint(connection):
-                apply(part)
+                result = apply(part)
+                check_deferred(connection)
         except Exception as error:
             if not is_of_the_data(error):
                 raise
@@ -69,3 +77,6 @@ def apply_isolating(
                 continue
             middle = len(part) // 2
             parts += [part[middle:], part[:middle]]
+        else:
+            results.append(result)
+    return results

@@ -97,6 +97,20 @@ AS $$
     ) x
 $$;
 
+-- Of these contacts of a workspace, those that left the topic. The receiver's role drip_trigger asks, too.
+CREATE OR REPLACE FUNCTION contacts_outside_topic(p_workspace_id uuid, p_topic text, p_contact_ids uuid [])
+RETURNS SETOF uuid
+LANGUAGE sql
+STABLE
+SECURITY DEFINER
+AS $$
+    SELECT k.id
+    FROM unnest(p_contact_ids) AS i (id)
+    JOIN contacts k ON k.id = i.id
+    CROSS JOIN LATERAL topic_consent_of(p_workspace_id, p_topic, k.id, k.email, k.phone) c
+    WHERE c.has_left
+$$;
+
 -- The topics that the recipient of a message can leave and join: those of the workspace, and an archived one if it is
 -- the message's. `status`: subscribed, pending or unsubscribed.
 CREATE OR REPLACE FUNCTION receiver_topics(p_delivery_id uuid)

@@ -25,15 +25,11 @@ WHERE c.id = CAST(%(campaign_id)s AS uuid);
 
 -- name: entries_since
 -- Counts the enrollments of a campaign that started at a time or later.
-SELECT count(*) AS entries
-FROM campaign_enrollments e
-WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid) AND e.started_at >= CAST(%(since)s AS timestamptz);
+SELECT count_entries_since(CAST(%(campaign_id)s AS uuid), CAST(%(since)s AS timestamptz)) AS entries;
 
 -- name: contacts_of_campaign
 -- Counts the contacts that ever entered a campaign.
-SELECT count(DISTINCT e.contact_id) AS contacts
-FROM campaign_enrollments e
-WHERE e.campaign_id = CAST(%(campaign_id)s AS uuid);
+SELECT count_contacts_entered(CAST(%(campaign_id)s AS uuid)) AS contacts;
 
 -- name: add_entries
 -- Adds enrollments to the numbers of a day; the first ones of a day replace those of an earlier day. `entries` is null

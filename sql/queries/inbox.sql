@@ -127,9 +127,7 @@ SELECT receiver_unsubscribe(
 
 -- name: trigger_call
 -- The answer to an earlier call of a trigger webhook.
-SELECT c.body_hash, c.answer
-FROM trigger_calls c
-WHERE c.campaign_id = CAST(%(campaign_id)s AS uuid) AND c.call_key = CAST(%(call_key)s AS text);
+SELECT c.body_hash, c.answer FROM trigger_earlier_call(CAST(%(campaign_id)s AS uuid), CAST(%(call_key)s AS text)) c;
 
 -- name: lock_trigger_call
 -- Locks the key of a call until the transaction ends: a second call with the same key waits for the first.

@@ -70,13 +70,10 @@ WHERE c.has_left OR (t.double_opt_in AND NOT c.has_joined);
 
 -- name: contacts_outside_topic
 -- Of these contacts, those that left the topic.
-SELECT k.id
-FROM unnest(CAST(%(contact_ids)s AS uuid [])) AS i (id)
-JOIN contacts k ON k.id = i.id
-CROSS JOIN LATERAL topic_consent_of(
-    CAST(%(workspace_id)s AS uuid), CAST(%(topic)s AS text), k.id, k.email, k.phone
-) c
-WHERE c.has_left;
+SELECT x.id
+FROM contacts_outside_topic(
+    CAST(%(workspace_id)s AS uuid), CAST(%(topic)s AS text), CAST(%(contact_ids)s AS uuid [])
+) AS x (id);
 
 -- name: request_topic_confirmations
 -- Asks contacts to confirm a topic, once for each address: the event enrolls them in the campaign that sends the

@@ -11,6 +11,7 @@ import pytest
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.audit import Actor, login_name
 from drip_pipeline.engine.contacts.import_suppressions import import_suppressions
+from drip_pipeline.engine.enrollment import admission
 from drip_pipeline.engine.enrollment import enroll as enrolling
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import EntryOptions
@@ -133,7 +134,7 @@ def test_an_enrollment_in_several_transactions_is_one_operation(drip, database, 
 
 
 def test_an_enrollment_that_fails_later_has_recorded_what_was_done(database, welcome, monkeypatch):
-    real, calls = enrolling.admit, []
+    real, calls = admission.admit, []
 
     def failing(*arguments: Any, **options: Any) -> Any:
         calls.append(1)

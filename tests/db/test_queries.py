@@ -48,7 +48,7 @@ def temporary_tables_beside(query: queries.Query) -> list[queries.Query]:
         for other in queries.all_queries().values()
         if other.file == query.file
         and other.name != query.name
-        and re.match(r"CREATE TEMP(ORARY)? TABLE", body(other), re.IGNORECASE)
+        and re.match(r"CREATE TEMP(ORARY)? TABLE|SELECT create_\w+\(\)", body(other), re.IGNORECASE)
     ]
 
 

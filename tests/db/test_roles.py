@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
-from urllib.parse import quote
 
-import psycopg
 import pytest
-from filelock import FileLock
-from psycopg import sql
 
-from drip_pipeline.db.connection import Database
 from drip_pipeline.db.database_role import short_time_limits, written_tables
-from drip_pipeline.db.migrate import migrate, status
+from drip_pipeline.db.migrate import status
 from drip_pipeline.db.migration_files import table_names
-from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.domain.templates.signed_tokens import Purpose, SignedLink, sign
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
@@ -24,61 +16,18 @@ from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
-from drip_pipeline.settings import CHECKOUT, Secret, Settings
-from tests.conftest import own_database
+from drip_pipeline.settings import CHECKOUT, Settings
+from tests.db.guarded_roles import BODY, SETTINGS, TOKEN, as_role, guarded, message, refused, rows
 from tests.engine.factories import (
     NOW,
-    a_published_campaign,
-    a_workspace,
     an_event,
     contacts,
-    enrolled,
     run_until_idle,
     the_workspace,
 )
-from tests.engine.graphs import email, end, graph, node
 from tests.receiver.running import KEY, a_receiver
 
-SCRIPT = CHECKOUT / "deploy" / "postgres" / "roles.sql"
-ROLES = ("drip_owner", "drip_engine", "drip_ingest", "drip_trigger", "drip_read")
-"""Roles belong to the whole server: tests that make them come one after the other."""
-
-
-@pytest.fixture(scope="module")
-def guarded(server_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A database set up as the script says: roles, migrations as the owner, roles again."""
-    lock = FileLock(tmp_path_factory.getbasetemp().parent / "roles.lock")
-    with lock, own_database(server_url, "template0") as database:
-        run_script(database)
-        with as_role(database, "drip_owner") as owner:
-            assert migrate(owner).applied
-        for _ in range(2):
-            run_script(database)
-        yield database
-        with psycopg.connect(database.url) as connection:
-            for role in ROLES:
-                name = sql.Identifier(role)
-                connection.execute(sql.SQL("REASSIGN OWNED BY {} TO CURRENT_USER").format(name))
-                connection.execute(sql.SQL("DROP OWNED BY {}").format(name))
-
-
-def run_script(database: Database) -> None:
-    with psycopg.connect(database.url) as connection:
-        connection.execute(SCRIPT.read_text(encoding="utf-8").encode())
-
-
-def as_role(database: Database, role: str) -> Database:
-    """The same database, with every connection in that role."""
-    return Database(f"{database.url}?options={quote(f'-c role={role}')}")
-
-
-def refused(database: Database, role: str, statement: str) -> str:
-    """What the server says to this role; the statement must fail for want of rights."""
-    with psycopg.connect(database.url) as connection:
-        connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
-        with pytest.raises(psycopg.errors.InsufficientPrivilege) as caught:
-            connection.execute(statement.encode())
-        return str(caught.value)
+__all__ = ["guarded", "message"]
 
 
 def test_the_engine_role_runs_campaigns_from_publishing_to_metrics(guarded):
@@ -184,33 +133,6 @@ def test_the_roles_can_use_tables_of_later_migrations(guarded):
         assert rows(reader, "SELECT x FROM later") == [("a",)]
 
 
-@pytest.fixture(scope="module")
-def message(guarded: Database) -> Any:
-    """The id of a sent message, of a campaign with a webhook trigger."""
-    door = TriggerConfig.model_validate({"trigger": "webhook"})
-    with guarded.transaction() as connection:
-        workspace = a_workspace(connection, "Doors")
-        made = a_published_campaign(
-            connection,
-            graph(node("start", "trigger", door, default="m"), email("m", default="end"), end()),
-            workspace_id=workspace,
-            name="Doors",
-        )
-        enrolled(connection, made, contacts(connection, workspace, 1, prefix="door"))
-    run_until_idle(guarded, now=NOW)
-    ((sent,),) = rows(
-        guarded,
-        "SELECT o.message_id FROM campaign_message_outcomes o"
-        " JOIN drip_campaigns c ON c.id = o.campaign_id WHERE c.name = 'Doors'",
-    )
-    return sent
-
-
-SETTINGS = {"trigger_tokens": (Secret("a token"),), "metrics_token": Secret("metrics")}
-TOKEN = {"Authorization": "Bearer a token"}
-BODY = b'{"email": "new@example.com", "fields": {"company": "Example"}}'
-
-
 def test_the_ingest_role_receives_and_unsubscribes(guarded, message):
     with (
         as_role(guarded, "drip_ingest") as ingest,
@@ -233,20 +155,6 @@ def test_the_ingest_role_receives_and_unsubscribes(guarded, message):
     assert rows(guarded, "SELECT count(*) FROM receiver_counts") != [(0,)]
 
 
-def test_the_trigger_role_also_enrolls(guarded, message):
-    with (
-        as_role(guarded, "drip_trigger") as trigger,
-        a_receiver(trigger, **SETTINGS) as receiver,
-    ):
-        call = {**TOKEN, "Idempotency-Key": "1"}
-        assert receiver.post("/trigger/Doors", BODY, call).json()["enrolled"] == 1
-        assert receiver.post("/trigger/Doors", BODY, call).json()["is_repeat"]
-        left = sign(KEY, Purpose.UNSUBSCRIBE, SignedLink(message))
-        assert receiver.post(f"/u/{left}").status == 200
-        metrics = receiver.get("/metrics", Authorization="Bearer metrics")
-        assert 'drip_requests{endpoint="trigger",outcome="accepted"} 2.0' in metrics.text
-
-
 FORBIDDEN = [
     "DELETE FROM contacts",
     "DELETE FROM event_inbox",
@@ -264,6 +172,36 @@ FORBIDDEN = [
     "DROP TABLE event_inbox",
     "SELECT ensure_event_partitions(now())",
     "SELECT detach_event_month('2026-03-01', now())",
+    # What is stored about people, of any workspace.
+    "SELECT email FROM contacts",
+    "SELECT id FROM contacts",
+    "SELECT count(*) FROM contacts",
+    "SELECT custom_fields FROM contacts",
+    "SELECT FROM contacts FOR UPDATE",
+    "INSERT INTO contacts (workspace_id, email) VALUES (gen_random_uuid(), 'x') RETURNING id",
+    "UPDATE contacts SET name = 'x'",
+    "COPY contacts TO STDOUT",
+    "SELECT address FROM campaign_suppressions",
+    "INSERT INTO campaign_suppressions (address) VALUES ('x')",
+    "SELECT address FROM topic_consents",
+    "SELECT contact_email FROM campaign_enrollments",
+    "SELECT personalization_data FROM campaign_enrollments",
+    "INSERT INTO campaign_enrollments (campaign_id) VALUES (gen_random_uuid())",
+    "SELECT contact_id FROM campaign_workflow_states",
+    "SELECT workflow_variables FROM campaign_workflow_states",
+    "SELECT contact_id FROM campaign_deliveries",
+    "SELECT reason FROM rejected_contacts",
+    "SELECT cell FROM rejected_cells",
+    "SELECT recipient FROM recorded_messages",
+    "SELECT reason FROM campaign_data_faults",
+    "SELECT sentence FROM campaign_incidents",
+    "SELECT details FROM operator_actions",
+    "SELECT body_hash FROM trigger_calls",
+    "SELECT definition FROM campaign_versions",
+    "SELECT campaign_snapshot FROM campaign_versions",
+    "SELECT w FROM workspaces w",
+    "SELECT FROM campaign_message_outcomes",
+    "INSERT INTO event_inbox (provider, payload, status) VALUES ('x', '', 'done')",
 ]
 
 
@@ -276,27 +214,14 @@ def test_the_receivers_roles_can_do_no_more(guarded, role, statement):
 @pytest.mark.parametrize(
     "statement",
     [
-        "SELECT email FROM contacts",
-        "SELECT id FROM contacts",
-        "INSERT INTO contacts (workspace_id, email) SELECT id, 'x' FROM workspaces",
-        "UPDATE contacts SET name = 'x'",
-        "SELECT address FROM campaign_suppressions",
-        "INSERT INTO campaign_suppressions (address) VALUES ('x')",
-        "SELECT FROM campaign_enrollments",
         "SELECT FROM workspaces",
-        "SELECT description FROM drip_campaigns",
-        "SELECT definition FROM campaign_versions",
-        "SELECT contact_id FROM campaign_deliveries",
-        "SELECT contact_id FROM campaign_workflow_states",
-        "SELECT sentence FROM campaign_incidents",
-        "SELECT FROM campaign_message_outcomes",
-        "INSERT INTO event_inbox (provider, payload, status) VALUES ('x', '', 'done')",
+        "SELECT drip_settings FROM drip_campaigns",
+        "SELECT compiled_graph FROM campaign_versions",
+        "INSERT INTO trigger_calls (call_key) VALUES ('x')",
+        "SELECT trigger_earlier_call(gen_random_uuid(), 'x')",
+        "SELECT count_entries_since(gen_random_uuid(), now())",
+        "SELECT contacts_outside_topic(gen_random_uuid(), 'x', '{}')",
     ],
 )
-def test_the_ingest_role_has_no_access_to_contacts(guarded, statement):
+def test_the_ingest_role_has_no_access_to_campaigns(guarded, statement):
     refused(guarded, "drip_ingest", statement)
-
-
-def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
-    with database.transaction() as connection:
-        return connection.execute(statement.encode()).fetchall()

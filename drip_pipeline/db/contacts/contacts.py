@@ -4,8 +4,7 @@ chunks of lines. Changes that campaigns make to contacts belong to db/execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -49,8 +48,7 @@ class RejectedCell(NamedTuple):
     cell: str
 
 
-@dataclass(frozen=True, slots=True)
-class MergeCounts:
+class MergeCounts(NamedTuple):
     """The numbers of new, changed, unchanged, and newly unsubscribed contacts.
 
     `refused` are the lines that a unique key or a trigger of the table kept out.
@@ -60,24 +58,17 @@ class MergeCounts:
     updated: int = 0
     unchanged: int = 0
     unsubscribed: int = 0
-    refused: tuple[int, ...] = ()
+    refused: Sequence[int] = ()
 
-    def __add__(self, other: MergeCounts) -> MergeCounts:
+    def plus(self, other: MergeCounts) -> MergeCounts:
+        """Return the sums, and the refused lines of both."""
         return MergeCounts(
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
             self.unsubscribed + other.unsubscribed,
-            self.refused + other.refused,
+            [*self.refused, *other.refused],
         )
-
-
-class ContactsWritten(NamedTuple):
-    """The number of contacts that a statement wrote; `refused` are the lines that it should have
-    written, too."""
-
-    written: int
-    refused: list[int]
 
 
 def stage(connection: Connection, rows: Iterable[StagedContact]) -> int:
@@ -125,18 +116,16 @@ def merge(
     now: datetime,
 ) -> MergeCounts:
     """Merge the staged rows of these lines into the workspace's contacts."""
-    lines = {"workspace_id": workspace_id, "first_line": first_line, "last_line": last_line}
-    queries.run(connection, "lock_contacts_of_workspace", workspace_id=workspace_id)
-    # Insert first: a contact that a concurrent transaction inserts in between is then updated.
-    inserted, absent = _until_settled(lambda: _insert(connection, lines, now))
-    updated, kept = _until_settled(lambda: _update(connection, lines, now))
-    unsubscribed = suppress_staged(
-        connection, workspace_id, first_line=first_line, last_line=last_line, now=now
+    (counts,) = queries.records(
+        connection,
+        "merge_imported_contacts",
+        MergeCounts,
+        workspace_id=workspace_id,
+        first_line=first_line,
+        last_line=last_line,
+        now=now,
     )
-    rows = count_staged(connection, first_line=first_line, last_line=last_line)
-    refused = (*absent, *kept)
-    unchanged = rows - inserted - updated - len(refused)
-    return MergeCounts(inserted, updated, unchanged, unsubscribed, refused)
+    return counts
 
 
 def suppress_staged(
@@ -149,13 +138,15 @@ def suppress_staged(
 ) -> int:
     """Suppress the addresses of the staged rows of these lines that refuse messages, whether the
     rows became contacts or not. Return the number of new entries."""
-    return queries.run(
-        connection,
-        "suppress_imported_contacts",
-        workspace_id=workspace_id,
-        first_line=first_line,
-        last_line=last_line,
-        now=now,
+    return int(
+        queries.scalar(
+            connection,
+            "suppress_imported_contacts",
+            workspace_id=workspace_id,
+            first_line=first_line,
+            last_line=last_line,
+            now=now,
+        )
     )
 
 
@@ -175,33 +166,6 @@ def first_staged(connection: Connection, *, first_line: int, last_line: int) -> 
             connection, "first_imported_contact", first_line=first_line, last_line=last_line
         )
     )
-
-
-def _insert(connection: Connection, lines: Mapping[str, object], now: datetime) -> ContactsWritten:
-    return _only(
-        queries.records(connection, "insert_imported_contacts", ContactsWritten, **lines, now=now)
-    )
-
-
-def _update(connection: Connection, lines: Mapping[str, object], now: datetime) -> ContactsWritten:
-    return _only(
-        queries.records(connection, "update_imported_contacts", ContactsWritten, **lines, now=now)
-    )
-
-
-def _only(rows: Sequence[ContactsWritten]) -> ContactsWritten:
-    (row,) = rows
-    return row
-
-
-def _until_settled(write: Callable[[], ContactsWritten]) -> ContactsWritten:
-    """Write once more if lines are left over: a concurrent transaction may have written their
-    contacts, which only a later statement sees. What is left then, the table refuses."""
-    first = write()
-    if not first.refused:
-        return first
-    second = write()
-    return ContactsWritten(first.written + second.written, second.refused)
 
 
 def delete_rejected(connection: Connection, workspace_id: UUID, source: str) -> int:

@@ -119,34 +119,36 @@ def enroll(
     *,
     remaining: Remaining = Remaining(),  # noqa: B008
     is_dry_run: bool = False,
+    is_by_call: bool = False,
 ) -> list[EntryResult]:
     """Enroll the contacts that the rules admit, and count all by result.
 
     `entry_keys` has one entry per contact; None stands for the number of the contact's next run.
     `entry_data` has one object per contact, or is empty: its runs have none.
     Waits for no contact that another transaction has locked. The first `remaining` ones enter;
-    the others are `over_max_people` or `over_runs`. A dry run only counts.
+    the others are `over_max_people` or `over_runs`. A dry run only counts. `is_by_call`: by a call
+    of the campaign's webhook trigger, in the rights of the receiver; never a dry run.
     """
+    parameters: dict[str, object] = {
+        "campaign_id": campaign_id,
+        "contact_ids": contact_ids,
+        "entry_keys": list(entry_keys),
+        "entry_data": [None if data is None else dump_json(data).decode() for data in entry_data],
+        "now": now,
+        "contacts_left": remaining.contacts,
+        "runs_left": remaining.runs,
+        **rules._asdict(),
+    }
+    if is_by_call:
+        return queries.records(connection, "enroll_contacts_of_call", EntryResult, **parameters)
     return queries.records(
         connection,
         "enroll_contacts",
         EntryResult,
-        campaign_id=campaign_id,
         workspace_id=workspace_id,
-        contact_ids=contact_ids,
-        entry_keys=list(entry_keys),
-        entry_data=[None if data is None else dump_json(data).decode() for data in entry_data],
-        now=now,
-        contacts_left=remaining.contacts,
-        runs_left=remaining.runs,
         is_dry_run=is_dry_run,
-        **rules._asdict(),
+        **parameters,
     )
-
-
-def await_contacts(connection: Connection, contact_ids: Sequence[UUID]) -> None:
-    """Lock contacts for enrolling them; wait for transactions that have locked them."""
-    queries.run(connection, "await_contacts", contact_ids=contact_ids)
 
 
 def spread(

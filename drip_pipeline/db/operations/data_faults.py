@@ -12,8 +12,8 @@ from drip_pipeline.db.connection import Connection
 
 
 class DataFault(NamedTuple):
-    """Why an enrollment failed, or why a contact could not be checked while it was selected
-    (`enrollment_id` is None). `reason` quotes nothing of the contact.
+    """Why an enrollment failed, or why a contact was left out while it was selected, enrolled or
+    settled (`enrollment_id` is None). `reason` quotes nothing of the contact.
     """
 
     contact_id: UUID

@@ -232,7 +232,7 @@ def _merge(
     failed: list[int] = []
     for first in range(1, last_line + 1, CHUNK_LINES):
         last = first + CHUNK_LINES - 1
-        merged += _merge_lines(target, staging, (first, last), failed)
+        merged = merged.plus(_merge_lines(target, staging, (first, last), failed))
         if progress:
             done = merged.inserted + merged.updated + merged.unchanged
             progress(f"{done:,} contacts written")
@@ -271,7 +271,7 @@ def _merge_lines(
         middle = (first + last) // 2
         merged = MergeCounts()
         for half in ((first, middle), (middle + 1, last)):
-            merged += _merge_lines(target, staging, half, failed)
+            merged = merged.plus(_merge_lines(target, staging, half, failed))
         return merged
     line = contacts_db.first_staged(staging, first_line=first, last_line=last)
     failed.append(line)

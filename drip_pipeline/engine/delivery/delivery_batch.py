@@ -230,19 +230,18 @@ class DeliveryBatch:
         message that cannot be stored is isolated. Return the stored ones, and the results of the
         others."""
         leased = {delivery.id: delivery for delivery in self.rendered}
-        stored: list[OutgoingMessage] = []
         failures: list[DeliveryResult] = []
 
-        def store(part: Sequence[OutgoingMessage]) -> None:
+        def store(part: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage]:
             rows = [recorded(leased[each.delivery_id], each) for each in part]
             deliveries_db.record(connection, rows, channel=self.channel, now=self.now)
-            stored.extend(part)
+            return part
 
         def refuse(message: OutgoingMessage, error: Exception) -> None:
             failures.append(_failed(message.delivery_id, NOT_RECORDED, describe(error)))
 
-        apply_isolating(connection, messages, store, refuse)
-        return stored, failures
+        stored = apply_isolating(connection, messages, store, refuse)
+        return [message for part in stored for message in part], failures
 
     def settle(
         self,
@@ -276,26 +275,26 @@ class DeliveryBatch:
         """
         settled: list[DeliveryCounts] = []
 
-        def settle(part: Sequence[DeliveryResult]) -> None:
-            settled.append(self.settle(connection, part, policy))
+        def settle(part: Sequence[DeliveryResult]) -> DeliveryCounts:
+            return self.settle(connection, part, policy)
 
         def fail(result: DeliveryResult, error: Exception) -> None:
             failed = _failed(result.delivery_id, NOT_SETTLED, describe(error))
-            apply_isolating(connection, [failed], settle, leave)
+            settled.extend(apply_isolating(connection, [failed], settle, leave))
 
         def hold(result: DeliveryResult, error: Exception) -> None:
             row = UnknownOutcome(result.delivery_id, NOT_SETTLED, describe(error))
-            apply_isolating(connection, [row], mark, leave)
+            settled.extend(apply_isolating(connection, [row], mark, leave))
 
-        def mark(rows: Sequence[UnknownOutcome]) -> None:
-            settled.append(DeliveryCounts(unknown=mark_unknown(connection, rows, None)))
+        def mark(rows: Sequence[UnknownOutcome]) -> DeliveryCounts:
+            return DeliveryCounts(unknown=mark_unknown(connection, rows, None))
 
         def leave(_row: object, error: Exception) -> None:
             # Refused, too: the delivery stays due, or its lease ends.
             log.error("a delivery could not be settled: %s", describe(error))
 
         cleaned = [storable(result) for result in results]
-        apply_isolating(connection, cleaned, settle, fail if is_recorded else hold)
+        settled += apply_isolating(connection, cleaned, settle, fail if is_recorded else hold)
         return sum(settled, DeliveryCounts())
 
     def log(self, connection: Connection, counts: DeliveryCounts) -> None:

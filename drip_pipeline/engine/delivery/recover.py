@@ -94,12 +94,10 @@ def _settle_as_sent(
 ) -> int:
     """Settle deliveries of a channel, and return how many could be settled."""
     context = SettleContext(channel, uuid4(), now)
-    settled = 0
 
-    def settle(part: Sequence[UnknownDelivery]) -> None:
-        nonlocal settled
+    def settle(part: Sequence[UnknownDelivery]) -> int:
         settle_accepted(connection, part, context, certainty="unknown")
-        settled += len(part)
+        return len(part)
 
     def hold(delivery: UnknownDelivery, error: Exception) -> None:
         held = UnknownOutcome(delivery.id, NOT_SETTLED, describe(error))
@@ -112,5 +110,4 @@ def _settle_as_sent(
         # Refused, too: the next tick tries again.
         log.error("a delivery of unknown outcome could not be settled: %s", describe(error))
 
-    apply_isolating(connection, deliveries, settle, hold)
-    return settled
+    return sum(apply_isolating(connection, deliveries, settle, hold))

@@ -1,7 +1,6 @@
 """Enroll contacts in a campaign, set-based and in chunks. Repetitions enroll no contact twice.
 
-Audiences are read by audience.py. One statement per chunk decides about the admission; the trigger
-on the table creates states and events, as for any other insert. Entry triggers belong to
+Audiences are read by audience.py, and admission.py decides about a chunk. Entry triggers belong to
 entry_triggers.py.
 """
 
@@ -10,25 +9,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from datetime import datetime
+from typing import Final
 from uuid import UUID, uuid4
 
-from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.enrollment import enrollments as enrollments_db
 from drip_pipeline.db.enrollment import guards as guards_db
-from drip_pipeline.db.enrollment.enrollments import EntryResult, EntryRules, Remaining
-from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.nodes import AfterDays, PerKey, ReEntry, TriggerConfig, channel_of
-from drip_pipeline.domain.graph.volume import NO_GUARDS, VolumeGuards
+from drip_pipeline.db.enrollment.enrollments import Remaining
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
-from drip_pipeline.engine.campaigns import version_cache as graphs
-from drip_pipeline.engine.campaigns.campaign import SECONDS_A_MINUTE, Campaign, find_campaign
+from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.enrollment import entry_guards
+from drip_pipeline.engine.enrollment.admission import admit, decide
 from drip_pipeline.engine.enrollment.audience import (
     AudienceCursor,
     EntryList,
@@ -36,16 +30,9 @@ from drip_pipeline.engine.enrollment.audience import (
     summary,
 )
 from drip_pipeline.engine.enrollment.confirmation import within_agreed
-from drip_pipeline.engine.enrollment.entry_guards import Entries
-from drip_pipeline.engine.enrollment.entry_keys import (
-    NO_ENTRY_KEY,
-    KeyedEntries,
-    RunEntry,
-    with_keys,
-)
-from drip_pipeline.engine.enrollment.refusals import without_refused
+from drip_pipeline.engine.enrollment.entry_keys import NO_ENTRY_KEY, RunEntry
+from drip_pipeline.engine.enrollment.entry_terms import EntryTerms, check_key, lock_entry_terms
 from drip_pipeline.engine.progress import Progress
-from drip_pipeline.errors import NotAllowed
 
 CHUNK_CONTACTS: Final = 20_000
 """Contacts enrolled by one transaction."""
@@ -60,8 +47,10 @@ class EnrollReport:
     same_address (another contact of the address, in another spelling, is enrolled), locked
     (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
     data has no key), over_max_people and over_per_day (limits of the campaign), over_confirmed
-    (contacts that were added while the audience was enrolled). A dry run has enrolled nobody; its
-    numbers are what would happen. `agreed`: more than this would have to be confirmed.
+    (contacts that were added while the audience was enrolled), refused_by_database (a constraint or
+    a trigger refused the enrollment; `drip alerts list` names the contact). A dry run has
+    enrolled nobody; its numbers are what would happen. `agreed`: more than this would have to be
+    confirmed.
     """
 
     campaign_id: UUID
@@ -197,83 +186,6 @@ def _agreed(connection: Connection, campaign: Campaign, options: EntryOptions) -
     return entry_guards.agreed_size(stored.rule)
 
 
-@dataclass(frozen=True, slots=True)
-class EntryTerms:
-    """The published version of a campaign, and the terms of entry."""
-
-    status: str
-    version: int
-    trigger: TriggerConfig
-    channels: frozenset[str]
-    reads_entry: bool
-    topic: str | None = None
-    guards: VolumeGuards = NO_GUARDS
-    is_marketing: bool = True
-
-    @property
-    def re_entry(self) -> ReEntry:
-        """The re-entry policy."""
-        return self.trigger.re_entry
-
-    @property
-    def key_path(self) -> str | None:
-        """The path of the entry key in the entry data, None if it is not taken from there."""
-        return self.re_entry.per_key if isinstance(self.re_entry, PerKey) else None
-
-
-def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
-    """Lock and return a campaign's entry terms until the transaction ends.
-
-    Raises NotAllowed if the campaign admits nobody.
-    """
-    locked = campaigns_db.lock_for_entry(connection, campaign.campaign_id)
-    status, version = locked if locked is not None else ("gone", None)
-    if status not in ("active", "paused") or version is None:
-        raise NotAllowed(
-            f"nobody can enter campaign {campaign.name!r}: it is"
-            f" {'not published yet' if version is None else status}",
-            hint="`drip campaign publish FILE` opens a campaign.",
-        )
-    graph = graphs.version(connection, campaign.campaign_id, version).graph
-    return EntryTerms(
-        status,
-        version,
-        graph.trigger,
-        _channels(graph),
-        graph.reads_entry(),
-        graph.topic,
-        graph.guards,
-        graph.has_marketing(),
-    )
-
-
-def _channels(graph: CampaignGraph) -> frozenset[str]:
-    return frozenset(
-        channel for node in graph.nodes.values() if (channel := channel_of(node.config))
-    )
-
-
-def check_key(
-    campaign: Campaign, terms: EntryTerms, entry_key: str | None, *, has_data: bool = True
-) -> None:
-    """Raise NotAllowed if the campaign is entered once per key and the key is missing.
-
-    A key that is taken from entry data is missing if there is no such data; otherwise contacts
-    without a key are refused one by one.
-    """
-    if terms.key_path is not None and not entry_key and not has_data:
-        raise NotAllowed(
-            f"campaign {campaign.name!r} is entered once per {terms.key_path} of the entry data,"
-            " and there is no entry data",
-            hint="Give the data with --data, or a key with --entry-key.",
-        )
-    if terms.re_entry == "per_key" and not entry_key:
-        raise NotAllowed(
-            f"campaign {campaign.name!r} is entered once per key, and the key is missing",
-            hint="Set a key with --entry-key, for example an order number.",
-        )
-
-
 def _enroll_chunk(
     database: Database,
     campaign: Campaign,
@@ -323,7 +235,7 @@ def _count_chunks(
                     remaining = entry_guards.entries_of(
                         connection, campaign, terms.guards, now
                     ).remaining
-            keyed, results = _decide(
+            keyed, results = decide(
                 connection, campaign, terms, entries, now, remaining, is_dry_run=True
             )
         for row in results:
@@ -341,107 +253,3 @@ def _count_chunks(
 
 
 _REASONS: Final[Mapping[str, str]] = {"over_runs": entry_guards.OVER_PER_DAY}
-
-
-class Admission(NamedTuple):
-    """The numbers of contacts by result: enrolled, already_in, or the reason of the refusal; and
-    the contacts refused as `locked`."""
-
-    counts: dict[str, int]
-    locked: frozenset[UUID]
-
-
-def admit(
-    connection: Connection,
-    campaign: Campaign,
-    terms: EntryTerms,
-    entries: Iterable[RunEntry],
-    *,
-    spread_minutes: float,
-    now: datetime,
-    guard: Entries | None = None,
-    agreed: int | None = None,
-) -> Admission:
-    """Enroll the contacts that the terms admit, each with the key and the data of its run.
-
-    Contacts that another transaction has locked are not awaited: they are refused as `locked`.
-    `guard` is what the guards of the campaign allow, if the caller has read it (by an entry
-    trigger). `agreed` runs are enrolled at most.
-    """
-    is_by_trigger = guard is not None
-    if guard is None and terms.guards.limits_entries:
-        guard = entry_guards.entries_of(connection, campaign, terms.guards, now)
-    remaining = Remaining() if guard is None else guard.remaining
-    runs_reason = entry_guards.OVER_PER_DAY
-    if agreed is not None and (remaining.runs is None or agreed < remaining.runs):
-        remaining, runs_reason = remaining._replace(runs=agreed), entry_guards.OVER_CONFIRMED
-    keyed, results = _decide(connection, campaign, terms, entries, now, remaining)
-    counts = Counter({NO_ENTRY_KEY: keyed.without_key, "already_in": keyed.repeated})
-    for row in results:
-        counts[runs_reason if row.result == "over_runs" else row.result] += row.contacts
-    if guard is not None:
-        entry_guards.count(
-            connection, campaign, guard, counts["enrolled"], is_by_trigger=is_by_trigger
-        )
-    if spread_minutes > 0 and counts["enrolled"]:
-        enrollments_db.spread(
-            connection,
-            campaign.campaign_id,
-            [entry.contact_id for entry in keyed.entries],
-            spread_seconds=spread_minutes * SECONDS_A_MINUTE,
-            now=now,
-        )
-    locked = frozenset().union(*(row.locked_ids for row in results))
-    return Admission({result: n for result, n in counts.items() if n}, locked)
-
-
-def _decide(
-    connection: Connection,
-    campaign: Campaign,
-    terms: EntryTerms,
-    entries: Iterable[RunEntry],
-    now: datetime,
-    remaining: Remaining,
-    *,
-    is_dry_run: bool = False,
-) -> tuple[KeyedEntries, Sequence[EntryResult]]:
-    """Enroll entries, or count what would happen to them."""
-    keyed = with_keys(entries, terms.key_path)
-    ended_before = None
-    match terms.re_entry:
-        case AfterDays(after_days=days):
-            re_entry = "after_days"
-            ended_before = now - timedelta(days=days)
-        case PerKey():
-            re_entry = "per_key"
-        case policy:
-            re_entry = policy
-    rules = EntryRules(
-        re_entry=re_entry,
-        ended_before=ended_before,
-        # A campaign that only posts or calls webhooks needs no address.
-        by_email="email" in terms.channels,
-        by_sms="sms" in terms.channels,
-    )
-    keyed, refused = without_refused(
-        connection,
-        campaign.workspace_id,
-        keyed,
-        topic=terms.topic,
-        is_marketing=terms.is_marketing,
-        now=now,
-    )
-    has_data = any(entry.data for entry in keyed.entries)
-    results = enrollments_db.enroll(
-        connection,
-        campaign.campaign_id,
-        campaign.workspace_id,
-        [entry.contact_id for entry in keyed.entries],
-        [entry.entry_key for entry in keyed.entries],
-        rules,
-        now,
-        [entry.data for entry in keyed.entries] if has_data else (),
-        remaining=remaining,
-        is_dry_run=is_dry_run,
-    )
-    return keyed, [*results, *refused]

@@ -30,16 +30,12 @@ from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.enrollment import entry_guards
+from drip_pipeline.engine.enrollment.admission import Admission, admit
 from drip_pipeline.engine.enrollment.audience import matching_contacts, store_unchecked
-from drip_pipeline.engine.enrollment.enroll import (
-    CHUNK_CONTACTS,
-    Admission,
-    EntryTerms,
-    admit,
-    lock_entry_terms,
-)
+from drip_pipeline.engine.enrollment.enroll import CHUNK_CONTACTS
 from drip_pipeline.engine.enrollment.entry_guards import Entries
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.enrollment.entry_terms import EntryTerms, lock_entry_terms
 from drip_pipeline.engine.enrollment.event_entries import earlier_data, is_plain, queued_data
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import CampaignNotFound, NotAllowed

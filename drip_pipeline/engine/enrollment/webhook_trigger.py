@@ -6,19 +6,19 @@ the same key returns the stored result.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 from typing import TypedDict
-from uuid import UUID
 
 import orjson
 
 from drip_pipeline.db.campaigns import workspaces as workspaces_db
 from drip_pipeline.db.connection import Connection, Database
-from drip_pipeline.db.contacts import contacts as contacts_db
-from drip_pipeline.db.enrollment import enrollments as enrollments_db
+from drip_pipeline.db.contacts import webhook_contacts as webhook_contacts_db
+from drip_pipeline.db.contacts.contacts import StagedContact
+from drip_pipeline.db.contacts.webhook_contacts import CallMerge
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import TriggerCall
 from drip_pipeline.domain.addresses import canonical_email
@@ -26,18 +26,15 @@ from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
-from drip_pipeline.engine.enrollment.enroll import (
-    EntryTerms,
-    admit,
-    check_key,
-    lock_entry_terms,
-)
+from drip_pipeline.engine.enrollment.admission import REFUSED_BY_DATABASE, admit
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.enrollment.entry_terms import EntryTerms, check_key, lock_entry_terms
 from drip_pipeline.engine.enrollment.webhook_payload import (
     CallInvalid,
     WebhookContacts,
     read_webhook_contacts,
 )
+from drip_pipeline.engine.isolation import apply_isolating
 from drip_pipeline.errors import NotAllowed
 
 
@@ -103,7 +100,6 @@ def enroll_by_webhook(
 
     def transaction() -> TriggerResult:
         with database.transaction() as connection:
-            contacts_db.stage(connection, contacts.rows)
             target = find_campaign(connection, campaign, workspace=workspace)
             result = _enter(connection, target, contacts, key, body, now)
             if result.enrolled and not result.is_repeat:
@@ -139,23 +135,21 @@ def _enter(
                     hint="A repeated call must have the same body; a new call needs a new key.",
                 )
             return TriggerResult(**{**earlier.answer, "is_repeat": True})
-    merged = contacts_db.merge(
-        connection,
-        campaign.workspace_id,
-        first_line=1,
-        last_line=max((row.line_number for row in contacts.rows), default=0),
-        now=now,
-    )
-    counts = _admit_all(connection, campaign, terms, contacts, now)
+    created, refused = _merge(connection, campaign, contacts.rows, now)
+    rows = [row for row in contacts.rows if row.line_number not in refused]
+    counts = _admit_all(connection, campaign, terms, contacts, rows, now)
     result = TriggerResult(
         campaign_id=str(campaign.campaign_id),
         campaign=campaign.name,
         enrolled=counts.pop("enrolled", 0),
         already_in=counts.pop("already_in", 0),
         refused=counts,
-        contacts_created=merged.inserted,
+        contacts_created=created,
         not_read=tuple(
-            RejectedContact(place=position, reason=reason) for position, reason in contacts.problems
+            RejectedContact(place=position, reason=reason)
+            for position, reason in sorted(
+                [*contacts.problems, *((line - 1, REFUSED_BY_DATABASE) for line in refused)]
+            )
         ),
         fields_set_aside=tuple(
             FieldSetAside(place=cell.line_number - 1, field=cell.column_name, reason=cell.reason)
@@ -174,30 +168,46 @@ def _enter(
     return result
 
 
+def _merge(
+    connection: Connection, campaign: Campaign, rows: Sequence[StagedContact], now: datetime
+) -> tuple[int, set[int]]:
+    """Merge contacts, and return the number of new ones and the lines that the database refused."""
+    refused: set[int] = set()
+
+    def merge(part: Sequence[StagedContact]) -> CallMerge:
+        return webhook_contacts_db.merge(connection, campaign.campaign_id, part, now=now)
+
+    def refuse(row: StagedContact, _error: Exception) -> None:
+        refused.add(row.line_number)
+        # What the contact refuses counts all the same, as in an import.
+        webhook_contacts_db.merge(
+            connection, campaign.campaign_id, [row], now=now, refusals_only=True
+        )
+
+    parts = apply_isolating(connection, rows, merge, refuse) if rows else []
+    return sum(part.inserted for part in parts), refused.union(*(part.refused for part in parts))
+
+
 def _admit_all(
     connection: Connection,
     campaign: Campaign,
     terms: EntryTerms,
     contacts: WebhookContacts,
+    rows: Sequence[StagedContact],
     now: datetime,
 ) -> dict[str, int]:
-    addresses = [canonical_email(row.email) for row in contacts.rows]
-    ids: dict[str, UUID] = {
-        match.address: match.contact_id
-        for match in enrollments_db.contacts_by_address(
-            connection, campaign.workspace_id, addresses
-        )
-        if match.contact_id is not None
-    }
-    keys = [contacts.keys.get(row.line_number) for row in contacts.rows]
+    addresses = [canonical_email(row.email) for row in rows]
+    keys = [contacts.keys.get(row.line_number) for row in rows]
     for key in keys:
         check_key(campaign, terms, key)
+    if not rows:
+        return {}
+    # Nobody repeats a call: unlike the triggers, it waits for locked contacts.
+    ids = webhook_contacts_db.contacts_by_address(connection, campaign.campaign_id, addresses)
     entries = [
         RunEntry(ids[address], key, contacts.data.get(row.line_number))
-        for address, key, row in zip(addresses, keys, contacts.rows, strict=True)
+        for address, key, row in zip(addresses, keys, rows, strict=True)
     ]
-    # Nobody repeats a call: unlike the triggers, it waits for locked contacts.
-    enrollments_db.await_contacts(connection, list(ids.values()))
     return admit(connection, campaign, terms, entries, spread_minutes=0, now=now).counts
 
 
@@ -209,7 +219,7 @@ def _webhook_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
             f" {terms.trigger.kind!r}",
             hint='Set {"trigger": "webhook"} in its trigger node and publish it.',
         )
-    return terms
+    return replace(terms, is_by_call=True)
 
 
 def _json(body: bytes) -> object:

@@ -26,7 +26,7 @@ _PERIOD: Final = timedelta(days=1)
 
 def stopped_by_data(connection: Connection, now: datetime) -> Iterator[NewIncident]:
     """Yield an incident per campaign with enrollments that failed because of their own data, and
-    per workspace with contacts that could not be checked while they were selected.
+    per workspace with contacts that were left out while they were selected, enrolled or settled.
 
     The details name each contact with its reason. Lasts while the enrollments are failed, and a day
     after a contact was selected.
@@ -70,10 +70,10 @@ def stopped_by_data(connection: Connection, now: datetime) -> Iterator[NewIncide
                 f"{DATA_FAULTS}/workspace/{workspace_id}",
                 DATA_FAULTS,
                 workspace_id,
-                f"{count:,} {noun} could not be checked by a condition and did not match. The"
-                f" first: {redact(rows[0].reason)}.",
-                "`drip alerts list` names each contact. Correct the named columns; the next"
-                " selection checks the contacts again.",
+                f"{count:,} {noun} could not be checked, enrolled or settled, and all others were."
+                f" The first: {redact(rows[0].reason)}.",
+                "`drip alerts list` names each contact. Correct the named columns, or the trigger"
+                " that refuses them; the next selection checks the contacts again.",
                 details,
                 is_over=False,
             )

@@ -13,8 +13,9 @@ from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import ConditionConfig, EventWait, TriggerConfig
 from drip_pipeline.engine.campaigns.campaign import find_campaign
-from drip_pipeline.engine.enrollment.enroll import admit, lock_entry_terms
+from drip_pipeline.engine.enrollment.admission import admit
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.enrollment.entry_terms import lock_entry_terms
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
 from drip_pipeline.settings import Settings

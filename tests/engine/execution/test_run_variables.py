@@ -20,8 +20,9 @@ from drip_pipeline.domain.graph.nodes import (
     Variant,
 )
 from drip_pipeline.engine.campaigns.campaign import find_campaign
-from drip_pipeline.engine.enrollment.enroll import admit, lock_entry_terms
+from drip_pipeline.engine.enrollment.admission import admit
 from drip_pipeline.engine.enrollment.entry_keys import RunEntry
+from drip_pipeline.engine.enrollment.entry_terms import lock_entry_terms
 from tests.engine.events.incoming import ingest, rows
 from tests.engine.factories import (
     NOW,
