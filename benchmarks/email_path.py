@@ -7,7 +7,7 @@ from __future__ import annotations
 import smtplib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from time import perf_counter
@@ -51,12 +51,12 @@ MAIL: Final = prepare_email(
 
 def figures(server_url: str, *, mails: int, repeats: int) -> list[Figure]:
     """Two ratios to the bare loop; `mails` are sent in each measurement."""
-    with _sink() as port:
+    with sink() as port:
         bare, path, whole = in_turn(
             repeats,
             lambda: _bare(port, mails),
             lambda: _path(port, mails),
-            lambda: _whole(server_url, port, mails),
+            lambda: delivery_rate(server_url, port, mails),
         )
     note = f"{mails:,} mails, {WORKERS} workers; bare loop {max(bare):,.0f}/s"
     return [
@@ -88,9 +88,19 @@ def _path(port: int, mails: int) -> float:
     return mails / seconds
 
 
-def _whole(server_url: str, port: int, mails: int) -> float:
+def delivery_rate(
+    server_url: str,
+    port: int,
+    mails: int,
+    *,
+    graph: CampaignGraph | None = None,
+    prepare: Callable[[Database], None] | None = None,
+) -> float:
+    """Return mails a second, with the outbox. `prepare` is called before they are queued."""
     with fresh_database(server_url) as database:
-        _fill(database, mails)
+        _fill(database, mails, graph or mail_graph())
+        if prepare is not None:
+            prepare(database)
         while advance_batch(database, now=NOW, batch_size=10_000).claimed:
             pass
         with database.autocommit() as connection:
@@ -111,7 +121,8 @@ def _channel(port: int) -> SmtpChannel:
 
 
 @contextmanager
-def _sink() -> Iterator[int]:
+def sink() -> Iterator[int]:
+    """Start an SMTP server that accepts everything, and yield its port."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.smtp_sink"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -135,6 +146,7 @@ def _row(number: int) -> LeasedDelivery:
         attempts=0,
         due_at=NOW,
         blocked_reason=None,
+        caps=None,
         personalization_data=None,
         workflow_variables=None,
         name=f"Person {number}",
@@ -152,7 +164,8 @@ def _row(number: int) -> LeasedDelivery:
     )
 
 
-def _graph() -> CampaignGraph:
+def mail_graph() -> CampaignGraph:
+    """Return the graph of the campaign: one mail to each contact."""
     nodes = [
         GraphNode("start", NodeType.TRIGGER, "start", None, TriggerConfig(), _to("mail")),
         GraphNode("mail", NodeType.EMAIL, "mail", None, MAIL, _to("end")),
@@ -165,7 +178,7 @@ def _to(target: str) -> dict[str, Edge]:
     return {"default": Edge(target)}
 
 
-def _fill(database: Database, mails: int) -> None:
+def _fill(database: Database, mails: int, graph: CampaignGraph) -> None:
     with database.transaction() as connection:
         workspace, campaign = uuid4(), uuid4()
         connection.execute("INSERT INTO workspaces (id, name) VALUES (%s, 'Bench')", [workspace])
@@ -178,7 +191,7 @@ def _fill(database: Database, mails: int) -> None:
             "INSERT INTO campaign_versions (campaign_id, workspace_id, version, campaign_snapshot, "
             "steps_snapshot, compiled_graph, waits_for, change_type, created_at) "
             "VALUES (%s, %s, 1, '{}', '[]', %s, '{}', 'published', %s)",
-            [campaign, workspace, Jsonb(_graph().to_dict()), NOW],
+            [campaign, workspace, Jsonb(graph.to_dict()), NOW],
         )
         connection.execute(
             "INSERT INTO contacts (workspace_id, email, name, company) "
@@ -194,5 +207,5 @@ def _fill(database: Database, mails: int) -> None:
         )
 
 
-_VERSION: Final = PublishedVersion(uuid4(), 1, "Bench", uuid4(), _graph())
+_VERSION: Final = PublishedVersion(uuid4(), 1, "Bench", uuid4(), mail_graph())
 _NODE: Final = PreparedNode(_VERSION, "mail", MESSAGES)

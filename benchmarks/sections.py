@@ -99,6 +99,7 @@ SECTIONS: Final = {
     "receiving": "benchmarks.receiving:section",
     "judging": "benchmarks.sections:judging",
     "email": "benchmarks.sections:email",
+    "caps": "benchmarks.capped_email:section",
     "simulation": "benchmarks.sections:simulation",
 }
 """Name → module:function, in the order in which they run."""

@@ -304,14 +304,17 @@ CREATE TABLE campaign_deliveries (
     transport text,
     held_by text,
     held_until timestamp with time zone,
+    cap_priority integer,
     CONSTRAINT campaign_deliveries_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_deliveries_check CHECK (((status = 'pending'::text) = (due_at IS NOT NULL))),
     CONSTRAINT campaign_deliveries_check1 CHECK (((status = 'sending'::text) = ((leased_until IS NOT NULL) AND (lease_token IS NOT NULL)))),
     CONSTRAINT campaign_deliveries_check2 CHECK (((status = ANY (ARRAY['sent'::text, 'skipped'::text, 'failed'::text])) = (settled_at IS NOT NULL))),
     CONSTRAINT campaign_deliveries_status_check CHECK ((status = ANY (ARRAY['pending'::text, 'sending'::text, 'sent'::text, 'skipped'::text, 'failed'::text, 'unknown'::text])))
 ) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=80);
+CREATE INDEX campaign_deliveries_capped ON public.campaign_deliveries USING btree (contact_id) WHERE ((status = 'pending'::text) AND (cap_priority IS NOT NULL));
 CREATE INDEX campaign_deliveries_due ON public.campaign_deliveries USING btree (campaign_id, node_id, campaign_version, due_at) WHERE (status = 'pending'::text);
 CREATE INDEX campaign_deliveries_failed ON public.campaign_deliveries USING btree (campaign_id) WHERE (status = 'failed'::text);
+CREATE INDEX campaign_deliveries_held ON public.campaign_deliveries USING btree (held_by, held_until) WHERE ((status = 'pending'::text) AND (held_by IS NOT NULL));
 CREATE INDEX campaign_deliveries_provider ON public.campaign_deliveries USING btree (provider_message_id) WHERE (provider_message_id IS NOT NULL);
 CREATE INDEX campaign_deliveries_unknown ON public.campaign_deliveries USING btree (status, leased_until) WHERE (status = ANY (ARRAY['sending'::text, 'unknown'::text]));
 
@@ -705,6 +708,13 @@ CREATE TABLE channel_flow (
     CONSTRAINT channel_flow_on_unknown_check CHECK ((on_unknown = ANY (ARRAY['assume_sent'::text, 'retry'::text, 'hold'::text])))
 );
 
+CREATE TABLE contact_cap_locks (
+    contact_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    CONSTRAINT contact_cap_locks_pkey PRIMARY KEY (contact_id),
+    CONSTRAINT contact_cap_locks_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE
+);
+
 CREATE TABLE contact_events (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,
@@ -719,6 +729,16 @@ CREATE TABLE contact_events (
 );
 CREATE INDEX contact_events_contact ON public.contact_events USING btree (contact_id, event_type, occurred_at);
 CREATE TRIGGER queue_contact_events AFTER INSERT ON public.contact_events REFERENCING NEW TABLE AS new_events FOR EACH STATEMENT EXECUTE FUNCTION queue_contact_events();
+
+CREATE TABLE contact_sends (
+    contact_id uuid NOT NULL,
+    delivery_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    channel text NOT NULL,
+    counted_at timestamp with time zone NOT NULL,
+    CONSTRAINT contact_sends_pkey PRIMARY KEY (contact_id, delivery_id),
+    CONSTRAINT contact_sends_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contact_cap_locks(contact_id) ON DELETE CASCADE
+);
 
 CREATE TABLE contacts (
     id uuid NOT NULL DEFAULT gen_random_uuid(),

@@ -116,7 +116,10 @@ BEGIN
                 'drip_ingest', 'SELECT (id, campaign_id, campaign_version, workflow_status, next_execution_at)',
                 ARRAY['campaign_workflow_states']
             ),
-            ('drip_ingest', 'SELECT (status, due_at, channel, campaign_id, transport)', ARRAY['campaign_deliveries']),
+            (
+                'drip_ingest', 'SELECT (status, due_at, channel, campaign_id, transport, held_by, held_until)',
+                ARRAY['campaign_deliveries']
+            ),
             ('drip_ingest', 'SELECT (kind, opened_at, resolved_at)', ARRAY['campaign_incidents']),
             ('drip_trigger', 'SELECT (id, name, time_zone, default_region)', ARRAY['workspaces']),
             ('drip_trigger', 'SELECT (campaign_type, version, drip_settings, created_at)', ARRAY['drip_campaigns']),

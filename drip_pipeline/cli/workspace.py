@@ -1,5 +1,5 @@
 """`drip workspace …`: list workspaces, set the time zone of their days, the country of their phone
-numbers, their quiet hours, guard, holdout and seed lists.
+numbers, their quiet hours, frequency caps, guard, holdout and seed lists.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import click
 
 from drip_pipeline.cli.framework.command import CommandResult, Invocation, command, table
 from drip_pipeline.cli.framework.options import now_option, reason_option
+from drip_pipeline.cli.workspace_caps import caps
 from drip_pipeline.cli.workspace_holdout import holdout
 from drip_pipeline.cli.workspace_seeds import seeds
 
@@ -20,9 +21,10 @@ workspace_option = click.option(
 
 @click.group()
 def workspace() -> None:
-    """List workspaces, and set their time zone, country, quiet hours, guard, holdout and seeds."""
+    """List workspaces, and set zone, country, quiet hours, caps, guard, holdout and seeds."""
 
 
+workspace.add_command(caps)
 workspace.add_command(holdout)
 workspace.add_command(seeds)
 

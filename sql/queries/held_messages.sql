@@ -42,3 +42,12 @@ WHERE d.campaign_id = CAST(%(campaign_id)s AS uuid) AND d.status = 'pending' AND
   AND (CAST(%(now)s AS timestamptz) IS NULL OR d.due_at > CAST(%(now)s AS timestamptz))
 GROUP BY d.campaign_version, d.node_id, d.held_by
 ORDER BY d.campaign_version, d.node_id, d.held_by;
+
+-- name: held_by_reason
+-- Counts the messages that rules hold at a time, by rule.
+SELECT d.held_by AS reason, count(*) AS messages
+FROM campaign_deliveries d
+WHERE d.status = 'pending' AND d.held_by IS NOT NULL AND d.held_until > CAST(%(now)s AS timestamptz)
+  AND d.due_at = d.held_until
+GROUP BY d.held_by
+ORDER BY d.held_by;

@@ -159,19 +159,20 @@ assigned AS (
 queued AS (
     INSERT INTO campaign_deliveries (
         id, workspace_id, campaign_id, campaign_version, enrollment_id, contact_id, node_id, step_id, channel,
-        split_node_id, variant_group, due_at, created_at, held_by, held_until
+        split_node_id, variant_group, due_at, created_at, held_by, held_until, cap_priority
     )
     SELECT
         v.delivery_id, v.workspace_id, v.campaign_id, v.campaign_version, v.id, v.contact_id, d.node_id, d.step_id,
         d.channel, d.split_node_id, d.variant_group, coalesce(d.due_at, CAST(%(now)s AS timestamptz)),
-        CAST(%(now)s AS timestamptz), d.held_by, d.due_at
+        CAST(%(now)s AS timestamptz), d.held_by, d.due_at, d.cap_priority
     FROM moved v
     JOIN unnest(
         CAST(%(delivery_group)s AS integer []), CAST(%(delivery_node_id)s AS text []),
         CAST(%(delivery_step_id)s AS uuid []), CAST(%(delivery_channel)s AS text []),
         CAST(%(delivery_split)s AS text []), CAST(%(delivery_variant)s AS text []),
-        CAST(%(delivery_due_at)s AS timestamptz []), CAST(%(delivery_held_by)s AS text [])
-    ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group, due_at, held_by)
+        CAST(%(delivery_due_at)s AS timestamptz []), CAST(%(delivery_held_by)s AS text []),
+        CAST(%(delivery_cap_priority)s AS integer [])
+    ) AS d (group_no, node_id, step_id, channel, split_node_id, variant_group, due_at, held_by, cap_priority)
         ON d.group_no = v.group_no
 ),
 

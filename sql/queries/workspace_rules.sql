@@ -1,6 +1,8 @@
 -- name: rules_of_workspaces
--- The rules of these workspaces.
-SELECT r.workspace_id, r.kind, r.name, r.config, r.updated_at
+-- The rules of these workspaces. The fingerprints tell whether the caps that `lease_deliveries` sees are these.
+SELECT
+    r.workspace_id, r.kind, r.name, r.config, r.updated_at,
+    hashtext(r.name || CAST(r.config AS text)) AS fingerprint
 FROM workspace_rules r
 WHERE r.workspace_id = ANY(CAST(%(workspace_ids)s AS uuid []))
 ORDER BY r.workspace_id, r.kind, r.name;

@@ -326,6 +326,10 @@ def _detail(detail: CampaignDetail) -> Group:
         lines.append(Text(f"Send window: {local_range(window)}"))
     if campaign.settings.get("topic"):
         lines.append(Text(f"Topic: {campaign.settings['topic']}"))
+    if campaign.settings.get("cap_exempt"):
+        lines.append(Text("Frequency caps: exempt"))
+    elif campaign.settings.get("priority"):
+        lines.append(Text(f"Priority: {campaign.settings['priority']}"))
     lines += [Text(line) for line in guard_lines(campaign.settings, detail.guard)]
     if detail.edit is not None:
         draft = detail.edit

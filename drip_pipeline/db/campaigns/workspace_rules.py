@@ -19,6 +19,7 @@ class StoredRule(NamedTuple):
     name: str
     config: Mapping[str, Any]
     updated_at: datetime
+    fingerprint: int
 
 
 def rules(connection: Connection, workspace_ids: Collection[UUID]) -> list[StoredRule]:

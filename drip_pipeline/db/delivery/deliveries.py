@@ -45,7 +45,8 @@ class Quota(NamedTuple):
 class LeasedDelivery(NamedTuple):
     """A locked due delivery with the contact's columns; the type from lease to settlement.
 
-    `blocked_reason` says why it must not be sent, None when it may. `personalization_data` (of the
+    `blocked_reason` says why it must not be sent, None when it may. `caps` is the sum of the
+    fingerprints of the workspaces' frequency caps, None without any. `personalization_data` (of the
     enrollment; None if empty), `workflow_variables` (of its state; None if empty) and contact
     columns are None if no message of the batch reads them.
     A tuple because a batch has thousands.
@@ -62,6 +63,7 @@ class LeasedDelivery(NamedTuple):
     attempts: int
     due_at: datetime
     blocked_reason: str | None
+    caps: int | None
     personalization_data: JsonObject | None
     workflow_variables: JsonObject | None
     name: str | None
@@ -176,24 +178,6 @@ class Recorded(NamedTuple):
     payload: JsonObject | None
 
 
-class ListedDelivery(NamedTuple):
-    """A delivery as operators see it, without the recipient's address."""
-
-    id: UUID
-    campaign: str
-    version: int
-    node_id: str
-    channel: str
-    status: str
-    transport: str | None
-    attempts: int
-    error_code: str | None
-    last_error: str | None
-    due_at: datetime | None
-    leased_until: datetime | None
-    settled_at: datetime | None
-
-
 def due_groups(
     connection: Connection, *, channel: str | None, count_limit: int, now: datetime
 ) -> list[DueGroup]:
@@ -230,6 +214,7 @@ def lease(
         versions=[quota.group.campaign_version for quota in quotas],
         node_ids=[quota.group.node_id for quota in quotas],
         quotas=[quota.limit for quota in quotas],
+        workspace_ids=list({quota.group.workspace_id for quota in quotas}),
         most=sum(quota.limit for quota in quotas),
         blocked_reasons=[quota.blocked_reason for quota in quotas],
         needs_consent=[quota.needs_consent for quota in quotas],
@@ -329,26 +314,6 @@ def reschedule(connection: Connection, rows: Sequence[Retry], now: datetime) -> 
         "reschedule_deliveries",
         now=now,
         **queries.columns(Retry, rows) | {"details": [_json(row.details) for row in rows]},
-    )
-
-
-def listed(
-    connection: Connection,
-    *,
-    status: str,
-    campaign_id: UUID | None,
-    channel: str | None,
-    count_limit: int,
-) -> list[ListedDelivery]:
-    """Return deliveries of a status, latest first."""
-    return queries.records(
-        connection,
-        "list_deliveries",
-        ListedDelivery,
-        status=status,
-        campaign_id=campaign_id,
-        channel=channel,
-        count_limit=count_limit,
     )
 
 

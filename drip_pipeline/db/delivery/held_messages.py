@@ -1,4 +1,4 @@
-"""Messages that rules of time hold: why, and until when."""
+"""Messages that rules hold: why, and until when."""
 
 from __future__ import annotations
 
@@ -40,6 +40,13 @@ class HeldCount(NamedTuple):
     last_until: datetime
 
 
+class HeldByReason(NamedTuple):
+    """The number of messages that a rule holds."""
+
+    reason: str
+    messages: int
+
+
 def queued(connection: Connection, ids: Sequence[UUID]) -> dict[UUID, QueuedMessage]:
     """Return these messages by id."""
     rows = queries.many_records(connection, "queued_messages", QueuedMessage, ids=uuids(ids))
@@ -64,3 +71,8 @@ def held(connection: Connection, campaign_id: UUID, now: datetime | None) -> lis
     Without a time, those are counted too whose hold has ended and that are due.
     """
     return queries.records(connection, "held_messages", HeldCount, campaign_id=campaign_id, now=now)
+
+
+def by_reason(connection: Connection, now: datetime) -> list[HeldByReason]:
+    """Count the messages of all campaigns that rules hold at `now`, by rule."""
+    return queries.records(connection, "held_by_reason", HeldByReason, now=now)

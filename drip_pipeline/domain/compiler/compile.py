@@ -89,6 +89,8 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         file.topic,
         guards,
         exits_at_goal=ends_at_goal(file),
+        priority=file.priority or 0,
+        cap_exempt=bool(file.cap_exempt),
     )
 
 

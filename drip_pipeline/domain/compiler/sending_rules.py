@@ -31,6 +31,13 @@ def read_message_settings(
     of_campaign = SendSettings(
         definition.kind or "marketing", _window(definition.send_window, None, problems)
     )
+    if definition.priority and (definition.cap_exempt or of_campaign.kind == "transactional"):
+        problems.add(
+            None,
+            "priority_ignored",
+            "priority has no effect on messages that frequency caps do not limit",
+            "warning",
+        )
     settings = {}
     for node_id, step in steps.items():
         config = configs.get(node_id)

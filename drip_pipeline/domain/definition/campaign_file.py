@@ -40,6 +40,7 @@ from drip_pipeline.domain.definition.text_formats import (
     as_json,
     parse_text,
 )
+from drip_pipeline.domain.graph.frequency_caps import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
     EventWait,
@@ -136,7 +137,7 @@ class StepDefinition(BaseModel):
     kind: MessageKind | None = Field(
         default=None,
         description="Kind of the step's email or SMS; by default the campaign's. Transactional"
-        " messages ignore quiet hours, but no suppression.",
+        " messages ignore quiet hours and frequency caps, but no suppression.",
     )
     send_window: Annotated[Json, SchemaOf(SendWindow | None)] = Field(
         default=None,
@@ -235,7 +236,8 @@ class CampaignDefinition(BaseModel):
     kind: MessageKind | None = Field(
         default=None,
         description="Kind of the campaign's messages: marketing (the default) or transactional."
-        " Transactional messages ignore the workspace's quiet hours, but no suppression.",
+        " Transactional messages ignore the workspace's quiet hours and frequency caps, but no"
+        " suppression.",
     )
     send_window: Annotated[Json, SchemaOf(SendWindow | None)] = Field(
         default=None,
@@ -246,6 +248,18 @@ class CampaignDefinition(BaseModel):
         default=None,
         description="Name of the workspace's topic that the messages belong to (`drip topics`)."
         " People leave a topic by itself; without one, unsubscribing leaves everything.",
+    )
+    priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY), NO_BOOL] | None = (
+        Field(
+            default=None,
+            description="Of the messages that are due for a contact, the workspace's frequency"
+            " caps let those of campaigns with a higher priority go first; 0 by default.",
+        )
+    )
+    cap_exempt: bool | None = Field(
+        default=None,
+        description="Whether the workspace's frequency caps (`drip workspace caps`) neither limit"
+        " nor count the campaign's messages, as those of the kind transactional.",
     )
     per_day: Count | None = Field(
         default=None,

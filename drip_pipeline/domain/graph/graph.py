@@ -163,7 +163,8 @@ class CampaignGraph:
     `variant_of_node` maps a node to (split node id, variant id) if every path to it leads through
     this variant; of several splits, the innermost one. `goal_event` is the event that counts as a
     conversion, None without one; `exits_at_goal` says whether it ends the run, too. `topic` is the
-    workspace's topic that the messages belong to, `guards` limit their volume.
+    workspace's topic that the messages belong to, `guards` limit their volume. Under the
+    workspace's frequency caps messages of a higher `priority` go first; `cap_exempt` ignores them.
     """
 
     entry_node_id: str
@@ -173,6 +174,8 @@ class CampaignGraph:
     topic: str | None = None
     guards: VolumeGuards = NO_GUARDS
     exits_at_goal: bool = False
+    priority: int = 0
+    cap_exempt: bool = False
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -200,6 +203,14 @@ class CampaignGraph:
             node.kind == "marketing" and sends_to_person(node.config)
             for node in self.nodes.values()
         )
+
+    def cap_priority(self, node_id: str) -> int | None:
+        """Return the priority of a node's messages under frequency caps; None if these neither
+        limit nor count them."""
+        node = self.nodes.get(node_id)
+        if self.cap_exempt or node is None or node.kind != "marketing":
+            return None
+        return self.priority if sends_to_person(node.config) else None
 
     @property
     def trigger(self) -> TriggerConfig:
@@ -257,11 +268,15 @@ class CampaignGraph:
             goal["goal_event"] = self.goal_event.model_dump(mode="json")
         if self.exits_at_goal:
             goal["exits_at_goal"] = True
-        topic = {"topic": self.topic} if self.topic else {}
+        of_messages: dict[str, Any] = {"topic": self.topic} if self.topic else {}
+        if self.priority:
+            of_messages["priority"] = self.priority
+        if self.cap_exempt:
+            of_messages["cap_exempt"] = True
         guards = self.guards.to_dict()
         return (
             goal
-            | topic
+            | of_messages
             | ({"guards": guards} if guards else {})
             | {
                 "format": GRAPH_FORMAT,
@@ -291,4 +306,6 @@ class CampaignGraph:
             topic=data.get("topic"),
             guards=VolumeGuards.from_dict(data.get("guards", {})),
             exits_at_goal=bool(data.get("exits_at_goal")),
+            priority=int(data.get("priority", 0)),
+            cap_exempt=bool(data.get("cap_exempt")),
         )

@@ -1,9 +1,9 @@
 """The rules of a workspace for its messages: the lookup of the engine, and their changes.
 
 The engine looks them up once per batch, from a cache of this process that is read again every
-half minute. A workspace without rules costs a lookup in a dictionary. Rules of other kinds, such as
-frequency caps, belong into `WorkspaceRules`; the eligibility check applies them in
-delivery/send_rules.py.
+half minute. A workspace without rules costs a lookup in a dictionary. Rules of other kinds belong
+into `WorkspaceRules`; the eligibility check applies them in delivery/send_rules.py, and frequency
+caps in delivery/cap_check.py.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from drip_pipeline.db.campaigns import workspace_rules as rules_db
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.domain.definition.problems import from_validation
+from drip_pipeline.domain.graph.frequency_caps import CAP, FrequencyCap
 from drip_pipeline.domain.graph.holdout import HOLDOUT, Holdout, current
 from drip_pipeline.domain.graph.windows import QUIET_HOURS, QuietHours
 from drip_pipeline.engine import audit
@@ -33,10 +34,12 @@ CACHED_FOR: Final = timedelta(seconds=30)
 
 @dataclass(frozen=True, slots=True)
 class WorkspaceRules:
-    """The rules of a workspace that has any."""
+    """The rules of a workspace that has any. `fingerprint` is the sum of those of its caps."""
 
     quiet_hours: QuietHours | None = None
     holdout: Holdout | None = None
+    caps: tuple[FrequencyCap, ...] = ()
+    fingerprint: int = 0
 
 
 _cache: dict[UUID, tuple[datetime, WorkspaceRules | None]] = {}
@@ -64,6 +67,12 @@ def rules_of(
                 loaded[row.workspace_id] = replace(so_far, quiet_hours=hours)
             elif row.kind == HOLDOUT and (holdout := current(row.config)) is not None:
                 loaded[row.workspace_id] = replace(so_far, holdout=holdout)
+            elif row.kind == CAP:
+                loaded[row.workspace_id] = replace(
+                    so_far,
+                    caps=(*so_far.caps, FrequencyCap.model_validate(row.config)),
+                    fingerprint=so_far.fingerprint + row.fingerprint,
+                )
         cached |= loaded
         with _lock:
             _cache.update({each: (now, rules) for each, rules in loaded.items()})

@@ -28,7 +28,8 @@ from drip_pipeline.engine.delivery.delivery_batch import (
 )
 from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
-from drip_pipeline.engine.delivery.fair_share import fair_quotas
+from drip_pipeline.engine.delivery.fair_share import by_priority, fair_quotas
+from drip_pipeline.engine.delivery.group_priorities import ranks_of
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
@@ -174,7 +175,11 @@ class _Dispatch:
                 groups = deliveries_db.due_groups(
                     connection, channel=self._channel.name, count_limit=batch_size, now=batch.now
                 )
-                shares = fair_quotas([group.due for group in groups], batch_size)
+                requested = [group.due for group in groups]
+                shares = fair_quotas(requested, batch_size)
+                ranks = ranks_of(connection, groups, batch.now)
+                if ranks is not None:
+                    shares = by_priority(requested, shares, ranks)
                 quotas = [
                     Quota(group, share)
                     for group, share in zip(groups, shares, strict=True)

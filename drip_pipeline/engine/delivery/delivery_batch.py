@@ -24,6 +24,7 @@ from drip_pipeline.db.unreadable import Unreadable
 from drip_pipeline.domain.run_variables import PERSONALIZATION_DATA, WORKFLOW_VARIABLES
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
+from drip_pipeline.engine.delivery.cap_check import apply_caps
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.holdout_check import apply_holdout
 from drip_pipeline.engine.delivery.phone_numbers import with_numbers
@@ -133,10 +134,14 @@ class DeliveryBatch:
             deliveries_db.postpone(connection, [delivery.id for delivery in paused], due_at)
         if blocked:
             settle_skipped(connection, blocked, self.context)
-        skipped = {reason: len(group) for reason, group in blocked.items()}
-        return DeliveryCounts(
-            skipped=skipped, held=len(paused), held_by={**unconfirmed, **checked.held}
-        )
+        # After the others are settled: they take no place under a cap.
+        capped = apply_caps(connection, quotas, self.leased, channel=self.channel, now=self.now)
+        self.leased = capped.deliveries
+        if capped.skipped:
+            settle_skipped(connection, capped.skipped, self.context)
+        skipped = {reason: len(group) for reason, group in {**blocked, **capped.skipped}.items()}
+        held_by = {**unconfirmed, **checked.held, **capped.held}
+        return DeliveryCounts(skipped=skipped, held=len(paused), held_by=held_by)
 
     def render(
         self, connection: Connection, transport: Transport | None = None

@@ -20,7 +20,8 @@ from drip_pipeline.db.delivery.channel_accounts import ChannelRow
 from drip_pipeline.db.delivery.deliveries import DueGroup, Quota
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
-from drip_pipeline.engine.delivery.fair_share import fair_quotas
+from drip_pipeline.engine.delivery.fair_share import by_priority, fair_quotas
+from drip_pipeline.engine.delivery.group_priorities import GroupRank, ranks_of
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import Transport, TransportSource, load_rows
 from drip_pipeline.errors import VersionNotFound
@@ -48,6 +49,8 @@ class TransportQueue:
     """`closed_until` is when the next permit is available; otherwise a pause or an open breaker."""
     is_empty: bool = False
     fault: str = ""
+    ranks: list[GroupRank] | None = None
+    """The priorities of the groups, where a workspace has frequency caps."""
 
     @property
     def needs_permits(self) -> bool:
@@ -61,7 +64,10 @@ class TransportQueue:
 
     def quotas(self, total: int, first: int) -> list[Quota]:
         """Allocate up to `total` deliveries among the groups; the remainder from `first` on."""
-        shares = fair_quotas([group.due for group in self.groups], total, first=first)
+        requested = [group.due for group in self.groups]
+        shares = fair_quotas(requested, total, first=first)
+        if self.ranks is not None:
+            shares = by_priority(requested, shares, self.ranks, first=first)
         reason = GONE_REASON if self.is_disabled else None
         consent = self.transport.config.requires_consent
         return [
@@ -153,6 +159,8 @@ class DispatchPlanner:
                 now=self._clock.start,
             )
             queues = self._by_transport(connection, groups)
+            for queue in queues:
+                queue.ranks = ranks_of(connection, queue.groups, self._clock.start)
             self._ensure_rows(connection, queues, now)
             self._mark_obstacles(connection, queues, now)
         return queues

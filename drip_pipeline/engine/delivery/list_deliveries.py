@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.db.delivery import deliveries as deliveries_db
-from drip_pipeline.db.delivery.deliveries import ListedDelivery
+from drip_pipeline.db.delivery import listed_deliveries as deliveries_db
+from drip_pipeline.db.delivery.listed_deliveries import ListedDelivery
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 
 

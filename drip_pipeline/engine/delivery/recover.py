@@ -21,7 +21,7 @@ from drip_pipeline.engine.delivery.settle import (
     GRACE_SECONDS,
     NOT_SETTLED,
     by_channel,
-    settle_accepted,
+    settle_accepted_late,
 )
 from drip_pipeline.engine.isolation import apply_isolating, describe
 
@@ -96,7 +96,7 @@ def _settle_as_sent(
     context = SettleContext(channel, uuid4(), now)
 
     def settle(part: Sequence[UnknownDelivery]) -> int:
-        settle_accepted(connection, part, context, certainty="unknown")
+        settle_accepted_late(connection, part, context, certainty="unknown")
         return len(part)
 
     def hold(delivery: UnknownDelivery, error: Exception) -> None:

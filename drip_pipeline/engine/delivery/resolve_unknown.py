@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
 from drip_pipeline.db.delivery.deliveries import Retry
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery
@@ -22,7 +23,11 @@ from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.campaign import find_campaign
 from drip_pipeline.engine.delivery.results import SettleContext
-from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted, settle_skipped
+from drip_pipeline.engine.delivery.settle import (
+    by_channel,
+    settle_accepted_late,
+    settle_skipped,
+)
 from drip_pipeline.errors import NotAllowed
 
 Resolution = Literal["sent", "not-sent", "skip"]
@@ -123,8 +128,9 @@ def _settle(
 ) -> None:
     if resolution == "sent":
         details = [{"settled_by": "operator"}] * len(deliveries)
-        settle_accepted(connection, deliveries, context, details=details)
+        settle_accepted_late(connection, deliveries, context, details=details)
     elif resolution == "not-sent":
+        caps_db.release(connection, [each.id for each in deliveries])
         error = "an operator reported that it was not sent"
         retries = [Retry(each.id, context.now, NOT_SENT_REASON, error) for each in deliveries]
         deliveries_db.reschedule(connection, retries, context.now)

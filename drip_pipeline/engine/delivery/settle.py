@@ -12,6 +12,7 @@ from uuid import UUID
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
 from drip_pipeline.db.delivery.deliveries import (
     LeasedDelivery,
@@ -169,6 +170,20 @@ def settle_accepted(
         enrollment_of = {delivery.id: delivery.enrollment_id for delivery in deliveries}
         others = [enrollment_of[delivery_id] for delivery_id in settled.without_state]
         deliveries_db.record_last_email(connection, others, context.now)
+
+
+def settle_accepted_late(
+    connection: Connection,
+    deliveries: Sequence[OpenDelivery],
+    context: SettleContext,
+    *,
+    certainty: str = "known",
+    details: Sequence[Mapping[str, object]] | None = None,
+) -> None:
+    """Settle deliveries of unknown outcome as sent, as `settle_accepted` does. Frequency caps count
+    them from now on, which is the time that is stored as that of sending."""
+    settle_accepted(connection, deliveries, context, certainty=certainty, details=details)
+    caps_db.count_as_sent(connection, [each.id for each in deliveries], context.now)
 
 
 def settle_skipped(

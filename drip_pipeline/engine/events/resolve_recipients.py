@@ -22,7 +22,7 @@ from drip_pipeline.db.events.ingestion import (
 )
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.delivery.results import SettleContext
-from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted
+from drip_pipeline.engine.delivery.settle import by_channel, settle_accepted_late
 from drip_pipeline.errors import NotAllowed, NotFound
 
 NEVER_SENT: Final = "the message was never sent"
@@ -162,7 +162,7 @@ def _settle_reported(
         if delivery.status in ("sending", "unknown")
     ]
     for channel, unknown in by_channel(sent).items():
-        settle_accepted(connection, unknown, SettleContext(channel, batch_id, now))
+        settle_accepted_late(connection, unknown, SettleContext(channel, batch_id, now))
     existing = {delivery.id for delivery in deliveries}
     rejected = [
         RejectedLine(line, NEVER_SENT if message_id in existing else reason)

@@ -27,7 +27,7 @@ from drip_pipeline.engine.execution.batch_log import (
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.execute import execute
-from drip_pipeline.engine.execution.message_holds import quiet_hours_of
+from drip_pipeline.engine.execution.message_holds import rules_of_campaigns
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     Batch,
@@ -113,8 +113,8 @@ def advance_states(
     """Execute and commit states that the caller's transaction holds locked."""
     keys = {(position.campaign_id, position.campaign_version) for position in groups}
     graph_of = {key: _graph(connection, *key) for key in keys}
-    quiet_hours = quiet_hours_of(connection, graph_of, now)
-    context = batch_context.load(connection, groups, graph_of, now, message, quiet_hours)
+    rules = rules_of_campaigns(connection, graph_of, now)
+    context = batch_context.load(connection, groups, graph_of, now, message, rules)
     batch = execute(groups, graph_of, context, now)
     return commit(connection, batch, batch_id=batch_id, now=now, message=message)
 

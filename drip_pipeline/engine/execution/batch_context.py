@@ -28,6 +28,7 @@ from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.domain.graph.reachability import Reachability, reachability
 from drip_pipeline.domain.graph.windows import QuietHours, Zones
 from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
+from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
 from drip_pipeline.engine.execution import run_variables
 from drip_pipeline.engine.execution.contact_changes import apply_change
 from drip_pipeline.engine.execution.matched_events import (
@@ -50,6 +51,7 @@ _NO_FIELDS: Mapping[str, Any] = {}
 _NO_EVENTS: Mapping[str, datetime] = {}
 _NO_TAGS: frozenset[str] = frozenset()
 _NO_ZONES = ContactZone(None, None)
+_NO_RULES = WorkspaceRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class BatchContext:
         variables: Mapping[UUID, RunVariables] | None = None,
         stores_event: Collection[tuple[UUID, int]] = (),
         zones: dict[UUID, ContactZone] | None = None,
-        quiet_hours: Mapping[UUID, QuietHours] | None = None,
+        rules: Mapping[UUID, WorkspaceRules] | None = None,
         matched: MatchedEvents = NO_MATCHED_EVENTS,
         unreadable: Mapping[UUID, str] | None = None,
     ) -> None:
@@ -107,10 +109,13 @@ class BatchContext:
         self._zones = zones or {}
         self.changed_variables: dict[UUID, dict[str, JsonObject]] = {}
         """Of states of which this batch changed `event` or `vars`: these, by name."""
-        self.quiet_hours = quiet_hours or {}
-        """The quiet hours of workspaces that have some, by campaign."""
+        self._rules = rules or {}
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
+
+    def rules_of(self, campaign_id: UUID) -> WorkspaceRules:
+        """Return the rules of a campaign's workspace."""
+        return self._rules.get(campaign_id, _NO_RULES)
 
     def of(self, state: DueState) -> ContactAttributes:
         """Return the input of a condition for this state."""
@@ -241,12 +246,12 @@ def load(
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
-    quiet_hours: Mapping[UUID, QuietHours] | None = None,
+    rules: Mapping[UUID, WorkspaceRules] | None = None,
 ) -> BatchContext:
     """Read what the nodes that these states can reach in this batch refer to.
 
     `message` was just sent to all of these states, and is written to them with their transitions.
-    `quiet_hours` are those of the campaigns' workspaces. The number of queries does not depend on
+    `rules` are those of the campaigns' workspaces. The number of queries does not depend on
     the number of states.
     """
     contact_ids: set[UUID] = set()
@@ -281,7 +286,7 @@ def load(
             waiting += states
         if ahead.has_split:
             splitting += states
-        hours = (quiet_hours or {}).get(position.campaign_id)
+        hours = (rules or {}).get(position.campaign_id, _NO_RULES).quiet_hours
         if ahead.reads_zones or _message_reads_zones(graph, ahead, hours):
             zoned.update(state.contact_id for state in states)
     tests = _tests(connection, splitting) if splitting else {}
@@ -309,7 +314,7 @@ def load(
         variables=variables,
         stores_event=stores_event,
         zones=batch_context_db.contact_zones(connection, zoned) if zoned else None,
-        quiet_hours=quiet_hours,
+        rules=rules,
         matched=matched,
         unreadable=unreadable,
     )

@@ -354,6 +354,7 @@ def _other_rows(transitions: list[Transition]) -> Columns:
         "delivery_variant": [d.variant_group for _, d in sending],
         "delivery_due_at": [d.due_at for _, d in sending],
         "delivery_held_by": [d.held_by for _, d in sending],
+        "delivery_cap_priority": [d.cap_priority for _, d in sending],
     }
 
 

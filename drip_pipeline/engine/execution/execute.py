@@ -218,7 +218,7 @@ class _Walker:
         self._done.append(replace(transition, enrollment_status="completed"))
 
     def _stop_sending(self, walk: _Walk, node: GraphNode, channel: str) -> None:
-        rules = node.rules(self._context.quiet_hours.get(walk.states[0].campaign_id))
+        rules = node.rules(self._context.rules_of(walk.states[0].campaign_id).quiet_hours)
         if not rules.has_any():
             self._queue_message(walk, node, channel, None)
             return
@@ -237,6 +237,8 @@ class _Walker:
         passed = len(walk.path) - 1
         transition = _transition(walk, node, "waiting", PORT_DEFAULT)
         note = DeliveryNote(channel, node.node_id, node.step_id, split, variant)
+        if self._context.rules_of(walk.states[0].campaign_id).caps:
+            note = replace(note, cap_priority=self._graph.cap_priority(node.node_id))
         if hold is not None:
             note = replace(note, due_at=hold.until, held_by=hold.rule)
         self._done.append(

@@ -1,4 +1,5 @@
-"""Group states that queue a message by when it may be sent: rules of time, once per time zone."""
+"""The rules of workspaces for the messages of a batch; group states that queue a message by when it
+may be sent: rules of time, once per time zone."""
 
 from __future__ import annotations
 
@@ -10,9 +11,9 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import CampaignGraph
-from drip_pipeline.domain.graph.windows import NO_ZONES, QuietHours, SendRules
+from drip_pipeline.domain.graph.windows import NO_ZONES, SendRules
 from drip_pipeline.engine.campaigns import version_cache
-from drip_pipeline.engine.campaigns.workspace_rules import rules_of
+from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules, rules_of
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.errors import VersionNotFound
 
@@ -24,14 +25,14 @@ class HoldOfMessage(NamedTuple):
     until: datetime
 
 
-def quiet_hours_of(
+def rules_of_campaigns(
     connection: Connection,
     graphs: Mapping[tuple[UUID, int], CampaignGraph],
     now: datetime,
-) -> dict[UUID, QuietHours]:
-    """Return the quiet hours of the workspaces of these campaigns, by campaign.
+) -> dict[UUID, WorkspaceRules]:
+    """Return the rules of the workspaces of these campaigns, by campaign.
 
-    Campaigns without messages are not looked up.
+    Campaigns without messages are not looked up, workspaces without rules left out.
     """
     workspaces: dict[UUID, UUID] = {}
     for (campaign_id, number), graph in graphs.items():
@@ -45,9 +46,9 @@ def quiet_hours_of(
         return {}
     rules = rules_of(connection, workspaces.values(), now)
     return {
-        campaign_id: hours
+        campaign_id: rules[workspace_id]
         for campaign_id, workspace_id in workspaces.items()
-        if workspace_id in rules and (hours := rules[workspace_id].quiet_hours) is not None
+        if workspace_id in rules
     }
 
 

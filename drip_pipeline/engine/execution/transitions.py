@@ -83,6 +83,7 @@ class DeliveryNote:
     """A message to be put into the outbox. Its id is computed per state.
 
     `due_at` is None for a message that is due at once; otherwise the rule `held_by` holds it.
+    `cap_priority` is its priority if the workspace has frequency caps.
     """
 
     channel: str
@@ -92,6 +93,7 @@ class DeliveryNote:
     variant_group: str | None
     due_at: datetime | None = None
     held_by: str | None = None
+    cap_priority: int | None = None
 
 
 ChangeKind = Literal["tags", "score_delta", "score_set", "column", "custom_field"]

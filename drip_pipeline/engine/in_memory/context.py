@@ -20,7 +20,6 @@ from drip_pipeline.engine.in_memory.store import MemoryStore
 def context_of(store: MemoryStore, states: Sequence[DueState], now: datetime) -> BatchContext:
     """Return what conditions, waits and splits read of these states."""
     graph, version = store.graph, store.version
-    quiet_hours = store.rules.quiet_hours
     variables = None
     if store.reads_variables:
         by_event = graph.is_entered_by_event
@@ -39,7 +38,7 @@ def context_of(store: MemoryStore, states: Sequence[DueState], now: datetime) ->
         variables=variables,
         stores_event={key} if graph.reads_event() else (),
         zones=_ContactZones(store),
-        quiet_hours={version.campaign_id: quiet_hours} if quiet_hours else None,
+        rules={version.campaign_id: store.rules},
         matched=_MatchedEvents(store),
     )
 

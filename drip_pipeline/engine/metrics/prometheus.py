@@ -1,5 +1,5 @@
-"""Metrics for Prometheus: backlog and its age, claim and commit rates, messages by outcome, blocked
-transports, event lag.
+"""Metrics for Prometheus: backlog and its age, claim and commit rates, messages by outcome and
+those that rules hold, blocked transports, event lag.
 
 Read in one snapshot. Thresholds for incidents are in incidents.py.
 """
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from drip_pipeline.db.connection import Connection, Database
+from drip_pipeline.db.delivery import held_messages as held_db
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.operations import incidents as incidents_db
@@ -40,6 +41,7 @@ def read_metrics(database: Database, *, now: datetime) -> list[MetricSample]:
             *_backlog(connection, now),
             *_rates(connection, now),
             *_levels(connection),
+            *_held(connection, now),
             *_arrivals(connection, now),
         ]
 
@@ -89,7 +91,8 @@ def _rates(connection: Connection, now: datetime) -> Iterator[MetricSample]:
             committed += row.enrollments if row.outcome == "committed" else 0
         else:
             for size, count in (row.sizes or {}).items():
-                outcome = "skipped" if size.startswith("skipped_") else size
+                # Messages that rules hold or skip are counted by rule.
+                outcome = next((o for o in ("skipped", "held") if size.startswith(f"{o}_")), size)
                 if outcome in messages:
                     messages[outcome] += count
     window = f"over the last {seconds:.0f} seconds"
@@ -103,6 +106,12 @@ def _rates(connection: Connection, now: datetime) -> Iterator[MetricSample]:
     for (kind, outcome), count in batches.items():
         help = f"Batches {window}."
         yield MetricSample("drip_batches", help, count, {"kind": kind, "outcome": outcome})
+
+
+def _held(connection: Connection, now: datetime) -> Iterator[MetricSample]:
+    help = "Messages that a rule holds: a window, quiet hours, a topic or a frequency cap."
+    for row in held_db.by_reason(connection, now):
+        yield MetricSample("drip_held_messages", help, row.messages, {"reason": row.reason})
 
 
 def _arrivals(connection: Connection, now: datetime) -> Iterator[MetricSample]:

@@ -17,6 +17,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.enrollment import entry_triggers as triggers_db
 from drip_pipeline.db.operations import retention as retention_db
+from drip_pipeline.engine.campaigns.frequency_caps import delete_uncounted_sends
 from drip_pipeline.engine.operations.parquet_archive import (
     CAMPAIGN_EVENTS,
     CONTACT_EVENTS,
@@ -87,6 +88,7 @@ def apply_retention(
                 run.drop(table, before)
     with database.transaction() as connection:
         run.report.deleted["campaign_entry_queue"] = triggers_db.delete_orphaned(connection)
+    run.report.deleted["contact_sends"] = delete_uncounted_sends(database, now, chunk_size)
     return run.report
 
 

@@ -287,5 +287,6 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
         "goal_event", "exit_on_goal", "workspace", "per_day", "max_people", "pause_when",
+        "priority", "cap_exempt",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}

@@ -187,6 +187,7 @@ def leased_delivery(version: PublishedVersion, message: MemoryMessage) -> Leased
         attempts=0,
         due_at=message.queued_at,
         blocked_reason=None,
+        caps=None,
         personalization_data=run.entry,
         workflow_variables=run.workflow_variables or None,
         name=row["name"],
