@@ -16,6 +16,7 @@ from drip_pipeline.cli.framework.options import (
     format_counts,
     now_option,
     parse_mappings,
+    parse_types,
     region_hint,
 )
 from drip_pipeline.cli.person.commands import register
@@ -28,22 +29,6 @@ if TYPE_CHECKING:
 @click.group()
 def contacts() -> None:
     """Import contacts from files; show, change, suppress and resubscribe one contact."""
-
-
-def _parse_types(
-    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
-) -> dict[str, str]:
-    from drip_pipeline.engine.contacts.column_types import CHOSEN_TYPES
-
-    types = {}
-    for text in (part for option in texts for part in option.split(",")):
-        column, _, kind = text.rpartition("=")
-        if not column.strip() or kind.strip() not in CHOSEN_TYPES:
-            raise click.BadParameter(
-                f"{text!r} is not COLUMN=TYPE with one of the types {', '.join(CHOSEN_TYPES)}"
-            )
-        types[column.strip()] = kind.strip()
-    return types
 
 
 @command(contacts, name="import")
@@ -64,7 +49,7 @@ def _parse_types(
     "--types",
     metavar="COLUMN=TYPE",
     multiple=True,
-    callback=_parse_types,
+    callback=parse_types,
     help="Store a column as text, integer, number, boolean or date (date:dmy and date:mdy read"
     " 12.03.2024 and 3/12/2024). Default: text, unless each cell prints back as it is written.",
 )

@@ -145,3 +145,85 @@ FROM drip_campaigns c
 LEFT JOIN campaign_entry_triggers t ON t.campaign_id = c.id
 LEFT JOIN campaign_guards g ON g.campaign_id = c.id
 WHERE c.id = CAST(%(campaign_id)s AS uuid);
+
+-- name: lock_addresses_of_workspace
+-- Keeps imports and other changes of addresses in the workspace waiting until the end of the transaction; the key is that
+-- of merge_imported_contacts.
+SELECT pg_advisory_xact_lock(hashtextextended('drip_pipeline.contacts ' || CAST(%(workspace_id)s AS text), 0));
+
+-- name: other_contacts_of_address
+-- The other contacts of a workspace that have this address in any spelling.
+SELECT k.id
+FROM contacts k
+WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+  AND canonical_email(k.email) = canonical_email(CAST(%(email)s AS text))
+  AND k.id <> CAST(%(contact_id)s AS uuid)
+ORDER BY k.created_at, k.id;
+
+-- name: set_contact_fields
+-- Sets the fields in `names` of a contact to these values, merges `custom_fields`, and removes `removed` custom fields.
+-- Returns the names of those that changed; without a change nothing is written.
+WITH existing AS MATERIALIZED (
+    SELECT k.* FROM contacts k WHERE k.id = CAST(%(contact_id)s AS uuid) FOR UPDATE
+),
+
+wanted AS MATERIALIZED (
+    SELECT
+        b.id,
+        CASE WHEN 'email' = ANY(n.names) THEN CAST(%(email)s AS text) ELSE b.email END AS email,
+        CASE WHEN 'name' = ANY(n.names) THEN CAST(%(name)s AS text) ELSE b.name END AS name,
+        CASE WHEN 'company' = ANY(n.names) THEN CAST(%(company)s AS text) ELSE b.company END AS company,
+        CASE WHEN 'phone' = ANY(n.names) THEN CAST(%(phone)s AS text) ELSE b.phone END AS phone,
+        CASE WHEN 'job_title' = ANY(n.names) THEN CAST(%(job_title)s AS text) ELSE b.job_title END AS job_title,
+        CASE WHEN 'ai_score' = ANY(n.names) THEN CAST(%(ai_score)s AS integer) ELSE b.ai_score END AS ai_score,
+        CASE WHEN 'status' = ANY(n.names) THEN CAST(%(status)s AS text) ELSE b.status END AS status,
+        CASE WHEN 'tags' = ANY(n.names) THEN CAST(%(tags)s AS text []) ELSE b.tags END AS tags,
+        CASE
+            WHEN 'last_interaction' = ANY(n.names) THEN CAST(%(last_interaction)s AS timestamptz)
+            ELSE b.last_interaction
+        END AS last_interaction,
+        (coalesce(b.custom_fields, '{}') || CAST(%(custom_fields)s AS jsonb)) - CAST(%(removed)s AS text [])
+            AS custom_fields
+    FROM existing b
+    CROSS JOIN (SELECT CAST(%(names)s AS text []) AS names) n
+),
+
+changes AS MATERIALIZED (
+    SELECT array_remove(
+        ARRAY[
+            CASE WHEN b.email IS DISTINCT FROM a.email THEN 'email' END,
+            CASE WHEN b.name IS DISTINCT FROM a.name THEN 'name' END,
+            CASE WHEN b.company IS DISTINCT FROM a.company THEN 'company' END,
+            CASE WHEN b.phone IS DISTINCT FROM a.phone THEN 'phone' END,
+            CASE WHEN b.job_title IS DISTINCT FROM a.job_title THEN 'job_title' END,
+            CASE WHEN b.ai_score IS DISTINCT FROM a.ai_score THEN 'ai_score' END,
+            CASE WHEN b.status IS DISTINCT FROM a.status THEN 'status' END,
+            CASE WHEN coalesce(b.tags, '{}') IS DISTINCT FROM coalesce(a.tags, '{}') THEN 'tags' END,
+            CASE WHEN b.last_interaction IS DISTINCT FROM a.last_interaction THEN 'last_interaction' END
+        ], NULL
+    ) || ARRAY(
+        SELECT u.key
+        FROM (
+            SELECT jsonb_object_keys(CAST(%(custom_fields)s AS jsonb)) AS key
+            UNION
+            SELECT unnest(CAST(%(removed)s AS text []))
+        ) u
+        WHERE b.custom_fields -> u.key IS DISTINCT FROM a.custom_fields -> u.key
+        ORDER BY u.key
+    ) AS names
+    FROM existing b
+    CROSS JOIN wanted a
+),
+
+written AS (
+    UPDATE contacts k
+    SET email = a.email, name = a.name, company = a.company, phone = a.phone, job_title = a.job_title,
+        ai_score = a.ai_score, status = a.status, tags = a.tags, last_interaction = a.last_interaction,
+        custom_fields = a.custom_fields, updated_at = CAST(%(now)s AS timestamptz)
+    FROM wanted a
+    CROSS JOIN changes c
+    WHERE k.id = a.id AND cardinality(c.names) > 0
+    RETURNING k.id
+)
+
+SELECT c.names, (SELECT count(*) FROM written) AS written FROM changes c;

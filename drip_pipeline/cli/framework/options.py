@@ -72,6 +72,23 @@ def parse_mappings(
     return renames
 
 
+def parse_types(
+    _context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]
+) -> dict[str, str]:
+    """Parse `COLUMN=TYPE` texts: a click callback. Raises click.BadParameter."""
+    from drip_pipeline.engine.contacts.column_types import CHOSEN_TYPES
+
+    types = {}
+    for text in (part for option in texts for part in option.split(",")):
+        column, _, kind = text.rpartition("=")
+        if not column.strip() or kind.strip() not in CHOSEN_TYPES:
+            raise click.BadParameter(
+                f"{text!r} is not COLUMN=TYPE with one of the types {', '.join(CHOSEN_TYPES)}"
+            )
+        types[column.strip()] = kind.strip()
+    return types
+
+
 def region_hint(reasons: Iterable[str]) -> list[str]:
     """Return what to do about numbers that were refused because their country is unknown."""
     if any(reason.endswith("phone_without_country") for reason in reasons):

@@ -285,3 +285,59 @@ def entry(connection: Connection, contact_id: UUID, campaign_id: UUID) -> EntryR
     return queries.record(
         connection, "entry_of_person", EntryRow, contact_id=contact_id, campaign_id=campaign_id
     )
+
+
+class FieldValues(NamedTuple):
+    """New values of a contact's fields; those that are not named in `names` are ignored."""
+
+    names: Sequence[str]
+    email: str | None
+    name: str | None
+    company: str | None
+    phone: str | None
+    job_title: str | None
+    ai_score: int | None
+    status: str | None
+    tags: Sequence[str]
+    last_interaction: datetime | None
+    custom_fields: str
+    removed: Sequence[str]
+
+
+class FieldChanges(NamedTuple):
+    """The names of the fields that changed, and 1 if the contact was written, else 0."""
+
+    names: list[str]
+    written: int
+
+
+def others_of_address(
+    connection: Connection, workspace_id: UUID, contact_id: UUID, email: str
+) -> list[UUID]:
+    """Return the other contacts of a workspace that have this address."""
+    return queries.column(
+        connection,
+        "other_contacts_of_address",
+        workspace_id=workspace_id,
+        contact_id=contact_id,
+        email=email,
+    )
+
+
+def lock_contacts_of(connection: Connection, workspace_id: UUID) -> None:
+    """Let imports and changes of addresses in the workspace wait until the transaction ends."""
+    queries.run(connection, "lock_addresses_of_workspace", workspace_id=workspace_id)
+
+
+def set_fields(
+    connection: Connection, contact_id: UUID, values: FieldValues, now: datetime
+) -> FieldChanges | None:
+    """Set fields of a contact; None if it does not exist any more."""
+    return queries.record(
+        connection,
+        "set_contact_fields",
+        FieldChanges,
+        contact_id=contact_id,
+        now=now,
+        **values._asdict(),
+    )

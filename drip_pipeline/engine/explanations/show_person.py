@@ -23,16 +23,15 @@ from drip_pipeline.db.explanations.one_person import (
     RunRow,
     VariantRow,
 )
-from drip_pipeline.domain.addresses import Unusable, parse_phone
 from drip_pipeline.domain.conditions.time_zones import zone_name
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.campaigns.campaign import Campaign, find_campaign
 from drip_pipeline.engine.campaigns.workspace_rules import rules_of
+from drip_pipeline.engine.contacts.find_person import addresses_of, find_person, phone_of
 from drip_pipeline.engine.explanations import run_history
 from drip_pipeline.engine.explanations.entry_result import entry_result
 from drip_pipeline.engine.explanations.explanation import ExplainedContact, Explanation, Place, Run
-from drip_pipeline.engine.explanations.find_person import find_person
 from drip_pipeline.engine.explanations.places import place_of
 from drip_pipeline.engine.explanations.refusals import ContactRefusals
 from drip_pipeline.engine.explanations.run_history import Clock, Graphs
@@ -159,15 +158,12 @@ def _read(
 
 
 def _refusals(connection: Connection, person: PersonRow, now: datetime) -> ContactRefusals:
-    number = parse_phone(person.phone, person.region) if person.phone else None
-    phone = None if isinstance(number, Unusable) else number
-    addresses = [text for text in (person.email, person.phone, phone) if text]
     rules = rules_of(connection, [person.workspace_id], now).get(person.workspace_id)
     holdout = rules.holdout if rules is not None else None
     return ContactRefusals(
         person,
-        person_db.suppressions(connection, person.workspace_id, person.id, addresses),
-        person_db.topics(connection, person, person.email, phone or person.phone),
+        person_db.suppressions(connection, person.workspace_id, person.id, addresses_of(person)),
+        person_db.topics(connection, person, person.email, phone_of(person) or person.phone),
         holdout is not None and holdout.has(person.id),
     )
 

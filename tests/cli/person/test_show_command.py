@@ -10,8 +10,6 @@ from click.testing import CliRunner
 
 from drip_pipeline.cli import main
 from drip_pipeline.db.connection import Database
-from drip_pipeline.domain.graph.nodes import EventWait, TimedWait
-from drip_pipeline.engine.explanations.places import WAITS
 from drip_pipeline.engine.explanations.show_person import show_person
 from tests.cli.person.snapshots import FOLDER, file_of, shown_at
 from tests.engine.explanations.situations import LATER, SITUATIONS, contact_id_of
@@ -77,7 +75,3 @@ def test_an_unknown_contact_gets_a_named_error(situations: Database) -> None:
         show_person(situations, "time@example.com", now=LATER, workspace="Held out")
     with pytest.raises(CampaignNotFound):
         show_person(situations, "time@example.com", now=LATER, campaign="News")
-
-
-def test_every_kind_of_wait_has_a_sentence() -> None:
-    assert set(WAITS) == {EventWait, *TimedWait.__args__}

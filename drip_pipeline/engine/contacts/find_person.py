@@ -7,7 +7,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.explanations import one_person as person_db
 from drip_pipeline.db.explanations.one_person import PersonRow
-from drip_pipeline.domain.addresses import clean
+from drip_pipeline.domain.addresses import Unusable, clean, parse_phone
 from drip_pipeline.errors import NotAllowed
 
 
@@ -36,6 +36,19 @@ def find_person(
             hint="Name one with --workspace.",
         )
     return rows[0], rows[1:]
+
+
+def addresses_of(person: PersonRow) -> list[str]:
+    """Return the addresses that suppressions of a contact may have: email, and the phone number as
+    written and in E.164 form."""
+    number = phone_of(person)
+    return [text for text in (person.email, person.phone, number) if text]
+
+
+def phone_of(person: PersonRow) -> str | None:
+    """Return the phone number of a contact in E.164 form; None without a readable one."""
+    number = parse_phone(person.phone, person.region) if person.phone else None
+    return None if isinstance(number, Unusable) else number
 
 
 def _id_or_address(who: str) -> tuple[UUID | None, str | None]:
