@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA1, SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from standardwebhooks import Webhook
 
 from tests.engine.events.incoming import LATER
@@ -51,19 +51,75 @@ def sns_private() -> rsa.RSAPrivateKey:
 
 
 @cache
-def sns_certificate(days: int = 365) -> bytes:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "sns.amazonaws.com")])
-    certificate = (
+def authority_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def intermediate_key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+def a_certificate(
+    name: str,
+    key: rsa.RSAPrivateKey,
+    issuer: str,
+    issuer_key: rsa.RSAPrivateKey,
+    *,
+    days: int = 365,
+    is_authority: bool = False,
+    alternatives: Sequence[str] = (),
+) -> x509.Certificate:
+    """A certificate as authorities issue them. Without `alternatives`, its only one is its name."""
+    authority = issuer_key.public_key()
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(sns_private().public_key())
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
+        .public_key(key.public_key())
         .serial_number(1)
         .not_valid_before(LATER - timedelta(days=30))
         .not_valid_after(LATER + timedelta(days=days))
-        .sign(sns_private(), SHA256())
+        .add_extension(x509.BasicConstraints(is_authority, None), critical=True)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority), False)
     )
-    return certificate.public_bytes(Encoding.PEM)
+    if is_authority:
+        identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        usage = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
+        builder = builder.add_extension(identifier, False).add_extension(usage, True)
+    else:
+        names = [x509.DNSName(each) for each in alternatives or (name,)]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
+        server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
+        builder = builder.add_extension(server, False)
+    return builder.sign(issuer_key, SHA256())
+
+
+@cache
+def root() -> x509.Certificate:
+    key = authority_key()
+    return a_certificate("A root", key, "A root", key, is_authority=True)
+
+
+@cache
+def intermediate(days: int = 365) -> x509.Certificate:
+    return a_certificate(
+        "An issuer", intermediate_key(), "A root", authority_key(), days=days, is_authority=True
+    )
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    return b"".join(each.public_bytes(Encoding.PEM) for each in certificates)
+
+
+@cache
+def signing_certificate(days: int = 365, name: str = "sns.amazonaws.com") -> x509.Certificate:
+    return a_certificate(name, sns_private(), "An issuer", intermediate_key(), days=days)
+
+
+def sns_certificate() -> bytes:
+    """The certificate as SNS serves it, alone."""
+    return pem(signing_certificate())
 
 
 def by_sendgrid(body: bytes, at: datetime = LATER) -> Call:

@@ -1,7 +1,7 @@
 """Verify messages of Amazon SNS, and confirm the subscriptions of configured topics.
 
 A message contains the URL of its signing certificate, so only hosts of SNS are accepted, and they
-are called through the guarded client. Certificates are cached.
+are called through the guarded client. sns_certificates.py checks the certificates; they are cached.
 """
 
 from __future__ import annotations
@@ -16,6 +16,12 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from drip_pipeline.channels.http.client import HttpClient, HttpRequest
+from drip_pipeline.channels.signatures.sns_certificates import (
+    Roots,
+    SigningCertificate,
+    read_certificates,
+    system_roots,
+)
 from drip_pipeline.channels.signatures.verification import (
     VerificationError,
     VerifiedRequest,
@@ -39,7 +45,6 @@ _CERTIFICATE: Final = re.compile(
     r"/SimpleNotificationService-[0-9a-f]{1,64}\.pem",
     re.ASCII,
 )
-_CERTIFICATE_NAME: Final = re.compile(r"sns(?:\.[a-z0-9-]{3,40})?\.amazonaws\.com(?:\.cn)?")
 _MOST_CERTIFICATES: Final = 16
 _SIGNED: Final[Mapping[str, tuple[str, ...]]] = {
     "Notification": ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"),
@@ -96,10 +101,11 @@ def fetch_by(client: HttpClient) -> Fetch:
 class SnsVerifier:
     """Verifies messages of the configured topics. Safe to use from several threads."""
 
-    def __init__(self, topics: Sequence[str], fetch: Fetch) -> None:
+    def __init__(self, topics: Sequence[str], fetch: Fetch, roots: Roots = system_roots) -> None:
         self._topics = frozenset(topics)
         self._fetch = fetch
-        self._certificates: dict[str, Certificate] = {}
+        self._roots = roots
+        self._certificates: dict[str, SigningCertificate] = {}
         self._lock = threading.Lock()
 
     def check(self, message: Mapping[str, object], now: datetime) -> VerifiedRequest:
@@ -160,30 +166,16 @@ class SnsVerifier:
             raise VerificationError("forged") from None
 
     def _certificate(self, url: str, now: datetime) -> Certificate:
-        from cryptography.x509 import load_pem_x509_certificate
-
         with self._lock:
-            certificate = self._certificates.get(url)
-        if certificate is None:
-            try:
-                certificate = load_pem_x509_certificate(self._fetch(url))
-            except ValueError:
-                raise SnsUnreachable("Amazon SNS returned an invalid certificate") from None
-            if not _is_named_sns(certificate):
-                raise VerificationError("forged")
-            with self._lock:
-                if len(self._certificates) >= _MOST_CERTIFICATES:
-                    self._certificates.clear()
-                self._certificates[url] = certificate
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            with self._lock:
-                self._certificates.pop(url, None)
-            raise VerificationError("stale")
-        return certificate
-
-
-def _is_named_sns(certificate: Certificate) -> bool:
-    from cryptography.x509.oid import NameOID
-
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return any(_CERTIFICATE_NAME.fullmatch(str(name.value)) for name in names)
+            cached = self._certificates.get(url)
+        if cached is not None and cached.is_valid(now):
+            return cached.certificate
+        try:
+            signing = read_certificates(self._fetch(url), now, self._roots)
+        except ValueError:
+            raise SnsUnreachable("Amazon SNS returned an invalid certificate") from None
+        with self._lock:
+            if len(self._certificates) >= _MOST_CERTIFICATES:
+                self._certificates.clear()
+            self._certificates[url] = signing
+        return signing.certificate
