@@ -40,6 +40,7 @@ def node_rows(funnel: Funnel) -> list[dict[str, object]]:
             "now": node.now,
             "passed": node.passed,
             "ended": node.ended,
+            "at_goal": node.at_goal,
             "lost": node.lost_total,
             "lost_by_reason": dict(node.lost),
             "held_by_rule": dict(node.held),

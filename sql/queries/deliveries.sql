@@ -222,7 +222,7 @@ WHERE d.id = ANY(CAST(%(ids)s AS uuid []));
 -- name: lock_unsent_messages
 -- Locks the unsent messages that these runs wait for. Those that another transaction has locked are left out: it may be
 -- about to settle them, and wait for the states that the caller has locked.
-SELECT d.id, d.channel
+SELECT d.id, d.channel, d.attempts
 FROM campaign_workflow_states s
 JOIN campaign_deliveries d ON d.id = s.pending_delivery_id
 WHERE s.id = ANY(CAST(%(enrollment_ids)s AS uuid [])) AND d.status || '' = 'pending'

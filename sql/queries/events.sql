@@ -568,7 +568,8 @@ WHERE s.enrollment_id = n.enrollment_id AND s.split_node_id = n.split_node_id;
 
 -- name: lock_affected_states
 -- Locks the states that these events may resume or end, in the order of ids, and counts them and those whose wait
--- judges events one by one. Returns also whether any goal judges events one by one, and whether any ends runs. Waits for a transaction
+-- judges events one by one. Returns also whether any goal judges events one by one, whether any ends runs, and whether any
+-- exit rule names events. Waits for a transaction
 -- that is suspending such a state: the statements after this one see the suspended state. The event types that are
 -- waited for are read here and not earlier, so that a version published meanwhile is included. States of campaigns with
 -- these events as their goal are locked even if completed: one of their messages may be in the process of being sent.
@@ -589,7 +590,8 @@ SELECT
     count(*) AS states,
     count(*) FILTER (WHERE locked.wait_for_event LIKE 'match:%%') AS matched_waits,
     EXISTS (SELECT FROM goals g WHERE g.goal_is_narrowed) AS has_narrowed_goals,
-    EXISTS (SELECT FROM goals g WHERE g.goal_ends_runs) AS has_goals_that_exit
+    EXISTS (SELECT FROM goals g WHERE g.goal_ends_runs) AS has_goals_that_exit,
+    EXISTS (SELECT FROM campaign_versions v WHERE v.exit_events <> '{}') AS has_exits
 FROM (
     SELECT s.id, s.wait_for_event
     FROM (
@@ -898,6 +900,29 @@ WHERE NOT a.is_machine AND NOT a.is_derived
         )
   )
 ORDER BY s.id, a.occurred_at, a.event_key;
+
+-- name: states_of_exit_events
+-- The open and failed states whose campaign version evaluates its exit rules on one of these events. The columns are those
+-- of a claimed state.
+WITH named AS MATERIALIZED (
+    SELECT v.campaign_id, v.version, t.name
+    FROM campaign_versions v
+    CROSS JOIN unnest(v.exit_events) AS t (name)
+    WHERE v.compiled_graph IS NOT NULL
+)
+
+SELECT DISTINCT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count, s.max_retries,
+    s.steps_taken, e.status AS enrollment_status
+FROM arrived_events a
+JOIN campaign_enrollments e ON e.contact_id = a.contact_id
+JOIN named n
+    ON n.campaign_id = e.campaign_id
+    AND n.name = CASE WHEN a.enrollment_id <> e.id THEN 'any:' ELSE '' END
+    || CASE WHEN a.is_machine THEN 'machine:' ELSE '' END || a.event_type
+JOIN campaign_workflow_states s ON s.id = e.id AND s.campaign_version = n.version
+WHERE NOT a.is_derived AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+ORDER BY s.id;
 
 -- name: states_to_exit
 -- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is

@@ -123,6 +123,7 @@ def a_published_campaign(
             goal_event=compiled.goal_event,
             goal_ends_runs=compiled.exits_at_goal,
             reads_event=compiled.reads_event(),
+            exit_events=sorted(compiled.exit_events()),
         ),
     )
     return Published(campaign, workspace, name, version, compiled)

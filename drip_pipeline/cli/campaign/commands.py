@@ -19,6 +19,7 @@ from drip_pipeline.cli.campaign import preview as previews
 from drip_pipeline.cli.campaign import scenarios as scenario_commands
 from drip_pipeline.cli.campaign import send_test as test_sends
 from drip_pipeline.cli.campaign import versions
+from drip_pipeline.cli.campaign.exit_lines import exit_lines
 from drip_pipeline.cli.campaign.guard_lines import guard_lines
 from drip_pipeline.cli.campaign.in_flight import (
     publish_options,
@@ -330,6 +331,7 @@ def _detail(detail: CampaignDetail) -> Group:
         lines.append(Text("Frequency caps: exempt"))
     elif campaign.settings.get("priority"):
         lines.append(Text(f"Priority: {campaign.settings['priority']}"))
+    lines += [Text(line) for line in exit_lines(campaign.settings)]
     lines += [Text(line) for line in guard_lines(campaign.settings, detail.guard)]
     if detail.edit is not None:
         draft = detail.edit

@@ -48,6 +48,7 @@ def funnel(
         "entered": result.entered,
         "inside": result.total("now"),
         "ended": result.total("ended"),
+        "at_goal": result.total("at_goal"),
         "lost": result.total("lost_total"),
         "held": result.total("held_total"),
         "inside_other_versions": result.elsewhere,
@@ -60,6 +61,8 @@ def funnel(
         replace_file(out, funnel_diagram(result) if svg else funnel_page(result))
         return CommandResult(data | {"file": out}, f"written to {out}")
     lines = [result.describe(), *([] if goal is None else [goal.describe()])]
+    if data["at_goal"]:
+        lines.append(f"{data['at_goal']:,} left because they reached the goal.")
     held = [(node.label, node.describe_held()) for node in result.nodes.values() if node.held]
     summary = "\n".join([*lines, *(f"Held at {label}: {text}" for label, text in held)])
     return CommandResult(data, table(rows, _COLUMNS, title=summary))

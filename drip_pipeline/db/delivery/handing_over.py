@@ -20,10 +20,11 @@ class LeftOut(NamedTuple):
 
 
 class UnsentMessage(NamedTuple):
-    """A locked delivery that is due or held."""
+    """A locked delivery that is due, held, or to be sent again; `attempts` were made before."""
 
     id: UUID
     channel: str
+    attempts: int
 
 
 def mark_sending(

@@ -110,12 +110,13 @@ class ResolvedRefusal(NamedTuple):
 
 class AffectedStates(NamedTuple):
     """The numbers of locked states, and of those among them whose wait judges events one by one;
-    and whether any goal does, and whether any ends runs."""
+    whether any goal does, and whether any ends runs; and whether any exit rule names events."""
 
     states: int
     matched_waits: int
     has_narrowed_goals: bool
     has_goals_that_exit: bool
+    has_exits: bool
 
 
 class StateToExit(NamedTuple):

@@ -113,6 +113,7 @@ class NewVersion:
     goal_ends_runs: bool = False
     reads_event: bool = False
     topic: str | None = None
+    exit_events: Sequence[str] = ()
 
 
 def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
@@ -275,6 +276,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         waits_for=list(compiled.waits_for),
         reads_event=compiled.reads_event,
         topic=compiled.topic,
+        exit_events=list(compiled.exit_events),
         goal_event_type=goal.event_type if goal else None,
         goal_is_narrowed=goal is not None and goal.is_narrowed,
         goal_is_per_run=goal is not None and goal.is_per_run,

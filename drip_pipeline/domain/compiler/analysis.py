@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from drip_pipeline.domain.compiler.exit_rules import read_exits
 from drip_pipeline.domain.compiler.node_configs import read_config
 from drip_pipeline.domain.compiler.ports import assign_ports, targets_of
 from drip_pipeline.domain.compiler.sending_rules import SendSettings, read_message_settings
@@ -18,6 +19,7 @@ from drip_pipeline.domain.definition.canvas import Canvas, read_canvas
 from drip_pipeline.domain.definition.complete import complete
 from drip_pipeline.domain.definition.problems import Problem, Problems, without_repeats
 from drip_pipeline.domain.definition.split_columns import steps_of_split
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.graph import Edge, NodeType
 from drip_pipeline.domain.graph.nodes import NodeConfig, TriggerConfig
 
@@ -39,6 +41,7 @@ class Analysis:
     experiment: ABTestConfig | None
     tested_split_id: str | None
     message_settings: Mapping[str, SendSettings]
+    exits: tuple[ExitRule, ...]
     problems: tuple[Problem, ...]
 
     def of_type(self, node_type: NodeType) -> list[str]:
@@ -71,6 +74,7 @@ def analyze(definition: CampaignDefinition) -> Analysis:
     }
     ports = assign_ports(canvas, configs, targets, problems)
     message_settings = read_message_settings(completed, steps, configs, problems)
+    exits = read_exits(completed.exits, problems)
     return Analysis(
         definition=completed,
         canvas=canvas,
@@ -81,6 +85,7 @@ def analyze(definition: CampaignDefinition) -> Analysis:
         experiment=experiment,
         tested_split_id=tested.node_id if tested is not None else None,
         message_settings=message_settings,
+        exits=exits,
         problems=without_repeats(problems),
     )
 

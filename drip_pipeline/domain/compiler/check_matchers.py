@@ -24,7 +24,7 @@ _MESSAGES: Final = ("email", "sms")
 
 
 def matcher_problems(analysis: Analysis) -> list[Problem]:
-    """Return problems of the matchers in waits, conditions, event triggers and the goal."""
+    """Return problems of the matchers in waits, conditions, event triggers, exits and the goal."""
     problems = Problems()
     goal = analysis.definition.goal_event
     if goal is not None and goal.where is not None:
@@ -43,13 +43,13 @@ def matcher_problems(analysis: Analysis) -> list[Problem]:
     for node_id, config in analysis.configs.items():
         if isinstance(config, TriggerConfig) and config.kind == "event" and config.where:
             problems += _never(node_id, config.where)
-        for event_type, keys in _matchers(config):
-            if keys.where is not None:
-                problems += _never(node_id, keys.where)
-            if isinstance(keys.of, NodeReach):
-                problems += _node(node_id, event_type, keys.of.node, senders)
-            if keys.match and has_no_entry:
-                problems += _no_entry(node_id, event_type)
+    for where, event_type, keys in _all_matchers(analysis):
+        if keys.where is not None:
+            problems += _never(where, keys.where)
+        if isinstance(keys.of, NodeReach):
+            problems += _node(where, event_type, keys.of.node, senders)
+        if keys.match and has_no_entry:
+            problems += _no_entry(where, event_type)
     return problems
 
 
@@ -65,7 +65,9 @@ def _never(node_id: str | None, where: Condition) -> list[Problem]:
     ]
 
 
-def _node(node_id: str, event_type: str, sender: str, senders: Mapping[str, str]) -> Problems:
+def _node(
+    node_id: str | None, event_type: str, sender: str, senders: Mapping[str, str]
+) -> Problems:
     problems = Problems()
     channel = MESSAGE_EVENT_CHANNELS.get(event_type)
     if sender not in senders:
@@ -81,6 +83,19 @@ def _node(node_id: str, event_type: str, sender: str, senders: Mapping[str, str]
             f"of.node {sender} sends by {senders[sender]}, and {event_type} is about {channel}",
         )
     return problems
+
+
+def _all_matchers(analysis: Analysis) -> Iterator[tuple[str | None, str, MatcherKeys]]:
+    """Yield the matchers of waits, conditions and exit rules, each with its node."""
+    for node_id, config in analysis.configs.items():
+        for event_type, keys in _matchers(config):
+            yield node_id, event_type, keys
+    for rule in analysis.exits:
+        if isinstance(rule.when, Condition):
+            for event_type, keys in _of_condition(rule.when):
+                yield None, event_type, keys
+        else:
+            yield None, rule.when.event_type, rule.when
 
 
 def _matchers(config: NodeConfig) -> Iterator[tuple[str, MatcherKeys]]:

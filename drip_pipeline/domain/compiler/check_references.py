@@ -60,13 +60,8 @@ def reference_problems(
                 problems.add(node_id, "condition_never_matches", reason, "warning")
         for name in sorted(_fields(config)):
             if variable_of(name) is None and name.split(".")[0] not in known_fields:
-                problems.add(
-                    node_id,
-                    "field_unknown",
-                    f"no contact has a field {name}{did_you_mean(name, known_fields)};"
-                    " comparisons with a missing field are false",
-                    "warning",
-                )
+                problems.append(_unknown_field(node_id, name, known_fields))
+    problems += _exit_problems(analysis, known_fields, own_event_names)
     return problems
 
 
@@ -133,6 +128,24 @@ def _goal_problems(goal: GoalEvent) -> list[Problem]:
     return problems
 
 
+def _exit_problems(
+    analysis: Analysis, known_fields: frozenset[str], own_event_names: frozenset[str]
+) -> list[Problem]:
+    """Return warnings for events and fields of exit rules that do not exist."""
+    problems = Problems()
+    for rule in analysis.exits:
+        needs = rule.needs()
+        problems += _unseen(None, sorted(needs.named_events), own_event_names)
+        if isinstance(rule.when, Condition):
+            for reason in dict.fromkeys(never_matching(rule.when)):
+                message = f"exit {rule.id}: {reason}"
+                problems.add(None, "condition_never_matches", message, "warning")
+        for name in sorted(needs.fields):
+            if variable_of(name) is None and name.split(".")[0] not in known_fields:
+                problems.append(_unknown_field(None, name, known_fields))
+    return problems
+
+
 def _legacy_problems(analysis: Analysis) -> list[Problem]:
     """Return warnings for columns of earlier campaigns that the engine does not execute."""
     advice = {
@@ -192,6 +205,17 @@ def _conditions(config: NodeConfig) -> Iterator[Condition]:
         and config.kind != "event"  # compares properties of the event
     ):
         yield config.where
+
+
+def _unknown_field(node_id: str | None, name: str, known_fields: frozenset[str]) -> Problem:
+    """Return a warning for a field that no contact has."""
+    return Problem(
+        node_id,
+        "field_unknown",
+        f"no contact has a field {name}{did_you_mean(name, known_fields)};"
+        " comparisons with a missing field are false",
+        "warning",
+    )
 
 
 def _fields(config: NodeConfig) -> set[str]:

@@ -91,6 +91,7 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         exits_at_goal=ends_at_goal(file),
         priority=file.priority or 0,
         cap_exempt=bool(file.cap_exempt),
+        exits=analysis.exits,
     )
 
 

@@ -270,6 +270,8 @@ class Needs:
         )
 
 
+NO_NEEDS: Final = Needs()
+
 Predicate = Callable[[ContactAttributes], bool]
 
 

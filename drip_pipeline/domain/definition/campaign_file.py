@@ -40,6 +40,7 @@ from drip_pipeline.domain.definition.text_formats import (
     as_json,
     parse_text,
 )
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.frequency_caps import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
@@ -220,6 +221,11 @@ class CampaignDefinition(BaseModel):
     exit_on_goal: bool | None = Field(
         default=None,
         description="Whether goal_event ends the run (the default); false counts conversions only.",
+    )
+    exits: Annotated[JsonList, SchemaOf(list[ExitRule] | None)] = Field(
+        default=None,
+        description="Rules that end a run wherever it is: each has an id, when (a condition or an"
+        " event) and a reason. The first that holds counts.",
     )
     tags: Annotated[tuple[Tag, ...], SchemaOf(list[str] | None)] = Field(
         default=(), description="Tags of the campaign."

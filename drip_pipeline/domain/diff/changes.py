@@ -5,7 +5,7 @@ The comparison itself is in definition_diff.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -74,6 +74,40 @@ def exit_at_goal_change(before: object, after: object) -> Iterator[Change]:
     if (before is not False) != (after is not False):
         sentence = f"no longer {ENDS_AT_GOAL}" if after is False else ENDS_AT_GOAL
         yield Change("goal", sentence, key="exit_on_goal", before=before, after=after)
+
+
+def exit_rule_changes(before: object, after: object) -> Iterator[Change]:
+    """Yield the exit rules that were added, removed, changed or put in another order."""
+    old, new = _rules(before), _rules(after)
+    for rule_id, rule in old.items():
+        if rule_id not in new:
+            sentence = f"exit rule “{rule_id}” removed"
+            yield Change("exit", sentence, key=f"exits.{rule_id}", before=rule)
+    for rule_id, rule in new.items():
+        earlier = old.get(rule_id)
+        if earlier is None:
+            sentence = f"new exit rule “{rule_id}”"
+            yield Change("exit", sentence, key=f"exits.{rule_id}", after=rule)
+            continue
+        for key in sorted(earlier.keys() | rule.keys()):
+            was, now = earlier.get(key), rule.get(key)
+            if was != now:
+                shown = f": {was} → {now}" if key == "reason" else ""
+                sentence = f"exit rule “{rule_id}”: {key} changed{shown}"
+                yield Change("exit", sentence, key=f"exits.{rule_id}.{key}", before=was, after=now)
+    orders = [[each for each in rules if each in old and each in new] for rules in (old, new)]
+    if orders[0] != orders[1]:
+        sentence = f"order of the exit rules: {', '.join(orders[0])} → {', '.join(orders[1])}"
+        yield Change("exit", sentence, key="exits", before=orders[0], after=orders[1])
+
+
+def _rules(exits: object) -> dict[str, Mapping[str, object]]:
+    rules = exits if isinstance(exits, Sequence) else ()
+    return {
+        str(rule.get("id") or number): rule
+        for number, rule in enumerate(rules)
+        if isinstance(rule, Mapping)
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from drip_pipeline.domain.diff.changes import (
     ChangeKind,
     DefinitionDiff,
     exit_at_goal_change,
+    exit_rule_changes,
 )
 from drip_pipeline.domain.diff.flow_diff import (
     FlowDiff,
@@ -235,8 +236,10 @@ class _Comparison:
             "re_entry",
             "send_window",
             "exit_on_goal",
+            "exits",
         }
         yield from exit_at_goal_change(old.get("exit_on_goal"), new.get("exit_on_goal"))
+        yield from exit_rule_changes(old.get("exits"), new.get("exits"))
         yield from window_change(old.get("send_window"), new.get("send_window"))
         yield from text_change(
             old.get("description"), new.get("description"), "description", "description"

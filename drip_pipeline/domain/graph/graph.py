@@ -5,15 +5,18 @@ It is stored with the version as JSON. Building it from a definition is in domai
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
+from drip_pipeline.domain.conditions.conditions import NO_NEEDS, Needs
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 from drip_pipeline.domain.graph.event_waits import PORT_EVENT, PORT_TIMEOUT
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,
@@ -165,6 +168,7 @@ class CampaignGraph:
     conversion, None without one; `exits_at_goal` says whether it ends the run, too. `topic` is the
     workspace's topic that the messages belong to, `guards` limit their volume. Under the
     workspace's frequency caps messages of a higher `priority` go first; `cap_exempt` ignores them.
+    `exits` are the rules that end a run wherever it is; the first that holds counts.
     """
 
     entry_node_id: str
@@ -176,6 +180,8 @@ class CampaignGraph:
     exits_at_goal: bool = False
     priority: int = 0
     cap_exempt: bool = False
+    exits: tuple[ExitRule, ...] = ()
+    _exit_needs: Needs = field(default=NO_NEEDS, init=False, repr=False, compare=False)
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -185,13 +191,32 @@ class CampaignGraph:
         configs = [node.config for node in self.nodes.values()]
         waits = [config for config in configs if isinstance(config, EventWait)]
         waits_for = frozenset(name for config in waits for name in config.waited_names())
+        if self.exits:
+            waits_for |= self.exit_events()
+            needs = functools.reduce(Needs.__or__, (rule.needs() for rule in self.exits))
+            object.__setattr__(self, "_exit_needs", needs)
         object.__setattr__(self, "_waits_for", waits_for)
         has_messages = any(sends_to_person(c) for c in configs)
         object.__setattr__(self, "_has_messages", has_messages)
 
     def waits_for(self) -> frozenset[str]:
-        """Return the events that any wait of this graph waits for, as `waited_names`."""
+        """Return the events that any wait or exit rule of this graph waits for, as
+        `waited_names`."""
         return self._waits_for
+
+    def exit_events(self) -> frozenset[str]:
+        """Return the events on whose arrival exit rules are evaluated, as `waited_names`."""
+        return frozenset(name for rule in self.exits for name in rule.event_names())
+
+    def exit_needs(self) -> Needs:
+        """Return what the exit rules read."""
+        return self._exit_needs
+
+    def for_exits(self) -> Self:
+        """Return the part of the graph that evaluating the exit rules takes: no node is entered."""
+        entry = self.nodes.get(self.entry_node_id)
+        nodes = {} if entry is None else {entry.node_id: replace(entry, ports={})}
+        return replace(self, nodes=nodes, variant_of_node={})
 
     def has_messages(self) -> bool:
         """Return whether any node sends a message to a person, which rules may hold."""
@@ -242,7 +267,8 @@ class CampaignGraph:
     def _variables_read(self) -> frozenset[str]:
         if self._variables is None:  # parses every template: only once, and only if it is needed
             read = (variables_read(node.config) for node in self.nodes.values())
-            object.__setattr__(self, "_variables", frozenset().union(*read))
+            of_exits = self._exit_needs.variables
+            object.__setattr__(self, "_variables", of_exits.union(*read))
         return self._variables or frozenset()
 
     @property
@@ -273,6 +299,9 @@ class CampaignGraph:
             of_messages["priority"] = self.priority
         if self.cap_exempt:
             of_messages["cap_exempt"] = True
+        exits = [rule.model_dump(mode="json", exclude_none=True) for rule in self.exits]
+        if exits:
+            goal["exits"] = exits
         guards = self.guards.to_dict()
         return (
             goal
@@ -308,4 +337,5 @@ class CampaignGraph:
             exits_at_goal=bool(data.get("exits_at_goal")),
             priority=int(data.get("priority", 0)),
             cap_exempt=bool(data.get("cap_exempt")),
+            exits=tuple(ExitRule.model_validate(rule) for rule in data.get("exits", ())),
         )

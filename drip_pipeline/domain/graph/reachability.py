@@ -24,7 +24,8 @@ from drip_pipeline.domain.graph.template_texts import values_need
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """The reachable nodes, and the data that their conditions, splits and waits read.
+    """The reachable nodes, and the data that their conditions, splits and waits and the exit rules
+    of the campaign read.
 
     `reads_zones`: a wait ends at a time in the contact's time zone.
     `waits_for`: event types of waits that ask for nothing else; `needs` has those of the others.
@@ -78,7 +79,7 @@ def _ends_batch(node: GraphNode) -> bool:
 
 
 def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
-    needs = Needs()
+    needs = graph.exit_needs()
     waits_for: set[str] = set()
     has_split = reads_zones = False
     for node_id in nodes:

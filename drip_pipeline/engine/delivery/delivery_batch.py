@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome, OutgoingMessage
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import handing_over as handing_over_db
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery, Quota, Recorded
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownOutcome, mark_unknown
@@ -26,6 +27,7 @@ from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.cap_check import apply_caps
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
+from drip_pipeline.engine.delivery.exit_check import apply_exits
 from drip_pipeline.engine.delivery.holdout_check import apply_holdout
 from drip_pipeline.engine.delivery.phone_numbers import with_numbers
 from drip_pipeline.engine.delivery.render import (
@@ -121,6 +123,7 @@ class DeliveryBatch:
             self.leased, self._numbers = with_numbers(connection, self.leased)
         self.leased = apply_holdout(connection, quotas, self.leased, self.now)
         self.leased, unconfirmed = apply_topics(connection, quotas, self.leased, now=self.now)
+        self.leased, exits = apply_exits(connection, quotas, self.leased, self.now)
         checked = apply_rules(connection, self.leased, now=self.now, at=self.started_at)
         self.leased = checked.deliveries
         blocked: dict[str, list[LeasedDelivery]] = {}
@@ -133,7 +136,7 @@ class DeliveryBatch:
             due_at = self.now + timedelta(seconds=PAUSED_SECONDS)
             deliveries_db.postpone(connection, [delivery.id for delivery in paused], due_at)
         if blocked:
-            settle_skipped(connection, blocked, self.context)
+            settle_skipped(connection, blocked, self.context, exits)
         # After the others are settled: they take no place under a cap.
         capped = apply_caps(connection, quotas, self.leased, channel=self.channel, now=self.now)
         self.leased = capped.deliveries
@@ -218,6 +221,7 @@ class DeliveryBatch:
         left_out: dict[str, list[LeasedDelivery]] = {}
         for row in handing_over_db.reasons_left_out(connection, list(leased)):
             left_out.setdefault(row.reason, []).append(leased[row.id])
+        caps_db.release(connection, list(leased))
         settle_skipped(connection, left_out, self.context)
         skipped = {reason: len(group) for reason, group in left_out.items()}
         messages = [message for message in messages if message.delivery_id in sending]

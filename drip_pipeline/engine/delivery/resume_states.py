@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Protocol
 from uuid import UUID
 
@@ -77,8 +78,10 @@ def exit_states(
     exit_reason: str,
     enrollment_status: str,
     context: SettleContext,
+    details: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
-    """End the runs that wait for these deliveries, with the reason."""
+    """End the runs that wait for these deliveries, with the reason; `details` are stored in the
+    event."""
     _commit(
         connection,
         [_due_state(state) for state in _locked(connection, deliveries)],
@@ -87,7 +90,7 @@ def exit_states(
             "",
             None,
             "exited",
-            events=(EventNote("enrollment_exited", "", None, {"reason": exit_reason}),),
+            events=(EventNote("enrollment_exited", "", None, {"reason": exit_reason, **details}),),
             exit_reason=exit_reason,
             enrollment_status=enrollment_status,
         ),

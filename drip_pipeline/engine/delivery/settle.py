@@ -21,6 +21,7 @@ from drip_pipeline.db.delivery.deliveries import (
     SentEvent,
 )
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext
@@ -72,6 +73,7 @@ EXIT_OF_SKIPPED: Final[Mapping[str, tuple[str, str]]] = {
     "goal": ("goal", "completed"),
 }
 _DEFAULT_POLICY: Final = SettlePolicy()
+_NO_EXITS: Final[Mapping[UUID, ExitRule]] = {}
 
 
 def settle_results(
@@ -190,12 +192,23 @@ def settle_skipped(
     connection: Connection,
     by_reason: Mapping[str, Sequence[OpenDelivery]],
     context: SettleContext,
+    exits: Mapping[UUID, ExitRule] = _NO_EXITS,
 ) -> None:
-    """Settle deliveries as skipped, by skip reason; their states continue or exit."""
+    """Settle deliveries as skipped, by skip reason; their states continue or exit.
+
+    `exits`: by delivery, the exit rules that end the runs of some of them.
+    """
     deliveries_db.settle_not_sent(
         connection,
         [
-            NotSent(delivery.id, "skipped", reason, None, "message_skipped")
+            NotSent(
+                delivery.id,
+                "skipped",
+                reason,
+                None,
+                "message_skipped",
+                details={"exit": exits[delivery.id].id} if delivery.id in exits else None,
+            )
             for reason, group in by_reason.items()
             for delivery in group
         ],
@@ -203,12 +216,30 @@ def settle_skipped(
         batch_id=context.batch_id,
         now=context.now,
     )
-    for reason, group in by_reason.items():
+    if exits:
+        _exit_by_rules(connection, by_reason, exits, context)
+    for reason, deliveries in by_reason.items():
+        group = [each for each in deliveries if each.id not in exits] if exits else deliveries
         if reason in EXIT_OF_SKIPPED:
             exit_reason, status = EXIT_OF_SKIPPED[reason]
             exit_states(connection, group, exit_reason, status, context)
         else:
             continue_states(connection, group, context)
+
+
+def _exit_by_rules(
+    connection: Connection,
+    by_reason: Mapping[str, Sequence[OpenDelivery]],
+    exits: Mapping[UUID, ExitRule],
+    context: SettleContext,
+) -> None:
+    by_rule: dict[tuple[str, str], list[OpenDelivery]] = {}
+    for deliveries in by_reason.values():
+        for delivery in deliveries:
+            if (rule := exits.get(delivery.id)) is not None:
+                by_rule.setdefault((rule.id, rule.why), []).append(delivery)
+    for (rule_id, reason), group in by_rule.items():
+        exit_states(connection, group, reason, "completed", context, {"exit": rule_id})
 
 
 def fail_deliveries(

@@ -163,14 +163,7 @@ def decide(
         by_email="email" in terms.channels,
         by_sms="sms" in terms.channels,
     )
-    keyed, refused = without_refused(
-        connection,
-        campaign.workspace_id,
-        keyed,
-        topic=terms.topic,
-        is_marketing=terms.is_marketing,
-        now=now,
-    )
+    keyed, refused = without_refused(connection, campaign.workspace_id, keyed, terms, now=now)
     has_data = any(entry.data for entry in keyed.entries)
     results = enrollments_db.enroll(
         connection,

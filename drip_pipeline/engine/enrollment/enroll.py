@@ -48,9 +48,9 @@ class EnrollReport:
     (another transaction has locked the contact; a repetition enrolls it), no_entry_key (its entry
     data has no key), over_max_people and over_per_day (limits of the campaign), over_confirmed
     (contacts that were added while the audience was enrolled), refused_by_database (a constraint or
-    a trigger refused the enrollment; `drip alerts list` names the contact). A dry run has
-    enrolled nobody; its numbers are what would happen. `agreed`: more than this would have to be
-    confirmed.
+    a trigger refused the enrollment; `drip alerts list` names the contact), or the reason of an
+    exit rule. A dry run has enrolled nobody; its numbers are what would happen. `agreed`: more than
+    this would have to be confirmed.
     """
 
     campaign_id: UUID

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from drip_pipeline.db.campaigns import campaigns as campaigns_db
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import PerKey, ReEntry, TriggerConfig, channel_of
 from drip_pipeline.domain.graph.volume import NO_GUARDS, VolumeGuards
@@ -28,6 +29,7 @@ class EntryTerms:
     guards: VolumeGuards = NO_GUARDS
     is_marketing: bool = True
     is_by_call: bool = False
+    exits: tuple[ExitRule, ...] = ()
 
     @property
     def re_entry(self) -> ReEntry:
@@ -63,6 +65,7 @@ def lock_entry_terms(connection: Connection, campaign: Campaign) -> EntryTerms:
         graph.topic,
         graph.guards,
         graph.has_marketing(),
+        exits=graph.exits,
     )
 
 

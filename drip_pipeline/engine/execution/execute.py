@@ -19,6 +19,7 @@ from drip_pipeline.domain.identity import delivery_id
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.execution.batch_context import BatchContext
+from drip_pipeline.engine.execution.exit_rules import ended_by, split_leaving
 from drip_pipeline.engine.execution.message_holds import HoldOfMessage, by_hold
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import (
@@ -92,6 +93,14 @@ def execute(
         if context.unreadable:
             transitions += _stopped_unreadable(graph, node_id, group, context.unreadable)
             group = [state for state in group if state.id not in context.unreadable]
+        if group and graph.exits:
+            leaving, group = split_leaving(graph, group, context)
+            node = graph.nodes.get(node_id)
+            step_id = node.step_id if node else None
+            transitions += [
+                ended_by(rule, Transition(states, node_id, step_id, "exited"))
+                for rule, states in leaving
+            ]
         if group:
             walker = _Walker(graph, context, now, operators)
             transitions.extend(walker.walk(group, node_id, position.resume_port))
@@ -150,6 +159,16 @@ class _Walker:
             self._done.append(replace(_transition(walk, node, "running"), due_at=due_at))
             return
         node = self._graph.nodes[walk.node_id]
+        if walk.changes and self._graph.exits:
+            # An action of this batch changed the contacts.
+            leaving, staying = split_leaving(self._graph, walk.states, self._context)
+            self._done += [
+                ended_by(rule, _transition(replace(walk, states=states), node, "exited"))
+                for rule, states in leaving
+            ]
+            if not staying:
+                return
+            walk = replace(walk, states=staying)
         walk = replace(walk, path=(*walk.path, walk.node_id))
         for outcome in self._outcomes(node, walk.states):
             self._follow(walk, node, outcome)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
@@ -26,15 +27,20 @@ def end_runs(
     batch_id: UUID,
     now: datetime,
     note: EventNote | None = None,
+    details: Mapping[str, object] = MappingProxyType({}),
 ) -> None:
     """Exit states that the caller's transaction holds locked.
 
     `enrollment_status` is stored on the enrollment, where applications read it. `note` is an event
-    that is logged for each state before its exit. Pending messages are skipped by the eligibility
-    check at send time.
+    that is logged for each state before its exit; `details` are stored in the event of the exit.
+    Pending messages are skipped by the eligibility check at send time.
     """
     transitions = exit_transitions(
-        states, exit_reason=exit_reason, enrollment_status=enrollment_status, note=note
+        states,
+        exit_reason=exit_reason,
+        enrollment_status=enrollment_status,
+        note=note,
+        details=details,
     )
     if transitions:
         commit(connection, Batch(transitions), batch_id=batch_id, now=now)
@@ -46,6 +52,7 @@ def exit_transitions(
     exit_reason: str,
     enrollment_status: str,
     note: EventNote | None = None,
+    details: Mapping[str, object] = MappingProxyType({}),
 ) -> tuple[Transition, ...]:
     """Return the transitions by which these states exit at the nodes where they are."""
     by_node: dict[str, list[DueState]] = {}
@@ -59,7 +66,7 @@ def exit_transitions(
             status="exited",
             events=(
                 *(() if note is None else (replace(note, node_id=node_id),)),
-                EventNote("enrollment_exited", node_id, None, {"reason": exit_reason}),
+                EventNote("enrollment_exited", node_id, None, {"reason": exit_reason, **details}),
             ),
             exit_reason=exit_reason,
             enrollment_status=enrollment_status,

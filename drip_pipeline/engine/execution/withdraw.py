@@ -8,6 +8,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import deliveries as deliveries_db
+from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import handing_over as handing_over_db
 from drip_pipeline.db.delivery.deliveries import NotSent
 
@@ -27,8 +28,14 @@ def withdraw_messages(
     again. One that is being handed over may still go out.
     """
     by_channel: dict[str, list[UUID]] = {}
+    retried: list[UUID] = []
     for message in handing_over_db.lock_unsent(connection, list(enrollment_ids)):
         by_channel.setdefault(message.channel, []).append(message.id)
+        if message.attempts:
+            retried.append(message.id)
+    if retried:
+        # Between two attempts a message keeps its place under a cap.
+        caps_db.release(connection, retried)
     for channel, ids in by_channel.items():
         deliveries_db.settle_not_sent(
             connection,

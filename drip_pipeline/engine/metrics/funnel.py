@@ -29,15 +29,21 @@ from drip_pipeline.experiments.rates import variant_rates
 INSIDE: Final = ("running", "waiting", "paused")
 FAILED: Final = "failed"
 HELD_OUT: Final = "holdout"
+GOAL: Final = "goal"
+_ENDED: Final = frozenset({HELD_OUT, GOAL})
+"""Reasons of exits that are no loss."""
 _FAR_OUT: Final = 1e7
+
+
+_Count = Literal["now", "ended", "at_goal", "lost_total", "held_total"]
 
 
 @dataclass(frozen=True, slots=True)
 class FunnelNode:
     """A node and its enrollments, each counted once: `now` at the node, `passed` it, `ended` at it
-    regularly (including the holdout), and `lost` at it by reason (unsubscribed, failed, …). Of
-    those `now` at it, `held` have a message that waits because of a rule, by rule, at the longest
-    until `held_until`.
+    regularly (including the holdout; `at_goal` of them by the campaign's goal), and `lost` at it by
+    reason (unsubscribed, failed, an exit rule's, …). Of those `now` at it, `held` have a message
+    that waits because of a rule, by rule, at the longest until `held_until`.
     """
 
     node_id: str
@@ -49,6 +55,7 @@ class FunnelNode:
     lost: Mapping[str, int] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     held_until: datetime | None = None
+    at_goal: int = 0
 
     @property
     def held_total(self) -> int:
@@ -152,7 +159,7 @@ class Funnel:
         """The number of enrollments that entered this version."""
         return self.nodes[self.entry_node_id].reached
 
-    def total(self, count: Literal["now", "ended", "lost_total", "held_total"]) -> int:
+    def total(self, count: _Count) -> int:
         """Sum a count over the nodes."""
         return sum(getattr(node, count) for node in self.nodes.values())
 
@@ -224,7 +231,7 @@ def _path(row: PathRow) -> list[str]:
 
 
 def _nodes(graph: CampaignGraph, rows: Iterable[PathRow]) -> dict[str, FunnelNode]:
-    now, passed, ended = Counter[str](), Counter[str](), Counter[str]()
+    now, passed, ended, at_goal = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     lost: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
         path = _path(row)
@@ -238,8 +245,9 @@ def _nodes(graph: CampaignGraph, rows: Iterable[PathRow]) -> dict[str, FunnelNod
         is_end = node is not None and node.node_type is NodeType.EXIT
         if status in INSIDE:
             now[last] += row.enrollments
-        elif status == "completed" or (status == "exited" and (is_end or reason == HELD_OUT)):
+        elif status == "completed" or (status == "exited" and (is_end or reason in _ENDED)):
             ended[last] += row.enrollments
+            at_goal[last] += row.enrollments if reason == GOAL else 0
         else:
             lost[last][FAILED if status == FAILED else reason or "unknown"] += row.enrollments
     return {
@@ -251,6 +259,7 @@ def _nodes(graph: CampaignGraph, rows: Iterable[PathRow]) -> dict[str, FunnelNod
             passed[node_id],
             ended[node_id],
             dict(lost[node_id].most_common()),
+            at_goal=at_goal[node_id],
         )
         for node_id, node in graph.nodes.items()
     }

@@ -276,6 +276,7 @@ def _new_version(
         goal_ends_runs=graph.exits_at_goal,
         reads_event=graph.reads_event(),
         topic=graph.topic,
+        exit_events=sorted(graph.exit_events()),
     )
     version = publish_db.publish_version(connection, version_id, compiled)
     update_tests(connection, campaign_id, definition, graph, version=version, now=options.now)
@@ -286,7 +287,7 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     file = definition.to_dict()
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
-        "goal_event", "exit_on_goal", "workspace", "per_day", "max_people", "pause_when",
+        "goal_event", "exit_on_goal", "exits", "workspace", "per_day", "max_people", "pause_when",
         "priority", "cap_exempt",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}

@@ -29,6 +29,7 @@ def funnels_metadata(funnels: Sequence[Funnel], *, published: int) -> Metadata:
                 "entered": funnel.entered,
                 "active": funnel.total("now"),
                 "ended": funnel.total("ended"),
+                "at_goal": funnel.total("at_goal"),
                 "lost": funnel.total("lost_total"),
                 "held": funnel.total("held_total"),
                 "goal": funnel.goal.summary() if funnel.goal else None,
