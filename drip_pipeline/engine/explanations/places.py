@@ -20,6 +20,7 @@ from drip_pipeline.engine.explanations.wording import (
     HOLDOUT_OF_SPLIT,
     NOTHING_FOLLOWS,
     clock,
+    is_cap,
     reason,
     rule,
     when,
@@ -180,6 +181,9 @@ def _message(position: _Position) -> Place:
         case "pending" if due_at is not None and due_at > position.now:
             at = position.when(due_at)
             if run.held_by and run.held_until == due_at:
+                if refusal is None and is_cap(run.held_by):
+                    # Another message may be more important, and take the place.
+                    outcome = "it is sent then, if there is a place"
                 return Place(
                     "held",
                     f"{start}: {rule(run.held_by)} holds the message until {at}; {outcome}.",

@@ -7,12 +7,14 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from drip_pipeline.domain.conditions.time_zones import zone_of
+from drip_pipeline.domain.graph.frequency_caps import CAP
 
 NOTHING_FOLLOWS: Final = "nothing more follows"
 HOLDOUT_OF_SPLIT: Final = "the contact is in the holdout of the split"
 
 _SECOND: Final = timedelta(seconds=1)
 _NEAR: Final = timedelta(minutes=2)
+_CAP: Final = f"{CAP}:"
 _RULES: Final[Mapping[str, str]] = {
     "send_window": "the send window",
     "quiet_hours": "the workspace's quiet hours",
@@ -72,13 +74,22 @@ def place_of(zone: str | None) -> str:
 
 def rule(name: str) -> str:
     """Return what holds a message, as the subject of a sentence."""
+    if name.startswith(_CAP):
+        return f"the frequency cap {name.removeprefix(_CAP)!r}"
     return _RULES.get(name, f"the rule {name!r}")
+
+
+def is_cap(name: str) -> bool:
+    """Return whether a rule is a frequency cap."""
+    return name.startswith(_CAP)
 
 
 def reason(name: str | None) -> str:
     """Return the reason why a message was not sent or a run ended."""
     if not name:
         return "no reason is stored"
+    if name.startswith(_CAP):
+        return f"{rule(name)} was full"
     return REASONS.get(name, name.replace("_", " "))
 
 

@@ -15,6 +15,7 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.contacts.suppressions import Suppression
 from drip_pipeline.domain.graph.holdout import Holdout, threshold
+from drip_pipeline.engine.campaigns.frequency_caps import set_cap
 from drip_pipeline.engine.campaigns.holdout import set_holdout
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.operations.operator_consents import suppress
@@ -91,6 +92,7 @@ def build(database: Database) -> None:
         )
     run_until_idle(database, LATER)
     _hold_out(database)
+    _cap(database)
 
 
 def _happen(database: Database, workspace: UUID) -> None:
@@ -126,6 +128,22 @@ def _hold_out(database: Database) -> None:
         _insert_contact(connection, workspace, in_holdout(), "held", 10, {})
     _published(database, {"name": "News", "steps": [email("News")]}, "Held out")
     set_holdout(database, "Held out", 50, salt="spring", now=NOW)
+
+
+def _cap(database: Database) -> None:
+    """A workspace of its own with a cap that a contact has reached."""
+    with database.transaction() as connection:
+        workspace = _insert_workspace(connection, "Capped")
+        _insert_contact(connection, workspace, UUID(int=0x6000), "capped", 10, {})
+    campaigns = {
+        name: _published(database, {"name": name, "steps": [email(name)]}, "Capped")
+        for name in ("Tips", "Sale")
+    }
+    cap = {"name": "weekly", "max": 1, "per": {"value": 7, "unit": "days"}}
+    set_cap(database, "Capped", cap, now=NOW - DAY)
+    for name, at, number in (("Tips", NOW, 0x7000), ("Sale", LATER, 0x7001)):
+        _insert_run(database, campaigns[name], UUID(int=0x6000), at, UUID(int=number), "")
+        run_until_idle(database, at)
 
 
 def in_holdout() -> UUID:
@@ -185,18 +203,25 @@ def _enroll(
     number: int = 0x2000,
     key: str = "",
 ) -> None:
+    for name, campaign in who.items():
+        contact_id = contact_id_of(name)
+        run_id = UUID(int=number + contact_id.int)
+        _insert_run(database, campaigns[campaign], contact_id, at, run_id, key)
+
+
+def _insert_run(
+    database: Database, campaign_id: UUID, contact_id: UUID, at: datetime, run_id: UUID, key: str
+) -> None:
     with database.transaction() as connection:
-        for name, campaign in who.items():
-            contact_id = contact_id_of(name)
-            connection.execute(
-                "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email,"
-                " entry_key, started_at, created_at, updated_at) SELECT %s, %s, k.id, k.email, %s,"
-                " %s, %s, %s FROM contacts k WHERE k.id = %s",
-                [
-                    UUID(int=number + contact_id.int), campaigns[campaign], key, at, at, at,
-                    contact_id,
-                ],
-            )  # fmt: skip
+        connection.execute(
+            "INSERT INTO campaign_enrollments (id, campaign_id, contact_id, contact_email,"
+            " entry_key, started_at, created_at, updated_at) SELECT %s, %s, k.id, k.email, %s,"
+            " %s, %s, %s FROM contacts k WHERE k.id = %s",
+            [
+                run_id, campaign_id, key, at, at, at,
+                contact_id,
+            ],
+        )  # fmt: skip
 
 
 SITUATIONS: Final[Mapping[str, Situation]] = {
@@ -217,6 +242,12 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
         "Is in 'Office hours' at 'Offer': the send window holds the message until Tue 1 Dec 09:00"
         " (Berlin); it is sent then.",
         NOW + DAY,
+    ),
+    "capped": Situation(
+        "capped@example.com",
+        "Is in 'Sale' at 'Sale': the frequency cap 'weekly' holds the message until Mon 7 Dec 09:00"
+        " (Berlin); it is sent then, if there is a place.",
+        NOW + 7 * DAY,
     ),
     "suppressed before entry": Situation(
         "before@example.com",
