@@ -14,7 +14,7 @@ from drip_pipeline.channels.email.html import (
     with_html_footer,
     with_text_footer,
 )
-from drip_pipeline.domain.graph.nodes import EmailConfig
+from drip_pipeline.domain.graph.emails import EmailConfig, EmailTranslation
 
 _LIQUID_OPENERS: Final = re.compile(r"\{\{|\{%")
 
@@ -26,6 +26,12 @@ def prepare_email(config: EmailConfig) -> EmailConfig:
     themselves, so that the footer can have each recipient's own link. Raises TemplateError if the
     HTML cannot be prepared, with the reason.
     """
+    if config.translations:
+        translations = {
+            tag: _texts_of(prepare_email(config.in_language(tag))) for tag in config.translations
+        }
+        own = prepare_email(config.model_copy(update={"translations": None}))
+        return own.model_copy(update={"translations": translations})
     if not config.personalization_enabled:
         config = _literal(config)
     html = config.body_html if config.body_html and config.body_html.strip() else None
@@ -37,6 +43,15 @@ def prepare_email(config: EmailConfig) -> EmailConfig:
     elif html is not None:
         text = html_to_text(html)
     return config.model_copy(update={"body": text, "body_html": html})
+
+
+def _texts_of(config: EmailConfig) -> EmailTranslation:
+    return EmailTranslation(
+        subject=config.subject,
+        preheader=config.preheader,
+        body=config.body,
+        body_html=config.body_html,
+    )
 
 
 def _literal(config: EmailConfig) -> EmailConfig:

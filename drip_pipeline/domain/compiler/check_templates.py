@@ -62,7 +62,11 @@ def template_problems(analysis: Analysis, known_custom_fields: frozenset[str]) -
                     node_id, template, variables - RUN_VARIABLES, existing_names
                 )
         if isinstance(config, EmailConfig):
-            problems += _email_problems(node_id, config, variables_of)
+            problems += _email_problems(node_id, config, variables_of, "")
+            for tag in config.translations or ():
+                translated = config.in_language(tag)
+                prefix = f"translations.{tag}."
+                problems += _email_problems(node_id, translated, variables_of, prefix)
         elif isinstance(config, FieldUpdateAction | VariableAction):
             problems += _unavailable_variables(node_id, variables_of)
         if isinstance(config, TagAction):
@@ -171,10 +175,10 @@ def _contact_variables(
 
 
 def _email_problems(
-    node_id: str, config: EmailConfig, variables_of: dict[str, frozenset[str]]
+    node_id: str, config: EmailConfig, variables_of: Mapping[str, frozenset[str]], prefix: str
 ) -> list[Problem]:
     problems = Problems()
-    bodies = [("body", config.body), ("body_html", config.body_html or "")]
+    bodies = [(f"{prefix}body", config.body), (f"{prefix}body_html", config.body_html or "")]
     without = [
         where
         for where, text in bodies

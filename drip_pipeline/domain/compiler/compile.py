@@ -92,6 +92,7 @@ def _graph(analysis: Analysis, step_ids: Mapping[str, str]) -> CampaignGraph:
         priority=file.priority or 0,
         cap_exempt=bool(file.cap_exempt),
         exits=analysis.exits,
+        utm=file.utm,
     )
 
 

@@ -42,6 +42,7 @@ from drip_pipeline.domain.definition.text_formats import (
 )
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.frequency_caps import HIGHEST_PRIORITY, LOWEST_PRIORITY
+from drip_pipeline.domain.graph.link_parameters import UtmParameters
 from drip_pipeline.domain.graph.nodes import (
     DurationWait,
     EventWait,
@@ -266,6 +267,11 @@ class CampaignDefinition(BaseModel):
         default=None,
         description="Whether the workspace's frequency caps (`drip workspace caps`) neither limit"
         " nor count the campaign's messages, as those of the kind transactional.",
+    )
+    utm: UtmParameters | None = Field(
+        default=None,
+        description="UTM parameters of the links in emails: source, medium, campaign, content and"
+        " term; `auto` is the campaign's name.",
     )
     per_day: Count | None = Field(
         default=None,

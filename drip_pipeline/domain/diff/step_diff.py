@@ -34,7 +34,9 @@ _KINDS: Final[Mapping[str, ChangeKind]] = {
     "parent_split_id": "weight",
 }
 _NAMES: Final[Mapping[str, str]] = {
+    "channel_config.email.from": "sender",
     "channel_config.email.personalization_enabled": "personalization",
+    "channel_config.email.reply_to": "address for replies",
     "channel_id": "channel",
     "exit_config.reason": "exit reason",
     "exit_config.status": "exit status",

@@ -11,11 +11,19 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    StringConstraints,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.conditions.fields import NO_BOOL, Name, Names, NodeModel
 from drip_pipeline.domain.contact_fields import CUSTOM_FIELDS
+from drip_pipeline.domain.graph.emails import SmsTranslations
 from drip_pipeline.domain.run_variables import data_problem
 
 
@@ -223,6 +231,26 @@ class SmsAction(NodeModel):
 
     type: Literal["sms"] = Field(default="sms", description="Kind of action.")
     body: str = Field(description="Text of the SMS; a Liquid template.")
+    translations: SmsTranslations = Field(
+        default=None,
+        description="Texts by language tag (BCP 47), for contacts with such a field `language`.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_absent_keys(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # So that campaigns of earlier releases keep their hash.
+        data: dict[str, Any] = handler(self)
+        return (
+            data
+            if self.translations is not None
+            else {key: value for key, value in data.items() if key != "translations"}
+        )
+
+    def in_language(self, tag: str) -> SmsAction:
+        """Return the SMS with the text of one of its translations."""
+        assert self.translations is not None
+        body = self.translations[tag].body
+        return self.model_copy(update={"body": body, "translations": None})
 
     @field_validator("body")
     @classmethod

@@ -17,6 +17,7 @@ from drip_pipeline.domain.conditions.conditions import NO_NEEDS, Needs
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
 from drip_pipeline.domain.graph.event_waits import PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.exits import ExitRule
+from drip_pipeline.domain.graph.link_parameters import UtmParameters
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
     EventWait,
@@ -169,6 +170,7 @@ class CampaignGraph:
     workspace's topic that the messages belong to, `guards` limit their volume. Under the
     workspace's frequency caps messages of a higher `priority` go first; `cap_exempt` ignores them.
     `exits` are the rules that end a run wherever it is; the first that holds counts.
+    `utm` is added to the links of emails.
     """
 
     entry_node_id: str
@@ -182,6 +184,7 @@ class CampaignGraph:
     cap_exempt: bool = False
     exits: tuple[ExitRule, ...] = ()
     _exit_needs: Needs = field(default=NO_NEEDS, init=False, repr=False, compare=False)
+    utm: UtmParameters | None = None
     _waits_for: frozenset[str] = field(init=False, repr=False, compare=False)
     _has_messages: bool = field(init=False, repr=False, compare=False)
     _variables: frozenset[str] | None = field(default=None, init=False, repr=False, compare=False)
@@ -302,6 +305,8 @@ class CampaignGraph:
         exits = [rule.model_dump(mode="json", exclude_none=True) for rule in self.exits]
         if exits:
             goal["exits"] = exits
+        if self.utm:
+            of_messages["utm"] = self.utm.model_dump(mode="json", exclude_none=True)
         guards = self.guards.to_dict()
         return (
             goal
@@ -338,4 +343,5 @@ class CampaignGraph:
             priority=int(data.get("priority", 0)),
             cap_exempt=bool(data.get("cap_exempt")),
             exits=tuple(ExitRule.model_validate(rule) for rule in data.get("exits", ())),
+            utm=UtmParameters.model_validate(data["utm"]) if data.get("utm") else None,
         )

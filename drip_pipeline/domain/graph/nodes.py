@@ -47,6 +47,7 @@ from drip_pipeline.domain.graph.actions import (
     VariableAction,
     WebhookAction,
 )
+from drip_pipeline.domain.graph.emails import EmailConfig
 from drip_pipeline.domain.graph.event_waits import EventWait
 from drip_pipeline.domain.graph.re_entry import AfterDays, PerKey, ReEntry
 from drip_pipeline.domain.graph.waits import DurationWait, TimedWait, TimeWait
@@ -240,55 +241,6 @@ class TriggerConfig(NodeModel):
                 "trigger_cron", "{cron} is not a cron expression of five fields", {"cron": value}
             )
         return value
-
-
-# --- messages and waits -----------------------------------------------------------------------
-
-
-class EmailConfig(NodeModel):
-    """An email. Texts are Liquid templates unless `personalization_enabled` is off.
-
-    `body` is the plain text; it may be empty when there is a `body_html`.
-    """
-
-    type: Literal["email"] = Field(default="email", description="Type of the node.")
-    subject: str = Field(description="Subject, one line; a Liquid template.")
-    preheader: str | None = Field(
-        default=None, description="Preview text of the inbox; a Liquid template."
-    )
-    body: str = Field(
-        default="", description="Plain text; a Liquid template. May be empty with body_html."
-    )
-    body_html: str | None = Field(default=None, description="HTML body; a Liquid template.")
-    personalization_enabled: bool = Field(
-        default=True, description="false: the texts are no templates and are sent as they are."
-    )
-
-    @field_validator("body", mode="before")
-    @classmethod
-    def _no_body_is_an_empty_one(cls, value: object) -> object:
-        return "" if value is None else value
-
-    @field_validator("subject")
-    @classmethod
-    def _subject_is_one_line(cls, value: str) -> str:
-        if not value.strip():
-            raise PydanticCustomError("subject_missing", "the subject is empty")
-        # Any line break of splitlines() could inject a header into the message.
-        if len(value.splitlines()) > 1 or value != value.rstrip("\r\n"):
-            raise PydanticCustomError("subject_lines", "the subject must be one line")
-        return value
-
-    @field_validator("preheader")
-    @classmethod
-    def _empty_preheader_is_none(cls, value: str | None) -> str | None:
-        return value if value and value.strip() else None
-
-    @model_validator(mode="after")
-    def _has_a_body(self) -> Self:
-        if not self.body.strip() and not (self.body_html or "").strip():
-            raise PydanticCustomError("body_missing", "the email needs `body` or `body_html`")
-        return self
 
 
 # --- branches and splits ----------------------------------------------------------------------

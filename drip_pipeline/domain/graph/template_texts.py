@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from drip_pipeline.domain.conditions.conditions import Needs, needs_of, needs_of_names
@@ -43,8 +43,10 @@ def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
         yield TemplateText("body", config.body)
         if config.body_html:
             yield TemplateText("body_html", config.body_html, html=True)
+        yield from _translated(config)
     elif isinstance(config, SmsAction):
         yield TemplateText("body", config.body)
+        yield from _translated(config)
     elif isinstance(config, WebhookAction):
         yield from text_leaves("headers", config.headers)
         yield from text_leaves("payload", config.payload)
@@ -58,6 +60,13 @@ def template_texts(config: NodeConfig) -> Iterator[TemplateText]:
             yield TemplateText(f"hashtags[{index}]", tag)
         for index, url in enumerate(config.media_urls):
             yield TemplateText(f"media_urls[{index}]", url)
+
+
+def _translated(config: EmailConfig | SmsAction) -> Iterator[TemplateText]:
+    """Yield the texts of the translations, with keys such as `translations.de.subject`."""
+    for tag in config.translations or ():
+        for text in template_texts(config.in_language(tag)):
+            yield replace(text, where=f"translations.{tag}.{text.where}")
 
 
 def text_leaves(where: str, value: object) -> Iterator[TemplateText]:

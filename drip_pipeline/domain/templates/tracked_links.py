@@ -26,6 +26,11 @@ def with_tracked_links(
 
     The URLs in `excluded` and links of other kinds (mailto, fragments, relative URLs) stay.
     """
+    return map_links(html, tracked_url, excluded)
+
+
+def map_links(html: str, changed: Callable[[str], str], excluded: Collection[str] = ()) -> str:
+    """Replace the URL of every web link in the HTML by `changed(URL)`, as `with_tracked_links`."""
 
     def link(match: re.Match[str]) -> str:
         href = next(value for value in match.groups()[1:] if value is not None)
@@ -33,7 +38,7 @@ def with_tracked_links(
         is_web = url.lower().startswith(("https://", "http://"))
         if not is_web or url in excluded or len(url) > LONGEST_URL or not url.isprintable():
             return match[0]
-        return f'{match[1]}"{html_escapes.escape(tracked_url(url))}"'
+        return f'{match[1]}"{html_escapes.escape(changed(url))}"'
 
     return _ANCHOR.sub(lambda anchor: _HREF.sub(link, anchor[0], count=1), html)
 

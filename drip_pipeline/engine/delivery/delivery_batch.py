@@ -188,7 +188,7 @@ class DeliveryBatch:
             if self._numbers:
                 message = message._replace(recipient=self._numbers[delivery.id])
             if transport is not None and transport.headers:
-                message = message._replace(headers={**message.headers, **transport.headers})
+                message = message._replace(headers={**transport.headers, **message.headers})
             messages.append(message)
             self.rendered.append(delivery)
         if empty:

@@ -4,14 +4,14 @@ for each contact."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.channels.protocol import NOTHING, OutgoingMessage
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
     CONFIRM,
@@ -20,11 +20,22 @@ from drip_pipeline.domain.contact_fields import (
     contact_context,
     reader_of,
 )
+from drip_pipeline.domain.graph.emails import LANGUAGE, best_language
 from drip_pipeline.domain.graph.graph import GraphNode
-from drip_pipeline.domain.graph.nodes import EmailConfig, SmsAction, SocialAction, WebhookAction
+from drip_pipeline.domain.graph.nodes import (
+    EmailConfig,
+    NodeConfig,
+    SmsAction,
+    SocialAction,
+    WebhookAction,
+)
 from drip_pipeline.domain.graph.template_texts import variables_read
 from drip_pipeline.domain.run_variables import RUN_VARIABLES, columns_of, stored_variables
 from drip_pipeline.domain.templates.liquid_environments import MAX_OUTPUT_BYTES
+from drip_pipeline.domain.templates.parameters_of_links import (
+    html_with_parameters,
+    text_with_parameters,
+)
 from drip_pipeline.domain.templates.render_budget import RenderBudget
 from drip_pipeline.domain.templates.signed_tokens import Purpose, signer
 from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
@@ -59,11 +70,31 @@ class MessageSettings:
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:
     """Return the contact columns that messages of a node read, and the columns of the variables of
     the run that they read. Raises TemplateError."""
-    parts = _parts(_Texts.of(_node(version, node_id)))
-    if not parts.run_variables:
-        return parts.columns
+    config = _node(version, node_id).config
+    columns, variables = _read(_parts(_Texts.of(config)))
+    for tag in _languages(config):
+        of_translation = _read(_parts(_Texts.of(in_language(config, tag))))
+        columns |= of_translation[0] | {CUSTOM_FIELDS}  # `language` is one of them
+        variables |= of_translation[1]
+    if not variables:
+        return columns
     by_event = version.graph.is_entered_by_event
-    return parts.columns | columns_of(parts.run_variables, is_entered_by_event=by_event)
+    return columns | columns_of(variables, is_entered_by_event=by_event)
+
+
+def _read(parts: _Parts) -> tuple[frozenset[str], frozenset[str]]:
+    return parts.columns, parts.run_variables
+
+
+def _languages(config: NodeConfig) -> Collection[str]:
+    """Return the languages that a message is translated into."""
+    return getattr(config, "translations", None) or ()
+
+
+def in_language(config: NodeConfig, tag: str) -> NodeConfig:
+    """Return a message with the texts of one of its translations."""
+    assert isinstance(config, (EmailConfig, SmsAction))
+    return config.in_language(tag)
 
 
 def _node(version: PublishedVersion, node_id: str) -> GraphNode:
@@ -105,18 +136,32 @@ class MessageLinks:
 class PreparedNode:
     """A message node, prepared to render many messages."""
 
-    def __init__(self, version: PublishedVersion, node_id: str, settings: MessageSettings) -> None:
-        """Raises TemplateError if the node's texts cannot be parsed, or the version has no such
-        node."""
-        node = _node(version, node_id)
-        self._config = node.config
-        self._parts = _parts(_Texts.of(node))
+    def __init__(
+        self,
+        version: PublishedVersion,
+        node_id: str,
+        settings: MessageSettings,
+        language: str | None = None,
+    ) -> None:
+        """`language`: with the texts of this translation, for all contacts. Raises TemplateError if
+        the node's texts cannot be parsed, or the version has no such node."""
+        config = _node(version, node_id).config
+        self._translations = {
+            tag: PreparedNode(version, node_id, settings, tag)
+            for tag in (_languages(config) if language is None else ())
+        }
+        self._config = config if language is None else in_language(config, language)
+        self._language = language
+        self._parts = _parts(_Texts.of(self._config))
+        utm = version.graph.utm
+        self._utm = () if utm is None else utm.of_node(version.campaign_name, node_id)
         self._campaign = _campaign_context(version)
         self._is_entered_by_event = version.graph.is_entered_by_event
         self._settings = settings
         self._links = MessageLinks(settings)
         self._node_id = node_id
         self._has_warned = False
+        self._headers = _headers(self._config, language)
 
     def message(self, delivery: LeasedDelivery, now: datetime) -> OutgoingMessage:
         """Render the message of a leased delivery; `now` is its date.
@@ -124,6 +169,8 @@ class PreparedNode:
         Raises TemplateError, TemplateBudgetExceeded if it takes too much time or memory, and
         EmptyMessage if there is nothing to send.
         """
+        if self._translations and (translated := self._translated(delivery)) is not None:
+            return translated.message(delivery, now)
         if self._parts.is_plain:
             return self._message(delivery, now, None)
         budget = RenderBudget()
@@ -140,7 +187,20 @@ class PreparedNode:
 
     def context(self, delivery: LeasedDelivery, now: datetime) -> Context:
         """Return the variables of a delivery's texts, as `message` uses them."""
+        if self._translations and (translated := self._translated(delivery)) is not None:
+            return translated.context(delivery, now)
         return self._context(delivery, self._links.unsubscribe(delivery.id), now)
+
+    def language(self, delivery: LeasedDelivery) -> str | None:
+        """Return the translation that a delivery gets; None for the message's own texts."""
+        custom = delivery.custom_fields
+        if not self._translations or not isinstance(custom, Mapping):
+            return None
+        return best_language(custom.get(LANGUAGE), self._translations)
+
+    def _translated(self, delivery: LeasedDelivery) -> PreparedNode | None:
+        tag = self.language(delivery)
+        return None if tag is None else self._translations[tag]
 
     def _message(
         self, delivery: LeasedDelivery, now: datetime, budget: RenderBudget | None
@@ -159,18 +219,23 @@ class PreparedNode:
             text = parts["body"].render(context, budget)
             if len(text) + len(html_text or "") > _LONGEST_UNMEASURED:
                 _check_size(text, html_text or "")
+            if self._utm:
+                excluded = self._own_links(delivery_id, link)
+                text = text_with_parameters(text, self._utm, excluded)
+                html_text = html_text and html_with_parameters(html_text, self._utm, excluded)
             return OutgoingMessage(
                 delivery_id=delivery_id,
                 channel="email",
                 recipient=delivery.email or "",
                 recipient_name=delivery.name,
                 created_at=now,
-                sender=self._settings.mail_from,
+                sender=config.sender or self._settings.mail_from,
                 subject=subject,
                 preheader=None if preheader is None else preheader.render(context, budget),
                 text=text,
                 html=html_text and self._tracked(html_text, delivery_id, link),
                 unsubscribe_url=link,
+                headers=self._headers,
             )
         body = parts.get("body")
         text = "" if body is None else body.render(context, budget)
@@ -205,16 +270,31 @@ class PreparedNode:
 
     def _tracked(self, html: str, delivery_id: UUID, unsubscribe_url: str) -> str:
         if self._settings.tracks_clicks:
-            # The links that unsubscribe and confirm are not tracked.
-            excluded = [unsubscribe_url]
-            if self._parts.has_confirmation:
-                excluded.append(self._links.confirm(delivery_id))
             html = with_tracked_links(
-                html, lambda url: self._links.click(delivery_id, url), excluded=excluded
+                html,
+                lambda url: self._links.click(delivery_id, url),
+                excluded=self._own_links(delivery_id, unsubscribe_url),
             )
         if self._settings.tracks_opens:
             html = with_tracking_pixel(html, self._links.opened(delivery_id))
         return html
+
+    def _own_links(self, delivery_id: UUID, unsubscribe_url: str) -> list[str]:
+        """Return the links that unsubscribe and confirm: they are not tracked and stay as they
+        are."""
+        if not self._parts.has_confirmation:
+            return [unsubscribe_url]
+        return [unsubscribe_url, self._links.confirm(delivery_id)]
+
+
+def _headers(config: object, language: str | None) -> Mapping[str, str]:
+    """Return the headers of all messages of a node."""
+    headers: dict[str, str] = {}
+    if isinstance(config, EmailConfig) and config.reply_to:
+        headers["Reply-To"] = config.reply_to
+    if language is not None:
+        headers["Content-Language"] = language
+    return headers or NOTHING
 
 
 def render_post(
@@ -271,8 +351,7 @@ class _Texts:
     payload_variables: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, node: GraphNode) -> _Texts:
-        config = node.config
+    def of(cls, config: object) -> _Texts:
         if isinstance(config, EmailConfig):
             texts = [("subject", config.subject, False), ("body", config.body, False)]
             if config.preheader:

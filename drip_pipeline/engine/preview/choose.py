@@ -4,16 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from drip_pipeline.domain.templates.traced_templates import TracedTemplate
 from drip_pipeline.engine.preview.recipients import Person
 
 MOST_PEOPLE: Final = 10
-Contexts = Mapping[str, Mapping[str, object]]
-"""The variables of a person's texts, by node."""
-Feature = tuple[int, int]
-"""A branch: the positions of its text and of the branch in it."""
+_LANGUAGE: Final = -1
+
+
+class SeenTexts(NamedTuple):
+    """The translation that a person gets of a message (None: its own texts), and the variables."""
+
+    language: str | None
+    variables: Mapping[str, object]
+
+
+Contexts = Mapping[str, SeenTexts]
+"""What a person gets, by node."""
+Feature = tuple[int, int | str]
+"""A branch: the positions of its text and of the branch in it; or -1 and a language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +33,7 @@ class TracedText:
     node_id: str
     where: str
     template: TracedTemplate
+    language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ def choose(
         best = max(range(len(looks)), key=lambda n: (gains[n], -n), default=None)
         if best is None or not gains[best]:
             break
-        chosen[best] = [_name(f, texts) for f in sorted(looks[best].features - seen)]
+        chosen[best] = [_name(f, texts) for f in sorted(looks[best].features - seen, key=str)]
         seen |= looks[best].features
     _fill(chosen, looks, most)
     notes = [
@@ -107,9 +118,10 @@ def _look(person: Person, texts: Sequence[TracedText], contexts: Contexts) -> _L
     empty = length = 0
     values: dict[str, str] = {}
     for n, text in enumerate(texts):
-        context = contexts.get(text.node_id)
-        if context is None:
+        seen = contexts.get(text.node_id)
+        if seen is None or seen.language != text.language:
             continue
+        context = seen.variables
         trace = text.template.trace(context)
         features |= {(n, branch) for branch in trace.branches}
         for path in text.template.paths:
@@ -117,8 +129,9 @@ def _look(person: Person, texts: Sequence[TracedText], contexts: Contexts) -> _L
             values[path] = value
             empty += not value
             length += len(value)
-    language = _text_at(person.contact.get("custom_fields") or {}, "language")
-    values["language"] = language
+    languages = {seen.language for seen in contexts.values() if seen.language is not None}
+    features |= {(_LANGUAGE, language) for language in languages}
+    values["language"] = ",".join(sorted(languages))
     return _Look(person, frozenset(features), empty, length, tuple(sorted(values.items())))
 
 
@@ -130,6 +143,9 @@ def _text_at(context: Mapping[str, object], path: str) -> str:
 
 
 def _name(feature: Feature, texts: Sequence[TracedText]) -> str:
-    text = texts[feature[0]]
-    branch = text.template.branches[feature[1]]
+    place, branch_id = feature
+    if not isinstance(branch_id, int):
+        return f"language {branch_id}"
+    text = texts[place]
+    branch = text.template.branches[branch_id]
     return f"{text.node_id} {text.where} line {branch.line}: {branch.label}"

@@ -21,7 +21,7 @@ from drip_pipeline.domain.templates.signed_tokens import Purpose, verify
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode, render_post
 from drip_pipeline.engine.isolation import describe, is_of_the_data
-from drip_pipeline.engine.preview.choose import Contexts, TracedText
+from drip_pipeline.engine.preview.choose import Contexts, SeenTexts, TracedText
 from drip_pipeline.engine.preview.recipients import Person
 from drip_pipeline.engine.preview.warn import (
     CheckedMail,
@@ -110,10 +110,11 @@ class MessagePreviewer:
 
     def contexts(self, person: Person) -> Contexts:
         """Return the variables of a person's texts by node, as delivery would build them."""
-        return {
-            node_id: node.context(person.delivery(self._version, node_id, self._now), self._now)
-            for node_id, node in self._prepared.items()
-        }
+        seen = {}
+        for node_id, node in self._prepared.items():
+            delivery = person.delivery(self._version, node_id, self._now)
+            seen[node_id] = SeenTexts(node.language(delivery), node.context(delivery, self._now))
+        return seen
 
     def message(
         self, node: GraphNode, person: Person, message_id: UUID | None = None
@@ -147,9 +148,10 @@ class MessagePreviewer:
             if not is_of_the_data(error):
                 raise
             return replace(base, status="failed", reason=describe(error))
-        branches, empty = self._traces(node, person)
+        branches, empty, language = self._traces(node, person)
         base = replace(
             base,
+            language=language,
             sender=message.sender,
             recipient=message.recipient,
             subject=message.subject,
@@ -190,6 +192,8 @@ class MessagePreviewer:
             link.target = shown.target
         texts = self._written[node.node_id].config
         assert isinstance(texts, EmailConfig)
+        if base.language is not None:
+            texts = texts.in_language(base.language)
         own = {message.unsubscribe_url or ""}
         own |= {link.target for link in links if self._is_own(link.target)}
         warnings = mail_warnings(
@@ -254,17 +258,21 @@ class MessagePreviewer:
             return self._settings
         return replace(self._settings, mail_from=transport.sender)
 
-    def _traces(self, node: GraphNode, person: Person) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the branches of a node's texts that a person sees, and the empty variables."""
+    def _traces(
+        self, node: GraphNode, person: Person
+    ) -> tuple[tuple[str, ...], tuple[str, ...], str | None]:
+        """Return the branches of a node's texts that a person sees, the empty variables, and the
+        translation."""
         prepared = self._prepared.get(node.node_id)
         if prepared is None:
-            return (), ()
+            return (), (), None
         delivery = person.delivery(self._version, node.node_id, self._now)
         context = prepared.context(delivery, self._now)
+        language = prepared.language(delivery)
         branches: list[str] = []
         empty: list[str] = []
         for text in self._texts:
-            if text.node_id != node.node_id:
+            if text.node_id != node.node_id or text.language != language:
                 continue
             trace = text.template.trace(context)
             branches += [
@@ -273,7 +281,7 @@ class MessagePreviewer:
                 if branch.id in trace.branches
             ]
             empty += trace.empty
-        return tuple(branches), tuple(dict.fromkeys(empty))
+        return tuple(branches), tuple(dict.fromkeys(empty)), language
 
 
 def with_transport_headers(
@@ -282,7 +290,7 @@ def with_transport_headers(
     """Return a message with the headers of its transport, as delivery adds them."""
     if transport is None or not transport.headers:
         return message
-    return message._replace(headers={**message.headers, **transport.headers})
+    return message._replace(headers={**transport.headers, **message.headers})
 
 
 def _headers(written: WrittenEmail) -> list[tuple[str, str]]:

@@ -240,7 +240,8 @@ def _recipients(
             connection, source.workspace_id, source.campaign_id, most=MOST_CONTACTS
         )
         recipients = with_entry([person_of(row) for row in rows])
-    invented = made_up(templates, now)
+    languages = sorted({text.language for text in texts if text.language is not None})
+    invented = made_up(templates, now, languages)
     if request.data is not None:
         invented = [replace(person, entry=request.data) for person in invented]
     return recipients + invented

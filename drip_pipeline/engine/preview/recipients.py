@@ -75,6 +75,7 @@ class Person:
             attempts=0,
             due_at=now,
             blocked_reason=None,
+            caps=None,
             personalization_data=self.entry or None,
             workflow_variables={k: v for k, v in stored.items() if v} or None,
             **columns,

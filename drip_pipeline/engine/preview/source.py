@@ -68,7 +68,7 @@ class PreviewSource:
     def texts(self, nodes: list[GraphNode]) -> list[TracedText]:
         """Return the texts of these nodes as they were written."""
         return [
-            TracedText(node.node_id, text.where, template)
+            TracedText(node.node_id, text.where, template, _language_of(text.where))
             for node in nodes
             for text in template_texts(self.written.nodes[node.node_id].config)
             if (template := traced_or_none(text.text, html=text.html)) is not None
@@ -147,6 +147,11 @@ def definition_source(
         workspace_id,
         tuple(f"{problem.node_id}: {problem.message}" for problem in unknown),
     )
+
+
+def _language_of(where: str) -> str | None:
+    """Return the language of a text's key: `de` of `translations.de.subject`."""
+    return where.split(".")[1] if where.startswith("translations.") else None
 
 
 _NO_STEPS: Final[Mapping[str, str]] = {}

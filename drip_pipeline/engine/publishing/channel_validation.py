@@ -16,6 +16,7 @@ from drip_pipeline.channels.config import (
     PublishWebhookConfig,
     read_config,
 )
+from drip_pipeline.channels.email.headers import split_mailbox
 from drip_pipeline.channels.email.prepare import prepare_email
 from drip_pipeline.channels.sms.segments import MAX_SEGMENTS, count_segments
 from drip_pipeline.channels.social.platforms import IMPLEMENTED, why_unsupported
@@ -23,6 +24,7 @@ from drip_pipeline.channels.social.post_text import mastodon_characters, with_ha
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.delivery import channel_accounts as channels_db
 from drip_pipeline.db.delivery.channel_accounts import ChannelRow
+from drip_pipeline.domain.addresses import wire_email
 from drip_pipeline.domain.definition.problems import Problem, Severity
 from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.nodes import (
@@ -138,8 +140,14 @@ class _StepCheck:
         step = self._node.config
         if isinstance(step, EmailConfig):
             yield from self._email(row)
+            yield from self._mailboxes(step)
         elif isinstance(step, SmsAction):
-            yield from self._sms(step, row)
+            if row is None:
+                message = "the workspace has no SMS channel; `drip channels set` creates one"
+                yield self._problem("channel_missing", message, self._not_set_up)
+            yield from self._sms(step.body, "the text")
+            for tag, text in (step.translations or {}).items():
+                yield from self._sms(text.body, f"the text in {tag}")
         elif isinstance(step, WebhookAction):
             yield from self._webhook(step)
         elif isinstance(step, SocialAction):
@@ -152,23 +160,37 @@ class _StepCheck:
                 message += "; messages are recorded, not sent (DRIP_DELIVERY is `record`)"
             yield self._problem("channel_missing", message, self._not_set_up)
 
-    def _sms(self, step: SmsAction, row: object) -> Iterator[Problem]:
-        if row is None:
-            message = "the workspace has no SMS channel; `drip channels set` creates one"
-            yield self._problem("channel_missing", message, self._not_set_up)
+    def _mailboxes(self, step: EmailConfig) -> Iterator[Problem]:
+        for key, mailbox in (("from", step.sender), ("reply_to", step.reply_to)):
+            if mailbox is None:
+                continue
+            address = split_mailbox(mailbox)[1]
+            if wire_email(address) is None:
+                message = f"{key} is not `Name <address>` or an address that mail can be sent to"
+                yield self._problem("mailbox_invalid", message)
+                continue
+            own = split_mailbox(self._settings.mail_from)[1].rpartition("@")[2].lower()
+            if key == "from" and address.rpartition("@")[2].lower() != own:
+                message = (
+                    f"from is at another domain than {own}: the relay must be allowed to send for"
+                    " it (SPF, DKIM), or mail programs treat it as forged"
+                )
+                yield self._problem("from_domain", message, "warning")
+
+    def _sms(self, body: str, what: str) -> Iterator[Problem]:
         try:
-            parsed = parse(step.body, html=False)
+            parsed = parse(body, html=False)
         except TemplateError:
             return  # reported by the check of the texts
-        literal = parsed.render({}) if parsed.is_plain else step.body
+        literal = parsed.render({}) if parsed.is_plain else body
         count = count_segments(literal)
         size = f"{count.segments} segments even without its variables ({count.encoding}"
         if count.non_gsm:
             size += f" because of {' '.join(count.non_gsm[:5])}"
         if count.segments > MAX_SEGMENTS:
-            yield self._problem("sms_too_long", f"the text takes {size}); {MAX_SEGMENTS} fit")
+            yield self._problem("sms_too_long", f"{what} takes {size}); {MAX_SEGMENTS} fit")
         elif count.segments >= MANY_SEGMENTS:
-            message = f"the text takes {size}), and each is charged"
+            message = f"{what} takes {size}), and each is charged"
             yield self._problem("sms_segments", message, "warning")
 
     def _webhook(self, step: WebhookAction) -> Iterator[Problem]:

@@ -287,7 +287,7 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     file = definition.to_dict()
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
-        "goal_event", "exit_on_goal", "exits", "workspace", "per_day", "max_people", "pause_when",
-        "priority", "cap_exempt",
+        "goal_event", "exit_on_goal", "exits", "workspace", "utm", "per_day", "max_people",
+        "pause_when", "priority", "cap_exempt",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}
