@@ -17,7 +17,7 @@ _NEAR: Final = timedelta(minutes=2)
 _CAP: Final = f"{CAP}:"
 _RULES: Final[Mapping[str, str]] = {
     "send_window": "the send window",
-    "quiet_hours": "the workspace's quiet hours",
+    "quiet_hours": "the rule 'quiet hours'",
     "topic_confirmation": "the topic, which the contact has not confirmed,",
 }
 REASONS: Final[Mapping[str, str]] = {
