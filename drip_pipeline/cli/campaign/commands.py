@@ -18,6 +18,7 @@ from drip_pipeline.cli.campaign import funnel as funnels
 from drip_pipeline.cli.campaign import preview as previews
 from drip_pipeline.cli.campaign import scenarios as scenario_commands
 from drip_pipeline.cli.campaign import send_test as test_sends
+from drip_pipeline.cli.campaign import simulate as simulations
 from drip_pipeline.cli.campaign import versions
 from drip_pipeline.cli.campaign.exit_lines import exit_lines
 from drip_pipeline.cli.campaign.guard_lines import guard_lines
@@ -57,6 +58,7 @@ for _command in (
     test_sends.test_send,
     drafts_commands.drafts,
     scenario_commands.scenario_tests,
+    simulations.simulate,
 ):
     campaign.add_command(_command)
 

@@ -196,12 +196,13 @@ class MemoryEngine:
             self._settle_sent(sent, channel, now)
         return len(sent) + sum(map(len, skipped.values())) + len(failed)
 
-    def grant(self, seconds: float) -> None:
+    def grant(self, seconds: float, others: Mapping[str, float]) -> None:
         """Let messages of limited channels be sent for this time; unused permits of earlier times
-        are lost."""
+        are lost. `others`: messages a second of other campaigns, by channel."""
         for channel, rate in self._rates.items():
             left = self._permits[channel] % 1.0
-            self._permits[channel] = left + rate * seconds
+            free = max(0.0, rate - others.get(channel, 0.0))
+            self._permits[channel] = left + free * seconds
 
     def _rendered(
         self, message: MemoryMessage, now: datetime

@@ -1,0 +1,1 @@
+"""Simulate a campaign before it is launched: many people, modeled reactions, a virtual clock."""
