@@ -11,11 +11,13 @@ from drip_pipeline.db.explanations import one_person as person_db
 from drip_pipeline.db.explanations.one_person import EntryRow, PersonRow
 from drip_pipeline.domain.conditions.cron import next_occurrence
 from drip_pipeline.domain.diff.describe import condition, narrowed_event, number
+from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.graph.nodes import TriggerConfig
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.campaigns.campaign import Campaign
 from drip_pipeline.engine.enrollment.audience import Contacts, matching_contacts
 from drip_pipeline.engine.enrollment.enroll import EntryOptions, enroll
+from drip_pipeline.engine.explanations.exit_reasons import exit_rule, rule_text
 from drip_pipeline.engine.explanations.explanation import EntryExplanation
 from drip_pipeline.engine.explanations.refusals import ContactRefusals
 from drip_pipeline.engine.explanations.wording import REASONS, clock, reason, when
@@ -31,10 +33,15 @@ class _Entry:
 
     person: PersonRow
     campaign: Campaign
-    trigger: TriggerConfig
+    graph: CampaignGraph
     row: EntryRow
     now: datetime
     zone: str | None
+
+    @property
+    def trigger(self) -> TriggerConfig:
+        """The entry trigger."""
+        return self.graph.trigger
 
     def when(self, at: datetime) -> str:
         return when(at, self.now, self.zone)
@@ -53,19 +60,19 @@ def entry_result(
     not_in = f"Is not in {campaign.name!r}"
     with database.transaction() as connection:
         row = person_db.entry(connection, person.id, campaign.campaign_id)
-        trigger = _trigger(connection, campaign)
-    if trigger is None or row is None or campaign.status not in ("active", "paused"):
-        closed = "not published yet" if trigger is None else campaign.status
+        graph = _graph(connection, campaign)
+    if graph is None or row is None or campaign.status not in ("active", "paused"):
+        closed = "not published yet" if graph is None else campaign.status
         text = f"{not_in}: the campaign is {closed}, and nobody can enter it."
         return EntryExplanation(
             campaign.campaign_id, campaign.name, _CLOSED, text, None, None, None
         )
     result = _dry_run(database, person, campaign, now)
-    entry = _Entry(person, campaign, trigger, row, now, zone)
+    entry = _Entry(person, campaign, graph, row, now, zone)
     if result != "enrolled":
         text = f"{not_in} and cannot enter: {_refusal(result, refusals, entry)}."
         return EntryExplanation(
-            campaign.campaign_id, campaign.name, result, text, trigger.kind, None, None
+            campaign.campaign_id, campaign.name, result, text, graph.trigger.kind, None, None
         )
     with database.transaction() as connection:
         is_matching, text, next_at = _trigger_text(connection, entry)
@@ -74,19 +81,17 @@ def entry_result(
         campaign.name,
         result,
         f"{not_in}: {text}.",
-        trigger.kind,
+        graph.trigger.kind,
         is_matching,
         next_at,
     )
 
 
-def _trigger(connection: Connection, campaign: Campaign) -> TriggerConfig | None:
+def _graph(connection: Connection, campaign: Campaign) -> CampaignGraph | None:
     if campaign.published_version is None:
         return None
-    graph = version_cache.version(
-        connection, campaign.campaign_id, campaign.published_version
-    ).graph
-    return graph.trigger
+    number = campaign.published_version
+    return version_cache.version(connection, campaign.campaign_id, number).graph
 
 
 def _dry_run(database: Database, person: PersonRow, campaign: Campaign, now: datetime) -> str:
@@ -108,6 +113,9 @@ def _dry_run(database: Database, person: PersonRow, campaign: Campaign, now: dat
 
 
 def _refusal(result: str, refusals: ContactRefusals, entry: _Entry) -> str:
+    rule = exit_rule(result, entry.graph)
+    if rule is not None:
+        return rule_text(rule)
     if result == "suppressed":
         refusal = refusals.of_campaign(entry.campaign.campaign_id)
         if refusal is not None:

@@ -14,14 +14,13 @@ from drip_pipeline.db.explanations.one_person import RunRow
 from drip_pipeline.domain.diff.describe import narrowed_event
 from drip_pipeline.domain.graph.graph import PORT_TIMEOUT, CampaignGraph, GraphNode, NodeType
 from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimeWait
+from drip_pipeline.engine.explanations.exit_reasons import exit_text
 from drip_pipeline.engine.explanations.explanation import Place
 from drip_pipeline.engine.explanations.refusals import ContactRefusal, ContactRefusals
 from drip_pipeline.engine.explanations.wording import (
-    HOLDOUT_OF_SPLIT,
     NOTHING_FOLLOWS,
     clock,
     is_cap,
-    reason,
     rule,
     when,
 )
@@ -142,9 +141,7 @@ def _ended(position: _Position, at: datetime) -> Place:
         return Place(
             "completed", f"Finished {position.where} on {position.when(at)}; {NOTHING_FOLLOWS}."
         )
-    text = reason(run.exit_reason)
-    if run.exit_reason == "holdout":
-        text = HOLDOUT_OF_SPLIT
+    text = exit_text(run.exit_reason, position.graph)
     return Place(
         "exited",
         f"Left {position.at_step} on {position.when(at)}: {text}; {NOTHING_FOLLOWS}.",

@@ -13,13 +13,14 @@ from drip_pipeline.domain.diff.describe import condition
 from drip_pipeline.domain.events.vocabulary import EVENT_TYPES, SUPPRESSING_EVENT_TYPES
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_TIMEOUT, CampaignGraph, NodeType
 from drip_pipeline.domain.graph.nodes import ConditionConfig, SplitConfig
+from drip_pipeline.engine.explanations.exit_reasons import exit_rule, exit_text, rule_text
 from drip_pipeline.engine.explanations.explanation import (
     ExplainedMessage,
     PathEntry,
     RunVariant,
     WithheldMessage,
 )
-from drip_pipeline.engine.explanations.wording import HOLDOUT_OF_SPLIT, clock, reason, rule
+from drip_pipeline.engine.explanations.wording import clock, reason, rule
 from drip_pipeline.iso_times import read_time
 
 _NOT_SENT: Final = frozenset({"message_held", "message_skipped", "retry_scheduled"})
@@ -197,10 +198,14 @@ def _retry(event: LoggedEvent, _graphs: Graphs, _clock: Clock) -> str:
     return f"attempt {event.data.get('attempt', '?')} failed: {_error(event)}"
 
 
-def _exit_reason(event: LoggedEvent) -> str:
-    name = event.data.get("reason")
-    # The exit of a split's holdout, not of the workspace's.
-    return HOLDOUT_OF_SPLIT if name == "holdout" else reason(name)
+def _exit_reason(event: LoggedEvent, graphs: Graphs) -> str:
+    data = event.data
+    return exit_text(data.get("reason"), graphs.graph(event.version), data.get("exit"))
+
+
+def _skip_reason(event: LoggedEvent, graphs: Graphs) -> str:
+    rule = exit_rule(None, graphs.graph(event.version), event.data.get("exit"))
+    return reason(event.data.get("reason")) if rule is None else rule_text(rule)
 
 
 def _error(event: LoggedEvent) -> str:
@@ -210,7 +215,7 @@ def _error(event: LoggedEvent) -> str:
 _TEXTS: Final[Mapping[str, Callable[[LoggedEvent, Graphs, Clock], str]]] = {
     "enrollment_started": lambda event, _g, _c: "entered",
     "enrollment_completed": lambda event, _g, _c: "finished",
-    "enrollment_exited": lambda event, _g, _c: f"left: {_exit_reason(event)}",
+    "enrollment_exited": lambda event, graphs, _c: f"left: {_exit_reason(event, graphs)}",
     "enrollment_failed": lambda event, _g, _c: f"failed: {_error(event)}",
     "enrollment_migrated": lambda event, _g, _c: f"moved to version {event.version}",
     "email_sent": lambda _e, _g, _c: "sent",
@@ -221,7 +226,7 @@ _TEXTS: Final[Mapping[str, Callable[[LoggedEvent, Graphs, Clock], str]]] = {
     "wait_started": _wait_started,
     "wait_completed": _wait_completed,
     "message_held": _held,
-    "message_skipped": lambda event, _g, _c: f"not sent: {reason(event.data.get('reason'))}",
+    "message_skipped": lambda event, graphs, _c: f"not sent: {_skip_reason(event, graphs)}",
     "retry_scheduled": _retry,
     **dict.fromkeys(_FAILED, lambda event, _g, _c: f"not sent: {_error(event)}"),
 }

@@ -127,6 +127,22 @@ CAMPAIGNS: Final[list[dict[str, Any]]] = [
         ],
     },
     {
+        "name": "Win back",
+        "exits": [
+            {
+                "id": "bought",
+                "when": {"event_type": "purchase", "within": {"value": 30, "unit": "days"}},
+                "reason": "has bought",
+            }
+        ],
+        "steps": [email("Hello"), THREE_DAYS],
+    },
+    {
+        "name": "Orders",
+        "re_entry": {"per_key": "order_id"},
+        "steps": [email("Your order {{ entry.order_id }}")],
+    },
+    {
         "name": "Tagged",
         "steps": [
             {"node_type": "trigger", "trigger_config": {"trigger": "tag", "tag": "vip"}},

@@ -59,6 +59,7 @@ _PEOPLE: Final[list[tuple[str, int, dict[str, Any], str | None]]] = [
     ("twice", 10, {}, None),
     ("treated", 60, {"arm": "mail"}, "Arms"),
     ("paused", 10, {}, None),
+    ("bought", 10, {}, "Win back"),
 ]
 
 
@@ -100,6 +101,7 @@ def _happen(database: Database, workspace: UUID) -> None:
     ingest_events(
         database,
         [
+            an_event(3, "purchase", email="bought@example.com", occurred_at=_iso(1)),
             an_event(
                 1, "purchase", email="goal@example.com", occurred_at=_iso(1), data={"total": 9}
             ),
@@ -291,6 +293,23 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
         "goal@example.com",
         "Left 'Goal' at 'Three days' on Mon 30 Nov 09:03 (Berlin): the goal was reached; nothing"
         " more follows.",
+    ),
+    "exited by a rule": Situation(
+        "bought@example.com",
+        "Left 'Win back' at 'Three days' on Mon 30 Nov 09:03 (Berlin): the exit rule 'bought' holds"
+        " (purchase within 30 days); nothing more follows.",
+    ),
+    "kept out by a rule": Situation(
+        "goal@example.com",
+        "Is not in 'Win back' and cannot enter: the exit rule 'bought' holds (purchase within 30"
+        " days).",
+        campaign="Win back",
+    ),
+    "without a key": Situation(
+        "none@example.com",
+        "Is not in 'Orders': nobody has enrolled the contact, and it has no trigger; `drip enroll`"
+        " enrolls contacts.",
+        campaign="Orders",
     ),
     "finished": Situation(
         "finished@example.com",
