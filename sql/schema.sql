@@ -352,7 +352,6 @@ CREATE TABLE campaign_enrollments (
     workspace_id uuid,
     CONSTRAINT campaign_enrollments_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_enrollments_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
-    CONSTRAINT campaign_enrollments_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE,
     CONSTRAINT campaign_enrollments_status_check CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text, 'completed'::text, 'unsubscribed'::text, 'bounced'::text])))
 ) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000, fillfactor=45);
 CREATE INDEX campaign_enrollments_contact ON public.campaign_enrollments USING btree (contact_id);
@@ -716,6 +715,29 @@ CREATE TABLE contact_cap_locks (
     CONSTRAINT contact_cap_locks_contact_id_fkey FOREIGN KEY (contact_id) REFERENCES contacts(id) ON DELETE CASCADE
 );
 
+CREATE TABLE contact_erasure_values (
+    erasure_id uuid NOT NULL,
+    contact_id uuid,
+    email text,
+    phone text,
+    name text,
+    identifiers jsonb NOT NULL DEFAULT '{}'::jsonb,
+    rewritten_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    CONSTRAINT contact_erasure_values_pkey PRIMARY KEY (erasure_id),
+    CONSTRAINT contact_erasure_values_erasure_id_fkey FOREIGN KEY (erasure_id) REFERENCES contact_erasures(id) ON DELETE CASCADE
+);
+CREATE INDEX contact_erasure_values_contact ON public.contact_erasure_values USING btree (contact_id);
+
+CREATE TABLE contact_erasures (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    workspace_id uuid NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    erased_at timestamp with time zone,
+    CONSTRAINT contact_erasures_pkey PRIMARY KEY (id)
+);
+CREATE INDEX contact_erasures_pending ON public.contact_erasures USING btree (requested_at) WHERE (erased_at IS NULL);
+
 CREATE TABLE contact_events (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     workspace_id uuid NOT NULL,
@@ -766,6 +788,7 @@ CREATE INDEX contacts_address ON public.contacts USING btree (canonical_email(em
 CREATE INDEX contacts_phone ON public.contacts USING btree (canonical_phone(phone)) WHERE (phone IS NOT NULL);
 CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
 CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
+CREATE TRIGGER record_contact_erasures AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS deleted_contacts FOR EACH STATEMENT EXECUTE FUNCTION record_contact_erasures();
 
 CREATE TABLE demo_workspaces (
     workspace_id uuid NOT NULL,
@@ -833,6 +856,20 @@ CREATE TABLE drip_schema_objects (
     CONSTRAINT drip_schema_objects_pkey PRIMARY KEY (kind, name),
     CONSTRAINT drip_schema_objects_kind_check CHECK ((kind = ANY (ARRAY['table'::text, 'view'::text, 'function'::text])))
 );
+
+CREATE TABLE erased_suppressions (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    workspace_id uuid NOT NULL,
+    key_id text NOT NULL,
+    address_hash bytea NOT NULL,
+    channel text,
+    campaign_id uuid,
+    topic text,
+    reason text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT erased_suppressions_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX erased_suppressions_key ON public.erased_suppressions USING btree (workspace_id, address_hash, COALESCE(channel, ''::text), COALESCE(campaign_id, '00000000-0000-0000-0000-000000000000'::uuid), COALESCE(topic, ''::text));
 
 CREATE TABLE event_inbox (
     id bigint NOT NULL DEFAULT IDENTITY,
@@ -948,6 +985,7 @@ CREATE TABLE rejected_cells (
     reason text NOT NULL,
     cell text NOT NULL,
     rejected_at timestamp with time zone NOT NULL,
+    address text,
     CONSTRAINT rejected_cells_pkey PRIMARY KEY (id),
     CONSTRAINT rejected_cells_workspace_id_source_line_number_column_name_key UNIQUE (workspace_id, source, line_number, column_name)
 );
@@ -1077,6 +1115,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- enroll_contacts(p_campaign_id uuid, p_workspace_id uuid, p_contact_ids uuid[], p_entry_keys text[], p_entry_data text[], p_re_entry text, p_ended_before timestamp with time zone, p_by_email boolean, p_by_sms boolean, p_contacts_left bigint, p_runs_left bigint, p_is_dry_run boolean, p_now timestamp with time zone) RETURNS TABLE(result text, contacts bigint, locked_ids uuid[], new_contacts bigint) LANGUAGE plpgsql SET plan_cache_mode=force_custom_plan
 -- ensure_event_partitions(p_now timestamp with time zone) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout=1s SET search_path=public, pg_temp
 -- enter_enrollments(p_enrollment_ids uuid[]) RETURNS bigint LANGUAGE sql
+-- erased_event_data(p_event_type text, p_event_source text, p_data jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
 -- fill_enrollment_workspace() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- fill_workflow_state() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- get_next_workflow_executions(batch_size integer DEFAULT 100, p_now timestamp with time zone DEFAULT now()) RETURNS SETOF campaign_workflow_states LANGUAGE sql
@@ -1102,6 +1141,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- receiver_set_topics(p_delivery_id uuid, p_number text, p_topics text[], p_statuses text[], p_now timestamp with time zone) RETURNS TABLE(topic text, status text) LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_topics(p_delivery_id uuid) RETURNS TABLE(topic text, title text, description text, is_of_message boolean, status text, is_locked boolean) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_unsubscribe(p_delivery_id uuid, p_number text, p_source text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
+-- record_contact_erasures() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- record_deleted_enrollments() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- set_topic_consent(p_workspace_id uuid, p_topic text, p_contact_id uuid, p_addresses text[], p_status text, p_decided_by text, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql
 -- suppress_imported_contacts(p_workspace_id uuid, p_first_line bigint, p_last_line bigint, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql SET plan_cache_mode=force_custom_plan

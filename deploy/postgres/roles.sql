@@ -139,8 +139,8 @@ BEGIN
 END
 $$;
 
--- drip_read: SELECT on everything but message bodies, which contain working links for unsubscribing, and payloads as they
--- were received. The views recorded_message_headers, event_inbox_status and rejected_event_reasons have the other columns.
+-- drip_read: SELECT on everything but message bodies, which contain working links for unsubscribing, payloads as they were
+-- received, and persons that are being erased. The views recorded_message_headers, event_inbox_status and rejected_event_reasons have the other columns.
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO drip_read;
 DO $$
 DECLARE
@@ -163,6 +163,9 @@ BEGIN
         EXECUTE format('REVOKE ALL ON %I FROM drip_read', hidden.name);
         EXECUTE format('GRANT SELECT (%s) ON %I TO drip_read', shown, hidden.name);
     END LOOP;
+    IF to_regclass('contact_erasure_values') IS NOT NULL THEN
+        REVOKE ALL ON contact_erasure_values FROM drip_read;  -- persons that are being erased
+    END IF;
 END
 $$;
 

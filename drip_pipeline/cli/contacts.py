@@ -1,5 +1,5 @@
 """`drip contacts …`: import contacts from files, suppress and resubscribe contacts; one contact
-(`show`, `set`) is in person/.
+(`show`, `set`, `erase`) is in person/.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from drip_pipeline.cli.framework.options import (
     parse_types,
     region_hint,
 )
-from drip_pipeline.cli.person.commands import register
+from drip_pipeline.cli.person import commands, privacy
 
 if TYPE_CHECKING:
     from drip_pipeline.engine.contacts.contact_file import LineCounts
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def contacts() -> None:
-    """Import contacts from files; show, change, suppress and resubscribe one contact."""
+    """Import contacts from files; show, change, suppress, resubscribe and erase one contact."""
 
 
 @command(contacts, name="import")
@@ -84,6 +84,7 @@ def import_(
     code is 1 if all rows were rejected.
     """
     from drip_pipeline.engine.contacts.import_contacts import import_contacts
+    from drip_pipeline.engine.erased_addresses import ErasureKeys
 
     with ProgressLine() as progress:
         report = import_contacts(
@@ -94,6 +95,7 @@ def import_(
             renames=renames,
             types=types,
             email_template=email_template,
+            keys=ErasureKeys.of(invocation.settings),
             progress=progress,
         )
     return CommandResult(report, _describe(report), exit_code=int(report.is_all_rejected))
@@ -215,6 +217,7 @@ def resubscribe(
     is lifted; if the topic asks for a confirmation, the contact gets it.
     """
     from drip_pipeline.engine.contacts import resubscribe as use_case
+    from drip_pipeline.engine.erased_addresses import ErasureKeys
     from drip_pipeline.engine.operations import operator_consents
 
     if topic is not None:
@@ -237,6 +240,7 @@ def resubscribe(
         now=now,
         channel=channel,
         workspace=workspace,
+        keys=ErasureKeys.of(invocation.settings),
         actor=invocation.actor,
     )
     return CommandResult(
@@ -246,4 +250,5 @@ def resubscribe(
     )
 
 
-register(contacts)
+commands.register(contacts)
+privacy.register(contacts)

@@ -165,6 +165,13 @@ class Settings(BaseSettings):
         "machines that share a database must share the key.",
         default_text="created once and stored in DRIP_HOME/secret_key",
     )
+    former_secret_keys: Secrets = _setting(
+        (),
+        "texts, separated by commas",
+        "Former values of DRIP_SECRET_KEY. Erased addresses that were suppressed are recognized by "
+        "hashes with these keys (docs/privacy.md).",
+        default_text="none: after a change of the key, earlier erased addresses are not recognized",
+    )
     webhook_secret: SecretText | None = _setting(
         None,
         "text",
@@ -335,8 +342,8 @@ class Settings(BaseSettings):
         "days by kind of data; 0 is for ever",
         "How long data is kept (docs/retention.md): the event log in whole months, archived to "
         "Parquet before it is dropped; settled messages of the outbox and keys of events; the "
-        "batch log and rejected lines; Dagster's runs. Kinds that are not named keep their "
-        "default.",
+        "batch log and rejected lines; Dagster's runs; contacts without activity. Kinds that "
+        "are not named keep their default.",
     )
     actor: str = _setting(
         "",

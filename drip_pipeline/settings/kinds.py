@@ -94,7 +94,7 @@ class Retention:
     `log`: events of enrollments and of contacts. `deliveries`: settled messages of the outbox,
     recorded messages, and the keys by which duplicate events are recognized. `traces`: diagnostic
     data (batch log, rejected lines). `runs`, `failed_runs`: Dagster's runs and ticks. `audit`: the
-    audit trail.
+    audit trail. `contacts`: contacts without activity, which are erased.
     """
 
     log: int = 0
@@ -103,6 +103,7 @@ class Retention:
     runs: int = 7
     failed_runs: int = 30
     audit: int = 0
+    contacts: int = 0
 
     def __str__(self) -> str:
         return ", ".join(f"{kind}={days}" for kind, days in asdict(self).items())
@@ -241,6 +242,8 @@ def _retention(text: str) -> Retention:
             raise ValueError(f"({kind}) {error}") from None
     if 0 < days.get("log", 0) < SHORTEST_LOG_DAYS:
         raise ValueError(f"(log) must be 0 or at least {SHORTEST_LOG_DAYS}")
+    if 0 < days.get("contacts", 0) < SHORTEST_LOG_DAYS:
+        raise ValueError(f"(contacts) must be 0 or at least {SHORTEST_LOG_DAYS}")
     return Retention(**days)
 
 

@@ -60,7 +60,17 @@ SECURITY DEFINER
 AS $$
 DECLARE
     stranger record;
+    found_contacts bigint;
 BEGIN
+    -- In place of a foreign key, which would delete the enrollments with their contact: the contacts exist, and are not
+    -- deleted before this transaction ends.
+    PERFORM FROM contacts p WHERE p.id IN (SELECT n.contact_id FROM new_enrollments n) ORDER BY p.id FOR KEY SHARE OF p;
+    GET DIAGNOSTICS found_contacts = ROW_COUNT;
+    IF found_contacts < (SELECT count(DISTINCT n.contact_id) FROM new_enrollments n) THEN
+        RAISE EXCEPTION 'the contact of an enrollment does not exist'
+            USING ERRCODE = 'foreign_key_violation', TABLE = 'campaign_enrollments',
+            CONSTRAINT = 'campaign_enrollments_contact_id_fkey';
+    END IF;
     SELECT n.id, n.campaign_id, n.contact_id INTO stranger
     FROM new_enrollments n
     JOIN drip_campaigns c ON c.id = n.campaign_id

@@ -5,6 +5,9 @@ RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
+    IF current_setting('drip.is_erasing', true) = 'on' THEN
+        RETURN NULL;  -- other ids, the same numbers
+    END IF;
     INSERT INTO campaign_ab_test_changes (campaign_id)
     SELECT c.campaign_id
     FROM (SELECT DISTINCT n.campaign_id FROM changed_rows n WHERE n.split_node_id IS NOT NULL) c

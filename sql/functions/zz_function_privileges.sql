@@ -41,7 +41,8 @@ BEGIN
             ('queue_campaign_events', '{}'),
             ('sync_entry_trigger_of_campaign', '{}'),
             ('mark_days_of_moved_workspace', '{}'),
-            ('record_deleted_enrollments', '{}')
+            ('record_deleted_enrollments', '{}'),
+            ('record_contact_erasures', '{}')
         ) AS l (name, granted_to)
         JOIN pg_proc p ON p.proname = l.name
         WHERE p.pronamespace = current_schema()::regnamespace AND p.prosecdef

@@ -92,12 +92,22 @@ WHERE r.workspace_id = CAST(%(workspace_id)s AS uuid) AND r.source = CAST(%(sour
 
 -- name: store_rejected_cells
 -- Stores cells that could not be read, with their reasons.
-INSERT INTO rejected_cells (workspace_id, source, line_number, column_name, reason, cell, rejected_at)
+INSERT INTO rejected_cells (workspace_id, source, line_number, column_name, reason, cell, rejected_at, address)
 SELECT
     CAST(%(workspace_id)s AS uuid), CAST(%(source)s AS text), r.line_number, r.column_name, r.reason, r.cell,
-    CAST(%(now)s AS timestamptz)
+    CAST(%(now)s AS timestamptz), r.address
 FROM unnest(
     CAST(%(line_numbers)s AS bigint []), CAST(%(column_names)s AS text []), CAST(%(reasons)s AS text []),
-    CAST(%(cells)s AS text [])
-) AS r (line_number, column_name, reason, cell)
+    CAST(%(cells)s AS text []), CAST(%(addresses)s AS text [])
+) AS r (line_number, column_name, reason, cell, address)
 ON CONFLICT (workspace_id, source, line_number, column_name) DO NOTHING;
+
+-- name: addresses_of_imported
+-- The addresses of the contacts of these staged lines, as they are compared, and the country of their numbers.
+SELECT
+    k.id AS contact_id, k.workspace_id, canonical_email(k.email) AS email, canonical_phone(k.phone) AS phone,
+    w.default_region AS region
+FROM imported_contacts i
+JOIN workspaces w ON w.id = CAST(%(workspace_id)s AS uuid)
+JOIN contacts k ON k.workspace_id = CAST(%(workspace_id)s AS uuid) AND canonical_email(k.email) = canonical_email(i.email)
+WHERE i.line_number BETWEEN CAST(%(first_line)s AS bigint) AND CAST(%(last_line)s AS bigint);

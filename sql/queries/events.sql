@@ -991,3 +991,11 @@ FROM rejected_events r
 WHERE CAST(%(source)s AS text) IS NULL OR r.source = CAST(%(source)s AS text)
 GROUP BY r.source, r.reason
 ORDER BY r.source, r.reason;
+
+-- name: erase_arrivals
+-- Takes out of the chunk's events of erased persons what would identify them again; they count in metrics only.
+UPDATE arrived_events a
+SET user_agent = NULL, ip_address = NULL, device_type = NULL, location_data = NULL,
+    event_data = erased_event_data(a.event_type, 'webhook', a.event_data)
+FROM contact_erasures e
+WHERE e.id = a.contact_id;

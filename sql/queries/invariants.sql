@@ -99,8 +99,8 @@ ORDER BY m.metric_date, m.campaign_id, m.node_id, m.variant_group
 LIMIT CAST(%(sample)s AS integer);
 
 -- name: violations_of_no_orphans
--- Rows whose enrollment or contact is missing. These tables have no foreign keys, for speed. What is left of enrollments
--- that were deleted with their contact is no orphan.
+-- Rows whose enrollment or contact is missing. These tables have no foreign keys, for speed. What is left of deleted
+-- enrollments, and of contacts that are erased or are to be, is no orphan.
 SELECT o.kind, o.orphans, CAST(sum(o.orphans) OVER () AS bigint) AS violations
 FROM (
     SELECT 'events without their enrollment' AS kind, count(*) AS orphans
@@ -113,7 +113,15 @@ FROM (
     FROM contact_events e
     WHERE e.occurred_at >= CAST(%(since)s AS timestamptz)
       AND NOT EXISTS (SELECT FROM contacts k WHERE k.id = e.contact_id)
-      AND NOT EXISTS (SELECT FROM campaign_deleted_enrollments r WHERE r.contact_id = e.contact_id)
+      AND NOT EXISTS (SELECT FROM contact_erasures r WHERE r.id = e.contact_id)
+      AND NOT EXISTS (SELECT FROM contact_erasure_values r WHERE r.contact_id = e.contact_id)
+    UNION ALL
+    SELECT 'enrollments without their contact', count(*)
+    FROM campaign_enrollments e
+    WHERE e.started_at >= CAST(%(since)s AS timestamptz)
+      AND NOT EXISTS (SELECT FROM contacts k WHERE k.id = e.contact_id)
+      AND NOT EXISTS (SELECT FROM contact_erasures r WHERE r.id = e.contact_id)
+      AND NOT EXISTS (SELECT FROM contact_erasure_values r WHERE r.contact_id = e.contact_id)
     UNION ALL
     SELECT 'outcomes without their enrollment', count(*)
     FROM campaign_message_outcomes m

@@ -35,3 +35,18 @@ SELECT
 FROM landed_files l
 ORDER BY l.loaded_at DESC, l.id DESC
 LIMIT CAST(%(row_limit)s AS integer);
+
+-- name: record_rewritten_file
+-- Records the version of a loaded file from which erased persons were taken out, as loaded. A file that is not loaded yet
+-- is loaded in its new version.
+INSERT INTO landed_files (
+    path, size_bytes, modified_ns, provider, outcome, error, lines, accepted, duplicates, rejected, resumed, ended,
+    suppressed, duration_ms, run_id, loaded_at
+)
+SELECT
+    l.path, CAST(%(new_size)s AS bigint), l.modified_ns, l.provider, l.outcome, l.error, l.lines, l.accepted, l.duplicates,
+    l.rejected, l.resumed, l.ended, l.suppressed, l.duration_ms, l.run_id, l.loaded_at
+FROM landed_files l
+WHERE l.path = CAST(%(path)s AS text) AND l.size_bytes = CAST(%(size_bytes)s AS bigint)
+  AND l.modified_ns = CAST(%(modified_ns)s AS bigint)
+ON CONFLICT DO NOTHING;

@@ -1,3 +1,3 @@
-"""`drip contacts show` and `set`: one contact. The other commands of the group are in
+"""`drip contacts show`, `set` and `erase`: one contact. The other commands of the group are in
 `cli/contacts.py`.
 """

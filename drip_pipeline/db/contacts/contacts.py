@@ -40,12 +40,14 @@ class StagedContact(NamedTuple):
 
 
 class RejectedCell(NamedTuple):
-    """A cell of an accepted row that could not be read. `cell` is the beginning of its text."""
+    """A cell of an accepted row that could not be read. `cell` is the beginning of its text,
+    `address` that of the row's contact."""
 
     line_number: int
     column_name: str
     reason: str
     cell: str
+    address: str | None = None
 
 
 class MergeCounts(NamedTuple):
@@ -218,5 +220,6 @@ def store_rejected_cells(
         column_names=[cell.column_name for cell in cells],
         reasons=[cell.reason for cell in cells],
         cells=[cell.cell for cell in cells],
+        addresses=[cell.address for cell in cells],
         now=now,
     )

@@ -55,3 +55,18 @@ def record(connection: Connection, file: LandedFile, *, modified_ns: int) -> Non
 def recent(connection: Connection, limit: int) -> list[LandedFile]:
     """Return the files loaded last, newest first."""
     return queries.records(connection, "landed_files", LandedFile, row_limit=limit)
+
+
+def record_rewritten(
+    connection: Connection, *, path: str, size_bytes: int, modified_ns: int, new_size: int
+) -> int:
+    """Record that a loaded file has another size now, at the same time of modification. Return 0 if
+    the file is not loaded yet."""
+    return queries.run(
+        connection,
+        "record_rewritten_file",
+        path=path,
+        size_bytes=size_bytes,
+        modified_ns=modified_ns,
+        new_size=new_size,
+    )

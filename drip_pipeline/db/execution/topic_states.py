@@ -1,4 +1,6 @@
-"""Queries of the runs that end because their contact left the topic of the campaign."""
+"""Queries of the runs that end because their contact left the topic of the campaign, or is
+erased.
+"""
 
 from __future__ import annotations
 
@@ -32,5 +34,15 @@ def lock_states(connection: Connection, left: Sequence[LeavingContact]) -> list[
             "states_of_topics",
             contact_ids=[each.contact_id for each in left],
             topics=[each.topic for each in left],
+        )
+    ]
+
+
+def lock_open_states(connection: Connection, contact_ids: Sequence[UUID]) -> list[DueState]:
+    """Lock and return the open runs of contacts that are erased."""
+    return [
+        DueState._make(row)
+        for row in queries.tuples(
+            connection, "open_states_of_erased", contact_ids=list(contact_ids)
         )
     ]

@@ -26,6 +26,7 @@ from drip_pipeline.domain.graph.windows import QUIET_HOURS, QuietHours
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import existing_workspace
+from drip_pipeline.engine.erased_addresses import RULE
 from drip_pipeline.errors import NotAllowed
 
 CACHED_FOR: Final = timedelta(seconds=30)
@@ -40,6 +41,7 @@ class WorkspaceRules:
     holdout: Holdout | None = None
     caps: tuple[FrequencyCap, ...] = ()
     fingerprint: int = 0
+    has_erased_suppressions: bool = False
 
 
 _cache: dict[UUID, tuple[datetime, WorkspaceRules | None]] = {}
@@ -73,6 +75,8 @@ def rules_of(
                     caps=(*so_far.caps, FrequencyCap.model_validate(row.config)),
                     fingerprint=so_far.fingerprint + row.fingerprint,
                 )
+            elif row.kind == RULE:
+                loaded[row.workspace_id] = replace(so_far, has_erased_suppressions=True)
         cached |= loaded
         with _lock:
             _cache.update({each: (now, rules) for each, rules in loaded.items()})

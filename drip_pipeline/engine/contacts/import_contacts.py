@@ -20,6 +20,7 @@ from drip_pipeline.db.contacts import contacts as contacts_db
 from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.contacts.contacts import MergeCounts, RejectedCell, StagedContact
 from drip_pipeline.db.contacts.suppressions import Suppression
+from drip_pipeline.domain.addresses import canonical_email
 from drip_pipeline.engine.campaigns.workspaces import region_of, workspace_named
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.contacts.column_mapping import ColumnPlan, Renames, plan_columns
@@ -27,6 +28,7 @@ from drip_pipeline.engine.contacts.column_types import kinds_of
 from drip_pipeline.engine.contacts.contact_file import ContactFile, LineCounts, RaggedRow
 from drip_pipeline.engine.contacts.file_formats import open_contact_file
 from drip_pipeline.engine.contacts.row_parser import RowReader
+from drip_pipeline.engine.erased_addresses import ErasureKeys, restore_imported
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import ConstraintViolated, DatabaseError, DataRejected
 
@@ -91,6 +93,7 @@ class _Target:
     workspace_id: UUID
     source: str
     now: datetime
+    keys: ErasureKeys | None = None
 
     @contextmanager
     def transaction(self, staging: Connection, lines: tuple[int, int]) -> Iterator[Connection]:
@@ -116,13 +119,15 @@ def import_contacts(
     renames: Renames | None = None,
     types: Mapping[str, str] | None = None,
     email_template: str | None = None,
+    keys: ErasureKeys | None = None,
     progress: Progress | None = None,
 ) -> ImportReport:
     """Import a CSV or Parquet file into a workspace, which is created if missing.
 
     The path `-` is standard input. `renames` maps columns of the file to fields, `types` to types
-    of column_types; for `email_template` see column_mapping. Raises ImportFileError for errors of
-    the file as a whole, NotAllowed for an ambiguous workspace.
+    of column_types; for `email_template` see column_mapping. `keys`: addresses that were suppressed
+    when they were erased are suppressed again at once; without keys, before a message. Raises
+    ImportFileError for errors of the file as a whole, NotAllowed for an ambiguous workspace.
     """
     file = open_contact_file(path)
     plan = plan_columns(file, renames or {}, email_template, types)
@@ -150,7 +155,7 @@ def import_contacts(
             _store_rejected(connection, workspace_id, repeated, _REPEATED, source, now)
         if repeated:
             rejected[_REPEATED] = len(repeated)
-        target = _Target(database, workspace_id, source, now)
+        target = _Target(database, workspace_id, source, now, keys)
         merged = _merge(target, staging, read.last_line, progress)
         suppressed = _suppress(target, reader.suppressions)
     if merged.refused:
@@ -213,12 +218,15 @@ def _staged(
     file: ContactFile, reader: RowReader, read: _ReadProgress, progress: Progress | None
 ) -> Iterator[StagedContact]:
     for row, (line, cells) in enumerate(file.lines(), start=1):
+        earlier_cells = len(reader.set_aside)
         contact = cells if isinstance(cells, str) else reader.read(line, row, cells)
         if isinstance(cells, RaggedRow):
             reader.keep_refusals(cells.cells, len(file.columns))
         if isinstance(contact, str):
             read.rejected.append((line, contact))
         else:
+            if len(reader.set_aside) > earlier_cells:
+                reader.name_owner(canonical_email(contact.email), earlier_cells)
             yield contact
         read.rows, read.last_line = row, line
         if progress and row % _REPORTED_EVERY == 0:
@@ -256,6 +264,9 @@ def _merge_lines(
                 connection, target.workspace_id, first_line=first, last_line=last, now=target.now
             )
             target.store_refused(connection, merged.refused)
+            restore_imported(
+                connection, target.keys, target.workspace_id, first_line=first, last_line=last
+            )
             return merged
 
     try:

@@ -14,6 +14,7 @@ from drip_pipeline.domain.addresses import Unusable, clean, parse_phone
 from drip_pipeline.engine import audit
 from drip_pipeline.engine.audit import LIBRARY, Actor
 from drip_pipeline.engine.campaigns.workspaces import existing_workspace
+from drip_pipeline.engine.erased_addresses import ErasureKeys, lift_erased
 from drip_pipeline.errors import NotAllowed
 
 _EVENT_OF: Final = {"email": "email_resubscribed", "sms": "sms_opted_in"}
@@ -38,12 +39,14 @@ def resubscribe(
     now: datetime,
     channel: str | None = None,
     workspace: str | None = None,
+    keys: ErasureKeys | None = None,
     actor: Actor = LIBRARY,
 ) -> Resubscription:
     """Lift all suppressions of a contact, given by id or address, on a channel or on all of them.
 
     Unlike an event, it also lifts bounces, complaints and manual entries: the operator answers for
-    it with the reason, which is logged as an event of the contact. Raises NotAllowed if neither a
+    it with the reason, which is logged as an event of the contact. With `keys`, an address that was
+    suppressed when it was erased is free, too. Raises NotAllowed if neither a
     contact nor a suppression has the address.
     """
     contact_id = _uuid(who)
@@ -61,6 +64,8 @@ def resubscribe(
         numbers = (parse_phone(text, region) for text in addresses if "@" not in text)
         addresses += [number for number in numbers if not isinstance(number, Unusable)]
         lifted = suppressions_db.lift(connection, workspace_id, ids, addresses, channel)
+        if keys is not None:
+            lifted += lift_erased(connection, keys, workspace_id, addresses, channel)
         if not contacts and not lifted:
             raise NotAllowed(
                 "the workspace has neither a contact nor a suppression with this address or id"

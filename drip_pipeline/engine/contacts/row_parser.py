@@ -107,6 +107,10 @@ class RowReader:
         self.set_aside += self._bad
         return contact
 
+    def name_owner(self, address: str, first: int) -> None:
+        """Note whose cells those from position `first` of `set_aside` are."""
+        self.set_aside[first:] = [cell._replace(address=address) for cell in self.set_aside[first:]]
+
     def keep_refusals(self, cells: Sequence[str], width: int) -> None:
         """Suppress the address of a row with another number of cells than the header, if it refuses
         messages.

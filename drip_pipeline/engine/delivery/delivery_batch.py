@@ -27,6 +27,7 @@ from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.delivery.cap_check import apply_caps
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
+from drip_pipeline.engine.delivery.erased_check import apply_erased
 from drip_pipeline.engine.delivery.exit_check import apply_exits
 from drip_pipeline.engine.delivery.holdout_check import apply_holdout
 from drip_pipeline.engine.delivery.phone_numbers import with_numbers
@@ -121,6 +122,9 @@ class DeliveryBatch:
             self._unreadable = _unreadable_deliveries(connection, self.leased, unreadable)
         if self.channel == "sms":
             self.leased, self._numbers = with_numbers(connection, self.leased)
+        self.leased = apply_erased(
+            connection, quotas, self.leased, self._settings, channel=self.channel, now=self.now
+        )
         self.leased = apply_holdout(connection, quotas, self.leased, self.now)
         self.leased, unconfirmed = apply_topics(connection, quotas, self.leased, now=self.now)
         self.leased, exits = apply_exits(connection, quotas, self.leased, self.now)

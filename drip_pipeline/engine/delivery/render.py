@@ -57,14 +57,15 @@ _ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
-    """Settings of all messages: the sender, the base URL of links, the key that signs them, and
-    whether opens and clicks in HTML are tracked."""
+    """Settings of all messages: the sender, the base URL of links, the key that signs them, former
+    values of the key, and whether opens and clicks in HTML are tracked."""
 
     mail_from: str
     public_url: str
     secret_key: Secret
     tracks_opens: bool = False
     tracks_clicks: bool = False
+    former_keys: tuple[Secret, ...] = ()
 
 
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:

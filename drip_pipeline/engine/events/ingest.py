@@ -30,6 +30,7 @@ from drip_pipeline.db.events.ingestion import (
 from drip_pipeline.db.execution import batch_log as batch_log_db
 from drip_pipeline.engine.campaigns.goals import refused_by_goals
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
+from drip_pipeline.engine.erased_addresses import erase_arrivals
 from drip_pipeline.engine.events.chunking import ChunkPart, EventChunk, read_chunks
 from drip_pipeline.engine.events.event_parser import EventParser
 from drip_pipeline.engine.events.file_reader import SourceLine, lines_of, read_lines
@@ -310,6 +311,7 @@ class _SourceIngestion:
             if not all(months.values()):
                 raise _MonthsMissing(months)
             self._months_ready.update(months)
+        erase_arrivals(connection)
         stored = events_db.insert_keys(connection, self._now)
         accepted = stored + refusals.without_contact - refusals.extra_events
         suppressed = EventEffects(suppressed=refusals.suppressed)

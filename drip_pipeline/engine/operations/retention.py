@@ -17,6 +17,7 @@ from uuid import UUID
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.enrollment import entry_triggers as triggers_db
 from drip_pipeline.db.operations import retention as retention_db
+from drip_pipeline.db.privacy import erasures as erasures_db
 from drip_pipeline.engine.campaigns.frequency_caps import delete_uncounted_sends
 from drip_pipeline.engine.operations.parquet_archive import (
     CAMPAIGN_EVENTS,
@@ -28,6 +29,7 @@ from drip_pipeline.errors import Conflict, StatementCancelled
 from drip_pipeline.settings.kinds import Retention
 
 CHUNK_ROWS: Final = 50_000
+CHUNK_CONTACTS: Final = 2_000
 LOCK_MILLISECONDS: Final = 3_000
 """How long detaching a month may block other transactions; then the next run tries again."""
 _DIAGNOSTICS: Final = ("rejected_events", "rejected_contacts", "rejected_cells", "campaign_batches")
@@ -69,10 +71,15 @@ def apply_retention(
     run = _Run(database, archive, now, chunk_size, progress or (lambda _: None), dry_run)
     run.find_old_months(cutoff(now, retention.log))
     diagnostics, deliveries = cutoff(now, retention.traces), cutoff(now, retention.deliveries)
-    audit = cutoff(now, retention.audit)
+    audit, contacts = cutoff(now, retention.audit), cutoff(now, retention.contacts)
     if dry_run:
         run.count_old_rows(deliveries, diagnostics, audit)
+        if contacts is not None:
+            with database.transaction(is_read_only=True) as connection:
+                run.report.deleted["contacts"] = erasures_db.count_inactive(connection, contacts)
         return run.report
+    if contacts is not None:
+        run.delete_contacts(contacts)
     run.finish_archives()
     run.archive_months()
     run.archive_contact_events()
@@ -205,6 +212,18 @@ class _Run:
             # First, so that no reader takes a deleted row for a lost one.
             retention_db.raise_watermark(connection, "deliveries", before)
         self.report.deleted["campaign_deliveries"] = self._outbox(before)
+
+    def delete_contacts(self, before: datetime) -> None:
+        """Delete contacts without activity since `before`. The next tick erases their copies."""
+        total = 0
+        while True:
+            with self.database.transaction() as connection:
+                rows = erasures_db.delete_inactive(connection, before, CHUNK_CONTACTS)
+            total += rows
+            if rows < CHUNK_CONTACTS:
+                break
+            self.progress(f"{total:,} contacts deleted")
+        self.report.deleted["contacts"] = total
 
     def drop(self, table: str, before: datetime) -> None:
         """Delete the old rows of a table, one chunk in a transaction."""

@@ -9,6 +9,7 @@ from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery.channel_accounts import MESSAGE_CATEGORIES
 from drip_pipeline.engine.delivery.render import MessageSettings
+from drip_pipeline.engine.privacy.erase import ErasureScope
 from drip_pipeline.engine.runner.tick import Engine
 from drip_pipeline.engine.transports.registry import sending_channels
 from drip_pipeline.settings import LOCAL_URL, Settings
@@ -32,6 +33,7 @@ def engine_from(
         batch_size=settings.batch_size,
         shard=shard,
         shards=shards,
+        erasure=ErasureScope.of(settings),
     )
 
 
@@ -48,6 +50,7 @@ def message_settings(settings: Settings) -> MessageSettings:
         settings.signing_key(),
         tracks_opens=is_reachable and "opens" in settings.tracking,
         tracks_clicks=is_reachable and "clicks" in settings.tracking,
+        former_keys=settings.former_secret_keys,
     )
 
 

@@ -1,4 +1,4 @@
-"""A tick: recover, then enroll by entry triggers, advance and deliver in turn.
+"""A tick: recover and erase, then enroll by entry triggers, advance and deliver in turn.
 
 `drip run` is one call of `tick`. In Dagster the minute job and the entry trigger job do the same.
 """
@@ -22,6 +22,7 @@ from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_e
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.operations.pause_guard import pause_by_guard
+from drip_pipeline.engine.privacy.erase import ErasureScope, erase_at_tick
 from drip_pipeline.engine.progress import Progress
 
 DELIVERY_SHARE: Final = 0.4
@@ -34,7 +35,8 @@ class Engine:
     """The database, channels and settings of a tick.
 
     `channels` by name; deliveries of a missing channel stay due. `shard` of `shards` selects the
-    states that are advanced.
+    states that are advanced. `erasure`: where copies of personal data are; without it, deleted
+    contacts are not erased.
     """
 
     database: Database
@@ -43,6 +45,7 @@ class Engine:
     batch_size: int = 10_000
     shard: int = 0
     shards: int = 1
+    erasure: ErasureScope | None = None
 
 
 @dataclass
@@ -51,7 +54,8 @@ class TickReport:
 
     `new_enrollments`: one entry per round and campaign. `batches`: committed batches. `advanced`:
     their states, and `moved`: the same by new status. `is_idle`: nothing was due at the end.
-    `paused_by_guard`: campaigns that their guard has paused.
+    `paused_by_guard`: campaigns that their guard has paused. `erased`: persons whose erasure is
+    complete.
     """
 
     recovered: Recovered = field(default_factory=Recovered)
@@ -62,6 +66,7 @@ class TickReport:
     delivered: dict[str, DeliveryCounts] = field(default_factory=dict)
     is_idle: bool = False
     paused_by_guard: list[str] = field(default_factory=list)
+    erased: int = 0
 
 
 def tick(
@@ -83,6 +88,7 @@ def tick(
     deadline = Deadline.after(max_seconds)
     report = report if report is not None else TickReport()
     report.recovered += recover(engine.database, now=now)
+    report.erased += erase_at_tick(engine.database, engine.erasure, now=now)
     report.paused_by_guard += pause_by_guard(engine.database, now=now)
     while True:
         # First, so that a tag set by an application or by the round before takes effect at once.

@@ -19,6 +19,7 @@ from drip_pipeline.engine.delivery.recover import Recovered, recover
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
 from drip_pipeline.engine.operations.pause_guard import pause_by_guard
+from drip_pipeline.engine.privacy.erase import erase_at_tick
 from drip_pipeline.engine.runner.tick import Engine
 
 
@@ -74,11 +75,13 @@ class WorkUnitReport:
 
 
 def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
-    """Recover from earlier runs, then divide the due states into at most `most` work units.
+    """Recover from earlier runs, erase deleted contacts, then divide the due states into at most
+    `most` work units.
 
     Each unit has about one batch, or more if there are more states than `most` batches.
     """
     recovered = recover(engine.database, now=now)
+    erase_at_tick(engine.database, engine.erasure, now=now)
     pause_by_guard(engine.database, now=now)
     with engine.database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(

@@ -127,6 +127,7 @@ def test_the_tables_that_this_project_adds_are_there(schema):
 
 def test_every_table_that_holds_people_names_their_workspace(schema):
     people = {name for name, table in schema.tables.items() if "contact_id" in table.columns}
+    people.remove("contact_erasure_values")  # so that no platform shows its rows to a workspace
     missing = [
         name
         for name in people | ADDED_WITH_PEOPLE
