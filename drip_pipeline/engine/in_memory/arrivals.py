@@ -1,10 +1,11 @@
 """Apply arriving events to runs in memory, in the order in which ingestion does: log, suppress, end
-runs, goals, waits."""
+runs, goals, exit rules, waits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple
 
 from drip_pipeline.db.execution.workflow_states import DueState
@@ -19,6 +20,7 @@ from drip_pipeline.engine.events.resume_waiting import (
     EXIT_OF_SUPPRESSION,
     RESUBSCRIBED,
 )
+from drip_pipeline.engine.execution.exit_rules import LeavingStates
 from drip_pipeline.engine.execution.exits import exit_transitions
 from drip_pipeline.engine.execution.matched_events import first_matching
 from drip_pipeline.engine.execution.transitions import EventNote, Transition
@@ -53,11 +55,13 @@ class Arrivals:
         apply: Callable[[Sequence[Transition], datetime], None],
         resume: Callable[[MemoryRun, str, datetime], None],
         withdraw: Callable[[Sequence[MemoryRun], str, datetime], None],
+        leaving: Callable[[Sequence[MemoryRun], datetime], list[LeavingStates]],
     ) -> None:
         self._store = store
         self._apply = apply
         self._resume = resume
         self._withdraw = withdraw
+        self._leaving = leaving
 
     def receive(self, arrivals: Sequence[MemoryArrival], now: datetime) -> None:
         """Log the events, then apply them."""
@@ -68,6 +72,7 @@ class Arrivals:
         self._suppress(arrivals, now)
         self._leave_topics(arrivals, now)
         self._reach_goals(arrivals, now)
+        self._leave_by_rules(arrivals, now)
         self._resume_waits(arrivals, now)
 
     def _suppress(self, arrivals: Sequence[MemoryArrival], now: datetime) -> None:
@@ -137,6 +142,26 @@ class Arrivals:
             self._withdraw(runs, GOAL, now)
             self._end(runs, GOAL, "completed", now, note)
 
+    def _leave_by_rules(self, arrivals: Sequence[MemoryArrival], now: datetime) -> None:
+        names = self._store.graph.exit_events()
+        if not names:
+            return
+        concerned: dict[MemoryRun, None] = {}
+        for contact, of_run, event in arrivals:
+            machine = "machine:" if event.is_machine else ""
+            for run in contact.runs:
+                prefix = "any:" if of_run is not None and run is not of_run else ""
+                if (run.is_open or run.status == "failed") and (
+                    f"{prefix}{machine}{event.event_type}" in names
+                ):
+                    concerned[run] = None
+        if not concerned:
+            return
+        for rule, states in self._leaving(list(concerned), now):
+            runs = self._store.runs_of(states)
+            self._withdraw(runs, rule.why, now)
+            self._end(runs, rule.why, "completed", now, details={"exit": rule.id})
+
     def _end(
         self,
         runs: Sequence[MemoryRun],
@@ -144,12 +169,17 @@ class Arrivals:
         status: str,
         now: datetime,
         note: EventNote | None = None,
+        details: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         if runs:
             states: list[DueState] = self._store.due_states(runs)
             self._apply(
                 exit_transitions(
-                    states, exit_reason=exit_reason, enrollment_status=status, note=note
+                    states,
+                    exit_reason=exit_reason,
+                    enrollment_status=status,
+                    note=note,
+                    details=details,
                 ),
                 now,
             )

@@ -15,10 +15,12 @@ from uuid import UUID
 
 from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.domain.conditions.occurrences import LatestMessage
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.graph import NodeType
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.delivery.settle import EXIT_OF_SKIPPED
 from drip_pipeline.engine.execution.execute import execute
+from drip_pipeline.engine.execution.exit_rules import LeavingStates, split_leaving
 from drip_pipeline.engine.execution.exits import exit_transitions
 from drip_pipeline.engine.execution.operators import OPERATORS
 from drip_pipeline.engine.execution.operators.protocol import Operator
@@ -64,7 +66,7 @@ class MemoryEngine:
         self._render = render
         self._rates = rates or {}
         self._graphs = {(store.version.campaign_id, store.version.version): store.graph}
-        self._arrivals = Arrivals(store, self._apply, self._resume, self._withdraw)
+        self._arrivals = Arrivals(store, self._apply, self._resume, self._withdraw, self._leaving)
         self._waiting: dict[str, list[MemoryMessage]] = {}
         self._permits = dict.fromkeys(self._rates, 0.0)
 
@@ -139,6 +141,11 @@ class MemoryEngine:
         run.due_at = now
         self.schedule.add_runs(now, [run])
 
+    def _leaving(self, runs: Sequence[MemoryRun], now: datetime) -> list[LeavingStates]:
+        """Return those of these runs that an exit rule ends."""
+        states = self.store.due_states(runs)
+        return split_leaving(self.store.graph, states, context_of(self.store, states, now))[0]
+
     def _withdraw(self, runs: Sequence[MemoryRun], reason: str, now: datetime) -> None:
         """Skip the messages that runs wait for, before the runs end."""
         messages = [run.pending for run in runs if run.pending is not None]
@@ -157,11 +164,13 @@ class MemoryEngine:
         if not due:
             return 0
         check = EligibilityCheck(self.store, now)
+        exits = self._exits(due, now)
         permits = math.floor(self._permits[channel]) if channel in self._rates else None
         sent: list[SettledMessage] = []
         skipped: dict[str, list[MemoryMessage]] = {}
         held: dict[tuple[str, datetime], list[MemoryMessage]] = {}
         failed: list[tuple[MemoryMessage, str]] = []
+        leaving: dict[str, tuple[ExitRule, list[MemoryMessage]]] = {}
         for number, message in enumerate(due):
             if permits is not None and len(sent) >= permits:
                 self._waiting[channel] = due[number:]
@@ -169,6 +178,9 @@ class MemoryEngine:
             if message.run.withdrawn == message.id:
                 continue
             reason = check.blocked_reason(message)
+            if reason is None and (by := exits.get(message.run.id)) is not None:
+                leaving.setdefault(by.id, (by, []))[1].append(message)
+                continue
             if reason is None and (hold := check.hold(message)) is not None:
                 reason = hold.skips(message.queued_at)
                 if reason is None:
@@ -190,11 +202,21 @@ class MemoryEngine:
             self._observer.held(messages, rule, now)
         for reason, messages in skipped.items():
             self._skip(messages, reason, now)
+        for exit_rule, messages in leaving.values():
+            self._exit(messages, exit_rule, now)
         if failed:
             self._fail(failed, now)
         if sent:
             self._settle_sent(sent, channel, now)
-        return len(sent) + sum(map(len, skipped.values())) + len(failed)
+        left = sum(len(messages) for _, messages in leaving.values())
+        return len(sent) + sum(map(len, skipped.values())) + len(failed) + left
+
+    def _exits(self, due: Sequence[MemoryMessage], now: datetime) -> dict[UUID, ExitRule]:
+        """Return by run the exit rules that end the runs of due messages."""
+        if not self.store.graph.exits:
+            return {}
+        runs = [message.run for message in due if message.run.is_open]
+        return {state.id: rule for rule, states in self._leaving(runs, now) for state in states}
 
     def grant(self, seconds: float, others: Mapping[str, float]) -> None:
         """Let messages of limited channels be sent for this time; unused permits of earlier times
@@ -245,6 +267,17 @@ class MemoryEngine:
             )
         else:
             self._continue(runs, now)
+
+    def _exit(self, messages: Sequence[MemoryMessage], rule: ExitRule, now: datetime) -> None:
+        self._observer.settled([SettledMessage(message, rule.why) for message in messages], now)
+        runs = [m.run for m in messages if m.run.pending is m and m.run.is_open]
+        transitions = exit_transitions(
+            self.store.due_states(runs),
+            exit_reason=rule.why,
+            enrollment_status="completed",
+            details={"exit": rule.id},
+        )
+        self._apply(transitions, now)
 
     def _fail(self, failed: Sequence[tuple[MemoryMessage, str]], now: datetime) -> None:
         transitions = []

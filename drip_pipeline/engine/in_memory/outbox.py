@@ -21,7 +21,6 @@ _ADDRESS: Final = {"email": "email", "sms": "phone"}
 _BY_STATUS: Final = {
     "unsubscribed": "unsubscribed",
     "bounced": "bounced",
-    "completed": "removed",
 }
 # Suppressions of another channel than email only skip its messages.
 _OTHER_CHANNEL: Final = {
@@ -30,7 +29,6 @@ _OTHER_CHANNEL: Final = {
     "manual": "suppressed",
 }
 _OPTED_OUT: Final = "opted_out"
-GOAL: Final = "goal"
 
 
 class EligibilityCheck:
@@ -47,8 +45,7 @@ class EligibilityCheck:
         concerned."""
         run, channel = message.run, message.note.channel
         if run.enrollment_status != "active":
-            is_goal = run.exit_reason == GOAL
-            return GOAL if is_goal else _BY_STATUS.get(run.enrollment_status, "removed")
+            return _BY_STATUS.get(run.enrollment_status, run.exit_reason or "removed")
         contact = run.contact
         if contact.suppressions and (reason := _suppression(contact, channel)) is not None:
             return reason

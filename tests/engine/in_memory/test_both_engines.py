@@ -65,6 +65,36 @@ steps:
 """
 
 
+EXITS = """
+name: Exits of many kinds
+exits:
+  - id: rich
+    when: {event_type: purchase, where: {type: field, field: value, operator: ">", value: 100}}
+  - {id: often, when: {event_type: page_view, count: {value: 3}}, reason: looks around}
+  - {id: machine, when: {event_type: purchase, machines: true, within: {value: 1, unit: days}}}
+  - {id: scored, when: {type: score, operator: ">=", value: 69}}
+  - id: clicked
+    when:
+      type: composite
+      logic: AND
+      sub_conditions:
+        - {type: event, event_type: email_clicked}
+        - {type: field, field: status, operator: "==", value: lead}
+steps:
+  - {node_id: hello, node_type: email, step_name: Hello,
+     channel_config: {email: {subject: Hello, body: "{{ unsubscribe_url }}"}}}
+  - {node_id: pause, node_type: wait, step_name: Pause,
+     wait_config: {type: duration, value: 1, unit: days}}
+  - {node_id: score, node_type: action, step_name: Score,
+     action_config: {type: score, config: {delta: 10}}}
+  - {node_id: again, node_type: email, step_name: Again,
+     channel_config: {email: {subject: Again, body: "{{ unsubscribe_url }}"}}}
+  - {node_id: long, node_type: wait, step_name: Long,
+     wait_config: {type: duration, value: 3, unit: days}}
+  - {node_id: bye, node_type: email, step_name: Bye,
+     channel_config: {email: {subject: Bye, body: "{{ unsubscribe_url }}"}}}
+"""
+
 NIGHTS = """
 name: Nights
 send_window: {from: "07:00", to: "22:00"}
@@ -140,6 +170,21 @@ def test_waits_of_many_kinds_end_in_the_same_way(database: Database) -> None:
     ends = {event[1:] for log in both.real().events.values() for event in log}
     assert ("goal_reached", "several") in ends
     assert ("enrollment_completed", "exit") in ends
+
+
+def test_exit_rules_end_the_same_runs(database: Database) -> None:
+    own: Sequence[tuple[str, Mapping[str, Any]]] = (
+        ("page_view", {}),
+        ("page_view", {}),
+        ("purchase", {"value": 200.0}),
+        ("purchase", {"value": 20.0, "machine": True}),
+    )
+    people = [p for p in some_people(80, seed=13) if (p.get("ai_score") or 0) < 69]
+    both = BothEngines.begin(database, EXITS, people)
+    both.run(reactions(14, own))
+    assert_equal(both)
+    reasons = {state[2] for state in both.real().states.values()}
+    assert {"rich", "looks around", "machine", "scored", "clicked", None} <= reasons
 
 
 def test_entry_data_and_variables_lead_to_the_same_values(database: Database) -> None:
