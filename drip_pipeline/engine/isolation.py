@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Final, TypeVar
+from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, check_deferred, savepoint
+from drip_pipeline.db.operations import data_faults as data_faults_db
+from drip_pipeline.db.operations.data_faults import DataFault
 from drip_pipeline.errors import (
     Conflict,
     DatabaseUnavailable,
@@ -16,6 +21,8 @@ from drip_pipeline.errors import (
     SettingsError,
     StatementCancelled,
 )
+
+log = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -43,6 +50,16 @@ def describe(error: Exception) -> str:
     """Return the reason to store: the message of a DripError, otherwise only the class name,
     because foreign messages may quote personal data."""
     return str(error) if isinstance(error, DripError) else type(error).__name__
+
+
+def report_left_out(
+    connection: Connection, contact_id: UUID, what: str, error: Exception, now: datetime
+) -> None:
+    """Store why something of a contact could not be written and was left as it is, for the incident
+    that names the contact. `what` begins the sentence, as "a message could not be settled"."""
+    reason = f"{what}: {describe(error)}"
+    log.error("contact %s: %s", contact_id, reason)
+    data_faults_db.store(connection, [DataFault(contact_id, None, None, None, reason)], now)
 
 
 def apply_isolating(

@@ -52,7 +52,7 @@ WHERE b.id = CAST(%(id)s AS uuid) AND b.status IN ('pending', 'sending', 'unknow
 
 -- name: recover_broadcasts
 -- Releases posts whose sender stopped: due again while the provider still recognizes a repetition, otherwise of unknown
--- outcome. Posts of unknown outcome past the grace time count as sent.
+-- outcome. Posts of unknown outcome past the grace time count as sent. With `ids`, only these.
 UPDATE campaign_broadcasts b
 SET status = CASE
         WHEN b.status = 'unknown' THEN 'sent'
@@ -70,7 +70,15 @@ SET status = CASE
     settled_at = CASE b.status WHEN 'unknown' THEN CAST(%(now)s AS timestamptz) END,
     error_code = 'outcome_unknown',
     last_error = CASE b.status WHEN 'sending' THEN 'the sender stopped before settling' ELSE b.last_error END
-WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz);
+WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz)
+  AND (CAST(%(ids)s AS uuid []) IS NULL OR b.id = ANY(CAST(%(ids)s AS uuid [])));
+
+-- name: expired_broadcasts
+-- Posts whose sender stopped, and posts of unknown outcome past the grace time.
+SELECT b.id
+FROM campaign_broadcasts b
+WHERE b.status IN ('sending', 'unknown') AND b.leased_until <= CAST(%(now)s AS timestamptz)
+ORDER BY b.id;
 
 -- name: settle_unknown_broadcasts
 -- Settles posts of unknown outcome as an operator decides: sent, or not sent and due now.

@@ -443,14 +443,23 @@ FROM unnest(
 ) AS r (id, error_code, error, attempt)
 WHERE d.id = r.id AND d.status || '' IN ('sending', 'unknown') AND d.attempts = coalesce(r.attempt, d.attempts);
 
+-- name: expired_leases
+-- Deliveries whose sender stopped between handing over and settling, with their contacts.
+SELECT d.id, d.contact_id
+FROM campaign_deliveries d
+WHERE d.status = 'sending' AND d.leased_until <= CAST(%(now)s AS timestamptz)
+ORDER BY d.id;
+
 -- name: recover_expired_leases
 -- Releases deliveries whose sender stopped between handing over and settling. Where the transport recognizes repeated
 -- messages they are due again; elsewhere their outcome is unknown, and the grace time runs from the end of the lease.
+-- With `ids`, only these.
 WITH expired AS (
     SELECT d.id, coalesce(f.on_unknown, 'assume_sent') AS on_unknown
     FROM campaign_deliveries d
     LEFT JOIN channel_flow f ON f.transport = d.transport
     WHERE d.status = 'sending' AND d.leased_until <= CAST(%(now)s AS timestamptz)
+      AND (CAST(%(ids)s AS uuid []) IS NULL OR d.id = ANY(CAST(%(ids)s AS uuid [])))
     FOR UPDATE OF d SKIP LOCKED
 ),
 

@@ -203,9 +203,17 @@ UPDATE campaign_workflow_states s
 SET workflow_status = 'paused', last_executed_at = CAST(%(now)s AS timestamptz)
 WHERE s.id = ANY(CAST(%(state_ids)s AS uuid []));
 
+-- name: unpaused_states
+-- Suspended states whose enrollment is active again, with their contacts.
+SELECT s.id, s.contact_id
+FROM campaign_workflow_states s
+JOIN campaign_enrollments e ON e.id = s.id
+WHERE s.workflow_status = 'paused' AND e.status = 'active'
+ORDER BY s.id;
+
 -- name: resume_unpaused_states
 -- Resumes suspended states whose enrollment is active again, except those with an open delivery. A state without a due time
--- becomes due now. A state locked by another transaction is skipped until the next call.
+-- becomes due now. A state locked by another transaction is skipped until the next call. With `ids`, only these.
 WITH locked AS MATERIALIZED (
     SELECT s.id
     FROM campaign_workflow_states s
@@ -216,6 +224,7 @@ WITH locked AS MATERIALIZED (
           FROM campaign_deliveries d
           WHERE d.id = s.pending_delivery_id AND d.status IN ('pending', 'sending', 'unknown')
       )
+      AND (CAST(%(ids)s AS uuid []) IS NULL OR s.id = ANY(CAST(%(ids)s AS uuid [])))
     FOR UPDATE OF s SKIP LOCKED
 )
 

@@ -100,10 +100,27 @@ def settle(connection: Connection, broadcast_id: UUID, outcome: PostOutcome, now
     )
 
 
-def recover(connection: Connection, *, grace_seconds: float, now: datetime) -> int:
-    """Release posts with an expired lease, and assume posts past the grace time to be sent; return
-    how many changed."""
-    return queries.run(connection, "recover_broadcasts", grace_seconds=grace_seconds, now=now)
+def expired(connection: Connection, now: datetime) -> list[UUID]:
+    """Return the posts that `recover` would change."""
+    return queries.column(connection, "expired_broadcasts", now=now)
+
+
+def recover(
+    connection: Connection,
+    *,
+    grace_seconds: float,
+    now: datetime,
+    ids: Sequence[UUID] | None = None,
+) -> int:
+    """Release posts with an expired lease, and assume posts past the grace time to be sent: all, or
+    these; return how many changed."""
+    return queries.run(
+        connection,
+        "recover_broadcasts",
+        grace_seconds=grace_seconds,
+        now=now,
+        ids=None if ids is None else list(ids),
+    )
 
 
 def settle_unknown(

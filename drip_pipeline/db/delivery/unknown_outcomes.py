@@ -35,6 +35,13 @@ class RecoveredLeases(NamedTuple):
     retried: int
 
 
+class ExpiredLease(NamedTuple):
+    """A delivery whose lease expired, and its contact."""
+
+    id: UUID
+    contact_id: UUID
+
+
 def mark_unknown(
     connection: Connection, rows: Sequence[UnknownOutcome], grace_until: datetime | None
 ) -> int:
@@ -47,16 +54,26 @@ def mark_unknown(
     )
 
 
+def expired_leases(connection: Connection, now: datetime) -> list[ExpiredLease]:
+    """Return the deliveries whose sender stopped before settling them."""
+    return queries.records(connection, "expired_leases", ExpiredLease, now=now)
+
+
 def recover_expired(
-    connection: Connection, *, grace_seconds: float, now: datetime
+    connection: Connection,
+    *,
+    grace_seconds: float,
+    now: datetime,
+    ids: Sequence[UUID] | None = None,
 ) -> RecoveredLeases:
-    """Release deliveries whose sender stopped before settling them."""
+    """Release deliveries whose sender stopped before settling them: all, or these."""
     (recovered,) = queries.records(
         connection,
         "recover_expired_leases",
         RecoveredLeases,
         grace_seconds=grace_seconds,
         now=now,
+        ids=None if ids is None else list(ids),
     )
     return recovered
 

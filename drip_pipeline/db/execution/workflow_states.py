@@ -138,9 +138,25 @@ def park_paused(connection: Connection, state_ids: Sequence[UUID], now: datetime
     return queries.run(connection, "park_paused_states", state_ids=state_ids, now=now)
 
 
-def resume_unpaused(connection: Connection, now: datetime) -> int:
-    """Resume suspended states whose enrollment is active again."""
-    return queries.run(connection, "resume_unpaused_states", now=now)
+class UnpausedState(NamedTuple):
+    """A suspended state whose enrollment is active again, and its contact."""
+
+    id: UUID
+    contact_id: UUID
+
+
+def unpaused(connection: Connection) -> list[UnpausedState]:
+    """Return suspended states whose enrollment is active again."""
+    return queries.records(connection, "unpaused_states", UnpausedState)
+
+
+def resume_unpaused(
+    connection: Connection, now: datetime, ids: Sequence[UUID] | None = None
+) -> int:
+    """Resume suspended states whose enrollment is active again: all, or these."""
+    return queries.run(
+        connection, "resume_unpaused_states", now=now, ids=None if ids is None else list(ids)
+    )
 
 
 def due_overview(

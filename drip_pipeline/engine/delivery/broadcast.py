@@ -6,7 +6,8 @@ the same post. They wait while it is being sent, is retried, or is scheduled for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -32,11 +33,21 @@ from drip_pipeline.engine.delivery.delivery_batch import (
 from drip_pipeline.engine.delivery.dispatch_plan import DispatchPlanner, TransportQueue
 from drip_pipeline.engine.delivery.elapsed_clock import ElapsedClock
 from drip_pipeline.engine.delivery.render import error_code, render_post
-from drip_pipeline.engine.delivery.results import DeliveryCounts
-from drip_pipeline.engine.delivery.settle import GRACE_SECONDS, fail_deliveries, settle_accepted
+from drip_pipeline.engine.delivery.results import DeliveryCounts, storable
+from drip_pipeline.engine.delivery.set_aside import set_aside
+from drip_pipeline.engine.delivery.settle import (
+    GRACE_SECONDS,
+    NOT_RECORDED,
+    NOT_SETTLED,
+    fail_deliveries,
+    settle_accepted,
+)
+from drip_pipeline.engine.isolation import apply_isolating, describe, is_of_the_data
 from drip_pipeline.engine.transports import flow_control as flow
 from drip_pipeline.engine.transports.transport import Transport
 from drip_pipeline.errors import DripError, TemplateError
+
+log = logging.getLogger(__name__)
 
 BATCH_SIZE: Final = 5_000
 LEAST_AHEAD: Final = timedelta(minutes=5)
@@ -104,7 +115,7 @@ class _BroadcastBatch:
             posts, failed = self._posts(connection)
             claimed: list[OutgoingMessage] = []
             for post, row in posts:
-                step, message = self._decide(connection, post, row)
+                step, message = self._decide_isolated(connection, post, row)
                 counts += step
                 if message is not None:
                     claimed.append(message)
@@ -114,7 +125,7 @@ class _BroadcastBatch:
                 return counts
         assert self._transport.channel is not None
         results = self._transport.channel.send(claimed)
-        return counts + retry_with_backoff(lambda: self._settle(posts, results, counts))
+        return counts + self._settled(posts, results, counts)
 
     def _posts(
         self, connection: Connection
@@ -166,6 +177,32 @@ class _BroadcastBatch:
         channel = self._transport.channel
         has_schedule = channel is not None and channel.capabilities.has_schedule
         return now if has_schedule and time >= now + LEAST_AHEAD else time
+
+    def _decide_isolated(
+        self, connection: Connection, post: _Post, row: BroadcastRow
+    ) -> tuple[DeliveryCounts, OutgoingMessage | None]:
+        """Decide about a post as `_decide`; one that the database refuses to store fails alone."""
+        done: list[tuple[DeliveryCounts, OutgoingMessage | None]] = []
+
+        def decide(part: Sequence[_Post]) -> tuple[DeliveryCounts, OutgoingMessage | None]:
+            return self._decide(connection, part[0], row)
+
+        def refuse(refused: _Post, error: Exception) -> None:
+            reason = describe(error)
+
+            def fail(_part: Sequence[_Post]) -> tuple[DeliveryCounts, OutgoingMessage | None]:
+                failed = PostOutcome("failed", error_code=NOT_RECORDED, error=reason)
+                broadcasts_db.settle(connection, refused.broadcast.id, failed, self._batch.now)
+                return self._fail(connection, refused.deliveries, NOT_RECORDED, reason), None
+
+            apply_isolating(connection, [refused], fail, leave, done=done)
+
+        def leave(refused: _Post, error: Exception) -> None:
+            for delivery in refused.deliveries:
+                set_aside(connection, delivery, error, self._batch.now)
+
+        apply_isolating(connection, [post], decide, refuse, done=done)
+        return done[0] if done else (DeliveryCounts(), None)
 
     def _decide(
         self, connection: Connection, post: _Post, row: BroadcastRow
@@ -221,15 +258,33 @@ class _BroadcastBatch:
         self, connection: Connection, deliveries: list[LeasedDelivery], row: BroadcastRow
     ) -> DeliveryCounts:
         details: Mapping[str, object] = {"post_id": str(row.id), **(row.details or {})}
-        settle_accepted(
-            connection,
-            deliveries,
-            self._batch.context,
-            provider_ids=[row.provider_message_id] * len(deliveries),
-            certainty=row.certainty,
-            details=[details] * len(deliveries),
-        )
-        return DeliveryCounts(sent=len(deliveries))
+
+        def settle(part: Sequence[LeasedDelivery]) -> DeliveryCounts:
+            settle_accepted(
+                connection,
+                part,
+                self._batch.context,
+                provider_ids=[row.provider_message_id] * len(part),
+                certainty=row.certainty,
+                details=[details] * len(part),
+            )
+            return DeliveryCounts(sent=len(part))
+
+        return self._isolated(connection, deliveries, settle)
+
+    def _isolated(
+        self,
+        connection: Connection,
+        deliveries: Sequence[LeasedDelivery],
+        settle: Callable[[Sequence[LeasedDelivery]], DeliveryCounts],
+    ) -> DeliveryCounts:
+        """Settle deliveries of a post; those that the database refuses are set aside."""
+
+        def refuse(delivery: LeasedDelivery, error: Exception) -> None:
+            set_aside(connection, delivery, error, self._batch.now)
+
+        settled = apply_isolating(connection, deliveries, settle, refuse) if deliveries else []
+        return sum(settled, DeliveryCounts())
 
     def _after_failure(
         self, connection: Connection, post: _Post, row: BroadcastRow
@@ -249,8 +304,11 @@ class _BroadcastBatch:
         code: str | None,
         error: str,
     ) -> DeliveryCounts:
-        fail_deliveries(connection, deliveries, code, error, self._batch.context)
-        return DeliveryCounts(failed=len(deliveries))
+        def settle(part: Sequence[LeasedDelivery]) -> DeliveryCounts:
+            fail_deliveries(connection, part, code, error, self._batch.context)
+            return DeliveryCounts(failed=len(part))
+
+        return self._isolated(connection, deliveries, settle)
 
     def _postpone(
         self, connection: Connection, deliveries: list[LeasedDelivery], until: datetime
@@ -258,21 +316,62 @@ class _BroadcastBatch:
         deliveries_db.postpone(connection, [each.id for each in deliveries], until)
         return DeliveryCounts(held=len(deliveries))
 
-    def _settle(
+    def _settled(
         self,
         posts: Sequence[tuple[_Post, BroadcastRow]],
         results: Sequence[DeliveryResult],
         leased: DeliveryCounts,
     ) -> DeliveryCounts:
-        row_of = {post.broadcast.id: row for post, row in posts}
+        """Store the results of posts that were sent; one that cannot be stored has an unknown
+        outcome, until an operator decides."""
+        try:
+            return retry_with_backoff(lambda: self._settle(posts, results, leased))
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            return retry_with_backoff(
+                lambda: self._settle(posts, results, leased, is_isolating=True)
+            )
+
+    def _settle(
+        self,
+        posts: Sequence[tuple[_Post, BroadcastRow]],
+        results: Sequence[DeliveryResult],
+        leased: DeliveryCounts,
+        *,
+        is_isolating: bool = False,
+    ) -> DeliveryCounts:
+        attempt_of = {post.broadcast.id: row.attempts + 1 for post, row in posts}
         now = self._clock.now()
-        sent = 0
         with self._batch.database.transaction() as connection:
-            for result in results:
-                attempt = row_of[result.delivery_id].attempts + 1
-                outcome = _post_outcome(self._transport, result, attempt, now)
-                broadcasts_db.settle(connection, result.delivery_id, outcome, now)
-                sent += outcome.status == "sent"
+
+            def settle(part: Sequence[DeliveryResult]) -> int:
+                sent = 0
+                for result in part:
+                    attempt = attempt_of[result.delivery_id]
+                    outcome = _post_outcome(self._transport, result, attempt, now)
+                    broadcasts_db.settle(connection, result.delivery_id, outcome, now)
+                    sent += outcome.status == "sent"
+                return sent
+
+            def hold(result: DeliveryResult, error: Exception) -> None:
+                held = PostOutcome("unknown", error_code=NOT_SETTLED, error=describe(error))
+
+                def mark(part: Sequence[DeliveryResult]) -> None:
+                    broadcasts_db.settle(connection, part[0].delivery_id, held, now)
+
+                apply_isolating(connection, [result], mark, leave)
+
+            def leave(result: DeliveryResult, error: Exception) -> None:
+                # Refused, too: the lease ends.
+                post_id = result.delivery_id
+                log.error("the post %s could not be settled: %s", post_id, describe(error))
+
+            if is_isolating:
+                cleaned = [storable(result) for result in results]
+                sent = sum(apply_isolating(connection, cleaned, settle, hold))
+            else:
+                sent = settle(results)
             news = flow.note(
                 connection, self._transport, results, now=now, is_watched=self._queue.is_watched
             )

@@ -209,7 +209,7 @@ class _Dispatch:
         """Lease and mark a batch, send it, settle it."""
         batch = self._new_batch()
         try:
-            counts, messages = retry_with_backoff(lambda: self._leased(queue, batch))
+            counts, messages = self._leased(queue, batch)
             if not messages:
                 return counts
             assert queue.transport.channel is not None
@@ -244,11 +244,27 @@ class _Dispatch:
     def _leased(
         self, queue: TransportQueue, batch: DeliveryBatch
     ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
-        with self._database.transaction() as connection:
-            return self._lease(connection, queue, batch)
+        """Lease and mark a batch. If the messages cannot be marked together, the transaction is
+        repeated and sets those aside that cannot be marked at all."""
+
+        def lease(*, is_isolating: bool) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
+            with self._database.transaction() as connection:
+                return self._lease(connection, queue, batch, is_isolating=is_isolating)
+
+        try:
+            return retry_with_backoff(lambda: lease(is_isolating=False))
+        except Exception as error:
+            if not is_of_the_data(error):
+                raise
+            return retry_with_backoff(lambda: lease(is_isolating=True))
 
     def _lease(
-        self, connection: Connection, queue: TransportQueue, batch: DeliveryBatch
+        self,
+        connection: Connection,
+        queue: TransportQueue,
+        batch: DeliveryBatch,
+        *,
+        is_isolating: bool,
     ) -> tuple[DeliveryCounts, list[OutgoingMessage]]:
         transport = queue.transport
         permits = requested = self._batch_size(queue)
@@ -263,12 +279,14 @@ class _Dispatch:
         messages, failures, skipped = batch.render(connection, transport)
         counts += skipped
         if messages:
-            messages, left_out = batch.mark_sending(connection, messages, transport)
+            messages, left_out = batch.mark_sending(
+                connection, messages, transport, is_isolating=is_isolating
+            )
             counts += left_out
         if takes_permits and permits > len(messages):
             flow_db.give_back(connection, transport.key, permits - len(messages))
         if failures:
-            counts += batch.settle(connection, failures)
+            counts += batch.settle_isolating(connection, failures, is_recorded=True)
         if not messages:
             batch.log(connection, counts)
         return counts, messages

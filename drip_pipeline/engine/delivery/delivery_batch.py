@@ -39,12 +39,12 @@ from drip_pipeline.engine.delivery.render import (
 )
 from drip_pipeline.engine.delivery.results import DeliveryCounts, SettleContext, storable
 from drip_pipeline.engine.delivery.send_rules import HELD, apply_rules
+from drip_pipeline.engine.delivery.set_aside import set_aside, skip
 from drip_pipeline.engine.delivery.settle import (
     NOT_RECORDED,
     NOT_SETTLED,
     UNREADABLE_CONTACT,
     settle_results,
-    settle_skipped,
 )
 from drip_pipeline.engine.delivery.topic_check import apply_topics
 from drip_pipeline.engine.execution.batch_log import (
@@ -139,14 +139,11 @@ class DeliveryBatch:
         if paused:
             due_at = self.now + timedelta(seconds=PAUSED_SECONDS)
             deliveries_db.postpone(connection, [delivery.id for delivery in paused], due_at)
-        if blocked:
-            settle_skipped(connection, blocked, self.context, exits)
+        skipped = skip(connection, blocked, self.context, exits)
         # After the others are settled: they take no place under a cap.
         capped = apply_caps(connection, quotas, self.leased, channel=self.channel, now=self.now)
         self.leased = capped.deliveries
-        if capped.skipped:
-            settle_skipped(connection, capped.skipped, self.context)
-        skipped = {reason: len(group) for reason, group in {**blocked, **capped.skipped}.items()}
+        skipped |= skip(connection, capped.skipped, self.context)
         held_by = {**unconfirmed, **checked.held, **capped.held}
         return DeliveryCounts(skipped=skipped, held=len(paused), held_by=held_by)
 
@@ -195,21 +192,55 @@ class DeliveryBatch:
                 message = message._replace(headers={**transport.headers, **message.headers})
             messages.append(message)
             self.rendered.append(delivery)
-        if empty:
-            settle_skipped(connection, empty, self.context)
-        skipped = {reason: len(group) for reason, group in empty.items()}
+        skipped = skip(connection, empty, self.context)
         return messages, failures, DeliveryCounts(skipped=skipped)
 
     def mark_sending(
-        self, connection: Connection, messages: list[OutgoingMessage], transport: Transport
+        self,
+        connection: Connection,
+        messages: list[OutgoingMessage],
+        transport: Transport,
+        *,
+        is_isolating: bool = False,
     ) -> tuple[list[OutgoingMessage], DeliveryCounts]:
-        """Mark the messages as being sent, and return those that may be handed over.
+        """Mark the messages as being sent, and return those that may be handed over. With
+        `is_isolating`, those that the database refuses to mark are set aside.
 
         A message whose run ended since the lease, for example at its goal, is left out and skipped
         for the reason of the exit, as what the eligibility check blocks. So what ends a run before
         this call stops its message.
         """
-        marked = handing_over_db.mark_sending(
+        leased = {each.id: each for each in self.rendered}
+
+        def mark(part: Sequence[OutgoingMessage]) -> Sequence[UUID]:
+            return self._mark(connection, part, transport)
+
+        def refuse(message: OutgoingMessage, error: Exception) -> None:
+            caps_db.release(connection, [message.delivery_id])
+            set_aside(connection, leased.pop(message.delivery_id), error, self.now)
+
+        if is_isolating:
+            parts = apply_isolating(connection, messages, mark, refuse)
+            marked = [delivery_id for part in parts for delivery_id in part]
+            messages = [message for message in messages if message.delivery_id in leased]
+        else:
+            marked = list(mark(messages))
+        if len(marked) == len(messages):
+            return messages, DeliveryCounts()
+        sending = set(marked)
+        leased = {key: each for key, each in leased.items() if key not in sending}
+        left_out: dict[str, list[LeasedDelivery]] = {}
+        for row in handing_over_db.reasons_left_out(connection, list(leased)):
+            left_out.setdefault(row.reason, []).append(leased[row.id])
+        caps_db.release(connection, list(leased))
+        skipped = skip(connection, left_out, self.context)
+        messages = [message for message in messages if message.delivery_id in sending]
+        return messages, DeliveryCounts(skipped=skipped)
+
+    def _mark(
+        self, connection: Connection, messages: Sequence[OutgoingMessage], transport: Transport
+    ) -> Sequence[UUID]:
+        return handing_over_db.mark_sending(
             connection,
             [message.delivery_id for message in messages],
             transport=transport.key,
@@ -218,18 +249,6 @@ class DeliveryBatch:
             leased_until=self.started_at + timedelta(seconds=LEASE_SECONDS),
             now=self.now,
         )
-        if len(marked) == len(messages):
-            return messages, DeliveryCounts()
-        sending = set(marked)
-        leased = {each.id: each for each in self.rendered if each.id not in sending}
-        left_out: dict[str, list[LeasedDelivery]] = {}
-        for row in handing_over_db.reasons_left_out(connection, list(leased)):
-            left_out.setdefault(row.reason, []).append(leased[row.id])
-        caps_db.release(connection, list(leased))
-        settle_skipped(connection, left_out, self.context)
-        skipped = {reason: len(group) for reason, group in left_out.items()}
-        messages = [message for message in messages if message.delivery_id in sending]
-        return messages, DeliveryCounts(skipped=skipped)
 
     def record(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
         """Store the messages that `render` returned without sending them."""
@@ -293,7 +312,7 @@ class DeliveryBatch:
 
         def fail(result: DeliveryResult, error: Exception) -> None:
             failed = _failed(result.delivery_id, NOT_SETTLED, describe(error))
-            settled.extend(apply_isolating(connection, [failed], settle, leave))
+            settled.extend(apply_isolating(connection, [failed], settle, stay))
 
         def hold(result: DeliveryResult, error: Exception) -> None:
             row = UnknownOutcome(result.delivery_id, NOT_SETTLED, describe(error))
@@ -302,10 +321,14 @@ class DeliveryBatch:
         def mark(rows: Sequence[UnknownOutcome]) -> DeliveryCounts:
             return DeliveryCounts(unknown=mark_unknown(connection, rows, None))
 
-        def leave(_row: object, error: Exception) -> None:
-            # Refused, too: the delivery stays due, or its lease ends.
-            log.error("a delivery could not be settled: %s", describe(error))
+        def stay(result: DeliveryResult, error: Exception) -> None:
+            set_aside(connection, leased[result.delivery_id], error, self.now)
 
+        def leave(row: UnknownOutcome, error: Exception) -> None:
+            # Refused, too: the lease ends.
+            set_aside(connection, leased[row.id], error, self.now)
+
+        leased = {delivery.id: delivery for delivery in self.leased}
         cleaned = [storable(result) for result in results]
         settled += apply_isolating(connection, cleaned, settle, fail if is_recorded else hold)
         return sum(settled, DeliveryCounts())

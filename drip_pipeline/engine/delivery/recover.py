@@ -4,18 +4,23 @@ resume states of enrollments that are active again, and create partitions of the
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.delivery import broadcasts as broadcasts_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
-from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
+from drip_pipeline.db.delivery.unknown_outcomes import (
+    ExpiredLease,
+    UnknownDelivery,
+    UnknownOutcome,
+)
 from drip_pipeline.db.execution import batch_log as batch_log_db
 from drip_pipeline.db.execution import workflow_states as states_db
+from drip_pipeline.db.execution.workflow_states import UnpausedState
 from drip_pipeline.engine.delivery.results import SettleContext
 from drip_pipeline.engine.delivery.settle import (
     GRACE_SECONDS,
@@ -23,7 +28,12 @@ from drip_pipeline.engine.delivery.settle import (
     by_channel,
     settle_accepted_late,
 )
-from drip_pipeline.engine.isolation import apply_isolating, describe
+from drip_pipeline.engine.isolation import (
+    apply_isolating,
+    describe,
+    is_of_the_data,
+    report_left_out,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +72,80 @@ def recover(
     with database.transaction() as connection:
         # In a transaction of its own: while it waits for a row, no writer may wait for the log.
         batch_log_db.ensure_partitions(connection, now)
-    with database.transaction() as connection:
-        expired = unknown_db.recover_expired(connection, grace_seconds=grace_seconds, now=now)
+    try:
+        with database.transaction() as connection:
+            recovered = _Recovery(connection, grace_seconds, now).together()
+    except Exception as error:
+        if not is_of_the_data(error):
+            raise
+        with database.transaction() as connection:
+            recovered = _Recovery(connection, grace_seconds, now).isolating()
+    return recovered + Recovered(assumed_sent=_assume_sent(database, now))
+
+
+class _Recovery:
+    """The recovery of leases, posts and states, in one transaction."""
+
+    def __init__(self, connection: Connection, grace_seconds: float, now: datetime) -> None:
+        self._connection = connection
+        self._grace_seconds = grace_seconds
+        self._now = now
+
+    def together(self) -> Recovered:
+        """Recover all with one statement each."""
+        leases = self._leases(None)
         # Twice: a post that becomes unknown may already be past its grace time.
-        posts = sum(
-            broadcasts_db.recover(connection, grace_seconds=grace_seconds, now=now)
-            for _ in range(2)
+        posts = self._posts(None) + self._posts(None)
+        return leases + posts + self._states(None)
+
+    def isolating(self) -> Recovered:
+        """Recover what the database does not refuse; what it refuses stays for the next tick, and
+        is reported with its contact."""
+        connection, now = self._connection, self._now
+
+        def refuse(what: str) -> Callable[[ExpiredLease | UnpausedState, Exception], None]:
+            return lambda row, error: report_left_out(
+                connection, row.contact_id, f"{what} could not be recovered", error, now
+            )
+
+        def keep(post_id: UUID, error: Exception) -> None:
+            log.error("the post %s could not be recovered: %s", post_id, describe(error))
+
+        done = [Recovered()]
+        leases = unknown_db.expired_leases(connection, now)
+        if leases:
+            apply_isolating(connection, leases, self._leases, refuse("a delivery"), done=done)
+        for _ in range(2):
+            posts = broadcasts_db.expired(connection, now)
+            if posts:
+                apply_isolating(connection, posts, self._posts, keep, done=done)
+        states = states_db.unpaused(connection)
+        if states:
+            apply_isolating(connection, states, self._states, refuse("a step"), done=done)
+        return sum(done, Recovered())
+
+    def _leases(self, rows: Sequence[ExpiredLease] | None) -> Recovered:
+        expired = unknown_db.recover_expired(
+            self._connection,
+            grace_seconds=self._grace_seconds,
+            now=self._now,
+            ids=_ids(rows),
         )
-        resumed = states_db.resume_unpaused(connection, now)
-    return Recovered(expired.unknown, _assume_sent(database, now), resumed, expired.retried, posts)
+        return Recovered(unknown=expired.unknown, retried=expired.retried)
+
+    def _posts(self, ids: Sequence[UUID] | None) -> Recovered:
+        return Recovered(
+            posts=broadcasts_db.recover(
+                self._connection, grace_seconds=self._grace_seconds, now=self._now, ids=ids
+            )
+        )
+
+    def _states(self, rows: Sequence[UnpausedState] | None) -> Recovered:
+        return Recovered(resumed=states_db.resume_unpaused(self._connection, self._now, _ids(rows)))
+
+
+def _ids(rows: Sequence[ExpiredLease | UnpausedState] | None) -> list[UUID] | None:
+    return None if rows is None else [row.id for row in rows]
 
 
 def _assume_sent(database: Database, now: datetime) -> int:

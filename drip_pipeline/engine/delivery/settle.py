@@ -73,7 +73,7 @@ EXIT_OF_SKIPPED: Final[Mapping[str, tuple[str, str]]] = {
     "goal": ("goal", "completed"),
 }
 _DEFAULT_POLICY: Final = SettlePolicy()
-_NO_EXITS: Final[Mapping[UUID, ExitRule]] = {}
+NO_EXITS: Final[Mapping[UUID, ExitRule]] = {}
 
 
 def settle_results(
@@ -192,7 +192,7 @@ def settle_skipped(
     connection: Connection,
     by_reason: Mapping[str, Sequence[OpenDelivery]],
     context: SettleContext,
-    exits: Mapping[UUID, ExitRule] = _NO_EXITS,
+    exits: Mapping[UUID, ExitRule] = NO_EXITS,
 ) -> None:
     """Settle deliveries as skipped, by skip reason; their states continue or exit.
 

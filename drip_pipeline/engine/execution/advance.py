@@ -43,7 +43,11 @@ _NO_GRAPH: Final = CampaignGraph(entry_node_id="", nodes={}, variant_of_node={})
 
 @dataclass(frozen=True, slots=True)
 class AdvanceReport:
-    """Result of one batch: states claimed (0 if none was due), and their number by new status."""
+    """Result of one batch: states claimed (0 if none was due), and their number by new status.
+
+    States that the database refuses to write are left out: they stay due, and a run ends if there
+    are no others.
+    """
 
     batch_id: UUID
     claimed: int
@@ -90,10 +94,15 @@ def _advance_batch(
             if not due.states:
                 return AdvanceReport(entry.batch_id, 0)
             claimed = group_by_position(due.states)
-            written = advance_states(connection, claimed, batch_id=entry.batch_id, now=now)
-            entry.committed(connection, written.sizes(), _node_counts(claimed))
-            due.write_watermarks(connection, now)
-        return AdvanceReport(entry.batch_id, len(due.states), written.sizes(), entry.duration_ms())
+            written = advance_states(
+                connection, claimed, batch_id=entry.batch_id, now=now, leaves_out=True
+            )
+            if written.size() < len(due.states):
+                claimed = _only(claimed, written)
+            if claimed:
+                entry.committed(connection, written.sizes(), _node_counts(claimed))
+                due.write_watermarks(connection, now)
+        return AdvanceReport(entry.batch_id, written.size(), written.sizes(), entry.duration_ms())
 
     try:
         return retry_on_conflict(transaction)
@@ -109,14 +118,30 @@ def advance_states(
     batch_id: UUID,
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
+    leaves_out: bool = False,
 ) -> Batch:
-    """Execute and commit states that the caller's transaction holds locked."""
+    """Execute and commit states that the caller's transaction holds locked; see `commit`."""
     keys = {(position.campaign_id, position.campaign_version) for position in groups}
     graph_of = {key: _graph(connection, *key) for key in keys}
     rules = rules_of_campaigns(connection, graph_of, now)
     context = batch_context.load(connection, groups, graph_of, now, message, rules)
     batch = execute(groups, graph_of, context, now)
-    return commit(connection, batch, batch_id=batch_id, now=now, message=message)
+    return commit(
+        connection, batch, batch_id=batch_id, now=now, message=message, leaves_out=leaves_out
+    )
+
+
+def _only(
+    groups: Mapping[NodePosition, Sequence[DueState]], batch: Batch
+) -> dict[NodePosition, list[DueState]]:
+    """Return the states of a batch by position, and no position without any."""
+    written = {state.id for transition in batch.transitions for state in transition.states}
+    written |= {state.id for state in batch.paused}
+    kept = {
+        position: [state for state in states if state.id in written]
+        for position, states in groups.items()
+    }
+    return {position: states for position, states in kept.items() if states}
 
 
 def _graph(connection: Connection, campaign_id: UUID, version: int) -> CampaignGraph:

@@ -2,18 +2,19 @@
 
 If the statement fails because of one value, the batch is bisected under savepoints until the
 failing row is isolated. That enrollment is scheduled for a retry or fails; the rest is committed.
+Deferred constraints are checked with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
-from drip_pipeline.db.connection import Connection, dump_json, savepoint
+from drip_pipeline.db.connection import Connection, check_deferred, dump_json, savepoint
 from drip_pipeline.db.execution import batch_context as batch_context_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.execution.workflow_states import DueState
@@ -30,12 +31,19 @@ from drip_pipeline.engine.execution.transitions import (
     SentMessage,
     Transition,
 )
-from drip_pipeline.engine.isolation import describe, is_of_the_data
+from drip_pipeline.engine.isolation import (
+    apply_isolating,
+    describe,
+    is_of_the_data,
+    report_left_out,
+)
 
 LOCK_WAIT_MILLISECONDS: Final = 500
 """How long a batch waits for contacts that somebody else has locked."""
 LOCKED_DELAY: Final = timedelta(minutes=1)
 """After which a state is due again whose contact stayed locked."""
+
+_NOT_WRITTEN: Final = "a step could not be written"
 
 Columns: TypeAlias = dict[str, object]
 """Parameters of the statement: arrays by column, and scalars."""
@@ -49,18 +57,22 @@ def commit(
     now: datetime,
     message: SentMessage = NO_SENT_MESSAGE,
     is_data_fault: bool = True,
+    leaves_out: bool = False,
 ) -> Batch:
     """Write a batch inside the caller's transaction.
 
-    Returns the batch as written: a state that could not be written has a failure instead.
+    Returns the batch as written: a state that could not be written has a failure instead. If the
+    database refuses the failure, too, the error is raised; with `leaves_out`, the state stays as it
+    is, is not in the result, and is reported with its contact.
     `message` is the message that these states waited for, if it was sent. States that fail are
     stored as data faults, which are reported, unless a provider's refusal made them fail.
     """
     if batch.paused:
-        states_db.park_paused(connection, [state.id for state in batch.paused], now)
+        batch = replace(batch, paused=_park(connection, batch.paused, now, leaves_out=leaves_out))
     if not batch.transitions:
         return batch
-    written = _write(connection, batch.transitions, batch_id, now, message)
+    writing = _Writing(batch_id, now, message, leaves_out)
+    written = _write(connection, batch.transitions, writing)
     if is_data_fault:
         data_faults_db.store(connection, _faults(written), now)
     return replace(batch, transitions=tuple(written))
@@ -81,34 +93,77 @@ def _faults(transitions: Iterable[Transition]) -> list[DataFault]:
     ]
 
 
+class _Writing(NamedTuple):
+    """What the writing of a batch is about; see `commit`."""
+
+    batch_id: UUID
+    now: datetime
+    message: SentMessage
+    leaves_out: bool
+
+
+def _park(
+    connection: Connection, states: Sequence[DueState], now: datetime, *, leaves_out: bool
+) -> tuple[DueState, ...]:
+    """Suspend states, and return them without those that are left out."""
+
+    def park(part: Sequence[DueState]) -> Sequence[DueState]:
+        states_db.park_paused(connection, [state.id for state in part], now)
+        return part
+
+    def refuse(state: DueState, error: Exception) -> None:
+        if not leaves_out:
+            raise error
+        report_left_out(connection, state.contact_id, _NOT_WRITTEN, error, now)
+
+    parts = apply_isolating(connection, states, park, refuse)
+    return tuple(state for part in parts for state in part)
+
+
 def _write(
-    connection: Connection,
-    transitions: Iterable[Transition],
-    batch_id: UUID,
-    now: datetime,
-    message: SentMessage,
+    connection: Connection, transitions: Iterable[Transition], writing: _Writing
 ) -> list[Transition]:
     transitions = list(transitions)
     try:
         with savepoint(connection):
-            transitions = _without_locked_contacts(connection, transitions, now)
-            _write_together(connection, transitions, batch_id, now, message)
+            transitions = _without_locked_contacts(connection, transitions, writing.now)
+            _write_together(connection, transitions, writing)
+            check_deferred(connection)
         return transitions
     except Exception as error:
         if not is_of_the_data(error):
             raise
         states = [state for transition in transitions for state in transition.states]
         if len(states) == 1:
-            failed = _failure(transitions[0], states[0], describe(error), now)
-            _write_together(connection, [failed], batch_id, now, message)
-            return [failed]
+            return _write_failure(connection, transitions[0], states[0], error, writing)
     written: list[Transition] = []
     middle = len(states) // 2
     for half in (states[:middle], states[middle:]):
         state_ids = {state.id for state in half}
         kept = [part for t in transitions if (part := t.only(state_ids)) is not None]
-        written += _write(connection, kept, batch_id, now, message)
+        written += _write(connection, kept, writing)
     return written
+
+
+def _write_failure(
+    connection: Connection,
+    transition: Transition,
+    state: DueState,
+    error: Exception,
+    writing: _Writing,
+) -> list[Transition]:
+    """Write that a state could not be written; return nothing if it is left out."""
+    failed = _failure(transition, state, describe(error), writing.now)
+    try:
+        with savepoint(connection):
+            _write_together(connection, [failed], writing)
+            check_deferred(connection)
+        return [failed]
+    except Exception as refusal:
+        if not writing.leaves_out or not is_of_the_data(refusal):
+            raise
+        report_left_out(connection, state.contact_id, _NOT_WRITTEN, refusal, writing.now)
+        return []
 
 
 def _without_locked_contacts(
@@ -181,14 +236,13 @@ def _failure(transition: Transition, state: DueState, error: str, now: datetime)
 def _write_together(
     connection: Connection,
     transitions: list[Transition],
-    batch_id: UUID,
-    now: datetime,
-    message: SentMessage,
+    writing: _Writing,
 ) -> None:
+    _, now, message, _ = writing
     for transition in transitions:
         _change_contacts(connection, transition, now)
     columns = _columns(transitions)
-    columns |= {"now": now, "batch_id": batch_id}
+    columns |= {"now": now, "batch_id": writing.batch_id}
     columns |= {"message_at": message.sent_at, "emailed_at": message.emailed_at}
     states_db.write_transitions(connection, columns)
     run_variables.write(connection, transitions)

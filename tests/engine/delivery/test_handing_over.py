@@ -41,9 +41,9 @@ def arriving_after_the_lease(
     """Let an event be committed when the batch is leased and rendered, and before it is marked."""
     mark_sending = DeliveryBatch.mark_sending
 
-    def mark(batch: DeliveryBatch, connection: Connection, *args: Any) -> Any:
+    def mark(batch: DeliveryBatch, connection: Connection, *args: Any, **how: Any) -> Any:
         ingest(sender.database, [event], now=NOW)
-        return mark_sending(batch, connection, *args)
+        return mark_sending(batch, connection, *args, **how)
 
     monkeypatch.setattr(DeliveryBatch, "mark_sending", mark)
 

@@ -12,6 +12,7 @@ from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.domain.graph.nodes import SocialAction
 from drip_pipeline.engine.delivery.broadcast import broadcast_id
 from drip_pipeline.engine.delivery.delivery_batch import LEASE_SECONDS
+from drip_pipeline.engine.delivery.recover import recover
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.runner.tick import Engine, tick
 from tests.engine import factories
@@ -266,3 +267,92 @@ def test_unsubscribed_contacts_exit_at_a_post(posting: Post, server: MastodonLik
     )
     sender.run()
     assert sender.states() == {"completed": 1, "exited/unsubscribed": 1}
+
+
+REFUSAL = """
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION 'not this one'; END $$;
+    CREATE {kind} ON {table} {deferred} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION refuse();
+"""
+KINDS = {
+    "at once": {"kind": "TRIGGER refuse BEFORE INSERT OR UPDATE", "deferred": ""},
+    "at the commit": {
+        "kind": "CONSTRAINT TRIGGER refuse AFTER INSERT OR UPDATE",
+        "deferred": "DEFERRABLE INITIALLY DEFERRED",
+    },
+}
+
+
+def refuse(sender: Sender, kind: str, table: str, when: str) -> None:
+    with sender.database.transaction() as connection:
+        text = REFUSAL.format(table=table, when=when, **KINDS[kind])
+        connection.execute(text.encode())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_post_whose_result_is_refused_is_held_and_the_other_one_is_settled(
+    posting: Post, server: MastodonLike, kind: str
+):
+    sender, script = posting(server.answer, per_hour=36_000)
+    one, _ = sender.enroll(one_step(a_post()), 2, name="One")
+    sender.enroll(one_step(a_post()), 2, name="Two")
+    is_first = f"new.campaign_id = '{one.campaign_id}'"
+    refuse(sender, kind, "campaign_broadcasts", f"{is_first} AND new.status = 'sent'")
+    sender.run()
+    sender.run(NOW + timedelta(hours=5))
+    assert len(script.requests) == 2
+    assert sender.rows("SELECT status, error_code FROM campaign_broadcasts ORDER BY status") == [
+        ("sent", None), ("unknown", "not_settled"),
+    ]  # fmt: skip
+    assert sender.states() == {"completed": 2, "waiting": 2}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_one_state_that_cannot_pass_a_post_leaves_the_others(
+    posting: Post, server: MastodonLike, sending: Start, kind: str, is_recorded: bool
+):
+    sender = sending(delivery="record") if is_recorded else posting(server.answer)[0]
+    sender.enroll(one_step(a_post()), 9)
+    people = [row[0] for row in sender.rows("SELECT contact_id FROM campaign_enrollments")]
+    refuse(sender, kind, "campaign_events",
+           f"new.contact_id = '{people[4]}' AND new.event_type = 'social_posted'")  # fmt: skip
+    sender.run()
+    assert sender.states() == {"completed": 8, "waiting": 1}
+    assert sender.rows("SELECT contact_id FROM campaign_data_faults") == [(people[4],)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_post_that_cannot_be_recorded_fails_and_another_one_is_recorded(
+    sending: Start, kind: str
+):
+    sender = sending(delivery="record")
+    one, _ = sender.enroll(one_step(a_post()), 2, name="One")
+    sender.enroll(one_step(a_post()), 2, name="Two")
+    refuse(sender, kind, "recorded_messages", f"new.campaign_id = '{one.campaign_id}'")
+    sender.run()
+    assert sender.states() == {"completed": 2, "failed": 2}
+    assert sender.rows("SELECT status, error_code FROM campaign_broadcasts ORDER BY status") == [
+        ("failed", "not_recorded"), ("sent", None),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_post_that_cannot_be_recovered_leaves_the_other_one(
+    posting: Post, server: MastodonLike, kind: str
+):
+    sender, _ = posting(server.answer, per_hour=36_000)
+    one, _ = sender.enroll(one_step(a_post()), 2, name="One")
+    sender.enroll(one_step(a_post()), 2, name="Two")
+    sender.run()
+    with sender.database.transaction() as connection:
+        connection.execute(
+            "UPDATE campaign_broadcasts"
+            " SET status = 'sending', leased_until = %s, settled_at = NULL",
+            [NOW],
+        )
+    refuse(sender, kind, "campaign_broadcasts", f"new.campaign_id = '{one.campaign_id}'")
+    assert recover(sender.database, now=NOW + timedelta(minutes=1)).posts == 1
+    statuses = sender.rows("SELECT status FROM campaign_broadcasts ORDER BY status")
+    assert ("sending",) in statuses
+    assert statuses != [("sending",), ("sending",)]

@@ -29,14 +29,22 @@ REFUSES_ONE = """
         END IF;
         RETURN NEW;
     END $$;
-    CREATE TRIGGER refuse_one BEFORE INSERT OR UPDATE ON {table}
+    CREATE {trigger} INSERT OR UPDATE ON {table} {deferred}
         FOR EACH ROW EXECUTE FUNCTION refuse_one();
 """
+KINDS = {
+    "at once": {"trigger": "TRIGGER refuse_one BEFORE", "deferred": ""},
+    "at the commit": {
+        "trigger": "CONSTRAINT TRIGGER refuse_one AFTER",
+        "deferred": "DEFERRABLE INITIALLY DEFERRED",
+    },
+}
 
 
-def refuse(sender: Sender, table: str, condition: str) -> None:
+def refuse(sender: Sender, table: str, condition: str, kind: str = "at once") -> None:
     with sender.database.transaction() as connection:
-        connection.execute(REFUSES_ONE.format(table=table, condition=condition))
+        text = REFUSES_ONE.format(table=table, condition=condition, **KINDS[kind])
+        connection.execute(text.encode())
 
 
 REFUSALS = [
@@ -46,14 +54,15 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("table", "condition"), REFUSALS, ids=[t for t, _ in REFUSALS])
 def test_one_refused_outcome_leaves_the_others_settled(
-    smtp: Callable[..., Script], sending: Start, table: str, condition: str
+    smtp: Callable[..., Script], sending: Start, table: str, condition: str, kind: str
 ) -> None:
     script = smtp()
     sender = sending(smtp=script)
     sender.enroll(MAIL, 20)
-    refuse(sender, table, condition)
+    refuse(sender, table, condition, kind)
     sender.run()
     assert len(script.received) == 20
     assert sender.deliveries() == {"sent": 19, "unknown": 1}
@@ -73,11 +82,14 @@ def test_one_refused_outcome_leaves_the_others_settled(
     assert sender.states() == {"completed": 20}
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("table", "condition"), REFUSALS[::2], ids=["events", "outcomes"])
-def test_one_refused_recording_fails_alone(sending: Start, table: str, condition: str) -> None:
+def test_one_refused_recording_fails_alone(
+    sending: Start, table: str, condition: str, kind: str
+) -> None:
     sender = sending(delivery="record")
     sender.enroll(MAIL, 20)
-    refuse(sender, table, condition)
+    refuse(sender, table, condition, kind)
     sender.run()
     assert sender.deliveries() == {"sent": 19, "failed": 1}
     assert sender.states() == {"completed": 19, "failed": 1}
@@ -86,15 +98,16 @@ def test_one_refused_recording_fails_alone(sending: Start, table: str, condition
     assert "example.com" not in fault.reason
 
 
+@pytest.mark.parametrize("kind", KINDS)
 def test_one_refused_outcome_does_not_keep_others_from_being_assumed_sent(
-    smtp: Callable[..., Script], sending: Start
+    smtp: Callable[..., Script], sending: Start, kind: str
 ) -> None:
     script = smtp(on_data=store_and_hang_up)
     sender = sending(smtp=script)
     sender.enroll(MAIL, 20)
     sender.run()
     assert sender.deliveries() == {"unknown": 20}
-    refuse(sender, "campaign_events", "NEW.event_type = 'email_sent'")
+    refuse(sender, "campaign_events", "NEW.event_type = 'email_sent'", kind)
     later = NOW + timedelta(hours=5)
     assert recover(sender.database, now=later).assumed_sent == 19
     assert recover(sender.database, now=later).assumed_sent == 0
