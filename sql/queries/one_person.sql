@@ -100,8 +100,11 @@ CROSS JOIN LATERAL (
         o.enrollment_id, o.message_id, o.node_id, o.campaign_version AS version, o.channel, o.variant_group,
         o.certainty, o.sent_at, o.delivered_at, o.first_opened_at, o.open_count, o.first_machine_opened_at,
         o.first_clicked_at, o.click_count, o.first_replied_at, o.first_converted_at, o.conversion_value,
-        o.unsubscribed_at, o.complained_at, o.soft_bounced_at, o.bounced_at, o.failed_at
+        o.unsubscribed_at, o.complained_at, o.soft_bounced_at, o.bounced_at, o.failed_at,
+        -- Without a transport a message was recorded, and not handed over.
+        d.id IS NOT NULL AND d.transport IS NULL AS is_recorded
     FROM campaign_message_outcomes o
+    LEFT JOIN campaign_deliveries d ON d.id = o.message_id
     WHERE o.enrollment_id = r.id
     ORDER BY o.sent_at DESC
     LIMIT CAST(%(count_limit)s AS integer)

@@ -57,6 +57,8 @@ def _about(shown: Explanation, view: _View) -> Iterator[tuple[str, str]]:
     yield "tags", ", ".join(person.tags)
     if isinstance(person.custom_fields, dict):
         for name, raw in person.custom_fields.items():
+            if name == "timezone" and raw == person.timezone:
+                continue  # below
             yield name, raw if isinstance(raw, str) else value(raw)
     yield "times in", person.timezone
     for row in shown.suppressions:
@@ -174,5 +176,6 @@ def _message(message: ExplainedMessage, view: _View) -> str:
         if at is not None
     ]
     sent = message.channel if message.is_certain else f"{message.channel}, assumed sent"
+    result = "recorded, not sent" if message.is_recorded else "sent"
     variant = f", variant {message.variant}" if message.variant else ""
-    return f"{sent}{variant}: {', '.join(parts) or 'sent'}"
+    return f"{sent}{variant}: {', '.join(parts) or result}"

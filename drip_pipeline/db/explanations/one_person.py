@@ -140,6 +140,7 @@ class MessageRow(NamedTuple):
     soft_bounced_at: datetime | None
     bounced_at: datetime | None
     failed_at: datetime | None
+    is_recorded: bool
 
 
 class VariantRow(NamedTuple):

@@ -39,7 +39,8 @@ class PathEntry:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedMessage:
-    """A sent message, and when what happened to it for the first time."""
+    """A sent message, and when what happened to it for the first time. `is_recorded`: it was stored
+    in place of being sent; not `is_certain`: it is assumed to be sent."""
 
     message_id: UUID
     node_id: str
@@ -49,6 +50,7 @@ class ExplainedMessage:
     sent_at: datetime
     result: str
     is_certain: bool
+    is_recorded: bool
     delivered_at: datetime | None
     opened_at: datetime | None
     opens: int

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from drip_pipeline.db.explanations.one_person import LoggedEvent, MessageRow, VariantRow
 from drip_pipeline.domain.conditions.compared_values import COMPARED
@@ -23,6 +24,7 @@ from drip_pipeline.engine.explanations.explanation import (
 from drip_pipeline.engine.explanations.wording import clock, reason, rule
 from drip_pipeline.iso_times import read_time
 
+_SENT: Final = frozenset({"email_sent", "sms_sent", "webhook_succeeded"})
 _NOT_SENT: Final = frozenset({"message_held", "message_skipped", "retry_scheduled"})
 _FAILED: Final = frozenset(
     {"email_failed", "sms_failed", "social_failed", "webhook_failed", "email_suppressed"}
@@ -122,15 +124,20 @@ def _place(nodes: Sequence[str], node_id: str | None, passed: int) -> int:
         return nodes.index(node_id)
 
 
-def path_of(events: Sequence[LoggedEvent], graphs: Graphs, clock: Clock) -> list[PathEntry]:
-    """Return what happened in a run, in the order of time; `events` are in it."""
+def path_of(
+    events: Sequence[LoggedEvent], graphs: Graphs, clock: Clock, recorded: Collection[UUID] = ()
+) -> list[PathEntry]:
+    """Return what happened in a run, in the order of time; `events` are in it. `recorded`:
+    messages that were stored in place of being sent."""
     return [
         PathEntry(
             event.at,
             event.node_id,
             graphs.step(event.version, event.node_id),
             event.event_type,
-            _text(event, graphs, clock),
+            "recorded"
+            if event.message_id in recorded and event.event_type in _SENT
+            else _text(event, graphs, clock),
             event.data.get(COMPARED) or {},
         )
         for event in events
@@ -189,6 +196,10 @@ def _wait_completed(event: LoggedEvent, _graphs: Graphs, _clock: Clock) -> str:
     return f"the wait ended by {awaited}" if awaited else f"the wait ended by way of {port!r}"
 
 
+def _score(data: Mapping[str, Any]) -> str:
+    return f"set the score to {data['set']}" if "set" in data else f"score {data.get('delta', 0):+}"
+
+
 def _held(event: LoggedEvent, _graphs: Graphs, clock: Clock) -> str:
     name = rule(str(event.data.get("rule", "")))
     return f"{name} holds the message until {clock.text(event.data.get('until'))}"
@@ -221,6 +232,10 @@ _TEXTS: Final[Mapping[str, Callable[[LoggedEvent, Graphs, Clock], str]]] = {
     "email_sent": lambda _e, _g, _c: "sent",
     "sms_sent": lambda _e, _g, _c: "sent",
     "goal_reached": lambda event, _g, _c: f"reached the goal by {event.data.get('event_type')}",
+    "tag_added": lambda event, _g, _c: f"added the tag {event.data.get('tag')!r}",
+    "tag_removed": lambda event, _g, _c: f"removed the tag {event.data.get('tag')!r}",
+    "field_updated": lambda event, _g, _c: f"set the field {event.data.get('field')!r}",
+    "score_updated": lambda event, _g, _c: _score(event.data),
     "condition_evaluated": _branch,
     "variant_assigned": _variant,
     "wait_started": _wait_started,
@@ -261,6 +276,7 @@ def messages_of(rows: Sequence[MessageRow], graphs: Graphs) -> list[ExplainedMes
             sent_at=row.sent_at,
             result=next((word for name, word in _RESULTS if getattr(row, name)), "sent"),
             is_certain=row.certainty == "known",
+            is_recorded=row.is_recorded,
             delivered_at=row.delivered_at,
             opened_at=row.first_opened_at,
             opens=row.open_count,

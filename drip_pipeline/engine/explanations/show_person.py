@@ -213,6 +213,7 @@ def _run(
 ) -> Run:
     events, messages, variants = of_run
     events = run_history.in_order(events, row.path if isinstance(row.path, list) else [])
+    recorded = {message.message_id for message in messages if message.is_recorded}
     return Run(
         enrollment_id=row.id,
         campaign_id=row.campaign_id,
@@ -223,7 +224,7 @@ def _run(
         started_at=row.started_at,
         ended_at=row.ended_at or row.enrollment_ended_at,
         place=place,
-        path=run_history.path_of(events, graphs, clock),
+        path=run_history.path_of(events, graphs, clock, recorded),
         is_cut=len(events) >= limit or len(messages) >= limit,
         variants=run_history.variants_of(variants, graphs),
         messages=run_history.messages_of(messages, graphs),

@@ -63,6 +63,7 @@ def test_the_command_prints_the_sentence_first_and_json_has_the_same(
         "wait_started",
     ]
     assert run["messages"][0]["opens"] == 1
+    assert run["messages"][0]["is_recorded"] is True
 
 
 def test_an_unknown_contact_gets_a_named_error(situations: Database) -> None:
