@@ -31,7 +31,9 @@ from drip_pipeline.domain.definition.text_formats import parse_text
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.scenarios.scenario_checks import check_scenarios
 from drip_pipeline.domain.scenarios.scenario_file import read_scenarios
+from drip_pipeline.domain.templates.shared_texts import SharedText, expanded
 from drip_pipeline.domain.templates.templates import parse
+from drip_pipeline.domain.templates.traced_templates import traced
 from drip_pipeline.engine.scenarios.contact_values import ContactInvalid, contact_row
 from drip_pipeline.errors import DefinitionInvalid, StatisticsInputError, TemplateError
 from drip_pipeline.experiments import evaluate_file
@@ -172,6 +174,9 @@ PIECES = (
         "{{ plan | url_decode }}", "{{ plan | map: 'a' }}", "{{ plan | where: 'a', 1 }}",
         "{{ plan | ceil }}", "{{ plan | modulo: 0 }}", "{% unless a == empty %}", "{% endunless %}",
         "<p style='", "</p>", "\n", "\x00", "text",
+        "{% render 'a' %}", "{% render 'b', x: name %}", "{% render 'c' for plan as x %}",
+        "{%- render 'a' with plan -%}", "{% render a %}", "{% partial 'a' %}", "{% endpartial %}",
+        "{{ x }}",
     )  # fmt: skip
 
 
@@ -193,6 +198,29 @@ def test_template(source: str, html: bool, fields: dict[str, Any]) -> None:
     except TemplateError:
         return
     assert isinstance(rendered, str)
+
+
+@FUZZ
+@given(
+    source=cases(template_text),
+    partials=st.tuples(cases(template_text), cases(template_text), cases(template_text)),
+    html=st.booleans(),
+    fields=cases(contact),
+)
+def test_shared_templates(
+    source: str, partials: tuple[str, str, str], html: bool, fields: dict[str, Any]
+) -> None:
+    shared = {name: SharedText(text, text) for name, text in zip("abc", partials, strict=True)}
+    try:
+        written = expanded(source, shared, html=html)
+        template = parse(written, html=html)
+    except TemplateError:
+        return
+    traced(written, html=html).trace({**fields, "now": NOW})
+    try:
+        assert isinstance(template.render({**fields, "now": NOW}), str)
+    except TemplateError:
+        return
 
 
 COUNTS = {

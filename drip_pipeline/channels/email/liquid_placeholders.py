@@ -35,7 +35,7 @@ _VALUE_OR_NAME: Final = re.compile(r"""=\s*[^\s>"']+|[^\s>"'=]+|"[^"]*"|'[^']*'"
 _TAG_NAME: Final = re.compile(r"\{%-?\s*(\w+)")
 _WORDS_AT_END: Final = re.compile(r"(?:\s|liquidx*\d+z)*$")
 _BLOCKS: Final = frozenset(
-    {"if", "unless", "case", "for", "tablerow", "capture", "comment", "ifchanged"}
+    {"if", "unless", "case", "for", "tablerow", "capture", "comment", "ifchanged", "partial"}
 )
 _CONTROLS: Final = (
     frozenset({"else", "elsif", "when"}) | _BLOCKS | {f"end{name}" for name in _BLOCKS}

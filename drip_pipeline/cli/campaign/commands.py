@@ -85,6 +85,7 @@ def publish(
     how many have no target node.
     """
     from drip_pipeline.engine.publishing.publish import publish as publish_campaign
+    from drip_pipeline.engine.publishing.template_folder import definition_of_file
 
     options = replace(options, workspace=workspace, description=description)
     if file.is_dir():
@@ -92,7 +93,8 @@ def publish(
             only = "--overwrite-canvas" if options.overwrites_draft else "--based-on"
             raise click.BadParameter("applies to one file only", param_hint=only)
         return campaign_files.publish_folder(invocation, file, options)
-    report = publish_campaign(invocation.database, campaign_files.text_of(file), options)
+    definition = definition_of_file(file, campaign_files.text_of(file))
+    report = publish_campaign(invocation.database, definition, options)
     text = with_in_flight(report_text(report), report.in_flight)
     return CommandResult(report_json(report), text, exit_code=int(has_stranded(report)))
 

@@ -123,7 +123,7 @@ def preview_request(
         return request, invocation.database
     request = PreviewRequest(
         file=text_of(path),
-        file_name=path.name,
+        path=path,
         person=person,
         node_id=node_id,
         data=values,

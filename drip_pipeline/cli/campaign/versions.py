@@ -162,10 +162,10 @@ def clone(
 def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -> VersionComparison:
     from drip_pipeline.cli.campaign.files import text_of
     from drip_pipeline.engine.publishing.history import compare_versions
+    from drip_pipeline.engine.publishing.template_folder import definition_of_file
 
-    return compare_versions(
-        invocation.database, campaign, before, text_of(path), file_name=path.name
-    )
+    definition = definition_of_file(path, text_of(path))
+    return compare_versions(invocation.database, campaign, before, definition, file_name=path.name)
 
 
 def _rollback_text(report: PublishReport, version: int) -> str:

@@ -12,6 +12,7 @@ from drip_pipeline.domain.compiler.exit_rules import read_exits
 from drip_pipeline.domain.compiler.node_configs import read_config
 from drip_pipeline.domain.compiler.ports import assign_ports, targets_of
 from drip_pipeline.domain.compiler.sending_rules import SendSettings, read_message_settings
+from drip_pipeline.domain.compiler.shared_templates import read_templates
 from drip_pipeline.domain.compiler.splits import read_splits, tested_split
 from drip_pipeline.domain.definition.ab_test import ABTestConfig, read_ab_test
 from drip_pipeline.domain.definition.campaign_file import CampaignDefinition, StepDefinition
@@ -60,13 +61,14 @@ def analyze(definition: CampaignDefinition) -> Analysis:
     )
     problems += test_problems
     configs: dict[str, NodeConfig] = {}
+    templates = read_templates(completed, problems)
     split_configs = read_splits(list(steps.values()), experiment, problems)
     for node_id, step in steps.items():
         config = split_configs.get(node_id) or read_config(step, problems)
         if isinstance(config, TriggerConfig):
             config = _with_campaign_policy(node_id, config, step, completed, problems)
         if config is not None:
-            configs[node_id] = config
+            configs[node_id] = templates.applied(node_id, config, problems)
     tested = tested_split([s for s in steps.values() if s.node_type == "split"], experiment)
     targets = {
         node_id: targets_of(step, _members(step, steps, experiment if step is tested else None))

@@ -26,6 +26,7 @@ from drip_pipeline.domain.definition.file_parts import (
     NodeTypeName,
     Position,
     SchemaOf,
+    TemplateForms,
 )
 from drip_pipeline.domain.definition.problems import (
     Problem,
@@ -272,6 +273,11 @@ class CampaignDefinition(BaseModel):
         default=None,
         description="UTM parameters of the links in emails: source, medium, campaign, content and"
         " term; `auto` is the campaign's name.",
+    )
+    templates: Annotated[Json, SchemaOf(dict[str, str | TemplateForms] | None)] = Field(
+        default=None,
+        description="Texts that messages share, by name: `{% render 'name' %}` writes one, and"
+        " `layout` is put around HTML. A folder `templates` beside the file has them, too.",
     )
     per_day: Count | None = Field(
         default=None,

@@ -69,6 +69,13 @@ class ChannelContent(_Strict):
     social: SocialAction | None = Field(default=None, description="Social post of an action node.")
 
 
+class TemplateForms(_Strict):
+    """A shared text in its forms for HTML and for plain texts."""
+
+    html: str | None = Field(default=None, description="Form for HTML.")
+    text: str | None = Field(default=None, description="Form for plain texts.")
+
+
 class FileBranch(_Strict):
     """A branch of a condition. The branch without a condition is the else-branch."""
 

@@ -19,7 +19,7 @@ from pydantic_core import PydanticCustomError
 from drip_pipeline.domain.conditions.fields import NodeModel
 
 _TAG: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
-_LATER_KEYS: Final = ("sender", "reply_to", "translations")
+_LATER_KEYS: Final = ("sender", "reply_to", "translations", "layout")
 """Left out where they are not set, so that campaigns of earlier releases keep their hash."""
 LANGUAGE: Final = "language"
 """The custom field that selects the translation."""
@@ -156,6 +156,12 @@ class EmailConfig(_MailTexts):
     translations: EmailTranslations = Field(
         default=None,
         description="Texts by language tag (BCP 47), for contacts with such a field `language`.",
+    )
+
+    layout: Literal[False] | Annotated[str, Field(min_length=1, max_length=64)] | None = Field(
+        default=None,
+        description="Template that the HTML is put into; by default `layout`, if the campaign has"
+        " one. false: none.",
     )
 
     @model_serializer(mode="wrap")

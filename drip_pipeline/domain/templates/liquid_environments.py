@@ -1,7 +1,8 @@
 """The two Liquid environments, for text and for HTML, with their limits.
 
-No partials, because nothing can be loaded; no clock, because the context has `now`; limits on
-loops, memory, output and time. Values compare as in conditions. templates.py parses and renders.
+Nothing can be loaded: publishing writes partials into the texts. No clock, because the context has
+`now`. Limits on loops, memory, output and time. Values compare as in conditions. templates.py
+parses and renders.
 """
 
 from __future__ import annotations
@@ -29,6 +30,11 @@ from liquid.utils import ReadOnlyChainMap
 from drip_pipeline.domain.conditions.comparisons import as_instant
 from drip_pipeline.domain.templates.json_values import to_json
 from drip_pipeline.domain.templates.liquid_comparisons import replace_comparison
+from drip_pipeline.domain.templates.partial_tag import (
+    PARTIAL,
+    PartialTag,
+    partial_texts,
+)
 from drip_pipeline.domain.templates.render_budget import (
     MAX_TEXT,
     RenderBudget,
@@ -95,6 +101,7 @@ class _Environment(Environment):
         super().setup_tags_and_filters(extra=extra)
         for tag in ("include", "render"):
             self.tags.pop(tag)
+        self.tags[PARTIAL] = PartialTag(self)
         self.add_filter("date", _date)
         self.add_filter("json", to_json)
         self.add_filter("uniq", _uniq)
@@ -201,6 +208,17 @@ def check_filters(template: BoundTemplate) -> None:
 def global_paths(template: BoundTemplate) -> frozenset[str]:
     """Return the paths that the template reads, such as `entry.order_id`, as far as they are
     written out; `"now" | date` reads `now`."""
+    paths = _written_paths(template)
+    for text, bound_names in partial_texts(template):
+        # The variables that the message assigns are not those of the partial.
+        own = _written_paths(text)
+        paths |= {path for path in own if path.partition(".")[0] not in bound_names}
+    if any(_is_current_time(expression) for expression in _filtered(template)):
+        paths.add("now")
+    return frozenset(paths)
+
+
+def _written_paths(template: BoundTemplate) -> set[str]:
     paths: set[str] = set()
     for variables in template.analyze(include_partials=False).globals.values():
         for variable in variables:
@@ -209,9 +227,7 @@ def global_paths(template: BoundTemplate) -> frozenset[str]:
                 raise LiquidSyntaxError("the name of a variable cannot be computed", token=None)
             written = takewhile(lambda segment: isinstance(segment, (str, int)), segments)
             paths.add(".".join(map(str, written)))
-    if any(_is_current_time(expression) for expression in _filtered(template)):
-        paths.add("now")
-    return frozenset(paths)
+    return paths
 
 
 def _is_current_time(expression: FilteredExpression) -> bool:
@@ -239,4 +255,4 @@ def _expressions(template: BoundTemplate) -> Iterator[Expression]:
 def _nodes(nodes: Iterable[Node], context: RenderContext) -> Iterator[Node]:
     for node in nodes:
         yield node
-        yield from _nodes(node.children(context, include_partials=False), context)
+        yield from _nodes(node.children(context), context)

@@ -228,7 +228,7 @@ def _empty_block(token: Token) -> BlockNode:
 
 
 def _blocks(node: Node) -> Iterator[BlockNode]:
-    for child in node.children(_NO_CONTEXT, include_partials=False):
+    for child in node.children(_NO_CONTEXT):
         if isinstance(child, BlockNode):
             yield child
         elif isinstance(child, ConditionalBlockNode):

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,6 @@ from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.contacts import preview as contacts_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing import versions as versions_db
-from drip_pipeline.domain.compiler.api import complete, load_definition
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.domain.graph.nodes import channel_of
 from drip_pipeline.engine.delivery.render import MessageSettings
@@ -28,6 +28,7 @@ from drip_pipeline.engine.preview.source import (
     campaign_source,
     definition_source,
 )
+from drip_pipeline.engine.publishing.template_folder import STANDARD_INPUT, definition_of_file
 from drip_pipeline.engine.transports.transport import Transport, load_rows, source_of
 from drip_pipeline.errors import NotFound
 from drip_pipeline.redaction import redact
@@ -41,13 +42,14 @@ MOST_CONTACTS: Final = 400
 class PreviewRequest:
     """What to preview: a campaign by name or id, or the text of a campaign file.
 
-    `person` is an address or an id; without one, people are chosen. `node_id` selects one message.
-    `data` is the entry data of all people. `workspace` is that of a file that names none.
+    `path` is that of the file, beside which its templates are. `person` is an address or an id;
+    without one, people are chosen. `node_id` selects one message. `data` is the entry data of all
+    people. `workspace` is that of a file that names none.
     """
 
     campaign: str | None = None
     file: str | None = None
-    file_name: str = "the file"
+    path: Path | None = None
     person: str | None = None
     node_id: str | None = None
     data: Mapping[str, Any] | None = None
@@ -163,7 +165,7 @@ def load(
 
 
 def _file_source(connection: Connection | None, request: PreviewRequest) -> PreviewSource:
-    definition = complete(load_definition(request.file or ""))
+    definition = definition_of_file(request.path or STANDARD_INPUT, request.file or "")
     if connection is None:
         return definition_source(definition)
     rows = publish_db.workspaces(connection, request.workspace or definition.workspace)

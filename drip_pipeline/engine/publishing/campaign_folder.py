@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from drip_pipeline.domain.compiler.api import CampaignDefinition, complete, load_definition
+from drip_pipeline.domain.compiler.api import CampaignDefinition
 from drip_pipeline.domain.definition.problems import Problem
 from drip_pipeline.domain.definition.text_formats import (
     MAX_TEXT_BYTES,
@@ -19,6 +19,7 @@ from drip_pipeline.domain.definition.text_formats import (
     parse_text,
 )
 from drip_pipeline.domain.scenarios.scenario_file import is_scenario_file
+from drip_pipeline.engine.publishing.template_folder import definition_of_file
 from drip_pipeline.errors import DefinitionInvalid, FilesInvalid, ImportFileError
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
@@ -53,7 +54,9 @@ def load_campaign_files(path: Path) -> list[LoadedFile]:
     )
     if not files:
         raise ImportFileError(str(path), f"has no campaign file ({', '.join(SUFFIXES)})")
-    return _with_duplicates([_load(file, file.relative_to(path).as_posix()) for file in files])
+    return _with_duplicates(
+        [_load(file, file.relative_to(path).as_posix(), path) for file in files]
+    )
 
 
 def refuse_invalid(problems: Mapping[str, Sequence[Problem]]) -> None:
@@ -87,9 +90,9 @@ def _holds_scenarios(path: Path) -> bool:
         return False
 
 
-def _load(path: Path, label: str) -> LoadedFile:
+def _load(path: Path, label: str, root: Path | None = None) -> LoadedFile:
     try:
-        definition = complete(load_definition(path.read_text(encoding="utf-8-sig")))
+        definition = definition_of_file(path, path.read_text(encoding="utf-8-sig"), root)
     except UnicodeDecodeError:
         return LoadedFile(path, label, None, [Problem(None, "file_unreadable", "is not UTF-8")])
     except DefinitionInvalid as error:

@@ -105,11 +105,12 @@ def compare_versions(
     database: Database,
     name_or_id: str | UUID,
     before: int,
-    after: int | str,
+    after: int | str | CampaignDefinition,
     *,
     file_name: str = "the file",
 ) -> VersionComparison:
-    """Compare two versions, or a version with the text of a campaign file named `file_name`.
+    """Compare two versions, or a version with a campaign file named `file_name`: its text, or
+    its definition.
 
     Raises VersionNotFound, and DefinitionInvalid for a text that is not a campaign file.
     """
@@ -118,8 +119,10 @@ def compare_versions(
         old = definition_of_version(connection, campaign, before)
         if isinstance(after, int):
             new, label = definition_of_version(connection, campaign, after), f"version {after}"
-        else:
+        elif isinstance(after, str):
             new, label = complete(load_definition(after)), file_name
+        else:
+            new, label = after, file_name
     return VersionComparison(
         campaign.name, f"version {before}", label, old, new, compare_definitions(old, new)
     )

@@ -31,6 +31,7 @@ from drip_pipeline.engine.publishing.campaign_folder import (
 from drip_pipeline.engine.publishing.history import definition_of_version
 from drip_pipeline.engine.publishing.publish import PublishReport, problems_of, publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
+from drip_pipeline.engine.publishing.template_folder import definition_of_file
 from drip_pipeline.errors import CampaignAmbiguous, DripError, EnrollmentsStranded
 
 FileAction = Literal["create", "new_version", "unchanged"]
@@ -42,6 +43,7 @@ class PlannedFile:
 
     `version` is the published version that the file was compared with (None: there is none),
     `diff` the difference to it. A file with `problems` cannot be published.
+    `root` is the folder that was read, None for one file.
     """
 
     label: str
@@ -51,6 +53,7 @@ class PlannedFile:
     action: FileAction
     version: int | None = None
     diff: DefinitionDiff = field(default_factory=DefinitionDiff)
+    root: Path | None = None
     problems: Sequence[Problem] = field(default_factory=tuple)
     warnings: Sequence[Problem] = field(default_factory=tuple)
 
@@ -117,13 +120,14 @@ class AppliedPlan:
 def plan(database: Database, path: Path, options: PublishOptions) -> PublishPlan:
     """Return what publishing a file, or every file of a folder, would change. Writes nothing."""
     files = load_campaign_files(path)
+    root = path if path.is_dir() else None
     with database.transaction() as connection:
         planned_files: list[PlannedFile] = []
         campaign_ids: set[UUID] = set()
         workspace_ids: set[UUID] = set()
         for file in files:
             planned, campaign_id, workspace_id = _planned_file(connection, file, options)
-            planned_files.append(planned)
+            planned_files.append(replace(planned, root=root))
             campaign_ids |= {campaign_id} if campaign_id else set()
             workspace_ids |= {workspace_id} if workspace_id else set()
         others = (
@@ -185,7 +189,7 @@ def publish_all(
 
 
 def _publish_file(database: Database, file: PlannedFile, options: PublishOptions) -> PublishReport:
-    source = file.path.read_text(encoding="utf-8-sig")
+    source = definition_of_file(file.path, file.path.read_text(encoding="utf-8-sig"), file.root)
     return publish(
         database, source, replace(options, workspace=file.workspace or options.workspace)
     )

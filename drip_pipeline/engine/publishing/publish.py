@@ -63,16 +63,21 @@ class PublishReport:
 
 
 def publish(
-    database: Database, source: str | Mapping[str, object], options: PublishOptions
+    database: Database,
+    source: str | Mapping[str, object] | CampaignDefinition,
+    options: PublishOptions,
 ) -> PublishReport:
-    """Validate, compile, snapshot and activate a campaign file, given as text or parsed.
+    """Validate, compile, snapshot and activate a campaign file: its text, or parsed, or read with
+    the templates beside it (template_folder.py).
 
     Raises DefinitionInvalid with all problems; VersionOutdated when another version than
     `options.based_on` is published; UnpublishedEdit when an external draft would be overwritten
     without `options.overwrites_draft`; EnrollmentsStranded with all states that have no target node
     (a dry run reports them instead).
     """
-    definition = complete(load_definition(source))
+    definition = (
+        source if isinstance(source, CampaignDefinition) else complete(load_definition(source))
+    )
     with database.transaction() as connection:
         workspace_id = workspace_named(connection, options.workspace or definition.workspace)
         problems = problems_of(connection, definition, options, workspace_id=workspace_id)
@@ -287,7 +292,7 @@ def _settings_without_column(definition: CampaignDefinition) -> dict[str, object
     file = definition.to_dict()
     keys = (
         "re_entry", "timezone", "kind", "send_window", "topic", "resume_spread_minutes",
-        "goal_event", "exit_on_goal", "exits", "workspace", "utm", "per_day", "max_people",
-        "pause_when", "priority", "cap_exempt",
+        "goal_event", "exit_on_goal", "exits", "workspace", "utm", "templates", "per_day",
+        "max_people", "pause_when", "priority", "cap_exempt",
     )  # fmt: skip
     return {key: file[key] for key in keys if key in file}

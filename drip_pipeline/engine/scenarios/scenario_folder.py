@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from drip_pipeline.domain.compiler.api import compile_graph, complete, load_definition
+from drip_pipeline.domain.compiler.api import (
+    CampaignDefinition,
+    compile_graph,
+    complete,
+    load_definition,
+)
 from drip_pipeline.domain.definition.problems import Problem
 from drip_pipeline.domain.definition.text_formats import UnreadableText, parse_text
 from drip_pipeline.domain.scenarios.scenario_checks import check_scenarios
@@ -21,6 +26,7 @@ from drip_pipeline.domain.scenarios.scenario_file import (
 )
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.publishing.campaign_folder import SUFFIXES, text_of_file
+from drip_pipeline.engine.publishing.template_folder import definition_of_file
 from drip_pipeline.engine.scenarios.contact_values import ContactInvalid, contact_row
 from drip_pipeline.errors import DefinitionInvalid, ImportFileError
 
@@ -137,7 +143,7 @@ def _of_campaign(read: ReadScenarios, problem: Problem) -> ScenarioProblem:
 
 def _campaign(path: Path) -> PublishedVersion | Sequence[Problem]:
     try:
-        return campaign_of_text(text_of_file(path))
+        return campaign_of_definition(definition_of_file(path, text_of_file(path)))
     except (OSError, ImportFileError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return [Problem(None, "file_unreadable", f"{reason}; correct the key campaign")]
@@ -147,7 +153,11 @@ def _campaign(path: Path) -> PublishedVersion | Sequence[Problem]:
 
 def campaign_of_text(text: str) -> PublishedVersion:
     """Return a campaign file as a version that can be executed. Raises DefinitionInvalid."""
-    definition = complete(load_definition(text))
+    return campaign_of_definition(complete(load_definition(text)))
+
+
+def campaign_of_definition(definition: CampaignDefinition) -> PublishedVersion:
+    """Return a completed definition as a version that can be executed. Raises DefinitionInvalid."""
     graph = compile_graph(definition, {})
     campaign_id = uuid5(NAMESPACE_URL, definition.name)
     return PublishedVersion(campaign_id, 1, definition.name, WORKSPACE_ID, graph)
