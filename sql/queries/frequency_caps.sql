@@ -1,23 +1,8 @@
 -- name: lock_capped_contacts
--- Locks the contacts of these messages for counting, and stores the priority of each message. Returns the contacts that
--- this transaction may count; another one is counting the others, or an application is deleting them. Inserting a lock
--- waits for a transaction that inserts the same one. It happens before any existing row is locked and in the order of
--- ids, so no two transactions wait for each other.
-WITH asked AS MATERIALIZED (
-    SELECT *
-    FROM unnest(
-        CAST(%(ids)s AS uuid []), CAST(%(contact_ids)s AS uuid []), CAST(%(priorities)s AS integer [])
-    ) AS u (id, contact_id, priority)
-),
-
-marked AS (
-    UPDATE campaign_deliveries d
-    SET cap_priority = a.priority
-    FROM asked a
-    WHERE d.id = a.id AND d.cap_priority IS DISTINCT FROM a.priority
-),
-
-made AS (
+-- Locks contacts for counting. Returns those that this transaction may count; others are counted by another one, or an
+-- application is deleting them. Inserting a lock waits for a transaction that inserts the same one. It happens before any
+-- existing row is locked and in the order of ids, so no two transactions wait for each other.
+WITH made AS (
     INSERT INTO contact_cap_locks (contact_id, workspace_id)
     SELECT k.id, k.workspace_id
     FROM contacts k
@@ -40,119 +25,44 @@ SELECT m.contact_id FROM made m
 UNION ALL
 SELECT l.contact_id FROM locked l;
 
--- name: reserve_capped_messages
--- Reserves the messages that all caps allow, and returns the refusals of the others. Runs after `lock_capped_contacts`,
--- so that it sees what every earlier transaction has reserved for these contacts. A message is refused by a cap
--- (`is_full`) whose number of messages is used up, or because messages with a higher priority are due for the contact
--- that would use it up. `oldest` is when the message was counted that has to leave the
--- period first, if the cap is full.
-WITH asked AS MATERIALIZED (
-    SELECT
-        u.*,
-        row_number() OVER (PARTITION BY u.contact_id ORDER BY u.priority DESC, u.id) - 1 AS before_it
-    FROM unnest(
-        CAST(%(ids)s AS uuid []), CAST(%(contact_ids)s AS uuid []), CAST(%(priorities)s AS integer []),
-        CAST(%(zone_nos)s AS integer [])
-    ) AS u (id, contact_id, priority, zone_no)
-    -- Cuts nothing off, but tells the planner how few rows these are.
-    LIMIT CAST(%(most)s AS integer)
-),
+-- name: messages_of_contacts
+-- What counts for these contacts (without a priority), and the messages that are due for them by a time. Runs after
+-- `lock_capped_contacts`, so that it sees what every earlier transaction has reserved.
+SELECT s.contact_id, s.delivery_id AS id, s.channel, s.counted_at, CAST(NULL AS integer) AS priority
+FROM contact_sends s
+WHERE s.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+UNION ALL
+SELECT d.contact_id, d.id, d.channel, d.due_at, d.cap_priority
+FROM campaign_deliveries d
+WHERE d.contact_id = ANY(CAST(%(contact_ids)s AS uuid [])) AND d.status = 'pending' AND d.cap_priority IS NOT NULL
+  AND d.due_at <= CAST(%(due_by)s AS timestamptz)
+  AND EXISTS (SELECT FROM drip_campaigns c WHERE c.id = d.campaign_id AND c.status = 'active');
 
-periods AS MATERIALIZED (
-    SELECT *
-    FROM unnest(
-        CAST(%(rule_nos)s AS integer []), CAST(%(rule_zones)s AS integer []), CAST(%(limits)s AS integer []),
-        CAST(%(afters)s AS timestamptz []), CAST(%(count_emails)s AS boolean []), CAST(%(count_sms)s AS boolean [])
-    ) AS p (rule_no, zone_no, most, after, counts_email, counts_sms)
-),
+-- name: messages_not_sent
+-- Which of these messages were skipped or have failed, so that their reservations do not count.
+SELECT d.id
+FROM campaign_deliveries d
+WHERE d.id = ANY(CAST(%(ids)s AS uuid [])) AND d.status || '' IN ('skipped', 'failed');
 
-counted AS MATERIALIZED (
-    SELECT
-        a.id, p.rule_no, p.zone_no,
-        count(*) FILTER (
-            WHERE s.delivery_id <> a.id AND s.counted_at > p.after
-            AND ((s.channel = 'email' AND p.counts_email) OR (s.channel = 'sms' AND p.counts_sms))
-        ) AS used,
-        coalesce(bool_or(s.delivery_id = a.id AND s.counted_at > p.after), false) AS is_reserved
-    FROM asked a
-    LEFT JOIN contact_sends s ON s.contact_id = a.contact_id
-    JOIN periods p ON p.zone_no = a.zone_no
-    GROUP BY a.id, p.rule_no, p.zone_no
-),
-
-ahead AS MATERIALIZED (
-    -- What else is due for the contact and goes first. Messages of this batch are ranked in `asked`: whether their
-    -- campaign is still active does not matter for them, because they are sent.
-    SELECT a.id, r.emails, r.sms
-    FROM asked a
-    CROSS JOIN LATERAL (
-        SELECT count(*) FILTER (WHERE d.channel = 'email') AS emails, count(*) FILTER (WHERE d.channel = 'sms') AS sms
-        FROM campaign_deliveries d
-        WHERE d.contact_id = a.contact_id AND d.status = 'pending' AND d.cap_priority IS NOT NULL
-          AND d.due_at <= CAST(%(due_by)s AS timestamptz)
-          AND (d.cap_priority > a.priority OR (d.cap_priority = a.priority AND d.id < a.id))
-          AND d.id <> ALL(CAST(%(ids)s AS uuid []))
-          AND NOT EXISTS (
-              SELECT FROM contact_sends s WHERE s.contact_id = d.contact_id AND s.delivery_id = d.id
-          )
-          AND EXISTS (SELECT FROM drip_campaigns c WHERE c.id = d.campaign_id AND c.status = 'active')
-    ) r
-),
-
-judged AS MATERIALIZED (
-    -- A reserved message that was skipped or failed later does not count. Looked up only where it matters.
-    SELECT
-        a.id, a.contact_id, p.rule_no, p.most, p.after, p.counts_email, p.counts_sms, c.is_reserved, c.used - v.void AS used,
-        a.before_it + CASE WHEN p.counts_email THEN h.emails ELSE 0 END + CASE WHEN p.counts_sms THEN h.sms ELSE 0 END
-            AS before_it
-    FROM counted c
-    JOIN asked a ON a.id = c.id
-    JOIN ahead h ON h.id = c.id
-    JOIN periods p ON p.rule_no = c.rule_no AND p.zone_no = c.zone_no
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS void
-        FROM contact_sends s
-        JOIN campaign_deliveries d ON d.id = s.delivery_id
-        WHERE s.contact_id = a.contact_id AND s.delivery_id <> a.id AND s.counted_at > p.after
-          AND ((s.channel = 'email' AND p.counts_email) OR (s.channel = 'sms' AND p.counts_sms))
-          AND d.status || '' IN ('skipped', 'failed')
-    ) v
-    WHERE c.used + a.before_it + CASE WHEN p.counts_email THEN h.emails ELSE 0 END
-        + CASE WHEN p.counts_sms THEN h.sms ELSE 0 END >= p.most
-),
-
-refused AS MATERIALIZED (
-    SELECT b.*, b.used >= b.most AS is_full
-    FROM judged b
-    WHERE b.used >= b.most OR (NOT b.is_reserved AND b.used + b.before_it >= b.most)
-),
-
-reserved AS (
-    INSERT INTO contact_sends AS s (contact_id, delivery_id, workspace_id, channel, counted_at)
-    SELECT
-        a.contact_id, a.id, CAST(%(workspace_id)s AS uuid), CAST(%(channel)s AS text), CAST(%(now)s AS timestamptz)
-    FROM asked a
-    WHERE NOT EXISTS (SELECT FROM refused r WHERE r.id = a.id)
-    ON CONFLICT (contact_id, delivery_id) DO UPDATE SET counted_at = greatest(s.counted_at, excluded.counted_at)
-)
-
+-- name: reserve_messages
+-- Counts messages from now on. One that was reserved before, and is sent again, counts from the later time.
+INSERT INTO contact_sends AS s (contact_id, delivery_id, workspace_id, channel, counted_at)
 SELECT
-    r.id, r.rule_no, r.is_full,
-    CASE
-        WHEN r.is_full THEN (
-            SELECT s.counted_at
-            FROM contact_sends s
-            LEFT JOIN campaign_deliveries d ON d.id = s.delivery_id
-            WHERE s.contact_id = r.contact_id AND s.delivery_id <> r.id AND s.counted_at > r.after
-              AND ((s.channel = 'email' AND r.counts_email) OR (s.channel = 'sms' AND r.counts_sms))
-              AND coalesce(d.status || '' NOT IN ('skipped', 'failed'), true)
-            ORDER BY s.counted_at
-            OFFSET r.used - r.most
-            LIMIT 1
-        )
-    END AS oldest,
-    (SELECT d.created_at FROM campaign_deliveries d WHERE d.id = r.id) AS queued_at
-FROM refused r;
+    u.contact_id, u.id, CAST(%(workspace_id)s AS uuid), CAST(%(channel)s AS text), CAST(%(now)s AS timestamptz)
+FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(contact_ids)s AS uuid [])) AS u (id, contact_id)
+ON CONFLICT (contact_id, delivery_id) DO UPDATE SET counted_at = greatest(s.counted_at, excluded.counted_at);
+
+-- name: store_cap_priorities
+-- Stores the priorities of messages that were queued before the workspace had caps, or for another version.
+UPDATE campaign_deliveries d
+SET cap_priority = u.priority
+FROM unnest(CAST(%(ids)s AS uuid []), CAST(%(priorities)s AS integer [])) AS u (id, priority)
+WHERE d.id = u.id;
+
+-- name: plan_each_statement
+-- Plans the statements of this transaction for their parameters: thousands of contacts at once need another plan than a
+-- dozen.
+SELECT set_config('plan_cache_mode', 'force_custom_plan', true);
 
 -- name: capped_nodes
 -- The nodes with emails or SMS of a workspace that were sent since a time, are being sent, or are in the outbox.

@@ -4,46 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.binary_arrays import uuids
 from drip_pipeline.db.connection import Connection
 
+_MANY: Final = 200
+"""With more contacts than this, planning takes less than a plan for any number of them would."""
 
-class CappedMessage(NamedTuple):
-    """A message that caps may hold. `zone_no` is the number of its contact's time zone."""
 
-    id: UUID
+class MessageOfContact(NamedTuple):
+    """A message that counts for a contact since `counted_at`; or, with a priority, one that is due
+    for it at that time."""
+
     contact_id: UUID
-    priority: int
-    zone_no: int = 0
-
-
-class PeriodOfZone(NamedTuple):
-    """A cap in a time zone: messages after `after` count, `most` of them are allowed."""
-
-    rule_no: int
-    zone_no: int
-    most: int
-    after: datetime
-    counts_email: bool
-    counts_sms: bool
-
-
-class Refusal(NamedTuple):
-    """A cap that does not allow a message now.
-
-    If it is full, `oldest` is when the message was counted that has to leave the period first.
-    Otherwise messages with a higher priority are due, which would fill it.
-    """
-
     id: UUID
-    rule_no: int
-    is_full: bool
-    oldest: datetime | None
-    queued_at: datetime
+    channel: str
+    counted_at: datetime
+    priority: int | None
 
 
 class MessageNode(NamedTuple):
@@ -54,55 +34,66 @@ class MessageNode(NamedTuple):
     node_id: str
 
 
-def lock_contacts(connection: Connection, messages: Sequence[CappedMessage]) -> set[UUID]:
-    """Lock the contacts of these messages until the transaction ends, and store the messages'
-    priorities. Return the contacts that were locked; those that others hold are left out."""
-    return {
+def lock_contacts(connection: Connection, contact_ids: Sequence[UUID]) -> list[UUID]:
+    """Lock contacts for counting until the transaction ends. Return those that were locked; those
+    that others hold are left out."""
+    if len(contact_ids) > _MANY:
+        queries.scalar(connection, "plan_each_statement")
+    return [
         row[0]
-        for row in queries.many(
-            connection,
-            "lock_capped_contacts",
-            ids=uuids([each.id for each in messages]),
-            contact_ids=uuids([each.contact_id for each in messages]),
-            priorities=[each.priority for each in messages],
-        )
-    }
+        for row in queries.many(connection, "lock_capped_contacts", contact_ids=uuids(contact_ids))
+    ]
+
+
+def messages_of(
+    connection: Connection, contact_ids: Sequence[UUID], due_by: datetime
+) -> list[MessageOfContact]:
+    """Return what counts for these contacts, and the messages that are due for them by a time.
+
+    The contacts must be locked by an earlier statement of the transaction.
+    """
+    return queries.many_records(
+        connection,
+        "messages_of_contacts",
+        MessageOfContact,
+        contact_ids=uuids(contact_ids),
+        due_by=due_by,
+    )
+
+
+def not_sent(connection: Connection, ids: Sequence[UUID]) -> list[UUID]:
+    """Return those of these messages that were skipped or have failed."""
+    return queries.column(connection, "messages_not_sent", ids=uuids(ids))
 
 
 def reserve(
     connection: Connection,
-    messages: Sequence[CappedMessage],
-    periods: Sequence[PeriodOfZone],
+    ids: Sequence[UUID],
+    contact_ids: Sequence[UUID],
     *,
     workspace_id: UUID,
     channel: str,
-    due_by: datetime,
     now: datetime,
-) -> list[Refusal]:
-    """Reserve the messages that all caps of the workspace allow; return the refusals of the others.
-
-    Their contacts must be locked by an earlier statement of the transaction. Messages that are due
-    by `due_by` are those that may go first.
-    """
-    return queries.many_records(
+) -> int:
+    """Count messages of a workspace and channel, one contact for each, from `now` on."""
+    return queries.run(
         connection,
-        "reserve_capped_messages",
-        Refusal,
-        ids=uuids([each.id for each in messages]),
-        contact_ids=uuids([each.contact_id for each in messages]),
-        priorities=[each.priority for each in messages],
-        zone_nos=[each.zone_no for each in messages],
-        most=len(messages),
-        rule_nos=[each.rule_no for each in periods],
-        rule_zones=[each.zone_no for each in periods],
-        limits=[each.most for each in periods],
-        afters=[each.after for each in periods],
-        count_emails=[each.counts_email for each in periods],
-        count_sms=[each.counts_sms for each in periods],
+        "reserve_messages",
+        ids=uuids(ids),
+        contact_ids=uuids(contact_ids),
         workspace_id=workspace_id,
         channel=channel,
-        due_by=due_by,
         now=now,
+    )
+
+
+def store_priorities(connection: Connection, priorities: Mapping[UUID, int]) -> int:
+    """Store the priorities of messages in the outbox."""
+    return queries.run(
+        connection,
+        "store_cap_priorities",
+        ids=uuids(list(priorities)),
+        priorities=list(priorities.values()),
     )
 
 

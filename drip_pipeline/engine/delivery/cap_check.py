@@ -11,7 +11,7 @@ nothing: the lease says that there are none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -20,9 +20,16 @@ from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import held_messages as held_db
 from drip_pipeline.db.delivery.deliveries import LeasedDelivery, Quota
-from drip_pipeline.db.delivery.frequency_caps import CappedMessage, PeriodOfZone, Refusal
 from drip_pipeline.db.delivery.held_messages import HeldMessage
 from drip_pipeline.domain.conditions.time_zones import zone_name, zone_of
+from drip_pipeline.domain.graph.cap_places import (
+    CapOfContact,
+    CountedMessage,
+    DueMessage,
+    FullCap,
+    Places,
+    places,
+)
 from drip_pipeline.domain.graph.frequency_caps import CAP_CHANNELS, FrequencyCap
 from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.campaigns.workspace_rules import forget, rules_of
@@ -62,11 +69,31 @@ def apply_caps(
         return CappedDeliveries(leased, {}, {})
     check = _Check(connection, channel, now)
     for workspace_id, caps in _caps(connection, quotas, leased[0].caps, now).items():
-        applying = [cap for cap in caps if channel in cap.channels]
-        messages = _capped(connection, leased, workspace_id)
-        if applying and messages:
-            check.workspace(workspace_id, messages, applying)
+        contacts = _capped(connection, leased, workspace_id, channel)
+        if contacts and any(channel in cap.channels for cap in caps):
+            check.workspace(workspace_id, contacts, caps)
     return check.result(leased)
+
+
+class _Contact:
+    """A contact with messages of the batch, what counts for it, and what else is due."""
+
+    __slots__ = ("asking", "counted", "id", "limits", "others")
+
+    def __init__(self, contact_id: UUID) -> None:
+        self.id = contact_id
+        self.asking: list[DueMessage] = []
+        self.counted: list[CountedMessage] = []
+        self.others: list[DueMessage] = []
+        self.limits: Sequence[CapOfContact] = ()
+
+    def places(self, now: datetime) -> Places:
+        """Decide which messages of the batch get a place."""
+        return places(self.asking, self.limits, self.counted, self.others, now)
+
+
+_Contacts = dict[int, _Contact]
+"""By the integers of their ids: a UUID computes its hash in Python."""
 
 
 class _Check:
@@ -81,52 +108,39 @@ class _Check:
         self._later: list[UUID] = []
 
     def workspace(
-        self, workspace_id: UUID, messages: list[CappedMessage], caps: Sequence[FrequencyCap]
+        self, workspace_id: UUID, contacts: _Contacts, caps: Sequence[FrequencyCap]
     ) -> None:
         """Check the messages of a workspace."""
-        zones: list[str | None] = [None]
-        if any(cap.reads_zone for cap in caps):
-            messages, zones = self._with_zones(messages)
-        periods = {
-            (rule_no, zone_no): cap.period(self._now, UTC if zone is None else zone_of(zone))
-            for rule_no, cap in enumerate(caps)
-            for zone_no, zone in enumerate(zones)
-        }
-        locked = caps_db.lock_contacts(self._connection, messages)
-        if len(locked) < len(messages):  # otherwise each has its own contact, which is locked
-            self._postpone(each.id for each in messages if each.contact_id not in locked)
-            messages = [each for each in messages if each.contact_id in locked]
-        if not messages:
+        locked = caps_db.lock_contacts(self._connection, [each.id for each in contacts.values()])
+        if len(locked) < len(contacts):
+            mine = {contact_id.int for contact_id in locked}
+            for number in contacts.keys() - mine:
+                self._postpone(message.id for message in contacts.pop(number).asking)
+        if not contacts:
             return
-        refusals = caps_db.reserve(
-            self._connection,
-            messages,
-            [
-                PeriodOfZone(
-                    rule_no,
-                    zone_no,
-                    caps[rule_no].max,
-                    period.after,
-                    "email" in caps[rule_no].channels,
-                    "sms" in caps[rule_no].channels,
-                )
-                for (rule_no, zone_no), period in periods.items()
-            ],
-            workspace_id=workspace_id,
-            channel=self._channel,
-            due_by=self._now + _SOON,
-            now=self._now,
-        )
-        zone_no_of = {each.id: each.zone_no for each in messages} if refusals else {}
-        by_message: dict[UUID, list[tuple[FrequencyCap, datetime, datetime]]] = {}
-        for refusal in refusals:
-            full = by_message.setdefault(refusal.id, [])
-            if refusal.is_full:
-                period = periods[refusal.rule_no, zone_no_of[refusal.id]]
-                until = period.ends_at or _end(refusal, period.length)
-                full.append((caps[refusal.rule_no], until, refusal.queued_at))
-        for delivery_id, full in by_message.items():
-            self._refuse(delivery_id, full)
+        self._set_limits(contacts, caps)
+        self._read(contacts)
+        decisions = {number: each.places(self._now) for number, each in contacts.items()}
+        refused = {number for number, decision in decisions.items() if decision.refused}
+        if refused:
+            self._forget_not_sent([contacts[number] for number in refused])
+            for number in refused:
+                decisions[number] = contacts[number].places(self._now)
+                self._refuse(decisions[number])
+        granted = [
+            (message.id, contacts[number].id)
+            for number, decision in decisions.items()
+            for message in decision.granted
+        ]
+        if granted:
+            caps_db.reserve(
+                self._connection,
+                [message_id for message_id, _ in granted],
+                [contact_id for _, contact_id in granted],
+                workspace_id=workspace_id,
+                channel=self._channel,
+                now=self._now,
+            )
 
     def result(self, leased: list[LeasedDelivery]) -> CappedDeliveries:
         """Hold what waits, and return the messages as they are now."""
@@ -153,42 +167,85 @@ class _Check:
                 skipped.setdefault(reason, []).append(blocked)
         return CappedDeliveries(checked, skipped, numbers)
 
-    def _refuse(
-        self, delivery_id: UUID, full: Sequence[tuple[FrequencyCap, datetime, datetime]]
-    ) -> None:
-        if not full:
-            self._postpone([delivery_id])
+    def _set_limits(self, contacts: _Contacts, caps: Sequence[FrequencyCap]) -> None:
+        """Set the periods of the caps that the contacts are in."""
+        if not any(cap.reads_zone for cap in caps):
+            limits = [CapOfContact(cap, cap.period(self._now)) for cap in caps]
+            for contact in contacts.values():
+                contact.limits = limits
             return
-        latest, until, _ = max(full, key=lambda each: each[1])
-        for cap, _, queued_at in full:
-            if cap.skips(until, queued_at):
-                self._reasons[delivery_id] = cap.reason
-                return
-        self._reasons[delivery_id] = HELD
-        self._held.append(HeldMessage(delivery_id, latest.reason, until))
+        rows = held_db.queued(self._connection, [each.asking[0].id for each in contacts.values()])
+        by_zone: dict[str | None, list[CapOfContact]] = {}
+        for contact in contacts.values():
+            row = rows[contact.asking[0].id]
+            zone = zone_name(row.of_contact, row.of_workspace)
+            if zone not in by_zone:
+                clock = zone_of(zone)
+                by_zone[zone] = [CapOfContact(cap, cap.period(self._now, clock)) for cap in caps]
+            contact.limits = by_zone[zone]
+
+    def _read(self, contacts: _Contacts) -> None:
+        """Read what counts and what else is due, and store priorities that are not stored yet."""
+        priorities = {
+            message.id.int: message for each in contacts.values() for message in each.asking
+        }
+        rows = caps_db.messages_of(
+            self._connection, [each.id for each in contacts.values()], self._now + _SOON
+        )
+        reserved: set[int] = set()
+        for row in rows:
+            contact = contacts[row.contact_id.int]
+            if row.priority is None:
+                contact.counted.append(CountedMessage(row.id, row.channel, row.counted_at))
+                reserved.add(row.id.int)
+            elif (own := priorities.get(row.id.int)) is None:
+                contact.others.append(DueMessage(row.id, row.channel, row.priority))
+            elif own.priority == row.priority:
+                del priorities[row.id.int]
+        if priorities:
+            caps_db.store_priorities(
+                self._connection, {each.id: each.priority for each in priorities.values()}
+            )
+        if reserved:
+            # What waits for a retry has its place already.
+            for contact in contacts.values():
+                if contact.others and contact.counted:
+                    contact.others = [o for o in contact.others if o.id.int not in reserved]
+
+    def _forget_not_sent(self, contacts: Sequence[_Contact]) -> None:
+        """Leave out what was reserved, and was skipped or failed after that."""
+        ids = [message.id for contact in contacts for message in contact.counted]
+        if not ids:
+            return
+        not_sent = {each.int for each in caps_db.not_sent(self._connection, ids)}
+        if not_sent:
+            for contact in contacts:
+                contact.counted = [c for c in contact.counted if c.id.int not in not_sent]
+
+    def _refuse(self, decision: Places) -> None:
+        full: dict[UUID, tuple[FullCap, ...]] = {}
+        for refusal in decision.refused:
+            if refusal.full:
+                full[refusal.id] = refusal.full
+            else:
+                self._postpone([refusal.id])
+        if not full:
+            return
+        queued = held_db.queued(self._connection, list(full))
+        for message_id, caps in full.items():
+            latest = max(caps, key=lambda each: each.until)
+            queued_at = queued[message_id].queued_at
+            skipping = next((c.cap for c in caps if c.cap.skips(latest.until, queued_at)), None)
+            if skipping is not None:
+                self._reasons[message_id] = skipping.reason
+                continue
+            self._reasons[message_id] = HELD
+            self._held.append(HeldMessage(message_id, latest.cap.reason, latest.until))
 
     def _postpone(self, ids: Iterable[UUID]) -> None:
-        for delivery_id in ids:
-            self._reasons[delivery_id] = HELD
-            self._later.append(delivery_id)
-
-    def _with_zones(
-        self, messages: list[CappedMessage]
-    ) -> tuple[list[CappedMessage], list[str | None]]:
-        """Return the messages with the numbers of their contacts' time zones, and these zones."""
-        queued = held_db.queued(self._connection, [each.id for each in messages])
-        numbers: dict[str | None, int] = {}
-        numbered = []
-        for each in messages:
-            row = queued[each.id]
-            zone = zone_name(row.of_contact, row.of_workspace)
-            numbered.append(each._replace(zone_no=numbers.setdefault(zone, len(numbers))))
-        return numbered, list(numbers)
-
-
-def _end(refusal: Refusal, length: timedelta) -> datetime:
-    assert refusal.oldest is not None
-    return refusal.oldest + length
+        for message_id in ids:
+            self._reasons[message_id] = HELD
+            self._later.append(message_id)
 
 
 def _caps(
@@ -206,12 +263,11 @@ def _caps(
 
 
 def _capped(
-    connection: Connection, leased: Sequence[LeasedDelivery], workspace_id: UUID
-) -> list[CappedMessage]:
-    """Return the messages of a workspace that may be sent and that caps may hold."""
-    # By integers: a UUID computes its hash in Python.
+    connection: Connection, leased: Sequence[LeasedDelivery], workspace_id: UUID, channel: str
+) -> _Contacts:
+    """Return the contacts of a workspace with messages that may be sent and that caps may hold."""
     priorities: dict[tuple[int, int, str], int | None] = {}
-    messages = []
+    contacts: _Contacts = {}
     for each in leased:
         if each.blocked_reason is not None or each.workspace_id != workspace_id:
             continue
@@ -223,6 +279,10 @@ def _capped(
             except VersionNotFound:  # rendering reports it
                 priorities[key] = None
         priority = priorities[key]
-        if priority is not None:
-            messages.append(CappedMessage(each.id, each.contact_id, priority))
-    return messages
+        if priority is None:
+            continue
+        contact = contacts.get(each.contact_id.int)
+        if contact is None:
+            contact = contacts[each.contact_id.int] = _Contact(each.contact_id)
+        contact.asking.append(DueMessage(each.id, channel, priority))
+    return contacts

@@ -19,21 +19,21 @@ GroupRank = tuple[UUID, int] | None
 def ranks_of(
     connection: Connection, groups: Sequence[DueGroup], now: datetime
 ) -> list[GroupRank] | None:
-    """Return the rank of each group; None if no workspace of them has frequency caps."""
+    """Return the rank of each group; None if no workspace of them has frequency caps.
+
+    Groups that caps do not limit have no rank: transactional messages do not wait for others.
+    """
     rules = rules_of(connection, {group.workspace_id for group in groups}, now)
-    if not any(each.caps for each in rules.values()):
+    capped = {workspace_id for workspace_id, each in rules.items() if each.caps}
+    if not capped:
         return None
-    return [
-        (group.workspace_id, _priority(connection, group))
-        if (of_workspace := rules.get(group.workspace_id)) is not None and of_workspace.caps
-        else None
-        for group in groups
-    ]
+    return [_rank(connection, group) if group.workspace_id in capped else None for group in groups]
 
 
-def _priority(connection: Connection, group: DueGroup) -> int:
+def _rank(connection: Connection, group: DueGroup) -> GroupRank:
     try:
         version = version_cache.version(connection, group.campaign_id, group.campaign_version)
     except VersionNotFound:  # rendering reports it
-        return 0
-    return version.graph.priority
+        return None
+    priority = version.graph.cap_priority(group.node_id)
+    return None if priority is None else (group.workspace_id, priority)

@@ -125,7 +125,7 @@ def test_a_workspace_without_caps_runs_no_statement_for_them(
     def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("a statement of caps was run")
 
-    for name in ("lock_contacts", "reserve", "mark", "count_earlier"):
+    for name in ("lock_contacts", "messages_of", "reserve", "mark", "count_earlier"):
         monkeypatch.setattr(caps_db, name, refuse)
     ids = people(database, 20)
     entering(database, ids, News=one_mail(), More=one_mail(4))

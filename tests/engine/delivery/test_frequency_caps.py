@@ -15,11 +15,14 @@ from drip_pipeline.channels.protocol import (
     Outcome,
 )
 from drip_pipeline.db.connection import Database
+from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.engine.campaigns.campaign import show_campaign
 from drip_pipeline.engine.campaigns.frequency_caps import (
     set_cap,
 )
+from drip_pipeline.engine.delivery.fair_share import by_priority, fair_quotas
+from drip_pipeline.engine.delivery.group_priorities import ranks_of
 from drip_pipeline.engine.delivery.resolve_unknown import resolve_unknown
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
@@ -301,3 +304,26 @@ def test_engines_that_run_at_once_never_send_one_too_many(database: Database) ->
     times = sent(database)
     assert {name for name, _ in times} == {"A", "B"}
     assert sum(times.values()) == 120
+
+
+def test_the_outbox_is_read_by_priority_and_others_do_not_wait_for_it(database: Database) -> None:
+    ids = people(database, 40)
+    entering(
+        database,
+        ids,
+        Low=one_mail(),
+        High=one_mail(10),
+        Exempt=one_mail(cap_exempt=True),
+    )
+    advance_batch(database, now=NOW, batch_size=1_000)
+    with database.transaction() as connection:
+        groups = deliveries_db.due_groups(connection, channel="email", count_limit=100, now=NOW)
+        assert ranks_of(connection, groups, NOW) is None  # a workspace without caps
+    set_cap(database, None, WEEKLY, now=NOW)
+    names = dict(rows(database, "SELECT id, name FROM drip_campaigns"))
+    with database.transaction() as connection:
+        ranks = ranks_of(connection, groups, NOW)
+    assert ranks is not None
+    quotas = by_priority([group.due for group in groups], fair_quotas([40, 40, 40], 60), ranks)
+    found = {names[group.campaign_id]: n for group, n in zip(groups, quotas, strict=True)}
+    assert found == {"High": 40, "Low": 0, "Exempt": 20}
