@@ -639,6 +639,27 @@ CREATE TABLE campaign_versions (
 CREATE INDEX campaign_versions_goal ON public.campaign_versions USING btree (campaign_id, goal_event_type) WHERE (goal_event_type IS NOT NULL);
 CREATE UNIQUE INDEX campaign_versions_number ON public.campaign_versions USING btree (campaign_id, version);
 
+CREATE TABLE campaign_wait_listeners (
+    campaign_id uuid NOT NULL,
+    workspace_id uuid NOT NULL,
+    kind text NOT NULL,
+    name text NOT NULL,
+    opens_after text[],
+    opens_since timestamp with time zone,
+    is_open boolean NOT NULL DEFAULT false,
+    CONSTRAINT campaign_wait_listeners_pkey PRIMARY KEY (campaign_id, kind, name),
+    CONSTRAINT campaign_wait_listeners_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
+    CONSTRAINT campaign_wait_listeners_kind_check CHECK ((kind = ANY (ARRAY['field'::text, 'event'::text])))
+);
+CREATE INDEX campaign_wait_listeners_workspace ON public.campaign_wait_listeners USING btree (workspace_id, kind);
+
+CREATE TABLE campaign_wait_queue (
+    id bigint NOT NULL DEFAULT IDENTITY,
+    contact_id uuid NOT NULL,
+    workspace_id uuid,
+    CONSTRAINT campaign_wait_queue_pkey PRIMARY KEY (id)
+) WITH (autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_scale_factor=0.01, autovacuum_vacuum_threshold=5000);
+
 CREATE TABLE campaign_workflow_states (
     id uuid NOT NULL DEFAULT gen_random_uuid(),
     enrollment_id uuid NOT NULL,
@@ -786,7 +807,9 @@ CREATE TABLE contacts (
 );
 CREATE INDEX contacts_address ON public.contacts USING btree (canonical_email(email), workspace_id);
 CREATE INDEX contacts_phone ON public.contacts USING btree (canonical_phone(phone)) WHERE (phone IS NOT NULL);
+CREATE TRIGGER announce_followed_contacts BEFORE UPDATE ON public.contacts FOR EACH STATEMENT EXECUTE FUNCTION announce_followed_contacts();
 CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
+CREATE TRIGGER queue_followed_contacts AFTER UPDATE ON public.contacts FOR EACH ROW WHEN ((current_setting('drip.follows_contacts'::text, true) = 'on'::text)) EXECUTE FUNCTION queue_followed_contacts();
 CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
 CREATE TRIGGER record_contact_erasures AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS deleted_contacts FOR EACH STATEMENT EXECUTE FUNCTION record_contact_erasures();
 
@@ -831,6 +854,7 @@ CREATE TABLE drip_campaigns (
     CONSTRAINT drip_campaigns_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
 );
 CREATE TRIGGER sync_entry_trigger_of_campaign AFTER INSERT OR UPDATE OF published_version, status ON public.drip_campaigns FOR EACH ROW WHEN ((new.published_version IS NOT NULL)) EXECUTE FUNCTION sync_entry_trigger_of_campaign();
+CREATE TRIGGER sync_wait_listeners_of_campaign AFTER INSERT OR UPDATE OF published_version, status ON public.drip_campaigns FOR EACH ROW WHEN ((new.published_version IS NOT NULL)) EXECUTE FUNCTION sync_wait_listeners_of_campaign();
 
 CREATE TABLE drip_schema_functions (
     name text NOT NULL,
@@ -1084,6 +1108,7 @@ CREATE TABLE workspaces (
 );
 CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.workspaces FOR EACH ROW WHEN ((new.time_zone IS DISTINCT FROM old.time_zone)) EXECUTE FUNCTION mark_days_of_moved_workspace();
 
+-- announce_followed_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- calculate_ab_test_metrics(p_campaign_id uuid) RETURNS TABLE(variant_group text, open_rate numeric, click_rate numeric, conversion_rate numeric, engagement_score numeric, sample_size bigint) LANGUAGE sql STABLE
 -- campaign_content_hash(p_campaign_id uuid) RETURNS text LANGUAGE sql STABLE
 -- canonical_address(p_address text) RETURNS text LANGUAGE sql IMMUTABLE
@@ -1132,6 +1157,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- people_in_flight(p_campaign_id uuid, p_versions integer[]) RETURNS TABLE(state_id uuid, contact_id uuid, version integer, node_id text, status text, enrollment_status text, situation text, delivery_id uuid, delivery_status text, delivery_attempts integer, came_at timestamp with time zone, looks_back_to timestamp with time zone) LANGUAGE sql STABLE
 -- queue_campaign_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_contact_events() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- queue_followed_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- queue_matching_contacts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_confirm(p_delivery_id uuid, p_now timestamp with time zone) RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- receiver_confirmation(p_delivery_id uuid) RETURNS TABLE(topic text, title text, status text) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp
@@ -1147,6 +1173,8 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- suppress_imported_contacts(p_workspace_id uuid, p_first_line bigint, p_last_line bigint, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql SET plan_cache_mode=force_custom_plan
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
 -- sync_entry_trigger_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- sync_wait_listeners(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql
+-- sync_wait_listeners_of_campaign() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- topic_consent_of(p_workspace_id uuid, p_topic text, p_contact_id uuid, p_email text, p_phone text) RETURNS TABLE(has_left boolean, has_joined boolean, is_pending boolean, is_locked boolean) LANGUAGE sql STABLE
 -- trigger_contacts(p_campaign_id uuid, p_addresses text[]) RETURNS TABLE(address text, contact_id uuid) LANGUAGE plpgsql SECURITY DEFINER SET plan_cache_mode=force_custom_plan SET search_path=public, pg_temp
 -- trigger_earlier_call(p_campaign_id uuid, p_call_key text) RETURNS TABLE(body_hash text, answer jsonb) LANGUAGE sql STABLE SECURITY DEFINER SET search_path=public, pg_temp

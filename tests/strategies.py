@@ -11,6 +11,15 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from tests.wait_strategies import (
+    PORTS_OF_WAITS,
+    conditions,
+    contact_waits,
+    duration_waits,
+    durations,
+    event_waits,
+)
+
 KNOWN_CUSTOM_FIELDS = frozenset({"plan", "city", "visits"})
 ALL_CHANNELS = frozenset({"email", "sms", "social", "webhook"})
 
@@ -52,83 +61,6 @@ def emails(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         email["personalization_enabled"] = draw(st.booleans())
     return email
-
-
-def durations(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
-    """Generate a valid {value, unit}."""
-    value = st.integers(1, 40) | st.sampled_from([0.5, 1.5])
-    if minimum == 0:
-        value |= st.just(0)
-    return st.fixed_dictionaries(
-        {"value": value, "unit": st.sampled_from(["minutes", "hours", "days", "weeks", "hour"])}
-    )
-
-
-def duration_waits(*, minimum: float = 0) -> st.SearchStrategy[dict[str, Any]]:
-    """Generate a valid wait_config of type duration."""
-    return durations(minimum=minimum).map(lambda length: {"type": "duration", **length})
-
-
-@st.composite
-def event_waits(draw: st.DrawFn) -> dict[str, Any]:
-    """Generate a valid wait_config of type until_event, short names included."""
-    wait: dict[str, Any] = {
-        "type": "until_event",
-        "event_type": draw(st.sampled_from(["email_opened", "email_click", "reply", "purchase"])),
-    }
-    if draw(st.booleans()):
-        wait["max_wait"] = draw(durations(minimum=1))
-    return wait
-
-
-def conditions(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
-    """Generate a valid condition, nested up to `depth`."""
-    simple = st.one_of(
-        st.fixed_dictionaries(
-            {
-                "type": st.just("field"),
-                "field": st.sampled_from(["company", "plan", "visits", "status"]),
-                "operator": st.sampled_from(["==", "!=", "contains"]),
-                "value": st.text("abc ", min_size=1, max_size=5),
-            }
-        ),
-        st.fixed_dictionaries(
-            {
-                "type": st.just("field"),
-                "field": st.just("visits"),
-                "operator": st.sampled_from([">", "<", ">=", "<="]),
-                "value": st.integers(-5, 50),
-            }
-        ),
-        st.fixed_dictionaries(
-            {
-                "type": st.just("score"),
-                "operator": st.sampled_from([">=", "<", "=="]),
-                "value": st.integers(0, 100),
-            }
-        ),
-        st.fixed_dictionaries(
-            {
-                "type": st.just("tag"),
-                "operator": st.sampled_from(["contains", "!=", "=="]),
-                "value": _NAMES,
-            }
-        ),
-        st.fixed_dictionaries(
-            {"type": st.just("event"), "event_type": st.sampled_from(["email_open", "purchase"])},
-            optional={"time_window": st.integers(1, 240)},
-        ),
-        st.just({"type": "time", "operator": ">=", "field": "hour", "value": 9}),
-    )
-    if depth == 0:
-        return simple
-    return simple | st.fixed_dictionaries(
-        {
-            "type": st.just("composite"),
-            "logic": st.sampled_from(["AND", "OR"]),
-            "sub_conditions": st.lists(conditions(depth - 1), min_size=1, max_size=3),
-        }
-    )
 
 
 @st.composite
@@ -206,7 +138,9 @@ def linear_files(draw: st.DrawFn) -> File:
     steps: list[dict[str, Any]] = []
     kinds = draw(
         st.lists(
-            st.sampled_from(["email", "flat email", "wait", "event wait", "action"]),
+            st.sampled_from(
+                ["email", "flat email", "wait", "event wait", "contact wait", "action"]
+            ),
             min_size=1,
             max_size=6,
         )
@@ -228,6 +162,8 @@ def linear_files(draw: st.DrawFn) -> File:
             step |= {"node_type": "wait", "wait_config": draw(duration_waits())}
         elif kind == "event wait":
             step |= {"node_type": "wait", "wait_config": draw(event_waits())}
+        elif kind == "contact wait":
+            step |= {"node_type": "wait", "wait_config": draw(contact_waits())}
         else:
             step |= {"node_type": "action", **draw(action_steps())}
         steps.append(step)
@@ -303,9 +239,10 @@ def _grow(
     if kind == "exit":
         canvas_builder.connect(source, exit_node)
     elif kind == "wait":
-        wait = canvas_builder.add("wait", wait_config=draw(event_waits()))
+        config = draw(event_waits() | contact_waits())
+        wait = canvas_builder.add("wait", wait_config=config)
         canvas_builder.connect(source, wait)
-        for port in ("event", "timeout"):
+        for port in PORTS_OF_WAITS[config["type"]]:
             _grow(canvas_builder, draw, canvas_builder.chain(wait, port), exit_node, depth - 1)
     elif kind == "condition":
         _grow_condition(canvas_builder, draw, source, exit_node, depth)

@@ -149,6 +149,12 @@ def _describe(report: TickReport, seconds: float) -> str:
         f"{name!r} was paused by its guard; `drip alerts list` says why"
         for name in report.paused_by_guard
     ]
+    followed = report.followed
+    if followed.moved or followed.ended:
+        lines.append(
+            f"changed contacts: {followed.moved:,} waits end at another time,"
+            f" {followed.ended:,} have ended"
+        )
     for new in report.new_enrollments:
         counts = {"enrolled": new.enrolled, "already enrolled": new.already_in, **new.refused}
         lines.append(f"{new.campaign}, {new.kind} trigger: {format_counts(without_zeros(counts))}")

@@ -12,6 +12,7 @@ import dagster as dg
 from drip_pipeline.db.ab_tests import evaluations as evaluations_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
+from drip_pipeline.db.execution import followed_waits as followed_db
 from drip_pipeline.db.execution import workflow_states as states_db
 from drip_pipeline.db.metrics import daily_metrics as metrics_db
 from drip_pipeline.db.operations import overview as overview_db
@@ -34,7 +35,7 @@ class PendingWork:
     """The work of a tick that would start now. Counts stop at COUNT_LIMIT.
 
     `to_recover` counts expired messages of unknown outcome and resumed enrollments, which only a
-    tick can advance.
+    tick can advance. `has_changed_contacts`: contacts changed that waits follow.
     """
 
     due_states: int
@@ -42,19 +43,23 @@ class PendingWork:
     to_recover: int
     waiting_states: int
     next_at: datetime | None
+    has_changed_contacts: bool = False
 
     @property
     def is_any(self) -> bool:
         """Return whether a run would have work."""
-        return bool(self.due_states or self.due_messages or self.to_recover)
+        return bool(
+            self.due_states or self.due_messages or self.to_recover or self.has_changed_contacts
+        )
 
     def describe(self) -> str:
         """Describe the work in one line for a skip reason or a log."""
         if self.is_any:
             recover = f", {_count(self.to_recover)} to recover" if self.to_recover else ""
+            changed = ", changed contacts to follow" if self.has_changed_contacts else ""
             return (
                 f"{_count(self.due_states)} enrollments and {_count(self.due_messages)} messages"
-                f" due{recover}"
+                f" due{recover}{changed}"
             )
         if self.next_at is None:
             return "nothing due; no enrollment is waiting for a time"
@@ -68,6 +73,7 @@ def find_pending_work(database: Database, now: datetime) -> PendingWork:
     """Return the work that is due at `now`; changes nothing."""
     with database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(connection, now=now, count_limit=COUNT_LIMIT)
+        followed = followed_db.work(connection, now)
         other = overview_db.other_pending_work(connection, now=now, count_limit=COUNT_LIMIT)
     times = [at for at in (due.next_state_at, due.next_delivery_at) if at is not None]
     return PendingWork(
@@ -76,6 +82,7 @@ def find_pending_work(database: Database, now: datetime) -> PendingWork:
         to_recover=other.unknown_outcomes + other.resumable_states,
         waiting_states=other.waiting_states,
         next_at=min(times, default=None),
+        has_changed_contacts=followed.has_queue or followed.can_open,
     )
 
 

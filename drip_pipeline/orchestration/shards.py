@@ -95,7 +95,8 @@ def describe_runs(checks: Sequence[ShardCheck]) -> str:
 
 def _has_work(database: Database, pending: PendingWork, shard: WorkUnit, now: datetime) -> bool:
     messages_of_others = (shard.number - 1) * MESSAGES_PER_RUN
-    if pending.due_messages > messages_of_others or (shard.number == 1 and pending.to_recover):
+    only_first = pending.to_recover or pending.has_changed_contacts
+    if pending.due_messages > messages_of_others or (shard.number == 1 and only_first):
         return True
     if shard.of == 1 or not pending.due_states:
         return bool(pending.due_states)

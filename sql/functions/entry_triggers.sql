@@ -42,13 +42,21 @@ $$;
 
 -- Queue contacts of matching events, at contact level or in a campaign. Events of the trigger's own campaign do not
 -- match, because they would enroll the same contacts repeatedly. Events caused by machines do not match either, unless the
--- trigger asks for them.
+-- trigger asks for them. Waits that follow events are checked for these contacts, too (followed_waits.sql).
 CREATE OR REPLACE FUNCTION queue_contact_events()
 RETURNS trigger
 LANGUAGE plpgsql
 SECURITY DEFINER
 AS $$
 BEGIN
+    IF EXISTS (SELECT FROM campaign_wait_listeners w WHERE w.kind = 'event') THEN
+        INSERT INTO campaign_wait_queue (contact_id, workspace_id)
+        SELECT DISTINCT n.contact_id, w.workspace_id
+        FROM new_events n
+        JOIN campaign_wait_listeners w
+            ON w.kind = 'event' AND w.name = n.event_type AND w.workspace_id = n.workspace_id
+        WHERE n.contact_id IS NOT NULL;
+    END IF;
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;
@@ -69,6 +77,15 @@ LANGUAGE plpgsql
 SECURITY DEFINER
 AS $$
 BEGIN
+    IF EXISTS (SELECT FROM campaign_wait_listeners w WHERE w.kind = 'event') THEN
+        INSERT INTO campaign_wait_queue (contact_id, workspace_id)
+        SELECT DISTINCT n.contact_id, w.workspace_id
+        FROM new_events n
+        JOIN campaign_wait_listeners w
+            ON w.kind = 'event' AND w.name = n.event_type
+            AND w.workspace_id = coalesce(n.workspace_id, w.workspace_id)
+        WHERE n.contact_id IS NOT NULL;
+    END IF;
     IF NOT EXISTS (SELECT FROM campaign_entry_triggers t WHERE t.kind = 'event') THEN
         RETURN NULL;
     END IF;

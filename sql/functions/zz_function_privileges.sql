@@ -36,10 +36,13 @@ BEGIN
             ('create_workflow_state_on_enrollment', CAST('{}' AS text [])),
             ('fill_enrollment_workspace', '{}'),
             ('fill_workflow_state', '{}'),
+            ('announce_followed_contacts', '{}'),
+            ('queue_followed_contacts', '{}'),
             ('queue_matching_contacts', '{}'),
             ('queue_contact_events', '{}'),
             ('queue_campaign_events', '{}'),
             ('sync_entry_trigger_of_campaign', '{}'),
+            ('sync_wait_listeners_of_campaign', '{}'),
             ('mark_days_of_moved_workspace', '{}'),
             ('record_deleted_enrollments', '{}'),
             ('record_contact_erasures', '{}')

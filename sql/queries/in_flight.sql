@@ -40,7 +40,7 @@ ORDER BY p.version, p.node_id, p.situation, p.status, is_enrolled DESC;
 -- name: arrivals_in_flight
 -- States at these nodes in these situations, with the time of their arrival and the time zones that it is read in.
 SELECT
-    p.state_id, p.version, p.node_id, p.situation, p.came_at, k.custom_fields ->> 'timezone' AS of_contact,
+    p.state_id, p.contact_id, p.version, p.node_id, p.situation, p.came_at, k.custom_fields ->> 'timezone' AS of_contact,
     w.time_zone AS of_workspace
 FROM people_in_flight(CAST(%(campaign_id)s AS uuid), CAST(%(versions)s AS integer [])) p
 JOIN unnest(
@@ -69,7 +69,7 @@ JOIN unnest(
 LEFT JOIN unnest(CAST(%(end_state_ids)s AS uuid []), CAST(%(ends)s AS timestamptz [])) AS u (state_id, until)
     ON u.state_id = p.state_id
 CROSS JOIN LATERAL (
-    SELECT m.wait_for_event IS NOT NULL AND has_happened_since(
+    SELECT m.wait_for_event IS NOT NULL AND m.wait_for_event NOT LIKE 'field:%%' AND has_happened_since(
         p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
     ) AS has_happened
 ) h
@@ -124,7 +124,8 @@ moving AS MATERIALIZED (
         CASE m.step
             WHEN 'wait' THEN coalesce(u.until, p.came_at + make_interval(secs => m.wait_seconds))
         END AS until,
-        m.step = 'wait' AND m.wait_for_event IS NOT NULL AND has_happened_since(
+        m.step = 'wait' AND m.wait_for_event IS NOT NULL AND m.wait_for_event NOT LIKE 'field:%%'
+        AND has_happened_since(
             p.state_id, p.contact_id, m.wait_for_event, p.looks_back_to - CAST(%(tolerance)s AS interval)
         ) AS has_happened
     FROM in_flight p

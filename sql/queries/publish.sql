@@ -52,6 +52,26 @@ CROSS JOIN LATERAL jsonb_object_keys(
     CASE jsonb_typeof(k.custom_fields) WHEN 'object' THEN k.custom_fields ELSE '{}' END
 ) AS f (name);
 
+-- name: dates_in_fields
+-- How many values these custom fields have among at most 20,000 contacts of the workspace, how many of them begin as ISO
+-- dates do, and the JSON types of the others.
+SELECT
+    f.name, count(*) AS filled, count(*) FILTER (WHERE v.is_date) AS dates,
+    coalesce(array_agg(DISTINCT jsonb_typeof(v.value)) FILTER (WHERE NOT v.is_date), '{}') AS types
+FROM (
+    SELECT k.custom_fields
+    FROM contacts k
+    WHERE k.workspace_id = CAST(%(workspace_id)s AS uuid)
+    LIMIT 20000
+) k
+CROSS JOIN unnest(CAST(%(names)s AS text [])) AS f (name)
+CROSS JOIN LATERAL (SELECT k.custom_fields #> string_to_array(f.name, '.') AS value) p
+CROSS JOIN LATERAL (
+    SELECT p.value, p.value #>> '{}' ~ '^\s*\d{4}-\d{2}-\d{2}' AND jsonb_typeof(p.value) = 'string' AS is_date
+) v
+WHERE v.value IS NOT NULL AND jsonb_typeof(v.value) <> 'null'
+GROUP BY f.name;
+
 -- name: published_hash
 -- The published version of a campaign, with the hash of its definition, and whether its goal ends runs.
 SELECT v.definition_hash, v.version, v.goal_ends_runs

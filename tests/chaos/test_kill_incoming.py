@@ -1,5 +1,5 @@
-"""The inbox drain, entry triggers and retention are killed while they work: nothing is lost, and
-nothing happens twice.
+"""The inbox drain, entry triggers, waits that follow contacts, and retention are killed while
+they work: nothing is lost, and nothing happens twice.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import inbox as inbox_db
 from drip_pipeline.db.events.inbox import Arrival
+from drip_pipeline.domain.graph.contact_waits import DateWait
 from drip_pipeline.engine.enrollment.entry_triggers import run_entry_triggers
 from drip_pipeline.engine.events.drain_inbox import drain_inbox
+from drip_pipeline.engine.execution.followed_waits import follow_contacts
 from drip_pipeline.engine.metrics.daily_metrics import (
     aggregate_days,
     days_between,
@@ -28,8 +30,16 @@ from drip_pipeline.settings.kinds import Retention
 from tests.chaos.killed_process import kill_repeatedly
 from tests.engine.enrollment.arrivals import BY_TAG, inside, set_up, tag
 from tests.engine.events.incoming import LATER, mailed, rows, value
-from tests.engine.factories import NOW, an_event, people_inside
-from tests.engine.graphs import email, end, graph, trigger
+from tests.engine.factories import (
+    NOW,
+    a_published_campaign,
+    an_event,
+    contacts,
+    enrolled,
+    people_inside,
+    run_until_idle,
+)
+from tests.engine.graphs import email, end, graph, node, trigger
 from tests.engine.operations.test_retention import counting_goes_on
 
 CONTACTS = 2_000
@@ -60,6 +70,22 @@ from drip_pipeline.engine.enrollment.entry_triggers import run_entry_triggers
 
 database = Database(sys.argv[1])
 run_entry_triggers(
+    database,
+    now=datetime.fromisoformat(sys.argv[2]),
+    chunk_size=50,
+    progress=lambda message: print("ready", flush=True),
+)
+print("done", flush=True)
+"""
+
+_FOLLOW = """
+import sys
+from datetime import datetime
+from drip_pipeline.db.connection import Database
+from drip_pipeline.engine.execution.followed_waits import follow_contacts
+
+database = Database(sys.argv[1])
+follow_contacts(
     database,
     now=datetime.fromisoformat(sys.argv[2]),
     chunk_size=50,
@@ -137,6 +163,44 @@ def test_entry_triggers_killed_five_times_enroll_each_contact_once(database: Dat
         )
         == CONTACTS
     )
+    no_invariant_is_violated(database)
+
+
+def test_waits_that_follow_contacts_killed_five_times_lose_no_change(database: Database):
+    config = DateWait(field="trial_ends_at")
+    ports = {"default": "on", "past": "on", "missing": "on"}
+    flow = graph(trigger("w"), node("w", "wait", config, **ports), end("on"))
+    with database.transaction() as connection:
+        campaign = a_published_campaign(connection, flow)
+        ids = contacts(connection, campaign.workspace_id, CONTACTS)
+        far = (NOW + timedelta(days=9)).isoformat()
+        connection.execute(
+            "UPDATE contacts SET custom_fields = jsonb_build_object('trial_ends_at', %s::text)",
+            [far],
+        )
+        enrolled(connection, campaign, ids)
+    run_until_idle(database, NOW)
+    moved_to = NOW + timedelta(days=5)
+    with database.transaction() as connection:
+        connection.execute(
+            "UPDATE contacts SET custom_fields = jsonb_build_object('trial_ends_at', %s::text)",
+            [moved_to.isoformat()],
+        )
+    assert value(database, "SELECT count(*) FROM campaign_wait_queue") == CONTACTS
+    interrupted = kill_repeatedly(
+        _FOLLOW, [database.url, NOW.isoformat()], kills=KILLS, within=(0.0, 0.05), seed=4
+    )
+    assert interrupted >= 2, "the process must be killed while it works"
+    follow_contacts(database, now=NOW)
+    assert value(database, "SELECT count(*) FROM campaign_wait_queue") == 0
+    assert rows(
+        database, "SELECT next_execution_at, count(*) FROM campaign_workflow_states GROUP BY 1"
+    ) == [(moved_to, CONTACTS)]
+    assert rows(
+        database,
+        "SELECT count(*), count(DISTINCT enrollment_id) FROM campaign_events"
+        " WHERE event_type = 'wait_moved'",
+    ) == [(CONTACTS, CONTACTS)]
     no_invariant_is_violated(database)
 
 

@@ -59,6 +59,7 @@ class NodeArrival(NamedTuple):
     """A state in flight with the time of its arrival at the node, and its time zones as written."""
 
     state_id: UUID
+    contact_id: UUID
     version: int
     node_id: str
     situation: str

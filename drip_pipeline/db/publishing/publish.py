@@ -100,6 +100,15 @@ class CampaignTestRow(NamedTuple):
     config_hash: str
 
 
+class DatesInField(NamedTuple):
+    """How many values a custom field has, how many are dates, and the JSON types of the others."""
+
+    name: str
+    filled: int
+    dates: int
+    types: Sequence[str]
+
+
 @dataclass(frozen=True, slots=True)
 class NewVersion:
     """A version to be published; `graph` and `definition` are JSON objects."""
@@ -160,6 +169,16 @@ def insert_campaign(
 def custom_field_names(connection: Connection, workspace_id: UUID) -> frozenset[str]:
     """Return the names of custom fields among 20,000 contacts of the workspace."""
     return frozenset(queries.column(connection, "custom_field_names", workspace_id=workspace_id))
+
+
+def dates_in_fields(
+    connection: Connection, workspace_id: UUID, names: Sequence[str]
+) -> list[DatesInField]:
+    """Count the values and the dates of these custom fields among 20,000 contacts; fields without
+    a value are missing."""
+    return queries.records(
+        connection, "dates_in_fields", DatesInField, workspace_id=workspace_id, names=list(names)
+    )
 
 
 def published_hash(connection: Connection, campaign_id: UUID) -> PublishedHash | None:

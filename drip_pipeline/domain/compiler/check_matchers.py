@@ -14,6 +14,7 @@ from drip_pipeline.domain.events.vocabulary import MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.graph.graph import NodeType
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
     EventWait,
     NodeConfig,
     TriggerConfig,
@@ -102,6 +103,8 @@ def _matchers(config: NodeConfig) -> Iterator[tuple[str, MatcherKeys]]:
     if isinstance(config, EventWait):
         for _, matcher in config.matchers():
             yield matcher.event_type, matcher
+    elif isinstance(config, ConditionWait):
+        yield from _of_condition(config.condition)
     elif isinstance(config, ConditionConfig):
         for branch in config.branches:
             if branch.condition is not None:

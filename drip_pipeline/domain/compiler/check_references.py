@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.conditions.conditions import Condition, needs_of
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
+from drip_pipeline.domain.conditions.field_names import field_name
 from drip_pipeline.domain.conditions.never_matching import never_matching
 from drip_pipeline.domain.conditions.time_zones import find_zone
 from drip_pipeline.domain.contact_fields import KNOWN_VARIABLES
@@ -19,6 +21,8 @@ from drip_pipeline.domain.events.vocabulary import (
 from drip_pipeline.domain.graph.actions import WrittenField
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     EventWait,
     FieldUpdateAction,
     NodeConfig,
@@ -60,7 +64,8 @@ def reference_problems(
                 problems.add(node_id, "condition_never_matches", reason, "warning")
         for name in sorted(_fields(config)):
             if variable_of(name) is None and name.split(".")[0] not in known_fields:
-                problems.append(_unknown_field(node_id, name, known_fields))
+                effect = _NO_DATE if isinstance(config, DateWait) else _NO_VALUE
+                problems.append(_unknown_field(node_id, name, known_fields, effect))
     problems += _exit_problems(analysis, known_fields, own_event_names)
     return problems
 
@@ -199,6 +204,8 @@ def _conditions(config: NodeConfig) -> Iterator[Condition]:
         for branch in config.branches:
             if branch.condition is not None:
                 yield branch.condition
+    elif isinstance(config, ConditionWait):
+        yield config.condition
     elif (
         isinstance(config, TriggerConfig)
         and config.where is not None
@@ -207,13 +214,18 @@ def _conditions(config: NodeConfig) -> Iterator[Condition]:
         yield config.where
 
 
-def _unknown_field(node_id: str | None, name: str, known_fields: frozenset[str]) -> Problem:
-    """Return a warning for a field that no contact has."""
+_NO_VALUE: Final = "comparisons with a missing field are false"
+_NO_DATE: Final = "contacts without a date take the port missing"
+
+
+def _unknown_field(
+    node_id: str | None, name: str, known_fields: frozenset[str], effect: str = _NO_VALUE
+) -> Problem:
+    """Return a warning for a field that no contact has, with what follows from it."""
     return Problem(
         node_id,
         "field_unknown",
-        f"no contact has a field {name}{did_you_mean(name, known_fields)};"
-        " comparisons with a missing field are false",
+        f"no contact has a field {name}{did_you_mean(name, known_fields)}; {effect}",
         "warning",
     )
 
@@ -221,6 +233,8 @@ def _unknown_field(node_id: str | None, name: str, known_fields: frozenset[str])
 def _fields(config: NodeConfig) -> set[str]:
     if isinstance(config, SplitConfig):
         return {config.from_field} if config.from_field else set()
+    if isinstance(config, DateWait):
+        return {field_name(config.field)}
     names: set[str] = set()
     for condition in _conditions(config):
         names |= needs_of(condition).fields

@@ -5,13 +5,18 @@ check_templates.py checks the texts.
 
 from __future__ import annotations
 
+from typing import Final
+
 from drip_pipeline.domain.compiler.analysis import Analysis
 from drip_pipeline.domain.compiler.check_ab_test import ab_test_problems
 from drip_pipeline.domain.compiler.ports import targets_of
 from drip_pipeline.domain.definition.problems import Problem, Problems
+from drip_pipeline.domain.graph.contact_waits import PORT_MET, PORT_MISSING, PORT_ON_DATE, PORT_PAST
 from drip_pipeline.domain.graph.graph import PORT_EVENT, PORT_TIMEOUT, NodeType, ports_of
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     DurationWait,
     EventWait,
     NodeConfig,
@@ -19,6 +24,16 @@ from drip_pipeline.domain.graph.nodes import (
     TimeWait,
 )
 from drip_pipeline.domain.graph.traversal import cycles, reachable, reversed_edges
+
+_WITH_PORTS: Final = (DateWait, EventWait, ConditionWait)
+_PORT_NAMES: Final = {
+    PORT_EVENT: "the event",
+    PORT_TIMEOUT: "the timeout",
+    PORT_ON_DATE: "the date",
+    PORT_PAST: "a past date",
+    PORT_MISSING: "a missing date",
+    PORT_MET: "the condition",
+}
 
 
 def structure_problems(analysis: Analysis) -> list[Problem]:
@@ -110,7 +125,7 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
                 for port in open_ports
                 if port not in named and port not in held_out
             ]
-        elif isinstance(config, EventWait) and len(open_ports) < len(ports_of(config)):
+        elif isinstance(config, _WITH_PORTS) and len(open_ports) < len(ports_of(config)):
             problems.add(
                 node_id,
                 "port_open",
@@ -129,7 +144,7 @@ def _open_ports(analysis: Analysis) -> list[Problem]:
 
 
 def _describe_port(port: str) -> str:
-    return {PORT_EVENT: "the event", PORT_TIMEOUT: "the timeout"}.get(port, f"the event {port}")
+    return _PORT_NAMES.get(port, f"the event {port}")
 
 
 def _unreachable(analysis: Analysis) -> list[Problem]:
@@ -151,6 +166,13 @@ def _cycles_without_wait(analysis: Analysis) -> list[Problem]:
         config = analysis.configs.get(node_id)
         if config is not None and _takes_time(config):
             instant[node_id] = []
+        elif isinstance(config, DateWait | ConditionWait) and node_id in analysis.ports:
+            # Left at once if the date is past or missing, or if the condition holds.
+            instant[node_id] = [
+                edge.target
+                for port, edge in analysis.ports[node_id].items()
+                if not edge.delay_seconds and not _takes_time_to(config, port)
+            ]
         elif node_id in analysis.ports:
             instant[node_id] = [
                 edge.target for edge in analysis.ports[node_id].values() if not edge.delay_seconds
@@ -173,6 +195,12 @@ def _takes_time(config: NodeConfig) -> bool:
     if isinstance(config, TimeWait):
         return True
     return isinstance(config, EventWait) and config.max_wait_seconds > 0
+
+
+def _takes_time_to(config: DateWait | ConditionWait, port: str) -> bool:
+    if isinstance(config, DateWait):
+        return port == PORT_ON_DATE
+    return port == PORT_TIMEOUT and config.max_wait_seconds > 0
 
 
 def _cycles_without_exit(analysis: Analysis) -> list[Problem]:

@@ -24,6 +24,8 @@ from drip_pipeline.domain.definition.text_formats import JsonObject
 from drip_pipeline.domain.graph.nodes import (
     ActionConfig,
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     DurationWait,
     EmailConfig,
     EventWait,
@@ -141,17 +143,20 @@ def _wait(step: StepDefinition, problems: Problems) -> NodeConfig | None:
             step.node_id,
             "config_missing",
             'a wait node needs wait_config: {"type": "duration", "value", "unit"},'
-            ' {"type": "until_time", "time", "days"} or'
-            ' {"type": "until_event", "event_type", "max_wait"}',
+            ' {"type": "until_time", "time", "days"}, {"type": "until_date", "field", "offset"},'
+            ' {"type": "until_event", "event_type", "max_wait"} or'
+            ' {"type": "until_condition", "condition", "max_wait"}',
         )
         return None
     fields = dict(step.wait_config)
     is_for_event = "event_type" in fields or "events" in fields
     kind = fields.setdefault("type", "until_event" if is_for_event else "duration")
-    models: dict[str, type[DurationWait | TimeWait | EventWait]] = {
+    models: dict[str, type[DurationWait | TimeWait | DateWait | EventWait | ConditionWait]] = {
         "duration": DurationWait,
         "until_time": TimeWait,
+        "until_date": DateWait,
         "until_event": EventWait,
+        "until_condition": ConditionWait,
     }
     if not isinstance(kind, str) or kind not in models:
         problems.add(

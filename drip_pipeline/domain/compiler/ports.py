@@ -23,6 +23,7 @@ from drip_pipeline.domain.definition.problems import (
     from_validation,
     shorten,
 )
+from drip_pipeline.domain.graph.contact_waits import PORT_MET
 from drip_pipeline.domain.graph.graph import (
     PORT_DEFAULT,
     PORT_EVENT,
@@ -32,6 +33,7 @@ from drip_pipeline.domain.graph.graph import (
 )
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
     Duration,
     EventWait,
     ExitConfig,
@@ -128,9 +130,13 @@ def _ports(
     if ports == (PORT_DEFAULT,):
         for edge in edges:
             _choose(node_id, PORT_DEFAULT, edge, chosen, problems)
-    elif isinstance(config, EventWait) and len(edges) == 1 and _is_plain(edges[0].handle):
-        # The single edge of a wait is taken whether the wait ends by an event or by the timeout.
-        port_of_type = _typed_event_port(edges[0])
+    elif (
+        isinstance(config, EventWait | ConditionWait)
+        and len(edges) == 1
+        and _is_plain(edges[0].handle)
+    ):
+        # The single edge of a wait is taken whether the wait ends by its time or before.
+        port_of_type = _typed_port(edges[0], ports[0])
         for port in (port_of_type,) if port_of_type in ports else ports:
             chosen[port] = edges[0]
     else:
@@ -261,17 +267,19 @@ def _true_or_false(name: str, config: NodeConfig) -> str | None:
             return conditional[0]
         if cleaned in _FALSE and len(otherwise) == 1:
             return otherwise[0]
-    if isinstance(config, EventWait):
-        return PORT_EVENT if cleaned in _TRUE else PORT_TIMEOUT if cleaned in _FALSE else None
+    if isinstance(config, EventWait | ConditionWait):
+        met = PORT_EVENT if isinstance(config, EventWait) else PORT_MET
+        return met if cleaned in _TRUE else PORT_TIMEOUT if cleaned in _FALSE else None
     return None
 
 
-def _typed_event_port(edge: CanvasEdge) -> str | None:
+def _typed_port(edge: CanvasEdge, first: str) -> str | None:
+    """Return the port that the type of the edge names: `first`, or that of the timeout."""
     if edge.edge_type is None:
         return None
     cleaned = _normalized(edge.edge_type)
-    if cleaned in (PORT_EVENT, *_TRUE):
-        return PORT_EVENT
+    if cleaned in _TRUE or cleaned in (PORT_EVENT, PORT_MET):
+        return PORT_EVENT if cleaned == PORT_EVENT else first
     return PORT_TIMEOUT if cleaned in (PORT_TIMEOUT, *_FALSE) else None
 
 

@@ -44,14 +44,7 @@ from drip_pipeline.domain.definition.text_formats import (
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.frequency_caps import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from drip_pipeline.domain.graph.link_parameters import UtmParameters
-from drip_pipeline.domain.graph.nodes import (
-    DurationWait,
-    EventWait,
-    ExitConfig,
-    ReEntry,
-    TimeWait,
-    TriggerConfig,
-)
+from drip_pipeline.domain.graph.nodes import ExitConfig, ReEntry, TriggerConfig, WaitConfig
 from drip_pipeline.domain.graph.volume import Count, PauseChoice, PauseWhen
 from drip_pipeline.domain.graph.windows import MessageKind, SendWindow
 from drip_pipeline.errors import DefinitionInvalid
@@ -111,8 +104,8 @@ class StepDefinition(BaseModel):
     channel_config: Annotated[Json, SchemaOf(ChannelContent | None)] = Field(
         default=None, description="Message of an email node, or of an action node that sends one."
     )
-    wait_config: Annotated[Json, SchemaOf(DurationWait | TimeWait | EventWait | None)] = Field(
-        default=None, description="Duration, time of day or event of a wait node."
+    wait_config: Annotated[Json, SchemaOf(WaitConfig | None)] = Field(
+        default=None, description="Duration, time of day, date, event or condition of a wait node."
     )
     conditional_branches: Annotated[JsonList, SchemaOf(list[FileBranch] | None)] = Field(
         default=None, description="Branches of a condition node, evaluated in order."

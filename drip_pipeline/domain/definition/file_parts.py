@@ -186,8 +186,8 @@ class FileEdge(_Open):
     id: str | None = Field(default=None, description="Identifier of the edge.")
     sourceHandle: str | None = Field(  # noqa: N815 - React Flow's spelling
         None,
-        description="Outgoing port: id of a branch, variant or event of a wait; `event` or"
-        " `timeout`.",
+        description="Outgoing port: id of a branch, variant or event of a wait; `event`,"
+        " `met` or `timeout`; `default`, `past` or `missing` of a wait until a date.",
     )
     type: str | None = Field(default=None, description="Kind of drawing of the visual builder.")
     label: str | None = Field(default=None, description="Name that the canvas shows.")

@@ -18,6 +18,8 @@ from drip_pipeline.domain.definition.text_formats import JsonObject
 
 DEFAULT_VIEWPORT: Final[Mapping[str, int]] = {"x": 0, "y": 0, "zoom": 1}
 _MAX_ID_LENGTH: Final = 190  # of 200, so that a number can be appended
+# The steps after a wait until a date are only for contacts whose date comes.
+_PORTS: Final[Mapping[str, Sequence[str]]] = {"until_condition": ("met", "timeout")}
 _X_STEP: Final = 200
 _Y: Final = 100
 
@@ -161,7 +163,9 @@ def _edges(steps: Sequence[StepDefinition]) -> list[JsonObject]:
 
 
 def _wait_ports(config: Mapping[str, object]) -> list[str]:
-    """Return the ports of a wait for events; none for other waits."""
+    """Return the ports of a wait with several; none for other waits."""
+    if (ports := _PORTS.get(str(config.get("type")))) is not None:
+        return list(ports)
     events = config.get("events")
     if isinstance(events, list):
         ids = [event.get("id") for event in events if isinstance(event, Mapping)]

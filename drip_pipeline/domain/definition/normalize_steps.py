@@ -30,7 +30,10 @@ ELSE_BRANCH_ID: Final = "else"
 _INLINE_KEYS: Final[Mapping[str, frozenset[str]]] = {
     "trigger": frozenset({"trigger", "tag", "at_least", "cron", "event_type", "backfill"}),
     "email": frozenset({"email", "subject", "body", "body_html", "preheader"}),
-    "wait": frozenset({"type", "value", "unit", "event_type", "events", "max_wait", "time"}),
+    "wait": frozenset(
+        {"type", "value", "unit", "event_type", "events", "max_wait", "time", "field", "offset"}
+        | {"condition"}
+    ),
     "condition": frozenset({"branches"}),
     "split": frozenset({"variants", "assignment"}),
     "action": frozenset({"type", "config", "webhook", "sms", "social"}),

@@ -16,10 +16,13 @@ from pydantic import ValidationError
 from drip_pipeline.domain.conditions.conditions import Condition, ConditionType
 from drip_pipeline.domain.conditions.matcher_keys import MatcherKeys, NodeReach
 from drip_pipeline.domain.conditions.relative_days import DaysAgo, DaysAhead
+from drip_pipeline.domain.graph.event_waits import DEFAULT_MAX_WAIT_DAYS
 from drip_pipeline.domain.graph.local_times import CONTACT_ZONE, DAYS
 from drip_pipeline.domain.graph.nodes import (
     AfterDays,
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     DurationWait,
     EmailConfig,
     EventWait,
@@ -181,6 +184,16 @@ def wait(raw: object) -> str:
         return value(raw)
     if raw.get("type") == "until_time":
         return time_of_day(raw.get("time"), raw.get("days"), raw.get("timezone"))
+    if raw.get("type") == "until_date":
+        return _until_date(raw)
+    if raw.get("type") == "until_condition":
+        most = raw.get("max_wait")
+        limit = (
+            duration(most.get("value"), most.get("unit"))
+            if isinstance(most, Mapping)
+            else duration(DEFAULT_MAX_WAIT_DAYS, "days")
+        )
+        return f"until {condition(raw.get('condition'))}, {limit} at most"
     if raw.get("event_type") is None and raw.get("events") is None:
         return duration(raw.get("value"), raw.get("unit"))
     try:
@@ -192,6 +205,20 @@ def wait(raw: object) -> str:
         return f"until {awaited}"
     limit = duration(longest.get("value"), longest.get("unit"))
     return f"until {awaited}, {limit} at most"
+
+
+def _until_date(raw: Mapping[str, object]) -> str:
+    """Return `until 3 days before renews_on at 09:00`."""
+    text = str(raw.get("field"))
+    offset = raw.get("offset")
+    if isinstance(offset, Mapping):
+        length = offset.get("value")
+        is_before = isinstance(length, int | float) and length < 0
+        size = abs(length) if isinstance(length, int | float) else length
+        side = "before" if is_before else "after"
+        text = f"{duration(size, offset.get('unit', 'days'))} {side} {text}"
+    at = f" at {raw['time']}" if raw.get("time") else ""
+    return f"until {text}{at}"
 
 
 def _awaited(config: EventWait) -> str:
@@ -246,6 +273,8 @@ def detail(config: NodeConfig | None) -> str:
             return duration(config.value, config.unit)
         case TimeWait():
             return time_of_day(config.time, config.days, config.timezone)
+        case DateWait() | ConditionWait():
+            return wait(config.model_dump(mode="json"))
         case EventWait():
             longest = duration(config.max_wait.value, config.max_wait.unit)
             return f"until {_awaited(config)}, {longest} at most"

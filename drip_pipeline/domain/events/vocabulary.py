@@ -87,6 +87,11 @@ _VOCABULARY: Final = (
     _engine("field_updated", "action", "a field of the contact was changed"),
     _engine("condition_evaluated", "workflow", "a condition chose a branch"),
     _engine("wait_started", "workflow", "a wait began"),
+    _engine(
+        "wait_moved",
+        "workflow",
+        "a wait ends at another time because its contact changed; the time is in its data",
+    ),
     _engine("wait_completed", "workflow", "a wait ended"),
     _engine(
         "message_held",

@@ -15,11 +15,14 @@ from pydantic import TypeAdapter
 
 from drip_pipeline.domain.conditions.conditions import NO_NEEDS, Needs
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
+from drip_pipeline.domain.graph.contact_waits import followed_names
 from drip_pipeline.domain.graph.event_waits import PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.link_parameters import UtmParameters
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     EventWait,
     NodeConfig,
     SplitConfig,
@@ -153,7 +156,7 @@ def ports_of(config: NodeConfig) -> tuple[str, ...]:
         return tuple(branch.id for branch in config.branches)
     if isinstance(config, SplitConfig):
         return tuple(variant.id for variant in config.variants)
-    if isinstance(config, EventWait):
+    if isinstance(config, EventWait | DateWait | ConditionWait):
         return config.ports()
     if config.type == "exit":
         return ()
@@ -220,6 +223,12 @@ class CampaignGraph:
         entry = self.nodes.get(self.entry_node_id)
         nodes = {} if entry is None else {entry.node_id: replace(entry, ports={})}
         return replace(self, nodes=nodes, variant_of_node={})
+
+    def follows(self) -> frozenset[str]:
+        """Return the fields and events of the contact that waits follow, as `followed_names`."""
+        configs = [node.config for node in self.nodes.values()]
+        waits = [c for c in configs if isinstance(c, DateWait | ConditionWait)]
+        return frozenset(name for config in waits for name in followed_names(config))
 
     def has_messages(self) -> bool:
         """Return whether any node sends a message to a person, which rules may hold."""
@@ -308,10 +317,13 @@ class CampaignGraph:
         if self.utm:
             of_messages["utm"] = self.utm.model_dump(mode="json", exclude_none=True)
         guards = self.guards.to_dict()
+        follows = sorted(self.follows())
         return (
             goal
             | of_messages
             | ({"guards": guards} if guards else {})
+            # Read by the database: sql/functions/followed_waits.sql.
+            | ({"follows": follows} if follows else {})
             | {
                 "format": GRAPH_FORMAT,
                 "entry_node_id": self.entry_node_id,

@@ -22,6 +22,8 @@ from drip_pipeline.domain.graph.graph import (
     ports_of,
 )
 from drip_pipeline.domain.graph.nodes import (
+    ConditionWait,
+    DateWait,
     DurationWait,
     EventWait,
     TimedWait,
@@ -91,11 +93,12 @@ class Move:
 
     @property
     def wait_seconds(self) -> int | None:
-        """How long the target waits, in seconds; None if it is not a wait, or a zoned one."""
+        """How long the target waits, in seconds; None if it is not a wait, or if that depends on
+        the contact."""
         config = self.target.config
         if isinstance(config, DurationWait):
             return None if config.timezone else config.seconds
-        return config.max_wait_seconds if isinstance(config, EventWait) else None
+        return config.max_wait_seconds if isinstance(config, EventWait | ConditionWait) else None
 
     @property
     def zoned_wait(self) -> TimedWait | None:
@@ -104,9 +107,17 @@ class Move:
         return config if isinstance(config, DurationWait | TimeWait) and config.timezone else None
 
     @property
+    def date_wait(self) -> DateWait | None:
+        """The wait of the target if it ends at a date of the contact, else None."""
+        config = self.target.config
+        return config if isinstance(config, DateWait) else None
+
+    @property
     def wait_for_event(self) -> str | None:
         """What the state of the target waits for, or None."""
         config = self.target.config
+        if isinstance(config, DateWait | ConditionWait):
+            return config.waited_for
         if not isinstance(config, EventWait):
             return None
         return config.judged_for if self.judges_events else config.waited_for
@@ -114,7 +125,8 @@ class Move:
     @property
     def resume_port(self) -> str:
         """The port by which the target is left when its time ends."""
-        return PORT_DEFAULT if self.wait_for_event is None else PORT_TIMEOUT
+        is_limited = isinstance(self.target.config, EventWait | ConditionWait)
+        return PORT_TIMEOUT if is_limited else PORT_DEFAULT
 
     def describe(self) -> str:
         """Return the move as a short text."""

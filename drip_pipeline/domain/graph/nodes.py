@@ -47,6 +47,7 @@ from drip_pipeline.domain.graph.actions import (
     VariableAction,
     WebhookAction,
 )
+from drip_pipeline.domain.graph.contact_waits import ConditionWait, ContactWait, DateWait
 from drip_pipeline.domain.graph.emails import EmailConfig
 from drip_pipeline.domain.graph.event_waits import EventWait
 from drip_pipeline.domain.graph.re_entry import AfterDays, PerKey, ReEntry
@@ -63,6 +64,9 @@ __all__ = [
     "AfterDays",
     "Branch",
     "ConditionConfig",
+    "ConditionWait",
+    "ContactWait",
+    "DateWait",
     "Duration",
     "DurationWait",
     "EmailConfig",
@@ -347,12 +351,16 @@ class ExitConfig(NodeModel):
         return self
 
 
+WaitConfig = DurationWait | TimeWait | DateWait | EventWait | ConditionWait
+
 NodeConfig = Annotated[
     TriggerConfig
     | EmailConfig
     | DurationWait
     | TimeWait
+    | DateWait
     | EventWait
+    | ConditionWait
     | ConditionConfig
     | SplitConfig
     | TagAction

@@ -13,6 +13,8 @@ from drip_pipeline.domain.graph.graph import CampaignGraph, GraphNode
 from drip_pipeline.domain.graph.local_times import depends_on_contact
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
+    DateWait,
     DurationWait,
     EventWait,
     SplitConfig,
@@ -29,6 +31,7 @@ class Reachability:
 
     `reads_zones`: a wait ends at a time in the contact's time zone.
     `waits_for`: event types of waits that ask for nothing else; `needs` has those of the others.
+    `follows`: a wait follows the contact; `follows_events`: and one of these reads events.
     """
 
     nodes: frozenset[str]
@@ -36,6 +39,8 @@ class Reachability:
     waits_for: frozenset[str]
     has_split: bool
     reads_zones: bool
+    follows: bool = False
+    follows_events: bool = False
 
 
 def reachability(graph: CampaignGraph, node_id: str, resume_port: str | None) -> Reachability:
@@ -72,7 +77,8 @@ def _targets(node: GraphNode, ports: Iterable[str]) -> list[str]:
 
 
 def _ends_batch(node: GraphNode) -> bool:
-    # A wait for an event does not end the batch, because the event may have happened already.
+    # A wait for an event does not end the batch, because the event may have happened already; nor
+    # does one that follows the contact, because its date may be past or its condition hold.
     if isinstance(node.config, DurationWait):
         return node.config.seconds > 0
     return isinstance(node.config, TimeWait) or channel_of(node.config) is not None
@@ -81,7 +87,7 @@ def _ends_batch(node: GraphNode) -> bool:
 def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
     needs = graph.exit_needs()
     waits_for: set[str] = set()
-    has_split = reads_zones = False
+    has_split = reads_zones = follows = follows_events = False
     for node_id in nodes:
         config = graph.nodes[node_id].config
         if isinstance(config, SplitConfig):
@@ -98,8 +104,14 @@ def _with_needs(graph: CampaignGraph, nodes: frozenset[str]) -> Reachability:
                     needs |= matcher.needs()
             else:
                 waits_for |= set(config.event_types)
+        elif isinstance(config, DateWait | ConditionWait):
+            follows = True
+            follows_events |= bool(config.needs().named_events)
+            needs |= config.needs()
         elif isinstance(config, DurationWait | TimeWait):
             reads_zones |= depends_on_contact(config.timezone)
         else:
             needs |= values_need(config)
-    return Reachability(nodes, needs, frozenset(waits_for), has_split, reads_zones)
+    return Reachability(
+        nodes, needs, frozenset(waits_for), has_split, reads_zones, follows, follows_events
+    )

@@ -10,6 +10,7 @@ from drip_pipeline.domain.conditions.conditions import Needs, needs_of, needs_of
 from drip_pipeline.domain.contact_fields import CAMPAIGN_VARIABLES
 from drip_pipeline.domain.graph.nodes import (
     ConditionConfig,
+    ConditionWait,
     EmailConfig,
     EventWait,
     FieldUpdateAction,
@@ -90,6 +91,8 @@ def variables_read(config: NodeConfig) -> frozenset[str]:
         for branch in config.branches:
             if branch.condition is not None:
                 names |= needs_of(branch.condition).variables
+    elif isinstance(config, ConditionWait):
+        names |= config.needs().variables
     elif isinstance(config, EventWait):
         for _, matcher in config.matchers():
             names |= matcher.needs().variables

@@ -27,6 +27,7 @@ from drip_pipeline.engine.execution.batch_log import (
 from drip_pipeline.engine.execution.claim import claim_due
 from drip_pipeline.engine.execution.commit import commit
 from drip_pipeline.engine.execution.execute import execute
+from drip_pipeline.engine.execution.followed_waits import queue_unguarded
 from drip_pipeline.engine.execution.message_holds import rules_of_campaigns
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
@@ -126,9 +127,12 @@ def advance_states(
     rules = rules_of_campaigns(connection, graph_of, now)
     context = batch_context.load(connection, groups, graph_of, now, message, rules)
     batch = execute(groups, graph_of, context, now)
-    return commit(
+    written = commit(
         connection, batch, batch_id=batch_id, now=now, message=message, leaves_out=leaves_out
     )
+    if context.unguarded:
+        queue_unguarded(connection, written, context.unguarded)
+    return written
 
 
 def _only(

@@ -6,14 +6,14 @@ kept in memory, in step with the changes that the batch itself makes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, TypeAlias
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as batch_context_db
+from drip_pipeline.db.execution import followed_waits as followed_db
 from drip_pipeline.db.execution.batch_context import ContactZone
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
@@ -29,7 +29,7 @@ from drip_pipeline.domain.graph.reachability import Reachability, reachability
 from drip_pipeline.domain.graph.windows import QuietHours, Zones
 from drip_pipeline.domain.run_variables import EVENT, NO_VARIABLES, VARS, JsonObject, RunVariables
 from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
-from drip_pipeline.engine.execution import run_variables
+from drip_pipeline.engine.execution import run_variables, split_variants
 from drip_pipeline.engine.execution.contact_changes import apply_change
 from drip_pipeline.engine.execution.matched_events import (
     NO_MATCHED_EVENTS,
@@ -37,6 +37,7 @@ from drip_pipeline.engine.execution.matched_events import (
     first_matching,
     load_matched,
 )
+from drip_pipeline.engine.execution.split_variants import ExistingVariant, SplitTest
 from drip_pipeline.engine.execution.transitions import (
     NO_SENT_MESSAGE,
     ContactChange,
@@ -52,23 +53,6 @@ _NO_EVENTS: Mapping[str, datetime] = {}
 _NO_TAGS: frozenset[str] = frozenset()
 _NO_ZONES = ContactZone(None, None)
 _NO_RULES = WorkspaceRules()
-
-
-@dataclass(frozen=True, slots=True)
-class ExistingVariant:
-    """The variant of an enrollment or contact; not randomized if a decision routed it there."""
-
-    variant_id: str
-    is_randomized: bool
-
-
-@dataclass(frozen=True, slots=True)
-class SplitTest:
-    """The running or decided test of a split."""
-
-    test_id: UUID
-    split_node_id: str
-    winner_variant: str | None
 
 
 class BatchContext:
@@ -90,6 +74,8 @@ class BatchContext:
         rules: Mapping[UUID, WorkspaceRules] | None = None,
         matched: MatchedEvents = NO_MATCHED_EVENTS,
         unreadable: Mapping[UUID, str] | None = None,
+        unlocked: Set[UUID] = frozenset(),
+        unguarded: frozenset[UUID] = frozenset(),
     ) -> None:
         """`attributes` by contact, `events`, `since` and `variables` by state, `tests` by campaign,
         version and split, `variants` by split and then by state or contact, `zones` by contact,
@@ -112,6 +98,10 @@ class BatchContext:
         self._rules = rules or {}
         self.unreadable = unreadable or {}
         """The reasons why states cannot be executed: Python cannot hold a value that they read."""
+        self.unlocked = unlocked
+        """Contacts with waits that follow them, and that somebody else is changing."""
+        self.unguarded = unguarded
+        """These, and those with waits that read events: changes of theirs may be missed."""
 
     def rules_of(self, campaign_id: UUID) -> WorkspaceRules:
         """Return the rules of a campaign's workspace."""
@@ -265,6 +255,8 @@ def load(
     reading_variables: list[tuple[Reachability, CampaignGraph, Sequence[DueState]]] = []
     stores_event: set[tuple[UUID, int]] = set()
     matching: list[tuple[Needs, Sequence[DueState]]] = []
+    followed: set[UUID] = set()
+    by_events: set[UUID] = set()
     for position, states in groups.items():
         graph = graphs[(position.campaign_id, position.campaign_version)]
         ahead = reachability(graph, position.node_id, position.resume_port)
@@ -286,10 +278,16 @@ def load(
             waiting += states
         if ahead.has_split:
             splitting += states
+        if ahead.follows:
+            followed.update(state.contact_id for state in states)
+        if ahead.follows_events:
+            by_events.update(state.contact_id for state in states)
         hours = (rules or {}).get(position.campaign_id, _NO_RULES).quiet_hours
         if ahead.reads_zones or _message_reads_zones(graph, ahead, hours):
             zoned.update(state.contact_id for state in states)
-    tests = _tests(connection, splitting) if splitting else {}
+    # Before anything is read: a contact that is changed from here on is queued after the commit.
+    unlocked = followed_db.share_contacts(connection, followed) if followed else frozenset[UUID]()
+    tests = split_variants.tests(connection, splitting) if splitting else {}
     attributes, of_contacts = (
         _attributes(connection, contact_ids, columns, fields) if contact_ids else (None, {})
     )
@@ -310,13 +308,15 @@ def load(
         events=events,
         since=_since(connection, waiting, message) if waiting else None,
         tests=tests,
-        variants=_variants(connection, splitting, tests) if splitting else None,
+        variants=split_variants.variants(connection, splitting, tests) if splitting else None,
         variables=variables,
         stores_event=stores_event,
         zones=batch_context_db.contact_zones(connection, zoned) if zoned else None,
         rules=rules,
         matched=matched,
         unreadable=unreadable,
+        unlocked=unlocked,
+        unguarded=frozenset(unlocked | by_events),
     )
 
 
@@ -376,6 +376,19 @@ def _attributes(
     return attributes_of, unreadable
 
 
+def facts_of(
+    connection: Connection, contact_ids: set[UUID], needs: Needs, now: datetime
+) -> dict[UUID, ContactAttributes]:
+    """Return what needs of fields and tags read of contacts, by contact."""
+    attributes_of, _ = _attributes(connection, contact_ids, _columns(needs), set(needs.fields))
+    return {
+        contact_id: ContactAttributes(
+            values, values.get("tags") or _NO_TAGS, _NO_EVENTS, now, effective_zone(values)
+        )
+        for contact_id, values in attributes_of.items()
+    }
+
+
 def _events(
     connection: Connection, states: Sequence[DueState], event_types: set[str]
 ) -> tuple[dict[UUID, dict[str, datetime]], dict[UUID, str]]:
@@ -399,36 +412,3 @@ def _since(
     if message.sent_at is not None:
         return dict.fromkeys((state.id for state in states), message.sent_at)
     return dict(batch_context_db.look_back_from(connection, [state.id for state in states]))
-
-
-def _tests(
-    connection: Connection, states: Sequence[DueState]
-) -> dict[tuple[UUID, int, str], SplitTest]:
-    campaign_ids = {state.campaign_id for state in states}
-    return {
-        (test.campaign_id, version, test.split_node_id): SplitTest(
-            test.id, test.split_node_id, test.winner_variant
-        )
-        for test in batch_context_db.running_tests(connection, list(campaign_ids))
-        for version in test.campaign_versions
-    }
-
-
-def _variants(
-    connection: Connection,
-    states: Sequence[DueState],
-    tests: Mapping[tuple[UUID, int, str], SplitTest],
-) -> dict[str, dict[UUID, ExistingVariant]]:
-    variants: dict[str, dict[UUID, ExistingVariant]] = {}
-    for enrolled in batch_context_db.enrollment_variants(connection, [s.id for s in states]):
-        variants.setdefault(enrolled.split_node_id, {})[enrolled.enrollment_id] = ExistingVariant(
-            enrolled.variant_group, enrolled.is_randomized
-        )
-    test_ids = list({test.test_id for test in tests.values()})
-    if test_ids:
-        contact_ids = [state.contact_id for state in states]
-        for earlier in batch_context_db.contact_variants(connection, test_ids, contact_ids):
-            variants.setdefault(earlier.split_node_id, {})[earlier.contact_id] = ExistingVariant(
-                earlier.variant_group, earlier.is_randomized
-            )
-    return variants

@@ -11,9 +11,22 @@ from datetime import datetime
 from typing import Any, Final
 
 from drip_pipeline.db.explanations.one_person import RunRow
-from drip_pipeline.domain.diff.describe import narrowed_event
-from drip_pipeline.domain.graph.graph import PORT_TIMEOUT, CampaignGraph, GraphNode, NodeType
-from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimeWait
+from drip_pipeline.domain.diff.describe import condition, narrowed_event, wait
+from drip_pipeline.domain.graph.contact_waits import PORT_MET
+from drip_pipeline.domain.graph.graph import (
+    PORT_DEFAULT,
+    PORT_TIMEOUT,
+    CampaignGraph,
+    GraphNode,
+    NodeType,
+)
+from drip_pipeline.domain.graph.nodes import (
+    ConditionWait,
+    DateWait,
+    DurationWait,
+    EventWait,
+    TimeWait,
+)
 from drip_pipeline.engine.explanations.exit_reasons import exit_text
 from drip_pipeline.engine.explanations.explanation import Place
 from drip_pipeline.engine.explanations.refusals import ContactRefusal, ContactRefusals
@@ -240,9 +253,24 @@ def _for_event(position: _Position, config: EventWait, until: datetime) -> str:
     )
 
 
+def _for_date(position: _Position, config: DateWait, until: datetime) -> str:
+    text = f"Waits in {position.at_step} {wait(config.model_dump(mode='json'))}"
+    return f"{text}, which is {position.when(until)}, then {position.after(PORT_DEFAULT)}."
+
+
+def _for_condition(position: _Position, config: ConditionWait, until: datetime) -> str:
+    awaited = condition(config.condition)
+    return (
+        f"Waits in {position.at_step} until {awaited}, until {position.when(until)} at most; if it"
+        f" holds at once: {position.after(PORT_MET)}, else then: {position.after(PORT_TIMEOUT)}."
+    )
+
+
 WAITS: Final[Mapping[type, Callable[[_Position, Any, datetime], str]]] = {
     DurationWait: _timed,
     TimeWait: _timed,
     EventWait: _for_event,
+    DateWait: _for_date,
+    ConditionWait: _for_condition,
 }
 """The sentence of each kind of wait: the position, the wait, and the end by time."""

@@ -12,8 +12,9 @@ from drip_pipeline.db.explanations.one_person import LoggedEvent, MessageRow, Va
 from drip_pipeline.domain.conditions.compared_values import COMPARED
 from drip_pipeline.domain.diff.describe import condition
 from drip_pipeline.domain.events.vocabulary import EVENT_TYPES, SUPPRESSING_EVENT_TYPES
+from drip_pipeline.domain.graph.contact_waits import PORT_MET, PORT_MISSING, PORT_PAST
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_TIMEOUT, CampaignGraph, NodeType
-from drip_pipeline.domain.graph.nodes import ConditionConfig, SplitConfig
+from drip_pipeline.domain.graph.nodes import ConditionConfig, ConditionWait, DateWait, SplitConfig
 from drip_pipeline.engine.explanations.exit_reasons import exit_rule, exit_text, rule_text
 from drip_pipeline.engine.explanations.explanation import (
     ExplainedMessage,
@@ -180,14 +181,30 @@ def _variant(event: LoggedEvent, graphs: Graphs, _clock: Clock) -> str:
     return f"got the variant {name!r}{holdout}"
 
 
+_CONTACT_PORTS: Final = {
+    PORT_PAST: "the date was past",
+    PORT_MISSING: "the contact had no date",
+    PORT_MET: "the condition held",
+    PORT_TIMEOUT: "the condition did not hold in time",
+}
+
+
 def _wait_started(event: LoggedEvent, _graphs: Graphs, clock: Clock) -> str:
     until = clock.text(event.data.get("until"))
     awaited = event.data.get("event_type")
     return f"waits for {awaited}, until {until} at most" if awaited else f"waits until {until}"
 
 
-def _wait_completed(event: LoggedEvent, _graphs: Graphs, _clock: Clock) -> str:
+def _wait_moved(event: LoggedEvent, _graphs: Graphs, clock: Clock) -> str:
+    return f"the contact changed, and the wait ends on {clock.text(event.data.get('until'))}"
+
+
+def _wait_completed(event: LoggedEvent, graphs: Graphs, _clock: Clock) -> str:
     port = str(event.data.get("port", PORT_DEFAULT))
+    graph = graphs.graph(event.version)
+    node = graph.nodes.get(event.node_id or "") if graph else None
+    if node is not None and isinstance(node.config, DateWait | ConditionWait):
+        return _CONTACT_PORTS.get(port, "the wait ended")
     if port == PORT_DEFAULT:
         return "the wait ended"
     if port == PORT_TIMEOUT:
@@ -239,6 +256,7 @@ _TEXTS: Final[Mapping[str, Callable[[LoggedEvent, Graphs, Clock], str]]] = {
     "condition_evaluated": _branch,
     "variant_assigned": _variant,
     "wait_started": _wait_started,
+    "wait_moved": _wait_moved,
     "wait_completed": _wait_completed,
     "message_held": _held,
     "message_skipped": lambda event, graphs, _c: f"not sent: {_skip_reason(event, graphs)}",

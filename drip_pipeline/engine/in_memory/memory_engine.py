@@ -31,10 +31,16 @@ from drip_pipeline.engine.execution.transitions import (
 )
 from drip_pipeline.engine.in_memory.arrivals import Arrivals, MemoryArrival
 from drip_pipeline.engine.in_memory.context import context_of
+from drip_pipeline.engine.in_memory.followed_waits import followed_runs
 from drip_pipeline.engine.in_memory.observer import Observer, SettledMessage
 from drip_pipeline.engine.in_memory.outbox import EligibilityCheck
 from drip_pipeline.engine.in_memory.schedule import Schedule
-from drip_pipeline.engine.in_memory.store import MemoryMessage, MemoryRun, MemoryStore
+from drip_pipeline.engine.in_memory.store import (
+    MemoryContact,
+    MemoryMessage,
+    MemoryRun,
+    MemoryStore,
+)
 from drip_pipeline.engine.in_memory.transitions import apply_transitions
 from drip_pipeline.engine.isolation import describe
 from drip_pipeline.errors import EmptyMessage
@@ -66,6 +72,7 @@ class MemoryEngine:
         self._render = render
         self._rates = rates or {}
         self._graphs = {(store.version.campaign_id, store.version.version): store.graph}
+        self._follows = bool(store.graph.follows())
         self._arrivals = Arrivals(store, self._apply, self._resume, self._withdraw, self._leaving)
         self._waiting: dict[str, list[MemoryMessage]] = {}
         self._permits = dict.fromkeys(self._rates, 0.0)
@@ -99,6 +106,8 @@ class MemoryEngine:
     def receive(self, arrivals: Sequence[MemoryArrival], now: datetime) -> None:
         """Log events, and apply them to suppressions, runs and waits, like one ingested chunk."""
         self._arrivals.receive(arrivals, now)
+        if self._follows:
+            self._follow([contact for contact, _, _ in arrivals], now)
 
     def run_due(self, now: datetime) -> None:
         """Advance what is due and deliver, until nothing is due or the rates allow no more."""
@@ -133,6 +142,19 @@ class MemoryEngine:
         for transition in transitions:
             self._observer.moved(transition, now)
         apply_transitions(self.store, self.schedule, transitions, now)
+        changed = [t for t in transitions if t.changes] if self._follows else []
+        if changed:
+            runs = self.store.runs_of([state for t in changed for state in t.states])
+            self._follow([run.contact for run in runs], now)
+
+    def _follow(self, contacts: Sequence[MemoryContact], now: datetime) -> None:
+        """Let the waits of changed contacts end, or end at another time."""
+        for run, (port, until) in list(followed_runs(self.store, dict.fromkeys(contacts), now)):
+            if port is not None:
+                self._resume(run, port, now)
+            elif until is not None:
+                run.due_at = until
+                self.schedule.add_runs(until, [run])
 
     def _resume(self, run: MemoryRun, port: str, now: datetime) -> None:
         run.resume_port = port

@@ -24,7 +24,7 @@ from drip_pipeline.domain.run_variables import (
 )
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
-from drip_pipeline.engine.execution.batch_context import ExistingVariant
+from drip_pipeline.engine.execution.split_variants import ExistingVariant
 from drip_pipeline.engine.execution.transitions import DeliveryNote
 
 MAX_RETRIES: Final = 3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from drip_pipeline.engine.execution.batch_context import ExistingVariant
+from drip_pipeline.engine.execution.split_variants import ExistingVariant
 from drip_pipeline.engine.execution.transitions import Transition
 from drip_pipeline.engine.in_memory.contact_rows import change_row
 from drip_pipeline.engine.in_memory.schedule import Schedule

@@ -35,6 +35,7 @@ from drip_pipeline.domain.graph.migration_rules import (
 )
 from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.engine.campaigns import version_cache
+from drip_pipeline.engine.execution.followed_waits import follow_version
 from drip_pipeline.engine.execution.matched_waits import resume_matched_waits
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PolicyName
 from drip_pipeline.engine.publishing.restarted_waits import ends_of_waits
@@ -205,6 +206,10 @@ def apply(connection: Connection, change: VersionChange) -> InFlightReport:
         )
         moved = migrated[0].moved if migrated else 0
         _resume_matched_waits(connection, change)
+        if change.graph.follows():
+            follow_version(
+                connection, change.campaign_id, change.to_version, change.graph, change.now
+            )
         counts = [
             _StateCount(
                 r.version, r.node_id, r.status, r.situation, r.states,
@@ -256,7 +261,7 @@ def _plan(connection: Connection, change: VersionChange) -> _PolicyPlan:
     if change.policy.policy != "migrate":
         return _PolicyPlan(_report(connection, change, {}, counts), versions, {}, NO_ENDS)
     moves, stranded = _moves(connection, change, counts)
-    ends = ends_of_waits(connection, change.campaign_id, versions, moves.values())
+    ends = ends_of_waits(connection, change.campaign_id, versions, moves.values(), change.now)
     ended = {
         (row.version, row.node_id, row.status, row.situation): row
         for row in in_flight_db.ended_waits(

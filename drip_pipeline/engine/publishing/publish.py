@@ -33,6 +33,7 @@ from drip_pipeline.engine.campaigns.topics import topic_problems
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing import in_flight_policy
 from drip_pipeline.engine.publishing.channel_validation import channel_problems, prepared_graph
+from drip_pipeline.engine.publishing.date_fields import date_field_problems
 from drip_pipeline.engine.publishing.draft_detection import conflicting_draft
 from drip_pipeline.engine.publishing.in_flight_policy import InFlightReport, VersionChange
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
@@ -114,6 +115,7 @@ def problems_of(
     return [
         *problems,
         *topic_problems(connection, definition.topic, workspace_id),
+        *date_field_problems(connection, graph, workspace_id),
         *channel_problems(connection, graph, settings=options.settings, workspace_id=workspace_id),
     ]
 

@@ -1,4 +1,5 @@
-"""A tick: recover and erase, then enroll by entry triggers, advance and deliver in turn.
+"""A tick: recover and erase, then follow changed contacts, enroll by entry triggers, advance and
+deliver in turn.
 
 `drip run` is one call of `tick`. In Dagster the minute job and the entry trigger job do the same.
 """
@@ -21,6 +22,11 @@ from drip_pipeline.engine.delivery.results import DeliveryCounts
 from drip_pipeline.engine.enrollment.entry_triggers import NewEnrollments, run_entry_triggers
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
+from drip_pipeline.engine.execution.followed_waits import (
+    NOTHING_FOLLOWED,
+    FollowReport,
+    follow_contacts,
+)
 from drip_pipeline.engine.operations.pause_guard import pause_by_guard
 from drip_pipeline.engine.privacy.erase import ErasureScope, erase_at_tick
 from drip_pipeline.engine.progress import Progress
@@ -54,8 +60,8 @@ class TickReport:
 
     `new_enrollments`: one entry per round and campaign. `batches`: committed batches. `advanced`:
     their states, and `moved`: the same by new status. `is_idle`: nothing was due at the end.
-    `paused_by_guard`: campaigns that their guard has paused. `erased`: persons whose erasure is
-    complete.
+    `followed`: waits that changes of contacts moved or ended. `paused_by_guard`: campaigns that
+    their guard has paused. `erased`: persons whose erasure is complete.
     """
 
     recovered: Recovered = field(default_factory=Recovered)
@@ -67,6 +73,7 @@ class TickReport:
     is_idle: bool = False
     paused_by_guard: list[str] = field(default_factory=list)
     erased: int = 0
+    followed: FollowReport = NOTHING_FOLLOWED
 
 
 def tick(
@@ -91,6 +98,10 @@ def tick(
     report.erased += erase_at_tick(engine.database, engine.erasure, now=now)
     report.paused_by_guard += pause_by_guard(engine.database, now=now)
     while True:
+        followed = follow_contacts(
+            engine.database, now=now, deadline=deadline.part(1 - DELIVERY_SHARE), progress=progress
+        )
+        report.followed += followed
         # First, so that a tag set by an application or by the round before takes effect at once.
         enrolled = run_entry_triggers(
             engine.database, now=now, deadline=deadline.part(1 - DELIVERY_SHARE), progress=progress
@@ -100,7 +111,7 @@ def tick(
             engine, now, report, deadline.part(1 - DELIVERY_SHARE), context, progress
         )
         delivered = _deliver_all(engine, now, report, deadline, context, progress)
-        is_quiet = not advanced and not delivered and not enrolled
+        is_quiet = not (advanced or delivered or enrolled or followed.ended)
         report.is_idle = is_quiet and not deadline.is_over()
         if report.is_idle or not until_idle or deadline.is_over():
             return report

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Self
+from typing import Final, Self
 
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.execution import workflow_states as states_db
@@ -18,9 +18,17 @@ from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.delivery.recover import Recovered, recover
 from drip_pipeline.engine.execution.advance import advance_batch
 from drip_pipeline.engine.execution.batch_log import NO_RUN, RunContext
+from drip_pipeline.engine.execution.followed_waits import (
+    NOTHING_FOLLOWED,
+    FollowReport,
+    follow_contacts,
+)
 from drip_pipeline.engine.operations.pause_guard import pause_by_guard
 from drip_pipeline.engine.privacy.erase import erase_at_tick
 from drip_pipeline.engine.runner.tick import Engine
+
+FOLLOW_SECONDS: Final = 30.0
+"""The longest that planning lets waits follow their contacts; the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,16 @@ class WorkUnit:
 
 @dataclass(frozen=True, slots=True)
 class WorkPlan:
-    """The due work of a tick. Counts are limited to one batch per work unit."""
+    """The due work of a tick. Counts are limited to one batch per work unit.
+
+    `followed`: waits that changes of contacts moved or ended before.
+    """
 
     recovered: Recovered
     units: tuple[WorkUnit, ...]
     due_states: int
     due_messages: int
+    followed: FollowReport = NOTHING_FOLLOWED
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +87,15 @@ class WorkUnitReport:
 
 
 def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
-    """Recover from earlier runs, erase deleted contacts, then divide the due states into at most
-    `most` work units.
+    """Recover from earlier runs, erase deleted contacts, let waits follow their contacts, then
+    divide the due states into at most `most` work units.
 
     Each unit has about one batch, or more if there are more states than `most` batches.
     """
     recovered = recover(engine.database, now=now)
     erase_at_tick(engine.database, engine.erasure, now=now)
     pause_by_guard(engine.database, now=now)
+    followed = follow_contacts(engine.database, now=now, deadline=Deadline.after(FOLLOW_SECONDS))
     with engine.database.transaction(is_read_only=True) as connection:
         due = states_db.due_overview(
             connection,
@@ -93,7 +106,7 @@ def plan_work_units(engine: Engine, *, now: datetime, most: int) -> WorkPlan:
         )
     count = min(most, -(-due.due_states // engine.batch_size))
     units = tuple(WorkUnit(number, count) for number in range(1, count + 1))
-    return WorkPlan(recovered, units, due.due_states, due.due_deliveries)
+    return WorkPlan(recovered, units, due.due_states, due.due_deliveries, followed)
 
 
 def due_channels(engine: Engine, now: datetime) -> list[str]:

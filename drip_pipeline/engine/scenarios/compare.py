@@ -9,6 +9,8 @@ from typing import Any
 from drip_pipeline.domain.conditions.field_names import read_field
 from drip_pipeline.domain.contact_fields import contact_context
 from drip_pipeline.domain.definition.problems import shorten
+from drip_pipeline.domain.graph.contact_waits import FOLLOWED
+from drip_pipeline.domain.graph.event_waits import MATCHED
 from drip_pipeline.domain.graph.graph import CampaignGraph
 from drip_pipeline.domain.scenarios.scenario_file import Expectation, ExpectedMessage
 from drip_pipeline.engine.scenarios.contact_values import FIELD_ALIASES
@@ -68,7 +70,8 @@ def state_of(walk: Walk) -> str:
     if run.status == "failed":
         return f"failed at {run.node_id}: {shorten(run.last_error or '', 200)}"
     if run.status == "waiting" and run.due_at is not None:
-        event = f" or {run.wait_for_event.removeprefix('match:')}" if run.wait_for_event else ""
+        waited = (run.wait_for_event or "").removeprefix(MATCHED)
+        event = f" or {waited}" if waited and not waited.startswith(FOLLOWED) else ""
         return f"waits at {run.node_id} until {time_text(run.due_at)}{event}"
     return f"{run.status} at {run.node_id}"
 

@@ -21,7 +21,7 @@ from drip_pipeline.domain.scenarios.scenario_file import (
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
 from drip_pipeline.engine.delivery.render import MessageSettings, PreparedNode
-from drip_pipeline.engine.execution.batch_context import ExistingVariant
+from drip_pipeline.engine.execution.split_variants import ExistingVariant
 from drip_pipeline.engine.in_memory.arrivals import MemoryArrival
 from drip_pipeline.engine.in_memory.memory_engine import MemoryEngine
 from drip_pipeline.engine.in_memory.store import MemoryMessage, MemoryRun, MemoryStore

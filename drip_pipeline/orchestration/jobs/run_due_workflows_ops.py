@@ -60,8 +60,9 @@ class PlanConfig(dg.Config):
 def plan(
     context: dg.OpExecutionContext, config: PlanConfig, engine: EngineResource, clock: RunClock
 ) -> Iterator[Any]:
-    """Recover the work of interrupted runs, count the due enrollments and divide them into batches
-    by a hash of their id. A batch has the same enrollments when it is run again.
+    """Recover the work of interrupted runs, let waits follow changed contacts, count the due
+    enrollments and divide them into batches by a hash of their id. A batch has the same enrollments
+    when it is run again.
 
     Messages that are already due get a step of their own, so that a batch that fails in every run
     does not delay them.

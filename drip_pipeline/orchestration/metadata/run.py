@@ -28,9 +28,15 @@ BATCH_LOG: Final = dg.AssetKey("batch_log")
 def describe_plan(planned: WorkPlan) -> str:
     """Describe the work of a run in one line."""
     recovered = {name: count for name, count in asdict(planned.recovered).items() if count}
+    followed = planned.followed
+    changed = (
+        f"; changed contacts: {followed.moved:,} waits moved, {followed.ended:,} ended"
+        if followed.contacts
+        else ""
+    )
     return (
         f"{planned.due_states:,} enrollments due, in {len(planned.units)} batches; "
-        f"{planned.due_messages:,} messages due; recovered first: {sentence(recovered)}"
+        f"{planned.due_messages:,} messages due; recovered first: {sentence(recovered)}{changed}"
     )
 
 

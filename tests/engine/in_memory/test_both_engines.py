@@ -95,6 +95,60 @@ steps:
      channel_config: {email: {subject: Bye, body: "{{ unsubscribe_url }}"}}}
 """
 
+
+FOLLOWING = """
+name: Waits that follow the contact
+campaign_type: branching
+goal_event: {event_type: purchase, where: {type: field, field: value, operator: ">", value: 100}}
+canvas_data:
+  nodes:
+    - {id: start, type: trigger}
+    - {id: date, type: wait}
+    - {id: hello, type: email}
+    - {id: interest, type: wait}
+    - {id: later, type: action}
+    - {id: again, type: wait}
+    - {id: bye, type: email}
+    - {id: end, type: exit}
+  edges:
+    - {id: "1", source: start, target: date}
+    - {id: "2", source: date, target: hello}
+    - {id: "3", source: date, target: hello, sourceHandle: past}
+    - {id: "4", source: date, target: interest, sourceHandle: missing}
+    - {id: "5", source: hello, target: interest}
+    - {id: "6", source: interest, target: later, sourceHandle: met}
+    - {id: "7", source: interest, target: again, sourceHandle: timeout}
+    - {id: "8", source: later, target: again}
+    - {id: "9", source: again, target: bye}
+    - {id: "10", source: bye, target: end}
+steps:
+  - {node_id: date, node_type: wait,
+     wait_config: {type: until_date, field: renews_on, time: "09:00",
+                   offset: {value: -1, unit: days}}}
+  - {node_id: hello, node_type: email,
+     channel_config: {email: {subject: Hello, body: "{{ unsubscribe_url }}"}}}
+  - node_id: interest
+    node_type: wait
+    wait_config:
+      type: until_condition
+      max_wait: {value: 2, unit: days}
+      condition:
+        type: composite
+        logic: OR
+        sub_conditions:
+          - {type: event, event_type: page_view, count: {operator: ">=", value: 2}}
+          - {type: event, event_type: email_clicked}
+          - {type: tag, value: active}
+  - {node_id: later, node_type: action,
+     action_config: {type: field_update, config: {field: renews_on, value: "2027-06-01"}}}
+  - {node_id: again, node_type: wait,
+     wait_config: {type: until_condition, max_wait: {value: 1, unit: days},
+                   condition: {type: field, field: renews_on, operator: ">", value: "2027-01-01"}}}
+  - {node_id: bye, node_type: email,
+     channel_config: {email: {subject: Bye, body: "{{ unsubscribe_url }}"}}}
+"""
+
+
 NIGHTS = """
 name: Nights
 send_window: {from: "07:00", to: "22:00"}
@@ -185,6 +239,24 @@ def test_exit_rules_end_the_same_runs(database: Database) -> None:
     assert_equal(both)
     reasons = {state[2] for state in both.real().states.values()}
     assert {"rich", "looks around", "machine", "scored", "clicked", None} <= reasons
+
+
+def test_waits_that_follow_the_contact_end_in_the_same_way(database: Database) -> None:
+    own: Sequence[tuple[str, Mapping[str, Any]]] = (
+        ("page_view", {}),
+        ("purchase", {"value": 20.0}),
+    )
+    people = some_people(60, seed=8)
+    for n, person in enumerate(people):
+        days = [None, "soon", -2, 1, 4, 9][n % 6]
+        at = days if isinstance(days, str | None) else (NOW + timedelta(days=days)).isoformat()
+        person["custom_fields"]["renews_on"] = at
+    both = BothEngines.begin(database, FOLLOWING, people)
+    both.run(reactions(9, own))
+    assert_equal(both)
+    ends = {event[1:] for log in both.real().events.values() for event in log}
+    assert ("field_updated", "later") in ends
+    assert {("enrollment_completed", "end"), ("wait_completed", "again")} <= ends
 
 
 def test_entry_data_and_variables_lead_to_the_same_values(database: Database) -> None:

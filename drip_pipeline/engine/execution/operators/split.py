@@ -18,7 +18,6 @@ from drip_pipeline.domain.conditions.compared_values import Reader, reader_of_fi
 from drip_pipeline.domain.conditions.field_names import read_field
 from drip_pipeline.domain.graph.nodes import SplitConfig, Variant
 from drip_pipeline.domain.identity import BUCKETS, assignment_bucket
-from drip_pipeline.engine.execution.batch_context import SplitTest
 from drip_pipeline.engine.execution.operators.protocol import (
     End,
     Fail,
@@ -26,6 +25,7 @@ from drip_pipeline.engine.execution.operators.protocol import (
     NodeOutcome,
     NodeVisit,
 )
+from drip_pipeline.engine.execution.split_variants import SplitTest
 from drip_pipeline.engine.execution.transitions import (
     AssignmentNote,
 )

@@ -1,4 +1,5 @@
-"""The wait node: for a duration, until a time of day, or for an event with a timeout.
+"""The wait node: for a duration, until a time of day, or for an event with a timeout. Waits that
+follow the contact are in contact_waits.py.
 
 An event about the latest message counts, even if it arrived before the wait began; so does an event
 of the contact, such as a purchase, since that message.
@@ -14,7 +15,15 @@ from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.compared_values import event_text, where_paths
 from drip_pipeline.domain.conditions.time_zones import zone_of
 from drip_pipeline.domain.graph.graph import PORT_DEFAULT, PORT_EVENT, PORT_TIMEOUT
-from drip_pipeline.domain.graph.nodes import DurationWait, EventWait, TimedWait, TimeWait
+from drip_pipeline.domain.graph.nodes import (
+    ConditionWait,
+    DateWait,
+    DurationWait,
+    EventWait,
+    TimedWait,
+    TimeWait,
+)
+from drip_pipeline.engine.execution.operators.contact_waits import wait_for_contact
 from drip_pipeline.engine.execution.operators.protocol import (
     Leave,
     NodeOutcome,
@@ -29,6 +38,8 @@ def wait(visit: NodeVisit) -> list[NodeOutcome]:
     config = visit.node.config
     if isinstance(config, EventWait):
         return _wait_for_event(visit, config)
+    if isinstance(config, DateWait | ConditionWait):
+        return wait_for_contact(visit, config)
     assert isinstance(config, DurationWait | TimeWait)
     if isinstance(config, DurationWait) and config.seconds == 0:
         passed = visit.note("wait_completed", port=PORT_DEFAULT)
