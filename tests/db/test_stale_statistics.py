@@ -119,13 +119,14 @@ def test_leasing_suppressed_contacts_does_not_scan_all_suppressions(stale: Datab
             " SELECT workspace_id, email, id, 'bounced', %s FROM contacts",
             [NOW],
         )
-        campaign = connection.execute("SELECT id FROM drip_campaigns").fetchone()
+        campaign = connection.execute("SELECT id, workspace_id FROM drip_campaigns").fetchone()
         assert campaign is not None
         looked_at = rows_looked_at(
             explained(
                 connection,
                 "lease_deliveries",
                 campaign_ids=[campaign[0]],
+                workspace_ids=[campaign[1]],
                 versions=[1],
                 node_ids=["m"],
                 quotas=[DUE],

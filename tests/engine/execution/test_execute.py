@@ -7,12 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.graph.graph import CampaignGraph, Edge
 from drip_pipeline.domain.identity import delivery_id
-from drip_pipeline.engine.execution import execute as execute_module
 from drip_pipeline.engine.execution.batch_context import BatchContext
 from drip_pipeline.engine.execution.execute import MAX_NODES_PER_LIFE, execute
 from drip_pipeline.engine.execution.operators import OPERATORS
@@ -238,9 +235,7 @@ def test_a_node_without_an_outgoing_edge_completes() -> None:
     assert done.status == "completed"
 
 
-def test_an_error_of_an_operator_stops_only_the_state_it_concerns(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_an_error_of_an_operator_stops_only_the_state_it_concerns() -> None:
     def breaks_on_three(visit: NodeVisit) -> list[NodeOutcome]:
         if any(p.contact_id.int == 3 for p in visit.states):
             raise RuntimeError("secret@example.com")
@@ -248,8 +243,13 @@ def test_an_error_of_an_operator_stops_only_the_state_it_concerns(
 
     operators = dict(OPERATORS)
     operators[graph(add_tag("t", "x")).nodes["t"].node_type] = breaks_on_three
-    monkeypatch.setattr(execute_module, "OPERATORS", operators)
-    batch = run([person(n, "t") for n in range(9)], graph(add_tag("t", "x", default="end"), end()))
+    batch = execute(
+        group_by_position([person(n, "t") for n in range(9)]),
+        {(CAMPAIGN, 1): graph(add_tag("t", "x", default="end"), end())},
+        BatchContext(NOW),
+        NOW,
+        operators,
+    )
     stopped = [t for t in batch.transitions if t.error]
     assert [p.contact_id.int for t in stopped for p in t.states] == [3]
     assert "example.com" not in (stopped[0].error or "")
