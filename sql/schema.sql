@@ -631,6 +631,7 @@ CREATE TABLE campaign_versions (
     goal_ends_runs boolean NOT NULL DEFAULT false,
     goal_is_per_run boolean NOT NULL DEFAULT false,
     exit_events text[] NOT NULL DEFAULT '{}'::text[],
+    exits_follow_contacts boolean NOT NULL DEFAULT false,
     CONSTRAINT campaign_versions_pkey PRIMARY KEY (id),
     CONSTRAINT campaign_versions_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES drip_campaigns(id) ON DELETE CASCADE,
     CONSTRAINT campaign_versions_change_type_check CHECK ((change_type = ANY (ARRAY['draft'::text, 'published'::text, 'archived'::text, 'ab_test_started'::text, 'ab_test_completed'::text, 'rollback'::text]))),

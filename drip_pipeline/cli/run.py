@@ -150,10 +150,10 @@ def _describe(report: TickReport, seconds: float) -> str:
         for name in report.paused_by_guard
     ]
     followed = report.followed
-    if followed.moved or followed.ended:
+    if followed.moved or followed.ended or followed.exited:
         lines.append(
             f"changed contacts: {followed.moved:,} waits end at another time,"
-            f" {followed.ended:,} have ended"
+            f" {followed.ended:,} have ended; {followed.exited:,} enrollments exited by exit rules"
         )
     for new in report.new_enrollments:
         counts = {"enrolled": new.enrolled, "already enrolled": new.already_in, **new.refused}

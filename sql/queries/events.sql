@@ -924,6 +924,23 @@ JOIN campaign_workflow_states s ON s.id = e.id AND s.campaign_version = n.versio
 WHERE NOT a.is_derived AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
 ORDER BY s.id;
 
+-- name: lock_states_of_changed
+-- Locks the open and failed states of changed contacts whose campaign version has exit rules on fields. The columns are
+-- those of a claimed state.
+SELECT
+    s.id, s.campaign_id, s.campaign_version, s.contact_id, s.current_node_id, s.resume_port, s.retry_count, s.max_retries,
+    s.steps_taken, e.status AS enrollment_status
+FROM campaign_enrollments e
+JOIN campaign_workflow_states s ON s.id = e.id
+WHERE EXISTS (SELECT FROM campaign_versions v WHERE v.exits_follow_contacts)
+  AND e.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+  AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed')
+  AND (s.campaign_id, s.campaign_version) IN (
+      SELECT v.campaign_id, v.version FROM campaign_versions v WHERE v.exits_follow_contacts
+  )
+ORDER BY s.id
+FOR UPDATE OF s;
+
 -- name: states_to_exit
 -- The open states that these events end: the state of the enrollment, or all states of a contact if no campaign is
 -- named. The first ten columns are those of a claimed state.

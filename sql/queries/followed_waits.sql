@@ -30,7 +30,8 @@ SET opens_after = ARRAY(
 WHERE NOT w.is_open AND w.opens_after IS NULL;
 
 -- name: open_listeners
--- Opens the listeners for which these transactions have ended, and queues the contacts in waits of their campaigns.
+-- Opens the listeners for which these transactions have ended, and queues the contacts in waits of their campaigns, or
+-- inside versions with exit rules on fields.
 WITH opened AS (
     UPDATE campaign_wait_listeners w
     SET is_open = true
@@ -49,7 +50,13 @@ INSERT INTO campaign_wait_queue (contact_id, workspace_id)
 SELECT DISTINCT s.contact_id, s.workspace_id
 FROM campaign_workflow_states s
 WHERE s.campaign_id IN (SELECT o.campaign_id FROM opened o)
-  AND s.wait_for_event LIKE 'field:%%' AND s.workflow_status IN ('waiting', 'paused');
+  AND s.wait_for_event LIKE 'field:%%' AND s.workflow_status IN ('waiting', 'paused')
+UNION
+SELECT s.contact_id, s.workspace_id
+FROM campaign_versions v
+JOIN campaign_workflow_states s ON s.campaign_id = v.campaign_id AND s.campaign_version = v.version
+WHERE v.exits_follow_contacts AND v.campaign_id IN (SELECT o.campaign_id FROM opened o)
+  AND s.workflow_status IN ('running', 'waiting', 'paused', 'failed');
 
 -- name: take_changed_contacts
 -- Deletes a chunk from the queue in the transaction that moves the waits. Two concurrent ticks take different entries.

@@ -196,6 +196,7 @@ WITH published AS (
         definition_hash = CAST(%(definition_hash)s AS text), graph_hash = CAST(%(graph_hash)s AS text),
         waits_for = CAST(%(waits_for)s AS text []), reads_event = CAST(%(reads_event)s AS boolean),
         topic = CAST(%(topic)s AS text), exit_events = CAST(%(exit_events)s AS text []),
+        exits_follow_contacts = CAST(%(exits_follow_contacts)s AS boolean),
         goal_event_type = CAST(%(goal_event_type)s AS text), goal_is_narrowed = CAST(%(goal_is_narrowed)s AS boolean),
         goal_is_per_run = CAST(%(goal_is_per_run)s AS boolean),
         goal_within = CAST(%(goal_within)s AS interval), goal_ends_runs = CAST(%(goal_ends_runs)s AS boolean),

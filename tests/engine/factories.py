@@ -124,6 +124,7 @@ def a_published_campaign(
             goal_ends_runs=compiled.exits_at_goal,
             reads_event=compiled.reads_event(),
             exit_events=sorted(compiled.exit_events()),
+            exits_follow_contacts=compiled.exits_follow_contacts(),
         ),
     )
     return Published(campaign, workspace, name, version, compiled)

@@ -123,6 +123,7 @@ class NewVersion:
     reads_event: bool = False
     topic: str | None = None
     exit_events: Sequence[str] = ()
+    exits_follow_contacts: bool = False
 
 
 def workspaces(connection: Connection, name: str | None) -> list[WorkspaceName]:
@@ -296,6 +297,7 @@ def publish_version(connection: Connection, version_id: UUID, compiled: NewVersi
         reads_event=compiled.reads_event,
         topic=compiled.topic,
         exit_events=list(compiled.exit_events),
+        exits_follow_contacts=compiled.exits_follow_contacts,
         goal_event_type=goal.event_type if goal else None,
         goal_is_narrowed=goal is not None and goal.is_narrowed,
         goal_is_per_run=goal is not None and goal.is_per_run,

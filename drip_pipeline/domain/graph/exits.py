@@ -21,6 +21,7 @@ from drip_pipeline.domain.conditions.event_matcher import EventMatcher
 from drip_pipeline.domain.conditions.fields import NodeModel
 from drip_pipeline.domain.conditions.occurrences import is_about_a_message
 from drip_pipeline.domain.graph.event_waits import waited_names
+from drip_pipeline.domain.run_variables import variable_of
 
 MAX_RULES: Final = 50
 RESERVED_REASONS: Final = frozenset(
@@ -75,9 +76,9 @@ class ExitRule(NodeModel):
 
     id: RuleId = Field(description="Identifier of the rule, unique in the campaign.")
     when: When = Field(
-        description="What ends the run: a condition (with `type`), checked on entry, at each step"
-        " and before each message; or an event (`event_type` with the keys of a matcher), which"
-        " ends the run when it arrives, too."
+        description="What ends the run: a condition (with `type`), checked on entry, at each step,"
+        " before each message and when the contact changes; or an event (`event_type` with the keys"
+        " of a matcher), which ends the run when it arrives."
     )
     reason: Reason | None = Field(
         default=None, description="Reason of the exit in reports; by default the id."
@@ -103,6 +104,14 @@ class ExitRule(NodeModel):
         if isinstance(self.when, Condition):
             return needs_of(self.when)
         return self.when.resolved().needs()
+
+    def reads_contact(self) -> bool:
+        """Return whether the rule compares fields, tags or the score of the contact."""
+        if not isinstance(self.when, Condition):
+            return False
+        needs = self.needs()
+        own = {name for name in needs.fields if variable_of(name) is None and name != "timezone"}
+        return needs.tags or bool(own)
 
     def holds(self, contact: ContactAttributes) -> bool:
         """Return whether the rule ends the run of the contact. It never raises."""

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from drip_pipeline.domain.conditions.conditions import NO_NEEDS, Needs
 from drip_pipeline.domain.conditions.event_matcher import GoalEvent
-from drip_pipeline.domain.graph.contact_waits import followed_names
+from drip_pipeline.domain.graph.contact_waits import followed_fields, followed_names
 from drip_pipeline.domain.graph.event_waits import PORT_EVENT, PORT_TIMEOUT
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.link_parameters import UtmParameters
@@ -214,6 +214,10 @@ class CampaignGraph:
         """Return the events on whose arrival exit rules are evaluated, as `waited_names`."""
         return frozenset(name for rule in self.exits for name in rule.event_names())
 
+    def exits_follow_contacts(self) -> bool:
+        """Return whether exit rules read fields of the contact, so that its changes matter."""
+        return any(rule.reads_contact() for rule in self.exits)
+
     def exit_needs(self) -> Needs:
         """Return what the exit rules read."""
         return self._exit_needs
@@ -225,10 +229,13 @@ class CampaignGraph:
         return replace(self, nodes=nodes, variant_of_node={})
 
     def follows(self) -> frozenset[str]:
-        """Return the fields and events of the contact that waits follow, as `followed_names`."""
+        """Return the fields and events of the contact that waits and exit rules follow, as
+        `followed_names`."""
         configs = [node.config for node in self.nodes.values()]
         waits = [c for c in configs if isinstance(c, DateWait | ConditionWait)]
-        return frozenset(name for config in waits for name in followed_names(config))
+        of_waits = frozenset(name for config in waits for name in followed_names(config))
+        needs = [rule.needs() for rule in self.exits if rule.reads_contact()]
+        return of_waits | {f"field:{name}" for each in needs for name in followed_fields(each)}
 
     def has_messages(self) -> bool:
         """Return whether any node sends a message to a person, which rules may hold."""

@@ -24,7 +24,7 @@ from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.goal_exits import end_runs_at_goal
 from drip_pipeline.engine.events.resume_matched import resume_by_arrivals
-from drip_pipeline.engine.events.rule_exits import end_runs_by_rules
+from drip_pipeline.engine.execution.exit_by_rules import end_runs_by_events
 from drip_pipeline.engine.execution.exits import end_runs
 from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
 from drip_pipeline.engine.gc_pause import no_collection
@@ -109,7 +109,7 @@ def apply_event_effects(
     if refused_goals is not None:
         ended += end_runs_at_goal(connection, refused_goals, batch_id=batch_id, now=now)
     if locked.has_exits:
-        ended += end_runs_by_rules(connection, batch_id=batch_id, now=now)
+        ended += end_runs_by_events(connection, batch_id=batch_id, now=now)
     resumed = events_db.resume_waiting_states(connection, now, EVENT_CLOCK_TOLERANCE)
     if locked.matched_waits:
         # Around the call, so that its objects are freed before the collector runs.

@@ -2,7 +2,7 @@
 
 The same rules are judged on entry (engine/enrollment/exit_refusals.py), at each step (execute.py),
 at the eligibility check (engine/delivery/exit_check.py) and when an event arrives
-(engine/events/rule_exits.py). Versions without exit rules cost nothing.
+(exit_by_rules.py). Versions without exit rules cost nothing.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from drip_pipeline.engine.campaigns import version_cache
 from drip_pipeline.engine.conflict_retry import retry_on_conflict
 from drip_pipeline.engine.deadline import NO_DEADLINE, Deadline
 from drip_pipeline.engine.execution import batch_context
+from drip_pipeline.engine.execution.exit_by_rules import end_runs_of_changed
 from drip_pipeline.engine.execution.transitions import Batch, NodePosition
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.progress import Progress
@@ -44,13 +45,15 @@ CHUNK_CONTACTS: Final = 10_000
 class FollowReport:
     """The numbers of contacts checked, of waits that end at another time, and of waits that ended.
 
-    `locked`: contacts that somebody else is changing; they are checked later.
+    `locked`: contacts that somebody else is changing; they are checked later. `exited`: runs that
+    an exit rule ended.
     """
 
     contacts: int = 0
     moved: int = 0
     ended: int = 0
     locked: int = 0
+    exited: int = 0
 
     def __add__(self, other: FollowReport) -> FollowReport:
         return FollowReport(
@@ -58,6 +61,7 @@ class FollowReport:
             self.moved + other.moved,
             self.ended + other.ended,
             self.locked + other.locked,
+            self.exited + other.exited,
         )
 
 
@@ -98,8 +102,10 @@ def _check_chunk(database: Database, chunk_size: int, now: datetime) -> FollowRe
         contact_ids = followed_db.take_changed(connection, chunk_size)
         if not contact_ids:
             return NOTHING_FOLLOWED
+        exited = end_runs_of_changed(connection, contact_ids, now)
         waits = followed_db.lock_of_contacts(connection, contact_ids)
-        return replace(check_waits(connection, waits, now), contacts=len(contact_ids))
+        checked = check_waits(connection, waits, now)
+        return replace(checked, contacts=len(contact_ids), exited=exited)
 
 
 def check_waits(

@@ -155,9 +155,11 @@ class Arrivals:
                     f"{prefix}{machine}{event.event_type}" in names
                 ):
                     concerned[run] = None
-        if not concerned:
-            return
-        for rule, states in self._leaving(list(concerned), now):
+        self.leave_by_rules(list(concerned), now)
+
+    def leave_by_rules(self, concerned: Sequence[MemoryRun], now: datetime) -> None:
+        """End those of these runs whose exit rules hold, and withdraw their unsent messages."""
+        for rule, states in self._leaving(concerned, now) if concerned else ():
             runs = self._store.runs_of(states)
             self._withdraw(runs, rule.why, now)
             self._end(runs, rule.why, "completed", now, details={"exit": rule.id})

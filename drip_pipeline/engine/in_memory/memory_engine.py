@@ -148,7 +148,12 @@ class MemoryEngine:
             self._follow([run.contact for run in runs], now)
 
     def _follow(self, contacts: Sequence[MemoryContact], now: datetime) -> None:
-        """Let the waits of changed contacts end, or end at another time."""
+        """End the runs of changed contacts by their exit rules; let their waits end, or end at
+        another time."""
+        if self.store.graph.exits_follow_contacts():
+            runs = [run for contact in dict.fromkeys(contacts) for run in contact.runs]
+            may_end = [run for run in runs if run.is_open or run.status == "failed"]
+            self._arrivals.leave_by_rules(may_end, now)
         for run, (port, until) in list(followed_runs(self.store, dict.fromkeys(contacts), now)):
             if port is not None:
                 self._resume(run, port, now)

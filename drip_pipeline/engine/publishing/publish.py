@@ -284,6 +284,7 @@ def _new_version(
         reads_event=graph.reads_event(),
         topic=graph.topic,
         exit_events=sorted(graph.exit_events()),
+        exits_follow_contacts=graph.exits_follow_contacts(),
     )
     version = publish_db.publish_version(connection, version_id, compiled)
     update_tests(connection, campaign_id, definition, graph, version=version, now=options.now)

@@ -30,7 +30,8 @@ def describe_plan(planned: WorkPlan) -> str:
     recovered = {name: count for name, count in asdict(planned.recovered).items() if count}
     followed = planned.followed
     changed = (
-        f"; changed contacts: {followed.moved:,} waits moved, {followed.ended:,} ended"
+        f"; changed contacts: {followed.moved:,} waits moved, {followed.ended:,} ended,"
+        f" {followed.exited:,} exits"
         if followed.contacts
         else ""
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
+from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import EnrollReport, EntryOptions, enroll
@@ -18,9 +19,17 @@ from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
+from drip_pipeline.engine.runner.tick import Engine, deliver_channel
 from drip_pipeline.settings import Settings
 from tests.engine.events.incoming import ingest, minutes, rows, value
-from tests.engine.factories import NOW, a_workspace, an_event, contacts, run_until_idle
+from tests.engine.factories import (
+    MESSAGES,
+    NOW,
+    a_workspace,
+    an_event,
+    contacts,
+    run_until_idle,
+)
 
 DAY = timedelta(days=1)
 
@@ -272,6 +281,8 @@ def test_a_run_ends_at_its_next_step_after_the_contact_changed(database: Databas
     }
     inside(database, 2, rule)
     changed(database, 1, "status", "customer")
+    # A batch that is advanced before the tick looks at changed contacts.
+    assert advance_batch(database, now=NOW + 31 * DAY, batch_size=10).sizes["exited"] == 1
     run_until_idle(database, NOW + 31 * DAY)
     assert runs(database) == [left(1, 1, "customer", "customer"), stayed(2, 2, "completed")]
     holds(database, NOW + 31 * DAY)
@@ -281,8 +292,9 @@ def test_the_eligibility_check_ends_a_run_whose_message_was_held(database: Datab
     inside(database, 2, VIP)
     advance_batch(database, now=NOW + 31 * DAY, batch_size=10)
     changed(database, 1, "tags", ["vip"])
-    report = run_until_idle(database, NOW + 31 * DAY)
-    assert report.delivered["email"].skipped == {"vip": 1}
+    channel = RecorderChannel("email")
+    engine = Engine(database, {"email": channel}, MESSAGES)
+    assert deliver_channel(engine, channel, now=NOW + 31 * DAY).skipped == {"vip": 1}
     assert runs(database) == [left(1, 1, "vip", "vip"), stayed(2, 2, "completed")]
     assert skipped(database) == [("skipped", "vip", "vip")]
     holds(database, NOW + 31 * DAY)
@@ -354,3 +366,59 @@ def test_a_field_that_cannot_be_compared_ends_no_run(database: Database) -> None
     assert enrolled(database).enrolled == 1
     run_until_idle(database, NOW)
     assert runs(database) == [stayed(1, 1)]
+
+
+CUSTOMER: Mapping[str, Any] = {
+    "id": "customer",
+    "when": {"type": "composite", "logic": "OR", "sub_conditions": [
+        {"type": "field", "field": "plan.name", "operator": "==", "value": "paid"},
+        {"type": "tag", "value": "vip"}]},
+}  # fmt: skip
+
+
+def test_a_change_of_the_contact_ends_the_run_in_a_long_wait_within_a_tick(
+    database: Database,
+) -> None:
+    inside(database, 4, CUSTOMER)
+    published(database, name="Without rules")
+    changed(database, 1, "custom_fields", Jsonb({"plan": {"name": "paid"}}))
+    changed(database, 2, "tags", ["vip"])
+    changed(database, 3, "name", "Ann")
+    report = run_until_idle(database, NOW + DAY)
+    assert report.followed.exited == 2
+    expected = [left(n, 1, "customer", "customer") for n in (1, 2)]
+    assert runs(database) == [*expected, stayed(3, 1), stayed(4, 1)]
+    assert run_until_idle(database, NOW + DAY).followed.contacts == 0
+    holds(database, NOW + DAY)
+
+
+def test_a_change_of_the_contact_withdraws_its_message(database: Database) -> None:
+    inside(database, 2, CUSTOMER)
+    advance_batch(database, now=NOW + 31 * DAY, batch_size=10)
+    rows(
+        database,
+        "UPDATE campaign_deliveries SET due_at = due_at + interval '1 day', held_by = 'window',"
+        " held_until = due_at + interval '1 day' WHERE status = 'pending' RETURNING id",
+    )
+    changed(database, 1, "tags", ["vip"])
+    run_until_idle(database, NOW + 31 * DAY)
+    assert skipped(database) == [("skipped", "customer", "customer")]
+    assert runs(database) == [left(1, 1, "customer", "customer"), stayed(2, 1)]
+
+
+def test_contacts_that_match_when_they_migrate_leave_within_a_tick(database: Database) -> None:
+    inside(database, 2)
+    changed(database, 1, "tags", ["vip"])
+    file = {"name": "Left", "exits": [CUSTOMER], "steps": FLOW}
+    options = PublishOptions(
+        now=NOW + DAY, settings=Settings(), in_flight=InFlightPolicy("migrate")
+    )
+    assert publish(database, file, options).version == 2
+    run_until_idle(database, NOW + DAY)
+    assert runs(database) == [left(1, 1, "customer", "customer"), stayed(2, 1)]
+
+
+def test_rules_on_events_and_campaigns_without_rules_follow_no_contact(database: Database) -> None:
+    inside(database, 1, BOUGHT)
+    changed(database, 1, "tags", ["vip"])
+    assert value(database, "SELECT count(*) FROM campaign_wait_queue") == 0
