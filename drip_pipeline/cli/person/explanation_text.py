@@ -74,6 +74,8 @@ def _about(shown: Explanation, view: _View) -> Iterator[tuple[str, str]]:
         for event in shown.own_events[:_MOST_EVENT_TYPES]
     ]
     yield "events", "\n".join(events)
+    for sentence in shown.unreadable:
+        yield "unreadable", sentence
     if shown.same_address:
         yield "same address", ", ".join(map(str, shown.same_address))
 

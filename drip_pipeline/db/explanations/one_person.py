@@ -10,6 +10,7 @@ from uuid import UUID
 
 from drip_pipeline.db import queries
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.unreadable import NESTED_TAGS, Unreadable
 
 
 class PersonRow(NamedTuple):
@@ -30,8 +31,8 @@ class PersonRow(NamedTuple):
     tags: list[str] | None
     custom_fields: Any
     last_interaction: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime | None
+    updated_at: datetime | None
 
 
 class SuppressionRow(NamedTuple):
@@ -164,7 +165,7 @@ class OwnEvents(NamedTuple):
 
     event_type: str
     events: int
-    latest_at: datetime
+    latest_at: datetime | None
 
 
 class EntryRow(NamedTuple):
@@ -181,11 +182,18 @@ class EntryRow(NamedTuple):
     latest_event_at: datetime | None
 
 
+class FoundContact(NamedTuple):
+    """A contact, and its values that Python cannot hold, which are None in the row."""
+
+    row: PersonRow
+    unreadable: tuple[Unreadable, ...]
+
+
 def find(
     connection: Connection, contact_id: UUID | None, email: str | None, workspace: str | None
-) -> list[PersonRow]:
+) -> list[FoundContact]:
     """Return the contacts with this id or address, of the workspace with this name or of all."""
-    return queries.records(
+    rows, has_unreadable = queries.readable_records(
         connection,
         "person",
         PersonRow,
@@ -193,6 +201,24 @@ def find(
         email=email,
         workspace=workspace,
     )
+    contacts = [_readable(row) if has_unreadable else FoundContact(row, ()) for row in rows]
+    return [_without_nested_tags(contact) for contact in contacts]
+
+
+def _is_unreadable(value: object) -> bool:
+    return isinstance(value, Unreadable)
+
+
+def _readable(row: PersonRow) -> FoundContact:
+    unreadable = tuple(value for value in row if isinstance(value, Unreadable))
+    values = (None if isinstance(value, Unreadable) else value for value in row)
+    return FoundContact(PersonRow._make(values), unreadable)
+
+
+def _without_nested_tags(contact: FoundContact) -> FoundContact:
+    if all(isinstance(tag, str) for tag in contact.row.tags or ()):
+        return contact
+    return FoundContact(contact.row._replace(tags=None), (*contact.unreadable, NESTED_TAGS))
 
 
 def suppressions(
@@ -245,8 +271,11 @@ def log(
     *,
     limit: int,
 ) -> list[LoggedEvent]:
-    """Return the latest events of these types of each run, in the order of time."""
-    return queries.many_records(
+    """Return the latest events of these types of each run, in the order of time.
+
+    Data that Python cannot hold is left out, and an event whose time it cannot hold.
+    """
+    rows, has_unreadable = queries.readable_records(
         connection,
         "log_of_runs",
         LoggedEvent,
@@ -254,6 +283,13 @@ def log(
         event_types=sorted(event_types),
         count_limit=limit,
     )
+    if has_unreadable:
+        rows = [
+            row._replace(data={}) if _is_unreadable(row.data) else row
+            for row in rows
+            if not _is_unreadable(row.at)
+        ]
+    return rows
 
 
 def messages(
@@ -278,7 +314,14 @@ def variants(connection: Connection, enrollment_ids: Sequence[UUID]) -> list[Var
 
 def own_events(connection: Connection, contact_id: UUID) -> list[OwnEvents]:
     """Return the numbers of a contact's own events by type, latest first."""
-    return queries.records(connection, "events_of_person", OwnEvents, contact_id=contact_id)
+    rows, has_unreadable = queries.readable_records(
+        connection, "events_of_person", OwnEvents, contact_id=contact_id
+    )
+    if has_unreadable:
+        rows = [
+            row._replace(latest_at=None) if _is_unreadable(row.latest_at) else row for row in rows
+        ]
+    return rows
 
 
 def entry(connection: Connection, contact_id: UUID, campaign_id: UUID) -> EntryRow | None:

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.explanations import one_person as person_db
-from drip_pipeline.db.explanations.one_person import PersonRow
+from drip_pipeline.db.explanations.one_person import FoundContact, PersonRow
 from drip_pipeline.domain.addresses import Unusable, clean, parse_phone
 from drip_pipeline.errors import NotAllowed
 
 
 def find_person(
     connection: Connection, who: str, workspace: str | None = None
-) -> tuple[PersonRow, list[PersonRow]]:
+) -> tuple[FoundContact, list[PersonRow]]:
     """Return the contact with this id or address, and the others of its workspace that have the
     address in another spelling.
 
@@ -29,13 +29,13 @@ def find_person(
             hint="`drip contacts import FILE` adds contacts; `drip workspace list` shows the"
             " workspaces.",
         )
-    if len({row.workspace_id for row in rows}) > 1:
-        names = ", ".join(dict.fromkeys(repr(row.workspace) for row in rows))
+    if len({contact.row.workspace_id for contact in rows}) > 1:
+        names = ", ".join(dict.fromkeys(repr(contact.row.workspace) for contact in rows))
         raise NotAllowed(
             f"contacts of several workspaces have this address: {names}",
             hint="Name one with --workspace.",
         )
-    return rows[0], rows[1:]
+    return rows[0], [contact.row for contact in rows[1:]]
 
 
 def addresses_of(person: PersonRow) -> list[str]:

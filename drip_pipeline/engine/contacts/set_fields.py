@@ -93,7 +93,7 @@ def set_fields(
     if not fields:
         raise NotAllowed("no field is given", hint="Write FIELD=VALUE, such as company=Acorn.")
     with database.transaction() as connection:
-        person, _ = find_person(connection, who, workspace)
+        (person, _), _ = find_person(connection, who, workspace)
         row = _read(fields, types or {}, person.region)
         values = _values(row)
         if "email" in row.columns:
@@ -199,7 +199,7 @@ def _with_suppressions(
     connection: Connection, before: PersonRow, changed: Sequence[str], unchanged: Sequence[str]
 ) -> FieldsSet:
     """Return what changed, with what that means for the suppressions."""
-    (now, *_) = person_db.find(connection, before.id, None, None)
+    ((now, _), *_) = person_db.find(connection, before.id, None, None)
     rows = person_db.suppressions(connection, now.workspace_id, now.id, addresses_of(now))
     former = person_db.suppressions(
         connection, before.workspace_id, before.id, addresses_of(before)

@@ -155,8 +155,8 @@ class ExplainedContact:
     tags: Sequence[str]
     custom_fields: Any
     last_interaction: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: datetime | None
+    updated_at: datetime | None
     timezone: str
 
 
@@ -166,7 +166,7 @@ class Explanation:
 
     `same_address`: further contacts of the workspace with the address, in another spelling.
     `other_runs`: older runs that are left out. `entry`: of the campaign that was asked for, if the
-    contact is not in it.
+    contact is not in it. `unreadable`: columns whose values cannot be read, with the reason.
     """
 
     sentence: str
@@ -180,4 +180,5 @@ class Explanation:
     own_events: Sequence[OwnEvents]
     entry: EntryExplanation | None
     same_address: Sequence[UUID]
+    unreadable: Sequence[str]
     explained_at: datetime

@@ -244,13 +244,12 @@ def _timed(position: _Position, _config: Any, until: datetime) -> str:
 
 def _for_event(position: _Position, config: EventWait, until: datetime) -> str:
     awaited = " or ".join(narrowed_event(each.event_type, each) for _, each in config.matchers())
-    ports = [port for port, _ in config.matchers()]
-    following = list(dict.fromkeys(position.after(port) for port in ports))
+    following = dict.fromkeys(position.after(port) for port, _ in config.matchers())
     text = f"Waits in {position.at_step} for {awaited}, until {position.when(until)} at most"
-    return (
-        f"{text}; with it at once: {' or '.join(following)}, without it then:"
-        f" {position.after(PORT_TIMEOUT)}."
-    )
+    late = position.after(PORT_TIMEOUT)
+    if list(following) == [late]:
+        return f"{text}, then {late}."
+    return f"{text}; with it at once: {' or '.join(following)}, without it then: {late}."
 
 
 def _for_date(position: _Position, config: DateWait, until: datetime) -> str:
@@ -260,10 +259,11 @@ def _for_date(position: _Position, config: DateWait, until: datetime) -> str:
 
 def _for_condition(position: _Position, config: ConditionWait, until: datetime) -> str:
     awaited = condition(config.condition)
-    return (
-        f"Waits in {position.at_step} until {awaited}, until {position.when(until)} at most; if it"
-        f" holds at once: {position.after(PORT_MET)}, else then: {position.after(PORT_TIMEOUT)}."
-    )
+    text = f"Waits in {position.at_step} until {awaited}, until {position.when(until)} at most"
+    met, late = position.after(PORT_MET), position.after(PORT_TIMEOUT)
+    if met == late:
+        return f"{text}, then {late}."
+    return f"{text}; if it holds, at once: {met}, otherwise then: {late}."
 
 
 WAITS: Final[Mapping[type, Callable[[_Position, Any, datetime], str]]] = {

@@ -57,6 +57,7 @@ class _Read:
     other_runs: int
     own_events: Sequence[person_db.OwnEvents]
     zone: str
+    unreadable: Sequence[str]
 
 
 def show_person(
@@ -101,6 +102,7 @@ def show_person(
         own_events=read.own_events,
         entry=entry,
         same_address=read.same_address,
+        unreadable=read.unreadable,
         explained_at=now,
     )
 
@@ -114,7 +116,7 @@ def _read(
     *,
     all_events: bool,
 ) -> _Read:
-    person, others = find_person(connection, who, workspace)
+    (person, unreadable), others = find_person(connection, who, workspace)
     asked = None
     if campaign is not None:
         asked = find_campaign(connection, campaign, workspace=str(person.workspace_id))
@@ -154,6 +156,7 @@ def _read(
         rows[0].all_runs - len(runs) if rows else 0,
         person_db.own_events(connection, person.id),
         zone,
+        [f"{value.column}: {value.reason}" for value in unreadable],
     )
 
 

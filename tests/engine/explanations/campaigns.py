@@ -138,6 +138,31 @@ CAMPAIGNS: Final[list[dict[str, Any]]] = [
         "steps": [email("Hello"), THREE_DAYS],
     },
     {
+        "name": "Renewal",
+        "steps": [
+            wait(
+                "Before the end",
+                type="until_date",
+                field="ends_on",
+                offset={"value": -3, "unit": "days"},
+                time="09:00",
+            ),
+            email("Renew now"),
+        ],
+    },
+    {
+        "name": "Activation",
+        "steps": [
+            wait(
+                "Active?",
+                type="until_condition",
+                condition={"type": "field", "field": "projects", "operator": ">=", "value": 1},
+                max_wait={"value": 7, "unit": "days"},
+            ),
+            email("Next steps"),
+        ],
+    },
+    {
         "name": "Orders",
         "re_entry": {"per_key": "order_id"},
         "steps": [email("Your order {{ entry.order_id }}")],

@@ -60,6 +60,8 @@ _PEOPLE: Final[list[tuple[str, int, dict[str, Any], str | None]]] = [
     ("treated", 60, {"arm": "mail"}, "Arms"),
     ("paused", 10, {}, None),
     ("bought", 10, {}, "Win back"),
+    ("date", 10, {"ends_on": "2026-12-24"}, "Renewal"),
+    ("active", 10, {"projects": 0}, "Activation"),
 ]
 
 
@@ -238,6 +240,18 @@ SITUATIONS: Final[Mapping[str, Situation]] = {
         "Waits in 'Opened' at 'Opened?' for email_opened, until Wed 2 Dec 09:00 (Berlin) at most;"
         " with it at once: 'Thanks', without it then: 'Reminder'.",
         NOW + 2 * DAY,
+    ),
+    "waiting for a date": Situation(
+        "date@example.com",
+        "Waits in 'Renewal' at 'Before the end' until 3 days before ends_on at 09:00, which is Mon"
+        " 21 Dec 09:00 (Berlin), then 'Renew now'.",
+        datetime(2026, 12, 21, 8, tzinfo=UTC),
+    ),
+    "waiting for a condition": Situation(
+        "active@example.com",
+        "Waits in 'Activation' at 'Active?' until projects is at least 1, until Mon 7 Dec 09:00"
+        " (Berlin) at most, then 'Next steps'.",
+        NOW + 7 * DAY,
     ),
     "in a window": Situation(
         "window@example.com",
