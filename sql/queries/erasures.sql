@@ -359,6 +359,10 @@ DELETE FROM recorded_messages r WHERE r.enrollment_id = ANY(CAST(%(ids)s AS uuid
 -- Deletes these contacts from the queue of entry triggers.
 DELETE FROM campaign_entry_queue q WHERE q.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
 
+-- name: delete_queued_waits_of_erased
+-- Deletes these contacts from the queue of waits that follow them.
+DELETE FROM campaign_wait_queue q WHERE q.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));
+
 -- name: delete_data_faults_of_erased
 -- Deletes what was found about values of these contacts.
 DELETE FROM campaign_data_faults f WHERE f.contact_id = ANY(CAST(%(contact_ids)s AS uuid []));

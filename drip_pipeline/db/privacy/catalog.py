@@ -160,6 +160,10 @@ TABLES: Final[Mapping[str, Table]] = {
         " compiled_graph definition_hash graph_hash definition waits_for goal_event_type"
         " content_hash topic"
     ),
+    "campaign_wait_listeners": _kept("kind name opens_after"),
+    "campaign_wait_queue": _table(
+        "deleted", links={"contact_id": "contact"}, personal="contact_id"
+    ),
     "campaign_workflow_states": _table(
         "stripped",
         links={"enrollment_id": "enrollment"},

@@ -21,6 +21,7 @@ _BY_ENROLLMENT: Final = (
 _BY_CONTACT: Final = ("erase_contact_events", "erase_operator_actions")
 _OF_CONTACTS: Final = (
     "delete_queued_entries_of_erased",
+    "delete_queued_waits_of_erased",
     "delete_data_faults_of_erased",
     "detach_suppressions_of_erased",
     "detach_consents_of_erased",
