@@ -1170,6 +1170,7 @@ CREATE TRIGGER mark_days_of_moved_workspace AFTER UPDATE OF time_zone ON public.
 -- receiver_unsubscribe(p_delivery_id uuid, p_number text, p_source text, p_now timestamp with time zone) RETURNS bigint LANGUAGE sql SECURITY DEFINER SET search_path=public, pg_temp
 -- record_contact_erasures() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
 -- record_deleted_enrollments() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path=public, pg_temp
+-- repeatedly_soft_bounced(p_contact_ids uuid[], p_since timestamp with time zone[], p_time_span interval, p_threshold integer) RETURNS SETOF uuid LANGUAGE sql STABLE
 -- set_topic_consent(p_workspace_id uuid, p_topic text, p_contact_id uuid, p_addresses text[], p_status text, p_decided_by text, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql
 -- suppress_imported_contacts(p_workspace_id uuid, p_first_line bigint, p_last_line bigint, p_now timestamp with time zone) RETURNS bigint LANGUAGE plpgsql SET plan_cache_mode=force_custom_plan
 -- sync_entry_trigger(p_campaign_id uuid) RETURNS void LANGUAGE plpgsql

@@ -63,7 +63,9 @@ class DeliveryResult(NamedTuple):
 
     `error_code` is a short stable word, `error` the provider's response; neither contains
     addresses or parts of the message. `recipient_invalid`: the address does not exist, so nothing
-    more should be sent to it. `recipient_opted_out`: the recipient opted out at the provider.
+    more should be sent to it. `mailbox_unavailable`: the recipient's mailbox is full or closed for
+    now: a soft bounce, if no attempt follows. `recipient_opted_out`: the recipient opted out at the
+    provider.
     `is_provider_fault`: the provider or the connection failed, not this message. `is_gone`: the
     endpoint answered 410 Gone. `continues`: by the channel's policy, the enrollment
     continues although the message failed. `details` are stored in the event (status, response …).
@@ -76,6 +78,7 @@ class DeliveryResult(NamedTuple):
     error: str | None = None
     retry_after_seconds: float | None = None
     recipient_invalid: bool = False
+    mailbox_unavailable: bool = False
     recipient_opted_out: bool = False
     is_provider_fault: bool = False
     is_gone: bool = False

@@ -60,8 +60,8 @@ def ingest(
         if provider is not None:
             raise click.UsageError("--provider cannot be used with a folder: subfolders name it.")
         return _ingest_folder(invocation, file, workspace, now)
+    from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
     from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, ingest_file
-    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     with ProgressLine() as progress:
         report = ingest_file(
@@ -79,8 +79,8 @@ def ingest(
 def _ingest_folder(
     invocation: Invocation, folder: Path, workspace: str | None, now: datetime
 ) -> CommandResult:
+    from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
     from drip_pipeline.engine.events.landing_folder import load_files, look, not_loaded, steady
-    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     database = invocation.database
     candidates = {file.path: file.identity for file in not_loaded(database, look(folder))}

@@ -45,8 +45,8 @@ def drain(invocation: Invocation, max_seconds: float | None, now: datetime) -> C
     A payload that cannot be parsed, or that contains an invalid event, is kept with a reason; see
     `drip inbox status`. Safe to run beside Dagster.
     """
+    from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
     from drip_pipeline.engine.events.drain_inbox import drain_inbox
-    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 
     with ProgressLine() as progress:
         report = drain_inbox(

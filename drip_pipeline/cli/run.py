@@ -56,8 +56,8 @@ def run(
     """
     from drip_pipeline.cli.inbox import describe_drain
     from drip_pipeline.db.standby import check_writable
+    from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
     from drip_pipeline.engine.events.drain_inbox import DrainReport, drain_inbox
-    from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
     from drip_pipeline.engine.runner.factory import close, engine_from
     from drip_pipeline.engine.runner.tick import TickReport, tick
 

@@ -810,68 +810,20 @@ reopened AS (
 SELECT count(*) AS lifted FROM removed;
 
 -- name: repeatedly_soft_bounced
--- Of these contacts with a new soft bounce: those whose address has bounced that often within the time span, without a
--- delivery between the bounces or after them. A message counts as bounced if its bounce is later than its delivery; an
--- open, a click or a reply of a person proves a delivery.
+-- Of these contacts with a new soft bounce: those whose address has bounced that often within the time span.
 WITH since AS MATERIALIZED (
     SELECT a.contact_id, min(a.occurred_at) - CAST(%(time_span)s AS interval) AS since
     FROM arrived_events a
     WHERE a.contact_id = ANY(CAST(%(contact_ids)s AS uuid [])) AND a.event_type = 'email_bounced'
     GROUP BY a.contact_id
-),
-
-events AS (
-    SELECT c.contact_id, coalesce(e.message_id, e.id) AS message_id, e.event_type, e.event_data, e.created_at AS at
-    FROM since c
-    JOIN campaign_enrollments n ON n.contact_id = c.contact_id
-    JOIN campaign_events e ON e.enrollment_id = n.id AND e.created_at >= c.since
-    UNION ALL
-    SELECT c.contact_id, e.id, e.event_type, e.event_data, e.occurred_at
-    FROM since c
-    JOIN contact_events e ON e.contact_id = c.contact_id AND e.occurred_at >= c.since
-),
-
-messages AS (
-    SELECT
-        e.contact_id, e.message_id,
-        max(e.at) FILTER (WHERE e.event_type = 'email_bounced') AS bounced_at,
-        min(e.at) FILTER (WHERE e.event_type <> 'email_bounced') AS delivered_at
-    FROM events e
-    WHERE (e.event_type = 'email_bounced' AND e.event_data ->> 'bounce_type' = 'soft')
-      OR (
-          e.event_type IN ('email_delivered', 'email_opened', 'email_clicked', 'email_replied')
-          AND e.event_data -> 'machine' IS DISTINCT FROM 'true'::jsonb
-      )
-    GROUP BY e.contact_id, e.message_id
-),
-
-ordered AS (
-    SELECT
-        m.contact_id, m.is_bounce, m.at,
-        -- The deliveries that follow: only bounces after the last delivery count.
-        count(*) FILTER (WHERE NOT m.is_bounce) OVER (
-            PARTITION BY m.contact_id ORDER BY m.at DESC, m.is_bounce DESC
-        ) AS later_deliveries
-    FROM (
-        SELECT
-            g.contact_id, coalesce(g.bounced_at > g.delivered_at, g.bounced_at IS NOT NULL) AS is_bounce,
-            greatest(g.bounced_at, g.delivered_at) AS at
-        FROM messages g
-    ) m
 )
 
-SELECT DISTINCT r.contact_id
-FROM (
-    SELECT
-        o.contact_id,
-        count(*) OVER (
-            PARTITION BY o.contact_id ORDER BY o.at
-            RANGE BETWEEN CAST(%(time_span)s AS interval) PRECEDING AND CURRENT ROW
-        ) AS bounces
-    FROM ordered o
-    WHERE o.is_bounce AND o.later_deliveries = 0
-) r
-WHERE r.bounces >= CAST(%(threshold)s AS integer);
+SELECT r.contact_id
+FROM repeatedly_soft_bounced(
+    ARRAY(SELECT s.contact_id FROM since s ORDER BY s.contact_id),
+    ARRAY(SELECT s.since FROM since s ORDER BY s.contact_id),
+    CAST(%(time_span)s AS interval), CAST(%(threshold)s AS integer)
+) AS r (contact_id);
 
 -- name: states_at_goal
 -- The states whose run reached its goal by these events, each with the first one since it began; failed ones, too, because

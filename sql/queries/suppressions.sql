@@ -176,3 +176,16 @@ JOIN campaign_suppressions s
     ON s.workspace_id = d.workspace_id AND canonical_address(s.address) = canonical_phone(d.number)
 WHERE (s.channel IS NULL OR s.channel = 'sms') AND (s.campaign_id IS NULL OR s.campaign_id = d.campaign_id)
 GROUP BY d.id;
+
+-- name: unreachable_contacts
+-- Of these contacts whose mailbox has refused a message now: those whose address has bounced that often within the time
+-- span.
+SELECT r.contact_id
+FROM repeatedly_soft_bounced(
+    CAST(%(contact_ids)s AS uuid []),
+    array_fill(
+        CAST(%(now)s AS timestamptz) - CAST(%(time_span)s AS interval),
+        ARRAY[cardinality(CAST(%(contact_ids)s AS uuid []))]
+    ),
+    CAST(%(time_span)s AS interval), CAST(%(threshold)s AS integer)
+) AS r (contact_id);

@@ -216,6 +216,7 @@ class SmtpChannel:
             error=redact_response(reply.error, *masked, texts=texts) if reply.error else None,
             retry_after_seconds=reply.retry_after_seconds,
             recipient_invalid=reply.is_recipient_invalid,
+            mailbox_unavailable=reply.is_mailbox_unavailable,
             is_provider_fault=reply.is_provider_fault,
         )
 

@@ -28,6 +28,7 @@ class Phase(StrEnum):
 class SmtpReplyClass:
     """The classification of a reply: an outcome with its reason. `error` is the server's text, not
     yet redacted. `is_connection_lost`: the connection cannot be used any more.
+    `is_mailbox_unavailable`: the recipient's mailbox is full or closed for now.
     """
 
     phase: Phase
@@ -37,6 +38,7 @@ class SmtpReplyClass:
     provider_message_id: str | None = None
     retry_after_seconds: float | None = None
     is_recipient_invalid: bool = False
+    is_mailbox_unavailable: bool = False
     is_connection_lost: bool = False
 
     @property
@@ -61,6 +63,7 @@ _ENHANCED: Final = re.compile(r"\s*([245]\.\d{1,3}\.\d{1,3})\b")
 _RETRY_AFTER: Final = re.compile(
     r"\b(?:in|after|wait(?: for)?)\s+(\d{1,6})\s*(s|m|h)(?:ec|in|our|r)?\w*", re.IGNORECASE
 )
+_FULL: Final = ("mailbox full", "mailbox is full", "inbox is full", "over quota", "quota exceeded")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _QUEUED_AS: Final = re.compile(
     r"(?:2\.\d\.\d\s+)?(?:ok[:;]?|accepted)?\s*(?:queued as\s+|id=)?([\w.+/@=-]{6,200})\.?",
@@ -80,14 +83,24 @@ def classify_reply(phase: Phase, code: int, text: str) -> SmtpReplyClass:
         outcome = Outcome.THROTTLED if _throttles(code, text) else Outcome.NOT_SENT
         after = _retry_after_seconds(text)
         return SmtpReplyClass(
-            phase, outcome, error_code, text, retry_after_seconds=after, is_connection_lost=lost
+            phase,
+            outcome,
+            error_code,
+            text,
+            retry_after_seconds=after,
+            is_connection_lost=lost,
+            is_mailbox_unavailable=_names_mailbox(phase, code, text),
         )
     if code // 100 == 5:
         if _concerns_configuration(phase, code):
             return SmtpReplyClass(phase, Outcome.NOT_SENT, error_code, text)
-        invalid = _names_no_mailbox(phase, code, text)
         return SmtpReplyClass(
-            phase, Outcome.REJECTED, error_code, text, is_recipient_invalid=invalid
+            phase,
+            Outcome.REJECTED,
+            error_code,
+            text,
+            is_recipient_invalid=_names_no_mailbox(phase, code, text),
+            is_mailbox_unavailable=_names_mailbox(phase, code, text),
         )
     # Neither success nor a standard failure: after the last byte, the outcome is unknown.
     outcome = Outcome.UNKNOWN if phase is Phase.END else Outcome.NOT_SENT
@@ -122,6 +135,23 @@ def _names_no_mailbox(phase: Phase, code: int, text: str) -> bool:
         return False
     kind = classify_bounce(text=text, code=code if phase is Phase.RECIPIENT else None)
     return kind is BounceClass.PERMANENT
+
+
+def _names_mailbox(phase: Phase, code: int, text: str) -> bool:
+    """Whether the mailbox of the recipient is full or closed for now: by the enhanced status code
+    x.2.x, or without one by words. A busy server, a limit of its rate and greylisting, which some
+    servers report as 4.2.0, concern the sender or the connection."""
+    if phase not in (Phase.RECIPIENT, Phase.END) or code == _CLOSING:
+        return False
+    words = text.lower()
+    if any(each in words for each in ("greylist", "graylist", "rate limit", "too many")):
+        return False
+    enhanced = _enhanced_code(text)
+    if not enhanced:
+        return any(each in words for each in _FULL)
+    if code // 100 == 5:
+        return enhanced.startswith("5.2.") and classify_bounce(text=text) is BounceClass.SOFT
+    return enhanced.startswith("4.2.")
 
 
 def _enhanced_code(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
@@ -223,5 +223,25 @@ def log_resubscription(
         contact_ids=list(contact_ids),
         event_types=list(event_types),
         reason=reason,
+        now=now,
+    )
+
+
+def unreachable(
+    connection: Connection,
+    contact_ids: Sequence[UUID],
+    *,
+    threshold: int,
+    time_span: timedelta,
+    now: datetime,
+) -> list[UUID]:
+    """Return those of these contacts, whose mailbox has refused a message now, with `threshold`
+    soft bounces within the time span; see the function repeatedly_soft_bounced."""
+    return queries.column(
+        connection,
+        "unreachable_contacts",
+        contact_ids=list(contact_ids),
+        threshold=threshold,
+        time_span=time_span,
         now=now,
     )

@@ -289,6 +289,7 @@ class DeliveryBatch:
             self.context,
             answered_at=self._clock.now(),
             policy=policy or SettlePolicy(),
+            soft_bounces=self._settings.soft_bounces,
         )
 
     def settle_isolating(

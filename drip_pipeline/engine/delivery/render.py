@@ -20,6 +20,7 @@ from drip_pipeline.domain.contact_fields import (
     contact_context,
     reader_of,
 )
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.domain.graph.emails import LANGUAGE, best_language
 from drip_pipeline.domain.graph.graph import GraphNode
 from drip_pipeline.domain.graph.nodes import (
@@ -58,7 +59,8 @@ _ADDRESS_COLUMNS: Final = frozenset({"name", "email", "phone"})
 @dataclass(frozen=True, slots=True)
 class MessageSettings:
     """Settings of all messages: the sender, the base URL of links, the key that signs them, former
-    values of the key, and whether opens and clicks in HTML are tracked."""
+    values of the key, whether opens and clicks in HTML are tracked, and after how many soft bounces
+    an address is suppressed."""
 
     mail_from: str
     public_url: str
@@ -66,6 +68,7 @@ class MessageSettings:
     tracks_opens: bool = False
     tracks_clicks: bool = False
     former_keys: tuple[Secret, ...] = ()
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES
 
 
 def columns_read(version: PublishedVersion, node_id: str) -> frozenset[str]:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from drip_pipeline.channels.protocol import DeliveryResult, Outcome
 from drip_pipeline.db.connection import Connection
+from drip_pipeline.db.contacts import suppressions as suppressions_db
 from drip_pipeline.db.delivery import deliveries as deliveries_db
 from drip_pipeline.db.delivery import frequency_caps as caps_db
 from drip_pipeline.db.delivery import unknown_outcomes as unknown_db
@@ -21,6 +22,7 @@ from drip_pipeline.db.delivery.deliveries import (
     SentEvent,
 )
 from drip_pipeline.db.delivery.unknown_outcomes import UnknownDelivery, UnknownOutcome
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.retry import retry_delay_seconds
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
@@ -84,10 +86,12 @@ def settle_results(
     *,
     answered_at: datetime,
     policy: SettlePolicy = _DEFAULT_POLICY,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> DeliveryCounts:
     """Store the channel's results for these leased deliveries and move their states.
 
     `answered_at` is the real time of the results; retries and the grace time count from it.
+    `soft_bounces`: after how many refusals by its mailbox an address is suppressed.
     """
     delivery_of = {delivery.id: delivery for delivery in deliveries}
     accepted: list[DeliveryResult] = []
@@ -134,7 +138,7 @@ def settle_results(
         retries = [_retry(delivery_of[r.delivery_id], r, answered_at) for r in retried]
         deliveries_db.reschedule(connection, retries, context.now)
     if rejected:
-        _settle_failed(connection, delivery_of, rejected, context)
+        _settle_failed(connection, delivery_of, rejected, context, soft_bounces)
     return DeliveryCounts(
         sent=len(accepted), failed=len(rejected), retried=len(retried), unknown=len(unknown)
     )
@@ -283,6 +287,7 @@ def _settle_failed(
     delivery_of: Mapping[UUID, LeasedDelivery],
     results: Sequence[DeliveryResult],
     context: SettleContext,
+    soft_bounces: SoftBounceLimit = DEFAULT_SOFT_BOUNCES,
 ) -> None:
     channel = context.channel
     bounced = "email_bounced" if channel == "email" else FAILED_EVENT[channel]
@@ -296,7 +301,7 @@ def _settle_failed(
                 r.error,
                 bounced if r.recipient_invalid else FAILED_EVENT[channel],
                 delivery_of[r.delivery_id].attempts + 1,
-                r.details,
+                {**r.details, "bounce_type": "soft"} if r.mailbox_unavailable else r.details,
             )
             for r in results
         ],
@@ -314,6 +319,19 @@ def _settle_failed(
         for r in results
         if r.recipient_opted_out or r.recipient_invalid
     ]
+    refused = [delivery_of[r.delivery_id].contact_id for r in results if r.mailbox_unavailable]
+    unreachable: set[UUID] = set()
+    if refused and soft_bounces.bounces:
+        unreachable.update(
+            suppressions_db.unreachable(
+                connection,
+                refused,
+                threshold=soft_bounces.bounces,
+                time_span=timedelta(days=soft_bounces.days),
+                now=context.now,
+            )
+        )
+        suppressed += [(contact_id, "soft_bounced") for contact_id in sorted(unreachable)]
     if suppressed:
         suppress_contacts(
             connection, suppressed, channel=channel, source="provider", now=context.now
@@ -323,7 +341,7 @@ def _settle_failed(
     by_error: dict[tuple[str, bool], list[LeasedDelivery]] = {}
     for result in results:
         delivery = delivery_of[result.delivery_id]
-        if result.recipient_invalid and channel == "email":
+        if (result.recipient_invalid and channel == "email") or delivery.contact_id in unreachable:
             exiting.append(delivery)
         elif (
             result.recipient_invalid

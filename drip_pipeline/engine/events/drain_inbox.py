@@ -24,13 +24,13 @@ from drip_pipeline.domain.events.providers.common import (
     ParsedPayload,
     PayloadInvalid,
 )
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.deadline import Deadline
 from drip_pipeline.engine.events.file_reader import lines_of
 from drip_pipeline.engine.events.inbound_sms import take_inbound_sms
 from drip_pipeline.engine.events.ingest import DEFAULT_PROVIDER, IngestOptions, ingest_lines
 from drip_pipeline.engine.events.payload_readers import inbound_sms, read
 from drip_pipeline.engine.events.resolve_recipients import scope_of
-from drip_pipeline.engine.events.resume_waiting import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.isolation import is_of_the_data
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import NotAllowed, NotFound

@@ -28,6 +28,7 @@ from drip_pipeline.db.events.ingestion import (
     RejectedLine,
 )
 from drip_pipeline.db.execution import batch_log as batch_log_db
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.campaigns.goals import refused_by_goals
 from drip_pipeline.engine.conflict_retry import is_conflict, retry_on_conflict
 from drip_pipeline.engine.erased_addresses import erase_arrivals
@@ -41,9 +42,7 @@ from drip_pipeline.engine.events.resolve_recipients import (
     take_refusals,
 )
 from drip_pipeline.engine.events.resume_waiting import (
-    DEFAULT_SOFT_BOUNCES,
     EventEffects,
-    SoftBounceLimit,
     apply_event_effects,
     apply_topic_events,
     lock_affected_states,

@@ -20,6 +20,7 @@ from typing import Final
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.events import landed_files as landing_db
 from drip_pipeline.db.events.landed_files import FileOutcome, LandedFile
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.events.file_reader import SourceLine, read_lines
 from drip_pipeline.engine.events.ingest import (
     DEFAULT_PROVIDER,
@@ -28,7 +29,6 @@ from drip_pipeline.engine.events.ingest import (
     ingest_lines,
 )
 from drip_pipeline.engine.events.resolve_recipients import scope_of
-from drip_pipeline.engine.events.resume_waiting import DEFAULT_SOFT_BOUNCES, SoftBounceLimit
 from drip_pipeline.engine.progress import Progress
 from drip_pipeline.errors import (
     ConstraintViolated,

@@ -20,6 +20,7 @@ from drip_pipeline.db.events import ingestion as events_db
 from drip_pipeline.db.events.ingestion import AffectedStates
 from drip_pipeline.db.execution import topic_states as topic_states_db
 from drip_pipeline.db.execution.workflow_states import DueState
+from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
 from drip_pipeline.domain.events.vocabulary import EVENT_CLOCK_TOLERANCE
 from drip_pipeline.engine.contacts.suppress_contacts import suppress_contacts
 from drip_pipeline.engine.events.goal_exits import end_runs_at_goal
@@ -28,7 +29,6 @@ from drip_pipeline.engine.execution.exit_by_rules import end_runs_by_events
 from drip_pipeline.engine.execution.exits import end_runs
 from drip_pipeline.engine.execution.topic_exits import end_runs_of_topics
 from drip_pipeline.engine.gc_pause import no_collection
-from drip_pipeline.settings import Settings
 
 # Reason of the suppression → exit reason and enrollment status. An SMS opt-out does not end the
 # run; its SMS steps are skipped.
@@ -40,22 +40,6 @@ EXIT_OF_SUPPRESSION: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class SoftBounceLimit:
-    """After `bounces` soft bounces within `days`, without a delivery between, an address is
-    suppressed; 0 bounces: never.
-    """
-
-    bounces: int = 5
-    days: int = 14
-
-    @classmethod
-    def of(cls, settings: Settings) -> SoftBounceLimit:
-        """Return the limit of the settings."""
-        return cls(settings.soft_bounces, settings.soft_bounce_days)
-
-
-DEFAULT_SOFT_BOUNCES: Final = SoftBounceLimit()
 _SOFT_BOUNCED: Final = "soft_bounced"
 
 RESUBSCRIBED: Final = "resubscribed"

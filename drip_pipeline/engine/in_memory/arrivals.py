@@ -11,15 +11,12 @@ from typing import NamedTuple
 from drip_pipeline.db.execution.workflow_states import DueState
 from drip_pipeline.domain.conditions.occurrences import Occurrence
 from drip_pipeline.domain.conditions.time_zones import zone_name
+from drip_pipeline.domain.events.soft_bounces import DEFAULT_SOFT_BOUNCES
 from drip_pipeline.domain.graph.nodes import EventWait
 from drip_pipeline.domain.run_variables import EVENT
 from drip_pipeline.engine.events.event_parser import suppression_reason_of
 from drip_pipeline.engine.events.goal_exits import GOAL
-from drip_pipeline.engine.events.resume_waiting import (
-    DEFAULT_SOFT_BOUNCES,
-    EXIT_OF_SUPPRESSION,
-    RESUBSCRIBED,
-)
+from drip_pipeline.engine.events.resume_waiting import EXIT_OF_SUPPRESSION, RESUBSCRIBED
 from drip_pipeline.engine.execution.exit_rules import LeavingStates
 from drip_pipeline.engine.execution.exits import exit_transitions
 from drip_pipeline.engine.execution.matched_events import first_matching

@@ -8,6 +8,7 @@ from drip_pipeline.channels.protocol import Channel
 from drip_pipeline.channels.recorder import RecorderChannel
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery.channel_accounts import MESSAGE_CATEGORIES
+from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
 from drip_pipeline.engine.delivery.render import MessageSettings
 from drip_pipeline.engine.privacy.erase import ErasureScope
 from drip_pipeline.engine.runner.tick import Engine
@@ -51,6 +52,7 @@ def message_settings(settings: Settings) -> MessageSettings:
         tracks_opens=is_reachable and "opens" in settings.tracking,
         tracks_clicks=is_reachable and "clicks" in settings.tracking,
         former_keys=settings.former_secret_keys,
+        soft_bounces=SoftBounceLimit.of(settings),
     )
 
 

@@ -7,8 +7,8 @@ from typing import Final
 
 import dagster as dg
 
+from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
 from drip_pipeline.engine.events.drain_inbox import drain_inbox as drain
-from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 from drip_pipeline.orchestration.failures import translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.resources import EngineResource, RunClock

@@ -10,8 +10,8 @@ from typing import Final
 import dagster as dg
 from pydantic import Field
 
+from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
 from drip_pipeline.engine.events.landing_folder import load_files
-from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
 from drip_pipeline.orchestration.failures import RETRY_POLICY, translate_errors
 from drip_pipeline.orchestration.jobs.run_due_workflows import KIND_TAG
 from drip_pipeline.orchestration.metadata.landing import report_loaded

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from drip_pipeline.db.connection import Database
-from drip_pipeline.engine.events.resume_waiting import SoftBounceLimit
+from drip_pipeline.domain.events.soft_bounces import SoftBounceLimit
 from tests.engine.events.incoming import ingest, mailed, minutes, rows, value
 from tests.engine.events.test_event_exits import TWO_MAILS
 from tests.engine.factories import NOW, an_event, people_inside, run_until_idle, sent_messages
