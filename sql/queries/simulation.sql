@@ -53,7 +53,18 @@ SELECT
     ) AS hour_of_week,
     count(*) / 4.0::double precision AS messages
 FROM campaign_message_outcomes o
-WHERE o.workspace_id = CAST(%(workspace_id)s AS uuid) AND o.campaign_id <> CAST(%(campaign_id)s AS uuid)
+WHERE o.workspace_id = CAST(%(workspace_id)s AS uuid) AND o.campaign_id IS DISTINCT FROM CAST(%(campaign_id)s AS uuid)
   AND o.sent_at >= CAST(%(until)s AS timestamptz) - interval '28 days' AND o.sent_at < CAST(%(until)s AS timestamptz)
 GROUP BY 1, 2
 ORDER BY 1, 2;
+
+-- name: counted_sends
+-- The messages to these contacts since a time that count in frequency caps.
+SELECT s.contact_id, s.counted_at, s.channel
+FROM contact_sends s
+WHERE s.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+  AND s.counted_at >= CAST(%(since)s AS timestamptz)
+  AND NOT EXISTS (
+      SELECT FROM campaign_deliveries d WHERE d.id = s.delivery_id AND d.status || '' IN ('skipped', 'failed')
+  )
+ORDER BY s.counted_at, s.delivery_id;

@@ -138,7 +138,11 @@ def _length(
     metavar="FILE.html",
     help="Write a page, with the canvas over time.",
 )
-@click.option("--workspace", metavar="NAME", help="The workspace of --sample for a file.")
+@click.option(
+    "--workspace",
+    metavar="NAME",
+    help="The workspace of a file: its rules, rates and contacts are used.",
+)
 def simulate(
     invocation: Invocation,
     campaign: str,
@@ -182,7 +186,7 @@ def simulate(
         raise click.UsageError("Name the people: one of --people, --sample and --made-up.")
     now = datetime.now(UTC)
     begins = start or _tomorrow(now)
-    simulated = _campaign(invocation, campaign, now)
+    simulated = _campaign(invocation, campaign, workspace, now, needs_workspace=sample is not None)
     rates = RatesFile() if rates_file is None else read_rates(_text(rates_file), str(rates_file))
     unknown = sorted(set(rates.nodes) - simulated.channels().keys())
     if unknown:
@@ -192,9 +196,7 @@ def simulate(
             f"the campaign has no message node {', '.join(unknown)}",
             hint=f"Nodes that send messages: {nodes}.",
         )
-    population, refused = _population(
-        invocation, simulated, workspace, file, sample, made_up, seed, begins
-    )
+    population, refused = _population(invocation, simulated, file, sample, made_up, seed, begins)
     options = {"opened": open_rate, "clicked": click_rate}
     of_nodes = rates_of_nodes(
         simulated.channels(),
@@ -239,20 +241,33 @@ def _text(path: Path) -> str:
     return text_of_file(path)
 
 
-def _campaign(invocation: Invocation, campaign: str, now: datetime) -> SimulatedCampaign:
-    from drip_pipeline.engine.simulation.inputs import campaign_of_database, campaign_of_file
+def _campaign(
+    invocation: Invocation,
+    campaign: str,
+    workspace: str | None,
+    now: datetime,
+    *,
+    needs_workspace: bool,
+) -> SimulatedCampaign:
+    from drip_pipeline.engine.simulation.inputs import (
+        campaign_of_database,
+        campaign_of_file,
+        with_workspace,
+    )
 
     path = Path(campaign)
     is_file = path.suffix.lower() in (".yaml", ".yml", ".json") or path.is_file()
     if is_file:
-        return campaign_of_file(path)
+        simulated = campaign_of_file(path)
+        if workspace is None and not needs_workspace:
+            return simulated
+        return with_workspace(invocation.read_database, simulated, workspace, now)
     return campaign_of_database(invocation.read_database, campaign, now)
 
 
 def _population(
     invocation: Invocation,
     simulated: SimulatedCampaign,
-    workspace: str | None,
     file: Path | None,
     sample: int | None,
     made_up: int | None,
@@ -260,7 +275,6 @@ def _population(
     begins: datetime,
 ) -> tuple[list[SimulatedPerson], dict[str, int]]:
     from drip_pipeline.engine.simulation.inputs import sample as sample_of
-    from drip_pipeline.engine.simulation.inputs import workspace_id_of
     from drip_pipeline.engine.simulation.population import from_file
     from drip_pipeline.engine.simulation.population import made_up as make_up
     from drip_pipeline.errors import NotAllowed
@@ -273,12 +287,14 @@ def _population(
     if made_up is not None:
         return make_up(simulated.version.graph, made_up, seed=seed, now=begins), {}
     assert sample is not None
-    workspace_id = (
-        simulated.version.workspace_id
-        if simulated.is_from_database
-        else workspace_id_of(invocation.read_database, workspace)
+    population = sample_of(
+        invocation.read_database,
+        simulated.version.workspace_id,
+        sample,
+        seed=seed,
+        caps=simulated.rules.caps,
+        now=datetime.now(UTC),
     )
-    population = sample_of(invocation.read_database, workspace_id, sample, seed=seed)
     if not population:
         raise NotAllowed(
             "the workspace has no contacts that may get messages",

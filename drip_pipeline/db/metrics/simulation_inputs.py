@@ -47,6 +47,14 @@ class SampledContact(NamedTuple):
     updated_at: datetime | None
 
 
+class ContactSend(NamedTuple):
+    """A message to a contact that counts in frequency caps."""
+
+    contact_id: UUID
+    counted_at: datetime
+    channel: str
+
+
 class OtherSends(NamedTuple):
     """The mean number of messages of other campaigns in an hour of the week."""
 
@@ -94,8 +102,17 @@ def sample(
     ]
 
 
+def counted_sends(
+    connection: Connection, contact_ids: Sequence[UUID], *, since: datetime
+) -> list[ContactSend]:
+    """Return the messages to contacts since a time that count in frequency caps."""
+    return queries.records(
+        connection, "counted_sends", ContactSend, contact_ids=list(contact_ids), since=since
+    )
+
+
 def sends_of_others(
-    connection: Connection, workspace_id: UUID, campaign_id: UUID, *, until: datetime
+    connection: Connection, workspace_id: UUID, campaign_id: UUID | None, *, until: datetime
 ) -> list[OtherSends]:
     """Return the mean sends of a workspace's other campaigns in the four weeks before a time."""
     return queries.records(

@@ -30,6 +30,7 @@ from drip_pipeline.domain.definition.text_formats import (
     line_at,
     parse_text,
 )
+from drip_pipeline.domain.graph.frequency_caps import FrequencyCap
 from drip_pipeline.domain.graph.windows import QuietHours
 from drip_pipeline.domain.run_variables import data_problem
 from drip_pipeline.domain.scenarios.lengths import Length
@@ -37,7 +38,7 @@ from drip_pipeline.iso_times import read_time
 
 MAX_PEOPLE: Final = 10_000
 DEFAULT_START: Final = datetime(2026, 1, 5, 9, tzinfo=UTC)
-_STATUSES = Literal["waiting", "running", "completed", "exited", "failed"]
+_STATUSES = Literal["refused", "waiting", "running", "completed", "exited", "failed"]
 Path = tuple[str | int, ...]
 """Keys and positions that lead to a value of the file."""
 
@@ -145,7 +146,9 @@ class Expectation(NodeModel):
     skipped: tuple[SkippedMessage, ...] | None = Field(
         default=None, description="All messages that are skipped, in this order; [] for none."
     )
-    status: _STATUSES | None = Field(default=None, description="Status of the run at the end.")
+    status: _STATUSES | None = Field(
+        default=None, description="Status of the run at the end; refused: it never began."
+    )
     reason: Name | None = Field(default=None, description="Reason of the exit.")
     node: Name | None = Field(default=None, description="Node where the run is at the end.")
     tags: Texts | None = Field(default=None, description="All tags of the contact at the end.")
@@ -190,6 +193,9 @@ class ScenarioWorkspace(NodeModel):
     timezone: Name = Field(default="UTC", description="Time zone of the workspace.")
     quiet_hours: QuietHours | None = Field(
         default=None, description="When no marketing messages are sent."
+    )
+    caps: Annotated[tuple[FrequencyCap, ...], Field(max_length=20)] = Field(
+        default=(), description="How many marketing messages a contact gets in a period."
     )
 
     @model_validator(mode="after")

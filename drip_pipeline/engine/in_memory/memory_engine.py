@@ -17,6 +17,7 @@ from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.domain.conditions.occurrences import LatestMessage
 from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.graph import NodeType
+from drip_pipeline.domain.graph.holdout import HOLDOUT
 from drip_pipeline.domain.run_variables import JsonObject
 from drip_pipeline.engine.delivery.settle import EXIT_OF_SKIPPED
 from drip_pipeline.engine.execution.execute import execute
@@ -30,6 +31,7 @@ from drip_pipeline.engine.execution.transitions import (
     group_by_position,
 )
 from drip_pipeline.engine.in_memory.arrivals import Arrivals, MemoryArrival
+from drip_pipeline.engine.in_memory.cap_count import CountedSend
 from drip_pipeline.engine.in_memory.context import context_of
 from drip_pipeline.engine.in_memory.followed_waits import followed_runs
 from drip_pipeline.engine.in_memory.observer import Observer, SettledMessage
@@ -85,20 +87,21 @@ class MemoryEngine:
         *,
         entry: JsonObject | None = None,
         due_at: datetime | None = None,
-    ) -> MemoryRun | None:
-        """Begin a run, whose first step is due at `due_at`.
-
-        Return None if the holdout refuses the contact.
-        """
-        holdout = self.store.rules.holdout
-        if holdout is not None and self.store.graph.has_marketing() and holdout.has(contact_id):
-            return None
+    ) -> MemoryRun:
+        """Begin a run, whose first step is due at `due_at`; it has the status `refused` if the
+        holdout or an exit rule refuses the contact."""
         contact = self.store.contacts[contact_id]
         run = MemoryRun(run_id, contact, now, self.store.graph.entry_node_id)
         run.entry = entry or None
-        run.due_at = due_at or now
         contact.runs.append(run)
         self.store.runs[run_id] = run
+        reason = self._refusal(run, now)
+        if reason is not None:
+            contact.runs.remove(run)
+            del self.store.runs[run_id]
+            run.status, run.exit_reason = "refused", reason
+            return run
+        run.due_at = due_at or now
         self.schedule.add_runs(run.due_at, [run])
         self._observer.entered([run], now)
         return run
@@ -128,6 +131,15 @@ class MemoryEngine:
     def has_queue(self) -> bool:
         """Return whether messages wait for a rate."""
         return any(self._waiting.values())
+
+    def _refusal(self, run: MemoryRun, now: datetime) -> str | None:
+        graph, holdout = self.store.graph, self.store.rules.holdout
+        if holdout is not None and graph.has_marketing() and holdout.has(run.contact.id):
+            return HOLDOUT
+        if not graph.exits:
+            return None
+        leaving = self._leaving([run], now)
+        return leaving[0].rule.why if leaving else None
 
     # --- advance ---------------------------------------------------------------------------------
 
@@ -191,28 +203,26 @@ class MemoryEngine:
         if not due:
             return 0
         check = EligibilityCheck(self.store, now)
-        exits = self._exits(due, now)
         permits = math.floor(self._permits[channel]) if channel in self._rates else None
         sent: list[SettledMessage] = []
         skipped: dict[str, list[MemoryMessage]] = {}
         held: dict[tuple[str, datetime], list[MemoryMessage]] = {}
-        failed: list[tuple[MemoryMessage, str]] = []
         leaving: dict[str, tuple[ExitRule, list[MemoryMessage]]] = {}
+        exits = self._exits(due, now)
+        failed: list[tuple[MemoryMessage, str]] = []
         for number, message in enumerate(due):
             if permits is not None and len(sent) >= permits:
                 self._waiting[channel] = due[number:]
                 break
             if message.run.withdrawn == message.id:
                 continue
-            reason = check.blocked_reason(message)
-            if reason is None and (by := exits.get(message.run.id)) is not None:
-                leaving.setdefault(by.id, (by, []))[1].append(message)
+            reason, until, rule = check.decide(message, exits)
+            if until is not None:
+                held.setdefault(until, []).append(message)
                 continue
-            if reason is None and (hold := check.hold(message)) is not None:
-                reason = hold.skips(message.queued_at)
-                if reason is None:
-                    held.setdefault((hold.rule, hold.until), []).append(message)
-                    continue
+            if rule is not None:
+                leaving.setdefault(rule.id, (rule, []))[1].append(message)
+                continue
             if reason is None:
                 rendered, reason, error = self._rendered(message, now)
                 if error is not None:
@@ -220,30 +230,25 @@ class MemoryEngine:
                     continue
             if reason is not None:
                 skipped.setdefault(reason, []).append(message)
-            else:
-                sent.append(SettledMessage(message, None, rendered))
+                continue
+            sent.append(SettledMessage(message, None, rendered))
+            if check.counts_in_caps(message):
+                message.run.contact.sends.append(CountedSend(now, channel))
         if permits is not None:
             self._permits[channel] -= len(sent)
-        for (rule, until), messages in held.items():
-            self.schedule.add_messages(channel, until, messages)
-            self._observer.held(messages, rule, now)
+        for (rule_name, due_at), messages in held.items():
+            self.schedule.add_messages(channel, due_at, messages)
+            self._observer.held(messages, rule_name, now)
+        for rule, messages in leaving.values():
+            self._skip(messages, rule.why, now, rule)
         for reason, messages in skipped.items():
             self._skip(messages, reason, now)
-        for exit_rule, messages in leaving.values():
-            self._exit(messages, exit_rule, now)
         if failed:
             self._fail(failed, now)
         if sent:
             self._settle_sent(sent, channel, now)
-        left = sum(len(messages) for _, messages in leaving.values())
-        return len(sent) + sum(map(len, skipped.values())) + len(failed) + left
-
-    def _exits(self, due: Sequence[MemoryMessage], now: datetime) -> dict[UUID, ExitRule]:
-        """Return by run the exit rules that end the runs of due messages."""
-        if not self.store.graph.exits:
-            return {}
-        runs = [message.run for message in due if message.run.is_open]
-        return {state.id: rule for rule, states in self._leaving(runs, now) for state in states}
+        ended = sum(len(messages) for _, messages in leaving.values())
+        return len(sent) + sum(map(len, skipped.values())) + len(failed) + ended
 
     def grant(self, seconds: float, others: Mapping[str, float]) -> None:
         """Let messages of limited channels be sent for this time; unused permits of earlier times
@@ -283,10 +288,25 @@ class MemoryEngine:
         if runs:
             self._advance(runs, now)
 
-    def _skip(self, messages: Sequence[MemoryMessage], reason: str, now: datetime) -> None:
+    def _exits(self, due: Sequence[MemoryMessage], now: datetime) -> dict[UUID, ExitRule]:
+        """Return by run the exit rules that end the runs of due messages."""
+        if not self.store.graph.exits:
+            return {}
+        runs = [message.run for message in due if message.run.is_open]
+        return {state.id: rule for rule, states in self._leaving(runs, now) for state in states}
+
+    def _skip(
+        self,
+        messages: Sequence[MemoryMessage],
+        reason: str,
+        now: datetime,
+        exit_rule: ExitRule | None = None,
+    ) -> None:
         self._observer.settled([SettledMessage(message, reason) for message in messages], now)
         runs = [m.run for m in messages if m.run.pending is m and m.run.is_open]
-        if reason in EXIT_OF_SKIPPED:
+        if exit_rule is not None:
+            self._exit_by_rule(exit_rule, runs, now)
+        elif reason in EXIT_OF_SKIPPED:
             exit_reason, status = EXIT_OF_SKIPPED[reason]
             states = self.store.due_states(runs)
             self._apply(
@@ -295,16 +315,14 @@ class MemoryEngine:
         else:
             self._continue(runs, now)
 
-    def _exit(self, messages: Sequence[MemoryMessage], rule: ExitRule, now: datetime) -> None:
-        self._observer.settled([SettledMessage(message, rule.why) for message in messages], now)
-        runs = [m.run for m in messages if m.run.pending is m and m.run.is_open]
-        transitions = exit_transitions(
+    def _exit_by_rule(self, rule: ExitRule, runs: Sequence[MemoryRun], now: datetime) -> None:
+        exits = exit_transitions(
             self.store.due_states(runs),
             exit_reason=rule.why,
             enrollment_status="completed",
             details={"exit": rule.id},
         )
-        self._apply(transitions, now)
+        self._apply(exits, now)
 
     def _fail(self, failed: Sequence[tuple[MemoryMessage, str]], now: datetime) -> None:
         transitions = []

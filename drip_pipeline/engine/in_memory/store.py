@@ -26,6 +26,7 @@ from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
 from drip_pipeline.engine.execution.split_variants import ExistingVariant
 from drip_pipeline.engine.execution.transitions import DeliveryNote
+from drip_pipeline.engine.in_memory.cap_count import CountedSend
 
 MAX_RETRIES: Final = 3
 """As the column `max_retries` of a workflow state by default."""
@@ -36,7 +37,7 @@ class MemoryContact:
     """A contact: its columns as the database has them, and what happened to it outside of runs.
 
     `suppressions`: the reason by channel. `left_topics`: topics that the contact left.
-    `soft_bounces`: their times in seconds since 1970.
+    `soft_bounces`: their times in seconds since 1970. `sends`: messages that count in caps.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class MemoryContact:
         "left_topics",
         "row",
         "runs",
+        "sends",
         "soft_bounces",
         "suppressions",
     )
@@ -58,6 +60,7 @@ class MemoryContact:
         self.suppressions: dict[str, str] = {}
         self.left_topics: set[str] = set()
         self.soft_bounces: list[float] = []
+        self.sends: list[CountedSend] = []
         self._attributes: dict[str, Any] | None = None
 
     def attributes(self, read: Callable[[Mapping[str, Any]], dict[str, Any]]) -> dict[str, Any]:
@@ -81,7 +84,7 @@ class MemoryRun:
     """An enrollment with its workflow state. The names are those of the columns.
 
     `pending` is the message that it waits for; `withdrawn` the id of one that was taken out of the
-    outbox.
+    outbox. A run with the status `refused` never began; `exit_reason` says why.
     """
 
     __slots__ = (

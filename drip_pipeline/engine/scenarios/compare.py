@@ -67,6 +67,8 @@ def state_of(walk: Walk) -> str:
     run = walk.run
     if run.status == "exited":
         return f"exited at {run.node_id}, reason {run.exit_reason}"
+    if run.status == "refused":
+        return f"did not enter: {run.exit_reason}"
     if run.status == "failed":
         return f"failed at {run.node_id}: {shorten(run.last_error or '', 200)}"
     if run.status == "waiting" and run.due_at is not None:

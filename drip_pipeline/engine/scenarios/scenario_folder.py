@@ -26,6 +26,7 @@ from drip_pipeline.domain.scenarios.scenario_file import (
 )
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.publishing.campaign_folder import SUFFIXES, text_of_file
+from drip_pipeline.engine.publishing.channel_validation import prepared_graph, unprepared_emails
 from drip_pipeline.engine.publishing.template_folder import definition_of_file
 from drip_pipeline.engine.scenarios.contact_values import ContactInvalid, contact_row
 from drip_pipeline.errors import DefinitionInvalid, ImportFileError
@@ -158,6 +159,10 @@ def campaign_of_text(text: str) -> PublishedVersion:
 
 def campaign_of_definition(definition: CampaignDefinition) -> PublishedVersion:
     """Return a completed definition as a version that can be executed. Raises DefinitionInvalid."""
-    graph = compile_graph(definition, {})
+    written = compile_graph(definition, {})
+    problems = unprepared_emails(written)
+    if problems:
+        raise DefinitionInvalid(problems, name=definition.name)
+    graph = prepared_graph(written)
     campaign_id = uuid5(NAMESPACE_URL, definition.name)
     return PublishedVersion(campaign_id, 1, definition.name, WORKSPACE_ID, graph)

@@ -62,7 +62,7 @@ class _PersonWalk:
         self._person = person
         self._version = version
         self._entered_at = file.start + (person.enters or timedelta())
-        rules = WorkspaceRules(quiet_hours=file.workspace.quiet_hours)
+        rules = WorkspaceRules(file.workspace.quiet_hours, caps=file.workspace.caps)
         self._store = MemoryStore(version, rules, file.workspace.timezone)
         contact_id = uuid5(NAMESPACE_URL, f"{version.campaign_name}/{person.name}")
         row = contact_row(person.contact, created_at=file.start)
@@ -85,7 +85,6 @@ class _PersonWalk:
         run = self._engine.enroll(
             run_id, self._contact.id, self._entered_at, entry=self._person.entry
         )
-        assert run is not None  # the rules of a scenario have no holdout
         for event in self._person.events:
             if event.of is not None:
                 self._expecting.setdefault(event.of, []).append(event)

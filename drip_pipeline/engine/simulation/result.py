@@ -21,10 +21,11 @@ LEFT_OUT: Final = (
     "Double opt-in of topics, and consent that a channel requires, are not modeled.",
     "Openings by machines are left out: they neither end waits nor count.",
     "Runs that are under way in this campaign, and campaigns that this one triggers, are left out.",
+    "Later messages of other campaigns take no place under frequency caps; earlier ones count.",
     "The pause by rates of complaints and bounces (pause_when) does not stop the simulation.",
 )
 LEFT_OUT_OF_FILES: Final = (
-    "A file has no workspace: no quiet hours, holdout or sends of other campaigns are in force.",
+    "A file has no workspace: no quiet hours, caps, holdout or sends of others are in force.",
 )
 
 
@@ -48,7 +49,7 @@ def result_of(
     left_out = [*LEFT_OUT, *(() if campaign.is_from_database else LEFT_OUT_OF_FILES)]
     return {
         "campaign": setup.version.campaign_name,
-        "version": setup.version.version if campaign.is_from_database else None,
+        "version": setup.version.version if campaign.is_published else None,
         "start": setup.start.isoformat(),
         "days": setup.days,
         "seed": seed,

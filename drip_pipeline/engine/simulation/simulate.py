@@ -21,6 +21,7 @@ from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
 from drip_pipeline.engine.campaigns.workspace_rules import WorkspaceRules
 from drip_pipeline.engine.gc_pause import no_collection
 from drip_pipeline.engine.in_memory.arrivals import MemoryArrival
+from drip_pipeline.engine.in_memory.cap_count import CountedSend
 from drip_pipeline.engine.in_memory.memory_engine import MemoryEngine
 from drip_pipeline.engine.in_memory.store import MemoryMessage, MemoryStore
 from drip_pipeline.engine.progress import Progress
@@ -32,12 +33,14 @@ _HOURS_A_WEEK: Final = 168
 
 
 class SimulatedPerson(NamedTuple):
-    """A contact that enters: its columns, and the entry data of its run."""
+    """A contact that enters: its columns, the entry data of its run, and the messages that it was
+    sent before and that count in caps."""
 
     contact_id: UUID
     run_id: UUID
     row: Mapping[str, Any]
     entry: Mapping[str, Any] | None = None
+    sends: tuple[CountedSend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +161,15 @@ class _MinuteClock:
         spread = timedelta(minutes=self._setup.version.graph.trigger.spread_minutes)
         for place, (_, number) in enumerate(entries):
             person = population[number]
-            self._result.store.add_contact(person.contact_id, person.row)
+            contact = self._result.store.add_contact(person.contact_id, person.row)
+            contact.sends += person.sends
             due_at = now + spread * (place / len(entries))
             run = self._engine.enroll(
                 person.run_id, person.contact_id, now, entry=person.entry, due_at=due_at
             )
-            if run is None:
-                refused = self._result.refused
-                refused["holdout"] = refused.get("holdout", 0) + 1
+            if run.status == "refused":
+                reason = run.exit_reason or ""
+                self._result.refused[reason] = self._result.refused.get(reason, 0) + 1
 
     def _react(self, now: datetime) -> None:
         messages, self._tally.newly_sent = self._tally.newly_sent, []

@@ -14,6 +14,7 @@ from psycopg.types.json import Jsonb
 from drip_pipeline.db.connection import Database
 from drip_pipeline.domain.conditions.occurrences import Occurrence
 from drip_pipeline.engine.campaigns import version_cache
+from drip_pipeline.engine.campaigns.frequency_caps import set_cap
 from drip_pipeline.engine.campaigns.workspace_rules import (
     WorkspaceRules,
     rules_of,
@@ -70,6 +71,11 @@ class MemoryLog(Observer):
             log += [(note.event_type, note.node_id, now) for note in transition.events]
             self.paths.setdefault(state.id, []).extend(transition.path)
 
+    def held(self, messages: Sequence[MemoryMessage], rule: str, now: datetime) -> None:
+        for message in messages:
+            log = self.events.setdefault(message.run.id, [])
+            log.append(("message_held", message.note.node_id, now))
+
     def settled(self, messages: Sequence[SettledMessage], now: datetime) -> None:
         for message, reason, _ in messages:
             name = SENT_EVENT[message.note.channel] if reason is None else "message_skipped"
@@ -107,6 +113,7 @@ class BothEngines:
         *,
         entries: Mapping[str, Mapping[str, Any]] | None = None,
         quiet_hours: Mapping[str, Any] | None = None,
+        caps: Sequence[Mapping[str, Any]] = (),
         zone: str = "UTC",
     ) -> BothEngines:
         """Publish a campaign file, and enroll people (columns by name) in both."""
@@ -127,6 +134,8 @@ class BothEngines:
                 )  # fmt: skip
         if quiet_hours:
             set_quiet_hours(database, None, quiet_hours, now=NOW)
+        for cap in caps:
+            set_cap(database, None, cap, now=NOW)
         report = publish(database, campaign, PublishOptions(now=NOW, settings=SETTINGS))
         assert report.campaign_id is not None
         with database.transaction() as connection:

@@ -282,3 +282,42 @@ def test_windows_and_quiet_hours_hold_and_skip_the_same_messages(database: Datab
     assert_equal(both)
     kinds = {e[1] for log in both.real().events.values() for e in log}
     assert {"message_held", "message_skipped", "enrollment_completed"} <= kinds
+
+
+DAILY = """
+name: Daily
+steps:
+""" + "".join(
+    f"""
+  - {{node_id: mail{n}, node_type: email, step_name: Mail, kind: {kind},
+     channel_config: {{email: {{subject: Mail, body: "{{{{ unsubscribe_url }}}}"}}}}}}
+  - {{node_id: wait{n}, node_type: wait, step_name: Wait,
+     wait_config: {{type: duration, value: {hours}, unit: hours}}}}"""
+    for n, (kind, hours) in enumerate(
+        [("marketing", 3), ("marketing", 2), ("transactional", 1), ("marketing", 20),
+         ("marketing", 1), ("marketing", 5)]
+    )
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "caps",
+    [
+        [{"name": "day", "max": 2, "per": {"value": 1, "unit": "days"}}],
+        [
+            {"name": "day", "max": 1, "per": "calendar_day"},
+            {"name": "week", "max": 3, "per": "calendar_week",
+             "max_defer": {"value": 2, "unit": "days"}},
+        ],
+        [{"name": "once", "max": 1, "per": {"value": 10, "unit": "hours"}, "on_cap": "skip"}],
+    ],
+    ids=["rolling", "calendar", "skipping"],
+)  # fmt: skip
+def test_caps_hold_and_skip_the_same_messages(
+    database: Database, caps: list[dict[str, Any]]
+) -> None:
+    both = BothEngines.begin(database, DAILY, some_people(12, seed=12), caps=caps)
+    both.run(lambda *_: [])
+    assert_equal(both)
+    kinds = {event[1] for log in both.real().events.values() for event in log}
+    assert kinds & {"message_held", "message_skipped"}

@@ -248,3 +248,44 @@ def test_junit_has_a_case_for_each_person_and_each_broken_file(tmp_path: Path) -
     }  # fmt: skip
     cases = {case.get("name"): [child.tag for child in case] for case in root.iter("testcase")}
     assert cases == {"good": [], "bad <&\ufffd>": ["failure"], "the file": ["error"]}
+
+
+def test_caps_of_the_workspace_and_exit_rules_are_in_force(tmp_path: Path) -> None:
+    exits = "exits: [{id: vip, when: {type: tag, operator: contains, value: vip}}]\n"
+    report = run(
+        tmp_path,
+        """start: 2026-03-02T09:00:00Z
+workspace: {caps: [{name: daily, max: 1, per: {value: 2, unit: days}, on_cap: skip}]}
+people:
+  - name: capped
+    contact: {email: a@b.example}
+    expect:
+      messages: [{node: hello}]
+      skipped: [{node: thanks, reason: "cap:daily"}]
+  - name: refused
+    contact: {email: a@b.example, tags: [vip]}
+    expect: {status: refused, reason: vip, path: [], messages: []}
+""",
+        exits + CAMPAIGN,
+    )
+    (file,) = report.files
+    assert [problem.text() for problem in file.problems] == []
+    assert [each.differences for each in file.results] == [[], []]
+
+
+def test_translations_are_those_of_the_contact(tmp_path: Path) -> None:
+    translated = CAMPAIGN.replace(
+        'body: "{{ unsubscribe_url }}"}}}\n  - {node_id: pause',
+        'body: "{{ unsubscribe_url }}", translations: {de: {subject: Hallo, body: Hallo}}}}}\n'
+        "  - {node_id: pause",
+    )
+    person = """    until: 1 hour
+    expect: {messages: [{node: hello, subject: Hello Ann}]}
+  - name: cid
+    contact: {email: c@b.example, language: de-AT}
+    until: 1 hour
+    expect: {messages: [{node: hello, subject: Hallo}]}
+"""
+    assert lines(tmp_path, person, translated) == []
+    (file,) = run_scenarios(tmp_path / "hello.test.yaml").files
+    assert [each.differences for each in file.results] == [[], []]
