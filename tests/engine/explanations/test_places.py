@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 from uuid import UUID
 
 import pytest
 
 from drip_pipeline.db.explanations.one_person import PersonRow, RunRow, SuppressionRow, TopicState
+from drip_pipeline.domain.conditions.conditions import Condition
 from drip_pipeline.domain.graph.graph import Edge
-from drip_pipeline.engine.explanations.places import place_of
+from drip_pipeline.domain.graph.nodes import ConditionWait, NodeConfig
+from drip_pipeline.engine.explanations.places import WAITS, place_of
 from drip_pipeline.engine.explanations.refusals import ContactRefusals
 from tests.engine.graphs import email, end, graph, node, trigger, wait_hours
 
@@ -254,3 +256,26 @@ def test_a_delayed_edge_is_a_wait_for_its_target() -> None:
     assert late.nodes["start"].ports["default"] == Edge("mail")
     place = place_of(run(node_id="mail", resume_port=None), late, refusals(), NOW, "UTC")
     assert place.sentence == "Waits in 'Welcome' until Tue 1 Dec 09:00 (UTC), then the run ends."
+
+
+def test_each_kind_of_wait_has_a_sentence() -> None:
+    kinds = get_args(get_args(NodeConfig)[0])
+    assert set(WAITS) == {kind for kind in kinds if kind.__name__.endswith("Wait")}
+
+
+def test_a_wait_for_a_condition_says_what_follows_with_and_without_it() -> None:
+    condition = Condition.model_validate({"type": "tag", "value": "vip"})
+    config = ConditionWait.model_validate(
+        {"condition": condition, "max_wait": {"value": 1, "unit": "days"}}
+    )
+    flow = graph(
+        trigger("pause"),
+        node("pause", "wait", config, met="mail", timeout="end"),
+        email("mail", default="end"),
+        end(),
+    )
+    place = place_of(run(resume_port="timeout"), flow, refusals(), NOW, "UTC")
+    assert place.sentence == (
+        "Waits in 'Welcome' at 'pause' until has the tag vip, until Tue 1 Dec 09:00 (UTC) at most;"
+        " if it holds, at once: 'mail', otherwise then: the run ends."
+    )
