@@ -1,5 +1,5 @@
 """`drip contacts …`: import contacts from files, suppress and resubscribe contacts; one contact
-(`show`, `set`, `erase`) is in person/.
+(`show`, `set`, `erase`, `export`) is in person/.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def contacts() -> None:
-    """Import contacts from files; show, change, suppress, resubscribe and erase one contact."""
+    """Import contacts from files; show, change, suppress, export and erase one contact."""
 
 
 @command(contacts, name="import")

@@ -198,14 +198,18 @@ JOIN topic_consents c ON c.contact_id = p.contact_id;
 SELECT a.address, bool_or(k.workspace_id = a.workspace_id) AS is_here
 FROM unnest(CAST(%(addresses)s AS text []), CAST(%(workspace_ids)s AS uuid [])) AS a (address, workspace_id)
 JOIN contacts k ON canonical_email(k.email) = canonical_email(a.address)
-WHERE a.address LIKE '%%@%%'
+WHERE a.address LIKE '%%@%%' AND k.id <> ALL(CAST(%(except_contacts)s AS uuid []))
 GROUP BY a.address
 UNION ALL
 SELECT a.address, bool_or(k.workspace_id = a.workspace_id)
 FROM unnest(CAST(%(addresses)s AS text []), CAST(%(workspace_ids)s AS uuid [])) AS a (address, workspace_id)
 JOIN contacts k ON canonical_phone(k.phone) = canonical_phone(a.address) AND k.phone IS NOT NULL
-WHERE a.address NOT LIKE '%%@%%'
+WHERE a.address NOT LIKE '%%@%%' AND k.id <> ALL(CAST(%(except_contacts)s AS uuid []))
 GROUP BY a.address;
+
+-- name: stored_addresses
+-- The addresses of these contacts, as they are stored.
+SELECT k.email, k.phone FROM contacts k WHERE k.id = ANY(CAST(%(contact_ids)s AS uuid []));
 
 -- name: take_suppressions_of_erased
 -- Deletes the suppressions of these persons, and returns them in the form in which addresses are compared. One for the

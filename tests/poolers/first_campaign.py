@@ -1,5 +1,6 @@
 """The whole first campaign on any database: migrate twice, import, publish, enroll, run with
-several engines at once, ingest, receive, compute metrics, judge. Each step checks its result.
+several engines at once, ingest, receive, compute metrics, judge, erase. Each step checks its
+result.
 
 Tests run it through poolers, and the matrix of databases (`make matrix`) on all that there are.
 """
@@ -25,10 +26,13 @@ from drip_pipeline.engine.contacts.import_contacts import import_contacts
 from drip_pipeline.engine.enrollment.audience import Everybody
 from drip_pipeline.engine.enrollment.enroll import enroll
 from drip_pipeline.engine.enrollment.webhook_trigger import enroll_by_webhook
+from drip_pipeline.engine.erased_addresses import ErasureKeys
 from drip_pipeline.engine.events.drain_inbox import drain_inbox
 from drip_pipeline.engine.events.ingest import ingest_events
 from drip_pipeline.engine.metrics.daily_metrics import aggregate_days
 from drip_pipeline.engine.operations.invariants import check_invariants
+from drip_pipeline.engine.privacy.erase import ErasureScope
+from drip_pipeline.engine.privacy.request import erase
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
 from drip_pipeline.engine.runner.tick import Engine, tick
@@ -71,6 +75,7 @@ class FirstCampaign:
             "receive": self.receive,
             "metrics": self.metrics,
             "judge": self.judge,
+            "erase": self.erase,
         }
 
     def migrate_twice(self) -> None:
@@ -181,6 +186,29 @@ class FirstCampaign:
             report = judge(database, now=LATER)
         assert len(report.evaluated) == 1, report
         assert self.values("SELECT sum(total_sent) FROM campaign_ab_test_results") == [(PEOPLE,)]
+
+    def erase(self) -> None:
+        """Erase one person by the command and one by SQL; no number changes."""
+        numbers = "SELECT to_jsonb(m)::text FROM campaign_daily_metrics m ORDER BY 1"
+        before = self.values(numbers)
+        scope = ErasureScope(
+            ErasureKeys(MESSAGES.secret_key), self.folder / "archive", self.folder / "landing"
+        )
+        with self.opened() as database:
+            assert erase(database, "p1@example.com", scope, now=LATER).is_complete
+            with database.transaction() as connection:
+                connection.execute("DELETE FROM contacts WHERE email = 'p2@example.com'")
+            engine = Engine(database, {}, MESSAGES, erasure=scope)
+            assert tick(engine, now=LATER).erased == 1
+            aggregate_days(database, [NOW.date(), LATER.date()])
+            broken = [one for one in check_invariants(database, now=LATER) if not one.holds]
+        assert broken == []
+        assert self.values(numbers) == before
+        assert self.values(
+            "SELECT (SELECT count(*) FROM campaign_enrollments WHERE contact_email IS NULL),"
+            " (SELECT count(*) FROM recorded_messages WHERE recipient ~ '^p[12]@'),"
+            " (SELECT count(*) FROM contact_erasure_values)"
+        ) == [(2, 0, 0)]
 
     def values(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query."""

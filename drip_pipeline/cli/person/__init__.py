@@ -1,3 +1,3 @@
-"""`drip contacts show`, `set` and `erase`: one contact. The other commands of the group are in
-`cli/contacts.py`.
+"""`drip contacts show`, `set`, `erase` and `export`: one contact. The other commands of the group
+are in `cli/contacts.py`.
 """

@@ -1,8 +1,9 @@
-"""`drip contacts erase`: all that is stored of one person."""
+"""`drip contacts erase` and `drip contacts export`: all that is stored of one person."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -18,6 +19,7 @@ _workspace = click.option(
 def register(group: click.Group) -> None:
     """Add the commands to `drip contacts`."""
     group.add_command(erase)
+    group.add_command(export)
 
 
 @command()
@@ -71,3 +73,52 @@ def erase(
     if result.reasons:
         lines.append("The next ticks try again; so does this command.")
     return CommandResult(result, "\n".join(lines), exit_code=int(not result.is_complete))
+
+
+@command()
+@_who
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The ZIP file; an existing one is replaced.",
+)
+@reason_option
+@_workspace
+@now_option
+def export(
+    invocation: Invocation,
+    who: str,
+    out: Path,
+    reason: str | None,
+    workspace: str | None,
+    now: datetime,
+) -> CommandResult:
+    """Export all that is stored of a person, as a ZIP file that only its owner can read.
+
+    It has index.html, a page to read in a browser, and the rows of each table as JSON, with those
+    of archived months.
+    """
+    from drip_pipeline.engine.privacy.erase import ErasureScope
+    from drip_pipeline.engine.privacy.export import person_data
+    from drip_pipeline.reports.person_export import write_export
+
+    with ProgressLine() as progress:
+        person = person_data(
+            invocation.database,
+            who,
+            ErasureScope.of(invocation.settings),
+            now=now,
+            reason=reason,
+            workspace=workspace,
+            actor=invocation.actor,
+            progress=progress,
+        )
+        write_export(out, person)
+    rows = {name: len(each) for name, each in person.tables.items()}
+    data: dict[str, object] = {"file": str(out), "rows": rows}
+    lines = [f"{sum(rows.values()):,} rows of {len(rows)} tables and files written to {out}"]
+    if person.missing:
+        data["missing"] = person.missing
+        lines.append(f"archive files that are not here: {', '.join(person.missing)}")
+    return CommandResult(data, "\n".join(lines))

@@ -226,14 +226,34 @@ def traces(connection: Connection, erasures: Sequence[tuple[UUID, UUID]]) -> lis
     )
 
 
-def in_use(connection: Connection, addresses: Sequence[tuple[UUID, str]]) -> list[AddressInUse]:
-    """Return which of these addresses, each with the workspace of its erasure, a contact has."""
+def in_use(
+    connection: Connection,
+    addresses: Sequence[tuple[UUID, str]],
+    except_contacts: Sequence[UUID] = (),
+) -> list[AddressInUse]:
+    """Return which of these addresses, each with the workspace of its erasure, a contact has, apart
+    from `except_contacts`."""
     return queries.records(
         connection,
         "addresses_in_use",
         AddressInUse,
         addresses=[address for _, address in addresses],
         workspace_ids=[workspace_id for workspace_id, _ in addresses],
+        except_contacts=list(except_contacts),
+    )
+
+
+class ContactAddress(NamedTuple):
+    """The email address and the phone number of a contact, as they are stored."""
+
+    email: str | None
+    phone: str | None
+
+
+def addresses(connection: Connection, contact_ids: Sequence[UUID]) -> list[ContactAddress]:
+    """Return the addresses of these contacts, as they are stored."""
+    return queries.records(
+        connection, "stored_addresses", ContactAddress, contact_ids=list(contact_ids)
     )
 
 

@@ -1,4 +1,4 @@
-"""Take the events of a person out of a payload or a line, and leave those of others."""
+"""Divide a payload into the events of a person and those of others."""
 
 from __future__ import annotations
 
@@ -45,3 +45,28 @@ def without_person(payload: bytes, finder: Finder) -> bytes | None:
 
 def _others(items: Sequence[object], finder: Finder) -> list[object]:
     return [item for item in items if not finder.finds(orjson.dumps(item).decode())]
+
+
+def of_person(payload: bytes, finder: Finder) -> object:
+    """Return the person's part of a payload: its events as JSON, or the payload as text."""
+    text = payload.decode("utf-8", "replace")
+    try:
+        content = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        lines = text.split("\n")
+        return "\n".join(line for line in lines if finder.finds(line)) if len(lines) > 1 else text
+    arrays = [content] if isinstance(content, list) else _arrays(content)
+    if len(arrays) != 1 or without_person(payload, finder) is None:
+        return content
+    return [item for item in arrays[0] if finder.finds(orjson.dumps(item).decode())]
+
+
+def _arrays(content: object) -> list[list[object]]:
+    """Return the arrays of an object that hold events of several persons."""
+    if not isinstance(content, dict):
+        return []
+    return [
+        value
+        for value in content.values()
+        if isinstance(value, list) and len(value) > 1 and isinstance(value[0], dict)
+    ]

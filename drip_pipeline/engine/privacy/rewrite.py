@@ -131,6 +131,29 @@ def _identified(
     }
 
 
+def spellings_in_use(
+    connection: Connection,
+    workspace_id: UUID,
+    addresses: Sequence[str],
+    region: str | None,
+    *,
+    except_contacts: Sequence[UUID],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the spellings of a person's addresses, without those of other contacts of the
+    workspace, and those of them that contacts of other workspaces have, too."""
+    spellings = _spellings(addresses, region)
+    in_use = {
+        row.address: row.is_here
+        for row in erasures_db.in_use(
+            connection, [(workspace_id, each) for each in spellings], except_contacts
+        )
+    }
+    return (
+        tuple(each for each in spellings if not in_use.get(each)),
+        tuple(each for each in spellings if in_use.get(each) is False),
+    )
+
+
 def _spellings(addresses: Sequence[str | None], region: str | None) -> list[str]:
     """Return addresses as they are compared; phone numbers also as they are sent to."""
     spellings: set[str] = set()
