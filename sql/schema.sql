@@ -810,7 +810,7 @@ CREATE INDEX contacts_address ON public.contacts USING btree (canonical_email(em
 CREATE INDEX contacts_phone ON public.contacts USING btree (canonical_phone(phone)) WHERE (phone IS NOT NULL);
 CREATE TRIGGER announce_followed_contacts BEFORE UPDATE ON public.contacts FOR EACH STATEMENT EXECUTE FUNCTION announce_followed_contacts();
 CREATE TRIGGER queue_changed_matches AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((old.tags IS DISTINCT FROM new.tags) OR (old.ai_score IS DISTINCT FROM new.ai_score))) EXECUTE FUNCTION queue_matching_contacts();
-CREATE TRIGGER queue_followed_contacts AFTER UPDATE ON public.contacts FOR EACH ROW WHEN ((current_setting('drip.follows_contacts'::text, true) = 'on'::text)) EXECUTE FUNCTION queue_followed_contacts();
+CREATE TRIGGER queue_followed_contacts AFTER UPDATE ON public.contacts FOR EACH ROW WHEN (((current_setting('drip.follows_contacts'::text, true) = 'all'::text) OR ((current_setting('drip.follows_contacts'::text, true) = 'custom_fields'::text) AND (old.custom_fields IS DISTINCT FROM new.custom_fields)))) EXECUTE FUNCTION queue_followed_contacts();
 CREATE TRIGGER queue_new_matches AFTER INSERT ON public.contacts FOR EACH ROW WHEN (((cardinality(new.tags) > 0) OR (new.ai_score > 0))) EXECUTE FUNCTION queue_matching_contacts();
 CREATE TRIGGER record_contact_erasures AFTER DELETE ON public.contacts REFERENCING OLD TABLE AS deleted_contacts FOR EACH STATEMENT EXECUTE FUNCTION record_contact_erasures();
 

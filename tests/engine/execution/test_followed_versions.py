@@ -52,7 +52,7 @@ def test_without_such_a_wait_nothing_is_noted(database: Database) -> None:
         ids = contacts(connection, the_workspace(connection), 3)
         connection.execute("UPDATE contacts SET custom_fields = %s", [Jsonb(trial("2026-02-10"))])
         setting = connection.execute("SELECT current_setting('drip.follows_contacts')").fetchone()
-        assert setting == ("off",)
+        assert setting == ("none",)
         campaign = a_published_campaign(connection, until_date(), now=AT)
         enrolled(connection, campaign, ids, at=AT)
     run_until_idle(database, AT)

@@ -208,6 +208,12 @@ def test_without_a_longest_wait_the_condition_is_checked_once(database: Database
          "custom_fields = '{\"company\": \"x\"}'"),
         ({"type": "field", "field": "last_interaction", "operator": ">", "value": "2026-01-01"},
          "last_interaction = '2026-02-01'"),
+        ({"type": "field", "field": "updated_at", "operator": ">", "value": "2026-02-01"},
+         "updated_at = '2026-02-03'"),
+        ({"type": "field", "field": "status", "operator": "==", "value": "lead"},
+         "status = 'lead'"),
+        ({"type": "field", "field": "phone", "operator": "contains", "value": "5"},
+         "phone = '+15'"),
         ({"type": "field", "field": "lead_score", "operator": ">", "value": 5}, "ai_score = 6"),
     ],
 )  # fmt: skip
