@@ -152,6 +152,15 @@ CREATE TABLE campaign_archives (
     CONSTRAINT campaign_archives_kind_check CHECK ((kind = ANY (ARRAY['campaign_events'::text, 'contact_events'::text])))
 );
 
+CREATE TABLE campaign_attachments (
+    workspace_id uuid NOT NULL,
+    digest text NOT NULL,
+    content bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT campaign_attachments_pkey PRIMARY KEY (workspace_id, digest),
+    CONSTRAINT campaign_attachments_workspace_id_fkey FOREIGN KEY (workspace_id) REFERENCES workspaces(id) ON DELETE CASCADE
+);
+
 CREATE TABLE campaign_batches (
     id uuid NOT NULL,
     kind text NOT NULL,

@@ -32,6 +32,14 @@ class Outcome(StrEnum):
     UNKNOWN = "unknown"
 
 
+class MailAttachment(NamedTuple):
+    """A file attached to an email: its name, its media type, and its content."""
+
+    name: str
+    media_type: str
+    content: bytes
+
+
 class OutgoingMessage(NamedTuple):
     """One rendered message to one recipient (or one post). A tuple because a batch has thousands;
     set and read its fields by name.
@@ -56,6 +64,7 @@ class OutgoingMessage(NamedTuple):
     unsubscribe_url: str | None = None
     headers: Mapping[str, str] = NOTHING
     payload: Mapping[str, Any] = NOTHING
+    attachments: tuple[MailAttachment, ...] = ()
 
 
 class DeliveryResult(NamedTuple):

@@ -166,6 +166,7 @@ def _head(message: MessagePreview, person: PersonPreview) -> str:
         chips.append(_chip(f"HTML {_kilobytes(message.html_bytes)} of 102 kB", kind))
     if message.size_bytes:
         chips.append(_chip(f"mail {_kilobytes(message.size_bytes)}"))
+    chips += [_chip(f"attached: {each.name}") for each in message.attachments]
     if message.segments is not None:
         segments = message.segments
         many = "s" if segments.segments != 1 else ""

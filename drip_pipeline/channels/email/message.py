@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+from urllib.parse import quote
 from uuid import UUID
 
 from drip_pipeline.channels.email.headers import (
@@ -25,7 +26,7 @@ from drip_pipeline.channels.email.headers import (
     unsubscribe_headers,
 )
 from drip_pipeline.channels.email.relay_headers import Relay, trace_headers
-from drip_pipeline.channels.protocol import OutgoingMessage
+from drip_pipeline.channels.protocol import MailAttachment, OutgoingMessage
 from drip_pipeline.domain.addresses import wire_email
 from drip_pipeline.errors import DeliveryError
 
@@ -139,6 +140,45 @@ def _additional(headers: Mapping[str, str]) -> bytes:
 
 
 def _body(message: OutgoingMessage) -> bytes:
+    content = _content(message)
+    if not message.attachments:
+        return content
+    mark = f"=_m{message.delivery_id.hex}".encode("ascii")
+    parts = [content, *map(_attached, message.attachments)]
+    return b"".join(
+        (
+            b'Content-Type: multipart/mixed;\r\n boundary="' + mark + b'"\r\n',
+            *(b"\r\n--" + mark + b"\r\n" + part for part in parts),
+            b"\r\n--" + mark + b"--\r\n",
+        )
+    )
+
+
+@lru_cache(maxsize=32)
+def _attached(attachment: MailAttachment) -> bytes:
+    """Return the part of an attachment, the same for all messages."""
+    name = attachment.name
+    if name.isascii():
+        named = f'; filename="{name}"'
+    else:
+        named = f"; filename*=utf-8''{quote(name, safe='')}"
+    encoded = [
+        binascii.b2a_base64(attachment.content[at : at + _BYTES_A_BASE64_LINE], newline=False)
+        for at in range(0, len(attachment.content), _BYTES_A_BASE64_LINE)
+    ]
+    return (
+        f"Content-Type: {attachment.media_type}\r\n"
+        f"Content-Disposition: attachment{_folded(named)}\r\n"
+        "Content-Transfer-Encoding: base64\r\n\r\n"
+    ).encode("ascii") + b"\r\n".join(encoded)
+
+
+def _folded(parameter: str) -> str:
+    """Return a parameter on a line of its own; its name is at most 150 characters long."""
+    return parameter.replace("; ", ";\r\n ", 1)
+
+
+def _content(message: OutgoingMessage) -> bytes:
     html = message.html
     if html and message.preheader:
         html = with_preheader(html, message.preheader)

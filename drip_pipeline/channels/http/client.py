@@ -93,8 +93,10 @@ class HttpClient:
         *,
         connections: int = 50,
         keeps_connections: bool = True,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
         resolve: Resolve | None = None,
     ) -> None:
+        self._max_answer_bytes = max_answer_bytes
         self._guard = guard
         self._connections = connections
         self._keeps_connections = keeps_connections
@@ -196,7 +198,7 @@ class HttpClient:
                     sock_connect=min(CONNECT_SECONDS, request.timeout_seconds),
                 ),
             ) as response:
-                body = await _read(response)
+                body = await _read(response, self._max_answer_bytes)
                 headers = {name.lower(): value for name, value in response.headers.items()}
                 return HttpAnswer(status=response.status, headers=headers, body=body)
         except AddressForbidden as error:
@@ -256,9 +258,9 @@ async def _note_sent(
     context.trace_request_ctx.is_sent = True
 
 
-async def _read(response: aiohttp.ClientResponse) -> bytes:
+async def _read(response: aiohttp.ClientResponse, most: int) -> bytes:
     pieces: list[bytes] = []
-    left = MAX_ANSWER_BYTES
+    left = most
     while left > 0 and (piece := await response.content.read(left)):
         pieces.append(piece)
         left -= len(piece)

@@ -93,7 +93,9 @@ def publish(
             only = "--overwrite-canvas" if options.overwrites_draft else "--based-on"
             raise click.BadParameter("applies to one file only", param_hint=only)
         return campaign_files.publish_folder(invocation, file, options)
-    definition = definition_of_file(file, campaign_files.text_of(file))
+    definition = definition_of_file(
+        file, campaign_files.text_of(file), settings=invocation.settings
+    )
     report = publish_campaign(invocation.database, definition, options)
     text = with_in_flight(report_text(report), report.in_flight)
     return CommandResult(report_json(report), text, exit_code=int(has_stranded(report)))

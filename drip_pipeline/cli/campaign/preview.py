@@ -124,6 +124,7 @@ def preview_request(
     request = PreviewRequest(
         file=text_of(path),
         path=path,
+        settings=invocation.settings,
         person=person,
         node_id=node_id,
         data=values,
@@ -222,6 +223,8 @@ def _message_lines(message: MessagePreview) -> Iterator[str]:
     ):
         if value:
             yield f"{name}: {value}"
+    for attachment in message.attachments:
+        yield f"Attachment: {attachment.name} ({attachment.media_type}, {attachment.size:,} bytes)"
     if message.segments is not None:
         segments = message.segments
         yield f"Segments: {segments.segments} ({segments.encoding}, {segments.units} units)"

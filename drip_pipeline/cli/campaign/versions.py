@@ -164,7 +164,7 @@ def _with_file(invocation: Invocation, campaign: str, before: int, path: Path) -
     from drip_pipeline.engine.publishing.history import compare_versions
     from drip_pipeline.engine.publishing.template_folder import definition_of_file
 
-    definition = definition_of_file(path, text_of(path))
+    definition = definition_of_file(path, text_of(path), settings=invocation.settings)
     return compare_versions(invocation.database, campaign, before, definition, file_name=path.name)
 
 

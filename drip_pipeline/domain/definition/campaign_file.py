@@ -300,6 +300,10 @@ class CampaignDefinition(BaseModel):
     steps: Annotated[tuple[StepDefinition, ...], SchemaOf(list[StepDefinition] | None)] = Field(
         default=(), description="Steps of the campaign."
     )
+    # Contents of attachments by their hash, until they are published; no key of the file.
+    attachment_contents: SkipJsonSchema[Mapping[str, bytes]] = Field(
+        default_factory=dict, exclude=True, repr=False
+    )
     # What could not be read; no key of the file.
     reading_problems: SkipJsonSchema[tuple[Problem, ...]] = Field(
         default=(), exclude=True, repr=False
@@ -317,7 +321,10 @@ def json_schema() -> JsonObject:
     return {"$schema": SCHEMA_DIALECT} | CampaignDefinition.model_json_schema()
 
 
-CAMPAIGN_KEYS: Final = frozenset(CampaignDefinition.model_fields) - {"reading_problems"}
+CAMPAIGN_KEYS: Final = frozenset(CampaignDefinition.model_fields) - {
+    "attachment_contents",
+    "reading_problems",
+}
 STEP_KEYS: Final = frozenset(StepDefinition.model_fields)
 
 

@@ -17,9 +17,10 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from drip_pipeline.domain.conditions.fields import NodeModel
+from drip_pipeline.domain.graph.attachments import MOST_ATTACHMENTS, Attachment
 
 _TAG: Final = re.compile(r"[a-z]{2,3}(-[a-z0-9]{1,8})*")
-_LATER_KEYS: Final = ("sender", "reply_to", "translations", "layout")
+_LATER_KEYS: Final = ("sender", "reply_to", "translations", "layout", "attachments")
 """Left out where they are not set, so that campaigns of earlier releases keep their hash."""
 LANGUAGE: Final = "language"
 """The custom field that selects the translation."""
@@ -128,6 +129,7 @@ class SmsTranslation(NodeModel):
         return value
 
 
+Attachments = Annotated[tuple[Attachment, ...], Field(max_length=MOST_ATTACHMENTS)]
 EmailTranslations = Annotated[Mapping[str, EmailTranslation] | None, BeforeValidator(_by_tag)]
 SmsTranslations = Annotated[Mapping[str, SmsTranslation] | None, BeforeValidator(_by_tag)]
 
@@ -162,6 +164,10 @@ class EmailConfig(_MailTexts):
         default=None,
         description="Template that the HTML is put into; by default `layout`, if the campaign has"
         " one. false: none.",
+    )
+
+    attachments: Attachments | None = Field(
+        default=None, description="Files attached to this email, the same for all contacts."
     )
 
     @model_serializer(mode="wrap")

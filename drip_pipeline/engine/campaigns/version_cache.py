@@ -7,15 +7,17 @@ recently used graph is dropped when the cache is full.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final
 from uuid import UUID
 
 from drip_pipeline.db.connection import Connection
 from drip_pipeline.db.execution import batch_context as batch_context_db
+from drip_pipeline.db.publishing import attachments as attachments_db
 from drip_pipeline.domain.graph.graph import CampaignGraph
+from drip_pipeline.domain.graph.nodes import EmailConfig
 from drip_pipeline.errors import VersionNotFound
 
 CACHED_VERSIONS: Final = 2_000
@@ -23,13 +25,15 @@ CACHED_VERSIONS: Final = 2_000
 
 @dataclass(frozen=True, slots=True)
 class PublishedVersion:
-    """A version's graph, with the campaign name and workspace that messages contain."""
+    """A version's graph, with the campaign name and workspace that messages contain, and the
+    contents of its attachments by their hash."""
 
     campaign_id: UUID
     version: int
     campaign_name: str
     workspace_id: UUID
     graph: CampaignGraph
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False, compare=False)
 
 
 _cache: OrderedDict[tuple[UUID, int], PublishedVersion] = OrderedDict()
@@ -54,18 +58,32 @@ def version(connection: Connection, campaign_id: UUID, number: int) -> Published
             number,
             hint="Publish the campaign again; enrolled contacts keep their position.",
         )
+    graph = CampaignGraph.from_dict(row.compiled_graph)
+    digests = attachment_digests(graph)
     loaded = PublishedVersion(
         campaign_id,
         number,
         row.campaign_name,
         row.workspace_id,
-        CampaignGraph.from_dict(row.compiled_graph),
+        graph,
+        attachments_db.contents(connection, row.workspace_id, digests) if digests else {},
     )
     with _lock:
         _cache[key] = loaded
         while len(_cache) > CACHED_VERSIONS:
             _cache.popitem(last=False)
     return loaded
+
+
+def attachment_digests(graph: CampaignGraph) -> list[str]:
+    """Return the hashes of the attachments of a graph's emails."""
+    return [
+        each.sha256
+        for node in graph.nodes.values()
+        if isinstance(node.config, EmailConfig)
+        for each in node.config.attachments or ()
+        if each.sha256 is not None
+    ]
 
 
 def versions(

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
-from drip_pipeline.channels.protocol import NOTHING, OutgoingMessage
+from drip_pipeline.channels.protocol import OutgoingMessage
 from drip_pipeline.db.delivery.deliveries import CONTACT_COLUMNS, LeasedDelivery
 from drip_pipeline.domain.contact_fields import (
     CONFIRM,
@@ -43,6 +43,7 @@ from drip_pipeline.domain.templates.templates import CompiledTemplate, parse
 from drip_pipeline.domain.templates.tracked_links import with_tracked_links, with_tracking_pixel
 from drip_pipeline.domain.templates.value_templates import render_leaves, render_values
 from drip_pipeline.engine.campaigns.version_cache import PublishedVersion
+from drip_pipeline.engine.delivery.message_parts import attachments_of, headers_of
 from drip_pipeline.engine.delivery.settle import RENDER_FAILED, TEMPLATE_BUDGET
 from drip_pipeline.errors import EmptyMessage, TemplateBudgetExceeded, TemplateError
 from drip_pipeline.settings import Secret
@@ -165,7 +166,8 @@ class PreparedNode:
         self._links = MessageLinks(settings)
         self._node_id = node_id
         self._has_warned = False
-        self._headers = _headers(self._config, language)
+        self._headers = headers_of(self._config, language)
+        self._attachments = attachments_of(self._config, version)
 
     def message(self, delivery: LeasedDelivery, now: datetime) -> OutgoingMessage:
         """Render the message of a leased delivery; `now` is its date.
@@ -240,6 +242,7 @@ class PreparedNode:
                 html=html_text and self._tracked(html_text, delivery_id, link),
                 unsubscribe_url=link,
                 headers=self._headers,
+                attachments=self._attachments,
             )
         body = parts.get("body")
         text = "" if body is None else body.render(context, budget)
@@ -289,16 +292,6 @@ class PreparedNode:
         if not self._parts.has_confirmation:
             return [unsubscribe_url]
         return [unsubscribe_url, self._links.confirm(delivery_id)]
-
-
-def _headers(config: object, language: str | None) -> Mapping[str, str]:
-    """Return the headers of all messages of a node."""
-    headers: dict[str, str] = {}
-    if isinstance(config, EmailConfig) and config.reply_to:
-        headers["Reply-To"] = config.reply_to
-    if language is not None:
-        headers["Content-Language"] = language
-    return headers or NOTHING
 
 
 def render_post(

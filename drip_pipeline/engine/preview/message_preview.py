@@ -49,6 +49,15 @@ class PreviewLink:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviewAttachment:
+    """A file attached to an email; `size` in bytes."""
+
+    name: str
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class MessagePreview:
     """One message as one person would get it.
 
@@ -72,6 +81,7 @@ class MessagePreview:
     headers: Sequence[tuple[str, str]] = field(default_factory=tuple)
     links: Sequence[PreviewLink] = field(default_factory=tuple)
     segments: Segments | None = None
+    attachments: Sequence[PreviewAttachment] = field(default_factory=tuple)
     size_bytes: int = 0
     html_bytes: int = 0
     payload: Mapping[str, Any] = field(default_factory=dict)
@@ -159,6 +169,10 @@ class MessagePreviewer:
             text=message.text,
             html=message.html,
             payload=dict(message.payload),
+            attachments=[
+                PreviewAttachment(each.name, each.media_type, len(each.content))
+                for each in message.attachments
+            ],
             branches=branches,
             empty_variables=empty,
         )

@@ -32,6 +32,7 @@ from drip_pipeline.engine.publishing.template_folder import STANDARD_INPUT, defi
 from drip_pipeline.engine.transports.transport import Transport, load_rows, source_of
 from drip_pipeline.errors import NotFound
 from drip_pipeline.redaction import redact
+from drip_pipeline.settings import Settings
 
 _URL: Final = re.compile(r"https?://\S+")
 MOST_CONTACTS: Final = 400
@@ -42,7 +43,8 @@ MOST_CONTACTS: Final = 400
 class PreviewRequest:
     """What to preview: a campaign by name or id, or the text of a campaign file.
 
-    `path` is that of the file, beside which its templates are. `person` is an address or an id;
+    `path` is that of the file, beside which its templates are; with `settings`, its attachments are
+    read. `person` is an address or an id;
     without one, people are chosen. `node_id` selects one message. `data` is the entry data of all
     people. `workspace` is that of a file that names none.
     """
@@ -50,6 +52,7 @@ class PreviewRequest:
     campaign: str | None = None
     file: str | None = None
     path: Path | None = None
+    settings: Settings | None = None
     person: str | None = None
     node_id: str | None = None
     data: Mapping[str, Any] | None = None
@@ -165,7 +168,9 @@ def load(
 
 
 def _file_source(connection: Connection | None, request: PreviewRequest) -> PreviewSource:
-    definition = definition_of_file(request.path or STANDARD_INPUT, request.file or "")
+    definition = definition_of_file(
+        request.path or STANDARD_INPUT, request.file or "", settings=request.settings
+    )
     if connection is None:
         return definition_source(definition)
     rows = publish_db.workspaces(connection, request.workspace or definition.workspace)

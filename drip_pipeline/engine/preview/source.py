@@ -137,7 +137,12 @@ def definition_source(
     if unprepared:
         raise DefinitionInvalid(unprepared, name=definition.name)
     version = PublishedVersion(
-        campaign_id or NO_ID, 0, definition.name, workspace_id or NO_ID, prepared_graph(written)
+        campaign_id or NO_ID,
+        0,
+        definition.name,
+        workspace_id or NO_ID,
+        prepared_graph(written),
+        definition.attachment_contents,
     )
     return PreviewSource(
         f"{definition.name!r}",

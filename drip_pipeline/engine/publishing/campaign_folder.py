@@ -21,6 +21,7 @@ from drip_pipeline.domain.definition.text_formats import (
 from drip_pipeline.domain.scenarios.scenario_file import is_scenario_file
 from drip_pipeline.engine.publishing.template_folder import definition_of_file
 from drip_pipeline.errors import DefinitionInvalid, FilesInvalid, ImportFileError
+from drip_pipeline.settings import Settings
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 _NAMES_PEOPLE: Final = re.compile(r"^\s*\W{0,2}people\W{0,2}\s*:", re.MULTILINE)
@@ -36,14 +37,14 @@ class LoadedFile:
     problems: Sequence[Problem] = field(default_factory=tuple)
 
 
-def load_campaign_files(path: Path) -> list[LoadedFile]:
+def load_campaign_files(path: Path, settings: Settings | None = None) -> list[LoadedFile]:
     """Load the campaign files of a folder in the order of their names, or the one file `path`.
 
     Raises OSError when the path does not exist, ImportFileError when the folder has no campaign
     file. Problems inside a file are returned with it.
     """
     if not path.is_dir():
-        return [_load(path, path.name)]
+        return [_load(path, path.name, settings=settings)]
     files = sorted(
         file
         for file in path.rglob("*")
@@ -55,7 +56,7 @@ def load_campaign_files(path: Path) -> list[LoadedFile]:
     if not files:
         raise ImportFileError(str(path), f"has no campaign file ({', '.join(SUFFIXES)})")
     return _with_duplicates(
-        [_load(file, file.relative_to(path).as_posix(), path) for file in files]
+        [_load(file, file.relative_to(path).as_posix(), path, settings) for file in files]
     )
 
 
@@ -90,9 +91,11 @@ def _holds_scenarios(path: Path) -> bool:
         return False
 
 
-def _load(path: Path, label: str, root: Path | None = None) -> LoadedFile:
+def _load(
+    path: Path, label: str, root: Path | None = None, settings: Settings | None = None
+) -> LoadedFile:
     try:
-        definition = definition_of_file(path, path.read_text(encoding="utf-8-sig"), root)
+        definition = definition_of_file(path, path.read_text(encoding="utf-8-sig"), root, settings)
     except UnicodeDecodeError:
         return LoadedFile(path, label, None, [Problem(None, "file_unreadable", "is not UTF-8")])
     except DefinitionInvalid as error:

@@ -119,7 +119,7 @@ class AppliedPlan:
 
 def plan(database: Database, path: Path, options: PublishOptions) -> PublishPlan:
     """Return what publishing a file, or every file of a folder, would change. Writes nothing."""
-    files = load_campaign_files(path)
+    files = load_campaign_files(path, options.settings)
     root = path if path.is_dir() else None
     with database.transaction() as connection:
         planned_files: list[PlannedFile] = []
@@ -189,7 +189,8 @@ def publish_all(
 
 
 def _publish_file(database: Database, file: PlannedFile, options: PublishOptions) -> PublishReport:
-    source = definition_of_file(file.path, file.path.read_text(encoding="utf-8-sig"), file.root)
+    text = file.path.read_text(encoding="utf-8-sig")
+    source = definition_of_file(file.path, text, file.root, options.settings)
     return publish(
         database, source, replace(options, workspace=file.workspace or options.workspace)
     )

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from drip_pipeline.db.connection import Connection, Database
 from drip_pipeline.db.events import event_names as event_names_db
+from drip_pipeline.db.publishing import attachments as attachments_db
 from drip_pipeline.db.publishing import external_drafts as drafts_db
 from drip_pipeline.db.publishing import publish as publish_db
 from drip_pipeline.db.publishing.publish import NewVersion, PublishedHash, StoredStep
@@ -32,6 +33,7 @@ from drip_pipeline.engine.ab_tests.lifecycle import update_tests
 from drip_pipeline.engine.campaigns.topics import topic_problems
 from drip_pipeline.engine.campaigns.workspaces import workspace_named
 from drip_pipeline.engine.publishing import in_flight_policy
+from drip_pipeline.engine.publishing.attachments import attachment_problems
 from drip_pipeline.engine.publishing.channel_validation import channel_problems, prepared_graph
 from drip_pipeline.engine.publishing.date_fields import date_field_problems
 from drip_pipeline.engine.publishing.draft_detection import conflicting_draft
@@ -114,6 +116,7 @@ def problems_of(
         return list(problems)  # a definition without a graph: `validate` reports why
     return [
         *problems,
+        *attachment_problems(connection, graph, definition.attachment_contents, workspace_id),
         *topic_problems(connection, definition.topic, workspace_id),
         *date_field_problems(connection, graph, workspace_id),
         *channel_problems(connection, graph, settings=options.settings, workspace_id=workspace_id),
@@ -143,6 +146,8 @@ def publish_valid(
         )
     campaign_id = _locked_campaign(connection, workspace_id, definition, options)
     new_hash = definition_hash(definition)
+    if definition.attachment_contents:
+        attachments_db.store(connection, workspace_id, definition.attachment_contents, now)
     draft = conflicting_draft(connection, campaign_id, new_hash)
     if draft is not None and options.overwrites_draft:
         publish_db.snapshot(

@@ -19,6 +19,8 @@ from drip_pipeline.domain.templates.shared_texts import (
     names_rendered,
 )
 from drip_pipeline.domain.templates.templates import MAX_TEMPLATE_CHARACTERS
+from drip_pipeline.engine.publishing.attachments import fetcher, with_attachments
+from drip_pipeline.settings import Settings
 
 FOLDER: Final = "templates"
 STANDARD_INPUT: Final = Path("-")
@@ -26,14 +28,20 @@ _FORM_OF: Final[Mapping[str, str]] = {".html": "html", ".txt": "text", ".liquid"
 _MOST_BYTES: Final = 4 * MAX_TEMPLATE_CHARACTERS
 
 
-def definition_of_file(path: Path, text: str, root: Path | None = None) -> CampaignDefinition:
-    """Return the completed definition of a campaign file with the templates that it renders.
+def definition_of_file(
+    path: Path, text: str, root: Path | None = None, settings: Settings | None = None
+) -> CampaignDefinition:
+    """Return the completed definition of a campaign file with the templates that it renders and,
+    with `settings`, with what its attachments are now.
 
     They are read from the nearest folder `templates/`: beside the file, or above it up to `root`. A
     template in the file itself takes precedence. Raises DefinitionInvalid if the file is not an
     object; unreadable templates are reading problems.
     """
     definition = complete(load_definition(text))
+    if settings is not None:
+        beside = None if path == STANDARD_INPUT else path.resolve().parent
+        definition = with_attachments(definition, beside, fetcher(settings))
     if path == STANDARD_INPUT:
         return definition
     folder = _folder(path.resolve().parent, None if root is None else root.resolve())
