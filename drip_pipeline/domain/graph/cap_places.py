@@ -50,7 +50,7 @@ class FullCap(NamedTuple):
     until: datetime
 
 
-class Refusal(NamedTuple):
+class PlaceRefusal(NamedTuple):
     """Why a message does not get a place: caps that are full, or (none) messages that go first."""
 
     id: UUID
@@ -61,7 +61,7 @@ class Places(NamedTuple):
     """Messages that get a place, and the refusals of the others."""
 
     granted: list[DueMessage]
-    refused: list[Refusal]
+    refused: list[PlaceRefusal]
 
 
 def places(
@@ -77,7 +77,7 @@ def places(
     free.
     """
     granted: list[DueMessage] = []
-    refused: list[Refusal] = []
+    refused: list[PlaceRefusal] = []
     waiting = list(others)
     for message in sorted(asking, key=lambda each: (-each.priority, each.id)):
         full = []
@@ -104,9 +104,9 @@ def places(
                 )
                 is_outranked = is_outranked or len(used) + ahead >= limit.cap.max
         if full:
-            refused.append(Refusal(message.id, tuple(full)))
+            refused.append(PlaceRefusal(message.id, tuple(full)))
         elif is_outranked:
-            refused.append(Refusal(message.id, ()))
+            refused.append(PlaceRefusal(message.id, ()))
             waiting.append(message)
         else:
             granted.append(message)

@@ -26,7 +26,7 @@ from drip_pipeline.domain.graph.cap_places import (
     CapOfContact,
     CountedMessage,
     DueMessage,
-    FullCap,
+    PlaceRefusal,
     Places,
     places,
 )
@@ -126,7 +126,7 @@ class _Check:
             self._forget_not_sent([contacts[number] for number in refused])
             for number in refused:
                 decisions[number] = contacts[number].places(self._now)
-                self._refuse(decisions[number])
+            self._refuse([each for number in refused for each in decisions[number].refused])
         granted = [
             (message.id, contacts[number].id)
             for number, decision in decisions.items()
@@ -222,13 +222,9 @@ class _Check:
             for contact in contacts:
                 contact.counted = [c for c in contact.counted if c.id.int not in not_sent]
 
-    def _refuse(self, decision: Places) -> None:
-        full: dict[UUID, tuple[FullCap, ...]] = {}
-        for refusal in decision.refused:
-            if refusal.full:
-                full[refusal.id] = refusal.full
-            else:
-                self._postpone([refusal.id])
+    def _refuse(self, refusals: Sequence[PlaceRefusal]) -> None:
+        full = {each.id: each.full for each in refusals if each.full}
+        self._postpone(each.id for each in refusals if not each.full)
         if not full:
             return
         queued = held_db.queued(self._connection, list(full))

@@ -12,6 +12,7 @@ from drip_pipeline.channels.protocol import (
 from drip_pipeline.db.campaigns import workspace_rules as rules_db
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.delivery import frequency_caps as caps_db
+from drip_pipeline.db.delivery import held_messages as held_db
 from drip_pipeline.engine.campaigns.frequency_caps import (
     delete_uncounted_sends,
     frequency_caps,
@@ -157,3 +158,32 @@ def test_a_cap_that_means_nothing_is_refused(
         the_workspace(connection)
     with pytest.raises(NotAllowed, match=reason):
         set_cap(database, None, WEEKLY | change, now=NOW)
+
+
+def test_a_batch_takes_the_same_number_of_statements_for_any_number_of_contacts(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[str] = []
+
+    def counted(module: Any, name: str) -> None:
+        original = getattr(module, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            run.append(name)
+            return original(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    for name in ("lock_contacts", "messages_of", "not_sent", "reserve", "store_priorities"):
+        counted(caps_db, name)
+    counted(held_db, "queued")
+    counted(held_db, "hold")
+    ids = people(database, 30)
+    set_cap(database, None, WEEKLY | {"max": 1}, now=NOW)
+    entering(database, ids, High=one_mail(1))
+    run_until_idle(database, NOW)
+    assert run == ["lock_contacts", "messages_of", "reserve"]
+    run.clear()
+    entering(database, ids, Low=one_mail())
+    run_until_idle(database, NOW)
+    assert run == ["lock_contacts", "messages_of", "not_sent", "queued", "hold"]
