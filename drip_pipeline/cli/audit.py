@@ -58,10 +58,16 @@ def audit(
     return CommandResult(rows, table(shown) if shown else "no operations")
 
 
+def _text(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _shown(row: ListedAction) -> dict[str, object]:
     subject = row.object_name or row.object_id or ""
     details = ", ".join(
-        f"{name} {value}" for name, value in row.details.items() if value not in (None, 0, "", [])
+        f"{name} {_text(value)}"
+        for name, value in row.details.items()
+        if value not in (None, 0, "", [])
     )
     return {
         "time": row.occurred_at,

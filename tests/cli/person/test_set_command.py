@@ -28,6 +28,8 @@ def test_fields_are_set_and_the_operation_is_recorded(drip: Drip, database: Data
     (action,) = answered(drip("audit", "--contact", str(shown["person"]["id"]), "--json"))
     assert (action["action"], action["reason"]) == ("set_fields", "typo")
     assert action["details"] == {"fields": ["company", "plan"]}
+    listed = " ".join(drip("audit").stdout.replace("│", " ").split())
+    assert "['company'" not in listed
 
 
 def test_wrong_usage_and_values_are_named(drip: Drip, database: Database) -> None:
