@@ -105,6 +105,24 @@ class ScenarioEvent(NodeModel):
         return self
 
 
+class ScenarioChange(NodeModel):
+    """A change of the contact by an application."""
+
+    fields: dict[str, Any] = Field(
+        description="New values of fields, as in `contact`; tags replace all tags."
+    )
+    after: Length | None = Field(
+        default=None, description="When it happens, after the person entered."
+    )
+    at: Time | None = Field(default=None, description="When it happens, instead of `after`.")
+
+    @model_validator(mode="after")
+    def _has_one_time(self) -> Self:
+        if (self.after is None) is (self.at is None):
+            raise PydanticCustomError("event_time", "needs `after` or `at`, and not both")
+        return self
+
+
 class ExpectedMessage(NodeModel):
     """A message that must be sent."""
 
@@ -179,6 +197,9 @@ class ScenarioPerson(NodeModel):
         default_factory=dict, description="Variants by split node; without it, by chance."
     )
     events: tuple[ScenarioEvent, ...] = Field(default=(), description="What happens.")
+    changes: tuple[ScenarioChange, ...] = Field(
+        default=(), description="Changes of the contact by applications."
+    )
     until: Length | None = Field(
         default=None,
         description="How long the run is followed; by default until nothing more is due, at most "
@@ -296,6 +317,7 @@ _KEYS: Final = frozenset(
         ScenarioFile,
         ScenarioPerson,
         ScenarioEvent,
+        ScenarioChange,
         Expectation,
         ExpectedMessage,
         SkippedMessage,

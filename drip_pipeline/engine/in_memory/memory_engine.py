@@ -124,6 +124,11 @@ class MemoryEngine:
             if not runs and not sent and not self.schedule.has_due(now):
                 return
 
+    def contact_changed(self, contact: MemoryContact, now: datetime) -> None:
+        """Let waits and exit rules follow a change that an application made to a contact."""
+        if self._follows:
+            self._follow([contact], now)
+
     def queue_length(self, channel: str) -> int:
         """Return the number of messages that wait for the rate of their channel."""
         return len(self._waiting.get(channel, ()))

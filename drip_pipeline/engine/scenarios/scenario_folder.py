@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from drip_pipeline.domain.compiler.api import (
@@ -123,11 +124,17 @@ def _contact_problems(read: ReadScenarios) -> list[ScenarioProblem]:
     assert read.file is not None
     listed = []
     for number, person in enumerate(read.file.persons):
-        try:
-            contact_row(person.contact, created_at=read.file.start)
-        except ContactInvalid as error:
-            where = ("people", number, "contact", error.field)
-            listed.append(problem_at(read.text, parse_text(read.text), where, error.problem))
+        parts: list[tuple[tuple[str | int, ...], Mapping[str, Any]]] = [
+            (("contact",), person.contact)
+        ]
+        parts += [(("changes", n, "fields"), c.fields) for n, c in enumerate(person.changes)]
+        for path, fields in parts:
+            try:
+                contact_row(fields, created_at=read.file.start)
+            except ContactInvalid as error:
+                where = ("people", number, *path, error.field)
+                content = parse_text(read.text)
+                listed.append(problem_at(read.text, content, where, error.problem))
     return listed
 
 

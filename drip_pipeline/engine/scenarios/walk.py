@@ -14,6 +14,7 @@ from drip_pipeline.db.delivery.deliveries import LeasedDelivery
 from drip_pipeline.domain.conditions.occurrences import Occurrence
 from drip_pipeline.domain.events.vocabulary import MESSAGE_EVENT_CHANNELS
 from drip_pipeline.domain.scenarios.scenario_file import (
+    ScenarioChange,
     ScenarioEvent,
     ScenarioFile,
     ScenarioPerson,
@@ -74,6 +75,7 @@ class _PersonWalk:
         )
         self._numbers = count()
         self._agenda: list[tuple[datetime, int, ScenarioEvent, MemoryMessage | None]] = []
+        self._changes: list[tuple[datetime, int, ScenarioChange]] = []
         self._expecting: dict[str, list[ScenarioEvent]] = {}
         self._unused: list[tuple[ScenarioEvent, str]] = []
         self._occurred: list[tuple[ScenarioEvent, datetime]] = []
@@ -90,12 +92,16 @@ class _PersonWalk:
                 self._expecting.setdefault(event.of, []).append(event)
             else:
                 self._add(event, event.at or self._entered_at + (event.after or timedelta()), None)
+        for change in self._person.changes:
+            at = change.at or self._entered_at + (change.after or timedelta())
+            heapq.heappush(self._changes, (at, next(self._numbers), change))
         until = self._person.until
         ends_at = self._entered_at + (LONGEST_RUN if until is None else until)
         for _ in range(MAX_TIMES):
             now = self._next_time()
             if now is None or now > ends_at:
                 break
+            self._change_contact(now)
             self._happen(run, now)
             self._engine.run_due(now)
             self._follow_messages()
@@ -107,8 +113,8 @@ class _PersonWalk:
 
     def _next_time(self) -> datetime | None:
         due = self._engine.schedule.next_time()
-        event = self._agenda[0][0] if self._agenda else None
-        return min((time for time in (due, event) if time is not None), default=None)
+        times = [due, *(queue[0][0] for queue in (self._agenda, self._changes) if queue)]
+        return min((time for time in times if time is not None), default=None)
 
     def _add(self, event: ScenarioEvent, at: datetime, message: MemoryMessage | None) -> None:
         heapq.heappush(self._agenda, (at, next(self._numbers), event, message))
@@ -121,6 +127,18 @@ class _PersonWalk:
                 self._add(event, event.at or sent_at + (event.after or timedelta()), message)
         self._last_sent = self._record.newly_sent[-1:] or getattr(self, "_last_sent", [])
         self._record.newly_sent = []
+
+    def _change_contact(self, now: datetime) -> None:
+        while self._changes and self._changes[0][0] <= now:
+            _, _, change = heapq.heappop(self._changes)
+            row = contact_row(change.fields, created_at=now)
+            custom = row.pop("custom_fields")
+            if "created_at" not in change.fields:
+                del row["created_at"]
+            self._contact.row |= row
+            self._contact.row["custom_fields"] = {**self._contact.custom_fields, **custom}
+            self._contact.forget_attributes()
+            self._engine.contact_changed(self._contact, now)
 
     def _happen(self, run: MemoryRun, now: datetime) -> None:
         arrivals = []

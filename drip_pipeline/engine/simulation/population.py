@@ -50,7 +50,7 @@ def made_up(
     tags, fields = _compared(graph)
     random = Random(seed)
     zones, weights = list(ZONES), list(ZONES.values())
-    namespace = uuid5(NAMESPACE_URL, f"simulation/{seed}")
+    namespace = uuid5(NAMESPACE_URL, f"simulated people {seed}")
     population = []
     for n in range(number):
         row: dict[str, Any] = {

@@ -289,3 +289,36 @@ def test_translations_are_those_of_the_contact(tmp_path: Path) -> None:
     assert lines(tmp_path, person, translated) == []
     (file,) = run_scenarios(tmp_path / "hello.test.yaml").files
     assert [each.differences for each in file.results] == [[], []]
+
+
+def test_waits_follow_changes_of_the_contact(tmp_path: Path) -> None:
+    campaign = CAMPAIGN.replace(
+        "{type: until_event, event_type: email_opened, max_wait: {value: 1, unit: days}}",
+        "{type: until_date, field: trial_ends_at, offset: {value: -1, unit: days}}",
+    )
+    assert "until_date" in campaign
+    report = run(
+        tmp_path,
+        """start: 2026-03-02T09:00:00Z
+people:
+  - name: moved
+    contact: {email: a@b.example, trial_ends_at: 2026-03-20}
+    changes: [{after: 2 days, fields: {trial_ends_at: 2026-03-10}}]
+    expect:
+      messages: [{node: hello}, {node: thanks, at: "2026-03-09T00:00"}]
+      fields: {trial_ends_at: "2026-03-10"}
+  - name: wrong
+    contact: {email: a@b.example}
+    changes: [{after: 2 days, fields: {score: 200}}]
+    expect: {status: completed}
+""",
+        campaign,
+    )
+    (file,) = report.files
+    (problem,) = file.problems
+    assert "people[1] 'wrong': changes[0].fields.score: must be a whole number" in problem.text()
+    path = tmp_path / "hello.test.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text[: text.index("  - name: wrong")], encoding="utf-8")
+    (file,) = run_scenarios(path).files
+    assert [each.differences for each in file.results] == [[]]
