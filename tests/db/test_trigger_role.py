@@ -10,6 +10,7 @@ import orjson
 import psycopg
 import pytest
 
+from drip_pipeline.domain.graph.exits import ExitRule
 from drip_pipeline.domain.graph.holdout import Holdout, threshold
 from drip_pipeline.domain.graph.nodes import EmailConfig, TriggerConfig
 from drip_pipeline.domain.graph.volume import VolumeGuards
@@ -101,6 +102,30 @@ def test_the_trigger_role_merges_and_keeps_to_topics_limits_and_the_holdout(guar
     assert {each for (each,) in subjects} == {
         f"Order {order} of Company {order}" for order in expected.values()
     }
+
+
+def test_a_contact_whom_an_exit_rule_excludes_leaves_at_the_first_step_of_its_run(guarded):
+    rule = ExitRule.model_validate({"id": "vip", "when": {"type": "tag", "value": "vip"}})
+    start = TriggerConfig.model_validate({"trigger": "webhook"})
+    mail = EmailConfig(subject="Ruled", body="x")
+    nodes = [node("start", "trigger", start, default="m"), node("m", "email", mail, default="end")]
+    with guarded.transaction() as connection:
+        workspace = a_workspace(connection, "Ruled")
+        flow = replace(graph(*nodes, end()), exits=(rule,))
+        a_published_campaign(connection, flow, workspace_id=workspace, name="Ruled")
+    people: list[dict[str, Any]] = [
+        {"email": "a@ruled.example", "tags": ["vip"]},
+        {"email": "b@ruled.example"},
+    ]
+    with (
+        as_role(guarded, "drip_trigger") as trigger,
+        a_receiver(trigger, **SETTINGS) as receiver,
+    ):
+        body = orjson.dumps({"people": [{"email": p["email"], "fields": p} for p in people]})
+        assert receiver.post("/trigger/Ruled", body, TOKEN).json()["enrolled"] == 2
+    run_until_idle(guarded, now=LATER)
+    sent = "SELECT recipient FROM recorded_messages WHERE subject = 'Ruled'"
+    assert rows(guarded, sent) == [("b@ruled.example",)]
 
 
 TRIGGER_READS = {

@@ -34,6 +34,10 @@ class Terms(Protocol):
         """Whether the campaign sends marketing messages."""
 
     @property
+    def is_by_call(self) -> bool:
+        """Whether contacts enter by a call of the campaign's webhook trigger."""
+
+    @property
     def exits(self) -> Sequence[ExitRule]:
         """The exit rules of the campaign."""
 
@@ -59,7 +63,8 @@ def without_refused(
         contact_ids = {entry.contact_id for entry in keyed.entries}
         left = topics_db.left_by(connection, workspace_id, topic, list(contact_ids))
         keyed = _without(keyed, left, LEFT_TOPIC, results)
-    if terms.exits:
+    # The role that serves a call cannot read contacts: the first step of the run judges the rules.
+    if terms.exits and not terms.is_by_call:
         keyed = _without_leaving(connection, keyed, terms.exits, results, now)
     return keyed, results
 

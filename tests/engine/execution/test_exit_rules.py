@@ -19,6 +19,7 @@ from drip_pipeline.engine.operations.invariants import check_invariants
 from drip_pipeline.engine.operations.requeue import requeue
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import InFlightPolicy, PublishOptions
+from drip_pipeline.engine.publishing.stored_definition import stored_definition
 from drip_pipeline.engine.runner.tick import Engine, deliver_channel
 from drip_pipeline.settings import Settings
 from tests.engine.events.incoming import ingest, minutes, rows, value
@@ -422,3 +423,17 @@ def test_rules_on_events_and_campaigns_without_rules_follow_no_contact(database:
     inside(database, 1, BOUGHT)
     changed(database, 1, "tags", ["vip"])
     assert value(database, "SELECT count(*) FROM campaign_wait_queue") == 0
+
+
+def test_the_rules_are_restored_from_the_tables_and_a_change_is_a_new_version(
+    database: Database,
+) -> None:
+    people(database, 1)
+    published(database, BOUGHT, VIP)
+    campaign_id = value(database, "SELECT id FROM drip_campaigns")
+    with database.transaction() as connection:
+        file = stored_definition(connection, campaign_id)
+    assert file["exits"] == [BOUGHT, VIP]
+    options = PublishOptions(now=NOW, settings=Settings())
+    assert publish(database, file, options).version == 1
+    assert publish(database, file | {"exits": [VIP]}, options).version == 2
