@@ -43,6 +43,7 @@ margin:0 auto;box-shadow:0 1px 3px #0002}
 .stage.phone iframe{width:375px;max-width:100%;height:640px;border-radius:18px;
 box-shadow:0 0 0 8px #1d2733}
 .stage.phone{padding:20px 12px}
+@media(max-width:600px){.stage.phone{padding:8px}.stage.phone iframe{box-shadow:none;width:100%}}
 .stage pre,.bubble{background:#fff;border-radius:6px;padding:16px;margin:0;white-space:pre-wrap;
 overflow-wrap:anywhere;font:14px/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 .bubble{font:15px/1.4 system-ui,sans-serif;background:#dff1e7;border-radius:16px 16px 16px 4px;
@@ -82,7 +83,8 @@ nav li small{display:block;white-space:normal;font-size:.78rem;margin:0}
 
 PREVIEW_SCRIPT = """
 (function(){
-var node=document.getElementById('node'),person=document.getElementById('person'),view='mail';
+var node=document.getElementById('node'),person=document.getElementById('person'),view=
+ innerWidth<600?'phone':'mail';
 function all(q,f){Array.prototype.forEach.call(document.querySelectorAll(q),f)}
 function show(){
  all('.m',function(s){s.classList.toggle('on',
