@@ -139,9 +139,9 @@ SELECT set_config('drip.is_erasing', 'on', true);
 -- read once for all persons that are erased together.
 SELECT d.id, d.contact_id, d.provider_message_id
 FROM campaign_deliveries d
-WHERE d.contact_id = ANY(CAST(%(contact_ids)s AS uuid []))
+JOIN unnest(CAST(%(contact_ids)s AS uuid [])) AS m (contact_id) ON m.contact_id = d.contact_id
 ORDER BY d.id
-FOR UPDATE;
+FOR UPDATE OF d;
 
 -- name: open_states_of_erased
 -- Locks the open runs of these contacts, in the columns of a claimed state.
@@ -357,7 +357,9 @@ WHERE a.object_id = m.contact_id;
 
 -- name: delete_recorded_messages_of_erased
 -- Deletes the recorded messages of these enrollments.
-DELETE FROM recorded_messages r WHERE r.enrollment_id = ANY(CAST(%(ids)s AS uuid []));
+DELETE FROM recorded_messages r
+USING unnest(CAST(%(ids)s AS uuid [])) AS m (id)
+WHERE r.enrollment_id = m.id;
 
 -- name: delete_queued_entries_of_erased
 -- Deletes these contacts from the queue of entry triggers.

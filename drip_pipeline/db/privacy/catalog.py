@@ -74,6 +74,8 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "campaign_archived_entries": _kept(),
     "campaign_archives": _kept("kind table_name file"),
+    # Files of campaigns, sent to all.
+    "campaign_attachments": _kept("digest content"),
     "campaign_batches": _table(
         "searched",
         searched="error",
