@@ -92,11 +92,11 @@ class World(RecorderChannel):
             if ingest(self.database, [line], now=NOW + timedelta(hours=hour)).ended:
                 self.ended.add(each.person)
 
-    def mark(self, batch: DeliveryBatch, *args: Any) -> Any:
+    def mark(self, batch: DeliveryBatch, *args: Any, **how: Any) -> Any:
         """Mark messages, after the events between lease and mark."""
         self.let_arrive("leased")
         self.ended_before_mark = set(self.ended)
-        return MARK_SENDING(batch, *args)
+        return MARK_SENDING(batch, *args, **how)
 
     def send(self, messages: Sequence[OutgoingMessage]) -> list[DeliveryResult]:
         people = {int(message.recipient[6]) for message in messages}
@@ -134,7 +134,9 @@ def test_nobody_who_left_gets_a_message_that_was_marked_after_that(
         with database.transaction() as connection:
             campaign = a_published_campaign(connection, flow)
             enrolled(connection, campaign, contacts(connection, campaign.workspace_id, PEOPLE))
-        with patch.object(DeliveryBatch, "mark_sending", lambda *args: world.mark(*args)):
+        with patch.object(
+            DeliveryBatch, "mark_sending", lambda *args, **how: world.mark(*args, **how)
+        ):
             for world.tick, hour in enumerate(HOURS):
                 world.let_arrive("before")
                 run_until_idle(database, NOW + timedelta(hours=hour), email=world)
