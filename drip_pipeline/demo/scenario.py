@@ -22,12 +22,28 @@ STEP: Final = timedelta(hours=12)
 RATES: Final[dict[str, EngagementRates]] = {
     "Newsletter subjects/plain_letter": EngagementRates(opened=0.31, clicked=0.20),
     "Newsletter subjects/question_letter": EngagementRates(opened=0.37, clicked=0.27),
+    **{
+        f"Onboarding/{node_id}": EngagementRates(conversion="purchase")
+        for node_id in ("welcome", "tips", "check_in")
+    },
     # Win-back's goal: the shop reports a purchase, and the engine attributes it to a message.
     "Win-back/we_miss_you": EngagementRates(opened=0.28, clicked=0.30, conversion="purchase"),
     "Win-back/offer": EngagementRates(
         opened=0.35, clicked=0.30, converted=0.30, conversion="purchase"
     ),
 }
+
+
+GOALS: Final[dict[str, dict[str, Any]]] = {
+    "onboarding.yaml": {
+        "goal_event": {"event_type": "purchase", "within": {"value": 14, "unit": "days"}}
+    }
+}
+"""What the demo adds to a campaign file: who buys leaves the onboarding."""
+QUIET_HOURS: Final[dict[str, Any]] = {"from": "21:00", "to": "08:00"}
+"""No marketing at night, by the clock of each contact."""
+CAP: Final[dict[str, Any]] = {"name": "one-a-day", "max": 1, "per": "calendar_day"}
+"""At most one marketing message a day; another one waits for the next day."""
 
 
 @dataclass(frozen=True, slots=True)

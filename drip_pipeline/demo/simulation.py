@@ -22,14 +22,20 @@ from drip_pipeline.demo.engagement import EventLine, engagement_events
 from drip_pipeline.demo.scenario import (
     CAMPAIGN_FILES,
     CAMPAIGNS,
+    CAP,
     EXAMPLES,
+    GOALS,
     LENGTH,
+    QUIET_HOURS,
     RATES,
     STEP,
     Entry,
     entries,
 )
+from drip_pipeline.domain.definition.text_formats import parse_text
 from drip_pipeline.engine.audit import Actor
+from drip_pipeline.engine.campaigns.frequency_caps import set_cap
+from drip_pipeline.engine.campaigns.workspace_rules import set_quiet_hours
 from drip_pipeline.engine.contacts.import_contacts import import_contacts
 from drip_pipeline.engine.enrollment.enroll import EntryOptions, enroll
 from drip_pipeline.engine.events.ingest import ingest_events
@@ -79,10 +85,12 @@ def run_demo(
     write_contacts(contacts_file, contacts)
     import_contacts(database, contacts_file, now=began_at, workspace=workspace)
     progress(f"imported {contacts:,} generated contacts")
+    set_quiet_hours(database, workspace, QUIET_HOURS, now=began_at, actor=DEMO)
+    set_cap(database, workspace, CAP, now=began_at, actor=DEMO)
     for file in CAMPAIGN_FILES:
         report = publish(
             database,
-            (EXAMPLES / file).read_text(encoding="utf-8"),
+            {**parse_text((EXAMPLES / file).read_text(encoding="utf-8")), **GOALS.get(file, {})},
             PublishOptions(now=began_at, settings=settings, workspace=workspace, actor=DEMO),
         )
         assert report.campaign_id is not None

@@ -6,6 +6,30 @@ JOIN drip_campaigns c ON c.id = m.campaign_id
 WHERE m.id > CAST(%(after_id)s AS bigint) AND m.workspace_id = CAST(%(workspace_id)s AS uuid)
 ORDER BY m.id;
 
+-- name: rules_at_work
+-- What rules did in a workspace: messages that quiet hours held, those that a frequency cap held, runs that ended at their
+-- goal, and messages of these runs that were recorded afterwards.
+SELECT
+    (
+        SELECT count(DISTINCT (e.enrollment_id, e.node_id))
+        FROM campaign_events e
+        WHERE e.workspace_id = CAST(%(workspace_id)s AS uuid) AND e.event_type = 'message_held'
+          AND e.event_data ->> 'rule' = 'quiet_hours'
+    ) AS held_by_quiet_hours,
+    (
+        SELECT count(DISTINCT (e.enrollment_id, e.node_id))
+        FROM campaign_events e
+        WHERE e.workspace_id = CAST(%(workspace_id)s AS uuid) AND e.event_type = 'message_held'
+          AND e.event_data ->> 'rule' <> 'quiet_hours'
+    ) AS held_by_cap,
+    g.runs AS ended_at_goal, g.messages AS sent_after_goal
+FROM (
+    SELECT count(DISTINCT e.enrollment_id) AS runs, count(m.id) AS messages
+    FROM campaign_events e
+    LEFT JOIN recorded_messages m ON m.enrollment_id = e.enrollment_id AND m.recorded_at > e.created_at
+    WHERE e.workspace_id = CAST(%(workspace_id)s AS uuid) AND e.event_type = 'goal_reached'
+) g;
+
 -- name: latest_recorded_message
 -- Id of the newest recorded message, 0 if there is none.
 SELECT coalesce(max(m.id), 0) AS id FROM recorded_messages m;

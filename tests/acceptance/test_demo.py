@@ -41,4 +41,8 @@ def test_the_demo_runs_all_contacts_to_the_end(database: Database, tmp_path: Pat
         assert row["entered"] == row["completed"] + row["exited"] > 0
         assert (row["active"], row["failed"]) == (0, 0)
     assert result["events"] > 0
+    rules = result["rules"]
+    assert rules["held_by_quiet_hours"] > 0
+    assert rules["held_by_cap"] > 0
+    assert rules["sent_after_goal"] == 0
     assert Path(result["report"]).read_text(encoding="utf-8").startswith("<!doctype html>")

@@ -17,6 +17,7 @@ from drip_pipeline.errors import NotAllowed
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from drip_pipeline.db.operations.demo import RulesAtWork
     from drip_pipeline.demo.simulation import DemoRun
     from drip_pipeline.demo.summary import CampaignTotals
     from drip_pipeline.engine.ab_tests.results import SplitResults
@@ -44,7 +45,7 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     from drip_pipeline.db.migrate import migrate
     from drip_pipeline.demo import dagster_runs
     from drip_pipeline.demo.simulation import run_demo
-    from drip_pipeline.demo.summary import campaign_totals
+    from drip_pipeline.demo.summary import campaign_totals, rules_at_work
     from drip_pipeline.engine.ab_tests.results import campaign_results
     from drip_pipeline.engine.ab_tests.results_json import as_json
     from drip_pipeline.engine.replace_file import replace_file
@@ -77,6 +78,7 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
             contacts=contacts,
         )
     rows = campaign_totals(database, demo_run.campaigns)
+    rules = rules_at_work(database, demo_run.workspace_id)
     tests = campaign_results(database, demo_run.campaigns[TESTED_CAMPAIGN], now=demo_run.ended_at)
     page = settings.home / "reports" / "demo.html"
     page.parent.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,7 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
     data = {
         "campaigns": rows,
         "tests": as_json(tests),
+        "rules": rules,
         "job_runs": demo_run.job_runs,
         "events": demo_run.events,
         "simulated_days": (demo_run.ended_at - demo_run.began_at).days,
@@ -94,11 +97,14 @@ def demo(invocation: Invocation, contacts: int, force: bool) -> CommandResult:
         "report": page,
     }
     is_sound = all(row.balanced and not row.failed for row in rows)
-    return CommandResult(data, _render(rows, tests, demo_run, seconds, page), 0 if is_sound else 1)
+    return CommandResult(
+        data, _render(rows, rules, tests, demo_run, seconds, page), 0 if is_sound else 1
+    )
 
 
 def _render(
     rows: Sequence[CampaignTotals],
+    rules: RulesAtWork,
     tests: Sequence[SplitResults],
     demo_run: DemoRun,
     seconds: float,
@@ -108,6 +114,7 @@ def _render(
     from rich.text import Text
 
     from drip_pipeline.cli.ab import render_results
+    from drip_pipeline.demo.summary import sentences
 
     days = (demo_run.ended_at - demo_run.began_at).days
     counts = ("entered", "active", "completed", "exited", "failed")
@@ -129,6 +136,7 @@ def _render(
         table(totals),
         Text(f"entered = active + completed + exited + failed: {reconcile}"),
         Text(f"{exits}\n"),
+        Text("\n".join(sentences(rules)) + "\n"),
         render_results(tests),
         Text(f"Report: {page}"),
         Text("Runs, assets and lineage: run `make dev` and open http://localhost:3000"),

@@ -29,6 +29,23 @@ class DemoWorkspace(NamedTuple):
     is_unchanged: bool
 
 
+class RulesAtWork(NamedTuple):
+    """What rules did: messages held by quiet hours and by a frequency cap, runs that ended at their
+    goal, and messages of these runs after that."""
+
+    held_by_quiet_hours: int
+    held_by_cap: int
+    ended_at_goal: int
+    sent_after_goal: int
+
+
+def rules_at_work(connection: Connection, workspace_id: UUID) -> RulesAtWork:
+    """Return what the rules of a workspace did."""
+    counts = queries.record(connection, "rules_at_work", RulesAtWork, workspace_id=workspace_id)
+    assert counts is not None
+    return counts
+
+
 def recorded_since(
     connection: Connection, workspace_id: UUID, after_id: int
 ) -> list[RecordedMessage]:
