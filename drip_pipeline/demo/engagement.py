@@ -35,7 +35,8 @@ class EngagementRates:
     converted: float = 0.12
     replied: float = 0.02
     unsubscribed: float = 0.004
-    complained: float = 0.0004
+    # One in ten thousand: on a day with few messages, more would pause a campaign by its guard.
+    complained: float = 0.0001
     bounced: float = 0.012
     machine_opened: float = 0.10
     conversion: str = "converted"
