@@ -58,7 +58,22 @@ SELECT drip_protect_table('erased_suppressions');
 
 -- A deleted contact takes its enrollments along no longer: metrics and test results would change. The trigger
 -- record_contact_erasures ends them, and the trigger of new enrollments checks that their contacts exist.
-SELECT drip_drop_constraints('campaign_enrollments', 'f', 'contact_id');
+-- Where contacts are partitioned, the foreign key has a part for each partition, which goes with it.
+DO $$
+DECLARE
+    earlier record;
+BEGIN
+    FOR earlier IN
+        SELECT c.conname
+        FROM pg_constraint c
+        JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attname = 'contact_id'
+        WHERE c.conrelid = 'campaign_enrollments'::regclass AND c.contype = 'f' AND c.conparentid = 0
+          AND c.conkey = ARRAY[a.attnum]
+    LOOP
+        EXECUTE format('ALTER TABLE campaign_enrollments DROP CONSTRAINT %I', earlier.conname);
+    END LOOP;
+END
+$$;
 
 -- Contacts that were deleted before: the log still has their addresses and properties.
 WITH deleted AS (

@@ -13,7 +13,7 @@ import pytest
 
 from drip_pipeline.db.connection import Database
 from drip_pipeline.db.dagster import pruning as pruning_db
-from drip_pipeline.db.dagster.pruning import pruning_queries
+from drip_pipeline.db.dagster.pruning import dagster_queries
 from drip_pipeline.engine.operations.prune_dagster import prune_dagster
 from drip_pipeline.orchestration.jobs.run_due_workflows import run_due_workflows
 from drip_pipeline.settings.kinds import Retention
@@ -142,10 +142,10 @@ def test_a_database_without_dagster_storage_is_not_pruned(database):
     assert prune_dagster(database, Retention(), now=NOW).runs == 0
 
 
-def test_the_pruning_queries_fit_dagsters_storage(instance, storage):
-    assert set(pruning_queries()) == {
+def test_the_queries_fit_dagsters_storage(instance, storage):
+    assert set(dagster_queries()) == {
         "has_dagster_storage", "runs_with_latest_events", "prune_runs", "prune_ticks",
-        "count_prunable", "storage_size",
+        "count_prunable", "storage_size", "text_columns",
     }  # fmt: skip
     assert pruning_db.has_storage(storage)
     assert pruning_db.runs_to_keep(storage) == []

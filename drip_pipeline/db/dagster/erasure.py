@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from psycopg import sql
 
 from drip_pipeline.db.connection import Connection
-from drip_pipeline.db.dagster.pruning import pruning_queries
+from drip_pipeline.db.dagster.pruning import dagster_queries
 from drip_pipeline.db.error_translation import translated_errors
 
 MOST_NEEDLES: Final = 40
@@ -29,7 +29,7 @@ class StoredText(NamedTuple):
 def text_columns(connection: Connection) -> list[StoredText]:
     """Return the columns of Dagster's storage that hold texts; none if there is no storage."""
     with translated_errors():
-        rows = connection.execute(pruning_queries()["text_columns"].text).fetchall()
+        rows = connection.execute(dagster_queries()["text_columns"].text).fetchall()
     return [StoredText._make(row) for row in rows]
 
 

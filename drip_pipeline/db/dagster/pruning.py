@@ -61,7 +61,7 @@ class StorageSize(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def pruning_queries() -> dict[str, queries.Query]:
+def dagster_queries() -> dict[str, queries.Query]:
     """Return the queries of sql/dagster/ by name."""
     return queries.load(queries.SQL_FOLDER / "dagster")
 
@@ -75,7 +75,7 @@ def has_storage(database: Database) -> bool:
 def runs_to_keep(database: Database) -> list[str]:
     """Return the ids of runs that the catalog shows; they stay regardless of age."""
     with database.transaction(is_read_only=True) as connection, translated_errors():
-        rows = connection.execute(pruning_queries()["runs_with_latest_events"].text)
+        rows = connection.execute(dagster_queries()["runs_with_latest_events"].text)
         return [run_id for (run_id,) in rows if run_id]
 
 
@@ -89,7 +89,7 @@ def prune_ticks(connection: Connection, *, before: datetime, chunk_size: int) ->
     """Delete at most `chunk_size` ticks from before `before`. Return their number."""
     with translated_errors():
         return connection.execute(
-            pruning_queries()["prune_ticks"].text, {"before": before, "chunk_size": chunk_size}
+            dagster_queries()["prune_ticks"].text, {"before": before, "chunk_size": chunk_size}
         ).rowcount
 
 
@@ -108,7 +108,7 @@ def size(database: Database) -> StorageSize:
 
 def _row(connection: Connection, name: str, **params: object) -> tuple[Any, ...]:
     with translated_errors():
-        row = connection.execute(pruning_queries()[name].text, params).fetchone()
+        row = connection.execute(dagster_queries()[name].text, params).fetchone()
     if row is None:
         raise AssertionError(f"query {name} returns one row")
     return row
