@@ -55,6 +55,15 @@ OVERRIDES = {
 }
 
 
+SLEEPERS = ("orchestration/test_supervisor", "orchestration/test_up", "chaos/", "acceptance/")
+"""Tests that mostly wait for processes."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that wait: at the end of the run, a worker would wait alone."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in SLEEPERS))
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Choose the server's folder once, in the process that starts the workers. Nothing is started
     yet.
