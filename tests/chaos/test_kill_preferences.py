@@ -27,9 +27,12 @@ with database.transaction() as connection:
     sent = [row[0] for row in connection.execute("SELECT delivery_id FROM recorded_messages")]
 chance = random.Random()
 print("ready", flush=True)
+now = last = datetime.fromisoformat(sys.argv[2])
 while True:
-    # No two decisions have the same time.
-    now = datetime.fromisoformat(sys.argv[2]) + (datetime.now() - datetime(2026, 1, 1)) / 1_000
+    # No two decisions have the same time; this one stands still for a millisecond.
+    while now <= last:
+        now = datetime.fromisoformat(sys.argv[2]) + (datetime.now() - datetime(2026, 1, 1)) / 1_000
+    last = now
     message = chance.choice(sent)
     decision = chance.random()
     if decision < 0.15:

@@ -15,7 +15,7 @@ from drip_pipeline.domain.templates.traced_templates import traced
 from drip_pipeline.engine.preview.preview import CampaignPreview, PreviewRequest, preview
 from drip_pipeline.engine.publishing.publish import publish
 from drip_pipeline.engine.publishing.publish_options import PublishOptions
-from drip_pipeline.errors import DefinitionInvalid, NotAllowed, NotFound
+from drip_pipeline.errors import DatabaseError, DefinitionInvalid, NotAllowed, NotFound
 from drip_pipeline.settings import Settings
 from tests.engine.factories import MESSAGES, NOW
 from tests.engine.preview.files import GOOD_MAIL, campaign
@@ -151,13 +151,14 @@ def test_a_preview_writes_nothing(database: Database):
     options = PublishOptions(now=NOW, settings=Settings(), workspace="Acme")
     publish(database, campaign(GOOD_MAIL), options)
     with database.transaction() as connection:
-        before = connection.execute("SELECT pg_current_xact_id()").fetchone()
-    preview(database, PreviewRequest(campaign="Tea"), settings=MESSAGES, channels={}, now=NOW)
-    with database.transaction() as connection:
-        after = connection.execute("SELECT pg_current_xact_id()").fetchone()
-    assert before
-    assert after
-    assert int(after[0]) == int(before[0]) + 1  # no transaction between them got an id to write
+        name = connection.execute("SELECT quote_ident(current_database())").fetchone()
+        assert name
+        connection.execute(f"ALTER DATABASE {name[0]} SET default_transaction_read_only = on")
+    with Database(database.url) as read_only:
+        with pytest.raises(DatabaseError), read_only.transaction() as connection:
+            connection.execute("UPDATE contacts SET name = 'Bob'")
+        request = PreviewRequest(campaign="Tea")
+        assert preview(read_only, request, settings=MESSAGES, channels={}, now=NOW).recipients
 
 
 def test_entry_data_is_the_given_one_else_that_of_the_run(database: Database):
