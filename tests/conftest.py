@@ -55,13 +55,20 @@ OVERRIDES = {
 }
 
 
-SLEEPERS = ("orchestration/test_supervisor", "orchestration/test_up", "chaos/", "acceptance/")
-"""Tests that mostly wait for processes."""
+SLEEPERS = ("orchestration/test_supervisor", "orchestration/test_up", "acceptance/test_demo")
+"""Tests that wait for processes: five minutes of sleep, and hardly any work."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that wait: at the end of the run, a worker would wait alone."""
-    items.sort(key=lambda item: not any(name in item.nodeid for name in SLEEPERS))
+    """Spread the tests that wait over the first half of the run, so that every worker gets some:
+    one after the other, or at the end of the run, the other workers would wait for one.
+    """
+    waiting = [item for item in items if any(name in item.nodeid for name in SLEEPERS)]
+    others = [item for item in items if item not in set(waiting)]
+    step = max(1, len(others) // 2 // max(1, len(waiting)))
+    for number, item in enumerate(waiting):
+        others.insert(number * (step + 1), item)
+    items[:] = others
 
 
 def pytest_configure(config: pytest.Config) -> None:
