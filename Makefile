@@ -25,9 +25,8 @@ venv: $(RUNTIME) ## create .venv with what the engine needs to run
 demo: $(RUNTIME) ## run the demo campaigns through Dagster on a simulated clock
 	@$(DRIP) demo $(ARGS)
 
-# Three workers for two cores, because some tests wait for processes.
 test: lint typecheck ## lint, types and all tests, on a PostgreSQL that the tests start
-	@$(PY) -m pytest -n 3 -q $(ARGS)
+	@$(PY) -m pytest -n 2 -q $(ARGS)
 
 coverage: $(DEV) ## run all tests and report the lines they do not reach
 	@$(PY) -m pytest -n 2 -q --cov --cov-report=term:skip-covered --cov-report=html:build/coverage $(ARGS)

