@@ -37,7 +37,7 @@ MARK_SENDING = DeliveryBatch.mark_sending
 
 
 class Arriving(NamedTuple):
-    """An event that ends a run: of whom, by what, at which tick, and at which moment of it."""
+    """An event that ends a run: whose, by what, at which tick, and at which moment of it."""
 
     person: int
     event_type: str

@@ -1,5 +1,5 @@
 """A person with traces in everything that stores some: campaigns, events, payloads, files, logs and
-Dagster's storage; and another person, of whom nothing may be lost.
+Dagster's storage; and another person, whose data must stay.
 """
 
 from __future__ import annotations

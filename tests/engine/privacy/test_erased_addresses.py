@@ -63,7 +63,7 @@ def hashes(database: Database) -> int:
 
 
 def erased(database: Database, scope: ErasureScope, *, phone: str | None = None) -> None:
-    """Ann and Bob, of whom Ann is suppressed, and both are erased."""
+    """Ann, who is suppressed, and Bob; both are erased."""
     with database.transaction() as connection:
         add(connection, ANN, phone)
         add(connection, BOB)
